@@ -1,0 +1,62 @@
+//! The policies around a call of the next hop. Their state lives as long as the instance.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use guest_http::within;
+use intake::{CircuitBreaker, IntakeError, RetryBudget, TRIES_MAX};
+use sales_wit::types::{Context, Sale};
+use spin_sdk::wasip3::clocks::monotonic_clock;
+
+use crate::bindings::doorbuster::sales::intake as next_hop;
+
+/// Time a sale may take from here to the broker's acknowledgement and back.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Pause before a retry.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+thread_local! {
+    static BREAKER: RefCell<CircuitBreaker> = RefCell::default();
+    static BUDGET: RefCell<RetryBudget> = RefCell::default();
+}
+
+/// Hands a sale to the next hop.
+pub async fn forward(sale: Sale, context: Context) -> Result<(), IntakeError> {
+    if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms())) {
+        return Err(IntakeError::Unavailable("the next hop does not answer; try again later".into()));
+    }
+    BUDGET.with_borrow_mut(RetryBudget::deposit);
+    let result = match within(DEADLINE, try_again(sale, context)).await {
+        Some(result) => result,
+        None => Err(IntakeError::TimedOut(format!("no acknowledgement within {DEADLINE:?}"))),
+    };
+    BREAKER.with_borrow_mut(|breaker| match &result {
+        Err(IntakeError::Unavailable(_) | IntakeError::TimedOut(_)) => breaker.failed(now_ms()),
+        _ => breaker.succeeded(),
+    });
+    result
+}
+
+/// Calls until it is accepted, refused for good, or may have been written: a sale that may
+/// have been written is left to the client, who alone knows whether to send it again.
+async fn try_again(sale: Sale, context: Context) -> Result<(), IntakeError> {
+    let mut tries = 1;
+    loop {
+        let result = next_hop::accept(sale.clone(), context.clone()).await;
+        let error = match result {
+            Ok(()) => return Ok(()),
+            Err(error) => sales_wit::to_error(error),
+        };
+        let may_retry = error.is_retriable() && error.is_surely_unwritten() && tries < TRIES_MAX;
+        if !may_retry || !BUDGET.with_borrow_mut(RetryBudget::withdraw) {
+            return Err(error);
+        }
+        tries += 1;
+        spin_sdk::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+fn now_ms() -> u64 {
+    monotonic_clock::now() / 1_000_000
+}

@@ -1,0 +1,56 @@
+//! The bridge: takes a sale over HTTP (`POST /forward`) or from another component and hands
+//! it to the next hop, within a deadline, with retries where they are safe, and with a
+//! circuit breaker.
+
+mod forward;
+
+use bindings::exports::doorbuster::sales::intake::Guest;
+use guest_http::{Answer, answer, problem, read_body};
+use intake::Problem;
+use intake::request::{BODY_BYTES_MAX, check, not_found};
+use sale::Sale;
+use sales_wit::types;
+use spin_sdk::http::{Request, StatusCode};
+use spin_sdk::http_service;
+
+#[allow(missing_docs, unsafe_code, reason = "generated")]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:bridge/component",
+        path: ["../../wit/doorbuster-sales", "world.wit"],
+        with: { "doorbuster:sales/types@0.1.0": sales_wit::types },
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+    use super::Bridge;
+    export!(Bridge);
+}
+
+const FORWARDED: &[u8] = br#"{"estado":"Procesado"}"#;
+
+/// The bridge, called by a component.
+struct Bridge;
+
+impl Guest for Bridge {
+    async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
+        forward::forward(sale, context).await.map_err(sales_wit::from_error)
+    }
+}
+
+#[http_service]
+async fn handle(request: Request) -> Answer {
+    let answer = match request.uri().path() {
+        "/forward" => forwarded(request).await,
+        path => Err(not_found(path)),
+    };
+    answer.unwrap_or_else(|failure| problem(&failure))
+}
+
+async fn forwarded(request: Request) -> Result<Answer, Problem> {
+    let (head, body) = request.into_parts();
+    let context = check(&head.method, &head.headers, &["application/json"], BODY_BYTES_MAX)?;
+    let body = read_body(body, BODY_BYTES_MAX).await?;
+    let sale = Sale::from_request_json(&body)?;
+    forward::forward(sales_wit::from_sale(sale), sales_wit::from_context(context)).await?;
+    Ok(answer(StatusCode::OK, "application/json", FORWARDED))
+}

@@ -1,0 +1,40 @@
+//! The front door: `POST /purchase` and `POST /purchases`, answered after the broker's
+//! acknowledgement.
+
+mod many;
+mod one;
+
+use guest_http::{Answer, problem};
+use intake::request;
+use spin_sdk::http::Request;
+use spin_sdk::http_service;
+
+#[allow(missing_docs, reason = "generated")]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:ingest/component",
+        path: ["../../wit/doorbuster-sales", "world.wit"],
+        with: { "doorbuster:sales/types@0.1.0": sales_wit::types },
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+
+#[http_service]
+async fn handle(request: Request) -> Answer {
+    let answer = match request.uri().path() {
+        "/purchase" => one::purchase(request).await,
+        "/purchases" => many::purchases(request).await,
+        path => Err(request::not_found(path)),
+    };
+    answer.unwrap_or_else(|failure| problem(&failure))
+}
+
+/// Hands a sale to the next hop.
+async fn accept(
+    sale: sale::Sale,
+    context: request::Context,
+) -> Result<(), intake::IntakeError> {
+    let (sale, context) = (sales_wit::from_sale(sale), sales_wit::from_context(context));
+    bindings::doorbuster::sales::intake::accept(sale, context).await.map_err(sales_wit::to_error)
+}

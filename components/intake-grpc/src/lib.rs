@@ -1,0 +1,127 @@
+//! Stands for the next hop, which it calls over gRPC: `ProductSaleService` at `{writer_url}`.
+
+use std::time::Duration;
+
+use bindings::exports::doorbuster::sales::intake::Guest;
+use bytes::Bytes;
+use guest_http::{Variable, within};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use intake::IntakeError;
+use intake::grpc::{self, Status, code};
+use intake::request::{Context, IDEMPOTENCY_KEY, TRACEPARENT};
+use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
+use sales_wit::types;
+use spin_sdk::wasip3::http::types::ErrorCode;
+
+#[allow(missing_docs, unsafe_code, reason = "generated")]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:intake-grpc/component",
+        path: ["../../wit/doorbuster-sales", "world.wit"],
+        with: { "doorbuster:sales/types@0.1.0": sales_wit::types },
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+    use super::IntakeGrpc;
+    export!(IntakeGrpc);
+}
+
+static WRITER_URL: Variable = Variable::new("writer_url");
+
+/// Time the writer gets, also told to it as `grpc-timeout`.
+const DEADLINE: Duration = Duration::from_secs(15);
+const GRPC_TIMEOUT: &str = "15S";
+
+/// The next hop over gRPC.
+struct IntakeGrpc;
+
+impl Guest for IntakeGrpc {
+    async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
+        let (sale, context) = (sales_wit::to_sale(sale), sales_wit::to_context(context));
+        process(sale, context).await.map_err(sales_wit::from_error)
+    }
+}
+
+async fn process(sale: sale::Sale, context: Context) -> Result<(), IntakeError> {
+    let base = WRITER_URL.get().await?.trim_end_matches('/');
+    let request = request(base, sale, context)?;
+    let call = async {
+        let response = spin_sdk::http::send(request).await.map_err(|e| failure(base, e))?;
+        answer(base, response).await
+    };
+    match within(DEADLINE, call).await {
+        Some(result) => result,
+        None => Err(IntakeError::TimedOut(format!("{base}: no answer within {DEADLINE:?}"))),
+    }
+}
+
+fn request(
+    base: &str,
+    sale: sale::Sale,
+    context: Context,
+) -> Result<Request<Full<Bytes>>, IntakeError> {
+    let message = Bytes::from(grpc::frame(&ProductSaleRequest::from(sale).encode_to_vec()));
+    let mut request = Request::post(format!("{base}{}", grpc::METHOD_PATH))
+        .header(header::CONTENT_TYPE, grpc::CONTENT_TYPE)
+        .header(header::CONTENT_LENGTH, message.len())
+        .header(header::TE, "trailers")
+        .header("grpc-timeout", GRPC_TIMEOUT);
+    let metadata = [(IDEMPOTENCY_KEY, context.idempotency_key), (TRACEPARENT, context.traceparent)];
+    for (name, value) in metadata {
+        // Both were checked where they came in; what no header can carry is left out.
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            request = request.header(name, value);
+        }
+    }
+    request
+        .body(Full::new(message))
+        .map_err(|e| IntakeError::Other(format!("Spin variable `writer_url`: `{base}`: {e}")))
+}
+
+/// Success is status 0 with a message that says so; anything less is a failure.
+async fn answer(base: &str, response: spin_sdk::http::Response) -> Result<(), IntakeError> {
+    let (head, body) = response.into_parts();
+    if head.status != StatusCode::OK {
+        return Err(intake::Problem::to_error(head.status, b""));
+    }
+    if let Some(status) = status(&head.headers) {
+        return ended(status);
+    }
+    let whole = Limited::new(body, grpc::MESSAGE_BYTES_MAX)
+        .collect()
+        .await
+        .map_err(|e| IntakeError::Unavailable(format!("{base}: the answer broke off: {e}")))?;
+    let trailers = whole.trailers().cloned().unwrap_or_default();
+    let odd = |what: &str| IntakeError::Other(format!("{base}: {what}"));
+    ended(status(&trailers).ok_or_else(|| odd("the answer has no grpc-status"))?)?;
+    let body = whole.to_bytes();
+    let message = grpc::unframe(&body).map_err(IntakeError::from)?;
+    match ProductSaleResponse::decode(message) {
+        Ok(ProductSaleResponse { exito: true, .. }) => Ok(()),
+        // The original writer answers its failures with status 0 and a text.
+        Ok(response) => Err(odd(&format!("the writer says `{}`", response.estado))),
+        Err(e) => Err(odd(&format!("no ProductSaleResponse: {e}"))),
+    }
+}
+
+fn status(headers: &HeaderMap) -> Option<Status> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    Status::decode(text("grpc-status")?, text("grpc-message").unwrap_or(""))
+}
+
+fn ended(status: Status) -> Result<(), IntakeError> {
+    if status.code == code::OK { Ok(()) } else { Err(status.into()) }
+}
+
+fn failure(url: &str, error: ErrorCode) -> IntakeError {
+    match error {
+        ErrorCode::HttpRequestDenied => IntakeError::Other(format!(
+            "{url} is not allowed; add it to the component's allowed_outbound_hosts"
+        )),
+        ErrorCode::ConnectionTimeout | ErrorCode::HttpResponseTimeout => {
+            IntakeError::TimedOut(format!("{url}: {error}"))
+        }
+        other => IntakeError::Unavailable(format!("{url}: {other}")),
+    }
+}

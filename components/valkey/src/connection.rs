@@ -1,0 +1,123 @@
+//! One connection: a write of a pipeline, then its replies.
+
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use spin_sdk::wasip3::sockets::types::TcpSocket;
+use spin_sdk::wasip3::wit_stream;
+use spin_sdk::wit_bindgen::{StreamReader, StreamResult, StreamWriter};
+use valkey_codec::{Address, Decoder, Reply, Scalar, encode, hello};
+
+use crate::bindings::exports::doorbuster::valkey::client::{ClientError, Command};
+use crate::dial::dial;
+
+/// Bytes asked of the socket at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// Longest reply to a whole pipeline; more breaks the connection.
+const REPLIES_BYTES_MAX: usize = 64 << 20;
+
+/// Time to connect and say hello.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Time a pipeline may take.
+const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// An open connection. Both directions are driven only inside a call: an instance at rest has
+/// no task of its own and can be dropped.
+pub struct Connection {
+    writer: StreamWriter<u8>,
+    reader: StreamReader<u8>,
+    decoder: Decoder,
+    buffer: Vec<u8>,
+    _socket: TcpSocket,
+}
+
+impl Connection {
+    /// Connects, says who speaks, selects the database.
+    pub async fn open(address: &Address) -> Result<Self, ClientError> {
+        let opening = async {
+            let socket = dial(address).await?;
+            let (writer, outgoing) = wit_stream::new();
+            // How sending and receiving end is seen where they are used; the futures that
+            // tell it again need not be watched.
+            drop(socket.send(outgoing));
+            let (reader, _) = socket.receive();
+            let mut connection = Self {
+                writer,
+                reader,
+                decoder: Decoder::default(),
+                buffer: Vec::with_capacity(READ_BYTES),
+                _socket: socket,
+            };
+            let replies = connection.pipeline(&hello(address)).await?;
+            refused(&replies).map_or(Ok(connection), |text| Err(ClientError::Auth(text)))
+        };
+        within(CONNECT_LIMIT, opening).await.unwrap_or_else(|| {
+            let (host, port) = (&address.host, address.port);
+            Err(ClientError::Connect(format!("{host}:{port}: no answer in {CONNECT_LIMIT:?}")))
+        })
+    }
+
+    /// One round trip.
+    pub async fn exchange(&mut self, commands: &[Command]) -> Result<Vec<Reply>, ClientError> {
+        within(EXCHANGE_LIMIT, self.pipeline(commands)).await.unwrap_or_else(|| {
+            Err(ClientError::Interrupted(format!("no reply in {EXCHANGE_LIMIT:?}")))
+        })
+    }
+
+    async fn pipeline(&mut self, commands: &[Command]) -> Result<Vec<Reply>, ClientError> {
+        let bytes = encode(commands).map_err(|e| ClientError::Protocol(e.to_string()))?;
+        let unsent = self.writer.write_all(bytes).await;
+        if !unsent.is_empty() {
+            return Err(ClientError::Interrupted("the server closed the connection".into()));
+        }
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut received = 0;
+        while replies.len() < commands.len() {
+            match self.decoder.next().map_err(|e| ClientError::Protocol(e.to_string()))? {
+                Some(reply) => replies.push(reply),
+                None => received += self.receive().await?,
+            }
+            if received > REPLIES_BYTES_MAX {
+                let text = format!("the replies are longer than {REPLIES_BYTES_MAX} bytes");
+                return Err(ClientError::Interrupted(text));
+            }
+        }
+        Ok(replies)
+    }
+
+    async fn receive(&mut self) -> Result<usize, ClientError> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let (result, buffer) = self.reader.read(buffer).await;
+        self.decoder.feed(&buffer);
+        self.buffer = buffer;
+        self.buffer.clear();
+        match result {
+            StreamResult::Complete(count) => Ok(count),
+            StreamResult::Dropped | StreamResult::Cancelled => {
+                Err(ClientError::Interrupted("the server closed the connection".into()))
+            }
+        }
+    }
+}
+
+/// The first error among the replies.
+fn refused(replies: &[Reply]) -> Option<String> {
+    replies.iter().find_map(|reply| match reply {
+        Reply::One(Scalar::Error(text)) => Some(text.clone()),
+        _ => None,
+    })
+}
+
+/// Waits for `work`, but no longer than `limit`.
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut limit = pin!(spin_sdk::time::sleep(limit));
+    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => limit.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}

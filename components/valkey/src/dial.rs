@@ -1,0 +1,82 @@
+//! Opens a TCP connection, and says which of the reasons it was when it cannot.
+
+use std::net::IpAddr;
+
+use spin_sdk::wasip3::sockets::ip_name_lookup::{self, resolve_addresses};
+use spin_sdk::wasip3::sockets::types::{
+    ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
+    TcpSocket,
+};
+use valkey_codec::Address;
+
+use crate::bindings::exports::doorbuster::valkey::client::ClientError;
+
+/// Connects to the first of the host's addresses that answers.
+pub async fn dial(address: &Address) -> Result<TcpSocket, ClientError> {
+    let mut last = None;
+    for ip in addresses(&address.host, address.port).await? {
+        match connect(ip, address.port).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = Some(error),
+        }
+    }
+    let (host, port) = (&address.host, address.port);
+    Err(ClientError::Connect(match last {
+        Some(ErrorCode::AccessDenied) => {
+            format!("{host}:{port} is not allowed; {}", advice(host, port))
+        }
+        Some(error) => format!("{host}:{port} does not answer: {error}"),
+        None => format!("the name {host} has no address"),
+    }))
+}
+
+fn advice(host: &str, port: u16) -> String {
+    format!("add \"tcp://{host}:{port}\" to the component's allowed_outbound_hosts")
+}
+
+async fn addresses(host: &str, port: u16) -> Result<Vec<IpAddress>, ClientError> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![literal(ip)]);
+    }
+    resolve_addresses(host.to_owned()).await.map_err(|error| {
+        ClientError::Connect(match error {
+            ip_name_lookup::ErrorCode::AccessDenied => {
+                format!("the look-up of {host} was refused; {}", advice(host, port))
+            }
+            // Spin answers this to every look-up of a socket.
+            ip_name_lookup::ErrorCode::PermanentResolverFailure => format!(
+                "the look-up of {host} failed for good; if this is Spin, which looks up no names \
+                 for sockets, write an IP address"
+            ),
+            error => format!("the look-up of {host} failed: {error}"),
+        })
+    })
+}
+
+fn literal(ip: IpAddr) -> IpAddress {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            IpAddress::Ipv4((a, b, c, d))
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, e, f, g, h] = ip.segments();
+            IpAddress::Ipv6((a, b, c, d, e, f, g, h))
+        }
+    }
+}
+
+async fn connect(ip: IpAddress, port: u16) -> Result<TcpSocket, ErrorCode> {
+    let (family, remote) = match ip {
+        IpAddress::Ipv4(address) => {
+            (IpAddressFamily::Ipv4, IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address }))
+        }
+        IpAddress::Ipv6(address) => (
+            IpAddressFamily::Ipv6,
+            IpSocketAddress::Ipv6(Ipv6SocketAddress { port, address, flow_info: 0, scope_id: 0 }),
+        ),
+    };
+    let socket = TcpSocket::create(family)?;
+    socket.connect(remote).await?;
+    Ok(socket)
+}

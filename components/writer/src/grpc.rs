@@ -1,0 +1,81 @@
+//! `ProductSaleService/ProcesarVenta`, a unary gRPC call over HTTP/2.
+
+use bytes::Bytes;
+use guest_http::read_body;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty, Full};
+use intake::grpc::{self, Status, code};
+use intake::{IntakeError, PROCESSED};
+use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
+use sale::Sale;
+use spin_sdk::http::{Request, StatusCode};
+
+use crate::log;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+
+/// Answers any request to the writer.
+pub async fn serve(request: Request) -> Response<Body> {
+    if !is_grpc(request.headers()) {
+        let mut response = Response::new(Empty::new().boxed_unsync());
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return response;
+    }
+    match process(request).await {
+        Ok(message) => success(&message),
+        Err(status) => failure(&status),
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    value.starts_with(grpc::CONTENT_TYPE.as_bytes())
+}
+
+async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
+    let (head, body) = request.into_parts();
+    if head.uri.path() != grpc::METHOD_PATH {
+        let message = format!("there is no method {}", head.uri.path());
+        return Err(Status::new(code::UNIMPLEMENTED, message));
+    }
+    let invalid = |message: String| Status::new(code::INVALID_ARGUMENT, message);
+    let context = intake::request::context(&head.headers).map_err(|p| {
+        invalid(format!("{}: {}", p.field.unwrap_or_default(), p.detail))
+    })?;
+    let body = read_body(body, grpc::MESSAGE_BYTES_MAX).await.map_err(|p| invalid(p.detail))?;
+    let message = ProductSaleRequest::decode(grpc::unframe(&body)?)
+        .map_err(|e| invalid(format!("body: no ProductSaleRequest: {e}")))?;
+    log::append(Sale::from(message), context).await.map_err(|e: IntakeError| Status::from(&e))?;
+    Ok(ProductSaleResponse { estado: PROCESSED.into(), exito: true })
+}
+
+/// A message, then the status as a trailer.
+fn success(message: &ProductSaleResponse) -> Response<Body> {
+    let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code::OK))]);
+    let body = Full::new(Bytes::from(grpc::frame(&message.encode_to_vec())))
+        .with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut response = Response::new(body.boxed_unsync());
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type());
+    response
+}
+
+/// No message: the status is among the headers.
+fn failure(status: &Status) -> Response<Body> {
+    let mut response = Response::new(Empty::new().boxed_unsync());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type());
+    headers.insert(GRPC_STATUS, HeaderValue::from(status.code));
+    // An encoded message is printable ASCII, which every header takes.
+    if let Ok(message) = HeaderValue::from_str(&status.encoded_message()) {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+    response
+}
+
+fn content_type() -> HeaderValue {
+    HeaderValue::from_static(grpc::CONTENT_TYPE)
+}

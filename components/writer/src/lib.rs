@@ -1,0 +1,40 @@
+//! The writer: takes a sale over gRPC (`ProductSaleService`) or from another component, writes
+//! it to the log, and answers when the broker has acknowledged it.
+
+mod grpc;
+mod log;
+
+use bindings::exports::doorbuster::sales::intake::Guest;
+use sales_wit::types;
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+
+#[allow(missing_docs, unsafe_code, reason = "generated")]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:writer/component",
+        path: ["../../wit/doorbuster-sales", "../../wit/spin-kafka-events", "world.wit"],
+        with: {
+            "doorbuster:sales/types@0.1.0": sales_wit::types,
+        },
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+    use super::Writer;
+    export!(Writer);
+}
+
+/// The writer, called by a component.
+struct Writer;
+
+impl Guest for Writer {
+    async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
+        let (sale, context) = (sales_wit::to_sale(sale), sales_wit::to_context(context));
+        log::append(sale, context).await.map_err(sales_wit::from_error)
+    }
+}
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    grpc::serve(request).await
+}

@@ -1,0 +1,45 @@
+//! A sale as a record of the log.
+
+use guest_http::Variable;
+use intake::IntakeError;
+use intake::request::{Context, IDEMPOTENCY_KEY, TRACEPARENT};
+use sale::{Sale, Violation};
+
+use crate::bindings::spin_kafka::events::producer::{self, Outgoing, ProduceError};
+use crate::bindings::spin_kafka::events::types::Header;
+
+static TOPIC: Variable = Variable::new("kafka_topic");
+
+/// Writes the sale; answers when the broker has acknowledged it.
+pub async fn append(sale: Sale, context: Context) -> Result<(), IntakeError> {
+    // The writer is reachable from outside: it trusts no earlier hop.
+    sale.validate()?;
+    let record = Outgoing {
+        topic: TOPIC.get().await?.to_owned(),
+        value: Some(sale.to_json()),
+        key: Some(sale.product_id.into_bytes()),
+        headers: headers(context),
+    };
+    producer::send(vec![record]).await.map(drop).map_err(failure)
+}
+
+fn headers(context: Context) -> Vec<Header> {
+    [(IDEMPOTENCY_KEY, context.idempotency_key), (TRACEPARENT, context.traceparent)]
+        .into_iter()
+        .filter_map(|(name, value)| {
+            Some(Header { name: name.into(), value: Some(value?.into_bytes()) })
+        })
+        .collect()
+}
+
+fn failure(error: ProduceError) -> IntakeError {
+    match error {
+        ProduceError::QueueFull => {
+            IntakeError::Overloaded("the producer's queue is full; try again later".into())
+        }
+        ProduceError::TimedOut(text) => IntakeError::TimedOut(text),
+        ProduceError::Unavailable(text) => IntakeError::Unavailable(text),
+        ProduceError::TooLarge(text) => IntakeError::Invalid(Violation::new("body", text)),
+        ProduceError::Refused(text) | ProduceError::Other(text) => IntakeError::Other(text),
+    }
+}

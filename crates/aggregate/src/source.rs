@@ -1,0 +1,42 @@
+//! Where a batch comes from.
+
+/// A partition of one log, read by one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The consumer group.
+    pub group: String,
+    /// The topic.
+    pub topic: String,
+    /// Which log this is; empty if the broker tells none.
+    pub log_id: String,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+impl Source {
+    /// The command that reads the stored position: two values, offset and log.
+    pub fn position_commands(&self) -> [Vec<Vec<u8>>; 2] {
+        [self.offset_key(), self.log_key()].map(|key| {
+            vec![b"HGET".to_vec(), key.into_bytes(), self.partition.to_string().into_bytes()]
+        })
+    }
+
+    /// The stored position, from the replies to [`Source::position_commands`]: none if there
+    /// is none or it belongs to another log.
+    pub fn position(&self, offset: Option<&[u8]>, log_id: Option<&[u8]>) -> Option<i64> {
+        let known = log_id.unwrap_or_default();
+        let other = !known.is_empty() && !self.log_id.is_empty() && known != self.log_id.as_bytes();
+        if other {
+            return None;
+        }
+        std::str::from_utf8(offset?).ok()?.parse().ok()
+    }
+
+    pub(crate) fn offset_key(&self) -> String {
+        format!("offset:{}:{}", self.group, self.topic)
+    }
+
+    pub(crate) fn log_key(&self) -> String {
+        format!("offset_log:{}:{}", self.group, self.topic)
+    }
+}

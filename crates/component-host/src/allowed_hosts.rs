@@ -1,0 +1,267 @@
+//! `allowed_outbound_hosts`: which network addresses a component may reach.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Mutex, PoisonError};
+
+use ipnet::IpNet;
+
+use crate::Error;
+use crate::variables::Variables;
+
+/// Addresses remembered from name look-ups; past it the memory starts afresh, and a guest
+/// that connects without looking its name up again is refused.
+const RESOLVED_ADDRESSES_MAX: usize = 1_024;
+
+/// What one component may reach.
+#[derive(Debug, Default)]
+pub struct AllowedHosts {
+    rules: Vec<Rule>,
+    /// Which allowed names an address was resolved from, so that a socket may connect to it.
+    resolved: Mutex<HashMap<IpAddr, Vec<String>>>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    /// None is any.
+    scheme: Option<String>,
+    host: Host,
+    ports: RangeInclusive<u16>,
+}
+
+#[derive(Debug)]
+enum Host {
+    Any,
+    /// `*.example.com`, kept as `.example.com`.
+    Below(String),
+    Name(String),
+    Network(IpNet),
+}
+
+impl AllowedHosts {
+    /// Parses a component's entries: `scheme://host:port`, where scheme and port may be `*`,
+    /// host may be `*`, `*.domain`, a name, an IP or a CIDR network, and port a range `a..b`.
+    pub fn parse(
+        component: &str,
+        entries: &[String],
+        variables: &Variables,
+    ) -> Result<Self, Error> {
+        let mut rules = Vec::new();
+        for template in entries {
+            let entry = variables.render(template)?;
+            let rule = Rule::parse(&entry).map_err(|message| Error::AllowedHost {
+                component: component.into(),
+                entry,
+                message,
+            })?;
+            rules.push(rule);
+        }
+        Ok(Self { rules, resolved: Mutex::default() })
+    }
+
+    /// Whether a URL's scheme, host and port may be reached.
+    pub fn allows(&self, scheme: &str, host: &str, port: u16) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.fits_scheme(scheme) && rule.ports.contains(&port) && rule.host.fits(host))
+    }
+
+    /// Whether a TCP or UDP socket may connect to this address: it is allowed itself, or it
+    /// was resolved from a name that is.
+    pub fn allows_socket(&self, scheme: &str, address: SocketAddr) -> bool {
+        if self.allows(scheme, &address.ip().to_string(), address.port()) {
+            return true;
+        }
+        let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        resolved
+            .get(&address.ip())
+            .is_some_and(|names| names.iter().any(|name| self.allows(scheme, name, address.port())))
+    }
+
+    /// Whether a socket's user may look this name up: some entry for sockets fits it.
+    pub fn allows_lookup(&self, name: &str) -> bool {
+        self.rules.iter().any(|rule| {
+            (rule.fits_scheme("tcp") || rule.fits_scheme("udp")) && rule.host.fits(name)
+        })
+    }
+
+    /// Remembers what an allowed name was resolved to.
+    pub fn remember(&self, name: &str, address: IpAddr) {
+        let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        if resolved.len() >= RESOLVED_ADDRESSES_MAX && !resolved.contains_key(&address) {
+            resolved.clear();
+        }
+        let names = resolved.entry(address).or_default();
+        if !names.iter().any(|known| known == name) {
+            names.push(name.into());
+        }
+    }
+}
+
+impl Rule {
+    fn parse(entry: &str) -> Result<Self, String> {
+        let (scheme, rest) = entry
+            .split_once("://")
+            .ok_or("must be scheme://host:port, such as tcp://127.0.0.1:9092")?;
+        if scheme == "https" {
+            return Err("this host sends plain http only; put a proxy that speaks TLS in between".into());
+        }
+        let (host, port) = split_port(rest)?;
+        let ports = match port {
+            Some(port) => parse_ports(port)?,
+            None => {
+                let port = default_port(scheme).ok_or_else(|| {
+                    format!("scheme `{scheme}` has no default port; add :port or :*")
+                })?;
+                port..=port
+            }
+        };
+        Ok(Self {
+            scheme: (scheme != "*").then(|| scheme.to_ascii_lowercase()),
+            host: Host::parse(host)?,
+            ports,
+        })
+    }
+
+    fn fits_scheme(&self, scheme: &str) -> bool {
+        self.scheme.as_deref().is_none_or(|own| own == scheme)
+    }
+}
+
+impl Host {
+    fn parse(host: &str) -> Result<Self, String> {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        if host == "*" {
+            return Ok(Host::Any);
+        }
+        if let Ok(network) = host.parse::<IpNet>() {
+            return Ok(Host::Network(network));
+        }
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(Host::Network(address.into()));
+        }
+        if host == "self" {
+            return Err("`self` is not supported by this host; name the component: \
+                        http://<id>.spin.internal"
+                .into());
+        }
+        let (below, name) = match host.strip_prefix('*') {
+            Some(rest) => (true, rest),
+            None => (false, host.as_str()),
+        };
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if name.is_empty() || !name.chars().all(fits) || (below && !name.starts_with('.')) {
+            return Err(format!("`{host}` is no host name, IP address or network"));
+        }
+        Ok(if below { Host::Below(name.into()) } else { Host::Name(name.into()) })
+    }
+
+    fn fits(&self, host: &str) -> bool {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        match self {
+            Host::Any => true,
+            Host::Below(domain) => {
+                host.len() > domain.len() && host.to_ascii_lowercase().ends_with(domain.as_str())
+            }
+            Host::Name(name) => host.eq_ignore_ascii_case(name),
+            Host::Network(network) => {
+                host.parse::<IpAddr>().is_ok_and(|address| network.contains(&address))
+            }
+        }
+    }
+}
+
+/// Splits `host[:port]`, leaving an IPv6 address in its brackets whole.
+fn split_port(rest: &str) -> Result<(&str, Option<&str>), String> {
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let after_brackets = rest.rfind(']').map_or(0, |at| at + 1);
+    let tail = rest.get(after_brackets..).unwrap_or("");
+    match tail.rfind(':') {
+        Some(at) => {
+            let (host, port) = rest.split_at(after_brackets + at);
+            Ok((host, port.get(1..)))
+        }
+        None if tail.contains('/') && rest.parse::<IpNet>().is_err() => {
+            Err("a path is not allowed; write scheme://host:port".into())
+        }
+        None => Ok((rest, None)),
+    }
+}
+
+fn parse_ports(port: &str) -> Result<RangeInclusive<u16>, String> {
+    let number = |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is no port"));
+    match port.split_once("..") {
+        _ if port == "*" => Ok(0..=u16::MAX),
+        // Spin's range excludes its end.
+        Some((from, to)) => Ok(number(from)?..=number(to)?.saturating_sub(1)),
+        None => number(port).map(|port| port..=port),
+    }
+}
+
+/// The port of a URL of this scheme that names none.
+pub fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        "redis" => Some(6379),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(entries: &[&str]) -> AllowedHosts {
+        let entries: Vec<_> = entries.iter().map(|e| e.to_string()).collect();
+        AllowedHosts::parse("c", &entries, &Variables::default()).unwrap()
+    }
+
+    #[test]
+    fn urls() {
+        let allowed = hosts(&["http://*.spin.internal", "http://api.example.com:8443", "*://10.0.0.0/8:*", "http://[::1]:80"]);
+        for (scheme, host, port, expected) in [
+            ("http", "bridge.spin.internal", 80, true),
+            ("http", "spin.internal", 80, false),
+            ("http", "bridge.spin.internal", 81, false),
+            ("https", "bridge.spin.internal", 443, false),
+            ("http", "API.example.com", 8443, true),
+            ("http", "api.example.com.evil", 8443, false),
+            ("tcp", "10.1.2.3", 9, true),
+            ("tcp", "11.1.2.3", 9, false),
+            ("http", "[::1]", 80, true),
+        ] {
+            assert_eq!(allowed.allows(scheme, host, port), expected, "{scheme}://{host}:{port}");
+        }
+    }
+
+    #[test]
+    fn sockets_need_an_address_or_a_resolved_name() {
+        let allowed = hosts(&["tcp://valkey:6379", "tcp://127.0.0.1:9000..9010"]);
+        assert!(allowed.allows_socket("tcp", "127.0.0.1:9009".parse().unwrap()));
+        assert!(!allowed.allows_socket("tcp", "127.0.0.1:9010".parse().unwrap()));
+        assert!(!allowed.allows_socket("udp", "127.0.0.1:9000".parse().unwrap()));
+        let address: SocketAddr = "192.0.2.7:6379".parse().unwrap();
+        assert!(!allowed.allows_socket("tcp", address));
+        assert!(allowed.allows_lookup("valkey") && !allowed.allows_lookup("other"));
+        allowed.remember("valkey", address.ip());
+        assert!(allowed.allows_socket("tcp", address));
+        assert!(!allowed.allows_socket("tcp", "192.0.2.7:6380".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_entry_for_http_opens_no_sockets() {
+        let allowed = hosts(&["http://example.com"]);
+        assert!(!allowed.allows_lookup("example.com"));
+    }
+
+    #[test]
+    fn wrong_entries_are_refused() {
+        for entry in ["example.com", "tcp://example.com", "http://a b", "http://x:99999", "http://self", "https://a", "http://a/b", "tcp://*x:1"] {
+            let parsed = AllowedHosts::parse("c", &[entry.to_string()], &Variables::default());
+            let fault = parsed.expect_err(entry).to_string();
+            assert!(fault.contains(entry), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The wasmtime engine: what guests may use, pooled memory, and the clock that interrupts
+//! them.
+
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::{Error, Limits};
+
+/// How often a running guest gives way to the host, and so how late a deadline may strike.
+const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// Core instances, memories and tables per component instance that the pool is sized for:
+/// a composition of four with their adapters.
+const CORE_PER_INSTANCE: u32 = 4;
+
+/// Bytes of a freed memory kept resident, so that its next user need not fault them in.
+const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+
+/// Builds an engine within `limits` and starts its epoch clock.
+pub fn build(limits: &Limits) -> Result<Engine, Error> {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(limits.instances_max)
+        .total_core_instances(limits.instances_max.saturating_mul(CORE_PER_INSTANCE))
+        .total_memories(limits.instances_max)
+        .total_tables(limits.instances_max.saturating_mul(CORE_PER_INSTANCE))
+        .total_stacks(limits.instances_max.saturating_mul(CORE_PER_INSTANCE))
+        .total_gc_heaps(0)
+        .max_core_instances_per_component(64)
+        .max_memories_per_component(16)
+        .max_tables_per_component(32)
+        .table_elements(50_000)
+        .max_memory_size(limits.instance_memory_bytes_max)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES);
+
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let engine = Engine::new(&config).map_err(|e| Error::Engine(format!("{e:#}")))?;
+    start_clock(&engine)?;
+    Ok(engine)
+}
+
+/// Ticks the engine's epoch until the engine is gone.
+fn start_clock(engine: &Engine) -> Result<(), Error> {
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("epoch".into())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(EPOCH_TICK);
+            }
+        })
+        .map(drop)
+        .map_err(|e| Error::Engine(format!("no thread for the epoch clock: {e}")))
+}

@@ -1,0 +1,52 @@
+//! A loaded component, ready to be instantiated.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Instance, InstancePre};
+use wasmtime::{Engine, Store};
+
+use crate::Error;
+use crate::state::{GuestState, StateTemplate};
+
+/// A compiled and linked component with its rights. Cheap to clone.
+#[derive(Clone)]
+pub struct Guest {
+    pub(crate) id: Arc<str>,
+    pub(crate) engine: Engine,
+    pub(crate) pre: InstancePre<GuestState>,
+    pub(crate) template: StateTemplate,
+}
+
+impl Guest {
+    /// The component's id in the manifest.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The linked component, to build typed bindings from.
+    pub fn pre(&self) -> &InstancePre<GuestState> {
+        &self.pre
+    }
+
+    /// Whether the component exports this interface.
+    pub fn exports(&self, interface: &str) -> bool {
+        self.pre.component().get_export_index(None, interface).is_some()
+    }
+
+    /// An empty store with the component's rights and limits.
+    pub fn store(&self) -> Store<GuestState> {
+        self.template.store(&self.engine)
+    }
+
+    /// A new instance in a store of its own.
+    pub async fn instantiate(&self) -> Result<(Store<GuestState>, Instance), Error> {
+        let mut store = self.store();
+        match self.pre.instantiate_async(&mut store).await {
+            Ok(instance) => Ok((store, instance)),
+            Err(e) => Err(Error::Guest {
+                component: self.id.to_string(),
+                message: format!("cannot be instantiated: {e:#}"),
+            }),
+        }
+    }
+}

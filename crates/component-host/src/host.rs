@@ -1,0 +1,125 @@
+//! Loads an application: resolves its variables, composes, compiles and links its components.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+use wasmtime::Engine;
+use wasmtime::component::{Component as Compiled, Linker};
+
+use crate::allowed_hosts::AllowedHosts;
+use crate::app::{App, Component};
+use crate::capability::Capability;
+use crate::guest::Guest;
+use crate::http::Services;
+use crate::outbound::{Client, Outbound};
+use crate::state::{GuestState, StateTemplate};
+use crate::variables::Variables;
+use crate::{Error, Limits, compose, engine, linker};
+
+/// A loaded application.
+pub struct Host {
+    guests: BTreeMap<String, Guest>,
+    services: Arc<OnceLock<Services>>,
+}
+
+impl Host {
+    /// Loads the components that some trigger starts, with what they depend on.
+    ///
+    /// Whatever is wrong with them is told here, before the first event.
+    pub fn load(
+        app: &App,
+        variables: &Variables,
+        limits: Limits,
+        capabilities: &[Arc<dyn Capability>],
+    ) -> Result<Self, Error> {
+        let services = Arc::new(OnceLock::new());
+        let limits = Arc::new(limits);
+        let engine = engine::build(&limits)?;
+        let loader = Loader {
+            linker: linker::build(&engine, capabilities)
+                .map_err(|e| Error::Engine(format!("cannot define the imports: {e:#}")))?,
+            engine,
+            client: Client::new(&limits),
+            variables,
+            limits: limits.clone(),
+            capabilities,
+            services: &services,
+        };
+        let started: BTreeSet<&String> = app.triggers.iter().map(|t| &t.component).collect();
+        let guests = app
+            .components
+            .values()
+            .filter(|component| started.contains(&component.id))
+            .map(|component| Ok((component.id.clone(), loader.load(component)?)))
+            .collect::<Result<BTreeMap<_, _>, Error>>()?;
+        // The lock was made above and nobody else can have set it.
+        let _ = services.set(Services::new(app, &guests, &limits)?);
+        Ok(Self { guests, services })
+    }
+
+    /// A loaded component.
+    pub fn guest(&self, id: &str) -> Option<&Guest> {
+        self.guests.get(id)
+    }
+
+    /// The HTTP components, ready to serve.
+    pub fn services(&self) -> Services {
+        self.services.get().cloned().unwrap_or_default()
+    }
+}
+
+/// What loading any component needs.
+struct Loader<'a> {
+    engine: Engine,
+    linker: Linker<GuestState>,
+    client: Client,
+    variables: &'a Variables,
+    limits: Arc<Limits>,
+    capabilities: &'a [Arc<dyn Capability>],
+    services: &'a Arc<OnceLock<Services>>,
+}
+
+impl Loader<'_> {
+    fn load(&self, component: &Component) -> Result<Guest, Error> {
+        let template = self.template(component)?;
+        let fault = |message: String| Error::Component {
+            component: component.id.clone(),
+            path: component.source.clone(),
+            message,
+        };
+        let bytes = compose::compose(component)?;
+        let compiled = Compiled::from_binary(&self.engine, &bytes)
+            .map_err(|e| fault(format!("not a valid component: {e:#}")))?;
+        for (import, _) in compiled.component_type().imports(&self.engine) {
+            if let Some(capability) = self.capabilities.iter().find(|c| c.interface() == import) {
+                capability.permits(&template.allowed).map_err(fault)?;
+            }
+        }
+        let pre = self
+            .linker
+            .instantiate_pre(&compiled)
+            .map_err(|e| fault(format!("nobody provides what it imports: {e:#}")))?;
+        Ok(Guest { id: component.id.as_str().into(), engine: self.engine.clone(), pre, template })
+    }
+
+    fn template(&self, component: &Component) -> Result<StateTemplate, Error> {
+        let allowed = Arc::new(AllowedHosts::parse(
+            &component.id,
+            &component.allowed_outbound_hosts,
+            self.variables,
+        )?);
+        Ok(StateTemplate {
+            environment: Arc::new(component.environment.clone().into_iter().collect()),
+            variables: Arc::new(self.variables.render_all(&component.variables)?),
+            outbound: Outbound {
+                component: component.id.as_str().into(),
+                allowed: allowed.clone(),
+                client: self.client.clone(),
+                services: Arc::downgrade(self.services),
+                limits: self.limits.clone(),
+            },
+            allowed,
+            memory_bytes_max: self.limits.instance_memory_bytes_max,
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! One HTTP component, called by the server in front of it or by another component.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, ProxyHandler};
+use wasmtime_wasi_http::{Error as HttpError, WasiBody};
+
+use super::body::{gather, small_length};
+use super::instances::Instances;
+use super::problem::Problem;
+use crate::guest::Guest;
+use crate::{Error, Limits};
+
+/// An HTTP component behind its limits.
+pub struct HttpService {
+    handler: ProxyHandler<Instances>,
+    permits: Arc<Semaphore>,
+    limits: Arc<Limits>,
+}
+
+impl HttpService {
+    /// Fails if the component exports no HTTP handler.
+    pub fn new(guest: &Guest, limits: &Arc<Limits>) -> Result<Self, Error> {
+        Ok(Self {
+            handler: ProxyHandler::new(Instances::new(guest, limits)?),
+            permits: Arc::new(Semaphore::new(limits.requests_at_once_max)),
+            limits: limits.clone(),
+        })
+    }
+
+    /// Answers a request; a failure is an answer too.
+    pub async fn call<B>(&self, request: Request<B>) -> Response<WasiBody>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<HttpError>,
+    {
+        match self.answer(request).await {
+            Ok(response) => response,
+            Err(problem) => problem.response(),
+        }
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Result<Response<WasiBody>, Problem>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<HttpError>,
+    {
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| Problem::Busy)?;
+        let request = self.gather_request(request).await?;
+        let response = self.handler.handle((), request).await.map_err(|e| self.problem(e))?;
+        self.gather_response(response, permit).await
+    }
+
+    async fn gather_request<B>(&self, request: Request<B>) -> Result<Request<WasiBody>, Problem>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<HttpError>,
+    {
+        let (parts, body) = request.into_parts();
+        let body = match small_length(&parts.headers, self.limits.gathered_body_bytes_max) {
+            Some(length) => {
+                tokio::time::timeout(self.limits.request_timeout, gather(body, length))
+                    .await
+                    .map_err(|_| Problem::BadBody)?
+                    .map_err(|_| Problem::BadBody)?
+            }
+            None => body.map_err(Into::into).boxed_unsync(),
+        };
+        Ok(Request::from_parts(parts, body))
+    }
+
+    /// The permit lives as long as the body: a long answer counts as a request at work.
+    async fn gather_response(
+        &self,
+        response: Response<WasiBody>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Response<WasiBody>, Problem> {
+        let (parts, body) = response.into_parts();
+        let body = match small_length(&parts.headers, self.limits.gathered_body_bytes_max) {
+            Some(length) => tokio::time::timeout(self.limits.request_timeout, gather(body, length))
+                .await
+                .map_err(|_| Problem::TimedOut)?
+                .map_err(|_| Problem::GuestFailed)?,
+            None => body
+                .map_frame(move |frame| {
+                    let _at_work = &permit;
+                    frame
+                })
+                .boxed_unsync(),
+        };
+        Ok(Response::from_parts(parts, body))
+    }
+
+    fn problem(&self, error: wasmtime::Error) -> Problem {
+        if error.is::<ExpirationError>() {
+            Problem::TimedOut
+        } else if error.is::<InstantiationError<()>>() {
+            tracing::error!(error = %error, "no room for another HTTP instance");
+            Problem::Busy
+        } else {
+            // The instance's own failure is logged where the instance is dropped.
+            tracing::debug!(error = ?error, "request failed");
+            Problem::GuestFailed
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The HTTP components of an application, by id and by route.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::route::Route;
+use super::service::HttpService;
+use crate::app::{App, Trigger};
+use crate::guest::Guest;
+use crate::{Error, Limits};
+
+/// The HTTP components of an application. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Services {
+    by_id: BTreeMap<String, Arc<HttpService>>,
+    /// Most specific first.
+    routes: Arc<Vec<(Route, Arc<HttpService>)>>,
+}
+
+impl Services {
+    /// Makes a service of each component that an HTTP trigger starts.
+    pub(crate) fn new(
+        app: &App,
+        guests: &BTreeMap<String, Guest>,
+        limits: &Arc<Limits>,
+    ) -> Result<Self, Error> {
+        let mut by_id = BTreeMap::new();
+        let mut routes = Vec::new();
+        for trigger in app.triggers.iter().filter(|t| t.kind == "http") {
+            let fault = |message: String| Error::Manifest {
+                path: app.origin.clone(),
+                line: trigger.line,
+                message,
+            };
+            let Some(guest) = guests.get(&trigger.component) else {
+                return Err(fault(format!("component `{}` is not loaded", trigger.component)));
+            };
+            let service = match by_id.get(&trigger.component) {
+                Some(service) => Arc::clone(service),
+                None => {
+                    let service = Arc::new(HttpService::new(guest, limits)?);
+                    by_id.insert(trigger.component.clone(), service.clone());
+                    service
+                }
+            };
+            if let Some(route) = route(trigger).map_err(fault)? {
+                routes.push((route, service));
+            }
+        }
+        routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.rank()));
+        Ok(Self { by_id, routes: Arc::new(routes) })
+    }
+
+    /// The component with this id, whether it has a public route or not.
+    pub fn get(&self, id: &str) -> Option<&Arc<HttpService>> {
+        self.by_id.get(id)
+    }
+
+    /// The component whose route fits the path best.
+    pub fn route(&self, path: &str) -> Option<&Arc<HttpService>> {
+        self.routes.iter().find(|(route, _)| route.fits(path)).map(|(_, service)| service)
+    }
+
+    /// Whether there is nothing to serve.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+/// The trigger's public route; none if only other components may call it.
+fn route(trigger: &Trigger) -> Result<Option<Route>, String> {
+    if let Some(key) = trigger.settings.keys().find(|key| *key != "route") {
+        return Err(format!("trigger.http: `{key}` is not supported by this host"));
+    }
+    match trigger.settings.get("route") {
+        Some(toml::Value::String(text)) => Route::parse(text).map(Some),
+        Some(toml::Value::Table(table))
+            if table.len() == 1 && table.get("private") == Some(&toml::Value::Boolean(true)) =>
+        {
+            Ok(None)
+        }
+        Some(_) => Err("trigger.http: `route` must be a path or { private = true }".into()),
+        None => Err("trigger.http: `route` is missing".into()),
+    }
+}

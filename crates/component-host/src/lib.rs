@@ -1,0 +1,31 @@
+//! Runs Spin applications of WebAssembly components on wasmtime.
+//!
+//! [`App`] is what a `spin.toml` says; [`Host`] compiles its components, composes their
+//! dependencies, enforces what the manifest allows and serves the HTTP ones. Programs add
+//! interfaces of their own as a [`Capability`], and call other components (a trigger's)
+//! through [`Guest`]. The host knows WASI 0.2 and 0.3 and Spin's words; it knows no broker.
+
+pub mod allowed_hosts;
+pub mod app;
+pub mod capability;
+pub mod compose;
+pub mod engine;
+pub mod error;
+pub mod guest;
+pub mod host;
+pub mod http;
+pub mod limits;
+mod linker;
+mod lookup;
+pub mod manifest;
+pub mod outbound;
+pub mod state;
+pub mod variables;
+
+pub use app::App;
+pub use capability::Capability;
+pub use error::Error;
+pub use guest::Guest;
+pub use host::Host;
+pub use limits::Limits;
+pub use state::GuestState;

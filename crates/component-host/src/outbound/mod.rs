@@ -1,0 +1,105 @@
+//! Outgoing HTTP of the guests: checked against the manifest, then handed to a component of
+//! the same application or sent over a pooled connection.
+
+mod client;
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use ::http::{Request, Response, Uri};
+use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
+
+pub(crate) use client::Client;
+
+use crate::Limits;
+use crate::allowed_hosts::{AllowedHosts, default_port};
+use crate::http::Services;
+
+/// The domain under which components of one application reach each other.
+const CHAINING_DOMAIN: &str = ".spin.internal";
+
+type IoFuture = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
+type Sent = Result<(Response<WasiBody>, IoFuture), HttpError>;
+
+/// One component's way out.
+#[derive(Clone)]
+pub(crate) struct Outbound {
+    pub component: Arc<str>,
+    pub allowed: Arc<AllowedHosts>,
+    pub client: Client,
+    /// The application's HTTP components, known once all are loaded. Weak: they hold the
+    /// guests, which hold this.
+    pub services: Weak<OnceLock<Services>>,
+    pub limits: Arc<Limits>,
+}
+
+impl WasiHttpHooks for Outbound {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _response_processed: IoFuture,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let outbound = self.clone();
+        Box::new(async move {
+            let timeout = options
+                .and_then(|options| options.first_byte_timeout)
+                .map_or(outbound.limits.outbound_timeout, |asked| {
+                    asked.min(outbound.limits.outbound_timeout)
+                });
+            let response = outbound.send(request, timeout).await?;
+            Ok((response, Box::new(async { Ok(()) }) as IoFuture))
+        })
+    }
+}
+
+impl Outbound {
+    async fn send(
+        self,
+        request: Request<WasiBody>,
+        timeout: Duration,
+    ) -> Result<Response<WasiBody>, HttpError> {
+        self.check(request.uri())?;
+        let answer = async {
+            match chained_component(request.uri()) {
+                Some(id) => self.chain(id.to_owned(), request).await,
+                None => self.client.send(request).await,
+            }
+        };
+        tokio::time::timeout(timeout, answer)
+            .await
+            .unwrap_or(Err(HttpError::HttpResponseTimeout))
+    }
+
+    fn check(&self, uri: &Uri) -> Result<(), HttpError> {
+        let scheme = uri.scheme_str().unwrap_or("http");
+        let host = uri.host().unwrap_or("");
+        let port = uri.port_u16().or(default_port(scheme)).unwrap_or(0);
+        if self.allowed.allows(scheme, host, port) {
+            return Ok(());
+        }
+        tracing::warn!(
+            component = &*self.component,
+            "request refused; add \"{scheme}://{host}:{port}\" to allowed_outbound_hosts"
+        );
+        Err(HttpError::HttpRequestDenied)
+    }
+
+    async fn chain(
+        &self,
+        id: String,
+        request: Request<WasiBody>,
+    ) -> Result<Response<WasiBody>, HttpError> {
+        let services = self.services.upgrade().ok_or(HttpError::DestinationUnavailable)?;
+        let Some(service) = services.get().and_then(|services| services.get(&id)) else {
+            tracing::warn!(component = &*self.component, target_component = id, "no such HTTP component");
+            return Err(HttpError::DestinationNotFound);
+        };
+        Ok(service.call(request).await)
+    }
+}
+
+/// The component that a `http://<id>.spin.internal` address means.
+fn chained_component(uri: &Uri) -> Option<&str> {
+    uri.host()?.strip_suffix(CHAINING_DOMAIN)
+}

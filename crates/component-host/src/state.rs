@@ -1,0 +1,104 @@
+//! What the host keeps for one instance.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::allowed_hosts::AllowedHosts;
+use crate::outbound::Outbound;
+
+/// The data of a [`Store`]: one instance's rights and resources.
+pub struct GuestState {
+    table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound: Outbound,
+    limits: StoreLimits,
+    /// The component's Spin variables, resolved.
+    pub(crate) variables: Arc<BTreeMap<String, String>>,
+    /// What the component may reach.
+    pub(crate) allowed: Arc<AllowedHosts>,
+    /// Names behind the WASI 0.2 look-ups under way, by resource.
+    pub(crate) lookups: HashMap<u32, String>,
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for GuestState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// What every instance of one component starts from.
+#[derive(Clone)]
+pub(crate) struct StateTemplate {
+    pub environment: Arc<Vec<(String, String)>>,
+    pub variables: Arc<BTreeMap<String, String>>,
+    pub allowed: Arc<AllowedHosts>,
+    pub outbound: Outbound,
+    pub memory_bytes_max: usize,
+}
+
+impl StateTemplate {
+    /// A store for a new instance, interrupted at every epoch tick to let others run.
+    pub fn store(&self, engine: &Engine) -> Store<GuestState> {
+        let mut store = Store::new(engine, self.state());
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store
+    }
+
+    fn state(&self) -> GuestState {
+        GuestState {
+            table: ResourceTable::new(),
+            wasi: self.wasi(),
+            http: WasiHttpCtx::new(),
+            outbound: self.outbound.clone(),
+            limits: StoreLimitsBuilder::new().memory_size(self.memory_bytes_max).build(),
+            variables: self.variables.clone(),
+            allowed: self.allowed.clone(),
+            lookups: HashMap::new(),
+        }
+    }
+
+    fn wasi(&self) -> WasiCtx {
+        let allowed = self.allowed.clone();
+        let check = move |address, reason| {
+            let scheme = match reason {
+                SocketAddrUse::TcpConnect => Some("tcp"),
+                SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => Some("udp"),
+                // An implicit bind to any free port comes before each of the uses above.
+                SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => None,
+                _ => return Box::pin(async { false }) as _,
+            };
+            let permitted = scheme.map_or(is_implicit_bind(address), |scheme| {
+                allowed.allows_socket(scheme, address)
+            });
+            Box::pin(async move { permitted }) as _
+        };
+        WasiCtxBuilder::new()
+            .inherit_stdout()
+            .inherit_stderr()
+            .envs(&self.environment)
+            // Each name is checked where it is looked up; see `linker`.
+            .allow_ip_name_lookup(true)
+            .socket_addr_check(check)
+            .build()
+    }
+}
+
+/// Whether a bind only asks the system for a free port, as a connecting socket does.
+fn is_implicit_bind(address: std::net::SocketAddr) -> bool {
+    address.ip().is_unspecified() && address.port() == 0
+}

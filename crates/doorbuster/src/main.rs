@@ -1,0 +1,65 @@
+//! `doorbuster`: runs an application of components, loads it, and checks its books.
+#![allow(clippy::print_stdout, reason = "a command line program answers on stdout")]
+
+mod compose;
+mod shutdown;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A serverless, real-time event pipeline of WebAssembly components.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run an application: its HTTP and its Kafka components in one process.
+    Up(up::Args),
+    /// Send sales as fast as they are taken, and write down which were accepted.
+    Load(load::Args),
+    /// Compare what was accepted with what Valkey counted; exit 1 unless they agree.
+    Verify(ledger::verify::Args),
+    /// Compose components into one, as a .wac file says.
+    Compose(compose::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("Error: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => up::run(args).await,
+        Command::Load(args) => load::main(args, shutdown::signal()).await,
+        Command::Verify(args) => ledger::verify::main(args).await,
+        Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Structured logs on stderr: `RUST_LOG` chooses what, `info` by default.
+fn init_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

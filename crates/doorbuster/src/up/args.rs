@@ -1,0 +1,59 @@
+//! The arguments of `doorbuster up`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use component_host::Limits;
+
+/// Run an application: its HTTP and its Kafka components in one process.
+///
+/// Without --kafka and --valkey it brings its own: a Kafka broker inside this process and a
+/// Valkey server as a child. They are for a look around: they forget when they stop. With
+/// --local DIR they are real Apache Kafka and Valkey that keep their data in DIR.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The application's manifest.
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "spin.toml")]
+    pub from: PathBuf,
+    /// Address that the HTTP components are served on.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3000", env = "SPIN_HTTP_LISTEN_ADDR")]
+    pub listen: SocketAddr,
+    /// Kafka's bootstrap brokers; sets the variable `kafka_brokers`.
+    #[arg(long, value_name = "HOST:PORT[,…]")]
+    pub kafka: Option<String>,
+    /// Valkey; sets the variables `valkey_url` and `valkey_address`.
+    #[arg(long, value_name = "redis://HOST:PORT", hide_env_values = true, env = "DOORBUSTER_VALKEY")]
+    pub valkey: Option<String>,
+    /// Start real Kafka and Valkey on this machine and keep their data here.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["kafka", "valkey"])]
+    pub local: Option<PathBuf>,
+    /// Set a variable of the application; may be repeated.
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
+    pub variables: Vec<(String, String)>,
+    /// Linear memory that one instance may take, in bytes.
+    #[arg(long, value_name = "BYTES", env = "SPIN_MAX_INSTANCE_MEMORY")]
+    pub max_instance_memory: Option<usize>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("`{text}` must be NAME=VALUE"))
+}
+
+impl Args {
+    /// The variables given on the command line.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        self.variables.iter().cloned().collect()
+    }
+
+    /// The host's bounds, with what the command line changes.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        if let Some(bytes) = self.max_instance_memory {
+            limits.instance_memory_bytes_max = bytes;
+        }
+        limits
+    }
+}

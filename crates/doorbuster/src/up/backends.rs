@@ -1,0 +1,154 @@
+//! Kafka and Valkey behind the pipeline: given, embedded, or real ones on this machine.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use component_host::App;
+use kafka_producer::{TopicState, ensure_topic};
+use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
+
+use super::args::Args;
+use super::embedded::EmbeddedKafka;
+
+/// Partitions of a topic that is missing.
+const PARTITIONS: i32 = 3;
+
+/// Where the application's records and results live.
+pub struct Backends {
+    kafka: KafkaBackend,
+    valkey: ValkeyBackend,
+    /// `host:port[,…]`.
+    brokers: String,
+    valkey_url: String,
+}
+
+enum KafkaBackend {
+    Given,
+    Embedded(EmbeddedKafka),
+    Local(Kafka),
+}
+
+enum ValkeyBackend {
+    Given,
+    Child(Valkey),
+}
+
+impl Backends {
+    /// Starts what was not given.
+    pub async fn start(args: &Args) -> Result<Self> {
+        let (kafka, brokers) = match (&args.kafka, &args.local) {
+            (Some(brokers), _) => (KafkaBackend::Given, brokers.clone()),
+            (None, Some(dir)) => {
+                let config =
+                    KafkaConfig { data_dir: Some(dir.join("kafka")), ..KafkaConfig::default() };
+                let kafka = Kafka::start(config).await.context("cannot start Kafka")?;
+                let brokers = kafka.bootstrap();
+                (KafkaBackend::Local(kafka), brokers)
+            }
+            (None, None) => {
+                let kafka = EmbeddedKafka::start()?;
+                let brokers = kafka.bootstrap();
+                (KafkaBackend::Embedded(kafka), brokers)
+            }
+        };
+        let (valkey, valkey_url) = match &args.valkey {
+            Some(url) => (ValkeyBackend::Given, url.clone()),
+            None => {
+                let config = ValkeyConfig {
+                    data_dir: args.local.as_ref().map(|dir| dir.join("valkey")),
+                    append_only: args.local.is_some(),
+                    ..ValkeyConfig::default()
+                };
+                let valkey = Valkey::start(config).await.context("cannot start Valkey")?;
+                let url = valkey.url();
+                (ValkeyBackend::Child(valkey), url)
+            }
+        };
+        Ok(Self { kafka, valkey, brokers, valkey_url })
+    }
+
+    /// Kafka's bootstrap brokers.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// Valkey's URL; it may hold a password.
+    pub fn valkey_url(&self) -> &str {
+        &self.valkey_url
+    }
+
+    /// Whether some part keeps its data in memory only.
+    pub fn forgets(&self) -> bool {
+        matches!(self.kafka, KafkaBackend::Embedded(_))
+    }
+
+    /// The variables that tell the application where its backends are, as far as it declares
+    /// them; those given by --variable win.
+    pub fn variables(&self, args: &Args, app: &App) -> BTreeMap<String, String> {
+        let mut variables: BTreeMap<String, String> = [
+            ("kafka_brokers", self.brokers.clone()),
+            ("valkey_url", self.valkey_url.clone()),
+            ("valkey_address", address(&self.valkey_url)),
+        ]
+        .into_iter()
+        .filter(|(name, _)| app.variables.contains_key(*name))
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        variables.extend(args.variables());
+        variables
+    }
+
+    /// Makes the topic if it is missing.
+    pub async fn ensure_topic(&self, topic: &str) -> Result<()> {
+        if let KafkaBackend::Embedded(kafka) = &self.kafka {
+            return kafka.create_topic(topic, PARTITIONS);
+        }
+        let state = ensure_topic(&self.brokers, topic, PARTITIONS).await?;
+        if matches!(state, TopicState::Created) {
+            tracing::info!(topic, partitions = PARTITIONS, "topic created");
+        }
+        Ok(())
+    }
+
+    /// Stops what was started, in the data's order.
+    pub async fn stop(self) -> Result<()> {
+        if let KafkaBackend::Local(kafka) = self.kafka {
+            kafka.stop().await.context("Kafka did not stop cleanly")?;
+        }
+        if let ValkeyBackend::Child(valkey) = self.valkey {
+            valkey.stop().await.context("Valkey did not stop cleanly")?;
+        }
+        Ok(())
+    }
+}
+
+/// `host:port` of a `redis://[user:password@]host[:port][/db]` URL.
+fn address(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let after_brackets = host.rfind(']').map_or(0, |at| at + 1);
+    if host.get(after_brackets..).is_some_and(|tail| tail.contains(':')) {
+        host.into()
+    } else {
+        format!("{host}:6379")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn address_of_a_url() {
+        for (url, expected) in [
+            ("redis://127.0.0.1:7000", "127.0.0.1:7000"),
+            ("redis://valkey/3", "valkey:6379"),
+            ("redis://user:p@ss@valkey:1/0", "valkey:1"),
+            ("redis://[::1]:6380", "[::1]:6380"),
+            ("redis://[::1]", "[::1]:6379"),
+        ] {
+            assert_eq!(address(url), expected);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `doorbuster up`: the HTTP and the Kafka components of an application in one process.
+
+mod args;
+mod backends;
+mod banner;
+mod embedded;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use component_host::http::Server;
+use component_host::variables::Variables;
+use component_host::{App, Capability, Host, manifest};
+use kafka_producer::{Producer, ProducerConfig};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use trigger_kafka::{KafkaTrigger, ProducerCapability, TriggerConfig};
+
+pub use args::Args;
+use backends::Backends;
+
+/// Time that requests and batches under way get to end after the signal.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Runs until a signal, or until a part fails.
+pub async fn run(args: Args) -> Result<ExitCode> {
+    let app = manifest::read(&args.from)?;
+    let backends = Backends::start(&args).await?;
+    let variables = Variables::resolve(&app.variables, &backends.variables(&args, &app), |name| {
+        std::env::var(name).ok()
+    })?;
+    let parts = Parts::start(&args, &app, &variables, &backends).await?;
+    banner::print(parts.server.address(), &backends);
+    let ended = parts.run().await;
+    backends.stop().await?;
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// Everything that runs, ready to.
+struct Parts {
+    server: Server,
+    producer: Producer,
+    triggers: Vec<KafkaTrigger>,
+}
+
+impl Parts {
+    async fn start(
+        args: &Args,
+        app: &App,
+        variables: &Variables,
+        backends: &Backends,
+    ) -> Result<Self> {
+        let configs = TriggerConfig::read_all(app, variables)?;
+        for topic in configs.iter().flat_map(|config| &config.engine.topics) {
+            backends.ensure_topic(topic).await?;
+        }
+        let brokers = backends.brokers();
+        let producer = Producer::new(ProducerConfig::new(brokers))
+            .context("cannot set up the Kafka producer")?;
+        let capability: Arc<dyn Capability> =
+            Arc::new(ProducerCapability::new(producer.clone(), brokers));
+        let limits = args.limits();
+        let host = Host::load(app, variables, limits.clone(), &[capability])?;
+        let triggers = configs
+            .into_iter()
+            .map(|config| KafkaTrigger::new(config, &host))
+            .collect::<Result<_, _>>()?;
+        let server = Server::bind(args.listen, host.services(), Arc::new(limits)).await?;
+        Ok(Self { server, producer, triggers })
+    }
+
+    /// Serves and consumes until a signal or a fault, then drains in the data's order: no new
+    /// requests, then what the producer still holds, then the batches in flight.
+    async fn run(self) -> Result<()> {
+        let (stop_serving, stop_consuming) = (CancellationToken::new(), CancellationToken::new());
+        let mut consumers = JoinSet::new();
+        for trigger in self.triggers {
+            consumers.spawn(trigger.run(stop_consuming.clone().cancelled_owned()));
+        }
+        let server =
+            tokio::spawn(self.server.run(stop_serving.clone().cancelled_owned(), DRAIN_DEADLINE));
+
+        let first = tokio::select! {
+            () = crate::shutdown::signal() => None,
+            Some(ended) = consumers.join_next() => Some(ended),
+        };
+        stop_serving.cancel();
+        if !server.await.context("the HTTP server failed")? {
+            tracing::warn!("requests were still under way at the drain deadline");
+        }
+        let flushed = self.producer.flush(DRAIN_DEADLINE).await;
+        stop_consuming.cancel();
+        for ended in first.into_iter().chain(rest(consumers).await) {
+            let summary = ended.context("a Kafka trigger failed")??;
+            tracing::info!(?summary, "Kafka trigger drained");
+        }
+        flushed.context("accepted records were not acknowledged before the end")
+    }
+}
+
+/// Waits for every task.
+async fn rest<T: 'static>(mut tasks: JoinSet<T>) -> Vec<Result<T, JoinError>> {
+    let mut ended = Vec::new();
+    while let Some(task) = tasks.join_next().await {
+        ended.push(task);
+    }
+    ended
+}

@@ -1,0 +1,91 @@
+//! A circuit breaker: stops calling what does not answer, and tries again now and then.
+
+/// Consecutive failures that open the circuit.
+const FAILURES_MAX: u32 = 20;
+
+/// How long an open circuit refuses before one call may probe, in milliseconds.
+const PAUSE_MS: u64 = 1_000;
+
+/// The state of one circuit. The time is passed in, in milliseconds of any steady clock.
+///
+/// It lives in a component's instance: each instance finds out for itself.
+#[derive(Debug, Default)]
+pub struct CircuitBreaker {
+    failures: u32,
+    /// When the circuit opened or was last probed; none while it is closed.
+    refused_since_ms: Option<u64>,
+}
+
+impl CircuitBreaker {
+    /// Whether a call may be made now. In an open circuit one call after each pause may.
+    pub fn allow(&mut self, now_ms: u64) -> bool {
+        match self.refused_since_ms {
+            None => true,
+            Some(since) if now_ms.saturating_sub(since) >= PAUSE_MS => {
+                // This call is the probe; the next one waits for another pause.
+                self.refused_since_ms = Some(now_ms);
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// A call was answered, or refused for a reason of its own: the next hop lives.
+    pub fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A call was not answered.
+    pub fn failed(&mut self, now_ms: u64) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= FAILURES_MAX {
+            self.refused_since_ms = Some(now_ms);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn open_at(now_ms: u64) -> CircuitBreaker {
+        let mut breaker = CircuitBreaker::default();
+        for _ in 0..FAILURES_MAX {
+            assert!(breaker.allow(now_ms));
+            breaker.failed(now_ms);
+        }
+        breaker
+    }
+
+    #[test]
+    fn opens_probes_and_closes() {
+        let mut breaker = open_at(0);
+        assert!(!breaker.allow(PAUSE_MS - 1));
+        assert!(breaker.allow(PAUSE_MS), "one probe");
+        assert!(!breaker.allow(PAUSE_MS), "and no second");
+        breaker.failed(PAUSE_MS);
+        assert!(!breaker.allow(2 * PAUSE_MS - 1));
+        assert!(breaker.allow(2 * PAUSE_MS));
+        breaker.succeeded();
+        assert!(breaker.allow(2 * PAUSE_MS) && breaker.allow(2 * PAUSE_MS));
+    }
+
+    proptest! {
+        #[test]
+        fn never_refuses_for_longer_than_a_pause(events in prop::collection::vec((0u64..300, any::<bool>()), 0..200)) {
+            let (mut breaker, mut now, mut refused_since) = (CircuitBreaker::default(), 0, None);
+            for (step, success) in events {
+                now += step;
+                if breaker.allow(now) {
+                    refused_since = None;
+                    if success { breaker.succeeded() } else { breaker.failed(now) }
+                } else {
+                    let since = *refused_since.get_or_insert(now);
+                    prop_assert!(now - since < PAUSE_MS);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The way of a sale from the request to the log, without its transport.
+//!
+//! The components of the request path are thin shells around this crate: what a request must
+//! look like ([`request`]), what can happen to a sale ([`IntakeError`]) and how that is said
+//! over HTTP ([`Problem`]) and gRPC ([`grpc`]), and when a bridge stops calling
+//! ([`CircuitBreaker`], [`RetryBudget`]).
+
+mod breaker;
+mod budget;
+mod error;
+pub mod grpc;
+mod many;
+mod problem;
+pub mod request;
+
+pub use breaker::CircuitBreaker;
+pub use budget::{RetryBudget, TRIES_MAX};
+pub use error::IntakeError;
+pub use many::{ITEMS_MAX, Items, Results, parse as parse_many};
+pub use problem::{CONTENT_TYPE as PROBLEM_CONTENT_TYPE, Problem, RETRY_AFTER_SECONDS};
+
+/// What an accepted sale is answered with, under a name that depends on the hop.
+pub const PROCESSED: &str = "Procesado";

@@ -1,0 +1,114 @@
+//! `POST /purchases`: many sales in one request, each answered on its own.
+
+use http::StatusCode;
+use sale::{Sale, Violation};
+use serde_json::value::RawValue;
+
+use crate::request::Context;
+use crate::{IntakeError, PROCESSED, Problem};
+
+/// Most sales in one request.
+pub const ITEMS_MAX: usize = 1_000;
+
+/// The sales of a request, in its order; a wrong one does not spoil the others.
+pub type Items = Vec<Result<Sale, Violation>>;
+
+/// Reads a JSON array, or lines of JSON if the media type says so.
+pub fn parse(body: &[u8], lines: bool) -> Result<Items, Problem> {
+    let items: Items = if lines {
+        body.split(|byte| *byte == b'\n')
+            .filter(|line| !line.trim_ascii().is_empty())
+            .take(ITEMS_MAX + 1)
+            .map(Sale::from_request_json)
+            .collect()
+    } else {
+        let array: Vec<&RawValue> = serde_json::from_slice(body).map_err(|e| {
+            Problem::from(Violation::new("body", format!("must be a JSON array of sales: {e}")))
+        })?;
+        array.iter().map(|item| Sale::from_request_json(item.get().as_bytes())).collect()
+    };
+    match items.len() {
+        0 => Err(Violation::new("body", "must hold at least one sale").into()),
+        n if n > ITEMS_MAX => {
+            Err(Violation::new("body", format!("must hold at most {ITEMS_MAX} sales")).into())
+        }
+        _ => Ok(items),
+    }
+}
+
+impl Context {
+    /// The context of one sale of many: its key is the request's with the sale's place.
+    pub fn of_item(&self, index: usize) -> Self {
+        let key = self.idempotency_key.as_ref().map(|key| format!("{key}:{index}"));
+        Self { idempotency_key: key, traceparent: self.traceparent.clone() }
+    }
+}
+
+/// What became of each sale of a request, in its order.
+pub struct Results(pub Vec<Result<(), IntakeError>>);
+
+impl Results {
+    /// 200 only if all were accepted; the common status if all failed alike; else 207.
+    pub fn status(&self) -> StatusCode {
+        let mut statuses = self.0.iter().map(|result| match result {
+            Ok(()) => StatusCode::OK,
+            Err(error) => Problem::from(error.clone()).status(),
+        });
+        let first = statuses.next().unwrap_or(StatusCode::OK);
+        if statuses.all(|status| status == first) { first } else { StatusCode::MULTI_STATUS }
+    }
+
+    /// The body: how many were accepted, and each sale's answer.
+    pub fn to_json(&self) -> Vec<u8> {
+        let accepted = self.0.iter().filter(|result| result.is_ok()).count();
+        let results: Vec<serde_json::Value> = self
+            .0
+            .iter()
+            .map(|result| match result {
+                Ok(()) => serde_json::json!({ "status": PROCESSED }),
+                Err(error) => serde_json::json!(Problem::from(error.clone())),
+            })
+            .collect();
+        let body = serde_json::json!({
+            "accepted": accepted,
+            "rejected": self.0.len() - accepted,
+            "results": results,
+        });
+        body.to_string().into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1,"cantidad_vendida":1}"#;
+
+    #[test]
+    fn arrays_and_lines() {
+        let items = parse(format!("[{SALE}, {{}}, {SALE}]").as_bytes(), false).unwrap();
+        assert_eq!(items.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        let items = parse(format!("{SALE}\n\nx\r\n{SALE}\n").as_bytes(), true).unwrap();
+        assert_eq!(items.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    #[test]
+    fn bounds() {
+        for body in ["", "{}", "[]"] {
+            assert_eq!(parse(body.as_bytes(), false).unwrap_err().status, 400, "{body}");
+        }
+        let many = |n: usize| format!("[{}]", vec![SALE; n].join(","));
+        assert!(parse(many(ITEMS_MAX).as_bytes(), false).is_ok());
+        assert!(parse(many(ITEMS_MAX + 1).as_bytes(), false).is_err());
+        let lines = vec![SALE; ITEMS_MAX + 1].join("\n");
+        assert!(parse(lines.as_bytes(), true).is_err());
+    }
+
+    #[test]
+    fn only_a_whole_success_is_200() {
+        let down = || Err(IntakeError::Unavailable("down".into()));
+        assert_eq!(Results(vec![Ok(()), Ok(())]).status(), 200);
+        assert_eq!(Results(vec![Ok(()), down()]).status(), 207);
+        assert_eq!(Results(vec![down(), down()]).status(), 503);
+    }
+}

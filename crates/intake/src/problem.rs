@@ -1,0 +1,149 @@
+//! Failures over HTTP: RFC 9457 problem details.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use sale::Violation;
+use serde::{Deserialize, Serialize};
+
+use crate::IntakeError;
+
+/// Media type of a problem.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// Seconds after which a client may try again, when the fault may pass.
+pub const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// A failure, as it is written into the answer's body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Which kind of problem: `urn:doorbuster:problem:<kind>`.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The kind in words.
+    pub title: Cow<'static, str>,
+    /// The answer's HTTP status.
+    pub status: u16,
+    /// What is wrong with this request and what to do.
+    pub detail: String,
+    /// The field or header that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<Cow<'static, str>>,
+}
+
+impl Problem {
+    /// A problem of a kind that this crate knows: see `docs/http.md` for the list.
+    pub(crate) fn new(kind: &'static str, status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            title: status.canonical_reason().unwrap_or("Problem").into(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+        }
+    }
+
+    pub(crate) fn with_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// The status as the HTTP crate has it.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The body.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings and a number into memory: cannot fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Whether the answer carries `Retry-After`.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.status, 429 | 503)
+    }
+
+    /// What a next hop's failed answer means: by its body if that is a problem, else by its
+    /// status alone.
+    pub fn to_error(status: StatusCode, body: &[u8]) -> IntakeError {
+        let problem = serde_json::from_slice::<Problem>(body).ok();
+        let detail = match &problem {
+            Some(problem) => problem.detail.clone(),
+            None => format!("the next hop answered {status}"),
+        };
+        match status {
+            StatusCode::BAD_REQUEST => match problem.and_then(|problem| problem.field) {
+                Some(field) => IntakeError::Invalid(Violation { field, reason: detail }),
+                None => IntakeError::Other(detail),
+            },
+            StatusCode::TOO_MANY_REQUESTS => IntakeError::Overloaded(detail),
+            StatusCode::SERVICE_UNAVAILABLE => IntakeError::Unavailable(detail),
+            StatusCode::GATEWAY_TIMEOUT => IntakeError::TimedOut(detail),
+            _ => IntakeError::Other(detail),
+        }
+    }
+}
+
+impl From<IntakeError> for Problem {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Invalid(violation) => violation.into(),
+            IntakeError::Overloaded(text) => {
+                Self::new("urn:doorbuster:problem:overloaded", StatusCode::TOO_MANY_REQUESTS, text)
+            }
+            IntakeError::Unavailable(text) => {
+                Self::new("urn:doorbuster:problem:unavailable", StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+            IntakeError::TimedOut(text) => {
+                Self::new("urn:doorbuster:problem:timed-out", StatusCode::GATEWAY_TIMEOUT, text)
+            }
+            IntakeError::Other(text) => {
+                Self::new("urn:doorbuster:problem:downstream", StatusCode::BAD_GATEWAY, text)
+            }
+        }
+    }
+}
+
+impl From<Violation> for Problem {
+    fn from(violation: Violation) -> Self {
+        Self::new("urn:doorbuster:problem:invalid", StatusCode::BAD_REQUEST, violation.reason)
+            .with_field(violation.field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_survives_a_hop_over_http() {
+        for error in [
+            IntakeError::Invalid(Violation::new("precio", "must be a number")),
+            IntakeError::Overloaded("full".into()),
+            IntakeError::Unavailable("down".into()),
+            IntakeError::TimedOut("late".into()),
+            IntakeError::Other("odd".into()),
+        ] {
+            let problem = Problem::from(error.clone());
+            assert!(problem.status >= 400);
+            assert_eq!(Problem::to_error(problem.status(), &problem.to_json()), error);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_no_problem_keeps_its_class() {
+        let error = Problem::to_error(StatusCode::SERVICE_UNAVAILABLE, b"<html>");
+        assert!(matches!(error, IntakeError::Unavailable(_)));
+        let error = Problem::to_error(StatusCode::NOT_FOUND, b"");
+        assert!(matches!(&error, IntakeError::Other(text) if text.contains("404")));
+    }
+
+    #[test]
+    fn the_body_names_the_field() {
+        let problem = Problem::from(Violation::new("precio", "must be a number"));
+        let json: serde_json::Value = serde_json::from_slice(&problem.to_json()).unwrap();
+        assert_eq!(json["field"], "precio");
+        assert_eq!(json["status"], 400);
+    }
+}

@@ -1,0 +1,183 @@
+//! What a request to the front door or the bridge must look like.
+
+use http::{HeaderMap, Method, StatusCode, header};
+
+use crate::Problem;
+
+/// Longest body with one sale, in bytes.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Longest body with many sales, in bytes.
+pub const MANY_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Longest `Idempotency-Key`, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+
+/// Name of the header that makes a retry recognisable.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Name of the W3C trace context's header.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// What travels with a sale.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The request's `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// The request's `traceparent`, if it is well-formed.
+    pub traceparent: Option<String>,
+}
+
+/// Checks all but the body: method, media type, announced length, context.
+pub fn check(
+    method: &Method,
+    headers: &HeaderMap,
+    media_types: &[&str],
+    body_bytes_max: usize,
+) -> Result<Context, Problem> {
+    if *method != Method::POST {
+        return Err(method_not_allowed());
+    }
+    check_media_type(headers, media_types)?;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.is_some_and(|length| length.parse().is_ok_and(|n: usize| n > body_bytes_max)) {
+        return Err(body_too_large(body_bytes_max));
+    }
+    context(headers)
+}
+
+/// Reads the context of a request, whatever its body.
+pub fn context(headers: &HeaderMap) -> Result<Context, Problem> {
+    Ok(Context {
+        idempotency_key: idempotency_key(headers)?,
+        traceparent: traceparent(headers),
+    })
+}
+
+/// 404.
+pub fn not_found(path: &str) -> Problem {
+    let detail = format!("nothing is served at {path}; sales go to POST /purchase");
+    Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
+}
+
+/// 413.
+pub fn body_too_large(bytes_max: usize) -> Problem {
+    let detail = format!("the body must be at most {bytes_max} bytes");
+    Problem::new("urn:doorbuster:problem:too-large", StatusCode::PAYLOAD_TOO_LARGE, detail)
+        .with_field("body")
+}
+
+/// 400 for a body that cannot be read to its end.
+pub fn body_broken(reason: &str) -> Problem {
+    let detail = format!("the body could not be read: {reason}");
+    Problem::new("urn:doorbuster:problem:invalid", StatusCode::BAD_REQUEST, detail)
+        .with_field("body")
+}
+
+fn method_not_allowed() -> Problem {
+    let detail = "only POST is allowed here";
+    Problem::new("urn:doorbuster:problem:method", StatusCode::METHOD_NOT_ALLOWED, detail)
+        .with_field("method")
+}
+
+fn check_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut parts = value.unwrap_or("").split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or("");
+    let known = accepted.iter().any(|a| a.eq_ignore_ascii_case(media_type));
+    let utf8 = parts.all(|parameter| match parameter.split_once('=') {
+        Some((name, charset)) if name.eq_ignore_ascii_case("charset") => {
+            charset.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    });
+    if known && utf8 {
+        return Ok(());
+    }
+    let detail = format!("the content type must be {} in UTF-8", accepted.join(" or "));
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(Problem::new("urn:doorbuster:problem:media-type", status, detail)
+        .with_field("content-type"))
+}
+
+/// The key: visible ASCII, bare or as the quoted string of the IETF draft.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or("").trim();
+    let bare = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
+    let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&bare.len())
+        && bare.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits {
+        return Ok(Some(bare.into()));
+    }
+    let detail = format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters");
+    Err(Problem::new("urn:doorbuster:problem:invalid", StatusCode::BAD_REQUEST, detail)
+        .with_field("Idempotency-Key"))
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`; anything else is dropped, as the W3C asks.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
+    let lengths = [2, 32, 16, 2];
+    let mut parts = text.split('-');
+    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    for length in lengths {
+        let part = parts.next()?;
+        if part.len() != length || !hex(part) {
+            return None;
+        }
+    }
+    parts.next().is_none().then(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
+    }
+
+    fn status(method: Method, pairs: &[(&'static str, &str)]) -> u16 {
+        match check(&method, &headers(pairs), &["application/json"], 10) {
+            Ok(_) => 200,
+            Err(problem) => problem.status,
+        }
+    }
+
+    #[test]
+    fn method_media_type_and_length() {
+        let json = ("content-type", "application/json");
+        assert_eq!(status(Method::POST, &[json]), 200);
+        assert_eq!(status(Method::POST, &[("content-type", "Application/JSON; charset=UTF-8")]), 200);
+        assert_eq!(status(Method::GET, &[json]), 405);
+        assert_eq!(status(Method::POST, &[]), 415);
+        assert_eq!(status(Method::POST, &[("content-type", "text/plain")]), 415);
+        assert_eq!(status(Method::POST, &[("content-type", "application/json; charset=latin1")]), 415);
+        assert_eq!(status(Method::POST, &[json, ("content-length", "10")]), 200);
+        assert_eq!(status(Method::POST, &[json, ("content-length", "11")]), 413);
+    }
+
+    #[test]
+    fn idempotency_keys() {
+        let key = |value: &str| context(&headers(&[("idempotency-key", value)]));
+        assert_eq!(key("abc").unwrap().idempotency_key.as_deref(), Some("abc"));
+        assert_eq!(key("\"abc\"").unwrap().idempotency_key.as_deref(), Some("abc"));
+        for wrong in ["", "\"\"", "a b", &"x".repeat(129)] {
+            let problem = key(wrong).unwrap_err();
+            assert_eq!((problem.status, problem.field.as_deref()), (400, Some("Idempotency-Key")));
+        }
+    }
+
+    #[test]
+    fn a_malformed_traceparent_is_dropped() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let parse = |value: &str| context(&headers(&[("traceparent", value)])).unwrap().traceparent;
+        assert_eq!(parse(good).as_deref(), Some(good));
+        for wrong in ["", "00-1-2-3", &good.to_uppercase(), &format!("{good}-x")] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The producer's settings.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use serde::Deserialize;
+
+use crate::Error;
+
+/// Java's partitioner: murmur2 of the key, and any partition for a record without one.
+const PARTITIONER: &str = "murmur2_random";
+/// A topic that the broker does not know is refused after this time; it may only just have
+/// been made.
+const TOPIC_PROPAGATION_MS: &str = "2000";
+/// A broker that comes back is noticed after this time at the latest.
+const RECONNECT_MAX_MS: &str = "1000";
+/// Properties that the producer decides: other values would break what it promises, or are
+/// set by a setting of its own.
+const OWNED: [&str; 14] = [
+    "acks",
+    "allow.auto.create.topics",
+    "bootstrap.servers",
+    "client.id",
+    "compression.codec",
+    "compression.type",
+    "delivery.timeout.ms",
+    "enable.idempotence",
+    "linger.ms",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "partitioner",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+];
+
+/// How records are batched, bounded and given up. Unknown settings are refused.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProducerConfig {
+    /// Bootstrap brokers, `host:port`, separated by commas. Required.
+    pub brokers: String,
+    /// The name this client gives itself at the broker. Default `doorbuster`.
+    pub client_id: String,
+    /// How long a record waits for others to share its request. Default 1.
+    pub linger_ms: u64,
+    /// Codec of the record batches. Default `lz4`.
+    pub compression: Compression,
+    /// How long a record may wait for its acknowledgement, all retries included.
+    /// Default 10,000.
+    pub delivery_timeout_ms: u64,
+    /// How long a record may wait while no broker can be reached; not above
+    /// `delivery_timeout_ms`. Default 2,000.
+    pub unreachable_timeout_ms: u64,
+    /// Most records that wait for their acknowledgement; more are refused at once.
+    /// Default 100,000.
+    pub queue_records_max: u32,
+    /// Most bytes that wait for their acknowledgement; more are refused at once.
+    /// Default 64 MiB.
+    pub queue_bytes_max: usize,
+    /// Further librdkafka properties (TLS, SASL), by librdkafka's names. Those that the
+    /// producer decides are refused. Values are never printed.
+    pub client: BTreeMap<String, String>,
+}
+
+/// A codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Records as they are.
+    None,
+    /// The cheapest in CPU.
+    #[default]
+    Lz4,
+    /// Alike.
+    Snappy,
+    /// The smallest of these, at several times the CPU.
+    Gzip,
+}
+
+impl Compression {
+    fn name(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Lz4 => "lz4",
+            Compression::Snappy => "snappy",
+            Compression::Gzip => "gzip",
+        }
+    }
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        Self {
+            brokers: String::new(),
+            client_id: "doorbuster".into(),
+            linger_ms: 1,
+            compression: Compression::default(),
+            delivery_timeout_ms: 10_000,
+            unreachable_timeout_ms: 2_000,
+            queue_records_max: 100_000,
+            queue_bytes_max: 64 * 1024 * 1024,
+            client: BTreeMap::new(),
+        }
+    }
+}
+
+impl ProducerConfig {
+    /// The defaults, for these brokers.
+    pub fn new(brokers: impl Into<String>) -> Self {
+        Self { brokers: brokers.into(), ..Self::default() }
+    }
+
+    /// Checks every setting and how they go together; the error names the setting.
+    pub fn validate(&self) -> Result<(), Error> {
+        check("brokers", !self.brokers.trim().is_empty(), "give at least one `host:port`")?;
+        let delivery = (1..=900_000).contains(&self.delivery_timeout_ms);
+        check("delivery_timeout_ms", delivery, "must be between 1 and 900,000")?;
+        let linger = self.linger_ms < self.delivery_timeout_ms;
+        check("linger_ms", linger, "must be below `delivery_timeout_ms`")?;
+        let unreachable = self.unreachable_timeout_ms <= self.delivery_timeout_ms;
+        check("unreachable_timeout_ms", unreachable, "must not be above `delivery_timeout_ms`")?;
+        let records = (1..=10_000_000).contains(&self.queue_records_max);
+        check("queue_records_max", records, "must be between 1 and 10,000,000")?;
+        let bytes = (1024..=i32::MAX as usize).contains(&self.queue_bytes_max);
+        check("queue_bytes_max", bytes, "must be between 1 KiB and 2 GiB")?;
+        match OWNED.iter().find(|name| self.client.contains_key(**name)) {
+            Some(name) => {
+                let setting = format!("client.\"{name}\"");
+                check(&setting, false, "the producer decides it; see its own settings")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The settings in librdkafka's words.
+    pub(crate) fn to_native(&self) -> ClientConfig {
+        let mut native = ClientConfig::new();
+        native
+            .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION_MS)
+            .set("reconnect.backoff.max.ms", RECONNECT_MAX_MS)
+            .set("socket.nagle.disable", "true");
+        for (name, value) in &self.client {
+            native.set(name, value);
+        }
+        native
+            .set("bootstrap.servers", self.brokers.trim())
+            .set("client.id", &self.client_id)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", PARTITIONER)
+            .set("allow.auto.create.topics", "false")
+            .set("linger.ms", self.linger_ms.to_string())
+            .set("compression.type", self.compression.name())
+            .set("message.timeout.ms", self.delivery_timeout_ms.to_string())
+            .set("queue.buffering.max.messages", self.queue_records_max.to_string())
+            .set("queue.buffering.max.kbytes", (self.queue_bytes_max / 1024).to_string())
+            .set_log_level(RDKafkaLogLevel::Info);
+        native
+    }
+
+    pub(crate) fn unreachable_timeout(&self) -> Duration {
+        Duration::from_millis(self.unreachable_timeout_ms)
+    }
+}
+
+/// Shows everything but the values of `client`: they may be secrets.
+impl fmt::Debug for ProducerConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ProducerConfig")
+            .field("brokers", &self.brokers)
+            .field("client_id", &self.client_id)
+            .field("linger_ms", &self.linger_ms)
+            .field("compression", &self.compression)
+            .field("delivery_timeout_ms", &self.delivery_timeout_ms)
+            .field("unreachable_timeout_ms", &self.unreachable_timeout_ms)
+            .field("queue_records_max", &self.queue_records_max)
+            .field("queue_bytes_max", &self.queue_bytes_max)
+            .field("client", &self.client.keys())
+            .finish()
+    }
+}
+
+fn check(setting: &str, holds: bool, reason: &str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::Config { setting: setting.into(), reason: reason.into() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut ProducerConfig)) -> String {
+        let mut config = ProducerConfig::new("localhost:9092");
+        change(&mut config);
+        config.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_bound_is_checked_and_named() {
+        ProducerConfig::new("localhost:9092").validate().unwrap();
+        assert!(refused(|c| c.brokers.clear()).contains("brokers"));
+        assert!(refused(|c| c.linger_ms = 10_000).contains("linger_ms"));
+        assert!(refused(|c| c.delivery_timeout_ms = 0).contains("delivery_timeout_ms"));
+        assert!(refused(|c| c.unreachable_timeout_ms = 10_001).contains("unreachable_timeout_ms"));
+        assert!(refused(|c| c.queue_records_max = 0).contains("queue_records_max"));
+        assert!(refused(|c| c.queue_bytes_max = 1).contains("queue_bytes_max"));
+        for name in OWNED {
+            let owned = refused(|c| drop(c.client.insert(name.into(), "x".into())));
+            assert!(owned.contains(name), "{owned}");
+        }
+    }
+
+    #[test]
+    fn every_codec_is_built_in() {
+        for compression in
+            [Compression::None, Compression::Lz4, Compression::Snappy, Compression::Gzip]
+        {
+            let config = ProducerConfig { compression, ..ProducerConfig::new("localhost:9092") };
+            config.to_native().create::<rdkafka::producer::BaseProducer>().unwrap();
+        }
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let mut config = ProducerConfig::new("localhost:9092");
+        config.client.insert("sasl.password".into(), "hunter2".into());
+        let printed = format!("{config:?}");
+        assert!(printed.contains("sasl.password") && !printed.contains("hunter2"), "{printed}");
+    }
+}

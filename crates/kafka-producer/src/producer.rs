@@ -1,0 +1,137 @@
+//! Writes records and waits for the broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+
+use crate::reach::Reach;
+use crate::record::native_headers;
+use crate::{Delivery, Error, Metrics, OutgoingRecord, ProduceError, ProducerConfig};
+
+/// An idempotent producer with acks=all. Clones share one connection, queue and thread; one
+/// producer serves a whole process.
+#[derive(Clone)]
+pub struct Producer(Arc<Inner>);
+
+struct Inner {
+    native: FutureProducer<Reach>,
+    reach: Reach,
+    config: ProducerConfig,
+    metrics: Metrics,
+}
+
+impl Producer {
+    /// Fails if a setting is wrong. Brokers that cannot be reached are no error yet.
+    pub fn new(config: ProducerConfig) -> Result<Self, Error> {
+        config.validate()?;
+        let reach = Reach::new();
+        let native = FutureProducer::from_config_and_context(&config.to_native(), reach.clone())
+            .map_err(|error| Error::client(&config, error))?;
+        Ok(Self(Arc::new(Inner { native, reach, config, metrics: Metrics::default() })))
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Writes the records and answers when the broker has acknowledged them all, with the
+    /// deliveries in the order of the records. Records of one call with the same key keep
+    /// their order. On an error some records of a call with several may have been written.
+    ///
+    /// Ends by the delivery timeout; sooner while no broker can be reached, and at once when
+    /// the queue is full. Dropping the future does not take the records back.
+    pub async fn send(&self, records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
+        let outcome = self.0.send(&records).await;
+        self.0.metrics.count(records.len(), &outcome);
+        outcome
+    }
+
+    /// Waits until every record so far has its acknowledgement or its error.
+    pub async fn flush(&self, timeout: Duration) -> Result<(), Error> {
+        let inner = self.0.clone();
+        let flush = move || inner.native.flush(timeout);
+        // The only failure besides the timeout is a runtime that is shutting down.
+        let flushed = tokio::task::spawn_blocking(flush).await;
+        let records = u64::try_from(self.0.native.in_flight_count()).unwrap_or(0);
+        match flushed {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Error::Flush {
+                records,
+                brokers: self.0.config.brokers.clone(),
+                waited_ms: timeout.as_millis(),
+            }),
+        }
+    }
+}
+
+impl Inner {
+    async fn send(&self, records: &[OutgoingRecord]) -> Result<Vec<Delivery>, ProduceError> {
+        let mut waiting = Vec::with_capacity(records.len());
+        for record in records {
+            waiting.push(self.acknowledged(&record.topic, self.enqueue(record)?));
+        }
+        let patience = self.config.unreachable_timeout();
+        tokio::select! {
+            biased;
+            deliveries = try_join_all(waiting) => deliveries,
+            () = self.reach.given_up(patience) => Err(self.unreachable(records)),
+        }
+    }
+
+    /// Puts the record in librdkafka's queue, which copies it. Never waits.
+    fn enqueue(&self, record: &OutgoingRecord) -> Result<DeliveryFuture, ProduceError> {
+        let native = FutureRecord::<[u8], [u8]> {
+            topic: &record.topic,
+            partition: None,
+            payload: record.value.as_deref(),
+            key: record.key.as_deref(),
+            timestamp: None,
+            headers: native_headers(&record.headers),
+        };
+        self.native.send_result(native).map_err(|(error, _)| self.classify(error, &record.topic))
+    }
+
+    async fn acknowledged(
+        &self,
+        topic: &str,
+        delivery: DeliveryFuture,
+    ) -> Result<Delivery, ProduceError> {
+        match delivery.await {
+            Ok(Ok(delivery)) => {
+                self.reach.answered();
+                Ok(Delivery { partition: delivery.partition, offset: delivery.offset })
+            }
+            Ok(Err((error, _))) => Err(self.classify(error, topic)),
+            Err(_) => Err(ProduceError::Unavailable(format!(
+                "topic `{topic}` at {}: the producer is gone",
+                self.config.brokers
+            ))),
+        }
+    }
+
+    fn unreachable(&self, records: &[OutgoingRecord]) -> ProduceError {
+        let topic = records.first().map_or("", |record| &record.topic);
+        let code = RDKafkaErrorCode::AllBrokersDown;
+        ProduceError::classify(code, topic, &self.config.brokers, false)
+    }
+
+    fn classify(&self, error: KafkaError, topic: &str) -> ProduceError {
+        let brokers = &self.config.brokers;
+        match error.rdkafka_error_code() {
+            // The code that made the producer unusable says more than that it is unusable.
+            Some(RDKafkaErrorCode::Fatal) => match self.native.client().fatal_error() {
+                Some((code, _)) => ProduceError::classify(code, topic, brokers, true),
+                None => ProduceError::classify(RDKafkaErrorCode::Fatal, topic, brokers, true),
+            },
+            Some(code) => {
+                ProduceError::classify(code, topic, brokers, self.reach.is_reachable())
+            }
+            None => ProduceError::Other(format!("topic `{topic}` at {brokers}: {error}")),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Making a topic that is missing.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::reach::Reach;
+use crate::{Error, ProducerConfig};
+
+/// How long one question to the cluster may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new topic may take to get leaders for its partitions.
+const READY_DEADLINE: Duration = Duration::from_secs(15);
+/// Pause between two looks at a new topic.
+const READY_INTERVAL: Duration = Duration::from_millis(50);
+/// Lets the broker take its `default.replication.factor`.
+const REPLICATION_DEFAULT: i32 = -1;
+
+/// Whether the topic had to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopicState {
+    /// It was missing and is there now.
+    Created,
+    /// It was there; its partitions are what they were.
+    Exists,
+}
+
+/// Makes the topic, with the brokers' default replication, if it is missing; answers once
+/// every partition has a leader.
+pub async fn ensure_topic(brokers: &str, topic: &str, partitions: i32) -> Result<TopicState, Error> {
+    let place = Place { brokers, topic };
+    let config = ProducerConfig::new(brokers);
+    config.validate()?;
+    let mut native = rdkafka::ClientConfig::new();
+    native.set("bootstrap.servers", brokers).set("allow.auto.create.topics", "false");
+    let admin = AdminClient::from_config_and_context(&native, Reach::new())
+        .map_err(|error| Error::client(&config, error))?;
+
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(REPLICATION_DEFAULT));
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
+    let answered = admin.create_topics([&wanted], &options).await;
+    let created = answered.map_err(|error| place.error(&error))?;
+    let state = match created.into_iter().next() {
+        Some(Ok(_)) => TopicState::Created,
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => TopicState::Exists,
+        Some(Err((_, code))) => return Err(place.error(&KafkaError::AdminOp(code))),
+        None => return Err(place.error(&KafkaError::NoMessageReceived)),
+    };
+    place.wait_until_ready(admin).await?;
+    Ok(state)
+}
+
+struct Place<'a> {
+    brokers: &'a str,
+    topic: &'a str,
+}
+
+impl Place<'_> {
+    async fn wait_until_ready(&self, admin: AdminClient<Reach>) -> Result<(), Error> {
+        let topic = self.topic.to_owned();
+        let ready = tokio::task::spawn_blocking(move || {
+            let deadline = Instant::now() + READY_DEADLINE;
+            loop {
+                match has_leaders(&admin, &topic) {
+                    Ok(true) => return Ok(()),
+                    Err(error) if Instant::now() >= deadline => return Err(error),
+                    Ok(false) if Instant::now() >= deadline => {
+                        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable));
+                    }
+                    _ => std::thread::sleep(READY_INTERVAL),
+                }
+            }
+        });
+        match ready.await {
+            Ok(ready) => ready.map_err(|error| self.error(&error)),
+            Err(_) => Err(self.error(&KafkaError::Canceled)),
+        }
+    }
+
+    fn error(&self, error: &KafkaError) -> Error {
+        let retriable = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::LeaderNotAvailable
+                    | RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::RequestTimedOut
+            )
+        );
+        Error::Topic {
+            topic: self.topic.into(),
+            brokers: self.brokers.into(),
+            reason: error.to_string(),
+            retriable,
+        }
+    }
+}
+
+fn has_leaders(admin: &AdminClient<Reach>, topic: &str) -> Result<bool, KafkaError> {
+    let metadata = admin.inner().fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+    let found = metadata.topics().first();
+    Ok(found.is_some_and(|topic| {
+        let partitions = topic.partitions();
+        topic.error().is_none()
+            && !partitions.is_empty()
+            && partitions.iter().all(|partition| partition.leader() >= 0)
+    }))
+}

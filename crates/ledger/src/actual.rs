@@ -1,0 +1,79 @@
+//! What Valkey holds.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use redis::AsyncCommands as _;
+use redis::aio::MultiplexedConnection;
+use sale::Category;
+
+/// The stored results, as they lie there.
+#[derive(Debug, Clone, Default)]
+pub struct Actual {
+    /// Plain keys.
+    pub values: BTreeMap<String, String>,
+    /// Sorted sets: member and score.
+    pub rankings: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Streams: the field `precio` of each entry.
+    pub streams: BTreeMap<String, Vec<String>>,
+}
+
+/// Keys of one value for each category.
+pub(crate) const CATEGORY_VALUES: [&str; 6] = [
+    "contador",
+    "suma_cantidad",
+    "suma_precio",
+    "promedio_productos",
+    "promedio_precio_tag",
+    "producto_monitoreado_nombre",
+];
+
+/// Keys of one value for all.
+pub(crate) const GLOBAL_VALUES: [&str; 3] =
+    ["total_ventas", "precio_max_global", "precio_min_global"];
+
+/// Connects to the store.
+pub(crate) async fn connect(url: &str) -> Result<MultiplexedConnection> {
+    let client = redis::Client::open(url).context("not a Valkey URL")?;
+    client.get_multiplexed_async_connection().await.context("cannot connect to Valkey")
+}
+
+/// The count of all sales so far.
+pub(crate) async fn total(store: &mut MultiplexedConnection) -> Result<u64> {
+    let total: Option<u64> = store.get("total_ventas").await.context("cannot read total_ventas")?;
+    Ok(total.unwrap_or(0))
+}
+
+impl Actual {
+    /// Reads every key of the contract.
+    pub async fn read(store: &mut MultiplexedConnection) -> Result<Self> {
+        let mut actual = Self::default();
+        let mut keys: Vec<String> = GLOBAL_VALUES.map(String::from).into();
+        let mut rankings = vec!["ranking_productos".to_owned()];
+        let mut streams = Vec::new();
+        for category in Category::ALL {
+            let name = category.name();
+            keys.extend(CATEGORY_VALUES.map(|key| format!("{key}:{name}")));
+            rankings.push(format!("ranking_productos_cat:{name}"));
+            streams.push(format!("stream_precio_producto_unico:{name}"));
+        }
+        for key in keys {
+            let value: Option<String> = store.get(&key).await?;
+            if let Some(value) = value {
+                actual.values.insert(key, value);
+            }
+        }
+        for key in rankings {
+            let members: Vec<(String, f64)> = store.zrange_withscores(&key, 0, -1).await?;
+            actual.rankings.insert(key, members.into_iter().collect());
+        }
+        for key in streams {
+            let entries: Vec<(String, Vec<(String, String)>)> =
+                redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query_async(store).await?;
+            let prices = entries.into_iter().flat_map(|(_, fields)| fields);
+            let prices = prices.filter(|(field, _)| field == "precio").map(|(_, price)| price);
+            actual.streams.insert(key, prices.collect());
+        }
+        Ok(actual)
+    }
+}

@@ -1,0 +1,150 @@
+//! Compares the recount with the store, key by key.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use rust_decimal::Decimal;
+
+use crate::actual::Actual;
+use crate::expected::{CategoryBooks, Expected};
+
+/// How far an average may be off, relative to itself: it is a quotient of doubles.
+const AVERAGE_TOLERANCE: f64 = 1e-9;
+
+/// Entries that the price stream must keep. It may keep some more: `MAXLEN ~` trims in steps.
+const STREAM_LENGTH: u64 = 1_000;
+
+/// A key that does not hold what it must.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The key, with the member after a space where it is a sorted set.
+    pub key: String,
+    /// What it must hold.
+    pub expected: String,
+    /// What it holds; `nothing` if it is missing.
+    pub actual: String,
+}
+
+/// Every key that differs. None means that the books agree.
+pub fn diff(expected: &Expected, actual: &Actual) -> Vec<Difference> {
+    let mut found = Found { actual, differences: Vec::new() };
+    found.number("total_ventas", expected.total);
+    found.price("precio_max_global", expected.price_max);
+    found.price("precio_min_global", expected.price_min);
+    found.ranking("ranking_productos", &expected.ranking);
+    for category in sale::Category::ALL {
+        let name = category.name();
+        match expected.categories.get(name) {
+            Some(books) => found.category(name, books),
+            None => found.nothing(&format!("contador:{name}")),
+        }
+    }
+    found.differences
+}
+
+struct Found<'a> {
+    actual: &'a Actual,
+    differences: Vec<Difference>,
+}
+
+impl Found<'_> {
+    fn category(&mut self, name: &str, books: &CategoryBooks) {
+        self.number(&format!("contador:{name}"), books.count);
+        self.number(&format!("suma_cantidad:{name}"), books.quantity);
+        self.decimal(&format!("suma_precio:{name}"), books.price);
+        self.average(&format!("promedio_productos:{name}"), books.quantity_average());
+        self.average(&format!("promedio_precio_tag:{name}"), books.price_average());
+        self.ranking(&format!("ranking_productos_cat:{name}"), &books.ranking);
+        self.monitored(name, books);
+    }
+
+    /// The monitored product is whichever of the category came first, which the order of the
+    /// requests does not tell; its stream holds its prices and no others.
+    fn monitored(&mut self, name: &str, books: &CategoryBooks) {
+        let key = format!("producto_monitoreado_nombre:{name}");
+        let Some(product) = self.actual.values.get(&key) else {
+            return self.add(&key, "a product of the category", "nothing");
+        };
+        let (Some(prices), Some(sales)) = (books.prices.get(product), books.sales.get(product))
+        else {
+            return self.add(&key, "a product of the category", product);
+        };
+        let key = format!("stream_precio_producto_unico:{name}");
+        let stream = self.actual.streams.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let foreign = stream.iter().find(|price| {
+            price.parse::<f64>().map_or(true, |price| !prices.contains(&price.to_bits()))
+        });
+        if let Some(price) = foreign {
+            self.add(&key, format!("prices of {product}"), price);
+        }
+        let length = stream.len() as u64;
+        if length < (*sales).min(STREAM_LENGTH) || length > *sales {
+            let expected = format!("{} entries", (*sales).min(STREAM_LENGTH));
+            self.add(&key, expected, format!("{length} entries"));
+        }
+    }
+
+    fn number(&mut self, key: &str, expected: impl Display) {
+        self.value(key, &expected.to_string(), |actual, expected| actual == expected);
+    }
+
+    fn decimal(&mut self, key: &str, expected: Decimal) {
+        self.value(key, &expected.normalize().to_string(), |actual, _| {
+            actual.parse::<Decimal>().is_ok_and(|actual| actual == expected)
+        });
+    }
+
+    fn average(&mut self, key: &str, expected: f64) {
+        self.value(key, &expected.to_string(), |actual, _| {
+            actual
+                .parse::<f64>()
+                .is_ok_and(|a| (a - expected).abs() <= AVERAGE_TOLERANCE * expected.abs())
+        });
+    }
+
+    fn price(&mut self, key: &str, expected: Option<f64>) {
+        match expected {
+            Some(price) => self.value(key, &price.to_string(), |actual, _| {
+                actual.parse::<f64>().is_ok_and(|actual| actual == price)
+            }),
+            None => self.nothing(key),
+        }
+    }
+
+    fn value(&mut self, key: &str, expected: &str, agrees: impl Fn(&str, &str) -> bool) {
+        match self.actual.values.get(key) {
+            Some(actual) if agrees(actual, expected) => {}
+            Some(actual) => self.add(key, expected, actual),
+            None => self.add(key, expected, "nothing"),
+        }
+    }
+
+    fn nothing(&mut self, key: &str) {
+        if let Some(actual) = self.actual.values.get(key) {
+            self.add(key, "nothing", actual);
+        }
+    }
+
+    fn ranking(&mut self, key: &str, expected: &BTreeMap<String, i64>) {
+        let empty = BTreeMap::new();
+        let actual = self.actual.rankings.get(key).unwrap_or(&empty);
+        for (member, score) in expected {
+            match actual.get(member) {
+                Some(found) if *found == *score as f64 => {}
+                Some(found) => self.add(&format!("{key} {member}"), score, found),
+                None => self.add(&format!("{key} {member}"), score, "nothing"),
+            }
+        }
+        for (member, score) in actual.iter().filter(|(member, _)| !expected.contains_key(*member)) {
+            self.add(&format!("{key} {member}"), "nothing", score);
+        }
+    }
+
+    fn add(&mut self, key: &str, expected: impl Display, actual: impl Display) {
+        self.differences.push(Difference {
+            key: key.into(),
+            expected: expected.to_string(),
+            actual: actual.to_string(),
+        });
+    }
+}

@@ -1,0 +1,15 @@
+//! The books: a ledger file says which sales were accepted; Valkey says what was counted.
+//! [`verify`] recounts the first, plainly and on its own, and compares every key.
+
+#![allow(clippy::print_stdout, reason = "`verify` answers on stdout")]
+
+mod actual;
+mod diff;
+mod entry;
+mod expected;
+pub mod verify;
+
+pub use actual::Actual;
+pub use diff::{Difference, diff};
+pub use entry::{Entry, Outcome, read, write};
+pub use expected::{CategoryBooks, Expected};

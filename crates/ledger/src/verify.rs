@@ -1,0 +1,119 @@
+//! `doorbuster verify`: collects the debts of a ledger from Valkey.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use redis::aio::MultiplexedConnection;
+
+use crate::actual::{self, Actual};
+use crate::diff::{Difference, diff};
+use crate::entry::{Outcome, read};
+use crate::expected::Expected;
+
+/// How often the count is looked at while it grows.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Differing keys that are printed; more are only counted.
+const PRINTED_MAX: usize = 20;
+
+/// Compare what was accepted with what Valkey counted; exit 1 unless they agree.
+///
+/// The store must have been empty before the requests of the ledger.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The ledger that `doorbuster load` wrote.
+    #[arg(long, value_name = "FILE")]
+    ledger: PathBuf,
+    /// The Valkey that the pipeline counts in.
+    #[arg(long, value_name = "redis://HOST:PORT", hide_env_values = true, env = "DOORBUSTER_VALKEY")]
+    valkey: String,
+    /// Give up when the count has not grown for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+}
+
+/// What the comparison found.
+#[derive(Debug)]
+pub struct Report {
+    /// Requests answered with 200.
+    pub accepted: u64,
+    /// Requests of which nobody knows whether they were written.
+    pub unknown: u64,
+    /// Sales counted.
+    pub counted: u64,
+    /// Keys that differ; not compared while `unknown` is not zero.
+    pub differences: Vec<Difference>,
+}
+
+impl Report {
+    /// Whether nothing is lost and nothing doubled.
+    pub fn agrees(&self) -> bool {
+        let most = self.accepted + self.unknown;
+        (self.accepted..=most).contains(&self.counted) && self.differences.is_empty()
+    }
+
+    fn print(&self) {
+        println!("accepted    {}", self.accepted);
+        if self.unknown > 0 {
+            println!("unknown     {}  (no answer that tells; each may be counted once)", self.unknown);
+        }
+        println!("counted     {}", self.counted);
+        println!("difference  {}", i128::from(self.counted) - i128::from(self.accepted));
+        for difference in self.differences.iter().take(PRINTED_MAX) {
+            let Difference { key, expected, actual } = difference;
+            println!("  {key}: expected {expected}, found {actual}");
+        }
+        if self.differences.len() > PRINTED_MAX {
+            println!("  and {} more keys", self.differences.len() - PRINTED_MAX);
+        }
+        println!("{}", if self.agrees() { "The books agree." } else { "The books do not agree." });
+    }
+}
+
+/// Verifies and prints.
+pub async fn main(args: Args) -> Result<ExitCode> {
+    let report = verify(&args.ledger, &args.valkey, Duration::from_secs(args.wait)).await?;
+    report.print();
+    Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Recounts the ledger, waits until the store has counted as much or stands still for `wait`,
+/// and compares.
+pub async fn verify(ledger: &Path, valkey: &str, wait: Duration) -> Result<Report> {
+    let mut expected = Expected::default();
+    let mut unknown = 0;
+    for entry in read(ledger)? {
+        let entry = entry?;
+        match entry.outcome {
+            Outcome::Accepted => expected.add(&entry.sale),
+            Outcome::Unknown => unknown += 1,
+        }
+    }
+    let mut store = actual::connect(valkey).await?;
+    let counted = settle(&mut store, expected.total, wait).await?;
+    let differences = if unknown == 0 {
+        diff(&expected, &Actual::read(&mut store).await?)
+    } else {
+        Vec::new()
+    };
+    Ok(Report { accepted: expected.total, unknown, counted, differences })
+}
+
+/// Waits until the count reaches `wanted`; answers the last count seen.
+async fn settle(store: &mut MultiplexedConnection, wanted: u64, wait: Duration) -> Result<u64> {
+    let bar = ProgressBar::new(wanted);
+    let (mut last, mut grown) = (actual::total(store).await?, Instant::now());
+    while last < wanted && grown.elapsed() < wait {
+        bar.set_position(last);
+        tokio::time::sleep(POLL).await;
+        let total = actual::total(store).await?;
+        if total != last {
+            (last, grown) = (total, Instant::now());
+        }
+    }
+    bar.finish_and_clear();
+    Ok(last)
+}

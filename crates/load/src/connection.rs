@@ -1,0 +1,140 @@
+//! One HTTP/1.1 connection, opened again when it breaks.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// The only body that means success.
+const ACCEPTED: &[u8] = br#"{"status":"Procesado"}"#;
+
+/// Longest answer that is read.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Time an answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a request came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// 200 with the body of the contract.
+    Accepted,
+    /// Any other answer, by its status.
+    Refused(StatusCode),
+    /// 200 with another body: a server that is not ours, or a lie.
+    Odd,
+    /// The connection could not be opened: nothing was sent.
+    NotSent,
+    /// The connection broke, or the answer did not come in time.
+    Broken,
+}
+
+impl Answer {
+    /// Whether the sale may have been written although it was not accepted. Only answers of
+    /// the front door itself rule that out.
+    pub fn may_be_written(&self) -> bool {
+        match self {
+            Answer::Refused(status) => status.is_server_error(),
+            Answer::Odd | Answer::Broken => true,
+            Answer::Accepted | Answer::NotSent => false,
+        }
+    }
+
+    /// Whether another try may be answered better.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Answer::Refused(status) => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Answer::NotSent | Answer::Broken => true,
+            Answer::Odd | Answer::Accepted => false,
+        }
+    }
+
+    /// The name it is counted under.
+    pub fn name(&self) -> String {
+        match self {
+            Answer::Accepted => "200".into(),
+            Answer::Refused(status) => status.as_u16().to_string(),
+            Answer::Odd => "200 with another body".into(),
+            Answer::NotSent => "not connected".into(),
+            Answer::Broken => "connection broke".into(),
+        }
+    }
+}
+
+/// A connection to one server.
+pub(crate) struct Connection {
+    address: String,
+    host: HeaderValue,
+    path: Uri,
+    sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Connection {
+    pub fn new(url: &Uri) -> Result<Self> {
+        let authority = url.authority().context("the URL must be http://HOST:PORT/PATH")?;
+        let port = authority.port_u16().unwrap_or(80);
+        Ok(Self {
+            address: format!("{}:{port}", authority.host()),
+            host: HeaderValue::from_str(authority.as_str())?,
+            path: url.path_and_query().map_or("/", |path| path.as_str()).parse()?,
+            sender: None,
+        })
+    }
+
+    /// Posts one sale and reads the whole answer.
+    pub async fn post(&mut self, key: &HeaderValue, body: Bytes) -> Answer {
+        let Ok(mut sender) = self.sender().await else {
+            return Answer::NotSent;
+        };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.path.clone();
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, self.host.clone());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert("idempotency-key", key.clone());
+        match tokio::time::timeout(ANSWER_LIMIT, exchange(&mut sender, request)).await {
+            Ok(Ok(answer)) => {
+                self.sender = Some(sender);
+                answer
+            }
+            Ok(Err(_)) | Err(_) => Answer::Broken,
+        }
+    }
+
+    /// The open connection, ready for a request; opened if there is none.
+    async fn sender(&mut self) -> Result<SendRequest<Full<Bytes>>> {
+        if let Some(mut sender) = self.sender.take()
+            && sender.ready().await.is_ok()
+        {
+            return Ok(sender);
+        }
+        let stream = TcpStream::connect(&self.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
+async fn exchange(
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer> {
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+    let body = body.collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
+    Ok(match status {
+        StatusCode::OK if body == ACCEPTED => Answer::Accepted,
+        StatusCode::OK => Answer::Odd,
+        _ => Answer::Refused(status),
+    })
+}

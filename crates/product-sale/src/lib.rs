@@ -1,0 +1,57 @@
+//! The protobuf messages of `blackfriday.ProductSaleService`, generated from `proto/`, and
+//! their conversion to a [`Sale`].
+
+pub use prost::Message;
+
+#[allow(missing_docs, clippy::all, reason = "generated; the .proto file says what it is")]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/blackfriday.rs"));
+}
+
+pub use generated::{CategoriaProducto, ProductSaleRequest, ProductSaleResponse};
+use sale::Sale;
+
+impl From<ProductSaleRequest> for Sale {
+    /// Checks nothing: see [`Sale::validate`].
+    fn from(request: ProductSaleRequest) -> Self {
+        Sale {
+            category: request.categoria,
+            product_id: request.producto_id,
+            price: request.precio,
+            quantity: request.cantidad_vendida,
+        }
+    }
+}
+
+impl From<Sale> for ProductSaleRequest {
+    fn from(sale: Sale) -> Self {
+        ProductSaleRequest {
+            categoria: sale.category,
+            producto_id: sale.product_id,
+            precio: sale.price,
+            cantidad_vendida: sale.quantity,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wire_is_the_contracts() {
+        let sale = Sale { category: 4, product_id: "tv".into(), price: 1.5, quantity: 300 };
+        let request = ProductSaleRequest::from(sale.clone());
+        let wire = [
+            0x08, 4, // categoria = 1, varint
+            0x12, 2, b't', b'v', // producto_id = 2, bytes
+            0x19, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, // precio = 3, double
+            0x20, 0xac, 0x02, // cantidad_vendida = 4, varint
+        ];
+        assert_eq!(request.encode_to_vec(), wire);
+        assert_eq!(Sale::from(ProductSaleRequest::decode(wire.as_slice()).unwrap()), sale);
+        let response = ProductSaleResponse { estado: "ok".into(), exito: true };
+        assert_eq!(response.encode_to_vec(), [0x0a, 2, b'o', b'k', 0x10, 1]);
+        assert_eq!(CategoriaProducto::Belleza as i32, 4);
+    }
+}

@@ -1,0 +1,163 @@
+//! The sale as JSON: strict from a client, lenient from the log.
+
+use serde::Deserialize;
+
+use crate::{Sale, Violation};
+
+impl Sale {
+    /// Reads what a client sent: an object with exactly the four fields, within the limits.
+    pub fn from_request_json(json: &[u8]) -> Result<Self, Violation> {
+        must_be_object(json)?;
+        let sale: Sale = serde_json::from_slice(json).map_err(|_| explain::<Sale>(json))?;
+        sale.validate()?;
+        Ok(sale)
+    }
+
+    /// Reads what lies in the log. Writers in Go leave out fields that are zero and may add
+    /// fields of their own; the limits hold all the same.
+    pub fn from_record_json(json: &[u8]) -> Result<Self, Violation> {
+        must_be_object(json)?;
+        let record: Record = serde_json::from_slice(json).map_err(|_| explain::<Record>(json))?;
+        let sale = Sale {
+            category: record.categoria,
+            product_id: record.producto_id,
+            price: record.precio,
+            quantity: record.cantidad_vendida,
+        };
+        sale.validate()?;
+        Ok(sale)
+    }
+
+    /// The wire's JSON, its fields in the contract's order.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Writing integers, finite numbers and a string into memory cannot fail, and a number
+        // that is not finite becomes null.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Record {
+    categoria: i32,
+    producto_id: String,
+    precio: f64,
+    cantidad_vendida: i32,
+}
+
+/// Serde would take an array of the fields' values for the object.
+fn must_be_object(json: &[u8]) -> Result<(), Violation> {
+    match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => Ok(()),
+        _ => Err(Violation::new("body", "must be a JSON object")),
+    }
+}
+
+/// Reads again, slower, to name the field.
+fn explain<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Violation {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(error) => error,
+        Ok(_) => {
+            let reason = reader.end().err().map_or_else(String::new, |e| e.to_string());
+            return Violation::new("body", format!("must be one JSON object: {reason}"));
+        }
+    };
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    let reason = inner.to_string();
+    if inner.is_syntax() || inner.is_eof() || inner.is_io() {
+        return Violation::new("body", format!("must be JSON: {reason}"));
+    }
+    match named_field(&reason) {
+        Some(field) => Violation::new(field.to_owned(), reason),
+        None if path == "." => Violation::new("body", format!("must be a JSON object: {reason}")),
+        None => Violation::new(path, reason),
+    }
+}
+
+/// The field that serde names when one is missing, unknown or there twice.
+fn named_field(reason: &str) -> Option<&str> {
+    let (before, after) = reason.split_once('`')?;
+    matches!(before, "missing field " | "unknown field " | "duplicate field ")
+        .then(|| after.split('`').next())?
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GOOD: &str = r#"{"categoria":1,"producto_id":"tv","precio":19.99,"cantidad_vendida":2}"#;
+
+    fn field_of(json: &[u8]) -> String {
+        Sale::from_request_json(json).unwrap_err().field.into_owned()
+    }
+
+    #[test]
+    fn writes_the_wire_form() {
+        let sale = Sale::from_request_json(GOOD.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(sale.to_json()).unwrap(), GOOD);
+    }
+
+    #[test]
+    fn names_the_field_that_is_wrong() {
+        let swap = |from: &str, to: &str| GOOD.replace(from, to).into_bytes();
+        for (json, field) in [
+            (swap(r#""categoria":1,"#, ""), "categoria"),
+            (swap(r#","cantidad_vendida":2"#, ""), "cantidad_vendida"),
+            (swap("\"categoria\":1", "\"categoria\":\"1\""), "categoria"),
+            (swap("\"categoria\":1", "\"categoria\":1.0"), "categoria"),
+            (swap("\"categoria\":1", "\"categoria\":1e999"), "body"),
+            (swap("\"categoria\":1", "\"categoria\":3000000000"), "categoria"),
+            (swap("\"tv\"", "7"), "producto_id"),
+            (swap("\"tv\"", "\"\""), "producto_id"),
+            (swap("\"tv\"", "\"a\\u0000b\""), "producto_id"),
+            (swap("\"tv\"", &format!("\"{}\"", "x".repeat(129))), "producto_id"),
+            (swap("19.99", "-0.01"), "precio"),
+            (swap("19.99", "1000000.01"), "precio"),
+            (swap("19.99", "\"19.99\""), "precio"),
+            (swap("19.99", "null"), "precio"),
+            (swap("19.99", "NaN"), "body"),
+            (swap(":2}", ":0}"), "cantidad_vendida"),
+            (swap(":2}", ":-1}"), "cantidad_vendida"),
+            (swap(":2}", ":1000001}"), "cantidad_vendida"),
+            (swap(":2}", ":2.5}"), "cantidad_vendida"),
+            (swap(":2}", ":2,\"precio\":1}"), "precio"),
+            (swap(":2}", ":2,\"color\":1}"), "color"),
+            (swap(":2}", ":2} {}"), "body"),
+            (br#"[1,"tv",19.99,2]"#.to_vec(), "body"),
+            (b"".to_vec(), "body"),
+            (b"{".to_vec(), "body"),
+            (b"\xff\xfe".to_vec(), "body"),
+            (b"{\"categoria\":1,\"producto_id\":\"\xff\"}".to_vec(), "body"),
+        ] {
+            assert_eq!(field_of(&json), field, "{}", String::from_utf8_lossy(&json));
+        }
+    }
+
+    #[test]
+    fn a_record_may_leave_out_zeros_and_add_fields() {
+        let json = br#"{"producto_id":"tv","cantidad_vendida":2,"extra":[1]}"#;
+        let sale = Sale::from_record_json(json).unwrap();
+        assert_eq!((sale.category, sale.price), (0, 0.0));
+        for json in ["{}", "null", "", "{\"producto_id\":\"x\"}", "{\"precio\":\"1\"}"] {
+            assert!(Sale::from_record_json(json.as_bytes()).is_err(), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_valid_sale_survives_the_wire(
+            category: i32,
+            product_id in "[^\\p{Cc}]{1,32}",
+            price in 0.0..=crate::PRICE_MAX,
+            quantity in 1..=crate::QUANTITY_MAX,
+        ) {
+            let sale = Sale { category, product_id, price, quantity };
+            prop_assert_eq!(Sale::from_request_json(&sale.to_json()), Ok(sale.clone()));
+            prop_assert_eq!(Sale::from_record_json(&sale.to_json()), Ok(sale));
+        }
+    }
+}

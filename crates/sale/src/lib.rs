@@ -1,0 +1,10 @@
+//! A sale: its fields, limits, categories and JSON, as the wire contract has them.
+
+mod category;
+mod error;
+mod json;
+mod sale;
+
+pub use category::Category;
+pub use error::Violation;
+pub use sale::{PRICE_MAX, PRODUCT_ID_BYTES_MAX, QUANTITY_MAX, Sale};

@@ -1,0 +1,73 @@
+//! Growing pauses between attempts.
+
+use std::time::Duration;
+
+/// An exponential backoff with jitter: pause `n` lies between half and all of
+/// `first * 2^n`, never above `max`, and it never gives up.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    first: Duration,
+    max: Duration,
+    attempts: u32,
+}
+
+impl Backoff {
+    pub fn new(first: Duration, max: Duration) -> Self {
+        Self { first, max, attempts: 0 }
+    }
+
+    /// How many pauses were asked for.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The next pause.
+    pub fn next(&mut self) -> Duration {
+        let pause = jittered(self.ceiling(), fastrand::f64());
+        self.attempts = self.attempts.saturating_add(1);
+        pause
+    }
+
+    fn ceiling(&self) -> Duration {
+        let factor = 1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX);
+        self.first.saturating_mul(factor).min(self.max)
+    }
+}
+
+/// Partitions that fail together must not come back together: half of the pause is left to
+/// chance. `chance` is in 0..1.
+fn jittered(ceiling: Duration, chance: f64) -> Duration {
+    let half = ceiling / 2;
+    half + half.mul_f64(chance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn doubles_up_to_the_maximum() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+        let mut ceilings = Vec::new();
+        for _ in 0..9 {
+            ceilings.push(backoff.ceiling().as_millis());
+            backoff.next();
+        }
+        assert_eq!(ceilings, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_pause_is_between_half_and_all_of_its_ceiling(
+            first in 1_u64..10_000, max in 1_u64..100_000, attempts in 0_u32..100,
+        ) {
+            let (first, max) = (Duration::from_millis(first), Duration::from_millis(max));
+            let mut backoff = Backoff { first, max, attempts };
+            let ceiling = backoff.ceiling();
+            let pause = backoff.next();
+            prop_assert!(ceiling <= max);
+            prop_assert!(pause >= ceiling / 2 && pause <= ceiling);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Batches of records, bounded by count and bytes.
+
+use std::sync::Arc;
+
+/// Consecutive records of one partition, in offset order.
+///
+/// The batch stands for every offset from `start` up to, not including, `end`. Offsets in
+/// between may be missing: compaction and transaction markers leave gaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// Which log this is: it changes when the topic is deleted and made again and when the
+    /// brokers are another cluster. Compare it for equality only.
+    pub log_id: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+    /// The position that the batch was read from: the end of the one before.
+    pub start: i64,
+    /// The position after the batch: its last offset plus one.
+    pub end: i64,
+    /// The records, at least one.
+    pub messages: Vec<Message>,
+}
+
+/// One record as it lies in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Offset in its partition.
+    pub offset: i64,
+    /// The record's timestamp in milliseconds since 1970-01-01 UTC, if it has one.
+    pub timestamp_ms: Option<i64>,
+    /// The key's bytes; none is a null key.
+    pub key: Option<Vec<u8>>,
+    /// The value's bytes; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// The headers in the order they were produced; a name may come several times.
+    pub headers: Vec<Header>,
+}
+
+/// A record header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The header's name. Bytes that are no UTF-8 are replaced by U+FFFD.
+    pub name: String,
+    /// The header's value; none is Kafka's null, which is not an empty value.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Message {
+    /// Bytes of key, value and headers.
+    fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers = self.headers.iter().map(|header| header.name.len() + length(&header.value));
+        length(&self.key) + length(&self.value) + headers.sum::<usize>()
+    }
+}
+
+/// Gathers records until one of the bounds is reached.
+pub(crate) struct BatchBuilder {
+    records_max: usize,
+    bytes_max: usize,
+    messages: Vec<Message>,
+    bytes: usize,
+    /// The record that would have taken the batch over `bytes_max`: the next batch's first.
+    held: Option<Message>,
+}
+
+impl BatchBuilder {
+    pub fn new(records_max: usize, bytes_max: usize) -> Self {
+        Self { records_max, bytes_max, messages: Vec::new(), bytes: 0, held: None }
+    }
+
+    /// Adds a record. One that is larger than a whole batch gets a batch of its own.
+    pub fn push(&mut self, message: Message) {
+        debug_assert!(!self.is_full(), "a full batch is taken before the next record is read");
+        let bytes = message.bytes();
+        if !self.messages.is_empty() && self.bytes + bytes > self.bytes_max {
+            self.held = Some(message);
+        } else {
+            self.bytes += bytes;
+            self.messages.push(message);
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.held.is_some()
+            || self.messages.len() >= self.records_max
+            || self.bytes >= self.bytes_max
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The records gathered so far. The next batch begins with what did not fit.
+    pub fn take(&mut self) -> Vec<Message> {
+        let next = Vec::with_capacity(self.messages.len());
+        let taken = std::mem::replace(&mut self.messages, next);
+        self.bytes = 0;
+        if let Some(held) = self.held.take() {
+            self.push(held);
+        }
+        taken
+    }
+
+    /// Forgets everything gathered; it will be read again.
+    pub fn clear(&mut self) {
+        self.messages.clear();
+        self.bytes = 0;
+        self.held = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(offset: i64, bytes: usize) -> Message {
+        let value = Some(vec![0; bytes]);
+        Message { offset, timestamp_ms: None, key: None, value, headers: Vec::new() }
+    }
+
+    proptest! {
+        #[test]
+        fn batches_keep_every_record_in_order_and_within_the_bounds(
+            sizes in prop::collection::vec(0_usize..300, 1..200),
+            records_max in 1_usize..20,
+            bytes_max in 1_usize..1_000,
+        ) {
+            let mut builder = BatchBuilder::new(records_max, bytes_max);
+            let mut batches = Vec::new();
+            for (offset, bytes) in (0_i64..).zip(&sizes) {
+                builder.push(message(offset, *bytes));
+                while builder.is_full() {
+                    batches.push(builder.take());
+                }
+            }
+            batches.extend((!builder.is_empty()).then(|| builder.take()));
+
+            for batch in &batches {
+                let bytes: usize = batch.iter().map(Message::bytes).sum();
+                prop_assert!((1..=records_max).contains(&batch.len()));
+                prop_assert!(bytes <= bytes_max || batch.len() == 1);
+            }
+            let offsets: Vec<i64> = batches.iter().flatten().map(|m| m.offset).collect();
+            let expected: Vec<i64> = (0..sizes.len() as i64).collect();
+            prop_assert_eq!(offsets, expected);
+        }
+    }
+
+    #[test]
+    fn a_record_larger_than_a_batch_comes_alone() {
+        let mut builder = BatchBuilder::new(10, 100);
+        builder.push(message(0, 10));
+        builder.push(message(1, 500));
+        assert!(builder.is_full());
+        assert_eq!(builder.take().len(), 1);
+        assert!(builder.is_full(), "the large record fills the next batch");
+        assert_eq!(builder.take()[0].offset, 1);
+        assert!(builder.is_empty());
+    }
+
+    #[test]
+    fn bytes_count_key_value_and_headers() {
+        let mut record = message(0, 3);
+        record.key = Some(vec![0; 5]);
+        record.headers = vec![
+            Header { name: "ab".into(), value: Some(vec![0; 7]) },
+            Header { name: "c".into(), value: None },
+        ];
+        assert_eq!(record.bytes(), 3 + 5 + 2 + 7 + 1);
+    }
+
+    #[test]
+    fn clear_forgets_the_held_record_too() {
+        let mut builder = BatchBuilder::new(10, 100);
+        builder.push(message(0, 60));
+        builder.push(message(1, 60));
+        builder.clear();
+        assert!(builder.is_empty() && !builder.is_full());
+        assert!(builder.take().is_empty());
+    }
+}

@@ -1,0 +1,53 @@
+//! A call of the handler in a task of its own.
+//!
+//! A handler that panics or never yields then harms its call only, and the partition's task
+//! stays at a point where it can be stopped.
+
+use std::sync::Arc;
+
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{Batch, Failure, Handler, Position, Rejection};
+
+type Call<T> = AbortOnDropHandle<Result<T, Failure>>;
+
+/// A [`Handler`] whose type is forgotten, so that the engine is compiled once.
+pub(crate) trait Calls: Send + Sync {
+    fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Vec<Rejection>>;
+    fn position(self: Arc<Self>, topic: Arc<str>, log_id: Arc<str>, partition: i32)
+    -> Call<Position>;
+}
+
+impl<H: Handler> Calls for H {
+    fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Vec<Rejection>> {
+        let call = async move { Handler::handle(&*self, &batch).await };
+        AbortOnDropHandle::new(tokio::spawn(call))
+    }
+
+    fn position(
+        self: Arc<Self>,
+        topic: Arc<str>,
+        log_id: Arc<str>,
+        partition: i32,
+    ) -> Call<Position> {
+        let call = async move { Handler::position(&*self, &topic, &log_id, partition).await };
+        AbortOnDropHandle::new(tokio::spawn(call))
+    }
+}
+
+/// Waits for the answer; a panic is a passing fault.
+pub(crate) async fn answer<T>(call: Call<T>) -> Result<T, Failure> {
+    call.await.unwrap_or_else(|error| Err(Failure::Retry(reason(error))))
+}
+
+fn reason(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!("the handler panicked: {}", text.unwrap_or("no message"))
+        }
+        Err(_) => "the handler's task was cancelled".into(),
+    }
+}

@@ -1,0 +1,56 @@
+//! What all parts of a running engine share.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::call::Calls;
+use crate::log_id::LogIds;
+use crate::{Config, Error, Metrics};
+
+pub(crate) struct Engine {
+    pub config: Config,
+    pub handler: Arc<dyn Calls>,
+    pub metrics: Arc<Metrics>,
+    pub log_ids: LogIds,
+    /// Where the partitions' tasks run.
+    pub runtime: Handle,
+    failures: mpsc::Sender<Error>,
+}
+
+impl Engine {
+    /// The receiver gets the fault that stops the engine.
+    pub fn new(
+        config: Config,
+        handler: Arc<dyn Calls>,
+        metrics: Arc<Metrics>,
+    ) -> (Arc<Self>, mpsc::Receiver<Error>) {
+        let (failures, failed) = mpsc::channel(1);
+        let runtime = Handle::current();
+        let log_ids = LogIds::default();
+        (Arc::new(Self { config, handler, metrics, log_ids, runtime, failures }), failed)
+    }
+
+    /// Stops the engine with this fault, if it is the first.
+    pub fn fail(&self, error: Error) {
+        if let Err(error) = self.failures.try_send(error) {
+            tracing::error!(error = %error.into_inner(), "further fault while stopping");
+        }
+    }
+
+    /// Stops the engine because the client cannot go on.
+    pub fn fail_group(&self, reason: impl ToString) {
+        self.fail(Error::Group {
+            group: self.config.group.clone(),
+            brokers: self.config.brokers.clone(),
+            reason: reason.to_string(),
+        });
+    }
+
+    /// Says that the log no longer holds the offsets from `from` up to, not including, `to`.
+    pub fn report_loss(&self, topic: &str, partition: i32, from: i64, to: i64) {
+        self.metrics.records_lost.add(to.saturating_sub(from).unsigned_abs());
+        tracing::error!(topic, partition, from, to, "offsets are gone from the log");
+    }
+}

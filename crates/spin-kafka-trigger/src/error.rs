@@ -1,0 +1,102 @@
+//! Why the engine stopped.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::properties::ClientProperties;
+
+/// A fault that stops the engine. Faults that pass are retried and logged instead.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting is wrong.
+    #[error("setting `{setting}`: {reason}")]
+    Config {
+        /// The setting's name.
+        setting: String,
+        /// What it must be.
+        reason: String,
+    },
+    /// The Kafka client could not be set up.
+    #[error("cannot set up the Kafka client for {brokers}: {reason}")]
+    Client {
+        /// The bootstrap brokers.
+        brokers: String,
+        /// librdkafka's words.
+        reason: String,
+    },
+    /// The Kafka client cannot go on; a new one may.
+    #[error("the Kafka client of group {group} at {brokers} failed: {reason}")]
+    Group {
+        /// The consumer group.
+        group: String,
+        /// The bootstrap brokers.
+        brokers: String,
+        /// What failed.
+        reason: String,
+    },
+    /// The handler cannot go on, or broke its contract.
+    #[error("{topic}/{partition} at offset {offset}: {reason}")]
+    Handler {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Start of the batch; the partition's position is still there. -1 before the first.
+        offset: i64,
+        /// The handler's words, or which rule it broke.
+        reason: String,
+    },
+    /// Records cannot be read; going on would skip them.
+    #[error("{topic}/{partition}: the records from offset {offset} on cannot be read: {code}")]
+    Unreadable {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where the unreadable part begins.
+        offset: i64,
+        /// librdkafka's error.
+        code: RDKafkaErrorCode,
+    },
+}
+
+impl Error {
+    /// Whether starting the engine again may help without anyone changing anything.
+    pub fn is_retriable(&self) -> bool {
+        matches!(self, Error::Group { .. })
+    }
+
+    /// The client could not be made. The value of a property is left out: it may be a secret.
+    pub(crate) fn client(brokers: &str, properties: &ClientProperties, error: KafkaError) -> Self {
+        match error {
+            KafkaError::ClientConfig(_, _, name, _) if properties.contains(&name) => Error::Config {
+                setting: format!("client.\"{name}\""),
+                reason: "librdkafka does not know it, does not take its value, or was built without it"
+                    .into(),
+            },
+            KafkaError::ClientConfig(_, reason, name, _) => {
+                Error::Client { brokers: brokers.into(), reason: format!("{name}: {reason}") }
+            }
+            error => Error::Client { brokers: brokers.into(), reason: error.to_string() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rdkafka::consumer::BaseConsumer;
+
+    use super::*;
+    use crate::Config;
+
+    #[test]
+    fn a_bad_property_is_named_without_its_value() {
+        let client = BTreeMap::from([("sasl.passwort".to_owned(), "hunter2".to_owned())]);
+        let config = Config { client: client.into(), ..Config::default() };
+        let error = config.to_native().create::<BaseConsumer>().map(|_| ()).unwrap_err();
+        let error = Error::client("localhost:9092", &config.client, error).to_string();
+        assert!(error.contains("client.\"sasl.passwort\""), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Membership in the consumer group: what happens when partitions come and go.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::Error;
+use crate::engine::Engine;
+use crate::partition::Partition;
+use crate::running::{self, Running};
+
+/// The Kafka client of a running engine.
+pub(crate) type Consumer = BaseConsumer<Group>;
+
+type TopicPartition = (Arc<str>, i32);
+
+/// The partitions that this member owns, and librdkafka's callbacks. All callbacks run on the
+/// poll thread, one at a time.
+pub(crate) struct Group {
+    engine: Arc<Engine>,
+    consumer: OnceLock<Weak<Consumer>>,
+    running: Mutex<HashMap<TopicPartition, Running>>,
+}
+
+impl Group {
+    /// A client that is subscribed; nothing happens before it is polled.
+    pub fn join(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
+        let config = engine.config.clone();
+        let refused = |error| Error::client(&config.brokers, &config.client, error);
+        let group =
+            Self { engine, consumer: OnceLock::new(), running: Mutex::new(HashMap::new()) };
+        let consumer = Consumer::from_config_and_context(&config.to_native(), group);
+        let consumer = Arc::new(consumer.map_err(refused)?);
+        consumer.context().consumer.get_or_init(|| Arc::downgrade(&consumer));
+        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(refused)?;
+        Ok(consumer)
+    }
+
+    /// Stops every partition, within the drain deadline, and commits.
+    pub fn drain(&self, consumer: &Consumer) {
+        let running = self.lock().drain().map(|(_, running)| running).collect();
+        self.stop(consumer, running);
+    }
+
+    /// Starts a task for each partition. Reading begins when the task has its position.
+    fn assign(&self, consumer: &Consumer, assigned: &TopicPartitionList) -> KafkaResult<()> {
+        // A client that is being closed cannot be owned any more; nothing is to be started.
+        let Some(owner) = self.consumer.get().and_then(Weak::upgrade) else {
+            return consumer.incremental_assign(assigned);
+        };
+        // Splitting before assigning: librdkafka then never sends a record to the main queue.
+        let partitions: Vec<_> = assigned
+            .elements()
+            .iter()
+            .filter_map(|partition| {
+                Partition::split(&self.engine, &owner, partition.topic(), partition.partition())
+            })
+            .collect();
+        // At the end nothing is fetched until the task seeks to its position.
+        let mut at_end = TopicPartitionList::new();
+        for partition in assigned.elements() {
+            at_end.add_partition_offset(partition.topic(), partition.partition(), Offset::End)?;
+        }
+        consumer.incremental_assign(&at_end)?;
+        let mut running = self.lock();
+        for (partition, ended) in partitions {
+            tracing::info!(topic = %partition.topic, partition = partition.number, "assigned");
+            let key = (partition.topic.clone(), partition.number);
+            running.insert(key, Running::spawn(&self.engine, partition, ended));
+        }
+        Ok(())
+    }
+
+    fn revoke(&self, consumer: &Consumer, revoked: &TopicPartitionList) -> KafkaResult<()> {
+        let running = self.take(revoked);
+        if consumer.assignment_lost() {
+            tracing::warn!(partitions = running.len(), "assignment lost");
+            running::abort(running);
+        } else {
+            self.stop(consumer, running);
+        }
+        consumer.incremental_unassign(revoked)
+    }
+
+    fn take(&self, revoked: &TopicPartitionList) -> Vec<Running> {
+        let mut running = self.lock();
+        revoked
+            .elements()
+            .iter()
+            .filter_map(|partition| {
+                let key = (Arc::from(partition.topic()), partition.partition());
+                running.remove(&key)
+            })
+            .collect()
+    }
+
+    /// Lets batches in flight end, then commits what was applied.
+    fn stop(&self, consumer: &Consumer, running: Vec<Running>) {
+        if running.is_empty() {
+            return;
+        }
+        let partitions = running.len();
+        running::drain(running, self.engine.config.drain_deadline());
+        match consumer.commit_consumer_state(CommitMode::Sync) {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => self.commit_failed(&error),
+        }
+        tracing::info!(partitions, "partitions given back");
+    }
+
+    fn commit_failed(&self, error: &KafkaError) {
+        self.engine.metrics.commit_failures.add(1);
+        tracing::warn!(%error, group = %self.engine.config.group, "offsets were not committed");
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TopicPartition, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConsumerContext for Group {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        self.engine.metrics.rebalances.add(1);
+        let done = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.assign(consumer, partitions)
+            }
+            _ => self.revoke(consumer, partitions),
+        };
+        if let Err(error) = done {
+            self.engine.fail_group(format!("rebalance failed: {error}"));
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => self.commit_failed(&error),
+        }
+    }
+}
+
+impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => tracing::error!(facility, message, "librdkafka"),
+            RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
+            _ => tracing::debug!(facility, message, "librdkafka"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka client");
+    }
+}

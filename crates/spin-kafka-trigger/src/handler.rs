@@ -1,0 +1,64 @@
+//! What the engine calls: whoever applies the batches.
+
+use std::future::Future;
+
+use crate::Batch;
+
+/// Applies the batches of every partition this process owns.
+///
+/// Batches of one partition come in order, one at a time; those of different partitions may
+/// run at once. A panic counts as [`Failure::Retry`].
+pub trait Handler: Send + Sync + 'static {
+    /// Applies one batch and answers the records it refuses. The batch is lent, so that the
+    /// same one can come again after a failure.
+    ///
+    /// The future is dropped in mid-way when the partition is lost or the drain deadline has
+    /// passed; the batch then comes again, here or in another process.
+    fn handle(
+        &self,
+        batch: &Batch,
+    ) -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send;
+
+    /// Where to read a partition from; asked at every assignment before the first batch.
+    ///
+    /// [`Failure::Retry`] asks again after a pause, during which the partition is not read;
+    /// [`Failure::Rewind`] counts as fatal here.
+    fn position(
+        &self,
+        topic: &str,
+        log_id: &str,
+        partition: i32,
+    ) -> impl Future<Output = Result<Position, Failure>> + Send;
+}
+
+/// Where to read a partition from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// The handler keeps no offsets: read from the group's committed offset in Kafka, without
+    /// one from the configured start.
+    Committed,
+    /// The handler keeps offsets and has none for this log: read from the configured start.
+    Start,
+    /// The handler's stored position: the end of the last batch it applied.
+    At(i64),
+}
+
+/// A record that the handler refuses. The rest of the batch counts as applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The record's offset; it must be one of the batch's.
+    pub offset: i64,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+/// Why nothing of a batch was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// A passing fault: the same batch comes again after a growing pause, for ever.
+    Retry(String),
+    /// The handler's stored position, before the batch's start: the engine seeks there.
+    Rewind(i64),
+    /// No retry can help: the engine stops with this text.
+    Fatal(String),
+}

@@ -1,0 +1,45 @@
+//! The right to store offsets of a partition.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Held from assignment to revocation. Whoever revokes waits for a store under way, and no
+/// store begins after: an offset is never stored for a partition that was given away.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    held: Mutex<bool>,
+}
+
+impl Lease {
+    pub fn new() -> Self {
+        Self { held: Mutex::new(true) }
+    }
+
+    /// Runs `store` if the lease is still held; says whether it was.
+    pub fn while_held(&self, store: impl FnOnce()) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if *held {
+            store();
+        }
+        *held
+    }
+
+    /// Ends the lease.
+    pub fn revoke(&self) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_stored_after_the_revocation() {
+        let lease = Lease::new();
+        let mut stored = 0;
+        assert!(lease.while_held(|| stored += 1));
+        lease.revoke();
+        assert!(!lease.while_held(|| stored += 1));
+        assert_eq!(stored, 1);
+    }
+}

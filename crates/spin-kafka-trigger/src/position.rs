@@ -1,0 +1,204 @@
+//! Where to read a partition from.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::backoff::Backoff;
+use crate::call::answer;
+use crate::group::Consumer;
+use crate::partition::{Cursor, Halt, Partition};
+use crate::{Failure, Position, Start};
+
+/// How long one question to the cluster may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first pause after a question without an answer.
+const ASK_BACKOFF: Duration = Duration::from_millis(5);
+/// The longest.
+const ASK_BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Failed questions before the log says more than a debug line: a partition that was only
+/// just assigned refuses the first ones.
+const ASKS_QUIET: u32 = 6;
+
+impl Partition {
+    /// The position at an assignment. The log's identity is asked unless it was since
+    /// `not_before`.
+    pub async fn locate(&self, not_before: Instant) -> Result<Cursor, Halt> {
+        let log_id = self.log_id(not_before).await?;
+        let position = self.stored(&log_id).await?;
+        let (low, high) = self.watermarks().await?;
+        let start = match position {
+            Position::At(offset) => offset,
+            Position::Start => self.configured(low, high),
+            Position::Committed => match self.committed().await? {
+                Some(offset) => offset,
+                None => self.begin_group(low, high),
+            },
+        };
+        Ok(self.within(log_id, start, low, high))
+    }
+
+    /// The position after the log went back: in a new log its beginning, in the same log what
+    /// is left of it.
+    pub async fn relocate(&self, cursor: &Cursor) -> Result<Cursor, Halt> {
+        let log_id = self.log_id(Instant::now()).await?;
+        if log_id == cursor.log_id {
+            let (low, high) = self.watermarks().await?;
+            return Ok(self.within(log_id, cursor.start, low, high));
+        }
+        let (topic, partition) = (&self.topic, self.number);
+        tracing::warn!(%topic, partition, old = %cursor.log_id, new = %log_id, "the topic was replaced");
+        let position = self.stored(&log_id).await?;
+        let (low, high) = self.watermarks().await?;
+        let start = if let Position::At(offset) = position { offset } else { low };
+        Ok(self.within(log_id, start, low, high))
+    }
+
+    /// Whether the topic is another one than it was. A cluster that does not answer is asked
+    /// again with the next batch.
+    pub async fn log_replaced(&self, cursor: &mut Cursor) -> bool {
+        let (engine, consumer) = (self.engine.clone(), self.consumer.clone());
+        let topic = self.topic.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            engine.log_ids.get(&consumer, &topic, Instant::now())
+        });
+        match asked.await {
+            Ok(Ok(log_id)) => {
+                cursor.checked = Instant::now();
+                log_id != cursor.log_id
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes the client fetch from `position`. What it fetched before is dropped.
+    pub async fn seek(&self, position: i64) -> Result<(), Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("seek", move |consumer| {
+            consumer.seek(&topic, partition, Offset::Offset(position), ANSWER_TIMEOUT)
+        })
+        .await
+    }
+
+    /// The handler's word.
+    async fn stored(&self, log_id: &Arc<str>) -> Result<Position, Halt> {
+        let mut backoff = self.backoff();
+        loop {
+            let (handler, topic) = (self.engine.handler.clone(), self.topic.clone());
+            let call = handler.position(topic, log_id.clone(), self.number);
+            let answer = tokio::select! {
+                () = self.stop.cancelled() => return Err(Halt::Stopped),
+                answer = answer(call) => answer,
+            };
+            match answer {
+                Ok(Position::At(offset)) if offset < 0 => {
+                    let reason = format!("the handler's position {offset} is below 0");
+                    return Err(self.fault(-1, reason));
+                }
+                Ok(position) => return Ok(position),
+                Err(Failure::Retry(reason)) => {
+                    self.engine.metrics.retries.add(1);
+                    let (topic, partition, pause) = (&self.topic, self.number, backoff.next());
+                    tracing::warn!(%topic, partition, reason, "no position yet; asking again");
+                    self.pause(pause).await?;
+                }
+                Err(Failure::Rewind(to)) => {
+                    let reason = format!("the handler answers rewind to {to} where a position is asked");
+                    return Err(self.fault(-1, reason));
+                }
+                Err(Failure::Fatal(reason)) => return Err(self.fault(-1, reason)),
+            }
+        }
+    }
+
+    fn configured(&self, low: i64, high: i64) -> i64 {
+        match self.engine.config.start {
+            Start::Earliest => low,
+            Start::Latest => high,
+        }
+    }
+
+    /// The group's first position here. It is stored at once: a member that begins at the end
+    /// must not skip, after a restart, what came in between.
+    fn begin_group(&self, low: i64, high: i64) -> i64 {
+        let start = self.configured(low, high);
+        self.store(start);
+        start
+    }
+
+    /// Holds a position against the log. What lies below the log's start is gone; a position
+    /// beyond its end means that the log lost its own.
+    fn within(&self, log_id: Arc<str>, start: i64, low: i64, high: i64) -> Cursor {
+        let (topic, partition) = (&self.topic, self.number);
+        let mut cursor = Cursor { log_id, checked: Instant::now(), start, read_from: start };
+        if start < low {
+            self.engine.report_loss(topic, partition, start, low);
+            cursor.read_from = low;
+        } else if start > high {
+            self.engine.report_loss(topic, partition, high, start);
+            cursor.start = high;
+            cursor.read_from = high;
+        }
+        let Cursor { log_id, start, .. } = &cursor;
+        tracing::info!(%topic, partition, %log_id, start, low, high, "reading");
+        cursor
+    }
+
+    async fn log_id(&self, not_before: Instant) -> Result<Arc<str>, Halt> {
+        let (engine, topic) = (self.engine.clone(), self.topic.clone());
+        self.ask("log id", move |consumer| engine.log_ids.get(consumer, &topic, not_before)).await
+    }
+
+    async fn watermarks(&self) -> Result<(i64, i64), Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("watermarks", move |consumer| {
+            consumer.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT)
+        })
+        .await
+    }
+
+    async fn committed(&self) -> Result<Option<i64>, Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("committed offset", move |consumer| {
+            let mut asked = TopicPartitionList::new();
+            asked.add_partition(&topic, partition);
+            let answered = consumer.committed_offsets(asked, ANSWER_TIMEOUT)?;
+            let answered = answered.elements();
+            let offset = answered.first().ok_or(KafkaError::NoMessageReceived)?;
+            offset.error()?;
+            Ok(match offset.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            })
+        })
+        .await
+    }
+
+    /// Asks the cluster until it answers; the handler's partitions elsewhere go on meanwhile.
+    async fn ask<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        question: impl Fn(&Consumer) -> KafkaResult<T> + Send + Sync + 'static,
+    ) -> Result<T, Halt> {
+        let question = Arc::new(question);
+        let mut backoff = Backoff::new(ASK_BACKOFF, ASK_BACKOFF_MAX);
+        loop {
+            let (consumer, question) = (self.consumer.clone(), question.clone());
+            let reason = match tokio::task::spawn_blocking(move || question(&consumer)).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            let (topic, partition, pause) = (&self.topic, self.number, backoff.next());
+            if backoff.attempts() <= ASKS_QUIET {
+                tracing::debug!(%topic, partition, what, reason, "no answer yet; asking again");
+            } else {
+                tracing::warn!(%topic, partition, what, reason, "no answer yet; asking again");
+            }
+            self.pause(pause).await?;
+        }
+    }
+}

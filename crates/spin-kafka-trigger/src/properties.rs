@@ -1,0 +1,92 @@
+//! Raw librdkafka properties.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::Error;
+
+/// Properties that the engine decides, and by which setting to change them, if by any.
+const OWNED: [(&str, Option<&str>); 14] = [
+    ("allow.auto.create.topics", None),
+    ("auto.commit.interval.ms", Some("commit_interval_ms")),
+    ("auto.offset.reset", Some("start")),
+    ("bootstrap.servers", Some("brokers")),
+    ("client.id", Some("client_id")),
+    ("enable.auto.commit", None),
+    ("enable.auto.offset.store", None),
+    ("enable.partition.eof", None),
+    ("group.id", Some("group")),
+    ("group.protocol", None),
+    ("metadata.broker.list", Some("brokers")),
+    ("partition.assignment.strategy", None),
+    ("queued.max.messages.kbytes", Some("queue_bytes_max")),
+    ("session.timeout.ms", Some("session_timeout_ms")),
+];
+
+/// librdkafka properties by name. Printing shows the names only: values may be secrets.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(transparent)]
+pub struct ClientProperties(BTreeMap<String, String>);
+
+impl ClientProperties {
+    /// Refuses the properties that the engine itself decides.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        for (name, setting) in OWNED {
+            if self.0.contains_key(name) {
+                let reason = match setting {
+                    Some(setting) => format!("set it by `{setting}`"),
+                    None => "it is part of how the engine works and cannot be changed".into(),
+                };
+                return Err(Error::Config { setting: format!("client.\"{name}\""), reason });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}
+
+impl From<BTreeMap<String, String>> for ClientProperties {
+    fn from(properties: BTreeMap<String, String>) -> Self {
+        Self(properties)
+    }
+}
+
+impl fmt::Debug for ClientProperties {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(name: &str, value: &str) -> ClientProperties {
+        BTreeMap::from([(name.to_owned(), value.to_owned())]).into()
+    }
+
+    #[test]
+    fn values_are_never_printed() {
+        let printed = format!("{:?}", properties("sasl.password", "hunter2"));
+        assert_eq!(printed, r#"{"sasl.password"}"#);
+    }
+
+    #[test]
+    fn owned_properties_are_refused_by_name() {
+        for (name, setting) in OWNED {
+            let error = properties(name, "x").validate().unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+            assert!(error.contains(setting.unwrap_or("cannot be changed")), "{error}");
+        }
+        properties("fetch.max.bytes", "1000000").validate().unwrap();
+    }
+}

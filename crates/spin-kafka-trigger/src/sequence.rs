@@ -1,0 +1,108 @@
+//! Which offset comes next in a partition.
+
+/// What an offset says about the records before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The very next offset.
+    Next,
+    /// Offsets from this one on are missing: compacted away, markers, or lost.
+    Gap {
+        /// The first missing offset.
+        from: i64,
+    },
+    /// The record was read before, or the log went back.
+    Behind,
+}
+
+/// The offsets of a partition as they are read.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    next: i64,
+    /// Missing offsets below this one were reported.
+    reported: i64,
+}
+
+impl Sequence {
+    /// Reading begins at `next`.
+    pub fn new(next: i64) -> Self {
+        Self { next, reported: next }
+    }
+
+    /// The lowest offset that the next record may have.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Takes the offset of a record. One that is behind changes nothing.
+    pub fn observe(&mut self, offset: i64) -> Step {
+        let expected = self.next;
+        if offset < expected {
+            return Step::Behind;
+        }
+        self.next = offset.saturating_add(1);
+        if offset == expected { Step::Next } else { Step::Gap { from: expected } }
+    }
+
+    /// The offsets of a gap that the log no longer holds, `log_start` being its lowest: from
+    /// and to (exclusive), each loss once. A gap above the log's start is no loss.
+    pub fn lost(&mut self, from: i64, log_start: i64) -> Option<(i64, i64)> {
+        let to = log_start.min(self.next - 1);
+        let from = from.max(self.reported);
+        if from >= to {
+            return None;
+        }
+        self.reported = to;
+        Some((from, to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn passes_each_offset_once_and_in_order(
+            start in 0_i64..100, offsets in prop::collection::vec(0_i64..200, 0..300),
+        ) {
+            let mut sequence = Sequence::new(start);
+            let mut passed = vec![start - 1];
+            for offset in offsets {
+                let before = sequence.next();
+                match sequence.observe(offset) {
+                    Step::Behind => prop_assert!(offset < before),
+                    Step::Next => prop_assert_eq!(offset, before),
+                    Step::Gap { from } => prop_assert!(from == before && offset > before),
+                }
+                if sequence.next() > before {
+                    passed.push(offset);
+                }
+            }
+            prop_assert!(passed.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+    }
+
+    #[test]
+    fn a_gap_below_the_log_start_is_a_loss_and_told_once() {
+        let mut sequence = Sequence::new(10);
+        assert_eq!(sequence.observe(50), Step::Gap { from: 10 });
+        assert_eq!(sequence.lost(10, 40), Some((10, 40)));
+        assert_eq!(sequence.lost(10, 40), None);
+    }
+
+    #[test]
+    fn a_compacted_gap_is_no_loss() {
+        let mut sequence = Sequence::new(10);
+        assert_eq!(sequence.observe(50), Step::Gap { from: 10 });
+        assert_eq!(sequence.lost(10, 0), None);
+        assert_eq!(sequence.lost(10, -1), None, "an unknown log start is no loss");
+    }
+
+    #[test]
+    fn a_log_start_beyond_the_record_counts_up_to_the_record_only() {
+        let mut sequence = Sequence::new(10);
+        sequence.observe(50);
+        assert_eq!(sequence.lost(10, 900), Some((10, 50)));
+    }
+}

@@ -1,0 +1,119 @@
+//! The engine from start to drain.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::engine::Engine;
+use crate::group::Group;
+use crate::poller::Poller;
+use crate::{Config, Error, Handler, Metrics};
+
+/// How long, past the drain deadline, the last commit and the farewell to the group may take.
+const LEAVE_GRACE: Duration = Duration::from_secs(10);
+
+/// A consumer engine that is ready to run.
+pub struct Trigger<H> {
+    config: Config,
+    handler: H,
+    metrics: Arc<Metrics>,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Records applied.
+    pub records: u64,
+    /// Batches applied.
+    pub batches: u64,
+    /// Records the handler refused.
+    pub rejections: u64,
+    /// Batches dropped in mid-way, at a drain deadline or when an assignment was lost. They
+    /// come again.
+    pub unfinished: u64,
+    /// Whether offsets were committed and the group was left in time. If not, the group waits
+    /// for the session timeout, and some batches may come again.
+    pub left_group: bool,
+}
+
+impl<H: Handler> Trigger<H> {
+    /// Fails if the settings are wrong. Nothing is started.
+    pub fn new(config: Config, handler: H) -> Result<Self, Error> {
+        config.validate()?;
+        Ok(Self { config, handler, metrics: Arc::default() })
+    }
+
+    /// The counters, to be read while the engine runs and after.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// [`Trigger::new`] and [`Trigger::until`] in one.
+    pub async fn run(
+        config: Config,
+        handler: H,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Summary, Error> {
+        Self::new(config, handler)?.until(shutdown).await
+    }
+
+    /// Consumes until `shutdown`, then drains: batches in flight end within the drain
+    /// deadline, offsets are committed, the group is left. An error means that the engine
+    /// had to stop before; it drains all the same.
+    ///
+    /// Brokers that cannot be reached are no error: the engine waits for them. Dropping the
+    /// future drains in the background.
+    pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Summary, Error> {
+        let Self { config, handler, metrics } = self;
+        let drain_deadline = config.drain_deadline();
+        let (engine, mut failures) = Engine::new(config, Arc::new(handler), metrics.clone());
+        let consumer = Group::join(engine.clone())?;
+        let mut poller = Poller::start(engine.clone(), consumer).map_err(|error| Error::Group {
+            group: engine.config.group.clone(),
+            brokers: engine.config.brokers.clone(),
+            reason: format!("no thread to poll on: {error}"),
+        })?;
+
+        let mut shutdown = pin!(shutdown);
+        let failure = tokio::select! {
+            () = &mut shutdown => None,
+            failure = failures.recv() => failure,
+            // The thread ends of itself only by a panic.
+            _ = &mut poller.left => Some(thread_died(&engine)),
+        };
+        poller.stop();
+        let patience = drain_deadline + LEAVE_GRACE;
+        let left = !poller.left.is_terminated()
+            && matches!(timeout(patience, &mut poller.left).await, Ok(Ok(())));
+        if !left {
+            tracing::warn!(group = %engine.config.group, "the group was not left in time");
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(Summary::new(&metrics, left)),
+        }
+    }
+}
+
+fn thread_died(engine: &Engine) -> Error {
+    Error::Group {
+        group: engine.config.group.clone(),
+        brokers: engine.config.brokers.clone(),
+        reason: "the thread that polls the client died".into(),
+    }
+}
+
+impl Summary {
+    fn new(metrics: &Metrics, left_group: bool) -> Self {
+        Self {
+            records: metrics.records.get(),
+            batches: metrics.batches.get(),
+            rejections: metrics.rejections.get(),
+            unfinished: metrics.unfinished.get(),
+            left_group,
+        }
+    }
+}

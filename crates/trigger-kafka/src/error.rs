@@ -1,0 +1,48 @@
+//! What can go wrong with the Kafka triggers of an application.
+
+use std::path::PathBuf;
+
+/// A fault of a Kafka trigger.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A `[[trigger.kafka]]` of the manifest is wrong.
+    #[error("{path}:{line}: trigger.kafka: {message}")]
+    Config {
+        /// The manifest.
+        path: PathBuf,
+        /// Line of the trigger in it, from 1.
+        line: usize,
+        /// What is wrong and what to write instead.
+        message: String,
+    },
+    /// A component lacks the export that a Kafka trigger calls.
+    #[error("component `{component}` has a Kafka trigger but does not export {interface}")]
+    NoHandler {
+        /// The component.
+        component: String,
+        /// The missing export.
+        interface: &'static str,
+    },
+    /// The host found a fault.
+    #[error(transparent)]
+    Host(#[from] component_host::Error),
+    /// The consumer engine stopped.
+    #[error("component `{component}`: {source}")]
+    Engine {
+        /// The component that the trigger calls.
+        component: String,
+        /// Why, with topic, partition and offset.
+        source: spin_kafka_trigger::Error,
+    },
+}
+
+impl Error {
+    /// Whether starting the trigger again may help without anyone changing anything.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Error::Config { .. } | Error::NoHandler { .. } => false,
+            Error::Host(source) => source.is_retriable(),
+            Error::Engine { source, .. } => source.is_retriable(),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The Kafka trigger of a Spin application: the consumer engine ([`spin_kafka_trigger`])
+//! calling components that the host ([`component_host`]) runs, and the native provider of
+//! `spin-kafka:events/producer`.
+//!
+//! Neither engine nor host knows the other; this crate is where they meet.
+
+mod config;
+mod error;
+mod events;
+mod handler;
+mod producer;
+mod trigger;
+
+pub use config::TriggerConfig;
+pub use error::Error;
+pub use producer::ProducerCapability;
+pub use trigger::KafkaTrigger;

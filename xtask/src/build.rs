@@ -1,0 +1,62 @@
+//! Builds the program and the components.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+use crate::run::{cargo, release, root, run};
+
+/// The components, as packages. Their files take underscores.
+const COMPONENTS: [&str; 7] =
+    ["ingest", "bridge", "writer", "aggregator", "valkey", "intake-http", "intake-grpc"];
+
+const WASM_TARGET: &str = "wasm32-wasip2";
+
+/// `target/release/doorbuster`, `target/components/*.wasm` and the fused pipeline.
+pub fn all() -> Result<()> {
+    components()?;
+    cargo(&["build", "--release", "--package", "doorbuster"])?;
+    fused()
+}
+
+/// The native programs that ours is compared with.
+pub fn bench() -> Result<()> {
+    cargo(&["build", "--release", "--package", "native-bench", "--package", "bench"])
+}
+
+fn components() -> Result<()> {
+    add_target()?;
+    let mut args = vec!["build", "--profile", "wasm", "--target", WASM_TARGET];
+    args.extend(COMPONENTS.iter().flat_map(|component| ["--package", component]));
+    cargo(&args)?;
+    let built = root().join("target").join(WASM_TARGET).join("wasm");
+    let out = root().join("target/components");
+    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    for component in COMPONENTS {
+        let file = format!("{}.wasm", component.replace('-', "_"));
+        let (from, to) = (built.join(&file), out.join(&file));
+        fs::copy(&from, &to)
+            .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    }
+    Ok(())
+}
+
+/// rust-toolchain.toml names the target, but rustup may be told not to install by itself.
+fn add_target() -> Result<()> {
+    run("rustup", &["target", "add", WASM_TARGET])
+}
+
+fn fused() -> Result<()> {
+    let doorbuster = release("doorbuster");
+    run(
+        &doorbuster.to_string_lossy(),
+        &[
+            "compose",
+            "components/pipeline.wac",
+            "--components",
+            "target/components",
+            "--output",
+            "target/components/pipeline.wasm",
+        ],
+    )
+}

@@ -1,0 +1,43 @@
+//! The project's tasks: `cargo xtask <task>`. CI calls nothing else.
+#![allow(clippy::print_stdout, reason = "a command line program answers on stdout")]
+
+mod build;
+mod run;
+mod tests;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask <task>
+
+  up [ARGS]      build everything and run the whole pipeline; ARGS go to `doorbuster up`
+  build          build target/release/doorbuster and the components in target/components/
+  test           install what the tests need and run them all
+  bench [ARGS]   compare the pipeline with the same one without WebAssembly
+  lint           check format, lints, licences and advisories
+";
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let task = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    match task.as_str() {
+        "up" => {
+            build::all()?;
+            run::doorbuster("up", &rest)
+        }
+        "build" => build::all(),
+        "test" => tests::all(&rest),
+        "bench" => {
+            build::all()?;
+            build::bench()?;
+            run::replace(&run::release("bench"), &rest)
+        }
+        "lint" => tests::lint(),
+        "" | "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("there is no task `{other}`\n\n{USAGE}"),
+    }
+}

@@ -1,0 +1,47 @@
+//! Runs programs from the project's root and stops at the first that fails.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+/// The project's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Into::into).unwrap_or_default()
+}
+
+/// A program that the release build makes.
+pub fn release(name: &str) -> PathBuf {
+    root().join("target/release").join(name)
+}
+
+/// Runs `program args…` in the root, its output shown.
+pub fn run(program: &str, args: &[&str]) -> Result<()> {
+    eprintln!("$ {program} {}", args.join(" "));
+    let status = Command::new(program)
+        .args(args)
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("cannot run {program}; is it installed?"))?;
+    ensure!(status.success(), "`{program} {}` failed: {status}", args.join(" "));
+    Ok(())
+}
+
+/// Runs `cargo args…`.
+pub fn cargo(args: &[&str]) -> Result<()> {
+    run(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args)
+}
+
+/// Becomes `doorbuster <subcommand> args…`, so that signals go straight to it.
+pub fn doorbuster(subcommand: &str, args: &[String]) -> Result<()> {
+    let mut all = vec![subcommand.to_owned()];
+    all.extend_from_slice(args);
+    replace(&release("doorbuster"), &all)
+}
+
+/// Becomes the program.
+pub fn replace(program: &Path, args: &[String]) -> Result<()> {
+    let error = Command::new(program).args(args).current_dir(root()).exec();
+    Err(error).with_context(|| format!("cannot run {}", program.display()))
+}
