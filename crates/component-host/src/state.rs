@@ -91,7 +91,9 @@ impl StateTemplate {
             .inherit_stdout()
             .inherit_stderr()
             .envs(&self.environment)
-            // Each name is checked where it is looked up; see `linker`.
+            .allow_tcp(true)
+            .allow_udp(true)
+            // Each name is checked where it is looked up, in `lookup`.
             .allow_ip_name_lookup(true)
             .socket_addr_check(check)
             .build()

@@ -1,4 +1,5 @@
 //! The engine on librdkafka's own in-process cluster.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 

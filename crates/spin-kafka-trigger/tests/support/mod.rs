@@ -1,5 +1,6 @@
 //! What the tests share: a handler that the test answers for, and an engine under test.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Longest wait for anything; a test that reaches it hangs.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for what must come.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -111,6 +112,11 @@ impl Session {
         config: Config,
         position: impl Fn(&str, &str, i32) -> Result<Position, Failure> + Send + Sync + 'static,
     ) -> Self {
+        // RUST_LOG=spin_kafka_trigger=debug shows what an engine does.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let (sender, calls) = mpsc::unbounded_channel();
         let handler = Remote { calls: sender, position: Box::new(position) };
         let trigger = Trigger::new(config, handler).unwrap();
