@@ -28,20 +28,30 @@ pub(crate) fn compose(component: &Component) -> Result<Vec<u8>, Error> {
     let imports: Vec<String> = graph.types()[graph[root].ty()].imports.keys().cloned().collect();
     let mut taken: Vec<String> = Vec::new();
     for (index, dependency) in component.dependencies.iter().enumerate() {
-        let wanted: Vec<&String> =
+        let named: Vec<&String> =
             imports.iter().filter(|import| names(&dependency.name, import)).collect();
-        if wanted.is_empty() {
+        if named.is_empty() {
             return Err(fault(component, dependency, no_match(&imports)));
-        }
-        if let Some(twice) = wanted.iter().find(|import| taken.contains(import)) {
-            let message = format!("`{twice}` is already satisfied by another dependency");
-            return Err(fault(component, dependency, message));
         }
         let bytes = read(&dependency.source)?;
         let id = package(&mut graph, component, &dependency.name, &format!("dep{index}"), bytes)?;
         let dependency_imports: Vec<String> =
             graph.types()[graph[id].ty()].imports.keys().cloned().collect();
         check_rights(component, dependency, &dependency_imports)?;
+        let exports = &graph.types()[graph[id].ty()].exports;
+        // Of a package named as a whole, what the dependency does not export stays open: its
+        // types, as a rule.
+        let wanted: Vec<&String> =
+            named.into_iter().filter(|import| exports.contains_key(*import)).collect();
+        if wanted.is_empty() {
+            let exported: Vec<&str> = exports.keys().map(String::as_str).collect();
+            let message = format!("it exports only {}", exported.join(", "));
+            return Err(fault(component, dependency, message));
+        }
+        if let Some(twice) = wanted.iter().find(|import| taken.contains(import)) {
+            let message = format!("`{twice}` is already satisfied by another dependency");
+            return Err(fault(component, dependency, message));
+        }
         let node = graph.instantiate(id);
         for import in wanted {
             plug(&mut graph, component, dependency, (node, root_node), import)?;

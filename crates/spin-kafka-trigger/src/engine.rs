@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::call::Calls;
 use crate::log_id::LogIds;
@@ -16,6 +17,8 @@ pub(crate) struct Engine {
     pub log_ids: LogIds,
     /// Where the partitions' tasks run.
     pub runtime: Handle,
+    /// Cancelled when the engine is to drain: no batch is handed over after.
+    pub stop: CancellationToken,
     failures: mpsc::Sender<Error>,
 }
 
@@ -28,8 +31,8 @@ impl Engine {
     ) -> (Arc<Self>, mpsc::Receiver<Error>) {
         let (failures, failed) = mpsc::channel(1);
         let runtime = Handle::current();
-        let log_ids = LogIds::default();
-        (Arc::new(Self { config, handler, metrics, log_ids, runtime, failures }), failed)
+        let (log_ids, stop) = (LogIds::default(), CancellationToken::new());
+        (Arc::new(Self { config, handler, metrics, log_ids, runtime, stop, failures }), failed)
     }
 
     /// Stops the engine with this fault, if it is the first.

@@ -63,7 +63,9 @@ impl Group {
                 Partition::split(&self.engine, &owner, partition.topic(), partition.partition())
             })
             .collect();
-        // At the end nothing is fetched until the task seeks to its position.
+        // Paused before it is assigned, nothing is fetched until the task has its position. (A
+        // fetch for new records at the end would hold up the task's questions to the broker.)
+        consumer.pause(assigned)?;
         let mut at_end = TopicPartitionList::new();
         for partition in assigned.elements() {
             at_end.add_partition_offset(partition.topic(), partition.partition(), Offset::End)?;

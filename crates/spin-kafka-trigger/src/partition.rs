@@ -73,7 +73,7 @@ impl Partition {
             consumer: consumer.clone(),
             topic,
             number,
-            stop: CancellationToken::new(),
+            stop: engine.stop.child_token(),
             lease: Arc::new(Lease::new()),
             reader,
             _end: end,
@@ -90,10 +90,12 @@ impl Partition {
 
     async fn consume(&mut self) -> Result<(), Halt> {
         let mut cursor = self.locate(Instant::now()).await?;
+        self.seek(cursor.read_from).await?;
+        self.resume().await?;
         loop {
-            self.seek(cursor.read_from).await?;
             self.reader.begin(cursor.read_from);
             cursor = self.follow(cursor).await?;
+            self.seek(cursor.read_from).await?;
         }
     }
 

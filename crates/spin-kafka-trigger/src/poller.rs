@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,42 +19,25 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const RELEASE_DEADLINE: Duration = Duration::from_secs(6);
 
 /// Polls librdkafka's main queue, and nothing else: rebalances and errors are served however
-/// long a handler takes. Dropped, it drains and leaves the group in the background.
-pub(crate) struct Poller {
-    stop: Arc<AtomicBool>,
-    /// Told when the member has left the group.
-    pub left: oneshot::Receiver<()>,
+/// long a handler takes. Once the engine is told to stop it drains and leaves the group; the
+/// receiver tells when that is done.
+pub(crate) fn start(
+    engine: Arc<Engine>,
+    consumer: Arc<Consumer>,
+) -> io::Result<oneshot::Receiver<()>> {
+    let (done, left) = oneshot::channel();
+    thread::Builder::new().name("kafka-group".into()).spawn(move || {
+        poll(&engine, &consumer);
+        consumer.context().drain(&consumer);
+        close(consumer);
+        // The engine may have stopped waiting.
+        let _ = done.send(());
+    })?;
+    Ok(left)
 }
 
-impl Poller {
-    pub fn start(engine: Arc<Engine>, consumer: Arc<Consumer>) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (done, left) = oneshot::channel();
-        let stopped = stop.clone();
-        thread::Builder::new().name("kafka-group".into()).spawn(move || {
-            poll(&engine, &consumer, &stopped);
-            consumer.context().drain(&consumer);
-            close(consumer);
-            // The engine may have stopped waiting.
-            let _ = done.send(());
-        })?;
-        Ok(Self { stop, left })
-    }
-
-    /// Lets the thread drain and leave the group.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Poller {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn poll(engine: &Engine, consumer: &Consumer, stop: &AtomicBool) {
-    while !stop.load(Ordering::Relaxed) {
+fn poll(engine: &Engine, consumer: &Consumer) {
+    while !engine.stop.is_cancelled() {
         match consumer.poll(POLL_INTERVAL) {
             // Errors that pass were logged by the client's context.
             None | Some(Err(KafkaError::MessageConsumption(_))) => {}

@@ -83,6 +83,17 @@ impl Partition {
         .await
     }
 
+    /// Lets the client fetch; a partition is assigned paused, until its position is known.
+    pub async fn resume(&self) -> Result<(), Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("resume", move |consumer| {
+            let mut resumed = TopicPartitionList::new();
+            resumed.add_partition(&topic, partition);
+            consumer.resume(&resumed)
+        })
+        .await
+    }
+
     /// The handler's word.
     async fn stored(&self, log_id: &Arc<str>) -> Result<Position, Halt> {
         let mut backoff = self.backoff();

@@ -9,8 +9,7 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::group::Group;
-use crate::poller::Poller;
-use crate::{Config, Error, Handler, Metrics};
+use crate::{Config, Error, Handler, Metrics, poller};
 
 /// How long, past the drain deadline, the last commit and the farewell to the group may take.
 const LEAVE_GRACE: Duration = Duration::from_secs(10);
@@ -70,24 +69,27 @@ impl<H: Handler> Trigger<H> {
         let Self { config, handler, metrics } = self;
         let drain_deadline = config.drain_deadline();
         let (engine, mut failures) = Engine::new(config, Arc::new(handler), metrics.clone());
+        // However this future ends, the thread drains and leaves the group.
+        let _stop = engine.stop.clone().drop_guard();
         let consumer = Group::join(engine.clone())?;
-        let mut poller = Poller::start(engine.clone(), consumer).map_err(|error| Error::Group {
+        let group_fault = |reason| Error::Group {
             group: engine.config.group.clone(),
             brokers: engine.config.brokers.clone(),
-            reason: format!("no thread to poll on: {error}"),
-        })?;
+            reason,
+        };
+        let mut left = poller::start(engine.clone(), consumer)
+            .map_err(|error| group_fault(format!("no thread to poll on: {error}")))?;
 
         let mut shutdown = pin!(shutdown);
         let failure = tokio::select! {
             () = &mut shutdown => None,
             failure = failures.recv() => failure,
             // The thread ends of itself only by a panic.
-            _ = &mut poller.left => Some(thread_died(&engine)),
+            _ = &mut left => Some(group_fault("the thread that polls the client died".into())),
         };
-        poller.stop();
+        engine.stop.cancel();
         let patience = drain_deadline + LEAVE_GRACE;
-        let left = !poller.left.is_terminated()
-            && matches!(timeout(patience, &mut poller.left).await, Ok(Ok(())));
+        let left = !left.is_terminated() && matches!(timeout(patience, left).await, Ok(Ok(())));
         if !left {
             tracing::warn!(group = %engine.config.group, "the group was not left in time");
         }
@@ -95,14 +97,6 @@ impl<H: Handler> Trigger<H> {
             Some(error) => Err(error),
             None => Ok(Summary::new(&metrics, left)),
         }
-    }
-}
-
-fn thread_died(engine: &Engine) -> Error {
-    Error::Group {
-        group: engine.config.group.clone(),
-        brokers: engine.config.brokers.clone(),
-        reason: "the thread that polls the client died".into(),
     }
 }
 

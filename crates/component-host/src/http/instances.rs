@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub(crate) struct Instances {
     limits: Arc<Limits>,
     /// Whether an instance can serve several requests, one after or beside the other.
     reusable: bool,
+    /// Whether the server is done: instances then end wherever they are.
+    closed: Arc<AtomicBool>,
 }
 
 impl Instances {
@@ -45,7 +48,13 @@ impl Instances {
                     }
                 },
             };
-        Ok(Self { guest: guest.clone(), proxy, limits: limits.clone(), reusable })
+        let (guest, limits, closed) = (guest.clone(), limits.clone(), Arc::default());
+        Ok(Self { guest, proxy, limits, reusable, closed })
+    }
+
+    /// From now on an instance that ends in mid-way is no failure.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
     }
 }
 
@@ -73,6 +82,7 @@ impl HandlerState for Instances {
             },
             state: Worker {
                 component: self.guest.id.clone(),
+                closed: self.closed.clone(),
                 total_max,
                 at_once_max,
                 request_timeout: self.limits.request_timeout,
@@ -84,6 +94,7 @@ impl HandlerState for Instances {
 /// One instance's share of the limits.
 pub(crate) struct Worker {
     component: Arc<str>,
+    closed: Arc<AtomicBool>,
     total_max: usize,
     at_once_max: usize,
     request_timeout: Duration,
@@ -114,8 +125,11 @@ impl WorkerState for Worker {
 
     fn drop(&self, store: Store<GuestState>, result: Result<(), wasmtime::Error>) {
         drop(store);
-        if let Err(error) = result {
-            tracing::error!(component = &*self.component, error = ?error, "an HTTP instance failed");
+        if let Err(error) = result
+            && !self.closed.load(Ordering::Relaxed)
+        {
+            let error = format!("{error:#}");
+            tracing::error!(component = &*self.component, error, "an HTTP instance failed");
         }
     }
 }

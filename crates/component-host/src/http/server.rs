@@ -82,7 +82,9 @@ impl Server {
             });
         }
         drop(self.listener);
-        tokio::time::timeout(drain, graceful.shutdown()).await.is_ok()
+        let drained = tokio::time::timeout(drain, graceful.shutdown()).await.is_ok();
+        self.services.close();
+        drained
     }
 
     async fn accept(

@@ -33,6 +33,11 @@ impl HttpService {
         })
     }
 
+    /// The server is done: whatever still runs may end in mid-way.
+    pub(crate) fn close(&self) {
+        self.handler.state().close();
+    }
+
     /// Answers a request; a failure is an answer too.
     pub async fn call<B>(&self, request: Request<B>) -> Response<WasiBody>
     where
@@ -104,7 +109,7 @@ impl HttpService {
             Problem::Busy
         } else {
             // The instance's own failure is logged where the instance is dropped.
-            tracing::debug!(error = ?error, "request failed");
+            tracing::debug!(error = format!("{error:#}"), "request failed");
             Problem::GuestFailed
         }
     }

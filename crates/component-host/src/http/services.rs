@@ -61,9 +61,9 @@ impl Services {
         self.routes.iter().find(|(route, _)| route.fits(path)).map(|(_, service)| service)
     }
 
-    /// Whether there is nothing to serve.
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+    /// The server is done.
+    pub(crate) fn close(&self) {
+        self.by_id.values().for_each(|service| service.close());
     }
 }
 

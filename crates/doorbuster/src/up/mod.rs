@@ -40,6 +40,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 
 /// Everything that runs, ready to.
 struct Parts {
+    /// Components find each other through the host: it lives as long as any of them runs.
+    host: Host,
     server: Server,
     producer: Producer,
     triggers: Vec<KafkaTrigger>,
@@ -68,13 +70,14 @@ impl Parts {
             .map(|config| KafkaTrigger::new(config, &host))
             .collect::<Result<_, _>>()?;
         let server = Server::bind(args.listen, host.services(), Arc::new(limits)).await?;
-        Ok(Self { server, producer, triggers })
+        Ok(Self { host, server, producer, triggers })
     }
 
     /// Serves and consumes until a signal or a fault, then drains in the data's order: no new
     /// requests, then what the producer still holds, then the batches in flight.
     async fn run(self) -> Result<()> {
         let (stop_serving, stop_consuming) = (CancellationToken::new(), CancellationToken::new());
+        let _host = self.host;
         let mut consumers = JoinSet::new();
         for trigger in self.triggers {
             consumers.spawn(trigger.run(stop_consuming.clone().cancelled_owned()));

@@ -153,6 +153,20 @@ impl Session {
         within("the engine's end", self.run).await.unwrap()
     }
 
+    /// Signals the shutdown and applies whatever the handler still gets.
+    pub async fn stop_applying(mut self) -> Summary {
+        self.signal();
+        within("the engine's end", async {
+            loop {
+                tokio::select! {
+                    Some(call) = self.calls.recv() => { call.apply(); }
+                    ended = &mut self.run => return ended.unwrap().unwrap(),
+                }
+            }
+        })
+        .await
+    }
+
     pub async fn stop(self) -> Summary {
         self.signal();
         self.ended().await.unwrap()
@@ -165,6 +179,9 @@ pub fn config(brokers: &str, topic: &str) -> Config {
         brokers: brokers.into(),
         topics: vec![topic.into()],
         group: topic.into(),
+        // librdkafka's own cluster waits almost so long for members to rejoin.
+        session_timeout_ms: 6_000,
+        drain_deadline_ms: 5_000,
         retry_backoff_ms: 1,
         retry_backoff_max_ms: 20,
         ..Config::default()

@@ -1,0 +1,155 @@
+//! `POST /purchase`, answered when the broker has acknowledged the sale.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use axum::serve::ListenerExt as _;
+use intake::request::{
+    BODY_BYTES_MAX, Context, IDEMPOTENCY_KEY, TRACEPARENT, body_too_large, check,
+};
+use intake::{IntakeError, PROBLEM_CONTENT_TYPE, Problem, RETRY_AFTER_SECONDS};
+use kafka_producer::{Header, OutgoingRecord, ProduceError, Producer, ProducerConfig};
+use sale::{Sale, Violation};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Time that records under way get for their acknowledgement at the end.
+const FLUSH_LIMIT: Duration = Duration::from_secs(15);
+
+const ACCEPTED: &str = r#"{"status":"Procesado"}"#;
+
+/// Take sales over HTTP and write them to Kafka.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3000")]
+    listen: SocketAddr,
+    /// Kafka's bootstrap brokers.
+    #[arg(long, value_name = "HOST:PORT[,…]")]
+    kafka: String,
+    /// The topic; it must exist.
+    #[arg(long, value_name = "NAME", default_value = "sales-topic")]
+    topic: String,
+}
+
+struct Log {
+    producer: Producer,
+    topic: String,
+}
+
+/// Serves until SIGTERM or SIGINT.
+#[tokio::main]
+pub async fn run(args: Args) -> Result<()> {
+    let producer = Producer::new(ProducerConfig::new(args.kafka))?;
+    let log = Arc::new(Log {
+        producer: producer.clone(),
+        topic: args.topic,
+    });
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?
+        .tap_io(|stream| {
+            // Best effort: without it answers are slower, not wrong.
+            let _ = stream.set_nodelay(true);
+        });
+    let router = Router::new()
+        .route("/purchase", any(purchase))
+        .with_state(log);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await?;
+    Ok(producer.flush(FLUSH_LIMIT).await?)
+}
+
+async fn purchase(State(log): State<Arc<Log>>, request: Request) -> Response {
+    match accept(&log, request).await {
+        Ok(()) => ([(header::CONTENT_TYPE, "application/json")], ACCEPTED).into_response(),
+        Err(failure) => refusal(&failure),
+    }
+}
+
+async fn accept(log: &Log, request: Request) -> Result<(), Problem> {
+    let (head, body) = request.into_parts();
+    let context = check(
+        &head.method,
+        &head.headers,
+        &["application/json"],
+        BODY_BYTES_MAX,
+    )?;
+    let body = to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|_| body_too_large(BODY_BYTES_MAX))?;
+    let sale = Sale::from_request_json(&body)?;
+    log.append(sale, context).await?;
+    Ok(())
+}
+
+fn refusal(failure: &Problem) -> Response {
+    let headers = [(header::CONTENT_TYPE, PROBLEM_CONTENT_TYPE)];
+    let mut response = (failure.status(), headers, failure.to_json()).into_response();
+    if failure.may_pass() {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+    }
+    response
+}
+
+impl Log {
+    async fn append(&self, sale: Sale, context: Context) -> Result<(), IntakeError> {
+        let record = OutgoingRecord {
+            topic: self.topic.clone(),
+            value: Some(sale.to_json()),
+            key: Some(sale.product_id.into_bytes()),
+            headers: headers(context),
+        };
+        self.producer
+            .send(vec![record])
+            .await
+            .map(drop)
+            .map_err(failure)
+    }
+}
+
+fn headers(context: Context) -> Vec<Header> {
+    [
+        (IDEMPOTENCY_KEY, context.idempotency_key),
+        (TRACEPARENT, context.traceparent),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| {
+        Some(Header {
+            name: name.into(),
+            value: Some(value?.into_bytes()),
+        })
+    })
+    .collect()
+}
+
+fn failure(error: ProduceError) -> IntakeError {
+    match error {
+        ProduceError::QueueFull => IntakeError::Overloaded(error.to_string()),
+        ProduceError::TimedOut(text) => IntakeError::TimedOut(text),
+        ProduceError::Unavailable(text) => IntakeError::Unavailable(text),
+        ProduceError::TooLarge(text) => Violation::new("body", text).into(),
+        ProduceError::Refused(text) | ProduceError::Other(text) => IntakeError::Other(text),
+    }
+}

@@ -1,0 +1,224 @@
+//! A topic's records into Valkey: a fold and one call of the script for each batch, one
+//! thread and one connection for each partition, so that Valkey never waits for a fold.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aggregate::Source;
+use anyhow::{Context as _, Result, anyhow, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::{Value, json};
+
+use crate::partition::Partition;
+use crate::store::Store;
+
+/// The client that reads all partitions.
+pub type Consumer = Arc<BaseConsumer>;
+
+/// How long the cluster may take to describe the topic.
+const METADATA_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the client's own events are served.
+const SERVE: Duration = Duration::from_millis(20);
+
+/// The drain ends with an error if nothing was applied for so long.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Count a topic's records in Valkey; ends when there were enough.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Kafka's bootstrap brokers.
+    #[arg(long, value_name = "HOST:PORT[,…]")]
+    kafka: String,
+    /// The topic.
+    #[arg(long, value_name = "NAME", default_value = "sales-topic")]
+    topic: String,
+    /// Under whose name positions are stored and committed.
+    #[arg(long, value_name = "NAME", default_value = "black-friday-group")]
+    group: String,
+    /// Valkey.
+    #[arg(long, value_name = "redis://HOST:PORT")]
+    valkey: String,
+    /// Records to apply.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    expect: u64,
+}
+
+/// What the partitions have done together.
+pub struct Progress {
+    expected: u64,
+    applied: AtomicU64,
+    stop: AtomicBool,
+    start: OnceLock<(Instant, f64)>,
+}
+
+impl Progress {
+    /// The first batch is read: the clock starts.
+    pub fn started(&self) -> Result<()> {
+        if self.start.get().is_none() {
+            let now = (Instant::now(), cpu_s()?);
+            self.start.get_or_init(|| now);
+        }
+        Ok(())
+    }
+
+    /// So many more records are in Valkey.
+    pub fn applied(&self, records: usize) {
+        self.applied.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    /// Whether there are enough, or another partition failed.
+    pub fn is_done(&self) -> bool {
+        self.count() >= self.expected || self.stop.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) -> u64 {
+        self.applied.load(Ordering::Relaxed)
+    }
+
+    /// What it took, from the first batch read to now.
+    fn summary(&self) -> Result<Value> {
+        let (start, cpu_start_s) = self.start.get().context("no record was read")?;
+        let (records, elapsed_s) = (self.count(), start.elapsed().as_secs_f64());
+        let cpu_s = cpu_s()? - cpu_start_s;
+        Ok(json!({
+            "records": records,
+            "elapsed_s": elapsed_s,
+            "records_per_s": records as f64 / elapsed_s,
+            "cpu_s": cpu_s,
+        }))
+    }
+}
+
+/// CPU seconds of this process, all threads, in user and kernel mode.
+fn cpu_s() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).context("cannot read this process's CPU time")?;
+    Ok(
+        (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64
+            / 1e6,
+    )
+}
+
+/// Applies records until there were enough, then prints what it took as a line of JSON.
+pub fn run(args: &Args) -> Result<()> {
+    let consumer: Consumer = Arc::new(client(args)?);
+    let partitions = assign(args, &consumer)?;
+    let progress = Progress {
+        expected: args.expect,
+        applied: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        start: OnceLock::new(),
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = partitions
+            .into_iter()
+            .map(|partition| scope.spawn(|| partition.run(&progress)))
+            .collect();
+        let served = serve(&consumer, &progress, || {
+            threads.iter().any(|t| t.is_finished())
+        });
+        let summary = progress.summary();
+        progress.stop.store(true, Ordering::Relaxed);
+        for thread in threads {
+            thread
+                .join()
+                .map_err(|_| anyhow!("a partition's thread panicked"))??;
+        }
+        served.and(summary)
+    })
+    .and_then(|summary| {
+        consumer
+            .commit_consumer_state(CommitMode::Sync)
+            .context("cannot commit the offsets")?;
+        println!("{summary}");
+        Ok(())
+    })
+}
+
+fn client(args: &Args) -> Result<BaseConsumer> {
+    ClientConfig::new()
+        .set("bootstrap.servers", &args.kafka)
+        .set("group.id", &args.group)
+        .set("client.id", "native-bench")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "1000")
+        .set("enable.auto.offset.store", "false")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("socket.nagle.disable", "true")
+        .create()
+        .with_context(|| format!("cannot make a consumer for {}", args.kafka))
+}
+
+/// Reads every partition from its stored position: one process needs no group to share them.
+fn assign(args: &Args, consumer: &Consumer) -> Result<Vec<Partition>> {
+    let metadata = consumer
+        .fetch_metadata(Some(&args.topic), METADATA_LIMIT)
+        .with_context(|| format!("cannot reach Kafka at {}", args.kafka))?;
+    let described = metadata
+        .topics()
+        .first()
+        .filter(|topic| topic.error().is_none());
+    let described =
+        described.with_context(|| format!("topic `{}` is not at {}", args.topic, args.kafka))?;
+    let mut list = TopicPartitionList::new();
+    let mut places = Vec::new();
+    for partition in described.partitions() {
+        let (group, topic) = (args.group.clone(), args.topic.clone());
+        let source = Source {
+            group,
+            topic,
+            log_id: String::new(),
+            partition: partition.id(),
+        };
+        let mut store = Store::connect(&args.valkey)?;
+        let [offset, log] = store.read(source.position_commands())?;
+        let stored = source.position(offset.as_deref(), log.as_deref());
+        let (oldest, _) = consumer.fetch_watermarks(&args.topic, partition.id(), METADATA_LIMIT)?;
+        let position = stored.unwrap_or(oldest);
+        list.add_partition_offset(&args.topic, partition.id(), Offset::Offset(position))?;
+        places.push((store, source, position));
+    }
+    consumer
+        .assign(&list)
+        .with_context(|| format!("cannot read topic `{}`", args.topic))?;
+    places
+        .into_iter()
+        .map(|(store, source, position)| {
+            let queue = consumer
+                .split_partition_queue(&source.topic, source.partition)
+                .with_context(|| format!("{}/{} has no queue", source.topic, source.partition))?;
+            Ok(Partition {
+                consumer: consumer.clone(),
+                queue,
+                store,
+                source,
+                position,
+            })
+        })
+        .collect()
+}
+
+/// Serves the client until there are enough records or a thread ended before.
+fn serve(consumer: &Consumer, progress: &Progress, ended: impl Fn() -> bool) -> Result<()> {
+    let (mut count, mut since) = (0, Instant::now());
+    while !progress.is_done() && !ended() {
+        if let Some(Err(error)) = consumer.poll(SERVE) {
+            tracing::error!(%error, "cannot read; trying on");
+        }
+        if progress.count() > count {
+            (count, since) = (progress.count(), Instant::now());
+        }
+        ensure!(
+            since.elapsed() < IDLE_MAX,
+            "no record for {IDLE_MAX:?}: {count} of {} were there to be applied",
+            progress.expected
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! One partition on its way into Valkey, on a thread of its own.
+
+use std::time::Duration;
+
+use aggregate::{Monitored, Source, Step, Update};
+use anyhow::{Context as _, Result, bail};
+use rdkafka::Message as _;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{Consumer as _, DefaultConsumerContext};
+use rdkafka::error::KafkaResult;
+use rdkafka::message::BorrowedMessage;
+
+use crate::drain::{Consumer, Progress};
+use crate::store::Store;
+
+/// Most records in a batch: the trigger's default.
+const BATCH_RECORDS_MAX: usize = 1_000;
+
+/// How long a batch that has a record waits for more: the trigger's default.
+const BATCH_WAIT: Duration = Duration::from_millis(5);
+
+/// How often an idle partition looks whether the end is reached.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// What one partition needs.
+pub struct Partition {
+    /// The client that reads all partitions.
+    pub consumer: Consumer,
+    /// This partition's records.
+    pub queue: PartitionQueue<DefaultConsumerContext>,
+    /// This partition's connection.
+    pub store: Store,
+    /// Under whose name the position is stored.
+    pub source: Source,
+    /// Where reading begins.
+    pub position: i64,
+}
+
+impl Partition {
+    /// Applies batch after batch until all partitions together have enough.
+    pub fn run(self, progress: &Progress) -> Result<()> {
+        let Self {
+            consumer,
+            queue,
+            mut store,
+            source,
+            mut position,
+        } = self;
+        let mut monitored = Monitored::default();
+        while !progress.is_done() {
+            let batch = next_batch(&queue)
+                .with_context(|| format!("cannot read {}/{}", source.topic, source.partition))?;
+            let Some(last) = batch.last().map(BorrowedMessage::offset) else {
+                continue;
+            };
+            progress.started()?;
+            let records = batch
+                .iter()
+                .map(|record| (record.offset(), record.payload()));
+            let update = Update::read(source.clone(), (position, last + 1), records);
+            apply(update, &mut store, &mut monitored)
+                .with_context(|| format!("{}/{}", source.topic, source.partition))?;
+            consumer
+                .store_offset(&source.topic, source.partition, last)
+                .context("cannot store the offset to commit")?;
+            position = last + 1;
+            progress.applied(batch.len());
+        }
+        Ok(())
+    }
+}
+
+/// The next records, at most a batch; none when the partition is idle.
+fn next_batch(
+    queue: &PartitionQueue<DefaultConsumerContext>,
+) -> KafkaResult<Vec<BorrowedMessage<'_>>> {
+    let mut batch = Vec::with_capacity(BATCH_RECORDS_MAX);
+    let mut patience = IDLE;
+    while batch.len() < BATCH_RECORDS_MAX {
+        match queue.poll(patience) {
+            Some(record) => batch.push(record?),
+            None => break,
+        }
+        patience = BATCH_WAIT;
+    }
+    Ok(batch)
+}
+
+fn apply(mut update: Update, store: &mut Store, monitored: &mut Monitored) -> Result<()> {
+    loop {
+        let reply = store.call(update.command(monitored))?;
+        match update.reply(reply, monitored)? {
+            Step::Again => {}
+            Step::Done => break,
+            Step::Rewind(position) => {
+                bail!("the store went back to {position}; measure with one that keeps its writes")
+            }
+        }
+    }
+    for rejection in update.rejections() {
+        tracing::warn!(
+            offset = rejection.offset,
+            reason = rejection.reason,
+            "no sale"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! A connection to Valkey.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use valkey_codec::{Address, Decoder, Reply, Scalar, encode, hello};
+
+/// Longest wait for an answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 16 << 10;
+
+/// One connection, used by one thread.
+pub struct Store {
+    stream: TcpStream,
+    decoder: Decoder,
+    url: Address,
+}
+
+impl Store {
+    /// Connects and says hello.
+    pub fn connect(url: &str) -> Result<Self> {
+        let url = Address::parse(url).with_context(|| format!("--valkey {url}"))?;
+        let stream = TcpStream::connect((url.host.as_str(), url.port))
+            .with_context(|| format!("cannot connect to Valkey at {url:?}; does it run?"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+        stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+        let commands = hello(&url);
+        let mut store = Self {
+            stream,
+            decoder: Decoder::default(),
+            url,
+        };
+        for reply in store.pipeline(&commands)? {
+            if let Reply::One(Scalar::Error(text)) = reply {
+                bail!("Valkey at {:?} refuses the connection: {text}", store.url);
+            }
+        }
+        Ok(store)
+    }
+
+    /// Sends the commands in one write and reads their replies.
+    pub fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>> {
+        let place = format!("Valkey at {:?}", self.url);
+        self.stream
+            .write_all(&encode(commands)?)
+            .with_context(|| place.clone())?;
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut buffer = [0; READ_BYTES];
+        while replies.len() < commands.len() {
+            if let Some(reply) = self.decoder.next()? {
+                replies.push(reply);
+                continue;
+            }
+            let count = self
+                .stream
+                .read(&mut buffer)
+                .with_context(|| place.clone())?;
+            if count == 0 {
+                bail!("{place} closed the connection");
+            }
+            self.decoder.feed(buffer.get(..count).unwrap_or_default());
+        }
+        Ok(replies)
+    }
+
+    /// Calls the script once.
+    pub fn call(&mut self, command: Vec<Vec<u8>>) -> Result<aggregate::Reply> {
+        match self.pipeline(&[command])?.into_iter().next() {
+            Some(Reply::One(Scalar::Error(text))) => Ok(aggregate::Reply::Error(text)),
+            Some(Reply::Many(values)) => Ok(aggregate::Reply::Answer(
+                values.into_iter().map(word).collect(),
+            )),
+            other => bail!("Valkey answered the script with {other:?}"),
+        }
+    }
+
+    /// Reads values; none for keys that are not there.
+    pub fn read<const N: usize>(
+        &mut self,
+        commands: [Vec<Vec<u8>>; N],
+    ) -> Result<[Option<Vec<u8>>; N]> {
+        let mut values = [const { None }; N];
+        for (value, reply) in values.iter_mut().zip(self.pipeline(&commands)?) {
+            *value = match reply {
+                Reply::One(Scalar::Text(text)) => Some(text),
+                Reply::One(Scalar::Nil) => None,
+                other => bail!("Valkey answered a read with {other:?}"),
+            };
+        }
+        Ok(values)
+    }
+}
+
+fn word(value: Scalar) -> String {
+    match value {
+        Scalar::Text(text) => String::from_utf8_lossy(&text).into_owned(),
+        Scalar::Integer(number) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}
