@@ -1,1 +1,26 @@
-//! End-to-end tests on real Kafka and real Valkey.
+//! What the end-to-end tests share: a running pipeline, requests to it, a look at its store.
+
+mod http;
+mod pipeline;
+mod store;
+
+pub use http::{Answer, Client};
+pub use pipeline::{Pipeline, Wiring, doorbuster, root};
+pub use store::Store;
+
+use std::time::{Duration, Instant};
+
+/// How long a condition may take to come true, on a machine that does other things too.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Waits until `probe` answers something; fails with `what` if it never does.
+pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

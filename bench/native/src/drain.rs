@@ -26,10 +26,10 @@ const METADATA_LIMIT: Duration = Duration::from_secs(10);
 /// How often the client's own events are served.
 const SERVE: Duration = Duration::from_millis(20);
 
-/// The drain ends with an error if nothing was applied for so long.
+/// A drain that expects records ends with an error if none was applied for so long.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// Count a topic's records in Valkey; ends when there were enough.
+/// Count a topic's records in Valkey.
 #[derive(clap::Args)]
 pub struct Args {
     /// Kafka's bootstrap brokers.
@@ -44,9 +44,9 @@ pub struct Args {
     /// Valkey.
     #[arg(long, value_name = "redis://HOST:PORT")]
     valkey: String,
-    /// Records to apply.
+    /// End after so many records and print what they took; go on for ever if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    expect: u64,
+    expect: Option<u64>,
 }
 
 /// What the partitions have done together.
@@ -104,12 +104,12 @@ fn cpu_s() -> Result<f64> {
     )
 }
 
-/// Applies records until there were enough, then prints what it took as a line of JSON.
+/// Applies records until there were enough, then prints what they took as a line of JSON.
 pub fn run(args: &Args) -> Result<()> {
     let consumer: Consumer = Arc::new(client(args)?);
     let partitions = assign(args, &consumer)?;
     let progress = Progress {
-        expected: args.expect,
+        expected: args.expect.unwrap_or(u64::MAX),
         applied: AtomicU64::new(0),
         stop: AtomicBool::new(false),
         start: OnceLock::new(),
@@ -215,7 +215,7 @@ fn serve(consumer: &Consumer, progress: &Progress, ended: impl Fn() -> bool) -> 
             (count, since) = (progress.count(), Instant::now());
         }
         ensure!(
-            since.elapsed() < IDLE_MAX,
+            progress.expected == u64::MAX || since.elapsed() < IDLE_MAX,
             "no record for {IDLE_MAX:?}: {count} of {} were there to be applied",
             progress.expected
         );

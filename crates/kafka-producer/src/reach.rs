@@ -8,6 +8,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+/// The facility of librdkafka's log lines about connections that fail.
+const CONNECTION_FAILED: &str = "FAIL";
+
 /// Since when no broker can be reached; none while one can.
 ///
 /// librdkafka tells when the last connection is gone, not when one is back: an
@@ -59,6 +62,8 @@ impl Reach {
 impl ClientContext for Reach {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
+            // Told by `error`, too.
+            _ if facility == CONNECTION_FAILED => tracing::debug!(facility, message, "librdkafka"),
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical

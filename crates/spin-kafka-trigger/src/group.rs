@@ -15,6 +15,9 @@ use crate::engine::Engine;
 use crate::partition::Partition;
 use crate::running::{self, Running};
 
+/// The facility of librdkafka's log lines about connections that fail.
+const CONNECTION_FAILED: &str = "FAIL";
+
 /// The Kafka client of a running engine.
 pub(crate) type Consumer = BaseConsumer<Group>;
 
@@ -157,6 +160,8 @@ impl ConsumerContext for Group {
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
+            // Told by `error`, too.
+            _ if facility == CONNECTION_FAILED => tracing::debug!(facility, message, "librdkafka"),
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical

@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod cluster;
+pub mod ledger;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

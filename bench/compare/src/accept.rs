@@ -1,0 +1,145 @@
+//! The front door under load: HTTP to the broker's acknowledgement.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use kafka_producer::ensure_topic;
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+use crate::args::Args;
+use crate::contender::{Contender, program};
+use crate::cpu;
+use crate::servers::Servers;
+
+const TOPIC: &str = "bench-accept";
+
+/// As `doorbuster up` makes it.
+pub const PARTITIONS: i32 = 3;
+
+/// Load before the clock starts: caches, code and the broker's are warm then.
+const WARM_UP_SECONDS: u64 = 2;
+
+/// One load on one contender.
+#[derive(Debug, Clone, Serialize)]
+pub struct Accept {
+    /// Who.
+    pub contender: Contender,
+    /// Connections, each with one request at a time.
+    pub connections: u32,
+    /// Accepted sales a second.
+    pub accepted_per_s: f64,
+    /// Median latency.
+    pub p50_ms: f64,
+    /// What one request in a hundred exceeds.
+    pub p99_ms: f64,
+    /// CPU seconds per 100,000 sales, by process.
+    pub cpu_s: AcceptCpu,
+}
+
+/// CPU seconds per 100,000 accepted sales.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct AcceptCpu {
+    /// The contender.
+    pub server: f64,
+    /// The load generator.
+    pub load: f64,
+    /// The broker.
+    pub kafka: f64,
+}
+
+/// What `doorbuster load --json` prints, as far as it is used here.
+#[derive(Deserialize)]
+struct Summary {
+    requests: u64,
+    accepted: u64,
+    accepted_per_s: f64,
+    latency_ms: Latency,
+}
+
+#[derive(Deserialize)]
+struct Latency {
+    p50: f64,
+    p99: f64,
+}
+
+/// One turn: all loads on one contender.
+pub async fn measure(contender: Contender, args: &Args, servers: &Servers) -> Result<Vec<Accept>> {
+    ensure_topic(&servers.brokers(), TOPIC, PARTITIONS).await?;
+    let (server, address) = contender.start_accept(TOPIC, servers).await?;
+    let pid = server.pid()?;
+    let mut accepts = Vec::with_capacity(args.connections.len());
+    for &connections in &args.connections {
+        load(address, connections, WARM_UP_SECONDS).await?;
+        let before = [
+            cpu::of_process(pid)?,
+            cpu::of_ended_children()?,
+            kafka_cpu(servers)?,
+        ];
+        let summary = load(address, connections, args.seconds)
+            .await
+            .with_context(|| format!("{contender} at {connections} connections"))?;
+        let after = [
+            cpu::of_process(pid)?,
+            cpu::of_ended_children()?,
+            kafka_cpu(servers)?,
+        ];
+        let [server, load, kafka] = cpu::per_100_000(before, after, summary.accepted);
+        accepts.push(Accept {
+            contender,
+            connections,
+            accepted_per_s: summary.accepted_per_s,
+            p50_ms: summary.latency_ms.p50,
+            p99_ms: summary.latency_ms.p99,
+            cpu_s: AcceptCpu {
+                server,
+                load,
+                kafka,
+            },
+        });
+    }
+    server.stop().await?;
+    Ok(accepts)
+}
+
+fn kafka_cpu(servers: &Servers) -> Result<f64> {
+    cpu::of_process(servers.kafka.pid())
+}
+
+/// Runs the load generator as a process of its own. A load with a failure measures nothing.
+async fn load(address: SocketAddr, connections: u32, seconds: u64) -> Result<Summary> {
+    let output = Command::new(program("doorbuster")?)
+        .args([
+            "load",
+            "--json",
+            "--url",
+            &format!("http://{address}/purchase"),
+        ])
+        .args([
+            "--seconds",
+            &seconds.to_string(),
+            "--connections",
+            &connections.to_string(),
+        ])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("cannot run `doorbuster load`")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let summary: Summary = serde_json::from_str(&text).with_context(|| {
+        format!(
+            "`doorbuster load` failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })?;
+    ensure!(
+        summary.accepted == summary.requests && summary.accepted > 0,
+        "{} of {} requests were not accepted: {}",
+        summary.requests - summary.accepted,
+        summary.requests,
+        text.trim()
+    );
+    Ok(summary)
+}

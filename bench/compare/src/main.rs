@@ -1,0 +1,79 @@
+//! Runs ours and the native pipeline in turn, on the same real Kafka and Valkey, and prints
+//! medians, ratios and CPU seconds.
+#![allow(clippy::print_stdout, reason = "the figures go to stdout")]
+
+mod accept;
+mod args;
+mod contender;
+mod cpu;
+mod drain;
+mod fill;
+mod process;
+mod report;
+mod servers;
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use args::Args;
+use contender::Contender;
+use report::Report;
+use servers::Servers;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let args = Args::parse();
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Dropping the run ends every process that it started.
+    tokio::select! {
+        done = run(&args) => done,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
+    }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    let servers = Servers::start().await?;
+    let mut report = Report::default();
+    for round in 1..=args.rounds {
+        for contender in Contender::ALL {
+            tracing::info!(round, of = args.rounds, %contender, "accept");
+            report
+                .accepts
+                .extend(accept::measure(contender, args, &servers).await?);
+        }
+    }
+    tracing::info!(sales = args.sales, "filling the topic");
+    fill::fill(&servers.brokers(), drain::TOPIC, args.sales).await?;
+    for round in 1..=args.rounds {
+        for contender in Contender::ALL {
+            tracing::info!(round, of = args.rounds, %contender, "drain");
+            report
+                .drains
+                .push(drain::measure(contender, round, args, &servers).await?);
+        }
+    }
+    servers.stop().await?;
+    println!("{report}");
+    write(args, &report)
+}
+
+fn write(args: &Args, report: &Report) -> Result<()> {
+    if let Some(folder) = args.out.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    fs::write(&args.out, serde_json::to_vec_pretty(report)?)
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    println!("All figures: {}", args.out.display());
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! A contender's process.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Where logs go.
+const LOGS: &str = "target/bench";
+
+/// Time until it listens: ours compiles its components first.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// Time it gets to stop by itself.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running contender; killed when dropped.
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it; its output goes to `target/bench/<name>.log`.
+    pub fn start(name: &str, mut command: Command) -> Result<Self> {
+        fs::create_dir_all(LOGS).with_context(|| format!("cannot create {LOGS}"))?;
+        let log = Path::new(LOGS).join(format!("{name}.log"));
+        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| {
+                format!("cannot run {command:?}; build it with `cargo xtask bench`")
+            })?;
+        Ok(Self { child, log })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().context("the process has ended")
+    }
+
+    /// Waits until it accepts connections.
+    pub async fn listens(&mut self, address: SocketAddr) -> Result<()> {
+        let give_up = Instant::now() + START_LIMIT;
+        while TcpStream::connect(address).await.is_err() {
+            self.check()?;
+            if Instant::now() > give_up {
+                bail!(
+                    "nothing listens on {address} after {START_LIMIT:?}: see {}",
+                    self.log.display()
+                );
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Fails if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("it ended by itself ({status}): see {}", self.log.display()),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks it to stop and waits for its end.
+    pub async fn stop(mut self) -> Result<()> {
+        let pid = i32::try_from(self.pid()?)?;
+        kill(Pid::from_raw(pid), Signal::SIGTERM).context("cannot signal the process")?;
+        if timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
+            tracing::warn!(log = %self.log.display(), "killed: it did not stop in time");
+            self.child.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A loopback address that was free a moment ago.
+pub fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?)
+}

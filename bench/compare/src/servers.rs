@@ -1,0 +1,36 @@
+//! Kafka and Valkey behind all contenders.
+
+use anyhow::{Context as _, Result};
+use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
+
+/// Both servers, fresh at the start.
+pub struct Servers {
+    /// The broker.
+    pub kafka: Kafka,
+    /// The store.
+    pub valkey: Valkey,
+}
+
+impl Servers {
+    /// Installs them if need be and starts them.
+    pub async fn start() -> Result<Self> {
+        let kafka = Kafka::start(KafkaConfig::default())
+            .await
+            .context("cannot start Kafka")?;
+        let valkey = Valkey::start(ValkeyConfig::default())
+            .await
+            .context("cannot start Valkey")?;
+        Ok(Self { kafka, valkey })
+    }
+
+    /// Kafka's bootstrap brokers.
+    pub fn brokers(&self) -> String {
+        self.kafka.bootstrap()
+    }
+
+    /// Stops both.
+    pub async fn stop(self) -> Result<()> {
+        self.kafka.stop().await?;
+        self.valkey.stop().await
+    }
+}

@@ -1,0 +1,98 @@
+//! Requests to the pipeline.
+
+use anyhow::Result;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// An HTTP client for one pipeline.
+pub struct Client {
+    base: String,
+    http1: Pool<HttpConnector, Full<Bytes>>,
+    http2: Pool<HttpConnector, Full<Bytes>>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its trailers, if any.
+    pub trailers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+}
+
+impl Client {
+    /// A client for `http://ADDR`.
+    pub fn new(base: &str) -> Self {
+        Self {
+            base: base.into(),
+            http1: Pool::builder(TokioExecutor::new()).build_http(),
+            http2: Pool::builder(TokioExecutor::new()).http2_only(true).build_http(),
+        }
+    }
+
+    /// `POST` of JSON.
+    pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
+        self.send(Method::POST, path, &[("content-type", "application/json")], body).await
+    }
+
+    /// Any request over HTTP/1.1.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
+        self.exchange(&self.http1, method, path, headers, body.into()).await
+    }
+
+    /// A `POST` over HTTP/2, as gRPC does it.
+    pub async fn grpc(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
+        let headers = [("content-type", "application/grpc"), ("te", "trailers")];
+        self.exchange(&self.http2, Method::POST, path, &headers, body.into()).await
+    }
+
+    async fn exchange(
+        &self,
+        pool: &Pool<HttpConnector, Full<Bytes>>,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = pool.request(request.body(Full::new(body))?).await?;
+        let (head, body) = response.into_parts();
+        let whole = body.collect().await?;
+        let trailers = whole.trailers().cloned().unwrap_or_default();
+        Ok(Answer { status: head.status, headers: head.headers, trailers, body: whole.to_bytes() })
+    }
+}

@@ -1,0 +1,156 @@
+//! A running pipeline: the built program with real servers behind it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result, ensure};
+use local_servers::{Valkey, ValkeyConfig};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::{Client, Store};
+
+/// Which wiring of the same components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wiring {
+    /// `spin.toml`: HTTP and gRPC between the hops.
+    Chained,
+    /// `spin-fused.toml`: one component.
+    Fused,
+}
+
+impl Wiring {
+    /// The wiring's manifest, from the project's root.
+    pub fn manifest(self) -> &'static str {
+        match self {
+            Wiring::Chained => "spin.toml",
+            Wiring::Fused => "spin-fused.toml",
+        }
+    }
+}
+
+/// The project's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Into::into).unwrap_or_default()
+}
+
+/// The built program.
+pub fn doorbuster() -> Command {
+    let mut command = Command::new(root().join("target/release/doorbuster"));
+    command.current_dir(root()).kill_on_drop(true);
+    command
+}
+
+/// A pipeline with a store of its own and a topic of its own.
+pub struct Pipeline {
+    child: Child,
+    log: NamedTempFile,
+    base: String,
+    /// Its topic.
+    pub topic: String,
+    /// Its store; none if it was given one.
+    pub valkey: Option<Valkey>,
+    valkey_url: String,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Pipeline {
+    /// Starts a pipeline against this broker.
+    pub async fn start(wiring: Wiring, brokers: &str) -> Result<Self> {
+        let valkey = Valkey::start(ValkeyConfig::default()).await?;
+        let url = valkey.url();
+        let mut pipeline = Self::with_store(wiring, brokers, &url).await?;
+        pipeline.valkey = Some(valkey);
+        Ok(pipeline)
+    }
+
+    /// Starts a pipeline that counts in this store.
+    pub async fn with_store(wiring: Wiring, brokers: &str, valkey_url: &str) -> Result<Self> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let topic = format!("sales-{}-{number}", std::process::id());
+        Self::on_topic(wiring, brokers, valkey_url, &topic).await
+    }
+
+    /// Starts a pipeline that goes on with this topic and this store.
+    pub async fn on_topic(
+        wiring: Wiring,
+        brokers: &str,
+        valkey_url: &str,
+        topic: &str,
+    ) -> Result<Self> {
+        let log = NamedTempFile::new()?;
+        let mut child = doorbuster()
+            .args(["up", "--from", wiring.manifest(), "--listen", "127.0.0.1:0"])
+            .args(["--kafka", brokers, "--valkey", valkey_url])
+            .args(["--variable", &format!("kafka_topic={topic}")])
+            .args(["--variable", &format!("kafka_group=group-{topic}")])
+            .stdout(Stdio::piped())
+            .stderr(log.reopen()?)
+            .spawn()
+            .context("cannot run the program; build it first (cargo xtask build)")?;
+        let stdout = child.stdout.take().context("no output")?;
+        let base = base_url(stdout).await.with_context(|| {
+            format!("the pipeline did not start: {}", std::fs::read_to_string(&log).unwrap_or_default())
+        })?;
+        let (topic, valkey_url) = (topic.into(), valkey_url.into());
+        Ok(Self { child, log, base, topic, valkey: None, valkey_url })
+    }
+
+    /// Requests to it.
+    pub fn client(&self) -> Client {
+        Client::new(&self.base)
+    }
+
+    /// Its store.
+    pub async fn store(&self) -> Result<Store> {
+        Store::connect(&self.valkey_url).await
+    }
+
+    /// `http://ADDR/purchase`.
+    pub fn purchase_url(&self) -> String {
+        format!("{}/purchase", self.base)
+    }
+
+    /// Its store's URL.
+    pub fn valkey_url(&self) -> &str {
+        &self.valkey_url
+    }
+
+    /// What it wrote on stderr so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap_or(0)
+    }
+
+    /// Asks it to end and waits; fails unless it ends well.
+    pub async fn stop(mut self) -> Result<()> {
+        let pid = i32::try_from(self.pid())?;
+        kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        let status = self.child.wait().await?;
+        ensure!(status.success(), "{status}\n{}", self.log());
+        Ok(())
+    }
+}
+
+/// Reads the address from the greeting, and goes on reading so that the pipe never fills.
+async fn base_url(stdout: tokio::process::ChildStdout) -> Result<String> {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Some(url) = line.strip_prefix("Doorbuster is running: ") {
+            let base = url.trim_end_matches("/purchase").to_owned();
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok(base);
+        }
+    }
+    anyhow::bail!("it ended without a greeting")
+}
+

@@ -1,0 +1,51 @@
+//! A look at the pipeline's store.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use redis::AsyncCommands as _;
+use redis::aio::MultiplexedConnection;
+
+/// A connection to Valkey.
+pub struct Store(MultiplexedConnection);
+
+impl Store {
+    /// Connects.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Ok(Self(redis::Client::open(url)?.get_multiplexed_async_connection().await?))
+    }
+
+    /// A plain value.
+    pub async fn get(&self, key: &str) -> Option<String> {
+        self.0.clone().get(key).await.ok().flatten()
+    }
+
+    /// The count of all sales.
+    pub async fn total(&self) -> u64 {
+        self.get("total_ventas").await.and_then(|total| total.parse().ok()).unwrap_or(0)
+    }
+
+    /// Every plain value and every ranking that does not depend on the order in which sales of
+    /// different partitions arrive.
+    pub async fn ordered_keys(&self) -> Result<BTreeMap<String, String>> {
+        let mut store = self.0.clone();
+        let keys: Vec<String> = store.keys("*").await?;
+        let mut values = BTreeMap::new();
+        for key in keys {
+            let kind: String = redis::cmd("TYPE").arg(&key).query_async(&mut store).await?;
+            let by_order = key.starts_with("producto_monitoreado") || key.starts_with("offset");
+            match kind.as_str() {
+                "string" if !by_order => {
+                    values.insert(key.clone(), store.get(&key).await?);
+                }
+                "zset" => {
+                    let members: BTreeMap<String, String> =
+                        store.zrange_withscores::<_, Vec<(String, String)>>(&key, 0, -1).await?.into_iter().collect();
+                    values.insert(key, format!("{members:?}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,54 @@
+//! What is wrong is told at the start, with the file and the line or the import.
+
+use pipeline_tests::{doorbuster, root};
+
+async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
+    let manifest = std::fs::read_to_string(root().join("spin-fused.toml")).unwrap();
+    // Beside the real one, so that its relative paths hold.
+    let file = tempfile::Builder::new().prefix("spin-").suffix(".toml").tempfile_in(root().join("target")).unwrap();
+    std::fs::write(file.path(), change(&manifest).replace("target/components", "components")).unwrap();
+    let output = doorbuster()
+        .args(["up", "--from", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"])
+        .output()
+        .await
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.stdout.is_empty(), "nothing is promised: {}", String::from_utf8_lossy(&output.stdout));
+    (output.status.code(), error)
+}
+
+#[tokio::test]
+async fn faults_name_the_file_and_the_line_or_the_import() {
+    type Change = fn(&str) -> String;
+    let cases: [(Change, &[&str]); 7] = [
+        (|m| m.replace("[application]", "[aplication]"), &[".toml:3:", "aplication"]),
+        (|m| m.replace("pipeline.wasm", "nothing.wasm"), &["nothing.wasm", "cargo xtask build"]),
+        (|m| m.replace("pipeline.wasm", "../../Cargo.toml"), &["Cargo.toml", "component"]),
+        (|m| m.replace("route = \"/purchase\"", "route = \"purchase\""), &[".toml:", "begin with"]),
+        (|m| m.replace("group = ", "grupo = "), &[".toml:", "grupo"]),
+        (
+            |m| m.replace("allowed_outbound_hosts = [\"tcp://{{ kafka_brokers }}\"]", ""),
+            &["spin-kafka:events/producer@0.1.0", "allowed_outbound_hosts"],
+        ),
+        (
+            |m| m.replace("[component.aggregator.dependencies]", "[component.aggregator.tool]").replace("path = ", "p = "),
+            &["doorbuster:valkey/client@0.1.0"],
+        ),
+    ];
+    for (change, expected) in cases {
+        let (code, error) = start(change).await;
+        assert_eq!(code, Some(1), "{error}");
+        for text in expected {
+            assert!(error.contains(text), "`{text}` is not in:\n{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn help_says_what_there_is() {
+    let output = doorbuster().args(["up", "--help"]).output().await.unwrap();
+    let help = String::from_utf8_lossy(&output.stdout);
+    for option in ["--kafka", "--valkey", "--listen", "--local", "--variable", "--from"] {
+        assert!(help.contains(option), "{option}");
+    }
+}
