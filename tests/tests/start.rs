@@ -21,7 +21,7 @@ async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
 async fn faults_name_the_file_and_the_line_or_the_import() {
     type Change = fn(&str) -> String;
     let cases: [(Change, &[&str]); 7] = [
-        (|m| m.replace("[application]", "[aplication]"), &[".toml:3:", "aplication"]),
+        (|m| m.replace("[application]", "[aplication]"), &[".toml:5:", "aplication"]),
         (|m| m.replace("pipeline.wasm", "nothing.wasm"), &["nothing.wasm", "cargo xtask build"]),
         (|m| m.replace("pipeline.wasm", "../../Cargo.toml"), &["Cargo.toml", "component"]),
         (|m| m.replace("route = \"/purchase\"", "route = \"purchase\""), &[".toml:", "begin with"]),

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "a command line program answers on stdout")]
 
 mod build;
+mod count;
 mod run;
 mod tests;
 

@@ -1,32 +1,39 @@
 //! Runs the tests: pure crates first, the real servers last.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use crate::build;
 use crate::run::cargo;
+use crate::{build, count};
 
 /// Crates with tests of their own, cheap to dear. The last runs the built pipeline.
-const TESTED: [&str; 10] = [
+const TESTED: [&str; 13] = [
     "sale",
     "intake",
     "product-sale",
+    "valkey-codec",
     "aggregate",
     "ledger",
+    "load",
+    "component-host",
+    "doorbuster",
     "local-servers",
     "kafka-producer",
     "spin-kafka-trigger",
-    "component-host",
     "pipeline-tests",
 ];
 
-/// Builds what the tests run, then runs them; `args` go to the test programs.
+/// Builds what the tests run, then runs them and counts; `args` go to the test programs.
 pub fn all(args: &[String]) -> Result<()> {
     build::all()?;
-    let mut command = vec!["test", "--release"];
+    let mut command = vec!["test", "--release", "--no-fail-fast"];
     command.extend(TESTED.iter().flat_map(|package| ["--package", package]));
     command.push("--");
     command.extend(args.iter().map(String::as_str));
-    cargo(&command)
+    let count = count::cargo_test(&command)?;
+    println!("\n{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
+    ensure!(count.failed == 0 && count.succeeded, "tests failed");
+    ensure!(count.passed > 0, "no test ran");
+    Ok(())
 }
 
 /// Format, lints, licences and advisories.

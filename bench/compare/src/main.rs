@@ -8,6 +8,7 @@ mod contender;
 mod cpu;
 mod drain;
 mod fill;
+mod manifest;
 mod process;
 mod report;
 mod servers;

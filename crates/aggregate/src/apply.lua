@@ -2,15 +2,17 @@
 --
 -- The position in the log is stored in the same step as the result. A batch that comes again
 -- (after a crash, a rebalance, or from a second owner of the partition) is recognised by it.
+-- A script that fails half-way keeps what it wrote, so everything that can fail is read and
+-- checked first (parts 1 and 2); part 3 only writes.
 --
 -- KEYS  1 offset:<group>:<topic>      hash: partition -> next offset
 --       2 offset_log:<group>:<topic>  hash: partition -> the log that the offset belongs to
 --       3 total_ventas   4 ranking_productos   5 precio_max_global   6 precio_min_global
---       then nine keys for each category, in the order of the locals in `category` below
+--       then nine keys for each category, in the order of the fields in `category` below
 -- ARGV  1 partition  2 log id  3 start  4 end  5 sales  6 highest price  7 lowest price
 --       8 number of categories, then for each: sales, units, price in millionths,
 --       first product, guessed monitored product, n, n prices of that product,
---       m, m pairs of product and units
+--       m, m products, m units
 --
 -- Answers  applied                the delta and the position are stored
 --          duplicate, position    the whole batch was applied before; nothing was done
@@ -18,9 +20,12 @@
 --          rewind, position       the store lost its end; read again from there
 --          monitored, name...     other products are monitored, '' where none is yet
 
-local SUM_MAX = 9.2e18 -- below 2^63, by more than a double is off there
+local SUM_MAX = 9.2e18     -- below 2^63, by more than a double is off there
+local STREAM_LENGTH = 1000 -- entries that a price stream is trimmed to, about
+local CHUNK = 1000         -- products in one command; `unpack` takes less than 8,000 values
 
 local partition, log, start, finish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local sales, highest, lowest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local next_arg = 9
 
 local function take()
@@ -28,21 +33,34 @@ local function take()
   return ARGV[next_arg - 1]
 end
 
+-- Leaves out the next `length` arguments and answers where they begin.
+local function skip(length)
+  next_arg = next_arg + length
+  return next_arg - length
+end
+
+-- The value of a counter; an error if the key holds anything else.
+local function counter(key)
+  local text = redis.call('GET', key) or '0'
+  if not string.find(text, '^%-?%d+$') then
+    error({ err = 'WRONGTYPE ' .. key .. ' is no integer: delete it or put it right' })
+  end
+  return tonumber(text)
+end
+
 -- 1. The position. One of another log (a topic made anew, another cluster) counts as none.
 
-local stored = tonumber(redis.call('HGET', KEYS[1], partition)) -- nil if there is none
+local stored = redis.call('HGET', KEYS[1], partition)
 local stored_log = redis.call('HGET', KEYS[2], partition)
-if stored_log and stored_log ~= '' and log ~= '' and stored_log ~= log then
-  stored = nil
-end
-if stored then
-  local position = string.format('%.0f', stored)
-  if stored < start then return { 'rewind', position } end
-  if stored >= finish then return { 'duplicate', position } end
-  if stored > start then return { 'inside', position } end
+local same_log = not stored_log or stored_log == '' or log == '' or stored_log == log
+if stored and same_log then
+  local position = tonumber(stored)
+  if position < start then return { 'rewind', stored } end
+  if position >= finish then return { 'duplicate', stored } end
+  if position > start then return { 'inside', stored } end
 end
 
--- 2. The categories' deltas; still nothing is written.
+-- 2. The categories' deltas, and whether they fit what is stored. Still nothing is written.
 
 local categories, names, guesses_right = {}, {}, true
 for index = 1, tonumber(ARGV[8]) do
@@ -54,25 +72,31 @@ for index = 1, tonumber(ARGV[8]) do
     stream_key = KEYS[key + 8], ranking_key = KEYS[key + 9],
     count = take(), units = take(), micros = take(), first = take(), guess = take(),
   }
-  category.prices_from = next_arg + 1
   category.prices = tonumber(take())
-  next_arg = next_arg + category.prices
-  category.products_from = next_arg + 1
+  category.prices_from = skip(category.prices)
   category.products = tonumber(take())
-  next_arg = next_arg + 2 * category.products
+  category.products_from = skip(category.products)
+  category.units_from = skip(category.products)
 
   local name = redis.call('GET', category.monitored_key)
   names[index] = name or ''
   if (name or category.first) ~= category.guess then guesses_right = false end
-  local micros = tonumber(redis.call('GET', category.micros_key) or 0)
-  if micros + tonumber(category.micros) > SUM_MAX then
+  if counter(category.micros_key) + tonumber(category.micros) > SUM_MAX then
     return redis.error_reply('OVERFLOW ' .. category.micros_key .. ' would pass 64 bits')
   end
+  counter(category.count_key)
+  counter(category.units_key)
+  redis.call('XLEN', category.stream_key)
+  redis.call('ZCARD', category.ranking_key)
   categories[index] = category
 end
 if not guesses_right then
   return { 'monitored', unpack(names) }
 end
+counter(KEYS[3])
+redis.call('ZCARD', KEYS[4])
+local stored_highest = redis.call('GET', KEYS[5])
+local stored_lowest = redis.call('GET', KEYS[6])
 
 -- 3. Everything fits: write.
 
@@ -92,6 +116,17 @@ local function from_micros(text)
   return fraction == '' and whole or whole .. '.' .. fraction
 end
 
+-- Adds units to a ranking: two commands for all products of a chunk instead of one for each.
+local function rank(key, from, to, units_from)
+  local scores = redis.call('ZMSCORE', key, unpack(ARGV, from, to))
+  local entries = {}
+  for index = 1, to - from + 1 do
+    entries[2 * index - 1] = (scores[index] or 0) + ARGV[units_from + index - 1]
+    entries[2 * index] = ARGV[from + index - 1]
+  end
+  redis.call('ZADD', key, unpack(entries))
+end
+
 for _, category in ipairs(categories) do
   local count = redis.call('INCRBY', category.count_key, category.count)
   local units = redis.call('INCRBY', category.units_key, category.units)
@@ -103,23 +138,25 @@ for _, category in ipairs(categories) do
   redis.call('SET', category.price_average_key, shortest(tonumber(micros) / 1e6 / count))
   redis.call('SET', category.monitored_key, category.guess, 'NX')
   for arg = category.prices_from, category.prices_from + category.prices - 1 do
-    redis.call('XADD', category.stream_key, 'MAXLEN', '~', 1000, '*', 'precio', ARGV[arg])
+    redis.call('XADD', category.stream_key, 'MAXLEN', '~', STREAM_LENGTH, '*', 'precio', ARGV[arg])
   end
-  for arg = category.products_from, category.products_from + 2 * category.products - 2, 2 do
-    redis.call('ZINCRBY', KEYS[4], ARGV[arg + 1], ARGV[arg])
-    redis.call('ZINCRBY', category.ranking_key, ARGV[arg + 1], ARGV[arg])
+  for done = 0, category.products - 1, CHUNK do
+    local from = category.products_from + done
+    local to = math.min(from + CHUNK, category.units_from) - 1
+    rank(KEYS[4], from, to, category.units_from + done)
+    rank(category.ranking_key, from, to, category.units_from + done)
   end
 end
 
-if tonumber(ARGV[5]) > 0 then
+if sales > 0 then
   redis.call('INCRBY', KEYS[3], ARGV[5])
   -- The maximum starts from zero, as it always has: a price of zero never becomes it.
-  local highest = tonumber(redis.call('GET', KEYS[5]) or 0)
-  if tonumber(ARGV[6]) > highest then redis.call('SET', KEYS[5], ARGV[6]) end
-  local lowest = tonumber(redis.call('GET', KEYS[6]))
-  if not lowest or tonumber(ARGV[7]) < lowest then redis.call('SET', KEYS[6], ARGV[7]) end
+  if highest > (tonumber(stored_highest) or 0) then redis.call('SET', KEYS[5], ARGV[6]) end
+  local least = tonumber(stored_lowest)
+  if not least or lowest < least then redis.call('SET', KEYS[6], ARGV[7]) end
 end
 
 redis.call('HSET', KEYS[1], partition, ARGV[4])
-redis.call('HSET', KEYS[2], partition, log)
+-- A broker that tells no log leaves what is known of it.
+if log ~= '' or not same_log then redis.call('HSET', KEYS[2], partition, log) end
 return { 'applied' }

@@ -95,8 +95,10 @@ impl Command {
             self.price(*price);
         }
         self.integer(part.products.len());
-        for (product, units) in &part.products {
+        for product in part.products.keys() {
             self.text(product);
+        }
+        for units in part.products.values() {
             self.integer(*units);
         }
     }

@@ -1,0 +1,102 @@
+//! A manifest that is a part of another.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// Where it is written.
+const FOLDER: &str = "target/bench";
+
+/// The application without its Kafka trigger, in a file of its own: the native program that
+/// it is compared with does not consume either.
+pub fn request_path_of(manifest: &Path) -> Result<PathBuf> {
+    let place = || manifest.display().to_string();
+    let text = std::fs::read_to_string(manifest).with_context(place)?;
+    let mut app: toml::Table = text.parse().with_context(place)?;
+    let folder = std::path::absolute(manifest)?
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_default();
+    drop_kafka(&mut app);
+    make_paths_absolute(&mut app, &folder);
+    let out = Path::new(FOLDER).join(manifest.file_name().unwrap_or_default());
+    std::fs::create_dir_all(FOLDER).with_context(|| format!("cannot create {FOLDER}"))?;
+    std::fs::write(&out, app.to_string())
+        .with_context(|| format!("cannot write {}", out.display()))?;
+    Ok(out)
+}
+
+/// Takes out the Kafka triggers and the components that only they call.
+fn drop_kafka(app: &mut toml::Table) {
+    let removed = table(app, "trigger").and_then(|triggers| triggers.remove("kafka"));
+    let triggers = removed
+        .as_ref()
+        .and_then(toml::Value::as_array)
+        .into_iter()
+        .flatten();
+    let called: Vec<&str> = triggers
+        .filter_map(|t| t.get("component")?.as_str())
+        .collect();
+    if let Some(components) = table(app, "component") {
+        components.retain(|name, _| !called.contains(&name));
+    }
+}
+
+/// The file moves: what its paths started from is written out.
+fn make_paths_absolute(app: &mut toml::Table, folder: &Path) {
+    for (_, component) in table(app, "component").into_iter().flatten() {
+        let Some(component) = component.as_table_mut() else {
+            continue;
+        };
+        absolute(component, "source", folder);
+        for (_, dependency) in table(component, "dependencies").into_iter().flatten() {
+            if let Some(dependency) = dependency.as_table_mut() {
+                absolute(dependency, "path", folder);
+            }
+        }
+    }
+}
+
+fn absolute(table: &mut toml::Table, key: &str, folder: &Path) {
+    if let Some(toml::Value::String(path)) = table.get_mut(key) {
+        *path = folder.join(&*path).to_string_lossy().into_owned();
+    }
+}
+
+fn table<'a>(table: &'a mut toml::Table, key: &str) -> Option<&'a mut toml::Table> {
+    table.get_mut(key)?.as_table_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_path_keeps_all_but_the_consumer() {
+        let mut app: toml::Table = r#"
+            [[trigger.http]]
+            component = "front"
+            [[trigger.kafka]]
+            component = "back"
+            [component.front]
+            source = "a/front.wasm"
+            dependencies = { "x:y" = { path = "a/y.wasm" } }
+            [component.back]
+            source = "a/back.wasm"
+        "#
+        .parse()
+        .unwrap();
+        drop_kafka(&mut app);
+        make_paths_absolute(&mut app, Path::new("/app"));
+        let expected: toml::Table = r#"
+            [[trigger.http]]
+            component = "front"
+            [component.front]
+            source = "/app/a/front.wasm"
+            dependencies = { "x:y" = { path = "/app/a/y.wasm" } }
+        "#
+        .parse()
+        .unwrap();
+        assert_eq!(app, expected);
+    }
+}

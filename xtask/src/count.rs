@@ -1,0 +1,55 @@
+//! Adds up what `cargo test` says at the end of each test program.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::run::root;
+
+/// Tests that ran.
+#[derive(Debug, Default)]
+pub struct Count {
+    pub passed: u64,
+    pub failed: u64,
+    pub skipped: u64,
+    /// Whether cargo itself was content: a test program that crashes counts no test.
+    pub succeeded: bool,
+}
+
+/// Runs `cargo args…`, shows its output and counts.
+pub fn cargo_test(args: &[&str]) -> Result<Count> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut child = Command::new(cargo)
+        .args(args)
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let mut count = Count::default();
+    let output = child.stdout.take().context("cargo has no output")?;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        println!("{line}");
+        count.add(&line);
+    }
+    count.succeeded = child.wait()?.success();
+    Ok(count)
+}
+
+impl Count {
+    /// `test result: ok. 5 passed; 0 failed; 1 ignored; …`
+    fn add(&mut self, line: &str) {
+        let Some((_, result)) = line.split_once("test result: ") else {
+            return;
+        };
+        let number = |word: &str| -> u64 {
+            let words: Vec<&str> = result.split([' ', ';']).filter(|w| !w.is_empty()).collect();
+            let found = words.windows(2).find(|pair| pair.last() == Some(&word));
+            found.and_then(|pair| pair.first()?.parse().ok()).unwrap_or(0)
+        };
+        self.passed += number("passed");
+        self.failed += number("failed");
+        self.skipped += number("ignored");
+    }
+}
