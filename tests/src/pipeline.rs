@@ -76,6 +76,16 @@ impl Pipeline {
         Self::on_topic(wiring, brokers, valkey_url, &topic).await
     }
 
+    /// Starts a chained pipeline with these variables.
+    pub async fn with_variables(brokers: &str, variables: &[(&str, &str)]) -> Result<Self> {
+        let valkey = Valkey::start(ValkeyConfig::default()).await?;
+        let topic = format!("sales-{}-variables", std::process::id());
+        let (manifest, url) = (Wiring::Chained.manifest(), valkey.url());
+        let mut pipeline = Self::launch(manifest, brokers, &url, &topic, variables).await?;
+        pipeline.valkey = Some(valkey);
+        Ok(pipeline)
+    }
+
     /// Starts a pipeline that goes on with this topic and this store.
     pub async fn on_topic(
         wiring: Wiring,
@@ -83,12 +93,23 @@ impl Pipeline {
         valkey_url: &str,
         topic: &str,
     ) -> Result<Self> {
+        Self::launch(wiring.manifest(), brokers, valkey_url, topic, &[]).await
+    }
+
+    async fn launch(
+        manifest: &str,
+        brokers: &str,
+        valkey_url: &str,
+        topic: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let log = NamedTempFile::new()?;
         let mut child = doorbuster()
-            .args(["up", "--from", wiring.manifest(), "--listen", "127.0.0.1:0"])
+            .args(["up", "--from", manifest, "--listen", "127.0.0.1:0"])
             .args(["--kafka", brokers, "--valkey", valkey_url])
             .args(["--variable", &format!("kafka_topic={topic}")])
             .args(["--variable", &format!("kafka_group=group-{topic}")])
+            .args(variables.iter().flat_map(|(k, v)| ["--variable".into(), format!("{k}={v}")]))
             .stdout(Stdio::piped())
             .stderr(log.reopen()?)
             .spawn()

@@ -25,7 +25,7 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
         (|m| m.replace("pipeline.wasm", "nothing.wasm"), &["nothing.wasm", "cargo xtask build"]),
         (|m| m.replace("pipeline.wasm", "../../Cargo.toml"), &["Cargo.toml", "component"]),
         (|m| m.replace("route = \"/purchase\"", "route = \"purchase\""), &[".toml:", "begin with"]),
-        (|m| m.replace("group = ", "grupo = "), &[".toml:", "grupo"]),
+        (|m| m.replace("\ngroup = ", "\ngrupo = "), &[".toml:", "grupo"]),
         (
             |m| m.replace("allowed_outbound_hosts = [\"tcp://{{ kafka_brokers }}\"]", ""),
             &["spin-kafka:events/producer@0.1.0", "allowed_outbound_hosts"],

@@ -6,16 +6,24 @@ use anyhow::{Context as _, Result};
 
 use crate::run::{cargo, release, root, run};
 
-/// The components, as packages. Their files take underscores.
-const COMPONENTS: [&str; 7] =
-    ["ingest", "bridge", "writer", "aggregator", "valkey", "intake-http", "intake-grpc"];
+/// The components, as packages, and a guest that the tests call. Their files take underscores.
+const COMPONENTS: [&str; 8] =
+    ["ingest", "bridge", "writer", "aggregator", "valkey", "intake-http", "intake-grpc", "wicked"];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// `target/release/doorbuster`, `target/components/*.wasm` and the fused pipeline.
 pub fn all() -> Result<()> {
+    with_program(&["--package", "doorbuster"])
+}
+
+/// The same, the program in one build with whatever `selection` names: what is built together
+/// shares its dependencies, what is built apart may build them again with other features.
+pub fn with_program(selection: &[&str]) -> Result<()> {
     components()?;
-    cargo(&["build", "--release", "--package", "doorbuster"])?;
+    let mut args = vec!["build", "--release"];
+    args.extend(selection);
+    cargo(&args)?;
     fused()
 }
 

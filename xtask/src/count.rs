@@ -19,8 +19,7 @@ pub struct Count {
 
 /// Runs `cargo args…`, shows its output and counts.
 pub fn cargo_test(args: &[&str]) -> Result<Count> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let mut child = Command::new(cargo)
+    let mut child = Command::new("cargo")
         .args(args)
         .current_dir(root())
         .stdout(Stdio::piped())

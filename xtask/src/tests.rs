@@ -24,9 +24,10 @@ const TESTED: [&str; 13] = [
 
 /// Builds what the tests run, then runs them and counts; `args` go to the test programs.
 pub fn all(args: &[String]) -> Result<()> {
-    build::all()?;
+    let packages: Vec<&str> = TESTED.iter().flat_map(|package| ["--package", package]).collect();
+    build::with_program(&[&["--bins", "--tests"], packages.as_slice()].concat())?;
     let mut command = vec!["test", "--release", "--no-fail-fast"];
-    command.extend(TESTED.iter().flat_map(|package| ["--package", package]));
+    command.extend(packages);
     command.push("--");
     command.extend(args.iter().map(String::as_str));
     let count = count::cargo_test(&command)?;

@@ -18,8 +18,12 @@ const TOPIC: &str = "bench-accept";
 /// As `doorbuster up` makes it.
 pub const PARTITIONS: i32 = 3;
 
-/// Load before the clock starts: caches, code and the broker's are warm then.
+/// Load before the clock starts: the contender's caches are warm then.
 const WARM_UP_SECONDS: u64 = 2;
+
+/// Loads before the first turn, few and many connections.
+const WARM_UP_CONNECTIONS: [u32; 2] = [50, 200];
+const BROKER_WARM_UP_SECONDS: u64 = 5;
 
 /// One load on one contender.
 #[derive(Debug, Clone, Serialize)]
@@ -64,27 +68,29 @@ struct Latency {
     p99: f64,
 }
 
+/// Makes the topic and loads the broker until its code is compiled: a cold one would slow the
+/// first turn down, whoever has it.
+pub async fn warm_up(servers: &Servers) -> Result<()> {
+    ensure_topic(&servers.brokers(), TOPIC, PARTITIONS).await?;
+    let (server, address) = Contender::Native.start_accept(TOPIC, servers).await?;
+    for connections in WARM_UP_CONNECTIONS {
+        load(address, connections, BROKER_WARM_UP_SECONDS).await?;
+    }
+    server.stop().await
+}
+
 /// One turn: all loads on one contender.
 pub async fn measure(contender: Contender, args: &Args, servers: &Servers) -> Result<Vec<Accept>> {
-    ensure_topic(&servers.brokers(), TOPIC, PARTITIONS).await?;
     let (server, address) = contender.start_accept(TOPIC, servers).await?;
     let pid = server.pid()?;
     let mut accepts = Vec::with_capacity(args.connections.len());
     for &connections in &args.connections {
         load(address, connections, WARM_UP_SECONDS).await?;
-        let before = [
-            cpu::of_process(pid)?,
-            cpu::of_ended_children()?,
-            kafka_cpu(servers)?,
-        ];
+        let before = [cpu::of_process(pid)?, cpu::of_ended_children()?, kafka_cpu(servers)?];
         let summary = load(address, connections, args.seconds)
             .await
             .with_context(|| format!("{contender} at {connections} connections"))?;
-        let after = [
-            cpu::of_process(pid)?,
-            cpu::of_ended_children()?,
-            kafka_cpu(servers)?,
-        ];
+        let after = [cpu::of_process(pid)?, cpu::of_ended_children()?, kafka_cpu(servers)?];
         let [server, load, kafka] = cpu::per_100_000(before, after, summary.accepted);
         accepts.push(Accept {
             contender,
@@ -92,11 +98,7 @@ pub async fn measure(contender: Contender, args: &Args, servers: &Servers) -> Re
             accepted_per_s: summary.accepted_per_s,
             p50_ms: summary.latency_ms.p50,
             p99_ms: summary.latency_ms.p99,
-            cpu_s: AcceptCpu {
-                server,
-                load,
-                kafka,
-            },
+            cpu_s: AcceptCpu { server, load, kafka },
         });
     }
     server.stop().await?;
@@ -110,18 +112,8 @@ fn kafka_cpu(servers: &Servers) -> Result<f64> {
 /// Runs the load generator as a process of its own. A load with a failure measures nothing.
 async fn load(address: SocketAddr, connections: u32, seconds: u64) -> Result<Summary> {
     let output = Command::new(program("doorbuster")?)
-        .args([
-            "load",
-            "--json",
-            "--url",
-            &format!("http://{address}/purchase"),
-        ])
-        .args([
-            "--seconds",
-            &seconds.to_string(),
-            "--connections",
-            &connections.to_string(),
-        ])
+        .args(["load", "--json", "--url", &format!("http://{address}/purchase")])
+        .args(["--seconds", &seconds.to_string(), "--connections", &connections.to_string()])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
@@ -129,10 +121,7 @@ async fn load(address: SocketAddr, connections: u32, seconds: u64) -> Result<Sum
         .context("cannot run `doorbuster load`")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let summary: Summary = serde_json::from_str(&text).with_context(|| {
-        format!(
-            "`doorbuster load` failed: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )
+        format!("`doorbuster load` failed: {}", String::from_utf8_lossy(&output.stderr))
     })?;
     ensure!(
         summary.accepted == summary.requests && summary.accepted > 0,

@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [50, 200])]
     pub connections: Vec<u32>,
     /// Sales in the topic that is drained.
-    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub sales: u64,
     /// Where the figures go, as JSON.
     #[arg(long, value_name = "FILE", default_value = "target/bench/compare.json")]

@@ -36,22 +36,14 @@ impl Contender {
     ) -> Result<(Process, SocketAddr)> {
         let address = free_address()?;
         let command = match self.manifest() {
-            None => native(
-                "accept",
-                topic,
-                servers,
-                &["--listen", &address.to_string()],
-            )?,
+            None => native("accept", topic, servers, &["--listen", &address.to_string()])?,
             Some(manifest) => {
                 let manifest = request_path_of(Path::new(manifest))?;
                 ours(&manifest, address, servers, &[("kafka_topic", topic)])?
             }
         };
         let mut process = Process::start(&format!("accept-{self}"), command)?;
-        process
-            .listens(address)
-            .await
-            .with_context(|| format!("{self}, accept"))?;
+        process.listens(address).await.with_context(|| format!("{self}, accept"))?;
         Ok((process, address))
     }
 
@@ -60,12 +52,7 @@ impl Contender {
         let command = match self.manifest() {
             None => {
                 let url = servers.valkey.url();
-                native(
-                    "drain",
-                    topic,
-                    servers,
-                    &["--group", group, "--valkey", &url],
-                )?
+                native("drain", topic, servers, &["--group", group, "--valkey", &url])?
             }
             Some(manifest) => {
                 let variables = [("kafka_topic", topic), ("kafka_group", group)];
@@ -102,9 +89,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
 
 fn native(what: &str, topic: &str, servers: &Servers, rest: &[&str]) -> Result<Command> {
     let mut command = Command::new(program("native-bench")?);
-    command
-        .args([what, "--kafka", &servers.brokers(), "--topic", topic])
-        .args(rest);
+    command.args([what, "--kafka", &servers.brokers(), "--topic", topic]).args(rest);
     Ok(command)
 }
 
@@ -117,12 +102,7 @@ fn ours(
     let mut command = Command::new(program("doorbuster")?);
     command.arg("up").arg("--from").arg(manifest);
     command.args(["--listen", &listen.to_string()]);
-    command.args([
-        "--kafka",
-        &servers.brokers(),
-        "--valkey",
-        &servers.valkey.url(),
-    ]);
+    command.args(["--kafka", &servers.brokers(), "--valkey", &servers.valkey.url()]);
     for (name, value) in variables {
         command.args(["--variable", &format!("{name}={value}")]);
     }

@@ -21,10 +21,7 @@ pub fn of_process(pid: u32) -> Result<f64> {
 /// CPU seconds of all children that have ended and were waited for.
 pub fn of_ended_children() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot read the children's usage")?;
-    Ok(
-        (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64
-            / 1e6,
-    )
+    Ok((usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6)
 }
 
 /// What was used between two moments, for each 100,000 of `sales`.

@@ -67,35 +67,19 @@ pub async fn measure(
     let group = format!("bench-{contender}-{round}");
     let mut consumer = contender.start_drain(TOPIC, &group, servers)?;
     let place = || format!("{contender}, drain");
-    let first = reach(1, &mut consumer, &mut valkey, servers)
-        .await
-        .with_context(place)?;
-    let last = reach(args.sales, &mut consumer, &mut valkey, servers)
-        .await
-        .with_context(place)?;
+    let first = reach(1, &mut consumer, &mut valkey, servers).await.with_context(place)?;
+    let last = reach(args.sales, &mut consumer, &mut valkey, servers).await.with_context(place)?;
     consumer.stop().await?;
     let counted = count(&mut valkey).await?;
-    ensure!(
-        counted == args.sales,
-        "{contender} counted {counted} of {} sales",
-        args.sales
-    );
+    ensure!(counted == args.sales, "{contender} counted {counted} of {} sales", args.sales);
 
     let records = last.counted - first.counted;
-    ensure!(
-        records > 0,
-        "{} sales are too few to measure: give more with --sales",
-        args.sales
-    );
+    ensure!(records > 0, "{} sales are too few to measure: give more with --sales", args.sales);
     let [consumer, valkey, kafka] = cpu::per_100_000(first.cpu_s, last.cpu_s, records);
     Ok(Drain {
         contender,
         records_per_s: records as f64 / (last.at - first.at).as_secs_f64(),
-        cpu_s: DrainCpu {
-            consumer,
-            valkey,
-            kafka,
-        },
+        cpu_s: DrainCpu { consumer, valkey, kafka },
     })
 }
 
@@ -115,28 +99,18 @@ async fn reach(
                 cpu::of_process(servers.valkey.pid())?,
                 cpu::of_process(servers.kafka.pid())?,
             ];
-            return Ok(Mark {
-                at: Instant::now(),
-                counted: now,
-                cpu_s,
-            });
+            return Ok(Mark { at: Instant::now(), counted: now, cpu_s });
         }
         if now > counted {
             (counted, since) = (now, Instant::now());
         }
-        ensure!(
-            since.elapsed() < IDLE_MAX,
-            "stuck at {counted} of {sales} sales for {IDLE_MAX:?}"
-        );
+        ensure!(since.elapsed() < IDLE_MAX, "stuck at {counted} of {sales} sales for {IDLE_MAX:?}");
         consumer.check()?;
         sleep(POLL).await;
     }
 }
 
 async fn count(valkey: &mut MultiplexedConnection) -> Result<u64> {
-    let count: Option<u64> = redis::cmd("GET")
-        .arg("total_ventas")
-        .query_async(valkey)
-        .await?;
+    let count: Option<u64> = redis::cmd("GET").arg("total_ventas").query_async(valkey).await?;
     Ok(count.unwrap_or(0))
 }

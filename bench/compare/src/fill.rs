@@ -24,9 +24,7 @@ pub async fn fill(brokers: &str, topic: &str, sales: u64) -> Result<()> {
     let mut random = fastrand::Rng::with_seed(SEED);
     let chunks = (0..sales).step_by(CHUNK as usize).map(|first| {
         let last = sales.min(first + CHUNK);
-        (first..last)
-            .map(|number| record(topic, number, &mut random))
-            .collect::<Vec<_>>()
+        (first..last).map(|number| record(topic, number, &mut random)).collect::<Vec<_>>()
     });
     stream::iter(chunks)
         .map(|records| producer.send(records))
@@ -49,9 +47,6 @@ fn record(topic: &str, number: u64, random: &mut fastrand::Rng) -> OutgoingRecor
         topic: topic.into(),
         value: Some(sale.to_json()),
         key: Some(sale.product_id.into_bytes()),
-        headers: vec![Header {
-            name: "idempotency-key".into(),
-            value: Some(key.into_bytes()),
-        }],
+        headers: vec![Header { name: "idempotency-key".into(), value: Some(key.into_bytes()) }],
     }
 }

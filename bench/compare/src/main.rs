@@ -28,10 +28,7 @@ use servers::Servers;
 #[tokio::main]
 async fn main() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let args = Args::parse();
     let mut terminate = signal(SignalKind::terminate())?;
     // Dropping the run ends every process that it started.
@@ -44,23 +41,20 @@ async fn main() -> Result<()> {
 
 async fn run(args: &Args) -> Result<()> {
     let servers = Servers::start().await?;
+    tracing::info!(sales = args.sales, "filling the topic and warming up the broker");
+    fill::fill(&servers.brokers(), drain::TOPIC, args.sales).await?;
+    accept::warm_up(&servers).await?;
     let mut report = Report::default();
     for round in 1..=args.rounds {
         for contender in Contender::ALL {
             tracing::info!(round, of = args.rounds, %contender, "accept");
-            report
-                .accepts
-                .extend(accept::measure(contender, args, &servers).await?);
+            report.accepts.extend(accept::measure(contender, args, &servers).await?);
         }
     }
-    tracing::info!(sales = args.sales, "filling the topic");
-    fill::fill(&servers.brokers(), drain::TOPIC, args.sales).await?;
     for round in 1..=args.rounds {
         for contender in Contender::ALL {
             tracing::info!(round, of = args.rounds, %contender, "drain");
-            report
-                .drains
-                .push(drain::measure(contender, round, args, &servers).await?);
+            report.drains.push(drain::measure(contender, round, args, &servers).await?);
         }
     }
     servers.stop().await?;

@@ -13,10 +13,7 @@ pub fn request_path_of(manifest: &Path) -> Result<PathBuf> {
     let place = || manifest.display().to_string();
     let text = std::fs::read_to_string(manifest).with_context(place)?;
     let mut app: toml::Table = text.parse().with_context(place)?;
-    let folder = std::path::absolute(manifest)?
-        .parent()
-        .map(Path::to_owned)
-        .unwrap_or_default();
+    let folder = std::path::absolute(manifest)?.parent().map(Path::to_owned).unwrap_or_default();
     drop_kafka(&mut app);
     make_paths_absolute(&mut app, &folder);
     let out = Path::new(FOLDER).join(manifest.file_name().unwrap_or_default());
@@ -29,14 +26,8 @@ pub fn request_path_of(manifest: &Path) -> Result<PathBuf> {
 /// Takes out the Kafka triggers and the components that only they call.
 fn drop_kafka(app: &mut toml::Table) {
     let removed = table(app, "trigger").and_then(|triggers| triggers.remove("kafka"));
-    let triggers = removed
-        .as_ref()
-        .and_then(toml::Value::as_array)
-        .into_iter()
-        .flatten();
-    let called: Vec<&str> = triggers
-        .filter_map(|t| t.get("component")?.as_str())
-        .collect();
+    let triggers = removed.as_ref().and_then(toml::Value::as_array).into_iter().flatten();
+    let called: Vec<&str> = triggers.filter_map(|t| t.get("component")?.as_str()).collect();
     if let Some(components) = table(app, "component") {
         components.retain(|name, _| !called.contains(&name));
     }

@@ -41,10 +41,7 @@ impl Report {
             f,
             "accept, {connections} connections          latency ms       CPU s per 100,000"
         )?;
-        writeln!(
-            f,
-            "           sales/s  ratio    p50    p99   server   load  kafka"
-        )?;
+        writeln!(f, "           sales/s  ratio    p50    p99   server   load  kafka")?;
         for contender in Contender::ALL {
             let rate = |contender| of(contender, |a| a.accepted_per_s);
             writeln!(
@@ -90,11 +87,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
     let half = figures.len() / 2;
-    if figures.len() % 2 == 1 {
-        at(half)
-    } else {
-        (at(half.wrapping_sub(1)) + at(half)) / 2.0
-    }
+    if figures.len() % 2 == 1 { at(half) } else { (at(half.wrapping_sub(1)) + at(half)) / 2.0 }
 }
 
 #[cfg(test)]
@@ -111,28 +104,11 @@ mod tests {
 
     #[test]
     fn ratios_are_of_medians() {
-        let cpu_s = DrainCpu {
-            consumer: 0.5,
-            valkey: 0.25,
-            kafka: 0.125,
-        };
-        let turn = |contender, records_per_s| Drain {
-            contender,
-            records_per_s,
-            cpu_s,
-        };
-        let drains = [100.0, 900.0, 200.0]
-            .map(|rate| turn(Contender::Native, rate))
-            .into_iter();
+        let cpu_s = DrainCpu { consumer: 0.5, valkey: 0.25, kafka: 0.125 };
+        let turn = |contender, records_per_s| Drain { contender, records_per_s, cpu_s };
+        let drains = [100.0, 900.0, 200.0].map(|rate| turn(Contender::Native, rate)).into_iter();
         let drains = drains.chain([50.0, 90.0, 1.0].map(|rate| turn(Contender::Fused, rate)));
-        let shown = Report {
-            accepts: vec![],
-            drains: drains.collect(),
-        }
-        .to_string();
-        assert!(
-            shown.contains("fused           50   0.25     0.500  0.250  0.125"),
-            "{shown}"
-        );
+        let shown = Report { accepts: vec![], drains: drains.collect() }.to_string();
+        assert!(shown.contains("fused           50   0.25     0.500  0.250  0.125"), "{shown}");
     }
 }

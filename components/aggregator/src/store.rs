@@ -55,5 +55,9 @@ fn client_failure(error: ClientError) -> Failure {
 
 /// What the update itself says.
 pub fn failure(error: aggregate::Error) -> Failure {
-    Failure::Retry(error.to_string())
+    if error.is_retriable() {
+        Failure::Retry(error.to_string())
+    } else {
+        Failure::Fatal(error.to_string())
+    }
 }

@@ -3,15 +3,16 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use guest_http::within;
-use intake::{CircuitBreaker, IntakeError, RetryBudget, TRIES_MAX};
+use guest_http::{Variable, within};
+use intake::{CircuitBreaker, Deadline, IntakeError, RetryBudget, TRIES_MAX};
 use sales_wit::types::{Context, Sale};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 
 use crate::bindings::doorbuster::sales::intake as next_hop;
 
-/// Time a sale may take from here to the broker's acknowledgement and back.
-const DEADLINE: Duration = Duration::from_secs(15);
+static DEADLINE: Variable = Variable::new(Deadline::VARIABLE);
+
+const CIRCUIT_OPEN: &str = "circuit open: the next hop does not answer; try again later";
 
 /// Pause before a retry.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -23,14 +24,13 @@ thread_local! {
 
 /// Hands a sale to the next hop.
 pub async fn forward(sale: Sale, context: Context) -> Result<(), IntakeError> {
+    let deadline = DEADLINE.find().await?.map_or(Ok(Deadline::default()), Deadline::parse)?;
     if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms())) {
-        return Err(IntakeError::Unavailable("the next hop does not answer; try again later".into()));
+        return Err(IntakeError::Unavailable(CIRCUIT_OPEN.into()));
     }
     BUDGET.with_borrow_mut(RetryBudget::deposit);
-    let result = match within(DEADLINE, try_again(sale, context)).await {
-        Some(result) => result,
-        None => Err(IntakeError::TimedOut(format!("no acknowledgement within {DEADLINE:?}"))),
-    };
+    let work = within(deadline.duration(), try_again(sale, context));
+    let result = work.await.unwrap_or_else(|| Err(deadline.passed()));
     BREAKER.with_borrow_mut(|breaker| match &result {
         Err(IntakeError::Unavailable(_) | IntakeError::TimedOut(_)) => breaker.failed(now_ms()),
         _ => breaker.succeeded(),

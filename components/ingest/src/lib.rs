@@ -31,10 +31,7 @@ async fn handle(request: Request) -> Answer {
 }
 
 /// Hands a sale to the next hop.
-async fn accept(
-    sale: sale::Sale,
-    context: request::Context,
-) -> Result<(), intake::IntakeError> {
+async fn accept(sale: sale::Sale, context: request::Context) -> Result<(), intake::IntakeError> {
     let (sale, context) = (sales_wit::from_sale(sale), sales_wit::from_context(context));
     bindings::doorbuster::sales::intake::accept(sale, context).await.map_err(sales_wit::to_error)
 }

@@ -16,7 +16,8 @@ const LINES: &str = "application/x-ndjson";
 /// Takes many sales and answers for each.
 pub async fn purchases(request: Request) -> Result<Answer, Problem> {
     let (head, body) = request.into_parts();
-    let context = check(&head.method, &head.headers, &[JSON, LINES], MANY_BODY_BYTES_MAX)?;
+    let context =
+        check(&head.method, &head.headers, &[JSON, LINES], MANY_BODY_BYTES_MAX)?.of_many()?;
     let media_type = head.headers.get("content-type").and_then(|value| value.to_str().ok());
     let lines = media_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(LINES));
     let body = read_body(body, MANY_BODY_BYTES_MAX).await?;

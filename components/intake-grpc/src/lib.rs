@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Variable, within};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use guest_http::{Variable, unanswered, with_context, within};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use intake::IntakeError;
 use intake::grpc::{self, Status, code};
-use intake::request::{Context, IDEMPOTENCY_KEY, TRACEPARENT};
+use intake::request::Context;
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
 use sales_wit::types;
-use spin_sdk::wasip3::http::types::ErrorCode;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -47,7 +46,7 @@ async fn process(sale: sale::Sale, context: Context) -> Result<(), IntakeError> 
     let base = WRITER_URL.get().await?.trim_end_matches('/');
     let request = request(base, sale, context)?;
     let call = async {
-        let response = spin_sdk::http::send(request).await.map_err(|e| failure(base, e))?;
+        let response = spin_sdk::http::send(request).await.map_err(|e| unanswered(base, e))?;
         answer(base, response).await
     };
     match within(DEADLINE, call).await {
@@ -62,19 +61,12 @@ fn request(
     context: Context,
 ) -> Result<Request<Full<Bytes>>, IntakeError> {
     let message = Bytes::from(grpc::frame(&ProductSaleRequest::from(sale).encode_to_vec()));
-    let mut request = Request::post(format!("{base}{}", grpc::METHOD_PATH))
+    let request = Request::post(format!("{base}{}", grpc::METHOD_PATH))
         .header(header::CONTENT_TYPE, grpc::CONTENT_TYPE)
         .header(header::CONTENT_LENGTH, message.len())
         .header(header::TE, "trailers")
         .header("grpc-timeout", GRPC_TIMEOUT);
-    let metadata = [(IDEMPOTENCY_KEY, context.idempotency_key), (TRACEPARENT, context.traceparent)];
-    for (name, value) in metadata {
-        // Both were checked where they came in; what no header can carry is left out.
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            request = request.header(name, value);
-        }
-    }
-    request
+    with_context(request, context)
         .body(Full::new(message))
         .map_err(|e| IntakeError::Other(format!("Spin variable `writer_url`: `{base}`: {e}")))
 }
@@ -112,16 +104,4 @@ fn status(headers: &HeaderMap) -> Option<Status> {
 
 fn ended(status: Status) -> Result<(), IntakeError> {
     if status.code == code::OK { Ok(()) } else { Err(status.into()) }
-}
-
-fn failure(url: &str, error: ErrorCode) -> IntakeError {
-    match error {
-        ErrorCode::HttpRequestDenied => IntakeError::Other(format!(
-            "{url} is not allowed; add it to the component's allowed_outbound_hosts"
-        )),
-        ErrorCode::ConnectionTimeout | ErrorCode::HttpResponseTimeout => {
-            IntakeError::TimedOut(format!("{url}: {error}"))
-        }
-        other => IntakeError::Unavailable(format!("{url}: {other}")),
-    }
 }

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Variable, read_body, within};
-use http::{HeaderValue, Request, StatusCode, header};
+use guest_http::{Variable, read_body, unanswered, with_context, within};
+use http::{Request, StatusCode, header};
 use http_body_util::Full;
-use intake::request::{Context, IDEMPOTENCY_KEY, TRACEPARENT};
+use intake::request::Context;
 use intake::{IntakeError, Problem};
 use sales_wit::types;
-use spin_sdk::wasip3::http::types::ErrorCode;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -47,7 +46,7 @@ async fn forward(sale: &sale::Sale, context: Context) -> Result<(), IntakeError>
     let url = format!("{}/forward", BRIDGE_URL.get().await?.trim_end_matches('/'));
     let request = request(&url, sale, context)?;
     let call = async {
-        let response = spin_sdk::http::send(request).await.map_err(|e| failure(&url, e))?;
+        let response = spin_sdk::http::send(request).await.map_err(|e| unanswered(&url, e))?;
         let status = response.status();
         if status == StatusCode::OK {
             return Ok(());
@@ -67,30 +66,10 @@ fn request(
     context: Context,
 ) -> Result<Request<Full<Bytes>>, IntakeError> {
     let body = Bytes::from(sale.to_json());
-    let mut request = Request::post(url)
+    let request = Request::post(url)
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONTENT_LENGTH, body.len());
-    let headers = [(IDEMPOTENCY_KEY, context.idempotency_key), (TRACEPARENT, context.traceparent)];
-    for (name, value) in headers {
-        // Both were checked where they came in; what no header can carry is left out.
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            request = request.header(name, value);
-        }
-    }
-    request
+    with_context(request, context)
         .body(Full::new(body))
         .map_err(|e| IntakeError::Other(format!("Spin variable `bridge_url`: `{url}`: {e}")))
-}
-
-/// Whether the request was sent decides what may be said of the sale.
-fn failure(url: &str, error: ErrorCode) -> IntakeError {
-    match error {
-        ErrorCode::HttpRequestDenied => IntakeError::Other(format!(
-            "{url} is not allowed; add it to the component's allowed_outbound_hosts"
-        )),
-        ErrorCode::ConnectionTimeout | ErrorCode::HttpResponseTimeout => {
-            IntakeError::TimedOut(format!("{url}: {error}"))
-        }
-        other => IntakeError::Unavailable(format!("{url}: {other}")),
-    }
 }

@@ -21,7 +21,7 @@ type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 /// Answers any request to the writer.
 pub async fn serve(request: Request) -> Response<Body> {
     if !is_grpc(request.headers()) {
-        let mut response = Response::new(Empty::new().boxed_unsync());
+        let mut response = empty();
         *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return response;
     }
@@ -33,7 +33,7 @@ pub async fn serve(request: Request) -> Response<Body> {
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    value.starts_with(grpc::CONTENT_TYPE.as_bytes())
+    grpc::is_content_type(value)
 }
 
 async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
@@ -42,13 +42,11 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
         let message = format!("there is no method {}", head.uri.path());
         return Err(Status::new(code::UNIMPLEMENTED, message));
     }
-    let invalid = |message: String| Status::new(code::INVALID_ARGUMENT, message);
-    let context = intake::request::context(&head.headers).map_err(|p| {
-        invalid(format!("{}: {}", p.field.unwrap_or_default(), p.detail))
+    let context = intake::request::context(&head.headers).map_err(Status::invalid)?;
+    let body = read_body(body, grpc::MESSAGE_BYTES_MAX).await.map_err(Status::invalid)?;
+    let message = ProductSaleRequest::decode(grpc::unframe(&body)?).map_err(|e| {
+        Status::new(code::INVALID_ARGUMENT, format!("body: no ProductSaleRequest: {e}"))
     })?;
-    let body = read_body(body, grpc::MESSAGE_BYTES_MAX).await.map_err(|p| invalid(p.detail))?;
-    let message = ProductSaleRequest::decode(grpc::unframe(&body)?)
-        .map_err(|e| invalid(format!("body: no ProductSaleRequest: {e}")))?;
     log::append(Sale::from(message), context).await.map_err(|e: IntakeError| Status::from(&e))?;
     Ok(ProductSaleResponse { estado: PROCESSED.into(), exito: true })
 }
@@ -65,7 +63,7 @@ fn success(message: &ProductSaleResponse) -> Response<Body> {
 
 /// No message: the status is among the headers.
 fn failure(status: &Status) -> Response<Body> {
-    let mut response = Response::new(Empty::new().boxed_unsync());
+    let mut response = empty();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type());
     headers.insert(GRPC_STATUS, HeaderValue::from(status.code));
@@ -73,6 +71,12 @@ fn failure(status: &Status) -> Response<Body> {
     if let Ok(message) = HeaderValue::from_str(&status.encoded_message()) {
         headers.insert(GRPC_MESSAGE, message);
     }
+    response
+}
+
+fn empty() -> Response<Body> {
+    let mut response = Response::new(Empty::new().boxed_unsync());
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
 }
 

@@ -2,8 +2,8 @@
 --
 -- The position in the log is stored in the same step as the result. A batch that comes again
 -- (after a crash, a rebalance, or from a second owner of the partition) is recognised by it.
--- A script that fails half-way keeps what it wrote, so everything that can fail is read and
--- checked first (parts 1 and 2); part 3 only writes.
+-- A script that fails half-way keeps what it wrote, so everything that can fail is tried
+-- first (parts 1 and 2); part 3 only writes.
 --
 -- KEYS  1 offset:<group>:<topic>      hash: partition -> next offset
 --       2 offset_log:<group>:<topic>  hash: partition -> the log that the offset belongs to
@@ -16,9 +16,11 @@
 --
 -- Answers  applied                the delta and the position are stored
 --          duplicate, position    the whole batch was applied before; nothing was done
---          inside, position       a first part of it was; fold again from there
+--          inside, position, name...   a first part of it was; fold again from there
 --          rewind, position       the store lost its end; read again from there
---          monitored, name...     other products are monitored, '' where none is yet
+--          monitored, name...     other products are monitored than guessed
+--        name... is the monitored product of each category, '' where there is none yet
+-- or an error, and nothing is done.
 
 local SUM_MAX = 9.2e18     -- below 2^63, by more than a double is off there
 local STREAM_LENGTH = 1000 -- entries that a price stream is trimmed to, about
@@ -39,13 +41,27 @@ local function skip(length)
   return next_arg - length
 end
 
--- The value of a counter; an error if the key holds anything else.
-local function counter(key)
-  local text = redis.call('GET', key) or '0'
-  if not string.find(text, '^%-?%d+$') then
-    error({ err = 'WRONGTYPE ' .. key .. ' is no integer: delete it or put it right' })
+-- An integer as Valkey writes it.
+local function integer(text, key)
+  if text ~= '0' and not string.find(text, '^%-?[1-9]%d*$') then
+    error({ err = 'WRONGTYPE ' .. key .. ' holds no integer: delete it or put it right' })
   end
   return tonumber(text)
+end
+
+local function must_fit(key, added)
+  local sum = integer(redis.call('GET', key) or '0', key) + tonumber(added)
+  if math.abs(sum) > SUM_MAX then
+    error({ err = 'OVERFLOW ' .. key .. ' would pass 64 bits' })
+  end
+end
+
+-- The keys were checked against the user's rights when the script was called, not so the
+-- commands that it is going to use.
+local function must_be_allowed(...)
+  if not redis.acl_check_cmd(...) then
+    error({ err = 'NOPERM the script needs the command ' .. (...) .. ': grant it to its user' })
+  end
 end
 
 -- 1. The position. One of another log (a topic made anew, another cluster) counts as none.
@@ -53,12 +69,9 @@ end
 local stored = redis.call('HGET', KEYS[1], partition)
 local stored_log = redis.call('HGET', KEYS[2], partition)
 local same_log = not stored_log or stored_log == '' or log == '' or stored_log == log
-if stored and same_log then
-  local position = tonumber(stored)
-  if position < start then return { 'rewind', stored } end
-  if position >= finish then return { 'duplicate', stored } end
-  if position > start then return { 'inside', stored } end
-end
+local position = stored and same_log and integer(stored, KEYS[1]) or start
+if position < start then return { 'rewind', stored } end
+if position >= finish then return { 'duplicate', stored } end
 
 -- 2. The categories' deltas, and whether they fit what is stored. Still nothing is written.
 
@@ -81,22 +94,26 @@ for index = 1, tonumber(ARGV[8]) do
   local name = redis.call('GET', category.monitored_key)
   names[index] = name or ''
   if (name or category.first) ~= category.guess then guesses_right = false end
-  if counter(category.micros_key) + tonumber(category.micros) > SUM_MAX then
-    return redis.error_reply('OVERFLOW ' .. category.micros_key .. ' would pass 64 bits')
-  end
-  counter(category.count_key)
-  counter(category.units_key)
-  redis.call('XLEN', category.stream_key)
+  must_fit(category.count_key, category.count)
+  must_fit(category.units_key, category.units)
+  must_fit(category.micros_key, category.micros)
+  redis.call('XLEN', category.stream_key) -- an error if the key is of another type
   redis.call('ZCARD', category.ranking_key)
   categories[index] = category
 end
-if not guesses_right then
-  return { 'monitored', unpack(names) }
-end
-counter(KEYS[3])
+if position > start then return { 'inside', stored, unpack(names) } end
+if not guesses_right then return { 'monitored', unpack(names) } end
+
+must_fit(KEYS[3], sales)
 redis.call('ZCARD', KEYS[4])
-local stored_highest = redis.call('GET', KEYS[5])
-local stored_lowest = redis.call('GET', KEYS[6])
+local stored_highest = tonumber(redis.call('GET', KEYS[5]) or 0)
+local stored_lowest = tonumber(redis.call('GET', KEYS[6]))
+must_be_allowed('INCRBY', KEYS[3], sales)
+must_be_allowed('SET', KEYS[5], highest)
+must_be_allowed('HSET', KEYS[1], partition, finish)
+must_be_allowed('ZMSCORE', KEYS[4], '')
+must_be_allowed('ZADD', KEYS[4], 0, '')
+must_be_allowed('XADD', KEYS[4], '*', 'precio', 0)
 
 -- 3. Everything fits: write.
 
@@ -151,12 +168,11 @@ end
 if sales > 0 then
   redis.call('INCRBY', KEYS[3], ARGV[5])
   -- The maximum starts from zero, as it always has: a price of zero never becomes it.
-  if highest > (tonumber(stored_highest) or 0) then redis.call('SET', KEYS[5], ARGV[6]) end
-  local least = tonumber(stored_lowest)
-  if not least or lowest < least then redis.call('SET', KEYS[6], ARGV[7]) end
+  if highest > (stored_highest or 0) then redis.call('SET', KEYS[5], ARGV[6]) end
+  if not stored_lowest or lowest < stored_lowest then redis.call('SET', KEYS[6], ARGV[7]) end
 end
 
 redis.call('HSET', KEYS[1], partition, ARGV[4])
 -- A broker that tells no log leaves what is known of it.
-if log ~= '' or not same_log then redis.call('HSET', KEYS[2], partition, log) end
+if log ~= '' then redis.call('HSET', KEYS[2], partition, log) end
 return { 'applied' }

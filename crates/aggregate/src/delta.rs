@@ -29,8 +29,8 @@ pub struct CategoryDelta<'a> {
     pub count: u64,
     /// Units sold.
     pub units: i64,
-    /// Sum of the prices in millionths. A batch of a million records at the highest price
-    /// stays below 2^63.
+    /// Sum of the prices in millionths. Nine million sales at the highest price fit; a sum
+    /// that would not stays at the end of the range, which the script refuses.
     pub price_micros: i64,
     /// The product of the category's first sale.
     pub first: &'a str,
@@ -54,18 +54,17 @@ impl<'a> Delta<'a> {
             Some((highest, lowest)) => (highest.max(sale.price), lowest.min(sale.price)),
             None => (sale.price, sale.price),
         });
-        let category = self.categories.entry(Category::of(sale.category)).or_insert_with(|| {
-            CategoryDelta {
+        let category =
+            self.categories.entry(Category::of(sale.category)).or_insert_with(|| CategoryDelta {
                 count: 0,
                 units: 0,
                 price_micros: 0,
                 first: &sale.product_id,
                 products: HashMap::new(),
-            }
-        });
+            });
         category.count += 1;
         category.units += i64::from(sale.quantity);
-        category.price_micros += micros(sale.price);
+        category.price_micros = category.price_micros.saturating_add(micros(sale.price));
         *category.products.entry(&sale.product_id).or_default() += i64::from(sale.quantity);
     }
 }
@@ -73,4 +72,52 @@ impl<'a> Delta<'a> {
 /// A price within its limit as millionths: at most 10^12.
 fn micros(price: f64) -> i64 {
     (price * MICROS_PER_UNIT).round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A sale and its price in millionths, as it was before it became a floating-point number.
+    fn sale() -> impl Strategy<Value = (Sale, i64)> {
+        (0..7i32, 0..4u8, 0..=1_000_000_000_000i64, 1..=sale::QUANTITY_MAX).prop_map(
+            |(category, product, micros, quantity)| {
+                let price = micros as f64 / MICROS_PER_UNIT;
+                (Sale { category, product_id: format!("p{product}"), price, quantity }, micros)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn adds_up_exactly(sales in prop::collection::vec(sale(), 0..200)) {
+            let delta = Delta::of(sales.iter().map(|(sale, _)| sale));
+            prop_assert_eq!(delta.count, sales.len() as u64);
+            for category in Category::ALL {
+                let of = || sales.iter().filter(|(s, _)| Category::of(s.category) == category);
+                let Some(part) = delta.categories.get(&category) else {
+                    prop_assert_eq!(of().count(), 0);
+                    continue;
+                };
+                prop_assert_eq!(part.count, of().count() as u64);
+                prop_assert_eq!(part.price_micros, of().map(|(_, micros)| micros).sum::<i64>());
+                prop_assert_eq!(part.units, part.products.values().sum::<i64>());
+                for (product, units) in &part.products {
+                    let sold = of().filter(|(s, _)| s.product_id == *product);
+                    let sold: i64 = sold.map(|(s, _)| i64::from(s.quantity)).sum();
+                    prop_assert_eq!(*units, sold);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_range_holds_every_price() {
+        let sale = |price| Sale { category: 1, product_id: "tv".into(), price, quantity: 1 };
+        let sales = [sale(2.0), sale(0.5), sale(7.25), sale(1.0)];
+        assert_eq!(Delta::of(&sales).price_range, Some((7.25, 0.5)));
+        assert_eq!(Delta::of([]).price_range, None);
+    }
 }

@@ -6,6 +6,12 @@ pub enum Error {
     /// Valkey answered with an error: loading, read-only, out of memory, an overflow.
     #[error("Valkey refused the update: {0}")]
     Refused(String),
+    /// Another owner of the partition moved its position or its names at every call.
+    #[error("another consumer keeps applying the same partition: not applied after {calls} calls")]
+    Contended {
+        /// Calls of the script that were made.
+        calls: u32,
+    },
     /// An answer that the script never gives.
     #[error("Valkey gave an unexpected answer: {0}")]
     Unexpected(String),
@@ -14,6 +20,9 @@ pub enum Error {
 impl Error {
     /// Whether the same update may succeed later: a refusal may pass, a wrong answer hardly.
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Error::Refused(_))
+        match self {
+            Error::Refused(_) | Error::Contended { .. } => true,
+            Error::Unexpected(_) => false,
+        }
     }
 }

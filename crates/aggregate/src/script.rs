@@ -1,5 +1,7 @@
 //! The script as a command: its name or source, its keys and its arguments.
 
+use std::sync::LazyLock;
+
 use sale::{Category, Sale};
 use sha1::{Digest as _, Sha1};
 
@@ -10,9 +12,8 @@ use crate::{Monitored, Source, keys};
 const SOURCE: &str = include_str!("apply.lua");
 
 /// The name that Valkey gives the script: its SHA-1 in hexadecimal.
-pub(crate) fn sha() -> String {
-    Sha1::digest(SOURCE).iter().map(|byte| format!("{byte:02x}")).collect()
-}
+static NAME: LazyLock<String> =
+    LazyLock::new(|| Sha1::digest(SOURCE).iter().map(|byte| format!("{byte:02x}")).collect());
 
 /// How the script is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Command {
         match by {
             By::Name => {
                 command.text("EVALSHA");
-                command.text(&sha());
+                command.text(&NAME);
             }
             By::Source => {
                 command.text("EVAL");

@@ -5,9 +5,9 @@ use sale::{Category, Sale};
 use crate::script::{By, Command};
 use crate::{Error, Monitored, Source};
 
-/// Calls of the script for one batch, at most: the first, one with its source, one after the
-/// monitored products were told, one from inside the batch, and as many again if another
-/// owner of the partition gets in between.
+/// Calls of the script for one batch, at most. Alone it takes three: the first, one with the
+/// source if Valkey does not know it, one after the monitored products or a position inside
+/// the batch were told. A second owner of the partition may move the position in between.
 const CALLS_MAX: u32 = 8;
 
 /// A record that is no sale.
@@ -85,17 +85,21 @@ impl Update {
     /// Takes the reply to the command.
     pub fn reply(&mut self, reply: Reply, monitored: &mut Monitored) -> Result<Step, Error> {
         self.calls += 1;
-        if self.calls > CALLS_MAX {
-            return Err(Error::Refused("another consumer is applying the same batch".into()));
-        }
-        let answer = match reply {
-            Reply::Error(text) if text.starts_with("NOSCRIPT") => {
+        let step = match reply {
+            Reply::Answer(answer) => self.answer(&answer, monitored)?,
+            Reply::Error(text) if text.starts_with("NOSCRIPT") && self.by == By::Name => {
                 self.by = By::Source;
-                return Ok(Step::Again);
+                Step::Again
             }
             Reply::Error(text) => return Err(Error::Refused(text)),
-            Reply::Answer(answer) => answer,
         };
+        if step == Step::Again && self.calls == CALLS_MAX {
+            return Err(Error::Contended { calls: self.calls });
+        }
+        Ok(step)
+    }
+
+    fn answer(&mut self, answer: &[String], monitored: &mut Monitored) -> Result<Step, Error> {
         let unexpected = || Error::Unexpected(answer.join(" "));
         let (word, rest) = answer.split_first().ok_or_else(unexpected)?;
         let position = || rest.first().and_then(|text| text.parse().ok()).ok_or_else(unexpected);
@@ -107,13 +111,13 @@ impl Update {
             "duplicate" => Ok(Step::Done),
             "rewind" => Ok(Step::Rewind(position()?)),
             "inside" => {
-                self.skip_to(position()?);
+                let position = position()?;
+                self.learn(rest.get(1..).unwrap_or_default(), monitored);
+                self.skip_to(position);
                 Ok(Step::Again)
             }
             "monitored" => {
-                for (category, name) in self.categories().into_iter().zip(rest) {
-                    monitored.set(category, name);
-                }
+                self.learn(rest, monitored);
                 Ok(Step::Again)
             }
             _ => Err(unexpected()),
@@ -123,6 +127,13 @@ impl Update {
     /// The records that are no sales.
     pub fn rejections(self) -> Vec<Rejection> {
         self.rejections
+    }
+
+    /// The script told the names of the monitored products.
+    fn learn(&self, names: &[String], monitored: &mut Monitored) {
+        for (category, name) in self.categories().into_iter().zip(names) {
+            monitored.set(category, name);
+        }
     }
 
     /// What was a guess is now known.
@@ -153,5 +164,95 @@ impl Update {
         self.offsets.drain(..applied);
         self.rejections.retain(|rejection| rejection.offset >= position);
         self.start = position;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update() -> Update {
+        let source =
+            Source { group: "g".into(), topic: "t".into(), log_id: "l".into(), partition: 3 };
+        let sale = |category: i32, product: &str| {
+            let product_id = product.into();
+            Sale { category, product_id, price: 2.5, quantity: 1 }.to_json()
+        };
+        let values = [sale(1, "a"), b"{}".to_vec(), sale(2, "b"), sale(2, "c")];
+        let records = values.iter().zip(10..).map(|(value, offset)| (offset, Some(&value[..])));
+        Update::read(source, (10, 14), records)
+    }
+
+    fn answer(words: &[&str]) -> Reply {
+        Reply::Answer(words.iter().map(|word| (*word).to_owned()).collect())
+    }
+
+    fn has(command: &[Vec<u8>], word: &str) -> bool {
+        command.iter().any(|argument| argument == word.as_bytes())
+    }
+
+    #[test]
+    fn goes_by_name_and_once_by_source() {
+        let (mut update, mut monitored) = (update(), Monitored::default());
+        assert_eq!(update.command(&monitored)[0], b"EVALSHA");
+        assert_eq!(update.command(&monitored)[1].len(), 40);
+        let unknown = || Reply::Error("NOSCRIPT No matching script.".into());
+        assert_eq!(update.reply(unknown(), &mut monitored), Ok(Step::Again));
+        assert_eq!(update.command(&monitored)[0], b"EVAL");
+        // A server that does not know what it was given has another trouble.
+        assert!(matches!(update.reply(unknown(), &mut monitored), Err(Error::Refused(_))));
+    }
+
+    #[test]
+    fn a_position_inside_leaves_out_what_is_applied() {
+        let (mut update, mut monitored) = (update(), Monitored::default());
+        let inside = answer(&["inside", "12", "a", "z"]);
+        assert_eq!(update.reply(inside, &mut monitored), Ok(Step::Again));
+        let command = update.command(&monitored);
+        assert!(has(&command, "12") && has(&command, "c") && has(&command, "z"));
+        assert!(!has(&command, "a"), "Electronica is no longer in the batch");
+        assert_eq!(monitored.get(Category::Electronica), Some("a"));
+        assert_eq!(update.rejections(), [], "that record was told of when it was passed over");
+    }
+
+    #[test]
+    fn learns_the_monitored_products() {
+        let (mut update, mut monitored) = (update(), Monitored::default());
+        let told = answer(&["monitored", "", "c"]);
+        assert_eq!(update.reply(told, &mut monitored), Ok(Step::Again));
+        assert_eq!(monitored.get(Category::Ropa), Some("c"));
+        assert_eq!(update.reply(answer(&["applied"]), &mut monitored), Ok(Step::Done));
+        assert_eq!(monitored.get(Category::Electronica), Some("a"), "the first of its category");
+        assert_eq!(update.rejections().iter().map(|r| r.offset).collect::<Vec<_>>(), [11]);
+    }
+
+    #[test]
+    fn ends_where_the_script_says() {
+        for (words, step) in [
+            (&["applied"][..], Step::Done),
+            (&["duplicate", "14"], Step::Done),
+            (&["rewind", "4"], Step::Rewind(4)),
+        ] {
+            assert_eq!(update().reply(answer(words), &mut Monitored::default()), Ok(step));
+        }
+    }
+
+    #[test]
+    fn an_answer_the_script_never_gives_is_an_error() {
+        for words in [&[][..], &["ok"], &["rewind"], &["rewind", "x"], &["inside"]] {
+            let result = update().reply(answer(words), &mut Monitored::default());
+            assert!(matches!(result, Err(Error::Unexpected(_))), "{words:?}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn does_not_try_for_ever() {
+        let (mut update, mut monitored) = (update(), Monitored::default());
+        for call in 1..CALLS_MAX {
+            let step = update.reply(answer(&["monitored", "x", "y"]), &mut monitored);
+            assert_eq!(step, Ok(Step::Again), "{call}");
+        }
+        let result = update.reply(answer(&["monitored", "x", "y"]), &mut monitored);
+        assert_eq!(result, Err(Error::Contended { calls: CALLS_MAX }));
     }
 }

@@ -6,6 +6,9 @@ const FAILURES_MAX: u32 = 20;
 /// How long an open circuit refuses before one call may probe, in milliseconds.
 const PAUSE_MS: u64 = 1_000;
 
+// A client that waits as it is told meets a circuit that lets a call through.
+const _: () = assert!(crate::RETRY_AFTER_SECONDS as u64 * 1_000 >= PAUSE_MS);
+
 /// The state of one circuit. The time is passed in, in milliseconds of any steady clock.
 ///
 /// It lives in a component's instance: each instance finds out for itself.
@@ -36,10 +39,13 @@ impl CircuitBreaker {
     }
 
     /// A call was not answered.
+    ///
+    /// Calls that were under way when the circuit opened fail later one by one; they do not
+    /// lengthen the pause.
     pub fn failed(&mut self, now_ms: u64) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES_MAX {
-            self.refused_since_ms = Some(now_ms);
+            self.refused_since_ms.get_or_insert(now_ms);
         }
     }
 }
@@ -72,18 +78,63 @@ mod tests {
         assert!(breaker.allow(2 * PAUSE_MS) && breaker.allow(2 * PAUSE_MS));
     }
 
+    /// What happens to a circuit: time passes, then a call starts if it may, or one of those
+    /// under way ends.
+    #[derive(Debug, Clone, Copy)]
+    enum Event {
+        Start,
+        Answered,
+        Unanswered,
+    }
+
+    fn events() -> impl Strategy<Value = Vec<(u64, Event)>> {
+        let event = prop_oneof![
+            8 => Just(Event::Start),
+            1 => Just(Event::Answered),
+            8 => Just(Event::Unanswered),
+        ];
+        prop::collection::vec((0u64..300, event), 0..300)
+    }
+
     proptest! {
         #[test]
-        fn never_refuses_for_longer_than_a_pause(events in prop::collection::vec((0u64..300, any::<bool>()), 0..200)) {
-            let (mut breaker, mut now, mut refused_since) = (CircuitBreaker::default(), 0, None);
-            for (step, success) in events {
+        fn never_refuses_for_longer_than_a_pause(events in events()) {
+            let (mut breaker, mut now, mut under_way) = (CircuitBreaker::default(), 0, 0u32);
+            let mut refused_since = None;
+            for (step, event) in events {
+                now += step;
+                match event {
+                    Event::Start if breaker.allow(now) => {
+                        under_way += 1;
+                        refused_since = None;
+                    }
+                    Event::Start => {
+                        let since = *refused_since.get_or_insert(now);
+                        prop_assert!(now - since < PAUSE_MS);
+                    }
+                    Event::Answered if under_way > 0 => {
+                        under_way -= 1;
+                        refused_since = None;
+                        breaker.succeeded();
+                    }
+                    Event::Unanswered if under_way > 0 => {
+                        under_way -= 1;
+                        breaker.failed(now);
+                    }
+                    Event::Answered | Event::Unanswered => {}
+                }
+            }
+        }
+
+        #[test]
+        fn an_open_circuit_lets_one_call_through_in_a_pause(steps in prop::collection::vec(0u64..300, 0..300)) {
+            let (mut breaker, mut now, mut let_through) = (open_at(0), 0, 0);
+            for step in steps {
                 now += step;
                 if breaker.allow(now) {
-                    refused_since = None;
-                    if success { breaker.succeeded() } else { breaker.failed(now) }
-                } else {
-                    let since = *refused_since.get_or_insert(now);
-                    prop_assert!(now - since < PAUSE_MS);
+                    prop_assert!(now - let_through >= PAUSE_MS);
+                    let_through = now;
+                    breaker.failed(now);
                 }
             }
         }

@@ -7,10 +7,17 @@ use std::borrow::Cow;
 
 use sale::Violation;
 
-use crate::IntakeError;
+use crate::{IntakeError, Problem};
 
 /// Media type of gRPC.
 pub const CONTENT_TYPE: &str = "application/grpc";
+
+/// Whether a content type means gRPC with protobuf messages; gRPC-Web is another protocol.
+pub fn is_content_type(value: &[u8]) -> bool {
+    let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    media_type.eq_ignore_ascii_case(CONTENT_TYPE.as_bytes())
+        || media_type.eq_ignore_ascii_case(b"application/grpc+proto")
+}
 
 /// The path of the one method.
 pub const METHOD_PATH: &str = "/blackfriday.ProductSaleService/ProcesarVenta";
@@ -54,6 +61,16 @@ impl Status {
         Self { code, message: message.into() }
     }
 
+    /// A request is wrong: the problem of a request over HTTP, in gRPC's words.
+    pub fn invalid(problem: Problem) -> Self {
+        let Problem { field, detail, .. } = problem;
+        let message = match field {
+            Some(field) => Violation::new(field, detail).to_string(),
+            None => detail,
+        };
+        Self::new(code::INVALID_ARGUMENT, message)
+    }
+
     /// The message as the header `grpc-message` carries it.
     pub fn encoded_message(&self) -> String {
         let mut out = String::with_capacity(self.message.len());
@@ -79,8 +96,7 @@ fn percent_decode(text: &str) -> Cow<'_, str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+        match after.first_chunk().and_then(hex_byte) {
             Some(decoded) if byte == b'%' => {
                 bytes.push(decoded);
                 rest = after.get(2..).unwrap_or_default();
@@ -92,6 +108,11 @@ fn percent_decode(text: &str) -> Cow<'_, str> {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+fn hex_byte(digits: &[u8; 2]) -> Option<u8> {
+    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+    u8::try_from(high? << 4 | low?).ok()
 }
 
 /// Puts a message into a frame.
@@ -109,7 +130,9 @@ pub fn unframe(body: &[u8]) -> Result<&[u8], Status> {
     let broken = || Status::new(code::INTERNAL, "the body is not one whole gRPC message");
     let (head, message) = body.split_at_checked(FRAME_HEAD_BYTES).ok_or_else(broken)?;
     match *head {
-        [0, a, b, c, d] if u32::from_be_bytes([a, b, c, d]) as usize == message.len() => Ok(message),
+        [0, a, b, c, d] if u32::from_be_bytes([a, b, c, d]) as usize == message.len() => {
+            Ok(message)
+        }
         [0, ..] => Err(broken()),
         _ => Err(Status::new(code::UNIMPLEMENTED, "compressed messages are not supported")),
     }
@@ -142,6 +165,7 @@ impl From<Status> for IntakeError {
             code::RESOURCE_EXHAUSTED => IntakeError::Overloaded(message),
             code::UNAVAILABLE => IntakeError::Unavailable(message),
             code::DEADLINE_EXCEEDED => IntakeError::TimedOut(message),
+            code::INTERNAL => IntakeError::Other(message),
             code => IntakeError::Other(format!("gRPC status {code}: {message}")),
         }
     }
@@ -160,10 +184,38 @@ mod tests {
             IntakeError::Overloaded("full".into()),
             IntakeError::Unavailable("down\n".into()),
             IntakeError::TimedOut("late".into()),
+            IntakeError::Other("odd: 50%+5".into()),
         ] {
             let status = Status::from(&error);
             let decoded = Status::decode(&status.code.to_string(), &status.encoded_message());
             assert_eq!(decoded.map(IntakeError::from), Some(error));
+        }
+    }
+
+    #[test]
+    fn foreign_codes_and_messages_keep_what_they_say() {
+        let of = |code, message| IntakeError::from(Status::new(code, message));
+        assert_eq!(of(16, "who?"), IntakeError::Other("gRPC status 16: who?".into()));
+        assert_eq!(of(code::INVALID_ARGUMENT, "no"), IntakeError::Other("no".into()));
+        let decoded = Status::decode("14", "100% +%+5%zz%4%41").map(|status| status.message);
+        assert_eq!(decoded.as_deref(), Some("100% +%+5%zz%4A"));
+        assert_eq!(Status::decode("", "no code"), None);
+    }
+
+    #[test]
+    fn a_wrong_request_names_its_field() {
+        let status = Status::invalid(crate::request::body_too_large(9));
+        let expected = Violation::new("body", "the body must be at most 9 bytes");
+        assert_eq!(IntakeError::from(status), IntakeError::Invalid(expected));
+    }
+
+    #[test]
+    fn content_types() {
+        for grpc in ["application/grpc", "Application/gRPC", "application/grpc+proto; a=b"] {
+            assert!(is_content_type(grpc.as_bytes()), "{grpc}");
+        }
+        for other in ["", "application/grpc-web", "application/grpc+json", "application/json"] {
+            assert!(!is_content_type(other.as_bytes()), "{other}");
         }
     }
 

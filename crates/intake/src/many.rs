@@ -4,39 +4,54 @@ use http::StatusCode;
 use sale::{Sale, Violation};
 use serde_json::value::RawValue;
 
-use crate::request::Context;
+use crate::request::{Context, IDEMPOTENCY_KEY_BYTES_MAX, check_key};
 use crate::{IntakeError, PROCESSED, Problem};
 
 /// Most sales in one request.
 pub const ITEMS_MAX: usize = 1_000;
+
+/// Longest `Idempotency-Key` of a request with many sales, in bytes: with a sale's place
+/// behind it, it is still a key that every hop takes.
+pub const MANY_KEY_BYTES_MAX: usize = IDEMPOTENCY_KEY_BYTES_MAX - ":999".len();
+const _: () = assert!(ITEMS_MAX <= 1_000, "a sale's place takes three digits");
 
 /// The sales of a request, in its order; a wrong one does not spoil the others.
 pub type Items = Vec<Result<Sale, Violation>>;
 
 /// Reads a JSON array, or lines of JSON if the media type says so.
 pub fn parse(body: &[u8], lines: bool) -> Result<Items, Problem> {
-    let items: Items = if lines {
-        body.split(|byte| *byte == b'\n')
-            .filter(|line| !line.trim_ascii().is_empty())
-            .take(ITEMS_MAX + 1)
-            .map(Sale::from_request_json)
-            .collect()
-    } else {
-        let array: Vec<&RawValue> = serde_json::from_slice(body).map_err(|e| {
-            Problem::from(Violation::new("body", format!("must be a JSON array of sales: {e}")))
-        })?;
-        array.iter().map(|item| Sale::from_request_json(item.get().as_bytes())).collect()
+    let items = if lines { split_lines(body) } else { split_array(body)? };
+    // Counted before any is read: explaining what is wrong with an item is the dear part.
+    let reason = match items.len() {
+        0 => "must hold at least one sale".into(),
+        n if n > ITEMS_MAX => format!("must hold at most {ITEMS_MAX} sales"),
+        _ => return Ok(items.into_iter().map(Sale::from_request_json).collect()),
     };
-    match items.len() {
-        0 => Err(Violation::new("body", "must hold at least one sale").into()),
-        n if n > ITEMS_MAX => {
-            Err(Violation::new("body", format!("must hold at most {ITEMS_MAX} sales")).into())
-        }
-        _ => Ok(items),
-    }
+    Err(Violation::new("body", reason).into())
+}
+
+fn split_lines(body: &[u8]) -> Vec<&[u8]> {
+    body.split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .take(ITEMS_MAX + 1)
+        .collect()
+}
+
+fn split_array(body: &[u8]) -> Result<Vec<&[u8]>, Violation> {
+    let array: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|e| Violation::new("body", format!("must be a JSON array of sales: {e}")))?;
+    Ok(array.into_iter().map(|item| item.get().as_bytes()).collect())
 }
 
 impl Context {
+    /// The context of a request with many sales, if each sale's key can be made from its key.
+    pub fn of_many(self) -> Result<Self, Problem> {
+        if let Some(key) = &self.idempotency_key {
+            check_key(key, MANY_KEY_BYTES_MAX)?;
+        }
+        Ok(self)
+    }
+
     /// The context of one sale of many: its key is the request's with the sale's place.
     pub fn of_item(&self, index: usize) -> Self {
         let key = self.idempotency_key.as_ref().map(|key| format!("{key}:{index}"));
@@ -52,7 +67,7 @@ impl Results {
     pub fn status(&self) -> StatusCode {
         let mut statuses = self.0.iter().map(|result| match result {
             Ok(()) => StatusCode::OK,
-            Err(error) => Problem::from(error.clone()).status(),
+            Err(error) => error.http_status(),
         });
         let first = statuses.next().unwrap_or(StatusCode::OK);
         if statuses.all(|status| status == first) { first } else { StatusCode::MULTI_STATUS }
@@ -102,6 +117,18 @@ mod tests {
         assert!(parse(many(ITEMS_MAX + 1).as_bytes(), false).is_err());
         let lines = vec![SALE; ITEMS_MAX + 1].join("\n");
         assert!(parse(lines.as_bytes(), true).is_err());
+    }
+
+    #[test]
+    fn each_sale_has_a_key_that_the_next_hop_takes() {
+        let context = |key: String| Context { idempotency_key: Some(key), traceparent: None };
+        let longest = context("k".repeat(MANY_KEY_BYTES_MAX)).of_many().unwrap();
+        let last = longest.of_item(ITEMS_MAX - 1).idempotency_key.unwrap();
+        assert!(last.ends_with("k:999"));
+        assert!(check_key(&last, IDEMPOTENCY_KEY_BYTES_MAX).is_ok());
+        let problem = context("k".repeat(MANY_KEY_BYTES_MAX + 1)).of_many().unwrap_err();
+        assert_eq!((problem.status, problem.field.as_deref()), (400, Some("Idempotency-Key")));
+        assert_eq!(Context::default().of_many().unwrap().of_item(0), Context::default());
     }
 
     #[test]

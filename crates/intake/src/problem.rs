@@ -85,23 +85,30 @@ impl Problem {
     }
 }
 
+impl IntakeError {
+    /// The status that this failure has over HTTP.
+    pub fn http_status(&self) -> StatusCode {
+        match self {
+            IntakeError::Invalid(_) => StatusCode::BAD_REQUEST,
+            IntakeError::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
+            IntakeError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            IntakeError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+            IntakeError::Other(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
 impl From<IntakeError> for Problem {
     fn from(error: IntakeError) -> Self {
-        match error {
-            IntakeError::Invalid(violation) => violation.into(),
-            IntakeError::Overloaded(text) => {
-                Self::new("urn:doorbuster:problem:overloaded", StatusCode::TOO_MANY_REQUESTS, text)
-            }
-            IntakeError::Unavailable(text) => {
-                Self::new("urn:doorbuster:problem:unavailable", StatusCode::SERVICE_UNAVAILABLE, text)
-            }
-            IntakeError::TimedOut(text) => {
-                Self::new("urn:doorbuster:problem:timed-out", StatusCode::GATEWAY_TIMEOUT, text)
-            }
-            IntakeError::Other(text) => {
-                Self::new("urn:doorbuster:problem:downstream", StatusCode::BAD_GATEWAY, text)
-            }
-        }
+        let status = error.http_status();
+        let (kind, text) = match error {
+            IntakeError::Invalid(violation) => return violation.into(),
+            IntakeError::Overloaded(text) => ("urn:doorbuster:problem:overloaded", text),
+            IntakeError::Unavailable(text) => ("urn:doorbuster:problem:unavailable", text),
+            IntakeError::TimedOut(text) => ("urn:doorbuster:problem:timed-out", text),
+            IntakeError::Other(text) => ("urn:doorbuster:problem:downstream", text),
+        };
+        Self::new(kind, status, text)
     }
 }
 
@@ -126,7 +133,7 @@ mod tests {
             IntakeError::Other("odd".into()),
         ] {
             let problem = Problem::from(error.clone());
-            assert!(problem.status >= 400);
+            assert_eq!(problem.status(), error.http_status());
             assert_eq!(Problem::to_error(problem.status(), &problem.to_json()), error);
         }
     }

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, Method, StatusCode, header};
 
+use sale::Violation;
+
 use crate::Problem;
 
 /// Longest body with one sale, in bytes.
@@ -18,6 +20,10 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Name of the W3C trace context's header.
 pub const TRACEPARENT: &str = "traceparent";
+
+/// Ids that stand for none in a trace context.
+const TRACE_ID_NONE: &str = "00000000000000000000000000000000";
+const PARENT_ID_NONE: &str = "0000000000000000";
 
 /// What travels with a sale.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,10 +54,7 @@ pub fn check(
 
 /// Reads the context of a request, whatever its body.
 pub fn context(headers: &HeaderMap) -> Result<Context, Problem> {
-    Ok(Context {
-        idempotency_key: idempotency_key(headers)?,
-        traceparent: traceparent(headers),
-    })
+    Ok(Context { idempotency_key: idempotency_key(headers)?, traceparent: traceparent(headers) })
 }
 
 /// 404.
@@ -69,9 +72,7 @@ pub fn body_too_large(bytes_max: usize) -> Problem {
 
 /// 400 for a body that cannot be read to its end.
 pub fn body_broken(reason: &str) -> Problem {
-    let detail = format!("the body could not be read: {reason}");
-    Problem::new("urn:doorbuster:problem:invalid", StatusCode::BAD_REQUEST, detail)
-        .with_field("body")
+    Violation::new("body", format!("could not be read: {reason}")).into()
 }
 
 fn method_not_allowed() -> Problem {
@@ -102,34 +103,46 @@ fn check_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Proble
 
 /// The key: visible ASCII, bare or as the quoted string of the IETF draft.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
+    if values.next().is_some() {
+        return Err(wrong_key("must be there once"));
+    }
     let text = value.to_str().unwrap_or("").trim();
     let bare = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
-    let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&bare.len())
-        && bare.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits {
-        return Ok(Some(bare.into()));
-    }
-    let detail = format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters");
-    Err(Problem::new("urn:doorbuster:problem:invalid", StatusCode::BAD_REQUEST, detail)
-        .with_field("Idempotency-Key"))
+    check_key(bare, IDEMPOTENCY_KEY_BYTES_MAX)?;
+    Ok(Some(bare.into()))
 }
 
-/// `00-<32 hex>-<16 hex>-<2 hex>`; anything else is dropped, as the W3C asks.
+pub(crate) fn check_key(key: &str, bytes_max: usize) -> Result<(), Problem> {
+    if (1..=bytes_max).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(wrong_key(format!("must be 1 to {bytes_max} visible ASCII characters")))
+}
+
+fn wrong_key(reason: impl Into<String>) -> Problem {
+    Violation::new("Idempotency-Key", reason).into()
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`, neither id all zeros; anything else is dropped, as the W3C
+/// asks.
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(TRACEPARENT)?.to_str().ok()?;
-    let lengths = [2, 32, 16, 2];
     let mut parts = text.split('-');
-    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    for length in lengths {
+    for (length, forbidden) in [(2, "ff"), (32, TRACE_ID_NONE), (16, PARENT_ID_NONE), (2, "")] {
         let part = parts.next()?;
-        if part.len() != length || !hex(part) {
+        if part.len() != length || part == forbidden || !part.bytes().all(is_lower_hex) {
             return None;
         }
     }
     parts.next().is_none().then(|| text.into())
+}
+
+fn is_lower_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 #[cfg(test)]
@@ -151,11 +164,17 @@ mod tests {
     fn method_media_type_and_length() {
         let json = ("content-type", "application/json");
         assert_eq!(status(Method::POST, &[json]), 200);
-        assert_eq!(status(Method::POST, &[("content-type", "Application/JSON; charset=UTF-8")]), 200);
+        assert_eq!(
+            status(Method::POST, &[("content-type", "Application/JSON; charset=UTF-8")]),
+            200
+        );
         assert_eq!(status(Method::GET, &[json]), 405);
         assert_eq!(status(Method::POST, &[]), 415);
         assert_eq!(status(Method::POST, &[("content-type", "text/plain")]), 415);
-        assert_eq!(status(Method::POST, &[("content-type", "application/json; charset=latin1")]), 415);
+        assert_eq!(
+            status(Method::POST, &[("content-type", "application/json; charset=latin1")]),
+            415
+        );
         assert_eq!(status(Method::POST, &[json, ("content-length", "10")]), 200);
         assert_eq!(status(Method::POST, &[json, ("content-length", "11")]), 413);
     }
@@ -169,6 +188,8 @@ mod tests {
             let problem = key(wrong).unwrap_err();
             assert_eq!((problem.status, problem.field.as_deref()), (400, Some("Idempotency-Key")));
         }
+        let twice = headers(&[("idempotency-key", "a"), ("idempotency-key", "b")]);
+        assert_eq!(context(&twice).unwrap_err().status, 400);
     }
 
     #[test]
@@ -176,7 +197,12 @@ mod tests {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let parse = |value: &str| context(&headers(&[("traceparent", value)])).unwrap().traceparent;
         assert_eq!(parse(good).as_deref(), Some(good));
-        for wrong in ["", "00-1-2-3", &good.to_uppercase(), &format!("{good}-x")] {
+        let no_trace = good.replace("0af7651916cd43dd8448eb211c80319c", TRACE_ID_NONE);
+        let no_parent = good.replace("b7ad6b7169203331", PARENT_ID_NONE);
+        let version = good.replacen("00", "ff", 1);
+        let more = format!("{good}-x");
+        for wrong in ["", "00-1-2-3", &good.to_uppercase(), &more, &no_trace, &no_parent, &version]
+        {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

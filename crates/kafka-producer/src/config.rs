@@ -185,7 +185,11 @@ impl fmt::Debug for ProducerConfig {
 }
 
 fn check(setting: &str, holds: bool, reason: &str) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(Error::Config { setting: setting.into(), reason: reason.into() }) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::Config { setting: setting.into(), reason: reason.into() })
+    }
 }
 
 #[cfg(test)]

@@ -69,9 +69,10 @@ impl Error {
                         .into(),
                 }
             }
-            KafkaError::ClientConfig(_, reason, name, _) => {
-                Error::Client { brokers: config.brokers.clone(), reason: format!("{name}: {reason}") }
-            }
+            KafkaError::ClientConfig(_, reason, name, _) => Error::Client {
+                brokers: config.brokers.clone(),
+                reason: format!("{name}: {reason}"),
+            },
             error => Error::Client { brokers: config.brokers.clone(), reason: error.to_string() },
         }
     }

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
 use crate::reach::Reach;
-use crate::record::native_headers;
+use crate::record::{is_topic_name, native_headers};
 use crate::{Delivery, Error, Metrics, OutgoingRecord, ProduceError, ProducerConfig};
 
 /// An idempotent producer with acks=all. Clones share one connection, queue and thread; one
@@ -85,6 +85,10 @@ impl Inner {
 
     /// Puts the record in librdkafka's queue, which copies it. Never waits.
     fn enqueue(&self, record: &OutgoingRecord) -> Result<DeliveryFuture, ProduceError> {
+        if !is_topic_name(&record.topic) {
+            let error = KafkaError::MessageProduction(RDKafkaErrorCode::InvalidTopic);
+            return Err(self.classify(error, &record.topic));
+        }
         let native = FutureRecord::<[u8], [u8]> {
             topic: &record.topic,
             partition: None,
@@ -128,9 +132,7 @@ impl Inner {
                 Some((code, _)) => ProduceError::classify(code, topic, brokers, true),
                 None => ProduceError::classify(RDKafkaErrorCode::Fatal, topic, brokers, true),
             },
-            Some(code) => {
-                ProduceError::classify(code, topic, brokers, self.reach.is_reachable())
-            }
+            Some(code) => ProduceError::classify(code, topic, brokers, self.reach.is_reachable()),
             None => ProduceError::Other(format!("topic `{topic}` at {brokers}: {error}")),
         }
     }

@@ -33,6 +33,18 @@ pub struct Delivery {
     pub offset: i64,
 }
 
+/// Longest name that Kafka lets a topic have.
+const TOPIC_BYTES_MAX: usize = 249;
+
+/// Whether Kafka lets a topic have this name. (librdkafka would ask the broker for it, and
+/// keep it in memory for ever.)
+pub(crate) fn is_topic_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=TOPIC_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(legal)
+        && !matches!(name, "." | "..")
+}
+
 /// The headers in librdkafka's form; none for a record that has none.
 pub(crate) fn native_headers(headers: &[Header]) -> Option<OwnedHeaders> {
     if headers.is_empty() {
@@ -42,4 +54,19 @@ pub(crate) fn native_headers(headers: &[Header]) -> Option<OwnedHeaders> {
     Some(headers.iter().fold(native, |native, Header { name, value }| {
         native.insert(NativeHeader { key: name, value: value.as_deref() })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_topic_name;
+
+    #[test]
+    fn names_that_kafka_takes() {
+        for name in ["sales-topic", "a", "A.b_c-9", "...", &"x".repeat(249)] {
+            assert!(is_topic_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "no spaces", "nul\0", "ü", "a/b", &"x".repeat(250)] {
+            assert!(!is_topic_name(name), "{name}");
+        }
+    }
 }

@@ -29,7 +29,11 @@ pub enum TopicState {
 
 /// Makes the topic, with the brokers' default replication, if it is missing; answers once
 /// every partition has a leader.
-pub async fn ensure_topic(brokers: &str, topic: &str, partitions: i32) -> Result<TopicState, Error> {
+pub async fn ensure_topic(
+    brokers: &str,
+    topic: &str,
+    partitions: i32,
+) -> Result<TopicState, Error> {
     let place = Place { brokers, topic };
     let config = ProducerConfig::new(brokers);
     config.validate()?;
@@ -67,7 +71,9 @@ impl Place<'_> {
                     Ok(true) => return Ok(()),
                     Err(error) if Instant::now() >= deadline => return Err(error),
                     Ok(false) if Instant::now() >= deadline => {
-                        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable));
+                        return Err(KafkaError::MetadataFetch(
+                            RDKafkaErrorCode::LeaderNotAvailable,
+                        ));
                     }
                     _ => std::thread::sleep(READY_INTERVAL),
                 }
@@ -80,16 +86,21 @@ impl Place<'_> {
     }
 
     fn error(&self, error: &KafkaError) -> Error {
+        let (KafkaError::AdminOp(code) | KafkaError::MetadataFetch(code)) = error else {
+            return self.fault(error, false);
+        };
         let retriable = matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::LeaderNotAvailable
-                    | RDKafkaErrorCode::OperationTimedOut
-                    | RDKafkaErrorCode::RequestTimedOut
-            )
+            code,
+            RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
         );
+        self.fault(error, retriable)
+    }
+
+    fn fault(&self, error: &KafkaError, retriable: bool) -> Error {
         Error::Topic {
             topic: self.topic.into(),
             brokers: self.brokers.into(),

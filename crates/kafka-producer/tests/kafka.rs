@@ -92,7 +92,8 @@ async fn records_arrive_as_they_were_sent_and_deliveries_say_where() {
     for sent in sent {
         let read = consumer.poll(Duration::from_secs(30)).unwrap().unwrap();
         assert_eq!((read.key(), read.payload()), (sent.key.as_deref(), sent.value.as_deref()));
-        let headers: Vec<_> = read.headers().into_iter().flat_map(|headers| headers.iter()).collect();
+        let headers: Vec<_> =
+            read.headers().into_iter().flat_map(|headers| headers.iter()).collect();
         assert_eq!(headers.len(), sent.headers.len());
         for (read, sent) in headers.iter().zip(&sent.headers) {
             assert_eq!((read.key, read.value), (sent.name.as_str(), sent.value.as_deref()));
@@ -114,7 +115,9 @@ async fn a_missing_topic_is_refused_and_not_made() {
     let sent = within("the ack", async {
         loop {
             match producer.send(vec![record("missing", b"k", b"v")]).await {
-                Err(ProduceError::Refused(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(ProduceError::Refused(_)) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await
+                }
                 sent => return sent,
             }
         }

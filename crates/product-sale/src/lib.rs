@@ -52,6 +52,22 @@ mod tests {
         assert_eq!(Sale::from(ProductSaleRequest::decode(wire.as_slice()).unwrap()), sale);
         let response = ProductSaleResponse { estado: "ok".into(), exito: true };
         assert_eq!(response.encode_to_vec(), [0x0a, 2, b'o', b'k', 0x10, 1]);
-        assert_eq!(CategoriaProducto::Belleza as i32, 4);
+    }
+
+    #[test]
+    fn the_method_is_where_the_proto_puts_it() {
+        let files = protox::compile(["product_sale.proto"], ["../../proto"]).unwrap().file;
+        let service = &files[0].service[0];
+        let method = service.method[0].name();
+        let path = format!("/{}.{}/{method}", files[0].package(), service.name());
+        assert_eq!(path, intake::grpc::METHOD_PATH);
+    }
+
+    #[test]
+    fn the_categories_are_the_shops() {
+        for number in 1..=4 {
+            let categoria = CategoriaProducto::try_from(number).unwrap();
+            assert_eq!(categoria.as_str_name(), sale::Category::of(number).name());
+        }
     }
 }

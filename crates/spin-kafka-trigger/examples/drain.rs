@@ -35,7 +35,8 @@ async fn main() -> Result<()> {
     admin.create_topics([&topic], &AdminOptions::new()).await?;
     tokio::task::block_in_place(|| produce(&brokers, records))?;
     for round in 0..ROUNDS {
-        let bare = tokio::task::block_in_place(|| poll(&brokers, &format!("bare-{round}"), records))?;
+        let bare =
+            tokio::task::block_in_place(|| poll(&brokers, &format!("bare-{round}"), records))?;
         report("bare consumer", records, bare);
         report("engine", records, drain(&brokers, &format!("engine-{round}"), records).await?);
     }

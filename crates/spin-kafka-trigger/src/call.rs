@@ -15,8 +15,12 @@ type Call<T> = AbortOnDropHandle<Result<T, Failure>>;
 /// A [`Handler`] whose type is forgotten, so that the engine is compiled once.
 pub(crate) trait Calls: Send + Sync {
     fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Vec<Rejection>>;
-    fn position(self: Arc<Self>, topic: Arc<str>, log_id: Arc<str>, partition: i32)
-    -> Call<Position>;
+    fn position(
+        self: Arc<Self>,
+        topic: Arc<str>,
+        log_id: Arc<str>,
+        partition: i32,
+    ) -> Call<Position>;
 }
 
 impl<H: Handler> Calls for H {

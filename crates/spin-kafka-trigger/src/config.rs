@@ -122,7 +122,10 @@ impl Config {
     pub(crate) fn to_native(&self) -> ClientConfig {
         let mut native = ClientConfig::new();
         native
-            .set("max.poll.interval.ms", self.session_timeout_ms.max(POLL_INTERVAL_MAX_MS).to_string())
+            .set(
+                "max.poll.interval.ms",
+                self.session_timeout_ms.max(POLL_INTERVAL_MAX_MS).to_string(),
+            )
             .set("fetch.queue.backoff.ms", QUEUE_BACKOFF_MS)
             .set("socket.nagle.disable", "true");
         for (name, value) in self.client.iter() {
@@ -158,7 +161,11 @@ impl Config {
 }
 
 fn check(setting: &'static str, holds: bool, reason: &str) -> Result<(), Error> {
-    if holds { Ok(()) } else { Err(Error::Config { setting: setting.into(), reason: reason.into() }) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::Config { setting: setting.into(), reason: reason.into() })
+    }
 }
 
 #[cfg(test)]
@@ -199,10 +206,9 @@ mod tests {
 
     #[test]
     fn defaults_stand_where_nothing_is_said() {
-        let config: Config = toml::from_str(
-            "brokers = 'localhost:9092'\ntopics = ['sales-topic']\ngroup = 'group'",
-        )
-        .unwrap();
+        let config: Config =
+            toml::from_str("brokers = 'localhost:9092'\ntopics = ['sales-topic']\ngroup = 'group'")
+                .unwrap();
         assert_eq!(config, valid());
         assert_eq!(config.start, Start::Earliest);
     }

@@ -36,8 +36,7 @@ impl Group {
     pub fn join(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
         let config = engine.config.clone();
         let refused = |error| Error::client(&config.brokers, &config.client, error);
-        let group =
-            Self { engine, consumer: OnceLock::new(), running: Mutex::new(HashMap::new()) };
+        let group = Self { engine, consumer: OnceLock::new(), running: Mutex::new(HashMap::new()) };
         let consumer = Consumer::from_config_and_context(&config.to_native(), group);
         let consumer = Arc::new(consumer.map_err(refused)?);
         consumer.context().consumer.get_or_init(|| Arc::downgrade(&consumer));
@@ -59,13 +58,14 @@ impl Group {
             return consumer.incremental_assign(assigned);
         };
         // Splitting before assigning: librdkafka then never sends a record to the main queue.
-        let partitions: Vec<_> = assigned
-            .elements()
-            .iter()
-            .filter_map(|partition| {
-                Partition::split(&self.engine, &owner, partition.topic(), partition.partition())
-            })
-            .collect();
+        let mut partitions = Vec::new();
+        for assigned in assigned.elements() {
+            let (topic, number) = (assigned.topic(), assigned.partition());
+            match Partition::split(&self.engine, &owner, topic, number) {
+                Some(partition) => partitions.push(partition),
+                None => self.engine.fail_group(format!("{topic}/{number} has no queue")),
+            }
+        }
         // Paused before it is assigned, nothing is fetched until the task has its position. (A
         // fetch for new records at the end would hold up the task's questions to the broker.)
         consumer.pause(assigned)?;

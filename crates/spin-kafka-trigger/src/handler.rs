@@ -14,10 +14,8 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// The future is dropped in mid-way when the partition is lost or the drain deadline has
     /// passed; the batch then comes again, here or in another process.
-    fn handle(
-        &self,
-        batch: &Batch,
-    ) -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send;
+    fn handle(&self, batch: &Batch)
+    -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send;
 
     /// Where to read a partition from; asked at every assignment before the first batch.
     ///

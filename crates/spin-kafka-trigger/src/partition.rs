@@ -107,7 +107,8 @@ impl Partition {
                 Read::Truncated => return self.relocate(&cursor).await,
                 Read::Stopped => return Err(Halt::Stopped),
             };
-            if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL && self.log_replaced(&mut cursor).await
+            if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL
+                && self.log_replaced(&mut cursor).await
             {
                 return self.relocate(&cursor).await;
             }

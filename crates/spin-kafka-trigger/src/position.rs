@@ -117,7 +117,8 @@ impl Partition {
                     self.pause(pause).await?;
                 }
                 Err(Failure::Rewind(to)) => {
-                    let reason = format!("the handler answers rewind to {to} where a position is asked");
+                    let reason =
+                        format!("the handler answers rewind to {to} where a position is asked");
                     return Err(self.fault(-1, reason));
                 }
                 Err(Failure::Fatal(reason)) => return Err(self.fault(-1, reason)),

@@ -146,8 +146,7 @@ impl Reader {
 
     /// The log's start and end as the last fetch told them; negative if unknown.
     fn watermarks(&self) -> (i64, i64) {
-        native::watermarks(self.consumer.client(), &self.topic, self.partition)
-            .unwrap_or((-1, -1))
+        native::watermarks(self.consumer.client(), &self.topic, self.partition).unwrap_or((-1, -1))
     }
 
     /// Faults that pass are logged; librdkafka goes on by itself. Records that cannot be

@@ -302,6 +302,23 @@ async fn a_revoked_partition_is_handed_over_at_the_exact_offset() {
 }
 
 #[tokio::test]
+async fn a_lost_assignment_drops_the_batch_in_flight_and_brings_it_again() {
+    let cluster = Cluster::start(1);
+    cluster.produce(20, 10);
+    let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
+    session.apply_until(10).await;
+    until("the commit", || cluster.committed(0) == Some(10)).await;
+    let in_flight = session.call().await;
+    cluster.0.broker_down(-1).unwrap();
+    until("the loss of the assignment", || in_flight.is_abandoned()).await;
+    cluster.0.broker_up(-1).unwrap();
+    let again = session.call().await.apply();
+    assert_eq!(again, in_flight.batch);
+    let summary = session.stop().await;
+    assert_eq!((summary.records, summary.unfinished), (20, 1));
+}
+
+#[tokio::test]
 async fn a_slow_handler_keeps_its_partition() {
     let cluster = Cluster::start(1);
     cluster.produce(20, 10);

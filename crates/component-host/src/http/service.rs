@@ -57,7 +57,12 @@ impl HttpService {
     {
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| Problem::Busy)?;
         let request = self.gather_request(request).await?;
-        let response = self.handler.handle((), request).await.map_err(|e| self.problem(e))?;
+        // The handler's own limit is not looked at while a guest computes without a pause.
+        let handled = self.handler.handle((), request);
+        let response = tokio::time::timeout(self.limits.request_timeout, handled)
+            .await
+            .map_err(|_| Problem::TimedOut)?
+            .map_err(|e| self.problem(e))?;
         self.gather_response(response, permit).await
     }
 

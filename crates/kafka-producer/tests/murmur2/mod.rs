@@ -27,11 +27,9 @@ pub fn murmur2(data: &[u8]) -> i32 {
 
 #[test]
 fn known_vectors() {
-    for (key, hash) in [
-        ("21", -973_932_308),
-        ("foobar", -790_332_482),
-        ("a-little-bit-long-string", -985_981_536),
-    ] {
+    for (key, hash) in
+        [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)]
+    {
         assert_eq!(murmur2(key.as_bytes()), hash, "{key}");
     }
 }

@@ -1,0 +1,35 @@
+//! What a key holds.
+
+use std::collections::BTreeMap;
+
+/// All keys of a store.
+pub type Contents = BTreeMap<String, Content>;
+
+/// What a key holds.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// A string, to the byte.
+    Text(String),
+    /// A string that is the decimal of a number.
+    Number(f64),
+    /// A sorted set.
+    Scores(BTreeMap<String, f64>),
+    /// The prices of a stream's entries, oldest first.
+    Prices(Vec<f64>),
+    /// A hash.
+    Fields(BTreeMap<String, String>),
+}
+
+impl PartialEq for Content {
+    /// A number that was divided may be off by its last digit.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a == b,
+            (Self::Number(a), Self::Number(b)) => (a - b).abs() <= a.abs() * 2.0 * f64::EPSILON,
+            (Self::Scores(a), Self::Scores(b)) => a == b,
+            (Self::Prices(a), Self::Prices(b)) => a == b,
+            (Self::Fields(a), Self::Fields(b)) => a == b,
+            _ => false,
+        }
+    }
+}

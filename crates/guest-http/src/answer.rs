@@ -1,0 +1,34 @@
+//! Answers with their length, and problems as answers.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use intake::Problem;
+
+/// An answer in one piece.
+pub type Answer = Response<Full<Bytes>>;
+
+/// An answer with its length, so that the host can write it in one piece.
+pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let body = body.into();
+    let length = HeaderValue::from(body.len());
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_LENGTH, length);
+    response
+}
+
+/// A problem as an answer, with the headers that its status asks for.
+pub fn problem(problem: &Problem) -> Answer {
+    let mut response = answer(problem.status(), intake::PROBLEM_CONTENT_TYPE, problem.to_json());
+    if problem.may_pass() {
+        let seconds = HeaderValue::from(intake::RETRY_AFTER_SECONDS);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    if problem.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}

@@ -1,0 +1,18 @@
+//! A limit for waiting.
+
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+/// Waits for `work`, but no longer than `limit`.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut limit = pin!(spin_sdk::time::sleep(limit));
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(value) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        limit.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}

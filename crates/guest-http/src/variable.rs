@@ -1,0 +1,42 @@
+//! Spin variables.
+
+use std::sync::OnceLock;
+
+use intake::IntakeError;
+use spin_sdk::variables::Error;
+
+/// A Spin variable, read once: it cannot change while the instance lives.
+pub struct Variable {
+    name: &'static str,
+    value: OnceLock<Option<String>>,
+}
+
+impl Variable {
+    /// The variable of this name, not read yet.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, value: OnceLock::new() }
+    }
+
+    /// The variable's value, which the component needs.
+    pub async fn get(&self) -> Result<&str, IntakeError> {
+        let missing = || self.failure("the component needs it and declares none");
+        self.find().await?.ok_or_else(missing)
+    }
+
+    /// The variable's value; none if the component declares no such variable.
+    pub async fn find(&self) -> Result<Option<&str>, IntakeError> {
+        if let Some(value) = self.value.get() {
+            return Ok(value.as_deref());
+        }
+        let value = match spin_sdk::variables::get(self.name).await {
+            Ok(value) => Some(value),
+            Err(Error::Undefined(_)) => None,
+            Err(e) => return Err(self.failure(e)),
+        };
+        Ok(self.value.get_or_init(|| value).as_deref())
+    }
+
+    fn failure(&self, reason: impl std::fmt::Display) -> IntakeError {
+        IntakeError::Other(format!("Spin variable `{}`: {reason}", self.name))
+    }
+}

@@ -1,0 +1,92 @@
+//! The host and a wicked guest: what it does harms its own request and nobody else's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use component_host::http::Server;
+use component_host::variables::Variables;
+use component_host::{Host, Limits, manifest};
+use pipeline_tests::{Client, root};
+
+const MANIFEST: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "wicked"
+[[trigger.http]]
+route = "/..."
+component = "wicked"
+[component.wicked]
+source = "components/wicked.wasm"
+"#;
+
+/// Serves the guest, and answers a client for it. The host lives as long as the server's task.
+async fn serve(limits: Limits) -> Client {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target")).unwrap();
+    std::fs::write(file.path(), MANIFEST).unwrap();
+    let app = manifest::read(file.path()).unwrap();
+    let none = BTreeMap::new();
+    let variables = Variables::resolve(&app.variables, &none, |_| None).unwrap();
+    let host = Host::load(&app, &variables, limits.clone(), &[]).unwrap();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let server = Server::bind(address, host.services(), Arc::new(limits)).await.unwrap();
+    let client = Client::new(&format!("http://{}", server.address()));
+    tokio::spawn(async move {
+        let _host = host;
+        server.run(std::future::pending(), Duration::ZERO).await
+    });
+    client
+}
+
+fn limits() -> Limits {
+    Limits {
+        request_timeout: Duration::from_millis(500),
+        instance_memory_bytes_max: 16 << 20,
+        ..Limits::default()
+    }
+}
+
+async fn status(client: &Client, path: &str) -> u16 {
+    let answer = client.post(path, "").await.unwrap();
+    if answer.status != 200 {
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+    }
+    answer.status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_wickedness_has_its_answer_and_the_next_request_is_served() {
+    let client = serve(limits()).await;
+    for (path, expected) in
+        [("/trap", 500), ("/loop", 504), ("/hang", 504), ("/grow", 500), ("/short", 500)]
+    {
+        assert_eq!(status(&client, path).await, expected, "{path}");
+        assert_eq!(status(&client, "/good").await, 200, "after {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_allowed_is_denied() {
+    let client = serve(limits()).await;
+    let answer = client.post("/connect", "").await.unwrap();
+    assert!(answer.text().contains("PermissionDenied"), "{}", answer.text());
+    let answer = client.post("/fetch", "").await.unwrap();
+    assert!(answer.text().contains("HttpRequestDenied"), "{}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_the_bound_requests_are_told_to_come_later() {
+    let client = Arc::new(serve(Limits { requests_at_once_max: 2, ..limits() }).await);
+    let hang = |client: Arc<Client>| tokio::spawn(async move { status(&client, "/hang").await });
+    let hanging = [hang(client.clone()), hang(client.clone())];
+    let busy = pipeline_tests::eventually("the bound is reached", async || {
+        let answer = client.post("/good", "").await.ok()?;
+        (answer.status == 503).then_some(answer)
+    })
+    .await;
+    assert_eq!(busy.header("retry-after"), "1");
+    for hanging in hanging {
+        assert_eq!(hanging.await.unwrap(), 504);
+    }
+    assert_eq!(status(&client, "/good").await, 200);
+}
