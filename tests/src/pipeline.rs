@@ -116,7 +116,10 @@ impl Pipeline {
             .context("cannot run the program; build it first (cargo xtask build)")?;
         let stdout = child.stdout.take().context("no output")?;
         let base = base_url(stdout).await.with_context(|| {
-            format!("the pipeline did not start: {}", std::fs::read_to_string(&log).unwrap_or_default())
+            format!(
+                "the pipeline did not start: {}",
+                std::fs::read_to_string(&log).unwrap_or_default()
+            )
         })?;
         let (topic, valkey_url) = (topic.into(), valkey_url.into());
         Ok(Self { child, log, base, topic, valkey: None, valkey_url })
@@ -174,4 +177,3 @@ async fn base_url(stdout: tokio::process::ChildStdout) -> Result<String> {
     }
     anyhow::bail!("it ended without a greeting")
 }
-

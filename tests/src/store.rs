@@ -39,8 +39,11 @@ impl Store {
                     values.insert(key.clone(), store.get(&key).await?);
                 }
                 "zset" => {
-                    let members: BTreeMap<String, String> =
-                        store.zrange_withscores::<_, Vec<(String, String)>>(&key, 0, -1).await?.into_iter().collect();
+                    let members: BTreeMap<String, String> = store
+                        .zrange_withscores::<_, Vec<(String, String)>>(&key, 0, -1)
+                        .await?
+                        .into_iter()
+                        .collect();
                     values.insert(key, format!("{members:?}"));
                 }
                 _ => {}

@@ -24,8 +24,9 @@ async fn load_and_verify(pipeline: &Pipeline) {
     let load = Load::parse_from(args);
     let summary = load::run(load.args, std::future::pending()).await.unwrap();
     assert!(summary.all_accepted(), "{summary:?}\n{}", pipeline.log());
-    let report =
-        ledger::verify::verify(&ledger, pipeline.valkey_url(), Duration::from_secs(60)).await.unwrap();
+    let report = ledger::verify::verify(&ledger, pipeline.valkey_url(), Duration::from_secs(60))
+        .await
+        .unwrap();
     assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
     assert_eq!(report.counted.to_string(), SALES);
 }

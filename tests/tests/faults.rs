@@ -59,7 +59,9 @@ async fn a_restart_counts_nothing_twice() {
     eventually("all are counted", async || (store.total().await == 20).then_some(())).await;
     let topic = pipeline.topic.clone();
     pipeline.stop().await.unwrap();
-    let again = Pipeline::on_topic(Wiring::Chained, &kafka.bootstrap(), &valkey.url(), &topic).await.unwrap();
+    let again = Pipeline::on_topic(Wiring::Chained, &kafka.bootstrap(), &valkey.url(), &topic)
+        .await
+        .unwrap();
     assert_eq!(again.client().post("/purchase", SALE).await.unwrap().status, 200);
     eventually("the new one is counted", async || (store.total().await >= 21).then_some(())).await;
     assert_eq!(store.total().await, 21);
@@ -82,7 +84,8 @@ async fn a_malformed_record_is_rejected_with_its_reason_and_the_rest_goes_on() {
         producer.send(vec![record]).await.unwrap();
     }
     let store = pipeline.store().await.unwrap();
-    eventually("the good ones are counted", async || (store.total().await == 2).then_some(())).await;
+    eventually("the good ones are counted", async || (store.total().await == 2).then_some(()))
+        .await;
     assert_eq!(store.get("contador:Otros").await.as_deref(), Some("1"));
     eventually("the reasons are in the log", async || {
         let log = pipeline.log();

@@ -41,7 +41,9 @@ async fn locust() -> Result<std::path::PathBuf> {
 
 /// The number of requests in Locust's closing line: `Aggregated  1234  0(0.00%) | …`.
 fn requests(report: &str) -> Option<u64> {
-    let line = report.lines().rfind(|line| line.trim_start().starts_with("Aggregated") && line.contains('('))?;
+    let line = report
+        .lines()
+        .rfind(|line| line.trim_start().starts_with("Aggregated") && line.contains('('))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 

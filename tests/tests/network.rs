@@ -22,15 +22,22 @@ async fn hops_in_other_processes() {
         }
         let wrong = SALE.replace("80", "-80");
         let answer = client.post("/purchase", wrong).await.unwrap();
-        assert_eq!((answer.status.as_u16(), answer.json()["field"].as_str()), (400, Some("precio")));
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["field"].as_str()),
+            (400, Some("precio"))
+        );
         near.stop().await.unwrap();
     }
     let store = far.store().await.unwrap();
-    eventually("the far side counts them all", async || (store.total().await >= sent).then_some(())).await;
+    eventually("the far side counts them all", async || {
+        (store.total().await >= sent).then_some(())
+    })
+    .await;
     assert_eq!(store.total().await, sent);
 
     let gone = base.replace("127.0.0.1", "127.0.0.2");
-    let near = Pipeline::with_variables(&kafka.bootstrap(), &[("writer_url", &gone)]).await.unwrap();
+    let near =
+        Pipeline::with_variables(&kafka.bootstrap(), &[("writer_url", &gone)]).await.unwrap();
     let answer = near.client().post("/purchase", SALE).await.unwrap();
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(answer.text().contains(&gone), "the answer names who is missing: {}", answer.text());

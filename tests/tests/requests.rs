@@ -55,7 +55,10 @@ async fn purchases(client: &Client) -> u64 {
 
 async fn forward(client: &Client) -> u64 {
     let answer = client.post("/forward", SALE).await.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, r#"{"estado":"Procesado"}"#));
+    assert_eq!(
+        (answer.status.as_u16(), answer.text().as_str()),
+        (200, r#"{"estado":"Procesado"}"#)
+    );
     1
 }
 

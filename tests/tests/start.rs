@@ -5,15 +5,24 @@ use pipeline_tests::{doorbuster, root};
 async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
     let manifest = std::fs::read_to_string(root().join("spin-fused.toml")).unwrap();
     // Beside the real one, so that its relative paths hold.
-    let file = tempfile::Builder::new().prefix("spin-").suffix(".toml").tempfile_in(root().join("target")).unwrap();
-    std::fs::write(file.path(), change(&manifest).replace("target/components", "components")).unwrap();
+    let file = tempfile::Builder::new()
+        .prefix("spin-")
+        .suffix(".toml")
+        .tempfile_in(root().join("target"))
+        .unwrap();
+    std::fs::write(file.path(), change(&manifest).replace("target/components", "components"))
+        .unwrap();
     let output = doorbuster()
         .args(["up", "--from", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"])
         .output()
         .await
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.stdout.is_empty(), "nothing is promised: {}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.stdout.is_empty(),
+        "nothing is promised: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     (output.status.code(), error)
 }
 
@@ -31,7 +40,10 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
             &["spin-kafka:events/producer@0.1.0", "allowed_outbound_hosts"],
         ),
         (
-            |m| m.replace("[component.aggregator.dependencies]", "[component.aggregator.tool]").replace("path = ", "p = "),
+            |m| {
+                m.replace("[component.aggregator.dependencies]", "[component.aggregator.tool]")
+                    .replace("path = ", "p = ")
+            },
             &["doorbuster:valkey/client@0.1.0"],
         ),
     ];

@@ -76,7 +76,9 @@ async fn what_is_not_allowed_is_denied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn past_the_bound_requests_are_told_to_come_later() {
-    let client = Arc::new(serve(Limits { requests_at_once_max: 2, ..limits() }).await);
+    let request_timeout = Duration::from_secs(5);
+    let limits = Limits { requests_at_once_max: 2, request_timeout, ..limits() };
+    let client = Arc::new(serve(limits).await);
     let hang = |client: Arc<Client>| tokio::spawn(async move { status(&client, "/hang").await });
     let hanging = [hang(client.clone()), hang(client.clone())];
     let busy = pipeline_tests::eventually("the bound is reached", async || {

@@ -12,24 +12,14 @@ const COMPONENTS: [&str; 8] =
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
-/// `target/release/doorbuster`, `target/components/*.wasm` and the fused pipeline.
-pub fn all() -> Result<()> {
-    with_program(&["--package", "doorbuster"])
-}
-
-/// The same, the program in one build with whatever `selection` names: what is built together
-/// shares its dependencies, what is built apart may build them again with other features.
-pub fn with_program(selection: &[&str]) -> Result<()> {
+/// `target/release/doorbuster`, `target/components/*.wasm` and the fused pipeline; with `tests`,
+/// the test programs too, in the same build.
+pub fn all(tests: bool) -> Result<()> {
     components()?;
-    let mut args = vec!["build", "--release"];
-    args.extend(selection);
+    let mut args = vec!["build", "--release", "--bins"];
+    args.extend(tests.then_some("--tests"));
     cargo(&args)?;
     fused()
-}
-
-/// The native programs that ours is compared with.
-pub fn bench() -> Result<()> {
-    cargo(&["build", "--release", "--package", "native-bench", "--package", "bench"])
 }
 
 fn components() -> Result<()> {

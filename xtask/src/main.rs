@@ -24,14 +24,13 @@ fn main() -> Result<()> {
     let rest: Vec<String> = args.collect();
     match task.as_str() {
         "up" => {
-            build::all()?;
+            build::all(false)?;
             run::doorbuster("up", &rest)
         }
-        "build" => build::all(),
+        "build" => build::all(false),
         "test" => tests::all(&rest),
         "bench" => {
-            build::all()?;
-            build::bench()?;
+            build::all(false)?;
             run::replace(&run::release("bench"), &rest)
         }
         "lint" => tests::lint(),

@@ -49,10 +49,7 @@ struct Log {
 #[tokio::main]
 pub async fn run(args: Args) -> Result<()> {
     let producer = Producer::new(ProducerConfig::new(args.kafka))?;
-    let log = Arc::new(Log {
-        producer: producer.clone(),
-        topic: args.topic,
-    });
+    let log = Arc::new(Log { producer: producer.clone(), topic: args.topic });
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?
@@ -60,22 +57,16 @@ pub async fn run(args: Args) -> Result<()> {
             // Best effort: without it answers are slower, not wrong.
             let _ = stream.set_nodelay(true);
         });
-    let router = Router::new()
-        .route("/purchase", any(purchase))
-        .with_state(log);
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+    let router = Router::new().route("/purchase", any(purchase)).with_state(log);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown)
-        .await?;
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
     Ok(producer.flush(FLUSH_LIMIT).await?)
 }
 
@@ -88,15 +79,8 @@ async fn purchase(State(log): State<Arc<Log>>, request: Request) -> Response {
 
 async fn accept(log: &Log, request: Request) -> Result<(), Problem> {
     let (head, body) = request.into_parts();
-    let context = check(
-        &head.method,
-        &head.headers,
-        &["application/json"],
-        BODY_BYTES_MAX,
-    )?;
-    let body = to_bytes(body, BODY_BYTES_MAX)
-        .await
-        .map_err(|_| body_too_large(BODY_BYTES_MAX))?;
+    let context = check(&head.method, &head.headers, &["application/json"], BODY_BYTES_MAX)?;
+    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| body_too_large(BODY_BYTES_MAX))?;
     let sale = Sale::from_request_json(&body)?;
     log.append(sale, context).await?;
     Ok(())
@@ -106,9 +90,7 @@ fn refusal(failure: &Problem) -> Response {
     let headers = [(header::CONTENT_TYPE, PROBLEM_CONTENT_TYPE)];
     let mut response = (failure.status(), headers, failure.to_json()).into_response();
     if failure.may_pass() {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
     }
     response
 }
@@ -121,27 +103,17 @@ impl Log {
             key: Some(sale.product_id.into_bytes()),
             headers: headers(context),
         };
-        self.producer
-            .send(vec![record])
-            .await
-            .map(drop)
-            .map_err(failure)
+        self.producer.send(vec![record]).await.map(drop).map_err(failure)
     }
 }
 
 fn headers(context: Context) -> Vec<Header> {
-    [
-        (IDEMPOTENCY_KEY, context.idempotency_key),
-        (TRACEPARENT, context.traceparent),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| {
-        Some(Header {
-            name: name.into(),
-            value: Some(value?.into_bytes()),
+    [(IDEMPOTENCY_KEY, context.idempotency_key), (TRACEPARENT, context.traceparent)]
+        .into_iter()
+        .filter_map(|(name, value)| {
+            Some(Header { name: name.into(), value: Some(value?.into_bytes()) })
         })
-    })
-    .collect()
+        .collect()
 }
 
 fn failure(error: ProduceError) -> IntakeError {

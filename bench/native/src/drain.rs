@@ -98,10 +98,7 @@ impl Progress {
 /// CPU seconds of this process, all threads, in user and kernel mode.
 fn cpu_s() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).context("cannot read this process's CPU time")?;
-    Ok(
-        (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64
-            / 1e6,
-    )
+    Ok((usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6)
 }
 
 /// Applies records until there were enough, then prints what they took as a line of JSON.
@@ -119,22 +116,16 @@ pub fn run(args: &Args) -> Result<()> {
             .into_iter()
             .map(|partition| scope.spawn(|| partition.run(&progress)))
             .collect();
-        let served = serve(&consumer, &progress, || {
-            threads.iter().any(|t| t.is_finished())
-        });
+        let served = serve(&consumer, &progress, || threads.iter().any(|t| t.is_finished()));
         let summary = progress.summary();
         progress.stop.store(true, Ordering::Relaxed);
         for thread in threads {
-            thread
-                .join()
-                .map_err(|_| anyhow!("a partition's thread panicked"))??;
+            thread.join().map_err(|_| anyhow!("a partition's thread panicked"))??;
         }
         served.and(summary)
     })
     .and_then(|summary| {
-        consumer
-            .commit_consumer_state(CommitMode::Sync)
-            .context("cannot commit the offsets")?;
+        consumer.commit_consumer_state(CommitMode::Sync).context("cannot commit the offsets")?;
         println!("{summary}");
         Ok(())
     })
@@ -160,22 +151,14 @@ fn assign(args: &Args, consumer: &Consumer) -> Result<Vec<Partition>> {
     let metadata = consumer
         .fetch_metadata(Some(&args.topic), METADATA_LIMIT)
         .with_context(|| format!("cannot reach Kafka at {}", args.kafka))?;
-    let described = metadata
-        .topics()
-        .first()
-        .filter(|topic| topic.error().is_none());
+    let described = metadata.topics().first().filter(|topic| topic.error().is_none());
     let described =
         described.with_context(|| format!("topic `{}` is not at {}", args.topic, args.kafka))?;
     let mut list = TopicPartitionList::new();
     let mut places = Vec::new();
     for partition in described.partitions() {
         let (group, topic) = (args.group.clone(), args.topic.clone());
-        let source = Source {
-            group,
-            topic,
-            log_id: String::new(),
-            partition: partition.id(),
-        };
+        let source = Source { group, topic, log_id: String::new(), partition: partition.id() };
         let mut store = Store::connect(&args.valkey)?;
         let [offset, log] = store.read(source.position_commands())?;
         let stored = source.position(offset.as_deref(), log.as_deref());
@@ -184,22 +167,14 @@ fn assign(args: &Args, consumer: &Consumer) -> Result<Vec<Partition>> {
         list.add_partition_offset(&args.topic, partition.id(), Offset::Offset(position))?;
         places.push((store, source, position));
     }
-    consumer
-        .assign(&list)
-        .with_context(|| format!("cannot read topic `{}`", args.topic))?;
+    consumer.assign(&list).with_context(|| format!("cannot read topic `{}`", args.topic))?;
     places
         .into_iter()
         .map(|(store, source, position)| {
             let queue = consumer
                 .split_partition_queue(&source.topic, source.partition)
                 .with_context(|| format!("{}/{} has no queue", source.topic, source.partition))?;
-            Ok(Partition {
-                consumer: consumer.clone(),
-                queue,
-                store,
-                source,
-                position,
-            })
+            Ok(Partition { consumer: consumer.clone(), queue, store, source, position })
         })
         .collect()
 }

@@ -39,13 +39,7 @@ pub struct Partition {
 impl Partition {
     /// Applies batch after batch until all partitions together have enough.
     pub fn run(self, progress: &Progress) -> Result<()> {
-        let Self {
-            consumer,
-            queue,
-            mut store,
-            source,
-            mut position,
-        } = self;
+        let Self { consumer, queue, mut store, source, mut position } = self;
         let mut monitored = Monitored::default();
         while !progress.is_done() {
             let batch = next_batch(&queue)
@@ -54,9 +48,7 @@ impl Partition {
                 continue;
             };
             progress.started()?;
-            let records = batch
-                .iter()
-                .map(|record| (record.offset(), record.payload()));
+            let records = batch.iter().map(|record| (record.offset(), record.payload()));
             let update = Update::read(source.clone(), (position, last + 1), records);
             apply(update, &mut store, &mut monitored)
                 .with_context(|| format!("{}/{}", source.topic, source.partition))?;
@@ -98,11 +90,7 @@ fn apply(mut update: Update, store: &mut Store, monitored: &mut Monitored) -> Re
         }
     }
     for rejection in update.rejections() {
-        tracing::warn!(
-            offset = rejection.offset,
-            reason = rejection.reason,
-            "no sale"
-        );
+        tracing::warn!(offset = rejection.offset, reason = rejection.reason, "no sale");
     }
     Ok(())
 }

@@ -30,11 +30,7 @@ impl Store {
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
         stream.set_write_timeout(Some(ANSWER_LIMIT))?;
         let commands = hello(&url);
-        let mut store = Self {
-            stream,
-            decoder: Decoder::default(),
-            url,
-        };
+        let mut store = Self { stream, decoder: Decoder::default(), url };
         for reply in store.pipeline(&commands)? {
             if let Reply::One(Scalar::Error(text)) = reply {
                 bail!("Valkey at {:?} refuses the connection: {text}", store.url);
@@ -46,9 +42,7 @@ impl Store {
     /// Sends the commands in one write and reads their replies.
     pub fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>> {
         let place = format!("Valkey at {:?}", self.url);
-        self.stream
-            .write_all(&encode(commands)?)
-            .with_context(|| place.clone())?;
+        self.stream.write_all(&encode(commands)?).with_context(|| place.clone())?;
         let mut replies = Vec::with_capacity(commands.len());
         let mut buffer = [0; READ_BYTES];
         while replies.len() < commands.len() {
@@ -56,10 +50,7 @@ impl Store {
                 replies.push(reply);
                 continue;
             }
-            let count = self
-                .stream
-                .read(&mut buffer)
-                .with_context(|| place.clone())?;
+            let count = self.stream.read(&mut buffer).with_context(|| place.clone())?;
             if count == 0 {
                 bail!("{place} closed the connection");
             }
@@ -72,9 +63,9 @@ impl Store {
     pub fn call(&mut self, command: Vec<Vec<u8>>) -> Result<aggregate::Reply> {
         match self.pipeline(&[command])?.into_iter().next() {
             Some(Reply::One(Scalar::Error(text))) => Ok(aggregate::Reply::Error(text)),
-            Some(Reply::Many(values)) => Ok(aggregate::Reply::Answer(
-                values.into_iter().map(word).collect(),
-            )),
+            Some(Reply::Many(values)) => {
+                Ok(aggregate::Reply::Answer(values.into_iter().map(word).collect()))
+            }
             other => bail!("Valkey answered the script with {other:?}"),
         }
     }

@@ -9,9 +9,7 @@ type Command = Vec<Vec<u8>>;
 pub async fn call(command: Command) -> Result<aggregate::Reply, Failure> {
     match one(pipeline(vec![command]).await.map_err(client_failure)?)? {
         Reply::One(Scalar::Error(text)) => Ok(aggregate::Reply::Error(text)),
-        Reply::Many(values) => {
-            Ok(aggregate::Reply::Answer(values.into_iter().map(word).collect()))
-        }
+        Reply::Many(values) => Ok(aggregate::Reply::Answer(values.into_iter().map(word).collect())),
         other => Err(Failure::Retry(format!("Valkey answered the script with {other:?}"))),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use spin_sdk::wasip3::sockets::types::TcpSocket;
 use spin_sdk::wasip3::wit_stream;
 use spin_sdk::wit_bindgen::{StreamReader, StreamResult, StreamWriter};
-use valkey_codec::{Address, Decoder, Reply, Scalar, encode, hello};
+use valkey_codec::{Address, Decoder, Refusal, Reply, encode, hello, refusal};
 
 use crate::bindings::exports::doorbuster::valkey::client::{ClientError, Command};
 use crate::dial::dial;
@@ -16,7 +16,7 @@ use crate::dial::dial;
 const READ_BYTES: usize = 64 << 10;
 
 /// Longest reply to a whole pipeline; more breaks the connection.
-const REPLIES_BYTES_MAX: usize = 64 << 20;
+const REPLIES_BYTES_MAX: usize = 16 << 20;
 
 /// Time to connect and say hello.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -52,12 +52,24 @@ impl Connection {
                 _socket: socket,
             };
             let replies = connection.pipeline(&hello(address)).await?;
-            refused(&replies).map_or(Ok(connection), |text| Err(ClientError::Auth(text)))
+            match refusal(&replies) {
+                None => Ok(connection),
+                Some(Refusal::Credentials(text)) => Err(ClientError::Auth(text)),
+                Some(Refusal::Other(text)) => Err(ClientError::Connect(text)),
+            }
         };
-        within(CONNECT_LIMIT, opening).await.unwrap_or_else(|| {
-            let (host, port) = (&address.host, address.port);
-            Err(ClientError::Connect(format!("{host}:{port}: no answer in {CONNECT_LIMIT:?}")))
-        })
+        let (host, port) = (&address.host, address.port);
+        match within(CONNECT_LIMIT, opening).await {
+            // No command of a caller was under way.
+            Some(Err(ClientError::Interrupted(text))) => {
+                Err(ClientError::Connect(format!("{host}:{port}: {text}")))
+            }
+            Some(result) => result,
+            None => {
+                let text = format!("{host}:{port}: no answer in {CONNECT_LIMIT:?}");
+                Err(ClientError::Connect(text))
+            }
+        }
     }
 
     /// One round trip.
@@ -101,14 +113,6 @@ impl Connection {
             }
         }
     }
-}
-
-/// The first error among the replies.
-fn refused(replies: &[Reply]) -> Option<String> {
-    replies.iter().find_map(|reply| match reply {
-        Reply::One(Scalar::Error(text)) => Some(text.clone()),
-        _ => None,
-    })
 }
 
 /// Waits for `work`, but no longer than `limit`.

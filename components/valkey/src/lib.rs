@@ -1,12 +1,13 @@
-//! The Valkey outbound connector: one connection for the instance, opened on first use, kept
-//! between calls and opened anew after a fault.
+//! The Valkey outbound connector: a connection is opened on first use, kept between calls and
+//! opened anew after a fault.
 
 mod connection;
 mod convert;
 mod dial;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use bindings::exports::doorbuster::valkey::client::{ClientError, Command, Guest, Reply};
-use futures::lock::Mutex;
 use valkey_codec::Address;
 
 use connection::Connection;
@@ -26,9 +27,12 @@ mod bindings {
 /// Most commands in one pipeline.
 const COMMANDS_MAX: usize = 10_000;
 
-/// The connection at rest. Locked for a whole pipeline, so that concurrent calls in one
-/// instance take turns and their replies are never mixed.
-static CONNECTION: Mutex<Option<Connection>> = Mutex::new(None);
+/// Most connections kept at rest.
+const IDLE_MAX: usize = 4;
+
+/// Connections at rest. A call has one for itself: replies are never mixed, and no call waits
+/// for another.
+static IDLE: Mutex<Vec<Connection>> = Mutex::new(Vec::new());
 
 struct Valkey;
 
@@ -38,16 +42,23 @@ impl Guest for Valkey {
             let text = format!("{} commands; at most {COMMANDS_MAX} go at once", commands.len());
             return Err(ClientError::Protocol(text));
         }
-        let mut kept = CONNECTION.lock().await;
         // Taken out: whatever ends this call early leaves no connection with half a reply.
-        let mut connection = match kept.take() {
+        let idle = idle().pop();
+        let mut connection = match idle {
             Some(connection) => connection,
             None => connect().await?,
         };
         let replies = connection.exchange(&commands).await?;
-        *kept = Some(connection);
+        let mut idle = self::idle();
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
         Ok(replies.into_iter().map(convert::reply).collect())
     }
+}
+
+fn idle() -> MutexGuard<'static, Vec<Connection>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn connect() -> Result<Connection, ClientError> {

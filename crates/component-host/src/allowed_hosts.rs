@@ -62,9 +62,9 @@ impl AllowedHosts {
 
     /// Whether a URL's scheme, host and port may be reached.
     pub fn allows(&self, scheme: &str, host: &str, port: u16) -> bool {
-        self.rules
-            .iter()
-            .any(|rule| rule.fits_scheme(scheme) && rule.ports.contains(&port) && rule.host.fits(host))
+        self.rules.iter().any(|rule| {
+            rule.fits_scheme(scheme) && rule.ports.contains(&port) && rule.host.fits(host)
+        })
     }
 
     /// Whether a TCP or UDP socket may connect to this address: it is allowed itself, or it
@@ -105,7 +105,9 @@ impl Rule {
             .split_once("://")
             .ok_or("must be scheme://host:port, such as tcp://127.0.0.1:9092")?;
         if scheme == "https" {
-            return Err("this host sends plain http only; put a proxy that speaks TLS in between".into());
+            return Err(
+                "this host sends plain http only; put a proxy that speaks TLS in between".into()
+            );
         }
         let (host, port) = split_port(rest)?;
         let ports = match port {
@@ -220,7 +222,12 @@ mod tests {
 
     #[test]
     fn urls() {
-        let allowed = hosts(&["http://*.spin.internal", "http://api.example.com:8443", "*://10.0.0.0/8:*", "http://[::1]:80"]);
+        let allowed = hosts(&[
+            "http://*.spin.internal",
+            "http://api.example.com:8443",
+            "*://10.0.0.0/8:*",
+            "http://[::1]:80",
+        ]);
         for (scheme, host, port, expected) in [
             ("http", "bridge.spin.internal", 80, true),
             ("http", "spin.internal", 80, false),
@@ -258,7 +265,16 @@ mod tests {
 
     #[test]
     fn wrong_entries_are_refused() {
-        for entry in ["example.com", "tcp://example.com", "http://a b", "http://x:99999", "http://self", "https://a", "http://a/b", "tcp://*x:1"] {
+        for entry in [
+            "example.com",
+            "tcp://example.com",
+            "http://a b",
+            "http://x:99999",
+            "http://self",
+            "https://a",
+            "http://a/b",
+            "tcp://*x:1",
+        ] {
             let parsed = AllowedHosts::parse("c", &[entry.to_string()], &Variables::default());
             let fault = parsed.expect_err(entry).to_string();
             assert!(fault.contains(entry), "{fault}");

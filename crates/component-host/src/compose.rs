@@ -82,9 +82,8 @@ fn package(
         dependency: dependency.into(),
         message,
     };
-    let package =
-        Package::from_bytes(&format!("host:{name}"), None, bytes, graph.types_mut())
-            .map_err(|e| refused(format!("not a valid component: {e:#}")))?;
+    let package = Package::from_bytes(&format!("host:{name}"), None, bytes, graph.types_mut())
+        .map_err(|e| refused(format!("not a valid component: {e:#}")))?;
     graph.register_package(package).map_err(|e| refused(e.to_string()))
 }
 
@@ -136,9 +135,9 @@ fn plug(
     (from, to): (NodeId, NodeId),
     import: &str,
 ) -> Result<(), Error> {
-    let export = graph.alias_instance_export(from, import).map_err(|e| {
-        fault(component, dependency, format!("it does not export `{import}`: {e}"))
-    })?;
+    let export = graph
+        .alias_instance_export(from, import)
+        .map_err(|e| fault(component, dependency, format!("it does not export `{import}`: {e}")))?;
     graph
         .set_instantiation_argument(to, import, export)
         .map_err(|e| fault(component, dependency, format!("its `{import}` does not fit: {e:#}")))
@@ -183,10 +182,14 @@ mod tests {
     #[test]
     fn a_dependency_names_an_interface_or_its_package() {
         let import = "doorbuster:sales/intake@0.1.0";
-        for name in ["doorbuster:sales", "doorbuster:sales@0.1.0", "doorbuster:sales/intake", import] {
+        for name in
+            ["doorbuster:sales", "doorbuster:sales@0.1.0", "doorbuster:sales/intake", import]
+        {
             assert!(names(name, import), "{name}");
         }
-        for name in ["doorbuster:sale", "doorbuster:sales@0.2.0", "doorbuster:sales/types", "doorbuster"] {
+        for name in
+            ["doorbuster:sale", "doorbuster:sales@0.2.0", "doorbuster:sales/types", "doorbuster"]
+        {
             assert!(!names(name, import), "{name}");
         }
     }

@@ -119,10 +119,8 @@ impl lookup2::HostResolveAddressStream for GuestState {
         stream: Resource<lookup2::ResolveAddressStream>,
     ) -> Result<Option<network2::IpAddress>, SocketError> {
         let rep = stream.rep();
-        let next = lookup2::HostResolveAddressStream::resolve_next_address(
-            &mut self.sockets(),
-            stream,
-        )?;
+        let next =
+            lookup2::HostResolveAddressStream::resolve_next_address(&mut self.sockets(), stream)?;
         if let (Some(address), Some(name)) = (&next, self.lookups.get(&rep)) {
             self.allowed.remember(name, ip2(address));
         }

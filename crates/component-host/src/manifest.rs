@@ -165,7 +165,8 @@ impl Reader<'_> {
             let span = spanned.span();
             let RawVariable { default, required, secret, .. } = spanned.into_inner();
             if default.is_some() == required {
-                let message = format!("variable `{name}`: give either a default or required = true");
+                let message =
+                    format!("variable `{name}`: give either a default or required = true");
                 return Err(self.error(Some(span), message));
             }
             variables.insert(name, Declaration { default, secret });
@@ -308,10 +309,18 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
             (GOOD.replace("name = \"shop\"", "nam = \"shop\""), ":4: ", "nam"),
             (GOOD.replace("version = 2", "version = 1"), ":2: ", "spin_manifest_version 2"),
             (GOOD.replace("component = \"ingest\"", "component = \"ingst\""), ":9: ", "`ingst`"),
-            (GOOD.replace("allowed_outbound", "key_value_stores = [\"a\"]\nallowed_outbound"), ":14: ", "key_value_stores"),
+            (
+                GOOD.replace("allowed_outbound", "key_value_stores = [\"a\"]\nallowed_outbound"),
+                ":14: ",
+                "key_value_stores",
+            ),
             (GOOD.replace("[\"variables\"]", "[\"files\"]"), ":16: ", "`files`"),
             (GOOD.replace("\"target/ingest.wasm\"", "{ url = \"x\" }"), ":13: ", "only a file"),
-            (GOOD.replace("{ default = \"127.0.0.1:9092\" }", "{ secret = true }"), ":8: ", "`brokers`"),
+            (
+                GOOD.replace("{ default = \"127.0.0.1:9092\" }", "{ secret = true }"),
+                ":8: ",
+                "`brokers`",
+            ),
             ("[[[".into(), ":1: ", ""),
         ];
         for (text, line, thing) in cases {

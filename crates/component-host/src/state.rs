@@ -82,9 +82,8 @@ impl StateTemplate {
                 SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => None,
                 _ => return Box::pin(async { false }) as _,
             };
-            let permitted = scheme.map_or(is_implicit_bind(address), |scheme| {
-                allowed.allows_socket(scheme, address)
-            });
+            let permitted = scheme
+                .map_or(is_implicit_bind(address), |scheme| allowed.allows_socket(scheme, address));
             Box::pin(async move { permitted }) as _
         };
         WasiCtxBuilder::new()

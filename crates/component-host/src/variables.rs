@@ -81,10 +81,7 @@ impl Variables {
 
     /// Renders every string inside a table, however deep.
     pub fn render_table(&self, table: &toml::Table) -> Result<toml::Table, Error> {
-        table
-            .iter()
-            .map(|(key, value)| Ok((key.clone(), self.render_value(value)?)))
-            .collect()
+        table.iter().map(|(key, value)| Ok((key.clone(), self.render_value(value)?))).collect()
     }
 
     fn render_value(&self, value: &toml::Value) -> Result<toml::Value, Error> {
@@ -104,7 +101,8 @@ mod tests {
     use super::*;
 
     fn declared() -> BTreeMap<String, Declaration> {
-        let with = |default: Option<&str>| Declaration { default: default.map(Into::into), secret: false };
+        let with =
+            |default: Option<&str>| Declaration { default: default.map(Into::into), secret: false };
         BTreeMap::from([("host".into(), with(Some("localhost"))), ("token".into(), with(None))])
     }
 

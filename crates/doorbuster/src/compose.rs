@@ -33,8 +33,7 @@ pub fn run(args: &Args) -> Result<()> {
         .map(|(name, bytes)| (BorrowedPackageKey::from_name_and_version(name, None), bytes.clone()))
         .collect();
     let resolution = document.resolve(borrowed).map_err(|e| anyhow!("{file}: {e}"))?;
-    let bytes =
-        resolution.encode(EncodeOptions::default()).map_err(|e| anyhow!("{file}: {e}"))?;
+    let bytes = resolution.encode(EncodeOptions::default()).map_err(|e| anyhow!("{file}: {e}"))?;
     fs::write(&args.output, bytes)
         .with_context(|| format!("cannot write {}", args.output.display()))
 }

@@ -28,7 +28,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
     /// The Valkey that the pipeline counts in.
-    #[arg(long, value_name = "redis://HOST:PORT", hide_env_values = true, env = "DOORBUSTER_VALKEY")]
+    #[arg(
+        long,
+        value_name = "redis://HOST:PORT",
+        hide_env_values = true,
+        env = "DOORBUSTER_VALKEY"
+    )]
     valkey: String,
     /// Give up when the count has not grown for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -58,7 +63,10 @@ impl Report {
     fn print(&self) {
         println!("accepted    {}", self.accepted);
         if self.unknown > 0 {
-            println!("unknown     {}  (no answer that tells; each may be counted once)", self.unknown);
+            println!(
+                "unknown     {}  (no answer that tells; each may be counted once)",
+                self.unknown
+            );
         }
         println!("counted     {}", self.counted);
         println!("difference  {}", i128::from(self.counted) - i128::from(self.accepted));
@@ -94,11 +102,8 @@ pub async fn verify(ledger: &Path, valkey: &str, wait: Duration) -> Result<Repor
     }
     let mut store = actual::connect(valkey).await?;
     let counted = settle(&mut store, expected.total, wait).await?;
-    let differences = if unknown == 0 {
-        diff(&expected, &Actual::read(&mut store).await?)
-    } else {
-        Vec::new()
-    };
+    let differences =
+        if unknown == 0 { diff(&expected, &Actual::read(&mut store).await?) } else { Vec::new() };
     Ok(Report { accepted: expected.total, unknown, counted, differences })
 }
 

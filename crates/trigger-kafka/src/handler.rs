@@ -29,10 +29,8 @@ struct Warm {
 impl GuestHandler {
     /// Fails if the component does not export `spin-kafka:events/handler`.
     pub fn new(guest: &Guest, deadline: Duration) -> Result<Self, Error> {
-        let handle = export(guest, HANDLER, "handle").ok_or_else(|| Error::NoHandler {
-            component: guest.id().into(),
-            interface: HANDLER,
-        })?;
+        let handle = export(guest, HANDLER, "handle")
+            .ok_or_else(|| Error::NoHandler { component: guest.id().into(), interface: HANDLER })?;
         Ok(Self {
             guest: guest.clone(),
             handle,

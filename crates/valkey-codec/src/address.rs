@@ -16,7 +16,7 @@ pub struct Address {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// User; `default` if only a password is given.
+    /// User; `default` if only a password is given, none without a password.
     pub user: Option<String>,
     /// Password.
     pub password: Option<String>,
@@ -39,7 +39,8 @@ impl Address {
         if url.scheme() != "redis" {
             return Err(wrong("only the scheme redis is supported"));
         }
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("no host"))?;
+        let host =
+            url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("no host"))?;
         let path = url.path().trim_start_matches('/');
         let database = match path {
             "" => 0,
@@ -51,6 +52,7 @@ impl Address {
         let password = url.password().map(decoded).transpose()?;
         let user = match url.username() {
             "" => password.as_ref().map(|_| "default".to_owned()),
+            _ if password.is_none() => return Err(wrong("a user needs a password")),
             user => Some(decoded(user)?),
         };
         Ok(Self {
@@ -90,7 +92,15 @@ mod tests {
 
     #[test]
     fn wrong_addresses() {
-        for url in ["", "valkey:6379", "http://valkey", "redis://", "redis://valkey/x", "redis://h:99999"] {
+        for url in [
+            "",
+            "valkey:6379",
+            "http://valkey",
+            "redis://",
+            "redis://valkey/x",
+            "redis://h:99999",
+            "redis://ana@h",
+        ] {
             assert!(matches!(Address::parse(url), Err(Error::Address(_))), "{url}");
         }
     }

@@ -51,6 +51,7 @@ impl Decoder {
 
     /// Takes the next whole reply; none until more bytes come. Out-of-band messages are
     /// dropped: nothing here subscribes to any.
+    #[allow(clippy::should_implement_trait, reason = "none is not the end: more may come")]
     pub fn next(&mut self) -> Result<Option<Reply>, Error> {
         loop {
             let decoded = decode(&self.bytes).map_err(|e| Error::Protocol(e.to_string()))?;
@@ -85,7 +86,9 @@ fn reply(frame: OwnedFrame) -> Result<Reply, Error> {
 /// The answer to HELLO holds a list of modules, which nobody asks for: it becomes null.
 fn map_value(frame: OwnedFrame) -> Result<Scalar, Error> {
     match frame {
-        OwnedFrame::Array { .. } | OwnedFrame::Set { .. } | OwnedFrame::Map { .. } => Ok(Scalar::Nil),
+        OwnedFrame::Array { .. } | OwnedFrame::Set { .. } | OwnedFrame::Map { .. } => {
+            Ok(Scalar::Nil)
+        }
         other => scalar(other),
     }
 }

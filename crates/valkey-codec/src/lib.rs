@@ -5,8 +5,10 @@ mod address;
 mod decode;
 mod encode;
 mod error;
+mod hello;
 
 pub use address::Address;
 pub use decode::{Decoder, Reply, Scalar};
-pub use encode::{encode, hello};
+pub use encode::encode;
 pub use error::Error;
+pub use hello::{Refusal, hello, refusal};

@@ -1,6 +1,7 @@
 //! The update's tests: a model, and a real Valkey to compare it with.
 
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod content;
 pub mod model;

@@ -33,21 +33,22 @@ impl Instances {
     /// Fails if the component exports no HTTP handler of WASI 0.2 or 0.3.
     pub fn new(guest: &Guest, limits: &Arc<Limits>) -> Result<Self, Error> {
         let pre = guest.pre().clone();
-        let (proxy, reusable) =
-            match wasmtime_wasi_http::p3::bindings::ServicePre::new(pre.clone()) {
-                Ok(service) => (ProxyPre::P3(service), true),
-                Err(_) => match wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre) {
-                    Ok(proxy) => (ProxyPre::P2(proxy), false),
-                    Err(_) => {
-                        return Err(Error::Guest {
-                            component: guest.id().into(),
-                            message: "it has an HTTP trigger but exports neither wasi:http/handler@0.3 \
+        let (proxy, reusable) = match wasmtime_wasi_http::p3::bindings::ServicePre::new(pre.clone())
+        {
+            Ok(service) => (ProxyPre::P3(service), true),
+            Err(_) => match wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre) {
+                Ok(proxy) => (ProxyPre::P2(proxy), false),
+                Err(_) => {
+                    return Err(Error::Guest {
+                        component: guest.id().into(),
+                        message:
+                            "it has an HTTP trigger but exports neither wasi:http/handler@0.3 \
                                       nor wasi:http/incoming-handler@0.2"
                                 .into(),
-                        });
-                    }
-                },
-            };
+                    });
+                }
+            },
+        };
         let (guest, limits, closed) = (guest.clone(), limits.clone(), Arc::default());
         Ok(Self { guest, proxy, limits, reusable, closed })
     }

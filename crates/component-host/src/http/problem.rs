@@ -29,18 +29,24 @@ impl Problem {
             Problem::NotFound => {
                 (StatusCode::NOT_FOUND, "not-found", "no component serves this path")
             }
-            Problem::Busy => {
-                (StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests at once; nothing was done")
-            }
+            Problem::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "too many requests at once; nothing was done",
+            ),
             Problem::TimedOut => {
                 (StatusCode::GATEWAY_TIMEOUT, "timed-out", "the component did not answer in time")
             }
-            Problem::GuestFailed => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "component-failed", "the component failed; see the host's log")
-            }
-            Problem::BadBody => {
-                (StatusCode::BAD_REQUEST, "bad-body", "the request's body ended early or broke its announced length")
-            }
+            Problem::GuestFailed => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "component-failed",
+                "the component failed; see the host's log",
+            ),
+            Problem::BadBody => (
+                StatusCode::BAD_REQUEST,
+                "bad-body",
+                "the request's body ended early or broke its announced length",
+            ),
         }
     }
 
@@ -61,7 +67,11 @@ impl Problem {
 }
 
 /// A complete small answer.
-pub(crate) fn text(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<WasiBody> {
+pub(crate) fn text(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+) -> Response<WasiBody> {
     let length = HeaderValue::from(body.len());
     let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);

@@ -73,12 +73,10 @@ impl HttpService {
     {
         let (parts, body) = request.into_parts();
         let body = match small_length(&parts.headers, self.limits.gathered_body_bytes_max) {
-            Some(length) => {
-                tokio::time::timeout(self.limits.request_timeout, gather(body, length))
-                    .await
-                    .map_err(|_| Problem::BadBody)?
-                    .map_err(|_| Problem::BadBody)?
-            }
+            Some(length) => tokio::time::timeout(self.limits.request_timeout, gather(body, length))
+                .await
+                .map_err(|_| Problem::BadBody)?
+                .map_err(|_| Problem::BadBody)?,
             None => body.map_err(Into::into).boxed_unsync(),
         };
         Ok(Request::from_parts(parts, body))

@@ -66,9 +66,7 @@ impl Outbound {
                 None => self.client.send(request).await,
             }
         };
-        tokio::time::timeout(timeout, answer)
-            .await
-            .unwrap_or(Err(HttpError::HttpResponseTimeout))
+        tokio::time::timeout(timeout, answer).await.unwrap_or(Err(HttpError::HttpResponseTimeout))
     }
 
     fn check(&self, uri: &Uri) -> Result<(), HttpError> {
@@ -92,7 +90,11 @@ impl Outbound {
     ) -> Result<Response<WasiBody>, HttpError> {
         let services = self.services.upgrade().ok_or(HttpError::DestinationUnavailable)?;
         let Some(service) = services.get().and_then(|services| services.get(&id)) else {
-            tracing::warn!(component = &*self.component, target_component = id, "no such HTTP component");
+            tracing::warn!(
+                component = &*self.component,
+                target_component = id,
+                "no such HTTP component"
+            );
             return Err(HttpError::DestinationNotFound);
         };
         Ok(service.call(request).await)

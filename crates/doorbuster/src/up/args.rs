@@ -17,13 +17,23 @@ pub struct Args {
     #[arg(short = 'f', long, value_name = "FILE", default_value = "spin.toml")]
     pub from: PathBuf,
     /// Address that the HTTP components are served on.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3000", env = "SPIN_HTTP_LISTEN_ADDR")]
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:3000",
+        env = "SPIN_HTTP_LISTEN_ADDR"
+    )]
     pub listen: SocketAddr,
     /// Kafka's bootstrap brokers; sets the variable `kafka_brokers`.
     #[arg(long, value_name = "HOST:PORT[,…]")]
     pub kafka: Option<String>,
     /// Valkey; sets the variables `valkey_url` and `valkey_address`.
-    #[arg(long, value_name = "redis://HOST:PORT", hide_env_values = true, env = "DOORBUSTER_VALKEY")]
+    #[arg(
+        long,
+        value_name = "redis://HOST:PORT",
+        hide_env_values = true,
+        env = "DOORBUSTER_VALKEY"
+    )]
     pub valkey: Option<String>,
     /// Start real Kafka and Valkey on this machine and keep their data here.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["kafka", "valkey"])]

@@ -1,0 +1,123 @@
+//! The codec against a real Valkey.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use local_servers::{Valkey, ValkeyConfig};
+use valkey_codec::{Address, Decoder, Error, Refusal, Reply, Scalar, encode, hello, refusal};
+
+/// A connection without the component around it.
+struct Connection {
+    stream: TcpStream,
+    decoder: Decoder,
+}
+
+impl Connection {
+    fn open(url: &str) -> Result<Self, Refusal> {
+        let address = Address::parse(url).unwrap();
+        let stream = TcpStream::connect((address.host.as_str(), address.port)).unwrap();
+        let mut connection = Self { stream, decoder: Decoder::default() };
+        let replies = connection.pipeline(&hello(&address)).unwrap();
+        refusal(&replies).map_or(Ok(connection), Err)
+    }
+
+    fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>, Error> {
+        self.stream.write_all(&encode(commands)?).unwrap();
+        let mut replies = Vec::new();
+        while replies.len() < commands.len() {
+            match self.decoder.next()? {
+                Some(reply) => replies.push(reply),
+                None => {
+                    let mut buffer = [0; 4096];
+                    let length = self.stream.read(&mut buffer).unwrap();
+                    assert_ne!(length, 0, "the server closed the connection");
+                    self.decoder.feed(&buffer[..length]);
+                }
+            }
+        }
+        Ok(replies)
+    }
+
+    fn say(&mut self, commands: &[&str]) -> Result<Vec<Reply>, Error> {
+        let words = |command: &&str| command.split(' ').map(|word| word.into()).collect();
+        self.pipeline(&commands.iter().map(words).collect::<Vec<_>>())
+    }
+}
+
+fn text(text: &str) -> Scalar {
+    Scalar::Text(text.into())
+}
+
+#[tokio::test]
+async fn every_kind_of_reply() {
+    let server = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let mut connection = Connection::open(&server.url()).unwrap();
+    let replies = connection.say(&[
+        "SET a x",
+        "GET a",
+        "GET none",
+        "INCR n",
+        "ZADD z 1.5 m",
+        "ZSCORE z m",
+        "RPUSH l a b",
+        "LRANGE l 0 -1",
+        "SADD s a",
+        "SMEMBERS s",
+        "HSET h f v",
+        "HGETALL h",
+        "INCR a",
+        "EVALSHA 0123456789012345678901234567890123456789 0",
+        "CLIENT GETNAME",
+    ]);
+    let replies = replies.unwrap();
+    let errors = [&replies[12], &replies[13]].map(|reply| match reply {
+        Reply::One(Scalar::Error(text)) => text.split(' ').next().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(errors, ["ERR", "NOSCRIPT"]);
+    assert_eq!(
+        replies[..12],
+        [
+            Reply::One(text("OK")),
+            Reply::One(text("x")),
+            Reply::One(Scalar::Nil),
+            Reply::One(Scalar::Integer(1)),
+            Reply::One(Scalar::Integer(1)),
+            Reply::One(Scalar::Double(1.5)),
+            Reply::One(Scalar::Integer(2)),
+            Reply::Many(vec![text("a"), text("b")]),
+            Reply::One(Scalar::Integer(1)),
+            Reply::Many(vec![text("a")]),
+            Reply::One(Scalar::Integer(1)),
+            Reply::Pairs(vec![(text("f"), text("v"))]),
+        ]
+    );
+    assert_eq!(replies[14], Reply::One(text("doorbuster")));
+    connection.say(&["XADD x * f v"]).unwrap();
+    assert!(matches!(connection.say(&["XRANGE x - +"]), Err(Error::Protocol(_))));
+}
+
+#[tokio::test]
+async fn who_speaks_and_where() {
+    let server = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let open = |who: &str, database: &str| {
+        let url = server.url().replace("//", &format!("//{who}"));
+        Connection::open(&format!("{url}/{database}"))
+    };
+    let mut admin = open("", "").unwrap();
+    admin.say(&["ACL SETUSER ana on >p@s ~* +@all", "CONFIG SET maxclients 2"]).unwrap();
+    let mut ana = open("ana:p%40s@", "3").unwrap();
+    let replies = ana.say(&["ACL WHOAMI", "SET where three"]).unwrap();
+    assert_eq!(replies[0], Reply::One(text("ana")));
+    assert_eq!(admin.say(&["GET where"]).unwrap(), [Reply::One(Scalar::Nil)]);
+    assert!(matches!(open("", ""), Err(Refusal::Other(_))), "a third client");
+    drop(ana);
+    admin.say(&["CONFIG SET maxclients 100"]).unwrap();
+    assert!(matches!(open("ana:no@", ""), Err(Refusal::Credentials(_))));
+    assert!(matches!(open("", "99"), Err(Refusal::Credentials(_))));
+    admin.say(&["CONFIG SET requirepass secret"]).unwrap();
+    assert!(matches!(open("", ""), Err(Refusal::Credentials(_))));
+    assert!(open(":secret@", "").is_ok());
+}
