@@ -40,7 +40,7 @@ async fn serve(limits: Limits) -> Client {
 
 fn limits() -> Limits {
     Limits {
-        request_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_secs(1),
         instance_memory_bytes_max: 16 << 20,
         ..Limits::default()
     }

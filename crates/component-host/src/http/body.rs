@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::Body;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full, Limited};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 /// The announced length, if it is at most `bytes_max`.
@@ -12,18 +12,22 @@ pub(crate) fn small_length(headers: &HeaderMap, bytes_max: u64) -> Option<u64> {
     (length <= bytes_max).then_some(length)
 }
 
-/// Reads a body of announced length to its end. A body that is longer or shorter is an error.
-pub(crate) async fn gather<B>(body: B, length: u64) -> Result<WasiBody, HttpError>
+/// Reads a body of announced length to its end; none if it breaks off, or is longer or shorter.
+pub(crate) async fn gather<B>(body: B, length: u64) -> Option<WasiBody>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<HttpError>,
 {
-    let limit = usize::try_from(length).unwrap_or(usize::MAX);
-    let limited = http_body_util::Limited::new(body.map_err(Into::into), limit);
-    let whole = limited.collect().await.map_err(|e| match e.downcast::<HttpError>() {
-        Ok(error) => *error,
-        Err(_) => HttpError::HttpRequestBodySize(Some(length)),
-    })?;
-    // Trailers, if any, are kept by the collected body.
-    Ok(whole.map_err(|never| match never {}).boxed_unsync())
+    let limit = usize::try_from(length).ok()?;
+    let whole = Limited::new(body.map_err(Into::into), limit).collect().await.ok()?;
+    let trailers = whole.trailers().cloned().map(Ok);
+    let bytes = whole.to_bytes();
+    if bytes.len() != limit {
+        return None;
+    }
+    let body = Full::new(bytes).map_err(|never| match never {});
+    Some(match trailers {
+        None => body.boxed_unsync(),
+        Some(_) => body.with_trailers(std::future::ready(trailers)).boxed_unsync(),
+    })
 }

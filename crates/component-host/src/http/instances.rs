@@ -18,6 +18,11 @@ use crate::guest::Guest;
 use crate::state::GuestState;
 use crate::{Error, Limits};
 
+/// How long an instance that let a request's deadline pass is kept for its other requests. Not
+/// long: the next request may have been announced to it, and is only taken by another once this
+/// one is gone.
+const GRACE: Duration = Duration::from_millis(200);
+
 /// Makes the instances of one HTTP component.
 pub(crate) struct Instances {
     guest: Guest,
@@ -72,6 +77,7 @@ impl HandlerState for Instances {
         } else {
             (1, 1)
         };
+        let late = Arc::<AtomicBool>::default();
         Ok(Instance {
             store,
             proxy,
@@ -79,6 +85,7 @@ impl HandlerState for Instances {
             expiration: Expiration {
                 idle_timeout: self.limits.idle_instance_timeout,
                 request_timeout: self.limits.request_timeout,
+                late: late.clone(),
                 sleep: Box::pin(tokio::time::sleep(self.limits.idle_instance_timeout)),
             },
             state: Worker {
@@ -87,6 +94,7 @@ impl HandlerState for Instances {
                 total_max,
                 at_once_max,
                 request_timeout: self.limits.request_timeout,
+                late,
             },
         })
     }
@@ -99,6 +107,7 @@ pub(crate) struct Worker {
     total_max: usize,
     at_once_max: usize,
     request_timeout: Duration,
+    late: Arc<AtomicBool>,
 }
 
 impl WorkerState for Worker {
@@ -121,7 +130,11 @@ impl WorkerState for Worker {
         (): (),
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        Box::pin(tokio::time::sleep(self.request_timeout))
+        let (timeout, late) = (self.request_timeout, self.late.clone());
+        Box::pin(async move {
+            tokio::time::sleep(timeout).await;
+            late.store(true, Ordering::Relaxed);
+        })
     }
 
     fn drop(&self, store: Store<GuestState>, result: Result<(), wasmtime::Error>) {
@@ -140,6 +153,8 @@ impl WorkerState for Worker {
 pub(crate) struct Expiration {
     idle_timeout: Duration,
     request_timeout: Duration,
+    /// Whether a request's deadline has passed.
+    late: Arc<AtomicBool>,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -152,7 +167,8 @@ impl WorkerExpiration for Expiration {
     ) -> Poll<()> {
         let timeout = match status {
             WorkerStatus::Idle => self.idle_timeout,
-            WorkerStatus::Requests | WorkerStatus::PostReturn => self.request_timeout,
+            WorkerStatus::PostReturn if self.late.load(Ordering::Relaxed) => GRACE,
+            WorkerStatus::Requests | WorkerStatus::PostReturn => self.request_timeout + GRACE,
         };
         let deadline = tokio::time::Instant::from_std(start + timeout);
         if deadline != self.sleep.deadline() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +18,7 @@ use crate::{Error, Limits};
 
 /// An HTTP component behind its limits.
 pub struct HttpService {
+    component: Arc<str>,
     handler: ProxyHandler<Instances>,
     permits: Arc<Semaphore>,
     limits: Arc<Limits>,
@@ -27,6 +28,7 @@ impl HttpService {
     /// Fails if the component exports no HTTP handler.
     pub fn new(guest: &Guest, limits: &Arc<Limits>) -> Result<Self, Error> {
         Ok(Self {
+            component: guest.id.clone(),
             handler: ProxyHandler::new(Instances::new(guest, limits)?),
             permits: Arc::new(Semaphore::new(limits.requests_at_once_max)),
             limits: limits.clone(),
@@ -56,6 +58,7 @@ impl HttpService {
         B::Error: Into<HttpError>,
     {
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| Problem::Busy)?;
+        let bodiless = request.method() == Method::HEAD;
         let request = self.gather_request(request).await?;
         // The handler's own limit is not looked at while a guest computes without a pause.
         let handled = self.handler.handle((), request);
@@ -63,6 +66,9 @@ impl HttpService {
             .await
             .map_err(|_| Problem::TimedOut)?
             .map_err(|e| self.problem(e))?;
+        if bodiless || response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(response);
+        }
         self.gather_response(response, permit).await
     }
 
@@ -75,8 +81,9 @@ impl HttpService {
         let body = match small_length(&parts.headers, self.limits.gathered_body_bytes_max) {
             Some(length) => tokio::time::timeout(self.limits.request_timeout, gather(body, length))
                 .await
-                .map_err(|_| Problem::BadBody)?
-                .map_err(|_| Problem::BadBody)?,
+                .ok()
+                .flatten()
+                .ok_or(Problem::BadBody)?,
             None => body.map_err(Into::into).boxed_unsync(),
         };
         Ok(Request::from_parts(parts, body))
@@ -93,7 +100,11 @@ impl HttpService {
             Some(length) => tokio::time::timeout(self.limits.request_timeout, gather(body, length))
                 .await
                 .map_err(|_| Problem::TimedOut)?
-                .map_err(|_| Problem::GuestFailed)?,
+                .ok_or_else(|| {
+                    let component = &*self.component;
+                    tracing::error!(component, length, "an answer is not as long as it announced");
+                    Problem::GuestFailed
+                })?,
             None => body
                 .map_frame(move |frame| {
                     let _at_work = &permit;
@@ -108,7 +119,8 @@ impl HttpService {
         if error.is::<ExpirationError>() {
             Problem::TimedOut
         } else if error.is::<InstantiationError<()>>() {
-            tracing::error!(error = %error, "no room for another HTTP instance");
+            let component = &*self.component;
+            tracing::error!(component, %error, "no room for another HTTP instance");
             Problem::Busy
         } else {
             // The instance's own failure is logged where the instance is dropped.
