@@ -79,7 +79,17 @@ async fn past_the_bound_requests_are_told_to_come_later() {
     let request_timeout = Duration::from_secs(5);
     let limits = Limits { requests_at_once_max: 2, request_timeout, ..limits() };
     let client = Arc::new(serve(limits).await);
-    let hang = |client: Arc<Client>| tokio::spawn(async move { status(&client, "/hang").await });
+    // Turned away, too, while another request is served.
+    let hang = |client: Arc<Client>| {
+        tokio::spawn(async move {
+            loop {
+                match status(&client, "/hang").await {
+                    503 => tokio::task::yield_now().await,
+                    status => return status,
+                }
+            }
+        })
+    };
     let hanging = [hang(client.clone()), hang(client.clone())];
     let busy = pipeline_tests::eventually("the bound is reached", async || {
         let answer = client.post("/good", "").await.ok()?;
