@@ -11,6 +11,10 @@ mod store;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+/// Requests come and go on several threads, in small pieces.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Ours without WebAssembly.
 #[derive(Parser)]
 struct Cli {

@@ -5,13 +5,12 @@
 mod forward;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
-use guest_http::{Answer, answer, problem, read_body};
+use guest_http::{Answer, Request, answer, problem, read_body};
+use http::StatusCode;
 use intake::Problem;
 use intake::request::{BODY_BYTES_MAX, check, not_found};
 use sale::Sale;
 use sales_wit::types;
-use spin_sdk::http::{Request, StatusCode};
-use spin_sdk::http_service;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -37,8 +36,9 @@ impl Guest for Bridge {
     }
 }
 
-#[http_service]
-async fn handle(request: Request) -> Answer {
+guest_http::handler!(route);
+
+async fn route(request: Request) -> Answer {
     let answer = match request.uri().path() {
         "/forward" => forwarded(request).await,
         path => Err(not_found(path)),
@@ -49,7 +49,7 @@ async fn handle(request: Request) -> Answer {
 async fn forwarded(request: Request) -> Result<Answer, Problem> {
     let (head, body) = request.into_parts();
     let context = check(&head.method, &head.headers, &["application/json"], BODY_BYTES_MAX)?;
-    let body = read_body(body, BODY_BYTES_MAX).await?;
+    let body = read_body(&head, body, BODY_BYTES_MAX).await?;
     let sale = Sale::from_request_json(&body)?;
     forward::forward(sales_wit::from_sale(sale), sales_wit::from_context(context)).await?;
     Ok(answer(StatusCode::OK, "application/json", FORWARDED))

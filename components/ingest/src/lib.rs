@@ -4,10 +4,8 @@
 mod many;
 mod one;
 
-use guest_http::{Answer, problem};
+use guest_http::{Answer, Request, problem};
 use intake::request;
-use spin_sdk::http::Request;
-use spin_sdk::http_service;
 
 #[allow(missing_docs, reason = "generated")]
 mod bindings {
@@ -20,8 +18,9 @@ mod bindings {
     });
 }
 
-#[http_service]
-async fn handle(request: Request) -> Answer {
+guest_http::handler!(route);
+
+async fn route(request: Request) -> Answer {
     let answer = match request.uri().path() {
         "/purchase" => one::purchase(request).await,
         "/purchases" => many::purchases(request).await,

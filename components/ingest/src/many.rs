@@ -1,11 +1,11 @@
 //! `POST /purchases`.
 
 use futures::StreamExt as _;
-use guest_http::{Answer, answer, read_body};
+use guest_http::{Answer, Request, answer, read_body};
+use http::StatusCode;
 use intake::request::{Context, MANY_BODY_BYTES_MAX, check};
 use intake::{IntakeError, Problem, Results, parse_many};
 use sale::{Sale, Violation};
-use spin_sdk::http::{Request, StatusCode};
 
 /// Sales of one request that are under way at once.
 const AT_ONCE_MAX: usize = 64;
@@ -20,7 +20,7 @@ pub async fn purchases(request: Request) -> Result<Answer, Problem> {
         check(&head.method, &head.headers, &[JSON, LINES], MANY_BODY_BYTES_MAX)?.of_many()?;
     let media_type = head.headers.get("content-type").and_then(|value| value.to_str().ok());
     let lines = media_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(LINES));
-    let body = read_body(body, MANY_BODY_BYTES_MAX).await?;
+    let body = read_body(&head, body, MANY_BODY_BYTES_MAX).await?;
     let items = parse_many(&body, lines)?;
     let calls = items.into_iter().enumerate().map(|(index, item)| item_of(&context, index, item));
     let results = futures::stream::iter(calls).buffered(AT_ONCE_MAX).collect().await;

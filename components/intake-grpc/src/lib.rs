@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Variable, unanswered, with_context, within};
+use guest_http::{Answer, Bounds, Variable, send, with_context};
 use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
 use intake::IntakeError;
 use intake::grpc::{self, Status, code};
 use intake::request::Context;
@@ -29,8 +28,11 @@ mod bindings {
 static WRITER_URL: Variable = Variable::new("writer_url");
 
 /// Time the writer gets, also told to it as `grpc-timeout`.
-const DEADLINE: Duration = Duration::from_secs(15);
+const WAIT_MAX: Duration = Duration::from_secs(15);
 const GRPC_TIMEOUT: &str = "15S";
+
+const BOUNDS: Bounds =
+    Bounds { wait_max: WAIT_MAX, answer_bytes_max: grpc::MESSAGE_BYTES_MAX, trailers: true };
 
 /// The next hop over gRPC.
 struct IntakeGrpc;
@@ -45,21 +47,10 @@ impl Guest for IntakeGrpc {
 async fn process(sale: sale::Sale, context: Context) -> Result<(), IntakeError> {
     let base = WRITER_URL.get().await?.trim_end_matches('/');
     let request = request(base, sale, context)?;
-    let call = async {
-        let response = spin_sdk::http::send(request).await.map_err(|e| unanswered(base, e))?;
-        answer(base, response).await
-    };
-    match within(DEADLINE, call).await {
-        Some(result) => result,
-        None => Err(IntakeError::TimedOut(format!("{base}: no answer within {DEADLINE:?}"))),
-    }
+    outcome(base, send(request, &BOUNDS).await?)
 }
 
-fn request(
-    base: &str,
-    sale: sale::Sale,
-    context: Context,
-) -> Result<Request<Full<Bytes>>, IntakeError> {
+fn request(base: &str, sale: sale::Sale, context: Context) -> Result<Request<Bytes>, IntakeError> {
     let message = Bytes::from(grpc::frame(&ProductSaleRequest::from(sale).encode_to_vec()));
     let request = Request::post(format!("{base}{}", grpc::METHOD_PATH))
         .header(header::CONTENT_TYPE, grpc::CONTENT_TYPE)
@@ -67,28 +58,22 @@ fn request(
         .header(header::TE, "trailers")
         .header("grpc-timeout", GRPC_TIMEOUT);
     with_context(request, context)
-        .body(Full::new(message))
+        .body(message)
         .map_err(|e| IntakeError::Other(format!("Spin variable `writer_url`: `{base}`: {e}")))
 }
 
 /// Success is status 0 with a message that says so; anything less is a failure.
-async fn answer(base: &str, response: spin_sdk::http::Response) -> Result<(), IntakeError> {
-    let (head, body) = response.into_parts();
+fn outcome(base: &str, answer: Answer) -> Result<(), IntakeError> {
+    let (head, body) = answer.into_parts();
     if head.status != StatusCode::OK {
         return Err(intake::Problem::to_error(head.status, b""));
     }
     if let Some(status) = status(&head.headers) {
         return ended(status);
     }
-    let whole = Limited::new(body, grpc::MESSAGE_BYTES_MAX)
-        .collect()
-        .await
-        .map_err(|e| IntakeError::Unavailable(format!("{base}: the answer broke off: {e}")))?;
-    let trailers = whole.trailers().cloned().unwrap_or_default();
     let odd = |what: &str| IntakeError::Other(format!("{base}: {what}"));
-    ended(status(&trailers).ok_or_else(|| odd("the answer has no grpc-status"))?)?;
-    let body = whole.to_bytes();
-    let message = grpc::unframe(&body).map_err(IntakeError::from)?;
+    ended(status(&body.trailers).ok_or_else(|| odd("the answer has no grpc-status"))?)?;
+    let message = grpc::unframe(&body.data).map_err(IntakeError::from)?;
     match ProductSaleResponse::decode(message) {
         Ok(ProductSaleResponse { exito: true, .. }) => Ok(()),
         // The original writer answers its failures with status 0 and a text.

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Variable, read_body, unanswered, with_context, within};
+use guest_http::{Bounds, Variable, send, with_context};
 use http::{Request, StatusCode, header};
-use http_body_util::Full;
 use intake::request::Context;
 use intake::{IntakeError, Problem};
 use sales_wit::types;
@@ -26,11 +25,10 @@ mod bindings {
 
 static BRIDGE_URL: Variable = Variable::new("bridge_url");
 
-/// Longest answer that is read: a problem fits well.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
-
-/// Time the next hop gets; above the bridge's own deadline, so that its answer arrives.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// The wait is above the bridge's own deadline, so that its answer arrives; a problem fits
+/// well into the answer.
+const BOUNDS: Bounds =
+    Bounds { wait_max: Duration::from_secs(20), answer_bytes_max: 64 << 10, trailers: false };
 
 /// The next hop over HTTP.
 struct IntakeHttp;
@@ -45,31 +43,19 @@ impl Guest for IntakeHttp {
 async fn forward(sale: &sale::Sale, context: Context) -> Result<(), IntakeError> {
     let url = format!("{}/forward", BRIDGE_URL.get().await?.trim_end_matches('/'));
     let request = request(&url, sale, context)?;
-    let call = async {
-        let response = spin_sdk::http::send(request).await.map_err(|e| unanswered(&url, e))?;
-        let status = response.status();
-        if status == StatusCode::OK {
-            return Ok(());
-        }
-        let body = read_body(response.into_body(), ANSWER_BYTES_MAX).await.unwrap_or_default();
-        Err(Problem::to_error(status, &body))
-    };
-    match within(DEADLINE, call).await {
-        Some(result) => result,
-        None => Err(IntakeError::TimedOut(format!("{url}: no answer within {DEADLINE:?}"))),
+    let answer = send(request, &BOUNDS).await?;
+    match answer.status() {
+        StatusCode::OK => Ok(()),
+        status => Err(Problem::to_error(status, &answer.body().data)),
     }
 }
 
-fn request(
-    url: &str,
-    sale: &sale::Sale,
-    context: Context,
-) -> Result<Request<Full<Bytes>>, IntakeError> {
+fn request(url: &str, sale: &sale::Sale, context: Context) -> Result<Request<Bytes>, IntakeError> {
     let body = Bytes::from(sale.to_json());
     let request = Request::post(url)
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONTENT_LENGTH, body.len());
     with_context(request, context)
-        .body(Full::new(body))
+        .body(body)
         .map_err(|e| IntakeError::Other(format!("Spin variable `bridge_url`: `{url}`: {e}")))
 }

@@ -1,25 +1,19 @@
 //! `ProductSaleService/ProcesarVenta`, a unary gRPC call over HTTP/2.
 
-use bytes::Bytes;
-use guest_http::read_body;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty, Full};
+use guest_http::{Answer, Request, Whole, read_body};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use intake::grpc::{self, Status, code};
 use intake::{IntakeError, PROCESSED};
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
 use sale::Sale;
-use spin_sdk::http::{Request, StatusCode};
 
 use crate::log;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
-
 /// Answers any request to the writer.
-pub async fn serve(request: Request) -> Response<Body> {
+pub async fn answer(request: Request) -> Answer {
     if !is_grpc(request.headers()) {
         let mut response = empty();
         *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -43,7 +37,7 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
         return Err(Status::new(code::UNIMPLEMENTED, message));
     }
     let context = intake::request::context(&head.headers).map_err(Status::invalid)?;
-    let body = read_body(body, grpc::MESSAGE_BYTES_MAX).await.map_err(Status::invalid)?;
+    let body = read_body(&head, body, grpc::MESSAGE_BYTES_MAX).await.map_err(Status::invalid)?;
     let message = ProductSaleRequest::decode(grpc::unframe(&body)?).map_err(|e| {
         Status::new(code::INVALID_ARGUMENT, format!("body: no ProductSaleRequest: {e}"))
     })?;
@@ -52,17 +46,16 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
 }
 
 /// A message, then the status as a trailer.
-fn success(message: &ProductSaleResponse) -> Response<Body> {
+fn success(message: &ProductSaleResponse) -> Answer {
     let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code::OK))]);
-    let body = Full::new(Bytes::from(grpc::frame(&message.encode_to_vec())))
-        .with_trailers(std::future::ready(Some(Ok(trailers))));
-    let mut response = Response::new(body.boxed_unsync());
+    let data = grpc::frame(&message.encode_to_vec()).into();
+    let mut response = Answer::new(Whole { data, trailers });
     response.headers_mut().insert(header::CONTENT_TYPE, content_type());
     response
 }
 
 /// No message: the status is among the headers.
-fn failure(status: &Status) -> Response<Body> {
+fn failure(status: &Status) -> Answer {
     let mut response = empty();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type());
@@ -74,8 +67,8 @@ fn failure(status: &Status) -> Response<Body> {
     response
 }
 
-fn empty() -> Response<Body> {
-    let mut response = Response::new(Empty::new().boxed_unsync());
+fn empty() -> Answer {
+    let mut response = Answer::default();
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
 }

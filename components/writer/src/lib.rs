@@ -6,8 +6,6 @@ mod log;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use sales_wit::types;
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -34,7 +32,4 @@ impl Guest for Writer {
     }
 }
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    grpc::serve(request).await
-}
+guest_http::handler!(grpc::answer);

@@ -40,6 +40,9 @@ pub fn build(limits: &Limits) -> Result<Engine, Error> {
         .epoch_interruption(true)
         .memory_init_cow(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    // wasmtime makes an error for each fiber it retires, and with RUST_BACKTRACE set would
+    // spend a tenth of its time on backtraces nobody reads. Guests' backtraces are kept.
+    wasmtime::error::disable_backtrace();
     let engine = Engine::new(&config).map_err(|e| Error::Engine(format!("{e:#}")))?;
     start_clock(&engine)?;
     Ok(engine)

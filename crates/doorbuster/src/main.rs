@@ -10,6 +10,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+/// Requests come and go on several threads, in small pieces.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A serverless, real-time event pipeline of WebAssembly components.
 #[derive(Parser)]
 #[command(version, propagate_version = true)]

@@ -1,18 +1,16 @@
 //! Answers with their length, and problems as answers.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderValue, StatusCode, header};
 use intake::Problem;
 
-/// An answer in one piece.
-pub type Answer = Response<Full<Bytes>>;
+use crate::whole::Answer;
 
 /// An answer with its length, so that the host can write it in one piece.
 pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let body = body.into();
     let length = HeaderValue::from(body.len());
-    let mut response = Response::new(Full::new(body));
+    let mut response = Answer::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -1,14 +1,43 @@
-//! What the HTTP components share: bounded bodies, answers with their length, requests to the
+//! What the HTTP components share: requests and answers with bounded bodies, requests to the
 //! next hop, variables, and a limit for waiting.
 
 mod answer;
-mod body;
+mod context;
 mod limit;
-mod outbound;
+mod read;
+mod send;
+mod serve;
 mod variable;
+mod whole;
+mod write;
 
-pub use answer::{Answer, answer, problem};
-pub use body::read_body;
+pub use answer::{answer, problem};
+pub use context::with_context;
 pub use limit::within;
-pub use outbound::{unanswered, with_context};
+pub use send::{Bounds, send};
+pub use serve::{Request, read_body, serve};
 pub use variable::Variable;
+pub use whole::{Answer, Whole};
+
+#[doc(hidden)]
+pub use spin_sdk;
+
+/// Exports `wasi:http/handler`, with a function from [`Request`] to [`Answer`] that answers.
+#[macro_export]
+macro_rules! handler {
+    ($($answer:ident)::+) => {
+        mod http_handler {
+            use $crate::spin_sdk::wasip3::exports::http::handler::Guest;
+            use $crate::spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+
+            struct Handler;
+            $crate::spin_sdk::wasip3::http::service::export!(Handler);
+
+            impl Guest for Handler {
+                async fn handle(request: Request) -> Result<Response, ErrorCode> {
+                    $crate::serve(request, super::$($answer)::+).await
+                }
+            }
+        }
+    };
+}

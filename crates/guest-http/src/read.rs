@@ -1,0 +1,51 @@
+//! Reads a body within a limit.
+
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields};
+use spin_sdk::wit_bindgen::{FutureReader, StreamReader, StreamResult};
+
+/// Bytes asked of the host at once, when the body's length is not announced.
+const READ_BYTES: usize = 8 << 10;
+
+/// Why a body is not there.
+pub(crate) enum Unreadable {
+    /// It is longer than the limit.
+    TooLarge,
+    /// It ended early.
+    Broken(ErrorCode),
+}
+
+/// A body under way.
+pub(crate) struct Incoming {
+    pub contents: StreamReader<u8>,
+    pub trailers: FutureReader<Result<Option<Fields>, ErrorCode>>,
+    /// The `content-length`. What comes after it is not waited for: asking for the end of what
+    /// is there in full costs as much as reading it.
+    pub announced: Option<usize>,
+}
+
+impl Incoming {
+    /// Reads to the announced length, else to the end, unless it is more than `bytes_max`.
+    pub async fn read(mut self, bytes_max: usize) -> Result<(Vec<u8>, Option<Fields>), Unreadable> {
+        let mut data = Vec::with_capacity(self.announced.unwrap_or(READ_BYTES).min(bytes_max));
+        while self.announced != Some(data.len()) {
+            if data.len() == data.capacity() {
+                data.reserve(READ_BYTES);
+            }
+            let (result, filled) = self.contents.read(data).await;
+            data = filled;
+            if data.len() > bytes_max {
+                return Err(Unreadable::TooLarge);
+            }
+            if !matches!(result, StreamResult::Complete(_)) {
+                let trailers = self.trailers.await.map_err(Unreadable::Broken)?;
+                return Ok((data, trailers));
+            }
+        }
+        Ok((data, None))
+    }
+}
+
+/// The announced length among the headers.
+pub(crate) fn announced(headers: &http::HeaderMap) -> Option<usize> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,96 @@
+//! Requests to the next hop.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, StatusCode, header};
+use intake::IntakeError;
+use spin_sdk::wasip3::http::client;
+use spin_sdk::wasip3::http::types::{
+    ErrorCode, Request as HostRequest, RequestOptions, Response as HostResponse,
+};
+use spin_sdk::wasip3::wit_future;
+
+use crate::read::{Incoming, Unreadable, announced};
+use crate::whole::{Answer, Whole, from_fields, to_fields};
+use crate::write::{internal, write};
+
+/// The headers and trailers of an answer that a component here looks at.
+const LOOKED_AT: [HeaderName; 3] = [
+    header::CONTENT_LENGTH,
+    HeaderName::from_static("grpc-status"),
+    HeaderName::from_static("grpc-message"),
+];
+
+/// How a request is sent.
+pub struct Bounds {
+    /// Longest wait for the answer's head, and then for each part of its body.
+    pub wait_max: Duration,
+    /// Longest body of an answer.
+    pub answer_bytes_max: usize,
+    /// Whether what counts comes after the body.
+    pub trailers: bool,
+}
+
+/// Sends a request and reads its answer to the end.
+pub async fn send(request: http::Request<Bytes>, bounds: &Bounds) -> Result<Answer, IntakeError> {
+    let (head, body) = request.into_parts();
+    let failed = |error| unanswered(&head.uri, error);
+    let (outgoing, work) = write(body.into()).map_err(failed)?;
+    let headers = to_fields(&head.headers).map_err(|e| failed(internal(e)))?;
+    let options = Some(options(bounds.wait_max).map_err(failed)?);
+    let (request, _sent) = HostRequest::new(headers, outgoing.contents, outgoing.trailers, options);
+    address(&request, &head).map_err(|()| failed(ErrorCode::HttpRequestUriInvalid))?;
+    let (response, ()) = futures::join!(client::send(request), work);
+    receive(response.map_err(failed)?, bounds).await.map_err(|e| match e {
+        Unreadable::TooLarge => IntakeError::Other(format!("{}: the answer is too long", head.uri)),
+        Unreadable::Broken(error) => failed(error),
+    })
+}
+
+fn options(wait_max: Duration) -> Result<RequestOptions, ErrorCode> {
+    let nanoseconds = u64::try_from(wait_max.as_nanos()).ok();
+    let options = RequestOptions::new();
+    options.set_first_byte_timeout(nanoseconds).map_err(internal)?;
+    options.set_between_bytes_timeout(nanoseconds).map_err(internal)?;
+    Ok(options)
+}
+
+fn address(request: &HostRequest, head: &http::request::Parts) -> Result<(), ()> {
+    request.set_method(&head.method.clone().into())?;
+    request.set_scheme(head.uri.scheme().map(Into::into).as_ref())?;
+    request.set_authority(head.uri.authority().map(http::uri::Authority::as_str))?;
+    request.set_path_with_query(head.uri.path_and_query().map(http::uri::PathAndQuery::as_str))
+}
+
+async fn receive(response: HostResponse, bounds: &Bounds) -> Result<Answer, Unreadable> {
+    let mut answer = Answer::default();
+    let status = StatusCode::from_u16(response.get_status_code());
+    *answer.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
+    *answer.headers_mut() = from_fields(&response.get_headers(), &LOOKED_AT);
+    let announced = announced(answer.headers()).filter(|_| !bounds.trailers);
+    let (_read, result) = wit_future::new(|| Ok(()));
+    let (contents, trailers) = HostResponse::consume_body(response, result);
+    let incoming = Incoming { contents, trailers, announced };
+    let (data, trailers) = incoming.read(bounds.answer_bytes_max).await?;
+    let trailers = trailers.map(|fields| from_fields(&fields, &LOOKED_AT)).unwrap_or_default();
+    *answer.body_mut() = Whole { data: data.into(), trailers };
+    Ok(answer)
+}
+
+/// What it means for a sale that its request got no answer.
+fn unanswered(url: &http::Uri, error: ErrorCode) -> IntakeError {
+    match error {
+        ErrorCode::HttpRequestDenied => IntakeError::Other(format!(
+            "{url} is not allowed; add it to the component's allowed_outbound_hosts"
+        )),
+        ErrorCode::HttpRequestUriInvalid => {
+            IntakeError::Other(format!("{url} is no URL that can be called"))
+        }
+        ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => IntakeError::TimedOut(format!("{url}: {error}")),
+        other => IntakeError::Unavailable(format!("{url}: {other}")),
+    }
+}

@@ -1,0 +1,72 @@
+//! Requests to the component: the host's form to the `http` crate's and back.
+//!
+//! The SDK's own conversion reads all that a request can have; this one reads what these
+//! components look at, which halves the calls between component and host.
+
+use bytes::Bytes;
+use http::{HeaderName, Method, Uri, header};
+use intake::Problem;
+use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large};
+use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
+use spin_sdk::wasip3::wit_future;
+
+use crate::read::{Incoming, Unreadable, announced};
+use crate::whole::{Answer, from_fields, to_fields};
+use crate::write::{internal, write};
+
+/// A request: its method, its path, the headers that are looked at, and its body.
+pub type Request = http::Request<Unread>;
+
+/// A body that has not been read.
+pub struct Unread(HostRequest);
+
+/// The headers of a request that a component here looks at.
+const LOOKED_AT: [HeaderName; 4] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    HeaderName::from_static(IDEMPOTENCY_KEY),
+    HeaderName::from_static(TRACEPARENT),
+];
+
+/// Answers the host's request with what `handler` says.
+pub async fn serve(
+    request: HostRequest,
+    handler: impl AsyncFnOnce(Request) -> Answer,
+) -> Result<HostResponse, ErrorCode> {
+    let (head, body) = handler(receive(request)?).await.into_parts();
+    let headers = to_fields(&head.headers).map_err(internal)?;
+    let (outgoing, work) = write(body)?;
+    let (response, _sent) = HostResponse::new(headers, outgoing.contents, outgoing.trailers);
+    response.set_status_code(head.status.as_u16()).map_err(|()| internal("no such status"))?;
+    spin_sdk::wit_bindgen::spawn(work);
+    Ok(response)
+}
+
+fn receive(request: HostRequest) -> Result<Request, ErrorCode> {
+    let wrong = |_| ErrorCode::HttpRequestUriInvalid;
+    let path = request.get_path_with_query().unwrap_or_else(|| "/".into());
+    let headers = from_fields(&request.get_headers(), &LOOKED_AT);
+    let method = Method::try_from(request.get_method());
+    let mut converted = http::Request::new(Unread(request));
+    *converted.uri_mut() = Uri::try_from(path).map_err(wrong)?;
+    *converted.method_mut() = method.map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
+    *converted.headers_mut() = headers;
+    Ok(converted)
+}
+
+/// Reads a body to its announced length, else to its end, unless it is longer than
+/// `bytes_max`.
+pub async fn read_body(
+    head: &http::request::Parts,
+    body: Unread,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
+    let (_read, result) = wit_future::new(|| Ok(()));
+    let (contents, trailers) = HostRequest::consume_body(body.0, result);
+    let incoming = Incoming { contents, trailers, announced: announced(&head.headers) };
+    match incoming.read(bytes_max).await {
+        Ok((data, _trailers)) => Ok(data.into()),
+        Err(Unreadable::TooLarge) => Err(body_too_large(bytes_max)),
+        Err(Unreadable::Broken(error)) => Err(body_broken(&error.to_string())),
+    }
+}

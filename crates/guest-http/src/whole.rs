@@ -1,0 +1,46 @@
+//! Bodies in one piece.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use spin_sdk::wasip3::http::types::{Fields, HeaderError};
+
+/// A whole body.
+#[derive(Debug, Default)]
+pub struct Whole {
+    /// What it holds.
+    pub data: Bytes,
+    /// What comes after it, if anything.
+    pub trailers: HeaderMap,
+}
+
+/// An answer in one piece.
+pub type Answer = Response<Whole>;
+
+impl<T: Into<Bytes>> From<T> for Whole {
+    fn from(data: T) -> Self {
+        Self { data: data.into(), trailers: HeaderMap::new() }
+    }
+}
+
+/// Headers or trailers, as the host takes them.
+pub(crate) fn to_fields(headers: &HeaderMap) -> Result<Fields, HeaderError> {
+    let entries: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    Fields::from_list(&entries)
+}
+
+/// Those headers or trailers that a component here looks at; a name or a value that HTTP does
+/// not allow is left out.
+pub(crate) fn from_fields(fields: &Fields, looked_at: &[HeaderName]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(looked_at.len());
+    for (name, value) in fields.copy_all() {
+        let known = looked_at.iter().find(|known| known.as_str().eq_ignore_ascii_case(&name));
+        if let (Some(name), Ok(value)) = (known, HeaderValue::from_maybe_shared(Bytes::from(value)))
+        {
+            headers.append(name, value);
+        }
+    }
+    headers
+}

@@ -1,0 +1,42 @@
+//! Hands a body to the host.
+
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields};
+use spin_sdk::wasip3::{wit_future, wit_stream};
+use spin_sdk::wit_bindgen::{FutureReader, StreamReader};
+
+use crate::whole::{Whole, to_fields};
+
+/// What the host reads of a body.
+pub(crate) struct Outgoing {
+    /// None for an empty one.
+    pub contents: Option<StreamReader<u8>>,
+    pub trailers: FutureReader<Result<Option<Fields>, ErrorCode>>,
+}
+
+/// The ends that the host reads, and the work of writing to them. What the host does not take,
+/// it does not want.
+pub(crate) fn write(body: Whole) -> Result<(Outgoing, impl Future<Output = ()>), ErrorCode> {
+    let fields = match body.trailers.is_empty() {
+        true => None,
+        false => Some(to_fields(&body.trailers).map_err(internal)?),
+    };
+    let (mut writer, contents) = match body.data.is_empty() {
+        true => (None, None),
+        false => {
+            let (writer, reader) = wit_stream::new();
+            (Some(writer), Some(reader))
+        }
+    };
+    let (end, trailers) = wit_future::new(|| Ok(None));
+    let work = async move {
+        if let Some(mut writer) = writer.take() {
+            writer.write_all(body.data.into()).await;
+        }
+        drop(end.write(Ok(fields)).await);
+    };
+    Ok((Outgoing { contents, trailers }, work))
+}
+
+pub(crate) fn internal(error: impl std::fmt::Display) -> ErrorCode {
+    ErrorCode::InternalError(Some(error.to_string()))
+}
