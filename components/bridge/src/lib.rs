@@ -5,7 +5,7 @@
 mod forward;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
-use guest_http::{Answer, Request, answer, problem, read_body};
+use guest_http::{Answer, Request, answer, calmly, problem, read_body};
 use http::StatusCode;
 use intake::Problem;
 use intake::request::{BODY_BYTES_MAX, check, not_found};
@@ -32,7 +32,7 @@ struct Bridge;
 
 impl Guest for Bridge {
     async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
-        forward::forward(sale, context).await.map_err(sales_wit::from_error)
+        calmly(forward::forward(sale, context)).await.map_err(sales_wit::from_error)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Answer, Bounds, Variable, send, with_context};
+use guest_http::{Answer, Bounds, Variable, calmly, send, with_context};
 use http::{HeaderMap, Request, StatusCode, header};
 use intake::IntakeError;
 use intake::grpc::{self, Status, code};
@@ -31,8 +31,12 @@ static WRITER_URL: Variable = Variable::new("writer_url");
 const WAIT_MAX: Duration = Duration::from_secs(15);
 const GRPC_TIMEOUT: &str = "15S";
 
-const BOUNDS: Bounds =
-    Bounds { wait_max: WAIT_MAX, answer_bytes_max: grpc::MESSAGE_BYTES_MAX, trailers: true };
+const BOUNDS: Bounds = Bounds {
+    wait_max: WAIT_MAX,
+    answer_bytes_max: grpc::MESSAGE_BYTES_MAX,
+    trailers: true,
+    status_suffices: false,
+};
 
 /// The next hop over gRPC.
 struct IntakeGrpc;
@@ -40,7 +44,7 @@ struct IntakeGrpc;
 impl Guest for IntakeGrpc {
     async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
         let (sale, context) = (sales_wit::to_sale(sale), sales_wit::to_context(context));
-        process(sale, context).await.map_err(sales_wit::from_error)
+        calmly(process(sale, context)).await.map_err(sales_wit::from_error)
     }
 }
 

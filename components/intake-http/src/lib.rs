@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Bounds, Variable, send, with_context};
+use guest_http::{Bounds, Variable, calmly, send, with_context};
 use http::{Request, StatusCode, header};
 use intake::request::Context;
 use intake::{IntakeError, Problem};
@@ -27,8 +27,12 @@ static BRIDGE_URL: Variable = Variable::new("bridge_url");
 
 /// The wait is above the bridge's own deadline, so that its answer arrives; a problem fits
 /// well into the answer.
-const BOUNDS: Bounds =
-    Bounds { wait_max: Duration::from_secs(20), answer_bytes_max: 64 << 10, trailers: false };
+const BOUNDS: Bounds = Bounds {
+    wait_max: Duration::from_secs(20),
+    answer_bytes_max: 64 << 10,
+    trailers: false,
+    status_suffices: true,
+};
 
 /// The next hop over HTTP.
 struct IntakeHttp;
@@ -36,7 +40,7 @@ struct IntakeHttp;
 impl Guest for IntakeHttp {
     async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
         let (sale, context) = (sales_wit::to_sale(sale), sales_wit::to_context(context));
-        forward(&sale, context).await.map_err(sales_wit::from_error)
+        calmly(forward(&sale, context)).await.map_err(sales_wit::from_error)
     }
 }
 

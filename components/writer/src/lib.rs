@@ -5,6 +5,7 @@ mod grpc;
 mod log;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
+use guest_http::calmly;
 use sales_wit::types;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
@@ -28,7 +29,7 @@ struct Writer;
 impl Guest for Writer {
     async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
         let (sale, context) = (sales_wit::to_sale(sale), sales_wit::to_context(context));
-        log::append(sale, context).await.map_err(sales_wit::from_error)
+        calmly(log::append(sale, context)).await.map_err(sales_wit::from_error)
     }
 }
 

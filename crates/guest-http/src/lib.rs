@@ -2,6 +2,7 @@
 //! next hop, variables, and a limit for waiting.
 
 mod answer;
+mod calm;
 mod context;
 mod limit;
 mod read;
@@ -12,6 +13,7 @@ mod whole;
 mod write;
 
 pub use answer::{answer, problem};
+pub use calm::calmly;
 pub use context::with_context;
 pub use limit::within;
 pub use send::{Bounds, send};

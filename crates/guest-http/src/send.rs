@@ -30,6 +30,8 @@ pub struct Bounds {
     pub answer_bytes_max: usize,
     /// Whether what counts comes after the body.
     pub trailers: bool,
+    /// Whether a success says all with its status: its body is then left unread.
+    pub status_suffices: bool,
 }
 
 /// Sends a request and reads its answer to the end.
@@ -68,6 +70,9 @@ async fn receive(response: HostResponse, bounds: &Bounds) -> Result<Answer, Unre
     let status = StatusCode::from_u16(response.get_status_code());
     *answer.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
     *answer.headers_mut() = from_fields(&response.get_headers(), &LOOKED_AT);
+    if bounds.status_suffices && answer.status().is_success() {
+        return Ok(answer);
+    }
     let announced = announced(answer.headers()).filter(|_| !bounds.trailers);
     let (_read, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = HostResponse::consume_body(response, result);

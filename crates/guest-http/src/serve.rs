@@ -10,6 +10,7 @@ use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large}
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
 use spin_sdk::wasip3::wit_future;
 
+use crate::calm::Calm;
 use crate::read::{Incoming, Unreadable, announced};
 use crate::whole::{Answer, from_fields, to_fields};
 use crate::write::{internal, write};
@@ -33,12 +34,16 @@ pub async fn serve(
     request: HostRequest,
     handler: impl AsyncFnOnce(Request) -> Answer,
 ) -> Result<HostResponse, ErrorCode> {
+    let calm = Calm::new();
     let (head, body) = handler(receive(request)?).await.into_parts();
     let headers = to_fields(&head.headers).map_err(internal)?;
     let (outgoing, work) = write(body)?;
     let (response, _sent) = HostResponse::new(headers, outgoing.contents, outgoing.trailers);
     response.set_status_code(head.status.as_u16()).map_err(|()| internal("no such status"))?;
-    spin_sdk::wit_bindgen::spawn(work);
+    spin_sdk::wit_bindgen::spawn(async move {
+        work.await;
+        drop(calm);
+    });
     Ok(response)
 }
 

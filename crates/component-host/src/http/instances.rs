@@ -171,9 +171,17 @@ impl WorkerExpiration for Expiration {
             WorkerStatus::Requests | WorkerStatus::PostReturn => self.request_timeout + GRACE,
         };
         let deadline = tokio::time::Instant::from_std(start + timeout);
-        if deadline != self.sleep.deadline() {
+        // Most requests move the deadline further away: the timer is left where it is, and set
+        // anew when it strikes too early.
+        if deadline < self.sleep.deadline() {
             self.sleep.as_mut().reset(deadline);
         }
-        self.sleep.as_mut().poll(cx)
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            if self.sleep.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
     }
 }
