@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use local_servers::{Valkey, ValkeyConfig};
@@ -57,6 +58,9 @@ pub struct Pipeline {
     valkey_url: String,
 }
 
+/// How long a start may take: real servers, on a machine that does other things too.
+const START_LIMIT: Duration = Duration::from_secs(180);
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Pipeline {
@@ -103,26 +107,39 @@ impl Pipeline {
         topic: &str,
         variables: &[(&str, &str)],
     ) -> Result<Self> {
-        let log = NamedTempFile::new()?;
-        let mut child = doorbuster()
-            .args(["up", "--from", manifest, "--listen", "127.0.0.1:0"])
-            .args(["--kafka", brokers, "--valkey", valkey_url])
+        let mut command = doorbuster();
+        command
+            .args(["up", "--from", manifest, "--kafka", brokers, "--valkey", valkey_url])
             .args(["--variable", &format!("kafka_topic={topic}")])
             .args(["--variable", &format!("kafka_group=group-{topic}")])
-            .args(variables.iter().flat_map(|(k, v)| ["--variable".into(), format!("{k}={v}")]))
+            .args(variables.iter().flat_map(|(k, v)| ["--variable".into(), format!("{k}={v}")]));
+        Self::spawn(command, topic).await
+    }
+
+    /// Starts a chained pipeline with servers of its own, as these arguments say.
+    pub async fn with_own_servers(arguments: &[&str]) -> Result<Self> {
+        let mut command = doorbuster();
+        command.arg("up").args(arguments);
+        Self::spawn(command, "sales-topic").await
+    }
+
+    async fn spawn(mut command: Command, topic: &str) -> Result<Self> {
+        let log = NamedTempFile::new()?;
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(log.reopen()?)
             .spawn()
             .context("cannot run the program; build it first (cargo xtask build)")?;
         let stdout = child.stdout.take().context("no output")?;
-        let base = base_url(stdout).await.with_context(|| {
+        let greeting = tokio::time::timeout(START_LIMIT, greeting(stdout)).await;
+        let (base, valkey_url) = greeting.context("no greeting").flatten().with_context(|| {
             format!(
                 "the pipeline did not start: {}",
                 std::fs::read_to_string(&log).unwrap_or_default()
             )
         })?;
-        let (topic, valkey_url) = (topic.into(), valkey_url.into());
-        Ok(Self { child, log, base, topic, valkey: None, valkey_url })
+        Ok(Self { child, log, base, topic: topic.into(), valkey: None, valkey_url })
     }
 
     /// Requests to it.
@@ -156,23 +173,32 @@ impl Pipeline {
     }
 
     /// Asks it to end and waits; fails unless it ends well.
-    pub async fn stop(mut self) -> Result<()> {
+    pub async fn stop(self) -> Result<()> {
+        self.end(Signal::SIGTERM).await
+    }
+
+    /// The same by a signal: Ctrl-C is SIGINT.
+    pub async fn end(mut self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.pid())?;
-        kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        kill(Pid::from_raw(pid), signal)?;
         let status = self.child.wait().await?;
         ensure!(status.success(), "{status}\n{}", self.log());
         Ok(())
     }
 }
 
-/// Reads the address from the greeting, and goes on reading so that the pipe never fills.
-async fn base_url(stdout: tokio::process::ChildStdout) -> Result<String> {
+/// Reads the pipeline's and the store's address from the greeting, and goes on reading so that
+/// the pipe never fills.
+async fn greeting(stdout: tokio::process::ChildStdout) -> Result<(String, String)> {
     let mut lines = BufReader::new(stdout).lines();
+    let mut base = None;
     while let Some(line) = lines.next_line().await? {
         if let Some(url) = line.strip_prefix("Doorbuster is running: ") {
-            let base = url.trim_end_matches("/purchase").to_owned();
+            base = Some(url.trim_end_matches("/purchase").to_owned());
+        } else if let (Some(base), Some(url)) = (&base, line.strip_prefix("  Valkey  ")) {
+            let base = base.clone();
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Ok(base);
+            return Ok((base, url.to_owned()));
         }
     }
     anyhow::bail!("it ended without a greeting")

@@ -71,7 +71,7 @@ async fn a_restart_counts_nothing_twice() {
 async fn a_malformed_record_is_rejected_with_its_reason_and_the_rest_goes_on() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let pipeline = Pipeline::start(Wiring::Fused, &kafka.bootstrap()).await.unwrap();
-    let producer = Producer::new(ProducerConfig::new(&kafka.bootstrap())).unwrap();
+    let producer = Producer::new(ProducerConfig::new(kafka.bootstrap())).unwrap();
     // What the original Go writer leaves out, it leaves out because it is zero.
     let from_go = r#"{"producto_id":"go","precio":2,"cantidad_vendida":1}"#;
     for value in [Some(SALE), Some("{"), None, Some(r#"{"precio":"x"}"#), Some(from_go)] {

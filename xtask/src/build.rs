@@ -22,11 +22,22 @@ pub fn all(tests: bool) -> Result<()> {
     fused()
 }
 
+/// Lints the components and what they share.
+pub fn lint_components() -> Result<()> {
+    let shared = ["--package", "guest-http", "--package", "sales-wit"];
+    cargo_on_components("clippy", &[shared.as_slice(), &["--", "--deny", "warnings"]].concat())
+}
+
+fn cargo_on_components(command: &str, rest: &[&str]) -> Result<()> {
+    let mut args = vec![command, "--profile", "wasm", "--target", WASM_TARGET];
+    args.extend(COMPONENTS.iter().flat_map(|component| ["--package", component]));
+    args.extend(rest);
+    cargo(&args)
+}
+
 fn components() -> Result<()> {
     add_target()?;
-    let mut args = vec!["build", "--profile", "wasm", "--target", WASM_TARGET];
-    args.extend(COMPONENTS.iter().flat_map(|component| ["--package", component]));
-    cargo(&args)?;
+    cargo_on_components("build", &[])?;
     let built = root().join("target").join(WASM_TARGET).join("wasm");
     let out = root().join("target/components");
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;

@@ -22,5 +22,6 @@ pub fn all(args: &[String]) -> Result<()> {
 pub fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--release", "--all-targets", "--", "--deny", "warnings"])?;
+    build::lint_components()?;
     cargo(&["deny", "check"])
 }

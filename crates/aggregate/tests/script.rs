@@ -1,5 +1,7 @@
 //! The script's answers on a real Valkey, case by case.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use aggregate::{Error, Monitored, STREAM_LENGTH, Source, Step, Update};

@@ -1,5 +1,7 @@
 //! Both servers start, survive a crash with their data, and stop.
 
+#![allow(clippy::unwrap_used)]
+
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

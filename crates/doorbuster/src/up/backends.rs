@@ -16,7 +16,8 @@ const PARTITIONS: i32 = 3;
 /// Where the application's records and results live.
 pub struct Backends {
     kafka: KafkaBackend,
-    valkey: ValkeyBackend,
+    /// None if it was given.
+    valkey: Option<Box<Valkey>>,
     /// `host:port[,…]`.
     brokers: String,
     valkey_url: String,
@@ -25,12 +26,7 @@ pub struct Backends {
 enum KafkaBackend {
     Given,
     Embedded(EmbeddedKafka),
-    Local(Kafka),
-}
-
-enum ValkeyBackend {
-    Given,
-    Child(Valkey),
+    Local(Box<Kafka>),
 }
 
 impl Backends {
@@ -43,7 +39,7 @@ impl Backends {
                     KafkaConfig { data_dir: Some(dir.join("kafka")), ..KafkaConfig::default() };
                 let kafka = Kafka::start(config).await.context("cannot start Kafka")?;
                 let brokers = kafka.bootstrap();
-                (KafkaBackend::Local(kafka), brokers)
+                (KafkaBackend::Local(Box::new(kafka)), brokers)
             }
             (None, None) => {
                 let kafka = EmbeddedKafka::start()?;
@@ -52,7 +48,7 @@ impl Backends {
             }
         };
         let (valkey, valkey_url) = match &args.valkey {
-            Some(url) => (ValkeyBackend::Given, url.clone()),
+            Some(url) => (None, url.clone()),
             None => {
                 let config = ValkeyConfig {
                     data_dir: args.local.as_ref().map(|dir| dir.join("valkey")),
@@ -61,7 +57,7 @@ impl Backends {
                 };
                 let valkey = Valkey::start(config).await.context("cannot start Valkey")?;
                 let url = valkey.url();
-                (ValkeyBackend::Child(valkey), url)
+                (Some(Box::new(valkey)), url)
             }
         };
         Ok(Self { kafka, valkey, brokers, valkey_url })
@@ -115,7 +111,7 @@ impl Backends {
         if let KafkaBackend::Local(kafka) = self.kafka {
             kafka.stop().await.context("Kafka did not stop cleanly")?;
         }
-        if let ValkeyBackend::Child(valkey) = self.valkey {
+        if let Some(valkey) = self.valkey {
             valkey.stop().await.context("Valkey did not stop cleanly")?;
         }
         Ok(())

@@ -1,0 +1,36 @@
+//! `doorbuster up` with servers of its own: embedded by default, real ones with `--local`.
+
+use nix::sys::signal::Signal;
+use pipeline_tests::{Pipeline, eventually};
+use tokio::net::TcpStream;
+
+const SALE: &str = r#"{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}"#;
+
+/// Sells once and waits until so many sales are counted.
+async fn sell(pipeline: &Pipeline, total: u64) {
+    let answer = pipeline.client().post("/purchase", SALE).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, r#"{"status":"Procesado"}"#.into()));
+    let store = pipeline.store().await.unwrap();
+    eventually("the sale is counted", async || (store.total().await == total).then_some(())).await;
+}
+
+#[tokio::test]
+async fn the_embedded_default_counts_and_ends_with_its_children() {
+    let pipeline = Pipeline::with_own_servers(&[]).await.unwrap();
+    sell(&pipeline, 1).await;
+    let store = pipeline.valkey_url().trim_start_matches("redis://").to_owned();
+    TcpStream::connect(&store).await.unwrap();
+    pipeline.end(Signal::SIGINT).await.unwrap();
+    TcpStream::connect(&store).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn local_servers_keep_what_they_know_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--local", folder.path().to_str().unwrap()];
+    for total in [1, 2] {
+        let pipeline = Pipeline::with_own_servers(&arguments).await.unwrap();
+        sell(&pipeline, total).await;
+        pipeline.stop().await.unwrap();
+    }
+}
