@@ -7,6 +7,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// An HTTP client for one pipeline.
 pub struct Client {
@@ -75,6 +77,19 @@ impl Client {
     pub async fn grpc(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
         let headers = [("content-type", "application/grpc"), ("te", "trailers")];
         self.exchange(&self.http2, Method::POST, path, &headers, body.into()).await
+    }
+
+    /// These bytes on a connection of their own, which the client may then break off; answers
+    /// all that comes back.
+    pub async fn raw(&self, bytes: &[u8], breaks_off: bool) -> Result<String> {
+        let mut stream = TcpStream::connect(self.base.trim_start_matches("http://")).await?;
+        stream.write_all(bytes).await?;
+        if breaks_off {
+            stream.shutdown().await?;
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
     }
 
     async fn exchange(

@@ -16,6 +16,7 @@ async fn the_contract_and_bad_input_in_both_wirings() {
         let pipeline = Pipeline::start(wiring, &kafka.bootstrap()).await.unwrap();
         let client = pipeline.client();
         let mut counted = purchase(&client).await + purchases(&client).await;
+        counted += streamed(&client).await;
         bad_input(&client).await;
         if wiring == Wiring::Chained {
             counted += forward(&client).await + grpc_call(&client).await;
@@ -38,6 +39,32 @@ async fn purchase(client: &Client) -> u64 {
     assert_eq!(answer.text(), r#"{"status":"Procesado"}"#);
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("content-length"), "22");
+    1
+}
+
+/// Bodies without a length come in chunks; those that break off are no sale.
+async fn streamed(client: &Client) -> u64 {
+    let head = "POST /purchase HTTP/1.1\r\nhost: sales\r\nconnection: close\r\n\
+                content-type: application/json\r\n";
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    let send = async |body: String, breaks_off: bool| {
+        let request = format!("{head}transfer-encoding: chunked\r\n\r\n{body}");
+        client.raw(request.as_bytes(), breaks_off).await.unwrap()
+    };
+    let (first, second) = SALE.split_at(SALE.len() / 2);
+    let whole = format!("{}{}{}", chunk(first), chunk(second), "0\r\n\r\n");
+    let answer = send(whole, false).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let long = chunk(&" ".repeat(40 << 10)).repeat(2);
+    let answer = send(format!("{long}{}0\r\n\r\n", chunk(SALE)), false).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    for broken in [chunk(SALE), format!("{}ff\r\nshort", chunk(SALE))] {
+        let answer = send(broken, true).await;
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let request = format!("{head}content-length: {}\r\n\r\n{first}", SALE.len());
+    let answer = client.raw(request.as_bytes(), true).await.unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     1
 }
 
