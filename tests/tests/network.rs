@@ -3,6 +3,8 @@
 
 use local_servers::{Kafka, KafkaConfig};
 use pipeline_tests::{Pipeline, Wiring, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 const SALE: &str = r#"{"categoria":2,"producto_id":"abrigo","precio":80,"cantidad_vendida":1}"#;
 
@@ -43,4 +45,32 @@ async fn hops_in_other_processes() {
     assert!(answer.text().contains(&gone), "the answer names who is missing: {}", answer.text());
     near.stop().await.unwrap();
     far.stop().await.unwrap();
+}
+
+/// Accepts connections for ever; answers each with a head and half of its body.
+async fn stalling_hop() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1_024]).await.unwrap();
+            let half = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nhalf";
+            stream.write_all(half).await.unwrap();
+            kept.push(stream);
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hop_that_stalls_within_its_answer_is_timed_out() {
+    let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+    let hop = stalling_hop().await;
+    let near = Pipeline::with_variables(&kafka.bootstrap(), &[("bridge_url", &hop)]).await.unwrap();
+    let answer = near.client().post("/purchase", SALE).await.unwrap();
+    assert_eq!(answer.status, 504, "{}\n{}", answer.text(), near.log());
+    assert!(answer.text().contains(&hop), "{}", answer.text());
+    near.stop().await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Answer, Bounds, Variable, calmly, send, with_context};
+use guest_http::{Answer, Bounds, Outcome, Variable, calmly, send, with_context};
 use http::{HeaderMap, Request, StatusCode, header};
 use intake::IntakeError;
 use intake::grpc::{self, Status, code};
@@ -34,8 +34,7 @@ const GRPC_TIMEOUT: &str = "15S";
 const BOUNDS: Bounds = Bounds {
     wait_max: WAIT_MAX,
     answer_bytes_max: grpc::MESSAGE_BYTES_MAX,
-    trailers: true,
-    status_suffices: false,
+    outcome: Outcome::InTrailers,
 };
 
 /// The next hop over gRPC.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Bounds, Variable, calmly, send, with_context};
+use guest_http::{Bounds, Outcome, Variable, calmly, send, with_context};
 use http::{Request, StatusCode, header};
 use intake::request::Context;
 use intake::{IntakeError, Problem};
@@ -30,8 +30,7 @@ static BRIDGE_URL: Variable = Variable::new("bridge_url");
 const BOUNDS: Bounds = Bounds {
     wait_max: Duration::from_secs(20),
     answer_bytes_max: 64 << 10,
-    trailers: false,
-    status_suffices: true,
+    outcome: Outcome::InStatus,
 };
 
 /// The next hop over HTTP.

@@ -36,7 +36,8 @@ pub struct Limits {
     pub idle_instance_timeout: Duration,
     /// Time an outgoing connection may take, unless the guest asks for less. Default 5 s.
     pub connect_timeout: Duration,
-    /// Time until an outgoing request's response head, unless the guest asks for less.
+    /// Time until an outgoing request's response head, and then between two parts of its body,
+    /// unless the guest asks for less.
     /// Default 30 s.
     pub outbound_timeout: Duration,
     /// Idle connections kept per outgoing host. Default 256.

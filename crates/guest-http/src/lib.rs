@@ -16,7 +16,7 @@ pub use answer::{answer, problem};
 pub use calm::calmly;
 pub use context::with_context;
 pub use limit::within;
-pub use send::{Bounds, send};
+pub use send::{Bounds, Outcome, send};
 pub use serve::{Request, read_body, serve};
 pub use variable::Variable;
 pub use whole::{Answer, Whole};

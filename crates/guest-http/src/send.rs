@@ -28,10 +28,17 @@ pub struct Bounds {
     pub wait_max: Duration,
     /// Longest body of an answer.
     pub answer_bytes_max: usize,
-    /// Whether what counts comes after the body.
-    pub trailers: bool,
-    /// Whether a success says all with its status: its body is then left unread.
-    pub status_suffices: bool,
+    /// Where the answer says how it went.
+    pub outcome: Outcome,
+}
+
+/// Where an answer says how it went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// In its status: the body of a success is left unread.
+    InStatus,
+    /// After its body, which is read to the end.
+    InTrailers,
 }
 
 /// Sends a request and reads its answer to the end.
@@ -70,10 +77,11 @@ async fn receive(response: HostResponse, bounds: &Bounds) -> Result<Answer, Unre
     let status = StatusCode::from_u16(response.get_status_code());
     *answer.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
     *answer.headers_mut() = from_fields(&response.get_headers(), &LOOKED_AT);
-    if bounds.status_suffices && answer.status().is_success() {
+    let in_status = bounds.outcome == Outcome::InStatus;
+    if in_status && answer.status().is_success() {
         return Ok(answer);
     }
-    let announced = announced(answer.headers()).filter(|_| !bounds.trailers);
+    let announced = announced(answer.headers()).filter(|_| in_status);
     let (_read, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = HostResponse::consume_body(response, result);
     let incoming = Incoming { contents, trailers, announced };

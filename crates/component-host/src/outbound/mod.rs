@@ -7,6 +7,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use ::http::{Request, Response, Uri};
+use http_body_util::BodyExt as _;
+use tower_http::timeout::TimeoutBody;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub(crate) use client::Client;
@@ -42,12 +44,15 @@ impl WasiHttpHooks for Outbound {
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let outbound = self.clone();
         Box::new(async move {
-            let timeout = options
-                .and_then(|options| options.first_byte_timeout)
-                .map_or(outbound.limits.outbound_timeout, |asked| {
-                    asked.min(outbound.limits.outbound_timeout)
-                });
-            let response = outbound.send(request, timeout).await?;
+            let max = outbound.limits.outbound_timeout;
+            let asked = options.unwrap_or_default();
+            let first_byte = asked.first_byte_timeout.map_or(max, |asked| asked.min(max));
+            let between_bytes = asked.between_bytes_timeout.map_or(max, |asked| asked.min(max));
+            let response = outbound.send(request, first_byte).await?;
+            let response = response.map(|body| {
+                let timely = TimeoutBody::new(between_bytes, body);
+                timely.map_err(body_failure).boxed_unsync()
+            });
             Ok((response, Box::new(async { Ok(()) }) as IoFuture))
         })
     }
@@ -99,6 +104,11 @@ impl Outbound {
         };
         Ok(service.call(request).await)
     }
+}
+
+/// What broke a body off: the other side, or waiting for it.
+fn body_failure(error: Box<dyn std::error::Error + Send + Sync>) -> HttpError {
+    error.downcast().map_or(HttpError::ConnectionReadTimeout, |error| *error)
 }
 
 /// The component that a `http://<id>.spin.internal` address means.
