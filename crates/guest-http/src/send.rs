@@ -1,8 +1,10 @@
 //! Requests to the next hop.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::{Either, select};
 use http::{HeaderName, StatusCode, header};
 use intake::IntakeError;
 use spin_sdk::wasip3::http::client;
@@ -50,7 +52,10 @@ pub async fn send(request: http::Request<Bytes>, bounds: &Bounds) -> Result<Answ
     let options = Some(options(bounds.wait_max).map_err(failed)?);
     let (request, _sent) = HostRequest::new(headers, outgoing.contents, outgoing.trailers, options);
     address(&request, &head).map_err(|()| failed(ErrorCode::HttpRequestUriInvalid))?;
-    let (response, ()) = futures::join!(client::send(request), work);
+    let response = match select(pin!(client::send(request)), pin!(work)).await {
+        Either::Left((response, _unsent)) => response,
+        Either::Right(((), sending)) => sending.await,
+    };
     receive(response.map_err(failed)?, bounds).await.map_err(|e| match e {
         Unreadable::TooLarge => IntakeError::Other(format!("{}: the answer is too long", head.uri)),
         Unreadable::Broken(error) => failed(error),
