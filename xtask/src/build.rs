@@ -6,9 +6,18 @@ use anyhow::{Context as _, Result};
 
 use crate::run::{cargo, release, root, run};
 
-/// The components, as packages, and a guest that the tests call. Their files take underscores.
-const COMPONENTS: [&str; 8] =
-    ["ingest", "bridge", "writer", "aggregator", "valkey", "intake-http", "intake-grpc", "wicked"];
+/// The components, as packages, and the guests that the tests call. Their files take underscores.
+const COMPONENTS: [&str; 9] = [
+    "ingest",
+    "bridge",
+    "writer",
+    "aggregator",
+    "valkey",
+    "intake-http",
+    "intake-grpc",
+    "older",
+    "wicked",
+];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 

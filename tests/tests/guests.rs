@@ -1,4 +1,4 @@
-//! The host and a wicked guest: what it does harms its own request and nobody else's.
+//! The host and its guests: what a wicked one does harms its own request and nobody else's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use pipeline_tests::{Client, root};
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 [application]
-name = "wicked"
+name = "guest"
 [[trigger.http]]
 route = "/..."
-component = "wicked"
-[component.wicked]
-source = "components/wicked.wasm"
+component = "guest"
+[component.guest]
+source = "components/GUEST.wasm"
 "#;
 
 /// Serves the guest, and answers a client for it. The host lives as long as the server's task.
-async fn serve(limits: Limits) -> Client {
+async fn serve(guest: &str, limits: Limits) -> Client {
     let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target")).unwrap();
-    std::fs::write(file.path(), MANIFEST).unwrap();
+    std::fs::write(file.path(), MANIFEST.replace("GUEST", guest)).unwrap();
     let app = manifest::read(file.path()).unwrap();
     let none = BTreeMap::new();
     let variables = Variables::resolve(&app.variables, &none, |_| None).unwrap();
@@ -56,7 +56,7 @@ async fn status(client: &Client, path: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_wickedness_has_its_answer_and_the_next_request_is_served() {
-    let client = serve(limits()).await;
+    let client = serve("wicked", limits()).await;
     for (path, expected) in
         [("/trap", 500), ("/loop", 504), ("/hang", 504), ("/grow", 500), ("/short", 500)]
     {
@@ -67,7 +67,7 @@ async fn each_wickedness_has_its_answer_and_the_next_request_is_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_allowed_is_denied() {
-    let client = serve(limits()).await;
+    let client = serve("wicked", limits()).await;
     let answer = client.post("/connect", "").await.unwrap();
     assert!(answer.text().contains("PermissionDenied"), "{}", answer.text());
     let answer = client.post("/fetch", "").await.unwrap();
@@ -78,7 +78,7 @@ async fn what_is_not_allowed_is_denied() {
 async fn past_the_bound_requests_are_told_to_come_later() {
     let request_timeout = Duration::from_secs(5);
     let limits = Limits { requests_at_once_max: 2, request_timeout, ..limits() };
-    let client = Arc::new(serve(limits).await);
+    let client = Arc::new(serve("wicked", limits).await);
     // Turned away, too, while another request is served.
     let hang = |client: Arc<Client>| {
         tokio::spawn(async move {
@@ -101,4 +101,13 @@ async fn past_the_bound_requests_are_told_to_come_later() {
         assert_eq!(hanging.await.unwrap(), 504);
     }
     assert_eq!(status(&client, "/good").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_of_wasi_0_2_is_served_too() {
+    let client = serve("older", limits()).await;
+    for body in ["", "small", &"large ".repeat(50_000)] {
+        let answer = client.post("/", body.to_owned()).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.text() == body), (200, true), "{}", body.len());
+    }
 }
