@@ -277,7 +277,14 @@ async fn a_revoked_partition_is_handed_over_at_the_exact_offset() {
     for partition in 0..2 {
         produce(&cluster.brokers(), TOPIC, partition, 10, 10);
     }
-    let config = Config { batch_records_max: 10, ..cluster.config() };
+    // The member hears of the rebalance by its heartbeat and must be back within five seconds of
+    // it: with the usual three seconds between heartbeats a busy machine is late.
+    let heartbeat = [("heartbeat.interval.ms".to_owned(), "300".to_owned())];
+    let config = Config {
+        batch_records_max: 10,
+        client: std::collections::BTreeMap::from(heartbeat).into(),
+        ..cluster.config()
+    };
     let mut first = Session::start(config.clone());
     let busy = [first.call().await, first.call().await];
     assert_ne!(busy[0].batch.partition, busy[1].batch.partition);
