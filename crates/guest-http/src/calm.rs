@@ -1,4 +1,4 @@
-//! Spares a component half of the calls from the host.
+//! Spares a component calls from the host that only poll.
 
 use futures::channel::oneshot;
 
@@ -7,7 +7,8 @@ use futures::channel::oneshot;
 /// The SDK's executor (wit-bindgen 0.57) holds a call's tasks in a `FuturesUnordered`, which
 /// asks to be polled again whenever it has polled all that it holds. With a single task, every
 /// wait is then a yield: the host goes round its loop and calls the component once more, for
-/// nothing. With a second task that sleeps, the executor waits for what it waits for.
+/// nothing. With a second task that sleeps, the executor
+/// yields at the first wait only.
 pub(crate) struct Calm(
     #[expect(dead_code, reason = "the sleeper ends when it is dropped")] oneshot::Sender<()>,
 );

@@ -1,7 +1,7 @@
 //! Requests to the component: the host's form to the `http` crate's and back.
 //!
 //! The SDK's own conversion reads all that a request can have; this one reads what these
-//! components look at, which halves the calls between component and host.
+//! components look at, with fewer calls between component and host.
 
 use bytes::Bytes;
 use http::{HeaderName, Method, Uri, header};

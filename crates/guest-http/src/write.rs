@@ -16,20 +16,12 @@ pub(crate) struct Outgoing {
 /// The ends that the host reads, and the work of writing to them. What the host does not take,
 /// it does not want.
 pub(crate) fn write(body: Whole) -> Result<(Outgoing, impl Future<Output = ()>), ErrorCode> {
-    let fields = match body.trailers.is_empty() {
-        true => None,
-        false => Some(to_fields(&body.trailers).map_err(internal)?),
-    };
-    let (mut writer, contents) = match body.data.is_empty() {
-        true => (None, None),
-        false => {
-            let (writer, reader) = wit_stream::new();
-            (Some(writer), Some(reader))
-        }
-    };
+    let trailers = (!body.trailers.is_empty()).then(|| to_fields(&body.trailers));
+    let fields = trailers.transpose().map_err(internal)?;
+    let (writer, contents) = (!body.data.is_empty()).then(wit_stream::new).unzip();
     let (end, trailers) = wit_future::new(|| Ok(None));
     let work = async move {
-        if let Some(mut writer) = writer.take() {
+        if let Some(mut writer) = writer {
             writer.write_all(body.data.into()).await;
         }
         drop(end.write(Ok(fields)).await);
