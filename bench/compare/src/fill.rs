@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use kafka_producer::{Header, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use kafka_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use sale::Sale;
 
 use crate::accept::PARTITIONS;
@@ -19,7 +19,7 @@ const PRODUCTS: u32 = 50;
 
 /// Writes so many random sales, as the pipeline writes them.
 pub async fn fill(brokers: &str, topic: &str, sales: u64) -> Result<()> {
-    ensure_topic(brokers, topic, PARTITIONS).await?;
+    ensure_topic(brokers, NewTopic::new(topic, PARTITIONS)).await?;
     let producer = Producer::new(ProducerConfig::new(brokers))?;
     let mut random = fastrand::Rng::with_seed(SEED);
     let chunks = (0..sales).step_by(CHUNK as usize).map(|first| {

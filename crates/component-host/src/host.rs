@@ -1,7 +1,7 @@
 //! Loads an application: resolves its variables, composes, compiles and links its components.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
@@ -18,8 +18,9 @@ use crate::{Error, Limits, compose, engine, linker};
 
 /// A loaded application.
 pub struct Host {
-    guests: BTreeMap<String, Guest>,
-    services: Arc<OnceLock<Services>>,
+    app: App,
+    loader: Loader,
+    guests: RwLock<BTreeMap<String, Guest>>,
 }
 
 impl Host {
@@ -40,46 +41,59 @@ impl Host {
                 .map_err(|e| Error::Engine(format!("cannot define the imports: {e:#}")))?,
             engine,
             client: Client::new(&limits),
-            variables,
+            variables: variables.clone(),
             limits: limits.clone(),
-            capabilities,
-            services: &services,
+            capabilities: capabilities.to_vec(),
+            services,
         };
-        let started: BTreeSet<&String> = app.triggers.iter().map(|t| &t.component).collect();
-        let guests = app
-            .components
-            .values()
-            .filter(|component| started.contains(&component.id))
-            .map(|component| Ok((component.id.clone(), loader.load(component)?)))
-            .collect::<Result<BTreeMap<_, _>, Error>>()?;
+        let guests = loader.load_all(app)?;
         // The lock was made above and nobody else can have set it.
-        let _ = services.set(Services::new(app, &guests, &limits)?);
-        Ok(Self { guests, services })
+        let _ = loader.services.set(Services::new(app, &guests, &limits)?);
+        Ok(Self { app: app.clone(), loader, guests: RwLock::new(guests) })
+    }
+
+    /// Loads the components' files again. New requests and [`Host::guest`] get the new builds,
+    /// requests under way end on the old. If anything is wrong nothing changes.
+    pub fn reload(&self) -> Result<(), Error> {
+        let guests = self.loader.load_all(&self.app)?;
+        self.services().replace(&guests)?;
+        *self.guests.write().unwrap_or_else(PoisonError::into_inner) = guests;
+        Ok(())
     }
 
     /// A loaded component.
-    pub fn guest(&self, id: &str) -> Option<&Guest> {
-        self.guests.get(id)
+    pub fn guest(&self, id: &str) -> Option<Guest> {
+        self.guests.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// The HTTP components, ready to serve.
     pub fn services(&self) -> Services {
-        self.services.get().cloned().unwrap_or_default()
+        self.loader.services.get().cloned().unwrap_or_default()
     }
 }
 
 /// What loading any component needs.
-struct Loader<'a> {
+struct Loader {
     engine: Engine,
     linker: Linker<GuestState>,
     client: Client,
-    variables: &'a Variables,
+    variables: Variables,
     limits: Arc<Limits>,
-    capabilities: &'a [Arc<dyn Capability>],
-    services: &'a Arc<OnceLock<Services>>,
+    capabilities: Vec<Arc<dyn Capability>>,
+    services: Arc<OnceLock<Services>>,
 }
 
-impl Loader<'_> {
+impl Loader {
+    /// The components that some trigger starts.
+    fn load_all(&self, app: &App) -> Result<BTreeMap<String, Guest>, Error> {
+        let started: BTreeSet<&String> = app.triggers.iter().map(|t| &t.component).collect();
+        app.components
+            .values()
+            .filter(|component| started.contains(&component.id))
+            .map(|component| Ok((component.id.clone(), self.load(component)?)))
+            .collect()
+    }
+
     fn load(&self, component: &Component) -> Result<Guest, Error> {
         let template = self.template(component)?;
         let fault = |message: String| Error::Component {
@@ -106,7 +120,7 @@ impl Loader<'_> {
         let allowed = Arc::new(AllowedHosts::parse(
             &component.id,
             &component.allowed_outbound_hosts,
-            self.variables,
+            &self.variables,
         )?);
         Ok(StateTemplate {
             environment: Arc::new(component.environment.clone().into_iter().collect()),
@@ -115,7 +129,7 @@ impl Loader<'_> {
                 component: component.id.as_str().into(),
                 allowed: allowed.clone(),
                 client: self.client.clone(),
-                services: Arc::downgrade(self.services),
+                services: Arc::downgrade(&self.services),
                 limits: self.limits.clone(),
             },
             allowed,

@@ -18,6 +18,7 @@ pub mod limits;
 mod linker;
 mod lookup;
 pub mod manifest;
+mod memory;
 pub mod outbound;
 pub mod state;
 pub mod variables;

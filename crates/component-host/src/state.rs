@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Engine, Store};
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::allowed_hosts::AllowedHosts;
+use crate::memory::MemoryCap;
 use crate::outbound::Outbound;
 
 /// The data of a [`Store`]: one instance's rights and resources.
@@ -18,13 +19,20 @@ pub struct GuestState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
-    limits: StoreLimits,
+    memory: MemoryCap,
     /// The component's Spin variables, resolved.
     pub(crate) variables: Arc<BTreeMap<String, String>>,
     /// What the component may reach.
     pub(crate) allowed: Arc<AllowedHosts>,
     /// Names behind the WASI 0.2 look-ups under way, by resource.
     pub(crate) lookups: HashMap<u32, String>,
+}
+
+impl GuestState {
+    /// Whether the guest ever wanted more memory than it may have.
+    pub fn hit_memory_cap(&self) -> bool {
+        self.memory.was_hit()
+    }
 }
 
 impl WasiView for GuestState {
@@ -53,7 +61,7 @@ impl StateTemplate {
     /// A store for a new instance, interrupted at every epoch tick to let others run.
     pub fn store(&self, engine: &Engine) -> Store<GuestState> {
         let mut store = Store::new(engine, self.state());
-        store.limiter(|state| &mut state.limits);
+        store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         store
@@ -65,7 +73,7 @@ impl StateTemplate {
             wasi: self.wasi(),
             http: WasiHttpCtx::new(),
             outbound: self.outbound.clone(),
-            limits: StoreLimitsBuilder::new().memory_size(self.memory_bytes_max).build(),
+            memory: MemoryCap::new(self.memory_bytes_max),
             variables: self.variables.clone(),
             allowed: self.allowed.clone(),
             lookups: HashMap::new(),

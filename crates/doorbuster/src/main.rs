@@ -3,12 +3,12 @@
 
 mod compose;
 mod shutdown;
+mod telemetry;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 /// Requests come and go on several threads, in small pieces.
 #[global_allocator]
@@ -36,7 +36,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    init_log();
+    let telemetry = telemetry::Telemetry::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -44,7 +44,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli.command)) {
+    let ended = runtime.block_on(run(cli.command));
+    telemetry.end();
+    match ended {
         Ok(code) => code,
         Err(error) => {
             eprintln!("Error: {error:#}");
@@ -60,10 +62,4 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => ledger::verify::main(args).await,
         Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
     }
-}
-
-/// Structured logs on stderr: `RUST_LOG` chooses what, `info` by default.
-fn init_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

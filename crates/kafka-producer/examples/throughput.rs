@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use kafka_producer::{OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use kafka_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use local_servers::{Kafka, KafkaConfig};
 use tokio::task::JoinSet;
 
@@ -19,7 +19,7 @@ const TIME: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> Result<()> {
     let kafka = Kafka::start(KafkaConfig::default()).await?;
-    ensure_topic(&kafka.bootstrap(), TOPIC, 3).await?;
+    ensure_topic(&kafka.bootstrap(), NewTopic::new(TOPIC, 3)).await?;
     let producer = Producer::new(ProducerConfig::new(kafka.bootstrap()))?;
     producer.send(vec![record(0)]).await.context("the first record")?;
     for (tasks, records) in [(1, 1), (50, 1), (200, 1), (1_000, 1), (4, 1_000)] {

@@ -17,4 +17,4 @@ pub use error::{Error, ProduceError};
 pub use metrics::Metrics;
 pub use producer::Producer;
 pub use record::{Delivery, Header, OutgoingRecord};
-pub use topic::{TopicState, ensure_topic};
+pub use topic::{NewTopic, TopicState, ensure_topic};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{self, AdminClient, AdminOptions, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -27,14 +27,28 @@ pub enum TopicState {
     Exists,
 }
 
+/// A topic to be made if it is missing.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTopic<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its partitions.
+    pub partitions: i32,
+    /// Its settings, by Kafka's names, where they are not to be the brokers' defaults.
+    pub settings: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> NewTopic<'a> {
+    /// With the brokers' defaults for everything else.
+    pub fn new(name: &'a str, partitions: i32) -> Self {
+        Self { name, partitions, settings: &[] }
+    }
+}
+
 /// Makes the topic, with the brokers' default replication, if it is missing; answers once
 /// every partition has a leader.
-pub async fn ensure_topic(
-    brokers: &str,
-    topic: &str,
-    partitions: i32,
-) -> Result<TopicState, Error> {
-    let place = Place { brokers, topic };
+pub async fn ensure_topic(brokers: &str, topic: NewTopic<'_>) -> Result<TopicState, Error> {
+    let place = Place { brokers, topic: topic.name };
     let config = ProducerConfig::new(brokers);
     config.validate()?;
     let mut native = rdkafka::ClientConfig::new();
@@ -42,7 +56,11 @@ pub async fn ensure_topic(
     let admin = AdminClient::from_config_and_context(&native, Reach::new())
         .map_err(|error| Error::client(&config, error))?;
 
-    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(REPLICATION_DEFAULT));
+    let replication = TopicReplication::Fixed(REPLICATION_DEFAULT);
+    let mut wanted = admin::NewTopic::new(topic.name, topic.partitions, replication);
+    for (name, value) in topic.settings {
+        wanted = wanted.set(name, value);
+    }
     let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let answered = admin.create_topics([&wanted], &options).await;
     let created = answered.map_err(|error| place.error(&error))?;

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use kafka_producer::{
-    Delivery, Header, OutgoingRecord, ProduceError, Producer, ProducerConfig, TopicState,
+    Delivery, Header, NewTopic, OutgoingRecord, ProduceError, Producer, ProducerConfig, TopicState,
     ensure_topic,
 };
 use local_servers::{Kafka, KafkaConfig};
@@ -52,7 +52,7 @@ fn reader(brokers: &str, topic: &str, partition: i32) -> BaseConsumer {
 async fn a_key_goes_where_javas_clients_put_it() {
     const PARTITIONS: i32 = 7;
     let (brokers, topic) = (brokers(), "keys");
-    ensure_topic(&brokers, topic, PARTITIONS).await.unwrap();
+    ensure_topic(&brokers, NewTopic::new(topic, PARTITIONS)).await.unwrap();
     let producer = producer(&brokers);
     let mut keys: Vec<Vec<u8>> = (0..200).map(|n| format!("product-{n:05}").into_bytes()).collect();
     keys.extend([b"".to_vec(), b"21".to_vec(), b"foobar".to_vec(), vec![0xff, 0x00, 0x80, 0x7f]]);
@@ -68,7 +68,7 @@ async fn a_key_goes_where_javas_clients_put_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_arrive_as_they_were_sent_and_deliveries_say_where() {
     let (brokers, topic) = (brokers(), "as-sent");
-    ensure_topic(&brokers, topic, 1).await.unwrap();
+    ensure_topic(&brokers, NewTopic::new(topic, 1)).await.unwrap();
     let header = |name: &str, value: Option<&[u8]>| Header {
         name: name.into(),
         value: value.map(<[u8]>::to_vec),
@@ -110,7 +110,10 @@ async fn a_missing_topic_is_refused_and_not_made() {
         let Err(ProduceError::Refused(text)) = error else { panic!("{error:?}") };
         assert!(text.contains("missing") && text.contains(&brokers), "{text}");
     }
-    assert_eq!(ensure_topic(&brokers, "missing", 1).await.unwrap(), TopicState::Created);
+    assert_eq!(
+        ensure_topic(&brokers, NewTopic::new("missing", 1)).await.unwrap(),
+        TopicState::Created
+    );
     // The same producer takes the topic once it is there.
     let sent = within("the ack", async {
         loop {
@@ -138,7 +141,7 @@ async fn a_name_that_no_topic_can_have_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_is_too_large_is_not_written() {
     let (brokers, topic) = (brokers(), "too-large");
-    ensure_topic(&brokers, topic, 1).await.unwrap();
+    ensure_topic(&brokers, NewTopic::new(topic, 1)).await.unwrap();
     // Refused here, and refused by the broker.
     let mut above_client = ProducerConfig::new(&brokers);
     above_client.compression = kafka_producer::Compression::None;
@@ -158,12 +161,12 @@ async fn a_record_that_is_too_large_is_not_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_is_made_once_and_keeps_its_partitions() {
     let (brokers, topic) = (brokers(), "made-once");
-    assert_eq!(ensure_topic(&brokers, topic, 3).await.unwrap(), TopicState::Created);
-    assert_eq!(ensure_topic(&brokers, topic, 5).await.unwrap(), TopicState::Exists);
+    assert_eq!(ensure_topic(&brokers, NewTopic::new(topic, 3)).await.unwrap(), TopicState::Created);
+    assert_eq!(ensure_topic(&brokers, NewTopic::new(topic, 5)).await.unwrap(), TopicState::Exists);
     let metadata = reader(&brokers, topic, 0);
     let metadata = metadata.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
     assert_eq!(metadata.topics()[0].partitions().len(), 3);
-    let error = ensure_topic(&brokers, "no spaces", 1).await.unwrap_err();
+    let error = ensure_topic(&brokers, NewTopic::new("no spaces", 1)).await.unwrap_err();
     assert!(error.to_string().contains("no spaces") && !error.is_retriable(), "{error}");
 }
 
@@ -171,7 +174,7 @@ async fn a_topic_is_made_once_and_keeps_its_partitions() {
 async fn a_broker_that_restarts_acknowledges_every_record_once() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let (brokers, topic) = (kafka.bootstrap(), "restart");
-    ensure_topic(&brokers, topic, 1).await.unwrap();
+    ensure_topic(&brokers, NewTopic::new(topic, 1)).await.unwrap();
     // Room for the restart within one record's delivery.
     let config = ProducerConfig {
         delivery_timeout_ms: 60_000,

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use kafka_producer::{Error, ProduceError, Producer, ProducerConfig, ensure_topic};
+use kafka_producer::{Error, NewTopic, ProduceError, Producer, ProducerConfig, ensure_topic};
 use rdkafka::mocking::MockCluster;
 use support::{producer, record, within};
 
@@ -92,7 +92,8 @@ async fn a_broker_that_comes_back_is_written_to_again() {
 
 #[tokio::test]
 async fn a_topic_without_a_broker_is_a_passing_fault_that_names_both() {
-    let error = within("the error", ensure_topic(NOWHERE, TOPIC, 1)).await.unwrap_err();
+    let error =
+        within("the error", ensure_topic(NOWHERE, NewTopic::new(TOPIC, 1))).await.unwrap_err();
     assert!(error.is_retriable(), "{error}");
     let text = error.to_string();
     assert!(text.contains(TOPIC) && text.contains(NOWHERE), "{text}");

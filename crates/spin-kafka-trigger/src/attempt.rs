@@ -1,46 +1,91 @@
-//! Hands a batch to the handler until it is applied.
+//! Hands a batch to the handler until it has an answer for it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use crate::apply::Part;
 use crate::backoff::Backoff;
 use crate::call::answer;
-use crate::metrics::{Entered, Metrics};
+use crate::failed::Blame;
+use crate::metrics::Metrics;
 use crate::partition::{Halt, Partition};
-use crate::{Batch, Failure, Rejection};
+use crate::{Batch, Failure, FailureClass, Rejection};
+
+/// What came of a batch.
+pub(crate) enum Outcome {
+    /// It is applied, and what the handler refused is taken care of.
+    Applied,
+    /// The handler's store is behind: this is its position.
+    Rewind(i64),
+    /// The handler cannot bear it as it is.
+    Broken(Part, Blame),
+}
 
 impl Partition {
-    /// Hands the batch over, again and again while the handler asks for it, and stores its
-    /// end. Answers the position to go back to if the handler's store is behind.
-    pub async fn apply(&self, batch: Batch) -> Result<Option<i64>, Halt> {
-        let batch = Arc::new(batch);
+    /// Hands the batch over, again and again while the handler asks for it.
+    pub async fn attempt(&self, part: Part) -> Result<Outcome, Halt> {
+        let batch = Arc::new(part.batch);
         let mut backoff = self.backoff();
-        loop {
-            match self.attempt(&batch).await {
+        let blame = loop {
+            let (class, reason) = match self.call(&batch).await? {
                 Ok(rejections) => {
-                    self.reject(&batch, &rejections)?;
-                    self.store(batch.end);
-                    let metrics = &self.engine.metrics;
-                    metrics.batches.add(1);
-                    metrics.records.add(batch.messages.len() as u64);
-                    return Ok(None);
+                    self.reject(&batch, &rejections).await?;
+                    self.applied(&batch);
+                    return Ok(Outcome::Applied);
                 }
-                Err(Failure::Retry(reason)) => self.retry(&batch, &reason, &mut backoff).await?,
-                Err(Failure::Rewind(position)) => return self.rewind(&batch, position).map(Some),
+                Err(Failure::Rewind(to)) => return self.rewind(&batch, to).map(Outcome::Rewind),
                 Err(Failure::Fatal(reason)) => return Err(self.fault(batch.start, reason)),
-            }
+                Err(Failure::Retry(reason)) if !self.is_spent(&backoff) => {
+                    self.retry(&batch, &reason, &mut backoff).await?;
+                    continue;
+                }
+                Err(Failure::Retry(reason)) => (FailureClass::Retries, reason),
+                Err(Failure::Trap(reason)) => (FailureClass::Trap, reason),
+                Err(Failure::Deadline(reason)) => (FailureClass::Deadline, reason),
+                Err(Failure::Memory(reason)) => (FailureClass::Memory, reason),
+            };
+            break Blame { class, reason };
+        };
+        self.broken(&batch, &blame);
+        Ok(Outcome::Broken(Part { batch: Arc::unwrap_or_clone(batch), ..part }, blame))
+    }
+
+    /// One call, once the handler has room for it.
+    async fn call(&self, batch: &Arc<Batch>) -> Result<Result<Vec<Rejection>, Failure>, Halt> {
+        let _room = tokio::select! {
+            () = self.stop.cancelled() => return Err(Halt::Stopped),
+            // The semaphore is never closed.
+            room = self.engine.calls.acquire() => room,
+        };
+        let metrics = &self.engine.metrics;
+        let in_flight = InFlight::new(metrics, batch);
+        let begun = Instant::now();
+        let answer = answer(self.engine.handler.clone().handle(batch.clone())).await;
+        metrics.handler_seconds.observe(begun.elapsed().as_secs_f64());
+        in_flight.answered();
+        Ok(answer)
+    }
+
+    fn applied(&self, batch: &Batch) {
+        let metrics = &self.engine.metrics;
+        metrics.batches.inc();
+        metrics.records.inc_by(batch.messages.len() as u64);
+        metrics.batch_records.observe(batch.messages.len() as f64);
+        if !batch.messages.is_empty() {
+            self.poison_in_a_row.store(0, Ordering::Relaxed);
         }
     }
 
-    async fn attempt(&self, batch: &Arc<Batch>) -> Result<Vec<Rejection>, Failure> {
-        let in_flight = InFlight::new(&self.engine.metrics, batch);
-        let answer = answer(self.engine.handler.clone().handle(batch.clone())).await;
-        in_flight.answered();
-        answer
+    /// Whether the handler asked for as many retries as it may. An answer is the attempt after
+    /// as many pauses.
+    fn is_spent(&self, backoff: &Backoff) -> bool {
+        let max = self.engine.config.retry_attempts_max;
+        max > 0 && backoff.attempts() + 1 >= max
     }
 
     async fn retry(&self, batch: &Batch, reason: &str, backoff: &mut Backoff) -> Result<(), Halt> {
-        self.engine.metrics.retries.add(1);
+        self.engine.metrics.retries.inc();
         let pause = backoff.next();
         tracing::warn!(
             topic = %batch.topic,
@@ -55,6 +100,16 @@ impl Partition {
         self.pause(pause).await
     }
 
+    fn broken(&self, batch: &Batch, blame: &Blame) {
+        self.engine.metrics.breakdowns.inc();
+        let Batch { topic, partition, start, end, messages, .. } = batch;
+        let (records, Blame { class, reason }) = (messages.len(), blame);
+        tracing::warn!(
+            %topic, partition, start, end, records, %class, reason,
+            "batch broke the handler; looking for the record to blame"
+        );
+    }
+
     /// The handler's position must lie before the batch.
     fn rewind(&self, batch: &Batch, position: i64) -> Result<i64, Halt> {
         let start = batch.start;
@@ -64,27 +119,10 @@ impl Partition {
             );
             return Err(self.fault(start, reason));
         }
-        self.engine.metrics.rewinds.add(1);
+        self.engine.metrics.rewinds.inc();
         let (topic, partition) = (&batch.topic, batch.partition);
         tracing::warn!(%topic, partition, start, position, "the handler's store is behind; going back");
         Ok(position)
-    }
-
-    /// Counts and logs what the handler refused.
-    fn reject(&self, batch: &Batch, rejections: &[Rejection]) -> Result<(), Halt> {
-        for Rejection { offset, reason } in rejections {
-            if batch.messages.binary_search_by_key(offset, |message| message.offset).is_err() {
-                let reason = format!(
-                    "the handler rejects offset {offset}, which is not in the batch {}..{}",
-                    batch.start, batch.end
-                );
-                return Err(self.fault(batch.start, reason));
-            }
-            let (topic, partition) = (&batch.topic, batch.partition);
-            tracing::warn!(%topic, partition, offset, reason, "record rejected");
-        }
-        self.engine.metrics.rejections.add(rejections.len() as u64);
-        Ok(())
     }
 
     /// The pauses between attempts of the handler's calls.
@@ -102,12 +140,12 @@ struct InFlight<'a> {
     metrics: &'a Metrics,
     batch: &'a Batch,
     answered: bool,
-    _entered: Entered<'a>,
 }
 
 impl<'a> InFlight<'a> {
     fn new(metrics: &'a Metrics, batch: &'a Batch) -> Self {
-        Self { metrics, batch, answered: false, _entered: metrics.in_flight.enter() }
+        metrics.in_flight.inc();
+        Self { metrics, batch, answered: false }
     }
 
     fn answered(mut self) {
@@ -117,8 +155,9 @@ impl<'a> InFlight<'a> {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
+        self.metrics.in_flight.dec();
         if !self.answered {
-            self.metrics.unfinished.add(1);
+            self.metrics.unfinished.inc();
             let Batch { topic, partition, start, end, .. } = self.batch;
             tracing::warn!(%topic, partition, start, end, "batch dropped in mid-way; it comes again");
         }

@@ -19,7 +19,8 @@ pub struct Batch {
     pub start: i64,
     /// The position after the batch: its last offset plus one.
     pub end: i64,
-    /// The records, at least one.
+    /// The records. None if those between `start` and `end` were filtered out or given up: a
+    /// handler that keeps a position stores `end` all the same, and only such a one gets it.
     pub messages: Vec<Message>,
 }
 
@@ -47,6 +48,18 @@ pub struct Header {
     pub value: Option<Vec<u8>>,
 }
 
+impl Batch {
+    /// The same offsets without a record.
+    pub(crate) fn clone_empty(&self) -> Self {
+        Self {
+            topic: self.topic.clone(),
+            log_id: self.log_id.clone(),
+            messages: Vec::new(),
+            ..*self
+        }
+    }
+}
+
 impl Message {
     /// Bytes of key, value and headers.
     fn bytes(&self) -> usize {
@@ -56,19 +69,41 @@ impl Message {
     }
 }
 
+/// Records that are passed over do not fill a batch; after so many times the most records of a
+/// batch it is taken for full all the same, so that the position moves.
+const PASSED_OVER_FACTOR: usize = 100;
+
 /// Gathers records until one of the bounds is reached.
 pub(crate) struct BatchBuilder {
     records_max: usize,
     bytes_max: usize,
     messages: Vec<Message>,
     bytes: usize,
+    passed_over: usize,
+    /// The offset after the last record that was gathered or passed over.
+    end: Option<i64>,
     /// The record that would have taken the batch over `bytes_max`: the next batch's first.
     held: Option<Message>,
 }
 
+/// Records for a batch, and the offset after all that was read for it.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub messages: Vec<Message>,
+    pub end: i64,
+}
+
 impl BatchBuilder {
     pub fn new(records_max: usize, bytes_max: usize) -> Self {
-        Self { records_max, bytes_max, messages: Vec::new(), bytes: 0, held: None }
+        Self {
+            records_max,
+            bytes_max,
+            messages: Vec::new(),
+            bytes: 0,
+            passed_over: 0,
+            end: None,
+            held: None,
+        }
     }
 
     /// Adds a record. One that is larger than a whole batch gets a batch of its own.
@@ -79,36 +114,45 @@ impl BatchBuilder {
             self.held = Some(message);
         } else {
             self.bytes += bytes;
+            self.end = Some(message.offset + 1);
             self.messages.push(message);
         }
+    }
+
+    /// A record was read that is not handed over.
+    pub fn pass_over(&mut self, offset: i64) {
+        self.passed_over += 1;
+        self.end = Some(offset + 1);
     }
 
     pub fn is_full(&self) -> bool {
         self.held.is_some()
             || self.messages.len() >= self.records_max
             || self.bytes >= self.bytes_max
+            || self.passed_over >= self.records_max.saturating_mul(PASSED_OVER_FACTOR)
     }
 
+    /// Whether nothing was read.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.end.is_none()
     }
 
-    /// The records gathered so far. The next batch begins with what did not fit.
-    pub fn take(&mut self) -> Vec<Message> {
+    /// What was read so far, if anything. The next batch begins with what did not fit.
+    pub fn take(&mut self) -> Option<Gathered> {
+        let end = self.end.take()?;
         let next = Vec::with_capacity(self.messages.len());
-        let taken = std::mem::replace(&mut self.messages, next);
+        let messages = std::mem::replace(&mut self.messages, next);
         self.bytes = 0;
+        self.passed_over = 0;
         if let Some(held) = self.held.take() {
             self.push(held);
         }
-        taken
+        Some(Gathered { messages, end })
     }
 
     /// Forgets everything gathered; it will be read again.
     pub fn clear(&mut self) {
-        self.messages.clear();
-        self.bytes = 0;
-        self.held = None;
+        *self = Self::new(self.records_max, self.bytes_max);
     }
 }
 
@@ -125,27 +169,37 @@ mod tests {
     proptest! {
         #[test]
         fn batches_keep_every_record_in_order_and_within_the_bounds(
-            sizes in prop::collection::vec(0_usize..300, 1..200),
+            records in prop::collection::vec((0_usize..300, prop::bool::weighted(0.8)), 1..200),
             records_max in 1_usize..20,
             bytes_max in 1_usize..1_000,
         ) {
             let mut builder = BatchBuilder::new(records_max, bytes_max);
             let mut batches = Vec::new();
-            for (offset, bytes) in (0_i64..).zip(&sizes) {
-                builder.push(message(offset, *bytes));
+            for (offset, (bytes, passes)) in (0_i64..).zip(&records) {
+                if *passes {
+                    builder.push(message(offset, *bytes));
+                } else {
+                    builder.pass_over(offset);
+                }
                 while builder.is_full() {
-                    batches.push(builder.take());
+                    batches.push(builder.take().unwrap());
                 }
             }
-            batches.extend((!builder.is_empty()).then(|| builder.take()));
+            batches.extend(builder.take());
 
             for batch in &batches {
-                let bytes: usize = batch.iter().map(Message::bytes).sum();
-                prop_assert!((1..=records_max).contains(&batch.len()));
-                prop_assert!(bytes <= bytes_max || batch.len() == 1);
+                let bytes: usize = batch.messages.iter().map(Message::bytes).sum();
+                prop_assert!(batch.messages.len() <= records_max);
+                prop_assert!(bytes <= bytes_max || batch.messages.len() == 1);
+                prop_assert!(batch.messages.iter().all(|message| message.offset < batch.end));
             }
-            let offsets: Vec<i64> = batches.iter().flatten().map(|m| m.offset).collect();
-            let expected: Vec<i64> = (0..sizes.len() as i64).collect();
+            prop_assert_eq!(batches.last().map(|batch| batch.end), Some(records.len() as i64));
+            let starts = batches.iter().map(|batch| batch.end).collect::<Vec<_>>();
+            prop_assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
+            let offsets: Vec<i64> =
+                batches.iter().flat_map(|batch| &batch.messages).map(|m| m.offset).collect();
+            let expected: Vec<i64> =
+                (0_i64..).zip(&records).filter(|(_, r)| r.1).map(|(offset, _)| offset).collect();
             prop_assert_eq!(offsets, expected);
         }
     }
@@ -156,10 +210,25 @@ mod tests {
         builder.push(message(0, 10));
         builder.push(message(1, 500));
         assert!(builder.is_full());
-        assert_eq!(builder.take().len(), 1);
+        let first = builder.take().unwrap();
+        assert_eq!((first.messages.len(), first.end), (1, 1));
         assert!(builder.is_full(), "the large record fills the next batch");
-        assert_eq!(builder.take()[0].offset, 1);
+        let second = builder.take().unwrap();
+        assert_eq!((second.messages[0].offset, second.end), (1, 2));
         assert!(builder.is_empty());
+    }
+
+    #[test]
+    fn records_passed_over_move_the_end_and_fill_a_batch_in_the_long_run() {
+        let mut builder = BatchBuilder::new(2, 100);
+        for offset in 0..200 {
+            assert!(!builder.is_full());
+            builder.pass_over(offset);
+        }
+        assert!(builder.is_full());
+        let gathered = builder.take().unwrap();
+        assert_eq!((gathered.messages.len(), gathered.end), (0, 200));
+        assert!(builder.take().is_none());
     }
 
     #[test]
@@ -180,6 +249,6 @@ mod tests {
         builder.push(message(1, 60));
         builder.clear();
         assert!(builder.is_empty() && !builder.is_full());
-        assert!(builder.take().is_empty());
+        assert!(builder.take().is_none());
     }
 }

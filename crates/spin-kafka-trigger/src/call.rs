@@ -40,9 +40,9 @@ impl<H: Handler> Calls for H {
     }
 }
 
-/// Waits for the answer; a panic is a passing fault.
+/// Waits for the answer.
 pub(crate) async fn answer<T>(call: Call<T>) -> Result<T, Failure> {
-    call.await.unwrap_or_else(|error| Err(Failure::Retry(reason(error))))
+    call.await.unwrap_or_else(|error| Err(Failure::Trap(reason(error))))
 }
 
 fn reason(error: JoinError) -> String {

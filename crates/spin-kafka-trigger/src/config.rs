@@ -1,39 +1,44 @@
 //! The engine's settings.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
-use crate::Error;
 use crate::properties::ClientProperties;
+use crate::{Error, Filter, Start, topics};
 
-/// librdkafka's own `max.poll.interval.ms`, which may not be below the session timeout.
-const POLL_INTERVAL_MAX_MS: u64 = 300_000;
 /// Highest session timeout that librdkafka takes.
 const SESSION_TIMEOUT_MAX_MS: u64 = 3_600_000;
 /// Highest `queued.max.messages.kbytes` that librdkafka takes, in bytes.
 const QUEUE_BYTES_MAX: usize = (i32::MAX as usize / 1024) * 1024;
-/// A partition whose queue was full asks for more after this pause. librdkafka's default of a
-/// second would leave the handler idle for most of it.
-const QUEUE_BACKOFF_MS: &str = "5";
+/// librdkafka's default `fetch.message.max.bytes`.
+const FETCH_BYTES: usize = 1024 * 1024;
 
 /// How the group reads, batches, retries and drains. Unknown settings are refused.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Bootstrap brokers, `host:port`, separated by commas. Required.
     pub brokers: String,
-    /// Names of the topics to read; at least one. A topic that is missing is read once it
-    /// appears; nothing creates it.
+    /// Names of the topics to read, at least one; a name that begins with `^` is a regular
+    /// expression. A topic that is missing is read once it appears; nothing creates it.
     pub topics: Vec<String>,
     /// The consumer group. Required.
     pub group: String,
+    /// How members agree on their partitions. Default `classic`.
+    pub group_protocol: GroupProtocol,
+    /// This member's lasting name in the group: a restart within the session timeout then
+    /// moves no partition. Empty, the default, for none. No two members may have the same.
+    pub instance_id: String,
     /// The name this client gives itself at the broker. Default `spin-kafka-trigger`.
     pub client_id: String,
     /// Where to begin without a committed or stored position. Default `earliest`.
     pub start: Start,
+    /// Conditions that a record must meet, all of them, to be handed over. One that does not
+    /// is counted and counts as handled. Default none.
+    pub filters: Vec<Filter>,
     /// Most records in a batch. Default 1,000.
     pub batch_records_max: usize,
     /// Most bytes of keys, values and headers in a batch. A record larger than this comes
@@ -41,34 +46,79 @@ pub struct Config {
     pub batch_bytes_max: usize,
     /// How long a batch that has a record waits for more; a full one never waits. Default 5.
     pub batch_wait_ms: u64,
+    /// Batches that the handler may have at once in this process. Default 64.
+    pub concurrency_max: usize,
+    /// Parts into which a batch is split by its records' keys, to be handled at once; records
+    /// with the same key keep their order. Only for a handler that keeps no position.
+    /// Default 1: the whole batch in order.
+    pub key_concurrency: usize,
     /// The first pause after a failed batch; each further one is twice as long. Default 100.
     pub retry_backoff_ms: u64,
-    /// The longest pause after a failed batch; retries go on at it for ever. Default 10,000.
+    /// The longest pause after a failed batch. Default 10,000.
     pub retry_backoff_max_ms: u64,
+    /// How often a batch is tried that the handler asks to retry, before it is taken apart to
+    /// find the record to blame. Default 0: for ever.
+    pub retry_attempts_max: u32,
+    /// Failures that a record must have had its part in before it counts as poison, when the
+    /// handler breaks down over it. Default 3.
+    pub poison_attempts: u32,
+    /// What becomes of poison, and of records that the handler rejects. Default `dead-letter`.
+    pub failed_records: FailedRecords,
+    /// The topic for dead letters. Empty, the default, for the record's topic with
+    /// `.dead-letter` added. Nothing creates it; until it exists the partition waits.
+    pub dead_letter_topic: String,
+    /// Poison records of a partition in a row, without one applied between, after which the
+    /// engine stops: then the handler is broken, not the records. Default 100.
+    pub poison_in_a_row_max: u32,
     /// How long batches in flight get to end when a partition is revoked or the engine stops;
     /// then they are dropped and come again. Below `session_timeout_ms`. Default 10,000.
     pub drain_deadline_ms: u64,
     /// The group takes the partitions of a member that is silent for so long. Default 45,000.
+    /// With the protocol `consumer` it is the broker's to say.
     pub session_timeout_ms: u64,
-    /// Most bytes that are fetched ahead of the handler, for each partition. It may be
-    /// overshot by one fetch (`client."fetch.message.max.bytes"`). Default 16 MiB.
+    /// Most bytes of records that are fetched ahead of the handler, for each partition that
+    /// is read at the time. Default 16 MiB.
     pub queue_bytes_max: usize,
+    /// Memory for records, whatever the lag: so many partitions are read at once as have room
+    /// in it, by turns if there are more. Room for one is twice `queue_bytes_max`, a fetch
+    /// (`client."fetch.message.max.bytes"`, 1 MiB) and two batches. Default 512 MiB.
+    pub memory_bytes_max: usize,
     /// How often the offsets of handled batches are committed. Default 1,000.
     pub commit_interval_ms: u64,
+    /// A partition with records left and no progress for so long is unhealthy. Longer than
+    /// the slowest batch. Default 120,000.
+    pub stalled_after_ms: u64,
+    /// Records of lag for each replica, for the hint how many replicas there should be.
+    /// Default 10,000.
+    pub lag_per_replica: u64,
     /// Further librdkafka properties (TLS, SASL, fetch sizes), by librdkafka's names. Those
     /// that the settings above or the engine decide are refused. Values are never printed.
     pub client: ClientProperties,
 }
 
-/// Where to begin in a log without a position.
+/// How the members of the group agree on their partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Start {
-    /// At the oldest record the log holds.
+pub enum GroupProtocol {
+    /// By a leader among them, with the assignor `cooperative-sticky`.
     #[default]
-    Earliest,
-    /// After the newest record.
-    Latest,
+    Classic,
+    /// By the broker (KIP-848; Kafka 4.0 or newer).
+    Consumer,
+}
+
+/// What becomes of a record that cannot be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailedRecords {
+    /// It goes to the dead-letter topic; its offset moves once the broker has it there.
+    #[default]
+    DeadLetter,
+    /// It is counted, logged and passed over.
+    Skip,
+    /// The engine stops in front of it. A record that the handler rejects, having applied the
+    /// rest of its batch, comes again after the next start.
+    Stop,
 }
 
 impl Default for Config {
@@ -77,17 +127,30 @@ impl Default for Config {
             brokers: String::new(),
             topics: Vec::new(),
             group: String::new(),
+            group_protocol: GroupProtocol::default(),
+            instance_id: String::new(),
             client_id: "spin-kafka-trigger".into(),
             start: Start::default(),
+            filters: Vec::new(),
             batch_records_max: 1_000,
             batch_bytes_max: 1024 * 1024,
             batch_wait_ms: 5,
+            concurrency_max: 64,
+            key_concurrency: 1,
             retry_backoff_ms: 100,
             retry_backoff_max_ms: 10_000,
+            retry_attempts_max: 0,
+            poison_attempts: 3,
+            failed_records: FailedRecords::default(),
+            dead_letter_topic: String::new(),
+            poison_in_a_row_max: 100,
             drain_deadline_ms: 10_000,
             session_timeout_ms: 45_000,
             queue_bytes_max: 16 * 1024 * 1024,
+            memory_bytes_max: 512 * 1024 * 1024,
             commit_interval_ms: 1_000,
+            stalled_after_ms: 120_000,
+            lag_per_replica: 10_000,
             client: ClientProperties::default(),
         }
     }
@@ -98,12 +161,17 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         check("brokers", !self.brokers.trim().is_empty(), "give at least one `host:port`")?;
         check("group", !self.group.is_empty(), "give the consumer group's name")?;
-        check("topics", !self.topics.is_empty(), "give at least one topic")?;
-        // librdkafka takes a leading ^ for a regular expression.
-        let name = |topic: &String| !topic.is_empty() && !topic.starts_with('^');
-        check("topics", self.topics.iter().all(name), "give names; patterns are not supported")?;
+        topics::check_all(&self.topics, &self.dead_letter_topic)?;
+        for filter in &self.filters {
+            filter.validate()?;
+        }
         check("batch_records_max", self.batch_records_max > 0, "must be at least 1")?;
         check("batch_bytes_max", self.batch_bytes_max > 0, "must be at least 1")?;
+        let batches = (1..=Semaphore::MAX_PERMITS).contains(&self.concurrency_max);
+        check("concurrency_max", batches, "must be at least 1")?;
+        check("key_concurrency", self.key_concurrency > 0, "must be at least 1")?;
+        check("poison_attempts", self.poison_attempts > 0, "must be at least 1")?;
+        check("poison_in_a_row_max", self.poison_in_a_row_max > 0, "must be at least 1")?;
         check("retry_backoff_ms", self.retry_backoff_ms > 0, "must be at least 1")?;
         let backoff = self.retry_backoff_max_ms >= self.retry_backoff_ms;
         check("retry_backoff_max_ms", backoff, "must not be below `retry_backoff_ms`")?;
@@ -113,46 +181,42 @@ impl Config {
         check("drain_deadline_ms", drain, "must be below `session_timeout_ms`")?;
         let queue = (1024..=QUEUE_BYTES_MAX).contains(&self.queue_bytes_max);
         check("queue_bytes_max", queue, "must be between 1 KiB and 2 GiB")?;
+        let memory = self.partitions_at_once() > 0;
+        check("memory_bytes_max", memory, "has no room for one partition; see `queue_bytes_max`")?;
+        check("stalled_after_ms", self.stalled_after_ms > 0, "must be at least 1")?;
+        check("lag_per_replica", self.lag_per_replica > 0, "must be at least 1")?;
         let commit = (1..=86_400_000).contains(&self.commit_interval_ms);
         check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
         self.client.validate()
     }
 
-    /// The settings in librdkafka's words.
-    pub(crate) fn to_native(&self) -> ClientConfig {
-        let mut native = ClientConfig::new();
-        native
-            .set(
-                "max.poll.interval.ms",
-                self.session_timeout_ms.max(POLL_INTERVAL_MAX_MS).to_string(),
-            )
-            .set("fetch.queue.backoff.ms", QUEUE_BACKOFF_MS)
-            .set("socket.nagle.disable", "true");
-        for (name, value) in self.client.iter() {
-            native.set(name, value);
+    /// How many partitions have room in `memory_bytes_max` at once.
+    pub(crate) fn partitions_at_once(&self) -> usize {
+        let fetch = self.client.get("fetch.message.max.bytes").and_then(|text| text.parse().ok());
+        // librdkafka keeps as much again for each queued record as `QUEUED_RECORD_BYTES` allows.
+        let room = self
+            .queue_bytes_max
+            .saturating_mul(2)
+            .saturating_add(fetch.unwrap_or(FETCH_BYTES))
+            .saturating_add(self.batch_bytes_max.saturating_mul(2));
+        (self.memory_bytes_max / room).min(Semaphore::MAX_PERMITS)
+    }
+
+    /// The dead-letter topic of a topic's records.
+    pub fn dead_letter_topic<'a>(&'a self, topic: &str) -> Cow<'a, str> {
+        if self.dead_letter_topic.is_empty() {
+            Cow::Owned(format!("{topic}{}", topics::DEAD_LETTER_SUFFIX))
+        } else {
+            Cow::Borrowed(&self.dead_letter_topic)
         }
-        native
-            .set("bootstrap.servers", self.brokers.trim())
-            .set("group.id", &self.group)
-            .set("client.id", &self.client_id)
-            .set("session.timeout.ms", self.session_timeout_ms.to_string())
-            .set("queued.max.messages.kbytes", (self.queue_bytes_max / 1024).to_string())
-            .set("auto.commit.interval.ms", self.commit_interval_ms.to_string())
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            // Only what the handler has applied is stored, and only what is stored committed.
-            .set("enable.auto.commit", "true")
-            .set("enable.auto.offset.store", "false")
-            // The engine always reads from an explicit position; this is for a position that
-            // the log lost meanwhile, which the engine notices and reports.
-            .set("auto.offset.reset", "earliest")
-            .set("enable.partition.eof", "false")
-            .set("allow.auto.create.topics", "false")
-            .set_log_level(RDKafkaLogLevel::Info);
-        native
     }
 
     pub(crate) fn batch_wait(&self) -> Duration {
         Duration::from_millis(self.batch_wait_ms)
+    }
+
+    pub(crate) fn stalled_after(&self) -> Duration {
+        Duration::from_millis(self.stalled_after_ms)
     }
 
     pub(crate) fn drain_deadline(&self) -> Duration {
@@ -160,7 +224,7 @@ impl Config {
     }
 }
 
-fn check(setting: &'static str, holds: bool, reason: &str) -> Result<(), Error> {
+pub(crate) fn check(setting: &'static str, holds: bool, reason: &str) -> Result<(), Error> {
     if holds {
         Ok(())
     } else {
@@ -193,7 +257,13 @@ mod tests {
         assert!(refused(|c| c.brokers = " ".into()).contains("brokers"));
         assert!(refused(|c| c.group.clear()).contains("group"));
         assert!(refused(|c| c.topics.clear()).contains("topics"));
-        assert!(refused(|c| c.topics.push("^sales.*".into())).contains("patterns"));
+        assert!(refused(|c| c.concurrency_max = 0).contains("concurrency_max"));
+        assert!(refused(|c| c.key_concurrency = 0).contains("key_concurrency"));
+        assert!(refused(|c| c.poison_attempts = 0).contains("poison_attempts"));
+        assert!(refused(|c| c.poison_in_a_row_max = 0).contains("poison_in_a_row_max"));
+        assert!(refused(|c| c.memory_bytes_max = 1024).contains("memory_bytes_max"));
+        assert!(refused(|c| c.stalled_after_ms = 0).contains("stalled_after_ms"));
+        assert!(refused(|c| c.lag_per_replica = 0).contains("lag_per_replica"));
         assert!(refused(|c| c.batch_records_max = 0).contains("batch_records_max"));
         assert!(refused(|c| c.batch_bytes_max = 0).contains("batch_bytes_max"));
         assert!(refused(|c| c.retry_backoff_ms = 0).contains("retry_backoff_ms"));
@@ -217,12 +287,5 @@ mod tests {
     fn an_unknown_setting_is_refused() {
         let error = toml::from_str::<Config>("broker = 'localhost:9092'").unwrap_err();
         assert!(error.to_string().contains("unknown field `broker`"), "{error}");
-    }
-
-    #[test]
-    fn an_absurd_session_timeout_still_fits_librdkafka() {
-        let config = Config { session_timeout_ms: 3_600_000, ..valid() };
-        config.validate().unwrap();
-        config.to_native().create::<rdkafka::consumer::BaseConsumer>().unwrap();
     }
 }

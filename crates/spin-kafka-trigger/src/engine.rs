@@ -3,18 +3,26 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Calls;
+use crate::dead_letters::DeadLetters;
 use crate::log_id::LogIds;
-use crate::{Config, Error, Metrics};
+use crate::turns::Turns;
+use crate::{Config, Error, Metrics, Progress};
 
 pub(crate) struct Engine {
     pub config: Config,
     pub handler: Arc<dyn Calls>,
     pub metrics: Arc<Metrics>,
+    pub progress: Arc<Progress>,
     pub log_ids: LogIds,
+    pub dead_letters: DeadLetters,
+    /// Partitions that are read at once.
+    pub turns: Turns,
+    /// Batches that the handler may have at once.
+    pub calls: Semaphore,
     /// Where the partitions' tasks run.
     pub runtime: Handle,
     /// Cancelled when the engine is to drain: no batch is handed over after.
@@ -28,11 +36,23 @@ impl Engine {
         config: Config,
         handler: Arc<dyn Calls>,
         metrics: Arc<Metrics>,
+        progress: Arc<Progress>,
     ) -> (Arc<Self>, mpsc::Receiver<Error>) {
         let (failures, failed) = mpsc::channel(1);
-        let runtime = Handle::current();
-        let (log_ids, stop) = (LogIds::default(), CancellationToken::new());
-        (Arc::new(Self { config, handler, metrics, log_ids, runtime, stop, failures }), failed)
+        let engine = Self {
+            handler,
+            metrics,
+            progress,
+            log_ids: LogIds::default(),
+            dead_letters: DeadLetters::new(config.clone()),
+            turns: Turns::new(config.partitions_at_once()),
+            calls: Semaphore::new(config.concurrency_max),
+            runtime: Handle::current(),
+            stop: CancellationToken::new(),
+            failures,
+            config,
+        };
+        (Arc::new(engine), failed)
     }
 
     /// Stops the engine with this fault, if it is the first.
@@ -53,7 +73,7 @@ impl Engine {
 
     /// Says that the log no longer holds the offsets from `from` up to, not including, `to`.
     pub fn report_loss(&self, topic: &str, partition: i32, from: i64, to: i64) {
-        self.metrics.records_lost.add(to.saturating_sub(from).unsigned_abs());
+        self.metrics.records_lost.inc_by(to.saturating_sub(from).unsigned_abs());
         tracing::error!(topic, partition, from, to, "offsets are gone from the log");
     }
 }

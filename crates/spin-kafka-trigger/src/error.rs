@@ -2,6 +2,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::FailureClass;
 use crate::properties::ClientProperties;
 
 /// A fault that stops the engine. Faults that pass are retried and logged instead.
@@ -43,6 +44,22 @@ pub enum Error {
         /// Start of the batch; the partition's position is still there. -1 before the first.
         offset: i64,
         /// The handler's words, or which rule it broke.
+        reason: String,
+    },
+    /// A record cannot be applied, and the settings say to stop in front of it.
+    #[error(
+        "{topic}/{partition} at offset {offset}: the record cannot be applied ({class}): {reason}"
+    )]
+    Poison {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The record's offset.
+        offset: i64,
+        /// What happened.
+        class: FailureClass,
+        /// The handler's words.
         reason: String,
     },
     /// Records cannot be read; going on would skip them.
@@ -94,7 +111,10 @@ mod tests {
     fn a_bad_property_is_named_without_its_value() {
         let client = BTreeMap::from([("sasl.passwort".to_owned(), "hunter2".to_owned())]);
         let config = Config { client: client.into(), ..Config::default() };
-        let error = config.to_native().create::<BaseConsumer>().map(|_| ()).unwrap_err();
+        let error = crate::client_config::consumer(&config)
+            .create::<BaseConsumer>()
+            .map(|_| ())
+            .unwrap_err();
         let error = Error::client("localhost:9092", &config.client, error).to_string();
         assert!(error.contains("client.\"sasl.passwort\""), "{error}");
         assert!(!error.contains("hunter2"), "{error}");

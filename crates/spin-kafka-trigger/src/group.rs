@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
@@ -10,13 +11,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::Error;
 use crate::engine::Engine;
 use crate::partition::Partition;
 use crate::running::{self, Running};
-
-/// The facility of librdkafka's log lines about connections that fail.
-const CONNECTION_FAILED: &str = "FAIL";
+use crate::{Error, client_config, client_log};
 
 /// The Kafka client of a running engine.
 pub(crate) type Consumer = BaseConsumer<Group>;
@@ -37,7 +35,7 @@ impl Group {
         let config = engine.config.clone();
         let refused = |error| Error::client(&config.brokers, &config.client, error);
         let group = Self { engine, consumer: OnceLock::new(), running: Mutex::new(HashMap::new()) };
-        let consumer = Consumer::from_config_and_context(&config.to_native(), group);
+        let consumer = Consumer::from_config_and_context(&client_config::consumer(&config), group);
         let consumer = Arc::new(consumer.map_err(refused)?);
         consumer.context().consumer.get_or_init(|| Arc::downgrade(&consumer));
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
@@ -121,7 +119,7 @@ impl Group {
     }
 
     fn commit_failed(&self, error: &KafkaError) {
-        self.engine.metrics.commit_failures.add(1);
+        self.engine.metrics.commit_failures.inc();
         tracing::warn!(%error, group = %self.engine.config.group, "offsets were not committed");
     }
 
@@ -137,13 +135,15 @@ impl ConsumerContext for Group {
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        self.engine.metrics.rebalances.add(1);
+        self.engine.metrics.rebalances.inc();
+        let begun = Instant::now();
         let done = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.assign(consumer, partitions)
             }
             _ => self.revoke(consumer, partitions),
         };
+        self.engine.metrics.rebalance_seconds.observe(begun.elapsed().as_secs_f64());
         if let Err(error) = done {
             self.engine.fail_group(format!("rebalance failed: {error}"));
         }
@@ -159,19 +159,10 @@ impl ConsumerContext for Group {
 
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            // Told by `error`, too.
-            _ if facility == CONNECTION_FAILED => tracing::debug!(facility, message, "librdkafka"),
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => tracing::error!(facility, message, "librdkafka"),
-            RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
-            _ => tracing::debug!(facility, message, "librdkafka"),
-        }
+        client_log::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka client");
+        client_log::error(&error, reason);
     }
 }

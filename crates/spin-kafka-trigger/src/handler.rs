@@ -7,7 +7,7 @@ use crate::Batch;
 /// Applies the batches of every partition this process owns.
 ///
 /// Batches of one partition come in order, one at a time; those of different partitions may
-/// run at once. A panic counts as [`Failure::Retry`].
+/// run at once. A panic counts as [`Failure::Trap`].
 pub trait Handler: Send + Sync + 'static {
     /// Applies one batch and answers the records it refuses. The batch is lent, so that the
     /// same one can come again after a failure.
@@ -19,8 +19,8 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Where to read a partition from; asked at every assignment before the first batch.
     ///
-    /// [`Failure::Retry`] asks again after a pause, during which the partition is not read;
-    /// [`Failure::Rewind`] counts as fatal here.
+    /// A failure asks again after a pause, during which the partition is not read;
+    /// [`Failure::Fatal`] stops the engine, and [`Failure::Rewind`] counts as fatal here.
     fn position(
         &self,
         topic: &str,
@@ -50,13 +50,22 @@ pub struct Rejection {
     pub reason: String,
 }
 
-/// Why nothing of a batch was applied.
+/// Why a batch was not applied.
+///
+/// After the last three nobody knows what was applied. The batch is taken apart, in halves,
+/// until the record to blame stands alone; the others are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// A passing fault: the same batch comes again after a growing pause, for ever.
+    /// A passing fault, nothing was applied: the same batch comes again after a growing pause.
     Retry(String),
     /// The handler's stored position, before the batch's start: the engine seeks there.
     Rewind(i64),
     /// No retry can help: the engine stops with this text.
     Fatal(String),
+    /// The handler broke down over the batch.
+    Trap(String),
+    /// The handler gave no answer in its time.
+    Deadline(String),
+    /// The handler wanted more memory than it may have.
+    Memory(String),
 }

@@ -39,33 +39,50 @@
 //! # }
 //! ```
 
+mod apply;
 mod attempt;
 mod backoff;
 mod batch;
 mod call;
+mod client_config;
+mod client_log;
 mod config;
+mod dead_letters;
 mod engine;
 mod error;
+mod failed;
+mod filter;
 mod group;
 mod handler;
 mod lease;
 mod log_id;
-pub mod metrics;
+mod metrics;
+mod monitor;
 mod native;
 mod partition;
 mod poller;
 mod position;
+mod progress;
 mod properties;
 mod reader;
 mod record;
 mod running;
 mod sequence;
+mod start;
+mod topics;
 mod trigger;
+mod turns;
 
 pub use batch::{Batch, Header, Message};
-pub use config::{Config, Start};
+pub use config::{Config, FailedRecords, GroupProtocol};
+pub use dead_letters::headers;
 pub use error::Error;
+pub use failed::FailureClass;
+pub use filter::{Field, Filter};
 pub use handler::{Failure, Handler, Position, Rejection};
 pub use metrics::Metrics;
+pub use progress::{PartitionProgress, Progress};
 pub use properties::ClientProperties;
+pub use start::Start;
+pub use topics::is_pattern;
 pub use trigger::{Summary, Trigger};

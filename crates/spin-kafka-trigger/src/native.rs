@@ -76,6 +76,20 @@ pub(crate) fn watermarks<C: ClientContext>(
     (code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then_some((low, high))
 }
 
+/// Whether the client is a member of its consumer group.
+pub(crate) fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
+    // SAFETY: the client lives as long as its borrow; the string it answers is ours to free.
+    unsafe {
+        let id = rd::rd_kafka_memberid(client.native_ptr());
+        if id.is_null() {
+            return false;
+        }
+        let joined = !CStr::from_ptr(id).is_empty();
+        rd::rd_kafka_mem_free(client.native_ptr(), id.cast());
+        joined
+    }
+}
+
 /// Asks the cluster for the topic's id; none if its brokers give topics no ids.
 /// Blocks for about `timeout` at most.
 pub(crate) fn topic_id<C: ClientContext>(

@@ -1,6 +1,7 @@
 //! The task of one partition: find the position, read, hand over, store the offset.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -8,11 +9,14 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
+use crate::batch::Gathered;
 use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::lease::Lease;
+use crate::progress::Standing;
 use crate::reader::{Read, Reader};
-use crate::{Batch, Error};
+use crate::turns::Turn;
+use crate::{Batch, Error, Message};
 
 /// How long a topic's identity is taken for granted while its records are read. A topic that
 /// is deleted and made again between two rebalances is noticed after this time at the latest.
@@ -26,6 +30,9 @@ pub(crate) struct Partition {
     pub number: i32,
     pub stop: CancellationToken,
     pub lease: Arc<Lease>,
+    pub standing: Arc<Standing>,
+    /// Records given up one after the other, without one applied between.
+    pub poison_in_a_row: AtomicU32,
     reader: Reader,
     /// Says that the task is gone. The last field: dropped after the reader's queue.
     _end: Sender<()>,
@@ -41,6 +48,24 @@ pub(crate) struct Cursor {
     pub start: i64,
     /// Where the client reads: `start`, or the log's start if that is gone.
     pub read_from: i64,
+    /// Whether the handler keeps its position.
+    pub kept: bool,
+}
+
+impl Cursor {
+    /// At a position of a log that is still to be named.
+    pub fn at(start: i64) -> Self {
+        let (log_id, checked) = (Arc::from(""), Instant::now());
+        Self { log_id, checked, start, read_from: start, kept: false }
+    }
+}
+
+/// Why reading in order ended.
+pub(crate) enum Turned {
+    /// Reading goes on elsewhere.
+    Moved,
+    /// It is another partition's turn.
+    Over,
 }
 
 /// Why a partition's task ends.
@@ -68,6 +93,7 @@ impl Partition {
         let topic = Arc::from(topic);
         let reader = Reader::split(engine, consumer, &topic, number)?;
         let (end, ended) = channel();
+        let standing = engine.progress.add(&topic, number);
         let partition = Self {
             engine: engine.clone(),
             consumer: consumer.clone(),
@@ -75,6 +101,8 @@ impl Partition {
             number,
             stop: engine.stop.child_token(),
             lease: Arc::new(Lease::new()),
+            standing,
+            poison_in_a_row: AtomicU32::new(0),
             reader,
             _end: end,
         };
@@ -90,45 +118,79 @@ impl Partition {
 
     async fn consume(&mut self) -> Result<(), Halt> {
         let mut cursor = self.locate(Instant::now()).await?;
-        self.seek(cursor.read_from).await?;
-        self.resume().await?;
+        self.standing.moved(cursor.start);
         loop {
-            self.reader.begin(cursor.read_from);
-            cursor = self.follow(cursor).await?;
-            self.seek(cursor.read_from).await?;
+            let turn = tokio::select! {
+                () = self.stop.cancelled() => return Err(Halt::Stopped),
+                turn = self.engine.turns.take() => turn,
+            };
+            self.read(&mut cursor, &turn).await?;
+            self.suspend().await?;
         }
     }
 
-    /// Hands over batch after batch; answers where to seek when the order of reading breaks.
-    async fn follow(&mut self, mut cursor: Cursor) -> Result<Cursor, Halt> {
+    /// Reads until the turn is over, from wherever the handler and the log say.
+    async fn read(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<(), Halt> {
+        self.seek(cursor.read_from).await?;
+        self.resume().await?;
+        self.reader.begin(cursor.read_from);
+        while let Turned::Moved = self.follow(cursor, turn).await? {
+            self.standing.moved(cursor.start);
+            self.seek(cursor.read_from).await?;
+            self.reader.begin(cursor.read_from);
+        }
+        Ok(())
+    }
+
+    /// Hands over batch after batch until the order of reading breaks.
+    async fn follow(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<Turned, Halt> {
         loop {
-            let messages = match self.reader.next(&self.stop).await? {
-                Read::Records(messages) => messages,
-                Read::Truncated => return self.relocate(&cursor).await,
+            let Gathered { messages, end } = match self.reader.next(&self.stop, turn).await? {
+                Read::Records(gathered) => gathered,
+                Read::Truncated => return self.relocate(cursor).await,
+                Read::TurnOver => return Ok(Turned::Over),
                 Read::Stopped => return Err(Halt::Stopped),
             };
-            if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL
-                && self.log_replaced(&mut cursor).await
-            {
-                return self.relocate(&cursor).await;
+            if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL && self.log_replaced(cursor).await {
+                return self.relocate(cursor).await;
             }
-            let Some(last) = messages.last() else { continue };
-            let batch = Batch {
-                topic: self.topic.clone(),
-                log_id: cursor.log_id.clone(),
-                partition: self.number,
-                start: cursor.start,
-                end: last.offset + 1,
-                messages,
-            };
-            let end = batch.end;
-            match self.apply(batch).await? {
-                None => cursor.start = end,
-                Some(position) => {
-                    return Ok(Cursor { start: position, read_from: position, ..cursor });
+            self.report(&messages);
+            if messages.is_empty() && !cursor.kept {
+                self.moved(end);
+            } else {
+                let batch = Batch {
+                    topic: self.topic.clone(),
+                    log_id: cursor.log_id.clone(),
+                    partition: self.number,
+                    start: cursor.start,
+                    end,
+                    messages,
+                };
+                if let Some(position) = self.apply(batch, cursor.kept).await? {
+                    (cursor.start, cursor.read_from) = (position, position);
+                    return Ok(Turned::Moved);
                 }
             }
+            (cursor.start, cursor.read_from) = (end, end);
+            if turn.is_over() {
+                return Ok(Turned::Over);
+            }
         }
+    }
+
+    /// Tells what was read, before it is applied.
+    fn report(&self, messages: &[Message]) {
+        let (_, end) = self.reader.watermarks();
+        if end >= 0 {
+            self.standing.heard(end);
+        }
+        self.standing.waits(messages.first().and_then(|message| message.timestamp_ms));
+    }
+
+    /// Everything before `offset` is applied.
+    pub fn moved(&self, offset: i64) {
+        self.store(offset);
+        self.standing.moved(offset);
     }
 
     /// Stores the offset for the next commit, unless the partition was given away.
@@ -171,6 +233,7 @@ impl Partition {
 impl Drop for Partition {
     /// A bug in the task must not leave the partition unread in silence.
     fn drop(&mut self) {
+        self.engine.progress.remove(&self.topic, self.number, &self.standing);
         if std::thread::panicking() {
             self.engine.fail_group(format!("{}/{}: its task panicked", self.topic, self.number));
         }

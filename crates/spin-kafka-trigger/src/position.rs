@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::backoff::Backoff;
 use crate::call::answer;
 use crate::group::Consumer;
-use crate::partition::{Cursor, Halt, Partition};
+use crate::partition::{Cursor, Halt, Partition, Turned};
 use crate::{Failure, Position, Start};
 
 /// How long one question to the cluster may take.
@@ -31,30 +31,39 @@ impl Partition {
         let position = self.stored(&log_id).await?;
         let (low, high) = self.watermarks().await?;
         let start = match position {
-            Position::At(offset) => offset,
-            Position::Start => self.configured(low, high),
+            Position::At(offset) => self.owed(offset).await?,
+            Position::Start => {
+                let start = self.configured(low, high).await?;
+                self.owed(start).await?
+            }
             Position::Committed => match self.committed().await? {
                 Some(offset) => offset,
-                None => self.begin_group(low, high),
+                None => self.begin_group(self.configured(low, high).await?).await?,
             },
         };
-        Ok(self.within(log_id, start, low, high))
+        let kept = position != Position::Committed;
+        Ok(self.within(Cursor { log_id, kept, ..Cursor::at(start) }, low, high))
     }
 
     /// The position after the log went back: in a new log its beginning, in the same log what
     /// is left of it.
-    pub async fn relocate(&self, cursor: &Cursor) -> Result<Cursor, Halt> {
+    pub async fn relocate(&self, cursor: &mut Cursor) -> Result<Turned, Halt> {
         let log_id = self.log_id(Instant::now()).await?;
-        if log_id == cursor.log_id {
-            let (low, high) = self.watermarks().await?;
-            return Ok(self.within(log_id, cursor.start, low, high));
+        let mut stored = None;
+        if log_id != cursor.log_id {
+            let (topic, partition, old) = (&self.topic, self.number, &cursor.log_id);
+            tracing::warn!(%topic, partition, %old, new = %log_id, "the topic was replaced");
+            stored = Some(self.stored(&log_id).await?);
         }
-        let (topic, partition) = (&self.topic, self.number);
-        tracing::warn!(%topic, partition, old = %cursor.log_id, new = %log_id, "the topic was replaced");
-        let position = self.stored(&log_id).await?;
         let (low, high) = self.watermarks().await?;
-        let start = if let Position::At(offset) = position { offset } else { low };
-        Ok(self.within(log_id, start, low, high))
+        let start = match stored {
+            None => cursor.start,
+            Some(Position::At(offset)) => offset,
+            Some(_) => low,
+        };
+        let found = Cursor { log_id, kept: cursor.kept, ..Cursor::at(start) };
+        *cursor = self.within(found, low, high);
+        Ok(Turned::Moved)
     }
 
     /// Whether the topic is another one than it was. A cluster that does not answer is asked
@@ -79,6 +88,17 @@ impl Partition {
         let (topic, partition) = (self.topic.clone(), self.number);
         self.ask("seek", move |consumer| {
             consumer.seek(&topic, partition, Offset::Offset(position), ANSWER_TIMEOUT)
+        })
+        .await
+    }
+
+    /// Stops fetching, and drops what was fetched, until the partition's next turn.
+    pub async fn suspend(&self) -> Result<(), Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("pause", move |consumer| {
+            let mut paused = TopicPartitionList::new();
+            paused.add_partition(&topic, partition);
+            consumer.pause(&paused)
         })
         .await
     }
@@ -110,8 +130,13 @@ impl Partition {
                     return Err(self.fault(-1, reason));
                 }
                 Ok(position) => return Ok(position),
-                Err(Failure::Retry(reason)) => {
-                    self.engine.metrics.retries.add(1);
+                Err(
+                    Failure::Retry(reason)
+                    | Failure::Trap(reason)
+                    | Failure::Deadline(reason)
+                    | Failure::Memory(reason),
+                ) => {
+                    self.engine.metrics.retries.inc();
                     let (topic, partition, pause) = (&self.topic, self.number, backoff.next());
                     tracing::warn!(%topic, partition, reason, "no position yet; asking again");
                     self.pause(pause).await?;
@@ -126,37 +151,68 @@ impl Partition {
         }
     }
 
-    fn configured(&self, low: i64, high: i64) -> i64 {
-        match self.engine.config.start {
-            Start::Earliest => low,
-            Start::Latest => high,
+    /// From the handler's position; or from the committed offset, if that lies before it.
+    ///
+    /// The handler moves its position together with its results, the engine commits once the
+    /// dead letters are written, too. In between, a crash would lose them: the handler gets
+    /// those batches again, knows them, and names the records it refused once more.
+    async fn owed(&self, position: i64) -> Result<i64, Halt> {
+        match self.committed().await? {
+            Some(committed) => Ok(committed.min(position)),
+            None => self.begin_group(position).await,
         }
     }
 
-    /// The group's first position here. It is stored at once: a member that begins at the end
-    /// must not skip, after a restart, what came in between.
-    fn begin_group(&self, low: i64, high: i64) -> i64 {
-        let start = self.configured(low, high);
-        self.store(start);
-        start
+    async fn configured(&self, low: i64, high: i64) -> Result<i64, Halt> {
+        match self.engine.config.start {
+            Start::Earliest => Ok(low),
+            Start::Latest => Ok(high),
+            Start::Timestamp(ms) => Ok(self.written_at(ms).await?.unwrap_or(high)),
+        }
+    }
+
+    /// The group's first position here. It is committed before anything is read: a member
+    /// that begins at the end must not skip, after a restart, what came in between.
+    async fn begin_group(&self, start: i64) -> Result<i64, Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("first commit", move |consumer| {
+            let mut first = TopicPartitionList::new();
+            first.add_partition_offset(&topic, partition, Offset::Offset(start))?;
+            consumer.commit(&first, CommitMode::Sync)
+        })
+        .await?;
+        Ok(start)
     }
 
     /// Holds a position against the log. What lies below the log's start is gone; a position
     /// beyond its end means that the log lost its own.
-    fn within(&self, log_id: Arc<str>, start: i64, low: i64, high: i64) -> Cursor {
-        let (topic, partition) = (&self.topic, self.number);
-        let mut cursor = Cursor { log_id, checked: Instant::now(), start, read_from: start };
+    fn within(&self, mut cursor: Cursor, low: i64, high: i64) -> Cursor {
+        let (topic, partition, start) = (&self.topic, self.number, cursor.start);
         if start < low {
             self.engine.report_loss(topic, partition, start, low);
             cursor.read_from = low;
-        } else if start > high {
-            self.engine.report_loss(topic, partition, high, start);
-            cursor.start = high;
-            cursor.read_from = high;
+        } else {
+            if start > high {
+                self.engine.report_loss(topic, partition, high, start);
+                cursor.start = high;
+            }
+            cursor.read_from = cursor.start;
         }
+        self.standing.heard(high);
         let Cursor { log_id, start, .. } = &cursor;
         tracing::info!(%topic, partition, %log_id, start, low, high, "reading");
         cursor
+    }
+
+    /// The offset of the first record that was written at this time or later.
+    async fn written_at(&self, timestamp_ms: i64) -> Result<Option<i64>, Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("offset for the time", move |consumer| {
+            let mut asked = TopicPartitionList::new();
+            asked.add_partition_offset(&topic, partition, Offset::Offset(timestamp_ms))?;
+            only_offset(consumer.offsets_for_times(asked, ANSWER_TIMEOUT)?)
+        })
+        .await
     }
 
     async fn log_id(&self, not_before: Instant) -> Result<Arc<str>, Halt> {
@@ -177,14 +233,7 @@ impl Partition {
         self.ask("committed offset", move |consumer| {
             let mut asked = TopicPartitionList::new();
             asked.add_partition(&topic, partition);
-            let answered = consumer.committed_offsets(asked, ANSWER_TIMEOUT)?;
-            let answered = answered.elements();
-            let offset = answered.first().ok_or(KafkaError::NoMessageReceived)?;
-            offset.error()?;
-            Ok(match offset.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            })
+            only_offset(consumer.committed_offsets(asked, ANSWER_TIMEOUT)?)
         })
         .await
     }
@@ -213,4 +262,15 @@ impl Partition {
             self.pause(pause).await?;
         }
     }
+}
+
+/// The answer about the one partition that was asked about.
+fn only_offset(answered: TopicPartitionList) -> KafkaResult<Option<i64>> {
+    let answered = answered.elements();
+    let offset = answered.first().ok_or(KafkaError::NoMessageReceived)?;
+    offset.error()?;
+    Ok(match offset.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    })
 }

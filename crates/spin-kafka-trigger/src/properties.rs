@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::Error;
 
 /// Properties that the engine decides, and by which setting to change them, if by any.
-const OWNED: [(&str, Option<&str>); 14] = [
+const OWNED: [(&str, Option<&str>); 17] = [
     ("allow.auto.create.topics", None),
     ("auto.commit.interval.ms", Some("commit_interval_ms")),
     ("auto.offset.reset", Some("start")),
@@ -18,10 +18,13 @@ const OWNED: [(&str, Option<&str>); 14] = [
     ("enable.auto.offset.store", None),
     ("enable.partition.eof", None),
     ("group.id", Some("group")),
-    ("group.protocol", None),
+    ("group.instance.id", Some("instance_id")),
+    ("group.protocol", Some("group_protocol")),
     ("metadata.broker.list", Some("brokers")),
     ("partition.assignment.strategy", None),
     ("queued.max.messages.kbytes", Some("queue_bytes_max")),
+    ("queued.min.messages", Some("queue_bytes_max")),
+    ("partitioner", None),
     ("session.timeout.ms", Some("session_timeout_ms")),
 ];
 
@@ -47,6 +50,10 @@ impl ClientProperties {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {

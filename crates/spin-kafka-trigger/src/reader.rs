@@ -11,11 +11,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::BatchBuilder;
+use crate::batch::{BatchBuilder, Gathered};
 use crate::engine::Engine;
 use crate::group::{Consumer, Group};
 use crate::sequence::{Sequence, Step};
-use crate::{Config, Error, Message, native, record};
+use crate::turns::Turn;
+use crate::{Config, Error, filter, native, record};
 
 /// Reads a partition in order; skips what comes twice, notices what is gone.
 pub(crate) struct Reader {
@@ -31,8 +32,10 @@ pub(crate) struct Reader {
 
 /// What reading came to.
 pub(crate) enum Read {
-    /// Records for a batch, at least one.
-    Records(Vec<Message>),
+    /// What a batch is made of.
+    Records(Gathered),
+    /// Another partition's turn has come, and there is nothing to read here.
+    TurnOver,
     /// The log goes back before the position: it was cut or replaced.
     Truncated,
     /// The partition is to be given back.
@@ -78,9 +81,9 @@ impl Reader {
         self.sequence = Sequence::new(position);
     }
 
-    /// The next batch's records. Waits for the first one; then for more as long as the
-    /// configuration says, unless the batch is full.
-    pub async fn next(&mut self, stop: &CancellationToken) -> Result<Read, Error> {
+    /// The next batch's records. Waits for the first one as long as the turn lasts; then for
+    /// more as long as the configuration says, unless the batch is full.
+    pub async fn next(&mut self, stop: &CancellationToken, turn: &Turn) -> Result<Read, Error> {
         let mut give_up: Option<Instant> = None;
         loop {
             if stop.is_cancelled() {
@@ -88,10 +91,10 @@ impl Reader {
             }
             match self.drain()? {
                 Drained::Truncated => return Ok(Read::Truncated),
-                Drained::Full => return Ok(Read::Records(self.builder.take())),
                 Drained::Empty if self.builder.is_empty() => tokio::select! {
                     () = stop.cancelled() => {}
                     () = self.nonempty.notified() => {}
+                    () = turn.over() => return Ok(Read::TurnOver),
                 },
                 Drained::Empty => {
                     let wait = self.engine.config.batch_wait();
@@ -101,8 +104,15 @@ impl Reader {
                         () = self.nonempty.notified() => {}
                         () = stop.cancelled() => {}
                         () = tokio::time::sleep_until(until) => {
-                            return Ok(Read::Records(self.builder.take()));
+                            if let Some(gathered) = self.builder.take() {
+                                return Ok(Read::Records(gathered));
+                            }
                         }
+                    }
+                }
+                Drained::Full => {
+                    if let Some(gathered) = self.builder.take() {
+                        return Ok(Read::Records(gathered));
                     }
                 }
             }
@@ -139,13 +149,19 @@ impl Reader {
                     continue;
                 }
             }
-            self.builder.push(record::message(&record));
+            let message = record::message(&record);
+            if filter::pass(&self.engine.config.filters, &message) {
+                self.builder.push(message);
+            } else {
+                self.engine.metrics.filtered.inc();
+                self.builder.pass_over(message.offset);
+            }
         }
         Ok(Drained::Full)
     }
 
     /// The log's start and end as the last fetch told them; negative if unknown.
-    fn watermarks(&self) -> (i64, i64) {
+    pub fn watermarks(&self) -> (i64, i64) {
         native::watermarks(self.consumer.client(), &self.topic, self.partition).unwrap_or((-1, -1))
     }
 

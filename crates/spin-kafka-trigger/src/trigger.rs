@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::group::Group;
-use crate::{Config, Error, Handler, Metrics, poller};
+use crate::{Config, Error, Handler, Metrics, Progress, monitor, poller};
 
 /// How long, past the drain deadline, the last commit and the farewell to the group may take.
 const LEAVE_GRACE: Duration = Duration::from_secs(10);
@@ -19,6 +19,7 @@ pub struct Trigger<H> {
     config: Config,
     handler: H,
     metrics: Arc<Metrics>,
+    progress: Arc<Progress>,
 }
 
 /// What a run came to.
@@ -30,6 +31,8 @@ pub struct Summary {
     pub batches: u64,
     /// Records the handler refused.
     pub rejections: u64,
+    /// Records written to a dead-letter topic.
+    pub dead_letters: u64,
     /// Batches dropped in mid-way, at a drain deadline or when an assignment was lost. They
     /// come again.
     pub unfinished: u64,
@@ -42,12 +45,18 @@ impl<H: Handler> Trigger<H> {
     /// Fails if the settings are wrong. Nothing is started.
     pub fn new(config: Config, handler: H) -> Result<Self, Error> {
         config.validate()?;
-        Ok(Self { config, handler, metrics: Arc::default() })
+        let progress = Arc::new(Progress::new(&config));
+        Ok(Self { config, handler, metrics: Arc::default(), progress })
     }
 
     /// The counters, to be read while the engine runs and after.
     pub fn metrics(&self) -> Arc<Metrics> {
         self.metrics.clone()
+    }
+
+    /// How far each partition is, to be read while the engine runs.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
     }
 
     /// [`Trigger::new`] and [`Trigger::until`] in one.
@@ -66,9 +75,10 @@ impl<H: Handler> Trigger<H> {
     /// Brokers that cannot be reached are no error: the engine waits for them. Dropping the
     /// future drains in the background.
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Summary, Error> {
-        let Self { config, handler, metrics } = self;
+        let Self { config, handler, metrics, progress } = self;
         let drain_deadline = config.drain_deadline();
-        let (engine, mut failures) = Engine::new(config, Arc::new(handler), metrics.clone());
+        let (engine, mut failures) =
+            Engine::new(config, Arc::new(handler), metrics.clone(), progress);
         // However this future ends, the thread drains and leaves the group.
         let _stop = engine.stop.clone().drop_guard();
         let consumer = Group::join(engine.clone())?;
@@ -77,6 +87,7 @@ impl<H: Handler> Trigger<H> {
             brokers: engine.config.brokers.clone(),
             reason,
         };
+        tokio::spawn(monitor::run(engine.clone(), consumer.clone()));
         let mut left = poller::start(engine.clone(), consumer)
             .map_err(|error| group_fault(format!("no thread to poll on: {error}")))?;
 
@@ -106,6 +117,7 @@ impl Summary {
             records: metrics.records.get(),
             batches: metrics.batches.get(),
             rejections: metrics.rejections.get(),
+            dead_letters: metrics.dead_letters.get(),
             unfinished: metrics.unfinished.get(),
             left_group,
         }

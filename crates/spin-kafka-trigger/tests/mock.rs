@@ -98,21 +98,34 @@ async fn records_come_as_they_lie_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_retry_and_a_panic_bring_the_same_batch_again() {
+async fn a_retry_brings_the_same_batch_again() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let mut session = Session::start(cluster.config());
     let first = session.call().await.fail(Failure::Retry("store down".into()));
     let second = session.call().await;
     assert_eq!(first, second.batch);
-    drop(second);
-    let third = session.call().await;
-    assert_eq!(first, third.batch);
     cluster.produce(10, 10);
-    third.apply();
+    second.apply();
     let next = session.apply_until(20).await;
     assert_eq!(next[0].start, first.end);
-    assert_eq!(session.metrics.retries.get(), 2);
+    assert_eq!(session.metrics.retries.get(), 1);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_breaks_the_handler_comes_again_in_halves() {
+    let cluster = Cluster::start(1);
+    cluster.produce(10, 10);
+    let mut session = Session::start(cluster.config());
+    // Dropped without an answer, it panics.
+    let whole = session.call().await.batch;
+    let first = session.call().await.apply();
+    let second = session.call().await.apply();
+    assert_eq!((first.start, first.end), (whole.start, whole.start + 5));
+    assert_eq!((second.start, second.end), (first.end, whole.end));
+    assert_eq!([first.messages, second.messages].concat(), whole.messages);
+    assert_eq!(session.metrics.breakdowns.get(), 1);
     session.stop().await;
 }
 

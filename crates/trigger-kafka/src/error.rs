@@ -23,6 +23,15 @@ pub enum Error {
         /// The missing export.
         interface: &'static str,
     },
+    /// A new build keeps its own offsets and the old one did not, or the other way round.
+    #[error(
+        "component `{component}`: the new build changes whether it exports \
+         spin-kafka:events/checkpoint; that needs a restart"
+    )]
+    CheckpointChanged {
+        /// The component.
+        component: String,
+    },
     /// The host found a fault.
     #[error(transparent)]
     Host(#[from] component_host::Error),
@@ -40,7 +49,9 @@ impl Error {
     /// Whether starting the trigger again may help without anyone changing anything.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Error::Config { .. } | Error::NoHandler { .. } => false,
+            Error::Config { .. } | Error::NoHandler { .. } | Error::CheckpointChanged { .. } => {
+                false
+            }
             Error::Host(source) => source.is_retriable(),
             Error::Engine { source, .. } => source.is_retriable(),
         }

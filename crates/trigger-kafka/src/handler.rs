@@ -1,78 +1,132 @@
 //! Calls a component with the engine's batches, on warm instances.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use component_host::{Guest, GuestState};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use spin_kafka_trigger as engine;
+use tracing::Instrument as _;
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance};
 
 use crate::Error;
 use crate::events::{BatchRef, CHECKPOINT, Failure, HANDLER, Rejection};
+use crate::trace::BatchSpans;
 
-/// The component behind a Kafka trigger.
-pub(crate) struct GuestHandler {
+/// The component behind a Kafka trigger. Cheap to clone.
+#[derive(Clone)]
+pub struct GuestHandler(Arc<Shared>);
+
+struct Shared {
+    build: RwLock<Arc<Build>>,
+    deadline: Duration,
+    instances: Gauge,
+    swaps: Counter,
+}
+
+/// One build of the component.
+struct Build {
     guest: Guest,
     handle: ComponentExportIndex,
     position: Option<ComponentExportIndex>,
-    deadline: Duration,
-    /// Instances at rest: at most one for each partition that was ever in flight at once.
+    /// Instances at rest: at most one for each batch that was ever in flight at once.
     idle: Mutex<Vec<Warm>>,
 }
 
+/// An instance, counted while it lives.
 struct Warm {
     store: Store<GuestState>,
     instance: Instance,
+    alive: Gauge,
+}
+
+impl Drop for Warm {
+    fn drop(&mut self) {
+        self.alive.dec();
+    }
 }
 
 impl GuestHandler {
     /// Fails if the component does not export `spin-kafka:events/handler`.
-    pub fn new(guest: &Guest, deadline: Duration) -> Result<Self, Error> {
-        let handle = export(guest, HANDLER, "handle")
-            .ok_or_else(|| Error::NoHandler { component: guest.id().into(), interface: HANDLER })?;
-        Ok(Self {
-            guest: guest.clone(),
-            handle,
-            position: export(guest, CHECKPOINT, "position"),
+    pub(crate) fn new(guest: Guest, deadline: Duration) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Shared {
+            build: RwLock::new(Arc::new(Build::new(guest)?)),
             deadline,
-            idle: Mutex::default(),
-        })
+            instances: Gauge::default(),
+            swaps: Counter::default(),
+        })))
+    }
+
+    /// The component's id.
+    pub fn component(&self) -> String {
+        self.build().guest.id().into()
+    }
+
+    /// Batches from now on go to this build; those under way end on the old one.
+    pub fn swap(&self, guest: Guest) -> Result<(), Error> {
+        let build = Arc::new(Build::new(guest)?);
+        let mut current = self.0.build.write().unwrap_or_else(PoisonError::into_inner);
+        if build.position.is_some() != current.position.is_some() {
+            return Err(Error::CheckpointChanged { component: build.guest.id().into() });
+        }
+        *current = build;
+        self.0.swaps.inc();
+        Ok(())
+    }
+
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("spin_kafka");
+        let instances = self.0.instances.clone();
+        registry.register("instances", "Instances of the component", instances);
+        let swaps = self.0.swaps.clone();
+        registry.register("component_swaps", "New builds of the component taken over", swaps);
+    }
+
+    fn build(&self) -> Arc<Build> {
+        self.0.build.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Calls the component on an idle or a new instance. After a trap or past the deadline the
     /// instance is dropped, and with it whatever state it was in.
     async fn call<T>(
         &self,
+        build: &Build,
         call: impl AsyncFnOnce(&mut Warm) -> wasmtime::Result<T>,
     ) -> Result<T, engine::Failure> {
-        let mut warm = self.take().await?;
-        match tokio::time::timeout(self.deadline, call(&mut warm)).await {
+        let mut warm = self.take(build).await?;
+        let broken = |what: String| format!("component `{}` {what}", build.guest.id());
+        match tokio::time::timeout(self.0.deadline, call(&mut warm)).await {
             Ok(Ok(answer)) => {
-                self.lock().push(warm);
+                build.idle().push(warm);
                 Ok(answer)
             }
-            Ok(Err(trap)) => Err(self.failed(format!("trapped: {trap:#}"))),
-            Err(_) => Err(self.failed(format!("gave no answer in {:?}", self.deadline))),
+            Ok(Err(trap)) if warm.store.data().hit_memory_cap() => {
+                let what = "wanted more memory than --max-instance-memory gives it";
+                Err(engine::Failure::Memory(broken(format!("{what}: {trap:#}"))))
+            }
+            Ok(Err(trap)) => Err(engine::Failure::Trap(broken(format!("trapped: {trap:#}")))),
+            Err(_) => {
+                let what = format!("gave no answer in {:?}", self.0.deadline);
+                Err(engine::Failure::Deadline(broken(what)))
+            }
         }
     }
 
-    async fn take(&self) -> Result<Warm, engine::Failure> {
-        if let Some(warm) = self.lock().pop() {
+    /// No room for another instance passes.
+    async fn take(&self, build: &Build) -> Result<Warm, engine::Failure> {
+        if let Some(warm) = build.idle().pop() {
             return Ok(warm);
         }
-        match self.guest.instantiate().await {
-            Ok((store, instance)) => Ok(Warm { store, instance }),
+        match build.guest.instantiate().await {
+            Ok((store, instance)) => {
+                self.0.instances.inc();
+                Ok(Warm { store, instance, alive: self.0.instances.clone() })
+            }
             Err(error) => Err(engine::Failure::Retry(error.to_string())),
         }
-    }
-
-    fn failed(&self, what: String) -> engine::Failure {
-        engine::Failure::Retry(format!("component `{}` {what}", self.guest.id()))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Warm>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,8 +135,10 @@ impl engine::Handler for GuestHandler {
         &self,
         batch: &engine::Batch,
     ) -> Result<Vec<engine::Rejection>, engine::Failure> {
-        let answer = self.call(async |warm| warm.handle(&self.handle, batch).await).await?;
-        match answer {
+        let build = self.build();
+        let spans = BatchSpans::new(build.guest.id(), batch);
+        let call = self.call(&build, async |warm| warm.handle(&build.handle, batch).await);
+        match call.instrument(spans.batch.clone()).await? {
             Ok(rejections) => Ok(rejections.into_iter().map(Into::into).collect()),
             Err(failure) => Err(failure.into()),
         }
@@ -94,15 +150,29 @@ impl engine::Handler for GuestHandler {
         log_id: &str,
         partition: i32,
     ) -> Result<engine::Position, engine::Failure> {
-        let Some(export) = &self.position else {
+        let build = self.build();
+        let Some(export) = &build.position else {
             return Ok(engine::Position::Committed);
         };
         let args = (topic, log_id, partition);
-        match self.call(async |warm| warm.position(export, args).await).await? {
+        match self.call(&build, async |warm| warm.position(export, args).await).await? {
             Ok(Some(offset)) => Ok(engine::Position::At(offset)),
             Ok(None) => Ok(engine::Position::Start),
             Err(failure) => Err(failure.into()),
         }
+    }
+}
+
+impl Build {
+    fn new(guest: Guest) -> Result<Self, Error> {
+        let handle = export(&guest, HANDLER, "handle")
+            .ok_or_else(|| Error::NoHandler { component: guest.id().into(), interface: HANDLER })?;
+        let position = export(&guest, CHECKPOINT, "position");
+        Ok(Self { guest, handle, position, idle: Mutex::default() })
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Warm>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

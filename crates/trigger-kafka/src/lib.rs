@@ -8,10 +8,15 @@ mod config;
 mod error;
 mod events;
 mod handler;
+mod operator;
 mod producer;
+mod trace;
 mod trigger;
 
 pub use config::TriggerConfig;
 pub use error::Error;
+pub use handler::GuestHandler;
+pub use operator::Operator;
 pub use producer::ProducerCapability;
+pub use trace::TARGET as TRACE_TARGET;
 pub use trigger::KafkaTrigger;

@@ -1,7 +1,10 @@
 //! One Kafka trigger of an application, ready to run.
 
+use std::sync::Arc;
+
 use component_host::Host;
-use spin_kafka_trigger::{Summary, Trigger};
+use prometheus_client::registry::Registry;
+use spin_kafka_trigger::{Progress, Summary, Trigger};
 
 use crate::Error;
 use crate::config::TriggerConfig;
@@ -9,19 +12,42 @@ use crate::handler::GuestHandler;
 
 /// A Kafka trigger joined to its component.
 pub struct KafkaTrigger {
-    config: TriggerConfig,
     handler: GuestHandler,
+    trigger: Trigger<GuestHandler>,
 }
 
 impl KafkaTrigger {
     /// Fails if the component is not loaded or does not export the handler.
     pub fn new(config: TriggerConfig, host: &Host) -> Result<Self, Error> {
-        let guest = host.guest(&config.component).ok_or_else(|| Error::NoHandler {
-            component: config.component.clone(),
+        let TriggerConfig { component, engine, handler_deadline } = config;
+        let guest = host.guest(&component).ok_or_else(|| Error::NoHandler {
+            component: component.clone(),
             interface: crate::events::HANDLER,
         })?;
-        let handler = GuestHandler::new(guest, config.handler_deadline)?;
-        Ok(Self { config, handler })
+        let handler = GuestHandler::new(guest, handler_deadline)?;
+        let trigger = Trigger::new(engine, handler.clone())
+            .map_err(|source| Error::Engine { component, source })?;
+        Ok(Self { handler, trigger })
+    }
+
+    /// The component behind it, to give it another build while it runs.
+    pub fn handler(&self) -> GuestHandler {
+        self.handler.clone()
+    }
+
+    /// How far it is, to be asked while it runs.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.trigger.progress()
+    }
+
+    /// Puts its metrics under the label `component`.
+    pub fn register(&self, registry: &mut Registry) {
+        let component = self.handler.component();
+        let label = ("component".into(), component.into());
+        let registry = registry.sub_registry_with_label(label);
+        self.trigger.metrics().register(registry);
+        self.trigger.progress().register(registry);
+        self.handler.register(registry);
     }
 
     /// Consumes until `shutdown`, then drains; an error means that it stopped before.
@@ -29,9 +55,7 @@ impl KafkaTrigger {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Summary, Error> {
-        let Self { config, handler } = self;
-        Trigger::run(config.engine, handler, shutdown)
-            .await
-            .map_err(|source| Error::Engine { component: config.component, source })
+        let component = self.handler.component();
+        self.trigger.until(shutdown).await.map_err(|source| Error::Engine { component, source })
     }
 }

@@ -1,6 +1,6 @@
 //! One HTTP component, called by the server in front of it or by another component.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -19,7 +19,7 @@ use crate::{Error, Limits};
 /// An HTTP component behind its limits.
 pub struct HttpService {
     component: Arc<str>,
-    handler: ProxyHandler<Instances>,
+    handler: RwLock<ProxyHandler<Instances>>,
     permits: Arc<Semaphore>,
     limits: Arc<Limits>,
 }
@@ -29,15 +29,29 @@ impl HttpService {
     pub fn new(guest: &Guest, limits: &Arc<Limits>) -> Result<Self, Error> {
         Ok(Self {
             component: guest.id.clone(),
-            handler: ProxyHandler::new(Instances::new(guest, limits)?),
+            handler: RwLock::new(ProxyHandler::new(Instances::new(guest, limits)?)),
             permits: Arc::new(Semaphore::new(limits.requests_at_once_max)),
             limits: limits.clone(),
         })
     }
 
+    /// A handler for another build of the component.
+    pub(crate) fn prepare(&self, guest: &Guest) -> Result<ProxyHandler<Instances>, Error> {
+        Ok(ProxyHandler::new(Instances::new(guest, &self.limits)?))
+    }
+
+    /// Requests from now on go to this handler; those under way end on the old one.
+    pub(crate) fn replace(&self, handler: ProxyHandler<Instances>) {
+        *self.handler.write().unwrap_or_else(PoisonError::into_inner) = handler;
+    }
+
+    fn handler(&self) -> ProxyHandler<Instances> {
+        self.handler.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The server is done: whatever still runs may end in mid-way.
     pub(crate) fn close(&self) {
-        self.handler.state().close();
+        self.handler().state().close();
     }
 
     /// Answers a request; a failure is an answer too.
@@ -61,7 +75,8 @@ impl HttpService {
         let bodiless = request.method() == Method::HEAD;
         let request = self.gather_request(request).await?;
         // The handler's own limit is not looked at while a guest computes without a pause.
-        let handled = self.handler.handle((), request);
+        let handler = self.handler();
+        let handled = handler.handle((), request);
         let response = tokio::time::timeout(self.limits.request_timeout, handled)
             .await
             .map_err(|_| Problem::TimedOut)?

@@ -51,6 +51,18 @@ impl Services {
         Ok(Self { by_id, routes: Arc::new(routes) })
     }
 
+    /// Requests from now on go to these builds. If one cannot serve nothing changes.
+    pub(crate) fn replace(&self, guests: &BTreeMap<String, Guest>) -> Result<(), Error> {
+        let mut ready = Vec::new();
+        for (id, service) in &self.by_id {
+            if let Some(guest) = guests.get(id) {
+                ready.push((service, service.prepare(guest)?));
+            }
+        }
+        ready.into_iter().for_each(|(service, handler)| service.replace(handler));
+        Ok(())
+    }
+
     /// The component with this id, whether it has a public route or not.
     pub fn get(&self, id: &str) -> Option<&Arc<HttpService>> {
         self.by_id.get(id)

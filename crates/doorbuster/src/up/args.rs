@@ -24,6 +24,13 @@ pub struct Args {
         env = "SPIN_HTTP_LISTEN_ADDR"
     )]
     pub listen: SocketAddr,
+    /// Serve operators on this address: /metrics for Prometheus, /healthz, /readyz.
+    #[arg(long, value_name = "ADDR:PORT", env = "DOORBUSTER_OPERATOR")]
+    pub operator: Option<SocketAddr>,
+    /// Take over new builds of the components as soon as their files change; SIGHUP does it
+    /// once. The Kafka group is not left for it.
+    #[arg(long)]
+    pub watch: bool,
     /// Kafka's bootstrap brokers; sets the variable `kafka_brokers`.
     #[arg(long, value_name = "HOST:PORT[,…]")]
     pub kafka: Option<String>,

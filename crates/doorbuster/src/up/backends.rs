@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use component_host::App;
-use kafka_producer::{TopicState, ensure_topic};
+use kafka_producer::{NewTopic, TopicState, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
+use spin_kafka_trigger::{FailedRecords, is_pattern};
+use trigger_kafka::TriggerConfig;
 
 use super::args::Args;
 use super::embedded::EmbeddedKafka;
 
 /// Partitions of a topic that is missing.
 const PARTITIONS: i32 = 3;
+/// Of a dead-letter topic that is missing: letters keep the order they were written in.
+const DEAD_LETTER_PARTITIONS: i32 = 1;
+/// A dead letter is its record and some headers: it must fit where the record did.
+const DEAD_LETTER_BYTES_MAX: &str = "2097152";
 
 /// Where the application's records and results live.
 pub struct Backends {
@@ -94,14 +100,28 @@ impl Backends {
         variables
     }
 
-    /// Makes the topic if it is missing.
-    pub async fn ensure_topic(&self, topic: &str) -> Result<()> {
-        if let KafkaBackend::Embedded(kafka) = &self.kafka {
-            return kafka.create_topic(topic, PARTITIONS);
+    /// Makes the trigger's topics, and those for its dead letters, if they are missing.
+    pub async fn ensure_topics(&self, trigger: &TriggerConfig) -> Result<()> {
+        let engine = &trigger.engine;
+        let letters = [("max.message.bytes", DEAD_LETTER_BYTES_MAX)];
+        for topic in engine.topics.iter().filter(|topic| !is_pattern(topic)) {
+            self.ensure(NewTopic::new(topic, PARTITIONS)).await?;
+            if engine.failed_records == FailedRecords::DeadLetter {
+                let name = &engine.dead_letter_topic(topic);
+                let partitions = DEAD_LETTER_PARTITIONS;
+                self.ensure(NewTopic { name, partitions, settings: &letters }).await?;
+            }
         }
-        let state = ensure_topic(&self.brokers, topic, PARTITIONS).await?;
+        Ok(())
+    }
+
+    async fn ensure(&self, topic: NewTopic<'_>) -> Result<()> {
+        if let KafkaBackend::Embedded(kafka) = &self.kafka {
+            return kafka.create_topic(topic.name, topic.partitions);
+        }
+        let state = ensure_topic(&self.brokers, topic).await?;
         if matches!(state, TopicState::Created) {
-            tracing::info!(topic, partitions = PARTITIONS, "topic created");
+            tracing::info!(topic = topic.name, partitions = topic.partitions, "topic created");
         }
         Ok(())
     }

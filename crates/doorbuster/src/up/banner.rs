@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::backends::Backends;
 
 /// Prints the address, what to try and what to expect.
-pub fn print(address: SocketAddr, backends: &Backends) {
+pub fn print(address: SocketAddr, operator: Option<SocketAddr>, backends: &Backends) {
     let brokers = backends.brokers();
     let valkey = without_credentials(backends.valkey_url());
     println!(
@@ -23,6 +23,9 @@ and expect, once the broker has acknowledged the sale:
 A moment later the sale is counted: the Valkey key `total_ventas` is 1.
 "#
     );
+    if let Some(operator) = operator {
+        println!("Operators: http://{operator}/metrics, /healthz, /readyz\n");
+    }
     if backends.forgets() {
         println!(
             "These are embedded servers, for a look around: everything is forgotten at the end.\n\

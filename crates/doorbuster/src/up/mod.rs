@@ -4,6 +4,7 @@ mod args;
 mod backends;
 mod banner;
 mod embedded;
+mod reload;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,12 +15,15 @@ use component_host::http::Server;
 use component_host::variables::Variables;
 use component_host::{App, Capability, Host, manifest};
 use kafka_producer::{Producer, ProducerConfig};
+use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use trigger_kafka::{KafkaTrigger, ProducerCapability, TriggerConfig};
+use tokio_util::task::AbortOnDropHandle;
+use trigger_kafka::{KafkaTrigger, Operator, ProducerCapability, TriggerConfig};
 
 pub use args::Args;
 use backends::Backends;
+use reload::Reload;
 
 /// Time that requests and batches under way get to end after the signal.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
@@ -32,7 +36,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         std::env::var(name).ok()
     })?;
     let parts = Parts::start(&args, &app, &variables, &backends).await?;
-    banner::print(parts.server.address(), &backends);
+    let operator = parts.operator.as_ref().and_then(|listener| listener.local_addr().ok());
+    banner::print(parts.server.address(), operator, &backends);
     let ended = parts.run().await;
     backends.stop().await?;
     ended.map(|()| ExitCode::SUCCESS)
@@ -41,10 +46,14 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 /// Everything that runs, ready to.
 struct Parts {
     /// Components find each other through the host: it lives as long as any of them runs.
-    host: Host,
+    host: Arc<Host>,
     server: Server,
     producer: Producer,
     triggers: Vec<KafkaTrigger>,
+    reload: Reload,
+    watch: bool,
+    /// Where operators ask.
+    operator: Option<TcpListener>,
 }
 
 impl Parts {
@@ -55,8 +64,8 @@ impl Parts {
         backends: &Backends,
     ) -> Result<Self> {
         let configs = TriggerConfig::read_all(app, variables)?;
-        for topic in configs.iter().flat_map(|config| &config.engine.topics) {
-            backends.ensure_topic(topic).await?;
+        for config in &configs {
+            backends.ensure_topics(config).await?;
         }
         let brokers = backends.brokers();
         let producer = Producer::new(ProducerConfig::new(brokers))
@@ -64,13 +73,19 @@ impl Parts {
         let capability: Arc<dyn Capability> =
             Arc::new(ProducerCapability::new(producer.clone(), brokers));
         let limits = args.limits();
-        let host = Host::load(app, variables, limits.clone(), &[capability])?;
+        let host = Arc::new(Host::load(app, variables, limits.clone(), &[capability])?);
         let triggers = configs
             .into_iter()
             .map(|config| KafkaTrigger::new(config, &host))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let server = Server::bind(args.listen, host.services(), Arc::new(limits)).await?;
-        Ok(Self { host, server, producer, triggers })
+        let operator = match args.operator {
+            Some(address) => Some(Operator::bind(address).await.map_err(anyhow::Error::msg)?),
+            None => None,
+        };
+        let handlers = triggers.iter().map(KafkaTrigger::handler).collect();
+        let reload = Reload::new(app, host.clone(), handlers);
+        Ok(Self { host, server, producer, triggers, reload, watch: args.watch, operator })
     }
 
     /// Serves and consumes until a signal or a fault, then drains in the data's order: no new
@@ -78,6 +93,12 @@ impl Parts {
     async fn run(self) -> Result<()> {
         let (stop_serving, stop_consuming) = (CancellationToken::new(), CancellationToken::new());
         let _host = self.host;
+        let _reload = AbortOnDropHandle::new(tokio::spawn(self.reload.run(self.watch)));
+        let _operator = self.operator.map(|listener| {
+            let operator = Operator::new(&self.triggers);
+            // Asked until the very end; nobody waits for an answer of it then.
+            AbortOnDropHandle::new(tokio::spawn(operator.serve(listener, std::future::pending())))
+        });
         let mut consumers = JoinSet::new();
         for trigger in self.triggers {
             consumers.spawn(trigger.run(stop_consuming.clone().cancelled_owned()));

@@ -14,7 +14,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use spin_kafka_trigger::{
-    Batch, Config, Error, Failure, Handler, Metrics, Position, Rejection, Summary, Trigger,
+    Batch, Config, Error, Failure, Handler, Metrics, Position, Progress, Rejection, Summary,
+    Trigger,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -100,6 +101,7 @@ impl Handler for Remote {
 pub struct Session {
     calls: mpsc::UnboundedReceiver<Call>,
     pub metrics: Arc<Metrics>,
+    pub progress: Arc<Progress>,
     stop: CancellationToken,
     run: JoinHandle<Result<Summary, Error>>,
 }
@@ -123,9 +125,10 @@ impl Session {
         let (sender, calls) = mpsc::unbounded_channel();
         let handler = Remote { calls: sender, position: Box::new(position) };
         let trigger = Trigger::new(config, handler).unwrap();
-        let (metrics, stop) = (trigger.metrics(), CancellationToken::new());
+        let (metrics, progress) = (trigger.metrics(), trigger.progress());
+        let stop = CancellationToken::new();
         let run = tokio::spawn(trigger.until(stop.clone().cancelled_owned()));
-        Self { calls, metrics, stop, run }
+        Self { calls, metrics, progress, stop, run }
     }
 
     /// The next batch that the handler got.
@@ -219,7 +222,14 @@ pub fn committed(brokers: &str, group: &str, topic: &str, partition: i32) -> Opt
         .unwrap();
     let mut asked = TopicPartitionList::new();
     asked.add_partition(topic, partition);
-    let answered = consumer.committed_offsets(asked, Duration::from_secs(10)).unwrap();
+    let begun = std::time::Instant::now();
+    let answered = loop {
+        match consumer.committed_offsets(asked.clone(), Duration::from_secs(10)) {
+            Ok(answered) => break answered,
+            // The group's coordinator is still being found.
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+    };
     match answered.elements()[0].offset() {
         Offset::Offset(offset) => Some(offset),
         _ => None,

@@ -1,0 +1,70 @@
+//! Logs on stderr, and traces to an OpenTelemetry collector if one is named.
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Level;
+use tracing_subscriber::filter::{EnvFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Variables of OpenTelemetry that name a collector. The exporter reads these and the others
+/// of its specification (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, headers) itself.
+const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+
+/// The name without `OTEL_SERVICE_NAME`.
+const SERVICE: &str = "doorbuster";
+
+/// What must go out before the program ends.
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+impl Telemetry {
+    /// `RUST_LOG` chooses what is logged, `info` by default; `DOORBUSTER_LOG=json` how.
+    pub fn start() -> Self {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let log = match std::env::var("DOORBUSTER_LOG").as_deref() {
+            Ok("json") => log.json().flatten_event(true).boxed(),
+            _ => log.boxed(),
+        };
+        let traces = tracer_provider();
+        let (traces, fault) = match traces {
+            Ok(traces) => (traces, None),
+            Err(error) => (None, Some(error)),
+        };
+        let spans = traces.as_ref().map(|provider| {
+            let spans = Targets::new().with_target(trigger_kafka::TRACE_TARGET, Level::TRACE);
+            tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE)).with_filter(spans)
+        });
+        tracing_subscriber::registry().with(spans).with(log.with_filter(filter)).init();
+        if let Some(error) = fault {
+            tracing::error!(error, "no traces: the exporter cannot be set up");
+        }
+        Self(traces)
+    }
+
+    /// Sends what was gathered.
+    pub fn end(self) {
+        if let Some(Err(error)) = self.0.map(|provider| provider.shutdown()) {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+}
+
+fn tracer_provider() -> Result<Option<SdkTracerProvider>, String> {
+    if COLLECTOR.iter().all(|name| std::env::var_os(name).is_none()) {
+        return Ok(None);
+    }
+    let exporter = SpanExporter::builder().with_http().build().map_err(|e| e.to_string())?;
+    let mut resource = Resource::builder();
+    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+        resource = resource.with_attribute(KeyValue::new("service.name", SERVICE));
+    }
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource.build())
+        .build();
+    Ok(Some(provider))
+}

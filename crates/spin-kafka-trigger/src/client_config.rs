@@ -1,0 +1,105 @@
+//! The settings in librdkafka's words.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use crate::{Config, GroupProtocol};
+
+/// librdkafka's own `max.poll.interval.ms`, which may not be below the session timeout.
+const POLL_INTERVAL_MAX_MS: u64 = 300_000;
+/// A partition whose queue was full asks for more after this pause. librdkafka's default of a
+/// second would leave the handler idle for most of it.
+const QUEUE_BACKOFF_MS: &str = "5";
+/// About what librdkafka keeps for a queued record besides its bytes. No more records are
+/// fetched ahead than would make that as much as `queue_bytes_max`.
+const QUEUED_RECORD_BYTES: usize = 512;
+/// Longest message that the client itself lets pass; the broker judges by the topic's limit.
+const MESSAGE_BYTES_MAX: &str = "100000000";
+
+/// For a member of the group.
+pub(crate) fn consumer(config: &Config) -> ClientConfig {
+    let mut native = ClientConfig::new();
+    let poll_interval_ms = config.session_timeout_ms.max(POLL_INTERVAL_MAX_MS);
+    native
+        .set("max.poll.interval.ms", poll_interval_ms.to_string())
+        .set("fetch.queue.backoff.ms", QUEUE_BACKOFF_MS);
+    common(config, &mut native);
+    native
+        .set("group.id", &config.group)
+        .set("queued.max.messages.kbytes", (config.queue_bytes_max / 1024).to_string())
+        .set("queued.min.messages", queued_records(config).to_string())
+        .set("auto.commit.interval.ms", config.commit_interval_ms.to_string())
+        // Only what the handler has applied is stored, and only what is stored committed.
+        .set("enable.auto.commit", "true")
+        .set("enable.auto.offset.store", "false")
+        // The engine always reads from an explicit position; this is for a position that
+        // the log lost meanwhile, which the engine notices and reports.
+        .set("auto.offset.reset", "earliest")
+        .set("enable.partition.eof", "false")
+        .set("allow.auto.create.topics", "false");
+    if !config.instance_id.is_empty() {
+        native.set("group.instance.id", &config.instance_id);
+    }
+    match config.group_protocol {
+        GroupProtocol::Classic => native
+            .set("session.timeout.ms", config.session_timeout_ms.to_string())
+            .set("partition.assignment.strategy", "cooperative-sticky"),
+        GroupProtocol::Consumer => native.set("group.protocol", "consumer"),
+    };
+    native
+}
+
+/// For the producer of dead letters.
+pub(crate) fn producer(config: &Config) -> ClientConfig {
+    let mut native = ClientConfig::new();
+    native.set("message.max.bytes", MESSAGE_BYTES_MAX);
+    common(config, &mut native);
+    native
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        // As Java's clients choose, so that a key's letters lie in one partition.
+        .set("partitioner", "murmur2_random");
+    native
+}
+
+fn common(config: &Config, native: &mut ClientConfig) {
+    native.set("socket.nagle.disable", "true");
+    for (name, value) in config.client.iter() {
+        native.set(name, value);
+    }
+    native
+        .set("bootstrap.servers", config.brokers.trim())
+        .set("client.id", &config.client_id)
+        .set_log_level(RDKafkaLogLevel::Info);
+}
+
+fn queued_records(config: &Config) -> usize {
+    (config.queue_bytes_max / QUEUED_RECORD_BYTES).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::consumer::BaseConsumer;
+    use rdkafka::producer::BaseProducer;
+
+    use super::*;
+
+    fn config() -> Config {
+        Config { brokers: "localhost:9092".into(), group: "group".into(), ..Config::default() }
+    }
+
+    #[test]
+    fn an_absurd_session_timeout_still_fits_librdkafka() {
+        let config = Config { session_timeout_ms: 3_600_000, ..config() };
+        consumer(&config).create::<BaseConsumer>().unwrap();
+    }
+
+    #[test]
+    fn both_protocols_with_a_lasting_name_are_taken() {
+        for group_protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+            let config = Config { group_protocol, instance_id: "one".into(), ..config() };
+            consumer(&config).create::<BaseConsumer>().unwrap();
+            producer(&config).create::<BaseProducer>().unwrap();
+        }
+    }
+}

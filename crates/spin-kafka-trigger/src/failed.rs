@@ -1,0 +1,148 @@
+//! What becomes of records that cannot be applied.
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+use crate::dead_letters::Letter;
+use crate::partition::{Halt, Partition};
+use crate::{Batch, Error, FailedRecords, Message, Rejection};
+
+/// Why a record was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureClass {
+    /// The handler refuses the record.
+    Rejected,
+    /// The handler asked for a retry until the attempts were used up.
+    Retries,
+    /// The handler broke down over the record.
+    Trap,
+    /// The handler gave no answer in its time.
+    Deadline,
+    /// The handler wanted more memory than it may have.
+    Memory,
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            FailureClass::Rejected => "rejected",
+            FailureClass::Retries => "retries",
+            FailureClass::Trap => "trap",
+            FailureClass::Deadline => "deadline",
+            FailureClass::Memory => "memory",
+        })
+    }
+}
+
+/// Why an attempt failed for good.
+#[derive(Debug)]
+pub(crate) struct Blame {
+    pub class: FailureClass,
+    pub reason: String,
+}
+
+impl Partition {
+    /// Gives up the only record of a batch.
+    pub async fn condemn(&self, batch: &Batch, failures: u32, blame: &Blame) -> Result<(), Halt> {
+        let Some(record) = batch.messages.first() else { return Ok(()) };
+        self.engine.metrics.poison.inc();
+        let in_a_row = self.poison_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        if in_a_row > self.engine.config.poison_in_a_row_max {
+            let reason = format!(
+                "{in_a_row} records in a row broke the handler; the last: {}",
+                blame.reason
+            );
+            return Err(self.poison(record.offset, blame.class, &reason));
+        }
+        let Blame { class, reason } = blame;
+        self.give_up(batch, vec![(record, *class, failures, reason.as_str())]).await
+    }
+
+    /// Gives up the records that the handler refused.
+    pub async fn reject(&self, batch: &Batch, rejections: &[Rejection]) -> Result<(), Halt> {
+        let mut records = Vec::with_capacity(rejections.len());
+        for Rejection { offset, reason } in rejections {
+            let Ok(at) = batch.messages.binary_search_by_key(offset, |message| message.offset)
+            else {
+                let reason = format!(
+                    "the handler rejects offset {offset}, which is not in the batch {}..{}",
+                    batch.start, batch.end
+                );
+                return Err(self.fault(batch.start, reason));
+            };
+            let record = batch.messages.get(at);
+            records.extend(record.map(|r| (r, FailureClass::Rejected, 1, reason.as_str())));
+        }
+        self.engine.metrics.rejections.inc_by(rejections.len() as u64);
+        self.give_up(batch, records).await
+    }
+
+    async fn give_up(
+        &self,
+        batch: &Batch,
+        records: Vec<(&Message, FailureClass, u32, &str)>,
+    ) -> Result<(), Halt> {
+        for (record, class, attempts, reason) in &records {
+            let (topic, partition, offset) = (&batch.topic, batch.partition, record.offset);
+            tracing::warn!(%topic, partition, offset, %class, attempts, reason, "record given up");
+        }
+        match (self.engine.config.failed_records, records.first()) {
+            (_, None) => Ok(()),
+            (FailedRecords::Stop, Some((record, class, _, reason))) => {
+                Err(self.poison(record.offset, *class, reason))
+            }
+            (FailedRecords::Skip, _) => {
+                self.engine.metrics.skipped.inc_by(records.len() as u64);
+                Ok(())
+            }
+            (FailedRecords::DeadLetter, _) => {
+                let letter = |(record, class, attempts, reason)| Letter {
+                    batch,
+                    record,
+                    class,
+                    attempts,
+                    reason,
+                };
+                self.bury(records.into_iter().map(letter).collect()).await
+            }
+        }
+    }
+
+    /// Writes the letters, again and again until the broker has them all.
+    async fn bury(&self, mut letters: Vec<Letter<'_>>) -> Result<(), Halt> {
+        let mut backoff = self.backoff();
+        loop {
+            let written = letters.len();
+            let Err((left, reason)) = self.engine.dead_letters.send(letters).await else {
+                self.engine.metrics.dead_letters.inc_by(written as u64);
+                return Ok(());
+            };
+            let metrics = &self.engine.metrics;
+            metrics.dead_letters.inc_by((written - left.len()) as u64);
+            metrics.dead_letter_failures.inc();
+            letters = left;
+            let pause = backoff.next();
+            tracing::error!(
+                topic = %self.topic,
+                partition = self.number,
+                dead_letter_topic = %self.engine.config.dead_letter_topic(&self.topic),
+                letters = letters.len(),
+                pause_ms = pause.as_millis(),
+                reason,
+                "dead letters cannot be written; the partition waits. Create the topic, or let \
+                 this client write to it"
+            );
+            self.pause(pause).await?;
+        }
+    }
+
+    fn poison(&self, offset: i64, class: FailureClass, reason: &str) -> Halt {
+        Halt::Failed(Error::Poison {
+            topic: self.topic.to_string(),
+            partition: self.number,
+            offset,
+            class,
+            reason: reason.into(),
+        })
+    }
+}

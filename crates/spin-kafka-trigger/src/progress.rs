@@ -1,0 +1,279 @@
+//! How far the partitions are, and whether they move.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::Config;
+
+type TopicPartition = (Arc<str>, i32);
+
+/// How far the partitions of this member are.
+#[derive(Debug)]
+pub struct Progress {
+    partitions: Mutex<HashMap<TopicPartition, Arc<Standing>>>,
+    member: AtomicBool,
+    stalled_after: Duration,
+    lag_per_replica: u64,
+}
+
+/// One partition at this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+    /// Records, or rather offsets, that are left.
+    pub lag: u64,
+    /// Age of the oldest record that is not applied yet, by its timestamp, as far as one was
+    /// read.
+    pub oldest: Option<Duration>,
+    /// For how long records were left and none was applied, if that is too long.
+    pub stalled_for: Option<Duration>,
+}
+
+impl Progress {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            partitions: Mutex::default(),
+            member: AtomicBool::new(false),
+            stalled_after: config.stalled_after(),
+            lag_per_replica: config.lag_per_replica,
+        }
+    }
+
+    /// Whether this process has joined the consumer group.
+    pub fn is_member(&self) -> bool {
+        self.member.load(Ordering::Relaxed)
+    }
+
+    /// Every partition that this member owns, by topic and number.
+    pub fn partitions(&self) -> Vec<PartitionProgress> {
+        let partitions = self.lock();
+        let mut all: Vec<_> = partitions
+            .iter()
+            .map(|((topic, partition), standing)| {
+                standing.progress(topic.clone(), *partition, self.stalled_after)
+            })
+            .collect();
+        drop(partitions);
+        all.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        all
+    }
+
+    /// Partitions with records left that did not move for too long.
+    pub fn stalled(&self) -> Vec<PartitionProgress> {
+        self.partitions().into_iter().filter(|partition| partition.stalled_for.is_some()).collect()
+    }
+
+    /// Puts lag, age and the hint for replicas under `spin_kafka_`, as they are when asked.
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("spin_kafka");
+        registry.register_collector(Box::new(Gauges(self.clone())));
+    }
+
+    pub(crate) fn set_member(&self, member: bool) {
+        self.member.store(member, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add(&self, topic: &Arc<str>, partition: i32) -> Arc<Standing> {
+        let standing = Arc::new(Standing::default());
+        self.lock().insert((topic.clone(), partition), standing.clone());
+        standing
+    }
+
+    /// Forgets a partition, unless it was assigned again meanwhile.
+    pub(crate) fn remove(&self, topic: &Arc<str>, partition: i32, standing: &Arc<Standing>) {
+        let mut partitions = self.lock();
+        let key = (topic.clone(), partition);
+        if partitions.get(&key).is_some_and(|now| Arc::ptr_eq(now, standing)) {
+            partitions.remove(&key);
+        }
+    }
+
+    /// Partitions whose log's end was not heard of since.
+    pub(crate) fn unheard_since(&self, since: Instant) -> Vec<(TopicPartition, Arc<Standing>)> {
+        let partitions = self.lock();
+        let unheard = partitions.iter().filter(|(_, standing)| standing.lock().heard < Some(since));
+        unheard.map(|(key, standing)| (key.clone(), standing.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TopicPartition, Arc<Standing>>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where one partition stands.
+#[derive(Debug, Default)]
+pub(crate) struct Standing(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The next offset to apply.
+    position: i64,
+    /// The log's end as last heard.
+    end: i64,
+    heard: Option<Instant>,
+    /// Since when records are left and none was applied.
+    waiting_since: Option<Instant>,
+    /// Timestamp of the first record that is read and not applied.
+    oldest_ms: Option<i64>,
+}
+
+impl Standing {
+    /// Everything before `position` is applied.
+    pub fn moved(&self, position: i64) {
+        let mut state = self.lock();
+        state.position = position;
+        state.oldest_ms = None;
+        state.waiting_since = (state.end > position).then(Instant::now);
+    }
+
+    /// The log ends at `end`.
+    pub fn heard(&self, end: i64) {
+        let mut state = self.lock();
+        state.end = end;
+        state.heard = Some(Instant::now());
+        if end <= state.position {
+            state.waiting_since = None;
+        } else {
+            state.waiting_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// The oldest record that waits was written at this time.
+    pub fn waits(&self, timestamp_ms: Option<i64>) {
+        self.lock().oldest_ms = timestamp_ms;
+    }
+
+    fn progress(
+        &self,
+        topic: Arc<str>,
+        partition: i32,
+        stalled_after: Duration,
+    ) -> PartitionProgress {
+        let state = self.lock();
+        let waiting = state.waiting_since.map(|since| since.elapsed());
+        PartitionProgress {
+            topic,
+            partition,
+            lag: u64::try_from(state.end.saturating_sub(state.position)).unwrap_or(0),
+            oldest: state.oldest_ms.map(age),
+            stalled_for: waiting.filter(|waiting| *waiting >= stalled_after),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn age(timestamp_ms: i64) -> Duration {
+    let written = UNIX_EPOCH + Duration::from_millis(u64::try_from(timestamp_ms).unwrap_or(0));
+    SystemTime::now().duration_since(written).unwrap_or_default()
+}
+
+#[derive(Debug)]
+struct Gauges(Arc<Progress>);
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let partitions = self.0.partitions();
+        let labels = |partition: &PartitionProgress| {
+            [("topic", partition.topic.to_string()), ("partition", partition.partition.to_string())]
+        };
+        let gauge = MetricType::Gauge;
+        let mut lag = encoder.encode_descriptor("lag", "Offsets left to apply", None, gauge)?;
+        for partition in &partitions {
+            ConstGauge::new(partition.lag).encode(lag.encode_family(&labels(partition))?)?;
+        }
+        let help = "Age of the oldest record that was read and is not applied";
+        let mut oldest = encoder.encode_descriptor("oldest_record_seconds", help, None, gauge)?;
+        for partition in &partitions {
+            let seconds = partition.oldest.unwrap_or_default().as_secs_f64();
+            ConstGauge::new(seconds).encode(oldest.encode_family(&labels(partition))?)?;
+        }
+        let help = "Partitions with records left and no progress for too long";
+        let stalled = partitions.iter().filter(|partition| partition.stalled_for.is_some()).count();
+        let encode = encoder.encode_descriptor("stalled_partitions", help, None, gauge)?;
+        ConstGauge::new(stalled as u64).encode(encode)?;
+        let help = "Partitions that this member owns";
+        let encode = encoder.encode_descriptor("assigned_partitions", help, None, gauge)?;
+        ConstGauge::new(partitions.len() as u64).encode(encode)?;
+        let help = "Replicas that this member's lag asks for; round up the sum over the members";
+        let lag: u64 = partitions.iter().map(|partition| partition.lag).sum();
+        let encode = encoder.encode_descriptor("desired_replicas", help, None, gauge)?;
+        ConstGauge::new(lag as f64 / self.0.lag_per_replica as f64).encode(encode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(stalled_after_ms: u64) -> Arc<Progress> {
+        let config = Config { stalled_after_ms, lag_per_replica: 100, ..Config::default() };
+        Arc::new(Progress::new(&config))
+    }
+
+    #[test]
+    fn a_partition_stalls_only_while_records_are_left() {
+        let progress = progress(1);
+        let topic = Arc::from("sales");
+        let standing = progress.add(&topic, 0);
+        let nap = || std::thread::sleep(Duration::from_millis(2));
+        nap();
+        assert_eq!(progress.stalled(), [], "nothing is known of any record");
+        standing.heard(10);
+        nap();
+        assert_eq!(progress.stalled()[0].lag, 10);
+        standing.moved(10);
+        nap();
+        assert_eq!(progress.stalled(), []);
+        standing.heard(11);
+        standing.heard(12);
+        nap();
+        assert_eq!(progress.stalled()[0].lag, 2);
+        progress.remove(&topic, 0, &standing);
+        assert_eq!(progress.partitions(), []);
+    }
+
+    #[test]
+    fn a_partition_that_came_again_is_not_removed_by_its_old_task() {
+        let progress = progress(1);
+        let topic = Arc::from("sales");
+        let old = progress.add(&topic, 0);
+        let _new = progress.add(&topic, 0);
+        progress.remove(&topic, 0, &old);
+        assert_eq!(progress.partitions().len(), 1);
+    }
+
+    #[test]
+    fn the_gauges_say_what_the_partitions_do() {
+        let progress = progress(60_000);
+        let standing = progress.add(&Arc::from("sales"), 3);
+        standing.heard(250);
+        let mut registry = Registry::default();
+        progress.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            r#"spin_kafka_lag{topic="sales",partition="3"} 250"#,
+            r#"spin_kafka_oldest_record_seconds{topic="sales",partition="3"} 0.0"#,
+            "spin_kafka_stalled_partitions 0",
+            "spin_kafka_assigned_partitions 1",
+            "spin_kafka_desired_replicas 2.5",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}

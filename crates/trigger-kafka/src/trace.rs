@@ -1,0 +1,93 @@
+//! Spans of OpenTelemetry: one for a batch, and one for each traced record in it, which
+//! continues the trace of the record's `traceparent`.
+//!
+//! Nothing is made, nor is a header looked at, unless somebody listens to [`TARGET`].
+
+use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use spin_kafka_trigger::{Batch, Message};
+use tracing::{Span, trace_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// The target of the spans. They are of level TRACE: a log does not show them by chance.
+pub const TARGET: &str = "spin_kafka::otel";
+
+/// Records of a batch that get a span of their own; the others are in the batch's only.
+const RECORD_SPANS_MAX: usize = 64;
+
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+
+/// The spans of a batch, by the semantic conventions for messaging. They end when this is
+/// dropped.
+pub(crate) struct BatchSpans {
+    /// The whole batch's.
+    pub batch: Span,
+    _records: Vec<Span>,
+}
+
+impl BatchSpans {
+    pub fn new(component: &str, batch: &Batch) -> Self {
+        let span = trace_span!(
+            target: TARGET,
+            "process",
+            otel.name = format!("process {}", batch.topic),
+            otel.kind = "consumer",
+            messaging.system = "kafka",
+            messaging.operation.type = "process",
+            messaging.destination.name = %batch.topic,
+            messaging.destination.partition.id = batch.partition,
+            messaging.kafka.offset = batch.start,
+            messaging.batch.message_count = batch.messages.len(),
+            component,
+        );
+        if span.is_disabled() {
+            return Self { batch: span, _records: Vec::new() };
+        }
+        let traced = batch.messages.iter().filter_map(|message| Some((message, origin(message)?)));
+        let records = traced
+            .take(RECORD_SPANS_MAX)
+            .map(|(message, origin)| {
+                span.add_link(origin.clone());
+                record(component, batch, message, origin)
+            })
+            .collect();
+        Self { batch: span, _records: records }
+    }
+}
+
+/// The span of one record: a child of whoever wrote the record.
+fn record(component: &str, batch: &Batch, message: &Message, origin: SpanContext) -> Span {
+    let span = trace_span!(
+        target: TARGET,
+        parent: None,
+        "record",
+        otel.name = format!("process {}", batch.topic),
+        otel.kind = "consumer",
+        messaging.system = "kafka",
+        messaging.operation.type = "process",
+        messaging.destination.name = %batch.topic,
+        messaging.destination.partition.id = batch.partition,
+        messaging.kafka.offset = message.offset,
+        component,
+    );
+    let context = opentelemetry::Context::new().with_remote_span_context(origin);
+    // It fails only for a span without OpenTelemetry behind it.
+    let _ = span.set_parent(context);
+    span
+}
+
+/// Whose span wrote the record, if that trace is recorded.
+fn origin(message: &Message) -> Option<SpanContext> {
+    let header = |name: &str| {
+        let header = message.headers.iter().find(|header| header.name == name)?;
+        String::from_utf8(header.value.clone()?).ok()
+    };
+    let mut carrier = std::collections::HashMap::new();
+    carrier.insert(TRACEPARENT.to_owned(), header(TRACEPARENT)?);
+    carrier.extend(header(TRACESTATE).map(|state| (TRACESTATE.to_owned(), state)));
+    let context = TraceContextPropagator::new().extract(&carrier);
+    let origin = context.span().span_context().clone();
+    (origin.is_valid() && origin.is_sampled()).then_some(origin)
+}

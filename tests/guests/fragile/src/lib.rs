@@ -1,0 +1,59 @@
+//! A guest that breaks as a record's value says: the Kafka trigger's tests call it. It keeps no
+//! offsets.
+
+use bindings::exports::spin_kafka::events::handler;
+use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
+
+#[allow(missing_docs, unsafe_code, reason = "generated")]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:fragile/component",
+        path: ["../../../wit/spin-kafka-events", "world.wit"],
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+    use super::Fragile;
+    export!(Fragile);
+}
+
+/// Which build this is. A test writes another name over it to make a new build.
+const BUILD: &str = "the first build";
+
+struct Fragile;
+
+impl handler::Guest for Fragile {
+    async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
+        let mut rejections = Vec::new();
+        for message in batch.messages {
+            match message.value.as_deref() {
+                Some(b"trap") => trap(),
+                Some(b"loop") => spin(),
+                Some(b"grow") => grow(),
+                Some(b"reject") => {
+                    rejections.push(Rejection { offset: message.offset, reason: BUILD.into() });
+                }
+                _ => {}
+            }
+        }
+        Ok(rejections)
+    }
+}
+
+#[expect(clippy::panic, reason = "that is what it is for")]
+fn trap() {
+    panic!("as asked");
+}
+
+fn spin() {
+    loop {
+        std::hint::black_box(0);
+    }
+}
+
+/// Takes memory until there is none.
+fn grow() {
+    let mut taken: Vec<Vec<u8>> = Vec::new();
+    loop {
+        taken.push(std::hint::black_box(vec![1; 1 << 20]));
+    }
+}
