@@ -6,8 +6,9 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use serde::Deserialize;
 
-use crate::Error;
 use crate::properties::ClientProperties;
+use crate::secret::Secret;
+use crate::{Error, oauth};
 
 /// librdkafka's own `max.poll.interval.ms`, which may not be below the session timeout.
 const POLL_INTERVAL_MAX_MS: u64 = 300_000;
@@ -55,6 +56,9 @@ pub struct Config {
     pub queue_bytes_max: usize,
     /// How often the offsets of handled batches are committed. Default 1,000.
     pub commit_interval_ms: u64,
+    /// The bearer token for SASL OAUTHBEARER. A JWT says itself when it expires; another token
+    /// is taken to last. Never printed. Default none.
+    pub oauth_token: Option<Secret>,
     /// Further librdkafka properties (TLS, SASL, fetch sizes), by librdkafka's names. Those
     /// that the settings above or the engine decide are refused. Values are never printed.
     pub client: ClientProperties,
@@ -88,6 +92,7 @@ impl Default for Config {
             session_timeout_ms: 45_000,
             queue_bytes_max: 16 * 1024 * 1024,
             commit_interval_ms: 1_000,
+            oauth_token: None,
             client: ClientProperties::default(),
         }
     }
@@ -115,6 +120,9 @@ impl Config {
         check("queue_bytes_max", queue, "must be between 1 KiB and 2 GiB")?;
         let commit = (1..=86_400_000).contains(&self.commit_interval_ms);
         check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
+        if let Some(token) = &self.oauth_token {
+            oauth::validate(token, &self.client)?;
+        }
         self.client.validate()
     }
 
@@ -128,6 +136,9 @@ impl Config {
             )
             .set("fetch.queue.backoff.ms", QUEUE_BACKOFF_MS)
             .set("socket.nagle.disable", "true");
+        if self.oauth_token.is_some() {
+            native.set("sasl.mechanism", oauth::MECHANISM);
+        }
         for (name, value) in self.client.iter() {
             native.set(name, value);
         }
