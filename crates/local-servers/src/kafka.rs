@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::home::{install, run};
 use crate::process::{Process, accepts, free_port};
+use crate::security::{Listener, Secured, Security};
 
 /// Time until it takes connections: seconds on an idle machine, half a minute on a busy one.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -26,6 +27,8 @@ pub struct KafkaConfig {
     pub port: Option<u16>,
     /// Where it keeps its data; without it the broker forgets.
     pub data_dir: Option<PathBuf>,
+    /// Listeners on which clients must say who they are; none if not given.
+    pub security: Option<Security>,
 }
 
 /// A running broker; killed when dropped.
@@ -33,6 +36,8 @@ pub struct Kafka {
     process: Process,
     config: KafkaConfig,
     port: u16,
+    secured: Option<Secured>,
+    classpath: String,
     temporary: Option<TempDir>,
 }
 
@@ -43,10 +48,15 @@ impl Kafka {
             Some(_) => None,
             None => Some(TempDir::with_prefix("kafka-")?),
         };
-        Self::start_in(config, temporary).await
+        let secured = config.security.clone().map(Secured::new).transpose()?;
+        Self::start_in(config, secured, temporary).await
     }
 
-    async fn start_in(config: KafkaConfig, temporary: Option<TempDir>) -> Result<Self> {
+    async fn start_in(
+        config: KafkaConfig,
+        secured: Option<Secured>,
+        temporary: Option<TempDir>,
+    ) -> Result<Self> {
         let dir = match (&config.data_dir, &temporary) {
             (Some(dir), _) => dir.clone(),
             (None, Some(temporary)) => temporary.path().to_owned(),
@@ -56,22 +66,35 @@ impl Kafka {
         let dir = dir.canonicalize()?;
         let port = config.port.map_or_else(free_port, Ok)?;
         let properties = dir.join("server.properties");
-        fs::write(&properties, server_properties(port, free_port()?, &dir))?;
+        fs::write(&properties, server_properties(port, free_port()?, &dir, secured.as_ref()))?;
         let classpath = tokio::task::spawn_blocking({
             let (dir, properties) = (dir.clone(), properties.clone());
-            move || prepare(&dir, &properties)
+            let format_args = secured.as_ref().map(Secured::format_args).unwrap_or_default();
+            move || prepare(&dir, &properties, &format_args)
         })
         .await??;
         let mut command = java(&classpath);
         command.arg("kafka.Kafka").arg(&properties).current_dir(&dir);
         let mut process = Process::start("kafka", command.into(), &dir.join("kafka.log"))?;
         process.wait_until(START_LIMIT, || accepts(port)).await?;
-        Ok(Self { process, config, port, temporary })
+        Ok(Self { process, config, port, secured, classpath, temporary })
     }
 
     /// `127.0.0.1:PORT`.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:PORT` of a secured broker's listener.
+    pub fn listener(&self, listener: Listener) -> Option<String> {
+        Some(format!("127.0.0.1:{}", self.secured.as_ref()?.port(listener)?))
+    }
+
+    /// Runs one of Kafka's command line tools on this broker, as an operator would.
+    pub async fn tool(&self, class: &str, args: &[&str]) -> Result<()> {
+        let mut command = java(&self.classpath);
+        command.args([class, "--bootstrap-server", &self.bootstrap()]).args(args);
+        tokio::task::spawn_blocking(move || run(&mut command, "Java 17 or newer is needed")).await?
     }
 
     /// The broker's process id.
@@ -101,14 +124,14 @@ impl Kafka {
 
     /// A new broker on the same port with the same data, after a crash of this one.
     pub async fn restart(self) -> Result<Self> {
-        let Self { mut process, config, port, temporary } = self;
+        let Self { mut process, config, port, secured, temporary, .. } = self;
         process.kill().await?;
-        Self::start_in(KafkaConfig { port: Some(port), ..config }, temporary).await
+        Self::start_in(KafkaConfig { port: Some(port), ..config }, secured, temporary).await
     }
 }
 
 /// Installs the jars and formats the folder unless it is; answers the class path.
-fn prepare(dir: &Path, properties: &Path) -> Result<String> {
+fn prepare(dir: &Path, properties: &Path, format_args: &[String]) -> Result<String> {
     let jars = install(
         "kafka",
         |home| home.join("kafka/libs"),
@@ -144,7 +167,8 @@ fn prepare(dir: &Path, properties: &Path) -> Result<String> {
                 CLUSTER_ID,
                 "-c",
             ])
-            .arg(properties);
+            .arg(properties)
+            .args(format_args);
         run(&mut format, "Java 17 or newer is needed")?;
     }
     Ok(classpath)
@@ -157,13 +181,20 @@ fn java(classpath: &str) -> std::process::Command {
 }
 
 /// One node, broker and controller; what a cluster keeps three times it keeps once.
-fn server_properties(port: u16, controller_port: u16, dir: &Path) -> String {
+fn server_properties(
+    port: u16,
+    controller_port: u16,
+    dir: &Path,
+    secured: Option<&Secured>,
+) -> String {
+    let further = secured.map(Secured::listeners).unwrap_or_default();
+    let security = secured.map(Secured::properties).unwrap_or_default();
     format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{further}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}{further}\n\
          controller.listener.names=CONTROLLER\n\
          log.dirs={}\n\
          auto.create.topics.enable=false\n\
@@ -175,7 +206,8 @@ fn server_properties(port: u16, controller_port: u16, dir: &Path) -> String {
          share.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
          log.cleaner.dedupe.buffer.size=16777216\n\
-         broker.session.timeout.ms=3000\n",
+         broker.session.timeout.ms=3000\n\
+         {security}",
         dir.join("data").display()
     )
 }

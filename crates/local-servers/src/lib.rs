@@ -7,8 +7,10 @@
 mod home;
 mod kafka;
 mod process;
+mod security;
 mod valkey;
 
 pub use home::home;
 pub use kafka::{Kafka, KafkaConfig};
+pub use security::{Listener, Security};
 pub use valkey::{Valkey, ValkeyConfig};

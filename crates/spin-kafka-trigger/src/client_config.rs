@@ -3,7 +3,7 @@
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use crate::{Config, GroupProtocol};
+use crate::{Config, GroupProtocol, oauth};
 
 /// librdkafka's own `max.poll.interval.ms`, which may not be below the session timeout.
 const POLL_INTERVAL_MAX_MS: u64 = 300_000;
@@ -13,6 +13,8 @@ const QUEUE_BACKOFF_MS: &str = "5";
 /// About what librdkafka keeps for a queued record besides its bytes. No more records are
 /// fetched ahead than would make that as much as `queue_bytes_max`.
 const QUEUED_RECORD_BYTES: usize = 512;
+/// How often the client looks whether its topics changed; librdkafka's default is five minutes.
+const METADATA_REFRESH_MS: &str = "30000";
 /// Longest message that the client itself lets pass; the broker judges by the topic's limit.
 const MESSAGE_BYTES_MAX: &str = "100000000";
 
@@ -63,7 +65,13 @@ pub(crate) fn producer(config: &Config) -> ClientConfig {
 }
 
 fn common(config: &Config, native: &mut ClientConfig) {
-    native.set("socket.nagle.disable", "true");
+    native
+        .set("socket.nagle.disable", "true")
+        // A topic that was made, or that this client may read now, is noticed so soon.
+        .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS);
+    if config.oauth_token().is_some() {
+        native.set("sasl.mechanism", oauth::MECHANISM);
+    }
     for (name, value) in config.client.iter() {
         native.set(name, value);
     }

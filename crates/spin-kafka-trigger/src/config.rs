@@ -7,7 +7,8 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::properties::ClientProperties;
-use crate::{Error, Filter, Start, topics};
+use crate::secret::Secret;
+use crate::{Error, Filter, Start, oauth, topics};
 
 /// Highest session timeout that librdkafka takes.
 const SESSION_TIMEOUT_MAX_MS: u64 = 3_600_000;
@@ -91,6 +92,9 @@ pub struct Config {
     /// Records of lag for each replica, for the hint how many replicas there should be.
     /// Default 10,000.
     pub lag_per_replica: u64,
+    /// The bearer token for SASL OAUTHBEARER. A JWT says itself when it expires; another token
+    /// is taken to last. Never printed. None, the default, or empty for none.
+    pub oauth_token: Option<Secret>,
     /// Further librdkafka properties (TLS, SASL, fetch sizes), by librdkafka's names. Those
     /// that the settings above or the engine decide are refused. Values are never printed.
     pub client: ClientProperties,
@@ -151,6 +155,7 @@ impl Default for Config {
             commit_interval_ms: 1_000,
             stalled_after_ms: 120_000,
             lag_per_replica: 10_000,
+            oauth_token: None,
             client: ClientProperties::default(),
         }
     }
@@ -187,6 +192,9 @@ impl Config {
         check("lag_per_replica", self.lag_per_replica > 0, "must be at least 1")?;
         let commit = (1..=86_400_000).contains(&self.commit_interval_ms);
         check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
+        if let Some(token) = self.oauth_token() {
+            oauth::validate(token, &self.client)?;
+        }
         self.client.validate()
     }
 
@@ -209,6 +217,11 @@ impl Config {
         } else {
             Cow::Borrowed(&self.dead_letter_topic)
         }
+    }
+
+    /// The token, if one is given.
+    pub(crate) fn oauth_token(&self) -> Option<&Secret> {
+        self.oauth_token.as_ref().filter(|token| !token.expose().is_empty())
     }
 
     pub(crate) fn batch_wait(&self) -> Duration {

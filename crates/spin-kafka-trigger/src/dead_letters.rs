@@ -8,7 +8,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 
-use crate::client_log::ClientLog;
+use crate::client_log::Plain;
 use crate::{Batch, Config, FailureClass, Message, client_config};
 
 /// Longest reason in a header; a trap's backtrace may be long.
@@ -53,7 +53,7 @@ pub(crate) struct Letter<'a> {
 /// The producer of dead letters. Its client is made with the first letter.
 pub(crate) struct DeadLetters {
     config: Config,
-    producer: OnceLock<FutureProducer<ClientLog>>,
+    producer: OnceLock<FutureProducer<Plain>>,
 }
 
 impl DeadLetters {
@@ -82,19 +82,19 @@ impl DeadLetters {
         fault.map_or(Ok(()), |reason| Err((left, reason)))
     }
 
-    fn producer(&self) -> Result<&FutureProducer<ClientLog>, String> {
+    fn producer(&self) -> Result<&FutureProducer<Plain>, String> {
         if let Some(producer) = self.producer.get() {
             return Ok(producer);
         }
         let native = client_config::producer(&self.config);
-        let made = FutureProducer::from_config_and_context(&native, ClientLog)
+        let made = FutureProducer::from_config_and_context(&native, Plain::new(&self.config))
             .map_err(|error| error.to_string())?;
         Ok(self.producer.get_or_init(|| made))
     }
 
     async fn send_one(
         &self,
-        producer: &FutureProducer<ClientLog>,
+        producer: &FutureProducer<Plain>,
         letter: &Letter<'_>,
     ) -> Result<(), String> {
         let topic = self.config.dead_letter_topic(&letter.batch.topic);

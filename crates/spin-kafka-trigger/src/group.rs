@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::engine::Engine;
 use crate::partition::Partition;
 use crate::running::{self, Running};
-use crate::{Error, client_config, client_log};
+use crate::{Error, client_config, client_log, oauth};
 
 /// The Kafka client of a running engine.
 pub(crate) type Consumer = BaseConsumer<Group>;
@@ -158,6 +158,15 @@ impl ConsumerContext for Group {
 }
 
 impl ClientContext for Group {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        oauth::answer(self.engine.config.oauth_token())
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         client_log::log(level, facility, message);
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::Error;
+use crate::secret::Secret;
 
 /// Properties that the engine decides, and by which setting to change them, if by any.
 const OWNED: [(&str, Option<&str>); 17] = [
@@ -31,7 +32,7 @@ const OWNED: [(&str, Option<&str>); 17] = [
 /// librdkafka properties by name. Printing shows the names only: values may be secrets.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
-pub struct ClientProperties(BTreeMap<String, String>);
+pub struct ClientProperties(BTreeMap<String, Secret>);
 
 impl ClientProperties {
     /// Refuses the properties that the engine itself decides.
@@ -49,11 +50,11 @@ impl ClientProperties {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.expose()))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.get(name).map(Secret::expose)
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
@@ -63,7 +64,7 @@ impl ClientProperties {
 
 impl From<BTreeMap<String, String>> for ClientProperties {
     fn from(properties: BTreeMap<String, String>) -> Self {
-        Self(properties)
+        Self(properties.into_iter().map(|(name, value)| (name, value.into())).collect())
     }
 }
 

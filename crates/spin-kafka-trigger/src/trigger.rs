@@ -72,8 +72,8 @@ impl<H: Handler> Trigger<H> {
     /// deadline, offsets are committed, the group is left. An error means that the engine
     /// had to stop before; it drains all the same.
     ///
-    /// Brokers that cannot be reached are no error: the engine waits for them. Dropping the
-    /// future drains in the background.
+    /// Brokers that cannot be reached, or that refuse the client, are no error: the log says
+    /// why, and the engine tries on. Dropping the future drains in the background.
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Summary, Error> {
         let Self { config, handler, metrics, progress } = self;
         let drain_deadline = config.drain_deadline();

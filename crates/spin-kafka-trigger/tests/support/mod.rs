@@ -2,8 +2,11 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod authority;
 pub mod cluster;
 pub mod ledger;
+pub mod secrets;
+pub mod secured;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,0 +1,65 @@
+//! A setting that is never printed.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
+
+/// A text that neither `Debug` nor an error shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    /// A number in place of a text is refused without being shown.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Value {
+            Text(String),
+            Other(IgnoredAny),
+        }
+        match Value::deserialize(deserializer)? {
+            Value::Text(text) => Ok(Self(text)),
+            Value::Other(_) => Err(D::Error::custom("give a text, in quotes")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[test]
+    fn debug_does_not_show_it() {
+        assert_eq!(format!("{:?}", Secret::from("hunter2".to_owned())), "***");
+    }
+
+    #[test]
+    fn a_number_is_refused_without_being_shown() {
+        for settings in ["oauth_token = 4711", "[client]\n'sasl.password' = 4711"] {
+            // As the manifest's reader does it: from a table, which knows no source lines.
+            let table: toml::Table = toml::from_str(settings).unwrap();
+            let error = table.try_into::<Config>().unwrap_err().to_string();
+            assert!(error.contains("give a text, in quotes"), "{error}");
+            assert!(!error.contains("4711"), "{error}");
+        }
+    }
+}
