@@ -1,9 +1,11 @@
 //! What the end-to-end tests share: a running pipeline, requests to it, a look at its store.
 
+mod fragile;
 mod http;
 mod pipeline;
 mod store;
 
+pub use fragile::{Fragile, OTHER_BUILD};
 pub use http::{Answer, Client};
 pub use pipeline::{Pipeline, Wiring, doorbuster, root};
 pub use store::Store;

@@ -116,6 +116,24 @@ impl Pipeline {
         Self::spawn(command, topic).await
     }
 
+    /// Runs this manifest, whose only variables are those of Kafka, with further arguments.
+    pub async fn of_manifest(manifest: &Path, brokers: &str, more: &[&str]) -> Result<Self> {
+        Self::with_env(manifest, brokers, more, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn with_env(
+        manifest: &Path,
+        brokers: &str,
+        more: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut command = doorbuster();
+        command.args(["up", "--kafka", brokers, "--valkey", "redis://127.0.0.1:1", "--from"]);
+        command.arg(manifest).args(more).envs(env.iter().copied());
+        Self::spawn(command, "").await
+    }
+
     /// Starts a chained pipeline with servers of its own, as these arguments say.
     pub async fn with_own_servers(arguments: &[&str]) -> Result<Self> {
         let mut command = doorbuster();
@@ -172,6 +190,11 @@ impl Pipeline {
         self.child.id().unwrap_or(0)
     }
 
+    /// Sends it a signal that does not end it.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.pid())?), signal)?)
+    }
+
     /// Asks it to end and waits; fails unless it ends well.
     pub async fn stop(self) -> Result<()> {
         self.end(Signal::SIGTERM).await
@@ -179,8 +202,7 @@ impl Pipeline {
 
     /// The same by a signal: Ctrl-C is SIGINT.
     pub async fn end(mut self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.pid())?;
-        kill(Pid::from_raw(pid), signal)?;
+        self.signal(signal)?;
         let status = self.child.wait().await?;
         ensure!(status.success(), "{status}\n{}", self.log());
         Ok(())

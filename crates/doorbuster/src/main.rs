@@ -1,7 +1,10 @@
 //! `doorbuster`: runs an application of components, loads it, and checks its books.
 #![allow(clippy::print_stdout, reason = "a command line program answers on stdout")]
 
+mod application;
 mod compose;
+mod dlq;
+mod replay;
 mod shutdown;
 mod telemetry;
 mod up;
@@ -30,6 +33,10 @@ enum Command {
     Load(load::Args),
     /// Compare what was accepted with what Valkey counted; exit 1 unless they agree.
     Verify(ledger::verify::Args),
+    /// Run a component over a part of its topics once more, outside the consumer group.
+    Replay(replay::Args),
+    /// List, show and send back dead letters: the records that were given up.
+    Dlq(dlq::Args),
     /// Compose components into one, as a .wac file says.
     Compose(compose::Args),
 }
@@ -60,6 +67,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up::run(args).await,
         Command::Load(args) => load::main(args, shutdown::signal()).await,
         Command::Verify(args) => ledger::verify::main(args).await,
+        Command::Replay(args) => replay::main(args).await,
+        Command::Dlq(args) => dlq::main(args).await,
         Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -29,6 +29,8 @@ pub struct KafkaConfig {
     pub data_dir: Option<PathBuf>,
     /// Listeners on which clients must say who they are; none if not given.
     pub security: Option<Security>,
+    /// Further lines of its `server.properties`.
+    pub properties: Vec<String>,
 }
 
 /// A running broker; killed when dropped.
@@ -66,7 +68,9 @@ impl Kafka {
         let dir = dir.canonicalize()?;
         let port = config.port.map_or_else(free_port, Ok)?;
         let properties = dir.join("server.properties");
-        fs::write(&properties, server_properties(port, free_port()?, &dir, secured.as_ref()))?;
+        let more = &config.properties;
+        let text = server_properties(port, free_port()?, &dir, secured.as_ref(), more);
+        fs::write(&properties, text)?;
         let classpath = tokio::task::spawn_blocking({
             let (dir, properties) = (dir.clone(), properties.clone());
             let format_args = secured.as_ref().map(Secured::format_args).unwrap_or_default();
@@ -186,6 +190,7 @@ fn server_properties(
     controller_port: u16,
     dir: &Path,
     secured: Option<&Secured>,
+    more: &[String],
 ) -> String {
     let further = secured.map(Secured::listeners).unwrap_or_default();
     let security = secured.map(Secured::properties).unwrap_or_default();
@@ -207,7 +212,8 @@ fn server_properties(
          group.initial.rebalance.delay.ms=0\n\
          log.cleaner.dedupe.buffer.size=16777216\n\
          broker.session.timeout.ms=3000\n\
-         {security}",
-        dir.join("data").display()
+         {security}\n{}\n",
+        dir.join("data").display(),
+        more.join("\n")
     )
 }

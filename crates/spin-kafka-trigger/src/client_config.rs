@@ -51,6 +51,13 @@ pub(crate) fn consumer(config: &Config) -> ClientConfig {
     native
 }
 
+/// For reading outside the group: it is told where a partition ends.
+pub(crate) fn reader(config: &Config) -> ClientConfig {
+    let mut native = consumer(&Config { instance_id: String::new(), ..config.clone() });
+    native.set("enable.partition.eof", "true");
+    native
+}
+
 /// For the producer of dead letters.
 pub(crate) fn producer(config: &Config) -> ClientConfig {
     let mut native = ClientConfig::new();

@@ -2,6 +2,7 @@
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 
 use crate::secret::Secret;
@@ -39,6 +40,8 @@ impl ClientContext for Plain {
         error(&fault, reason);
     }
 }
+
+impl ConsumerContext for Plain {}
 
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {

@@ -62,6 +62,14 @@ pub enum Error {
         /// The handler's words.
         reason: String,
     },
+    /// A dead-letter topic cannot be read, or its letters cannot be sent back.
+    #[error("dead-letter topic {topic}: {reason}")]
+    DeadLetters {
+        /// The topic.
+        topic: String,
+        /// What failed, with the letter it concerns.
+        reason: String,
+    },
     /// Records cannot be read; going on would skip them.
     #[error("{topic}/{partition}: the records from offset {offset} on cannot be read: {code}")]
     Unreadable {

@@ -9,7 +9,7 @@ use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::engine::Engine;
 use crate::partition::Partition;
@@ -33,13 +33,27 @@ impl Group {
     /// A client that is subscribed; nothing happens before it is polled.
     pub fn join(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
         let config = engine.config.clone();
-        let refused = |error| Error::client(&config.brokers, &config.client, error);
-        let group = Self { engine, consumer: OnceLock::new(), running: Mutex::new(HashMap::new()) };
-        let consumer = Consumer::from_config_and_context(&client_config::consumer(&config), group);
-        let consumer = Arc::new(consumer.map_err(refused)?);
-        consumer.context().consumer.get_or_init(|| Arc::downgrade(&consumer));
+        let consumer = Self::client(engine, &client_config::consumer(&config))?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(refused)?;
+        let subscribed = consumer.subscribe(&topics);
+        subscribed.map_err(|error| Error::client(&config.brokers, &config.client, error))?;
+        Ok(consumer)
+    }
+
+    /// A client that never joins the group.
+    pub fn aside(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
+        let native = client_config::reader(&engine.config);
+        Self::client(engine, &native)
+    }
+
+    fn client(engine: Arc<Engine>, native: &ClientConfig) -> Result<Arc<Consumer>, Error> {
+        let config = engine.config.clone();
+        let group = Self { engine, consumer: OnceLock::new(), running: Mutex::new(HashMap::new()) };
+        let consumer = Consumer::from_config_and_context(native, group);
+        let consumer =
+            consumer.map_err(|error| Error::client(&config.brokers, &config.client, error))?;
+        let consumer = Arc::new(consumer);
+        consumer.context().consumer.get_or_init(|| Arc::downgrade(&consumer));
         Ok(consumer)
     }
 

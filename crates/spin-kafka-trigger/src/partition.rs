@@ -33,7 +33,7 @@ pub(crate) struct Partition {
     pub standing: Arc<Standing>,
     /// Records given up one after the other, without one applied between.
     pub poison_in_a_row: AtomicU32,
-    reader: Reader,
+    pub reader: Reader,
     /// Says that the task is gone. The last field: dropped after the reader's queue.
     _end: Sender<()>,
 }
@@ -126,11 +126,12 @@ impl Partition {
             };
             self.read(&mut cursor, &turn).await?;
             self.suspend().await?;
+            self.reader.discard();
         }
     }
 
     /// Reads until the turn is over, from wherever the handler and the log say.
-    async fn read(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<(), Halt> {
+    pub async fn read(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<(), Halt> {
         self.seek(cursor.read_from).await?;
         self.resume().await?;
         self.reader.begin(cursor.read_from);
@@ -148,7 +149,7 @@ impl Partition {
             let Gathered { messages, end } = match self.reader.next(&self.stop, turn).await? {
                 Read::Records(gathered) => gathered,
                 Read::Truncated => return self.relocate(cursor).await,
-                Read::TurnOver => return Ok(Turned::Over),
+                Read::TurnOver | Read::Ended => return Ok(Turned::Over),
                 Read::Stopped => return Err(Halt::Stopped),
             };
             if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL && self.log_replaced(cursor).await {
@@ -167,6 +168,10 @@ impl Partition {
                     messages,
                 };
                 if let Some(position) = self.apply(batch, cursor.kept).await? {
+                    if self.reader.is_bounded() {
+                        let reason = "the handler's store is behind what it is to replay";
+                        return Err(self.fault(cursor.start, reason));
+                    }
                     (cursor.start, cursor.read_from) = (position, position);
                     return Ok(Turned::Moved);
                 }
@@ -181,7 +186,7 @@ impl Partition {
     /// Tells what was read, before it is applied.
     fn report(&self, messages: &[Message]) {
         let (_, end) = self.reader.watermarks();
-        if end >= 0 {
+        if end >= 0 && !self.reader.is_bounded() {
             self.standing.heard(end);
         }
         self.standing.waits(messages.first().and_then(|message| message.timestamp_ms));

@@ -215,7 +215,7 @@ impl Partition {
         .await
     }
 
-    async fn log_id(&self, not_before: Instant) -> Result<Arc<str>, Halt> {
+    pub async fn log_id(&self, not_before: Instant) -> Result<Arc<str>, Halt> {
         let (engine, topic) = (self.engine.clone(), self.topic.clone());
         self.ask("log id", move |consumer| engine.log_ids.get(consumer, &topic, not_before)).await
     }
@@ -265,7 +265,7 @@ impl Partition {
 }
 
 /// The answer about the one partition that was asked about.
-fn only_offset(answered: TopicPartitionList) -> KafkaResult<Option<i64>> {
+pub(crate) fn only_offset(answered: TopicPartitionList) -> KafkaResult<Option<i64>> {
     let answered = answered.elements();
     let offset = answered.first().ok_or(KafkaError::NoMessageReceived)?;
     offset.error()?;

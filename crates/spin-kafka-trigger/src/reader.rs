@@ -28,6 +28,9 @@ pub(crate) struct Reader {
     nonempty: Arc<Notify>,
     builder: BatchBuilder,
     sequence: Sequence,
+    /// Where reading ends, if it does.
+    until: Option<i64>,
+    ended: bool,
 }
 
 /// What reading came to.
@@ -38,6 +41,8 @@ pub(crate) enum Read {
     TurnOver,
     /// The log goes back before the position: it was cut or replaced.
     Truncated,
+    /// Everything up to where it is to end was read.
+    Ended,
     /// The partition is to be given back.
     Stopped,
 }
@@ -46,6 +51,7 @@ pub(crate) enum Read {
 enum Drained {
     Full,
     Empty,
+    Ended,
     Truncated,
 }
 
@@ -72,13 +78,37 @@ impl Reader {
             nonempty,
             builder: BatchBuilder::new(batch_records_max, batch_bytes_max),
             sequence: Sequence::new(0),
+            until: None,
+            ended: false,
         })
+    }
+
+    /// Reading ends before `offset`, which the log has reached already.
+    pub fn end_at(&mut self, offset: i64) {
+        self.until = Some(offset);
+    }
+
+    /// Whether reading ends somewhere.
+    pub fn is_bounded(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Whether everything was read.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Reading goes on at `position`, to which the client was made to seek.
     pub fn begin(&mut self, position: i64) {
         self.builder.clear();
         self.sequence = Sequence::new(position);
+    }
+
+    /// Frees what was fetched, once the partition is paused. (librdkafka drops what is outdated
+    /// when somebody asks for more, not before.)
+    pub fn discard(&mut self) {
+        self.builder.clear();
+        while self.queue.poll(Duration::ZERO).is_some() {}
     }
 
     /// The next batch's records. Waits for the first one as long as the turn lasts; then for
@@ -110,6 +140,9 @@ impl Reader {
                         }
                     }
                 }
+                Drained::Ended => {
+                    return Ok(self.builder.take().map_or(Read::Ended, Read::Records));
+                }
                 Drained::Full => {
                     if let Some(gathered) = self.builder.take() {
                         return Ok(Read::Records(gathered));
@@ -122,14 +155,26 @@ impl Reader {
     /// Takes what is queued, up to a full batch. No await, no lock of ours, no hop.
     fn drain(&mut self) -> Result<Drained, Error> {
         while !self.builder.is_full() {
+            if self.ended {
+                return Ok(Drained::Ended);
+            }
             let record = match self.queue.poll(Duration::ZERO) {
                 None => return Ok(Drained::Empty),
                 Some(Ok(record)) => record,
+                // Markers may be the last of the log: no record comes after them.
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.ended = self.until.is_some();
+                    continue;
+                }
                 Some(Err(error)) => {
                     self.judge(error)?;
                     continue;
                 }
             };
+            if self.until.is_some_and(|until| record.offset() >= until) {
+                self.ended = true;
+                continue;
+            }
             match self.sequence.observe(record.offset()) {
                 Step::Next => {}
                 Step::Gap { from } => {

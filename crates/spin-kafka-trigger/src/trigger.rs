@@ -1,14 +1,15 @@
 //! The engine from start to drain.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::engine::Engine;
-use crate::group::Group;
+use crate::group::{Consumer, Group};
+use crate::replay::{self, Range};
 use crate::{Config, Error, Handler, Metrics, Progress, monitor, poller};
 
 /// How long, past the drain deadline, the last commit and the farewell to the group may take.
@@ -77,37 +78,72 @@ impl<H: Handler> Trigger<H> {
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Summary, Error> {
         let Self { config, handler, metrics, progress } = self;
         let drain_deadline = config.drain_deadline();
-        let (engine, mut failures) =
-            Engine::new(config, Arc::new(handler), metrics.clone(), progress);
-        // However this future ends, the thread drains and leaves the group.
-        let _stop = engine.stop.clone().drop_guard();
+        let (engine, failures) = Engine::new(config, Arc::new(handler), metrics, progress);
         let consumer = Group::join(engine.clone())?;
-        let group_fault = |reason| Error::Group {
-            group: engine.config.group.clone(),
-            brokers: engine.config.brokers.clone(),
-            reason,
-        };
         tokio::spawn(monitor::run(engine.clone(), consumer.clone()));
-        let mut left = poller::start(engine.clone(), consumer)
-            .map_err(|error| group_fault(format!("no thread to poll on: {error}")))?;
-
-        let mut shutdown = pin!(shutdown);
-        let failure = tokio::select! {
-            () = &mut shutdown => None,
-            failure = failures.recv() => failure,
-            // The thread ends of itself only by a panic.
-            _ = &mut left => Some(group_fault("the thread that polls the client died".into())),
+        let shutdown = async {
+            shutdown.await;
+            Ok(())
         };
-        engine.stop.cancel();
-        let patience = drain_deadline + LEAVE_GRACE;
-        let left = !left.is_terminated() && matches!(timeout(patience, left).await, Ok(Ok(())));
-        if !left {
-            tracing::warn!(group = %engine.config.group, "the group was not left in time");
-        }
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(Summary::new(&metrics, left)),
-        }
+        run(engine, consumer, failures, drain_deadline, shutdown).await
+    }
+
+    /// Hands a part of the topics' logs to the handler, outside the group: nothing is
+    /// committed, and the handler's position is not asked. Ends with the range, or at
+    /// `shutdown`. A handler that keeps its position knows what it applied before.
+    pub async fn replay(
+        self,
+        range: Range,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Summary, Error> {
+        let Self { config, handler, metrics, progress } = self;
+        let drain_deadline = config.drain_deadline();
+        let (engine, failures) = Engine::new(config, Arc::new(handler), metrics, progress);
+        let consumer = Group::aside(engine.clone())?;
+        let (replayed, reading) = (engine.clone(), consumer.clone());
+        let ended = async move {
+            tokio::select! {
+                () = shutdown => Ok(()),
+                ended = replay::run(&replayed, &reading, range) => ended,
+            }
+        };
+        run(engine, consumer, failures, drain_deadline, ended).await
+    }
+}
+
+/// Polls the client until `ended`, then drains.
+async fn run(
+    engine: Arc<Engine>,
+    consumer: Arc<Consumer>,
+    mut failures: mpsc::Receiver<Error>,
+    drain_deadline: Duration,
+    ended: impl Future<Output = Result<(), Error>>,
+) -> Result<Summary, Error> {
+    // However this future ends, the thread drains and leaves the group.
+    let _stop = engine.stop.clone().drop_guard();
+    let group_fault = |reason| Error::Group {
+        group: engine.config.group.clone(),
+        brokers: engine.config.brokers.clone(),
+        reason,
+    };
+    let mut left = poller::start(engine.clone(), consumer)
+        .map_err(|error| group_fault(format!("no thread to poll on: {error}")))?;
+
+    let failure = tokio::select! {
+        ended = ended => ended.err(),
+        failure = failures.recv() => failure,
+        // The thread ends of itself only by a panic.
+        _ = &mut left => Some(group_fault("the thread that polls the client died".into())),
+    };
+    engine.stop.cancel();
+    let patience = drain_deadline + LEAVE_GRACE;
+    let left = !left.is_terminated() && matches!(timeout(patience, left).await, Ok(Ok(())));
+    if !left {
+        tracing::warn!(group = %engine.config.group, "the group was not left in time");
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(Summary::new(&engine.metrics, left)),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use local_servers::{Kafka, KafkaConfig};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use spin_kafka_trigger::{Config, Position, Trigger};
+use spin_kafka_trigger::{Config, GroupProtocol, Position, Trigger};
 use support::cluster::{brokers, create_topic, delete_records, delete_topic};
 use support::ledger::Ledger;
 use support::{Session, committed, config, produce, until, within};
@@ -175,4 +175,79 @@ async fn a_broker_that_comes_back_is_read_on() {
     session.stop().await;
     assert_eq!(committed(&brokers, topic, topic, 0), Some(200));
     kafka.stop().await.unwrap();
+}
+
+/// The batch in flight is dropped with the lost assignment and comes again; nothing is skipped.
+async fn survives(kafka: &Kafka, topic: &str, cut: impl FnOnce(), mend: impl FnOnce()) {
+    let brokers = kafka.bootstrap();
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 100, 10);
+    let mut session = Session::start(Config { batch_records_max: 50, ..config(&brokers, topic) });
+    session.apply_until(50).await;
+    until("the commit", || committed(&brokers, topic, topic, 0) == Some(50)).await;
+    let in_flight = session.call().await;
+    cut();
+    until("the loss of the assignment", || in_flight.is_abandoned()).await;
+    mend();
+    let again = session.apply_until(100).await;
+    assert_eq!((again[0].start, again[0].end), (50, 100));
+    produce(&brokers, topic, 0, 100, 10);
+    session.apply_until(200).await;
+    let summary = session.stop().await;
+    assert_eq!((summary.records, summary.unfinished), (200, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stands_still_for_a_while_loses_nothing() {
+    let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+    survives(&kafka, "frozen", || kafka.pause().unwrap(), || kafka.resume().unwrap()).await;
+    kafka.stop().await.unwrap();
+}
+
+/// Runs itself again in a network of its own, where the only link can be cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_cut_for_a_while_loses_nothing() {
+    const ALONE: &str = "ALONE_IN_A_NETWORK";
+    let link = |state: &str| {
+        let set = std::process::Command::new("ip").args(["link", "set", "lo", state]).status();
+        assert!(set.unwrap().success(), "ip link set lo {state}");
+    };
+    if std::env::var_os(ALONE).is_some() {
+        link("up");
+        let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+        survives(&kafka, "cut-off", || link("down"), || link("up")).await;
+        return kafka.stop().await.unwrap();
+    }
+    let inside = tokio::process::Command::new("unshare")
+        .args(["--map-root-user", "--net"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["a_network_that_is_cut_for_a_while_loses_nothing", "--exact", "--nocapture"])
+        .env(ALONE, "1")
+        .kill_on_drop(true)
+        .output();
+    let patience = Duration::from_secs(180);
+    let output = tokio::time::timeout(patience, inside).await.unwrap().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_again_is_another_log_to_a_kip_848_member_too() {
+    let (brokers, topic) = (brokers(), "made-again-848");
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 10, 10);
+    let refresh = [("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned())];
+    let mut session = Session::start(Config {
+        group_protocol: GroupProtocol::Consumer,
+        client: std::collections::BTreeMap::from(refresh).into(),
+        ..config(&brokers, topic)
+    });
+    let first = session.apply_until(10).await;
+    delete_topic(&brokers, topic).await;
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 5, 10);
+    let second = session.call().await.apply();
+    assert_ne!(first[0].log_id, second.log_id);
+    assert_eq!(second.start, 0, "a new log is read from its beginning");
+    session.stop_applying().await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use component_host::Host;
 use prometheus_client::registry::Registry;
-use spin_kafka_trigger::{Progress, Summary, Trigger};
+use spin_kafka_trigger::{Progress, Range, Summary, Trigger};
 
 use crate::Error;
 use crate::config::TriggerConfig;
@@ -57,5 +57,16 @@ impl KafkaTrigger {
     ) -> Result<Summary, Error> {
         let component = self.handler.component();
         self.trigger.until(shutdown).await.map_err(|source| Error::Engine { component, source })
+    }
+
+    /// Hands a part of the topics' logs to the component, outside the group.
+    pub async fn replay(
+        self,
+        range: Range,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Summary, Error> {
+        let component = self.handler.component();
+        let ended = self.trigger.replay(range, shutdown).await;
+        ended.map_err(|source| Error::Engine { component, source })
     }
 }

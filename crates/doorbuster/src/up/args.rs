@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use component_host::Limits;
 
+use crate::application::variable;
+
 /// Run an application: its HTTP and its Kafka components in one process.
 ///
 /// Without --kafka and --valkey it brings its own: a Kafka broker inside this process and a
@@ -51,12 +53,6 @@ pub struct Args {
     /// Linear memory that one instance may take, in bytes.
     #[arg(long, value_name = "BYTES", env = "SPIN_MAX_INSTANCE_MEMORY")]
     pub max_instance_memory: Option<usize>,
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| format!("`{text}` must be NAME=VALUE"))
 }
 
 impl Args {

@@ -23,7 +23,7 @@ use trigger_kafka::{KafkaTrigger, Operator, ProducerCapability, TriggerConfig};
 
 pub use args::Args;
 use backends::Backends;
-use reload::Reload;
+use reload::{Files, Reload};
 
 /// Time that requests and batches under way get to end after the signal.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
@@ -73,6 +73,7 @@ impl Parts {
         let capability: Arc<dyn Capability> =
             Arc::new(ProducerCapability::new(producer.clone(), brokers));
         let limits = args.limits();
+        let files = Files::of(app);
         let host = Arc::new(Host::load(app, variables, limits.clone(), &[capability])?);
         let triggers = configs
             .into_iter()
@@ -84,7 +85,7 @@ impl Parts {
             None => None,
         };
         let handlers = triggers.iter().map(KafkaTrigger::handler).collect();
-        let reload = Reload::new(app, host.clone(), handlers);
+        let reload = Reload::new(files, host.clone(), handlers);
         Ok(Self { host, server, producer, triggers, reload, watch: args.watch, operator })
     }
 

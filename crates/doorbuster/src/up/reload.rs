@@ -11,21 +11,42 @@ use trigger_kafka::GuestHandler;
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// The components' files, and when each was last changed.
+pub struct Files {
+    paths: Vec<PathBuf>,
+    changed: Vec<Option<SystemTime>>,
+}
+
+impl Files {
+    /// As they are now: to be asked before they are loaded.
+    pub fn of(app: &App) -> Self {
+        let components = app.components.values();
+        let paths = components.flat_map(|component| {
+            let dependencies = component.dependencies.iter().map(|d| d.source.clone());
+            std::iter::once(component.source.clone()).chain(dependencies)
+        });
+        let mut files = Self { paths: paths.collect(), changed: Vec::new() };
+        files.changed = files.look();
+        files
+    }
+
+    fn look(&self) -> Vec<Option<SystemTime>> {
+        let changed = |path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+        self.paths.iter().map(changed).collect()
+    }
+}
+
 /// What a new build is given to.
 pub struct Reload {
     host: Arc<Host>,
     handlers: Vec<GuestHandler>,
-    files: Vec<PathBuf>,
+    files: Files,
 }
 
 impl Reload {
-    pub fn new(app: &App, host: Arc<Host>, handlers: Vec<GuestHandler>) -> Self {
-        let components = app.components.values();
-        let files = components.flat_map(|component| {
-            let dependencies = component.dependencies.iter().map(|d| d.source.clone());
-            std::iter::once(component.source.clone()).chain(dependencies)
-        });
-        Self { host, handlers, files: files.collect() }
+    /// The files are those that the host has loaded.
+    pub fn new(files: Files, host: Arc<Host>, handlers: Vec<GuestHandler>) -> Self {
+        Self { host, handlers, files }
     }
 
     /// Reloads at each SIGHUP, and with `watch` when a file has changed and rests.
@@ -37,13 +58,13 @@ impl Reload {
                 return;
             }
         };
-        let mut seen = self.changed_at();
-        let mut loaded = seen.clone();
+        let mut loaded = self.files.changed.clone();
+        let mut seen = loaded.clone();
         loop {
             tokio::select! {
                 _ = hangup.recv() => self.reload().await,
                 () = tokio::time::sleep(INTERVAL), if watch => {
-                    let now = self.changed_at();
+                    let now = self.files.look();
                     let rests = now == seen;
                     seen = now;
                     if rests && seen != loaded && seen.iter().all(Option::is_some) {
@@ -53,11 +74,6 @@ impl Reload {
                 }
             }
         }
-    }
-
-    fn changed_at(&self) -> Vec<Option<SystemTime>> {
-        let changed = |file| std::fs::metadata(file).and_then(|data| data.modified()).ok();
-        self.files.iter().map(changed).collect()
     }
 
     /// A build that does not load leaves everything as it is.

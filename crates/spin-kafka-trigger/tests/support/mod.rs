@@ -4,7 +4,9 @@
 
 pub mod authority;
 pub mod cluster;
+pub mod journal;
 pub mod ledger;
+pub mod member;
 pub mod secrets;
 pub mod secured;
 

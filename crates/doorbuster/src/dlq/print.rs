@@ -1,0 +1,71 @@
+//! Dead letters as text.
+
+use std::borrow::Cow;
+
+use spin_kafka_trigger::{DeadLetter, headers};
+
+/// Longest reason in a list; `show` has all of it.
+const REASON_CHARS: usize = 80;
+
+/// The list's first line.
+pub fn heading() {
+    println!(
+        "{:<10} {:<6} {:<20} {:<9} {:>8} {:<30} REASON",
+        "LETTER", "STATE", "TIME", "CLASS", "ATTEMPTS", "FROM"
+    );
+}
+
+/// One letter in the list.
+pub fn line(letter: &DeadLetter) {
+    let said = |name| letter.said(name).unwrap_or("-");
+    let at = format!("{}/{}", letter.partition, letter.record.offset);
+    let state = if letter.open { "open" } else { "sent" };
+    let time: String = said(headers::TIME).chars().take(19).collect();
+    let from =
+        format!("{}/{}@{}", said(headers::TOPIC), said(headers::PARTITION), said(headers::OFFSET));
+    let reason: String =
+        said(headers::REASON).replace('\n', " ").chars().take(REASON_CHARS).collect();
+    let (class, attempts) = (said(headers::CLASS), said(headers::ATTEMPTS));
+    println!("{at:<10} {state:<6} {time:<20} {class:<9} {attempts:>8} {from:<30} {reason}");
+}
+
+/// Everything of one letter.
+pub fn whole(letter: &DeadLetter) {
+    let record = &letter.record;
+    println!("letter    {}/{}", letter.partition, record.offset);
+    println!("state     {}", if letter.open { "open" } else { "sent back" });
+    for header in &record.headers {
+        println!("header    {}: {}", header.name, text(header.value.as_deref()));
+    }
+    println!("key       {}", text(record.key.as_deref()));
+    println!("value     {}", text(record.value.as_deref()));
+}
+
+/// Text as it is, if nothing in it could play tricks on a terminal; other bytes in hex.
+fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
+    let plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    match bytes {
+        None => "null".into(),
+        Some(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) if text.chars().all(plain) => text.into(),
+            _ => {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("0x{hex}").into()
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn bytes_that_are_no_plain_text_are_shown_in_hex() {
+        assert_eq!(text(None), "null");
+        assert_eq!(text(Some(b"")), "");
+        assert_eq!(text(Some("ñandú\n".as_bytes())), "ñandú\n");
+        assert_eq!(text(Some(b"\xff\x00")), "0xff00");
+        assert_eq!(text(Some(b"\x1b[2J")), "0x1b5b324a");
+    }
+}

@@ -1,0 +1,99 @@
+//! `doorbuster replay`: a part of the log once more through a component.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use component_host::{Capability, Host, Limits};
+use indicatif::{ProgressBar, ProgressStyle};
+use kafka_producer::{Producer, ProducerConfig};
+use spin_kafka_trigger::{
+    Batch, Bound, Failure, Handler, Position, Progress, Range, Rejection, Summary, Trigger,
+};
+use tokio_util::task::AbortOnDropHandle;
+use trigger_kafka::{KafkaTrigger, ProducerCapability};
+
+use crate::application::Application;
+use crate::shutdown;
+
+/// How often the bar moves.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Run a component over a part of its topics once more, outside the consumer group.
+///
+/// Nothing is committed. A component that keeps its position (the aggregator does) recognises
+/// what it applied before and counts nothing twice; any other does its work again.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    application: Application,
+    /// The first record of each partition: an offset, a time (RFC 3339), `earliest`.
+    #[arg(long, value_name = "PLACE", default_value = "earliest")]
+    since: Bound,
+    /// The record after the last: an offset, a time (RFC 3339), `latest`.
+    #[arg(long, value_name = "PLACE", default_value = "latest")]
+    until: Bound,
+    /// Only read and count; the component is not called.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Replays and says what it came to.
+pub async fn main(args: Args) -> Result<ExitCode> {
+    let (app, variables) = args.application.read()?;
+    let config = args.application.trigger(&app, &variables)?;
+    let range = Range { from: args.since, to: args.until };
+    if args.dry_run {
+        let trigger = Trigger::new(config.engine, Reader)?;
+        let bar = bar(trigger.progress());
+        let summary = trigger.replay(range, shutdown::signal()).await?;
+        drop(bar);
+        println!("{} records would be handed over", summary.records);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let brokers = config.engine.brokers.clone();
+    let producer =
+        Producer::new(ProducerConfig::new(&brokers)).context("cannot set up the Kafka producer")?;
+    let capability: Arc<dyn Capability> = Arc::new(ProducerCapability::new(producer, &brokers));
+    let host = Host::load(&app, &variables, Limits::default(), &[capability])?;
+    let trigger = KafkaTrigger::new(config, &host)?;
+    let bar = bar(trigger.progress());
+    let Summary { records, batches, rejections, dead_letters, .. } =
+        trigger.replay(range, shutdown::signal()).await?;
+    drop(bar);
+    println!(
+        "{records} records in {batches} batches; {rejections} rejected, {dead_letters} dead letters"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A bar that shows how much is left, while it lives.
+fn bar(progress: Arc<Progress>) -> AbortOnDropHandle<()> {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} offsets {per_sec} {eta}");
+    let bar =
+        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut all = 0;
+        loop {
+            tokio::time::sleep(TICK).await;
+            let left: u64 = progress.partitions().iter().map(|partition| partition.lag).sum();
+            all = all.max(left);
+            bar.set_length(all);
+            bar.set_position(all - left);
+        }
+    }))
+}
+
+/// Takes every batch and does nothing.
+struct Reader;
+
+impl Handler for Reader {
+    async fn handle(&self, _: &Batch) -> Result<Vec<Rejection>, Failure> {
+        Ok(Vec::new())
+    }
+
+    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+        Ok(Position::Committed)
+    }
+}

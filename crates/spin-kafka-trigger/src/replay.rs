@@ -1,0 +1,194 @@
+//! Reads a part of the log once more, outside the consumer group.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::engine::Engine;
+use crate::group::Consumer;
+use crate::partition::{Cursor, Halt, Partition};
+use crate::position::only_offset;
+use crate::{Error, topics};
+
+/// How long one question to the cluster may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The part of each partition's log to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The first record.
+    pub from: Bound,
+    /// The record after the last.
+    pub to: Bound,
+}
+
+/// A place in each partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The oldest record.
+    Earliest,
+    /// After the newest record.
+    Latest,
+    /// This offset; the log's nearest end if it lies outside.
+    Offset(i64),
+    /// The first record that was written at this time or later, in milliseconds since
+    /// 1970-01-01 UTC.
+    Timestamp(i64),
+}
+
+impl FromStr for Bound {
+    type Err = String;
+
+    /// `earliest`, `latest`, an offset, or a time of RFC 3339.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(offset) = text.parse() {
+            return Ok(Bound::Offset(offset));
+        }
+        match text.parse()? {
+            crate::Start::Earliest => Ok(Bound::Earliest),
+            crate::Start::Latest => Ok(Bound::Latest),
+            crate::Start::Timestamp(ms) => Ok(Bound::Timestamp(ms)),
+        }
+    }
+}
+
+/// A part of one partition's log.
+#[derive(Debug)]
+struct Piece {
+    topic: String,
+    partition: i32,
+    from: i64,
+    to: i64,
+}
+
+/// Reads every partition's part through the handler. Nothing is committed.
+pub(crate) async fn run(
+    engine: &Arc<Engine>,
+    consumer: &Arc<Consumer>,
+    range: Range,
+) -> Result<(), Error> {
+    let (asked, asking) = (consumer.clone(), engine.clone());
+    let found = tokio::task::spawn_blocking(move || pieces(&asking, &asked, range)).await;
+    let fault = |reason: String| Error::Group {
+        group: engine.config.group.clone(),
+        brokers: engine.config.brokers.clone(),
+        reason,
+    };
+    let pieces = found.map_err(|error| fault(error.to_string()))??;
+    let mut tasks = Vec::new();
+    let mut assigned = TopicPartitionList::new();
+    for Piece { topic, partition, from, to } in pieces {
+        let split = Partition::split(engine, consumer, &topic, partition);
+        let (task, _) = split.ok_or_else(|| fault(format!("{topic}/{partition} has no queue")))?;
+        let start = assigned.add_partition_offset(&topic, partition, Offset::Offset(from));
+        start.map_err(|error| fault(error.to_string()))?;
+        tasks.push((task, from, to));
+    }
+    // Paused, nothing is fetched until a partition has its turn.
+    let begun = consumer.pause(&assigned).and_then(|()| consumer.assign(&assigned));
+    begun.map_err(|error| fault(error.to_string()))?;
+    let tasks = tasks.into_iter().map(|(task, from, to)| async move {
+        let run = AbortOnDropHandle::new(tokio::spawn(task.replay(from, to)));
+        match run.await {
+            Ok(Ok(()) | Err(Halt::Stopped)) => Ok(()),
+            Ok(Err(Halt::Failed(error))) => Err(error),
+            Err(panic) => Err(fault(panic.to_string())),
+        }
+    });
+    try_join_all(tasks).await.map(drop)
+}
+
+impl Partition {
+    /// Reads from `from` up to `to`. No offset is stored.
+    async fn replay(mut self, from: i64, to: i64) -> Result<(), Halt> {
+        self.lease.revoke();
+        let log_id = self.log_id(Instant::now()).await?;
+        let mut cursor = Cursor { log_id, ..Cursor::at(from) };
+        self.standing.heard(to);
+        self.standing.moved(from);
+        self.reader.end_at(to);
+        while !self.reader.has_ended() {
+            let turn = tokio::select! {
+                () = self.stop.cancelled() => return Err(Halt::Stopped),
+                turn = self.engine.turns.take() => turn,
+            };
+            self.read(&mut cursor, &turn).await?;
+            self.suspend().await?;
+            self.reader.discard();
+        }
+        self.standing.moved(to);
+        Ok(())
+    }
+}
+
+/// Where the range lies in each partition; empty ones are left out.
+fn pieces(engine: &Engine, consumer: &Consumer, range: Range) -> Result<Vec<Piece>, Error> {
+    let mut pieces = Vec::new();
+    for topic in &engine.config.topics {
+        if topics::is_pattern(topic) {
+            let reason = format!("a replay needs names; `{topic}` is a pattern");
+            return Err(Error::Config { setting: "topics".into(), reason });
+        }
+        let found = pieces_of(consumer, topic, range).map_err(|error| Error::Group {
+            group: engine.config.group.clone(),
+            brokers: engine.config.brokers.clone(),
+            reason: format!("cannot find the range in topic {topic}: {error}"),
+        })?;
+        pieces.extend(found.into_iter().filter(|piece| piece.from < piece.to));
+    }
+    Ok(pieces)
+}
+
+fn pieces_of(consumer: &Consumer, topic: &str, range: Range) -> KafkaResult<Vec<Piece>> {
+    let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+    let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    partitions
+        .map(|partition| {
+            let partition = partition.id();
+            let ends = consumer.fetch_watermarks(topic, partition, ANSWER_TIMEOUT)?;
+            let from = place(consumer, topic, partition, range.from, ends)?;
+            let to = place(consumer, topic, partition, range.to, ends)?;
+            Ok(Piece { topic: topic.into(), partition, from, to })
+        })
+        .collect()
+}
+
+fn place(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    bound: Bound,
+    (low, high): (i64, i64),
+) -> KafkaResult<i64> {
+    match bound {
+        Bound::Earliest => Ok(low),
+        Bound::Latest => Ok(high),
+        Bound::Offset(offset) => Ok(offset.clamp(low, high)),
+        Bound::Timestamp(ms) => {
+            let mut asked = TopicPartitionList::new();
+            asked.add_partition_offset(topic, partition, Offset::Offset(ms))?;
+            let found = only_offset(consumer.offsets_for_times(asked, ANSWER_TIMEOUT)?)?;
+            Ok(found.unwrap_or(high))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_words_offsets_and_times() {
+        assert_eq!("earliest".parse(), Ok(Bound::Earliest));
+        assert_eq!("latest".parse(), Ok(Bound::Latest));
+        assert_eq!("42".parse(), Ok(Bound::Offset(42)));
+        assert_eq!("1970-01-01T00:00:01Z".parse(), Ok(Bound::Timestamp(1_000)));
+        assert!("tomorrow".parse::<Bound>().is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! An application of one Kafka component, the guest `fragile`, on a topic of its own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use kafka_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::pipeline::{Pipeline, doorbuster, root};
+
+/// The name of the build in the guest, as long as [`OTHER_BUILD`].
+const BUILD: &[u8] = b"the first build";
+/// What a test writes over it.
+pub const OTHER_BUILD: &str = "the other build";
+
+/// The application's folder, its topic and its broker.
+pub struct Fragile {
+    folder: TempDir,
+    brokers: String,
+    topic: String,
+    operator: String,
+}
+
+impl Fragile {
+    /// Makes the topic, with one partition, and a manifest with these trigger settings.
+    pub async fn new(brokers: &str, topic: &str, settings: &str) -> Result<Self> {
+        ensure_topic(brokers, NewTopic::new(topic, 1)).await?;
+        let folder = TempDir::new_in(root().join("target"))?;
+        std::fs::copy(root().join("target/components/fragile.wasm"), wasm(folder.path()))?;
+        let manifest = format!(
+            r#"
+spin_manifest_version = 2
+[application]
+name = "fragile"
+[variables]
+kafka_brokers = {{ default = "" }}
+[[trigger.kafka]]
+component = "fragile"
+brokers = "{{{{ kafka_brokers }}}}"
+topic = "{topic}"
+group = "{topic}"
+retry_backoff_ms = 1
+{settings}
+[component.fragile]
+source = "fragile.wasm"
+"#
+        );
+        std::fs::write(folder.path().join("spin.toml"), manifest)?;
+        let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let operator = free.to_string();
+        Ok(Self { folder, brokers: brokers.into(), topic: topic.into(), operator })
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.folder.path().join("spin.toml")
+    }
+
+    /// Runs it.
+    pub async fn up(&self, more: &[&str]) -> Result<Pipeline> {
+        let operator = ["--operator", self.operator.as_str()];
+        Pipeline::of_manifest(&self.manifest(), &self.brokers, &[&operator, more].concat()).await
+    }
+
+    /// Runs it with these variables in its environment.
+    pub async fn up_with_env(&self, env: &[(&str, &str)]) -> Result<Pipeline> {
+        let more = ["--operator", self.operator.as_str()];
+        Pipeline::with_env(&self.manifest(), &self.brokers, &more, env).await
+    }
+
+    /// Makes a new build of the component, in place of the old file.
+    pub fn build_anew(&self) -> Result<()> {
+        let file = wasm(self.folder.path());
+        let mut bytes = std::fs::read(&file)?;
+        let at = bytes.windows(BUILD.len()).position(|window| window == BUILD);
+        let at = at.context("the guest does not name its build")?;
+        bytes.splice(at..at + BUILD.len(), OTHER_BUILD.bytes());
+        let new = self.folder.path().join("new.wasm");
+        std::fs::write(&new, bytes)?;
+        Ok(std::fs::rename(new, file)?)
+    }
+
+    /// Puts something that is no component in the place of its file.
+    pub fn spoil(&self) -> Result<()> {
+        Ok(std::fs::write(wasm(self.folder.path()), "no component")?)
+    }
+
+    /// Writes records with these values, and with this `traceparent` if there is one.
+    pub async fn produce(&self, values: &[&str], traceparent: Option<&str>) -> Result<()> {
+        let header = |value: &str| Header { name: "traceparent".into(), value: Some(value.into()) };
+        let record = |value: &&str| OutgoingRecord {
+            topic: self.topic.clone(),
+            key: None,
+            value: Some(value.as_bytes().to_vec()),
+            headers: traceparent.map(header).into_iter().collect(),
+        };
+        let producer = Producer::new(ProducerConfig::new(&self.brokers))?;
+        producer.send(values.iter().map(record).collect()).await?;
+        Ok(())
+    }
+
+    /// What an operator is told: status and body.
+    pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
+        let answer = reqwest::get(format!("http://{}{path}", self.operator)).await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    /// A metric of the component.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, metrics) = self.ask("/metrics").await?;
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name}{{")))?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    /// What a command of the program prints about it; fails if the command does.
+    pub async fn command(&self, words: &[&str]) -> Result<String> {
+        let mut command: Command = doorbuster();
+        command.args(words).arg("--from").arg(self.manifest()).args(["--kafka", &self.brokers]);
+        let output = command.output().await?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        anyhow::ensure!(output.status.success(), "{words:?}: {said}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+fn wasm(folder: &Path) -> PathBuf {
+    folder.join("fragile.wasm")
+}
