@@ -9,6 +9,7 @@ use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
+use trigger_kafka::TRACE_TARGET;
 
 /// Variables of OpenTelemetry that name a collector. The exporter reads these and the others
 /// of its specification (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, headers) itself.
@@ -29,16 +30,23 @@ impl Telemetry {
             Ok("json") => log.json().flatten_event(true).boxed(),
             _ => log.boxed(),
         };
-        let traces = tracer_provider();
-        let (traces, fault) = match traces {
+        let (traces, fault) = match tracer_provider() {
             Ok(traces) => (traces, None),
             Err(error) => (None, Some(error)),
         };
-        let spans = traces.as_ref().map(|provider| {
-            let spans = Targets::new().with_target(trigger_kafka::TRACE_TARGET, Level::TRACE);
-            tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE)).with_filter(spans)
-        });
-        tracing_subscriber::registry().with(spans).with(log.with_filter(filter)).init();
+        // Filters of single layers cost every library of the process something: without a
+        // collector there is but the one of all.
+        match &traces {
+            None => tracing_subscriber::registry().with(log).with(filter).init(),
+            Some(provider) => {
+                let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE));
+                let traced = Targets::new().with_target(TRACE_TARGET, Level::TRACE);
+                tracing_subscriber::registry()
+                    .with(log.with_filter(filter))
+                    .with(spans.with_filter(traced))
+                    .init();
+            }
+        }
         if let Some(error) = fault {
             tracing::error!(error, "no traces: the exporter cannot be set up");
         }

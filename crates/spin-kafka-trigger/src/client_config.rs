@@ -10,9 +10,15 @@ const POLL_INTERVAL_MAX_MS: u64 = 300_000;
 /// A partition whose queue was full asks for more after this pause. librdkafka's default of a
 /// second would leave the handler idle for most of it.
 const QUEUE_BACKOFF_MS: &str = "5";
-/// About what librdkafka keeps for a queued record besides its bytes. No more records are
-/// fetched ahead than would make that as much as `queue_bytes_max`.
-const QUEUED_RECORD_BYTES: usize = 512;
+/// So many records are fetched ahead at most: `queue_bytes_max` over this. With a third of them
+/// the handler waited for records two fifths of its time (`cargo xtask bench`, drain).
+const QUEUED_RECORD_BYTES: usize = 160;
+/// About what librdkafka keeps for a queued record besides its bytes.
+const RECORD_OVERHEAD_BYTES: usize = 512;
+/// librdkafka's default `fetch.message.max.bytes`.
+const FETCH_BYTES: usize = 1024 * 1024;
+/// What a fetch takes when it is unpacked into records of 100 bytes, as a multiple of its size.
+const FETCH_FACTOR: usize = 6;
 /// How often the client looks whether its topics changed; librdkafka's default is five minutes.
 const METADATA_REFRESH_MS: &str = "30000";
 /// Longest message that the client itself lets pass; the broker judges by the topic's limit.
@@ -86,6 +92,18 @@ fn common(config: &Config, native: &mut ClientConfig) {
         .set("bootstrap.servers", config.brokers.trim())
         .set("client.id", &config.client_id)
         .set_log_level(RDKafkaLogLevel::Info);
+}
+
+/// What a partition that is being read may take: its queue, the fetch that overshoots it, and a
+/// batch that is gathered while another is with the handler.
+pub(crate) fn partition_bytes_max(config: &Config) -> usize {
+    let fetch = config.client.get("fetch.message.max.bytes").and_then(|text| text.parse().ok());
+    let records = queued_records(config).saturating_mul(RECORD_OVERHEAD_BYTES);
+    config
+        .queue_bytes_max
+        .saturating_add(records)
+        .saturating_add(fetch.unwrap_or(FETCH_BYTES).saturating_mul(FETCH_FACTOR))
+        .saturating_add(config.batch_bytes_max.saturating_mul(2))
 }
 
 fn queued_records(config: &Config) -> usize {

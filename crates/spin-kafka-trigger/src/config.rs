@@ -8,14 +8,12 @@ use tokio::sync::Semaphore;
 
 use crate::properties::ClientProperties;
 use crate::secret::Secret;
-use crate::{Error, Filter, Start, oauth, topics};
+use crate::{Error, Filter, Start, client_config, oauth, topics};
 
 /// Highest session timeout that librdkafka takes.
 const SESSION_TIMEOUT_MAX_MS: u64 = 3_600_000;
 /// Highest `queued.max.messages.kbytes` that librdkafka takes, in bytes.
 const QUEUE_BYTES_MAX: usize = (i32::MAX as usize / 1024) * 1024;
-/// librdkafka's default `fetch.message.max.bytes`.
-const FETCH_BYTES: usize = 1024 * 1024;
 
 /// How the group reads, batches, retries and drains. Unknown settings are refused.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -81,8 +79,9 @@ pub struct Config {
     /// is read at the time. Default 16 MiB.
     pub queue_bytes_max: usize,
     /// Memory for records, whatever the lag: so many partitions are read at once as have room
-    /// in it, by turns if there are more. Room for one is twice `queue_bytes_max`, a fetch
-    /// (`client."fetch.message.max.bytes"`, 1 MiB) and two batches. Default 512 MiB.
+    /// in it, by turns if there are more. Room for one is about four times `queue_bytes_max`
+    /// (librdkafka needs most of it for itself), six fetches
+    /// (`client."fetch.message.max.bytes"`, 1 MiB) and two batches. Default 1 GiB.
     pub memory_bytes_max: usize,
     /// How often the offsets of handled batches are committed. Default 1,000.
     pub commit_interval_ms: u64,
@@ -151,7 +150,7 @@ impl Default for Config {
             drain_deadline_ms: 10_000,
             session_timeout_ms: 45_000,
             queue_bytes_max: 16 * 1024 * 1024,
-            memory_bytes_max: 512 * 1024 * 1024,
+            memory_bytes_max: 1024 * 1024 * 1024,
             commit_interval_ms: 1_000,
             stalled_after_ms: 120_000,
             lag_per_replica: 10_000,
@@ -200,13 +199,7 @@ impl Config {
 
     /// How many partitions have room in `memory_bytes_max` at once.
     pub(crate) fn partitions_at_once(&self) -> usize {
-        let fetch = self.client.get("fetch.message.max.bytes").and_then(|text| text.parse().ok());
-        // librdkafka keeps as much again for each queued record as `QUEUED_RECORD_BYTES` allows.
-        let room = self
-            .queue_bytes_max
-            .saturating_mul(2)
-            .saturating_add(fetch.unwrap_or(FETCH_BYTES))
-            .saturating_add(self.batch_bytes_max.saturating_mul(2));
+        let room = client_config::partition_bytes_max(self);
         (self.memory_bytes_max / room).min(Semaphore::MAX_PERMITS)
     }
 

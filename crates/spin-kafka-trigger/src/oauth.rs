@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_token_with_other_signs_is_refused_without_being_shown() {
-        for token in ["", "hunter2\n", "hunter2 ", "hunter2é", "hunter2\0"] {
+        for token in ["hunter2\n", "hunter2 ", "hunter2é", "hunter2\0"] {
             let error = refused(token, &[("security.protocol", "sasl_ssl")]);
             assert!(error.contains("oauth_token"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");

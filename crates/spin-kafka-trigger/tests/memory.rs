@@ -17,7 +17,7 @@ const TOPIC: &str = "lag";
 const PARTITIONS: i32 = 12;
 const RECORDS: i64 = 5_000_000;
 const BYTES: usize = 100;
-/// Room for five of the twelve partitions.
+/// Room for two of the twelve partitions.
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 const QUEUE_BYTES_MAX: usize = 4 << 20;
 

@@ -32,19 +32,21 @@ async fn reading_begins_at_a_time() {
     let (brokers, topic) = (brokers(), "at-a-time");
     create_topic(&brokers, topic, 1).await;
     let producer = producer(&brokers);
+    // Not so long ago that the broker would take them for outlived.
+    let epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64 - 60_000;
     for timestamp in [1_000, 2_000, 3_000, 4_000] {
-        let record = BaseRecord::<(), _>::to(topic).payload("x").timestamp(timestamp);
+        let record = BaseRecord::<(), _>::to(topic).payload("x").timestamp(epoch + timestamp);
         producer.send(record).unwrap();
         producer.flush(Duration::from_secs(30)).unwrap();
     }
     for (time, group, first) in [(2_500, "between", 2), (3_000, "exact", 2), (0, "before", 0)] {
-        let start = Start::Timestamp(time);
+        let start = Start::Timestamp(epoch + time);
         let config = Config { start, group: group.into(), ..config(&brokers, topic) };
         let mut session = Session::start(config);
         assert_eq!(offsets(&session.apply_until(4).await)[0], first, "{group}");
         session.stop().await;
     }
-    let start = Start::Timestamp(9_000);
+    let start = Start::Timestamp(epoch + 9_000);
     let config = Config { start, group: "after".into(), ..config(&brokers, topic) };
     let mut session = Session::start(config);
     until("the position", || committed(&brokers, "after", topic, 0) == Some(4)).await;
@@ -156,8 +158,8 @@ async fn partitions_take_turns_when_there_is_no_room_for_all() {
     let config = Config {
         queue_bytes_max: 1024 * 1024,
         batch_bytes_max: 1024 * 1024,
-        // Room for two: twice the queue, a fetch of 1 MiB and two batches each.
-        memory_bytes_max: 11 * 1024 * 1024,
+        // Room for two: four times the queue, six fetches of 1 MiB and two batches each.
+        memory_bytes_max: 26 * 1024 * 1024,
         ..config(&brokers, topic)
     };
     let mut session = Session::start(config);
