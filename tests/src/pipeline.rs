@@ -185,6 +185,14 @@ impl Pipeline {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The file of what it writes on stderr, which outlives it.
+    pub fn log_file(&self) -> Result<tempfile::TempPath> {
+        let kept = NamedTempFile::new()?.into_temp_path();
+        std::fs::remove_file(&kept)?;
+        std::fs::hard_link(&self.log, &kept)?;
+        Ok(kept)
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap_or(0)

@@ -90,6 +90,40 @@ async fn letters_go_back_once_and_a_range_is_replayed_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_under_load_drains_and_the_next_start_begins_exactly_after() {
+    const RECORDS: u64 = 200_000;
+    let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+    let fragile = Fragile::new(&kafka.bootstrap(), "ending", SETTINGS).await.unwrap();
+    let values = vec!["good"; 10_000];
+    for _ in 0..RECORDS / 10_000 {
+        fragile.produce(&values, None).await.unwrap();
+    }
+    let running = fragile.up(&[]).await.unwrap();
+    let applied = async || fragile.metric("spin_kafka_records_total").await;
+    eventually("some records", async || (applied().await? > 0.0).then_some(())).await;
+    let log = running.log_file().unwrap();
+    // It ends with exit code 0, or this fails.
+    running.stop().await.unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
+    let summary = log.lines().find(|line| line.contains("Kafka trigger drained")).unwrap();
+    let (_, count) = summary.split_once("Summary { records: ").unwrap();
+    let first: u64 = count.split(',').next().unwrap().parse().unwrap();
+    assert!(summary.contains("unfinished: 0, left_group: true"), "{summary}");
+
+    let running = fragile.up(&[]).await.unwrap();
+    if first < RECORDS {
+        eventually("the rest", async || (applied().await? > 0.0).then_some(())).await;
+    }
+    eventually("a member without lag", async || {
+        let ready = fragile.ask("/readyz").await?.0 == 200;
+        (ready && fragile.metric("spin_kafka_lag").await? == 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(applied().await, Some((RECORDS - first) as f64), "none twice, none left out");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_build_is_taken_over_without_a_rebalance() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let fragile = Fragile::new(&kafka.bootstrap(), "new-build", SETTINGS).await.unwrap();

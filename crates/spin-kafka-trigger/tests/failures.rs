@@ -12,7 +12,8 @@ use rdkafka::message::{BorrowedMessage, Headers as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use spin_kafka_trigger::{
-    Batch, Config, Error, FailedRecords, Failure, Handler, Position, Rejection, Trigger, headers,
+    Batch, Config, Error, FailedRecords, Failure, GroupProtocol, Handler, Position, Rejection,
+    Trigger, headers,
 };
 use support::cluster::{brokers, create_topic};
 use support::{Session, committed, config, produce, producer, until, within};
@@ -195,7 +196,8 @@ async fn the_offset_moves_only_when_the_letter_is_written() {
     let (brokers, topic) = (brokers(), "no-letters");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
-    let mut session = Session::start(config(&brokers, topic));
+    let group_protocol = GroupProtocol::Consumer;
+    let mut session = Session::start(Config { group_protocol, ..config(&brokers, topic) });
     session.call().await.reject(&[3, 7]);
     let failures = || session.metrics.dead_letter_failures.get();
     until("two attempts to write", || failures() >= 2).await;

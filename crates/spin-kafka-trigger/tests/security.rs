@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use local_servers::Listener;
-use spin_kafka_trigger::{Batch, Config};
+use spin_kafka_trigger::{Batch, Config, GroupProtocol};
 use support::authority::Authority;
 use support::cluster::create_topic;
 use support::secrets::{assert_none_in, assert_none_logged, keep, password, until_logged};
@@ -195,8 +195,12 @@ async fn a_password_that_becomes_right_lets_in() {
 
 /// A guest's engine.
 fn guest(topic: &str) -> Session {
+    Session::start(guest_config(topic))
+}
+
+fn guest_config(topic: &str) -> Config {
     let password = secured().password(GUEST);
-    Session::start(secured().with_password("SCRAM-SHA-256", topic, GUEST, password))
+    secured().with_password("SCRAM-SHA-256", topic, GUEST, password)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +222,7 @@ async fn a_topic_that_may_be_seen_but_not_read_is_read_later() {
     secured().grant(&["Read", "--group", topic]).await;
     secured().grant(&["Describe", "--topic", topic]).await;
     let mut session = guest(topic);
-    until_logged(&["ERROR", "cannot read; trying on", topic, "TopicAuthorizationFailed"]).await;
+    until_logged(&["no answer yet; asking again", topic, "TopicAuthorizationFailed"]).await;
     secured().grant(&["Read", "--topic", topic]).await;
     assert_complete(&session.apply_until(10).await, 10);
     stop(session, topic, 10).await;
@@ -232,6 +236,22 @@ async fn a_group_that_becomes_open_is_joined() {
     let mut session = guest(topic);
     until_logged(&["Kafka client", "Group authorization failed"]).await;
     secured().grant(&["Read", "--group", topic]).await;
+    assert_complete(&session.apply_until(10).await, 10);
+    stop(session, topic, 10).await;
+}
+
+/// The same where the broker, not a member, leads the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kip_848_member_waits_for_its_rights_too() {
+    let topic = "closed-848";
+    topic_of_ten(topic).await;
+    let group_protocol = GroupProtocol::Consumer;
+    let mut session = Session::start(Config { group_protocol, ..guest_config(topic) });
+    until_logged(&["Kafka client", "Group authorization failed"]).await;
+    secured().grant(&["Read", "--group", topic]).await;
+    secured().grant(&["Describe", "--topic", topic]).await;
+    until_logged(&["no answer yet; asking again", topic, "TopicAuthorizationFailed"]).await;
+    secured().grant(&["Read", "--topic", topic]).await;
     assert_complete(&session.apply_until(10).await, 10);
     stop(session, topic, 10).await;
 }

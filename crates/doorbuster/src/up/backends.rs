@@ -1,6 +1,6 @@
 //! Kafka and Valkey behind the pipeline: given, embedded, or real ones on this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use component_host::App;
@@ -103,13 +103,20 @@ impl Backends {
     /// Makes the trigger's topics, and those for its dead letters, if they are missing.
     pub async fn ensure_topics(&self, trigger: &TriggerConfig) -> Result<()> {
         let engine = &trigger.engine;
-        let letters = [("max.message.bytes", DEAD_LETTER_BYTES_MAX)];
-        for topic in engine.topics.iter().filter(|topic| !is_pattern(topic)) {
+        let named = engine.topics.iter().filter(|topic| !is_pattern(topic));
+        let mut for_letters = BTreeSet::new();
+        for topic in named {
             self.ensure(NewTopic::new(topic, PARTITIONS)).await?;
-            if engine.failed_records == FailedRecords::DeadLetter {
-                let name = &engine.dead_letter_topic(topic);
+            for_letters.insert(engine.dead_letter_topic(topic).into_owned());
+        }
+        if !engine.dead_letter_topic.is_empty() {
+            for_letters.insert(engine.dead_letter_topic.clone());
+        }
+        if engine.failed_records == FailedRecords::DeadLetter {
+            let settings = &[("max.message.bytes", DEAD_LETTER_BYTES_MAX)];
+            for name in &for_letters {
                 let partitions = DEAD_LETTER_PARTITIONS;
-                self.ensure(NewTopic { name, partitions, settings: &letters }).await?;
+                self.ensure(NewTopic { name, partitions, settings }).await?;
             }
         }
         Ok(())
