@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use local_servers::{Kafka, KafkaConfig};
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use spin_kafka_trigger::{Config, GroupProtocol, Position, Trigger};
-use support::cluster::{brokers, create_topic, delete_records, delete_topic};
+use support::cluster::{brokers, create_topic, create_topic_with, delete_records, delete_topic};
 use support::ledger::Ledger;
 use support::{Session, committed, config, produce, until, within};
 use tokio_util::sync::CancellationToken;
@@ -155,6 +156,51 @@ async fn transaction_markers_are_gaps_but_no_loss() {
     assert_eq!(session.metrics.records_lost.get(), 0);
     session.stop().await;
     assert_eq!(committed(&brokers, topic, topic, 0), Some(25));
+}
+
+/// How many records a fresh look at the log finds.
+fn records_left(brokers: &str, topic: &str) -> usize {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "looker")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let mut all = TopicPartitionList::new();
+    all.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    consumer.assign(&all).unwrap();
+    std::iter::from_fn(|| consumer.poll(Duration::from_secs(30))?.ok().map(drop)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compacted_records_are_gaps_but_no_loss() {
+    const ROUNDS: i64 = 20;
+    let topic = "compacted";
+    let properties = vec!["log.cleaner.backoff.ms=100".to_owned()];
+    let kafka = Kafka::start(KafkaConfig { properties, ..KafkaConfig::default() }).await.unwrap();
+    let brokers = kafka.bootstrap();
+    let settings =
+        [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.01"), ("segment.ms", "1")];
+    create_topic_with(&brokers, topic, 1, &settings).await;
+    let producer = support::producer(&brokers);
+    for round in 0..ROUNDS {
+        let value = round.to_string();
+        for key in ["a", "b", "c", "d", "e"] {
+            producer.send(BaseRecord::to(topic).key(key).payload(&value)).unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
+    }
+    let end = ROUNDS * 5;
+    let looked = brokers.clone();
+    let compacted = move || records_left(&looked, topic) < 50;
+    until("the compaction", compacted).await;
+    let mut session = Session::start_at(config(&brokers, topic), |_, _, _| Ok(Position::At(0)));
+    let batches = session.apply_until(end).await;
+    assert!(batches.windows(2).all(|pair| pair[0].end == pair[1].start));
+    let records = batches.iter().map(|batch| batch.messages.len()).sum::<usize>();
+    assert!((5..50).contains(&records), "{records}");
+    assert_eq!((batches[0].start, session.metrics.records_lost.get()), (0, 0));
+    session.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,8 +37,19 @@ fn options() -> AdminOptions {
 
 /// Makes a topic and waits until every partition has a leader.
 pub async fn create_topic(brokers: &str, topic: &str, partitions: i32) {
+    create_topic_with(brokers, topic, partitions, &[]).await;
+}
+
+/// The same with these settings of the topic.
+pub async fn create_topic_with(
+    brokers: &str,
+    topic: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) {
     let admin = admin(brokers);
     let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let wanted = settings.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value));
     for made in admin.create_topics([&wanted], &options()).await.unwrap() {
         made.unwrap();
     }
