@@ -17,7 +17,7 @@ pub struct Batch {
     pub partition: i32,
     /// The position that the batch was read from: the end of the one before.
     pub start: i64,
-    /// The position after the batch: its last offset plus one.
+    /// The position after all that was read for the batch.
     pub end: i64,
     /// The records. None if those between `start` and `end` were filtered out or given up: a
     /// handler that keeps a position stores `end` all the same, and only such a one gets it.

@@ -9,14 +9,11 @@ use rdkafka::Message as _;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::util::Timeout;
+use rdkafka::producer::FutureProducer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client_log::Plain;
-use crate::position::only_offset;
-use crate::{Config, Error, Header, Message, client_config, headers, record};
+use crate::{Config, Error, Header, Message, client_config, headers, offsets, record};
 
 /// How long one question to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -172,21 +169,10 @@ impl DeadLetterTopic {
         let Some(topic) = letter.said(headers::TOPIC) else {
             return Err(fault("does not say which topic it came from".into()));
         };
-        let own = letter.own_headers().fold(OwnedHeaders::new(), |all, header| {
-            let (key, value) = (header.name.as_str(), header.value.as_deref());
-            all.insert(rdkafka::message::Header { key, value })
-        });
-        let record = FutureRecord {
-            topic,
-            partition: None,
-            payload: letter.record.value.as_deref(),
-            key: letter.record.key.as_deref(),
-            timestamp: None,
-            headers: Some(own),
-        };
-        let sent = producer.send(record, Timeout::Never).await;
-        let refused = |error| fault(format!("cannot be written to topic {topic}: {error}"));
-        sent.map(drop).map_err(|(error, _)| refused(error))
+        let own = record::headers(letter.own_headers());
+        record::write(producer, topic, &letter.record, own)
+            .await
+            .map_err(|error| fault(format!("cannot be written to topic {topic}: {error}")))
     }
 
     fn piles(&self) -> Result<Vec<Pile>, Error> {
@@ -202,9 +188,8 @@ impl DeadLetterTopic {
         let pile = |partition: i32| {
             let (low, high) =
                 self.consumer.fetch_watermarks(&self.topic, partition, ANSWER_TIMEOUT)?;
-            let mut asked = TopicPartitionList::new();
-            asked.add_partition(&self.topic, partition);
-            let marked = only_offset(self.consumer.committed_offsets(asked, ANSWER_TIMEOUT)?)?;
+            let marked =
+                offsets::committed(&self.consumer, &self.topic, partition, ANSWER_TIMEOUT)?;
             let mark = marked.unwrap_or(low).clamp(low, high);
             Ok(Pile { partition, low, mark, high })
         };

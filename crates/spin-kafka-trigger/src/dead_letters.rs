@@ -5,11 +5,10 @@ use std::sync::OnceLock;
 use futures::future::join_all;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::util::Timeout;
+use rdkafka::producer::FutureProducer;
 
 use crate::client_log::Plain;
-use crate::{Batch, Config, FailureClass, Message, client_config};
+use crate::{Batch, Config, FailureClass, Message, client_config, record};
 
 /// Longest reason in a header; a trap's backtrace may be long.
 const REASON_BYTES_MAX: usize = 4 * 1024;
@@ -98,16 +97,9 @@ impl DeadLetters {
         letter: &Letter<'_>,
     ) -> Result<(), String> {
         let topic = self.config.dead_letter_topic(&letter.batch.topic);
-        let record = FutureRecord {
-            topic: &topic,
-            partition: None,
-            payload: letter.record.value.as_deref(),
-            key: letter.record.key.as_deref(),
-            timestamp: None,
-            headers: Some(letter.headers(&self.config.group)),
-        };
-        let sent = producer.send(record, Timeout::Never).await;
-        sent.map(drop).map_err(|(error, _)| error.to_string())
+        let headers = letter.headers(&self.config.group);
+        let sent = record::write(producer, &topic, letter.record, headers).await;
+        sent.map_err(|error| error.to_string())
     }
 }
 
@@ -117,9 +109,7 @@ impl Letter<'_> {
     /// so that the topic keeps it for its full time.
     fn headers(&self, group: &str) -> OwnedHeaders {
         let Self { batch, record, class, attempts, .. } = self;
-        let own = record.headers.iter().map(|h| (h.name.as_str(), h.value.as_deref()));
-        let mut all =
-            own.fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value }));
+        let mut all = record::headers(record.headers.iter());
         let (partition, offset) = (batch.partition.to_string(), record.offset.to_string());
         let class = class.to_string();
         let reason = self.reason();

@@ -64,11 +64,16 @@ impl Engine {
 
     /// Stops the engine because the client cannot go on.
     pub fn fail_group(&self, reason: impl ToString) {
-        self.fail(Error::Group {
+        self.fail(self.group_error(reason));
+    }
+
+    /// Why the client cannot go on.
+    pub fn group_error(&self, reason: impl ToString) -> Error {
+        Error::Group {
             group: self.config.group.clone(),
             brokers: self.config.brokers.clone(),
             reason: reason.to_string(),
-        });
+        }
     }
 
     /// Says that the log no longer holds the offsets from `from` up to, not including, `to`.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::dead_letters::Letter;
 use crate::partition::{Halt, Partition};
-use crate::{Batch, Error, FailedRecords, Message, Rejection};
+use crate::{Batch, Error, FailedRecords, Rejection};
 
 /// Why a record was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +55,13 @@ impl Partition {
             return Err(self.poison(record.offset, blame.class, &reason));
         }
         let Blame { class, reason } = blame;
-        self.give_up(batch, vec![(record, *class, failures, reason.as_str())]).await
+        self.give_up(vec![Letter { batch, record, class: *class, attempts: failures, reason }])
+            .await
     }
 
     /// Gives up the records that the handler refused.
     pub async fn reject(&self, batch: &Batch, rejections: &[Rejection]) -> Result<(), Halt> {
-        let mut records = Vec::with_capacity(rejections.len());
+        let mut letters = Vec::with_capacity(rejections.len());
         for Rejection { offset, reason } in rejections {
             let Ok(at) = batch.messages.binary_search_by_key(offset, |message| message.offset)
             else {
@@ -70,41 +71,29 @@ impl Partition {
                 );
                 return Err(self.fault(batch.start, reason));
             };
-            let record = batch.messages.get(at);
-            records.extend(record.map(|r| (r, FailureClass::Rejected, 1, reason.as_str())));
+            let class = FailureClass::Rejected;
+            let letter = |record| Letter { batch, record, class, attempts: 1, reason };
+            letters.extend(batch.messages.get(at).map(letter));
         }
         self.engine.metrics.rejections.inc_by(rejections.len() as u64);
-        self.give_up(batch, records).await
+        self.give_up(letters).await
     }
 
-    async fn give_up(
-        &self,
-        batch: &Batch,
-        records: Vec<(&Message, FailureClass, u32, &str)>,
-    ) -> Result<(), Halt> {
-        for (record, class, attempts, reason) in &records {
+    async fn give_up(&self, letters: Vec<Letter<'_>>) -> Result<(), Halt> {
+        for Letter { batch, record, class, attempts, reason } in &letters {
             let (topic, partition, offset) = (&batch.topic, batch.partition, record.offset);
             tracing::warn!(%topic, partition, offset, %class, attempts, reason, "record given up");
         }
-        match (self.engine.config.failed_records, records.first()) {
+        match (self.engine.config.failed_records, letters.first()) {
             (_, None) => Ok(()),
-            (FailedRecords::Stop, Some((record, class, _, reason))) => {
-                Err(self.poison(record.offset, *class, reason))
+            (FailedRecords::Stop, Some(first)) => {
+                Err(self.poison(first.record.offset, first.class, first.reason))
             }
             (FailedRecords::Skip, _) => {
-                self.engine.metrics.skipped.inc_by(records.len() as u64);
+                self.engine.metrics.skipped.inc_by(letters.len() as u64);
                 Ok(())
             }
-            (FailedRecords::DeadLetter, _) => {
-                let letter = |(record, class, attempts, reason)| Letter {
-                    batch,
-                    record,
-                    class,
-                    attempts,
-                    reason,
-                };
-                self.bury(records.into_iter().map(letter).collect()).await
-            }
+            (FailedRecords::DeadLetter, _) => self.bury(letters).await,
         }
     }
 

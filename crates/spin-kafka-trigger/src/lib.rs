@@ -22,6 +22,7 @@ mod metrics;
 mod monitor;
 mod native;
 mod oauth;
+mod offsets;
 mod partition;
 mod poller;
 mod position;

@@ -120,18 +120,24 @@ impl Partition {
         let mut cursor = self.locate(Instant::now()).await?;
         self.standing.moved(cursor.start);
         loop {
-            let turn = tokio::select! {
-                () = self.stop.cancelled() => return Err(Halt::Stopped),
-                turn = self.engine.turns.take() => turn,
-            };
-            self.read(&mut cursor, &turn).await?;
-            self.suspend().await?;
-            self.reader.discard();
+            self.take_turn(&mut cursor).await?;
         }
     }
 
+    /// Waits for a turn and reads until it is over; leaves the room to others.
+    pub async fn take_turn(&mut self, cursor: &mut Cursor) -> Result<(), Halt> {
+        let turn = tokio::select! {
+            () = self.stop.cancelled() => return Err(Halt::Stopped),
+            turn = self.engine.turns.take() => turn,
+        };
+        self.read(cursor, &turn).await?;
+        self.suspend().await?;
+        self.reader.discard();
+        Ok(())
+    }
+
     /// Reads until the turn is over, from wherever the handler and the log say.
-    pub async fn read(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<(), Halt> {
+    async fn read(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<(), Halt> {
         self.seek(cursor.read_from).await?;
         self.resume().await?;
         self.reader.begin(cursor.read_from);

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::backoff::Backoff;
 use crate::call::answer;
 use crate::group::Consumer;
 use crate::partition::{Cursor, Halt, Partition, Turned};
-use crate::{Failure, Position, Start};
+use crate::{Failure, Position, Start, offsets};
 
 /// How long one question to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -208,9 +208,7 @@ impl Partition {
     async fn written_at(&self, timestamp_ms: i64) -> Result<Option<i64>, Halt> {
         let (topic, partition) = (self.topic.clone(), self.number);
         self.ask("offset for the time", move |consumer| {
-            let mut asked = TopicPartitionList::new();
-            asked.add_partition_offset(&topic, partition, Offset::Offset(timestamp_ms))?;
-            only_offset(consumer.offsets_for_times(asked, ANSWER_TIMEOUT)?)
+            offsets::written_at(consumer, &topic, partition, timestamp_ms, ANSWER_TIMEOUT)
         })
         .await
     }
@@ -231,9 +229,7 @@ impl Partition {
     async fn committed(&self) -> Result<Option<i64>, Halt> {
         let (topic, partition) = (self.topic.clone(), self.number);
         self.ask("committed offset", move |consumer| {
-            let mut asked = TopicPartitionList::new();
-            asked.add_partition(&topic, partition);
-            only_offset(consumer.committed_offsets(asked, ANSWER_TIMEOUT)?)
+            offsets::committed(consumer, &topic, partition, ANSWER_TIMEOUT)
         })
         .await
     }
@@ -262,15 +258,4 @@ impl Partition {
             self.pause(pause).await?;
         }
     }
-}
-
-/// The answer about the one partition that was asked about.
-pub(crate) fn only_offset(answered: TopicPartitionList) -> KafkaResult<Option<i64>> {
-    let answered = answered.elements();
-    let offset = answered.first().ok_or(KafkaError::NoMessageReceived)?;
-    offset.error()?;
-    Ok(match offset.offset() {
-        Offset::Offset(offset) => Some(offset),
-        _ => None,
-    })
 }

@@ -1,9 +1,13 @@
-//! From librdkafka's record to ours.
+//! From librdkafka's record to ours, and back.
 
 use rdkafka::Message as _;
-use rdkafka::message::BorrowedMessage;
+use rdkafka::client::ClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
 
-use crate::{Message, native};
+use crate::{Header, Message, native};
 
 /// Copies a record out of librdkafka's fetch buffer.
 pub(crate) fn message(record: &BorrowedMessage<'_>) -> Message {
@@ -14,4 +18,31 @@ pub(crate) fn message(record: &BorrowedMessage<'_>) -> Message {
         value: record.payload().map(<[u8]>::to_vec),
         headers: native::headers(record),
     }
+}
+
+/// Headers in librdkafka's form.
+pub(crate) fn headers<'a>(headers: impl Iterator<Item = &'a Header>) -> OwnedHeaders {
+    headers.fold(OwnedHeaders::new(), |all, header| {
+        let (key, value) = (header.name.as_str(), header.value.as_deref());
+        all.insert(rdkafka::message::Header { key, value })
+    })
+}
+
+/// Writes a record's key and value under these headers; the key chooses the partition, the
+/// time is now. Answers once the broker has it.
+pub(crate) async fn write<C: ClientContext + 'static>(
+    producer: &FutureProducer<C>,
+    topic: &str,
+    record: &Message,
+    headers: OwnedHeaders,
+) -> Result<(), KafkaError> {
+    let record = FutureRecord {
+        topic,
+        partition: None,
+        payload: record.value.as_deref(),
+        key: record.key.as_deref(),
+        timestamp: None,
+        headers: Some(headers),
+    };
+    producer.send(record, Timeout::Never).await.map(drop).map_err(|(error, _)| error)
 }

@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::partition::{Cursor, Halt, Partition};
-use crate::position::only_offset;
-use crate::{Error, topics};
+use crate::{Error, offsets, topics};
 
 /// How long one question to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -75,30 +74,27 @@ pub(crate) async fn run(
 ) -> Result<(), Error> {
     let (asked, asking) = (consumer.clone(), engine.clone());
     let found = tokio::task::spawn_blocking(move || pieces(&asking, &asked, range)).await;
-    let fault = |reason: String| Error::Group {
-        group: engine.config.group.clone(),
-        brokers: engine.config.brokers.clone(),
-        reason,
-    };
-    let pieces = found.map_err(|error| fault(error.to_string()))??;
+    let fault = |error: KafkaError| engine.group_error(error);
+    let pieces = found.map_err(|error| engine.group_error(error))??;
     let mut tasks = Vec::new();
     let mut assigned = TopicPartitionList::new();
     for Piece { topic, partition, from, to } in pieces {
         let split = Partition::split(engine, consumer, &topic, partition);
-        let (task, _) = split.ok_or_else(|| fault(format!("{topic}/{partition} has no queue")))?;
+        let no_queue = || engine.group_error(format!("{topic}/{partition} has no queue"));
+        let (task, _) = split.ok_or_else(no_queue)?;
         let start = assigned.add_partition_offset(&topic, partition, Offset::Offset(from));
-        start.map_err(|error| fault(error.to_string()))?;
+        start.map_err(fault)?;
         tasks.push((task, from, to));
     }
     // Paused, nothing is fetched until a partition has its turn.
     let begun = consumer.pause(&assigned).and_then(|()| consumer.assign(&assigned));
-    begun.map_err(|error| fault(error.to_string()))?;
+    begun.map_err(fault)?;
     let tasks = tasks.into_iter().map(|(task, from, to)| async move {
         let run = AbortOnDropHandle::new(tokio::spawn(task.replay(from, to)));
         match run.await {
             Ok(Ok(()) | Err(Halt::Stopped)) => Ok(()),
             Ok(Err(Halt::Failed(error))) => Err(error),
-            Err(panic) => Err(fault(panic.to_string())),
+            Err(panic) => Err(engine.group_error(panic)),
         }
     });
     try_join_all(tasks).await.map(drop)
@@ -114,13 +110,7 @@ impl Partition {
         self.standing.moved(from);
         self.reader.end_at(to);
         while !self.reader.has_ended() {
-            let turn = tokio::select! {
-                () = self.stop.cancelled() => return Err(Halt::Stopped),
-                turn = self.engine.turns.take() => turn,
-            };
-            self.read(&mut cursor, &turn).await?;
-            self.suspend().await?;
-            self.reader.discard();
+            self.take_turn(&mut cursor).await?;
         }
         self.standing.moved(to);
         Ok(())
@@ -135,10 +125,8 @@ fn pieces(engine: &Engine, consumer: &Consumer, range: Range) -> Result<Vec<Piec
             let reason = format!("a replay needs names; `{topic}` is a pattern");
             return Err(Error::Config { setting: "topics".into(), reason });
         }
-        let found = pieces_of(consumer, topic, range).map_err(|error| Error::Group {
-            group: engine.config.group.clone(),
-            brokers: engine.config.brokers.clone(),
-            reason: format!("cannot find the range in topic {topic}: {error}"),
+        let found = pieces_of(consumer, topic, range).map_err(|error| {
+            engine.group_error(format!("cannot find the range in topic {topic}: {error}"))
         })?;
         pieces.extend(found.into_iter().filter(|piece| piece.from < piece.to));
     }
@@ -171,9 +159,7 @@ fn place(
         Bound::Latest => Ok(high),
         Bound::Offset(offset) => Ok(offset.clamp(low, high)),
         Bound::Timestamp(ms) => {
-            let mut asked = TopicPartitionList::new();
-            asked.add_partition_offset(topic, partition, Offset::Offset(ms))?;
-            let found = only_offset(consumer.offsets_for_times(asked, ANSWER_TIMEOUT)?)?;
+            let found = offsets::written_at(consumer, topic, partition, ms, ANSWER_TIMEOUT)?;
             Ok(found.unwrap_or(high))
         }
     }

@@ -121,19 +121,14 @@ async fn run(
 ) -> Result<Summary, Error> {
     // However this future ends, the thread drains and leaves the group.
     let _stop = engine.stop.clone().drop_guard();
-    let group_fault = |reason| Error::Group {
-        group: engine.config.group.clone(),
-        brokers: engine.config.brokers.clone(),
-        reason,
-    };
     let mut left = poller::start(engine.clone(), consumer)
-        .map_err(|error| group_fault(format!("no thread to poll on: {error}")))?;
+        .map_err(|error| engine.group_error(format!("no thread to poll on: {error}")))?;
 
     let failure = tokio::select! {
         ended = ended => ended.err(),
         failure = failures.recv() => failure,
         // The thread ends of itself only by a panic.
-        _ = &mut left => Some(group_fault("the thread that polls the client died".into())),
+        _ = &mut left => Some(engine.group_error("the thread that polls the client died")),
     };
     engine.stop.cancel();
     let patience = drain_deadline + LEAVE_GRACE;
