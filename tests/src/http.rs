@@ -79,6 +79,18 @@ impl Client {
         self.exchange(&self.http2, Method::POST, path, &headers, body.into()).await
     }
 
+    /// The same with an idempotency key.
+    pub async fn grpc_with_key(
+        &self,
+        path: &str,
+        key: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
+        let headers =
+            [("content-type", "application/grpc"), ("te", "trailers"), ("idempotency-key", key)];
+        self.exchange(&self.http2, Method::POST, path, &headers, body.into()).await
+    }
+
     /// These bytes on a connection of their own, which the client may then break off; answers
     /// all that comes back.
     pub async fn raw(&self, bytes: &[u8], breaks_off: bool) -> Result<String> {

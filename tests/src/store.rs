@@ -25,6 +25,11 @@ impl Store {
         self.get("total_ventas").await.and_then(|total| total.parse().ok()).unwrap_or(0)
     }
 
+    /// Empties it.
+    pub async fn flush(&self) -> Result<()> {
+        Ok(redis::cmd("FLUSHALL").query_async(&mut self.0.clone()).await?)
+    }
+
     /// Every plain value and every ranking that does not depend on the order in which sales of
     /// different partitions arrive.
     pub async fn ordered_keys(&self) -> Result<BTreeMap<String, String>> {
@@ -33,7 +38,8 @@ impl Store {
         let mut values = BTreeMap::new();
         for key in keys {
             let kind: String = redis::cmd("TYPE").arg(&key).query_async(&mut store).await?;
-            let by_order = key.starts_with("producto_monitoreado") || key.starts_with("offset");
+            let by_order = ["producto_monitoreado", "offset", "claims", "seen"];
+            let by_order = by_order.iter().any(|name| key.starts_with(name));
             match kind.as_str() {
                 "string" if !by_order => {
                     values.insert(key.clone(), store.get(&key).await?);

@@ -36,14 +36,12 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
         (|m| m.replace("route = \"/purchase\"", "route = \"purchase\""), &[".toml:", "begin with"]),
         (|m| m.replace("\ngroup = ", "\ngrupo = "), &[".toml:", "grupo"]),
         (
-            |m| m.replace("allowed_outbound_hosts = [\"tcp://{{ kafka_brokers }}\"]", ""),
+            |m| m.replace("\"tcp://{{ kafka_brokers }}\", ", ""),
             &["spin-kafka:events/producer@0.1.0", "allowed_outbound_hosts"],
         ),
         (
-            |m| {
-                m.replace("[component.aggregator.dependencies]", "[component.aggregator.tool]")
-                    .replace("path = ", "p = ")
-            },
+            // The last table of the file.
+            |m| m.split("[component.aggregator.dependencies]").next().unwrap_or(m).into(),
             &["doorbuster:valkey/client@0.1.0"],
         ),
     ];

@@ -50,10 +50,7 @@ impl Contender {
     /// Starts the way from Kafka to Valkey.
     pub fn start_drain(self, topic: &str, group: &str, servers: &Servers) -> Result<Process> {
         let command = match self.manifest() {
-            None => {
-                let url = servers.valkey.url();
-                native("drain", topic, servers, &["--group", group, "--valkey", &url])?
-            }
+            None => native("drain", topic, servers, &["--group", group])?,
             Some(manifest) => {
                 let variables = [("kafka_topic", topic), ("kafka_group", group)];
                 ours(Path::new(manifest), free_address()?, servers, &variables)?
@@ -89,7 +86,8 @@ pub fn program(name: &str) -> Result<PathBuf> {
 
 fn native(what: &str, topic: &str, servers: &Servers, rest: &[&str]) -> Result<Command> {
     let mut command = Command::new(program("native-bench")?);
-    command.args([what, "--kafka", &servers.brokers(), "--topic", topic]).args(rest);
+    command.args([what, "--kafka", &servers.brokers(), "--topic", topic]);
+    command.args(["--valkey", &servers.valkey.url()]).args(rest);
     Ok(command)
 }
 

@@ -21,6 +21,8 @@ use sale::{Sale, Violation};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::door::Door;
+
 /// Time that records under way get for their acknowledgement at the end.
 const FLUSH_LIMIT: Duration = Duration::from_secs(15);
 
@@ -38,9 +40,13 @@ pub struct Args {
     /// The topic; it must exist.
     #[arg(long, value_name = "NAME", default_value = "sales-topic")]
     topic: String,
+    /// Where idempotency keys are claimed.
+    #[arg(long, value_name = "redis://HOST:PORT")]
+    valkey: String,
 }
 
 struct Log {
+    door: Door,
     producer: Producer,
     topic: String,
 }
@@ -49,7 +55,8 @@ struct Log {
 #[tokio::main]
 pub async fn run(args: Args) -> Result<()> {
     let producer = Producer::new(ProducerConfig::new(args.kafka))?;
-    let log = Arc::new(Log { producer: producer.clone(), topic: args.topic });
+    let door = Door::open(&args.valkey).await?;
+    let log = Arc::new(Log { door, producer: producer.clone(), topic: args.topic });
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?
@@ -97,9 +104,13 @@ fn refusal(failure: &Problem) -> Response {
 
 impl Log {
     async fn append(&self, sale: Sale, context: Context) -> Result<(), IntakeError> {
+        let value = sale.to_json();
+        if let Some(key) = &context.idempotency_key {
+            self.door.claim(&self.topic, key, &value).await?;
+        }
         let record = OutgoingRecord {
             topic: self.topic.clone(),
-            value: Some(sale.to_json()),
+            value: Some(value),
             key: Some(sale.product_id.into_bytes()),
             headers: headers(context),
         };

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "`drain` answers on stdout")]
 
 mod accept;
+mod door;
 mod drain;
 mod partition;
 mod store;

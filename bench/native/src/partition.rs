@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use aggregate::{Monitored, Source, Step, Update};
+use aggregate::{Monitored, Range, Record, Source, Step, Update};
 use anyhow::{Context as _, Result, bail};
+use idempotency::Bounds;
+use intake::request::IDEMPOTENCY_KEY;
 use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{Consumer as _, DefaultConsumerContext};
 use rdkafka::error::KafkaResult;
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Headers as _};
 
 use crate::drain::{Consumer, Progress};
 use crate::store::Store;
@@ -48,8 +50,9 @@ impl Partition {
                 continue;
             };
             progress.started()?;
-            let records = batch.iter().map(|record| (record.offset(), record.payload()));
-            let update = Update::read(source.clone(), (position, last + 1), records);
+            let range = Range { start: position, end: last + 1, first: true };
+            let records = batch.iter().map(record);
+            let update = Update::read(source.clone(), range, Bounds::default(), records);
             apply(update, &mut store, &mut monitored)
                 .with_context(|| format!("{}/{}", source.topic, source.partition))?;
             consumer
@@ -59,6 +62,18 @@ impl Partition {
             progress.applied(batch.len());
         }
         Ok(())
+    }
+}
+
+fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
+    let key = message
+        .headers()
+        .and_then(|headers| headers.iter().find(|header| header.key == IDEMPOTENCY_KEY)?.value);
+    Record {
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis(),
+        idempotency_key: key,
+        value: message.payload(),
     }
 }
 
@@ -84,6 +99,7 @@ fn apply(mut update: Update, store: &mut Store, monitored: &mut Monitored) -> Re
         match update.reply(reply, monitored)? {
             Step::Again => {}
             Step::Done => break,
+            Step::Lost => bail!("the script finds a position missing that it was not told of"),
             Step::Rewind(position) => {
                 bail!("the store went back to {position}; measure with one that keeps its writes")
             }

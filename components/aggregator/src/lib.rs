@@ -1,14 +1,15 @@
 //! The aggregator: a batch of sales in, one atomic update of Valkey out. What it counts and
 //! how is in the crate `aggregate`; this is the shell that talks to Valkey.
 
+mod settings;
 mod store;
 
 use std::cell::RefCell;
-use std::sync::OnceLock;
 
-use aggregate::{Monitored, Source, Step, Update};
+use aggregate::{Monitored, Range, Record, Source, Step, Update};
 use bindings::exports::spin_kafka::events::{checkpoint, handler};
-use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
+use bindings::spin_kafka::events::types::{Batch, Failure, Message, Rejection};
+use settings::Settings;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -31,9 +32,11 @@ thread_local! {
 
 impl handler::Guest for Aggregator {
     async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
-        let source = source(batch.topic, batch.log_id, batch.partition).await?;
-        let records = batch.messages.iter().map(|m| (m.offset, m.value.as_deref()));
-        let mut update = Update::read(source, (batch.start, batch.end), records);
+        let Batch { topic, log_id, partition, first, start, end, messages } = batch;
+        let Settings { group, bounds } = Settings::get().await?;
+        let source = Source { group: group.clone(), topic, log_id, partition };
+        let records = messages.iter().map(record);
+        let mut update = Update::read(source, Range { start, end, first }, *bounds, records);
         loop {
             let command = MONITORED.with_borrow(|monitored| update.command(monitored));
             let reply = store::call(command).await?;
@@ -41,6 +44,7 @@ impl handler::Guest for Aggregator {
             match step.map_err(store::failure)? {
                 Step::Again => {}
                 Step::Rewind(position) => return Err(Failure::Rewind(position)),
+                Step::Lost => return Err(Failure::Lost),
                 Step::Done => return Ok(update.rejections().into_iter().map(rejection).collect()),
             }
         }
@@ -53,26 +57,24 @@ impl checkpoint::Guest for Aggregator {
         log_id: String,
         partition: i32,
     ) -> Result<Option<i64>, Failure> {
-        let source = source(topic, log_id, partition).await?;
+        let group = Settings::get().await?.group.clone();
+        let source = Source { group, topic, log_id, partition };
         let [offset, log] = store::read(source.position_commands()).await?;
         Ok(source.position(offset.as_deref(), log.as_deref()))
     }
 }
 
-async fn source(topic: String, log_id: String, partition: i32) -> Result<Source, Failure> {
-    Ok(Source { group: group().await?.to_owned(), topic, log_id, partition })
-}
+/// Name of the record header that makes a retry recognisable.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// The group under whose name positions are stored; it cannot change while the instance lives.
-async fn group() -> Result<&'static str, Failure> {
-    static GROUP: OnceLock<String> = OnceLock::new();
-    if let Some(group) = GROUP.get() {
-        return Ok(group);
+fn record(message: &Message) -> Record<'_> {
+    let key = message.headers.iter().find(|header| header.name == IDEMPOTENCY_KEY);
+    Record {
+        offset: message.offset,
+        timestamp_ms: message.timestamp_ms,
+        idempotency_key: key.and_then(|header| header.value.as_deref()),
+        value: message.value.as_deref(),
     }
-    let group = spin_sdk::variables::get("kafka_group")
-        .await
-        .map_err(|e| Failure::Fatal(format!("Spin variable `kafka_group`: {e}")))?;
-    Ok(GROUP.get_or_init(|| group))
 }
 
 fn rejection(rejection: aggregate::Rejection) -> Rejection {

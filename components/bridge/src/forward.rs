@@ -3,10 +3,9 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use guest_http::{Variable, within};
+use guest_http::{Variable, now_ms, within};
 use intake::{CircuitBreaker, Deadline, IntakeError, RetryBudget, TRIES_MAX};
 use sales_wit::types::{Context, Sale};
-use spin_sdk::wasip3::clocks::monotonic_clock;
 
 use crate::bindings::doorbuster::sales::intake as next_hop;
 
@@ -55,8 +54,4 @@ async fn try_again(sale: Sale, context: Context) -> Result<(), IntakeError> {
         tries += 1;
         spin_sdk::time::sleep(RETRY_PAUSE).await;
     }
-}
-
-fn now_ms() -> u64 {
-    monotonic_clock::now() / 1_000_000
 }

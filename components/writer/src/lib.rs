@@ -1,6 +1,7 @@
-//! The writer: takes a sale over gRPC (`ProductSaleService`) or from another component, writes
-//! it to the log, and answers when the broker has acknowledged it.
+//! The writer: takes a sale over gRPC (`ProductSaleService`) or from another component, claims
+//! its idempotency key, writes it to the log, and answers when the broker has acknowledged it.
 
+mod door;
 mod grpc;
 mod log;
 
@@ -12,7 +13,12 @@ use sales_wit::types;
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:writer/component",
-        path: ["../../wit/doorbuster-sales", "../../wit/spin-kafka-events", "world.wit"],
+        path: [
+            "../../wit/doorbuster-sales",
+            "../../wit/doorbuster-valkey",
+            "../../wit/spin-kafka-events",
+            "world.wit",
+        ],
         with: {
             "doorbuster:sales/types@0.1.0": sales_wit::types,
         },

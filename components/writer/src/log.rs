@@ -7,6 +7,7 @@ use sale::{Sale, Violation};
 
 use crate::bindings::spin_kafka::events::producer::{self, Outgoing, ProduceError};
 use crate::bindings::spin_kafka::events::types::Header;
+use crate::door;
 
 static TOPIC: Variable = Variable::new("kafka_topic");
 
@@ -14,9 +15,13 @@ static TOPIC: Variable = Variable::new("kafka_topic");
 pub async fn append(sale: Sale, context: Context) -> Result<(), IntakeError> {
     // The writer is reachable from outside: it trusts no earlier hop.
     sale.validate()?;
+    let (topic, value) = (TOPIC.get().await?, sale.to_json());
+    if let Some(key) = &context.idempotency_key {
+        door::claim(topic, key, &value).await?;
+    }
     let record = Outgoing {
-        topic: TOPIC.get().await?.to_owned(),
-        value: Some(sale.to_json()),
+        topic: topic.to_owned(),
+        value: Some(value),
         key: Some(sale.product_id.into_bytes()),
         headers: headers(context),
     };

@@ -3,32 +3,43 @@
 -- The position in the log is stored in the same step as the result. A batch that comes again
 -- (after a crash, a rebalance, or from a second owner of the partition) is recognised by it.
 -- A script that fails half-way keeps what it wrote, so everything that can fail is tried
--- first (parts 1 and 2); part 3 only writes.
+-- first (parts 1 to 3); part 4 only writes.
 --
 -- KEYS  1 offset:<group>:<topic>      hash: partition -> next offset
 --       2 offset_log:<group>:<topic>  hash: partition -> the log that the offset belongs to
 --       3 total_ventas   4 ranking_productos   5 precio_max_global   6 precio_min_global
+--       7 seen:<group>:<topic>:<partition>         set: fingerprints of counted sales, the
+--                                                  younger generation
+--       8 seen_before:<group>:<topic>:<partition>  the older one
+--       9 seen_since:<group>:<topic>  hash: partition -> when the younger one began, in ms
 --       then nine keys for each category, in the order of the fields in `category` below
--- ARGV  1 partition  2 log id  3 start  4 end  5 sales  6 highest price  7 lowest price
---       8 number of categories, then for each: sales, units, price in millionths,
+-- ARGV  1 partition  2 log id  3 start  4 end  5 whether it may be the log's first batch: 0, 1
+--       6 sales  7 highest price  8 lowest price
+--       9 fingerprints in a generation  10 age of a generation in ms
+--       11 when the newest record was written, in ms  12 n, then n fingerprints,
+--       number of categories, then for each: sales, units, price in millionths,
 --       first product, guessed monitored product, n, n prices of that product,
 --       m, m products, m units
 --
 -- Answers  applied                the delta and the position are stored
 --          duplicate, position    the whole batch was applied before; nothing was done
---          inside, position, name...   a first part of it was; fold again from there
 --          rewind, position       the store lost its end; read again from there
---          monitored, name...     other products are monitored than guessed
---        name... is the monitored product of each category, '' where there is none yet
+--          lost                   there is no position though there was one
+--          differs, position, n, n names, index...   fold again, and mind: where the stored
+--                                 position is; the monitored product of each category, ''
+--                                 where there is none yet; which of the fingerprints, from 0,
+--                                 were counted before
 -- or an error, and nothing is done.
 
 local SUM_MAX = 9.2e18     -- below 2^63, by more than a double is off there
 local STREAM_LENGTH = 1000 -- entries that a price stream is trimmed to, about
-local CHUNK = 1000         -- products in one command; `unpack` takes less than 8,000 values
+local CHUNK = 1000         -- values in one command; `unpack` takes less than 8,000
 
 local partition, log, start, finish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local sales, highest, lowest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local next_arg = 9
+local first, sales = ARGV[5] == '1', tonumber(ARGV[6])
+local highest, lowest = tonumber(ARGV[7]), tonumber(ARGV[8])
+local seen_max, seen_window, now = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local next_arg = 12
 
 local function take()
   next_arg = next_arg + 1
@@ -64,20 +75,43 @@ local function must_be_allowed(...)
   end
 end
 
+-- Calls `command key value...` with so many arguments at a time and hands on its answers.
+local function in_chunks(command, key, from, count, each)
+  for done = 0, count - 1, CHUNK do
+    local to = math.min(done + CHUNK, count) - 1
+    each(redis.call(command, key, unpack(ARGV, from + done, from + to)), done)
+  end
+end
+
 -- 1. The position. One of another log (a topic made anew, another cluster) counts as none.
 
 local stored = redis.call('HGET', KEYS[1], partition)
 local stored_log = redis.call('HGET', KEYS[2], partition)
 local same_log = not stored_log or stored_log == '' or log == '' or stored_log == log
+if not (stored and same_log) and not first then return { 'lost' } end
 local position = stored and same_log and integer(stored, KEYS[1]) or start
 if position < start then return { 'rewind', stored } end
 if position >= finish then return { 'duplicate', stored } end
 
--- 2. The categories' deltas, and whether they fit what is stored. Still nothing is written.
+-- 2. Sales that were counted before, from other records. Still nothing is written.
+
+local repeated, new = {}, tonumber(take())
+local new_from = skip(new)
+if new > 0 then
+  for generation = 7, 8 do
+    in_chunks('SMISMEMBER', KEYS[generation], new_from, new, function(found, done)
+      for index, is_there in ipairs(found) do
+        if is_there == 1 then repeated[#repeated + 1] = done + index - 1 end
+      end
+    end)
+  end
+end
+
+-- 3. The categories' deltas, and whether they fit what is stored. Still nothing is written.
 
 local categories, names, guesses_right = {}, {}, true
-for index = 1, tonumber(ARGV[8]) do
-  local key = 6 + (index - 1) * 9
+for index = 1, tonumber(take()) do
+  local key = 9 + (index - 1) * 9
   local category = {
     count_key = KEYS[key + 1], units_key = KEYS[key + 2], micros_key = KEYS[key + 3],
     price_key = KEYS[key + 4], units_average_key = KEYS[key + 5],
@@ -101,8 +135,12 @@ for index = 1, tonumber(ARGV[8]) do
   redis.call('ZCARD', category.ranking_key)
   categories[index] = category
 end
-if position > start then return { 'inside', stored, unpack(names) } end
-if not guesses_right then return { 'monitored', unpack(names) } end
+if position > start or not guesses_right or #repeated > 0 then
+  local at = stored and same_log and stored or ARGV[3]
+  local answer = { 'differs', at, tostring(#names), unpack(names) }
+  for _, index in ipairs(repeated) do answer[#answer + 1] = tostring(index) end
+  return answer
+end
 
 must_fit(KEYS[3], sales)
 redis.call('ZCARD', KEYS[4])
@@ -114,8 +152,15 @@ must_be_allowed('HSET', KEYS[1], partition, finish)
 must_be_allowed('ZMSCORE', KEYS[4], '')
 must_be_allowed('ZADD', KEYS[4], 0, '')
 must_be_allowed('XADD', KEYS[4], '*', 'precio', 0)
+local since = new > 0 and redis.call('HGET', KEYS[9], partition)
+if since then since = integer(since, KEYS[9]) end
+if new > 0 then
+  must_be_allowed('SADD', KEYS[7], '')
+  must_be_allowed('UNLINK', KEYS[8])
+  must_be_allowed('RENAME', KEYS[7], KEYS[8])
+end
 
--- 3. Everything fits: write.
+-- 4. Everything fits: write.
 
 -- A number as the shortest decimal that reads back as the same double.
 local function shortest(number)
@@ -166,10 +211,25 @@ for _, category in ipairs(categories) do
 end
 
 if sales > 0 then
-  redis.call('INCRBY', KEYS[3], ARGV[5])
+  redis.call('INCRBY', KEYS[3], ARGV[6])
   -- The maximum starts from zero, as it always has: a price of zero never becomes it.
-  if highest > (stored_highest or 0) then redis.call('SET', KEYS[5], ARGV[6]) end
-  if not stored_lowest or lowest < stored_lowest then redis.call('SET', KEYS[6], ARGV[7]) end
+  if highest > (stored_highest or 0) then redis.call('SET', KEYS[5], ARGV[7]) end
+  if not stored_lowest or lowest < stored_lowest then redis.call('SET', KEYS[6], ARGV[8]) end
+end
+
+if new > 0 then
+  -- A clock that was set back is as good a reason for a new generation as one that went on.
+  local age = since and math.abs(now - since) or 0
+  if not since or age >= seen_window or redis.call('SCARD', KEYS[7]) >= seen_max then
+    redis.call('UNLINK', KEYS[8])
+    if age >= 2 * seen_window then
+      redis.call('UNLINK', KEYS[7])
+    elseif redis.call('EXISTS', KEYS[7]) == 1 then
+      redis.call('RENAME', KEYS[7], KEYS[8])
+    end
+    redis.call('HSET', KEYS[9], partition, ARGV[11])
+  end
+  in_chunks('SADD', KEYS[7], new_from, new, function() end)
 end
 
 redis.call('HSET', KEYS[1], partition, ARGV[4])

@@ -1,65 +1,43 @@
-//! The script as a command: its name or source, its keys and its arguments.
+//! The script's keys and arguments.
 
-use std::sync::LazyLock;
-
-use sale::{Category, Sale};
-use sha1::{Digest as _, Sha1};
+use idempotency::Bounds;
+use sale::Category;
+use valkey_codec::{By, Script};
 
 use crate::delta::{CategoryDelta, Delta, STREAM_LENGTH};
+use crate::record::{Entry, Range};
 use crate::{Monitored, Source, keys};
 
-/// The script's source.
-const SOURCE: &str = include_str!("apply.lua");
-
-/// The name that Valkey gives the script: its SHA-1 in hexadecimal.
-static NAME: LazyLock<String> =
-    LazyLock::new(|| Sha1::digest(SOURCE).iter().map(|byte| format!("{byte:02x}")).collect());
-
-/// How the script is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    /// By name: Valkey knows it already.
-    Name,
-    /// With its source, which Valkey then keeps.
-    Source,
-}
+static SCRIPT: Script = Script::new(include_str!("apply.lua"));
 
 /// A command under construction.
 pub(crate) struct Command(Vec<Vec<u8>>);
 
 impl Command {
-    /// The call for a batch of `sales` from `start` to `end`.
+    /// The call for what is left of a batch.
     pub fn build(
         by: By,
         source: &Source,
-        (start, end): (i64, i64),
-        sales: &[Sale],
+        range: Range,
+        bounds: Bounds,
+        entries: &[Entry],
         monitored: &Monitored,
     ) -> Vec<Vec<u8>> {
-        let delta = Delta::of(sales);
-        let mut command = Self(Vec::with_capacity(128 + 2 * sales.len()));
-        match by {
-            By::Name => {
-                command.text("EVALSHA");
-                command.text(&NAME);
-            }
-            By::Source => {
-                command.text("EVAL");
-                command.text(SOURCE);
-            }
-        }
+        let delta = Delta::of(entries.iter().map(|entry| &entry.sale));
+        let mut command = Self(Vec::with_capacity(128 + 3 * entries.len()));
+        command.0.extend(SCRIPT.call(by));
         command.keys(source, delta.categories.keys().copied());
         command.integer(i64::from(source.partition));
         command.text(&source.log_id);
-        command.integer(start);
-        command.integer(end);
+        command.range(range);
         command.integer(delta.count);
         let (highest, lowest) = delta.price_range.unwrap_or_default();
         command.price(highest);
         command.price(lowest);
+        command.fingerprints(entries, bounds);
         command.integer(delta.categories.len());
         for (category, part) in &delta.categories {
-            command.category(*category, part, sales, monitored);
+            command.category(*category, part, entries, monitored);
         }
         command.0
     }
@@ -67,16 +45,33 @@ impl Command {
     fn keys(&mut self, source: &Source, categories: impl Iterator<Item = Category>) {
         let mut all = vec![source.offset_key(), source.log_key()];
         all.extend(keys::GLOBAL.map(String::from));
+        all.extend(source.seen_keys());
         all.extend(categories.flat_map(keys::of_category));
         self.integer(all.len());
         self.0.extend(all.into_iter().map(String::into_bytes));
+    }
+
+    fn range(&mut self, range: Range) {
+        self.integer(range.start);
+        self.integer(range.end);
+        self.integer(u8::from(range.first));
+    }
+
+    fn fingerprints(&mut self, entries: &[Entry], bounds: Bounds) {
+        self.integer(bounds.keys_max);
+        self.integer(i64::from(bounds.window_s) * 1_000);
+        let newest = entries.iter().filter_map(|entry| entry.timestamp_ms).max();
+        self.integer(newest.unwrap_or_default());
+        let known = || entries.iter().filter_map(|entry| entry.fingerprint);
+        self.integer(known().count());
+        self.0.extend(known().map(|fingerprint| fingerprint.to_bytes().to_vec()));
     }
 
     fn category(
         &mut self,
         category: Category,
         part: &CategoryDelta<'_>,
-        sales: &[Sale],
+        entries: &[Entry],
         monitored: &Monitored,
     ) {
         self.integer(part.count);
@@ -85,8 +80,9 @@ impl Command {
         self.text(part.first);
         let guess = monitored.get(category).unwrap_or(part.first);
         self.text(guess);
-        let prices: Vec<f64> = sales
+        let prices: Vec<f64> = entries
             .iter()
+            .map(|entry| &entry.sale)
             .filter(|sale| sale.product_id == guess && Category::of(sale.category) == category)
             .map(|sale| sale.price)
             .collect();

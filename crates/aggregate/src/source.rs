@@ -39,4 +39,15 @@ impl Source {
     pub(crate) fn log_key(&self) -> String {
         format!("offset_log:{}:{}", self.group, self.topic)
     }
+
+    /// The keys of what was counted lately: the younger generation, the older one, and when
+    /// the younger one of each partition began.
+    pub(crate) fn seen_keys(&self) -> [String; 3] {
+        let Self { group, topic, partition, .. } = self;
+        [
+            format!("seen:{group}:{topic}:{partition}"),
+            format!("seen_before:{group}:{topic}:{partition}"),
+            format!("seen_since:{group}:{topic}"),
+        ]
+    }
 }

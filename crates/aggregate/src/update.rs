@@ -1,13 +1,19 @@
 //! One batch on its way into Valkey.
 
-use sale::{Category, Sale};
+use std::collections::HashSet;
 
-use crate::script::{By, Command};
-use crate::{Error, Monitored, Source};
+use idempotency::Bounds;
+use sale::{Category, Sale};
+use valkey_codec::{By, is_unknown_script};
+
+use crate::record::Entry;
+use crate::script::Command;
+use crate::{Error, Monitored, Range, Record, Source};
 
 /// Calls of the script for one batch, at most. Alone it takes three: the first, one with the
-/// source if Valkey does not know it, one after the monitored products or a position inside
-/// the batch were told. A second owner of the partition may move the position in between.
+/// source if Valkey does not know it, one after it told what differs: the monitored products, a
+/// position inside the batch, repeated sales. A second owner of the partition may move any of
+/// them in between.
 const CALLS_MAX: u32 = 8;
 
 /// A record that is no sale.
@@ -37,49 +43,47 @@ pub enum Step {
     Again,
     /// The store lost its last writes: read again from this position.
     Rewind(i64),
+    /// The store lost everything.
+    Lost,
 }
 
 /// A batch's sales, and where they belong.
 #[derive(Debug)]
 pub struct Update {
     source: Source,
-    start: i64,
-    end: i64,
-    sales: Vec<Sale>,
-    offsets: Vec<i64>,
+    range: Range,
+    bounds: Bounds,
+    entries: Vec<Entry>,
     rejections: Vec<Rejection>,
     by: By,
     calls: u32,
 }
 
 impl Update {
-    /// Reads the records of a batch, each an offset and a value; none is a tombstone.
+    /// Reads the records of a batch. Of records that repeat a sale, the first stays.
     pub fn read<'a>(
         source: Source,
-        (start, end): (i64, i64),
-        records: impl IntoIterator<Item = (i64, Option<&'a [u8]>)>,
+        range: Range,
+        bounds: Bounds,
+        records: impl IntoIterator<Item = Record<'a>>,
     ) -> Self {
-        let (mut sales, mut offsets, mut rejections) = (Vec::new(), Vec::new(), Vec::new());
-        for (offset, value) in records {
-            let sale = match value {
-                Some(value) => Sale::from_record_json(value).map_err(|e| e.to_string()),
-                None => Err("a tombstone is no sale".into()),
-            };
-            match sale {
-                Ok(sale) => {
-                    sales.push(sale);
-                    offsets.push(offset);
+        let (mut entries, mut rejections, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        for record in records {
+            match Entry::of(record) {
+                Ok(entry) if entry.fingerprint.is_none_or(|known| seen.insert(known)) => {
+                    entries.push(entry);
                 }
-                Err(reason) => rejections.push(Rejection { offset, reason }),
+                Ok(_) => {}
+                Err(reason) => rejections.push(Rejection { offset: record.offset, reason }),
             }
         }
-        Self { source, start, end, sales, offsets, rejections, by: By::Name, calls: 0 }
+        Self { source, range, bounds, entries, rejections, by: By::Name, calls: 0 }
     }
 
     /// The command to send next: one call of the script.
     pub fn command(&self, monitored: &Monitored) -> Vec<Vec<u8>> {
-        let range = (self.start, self.end);
-        Command::build(self.by, &self.source, range, &self.sales, monitored)
+        let Self { source, range, bounds, entries, by, .. } = self;
+        Command::build(*by, source, *range, *bounds, entries, monitored)
     }
 
     /// Takes the reply to the command.
@@ -87,7 +91,7 @@ impl Update {
         self.calls += 1;
         let step = match reply {
             Reply::Answer(answer) => self.answer(&answer, monitored)?,
-            Reply::Error(text) if text.starts_with("NOSCRIPT") && self.by == By::Name => {
+            Reply::Error(text) if is_unknown_script(&text) && self.by == By::Name => {
                 self.by = By::Source;
                 Step::Again
             }
@@ -110,14 +114,12 @@ impl Update {
             }
             "duplicate" => Ok(Step::Done),
             "rewind" => Ok(Step::Rewind(position()?)),
-            "inside" => {
-                let position = position()?;
-                self.learn(rest.get(1..).unwrap_or_default(), monitored);
-                self.skip_to(position);
-                Ok(Step::Again)
-            }
-            "monitored" => {
-                self.learn(rest, monitored);
+            "lost" => Ok(Step::Lost),
+            "differs" => {
+                let told = Told::of(rest).ok_or_else(unexpected)?;
+                self.learn(told.names, monitored);
+                self.leave_out(&told.repeated);
+                self.skip_to(told.position);
                 Ok(Step::Again)
             }
             _ => Err(unexpected()),
@@ -142,14 +144,14 @@ impl Update {
             if monitored.get(category).is_none()
                 && let Some(first) = self.of(category).next()
             {
-                let name = first.product_id.clone();
-                monitored.set(category, &name);
+                monitored.set(category, &first.product_id);
             }
         }
     }
 
     fn of(&self, category: Category) -> impl Iterator<Item = &Sale> {
-        self.sales.iter().filter(move |sale| Category::of(sale.category) == category)
+        let sales = self.entries.iter().map(|entry| &entry.sale);
+        sales.filter(move |sale| Category::of(sale.category) == category)
     }
 
     /// The categories that occur, in the order in which the script takes them.
@@ -157,13 +159,38 @@ impl Update {
         Category::ALL.into_iter().filter(|c| self.of(*c).next().is_some()).collect()
     }
 
+    /// Leaves out sales that were counted from another record; `repeated` are their places among
+    /// those that have a fingerprint.
+    fn leave_out(&mut self, repeated: &HashSet<usize>) {
+        let mut place = 0;
+        self.entries.retain(|entry| {
+            let stays = entry.fingerprint.is_none() || !repeated.contains(&place);
+            place += usize::from(entry.fingerprint.is_some());
+            stays
+        });
+    }
+
     /// Leaves out what is applied already.
     fn skip_to(&mut self, position: i64) {
-        let applied = self.offsets.partition_point(|offset| *offset < position);
-        self.sales.drain(..applied);
-        self.offsets.drain(..applied);
+        self.entries.retain(|entry| entry.offset >= position);
         self.rejections.retain(|rejection| rejection.offset >= position);
-        self.start = position;
+        self.range.start = position;
+    }
+}
+
+/// What the script found other than it was told.
+struct Told<'a> {
+    position: i64,
+    names: &'a [String],
+    repeated: HashSet<usize>,
+}
+
+impl<'a> Told<'a> {
+    fn of(words: &'a [String]) -> Option<Self> {
+        let [position, count, rest @ ..] = words else { return None };
+        let (names, repeated) = rest.split_at_checked(count.parse().ok()?)?;
+        let repeated = repeated.iter().map(|index| index.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { position: position.parse().ok()?, names, repeated })
     }
 }
 
@@ -179,8 +206,16 @@ mod tests {
             Sale { category, product_id, price: 2.5, quantity: 1 }.to_json()
         };
         let values = [sale(1, "a"), b"{}".to_vec(), sale(2, "b"), sale(2, "c")];
-        let records = values.iter().zip(10..).map(|(value, offset)| (offset, Some(&value[..])));
-        Update::read(source, (10, 14), records)
+        let keys: [Option<&[u8]>; 4] = [Some(b"k"), None, None, Some(b"l")];
+        let records = values.iter().zip(keys).zip(10..);
+        let records = records.map(|((value, idempotency_key), offset)| Record {
+            offset,
+            timestamp_ms: Some(1_000 + offset),
+            idempotency_key,
+            value: Some(value),
+        });
+        let range = Range { start: 10, end: 14, first: false };
+        Update::read(source, range, Bounds::default(), records)
     }
 
     fn answer(words: &[&str]) -> Reply {
@@ -206,7 +241,7 @@ mod tests {
     #[test]
     fn a_position_inside_leaves_out_what_is_applied() {
         let (mut update, mut monitored) = (update(), Monitored::default());
-        let inside = answer(&["inside", "12", "a", "z"]);
+        let inside = answer(&["differs", "12", "2", "a", "z", "0"]);
         assert_eq!(update.reply(inside, &mut monitored), Ok(Step::Again));
         let command = update.command(&monitored);
         assert!(has(&command, "12") && has(&command, "c") && has(&command, "z"));
@@ -218,7 +253,7 @@ mod tests {
     #[test]
     fn learns_the_monitored_products() {
         let (mut update, mut monitored) = (update(), Monitored::default());
-        let told = answer(&["monitored", "", "c"]);
+        let told = answer(&["differs", "10", "2", "", "c"]);
         assert_eq!(update.reply(told, &mut monitored), Ok(Step::Again));
         assert_eq!(monitored.get(Category::Ropa), Some("c"));
         assert_eq!(update.reply(answer(&["applied"]), &mut monitored), Ok(Step::Done));
@@ -227,11 +262,46 @@ mod tests {
     }
 
     #[test]
+    fn leaves_out_what_was_counted_before() {
+        let (mut update, mut monitored) = (update(), Monitored::default());
+        let told = answer(&["differs", "10", "2", "", "", "1"]);
+        assert_eq!(update.reply(told, &mut monitored), Ok(Step::Again));
+        let command = update.command(&monitored);
+        assert!(has(&command, "a") && has(&command, "b") && !has(&command, "c"));
+    }
+
+    #[test]
+    fn of_two_records_with_the_same_key_and_body_the_first_stays() {
+        let value = Sale { category: 1, product_id: "a".into(), price: 1.0, quantity: 1 }.to_json();
+        let other = Sale { category: 1, product_id: "b".into(), price: 1.0, quantity: 1 }.to_json();
+        let record = |offset, key: Option<&'static str>, value| Record {
+            offset,
+            timestamp_ms: None,
+            idempotency_key: key.map(str::as_bytes),
+            value: Some(value),
+        };
+        let records = [
+            record(0, Some("k"), &value[..]),
+            record(1, Some("k"), &value),
+            record(2, None, &value),
+            record(3, None, &value),
+            record(4, Some("k"), &other),
+        ];
+        let source =
+            Source { group: "g".into(), topic: "t".into(), log_id: "l".into(), partition: 0 };
+        let range = Range { start: 0, end: 5, first: true };
+        let update = Update::read(source, range, Bounds::default(), records);
+        let offsets: Vec<_> = update.entries.iter().map(|entry| entry.offset).collect();
+        assert_eq!(offsets, [0, 2, 3, 4], "another body is another sale");
+    }
+
+    #[test]
     fn ends_where_the_script_says() {
         for (words, step) in [
             (&["applied"][..], Step::Done),
             (&["duplicate", "14"], Step::Done),
             (&["rewind", "4"], Step::Rewind(4)),
+            (&["lost"], Step::Lost),
         ] {
             assert_eq!(update().reply(answer(words), &mut Monitored::default()), Ok(step));
         }
@@ -239,7 +309,15 @@ mod tests {
 
     #[test]
     fn an_answer_the_script_never_gives_is_an_error() {
-        for words in [&[][..], &["ok"], &["rewind"], &["rewind", "x"], &["inside"]] {
+        for words in [
+            &[][..],
+            &["ok"],
+            &["rewind"],
+            &["rewind", "x"],
+            &["differs"],
+            &["differs", "12", "3", "a"],
+            &["differs", "12", "1", "a", "x"],
+        ] {
             let result = update().reply(answer(words), &mut Monitored::default());
             assert!(matches!(result, Err(Error::Unexpected(_))), "{words:?}: {result:?}");
         }
@@ -249,10 +327,10 @@ mod tests {
     fn does_not_try_for_ever() {
         let (mut update, mut monitored) = (update(), Monitored::default());
         for call in 1..CALLS_MAX {
-            let step = update.reply(answer(&["monitored", "x", "y"]), &mut monitored);
+            let step = update.reply(answer(&["differs", "10", "2", "x", "y"]), &mut monitored);
             assert_eq!(step, Ok(Step::Again), "{call}");
         }
-        let result = update.reply(answer(&["monitored", "x", "y"]), &mut monitored);
+        let result = update.reply(answer(&["differs", "10", "2", "x", "y"]), &mut monitored);
         assert_eq!(result, Err(Error::Contended { calls: CALLS_MAX }));
     }
 }

@@ -18,12 +18,11 @@ const RIGHTS: [(&str, &str); 3] = [
 
 /// The component's bytes with its dependencies plugged in.
 pub(crate) fn compose(component: &Component) -> Result<Vec<u8>, Error> {
-    let main = read(&component.source)?;
     if component.dependencies.is_empty() {
-        return Ok(main);
+        return read(&component.source);
     }
     let mut graph = CompositionGraph::new();
-    let root = package(&mut graph, component, "component", "root", main)?;
+    let root = package(&mut graph, component, "root", &component.source)?;
     let root_node = graph.instantiate(root);
     let imports: Vec<String> = graph.types()[graph[root].ty()].imports.keys().cloned().collect();
     let mut taken: Vec<String> = Vec::new();
@@ -33,8 +32,7 @@ pub(crate) fn compose(component: &Component) -> Result<Vec<u8>, Error> {
         if named.is_empty() {
             return Err(fault(component, dependency, no_match(&imports)));
         }
-        let bytes = read(&dependency.source)?;
-        let id = package(&mut graph, component, &dependency.name, &format!("dep{index}"), bytes)?;
+        let id = package(&mut graph, component, &format!("dep{index}"), &dependency.source)?;
         let dependency_imports: Vec<String> =
             graph.types()[graph[id].ty()].imports.keys().cloned().collect();
         check_rights(component, dependency, &dependency_imports)?;
@@ -73,15 +71,15 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 fn package(
     graph: &mut CompositionGraph,
     component: &Component,
-    dependency: &str,
     name: &str,
-    bytes: Vec<u8>,
+    path: &Path,
 ) -> Result<wac_graph::PackageId, Error> {
-    let refused = |message: String| Error::Dependency {
+    let refused = |message: String| Error::Component {
         component: component.id.clone(),
-        dependency: dependency.into(),
+        path: path.into(),
         message,
     };
+    let bytes = read(path)?;
     let package = Package::from_bytes(&format!("host:{name}"), None, bytes, graph.types_mut())
         .map_err(|e| refused(format!("not a valid component: {e:#}")))?;
     graph.register_package(package).map_err(|e| refused(e.to_string()))

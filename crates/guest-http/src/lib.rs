@@ -15,7 +15,7 @@ mod write;
 pub use answer::{answer, problem};
 pub use calm::calmly;
 pub use context::with_context;
-pub use limit::within;
+pub use limit::{now_ms, within};
 pub use send::{Bounds, Outcome, send};
 pub use serve::{Request, read_body, serve};
 pub use variable::Variable;

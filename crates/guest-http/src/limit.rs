@@ -1,8 +1,15 @@
-//! A limit for waiting.
+//! A limit for waiting, and the clock for it.
 
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
+
+use spin_sdk::wasip3::clocks::monotonic_clock;
+
+/// Milliseconds on a steady clock.
+pub fn now_ms() -> u64 {
+    monotonic_clock::now() / 1_000_000
+}
 
 /// Waits for `work`, but no longer than `limit`.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {

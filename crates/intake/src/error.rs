@@ -8,6 +8,9 @@ pub enum IntakeError {
     /// The sale is wrong. Nothing was written.
     #[error("{0}")]
     Invalid(#[from] Violation),
+    /// The idempotency key belongs to another sale. Nothing was written.
+    #[error("{0}")]
+    KeyTaken(String),
     /// Too much is under way. Nothing was written.
     #[error("{0}")]
     Overloaded(String),
@@ -25,12 +28,13 @@ pub enum IntakeError {
 impl IntakeError {
     /// Whether the same sale may be accepted later.
     pub fn is_retriable(&self) -> bool {
-        !matches!(self, IntakeError::Invalid(_))
+        !matches!(self, IntakeError::Invalid(_) | IntakeError::KeyTaken(_))
     }
 
     /// Whether it is sure that nothing was written, so that a retry cannot count the sale
     /// twice even without an idempotency key.
     pub fn is_surely_unwritten(&self) -> bool {
-        matches!(self, IntakeError::Invalid(_) | IntakeError::Overloaded(_))
+        use IntakeError::{Invalid, KeyTaken, Overloaded};
+        matches!(self, Invalid(_) | KeyTaken(_) | Overloaded(_))
     }
 }

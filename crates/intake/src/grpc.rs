@@ -36,6 +36,8 @@ pub mod code {
     pub const INVALID_ARGUMENT: u32 = 3;
     /// No answer in time.
     pub const DEADLINE_EXCEEDED: u32 = 4;
+    /// The idempotency key belongs to another sale.
+    pub const ALREADY_EXISTS: u32 = 6;
     /// Too much under way.
     pub const RESOURCE_EXHAUSTED: u32 = 8;
     /// No such method, or a compression that is not supported.
@@ -142,6 +144,7 @@ impl From<&IntakeError> for Status {
     fn from(error: &IntakeError) -> Self {
         let code = match error {
             IntakeError::Invalid(_) => code::INVALID_ARGUMENT,
+            IntakeError::KeyTaken(_) => code::ALREADY_EXISTS,
             IntakeError::Overloaded(_) => code::RESOURCE_EXHAUSTED,
             IntakeError::Unavailable(_) => code::UNAVAILABLE,
             IntakeError::TimedOut(_) => code::DEADLINE_EXCEEDED,
@@ -162,6 +165,7 @@ impl From<Status> for IntakeError {
                 }
                 None => IntakeError::Other(message),
             },
+            code::ALREADY_EXISTS => IntakeError::KeyTaken(message),
             code::RESOURCE_EXHAUSTED => IntakeError::Overloaded(message),
             code::UNAVAILABLE => IntakeError::Unavailable(message),
             code::DEADLINE_EXCEEDED => IntakeError::TimedOut(message),
@@ -181,6 +185,7 @@ mod tests {
     fn every_error_survives_a_hop_over_grpc() {
         for error in [
             IntakeError::Invalid(Violation::new("precio", "must be a number: ¡sí! 100%")),
+            IntakeError::KeyTaken("another".into()),
             IntakeError::Overloaded("full".into()),
             IntakeError::Unavailable("down\n".into()),
             IntakeError::TimedOut("late".into()),

@@ -77,6 +77,7 @@ impl Problem {
                 Some(field) => IntakeError::Invalid(Violation { field, reason: detail }),
                 None => IntakeError::Other(detail),
             },
+            StatusCode::UNPROCESSABLE_ENTITY => IntakeError::KeyTaken(detail),
             StatusCode::TOO_MANY_REQUESTS => IntakeError::Overloaded(detail),
             StatusCode::SERVICE_UNAVAILABLE => IntakeError::Unavailable(detail),
             StatusCode::GATEWAY_TIMEOUT => IntakeError::TimedOut(detail),
@@ -90,6 +91,7 @@ impl IntakeError {
     pub fn http_status(&self) -> StatusCode {
         match self {
             IntakeError::Invalid(_) => StatusCode::BAD_REQUEST,
+            IntakeError::KeyTaken(_) => StatusCode::UNPROCESSABLE_ENTITY,
             IntakeError::Overloaded(_) => StatusCode::TOO_MANY_REQUESTS,
             IntakeError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             IntakeError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -103,6 +105,7 @@ impl From<IntakeError> for Problem {
         let status = error.http_status();
         let (kind, text) = match error {
             IntakeError::Invalid(violation) => return violation.into(),
+            IntakeError::KeyTaken(text) => ("urn:doorbuster:problem:key-taken", text),
             IntakeError::Overloaded(text) => ("urn:doorbuster:problem:overloaded", text),
             IntakeError::Unavailable(text) => ("urn:doorbuster:problem:unavailable", text),
             IntakeError::TimedOut(text) => ("urn:doorbuster:problem:timed-out", text),
@@ -127,6 +130,7 @@ mod tests {
     fn every_error_survives_a_hop_over_http() {
         for error in [
             IntakeError::Invalid(Violation::new("precio", "must be a number")),
+            IntakeError::KeyTaken("another".into()),
             IntakeError::Overloaded("full".into()),
             IntakeError::Unavailable("down".into()),
             IntakeError::TimedOut("late".into()),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -83,6 +84,16 @@ impl Valkey {
     /// Ends it at once, as a crash does.
     pub async fn kill(&mut self) -> Result<()> {
         self.process.kill().await
+    }
+
+    /// Freezes it: connections stay open, nothing answers.
+    pub fn pause(&self) -> Result<()> {
+        self.process.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on after [`Valkey::pause`].
+    pub fn resume(&self) -> Result<()> {
+        self.process.signal(Signal::SIGCONT)
     }
 
     /// A new server on the same port with the same data.

@@ -51,6 +51,7 @@ pub fn from_error(error: intake::IntakeError) -> Wit {
             field: violation.field.into_owned(),
             reason: violation.reason,
         }),
+        intake::IntakeError::KeyTaken(text) => Wit::KeyTaken(text),
         intake::IntakeError::Overloaded(text) => Wit::Overloaded(text),
         intake::IntakeError::Unavailable(text) => Wit::Unavailable(text),
         intake::IntakeError::TimedOut(text) => Wit::TimedOut(text),
@@ -64,6 +65,7 @@ pub fn to_error(error: Wit) -> intake::IntakeError {
         Wit::Invalid(types::Violation { field, reason }) => {
             intake::IntakeError::Invalid(sale::Violation::new(field, reason))
         }
+        Wit::KeyTaken(text) => intake::IntakeError::KeyTaken(text),
         Wit::Overloaded(text) => intake::IntakeError::Overloaded(text),
         Wit::Unavailable(text) => intake::IntakeError::Unavailable(text),
         Wit::TimedOut(text) => intake::IntakeError::TimedOut(text),

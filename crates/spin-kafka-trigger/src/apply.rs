@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use futures::future::try_join_all;
 
 use crate::Batch;
-use crate::attempt::Outcome;
+use crate::attempt::{Behind, Outcome};
 use crate::backoff::Backoff;
 use crate::partition::{Halt, Partition};
 
@@ -28,9 +28,9 @@ struct Terms {
 }
 
 impl Partition {
-    /// Applies the batch and moves the position to its end. Answers the position to go back
-    /// to if the handler's store is behind.
-    pub async fn apply(&self, batch: Batch, keeps_position: bool) -> Result<Option<i64>, Halt> {
+    /// Applies the batch and moves the position to its end. Answers how far the handler's
+    /// store is behind, if it is.
+    pub async fn apply(&self, batch: Batch, keeps_position: bool) -> Result<Option<Behind>, Halt> {
         let lanes = self.engine.config.key_concurrency;
         if lanes == 1 {
             return self.work_off(batch, Terms { keeps_position, in_order: true }).await;
@@ -42,16 +42,16 @@ impl Partition {
         let end = batch.end;
         let terms = Terms { keeps_position, in_order: false };
         let lanes = by_key(batch, lanes).into_iter().map(|lane| self.work_off(lane, terms));
-        let rewind = try_join_all(lanes).await?.into_iter().flatten().min();
-        if rewind.is_none() {
+        let behind = try_join_all(lanes).await?.into_iter().flatten().next();
+        if behind.is_none() {
             self.moved(end);
         }
-        Ok(rewind)
+        Ok(behind)
     }
 
     /// Hands over the batch. What breaks the handler is halved until a single record is to
     /// blame, which is given up.
-    async fn work_off(&self, batch: Batch, terms: Terms) -> Result<Option<i64>, Halt> {
+    async fn work_off(&self, batch: Batch, terms: Terms) -> Result<Option<Behind>, Halt> {
         let mut parts = vec![Part { batch, failures: 0, backoff: self.backoff() }];
         while let Some(part) = parts.pop() {
             if self.stop.is_cancelled() {
@@ -60,7 +60,7 @@ impl Partition {
             let end = part.batch.end;
             match self.attempt(part).await? {
                 Outcome::Applied => {}
-                Outcome::Rewind(position) => return Ok(Some(position)),
+                Outcome::Behind(behind) => return Ok(Some(behind)),
                 Outcome::Broken(mut part, blame) => {
                     part.failures = part.failures.saturating_add(1);
                     let records = part.batch.messages.len();
@@ -139,6 +139,7 @@ mod tests {
                 topic: "t".into(),
                 log_id: "l".into(),
                 partition: 0,
+                first: true,
                 start: 0,
                 end: keys.len() as i64,
                 messages,

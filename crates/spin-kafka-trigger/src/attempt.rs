@@ -12,12 +12,21 @@ use crate::metrics::Metrics;
 use crate::partition::{Halt, Partition};
 use crate::{Batch, Failure, FailureClass, Rejection};
 
+/// How far a handler's store is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// It has lost its end: this is its position.
+    At(i64),
+    /// It has lost everything.
+    Empty,
+}
+
 /// What came of a batch.
 pub(crate) enum Outcome {
     /// It is applied, and what the handler refused is taken care of.
     Applied,
-    /// The handler's store is behind: this is its position.
-    Rewind(i64),
+    /// The handler's store is behind.
+    Behind(Behind),
     /// The handler cannot bear it as it is.
     Broken(Part, Blame),
 }
@@ -34,7 +43,8 @@ impl Partition {
                     self.applied(&batch);
                     return Ok(Outcome::Applied);
                 }
-                Err(Failure::Rewind(to)) => return self.rewind(&batch, to).map(Outcome::Rewind),
+                Err(Failure::Rewind(to)) => return self.rewind(&batch, to).map(Outcome::Behind),
+                Err(Failure::Lost) => return self.lost(&batch).map(Outcome::Behind),
                 Err(Failure::Fatal(reason)) => return Err(self.fault(batch.start, reason)),
                 Err(Failure::Retry(reason)) if !self.is_spent(&backoff) => {
                     self.retry(&batch, &reason, &mut backoff).await?;
@@ -111,7 +121,7 @@ impl Partition {
     }
 
     /// The handler's position must lie before the batch.
-    fn rewind(&self, batch: &Batch, position: i64) -> Result<i64, Halt> {
+    fn rewind(&self, batch: &Batch, position: i64) -> Result<Behind, Halt> {
         let start = batch.start;
         if !(0..start).contains(&position) {
             let reason = format!(
@@ -122,7 +132,18 @@ impl Partition {
         self.engine.metrics.rewinds.inc();
         let (topic, partition) = (&batch.topic, batch.partition);
         tracing::warn!(%topic, partition, start, position, "the handler's store is behind; going back");
-        Ok(position)
+        Ok(Behind::At(position))
+    }
+
+    /// The handler must have stored a position before.
+    fn lost(&self, batch: &Batch) -> Result<Behind, Halt> {
+        let start = batch.start;
+        if batch.first {
+            let reason = "the handler says that it lost its position before it had one";
+            return Err(self.fault(start, reason));
+        }
+        self.engine.metrics.rewinds.inc();
+        Ok(Behind::Empty)
     }
 
     /// The pauses between attempts of the handler's calls.

@@ -15,6 +15,10 @@ pub struct Batch {
     pub log_id: Arc<str>,
     /// The partition's number.
     pub partition: i32,
+    /// Whether it may be the first of this log that a handler applies that keeps its position:
+    /// at the assignment it had none, and it has applied nothing since. If not, and it finds
+    /// no position, it has lost it: [`Failure::Lost`](crate::Failure::Lost).
+    pub first: bool,
     /// The position that the batch was read from: the end of the one before.
     pub start: i64,
     /// The position after all that was read for the batch.

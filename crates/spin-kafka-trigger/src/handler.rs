@@ -20,7 +20,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Where to read a partition from; asked at every assignment before the first batch.
     ///
     /// A failure asks again after a pause, during which the partition is not read;
-    /// [`Failure::Fatal`] stops the engine, and [`Failure::Rewind`] counts as fatal here.
+    /// [`Failure::Fatal`] stops the engine; [`Failure::Rewind`] and [`Failure::Lost`] count as
+    /// fatal here.
     fn position(
         &self,
         topic: &str,
@@ -52,7 +53,7 @@ pub struct Rejection {
 
 /// Why a batch was not applied.
 ///
-/// After the last three nobody knows what was applied. The batch is taken apart, in halves,
+/// After the last three cases nobody knows what was applied. The batch is taken apart, in halves,
 /// until the record to blame stands alone; the others are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -60,6 +61,9 @@ pub enum Failure {
     Retry(String),
     /// The handler's stored position, before the batch's start: the engine seeks there.
     Rewind(i64),
+    /// The handler has lost all that it stored, its position too: the engine asks for the
+    /// position as at an assignment and begins there.
+    Lost,
     /// No retry can help: the engine stops with this text.
     Fatal(String),
     /// The handler broke down over the batch.

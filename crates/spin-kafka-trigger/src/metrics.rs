@@ -30,6 +30,9 @@ pub struct Metrics {
     pub skipped: Counter,
     /// Times the handler's store was behind and the engine went back.
     pub rewinds: Counter,
+    /// Times the handler's store was empty though the group had read the log, and was built
+    /// again from it.
+    pub rebuilds: Counter,
     /// Assignments and revocations.
     pub rebalances: Counter,
     /// Offsets that the log no longer held when they were to be read.
@@ -63,6 +66,7 @@ impl Default for Metrics {
             dead_letter_failures: Counter::default(),
             skipped: Counter::default(),
             rewinds: Counter::default(),
+            rebuilds: Counter::default(),
             rebalances: Counter::default(),
             records_lost: Counter::default(),
             commit_failures: Counter::default(),
@@ -97,6 +101,7 @@ impl Metrics {
             ),
             ("skipped_records", "Records passed over because the settings say so", &self.skipped),
             ("rewinds", "Times the handler's store was behind", &self.rewinds),
+            ("rebuilds", "Times an empty store was built again", &self.rebuilds),
             ("rebalances", "Assignments and revocations", &self.rebalances),
             ("records_lost", "Offsets gone from the log before they were read", &self.records_lost),
             ("commit_failures", "Offset commits that failed", &self.commit_failures),

@@ -9,6 +9,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
+use crate::attempt::Behind;
 use crate::batch::Gathered;
 use crate::engine::Engine;
 use crate::group::Consumer;
@@ -50,13 +51,15 @@ pub(crate) struct Cursor {
     pub read_from: i64,
     /// Whether the handler keeps its position.
     pub kept: bool,
+    /// Whether the next batch may be the first of this log that the handler applies.
+    pub first: bool,
 }
 
 impl Cursor {
     /// At a position of a log that is still to be named.
     pub fn at(start: i64) -> Self {
         let (log_id, checked) = (Arc::from(""), Instant::now());
-        Self { log_id, checked, start, read_from: start, kept: false }
+        Self { log_id, checked, start, read_from: start, kept: false, first: true }
     }
 }
 
@@ -117,7 +120,7 @@ impl Partition {
     }
 
     async fn consume(&mut self) -> Result<(), Halt> {
-        let mut cursor = self.locate(Instant::now()).await?;
+        let mut cursor = self.locate(None).await?;
         self.standing.moved(cursor.start);
         loop {
             self.take_turn(&mut cursor).await?;
@@ -169,24 +172,34 @@ impl Partition {
                     topic: self.topic.clone(),
                     log_id: cursor.log_id.clone(),
                     partition: self.number,
+                    first: cursor.first,
                     start: cursor.start,
                     end,
                     messages,
                 };
-                if let Some(position) = self.apply(batch, cursor.kept).await? {
-                    if self.reader.is_bounded() {
-                        let reason = "the handler's store is behind what it is to replay";
-                        return Err(self.fault(cursor.start, reason));
-                    }
-                    (cursor.start, cursor.read_from) = (position, position);
+                if let Some(behind) = self.apply(batch, cursor.kept).await? {
+                    self.go_back(cursor, behind).await?;
                     return Ok(Turned::Moved);
                 }
             }
-            (cursor.start, cursor.read_from) = (end, end);
+            (cursor.start, cursor.read_from, cursor.first) = (end, end, false);
             if turn.is_over() {
                 return Ok(Turned::Over);
             }
         }
+    }
+
+    /// Moves the cursor to where the handler's store is.
+    async fn go_back(&self, cursor: &mut Cursor, behind: Behind) -> Result<(), Halt> {
+        if self.reader.is_bounded() {
+            let reason = "the handler's store is behind what it is to replay";
+            return Err(self.fault(cursor.start, reason));
+        }
+        match behind {
+            Behind::At(position) => (cursor.start, cursor.read_from) = (position, position),
+            Behind::Empty => *cursor = self.locate(Some(cursor.start)).await?,
+        }
+        Ok(())
     }
 
     /// Tells what was read, before it is applied.

@@ -24,25 +24,23 @@ const ASK_BACKOFF_MAX: Duration = Duration::from_secs(5);
 const ASKS_QUIET: u32 = 6;
 
 impl Partition {
-    /// The position at an assignment. The log's identity is asked unless it was since
-    /// `not_before`.
-    pub async fn locate(&self, not_before: Instant) -> Result<Cursor, Halt> {
-        let log_id = self.log_id(not_before).await?;
+    /// The position at an assignment, or after the handler's store has lost everything that it
+    /// had of the log up to `applied`.
+    pub async fn locate(&self, applied: Option<i64>) -> Result<Cursor, Halt> {
+        let log_id = self.log_id(Instant::now()).await?;
         let position = self.stored(&log_id).await?;
         let (low, high) = self.watermarks().await?;
         let start = match position {
             Position::At(offset) => self.owed(offset).await?,
-            Position::Start => {
-                let start = self.configured(low, high).await?;
-                self.owed(start).await?
-            }
+            Position::Start => self.rebuild(low, high, applied).await?,
             Position::Committed => match self.committed().await? {
                 Some(offset) => offset,
                 None => self.begin_group(self.configured(low, high).await?).await?,
             },
         };
         let kept = position != Position::Committed;
-        Ok(self.within(Cursor { log_id, kept, ..Cursor::at(start) }, low, high))
+        let first = position == Position::Start;
+        Ok(self.within(Cursor { log_id, kept, first, ..Cursor::at(start) }, low, high))
     }
 
     /// The position after the log went back: in a new log its beginning, in the same log what
@@ -61,7 +59,8 @@ impl Partition {
             Some(Position::At(offset)) => offset,
             Some(_) => low,
         };
-        let found = Cursor { log_id, kept: cursor.kept, ..Cursor::at(start) };
+        let first = stored.map_or(cursor.first, |stored| stored == Position::Start);
+        let found = Cursor { log_id, kept: cursor.kept, first, ..Cursor::at(start) };
         *cursor = self.within(found, low, high);
         Ok(Turned::Moved)
     }
@@ -146,9 +145,33 @@ impl Partition {
                         format!("the handler answers rewind to {to} where a position is asked");
                     return Err(self.fault(-1, reason));
                 }
+                Err(Failure::Lost) => {
+                    let reason = "the handler answers lost where a position is asked";
+                    return Err(self.fault(-1, reason));
+                }
                 Err(Failure::Fatal(reason)) => return Err(self.fault(-1, reason)),
             }
         }
+    }
+
+    /// From the configured start, for a handler without a position. Its store is new; or, if
+    /// the group has read this log before, it has lost everything and is built again.
+    async fn rebuild(&self, low: i64, high: i64, applied: Option<i64>) -> Result<i64, Halt> {
+        let start = self.configured(low, high).await?;
+        let Some(committed) = self.committed().await? else {
+            return self.begin_group(start).await;
+        };
+        let (from, read) = (start.min(committed), applied.unwrap_or(committed));
+        if from < read {
+            self.engine.metrics.rebuilds.inc();
+            let (topic, partition) = (&self.topic, self.number);
+            tracing::warn!(
+                %topic, partition, from, read, low,
+                "the handler's store is empty though the log was read up to `read`; it is built \
+                 again from `from`. What lay below `low` is no longer in the log"
+            );
+        }
+        Ok(from)
     }
 
     /// From the handler's position; or from the committed offset, if that lies before it.

@@ -146,6 +146,34 @@ async fn a_rewind_reads_again_from_there() {
 }
 
 #[tokio::test]
+async fn a_store_that_lost_everything_is_built_again() {
+    let cluster = Cluster::start(1);
+    cluster.produce(30, 10);
+    let config = Config { batch_records_max: 10, commit_interval_ms: 50, ..cluster.config() };
+    let mut session = Session::start_at(config, |_, _, _| Ok(Position::Start));
+    let read = session.apply_until(20).await;
+    assert_eq!(read.iter().map(|batch| batch.first).collect::<Vec<_>>(), [true, false]);
+    until("the commit", || cluster.committed(0) == Some(20)).await;
+    let third = session.call().await.fail(Failure::Lost);
+    assert_eq!((third.start, third.first), (20, false));
+    let again = session.apply_until(30).await;
+    assert_eq!((again[0].start, again[0].first), (0, true));
+    assert_joined(&again);
+    assert_eq!(offsets(&again), (0..30).collect::<Vec<_>>());
+    assert_eq!(session.metrics.rebuilds.get(), 1);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_begins_with_a_position_has_stored_one() {
+    let cluster = Cluster::start(1);
+    cluster.produce(10, 10);
+    let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::At(0)));
+    assert!(!session.call().await.apply().first);
+    session.stop().await;
+}
+
+#[tokio::test]
 async fn what_breaks_the_contract_stops_the_engine_with_its_place() {
     for (broken, text) in [
         (Failure::Fatal("no such table".into()), "no such table"),
@@ -218,7 +246,12 @@ async fn a_handler_without_a_stored_position_begins_at_the_configured_start() {
 
 #[tokio::test]
 async fn a_wrong_answer_for_a_position_is_fatal() {
-    for wrong in [Err(Failure::Rewind(1)), Ok(Position::At(-5)), Err(Failure::Fatal("x".into()))] {
+    for wrong in [
+        Err(Failure::Rewind(1)),
+        Err(Failure::Lost),
+        Ok(Position::At(-5)),
+        Err(Failure::Fatal("x".into())),
+    ] {
         let cluster = Cluster::start(1);
         let session = Session::start_at(cluster.config(), move |_, _, _| wrong.clone());
         let error = session.ended().await.unwrap_err();

@@ -36,6 +36,7 @@ pub(crate) struct BatchRef<'a> {
     #[component(name = "log-id")]
     log_id: &'a str,
     partition: i32,
+    first: bool,
     start: i64,
     end: i64,
     messages: Vec<MessageRef<'a>>,
@@ -47,6 +48,7 @@ impl<'a> From<&'a engine::Batch> for BatchRef<'a> {
             topic: &batch.topic,
             log_id: &batch.log_id,
             partition: batch.partition,
+            first: batch.first,
             start: batch.start,
             end: batch.end,
             messages: batch.messages.iter().map(MessageRef::from).collect(),
@@ -90,6 +92,8 @@ pub(crate) enum Failure {
     Retry(String),
     #[component(name = "rewind")]
     Rewind(i64),
+    #[component(name = "lost")]
+    Lost,
     #[component(name = "fatal")]
     Fatal(String),
 }
@@ -99,6 +103,7 @@ impl From<Failure> for engine::Failure {
         match failure {
             Failure::Retry(text) => Self::Retry(text),
             Failure::Rewind(position) => Self::Rewind(position),
+            Failure::Lost => Self::Lost,
             Failure::Fatal(text) => Self::Fatal(text),
         }
     }

@@ -1,6 +1,6 @@
 //! What the consumer of the original does with each record, one at a time, with exact sums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sale::{Category, Sale};
 
@@ -10,7 +10,7 @@ use super::content::{Content, Contents};
 #[derive(Debug, Clone)]
 pub enum Record {
     /// A sale at a price in millionths of the currency's unit.
-    Sale { category: i32, product: String, micros: i64, quantity: i32 },
+    Sale { category: i32, product: String, micros: i64, quantity: i32, key: Option<u8> },
     /// No sale; none is a tombstone.
     Junk(Option<Vec<u8>>),
 }
@@ -19,11 +19,19 @@ impl Record {
     /// The record's value.
     pub fn value(&self) -> Option<Vec<u8>> {
         match self {
-            Record::Sale { category, product, micros, quantity } => {
+            Record::Sale { category, product, micros, quantity, .. } => {
                 let (product_id, price) = (product.clone(), price(*micros));
                 Some(Sale { category: *category, product_id, price, quantity: *quantity }.to_json())
             }
             Record::Junk(value) => value.clone(),
+        }
+    }
+
+    /// The record's idempotency key.
+    pub fn key(&self) -> Option<String> {
+        match self {
+            Record::Sale { key, .. } => key.map(|key| format!("k{key}")),
+            Record::Junk(_) => None,
         }
     }
 }
@@ -46,6 +54,7 @@ struct Books {
 #[derive(Default)]
 pub struct Model {
     records: usize,
+    seen: BTreeSet<(String, Vec<u8>)>,
     total: i64,
     categories: BTreeMap<&'static str, Books>,
     ranking: BTreeMap<String, f64>,
@@ -63,7 +72,12 @@ impl Model {
 
     fn count(&mut self, record: &Record) {
         self.records += 1;
-        let Record::Sale { category, product, micros, quantity } = record else { return };
+        let Record::Sale { category, product, micros, quantity, .. } = record else { return };
+        if let (Some(key), Some(value)) = (record.key(), record.value())
+            && !self.seen.insert((key, value))
+        {
+            return;
+        }
         let books = self.categories.entry(Category::of(*category).name()).or_default();
         if books.count == 0 {
             books.monitored = product.clone();

@@ -69,10 +69,14 @@ impl Store {
         self.try_apply(update, monitored).unwrap()
     }
 
-    /// Everything that is stored.
+    /// Everything that is stored, but for the memory of what was counted.
     pub fn contents(&mut self) -> Contents {
         let keys: Vec<String> = self.say("KEYS *");
-        keys.into_iter().map(|key| (key.clone(), self.content(&key))).collect()
+        let memory = |key: &String| key.starts_with("seen");
+        keys.into_iter()
+            .filter(|key| !memory(key))
+            .map(|key| (key.clone(), self.content(&key)))
+            .collect()
     }
 
     fn content(&mut self, key: &str) -> Content {

@@ -1,0 +1,45 @@
+//! The door before the log: the writer's, without WebAssembly.
+
+use anyhow::{Context as _, Result};
+use idempotency::{Answer, Bounds, Claim, Claimed};
+use intake::IntakeError;
+use redis::Cmd;
+use redis::aio::MultiplexedConnection;
+
+/// One connection that all requests share.
+pub struct Door(MultiplexedConnection);
+
+impl Door {
+    /// Connects.
+    pub async fn open(url: &str) -> Result<Self> {
+        let client = redis::Client::open(url).context("--valkey")?;
+        let connection = client.get_multiplexed_async_connection().await;
+        Ok(Self(connection.context("cannot connect to Valkey; does it run?")?))
+    }
+
+    /// Claims the key for this body.
+    pub async fn claim(&self, topic: &str, key: &str, body: &[u8]) -> Result<(), IntakeError> {
+        let mut claim = Claim::new(topic, key, body, Bounds::default());
+        loop {
+            let mut command = Cmd::new();
+            for word in claim.command() {
+                command.arg(word);
+            }
+            let answer = match command.query_async(&mut self.0.clone()).await {
+                Ok(word) => Answer::Word(word),
+                Err(error) if error.kind() == redis::ServerErrorKind::NoScript.into() => {
+                    Answer::Error("NOSCRIPT".into())
+                }
+                // The sale is written all the same.
+                Err(_) => return Ok(()),
+            };
+            match claim.answer(answer) {
+                Ok(None) => {}
+                Ok(Some(Claimed::Ours)) | Err(_) => return Ok(()),
+                Ok(Some(Claimed::Taken)) => {
+                    return Err(IntakeError::KeyTaken(format!("`{key}` belongs to another sale")));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The door before the log: an idempotency key belongs to the first sale that comes with it.
+
+use std::cell::RefCell;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use guest_http::{Variable, now_ms, within};
+use idempotency::{Answer, Bounds, Claim, Claimed};
+use intake::{CircuitBreaker, IntakeError};
+
+use crate::bindings::doorbuster::valkey::client::{ClientError, Reply, Scalar, pipeline};
+
+/// Time that Valkey gets. Without its answer the sale is written all the same: the aggregator
+/// knows a retry by its key and its values.
+const LIMIT: Duration = Duration::from_millis(250);
+
+static KEYS_MAX: Variable = Variable::new(Bounds::KEYS_MAX_VARIABLE);
+static WINDOW: Variable = Variable::new(Bounds::WINDOW_VARIABLE);
+
+thread_local! {
+    /// Spares requests the wait for a Valkey that does not answer.
+    static BREAKER: RefCell<CircuitBreaker> = RefCell::default();
+}
+
+/// Claims the key for this body. An error says that another sale has it, or that the
+/// configuration is wrong.
+pub async fn claim(topic: &str, key: &str, body: &[u8]) -> Result<(), IntakeError> {
+    let bounds = bounds().await?;
+    if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms())) {
+        return Ok(());
+    }
+    let claimed = within(LIMIT, ask(Claim::new(topic, key, body, bounds))).await;
+    BREAKER.with_borrow_mut(|breaker| match &claimed {
+        Some(Ok(_)) => breaker.succeeded(),
+        Some(Err(_)) | None => breaker.failed(now_ms()),
+    });
+    match claimed {
+        Some(Ok(Claimed::Taken)) => Err(IntakeError::KeyTaken(format!(
+            "the Idempotency-Key `{key}` belongs to another sale; give this one a key of its own"
+        ))),
+        Some(Err(Fault::Config(text))) => Err(IntakeError::Other(text)),
+        Some(Ok(Claimed::Ours) | Err(Fault::NoAnswer)) | None => Ok(()),
+    }
+}
+
+/// Why nobody knows whose the key is.
+enum Fault {
+    /// It is not known where Valkey is.
+    Config(String),
+    /// Valkey cannot be asked, or cannot say.
+    NoAnswer,
+}
+
+async fn ask(mut claim: Claim<'_>) -> Result<Claimed, Fault> {
+    loop {
+        let replies = pipeline(vec![claim.command()]).await.map_err(|error| match error {
+            ClientError::Config(text) => Fault::Config(text),
+            _ => Fault::NoAnswer,
+        })?;
+        let answer = match replies.into_iter().next() {
+            Some(Reply::One(Scalar::Text(word))) => {
+                Answer::Word(String::from_utf8_lossy(&word).into_owned())
+            }
+            Some(Reply::One(Scalar::Error(text))) => Answer::Error(text),
+            _ => return Err(Fault::NoAnswer),
+        };
+        if let Some(claimed) = claim.answer(answer).map_err(|_| Fault::NoAnswer)? {
+            return Ok(claimed);
+        }
+    }
+}
+
+/// The memory's bounds; they cannot change while the instance lives.
+async fn bounds() -> Result<Bounds, IntakeError> {
+    static BOUNDS: OnceLock<Bounds> = OnceLock::new();
+    if let Some(bounds) = BOUNDS.get() {
+        return Ok(*bounds);
+    }
+    let (keys_max, window_s) = (KEYS_MAX.find().await?, WINDOW.find().await?);
+    let bounds =
+        Bounds::parse(keys_max, window_s).map_err(|e| IntakeError::Other(e.to_string()))?;
+    Ok(*BOUNDS.get_or_init(|| bounds))
+}

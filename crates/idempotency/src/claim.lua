@@ -1,0 +1,29 @@
+-- Claims an idempotency key for one body, before the sale is written.
+--
+-- KEYS  1 claims:<topic>        hash: key -> fingerprint, the younger generation
+--       2 claims_before:<topic> the older one
+--       3 claims_since:<topic>  when the younger one began, in seconds since 1970
+-- ARGV  1 key  2 fingerprint  3 keys in a generation  4 seconds of a generation
+--
+-- Answers  claimed   nobody had the key
+--          repeated  the same body had it
+--          taken     another body has it
+
+local known = redis.call('HGET', KEYS[1], ARGV[1]) or redis.call('HGET', KEYS[2], ARGV[1])
+if known then return known == ARGV[2] and 'repeated' or 'taken' end
+
+local now, window = tonumber(redis.call('TIME')[1]), tonumber(ARGV[4])
+local since = tonumber(redis.call('GET', KEYS[3]))
+-- A clock that was set back is as good a reason as one that went on.
+local age = since and math.abs(now - since) or 0
+if not since or age >= window or redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then
+  redis.call('UNLINK', KEYS[2])
+  if age >= 2 * window then
+    redis.call('UNLINK', KEYS[1])
+  elseif redis.call('EXISTS', KEYS[1]) == 1 then
+    redis.call('RENAME', KEYS[1], KEYS[2])
+  end
+  redis.call('SET', KEYS[3], now)
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 'claimed'

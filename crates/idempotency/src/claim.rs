@@ -1,0 +1,76 @@
+//! A key, claimed for one body.
+
+use valkey_codec::{By, Script, is_unknown_script};
+
+use crate::{Bounds, Fingerprint};
+
+static SCRIPT: Script = Script::new(include_str!("claim.lua"));
+
+/// A request for a key. Send [`Claim::command`], hand the answer to [`Claim::answer`].
+#[derive(Debug)]
+pub struct Claim<'a> {
+    topic: &'a str,
+    key: &'a str,
+    fingerprint: Fingerprint,
+    bounds: Bounds,
+    by: By,
+}
+
+/// What Valkey answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A word of the script.
+    Word(String),
+    /// An error, with its code.
+    Error(String),
+}
+
+/// Whose the key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// This body's, since now or since an earlier try.
+    Ours,
+    /// Another body's: the sale must not be written.
+    Taken,
+}
+
+impl<'a> Claim<'a> {
+    /// Claims `key` for a record of `topic` with this body.
+    pub fn new(topic: &'a str, key: &'a str, body: &[u8], bounds: Bounds) -> Self {
+        let fingerprint = Fingerprint::of(key.as_bytes(), body);
+        Self { topic, key, fingerprint, bounds, by: By::Name }
+    }
+
+    /// The command to send: one call of the script.
+    pub fn command(&self) -> Vec<Vec<u8>> {
+        let Self { topic, key, fingerprint, bounds, by } = self;
+        let mut command = Vec::with_capacity(10);
+        command.extend(SCRIPT.call(*by));
+        command.push(b"3".to_vec());
+        for name in ["claims", "claims_before", "claims_since"] {
+            command.push(format!("{name}:{topic}").into_bytes());
+        }
+        command.push(key.as_bytes().to_vec());
+        command.push(fingerprint.to_bytes().to_vec());
+        command.push(bounds.keys_max.to_string().into_bytes());
+        command.push(bounds.window_s.to_string().into_bytes());
+        command
+    }
+
+    /// Takes the answer: none means that the command, which has changed, must be sent again.
+    /// An error is what Valkey said instead; whose the key is remains open.
+    pub fn answer(&mut self, answer: Answer) -> Result<Option<Claimed>, String> {
+        match answer {
+            Answer::Word(word) => match word.as_str() {
+                "claimed" | "repeated" => Ok(Some(Claimed::Ours)),
+                "taken" => Ok(Some(Claimed::Taken)),
+                _ => Err(format!("an unexpected answer: {word}")),
+            },
+            Answer::Error(text) if is_unknown_script(&text) && self.by == By::Name => {
+                self.by = By::Source;
+                Ok(None)
+            }
+            Answer::Error(text) => Err(text),
+        }
+    }
+}
