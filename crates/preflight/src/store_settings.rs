@@ -1,0 +1,303 @@
+//! What Valkey says of itself, and what of it cannot keep the promise.
+
+use std::collections::BTreeMap;
+
+use crate::Warning;
+
+const APPEND_FSYNC: &str = "appendfsync";
+const APPEND_ONLY: &str = "appendonly";
+const APPEND_STATUS: &str = "aof_last_write_status";
+const CLUSTER: &str = "cluster_enabled";
+const MEMORY: &str = "maxmemory";
+const MEMORY_POLICY: &str = "maxmemory-policy";
+const ROLE: &str = "role";
+const SAVE: &str = "save";
+const SAVE_STATUS: &str = "rdb_last_bgsave_status";
+
+/// What CONFIG GET is asked for.
+pub(crate) const ASKED: [&str; 5] = [APPEND_ONLY, APPEND_FSYNC, SAVE, MEMORY, MEMORY_POLICY];
+
+const APPEND: &str = "Set appendonly to yes and appendfsync to everysec";
+
+/// What Valkey says of itself; none where it does not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StoreSettings {
+    role: Option<String>,
+    cluster: bool,
+    appends: Option<bool>,
+    append_fsync: Option<String>,
+    append_status: Option<String>,
+    save: Option<String>,
+    save_status: Option<String>,
+    memory: Option<u64>,
+    memory_policy: Option<String>,
+}
+
+impl StoreSettings {
+    /// From the text of INFO and the answers of CONFIG GET; either may be empty.
+    pub fn new(info: &str, config: &BTreeMap<String, String>) -> Self {
+        let info: BTreeMap<&str, &str> =
+            info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+        let told = |name: &str| info.get(name).map(|value| (*value).to_owned());
+        let set = |name: &str| config.get(name).cloned();
+        Self {
+            role: told(ROLE),
+            cluster: told(CLUSTER).is_some_and(|value| value != "0"),
+            appends: told("aof_enabled")
+                .map(|value| value != "0")
+                .or_else(|| set(APPEND_ONLY).map(|value| value != "no")),
+            append_fsync: set(APPEND_FSYNC),
+            append_status: told(APPEND_STATUS),
+            save: set(SAVE),
+            save_status: told(SAVE_STATUS),
+            memory: told(MEMORY).or_else(|| set(MEMORY)).and_then(|bytes| bytes.parse().ok()),
+            memory_policy: told("maxmemory_policy").or_else(|| set(MEMORY_POLICY)),
+        }
+    }
+
+    /// A warning for each setting that cannot keep the promise.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let found = [
+            self.replica(),
+            self.slots(),
+            self.eviction(),
+            self.persistence(),
+            self.fsync(),
+            self.failed_append(),
+            self.failed_save(),
+            self.not_known(),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    fn replica(&self) -> Option<Warning> {
+        let role = self.role.as_deref().filter(|role| *role != "master")?;
+        Some(Warning::new(
+            ROLE,
+            role,
+            "this server copies another one and takes no writes of its own, so nothing is counted",
+            "Give the address of its primary",
+        ))
+    }
+
+    fn slots(&self) -> Option<Warning> {
+        self.cluster.then(|| {
+            Warning::new(
+                CLUSTER,
+                1,
+                "the keys of one update lie in several slots, and a cluster refuses a script that \
+                 touches more than one, so nothing is counted",
+                "Give the address of a server that is not part of a cluster",
+            )
+        })
+    }
+
+    fn eviction(&self) -> Option<Warning> {
+        let memory = self.memory.filter(|bytes| *bytes > 0)?;
+        // No key of ours expires, so `volatile-*` never finds one to evict.
+        let policy =
+            self.memory_policy.as_deref().filter(|policy| policy.starts_with("allkeys-"))?;
+        Some(Warning::new(
+            MEMORY_POLICY,
+            policy,
+            format!(
+                "a store above {memory} bytes drops counters and positions without a word, and \
+                 the counts are wrong from then on"
+            ),
+            "Set maxmemory-policy to noeviction: a full store is told of, and its batch tried again",
+        ))
+    }
+
+    fn persistence(&self) -> Option<Warning> {
+        if self.appends? {
+            return None;
+        }
+        let snapshots = self.save.as_deref().is_none_or(|save| !save.is_empty());
+        let consequence = if snapshots {
+            "a crash takes the store back to its last snapshot, if there is one, and what came \
+             after is counted again from Kafka, which takes time and needs the topic to reach back"
+        } else {
+            "the store is empty after every restart, and all is counted again from Kafka, which \
+             takes time and needs the topic to reach back"
+        };
+        Some(Warning::new(APPEND_ONLY, self.persistence_found(), consequence, APPEND))
+    }
+
+    fn persistence_found(&self) -> String {
+        match self.save.as_deref() {
+            Some("") => "no, and save is empty".into(),
+            Some(save) => format!("no, and save is {save}"),
+            None => "no".into(),
+        }
+    }
+
+    /// With `everysec` a crash loses a second or two, which is read again at once.
+    fn fsync(&self) -> Option<Warning> {
+        let fsync = self.append_fsync.as_deref().filter(|fsync| *fsync == "no")?;
+        (self.appends == Some(true)).then(|| {
+            Warning::new(
+                APPEND_FSYNC,
+                fsync,
+                "the file is written to disk when the system likes, so a crash of the machine loses \
+                 half a minute or more, which is counted again from Kafka and takes time",
+                "Set appendfsync to everysec",
+            )
+        })
+    }
+
+    fn failed_append(&self) -> Option<Warning> {
+        let status = self.append_status.as_deref().filter(|status| *status != "ok")?;
+        Some(Warning::new(
+            APPEND_STATUS,
+            status,
+            "the append-only file could not be written, and Valkey refuses writes until it can be, \
+             so nothing is counted",
+            "See Valkey's log, and whether its disk is full",
+        ))
+    }
+
+    fn failed_save(&self) -> Option<Warning> {
+        let status = self.save_status.as_deref().filter(|status| *status != "ok")?;
+        Some(Warning::new(
+            SAVE_STATUS,
+            status,
+            "the last snapshot failed, so a restart may go back further, and with \
+             stop-writes-on-bgsave-error Valkey refuses writes and nothing is counted",
+            "See Valkey's log, and whether disk and memory suffice",
+        ))
+    }
+
+    fn not_known(&self) -> Option<Warning> {
+        let known = [
+            (ROLE, self.role.is_some()),
+            (MEMORY, self.memory.is_some()),
+            (MEMORY_POLICY, self.memory_policy.is_some()),
+            (APPEND_ONLY, self.appends.is_some()),
+            // Each matters only with or without an append-only file.
+            (APPEND_FSYNC, self.append_fsync.is_some() || self.appends == Some(false)),
+            (SAVE, self.save.is_some() || self.appends == Some(true)),
+            (APPEND_STATUS, self.append_status.is_some()),
+            (SAVE_STATUS, self.save_status.is_some()),
+        ];
+        let missing: Vec<&str> =
+            known.iter().filter(|(_, known)| !known).map(|(name, _)| *name).collect();
+        Warning::not_known(
+            &missing,
+            "Grant this user INFO and CONFIG GET, or look at the server's settings by hand",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str = "# Server\r\nredis_version:7.2.4\r\n# Memory\r\nmaxmemory:0\r\n\
+                        maxmemory_policy:noeviction\r\n# Persistence\r\naof_enabled:1\r\n\
+                        aof_last_write_status:ok\r\nrdb_last_bgsave_status:ok\r\n\
+                        # Replication\r\nrole:master\r\n# Cluster\r\ncluster_enabled:0\r\n";
+
+    /// The warnings of a sound store whose INFO has `to` instead of `from`.
+    fn warnings(changes: &[(&str, &str)], config: &[(&str, &str)]) -> Vec<Warning> {
+        let info = changes.iter().fold(INFO.to_owned(), |info, (from, to)| {
+            assert!(info.contains(from), "{from}");
+            info.replace(from, to)
+        });
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let sound = [(APPEND_FSYNC, "everysec"), (SAVE, "3600 1")];
+        let config = sound.iter().chain(config).map(owned).collect();
+        StoreSettings::new(&info, &config).warnings()
+    }
+
+    /// The one warning of such a store.
+    #[track_caller]
+    fn only(changes: &[(&str, &str)], config: &[(&str, &str)]) -> Warning {
+        let [warning] = warnings(changes, config).try_into().unwrap();
+        warning
+    }
+
+    const NO_APPEND: (&str, &str) = ("aof_enabled:1", "aof_enabled:0");
+    const BOUNDED: (&str, &str) = ("maxmemory:0", "maxmemory:1000000");
+
+    #[test]
+    fn a_sound_store_gives_no_warning() {
+        assert_eq!(warnings(&[], &[]), []);
+        assert_eq!(warnings(&[BOUNDED], &[(APPEND_FSYNC, "always"), (SAVE, "")]), []);
+    }
+
+    #[test]
+    fn snapshots_alone_go_back_to_the_last_one() {
+        let warning = only(&[NO_APPEND], &[]);
+        assert_eq!(
+            (warning.setting.as_str(), warning.found.as_str()),
+            (APPEND_ONLY, "no, and save is 3600 1")
+        );
+        assert!(warning.consequence.contains("last snapshot"), "{warning}");
+    }
+
+    #[test]
+    fn without_any_file_a_restart_empties_the_store() {
+        let warning = only(&[NO_APPEND], &[(SAVE, "")]);
+        assert_eq!(warning.found, "no, and save is empty");
+        assert!(warning.consequence.contains("empty after every restart"), "{warning}");
+    }
+
+    #[test]
+    fn a_file_that_is_flushed_at_leisure_is_warned_of_if_there_is_one() {
+        assert_eq!(only(&[], &[(APPEND_FSYNC, "no")]).setting, APPEND_FSYNC);
+        assert_eq!(only(&[NO_APPEND], &[(APPEND_FSYNC, "no")]).setting, APPEND_ONLY);
+    }
+
+    #[test]
+    fn only_a_bound_with_eviction_of_any_key_is_warned_of() {
+        for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random"] {
+            let evicts = ("noeviction", policy);
+            assert_eq!(only(&[BOUNDED, evicts], &[]).found, policy);
+            assert_eq!(warnings(&[evicts], &[]), []);
+        }
+        assert_eq!(warnings(&[BOUNDED, ("noeviction", "volatile-lru")], &[]), []);
+    }
+
+    #[test]
+    fn a_replica_counts_nothing() {
+        assert_eq!(only(&[("role:master", "role:slave")], &[]).found, "slave");
+    }
+
+    #[test]
+    fn a_cluster_counts_nothing() {
+        let cluster = ("cluster_enabled:0", "cluster_enabled:1");
+        assert_eq!(only(&[cluster], &[]).setting, CLUSTER);
+    }
+
+    #[test]
+    fn a_failed_write_is_warned_of() {
+        for name in [APPEND_STATUS, SAVE_STATUS] {
+            let failed = (format!("{name}:ok"), format!("{name}:err"));
+            assert_eq!(only(&[(&failed.0, &failed.1)], &[]).setting, name);
+        }
+    }
+
+    #[test]
+    fn without_config_only_what_matters_is_missed() {
+        let missed = |info: &str| {
+            let [.., warning] = &StoreSettings::new(info, &BTreeMap::new()).warnings()[..] else {
+                panic!("nothing is missed");
+            };
+            warning.setting.clone()
+        };
+        assert_eq!(missed(INFO), "appendfsync");
+        assert_eq!(missed(&INFO.replace("aof_enabled:1", "aof_enabled:0")), "save");
+        assert_eq!(missed("").split(", ").count(), 8);
+    }
+
+    #[test]
+    fn config_tells_what_info_does_not() {
+        let config =
+            [(APPEND_ONLY, "no"), (SAVE, ""), (MEMORY, "1000000"), (MEMORY_POLICY, "allkeys-lru")];
+        let config = config.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let found = StoreSettings::new("", &config).warnings();
+        let settings: Vec<&str> = found.iter().map(|warning| warning.setting.as_str()).collect();
+        assert_eq!(settings[..2], [MEMORY_POLICY, APPEND_ONLY]);
+        assert!(settings[2].starts_with("role, "), "{settings:?}");
+    }
+}

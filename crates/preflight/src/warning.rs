@@ -1,0 +1,73 @@
+//! A setting that cannot keep the promise.
+
+use std::fmt;
+
+/// The value of what nobody told.
+const NOT_KNOWN: &str = "not known";
+
+/// A setting that cannot keep the promise. Printed, it is two plain sentences: what is set and
+/// what can happen, and what to set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The setting, by the server's own name where it has one.
+    pub setting: String,
+    /// What it is set to.
+    pub found: String,
+    /// What can happen, to be read after a colon; without a full stop.
+    pub consequence: String,
+    /// What to do, as a sentence without its full stop.
+    pub remedy: String,
+}
+
+impl Warning {
+    pub(crate) fn new(
+        setting: &str,
+        found: impl ToString,
+        consequence: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            setting: setting.into(),
+            found: found.to_string(),
+            consequence: consequence.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    pub(crate) fn with_remedy(self, remedy: &str) -> Self {
+        Self { remedy: remedy.into(), ..self }
+    }
+
+    /// One warning for all settings that nobody told; none if there are none.
+    pub(crate) fn not_known(settings: &[&str], remedy: &str) -> Option<Self> {
+        let consequence = "nobody told, so nothing here warns of a wrong value";
+        let some = !settings.is_empty();
+        some.then(|| Self::new(&settings.join(", "), NOT_KNOWN, consequence, remedy))
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { setting, found, consequence, remedy } = self;
+        let is = if setting.contains(", ") { "are" } else { "is" };
+        write!(formatter, "{setting} {is} {found}: {consequence}. {remedy}.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_printed_as_plain_sentences() {
+        let warning = Warning::new("retention.ms", 5, "sales vanish", "Set it to -1");
+        assert_eq!(warning.to_string(), "retention.ms is 5: sales vanish. Set it to -1.");
+    }
+
+    #[test]
+    fn what_is_not_known_is_named_in_one() {
+        assert_eq!(Warning::not_known(&[], "Look"), None);
+        let printed = Warning::not_known(&["save", "maxmemory"], "Look").unwrap().to_string();
+        assert!(printed.starts_with("save, maxmemory are not known: "), "{printed}");
+    }
+}
