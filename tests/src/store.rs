@@ -25,6 +25,13 @@ impl Store {
         self.get("total_ventas").await.and_then(|total| total.parse().ok()).unwrap_or(0)
     }
 
+    /// Sets one of the server's settings.
+    pub async fn configure(&self, setting: &str, value: &str) -> Result<()> {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg(setting).arg(value);
+        Ok(command.query_async(&mut self.0.clone()).await?)
+    }
+
     /// Empties it.
     pub async fn flush(&self) -> Result<()> {
         Ok(redis::cmd("FLUSHALL").query_async(&mut self.0.clone()).await?)

@@ -1,6 +1,8 @@
 //! What is wrong is told at the start, with the file and the line or the import.
 
-use pipeline_tests::{doorbuster, root};
+use kafka_producer::{NewTopic, ensure_topic};
+use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
+use pipeline_tests::{Pipeline, Store, Wiring, doorbuster, eventually, root};
 
 async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
     let manifest = std::fs::read_to_string(root().join("spin-fused.toml")).unwrap();
@@ -61,4 +63,26 @@ async fn help_says_what_there_is() {
     for option in ["--kafka", "--valkey", "--listen", "--local", "--variable", "--from"] {
         assert!(help.contains(option), "{option}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_cannot_keep_the_promise_are_told() {
+    let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let store = Store::connect(&valkey.url()).await.unwrap();
+    store.configure("maxmemory", "100mb").await.unwrap();
+    store.configure("maxmemory-policy", "allkeys-lru").await.unwrap();
+    let settings = [("cleanup.policy", "compact"), ("retention.ms", "3600000")];
+    let topic = NewTopic { settings: &settings, ..NewTopic::new("unsafe", 1) };
+    ensure_topic(&kafka.bootstrap(), topic).await.unwrap();
+    let pipeline = Pipeline::on_topic(Wiring::Fused, &kafka.bootstrap(), &valkey.url(), "unsafe")
+        .await
+        .unwrap();
+    eventually("the warnings", async || {
+        let log = pipeline.log();
+        let told = ["cleanup.policy is compact", "maxmemory-policy is allkeys-lru"];
+        told.iter().all(|text| log.contains(text)).then_some(())
+    })
+    .await;
+    pipeline.stop().await.unwrap();
 }

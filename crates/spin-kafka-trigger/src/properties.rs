@@ -62,6 +62,14 @@ impl ClientProperties {
     }
 }
 
+impl From<&ClientProperties> for BTreeMap<String, String> {
+    /// The properties in the clear, for another client of the same brokers.
+    fn from(properties: &ClientProperties) -> Self {
+        let named = properties.0.iter();
+        named.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
+    }
+}
+
 impl From<BTreeMap<String, String>> for ClientProperties {
     fn from(properties: BTreeMap<String, String>) -> Self {
         Self(properties.into_iter().map(|(name, value)| (name, value.into())).collect())

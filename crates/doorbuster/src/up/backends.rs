@@ -10,6 +10,7 @@ use spin_kafka_trigger::{FailedRecords, is_pattern};
 use trigger_kafka::TriggerConfig;
 
 use super::args::Args;
+use super::checks::Checks;
 use super::embedded::EmbeddedKafka;
 
 /// Partitions of a topic that is missing.
@@ -120,6 +121,20 @@ impl Backends {
             }
         }
         Ok(())
+    }
+
+    /// What there is to check: nothing of the embedded broker, which promises nothing.
+    pub fn checks(&self, app: &App, triggers: &[TriggerConfig]) -> Option<Checks> {
+        if self.forgets() {
+            return None;
+        }
+        let mut topics = Vec::new();
+        for engine in triggers.iter().map(|trigger| &trigger.engine) {
+            let named = engine.topics.iter().filter(|topic| !is_pattern(topic));
+            topics.extend(named.map(|topic| (topic.clone(), (&engine.client).into())));
+        }
+        let store = app.variables.contains_key("valkey_url").then(|| self.valkey_url.clone());
+        Some(Checks { brokers: self.brokers.clone(), topics, store })
     }
 
     async fn ensure(&self, topic: NewTopic<'_>) -> Result<()> {

@@ -3,6 +3,7 @@
 mod args;
 mod backends;
 mod banner;
+mod checks;
 mod embedded;
 mod reload;
 
@@ -23,6 +24,7 @@ use trigger_kafka::{KafkaTrigger, Operator, ProducerCapability, TriggerConfig};
 
 pub use args::Args;
 use backends::Backends;
+use checks::Checks;
 use reload::{Files, Reload};
 
 /// Time that requests and batches under way get to end after the signal.
@@ -54,6 +56,8 @@ struct Parts {
     watch: bool,
     /// Where operators ask.
     operator: Option<TcpListener>,
+    /// Looks at the settings of topics and store.
+    checks: Option<Checks>,
 }
 
 impl Parts {
@@ -67,6 +71,7 @@ impl Parts {
         for config in &configs {
             backends.ensure_topics(config).await?;
         }
+        let checks = backends.checks(app, &configs);
         let brokers = backends.brokers();
         let producer = Producer::new(ProducerConfig::new(brokers))
             .context("cannot set up the Kafka producer")?;
@@ -86,7 +91,8 @@ impl Parts {
         };
         let handlers = triggers.iter().map(KafkaTrigger::handler).collect();
         let reload = Reload::new(files, host.clone(), handlers);
-        Ok(Self { host, server, producer, triggers, reload, watch: args.watch, operator })
+        let watch = args.watch;
+        Ok(Self { host, server, producer, triggers, reload, watch, operator, checks })
     }
 
     /// Serves and consumes until a signal or a fault, then drains in the data's order: no new
@@ -94,6 +100,7 @@ impl Parts {
     async fn run(self) -> Result<()> {
         let (stop_serving, stop_consuming) = (CancellationToken::new(), CancellationToken::new());
         let _host = self.host;
+        let _checks = self.checks.map(|checks| AbortOnDropHandle::new(tokio::spawn(checks.run())));
         let _reload = AbortOnDropHandle::new(tokio::spawn(self.reload.run(self.watch)));
         let _operator = self.operator.map(|listener| {
             let operator = Operator::new(&self.triggers);
