@@ -1,10 +1,11 @@
 //! Installs, starts and stops real Kafka and Valkey servers on this machine, on loopback, and
-//! makes them suffer: crashes, freezes, full disks.
+//! makes them suffer: crashes, freezes, full disks, clocks that jump.
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or
-//! from the PATH), Kafka's jars from Maven Central. Tests
+//! from the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central. Tests
 //! use them, and so does `doorbuster up --local`.
 
+mod clock;
 mod home;
 mod kafka;
 mod limit;
@@ -15,6 +16,7 @@ mod valkey;
 mod watchdog;
 mod wheel;
 
+pub use clock::FakeClock;
 pub use home::home;
 pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 pub use limit::limit_file_size;
