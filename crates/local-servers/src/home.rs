@@ -32,8 +32,9 @@ pub(crate) fn install(
     Ok(wanted)
 }
 
-/// Runs a command of the installation; its output is shown only if it fails.
-pub(crate) fn run(command: &mut Command, needed: &str) -> Result<()> {
+/// Runs a command to its end and answers what it printed. If it fails, the error shows that and
+/// says what is `needed`.
+pub(crate) fn run(command: &mut Command, needed: &str) -> Result<String> {
     let shown = format!("{command:?}");
     let output = command.output().with_context(|| format!("cannot run {shown}: {needed}"))?;
     ensure!(
@@ -42,5 +43,5 @@ pub(crate) fn run(command: &mut Command, needed: &str) -> Result<()> {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

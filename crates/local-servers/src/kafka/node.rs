@@ -1,0 +1,68 @@
+//! What a broker is started from, as often as it is started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use crate::kafka::java::Java;
+use crate::kafka::properties::Properties;
+use crate::process::Process;
+
+/// A formatted folder and what runs on it.
+pub(crate) struct Node {
+    pub java: Java,
+    pub properties: Properties,
+    jvm: &'static [&'static str],
+    dir: PathBuf,
+    /// Removed when this is dropped.
+    _temporary: Option<TempDir>,
+}
+
+impl Node {
+    /// Installs Kafka if need be, writes the properties and formats the folder unless it is.
+    /// Without a folder the node gets one that goes with it.
+    pub async fn prepare(
+        properties: Properties,
+        jvm: &'static [&'static str],
+        dir: Option<PathBuf>,
+    ) -> Result<Self> {
+        tokio::task::spawn_blocking(move || Self::prepare_blocking(properties, jvm, dir)).await?
+    }
+
+    fn prepare_blocking(
+        properties: Properties,
+        jvm: &'static [&'static str],
+        dir: Option<PathBuf>,
+    ) -> Result<Self> {
+        let java = Java::install()?;
+        let (dir, temporary) = match dir {
+            Some(dir) => (dir, None),
+            None => {
+                let temporary = TempDir::with_prefix("kafka-")?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let dir = dir.canonicalize()?;
+        let (file, data) = (properties_file(&dir), dir.join("data"));
+        fs::write(&file, properties.text(&data))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        if !data.join("meta.properties").exists() {
+            java.format(&file, &properties.format_args())?;
+        }
+        Ok(Self { java, properties, jvm, dir, _temporary: temporary })
+    }
+
+    /// Starts the broker; it takes connections only later.
+    pub fn launch(&self) -> Result<Process> {
+        let mut command = self.java.broker(self.jvm, &properties_file(&self.dir));
+        command.current_dir(&self.dir);
+        Process::start("kafka", command.into(), &self.dir.join("kafka.log"))
+    }
+}
+
+fn properties_file(dir: &Path) -> PathBuf {
+    dir.join("server.properties")
+}

@@ -1,0 +1,25 @@
+//! Ports on loopback.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::{Context as _, Result};
+
+/// Finds free ports, each another: all are held until this is dropped.
+#[derive(Default)]
+pub(crate) struct FreePorts {
+    held: Vec<TcpListener>,
+}
+
+impl FreePorts {
+    pub fn find(&mut self) -> Result<u16> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+        let port = listener.local_addr()?.port();
+        self.held.push(listener);
+        Ok(port)
+    }
+}
+
+/// Whether something accepts connections on this port.
+pub(crate) async fn accepts(port: u16) -> bool {
+    tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok()
+}

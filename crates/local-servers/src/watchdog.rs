@@ -1,0 +1,37 @@
+//! Kills a server whose parent ended without stopping it.
+
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{ChildStdin, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+/// A shell that waits for this process to end and then kills the server, so that a crash leaves
+/// no orphan. It notices by the end of its standard input.
+pub(crate) struct Watchdog {
+    /// Open until this is dropped or this process ends.
+    pipe: ChildStdin,
+}
+
+impl Watchdog {
+    pub fn start(pid: u32) -> Result<Self> {
+        let script = format!("read -r _ || kill -9 {pid} 2>/dev/null");
+        let mut shell = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // A group of its own, or Ctrl-C would end it before the server.
+            .process_group(0)
+            .spawn()
+            .context("cannot run sh")?;
+        let pipe = shell.stdin.take().context("sh has no standard input")?;
+        std::thread::Builder::new().name("watchdog".into()).spawn(move || shell.wait())?;
+        Ok(Self { pipe })
+    }
+
+    /// Lets it go without a kill: the server has ended, and its process id may be another's soon.
+    pub fn dismiss(mut self) {
+        let _ = self.pipe.write_all(b"\n");
+    }
+}
