@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a running pipeline, requests to it, a look at its store.
 
+pub mod chaos;
 mod fragile;
 mod http;
 mod pipeline;
@@ -7,7 +8,7 @@ mod store;
 
 pub use fragile::{Fragile, OTHER_BUILD};
 pub use http::{Answer, Client};
-pub use pipeline::{Pipeline, Wiring, doorbuster, root};
+pub use pipeline::{Launch, Pipeline, Wiring, doorbuster, root};
 pub use store::Store;
 
 use std::time::{Duration, Instant};

@@ -46,6 +46,43 @@ pub fn doorbuster() -> Command {
     command
 }
 
+/// How a pipeline on given servers is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    manifest: PathBuf,
+    brokers: String,
+    valkey_url: String,
+    topic: String,
+    variables: Vec<String>,
+    /// Its environment, besides the one it inherits.
+    pub envs: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// This manifest on these servers. The topic is only noted.
+    pub fn new(
+        manifest: impl Into<PathBuf>,
+        brokers: impl Into<String>,
+        valkey_url: impl Into<String>,
+        topic: &str,
+    ) -> Self {
+        Self {
+            manifest: manifest.into(),
+            brokers: brokers.into(),
+            valkey_url: valkey_url.into(),
+            topic: topic.into(),
+            variables: Vec::new(),
+            envs: Vec::new(),
+        }
+    }
+
+    /// Sets a variable.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push(format!("{name}={value}"));
+        self
+    }
+}
+
 /// A pipeline with a store of its own and a topic of its own.
 pub struct Pipeline {
     child: Child,
@@ -84,8 +121,11 @@ impl Pipeline {
     pub async fn with_variables(brokers: &str, variables: &[(&str, &str)]) -> Result<Self> {
         let valkey = Valkey::start(ValkeyConfig::default()).await?;
         let topic = format!("sales-{}-variables", std::process::id());
-        let (manifest, url) = (Wiring::Chained.manifest(), valkey.url());
-        let mut pipeline = Self::launch(manifest, brokers, &url, &topic, variables).await?;
+        let mut launch = Self::plan(Wiring::Chained, brokers, &valkey.url(), &topic);
+        for (name, value) in variables {
+            launch = launch.variable(name, value);
+        }
+        let mut pipeline = Self::launch(&launch).await?;
         pipeline.valkey = Some(valkey);
         Ok(pipeline)
     }
@@ -97,22 +137,24 @@ impl Pipeline {
         valkey_url: &str,
         topic: &str,
     ) -> Result<Self> {
-        Self::launch(wiring.manifest(), brokers, valkey_url, topic, &[]).await
+        Self::launch(&Self::plan(wiring, brokers, valkey_url, topic)).await
     }
 
-    async fn launch(
-        manifest: &str,
-        brokers: &str,
-        valkey_url: &str,
-        topic: &str,
-        variables: &[(&str, &str)],
-    ) -> Result<Self> {
+    /// A wiring with a topic and a group of its own.
+    fn plan(wiring: Wiring, brokers: &str, valkey_url: &str, topic: &str) -> Launch {
+        Launch::new(wiring.manifest(), brokers, valkey_url, topic)
+            .variable("kafka_topic", topic)
+            .variable("kafka_group", &format!("group-{topic}"))
+    }
+
+    /// Starts a pipeline as planned.
+    pub async fn launch(launch: &Launch) -> Result<Self> {
+        let Launch { manifest, brokers, valkey_url, topic, variables, envs } = launch;
         let mut command = doorbuster();
-        command
-            .args(["up", "--from", manifest, "--kafka", brokers, "--valkey", valkey_url])
-            .args(["--variable", &format!("kafka_topic={topic}")])
-            .args(["--variable", &format!("kafka_group=group-{topic}")])
-            .args(variables.iter().flat_map(|(k, v)| ["--variable".into(), format!("{k}={v}")]));
+        command.arg("up").arg("--from").arg(manifest);
+        command.args(["--kafka", brokers, "--valkey", valkey_url]);
+        command.args(variables.iter().flat_map(|variable| ["--variable", variable]));
+        command.envs(envs.iter().cloned());
         Self::spawn(command, topic).await
     }
 
@@ -191,6 +233,17 @@ impl Pipeline {
         std::fs::remove_file(&kept)?;
         std::fs::hard_link(&self.log, &kept)?;
         Ok(kept)
+    }
+
+    /// The port that it serves on.
+    pub fn port(&self) -> Result<u16> {
+        let (_, port) = self.base.rsplit_once(':').context("no port in its address")?;
+        Ok(port.parse()?)
+    }
+
+    /// Ends it at once, as a crash does.
+    pub async fn kill(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     /// Its process id.

@@ -25,16 +25,38 @@ impl Store {
         self.get("total_ventas").await.and_then(|total| total.parse().ok()).unwrap_or(0)
     }
 
+    /// Sends a command whose answer is a mere OK.
+    pub async fn say(&self, words: &[&str]) -> Result<()> {
+        let mut command = redis::Cmd::new();
+        words.iter().for_each(|word| {
+            command.arg(*word);
+        });
+        Ok(command.query_async(&mut self.0.clone()).await?)
+    }
+
     /// Sets one of the server's settings.
     pub async fn configure(&self, setting: &str, value: &str) -> Result<()> {
-        let mut command = redis::cmd("CONFIG");
-        command.arg("SET").arg(setting).arg(value);
-        Ok(command.query_async(&mut self.0.clone()).await?)
+        self.say(&["CONFIG", "SET", setting, value]).await
+    }
+
+    /// A section of what the server tells of itself.
+    pub async fn info(&self, section: &str) -> Result<String> {
+        Ok(redis::cmd("INFO").arg(section).query_async(&mut self.0.clone()).await?)
+    }
+
+    /// A hash.
+    pub async fn fields(&self, key: &str) -> Result<BTreeMap<String, String>> {
+        Ok(self.0.clone().hgetall(key).await?)
+    }
+
+    /// A member's score in a ranking.
+    pub async fn score(&self, key: &str, member: &str) -> Option<f64> {
+        self.0.clone().zscore(key, member).await.ok().flatten()
     }
 
     /// Empties it.
     pub async fn flush(&self) -> Result<()> {
-        Ok(redis::cmd("FLUSHALL").query_async(&mut self.0.clone()).await?)
+        self.say(&["FLUSHALL"]).await
     }
 
     /// Every plain value and every ranking that does not depend on the order in which sales of

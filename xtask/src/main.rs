@@ -14,6 +14,7 @@ cargo xtask <task>
   up [ARGS]      build everything and run the whole pipeline; ARGS go to `doorbuster up`
   build          build target/release/doorbuster and the components in target/components/
   test           install what the tests need and run them all
+  chaos [ARGS]   break things at random under load and compare the books: --minutes N --seed S
   bench [ARGS]   compare the pipeline with the same one without WebAssembly
   lint           check format, lints, licences and advisories
 ";
@@ -29,6 +30,10 @@ fn main() -> Result<()> {
         }
         "build" => build::all(false),
         "test" => tests::all(&rest),
+        "chaos" => {
+            build::all(false)?;
+            run::replace(&run::release("chaos"), &rest)
+        }
         "bench" => {
             build::all(false)?;
             run::replace(&run::release("bench"), &rest)

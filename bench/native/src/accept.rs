@@ -16,7 +16,7 @@ use intake::request::{
     BODY_BYTES_MAX, Context, IDEMPOTENCY_KEY, TRACEPARENT, body_too_large, check,
 };
 use intake::{IntakeError, PROBLEM_CONTENT_TYPE, Problem, RETRY_AFTER_SECONDS};
-use kafka_producer::{Header, OutgoingRecord, ProduceError, Producer, ProducerConfig};
+use kafka_producer::{Acks, Header, OutgoingRecord, ProduceError, Producer, ProducerConfig};
 use sale::{Sale, Violation};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,6 +43,10 @@ pub struct Args {
     /// Where idempotency keys are claimed.
     #[arg(long, value_name = "redis://HOST:PORT")]
     valkey: String,
+    /// Whose acknowledgement is waited for. `leader` loses sales with the leader: only to show
+    /// that the fault suite finds it out.
+    #[arg(long, value_name = "WHO", default_value = "all", value_parser = ["all", "leader"])]
+    acks: String,
 }
 
 struct Log {
@@ -54,7 +58,8 @@ struct Log {
 /// Serves until SIGTERM or SIGINT.
 #[tokio::main]
 pub async fn run(args: Args) -> Result<()> {
-    let producer = Producer::new(ProducerConfig::new(args.kafka))?;
+    let acks = if args.acks == "leader" { Acks::Leader } else { Acks::All };
+    let producer = Producer::new(ProducerConfig { acks, ..ProducerConfig::new(args.kafka) })?;
     let door = Door::open(&args.valkey).await?;
     let log = Arc::new(Log { door, producer: producer.clone(), topic: args.topic });
     let listener = TcpListener::bind(args.listen)

@@ -41,7 +41,9 @@ enum Host {
 
 impl AllowedHosts {
     /// Parses a component's entries: `scheme://host:port`, where scheme and port may be `*`,
-    /// host may be `*`, `*.domain`, a name, an IP or a CIDR network, and port a range `a..b`.
+    /// host may be `*`, `*.domain`, a name, an IP or a CIDR network, and port a range `a..b`. An
+    /// entry may list addresses, `scheme://host:port,host:port`, as a variable with several
+    /// brokers does; Spin takes one.
     pub fn parse(
         component: &str,
         entries: &[String],
@@ -50,12 +52,12 @@ impl AllowedHosts {
         let mut rules = Vec::new();
         for template in entries {
             let entry = variables.render(template)?;
-            let rule = Rule::parse(&entry).map_err(|message| Error::AllowedHost {
+            let parsed = Rule::parse_all(&entry).map_err(|message| Error::AllowedHost {
                 component: component.into(),
                 entry,
                 message,
             })?;
-            rules.push(rule);
+            rules.extend(parsed);
         }
         Ok(Self { rules, resolved: Mutex::default() })
     }
@@ -100,16 +102,21 @@ impl AllowedHosts {
 }
 
 impl Rule {
-    fn parse(entry: &str) -> Result<Self, String> {
-        let (scheme, rest) = entry
+    /// An entry's rules, one for each of its addresses.
+    fn parse_all(entry: &str) -> Result<Vec<Self>, String> {
+        let (scheme, addresses) = entry
             .split_once("://")
             .ok_or("must be scheme://host:port, such as tcp://127.0.0.1:9092")?;
+        addresses.split(',').map(|address| Self::parse(scheme, address.trim())).collect()
+    }
+
+    fn parse(scheme: &str, address: &str) -> Result<Self, String> {
         if scheme == "https" {
             return Err(
                 "this host sends plain http only; put a proxy that speaks TLS in between".into()
             );
         }
-        let (host, port) = split_port(rest)?;
+        let (host, port) = split_port(address)?;
         let ports = match port {
             Some(port) => parse_ports(port)?,
             None => {
@@ -258,6 +265,16 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_may_list_addresses() {
+        let allowed = hosts(&["tcp://a:1,b:2, c:3..5"]);
+        for (host, port, expected) in
+            [("a", 1, true), ("b", 2, true), ("c", 4, true), ("a", 2, false), ("b", 1, false)]
+        {
+            assert_eq!(allowed.allows("tcp", host, port), expected, "{host}:{port}");
+        }
+    }
+
+    #[test]
     fn an_entry_for_http_opens_no_sockets() {
         let allowed = hosts(&["http://example.com"]);
         assert!(!allowed.allows_lookup("example.com"));
@@ -274,6 +291,8 @@ mod tests {
             "https://a",
             "http://a/b",
             "tcp://*x:1",
+            "tcp://a:1,",
+            "tcp://a:1,b",
         ] {
             let parsed = AllowedHosts::parse("c", &[entry.to_string()], &Variables::default());
             let fault = parsed.expect_err(entry).to_string();

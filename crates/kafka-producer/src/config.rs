@@ -49,6 +49,8 @@ pub struct ProducerConfig {
     pub linger_ms: u64,
     /// Codec of the record batches. Default `lz4`.
     pub compression: Compression,
+    /// Whose acknowledgement is waited for. Default `all`.
+    pub acks: Acks,
     /// How long a record may wait for its acknowledgement, all retries included.
     /// Default 10,000.
     pub delivery_timeout_ms: u64,
@@ -64,6 +66,18 @@ pub struct ProducerConfig {
     /// Further librdkafka properties (TLS, SASL), by librdkafka's names. Those that the
     /// producer decides are refused. Values are never printed.
     pub client: BTreeMap<String, String>,
+}
+
+/// Who must have a record before it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acks {
+    /// All replicas in sync, and a retry writes the record once.
+    #[default]
+    All,
+    /// The leader alone: acknowledged records are lost with it, and a retry may write a record
+    /// twice. Only to compare with.
+    Leader,
 }
 
 /// A codec.
@@ -99,6 +113,7 @@ impl Default for ProducerConfig {
             client_id: "doorbuster".into(),
             linger_ms: 5,
             compression: Compression::default(),
+            acks: Acks::default(),
             delivery_timeout_ms: 10_000,
             unreachable_timeout_ms: 2_000,
             queue_records_max: 100_000,
@@ -149,8 +164,8 @@ impl ProducerConfig {
         native
             .set("bootstrap.servers", self.brokers.trim())
             .set("client.id", &self.client_id)
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
+            .set("enable.idempotence", (self.acks == Acks::All).to_string())
+            .set("acks", if self.acks == Acks::All { "all" } else { "1" })
             .set("partitioner", PARTITIONER)
             .set("allow.auto.create.topics", "false")
             .set("linger.ms", self.linger_ms.to_string())
@@ -176,6 +191,7 @@ impl fmt::Debug for ProducerConfig {
             .field("client_id", &self.client_id)
             .field("linger_ms", &self.linger_ms)
             .field("compression", &self.compression)
+            .field("acks", &self.acks)
             .field("delivery_timeout_ms", &self.delivery_timeout_ms)
             .field("unreachable_timeout_ms", &self.unreachable_timeout_ms)
             .field("queue_records_max", &self.queue_records_max)

@@ -12,7 +12,7 @@ mod reach;
 mod record;
 mod topic;
 
-pub use config::{Compression, ProducerConfig};
+pub use config::{Acks, Compression, ProducerConfig};
 pub use error::{Error, ProduceError};
 pub use metrics::Metrics;
 pub use producer::Producer;

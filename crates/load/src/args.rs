@@ -31,6 +31,16 @@ pub struct Args {
     /// Tries again after a failure that may pass, with the same Idempotency-Key.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub retries: u32,
+    /// Longest wait for an answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// Of 100 accepted requests, repeat so many once more, some time later: a client that never
+    /// saw its answer. They must not be counted again.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub repeat: u8,
+    /// Send no Idempotency-Key: a sale that is sent again is then another sale.
+    #[arg(long, conflicts_with_all = ["repeat", "retries"])]
+    pub without_keys: bool,
     /// Seed of the random sales: the same seed sends the same sales.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

@@ -16,9 +16,6 @@ const ACCEPTED: &[u8] = br#"{"status":"Procesado"}"#;
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// Time an answer may take.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-
 /// What a request came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -73,23 +70,26 @@ pub(crate) struct Connection {
     address: String,
     host: HeaderValue,
     path: Uri,
+    /// Longest wait for an answer.
+    limit: Duration,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Connection {
-    pub fn new(url: &Uri) -> Result<Self> {
+    pub fn new(url: &Uri, limit: Duration) -> Result<Self> {
         let authority = url.authority().context("the URL must be http://HOST:PORT/PATH")?;
         let port = authority.port_u16().unwrap_or(80);
         Ok(Self {
             address: format!("{}:{port}", authority.host()),
             host: HeaderValue::from_str(authority.as_str())?,
             path: url.path_and_query().map_or("/", |path| path.as_str()).parse()?,
+            limit,
             sender: None,
         })
     }
 
     /// Posts one sale and reads the whole answer.
-    pub async fn post(&mut self, key: &HeaderValue, body: Bytes) -> Answer {
+    pub async fn post(&mut self, key: Option<&HeaderValue>, body: Bytes) -> Answer {
         let Ok(mut sender) = self.sender().await else {
             return Answer::NotSent;
         };
@@ -99,8 +99,10 @@ impl Connection {
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.host.clone());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert("idempotency-key", key.clone());
-        match tokio::time::timeout(ANSWER_LIMIT, exchange(&mut sender, request)).await {
+        if let Some(key) = key {
+            headers.insert("idempotency-key", key.clone());
+        }
+        match tokio::time::timeout(self.limit, exchange(&mut sender, request)).await {
             Ok(Ok(answer)) => {
                 self.sender = Some(sender);
                 answer

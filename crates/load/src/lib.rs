@@ -4,6 +4,7 @@
 
 mod args;
 mod connection;
+mod repeats;
 mod run;
 mod sales;
 mod summary;

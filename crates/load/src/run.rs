@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::args::Args;
 use crate::connection::{Answer, Connection};
+use crate::repeats::{Repeats, Request};
 use crate::sales::draw;
 use crate::summary::{Summary, Tally};
 
@@ -118,15 +119,25 @@ impl Shared {
 }
 
 async fn worker(shared: Arc<Shared>, entries: Option<mpsc::Sender<Entry>>) -> Result<Tally> {
-    let mut connection = Connection::new(&shared.args.url)?;
+    let limit = Duration::from_secs(shared.args.timeout);
+    let mut sender = Sender {
+        connection: Connection::new(&shared.args.url, limit)?,
+        retries_max: shared.args.retries,
+        retries: 0,
+    };
+    let mut repeats = Repeats::new(shared.args.repeat);
     let mut tally = Tally::default();
     while let Some((number, due)) = shared.take() {
         if shared.args.rate.is_some() {
             tokio::time::sleep_until(due).await;
         }
         let sale = draw(shared.args.seed, number, shared.args.products);
-        let key = format!("{}-{:08x}-{number}", shared.args.seed, shared.run);
-        let (answer, unsure) = send(&shared, &mut connection, &key, &sale, &mut tally).await?;
+        let request = Request {
+            key: format!("{}-{:08x}-{number}", shared.args.seed, shared.run),
+            keyed: !shared.args.without_keys,
+            body: sale.to_json().into(),
+        };
+        let (answer, unsure) = sender.send(&request).await?;
         tally.record(&answer, due.elapsed());
         shared.bar.inc(1);
         let outcome = match answer {
@@ -135,40 +146,50 @@ async fn worker(shared: Arc<Shared>, entries: Option<mpsc::Sender<Entry>>) -> Re
             _ => continue,
         };
         if let Some(entries) = &entries {
-            let entry = Entry { key, outcome, sale };
+            let entry = Entry { key: request.key.clone(), outcome, sale };
             entries.send(entry).await.context("the ledger cannot be written")?;
         }
+        if outcome == Outcome::Accepted
+            && let Some(earlier) = repeats.next(request)
+        {
+            let (answer, _) = sender.send(&earlier).await?;
+            tally.repeated(&answer);
+        }
     }
+    tally.retries = sender.retries;
     Ok(tally)
 }
 
-/// Posts a sale, with retries; also tells whether some try may have been written.
-async fn send(
-    shared: &Shared,
-    connection: &mut Connection,
-    key: &str,
-    sale: &sale::Sale,
-    tally: &mut Tally,
-) -> Result<(Answer, bool)> {
-    let body = bytes::Bytes::from(sale.to_json());
-    let key = HeaderValue::from_str(key)?;
-    let mut unsure = false;
-    let mut pause = PAUSE;
-    for attempt in 0.. {
-        let answer = connection.post(&key, body.clone()).await;
-        unsure |= answer.may_be_written();
-        if answer == Answer::NotSent {
-            // Nobody listens: do not spin.
+/// Sends requests over one connection, again if they fail.
+struct Sender {
+    connection: Connection,
+    retries_max: u32,
+    retries: u64,
+}
+
+impl Sender {
+    /// Posts a sale, with retries; also tells whether some try may have been written.
+    async fn send(&mut self, request: &Request) -> Result<(Answer, bool)> {
+        let key = HeaderValue::from_str(&request.key)?;
+        let key = request.keyed.then_some(&key);
+        let mut unsure = false;
+        let mut pause = PAUSE;
+        for attempt in 0.. {
+            let answer = self.connection.post(key, request.body.clone()).await;
+            unsure |= answer.may_be_written();
+            if answer == Answer::NotSent {
+                // Nobody listens: do not spin.
+                tokio::time::sleep(pause).await;
+            }
+            if attempt >= self.retries_max || !answer.may_pass() {
+                return Ok((answer, unsure));
+            }
+            self.retries += 1;
             tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
         }
-        if attempt >= shared.args.retries || !answer.may_pass() || shared.stopped() {
-            return Ok((answer, unsure));
-        }
-        tally.retries += 1;
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        Ok((Answer::NotSent, unsure))
     }
-    Ok((Answer::NotSent, unsure))
 }
 
 fn write_ledger(file: File, mut entries: mpsc::Receiver<Entry>, path: &Path) -> Result<()> {

@@ -17,6 +17,7 @@ pub(crate) struct Tally {
     accepted: u64,
     latencies_us: Histogram<u64>,
     pub retries: u64,
+    repeats: u64,
 }
 
 impl Default for Tally {
@@ -24,7 +25,7 @@ impl Default for Tally {
         #[expect(clippy::expect_used, reason = "the arguments are constants within the bounds")]
         let latencies_us =
             Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).expect("constant, valid bounds");
-        Self { answers: BTreeMap::new(), accepted: 0, latencies_us, retries: 0 }
+        Self { answers: BTreeMap::new(), accepted: 0, latencies_us, retries: 0, repeats: 0 }
     }
 }
 
@@ -39,12 +40,21 @@ impl Tally {
         self.latencies_us.saturating_record(us.max(1));
     }
 
+    /// A request was sent once more although it had been accepted.
+    pub fn repeated(&mut self, answer: &Answer) {
+        self.repeats += 1;
+        if *answer != Answer::Accepted {
+            *self.answers.entry(format!("repeated, {}", answer.name())).or_default() += 1;
+        }
+    }
+
     pub fn merge(&mut self, other: &Self) {
         for (name, count) in &other.answers {
             *self.answers.entry(name.clone()).or_default() += count;
         }
         self.accepted += other.accepted;
         self.retries += other.retries;
+        self.repeats += other.repeats;
         // Both have the same bounds.
         let _ = self.latencies_us.add(&other.latencies_us);
     }
@@ -61,6 +71,8 @@ pub struct Summary {
     pub failed: BTreeMap<String, u64>,
     /// Tries beyond the first.
     pub retries: u64,
+    /// Requests that were sent once more although they had been accepted.
+    pub repeats: u64,
     /// Time the load took, in seconds.
     pub elapsed_s: f64,
     /// Accepted requests a second.
@@ -85,6 +97,7 @@ impl Summary {
             accepted: tally.accepted,
             failed: tally.answers,
             retries: tally.retries,
+            repeats: tally.repeats,
             elapsed_s: elapsed.as_secs_f64(),
             accepted_per_s: tally.accepted as f64 / elapsed.as_secs_f64(),
             latency_ms,
@@ -93,7 +106,7 @@ impl Summary {
 
     /// Whether there was no failure at all.
     pub fn all_accepted(&self) -> bool {
-        self.accepted == self.requests
+        self.accepted == self.requests && self.failed.is_empty()
     }
 
     pub(crate) fn print(&self) {
@@ -102,8 +115,10 @@ impl Summary {
         for (name, count) in &self.failed {
             println!("  {name}: {count}");
         }
-        if self.retries > 0 {
-            println!("retries     {}", self.retries);
+        for (name, count) in [("retries", self.retries), ("repeats", self.repeats)] {
+            if count > 0 {
+                println!("{name}     {count}");
+            }
         }
         println!("accepted/s  {:.0}  ({:.2} s)", self.accepted_per_s, self.elapsed_s);
         let latencies: Vec<String> =

@@ -77,7 +77,11 @@ async fn a_replica_is_told() {
 #[tokio::test]
 async fn a_failed_snapshot_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let config = ValkeyConfig { data_dir: Some(dir.path().into()), append_only: true, port: None };
+    let config = ValkeyConfig {
+        data_dir: Some(dir.path().into()),
+        append_only: true,
+        ..ValkeyConfig::default()
+    };
     let store = Valkey::start(config).await.unwrap();
     // Where the snapshot is to be there is a folder.
     std::fs::create_dir(dir.path().join("dump.rdb")).unwrap();

@@ -78,14 +78,17 @@ impl Group {
                 None => self.engine.fail_group(format!("{topic}/{number} has no queue")),
             }
         }
-        // Paused before it is assigned, nothing is fetched until the task has its position. (A
-        // fetch for new records at the end would hold up the task's questions to the broker.)
+        // Paused before it is assigned, nothing is fetched until the task has its position. Until
+        // then the offset means nothing, but it must be a number: `Offset::End` would be asked
+        // for, and an answer that comes after the task's seek makes librdkafka ask again and go
+        // to the end, past records that nobody has read.
         consumer.pause(assigned)?;
-        let mut at_end = TopicPartitionList::new();
+        let mut somewhere = TopicPartitionList::new();
         for partition in assigned.elements() {
-            at_end.add_partition_offset(partition.topic(), partition.partition(), Offset::End)?;
+            let (topic, number) = (partition.topic(), partition.partition());
+            somewhere.add_partition_offset(topic, number, Offset::Offset(0))?;
         }
-        consumer.incremental_assign(&at_end)?;
+        consumer.incremental_assign(&somewhere)?;
         let mut running = self.lock();
         for (partition, ended) in partitions {
             tracing::info!(topic = %partition.topic, partition = partition.number, "assigned");

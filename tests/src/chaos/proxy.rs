@@ -1,0 +1,145 @@
+//! A part of the network: a TCP proxy on loopback that can be cut, slowed down and muted.
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Bytes that are passed on at once.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// What the network is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weather {
+    /// Everything passes.
+    Clear,
+    /// Connections break, and new ones are refused.
+    Cut,
+    /// Everything passes so much later, in both directions.
+    Slow(Duration),
+    /// Requests pass, answers do not; connections break when the weather changes.
+    Mute,
+}
+
+/// A proxy in front of one or more servers on loopback; new connections go to them in turn.
+pub struct Proxy {
+    port: u16,
+    targets: Arc<RwLock<Vec<u16>>>,
+    weather: watch::Sender<Weather>,
+    _listening: AbortOnDropHandle<()>,
+}
+
+impl Proxy {
+    /// Listens; passes nothing on before it has targets.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr().context("no port")?.port();
+        let targets = Arc::new(RwLock::new(Vec::new()));
+        let (weather, seen) = watch::channel(Weather::Clear);
+        let listening = tokio::spawn(listen(listener, targets.clone(), seen));
+        Ok(Self { port, targets, weather, _listening: AbortOnDropHandle::new(listening) })
+    }
+
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Sets the ports of the servers behind it. Open connections stay where they are.
+    pub fn aim(&self, targets: Vec<u16>) {
+        *self.targets.write().unwrap_or_else(PoisonError::into_inner) = targets;
+    }
+
+    /// Changes the weather.
+    pub fn set(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+    }
+}
+
+async fn listen(
+    listener: TcpListener,
+    targets: Arc<RwLock<Vec<u16>>>,
+    weather: watch::Receiver<Weather>,
+) {
+    let turn = Arc::new(AtomicUsize::new(0));
+    loop {
+        let Ok((client, _)) = listener.accept().await else { continue };
+        if *weather.borrow() == Weather::Cut {
+            continue;
+        }
+        let ports = targets.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (turn, weather) = (turn.clone(), weather.clone());
+        tokio::spawn(async move {
+            if let Some(server) = connect(&ports, turn.fetch_add(1, Ordering::Relaxed)).await {
+                pass(client, server, weather).await;
+            }
+        });
+    }
+}
+
+/// Connects to the server whose turn it is, or to the next that takes a connection.
+async fn connect(ports: &[u16], turn: usize) -> Option<TcpStream> {
+    for offset in 0..ports.len() {
+        let port = ports[(turn + offset) % ports.len()];
+        if let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+            return Some(stream);
+        }
+    }
+    None
+}
+
+/// Passes bytes in both directions until one side ends or the weather breaks the connection.
+async fn pass(client: TcpStream, server: TcpStream, weather: watch::Receiver<Weather>) {
+    // Best effort: without it the network is slower, not wrong.
+    let _ = client.set_nodelay(true);
+    let _ = server.set_nodelay(true);
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        () = pump(from_client, to_server, weather.clone(), false) => {}
+        () = pump(from_server, to_client, weather, true) => {}
+    }
+}
+
+/// Passes bytes in one direction; `answers` says whether a mute network swallows them.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut weather: watch::Receiver<Weather>,
+    answers: bool,
+) {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut swallowed = false;
+    loop {
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            changed = weather.changed() => {
+                let cut = *weather.borrow_and_update() == Weather::Cut;
+                if changed.is_err() || cut || swallowed {
+                    return;
+                }
+                continue;
+            }
+        };
+        let Ok(length @ 1..) = read else { return };
+        let now = *weather.borrow();
+        match now {
+            Weather::Cut => return,
+            Weather::Mute if answers => {
+                swallowed = true;
+                continue;
+            }
+            Weather::Slow(delay) => tokio::time::sleep(delay).await,
+            Weather::Clear | Weather::Mute => {}
+        }
+        if swallowed || to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Which fault comes next.
+
+use fastrand::Rng;
+
+use super::fault::Fault;
+
+/// Faults in random order, again and again; the same seed gives the same order.
+pub struct Schedule {
+    random: Rng,
+    faults: Vec<Fault>,
+    cycle: Vec<Fault>,
+}
+
+impl Schedule {
+    /// The schedule of this seed, of the faults that are wanted; none if none is.
+    pub fn new(seed: u64, wanted: impl Fn(&Fault) -> bool) -> Option<Self> {
+        let faults: Vec<Fault> = Fault::all().into_iter().filter(wanted).collect();
+        let random = Rng::with_seed(seed);
+        (!faults.is_empty()).then_some(Self { random, faults, cycle: Vec::new() })
+    }
+}
+
+impl Iterator for Schedule {
+    /// A fault, and a seed for its details.
+    type Item = (Fault, u64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.cycle.is_empty() {
+            self.cycle = self.faults.clone();
+            self.random.shuffle(&mut self.cycle);
+        }
+        Some((self.cycle.pop()?, self.random.u64(..)))
+    }
+}

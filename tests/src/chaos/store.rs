@@ -1,0 +1,159 @@
+//! The store, what is done to it, and the network in front of it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use local_servers::{Valkey, ValkeyConfig};
+use tempfile::TempDir;
+
+use super::proxy::{Proxy, Weather};
+use crate::{Store, eventually};
+
+/// A Valkey with an append-only file behind a proxy.
+pub struct StoreHost {
+    valkey: Valkey,
+    config: ValkeyConfig,
+    proxy: Proxy,
+    /// The folders of this one and of those that it took over from.
+    folders: Vec<TempDir>,
+}
+
+impl StoreHost {
+    /// Starts an empty one.
+    pub async fn start() -> Result<Self> {
+        let (proxy, folder) = (Proxy::start().await?, TempDir::with_prefix("store-")?);
+        let config = config(&folder);
+        let valkey = Valkey::start(config.clone()).await?;
+        proxy.aim(vec![valkey.port()]);
+        Ok(Self { valkey, config, proxy, folders: vec![folder] })
+    }
+
+    /// As the pipeline knows it.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.proxy.port())
+    }
+
+    /// A connection past the proxy.
+    pub async fn look(&self) -> Result<Store> {
+        Store::connect(&self.valkey.url()).await
+    }
+
+    /// The URL past the proxy.
+    pub fn direct_url(&self) -> String {
+        self.valkey.url()
+    }
+
+    /// Changes the weather in front of it.
+    pub fn set(&self, weather: Weather) {
+        self.proxy.set(weather);
+    }
+
+    /// Freezes it.
+    pub fn pause(&self) -> Result<()> {
+        self.valkey.pause()
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) -> Result<()> {
+        self.valkey.resume()
+    }
+
+    /// Kills it; it comes back with what its file has.
+    pub async fn crash(&mut self) -> Result<()> {
+        self.valkey.kill().await?;
+        self.come_back(self.config.clone()).await
+    }
+
+    /// Kills it; it comes back without a file.
+    pub async fn crash_without_file(&mut self) -> Result<()> {
+        self.valkey.kill().await?;
+        std::fs::remove_dir_all(self.folder()?.join("appendonlydir"))?;
+        self.come_back(self.config.clone()).await
+    }
+
+    /// Saves what it has now.
+    pub async fn save(&self) -> Result<()> {
+        self.look().await?.say(&["SAVE"]).await
+    }
+
+    /// Kills it; it comes back with what was saved.
+    pub async fn restore(&mut self) -> Result<()> {
+        self.valkey.kill().await?;
+        std::fs::remove_dir_all(self.folder()?.join("appendonlydir"))?;
+        // With an append-only file asked for, a snapshot would not be read.
+        self.come_back(ValkeyConfig { append_only: false, ..self.config.clone() }).await?;
+        self.append().await
+    }
+
+    /// Forgets everything while it runs.
+    pub async fn flush(&self) -> Result<()> {
+        self.look().await?.flush().await
+    }
+
+    /// A replica that has everything up to now and gets nothing after it.
+    pub async fn late_replica(&self) -> Result<Replica> {
+        let folder = TempDir::with_prefix("store-")?;
+        let replica_of = Some(self.valkey.port());
+        let config = ValkeyConfig { replica_of, append_only: false, ..config(&folder) };
+        let valkey = Valkey::start(config).await?;
+        let store = Store::connect(&valkey.url()).await?;
+        eventually("the replica has caught up", async || {
+            store.info("replication").await.ok()?.contains("master_link_status:up").then_some(())
+        })
+        .await;
+        store.say(&["REPLICAOF", "NO", "ONE"]).await?;
+        Ok(Replica { valkey, folder })
+    }
+
+    /// Kills it; the replica takes its place.
+    pub async fn fail_over(&mut self, replica: Replica) -> Result<()> {
+        self.valkey.kill().await?;
+        let Replica { valkey, folder } = replica;
+        self.config = ValkeyConfig { port: Some(valkey.port()), ..config(&folder) };
+        self.valkey = valkey;
+        self.folders.push(folder);
+        self.append().await?;
+        self.proxy.aim(vec![self.valkey.port()]);
+        // Connections to the old one are gone with it.
+        Ok(())
+    }
+
+    async fn come_back(&mut self, config: ValkeyConfig) -> Result<()> {
+        let port = Some(self.valkey.port());
+        self.valkey = Valkey::start(ValkeyConfig { port, ..config }).await?;
+        Ok(())
+    }
+
+    /// Begins an append-only file with what it has.
+    async fn append(&self) -> Result<()> {
+        let store = self.look().await?;
+        store.configure("appendonly", "yes").await?;
+        eventually("the append-only file", async || {
+            let info = store.info("persistence").await.ok()?;
+            let done = ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"];
+            done.iter().all(|field| info.contains(field)).then_some(())
+        })
+        .await;
+        Ok(())
+    }
+
+    fn folder(&self) -> Result<PathBuf> {
+        let folder = self.config.data_dir.clone().context("the store has no folder")?;
+        ensure!(folder.exists(), "{} is gone", folder.display());
+        Ok(folder)
+    }
+}
+
+/// A store that waits to take over.
+pub struct Replica {
+    valkey: Valkey,
+    folder: TempDir,
+}
+
+fn config(folder: &TempDir) -> ValkeyConfig {
+    ValkeyConfig {
+        data_dir: Some(folder.path().to_owned()),
+        append_only: true,
+        ..ValkeyConfig::default()
+    }
+}

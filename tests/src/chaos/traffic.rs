@@ -1,0 +1,133 @@
+//! What clients do meanwhile.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use http::Method;
+use load::Summary;
+use sale::Sale;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::world::World;
+use crate::{Client, eventually};
+
+/// Requests a second of clients that try until they are accepted, and of those that have no key
+/// and try once.
+const RATE: u64 = 500;
+const KEYLESS_RATE: u64 = 300;
+/// Connections of each kind.
+const CONNECTIONS: u32 = 16;
+/// Accepted requests of 100 that are sent once more.
+const REPEAT: u8 = 10;
+/// Longest wait for an answer, in seconds.
+const ANSWER_LIMIT_S: u64 = 3;
+/// Sales that are counted before the fault.
+const BEGINNING: u64 = 200;
+
+/// Loads under way.
+pub struct Traffic {
+    stop: CancellationToken,
+    loads: Vec<JoinHandle<Result<Summary>>>,
+    ledgers: Vec<PathBuf>,
+    folder: TempDir,
+}
+
+/// How clients behave.
+#[derive(Debug, Clone, Copy)]
+pub struct Manners {
+    /// Whether some send no key. Then each request must be answered at the first try.
+    pub keyless: bool,
+    /// Whether every accepted request is sent once more.
+    pub repeat_all: bool,
+}
+
+impl Traffic {
+    /// Starts the loads and waits until sales are counted.
+    pub async fn start(world: &World, seed: u64, manners: Manners) -> Result<Self> {
+        let (folder, stop) = (TempDir::with_prefix("ledgers-")?, CancellationToken::new());
+        let mut traffic = Self { stop, loads: Vec::new(), ledgers: Vec::new(), folder };
+        let store = world.store.look().await?;
+        let begun = store.total().await;
+        traffic.load(load::Args {
+            retries: u32::MAX,
+            repeat: if manners.repeat_all { 100 } else { REPEAT },
+            ..traffic.args(world, seed, RATE)?
+        });
+        if manners.keyless {
+            let args = traffic.args(world, seed.wrapping_add(1), KEYLESS_RATE)?;
+            traffic.load(load::Args { without_keys: true, ..args });
+        }
+        eventually("sales are counted", async || {
+            (store.total().await >= begun + BEGINNING).then_some(())
+        })
+        .await;
+        Ok(traffic)
+    }
+
+    fn args(&self, world: &World, seed: u64, rate: u64) -> Result<load::Args> {
+        let number = self.ledgers.len();
+        Ok(load::Args {
+            url: format!("{}/purchase", world.url()).parse()?,
+            count: u64::MAX,
+            seconds: None,
+            connections: CONNECTIONS,
+            rate: Some(rate),
+            retries: 0,
+            timeout: ANSWER_LIMIT_S,
+            repeat: 0,
+            without_keys: false,
+            seed,
+            products: 50,
+            ledger: Some(self.folder.path().join(format!("{number}.ndjson"))),
+            json: false,
+            quiet: true,
+        })
+    }
+
+    fn load(&mut self, args: load::Args) {
+        self.ledgers.extend(args.ledger.clone());
+        let stop = self.stop.clone().cancelled_owned();
+        self.loads.push(tokio::spawn(load::run(args, stop)));
+    }
+
+    /// Lets the clients finish what they have begun; answers their ledgers.
+    pub async fn finish(mut self) -> Result<Ledgers> {
+        self.stop.cancel();
+        for load in self.loads.drain(..) {
+            let summary = load.await??;
+            ensure!(summary.failed.is_empty(), "requests were refused for good: {summary:?}");
+        }
+        Ok(Ledgers { files: self.ledgers, _folder: self.folder })
+    }
+}
+
+/// The ledgers of a traffic.
+pub struct Ledgers {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    _folder: TempDir,
+}
+
+/// Sends a sale of a product of its own until it is accepted, and waits until it is counted.
+/// Answers the sale and how long that took.
+pub async fn fresh_sale(world: &World, number: u64) -> Result<(Sale, Duration)> {
+    let product_id = format!("fresh-{number}");
+    let sale = Sale { category: 1, product_id: product_id.clone(), price: 1.0, quantity: 1 };
+    let (begun, client) = (Instant::now(), Client::new(&world.url()));
+    let headers = [("content-type", "application/json"), ("idempotency-key", &product_id)];
+    eventually("a fresh sale is accepted", async || {
+        let send = client.send(Method::POST, "/purchase", &headers, sale.to_json());
+        let answer = tokio::time::timeout(Duration::from_secs(ANSWER_LIMIT_S), send).await;
+        (answer.ok()?.ok()?.status == 200).then_some(())
+    })
+    .await;
+    let store = world.store.look().await.context("the store cannot be looked at")?;
+    eventually("a fresh sale is counted", async || {
+        store.score("ranking_productos", &product_id).await.map(drop)
+    })
+    .await;
+    Ok((sale, begun.elapsed()))
+}
