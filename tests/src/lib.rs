@@ -14,7 +14,7 @@ pub use store::Store;
 use std::time::{Duration, Instant};
 
 /// How long a condition may take to come true, on a machine that does other things too.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Waits until `probe` answers something; fails with `what` if it never does.
 pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {

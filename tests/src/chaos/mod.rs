@@ -7,15 +7,19 @@
 //! compares every key in the store with the sales that were acknowledged.
 
 mod books;
+mod describe;
 mod episode;
 mod fault;
 mod kafka;
 mod link;
+mod manifest;
+mod member;
 pub mod mutant;
 mod proxy;
 mod report;
 mod schedule;
 mod store;
+mod strike;
 mod traffic;
 mod world;
 
@@ -23,7 +27,8 @@ pub use books::{Books, Verdict};
 pub use episode::{Episode, Outcome, Passed};
 pub use fault::Fault;
 pub use link::{Link, Weather};
+pub use manifest::Setup;
 pub use report::Report;
 pub use schedule::Schedule;
 pub use traffic::Traffic;
-pub use world::{Setup, World};
+pub use world::World;

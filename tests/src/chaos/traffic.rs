@@ -22,8 +22,9 @@ const KEYLESS_RATE: u64 = 300;
 const CONNECTIONS: u32 = 16;
 /// Accepted requests of 100 that are sent once more.
 const REPEAT: u8 = 10;
-/// Longest wait for an answer, in seconds.
+/// Longest wait for an answer, in seconds; those who cannot try again are patient.
 const ANSWER_LIMIT_S: u64 = 3;
+const KEYLESS_LIMIT_S: u64 = 60;
 /// Sales that are counted before the fault.
 const BEGINNING: u64 = 200;
 
@@ -58,7 +59,8 @@ impl Traffic {
         });
         if manners.keyless {
             let args = traffic.args(world, seed.wrapping_add(1), KEYLESS_RATE)?;
-            traffic.load(load::Args { without_keys: true, ..args });
+            let (without_keys, timeout) = (true, KEYLESS_LIMIT_S);
+            traffic.load(load::Args { without_keys, timeout, ..args });
         }
         eventually("sales are counted", async || {
             (store.total().await >= begun + BEGINNING).then_some(())

@@ -1,18 +1,17 @@
 //! The pipeline under test with everything around it.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use kafka_producer::{NewTopic, ensure_topic};
 use local_servers::FakeClock;
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::kafka::Kafka;
 use super::link::Link;
+use super::manifest::{Setup, manifest};
+use super::member::Member;
 use super::proxy::{Proxy, Weather};
 use super::store::StoreHost;
-use crate::{Launch, Pipeline, Wiring, eventually, root};
+use crate::{Launch, Pipeline, Wiring, eventually};
 
 /// The topic of every world.
 pub const TOPIC: &str = "sales";
@@ -20,67 +19,6 @@ pub const TOPIC: &str = "sales";
 pub const PARTITIONS: i32 = 6;
 /// The group of every world.
 const GROUP: &str = "counters";
-
-/// What the members' manifests say besides: a member that is silent for six seconds, the least
-/// that Kafka takes, loses its partitions.
-const SETTINGS: &str =
-    "session_timeout_ms = 6000\ndrain_deadline_ms = 3000\nretry_backoff_max_ms = 1000";
-
-/// What may be other than built.
-#[derive(Debug, Clone, Default)]
-pub struct Setup {
-    /// The aggregator's component, if not the one that was built.
-    pub aggregator: Option<PathBuf>,
-}
-
-/// A process of the pipeline.
-pub struct Member {
-    launch: Launch,
-    pipeline: Option<Pipeline>,
-}
-
-impl Member {
-    async fn start(launch: Launch) -> Result<Self> {
-        let pipeline = Pipeline::launch(&launch).await?;
-        Ok(Self { launch, pipeline: Some(pipeline) })
-    }
-
-    fn running(&self) -> Result<&Pipeline> {
-        self.pipeline.as_ref().context("the process does not run")
-    }
-
-    fn port(&self) -> Result<u16> {
-        self.running()?.port()
-    }
-
-    /// Freezes it.
-    pub fn pause(&self) -> Result<()> {
-        self.running()?.signal(Signal::SIGSTOP)
-    }
-
-    /// Lets it go on.
-    pub fn resume(&self) -> Result<()> {
-        self.running()?.signal(Signal::SIGCONT)
-    }
-
-    async fn kill(&mut self) -> Result<()> {
-        self.pipeline.take().context("the process does not run")?.kill().await
-    }
-
-    async fn stop(&mut self) -> Result<()> {
-        self.pipeline.take().context("the process does not run")?.stop().await
-    }
-
-    async fn come_back(&mut self) -> Result<()> {
-        self.pipeline = Some(Pipeline::launch(&self.launch).await?);
-        Ok(())
-    }
-
-    /// What it wrote on stderr since its last start.
-    pub fn log(&self) -> String {
-        self.pipeline.as_ref().map(Pipeline::log).unwrap_or_default()
-    }
-}
 
 /// Members of a world, by number: two front doors that also count, then one that only counts.
 pub const CHAINED: usize = 0;
@@ -105,7 +43,7 @@ pub struct World {
 }
 
 impl World {
-    /// Starts everything and waits until the members have shared the partitions.
+    /// Starts everything. The members may still be sharing the partitions then.
     pub async fn start(setup: &Setup) -> Result<Self> {
         let (kafka, store) = tokio::try_join!(Kafka::start(), StoreHost::start())?;
         let clients = Proxy::start().await?;
@@ -232,21 +170,4 @@ impl World {
         let logs = self.members.iter().map(Member::log);
         logs.collect::<Vec<_>>().join("\n--- next member\n")
     }
-}
-
-/// Writes a wiring's manifest for a world.
-fn manifest(wiring: Wiring, setup: &Setup, folder: &Path) -> Result<PathBuf> {
-    let mut text = std::fs::read_to_string(root().join(wiring.manifest()))?;
-    let brokers = "\nbrokers = \"{{ kafka_brokers }}\"\n";
-    ensure!(text.matches(brokers).count() == 1, "the manifest has no place for settings");
-    text = text.replace(brokers, &format!("{brokers}{SETTINGS}\n"));
-    if let Some(aggregator) = &setup.aggregator {
-        let other = aggregator.to_string_lossy();
-        text = text.replace("target/components/aggregator.wasm", &other);
-    }
-    let components = root().join("target/components");
-    text = text.replace("\"target/components/", &format!("\"{}/", components.display()));
-    let file = folder.join(wiring.manifest());
-    std::fs::write(&file, text)?;
-    Ok(file)
 }

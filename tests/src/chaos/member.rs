@@ -1,0 +1,60 @@
+//! A process of the pipeline.
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
+
+use crate::{Launch, Pipeline};
+
+/// A process that is started, broken and started again.
+pub struct Member {
+    launch: Launch,
+    pipeline: Option<Pipeline>,
+}
+
+impl Member {
+    /// Starts it.
+    pub async fn start(launch: Launch) -> Result<Self> {
+        let pipeline = Pipeline::launch(&launch).await?;
+        Ok(Self { launch, pipeline: Some(pipeline) })
+    }
+
+    fn running(&self) -> Result<&Pipeline> {
+        self.pipeline.as_ref().context("the process does not run")
+    }
+
+    /// The port that it serves on.
+    pub fn port(&self) -> Result<u16> {
+        self.running()?.port()
+    }
+
+    /// Freezes it.
+    pub fn pause(&self) -> Result<()> {
+        self.running()?.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) -> Result<()> {
+        self.running()?.signal(Signal::SIGCONT)
+    }
+
+    /// Ends it at once.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.pipeline.take().context("the process does not run")?.kill().await
+    }
+
+    /// Ends it as an operator would.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.pipeline.take().context("the process does not run")?.stop().await
+    }
+
+    /// Starts it again.
+    pub async fn come_back(&mut self) -> Result<()> {
+        self.pipeline = Some(Pipeline::launch(&self.launch).await?);
+        Ok(())
+    }
+
+    /// What it wrote on stderr since its last start.
+    pub fn log(&self) -> String {
+        self.pipeline.as_ref().map(Pipeline::log).unwrap_or_default()
+    }
+}

@@ -1,0 +1,154 @@
+//! Faults, as they are done.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use fastrand::Rng;
+
+use super::fault::Fault;
+use super::kafka::{BROKERS, Kafka};
+use super::link::{Link, Weather};
+use super::store::StoreHost;
+use super::world::{CHAINED, COUNTER, FUSED, World};
+
+/// How long a member is frozen: longer than the group waits for it.
+const ZOMBIE: Duration = Duration::from_secs(9);
+/// How long other things are away.
+const SHORT: Duration = Duration::from_millis(1_500);
+/// How far a wall clock jumps: a broker takes records from up to an hour ahead.
+const JUMP_S: i64 = 3_000;
+
+impl Fault {
+    /// Lets it happen, and puts right what it broke.
+    pub async fn strike(self, world: &mut World, random: &mut Rng) -> Result<()> {
+        match self {
+            Self::FrontCrash
+            | Self::FrontZombie
+            | Self::FrontRestart
+            | Self::CounterCrash
+            | Self::CounterZombie
+            | Self::Rebalance
+            | Self::ClockJump
+            | Self::Repeats => self.strike_members(world, random).await,
+            Self::BrokerCrash
+            | Self::BrokerPause
+            | Self::BrokersCrash
+            | Self::LeaderLost
+            | Self::DiskFull => self.strike_kafka(&mut world.kafka, random.usize(..BROKERS)).await,
+            Self::StoreCrash
+            | Self::StorePause
+            | Self::StoreWithoutFile
+            | Self::StoreSnapshot
+            | Self::StoreFlush
+            | Self::StoreFailover => self.strike_store(&mut world.store).await,
+            Self::Cut(link) => blow(world, link, Weather::Cut).await,
+            Self::Slow(link) => {
+                let delay = Duration::from_millis(random.u64(20..200));
+                blow(world, link, Weather::Slow(delay)).await
+            }
+            Self::Mute(link) => blow(world, link, Weather::Mute).await,
+        }
+    }
+
+    async fn strike_members(self, world: &mut World, random: &mut Rng) -> Result<()> {
+        let front = if random.bool() { CHAINED } else { FUSED };
+        match self {
+            Self::FrontCrash => world.crash(front).await,
+            Self::FrontZombie => freeze(world, front).await,
+            Self::FrontRestart => world.restart(front).await,
+            Self::CounterCrash => world.crash(COUNTER).await,
+            Self::CounterZombie => freeze(world, COUNTER).await,
+            Self::Rebalance => {
+                let member = world.one_more().await?;
+                hold(SHORT).await;
+                member.stop().await
+            }
+            Self::ClockJump => {
+                world.clock.jump(if random.bool() { JUMP_S } else { -JUMP_S })?;
+                hold(SHORT).await;
+                world.clock.jump(0)
+            }
+            // The clients do it.
+            _ => Ok(hold(SHORT).await),
+        }
+    }
+
+    async fn strike_kafka(self, kafka: &mut Kafka, broker: usize) -> Result<()> {
+        let cluster = &mut kafka.cluster;
+        match self {
+            Self::BrokerPause => {
+                cluster.pause(broker)?;
+                hold(2 * SHORT).await;
+                cluster.resume(broker)
+            }
+            Self::BrokersCrash => cluster.restart_all().await,
+            Self::LeaderLost => lose_leader(kafka, broker).await,
+            Self::DiskFull => {
+                cluster.broker(broker)?.fill_disk()?;
+                hold(SHORT).await;
+                cluster.restart(broker).await
+            }
+            _ => {
+                cluster.kill(broker).await?;
+                hold(SHORT).await;
+                cluster.restart(broker).await
+            }
+        }
+    }
+
+    async fn strike_store(self, store: &mut StoreHost) -> Result<()> {
+        match self {
+            Self::StorePause => {
+                store.pause()?;
+                hold(SHORT).await;
+                store.resume()
+            }
+            Self::StoreWithoutFile => store.crash_without_file().await,
+            Self::StoreSnapshot => {
+                store.save().await?;
+                hold(SHORT).await;
+                store.restore().await
+            }
+            Self::StoreFlush => store.flush().await,
+            Self::StoreFailover => {
+                let replica = store.late_replica().await?;
+                hold(SHORT).await;
+                store.fail_over(replica).await
+            }
+            _ => store.crash().await,
+        }
+    }
+}
+
+/// The length of a fault: nothing can be awaited here, it lasts as long as it lasts.
+async fn hold(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+async fn freeze(world: &World, member: usize) -> Result<()> {
+    world.member(member).pause()?;
+    hold(ZOMBIE).await;
+    world.member(member).resume()
+}
+
+async fn blow(world: &World, link: Link, weather: Weather) -> Result<()> {
+    world.set(link, weather);
+    hold(SHORT).await;
+    world.set(link, Weather::Clear);
+    Ok(())
+}
+
+/// What this broker takes while the others are frozen is on this broker only, and lost with it.
+async fn lose_leader(kafka: &mut Kafka, leader: usize) -> Result<()> {
+    let cluster = &mut kafka.cluster;
+    let others = (0..BROKERS).filter(|broker| *broker != leader);
+    for broker in others.clone() {
+        cluster.pause(broker)?;
+    }
+    hold(SHORT).await;
+    cluster.kill(leader).await?;
+    for broker in others {
+        cluster.resume(broker)?;
+    }
+    cluster.restart(leader).await
+}
