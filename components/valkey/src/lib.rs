@@ -27,8 +27,8 @@ mod bindings {
 /// Most commands in one pipeline.
 const COMMANDS_MAX: usize = 10_000;
 
-/// Most connections kept at rest.
-const IDLE_MAX: usize = 4;
+/// Most connections kept at rest: as many as calls that a host makes at once in an instance.
+const IDLE_MAX: usize = 64;
 
 /// Connections at rest. A call has one for itself: replies are never mixed, and no call waits
 /// for another.
