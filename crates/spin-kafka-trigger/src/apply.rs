@@ -42,7 +42,7 @@ impl Partition {
         let end = batch.end;
         let terms = Terms { keeps_position, in_order: false };
         let lanes = by_key(batch, lanes).into_iter().map(|lane| self.work_off(lane, terms));
-        let behind = try_join_all(lanes).await?.into_iter().flatten().next();
+        let behind = try_join_all(lanes).await?.into_iter().flatten().min();
         if behind.is_none() {
             self.moved(end);
         }

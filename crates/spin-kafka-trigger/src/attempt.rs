@@ -12,13 +12,13 @@ use crate::metrics::Metrics;
 use crate::partition::{Halt, Partition};
 use crate::{Batch, Failure, FailureClass, Rejection};
 
-/// How far a handler's store is behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far a handler's store is behind; the lesser, the further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Behind {
-    /// It has lost its end: this is its position.
-    At(i64),
     /// It has lost everything.
     Empty,
+    /// It has lost its end: this is its position.
+    At(i64),
 }
 
 /// What came of a batch.
@@ -182,5 +182,16 @@ impl Drop for InFlight<'_> {
             let Batch { topic, partition, start, end, .. } = self.batch;
             tracing::warn!(%topic, partition, start, end, "batch dropped in mid-way; it comes again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_lanes_the_one_furthest_behind_counts() {
+        assert_eq!([Behind::At(9), Behind::At(5)].into_iter().min(), Some(Behind::At(5)));
+        assert_eq!([Behind::At(0), Behind::Empty].into_iter().min(), Some(Behind::Empty));
     }
 }

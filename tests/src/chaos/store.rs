@@ -114,7 +114,6 @@ impl StoreHost {
         self.folders.push(folder);
         self.append().await?;
         self.proxy.aim(vec![self.valkey.port()]);
-        // Connections to the old one are gone with it.
         Ok(())
     }
 

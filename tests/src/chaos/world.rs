@@ -1,5 +1,7 @@
 //! The pipeline under test with everything around it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use kafka_producer::{NewTopic, ensure_topic};
 use local_servers::FakeClock;
@@ -11,7 +13,7 @@ use super::manifest::{Setup, manifest};
 use super::member::Member;
 use super::proxy::{Proxy, Weather};
 use super::store::StoreHost;
-use crate::{Launch, Pipeline, Wiring, eventually};
+use crate::{Launch, Pipeline, Store, Wiring, eventually};
 
 /// The topic of every world.
 pub const TOPIC: &str = "sales";
@@ -145,9 +147,8 @@ impl World {
     pub async fn settle(&self) -> Result<()> {
         let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
         let store = self.store.look().await?;
-        let key = format!("offset:{GROUP}:{TOPIC}");
         eventually("the log is counted to its end", async || {
-            let positions = store.fields(&key).await.ok()?;
+            let positions = positions(&store).await.ok()?;
             let reached = |(partition, end): (usize, &i64)| {
                 *end == 0 || positions.get(&partition.to_string()) == Some(&end.to_string())
             };
@@ -160,8 +161,7 @@ impl World {
     /// Where log and store stand.
     pub async fn stand(&self) -> Result<String> {
         let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
-        let store = self.store.look().await?;
-        let positions = store.fields(&format!("offset:{GROUP}:{TOPIC}")).await?;
+        let positions = positions(&self.store.look().await?).await?;
         Ok(format!("the log ends at {ends:?}, the store is at {positions:?}"))
     }
 
@@ -170,4 +170,9 @@ impl World {
         let logs = self.members.iter().map(Member::log);
         logs.collect::<Vec<_>>().join("\n--- next member\n")
     }
+}
+
+/// The stored position of each partition.
+async fn positions(store: &Store) -> Result<BTreeMap<String, String>> {
+    store.fields(&format!("offset:{GROUP}:{TOPIC}")).await
 }
