@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use kafka_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use host_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use tempfile::TempDir;
 use tokio::process::Command;
 

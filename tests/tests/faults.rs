@@ -1,6 +1,6 @@
 //! What breaks is said, and nothing is lost.
 
-use kafka_producer::{OutgoingRecord, Producer, ProducerConfig};
+use host_producer::{OutgoingRecord, Producer, ProducerConfig};
 use local_servers::{Kafka, KafkaConfig};
 use pipeline_tests::{Pipeline, Wiring, eventually};
 

@@ -1,6 +1,6 @@
 //! What is wrong is told at the start, with the file and the line or the import.
 
-use kafka_producer::{NewTopic, ensure_topic};
+use host_producer::{NewTopic, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use pipeline_tests::{Pipeline, Store, Wiring, doorbuster, eventually, root};
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use kafka_producer::{NewTopic, ensure_topic};
+use host_producer::{NewTopic, ensure_topic};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use kafka_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use host_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use sale::Sale;
 
 use crate::accept::PARTITIONS;

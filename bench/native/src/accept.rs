@@ -12,11 +12,11 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use axum::serve::ListenerExt as _;
+use host_producer::{Acks, Header, OutgoingRecord, ProduceError, Producer, ProducerConfig};
 use intake::request::{
     BODY_BYTES_MAX, Context, IDEMPOTENCY_KEY, TRACEPARENT, body_too_large, check,
 };
 use intake::{IntakeError, PROBLEM_CONTENT_TYPE, Problem, RETRY_AFTER_SECONDS};
-use kafka_producer::{Acks, Header, OutgoingRecord, ProduceError, Producer, ProducerConfig};
 use sale::{Sale, Violation};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};

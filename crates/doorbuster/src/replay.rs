@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use component_host::{Capability, Host, Limits};
+use host_producer::{Producer, ProducerConfig};
 use indicatif::{ProgressBar, ProgressStyle};
-use kafka_producer::{Producer, ProducerConfig};
 use spin_kafka_trigger::{
     Batch, Bound, Failure, Handler, Position, Progress, Range, Rejection, Summary, Trigger,
 };

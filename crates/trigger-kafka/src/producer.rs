@@ -3,7 +3,7 @@
 
 use component_host::allowed_hosts::AllowedHosts;
 use component_host::{Capability, GuestState};
-use kafka_producer::{Header as OutgoingHeader, OutgoingRecord, Producer};
+use host_producer::{Header as OutgoingHeader, OutgoingRecord, Producer};
 use wasmtime::component::Linker;
 
 use crate::events::{Delivery, Outgoing, PRODUCER, ProduceError};
@@ -78,8 +78,8 @@ fn record(outgoing: Outgoing) -> OutgoingRecord {
     }
 }
 
-fn failure(error: kafka_producer::ProduceError) -> ProduceError {
-    use kafka_producer::ProduceError as Native;
+fn failure(error: host_producer::ProduceError) -> ProduceError {
+    use host_producer::ProduceError as Native;
     match error {
         Native::QueueFull => ProduceError::QueueFull,
         Native::TimedOut(text) => ProduceError::TimedOut(text),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use kafka_producer::{NewTopic, ensure_topic};
+use host_producer::{NewTopic, ensure_topic};
 use local_servers::FakeClock;
 use tempfile::TempDir;
 

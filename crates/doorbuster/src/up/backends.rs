@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use component_host::App;
-use kafka_producer::{NewTopic, TopicState, ensure_topic};
+use host_producer::{NewTopic, TopicState, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use spin_kafka_trigger::{FailedRecords, is_pattern};
 use trigger_kafka::TriggerConfig;

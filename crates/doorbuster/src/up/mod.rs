@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use component_host::http::Server;
 use component_host::variables::Variables;
 use component_host::{App, Capability, Host, manifest};
-use kafka_producer::{Producer, ProducerConfig};
+use host_producer::{Producer, ProducerConfig};
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;

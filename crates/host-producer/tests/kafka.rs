@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use kafka_producer::{
+use host_producer::{
     Delivery, Header, NewTopic, OutgoingRecord, ProduceError, Producer, ProducerConfig, TopicState,
     ensure_topic,
 };
@@ -144,7 +144,7 @@ async fn a_record_that_is_too_large_is_not_written() {
     ensure_topic(&brokers, NewTopic::new(topic, 1)).await.unwrap();
     // Refused here, and refused by the broker.
     let mut above_client = ProducerConfig::new(&brokers);
-    above_client.compression = kafka_producer::Compression::None;
+    above_client.compression = host_producer::Compression::None;
     let mut above_broker = above_client.clone();
     above_broker.client.insert("message.max.bytes".into(), "10000000".into());
     for config in [above_client, above_broker] {

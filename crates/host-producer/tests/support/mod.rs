@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use kafka_producer::{OutgoingRecord, Producer, ProducerConfig};
+use host_producer::{OutgoingRecord, Producer, ProducerConfig};
 
 /// Longest wait for anything; a test that reaches it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);

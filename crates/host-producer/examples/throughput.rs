@@ -1,13 +1,13 @@
 //! How many records a second are acknowledged: calls with one record each from many tasks, as
 //! a server makes them, and calls with many. Starts a Kafka broker of its own.
 //!
-//! `cargo run --release -p kafka-producer --example throughput`
+//! `cargo run --release -p host-producer --example throughput`
 #![allow(clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use kafka_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use local_servers::{Kafka, KafkaConfig};
 use tokio::task::JoinSet;
 
@@ -39,7 +39,7 @@ async fn measure(producer: &Producer, tasks: usize, records: usize) -> Result<f6
             while started.elapsed() < TIME {
                 producer.send((0..records).map(|number| record(task + number)).collect()).await?;
             }
-            Ok::<_, kafka_producer::ProduceError>(())
+            Ok::<_, host_producer::ProduceError>(())
         });
     }
     while let Some(ended) = running.join_next().await {

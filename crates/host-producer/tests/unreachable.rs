@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use kafka_producer::{Error, NewTopic, ProduceError, Producer, ProducerConfig, ensure_topic};
+use host_producer::{Error, NewTopic, ProduceError, Producer, ProducerConfig, ensure_topic};
 use rdkafka::mocking::MockCluster;
 use support::{producer, record, within};
 
