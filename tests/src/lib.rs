@@ -4,11 +4,13 @@ pub mod chaos;
 mod fragile;
 mod http;
 mod pipeline;
+mod plugin;
 mod store;
 
 pub use fragile::{Fragile, OTHER_BUILD};
 pub use http::{Answer, Client};
 pub use pipeline::{Launch, Pipeline, Wiring, doorbuster, root};
+pub use plugin::{Locked, plugin};
 pub use store::Store;
 
 use std::time::{Duration, Instant};

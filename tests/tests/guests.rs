@@ -1,12 +1,12 @@
 //! The host and its guests: what a wicked one does harms its own request and nobody else's.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use component_host::http::Server;
+use component_host::output::Outputs;
 use component_host::variables::Variables;
-use component_host::{Host, Limits, manifest};
+use component_host::{Error, Host, Limits, manifest};
 use pipeline_tests::{Client, root};
 
 const MANIFEST: &str = r#"
@@ -22,12 +22,19 @@ source = "components/GUEST.wasm"
 
 /// Serves the guest, and answers a client for it. The host lives as long as the server's task.
 async fn serve(guest: &str, limits: Limits) -> Client {
+    serve_app(load(&MANIFEST.replace("GUEST", guest), &limits).unwrap(), limits).await
+}
+
+/// Loads the application of a manifest.
+fn load(text: &str, limits: &Limits) -> Result<Host, Error> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target")).unwrap();
-    std::fs::write(file.path(), MANIFEST.replace("GUEST", guest)).unwrap();
-    let app = manifest::read(file.path()).unwrap();
-    let none = BTreeMap::new();
-    let variables = Variables::resolve(&app.variables, &none, |_| None).unwrap();
-    let host = Host::load(&app, &variables, limits.clone(), &[]).unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let app = manifest::read(file.path())?;
+    let variables = Variables::resolve(&app.variables, |_| None)?;
+    Host::load(&app, &variables, limits.clone(), Outputs::default(), &[])
+}
+
+async fn serve_app(host: Host, limits: Limits) -> Client {
     let address = "127.0.0.1:0".parse().unwrap();
     let server = Server::bind(address, host.services(), Arc::new(limits)).await.unwrap();
     let client = Client::new(&format!("http://{}", server.address()));
@@ -72,6 +79,66 @@ async fn what_is_not_allowed_is_denied() {
     assert!(answer.text().contains("PermissionDenied"), "{}", answer.text());
     let answer = client.post("/fetch", "").await.unwrap();
     assert!(answer.text().contains("HttpRequestDenied"), "{}", answer.text());
+}
+
+/// `asker` calls `curious`, which looks at what the test names.
+const WITH_DEPENDENCY: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "asker"
+[[trigger.http]]
+route = "/..."
+component = "asker"
+[component.asker]
+source = "components/asker.wasm"
+allowed_outbound_hosts = ["tcp://127.0.0.1:1", "http://127.0.0.1:1", "tcp://localhost:1"]
+variables = { address = "the-variable" }
+environment = { address = "the-environment" }
+[component.asker.dependencies]
+"tests:curious/probe" = { path = "components/curious.wasm", inherit_configuration = INHERIT }
+"#;
+
+/// What the dependency sees of each thing, with the right to it and without.
+const SIGHTS: [(&str, &str, &str, &str); 7] = [
+    ("variables", "variables", "the-variable", "Undefined"),
+    ("environment", "environment", "the-environment", "NotPresent"),
+    ("http", "allowed_outbound_hosts", "ConnectionRefused", "HttpRequestDenied"),
+    ("socket", "allowed_outbound_hosts", "ConnectionRefused", "AccessDenied"),
+    ("lookup", "allowed_outbound_hosts", "Ipv4", "AccessDenied"),
+    ("std-socket", "allowed_outbound_hosts", "ConnectionRefused", "PermissionDenied"),
+    ("std-lookup", "allowed_outbound_hosts", "true", "false"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dependency_sees_what_it_inherits_and_nothing_else() {
+    let rights = ["variables", "environment", "allowed_outbound_hosts"];
+    let one = rights.map(|right| (format!("[\"{right}\"]"), vec![right]));
+    let cases = [("true".into(), rights.to_vec()), ("false".into(), vec![]), ("[]".into(), vec![])];
+    for (inherit, inherited) in cases.into_iter().chain(one) {
+        let host = load(&WITH_DEPENDENCY.replace("INHERIT", &inherit), &limits()).unwrap();
+        let client = serve_app(host, limits()).await;
+        for (thing, right, seen, denied) in SIGHTS {
+            let answer = client.post(&format!("/{thing}"), "").await.unwrap().text();
+            let expected = if inherited.contains(&right) { seen } else { denied };
+            assert!(answer.contains(expected), "inherit {inherit}: {thing}: {answer}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dependency_is_refused_by_name() {
+    let cases = [
+        ("INHERIT", "[\"variabels\"]", "`variabels`"),
+        ("tests:curious/probe", "tests:curious/prob", "tests:curious/probe@0.1.0"),
+        ("components/curious.wasm", "components/asker.wasm", "does not export"),
+        ("components/curious.wasm", "components/missing.wasm", "missing.wasm"),
+        ("INHERIT", "true, export = \"a:b/c\"", "`a:b/c`"),
+    ];
+    for (from, to, expected) in cases {
+        let text = WITH_DEPENDENCY.replace(from, to).replace("INHERIT", "true");
+        let fault = load(&text, &limits()).err().map(|error| error.to_string());
+        assert!(fault.as_deref().is_some_and(|text| text.contains(expected)), "{to}: {fault:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::run::{cargo, release, root, run};
 
 /// The components, as packages, and the guests that the tests call. Their files take underscores.
-const COMPONENTS: [&str; 10] = [
+const COMPONENTS: [&str; 12] = [
     "ingest",
     "bridge",
     "writer",
@@ -15,6 +15,8 @@ const COMPONENTS: [&str; 10] = [
     "valkey",
     "intake-http",
     "intake-grpc",
+    "asker",
+    "curious",
     "fragile",
     "older",
     "wicked",

@@ -3,6 +3,7 @@
 
 mod build;
 mod count;
+mod plugin;
 mod run;
 mod tests;
 
@@ -13,8 +14,10 @@ cargo xtask <task>
 
   up [ARGS]      build everything and run the whole pipeline; ARGS go to `doorbuster up`
   build          build target/release/doorbuster and the components in target/components/
+  plugin [ARGS]  pack the Spin plugin in target/plugin/: --url URL
   test           install what the tests need and run them all
   chaos [ARGS]   break things at random under load and compare the books: --minutes N --seed S
+  spin [ARGS]    run the pipeline in a real Spin with the packed plugin: --spin PATH
   bench [ARGS]   compare the pipeline with the same one without WebAssembly
   lint           check format, lints, licences and advisories
 ";
@@ -29,10 +32,16 @@ fn main() -> Result<()> {
             run::doorbuster("up", &rest)
         }
         "build" => build::all(false),
+        "plugin" => plugin::pack(&rest),
         "test" => tests::all(&rest),
         "chaos" => {
             build::all(false)?;
             run::replace(&run::release("chaos"), &rest)
+        }
+        "spin" => {
+            build::all(false)?;
+            plugin::pack(&[])?;
+            run::replace(&run::release("real-spin"), &rest)
         }
         "bench" => {
             build::all(false)?;

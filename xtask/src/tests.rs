@@ -3,11 +3,12 @@
 use anyhow::{Result, ensure};
 
 use crate::run::cargo;
-use crate::{build, count};
+use crate::{build, count, plugin};
 
 /// Builds what the tests run, then runs them and counts; `args` go to the test programs.
 pub fn all(args: &[String]) -> Result<()> {
     build::all(true)?;
+    plugin::pack(&[])?;
     let mut command = vec!["test", "--release", "--no-fail-fast"];
     command.extend(["--lib", "--bins", "--tests", "--"]);
     command.extend(args.iter().map(String::as_str));

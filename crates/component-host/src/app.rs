@@ -1,77 +1,169 @@
-//! The application: what a manifest says, ready to be loaded.
+//! The locked application: the one model that a `spin.toml`, the lock file of `spin up` and an
+//! artifact of a registry all become.
+//!
+//! Its JSON is Spin's: every path absolute, every trigger with an id, nothing left to look up.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// An application, from a `spin.toml`.
-#[derive(Debug, Clone)]
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::origin::Origin;
+use crate::{Error, compose};
+
+/// What this host understands of the things that an application may insist on.
+const UNDERSTOOD: [&str; 2] = ["host_requirements", "component_host_requirements"];
+
+/// The newest version of the lock file that this host reads.
+const VERSION_MAX: u32 = 1;
+
+/// A locked application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct App {
-    /// The application's name.
-    pub name: String,
-    /// The manifest it came from, for messages.
-    pub origin: PathBuf,
+    spin_lock_version: u32,
+    /// Fields that whoever runs the application must not ignore.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    must_understand: Vec<String>,
+    /// Name, version, settings of the triggers.
+    pub metadata: Metadata,
+    /// Host features it insists on.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub host_requirements: Map<String, Value>,
     /// The variables it declares.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, Declaration>,
-    /// Settings common to all triggers of a type (`[application.trigger.<type>]`).
-    pub trigger_settings: BTreeMap<String, toml::Table>,
-    /// The triggers, in the manifest's order within a type.
+    /// The triggers, by type, in the manifest's order within a type.
     pub triggers: Vec<Trigger>,
-    /// The components by id.
-    pub components: BTreeMap<String, Component>,
+    /// The components, by id.
+    pub components: Vec<Component>,
+    /// Where it came from, to tell faults with their place.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+/// What an application says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Its name.
+    pub name: String,
+    /// Settings common to all triggers of a type (`[application.trigger.<type>]`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub triggers: BTreeMap<String, Map<String, Value>>,
+    /// Whatever else is there: version, description, authors, origin.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// A variable that the application declares.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declaration {
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// Value when nobody gives one; without it the variable is required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
     /// Whether the value must never be shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
 }
 
 /// What starts a component.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trigger {
+    /// Its id, unique in the application.
+    pub id: String,
     /// `http`, `kafka`.
-    pub kind: String,
-    /// The component it starts.
-    pub component: String,
-    /// The other keys of `[[trigger.<kind>]]`.
-    pub settings: toml::Table,
-    /// Line in the manifest, from 1.
-    pub line: usize,
+    pub trigger_type: String,
+    /// The keys of `[[trigger.<type>]]`, the component's id under `component` among them.
+    pub trigger_config: Map<String, Value>,
+    /// What the trigger puts around its component.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub trigger_dependencies: Map<String, Value>,
 }
 
 /// A component and what it may do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Component {
     /// Its id.
     pub id: String,
+    /// Its rights, and what readers want to know.
+    #[serde(default, skip_serializing_if = "ComponentMetadata::is_empty")]
+    pub metadata: ComponentMetadata,
     /// The `.wasm` file.
-    pub source: PathBuf,
-    /// Hosts it may reach, as templates.
-    pub allowed_outbound_hosts: Vec<String>,
+    pub source: Source,
     /// Its environment variables.
-    pub environment: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Files it may read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Value>,
     /// Its Spin variables, as templates.
-    pub variables: BTreeMap<String, String>,
-    /// Components that satisfy its imports.
-    pub dependencies: Vec<Dependency>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+    /// Components that satisfy its imports, by `ns:package[/interface][@version]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dependencies: BTreeMap<String, Dependency>,
+    /// What its triggers put around it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub trigger_dependencies: Map<String, Value>,
+    /// Host features it insists on.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub host_requirements: Map<String, Value>,
+    /// Imports that a host with an own provider satisfies in place of a dependency
+    /// (`tool.doorbuster.provide`). Ours; Spin ignores it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provide: Vec<String>,
+}
+
+/// Rights of a component, and its description.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ComponentMetadata {
+    /// Hosts it may reach, as templates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_outbound_hosts: Vec<String>,
+    /// Key-value stores it may open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_value_stores: Vec<String>,
+    /// SQLite databases it may open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
+    /// AI models it may ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ai_models: Vec<String>,
+    /// Whatever else is there: description, build.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 /// A component that satisfies imports of another one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dependency {
-    /// The import: `ns:package`, or `ns:package/interface`, with or without `@version`.
-    pub name: String,
     /// The `.wasm` file.
-    pub source: PathBuf,
+    pub source: Source,
+    /// The export that satisfies the import, if it has another name.
+    pub export: Option<String>,
     /// What of the parent's configuration it may use.
+    #[serde(default, skip_serializing_if = "Inherit::is_none")]
     pub inherit: Inherit,
 }
 
+/// A `.wasm` file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    content_type: String,
+    /// The file's URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// Content that is no file, which this host does not read.
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
 /// Which of its parent's rights a dependency gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Inherit {
     /// All of them.
     All,
@@ -79,7 +171,144 @@ pub enum Inherit {
     Some(Vec<String>),
 }
 
+impl App {
+    /// Reads a lock file. `origin` names it in messages.
+    pub fn from_json(origin: &Path, text: &[u8]) -> Result<Self, Error> {
+        let origin = Origin::whole(origin);
+        let fault = |message| Error::Manifest { place: origin.place(""), message };
+        let mut app: App = serde_json::from_slice(text)
+            .map_err(|e| fault(format!("no locked application: {e}")))?;
+        if app.spin_lock_version > VERSION_MAX {
+            let version = app.spin_lock_version;
+            return Err(fault(format!(
+                "spin_lock_version {version}; this host reads {VERSION_MAX}"
+            )));
+        }
+        if let Some(field) = app.must_understand.iter().find(|f| !UNDERSTOOD.contains(&f.as_str()))
+        {
+            return Err(fault(format!(
+                "it must be understood for its `{field}`; this host is not"
+            )));
+        }
+        app.origin = origin;
+        Ok(app)
+    }
+
+    /// A new application; what it requires of its host is seen from its components.
+    pub fn new(
+        origin: Origin,
+        metadata: Metadata,
+        variables: BTreeMap<String, Declaration>,
+        triggers: Vec<Trigger>,
+        components: Vec<Component>,
+    ) -> Self {
+        let required = components.iter().any(|c| !c.host_requirements.is_empty());
+        Self {
+            spin_lock_version: required.into(),
+            must_understand: required.then(|| UNDERSTOOD[1].to_owned()).into_iter().collect(),
+            metadata,
+            host_requirements: Map::new(),
+            variables,
+            triggers,
+            components,
+            origin,
+        }
+    }
+
+    /// The component with this id.
+    pub fn component(&self, id: &str) -> Option<&Component> {
+        self.components.iter().find(|component| component.id == id)
+    }
+
+    /// The triggers of a type.
+    pub fn triggers(&self, trigger_type: &str) -> impl Iterator<Item = &Trigger> {
+        self.triggers.iter().filter(move |trigger| trigger.trigger_type == trigger_type)
+    }
+
+    /// Leaves only the triggers of these types.
+    pub fn retain_triggers(&mut self, types: &[&str]) {
+        self.triggers.retain(|trigger| types.contains(&trigger.trigger_type.as_str()));
+    }
+
+    /// Leaves these imports to the host, whatever dependencies there are for them.
+    pub fn provide(&mut self, interfaces: &[String]) {
+        for component in &mut self.components {
+            let without_version = |name: &str| name.split('@').next().map(str::to_owned);
+            let names: Vec<_> =
+                component.dependencies.keys().filter_map(|n| without_version(n)).collect();
+            let wanted =
+                |interface: &&String| names.iter().any(|name| compose::names(name, interface));
+            component.provide.extend(interfaces.iter().filter(wanted).cloned());
+        }
+    }
+
+    /// The components that some trigger starts.
+    pub fn started(&self) -> impl Iterator<Item = &Component> {
+        self.components.iter().filter(|component| {
+            self.triggers.iter().any(|trigger| trigger.component() == Some(&component.id))
+        })
+    }
+}
+
+impl Trigger {
+    /// The id of the component it starts.
+    pub fn component(&self) -> Option<&str> {
+        self.trigger_config.get("component").and_then(Value::as_str)
+    }
+
+    /// Its own settings: everything but the component.
+    pub fn settings(&self) -> Map<String, Value> {
+        let mut settings = self.trigger_config.clone();
+        settings.remove("component");
+        settings
+    }
+}
+
+impl ComponentMetadata {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Source {
+    /// The file at this path, which must be absolute.
+    pub fn file(path: &Path) -> Self {
+        Self {
+            content_type: "application/wasm".into(),
+            source: Url::from_file_path(path).ok().map(Into::into),
+            other: Map::new(),
+        }
+    }
+
+    /// The file's path; the text says why it has none.
+    pub fn path(&self) -> Result<PathBuf, String> {
+        let source = self.source.as_deref().ok_or("its source is no file")?;
+        let path = Url::parse(source).ok().and_then(|url| url.to_file_path().ok());
+        path.ok_or_else(|| format!("its source `{source}` is no file"))
+    }
+}
+
+impl Default for Inherit {
+    fn default() -> Self {
+        Inherit::Some(Vec::new())
+    }
+}
+
 impl Inherit {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// A right that is not among those `known`.
+    pub(crate) fn unknown(&self, known: &[&str]) -> Option<&str> {
+        match self {
+            Inherit::All => None,
+            Inherit::Some(rights) => {
+                rights.iter().map(String::as_str).find(|right| !known.contains(right))
+            }
+        }
+    }
+
     /// Whether this right is inherited.
     pub fn has(&self, right: &str) -> bool {
         match self {

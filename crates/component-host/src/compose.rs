@@ -1,63 +1,195 @@
 //! Composes a component with the dependencies that its manifest names, as Spin does: one
-//! level, each dependency an instance of its own.
+//! level, each dependency an instance of its own that gets only what it inherits.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use wac_graph::types::Package;
-use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
+use wac_graph::types::{ItemKind, Package};
+use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 
 use crate::Error;
-use crate::app::{Component, Dependency};
+use crate::app::{Component, Dependency, Source};
+use crate::denial::{self, NETWORK, RIGHTS};
 
-/// Imports that give a component something of the outside, and the right each one needs.
-const RIGHTS: [(&str, &str); 3] = [
-    ("wasi:http/client@", "allowed_outbound_hosts"),
-    ("wasi:sockets/", "allowed_outbound_hosts"),
-    ("spin:variables/", "variables"),
-];
-
-/// The component's bytes with its dependencies plugged in.
-pub(crate) fn compose(component: &Component) -> Result<Vec<u8>, Error> {
+/// The component's bytes with its dependencies plugged in. `capabilities` are the interfaces that
+/// the host's program provides.
+pub(crate) fn compose(component: &Component, capabilities: &[&str]) -> Result<Vec<u8>, Error> {
+    let path = path(component, &component.source)?;
     if component.dependencies.is_empty() {
-        return read(&component.source);
+        return read(&path);
     }
-    let mut graph = CompositionGraph::new();
-    let root = package(&mut graph, component, "root", &component.source)?;
-    let root_node = graph.instantiate(root);
-    let imports: Vec<String> = graph.types()[graph[root].ty()].imports.keys().cloned().collect();
-    let mut taken: Vec<String> = Vec::new();
-    for (index, dependency) in component.dependencies.iter().enumerate() {
-        let named: Vec<&String> =
-            imports.iter().filter(|import| names(&dependency.name, import)).collect();
+    Composer::new(component, &path, capabilities)?.compose()
+}
+
+struct Composer<'a> {
+    component: &'a Component,
+    graph: CompositionGraph,
+    root: PackageId,
+    root_node: NodeId,
+    /// What the host's program provides.
+    capabilities: &'a [&'a str],
+    /// The root's imports that the host satisfies in place of a dependency.
+    provided: Vec<String>,
+    /// The root's imports that a dependency satisfies, and which.
+    taken: HashMap<String, &'a str>,
+    /// The imports that stand for what is denied.
+    denied: HashMap<String, NodeId>,
+}
+
+impl<'a> Composer<'a> {
+    fn new(
+        component: &'a Component,
+        path: &Path,
+        capabilities: &'a [&'a str],
+    ) -> Result<Self, Error> {
+        let mut graph = CompositionGraph::new();
+        let root = package(&mut graph, component, "root", path)?;
+        let provided = component
+            .provide
+            .iter()
+            .map(|wanted| {
+                let found = capabilities.iter().find(|interface| names(wanted, interface));
+                found.map(|interface| (*interface).to_owned()).ok_or_else(|| {
+                    let message = format!("provide: this host does not provide `{wanted}`");
+                    whole(component, message)
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let root_node = graph.instantiate(root);
+        let (taken, denied) = (HashMap::new(), HashMap::new());
+        Ok(Self { component, graph, root, root_node, capabilities, provided, taken, denied })
+    }
+
+    fn compose(mut self) -> Result<Vec<u8>, Error> {
+        for (index, (name, dependency)) in self.component.dependencies.iter().enumerate() {
+            self.plug(index, name, dependency)?;
+        }
+        self.export_all()?;
+        let encoded = self.graph.encode(EncodeOptions::default());
+        encoded.map_err(|e| whole(self.component, format!("{e:#}")))
+    }
+
+    /// Instantiates a dependency and gives its exports to the root.
+    fn plug(&mut self, index: usize, name: &'a str, dependency: &Dependency) -> Result<(), Error> {
+        let fault = |message: String| fault(self.component, name, message);
+        let imports: Vec<String> = self.imports(self.root).map(|(import, _)| import).collect();
+        let named: Vec<&String> = imports.iter().filter(|import| names(name, import)).collect();
         if named.is_empty() {
-            return Err(fault(component, dependency, no_match(&imports)));
+            let imports = imports.join(", ");
+            let message = format!("the component has no such import; it imports {imports}");
+            return Err(fault(message));
         }
-        let id = package(&mut graph, component, &format!("dep{index}"), &dependency.source)?;
-        let dependency_imports: Vec<String> =
-            graph.types()[graph[id].ty()].imports.keys().cloned().collect();
-        check_rights(component, dependency, &dependency_imports)?;
-        let exports = &graph.types()[graph[id].ty()].exports;
-        // Of a package named as a whole, what the dependency does not export stays open: its
-        // types, as a rule.
         let wanted: Vec<&String> =
-            named.into_iter().filter(|import| exports.contains_key(*import)).collect();
+            named.into_iter().filter(|import| !self.provided.contains(import)).collect();
         if wanted.is_empty() {
-            let exported: Vec<&str> = exports.keys().map(String::as_str).collect();
-            let message = format!("it exports only {}", exported.join(", "));
-            return Err(fault(component, dependency, message));
+            return Ok(());
         }
-        if let Some(twice) = wanted.iter().find(|import| taken.contains(import)) {
-            let message = format!("`{twice}` is already satisfied by another dependency");
-            return Err(fault(component, dependency, message));
+        if let Some(right) = dependency.inherit.unknown(&RIGHTS) {
+            let rights = RIGHTS.join(", ");
+            let message = format!("inherit_configuration: no such right as `{right}`: {rights}");
+            return Err(fault(message));
         }
-        let node = graph.instantiate(id);
+        let path = path(self.component, &dependency.source)?;
+        let id = package(&mut self.graph, self.component, &format!("dep{index}"), &path)?;
+        let node = self.graph.instantiate(id);
+        self.deny(name, dependency, (id, node))?;
         for import in wanted {
-            plug(&mut graph, component, dependency, (node, root_node), import)?;
-            taken.push(import.clone());
+            self.connect(name, dependency, (id, node), import)?;
         }
+        Ok(())
     }
-    export_all(&mut graph, component, root_node, root)?;
-    graph.encode(EncodeOptions::default()).map_err(|e| whole(component, format!("{e:#}")))
+
+    /// Satisfies one of the root's imports by an export of the dependency.
+    fn connect(
+        &mut self,
+        name: &'a str,
+        dependency: &Dependency,
+        (id, node): (PackageId, NodeId),
+        import: &str,
+    ) -> Result<(), Error> {
+        if let Some(other) = self.taken.insert(import.into(), name) {
+            let message = format!("`{import}` is already satisfied by `{other}`");
+            return Err(fault(self.component, name, message));
+        }
+        let export = dependency.export.as_deref().unwrap_or(import);
+        let exports = &self.graph.types()[self.graph[id].ty()].exports;
+        if !exports.contains_key(export) {
+            let exports = exports.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "it does not export `{export}`, only {exports}; name the interface that it is for"
+            );
+            return Err(fault(self.component, name, message));
+        }
+        let export = self.graph.alias_instance_export(node, export);
+        let export = export.map_err(|e| fault(self.component, name, e.to_string()))?;
+        let connected = self.graph.set_instantiation_argument(self.root_node, import, export);
+        connected
+            .map_err(|e| fault(self.component, name, format!("its `{import}` does not fit: {e:#}")))
+    }
+
+    /// Gives the dependency, for each import that it has no right to, one that denies it.
+    fn deny(
+        &mut self,
+        name: &str,
+        dependency: &Dependency,
+        (id, node): (PackageId, NodeId),
+    ) -> Result<(), Error> {
+        let imports: Vec<_> = self.imports(id).collect();
+        for (import, kind) in imports {
+            if self.capabilities.contains(&import.as_str()) && !dependency.inherit.has(NETWORK) {
+                let message = format!("it imports `{import}` but does not inherit `{NETWORK}`");
+                return Err(fault(self.component, name, message));
+            }
+            let Some(denied) = denial::import(&import, &dependency.inherit) else { continue };
+            let argument = match self.denied.get(&denied) {
+                Some(known) => *known,
+                None => {
+                    let added = self.graph_import(&denied, kind);
+                    let added = added.map_err(|message| fault(self.component, name, message))?;
+                    self.denied.insert(denied, added);
+                    added
+                }
+            };
+            self.graph
+                .set_instantiation_argument(node, &import, argument)
+                .map_err(|e| fault(self.component, name, format!("`{import}`: {e:#}")))?;
+        }
+        Ok(())
+    }
+
+    /// An import of the same type under another name.
+    fn graph_import(&mut self, name: &str, kind: ItemKind) -> Result<NodeId, String> {
+        let kind = match kind {
+            ItemKind::Instance(id) => {
+                // With its interface's id it would be taken for that interface.
+                let mut interface = self.graph.types()[id].clone();
+                interface.id = None;
+                ItemKind::Instance(self.graph.types_mut().add_interface(interface))
+            }
+            other => other,
+        };
+        self.graph.import(name, kind).map_err(|e| e.to_string())
+    }
+
+    fn imports(&self, package: PackageId) -> impl Iterator<Item = (String, ItemKind)> {
+        let imports = &self.graph.types()[self.graph[package].ty()].imports;
+        imports.iter().map(|(name, kind)| (name.clone(), *kind))
+    }
+
+    fn export_all(&mut self) -> Result<(), Error> {
+        let exports = &self.graph.types()[self.graph[self.root].ty()].exports;
+        for name in exports.keys().cloned().collect::<Vec<_>>() {
+            let alias = self.graph.alias_instance_export(self.root_node, &name);
+            let alias = alias.map_err(|e| whole(self.component, e.to_string()))?;
+            let exported = self.graph.export(alias, &name);
+            exported.map_err(|e| whole(self.component, e.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn path(component: &Component, source: &Source) -> Result<std::path::PathBuf, Error> {
+    source.path().map_err(|message| whole(component, message))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
@@ -73,7 +205,7 @@ fn package(
     component: &Component,
     name: &str,
     path: &Path,
-) -> Result<wac_graph::PackageId, Error> {
+) -> Result<PackageId, Error> {
     let refused = |message: String| Error::Component {
         component: component.id.clone(),
         path: path.into(),
@@ -86,7 +218,7 @@ fn package(
 }
 
 /// Whether a dependency's name means this import: the same interface, or its package.
-fn names(dependency: &str, import: &str) -> bool {
+pub(crate) fn names(dependency: &str, import: &str) -> bool {
     let (path, version) = match dependency.split_once('@') {
         Some((path, version)) => (path, Some(version)),
         None => (dependency, None),
@@ -100,77 +232,13 @@ fn names(dependency: &str, import: &str) -> bool {
     same_path && (version.is_none() || version == import_version)
 }
 
-/// A dependency may only import what its parent lets it inherit. Spin denies the rest at the
-/// call; this host refuses such an application at start.
-fn check_rights(
-    component: &Component,
-    dependency: &Dependency,
-    imports: &[String],
-) -> Result<(), Error> {
-    for import in imports {
-        for (prefix, right) in RIGHTS {
-            if import.starts_with(prefix) && !dependency.inherit.has(right) {
-                let message = format!(
-                    "it imports `{import}` but does not inherit `{right}`; add \
-                     inherit_configuration = [\"{right}\"]"
-                );
-                return Err(fault(component, dependency, message));
-            }
-        }
-    }
-    if !component.environment.is_empty() && !dependency.inherit.has("environment") {
-        let message = "it would see the component's environment; add \
-                       inherit_configuration = [\"environment\"] or use variables instead";
-        return Err(fault(component, dependency, message.into()));
-    }
-    Ok(())
-}
-
-fn plug(
-    graph: &mut CompositionGraph,
-    component: &Component,
-    dependency: &Dependency,
-    (from, to): (NodeId, NodeId),
-    import: &str,
-) -> Result<(), Error> {
-    let export = graph
-        .alias_instance_export(from, import)
-        .map_err(|e| fault(component, dependency, format!("it does not export `{import}`: {e}")))?;
-    graph
-        .set_instantiation_argument(to, import, export)
-        .map_err(|e| fault(component, dependency, format!("its `{import}` does not fit: {e:#}")))
-}
-
-fn export_all(
-    graph: &mut CompositionGraph,
-    component: &Component,
-    node: NodeId,
-    root: wac_graph::PackageId,
-) -> Result<(), Error> {
-    let exports: Vec<String> = graph.types()[graph[root].ty()].exports.keys().cloned().collect();
-    for name in exports {
-        let alias = graph
-            .alias_instance_export(node, &name)
-            .map_err(|e| whole(component, e.to_string()))?;
-        graph.export(alias, &name).map_err(|e| whole(component, e.to_string()))?;
-    }
-    Ok(())
-}
-
-fn no_match(imports: &[String]) -> String {
-    format!("the component has no such import; it imports {}", imports.join(", "))
-}
-
-fn fault(component: &Component, dependency: &Dependency, message: String) -> Error {
-    Error::Dependency {
-        component: component.id.clone(),
-        dependency: dependency.name.clone(),
-        message: format!("{message} ({})", dependency.source.display()),
-    }
+fn fault(component: &Component, dependency: &str, message: String) -> Error {
+    Error::Dependency { component: component.id.clone(), dependency: dependency.into(), message }
 }
 
 fn whole(component: &Component, message: String) -> Error {
-    Error::Component { component: component.id.clone(), path: component.source.clone(), message }
+    let path = component.source.path().unwrap_or_default();
+    Error::Component { component: component.id.clone(), path, message }
 }
 
 #[cfg(test)]

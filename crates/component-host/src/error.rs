@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::origin::Place;
+
 /// A fault of the host. Each says what was wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -15,13 +17,11 @@ pub enum Error {
         /// What to do about it, with a leading separator; may be empty.
         hint: &'static str,
     },
-    /// The manifest is not what `spin.toml` must be, or asks for what this host has not.
-    #[error("{path}:{line}: {message}")]
+    /// The application is not what it must be, or asks for what this host has not.
+    #[error("{place}: {message}")]
     Manifest {
-        /// The manifest.
-        path: PathBuf,
-        /// Line in it, from 1.
-        line: usize,
+        /// The manifest, and the line if it is known.
+        place: Place,
         /// What is wrong and what to write instead.
         message: String,
     },
@@ -70,6 +70,22 @@ pub enum Error {
         component: String,
         /// What happened.
         message: String,
+    },
+    /// A component's log file or its folder cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Log {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A component is to be followed that is not there.
+    #[error("--follow: the application has no component `{component}`; it has {known}")]
+    Follow {
+        /// The component.
+        component: String,
+        /// Those that there are.
+        known: String,
     },
     /// The listening socket cannot be opened.
     #[error("cannot listen on {address}: {source}")]

@@ -1,6 +1,6 @@
 //! Loads an application: resolves its variables, composes, compiles and links its components.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use wasmtime::Engine;
@@ -12,9 +12,10 @@ use crate::capability::Capability;
 use crate::guest::Guest;
 use crate::http::Services;
 use crate::outbound::{Client, Outbound};
+use crate::output::Outputs;
 use crate::state::{GuestState, StateTemplate};
 use crate::variables::Variables;
-use crate::{Error, Limits, compose, engine, linker};
+use crate::{Error, Limits, compose, engine, linker, support};
 
 /// A loaded application.
 pub struct Host {
@@ -31,8 +32,10 @@ impl Host {
         app: &App,
         variables: &Variables,
         limits: Limits,
+        outputs: Outputs,
         capabilities: &[Arc<dyn Capability>],
     ) -> Result<Self, Error> {
+        support::check(app)?;
         let services = Arc::new(OnceLock::new());
         let limits = Arc::new(limits);
         let engine = engine::build(&limits)?;
@@ -44,6 +47,7 @@ impl Host {
             variables: variables.clone(),
             limits: limits.clone(),
             capabilities: capabilities.to_vec(),
+            outputs,
             services,
         };
         let guests = loader.load_all(app)?;
@@ -80,28 +84,25 @@ struct Loader {
     variables: Variables,
     limits: Arc<Limits>,
     capabilities: Vec<Arc<dyn Capability>>,
+    outputs: Outputs,
     services: Arc<OnceLock<Services>>,
 }
 
 impl Loader {
     /// The components that some trigger starts.
     fn load_all(&self, app: &App) -> Result<BTreeMap<String, Guest>, Error> {
-        let started: BTreeSet<&String> = app.triggers.iter().map(|t| &t.component).collect();
-        app.components
-            .values()
-            .filter(|component| started.contains(&component.id))
-            .map(|component| Ok((component.id.clone(), self.load(component)?)))
-            .collect()
+        app.started().map(|component| Ok((component.id.clone(), self.load(component)?))).collect()
     }
 
     fn load(&self, component: &Component) -> Result<Guest, Error> {
         let template = self.template(component)?;
         let fault = |message: String| Error::Component {
             component: component.id.clone(),
-            path: component.source.clone(),
+            path: component.source.path().unwrap_or_default(),
             message,
         };
-        let bytes = compose::compose(component)?;
+        let provided: Vec<&str> = self.capabilities.iter().map(|c| c.interface()).collect();
+        let bytes = compose::compose(component, &provided)?;
         let compiled = Compiled::from_binary(&self.engine, &bytes)
             .map_err(|e| fault(format!("not a valid component: {e:#}")))?;
         for (import, _) in compiled.component_type().imports(&self.engine) {
@@ -119,12 +120,12 @@ impl Loader {
     fn template(&self, component: &Component) -> Result<StateTemplate, Error> {
         let allowed = Arc::new(AllowedHosts::parse(
             &component.id,
-            &component.allowed_outbound_hosts,
+            &component.metadata.allowed_outbound_hosts,
             &self.variables,
         )?);
         Ok(StateTemplate {
-            environment: Arc::new(component.environment.clone().into_iter().collect()),
-            variables: Arc::new(self.variables.render_all(&component.variables)?),
+            environment: Arc::new(component.env.clone().into_iter().collect()),
+            variables: Arc::new(self.variables.render_all(&component.config)?),
             outbound: Outbound {
                 component: component.id.as_str().into(),
                 allowed: allowed.clone(),
@@ -133,6 +134,7 @@ impl Loader {
                 limits: self.limits.clone(),
             },
             allowed,
+            output: self.outputs.of(&component.id)?,
             memory_bytes_max: self.limits.instance_memory_bytes_max,
         })
     }

@@ -1,6 +1,6 @@
 //! Runs Spin applications of WebAssembly components on wasmtime.
 //!
-//! [`App`] is what a `spin.toml` says; [`Host`] compiles its components, composes their
+//! [`App`] is a locked application, what a `spin.toml` or a lock file of `spin up` says; [`Host`] compiles its components, composes their
 //! dependencies, enforces what the manifest allows and serves the HTTP ones. Programs add
 //! interfaces of their own as a [`Capability`], and call other components (a trigger's)
 //! through [`Guest`]. The host knows WASI 0.2 and 0.3 and Spin's words; it knows no broker.
@@ -9,6 +9,7 @@ pub mod allowed_hosts;
 pub mod app;
 pub mod capability;
 pub mod compose;
+mod denial;
 pub mod engine;
 pub mod error;
 pub mod guest;
@@ -19,8 +20,11 @@ mod linker;
 mod lookup;
 pub mod manifest;
 mod memory;
+pub mod origin;
 pub mod outbound;
+pub mod output;
 pub mod state;
+mod support;
 pub mod variables;
 
 pub use app::App;

@@ -8,6 +8,7 @@ use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup as lookup2;
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as lookup3;
 
 use crate::capability::Capability;
+use crate::denial;
 use crate::lookup::CheckedLookup;
 use crate::state::GuestState;
 
@@ -22,7 +23,7 @@ mod bindings {
     });
 }
 
-use bindings::spin::variables::variables;
+pub(crate) use bindings::spin::variables::variables;
 
 /// A linker with everything that guests may import.
 pub(crate) fn build(
@@ -39,6 +40,7 @@ pub(crate) fn build(
     lookup2::add_to_linker::<_, CheckedLookup>(&mut linker, |state| state)?;
     lookup3::add_to_linker::<_, CheckedLookup>(&mut linker, |state| state)?;
     linker.allow_shadowing(false);
+    denial::add_to_linker(&mut linker)?;
     for capability in capabilities {
         capability.add_to_linker(&mut linker)?;
     }

@@ -10,20 +10,26 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::allowed_hosts::AllowedHosts;
+use crate::denial::NoRequests;
 use crate::memory::MemoryCap;
 use crate::outbound::Outbound;
+use crate::output::Output;
 
 /// The data of a [`Store`]: one instance's rights and resources.
 pub struct GuestState {
-    table: ResourceTable,
+    pub(crate) table: ResourceTable,
     wasi: WasiCtx,
-    http: WasiHttpCtx,
+    pub(crate) http: WasiHttpCtx,
     outbound: Outbound,
     memory: MemoryCap,
     /// The component's Spin variables, resolved.
     pub(crate) variables: Arc<BTreeMap<String, String>>,
     /// What the component may reach.
     pub(crate) allowed: Arc<AllowedHosts>,
+    /// For dependencies that do not inherit.
+    pub(crate) without_rights: Option<Box<WasiCtx>>,
+    /// For dependencies that do not inherit.
+    pub(crate) no_requests: NoRequests,
     /// Names behind the WASI 0.2 look-ups under way, by resource.
     pub(crate) lookups: HashMap<u32, String>,
 }
@@ -54,6 +60,7 @@ pub(crate) struct StateTemplate {
     pub variables: Arc<BTreeMap<String, String>>,
     pub allowed: Arc<AllowedHosts>,
     pub outbound: Outbound,
+    pub output: Output,
     pub memory_bytes_max: usize,
 }
 
@@ -76,6 +83,8 @@ impl StateTemplate {
             memory: MemoryCap::new(self.memory_bytes_max),
             variables: self.variables.clone(),
             allowed: self.allowed.clone(),
+            without_rights: None,
+            no_requests: NoRequests,
             lookups: HashMap::new(),
         }
     }
@@ -95,8 +104,8 @@ impl StateTemplate {
             Box::pin(async move { permitted }) as _
         };
         WasiCtxBuilder::new()
-            .inherit_stdout()
-            .inherit_stderr()
+            .stdout(self.output.stdout.clone())
+            .stderr(self.output.stderr.clone())
             .envs(&self.environment)
             .allow_tcp(true)
             .allow_udp(true)

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde_json::{Map, Value};
+
 use crate::Error;
 use crate::app::Declaration;
 
@@ -18,32 +20,29 @@ impl fmt::Debug for Variables {
 }
 
 impl Variables {
-    /// Gives each declared variable its value: from `given` (`--variable`), else from the
-    /// environment as `SPIN_VARIABLE_<NAME>`, else its default, which is Spin's order.
+    /// Gives each declared variable the value that `find` knows, else its default.
     pub fn resolve(
         declared: &BTreeMap<String, Declaration>,
-        given: &BTreeMap<String, String>,
-        environment: impl Fn(&str) -> Option<String>,
+        find: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
-        if let Some(name) = given.keys().find(|name| !declared.contains_key(*name)) {
-            let message = "not declared in the application's [variables]".into();
-            return Err(Error::Variable { name: name.clone(), message });
-        }
         let mut values = BTreeMap::new();
         for (name, declaration) in declared {
-            let key = format!("SPIN_VARIABLE_{}", name.to_uppercase());
-            let value = given
-                .get(name)
-                .cloned()
-                .or_else(|| environment(&key))
-                .or_else(|| declaration.default.clone())
-                .ok_or_else(|| Error::Variable {
-                    name: name.clone(),
-                    message: format!("required; give it as --variable {name}=… or in {key}"),
-                })?;
+            let value = find(name).or_else(|| declaration.default.clone());
+            let value = value.ok_or_else(|| Error::Variable {
+                name: name.clone(),
+                message: format!(
+                    "required; give it as --variable {name}=… or in SPIN_VARIABLE_{}",
+                    name.to_ascii_uppercase()
+                ),
+            })?;
             values.insert(name.clone(), value);
         }
         Ok(Self(values))
+    }
+
+    /// A variable's value; none if the application does not declare it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
     /// Replaces each `{{ name }}` in `template` by the variable's value.
@@ -79,18 +78,18 @@ impl Variables {
             .collect()
     }
 
-    /// Renders every string inside a table, however deep.
-    pub fn render_table(&self, table: &toml::Table) -> Result<toml::Table, Error> {
-        table.iter().map(|(key, value)| Ok((key.clone(), self.render_value(value)?))).collect()
+    /// Renders every string inside a map, however deep.
+    pub fn render_map(&self, map: &Map<String, Value>) -> Result<Map<String, Value>, Error> {
+        map.iter().map(|(key, value)| Ok((key.clone(), self.render_value(value)?))).collect()
     }
 
-    fn render_value(&self, value: &toml::Value) -> Result<toml::Value, Error> {
+    fn render_value(&self, value: &Value) -> Result<Value, Error> {
         Ok(match value {
-            toml::Value::String(template) => toml::Value::String(self.render(template)?),
-            toml::Value::Array(items) => toml::Value::Array(
+            Value::String(template) => Value::String(self.render(template)?),
+            Value::Array(items) => Value::Array(
                 items.iter().map(|item| self.render_value(item)).collect::<Result<_, _>>()?,
             ),
-            toml::Value::Table(table) => toml::Value::Table(self.render_table(table)?),
+            Value::Object(map) => Value::Object(self.render_map(map)?),
             other => other.clone(),
         })
     }
@@ -101,42 +100,39 @@ mod tests {
     use super::*;
 
     fn declared() -> BTreeMap<String, Declaration> {
-        let with =
-            |default: Option<&str>| Declaration { default: default.map(Into::into), secret: false };
+        let with = |default: Option<&str>| Declaration {
+            default: default.map(Into::into),
+            ..Declaration::default()
+        };
         BTreeMap::from([("host".into(), with(Some("localhost"))), ("token".into(), with(None))])
     }
 
-    fn given(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    fn resolve(pairs: &[(&str, &str)]) -> Result<Variables, Error> {
+        Variables::resolve(&declared(), |name| {
+            pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string())
+        })
     }
 
     #[test]
-    fn order_is_given_then_environment_then_default() {
-        let env = |key: &str| (key == "SPIN_VARIABLE_HOST").then(|| "from-env".to_string());
-        let given_token = given(&[("token", "t")]);
-        let v = Variables::resolve(&declared(), &given_token, env).unwrap();
-        assert_eq!(v.render("{{host}}:{{ token }}!").unwrap(), "from-env:t!");
-        let both = given(&[("token", "t"), ("host", "given")]);
-        let v = Variables::resolve(&declared(), &both, env).unwrap();
+    fn a_default_is_for_what_nobody_gives() {
+        let v = resolve(&[("token", "t")]).unwrap();
+        assert_eq!(v.render("{{host}}:{{ token }}!").unwrap(), "localhost:t!");
+        let v = resolve(&[("token", "t"), ("host", "given")]).unwrap();
         assert_eq!(v.render("{{ host }}").unwrap(), "given");
-        let v = Variables::resolve(&declared(), &given_token, |_| None).unwrap();
-        assert_eq!(v.render("{{ host }}").unwrap(), "localhost");
     }
 
     #[test]
     fn faults_name_the_variable() {
-        let missing = Variables::resolve(&declared(), &given(&[]), |_| None).unwrap_err();
+        let missing = resolve(&[]).unwrap_err();
         assert!(missing.to_string().contains("SPIN_VARIABLE_TOKEN"), "{missing}");
-        let unknown = Variables::resolve(&declared(), &given(&[("tokn", "x")]), |_| None);
-        assert!(unknown.unwrap_err().to_string().contains("`tokn`"));
-        let v = Variables::resolve(&declared(), &given(&[("token", "t")]), |_| None).unwrap();
+        let v = resolve(&[("token", "t")]).unwrap();
         assert!(v.render("{{ nope }}").unwrap_err().to_string().contains("`nope`"));
         assert!(v.render("{{ host").is_err());
     }
 
     #[test]
     fn values_are_not_shown() {
-        let v = Variables::resolve(&declared(), &given(&[("token", "hunter2")]), |_| None).unwrap();
+        let v = resolve(&[("token", "hunter2")]).unwrap();
         assert!(!format!("{v:?}").contains("hunter2"));
     }
 }

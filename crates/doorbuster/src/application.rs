@@ -1,11 +1,11 @@
 //! The Kafka triggers of an application, for the commands that look after them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use component_host::variables::Variables;
 use component_host::{App, manifest};
+use runner::VariableArgs;
 use trigger_kafka::TriggerConfig;
 
 /// Which application, and which of its triggers.
@@ -20,28 +20,17 @@ pub struct Application {
     /// Kafka's bootstrap brokers; sets the variable `kafka_brokers`.
     #[arg(long, value_name = "HOST:PORT[,…]")]
     pub kafka: Option<String>,
-    /// Set a variable of the application; may be repeated.
-    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
-    pub variables: Vec<(String, String)>,
-}
-
-/// Reads `NAME=VALUE`.
-pub fn variable(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| format!("`{text}` must be NAME=VALUE"))
+    #[command(flatten)]
+    pub variables: VariableArgs,
 }
 
 impl Application {
     /// The manifest with its variables resolved.
     pub fn read(&self) -> Result<(App, Variables)> {
         let app = manifest::read(&self.from)?;
-        let mut given: BTreeMap<_, _> = self.variables.iter().cloned().collect();
-        if let Some(brokers) = &self.kafka {
-            given.entry("kafka_brokers".into()).or_insert_with(|| brokers.clone());
-        }
-        let variables =
-            Variables::resolve(&app.variables, &given, |name| std::env::var(name).ok())?;
+        let brokers = self.kafka.iter().map(|brokers| ("kafka_brokers".into(), brokers.clone()));
+        let config = self.variables.runtime_config()?;
+        let variables = self.variables.resolve(&app, brokers.collect(), &config)?;
         Ok((app, variables))
     }
 

@@ -5,13 +5,12 @@ mod application;
 mod compose;
 mod dlq;
 mod replay;
-mod shutdown;
-mod telemetry;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use runner::{Telemetry, shutdown};
 
 /// Requests come and go on several threads, in small pieces.
 #[global_allocator]
@@ -43,7 +42,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let telemetry = telemetry::Telemetry::start();
+    let telemetry = Telemetry::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

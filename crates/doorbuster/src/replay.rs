@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use component_host::output::Outputs;
 use component_host::{Capability, Host, Limits};
-use host_producer::{Producer, ProducerConfig};
+use host_producer::Producer;
 use indicatif::{ProgressBar, ProgressStyle};
 use spin_kafka_trigger::{
     Batch, Bound, Failure, Handler, Position, Progress, Range, Rejection, Summary, Trigger,
@@ -15,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use trigger_kafka::{KafkaTrigger, ProducerCapability};
 
 use crate::application::Application;
-use crate::shutdown;
+use runner::shutdown;
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(200);
@@ -53,10 +54,9 @@ pub async fn main(args: Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let brokers = config.engine.brokers.clone();
-    let producer =
-        Producer::new(ProducerConfig::new(&brokers)).context("cannot set up the Kafka producer")?;
+    let producer = Producer::new(config.producer()).context("cannot set up the Kafka producer")?;
     let capability: Arc<dyn Capability> = Arc::new(ProducerCapability::new(producer, &brokers));
-    let host = Host::load(&app, &variables, Limits::default(), &[capability])?;
+    let host = Host::load(&app, &variables, Limits::default(), Outputs::default(), &[capability])?;
     let trigger = KafkaTrigger::new(config, &host)?;
     let bar = bar(trigger.progress());
     let Summary { records, batches, rejections, dead_letters, .. } =

@@ -1,14 +1,19 @@
 //! `[application.trigger.kafka]` and `[[trigger.kafka]]`.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use component_host::app::{App, Trigger};
 use component_host::variables::Variables;
+use host_producer::ProducerConfig;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use spin_kafka_trigger::Config;
 
 use crate::Error;
+
+/// Prefixes of the client properties that say how to get in.
+const SECURITY: [&str; 3] = ["sasl.", "security.", "ssl."];
 
 /// The settings of one Kafka trigger: the engine's, and those of the call.
 #[derive(Debug, Clone)]
@@ -37,40 +42,45 @@ impl TriggerConfig {
     /// Reads every Kafka trigger of the application, with its variables resolved. Settings of
     /// a trigger win over those of `[application.trigger.kafka]`.
     pub fn read_all(app: &App, variables: &Variables) -> Result<Vec<Self>, Error> {
-        app.triggers
-            .iter()
-            .filter(|trigger| trigger.kind == "kafka")
-            .map(|trigger| Self::read(app, trigger, variables))
-            .collect()
+        app.triggers("kafka").map(|trigger| Self::read(app, trigger, variables)).collect()
+    }
+
+    /// A producer for the trigger's brokers, with its TLS and SASL settings.
+    pub fn producer(&self) -> ProducerConfig {
+        let properties = BTreeMap::from(&self.engine.client);
+        let security = |name: &str| SECURITY.iter().any(|prefix| name.starts_with(prefix));
+        let client = properties.into_iter().filter(|(name, _)| security(name)).collect();
+        ProducerConfig { client, ..ProducerConfig::new(&self.engine.brokers) }
     }
 
     fn read(app: &App, trigger: &Trigger, variables: &Variables) -> Result<Self, Error> {
-        let mut settings = app.trigger_settings.get("kafka").cloned().unwrap_or_default();
-        settings.extend(trigger.settings.clone());
-        let mut settings = variables.render_table(&settings)?;
-        let fault = |message: String| fault(&app.origin, trigger.line, message);
-        let mut call = toml::Table::new();
+        let fault = |message: String| Error::Config {
+            place: app.origin.place(&format!("trigger.{}", trigger.id)),
+            message: message.trim_end().into(),
+        };
+        let common = app.metadata.triggers.get("kafka").cloned();
+        let mut settings = common.unwrap_or_default();
+        settings.extend(trigger.settings());
+        let mut settings = variables.render_map(&settings)?;
+        let mut call = Map::new();
         if let Some((key, value)) = settings.remove_entry("handler_deadline_ms") {
             call.insert(key, value);
         }
-        let call: CallSettings = call.try_into().map_err(|e| fault(e.to_string()))?;
+        let call = CallSettings::deserialize(Value::Object(call));
+        let call = call.map_err(|e| fault(e.to_string()))?;
         if let Some(topic) = settings.remove("topic") {
             if settings.contains_key("topics") {
                 return Err(fault("give either `topic` or `topics`".into()));
             }
-            settings.insert("topics".into(), toml::Value::Array(vec![topic]));
+            settings.insert("topics".into(), Value::Array(vec![topic]));
         }
-        let engine: Config =
-            settings.try_into().map_err(|e: toml::de::Error| fault(e.to_string()))?;
+        let engine = Config::deserialize(Value::Object(settings));
+        let engine = engine.map_err(|e| fault(e.to_string()))?;
         engine.validate().map_err(|e| fault(e.to_string()))?;
         Ok(Self {
-            component: trigger.component.clone(),
+            component: trigger.component().unwrap_or_default().into(),
             engine,
             handler_deadline: Duration::from_millis(call.handler_deadline_ms),
         })
     }
-}
-
-fn fault(path: &Path, line: usize, message: String) -> Error {
-    Error::Config { path: path.into(), line, message: message.trim_end().into() }
 }

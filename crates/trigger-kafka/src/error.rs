@@ -1,17 +1,15 @@
 //! What can go wrong with the Kafka triggers of an application.
 
-use std::path::PathBuf;
+use component_host::origin::Place;
 
 /// A fault of a Kafka trigger.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A `[[trigger.kafka]]` of the manifest is wrong.
-    #[error("{path}:{line}: trigger.kafka: {message}")]
+    #[error("{place}: trigger.kafka: {message}")]
     Config {
-        /// The manifest.
-        path: PathBuf,
-        /// Line of the trigger in it, from 1.
-        line: usize,
+        /// The manifest, and the trigger's line if it is known.
+        place: Place,
         /// What is wrong and what to write instead.
         message: String,
     },

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::route::Route;
 use super::service::HttpService;
 use crate::app::{App, Trigger};
@@ -26,20 +28,20 @@ impl Services {
     ) -> Result<Self, Error> {
         let mut by_id = BTreeMap::new();
         let mut routes = Vec::new();
-        for trigger in app.triggers.iter().filter(|t| t.kind == "http") {
+        for trigger in app.triggers("http") {
             let fault = |message: String| Error::Manifest {
-                path: app.origin.clone(),
-                line: trigger.line,
-                message,
+                place: app.origin.place(&format!("trigger.{}", trigger.id)),
+                message: format!("trigger.http: {message}"),
             };
-            let Some(guest) = guests.get(&trigger.component) else {
-                return Err(fault(format!("component `{}` is not loaded", trigger.component)));
+            let id = trigger.component().unwrap_or_default();
+            let Some(guest) = guests.get(id) else {
+                return Err(fault(format!("component `{id}` is not loaded")));
             };
-            let service = match by_id.get(&trigger.component) {
+            let service = match by_id.get(id) {
                 Some(service) => Arc::clone(service),
                 None => {
                     let service = Arc::new(HttpService::new(guest, limits)?);
-                    by_id.insert(trigger.component.clone(), service.clone());
+                    by_id.insert(id.to_owned(), service.clone());
                     service
                 }
             };
@@ -81,17 +83,14 @@ impl Services {
 
 /// The trigger's public route; none if only other components may call it.
 fn route(trigger: &Trigger) -> Result<Option<Route>, String> {
-    if let Some(key) = trigger.settings.keys().find(|key| *key != "route") {
-        return Err(format!("trigger.http: `{key}` is not supported by this host"));
+    let settings = trigger.settings();
+    if let Some(key) = settings.keys().find(|key| *key != "route") {
+        return Err(format!("`{key}` is not supported by this host"));
     }
-    match trigger.settings.get("route") {
-        Some(toml::Value::String(text)) => Route::parse(text).map(Some),
-        Some(toml::Value::Table(table))
-            if table.len() == 1 && table.get("private") == Some(&toml::Value::Boolean(true)) =>
-        {
-            Ok(None)
-        }
-        Some(_) => Err("trigger.http: `route` must be a path or { private = true }".into()),
-        None => Err("trigger.http: `route` is missing".into()),
+    match settings.get("route") {
+        Some(Value::String(text)) => Route::parse(text).map(Some),
+        Some(route) if *route == json!({ "private": true }) => Ok(None),
+        Some(_) => Err("`route` must be a path or { private = true }".into()),
+        None => Err("`route` is missing".into()),
     }
 }

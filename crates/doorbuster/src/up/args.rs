@@ -1,12 +1,9 @@
 //! The arguments of `doorbuster up`.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use component_host::Limits;
-
-use crate::application::variable;
+use runner::CommonArgs;
 
 /// Run an application: its HTTP and its Kafka components in one process.
 ///
@@ -47,26 +44,6 @@ pub struct Args {
     /// Start real Kafka and Valkey on this machine and keep their data here.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["kafka", "valkey"])]
     pub local: Option<PathBuf>,
-    /// Set a variable of the application; may be repeated.
-    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
-    pub variables: Vec<(String, String)>,
-    /// Linear memory that one instance may take, in bytes.
-    #[arg(long, value_name = "BYTES", env = "SPIN_MAX_INSTANCE_MEMORY")]
-    pub max_instance_memory: Option<usize>,
-}
-
-impl Args {
-    /// The variables given on the command line.
-    pub fn variables(&self) -> BTreeMap<String, String> {
-        self.variables.iter().cloned().collect()
-    }
-
-    /// The host's bounds, with what the command line changes.
-    pub fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
-        if let Some(bytes) = self.max_instance_memory {
-            limits.instance_memory_bytes_max = bytes;
-        }
-        limits
-    }
+    #[command(flatten)]
+    pub common: CommonArgs,
 }

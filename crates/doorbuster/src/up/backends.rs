@@ -10,7 +10,6 @@ use spin_kafka_trigger::{FailedRecords, is_pattern};
 use trigger_kafka::TriggerConfig;
 
 use super::args::Args;
-use super::checks::Checks;
 use super::embedded::EmbeddedKafka;
 
 /// Partitions of a topic that is missing.
@@ -86,9 +85,9 @@ impl Backends {
     }
 
     /// The variables that tell the application where its backends are, as far as it declares
-    /// them; those given by --variable win.
-    pub fn variables(&self, args: &Args, app: &App) -> BTreeMap<String, String> {
-        let mut variables: BTreeMap<String, String> = [
+    /// them.
+    pub fn variables(&self, app: &App) -> BTreeMap<String, String> {
+        [
             ("kafka_brokers", self.brokers.clone()),
             ("valkey_url", self.valkey_url.clone()),
             ("valkey_address", address(&self.valkey_url)),
@@ -96,9 +95,7 @@ impl Backends {
         .into_iter()
         .filter(|(name, _)| app.variables.contains_key(*name))
         .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-        variables.extend(args.variables());
-        variables
+        .collect()
     }
 
     /// Makes the trigger's topics, and those for its dead letters, if they are missing.
@@ -121,20 +118,6 @@ impl Backends {
             }
         }
         Ok(())
-    }
-
-    /// What there is to check: nothing of the embedded broker, which promises nothing.
-    pub fn checks(&self, app: &App, triggers: &[TriggerConfig]) -> Option<Checks> {
-        if self.forgets() {
-            return None;
-        }
-        let mut topics = Vec::new();
-        for engine in triggers.iter().map(|trigger| &trigger.engine) {
-            let named = engine.topics.iter().filter(|topic| !is_pattern(topic));
-            topics.extend(named.map(|topic| (topic.clone(), (&engine.client).into())));
-        }
-        let store = app.variables.contains_key("valkey_url").then(|| self.valkey_url.clone());
-        Some(Checks { brokers: self.brokers.clone(), topics, store })
     }
 
     async fn ensure(&self, topic: NewTopic<'_>) -> Result<()> {

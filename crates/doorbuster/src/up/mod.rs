@@ -3,7 +3,6 @@
 mod args;
 mod backends;
 mod banner;
-mod checks;
 mod embedded;
 mod reload;
 
@@ -16,15 +15,14 @@ use component_host::http::Server;
 use component_host::variables::Variables;
 use component_host::{App, Capability, Host, manifest};
 use host_producer::{Producer, ProducerConfig};
+use runner::{Checks, Common, Consumers, shutdown};
 use tokio::net::TcpListener;
-use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use trigger_kafka::{KafkaTrigger, Operator, ProducerCapability, TriggerConfig};
 
 pub use args::Args;
 use backends::Backends;
-use checks::Checks;
 use reload::{Files, Reload};
 
 /// Time that requests and batches under way get to end after the signal.
@@ -32,12 +30,12 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Runs until a signal, or until a part fails.
 pub async fn run(args: Args) -> Result<ExitCode> {
-    let app = manifest::read(&args.from)?;
+    let common = Common::read(args.common.clone())?;
+    let mut app = manifest::read(&args.from)?;
+    common.provide(&mut app);
     let backends = Backends::start(&args).await?;
-    let variables = Variables::resolve(&app.variables, &backends.variables(&args, &app), |name| {
-        std::env::var(name).ok()
-    })?;
-    let parts = Parts::start(&args, &app, &variables, &backends).await?;
+    let variables = common.variables(&app, backends.variables(&app))?;
+    let parts = Parts::start(&args, &common, &app, &variables, &backends).await?;
     let operator = parts.operator.as_ref().and_then(|listener| listener.local_addr().ok());
     banner::print(parts.server.address(), operator, &backends);
     let ended = parts.run().await;
@@ -63,6 +61,7 @@ struct Parts {
 impl Parts {
     async fn start(
         args: &Args,
+        common: &Common,
         app: &App,
         variables: &Variables,
         backends: &Backends,
@@ -71,15 +70,17 @@ impl Parts {
         for config in &configs {
             backends.ensure_topics(config).await?;
         }
-        let checks = backends.checks(app, &configs);
+        // The embedded broker promises nothing.
+        let checks = (!backends.forgets()).then(|| Checks::of(&configs, variables));
         let brokers = backends.brokers();
         let producer = Producer::new(ProducerConfig::new(brokers))
             .context("cannot set up the Kafka producer")?;
         let capability: Arc<dyn Capability> =
             Arc::new(ProducerCapability::new(producer.clone(), brokers));
-        let limits = args.limits();
+        let limits = common.limits();
+        let outputs = common.outputs(app, None)?;
         let files = Files::of(app);
-        let host = Arc::new(Host::load(app, variables, limits.clone(), &[capability])?);
+        let host = Arc::new(Host::load(app, variables, limits.clone(), outputs, &[capability])?);
         let triggers = configs
             .into_iter()
             .map(|config| KafkaTrigger::new(config, &host))
@@ -98,7 +99,7 @@ impl Parts {
     /// Serves and consumes until a signal or a fault, then drains in the data's order: no new
     /// requests, then what the producer still holds, then the batches in flight.
     async fn run(self) -> Result<()> {
-        let (stop_serving, stop_consuming) = (CancellationToken::new(), CancellationToken::new());
+        let stop_serving = CancellationToken::new();
         let _host = self.host;
         let _checks = self.checks.map(|checks| AbortOnDropHandle::new(tokio::spawn(checks.run())));
         let _reload = AbortOnDropHandle::new(tokio::spawn(self.reload.run(self.watch)));
@@ -107,36 +108,20 @@ impl Parts {
             // Asked until the very end; nobody waits for an answer of it then.
             AbortOnDropHandle::new(tokio::spawn(operator.serve(listener, std::future::pending())))
         });
-        let mut consumers = JoinSet::new();
-        for trigger in self.triggers {
-            consumers.spawn(trigger.run(stop_consuming.clone().cancelled_owned()));
-        }
+        let mut consumers = Consumers::start(self.triggers);
         let server =
             tokio::spawn(self.server.run(stop_serving.clone().cancelled_owned(), DRAIN_DEADLINE));
 
-        let first = tokio::select! {
-            () = crate::shutdown::signal() => None,
-            Some(ended) = consumers.join_next() => Some(ended),
-        };
+        tokio::select! {
+            () = shutdown::signal() => {}
+            () = consumers.ended() => {}
+        }
         stop_serving.cancel();
         if !server.await.context("the HTTP server failed")? {
             tracing::warn!("requests were still under way at the drain deadline");
         }
         let flushed = self.producer.flush(DRAIN_DEADLINE).await;
-        stop_consuming.cancel();
-        for ended in first.into_iter().chain(rest(consumers).await) {
-            let summary = ended.context("a Kafka trigger failed")??;
-            tracing::info!(?summary, "Kafka trigger drained");
-        }
+        consumers.drain().await?;
         flushed.context("accepted records were not acknowledged before the end")
     }
-}
-
-/// Waits for every task.
-async fn rest<T: 'static>(mut tasks: JoinSet<T>) -> Vec<Result<T, JoinError>> {
-    let mut ended = Vec::new();
-    while let Some(task) = tasks.join_next().await {
-        ended.push(task);
-    }
-    ended
 }

@@ -20,12 +20,12 @@ pub struct Files {
 impl Files {
     /// As they are now: to be asked before they are loaded.
     pub fn of(app: &App) -> Self {
-        let components = app.components.values();
-        let paths = components.flat_map(|component| {
-            let dependencies = component.dependencies.iter().map(|d| d.source.clone());
-            std::iter::once(component.source.clone()).chain(dependencies)
+        let sources = app.started().flat_map(|component| {
+            let dependencies = component.dependencies.values().map(|d| &d.source);
+            std::iter::once(&component.source).chain(dependencies)
         });
-        let mut files = Self { paths: paths.collect(), changed: Vec::new() };
+        let paths = sources.filter_map(|source| source.path().ok()).collect();
+        let mut files = Self { paths, changed: Vec::new() };
         files.changed = files.look();
         files
     }

@@ -1,5 +1,7 @@
 //! Logs on stderr, and traces to an OpenTelemetry collector if one is named.
 
+use std::io::IsTerminal as _;
+
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::SpanExporter;
@@ -25,7 +27,8 @@ impl Telemetry {
     /// `RUST_LOG` chooses what is logged, `info` by default; `DOORBUSTER_LOG=json` how.
     pub fn start() -> Self {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let terminal = std::io::stderr().is_terminal();
+        let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
         let log = match std::env::var("DOORBUSTER_LOG").as_deref() {
             Ok("json") => log.json().flatten_event(true).boxed(),
             _ => log.boxed(),

@@ -1,0 +1,194 @@
+//! What a dependency does not inherit: its imports are renamed when it is composed, and what
+//! stands behind the new names denies every call, as Spin's does.
+
+use http::{Request, Response};
+use wasmtime::component::{Accessor, HasData, Linker, ResourceTable};
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi::cli::{WasiCli, WasiCliCtxView};
+use wasmtime_wasi::p2::bindings as p2;
+use wasmtime_wasi::p3::bindings as p3;
+use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup;
+use wasmtime_wasi::p3::bindings::sockets::types::IpAddress;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtxView};
+use wasmtime_wasi_http::p2::bindings::http as http2;
+use wasmtime_wasi_http::p3::bindings::http as http3;
+use wasmtime_wasi_http::{
+    Error as HttpError, RequestOptions, WasiBody, WasiHttp, WasiHttpCtxView, WasiHttpHooks,
+};
+
+use crate::app::Inherit;
+use crate::linker::variables;
+use crate::state::GuestState;
+
+/// Spin's names for what a dependency may inherit.
+pub(crate) const RIGHTS: [&str; 7] = [
+    "ai_models",
+    "allowed_outbound_hosts",
+    "environment",
+    "files",
+    "key_value_stores",
+    "sqlite_databases",
+    "variables",
+];
+
+/// The right to reach hosts.
+pub(crate) const NETWORK: &str = "allowed_outbound_hosts";
+
+/// Interfaces that give something of the outside, and the right that each one needs.
+const GUARDED: [(&str, &str); 8] = [
+    ("spin:variables/variables", "variables"),
+    ("wasi:cli/environment", "environment"),
+    ("wasi:http/client", NETWORK),
+    ("wasi:http/outgoing-handler", NETWORK),
+    ("wasi:sockets/ip-name-lookup", NETWORK),
+    ("wasi:sockets/tcp-create-socket", NETWORK),
+    ("wasi:sockets/udp-create-socket", NETWORK),
+    // Of WASI 0.3, whose sockets make themselves; in 0.2 there are other interfaces for it.
+    ("wasi:sockets/types", NETWORK),
+];
+
+/// The name of an import that is denied, in place of `import`; none if it may stay.
+pub(crate) fn import(import: &str, inherit: &Inherit) -> Option<String> {
+    let (path, _) = import.split_once('@').unwrap_or((import, ""));
+    let (_, right) = GUARDED.iter().find(|(guarded, _)| *guarded == path)?;
+    (!inherit.has(right)).then(|| renamed(import))
+}
+
+/// `wasi:http/client@0.3.0` as `denied:wasi-http/client@0.3.0`.
+fn renamed(import: &str) -> String {
+    format!("denied:{}", import.replacen(':', "-", 1))
+}
+
+/// What stands behind the renamed imports. Versions within 0.2 are compatible, and the linker
+/// knows.
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    type State = GuestState;
+    macro_rules! deny {
+        ($import:literal, $($module:ident)::+, $data:ty, $getter:expr) => {
+            $($module)::+::add_to_linker_instance::<_, $data>(
+                &mut linker.instance(&renamed($import))?,
+                $getter,
+            )?
+        };
+    }
+    deny!("spin:variables/variables@3.0.0", variables, NoVariables, |state| state);
+    deny!("wasi:cli/environment@0.2.12", p2::cli::environment, WasiCli, State::nothing);
+    deny!("wasi:cli/environment@0.3.0", p3::cli::environment, WasiCli, State::nothing);
+    deny!(
+        "wasi:http/outgoing-handler@0.2.12",
+        http2::outgoing_handler,
+        WasiHttp,
+        State::no_requests
+    );
+    deny!("wasi:http/client@0.3.0", http3::client, WasiHttp, State::no_requests);
+    deny!(
+        "wasi:sockets/tcp-create-socket@0.2.12",
+        p2::sockets::tcp_create_socket,
+        WasiSockets,
+        State::no_sockets
+    );
+    deny!(
+        "wasi:sockets/udp-create-socket@0.2.12",
+        p2::sockets::udp_create_socket,
+        WasiSockets,
+        State::no_sockets
+    );
+    deny!(
+        "wasi:sockets/ip-name-lookup@0.2.12",
+        p2::sockets::ip_name_lookup,
+        WasiSockets,
+        State::no_sockets
+    );
+    deny!("wasi:sockets/types@0.3.0", p3::sockets::types, WasiSockets, State::no_sockets);
+    deny!("wasi:sockets/ip-name-lookup@0.3.0", ip_name_lookup, NoLookups, |state| state);
+    Ok(())
+}
+
+impl GuestState {
+    fn nothing(&mut self) -> WasiCliCtxView<'_> {
+        let (wasi, table) = self.without_rights();
+        WasiCliCtxView { ctx: wasi.cli(), table }
+    }
+
+    fn no_sockets(&mut self) -> WasiSocketsCtxView<'_> {
+        let (wasi, table) = self.without_rights();
+        WasiSocketsCtxView { ctx: wasi.sockets(), table }
+    }
+
+    fn no_requests(&mut self) -> WasiHttpCtxView<'_> {
+        let (ctx, table, hooks) = (&mut self.http, &mut self.table, &mut self.no_requests);
+        WasiHttpCtxView { ctx, table, hooks }
+    }
+
+    /// A WASI context with no rights, made when it is first needed.
+    fn without_rights(&mut self) -> (&mut WasiCtx, &mut ResourceTable) {
+        let wasi = self.without_rights.get_or_insert_with(|| {
+            Box::new(WasiCtx::builder().allow_tcp(false).allow_udp(false).build())
+        });
+        (wasi, &mut self.table)
+    }
+}
+
+/// No variables.
+struct NoVariables;
+
+impl HasData for NoVariables {
+    type Data<'a> = &'a mut GuestState;
+}
+
+impl variables::HostWithStore<GuestState> for NoVariables {
+    async fn get(_: &Accessor<GuestState, Self>, name: String) -> Result<String, variables::Error> {
+        Err(variables::Error::Undefined(format!(
+            "`{name}`: the dependency does not inherit `variables`"
+        )))
+    }
+}
+
+/// No look-ups; a context without rights would not say why.
+struct NoLookups;
+
+impl HasData for NoLookups {
+    type Data<'a> = &'a mut GuestState;
+}
+
+impl ip_name_lookup::HostWithStore<GuestState> for NoLookups {
+    async fn resolve_addresses(
+        _: &Accessor<GuestState, Self>,
+        _: String,
+    ) -> wasmtime::Result<Result<Vec<IpAddress>, ip_name_lookup::ErrorCode>> {
+        Ok(Err(ip_name_lookup::ErrorCode::AccessDenied))
+    }
+}
+
+/// No requests.
+pub(crate) struct NoRequests;
+
+type IoFuture = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
+
+impl WasiHttpHooks for NoRequests {
+    fn send_request(
+        &mut self,
+        _: Request<WasiBody>,
+        _: Option<RequestOptions>,
+        _: IoFuture,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, IoFuture), HttpError>> + Send> {
+        Box::new(async { Err(HttpError::HttpRequestDenied) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_inherited_gets_another_name() {
+        let some = |right: &str| Inherit::Some(vec![right.into()]);
+        let denied = "denied:wasi-sockets/types@0.3.0";
+        let sockets = "wasi:sockets/types@0.3.0";
+        assert_eq!(import(sockets, &Inherit::default()).as_deref(), Some(denied));
+        assert_eq!(import(sockets, &some("variables")).as_deref(), Some(denied));
+        assert_eq!(import(sockets, &some("allowed_outbound_hosts")), None);
+        assert_eq!(import(sockets, &Inherit::All), None);
+        assert_eq!(import("wasi:clocks/monotonic-clock@0.2.6", &Inherit::default()), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! Where an application came from, and where in it things are said.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The file that an application was read from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    path: PathBuf,
+    /// Lines of what may be at fault, from 1, by key: `component.ingest.files`.
+    lines: BTreeMap<String, usize>,
+}
+
+/// A place in an application, for a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    path: PathBuf,
+    line: Option<usize>,
+}
+
+impl Origin {
+    /// A file whose lines mean nothing to whoever reads the message.
+    pub fn whole(path: &Path) -> Self {
+        Self { path: path.into(), lines: BTreeMap::new() }
+    }
+
+    /// Remembers where something is said.
+    pub(crate) fn mark(&mut self, key: String, line: usize) {
+        self.lines.insert(key, line);
+    }
+
+    /// Where a key is said; the file alone if it is not known.
+    pub fn place(&self, key: &str) -> Place {
+        Place { path: self.path.clone(), line: self.lines.get(key).copied() }
+    }
+}
+
+impl Place {
+    pub(crate) fn new(path: &Path, line: usize) -> Self {
+        Self { path: path.into(), line: Some(line) }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}

@@ -1,0 +1,183 @@
+//! Where components' standard output goes: to the program's own, to files, or both.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use crate::Error;
+use crate::app::App;
+
+/// Bytes taken at once.
+const WRITE_BYTES_MAX: usize = 64 << 10;
+
+/// Where the output of an application's components goes: by default all of it to the program's
+/// standard error.
+#[derive(Debug, Clone, Default)]
+pub struct Outputs {
+    dir: Option<PathBuf>,
+    follow: Follow,
+}
+
+/// Whose output is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Follow {
+    /// Every component's.
+    #[default]
+    All,
+    /// None.
+    Nobody,
+    /// That of these components.
+    Only(BTreeSet<String>),
+}
+
+impl Follow {
+    fn has(&self, component: &str) -> bool {
+        match self {
+            Follow::All => true,
+            Follow::Nobody => false,
+            Follow::Only(ids) => ids.contains(component),
+        }
+    }
+}
+
+impl Outputs {
+    /// To standard error for those that are followed, and to `<component>_stdout.txt` and
+    /// `<component>_stderr.txt` in `dir`, which is made if it is missing.
+    pub fn new(app: &App, dir: Option<&Path>, follow: Follow) -> Result<Self, Error> {
+        if let Follow::Only(ids) = &follow
+            && let Some(unknown) = ids.iter().find(|id| app.component(id).is_none())
+        {
+            let known: Vec<&str> = app.components.iter().map(|c| c.id.as_str()).collect();
+            return Err(Error::Follow { component: unknown.clone(), known: known.join(", ") });
+        }
+        if let Some(dir) = dir {
+            std::fs::create_dir_all(dir)
+                .map_err(|source| Error::Log { path: dir.into(), source })?;
+        }
+        Ok(Self { dir: dir.map(Into::into), follow })
+    }
+
+    /// Empties the log files.
+    pub fn truncate(&self, app: &App) -> Result<(), Error> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        for component in &app.components {
+            for stream in ["stdout", "stderr"] {
+                let path = file_name(dir, &component.id, stream);
+                if path.exists() {
+                    File::create(&path).map_err(|source| Error::Log { path, source })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One component's.
+    pub(crate) fn of(&self, component: &str) -> Result<Output, Error> {
+        let sink = |stream: &str| {
+            let open = |dir| {
+                let path = file_name(dir, component, stream);
+                let file = OpenOptions::new().create(true).append(true).open(&path);
+                file.map(Arc::new).map_err(|source| Error::Log { path, source })
+            };
+            let file = self.dir.as_deref().map(open).transpose()?;
+            Ok(Sink { file, shown: self.follow.has(component) })
+        };
+        Ok(Output { stdout: sink("stdout")?, stderr: sink("stderr")? })
+    }
+}
+
+/// A file name for any id: only letters, digits, `-`, `_` and dots that are no path.
+fn file_name(dir: &Path, component: &str, stream: &str) -> PathBuf {
+    let safe = |c: char| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' };
+    let component: String = component.chars().map(safe).collect();
+    dir.join(format!("{component}_{stream}.txt"))
+}
+
+/// One component's output.
+#[derive(Clone)]
+pub(crate) struct Output {
+    pub stdout: Sink,
+    pub stderr: Sink,
+}
+
+/// Takes what is written. It blocks as long as the file or the terminal does.
+#[derive(Clone)]
+pub(crate) struct Sink {
+    file: Option<Arc<File>>,
+    /// On standard error, too.
+    shown: bool,
+}
+
+impl Sink {
+    fn put(&self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(file) = &self.file {
+            (&**file).write_all(bytes)?;
+        }
+        if self.shown {
+            io::stderr().lock().write_all(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+impl IsTerminal for Sink {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Sink {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Sink {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Sink {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.put(&bytes).map_err(|error| StreamError::LastOperationFailed(error.into()))
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
+}
+
+impl AsyncWrite for Sink {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.put(bytes).map(|()| bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

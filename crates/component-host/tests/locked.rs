@@ -1,0 +1,65 @@
+//! Lock files as Spin 4.1 writes them: `locked/spin.lock.json` is what its `spin up` made of
+//! `locked/spin.toml` in the folder /app.
+
+use std::path::Path;
+
+use component_host::{App, manifest};
+use serde_json::Value;
+
+const MANIFEST: &str = include_str!("locked/spin.toml");
+const LOCKED: &str = include_str!("locked/spin.lock.json");
+
+/// Spin keeps the manifest's order, this host sorts; it means nothing to either.
+fn sorted(mut app: Value) -> Value {
+    for list in ["triggers", "components"] {
+        let list = app[list].as_array_mut().unwrap();
+        list.sort_by_key(|one| one["id"].as_str().unwrap().to_owned());
+    }
+    app
+}
+
+fn read(locked: &str) -> Result<App, component_host::Error> {
+    App::from_json(Path::new("spin.lock"), locked.as_bytes())
+}
+
+#[test]
+fn a_manifest_is_locked_as_spin_locks_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spin.toml");
+    std::fs::write(&path, MANIFEST).unwrap();
+    let ours = serde_json::to_string(&manifest::read(&path).unwrap()).unwrap();
+    let ours = ours.replace(&format!("file://{}/", folder.path().display()), "file:///app/");
+    let (ours, spins) = (serde_json::from_str(&ours), serde_json::from_str(LOCKED));
+    assert_eq!(sorted(ours.unwrap()), sorted(spins.unwrap()));
+}
+
+#[test]
+fn nothing_of_a_lock_file_is_lost() {
+    let again = serde_json::to_value(read(LOCKED).unwrap()).unwrap();
+    assert_eq!(again, serde_json::from_str::<Value>(LOCKED).unwrap());
+}
+
+#[test]
+fn a_lock_file_means_what_its_manifest_means() {
+    let app = read(LOCKED).unwrap();
+    assert_eq!(app.triggers("kafka").count(), 3);
+    let orders = app.component("orders").unwrap();
+    assert_eq!(orders.source.path().unwrap(), Path::new("/app/app.wasm"));
+    let inherit = |name: &str| &orders.dependencies[name].inherit;
+    assert!(inherit("lab:calc/two").has("variables"));
+    assert!(inherit("lab:calc/one@0.1.0").has("environment"));
+    assert!(!inherit("lab:calc/one@0.1.0").has("variables"));
+    assert!(!inherit("lab:none").has("environment"));
+}
+
+#[test]
+fn what_must_be_understood_and_is_not_is_refused() {
+    for (from, to, expected) in [
+        ("\"component_host_requirements\"", "\"quantum\"", "`quantum`"),
+        ("\"spin_lock_version\": 1", "\"spin_lock_version\": 2", "spin_lock_version 2"),
+        ("\"triggers\": [", "\"triggers\": [1,", "no locked application"),
+    ] {
+        let fault = read(&LOCKED.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(fault.contains(expected) && fault.contains("spin.lock"), "{fault}");
+    }
+}

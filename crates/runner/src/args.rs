@@ -1,0 +1,75 @@
+//! The flags that every Spin trigger takes, and what they mean here.
+
+use std::path::PathBuf;
+
+use crate::variables::VariableArgs;
+
+/// Flags that every Spin trigger takes.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct CommonArgs {
+    /// Values of variables.
+    #[command(flatten)]
+    pub variables: VariableArgs,
+    /// Write the output of components to files in this folder; with an empty value to none.
+    /// By default `logs` in the state folder.
+    #[arg(short = 'L', long, value_name = "DIR", env = "SPIN_LOG_DIR")]
+    pub log_dir: Option<String>,
+    /// Empty the log files at the start.
+    #[arg(long)]
+    pub truncate_logs: bool,
+    /// Show the output of this component only; may be repeated.
+    #[arg(long, value_name = "COMPONENT")]
+    pub follow: Vec<String>,
+    /// Show no output of components.
+    #[arg(short, long, aliases = ["sh", "shush"], conflicts_with = "follow")]
+    pub quiet: bool,
+    /// Keep state in this folder; with an empty value in none. By default `.spin` beside the
+    /// manifest under `spin up`, none otherwise.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<String>,
+    /// Linear memory that one instance may take, in bytes.
+    #[arg(long, value_name = "BYTES", env = "SPIN_MAX_INSTANCE_MEMORY")]
+    pub max_instance_memory: Option<usize>,
+    /// Satisfy this import by the host rather than by a dependency
+    /// (`spin-kafka:events/producer`), as `tool.doorbuster.provide` does in a manifest.
+    #[arg(long, value_name = "INTERFACE", value_delimiter = ',', env = "DOORBUSTER_PROVIDE")]
+    pub provide: Vec<String>,
+}
+
+impl CommonArgs {
+    /// A folder that may be forced to be none by an empty value.
+    pub(crate) fn folder(value: &Option<String>) -> Folder {
+        match value.as_deref() {
+            None => Folder::Default,
+            Some("") => Folder::Nowhere,
+            Some(path) => Folder::At(path.into()),
+        }
+    }
+}
+
+/// A folder as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Folder {
+    /// Nothing is said.
+    Default,
+    /// None is wanted.
+    Nowhere,
+    /// This one.
+    At(PathBuf),
+}
+
+impl Folder {
+    /// This one, or the other if nothing is said.
+    pub fn or(self, other: Folder) -> Folder {
+        if self == Folder::Default { other } else { self }
+    }
+
+    /// The path, if any; `default` if nothing is said.
+    pub fn path_or(self, default: Option<PathBuf>) -> Option<PathBuf> {
+        match self {
+            Folder::Default => default,
+            Folder::Nowhere => None,
+            Folder::At(path) => Some(path),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The common flags and the runtime configuration file, joined.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use component_host::output::{Follow, Outputs};
+use component_host::variables::Variables;
+use component_host::{App, Limits};
+
+use crate::CommonArgs;
+use crate::runtime_config::RuntimeConfig;
+
+/// What an application runs with, apart from itself.
+pub struct Common {
+    args: CommonArgs,
+    file: RuntimeConfig,
+}
+
+impl Common {
+    /// Reads the runtime configuration file, if one is named.
+    pub fn read(args: CommonArgs) -> Result<Self> {
+        let file = args.variables.runtime_config()?;
+        Ok(Self { args, file })
+    }
+
+    /// Takes what `--provide` names from the dependencies.
+    pub fn provide(&self, app: &mut App) {
+        app.provide(&self.args.provide);
+    }
+
+    /// The variables' values; `known` come right after those of `--variable`.
+    pub fn variables(&self, app: &App, known: BTreeMap<String, String>) -> Result<Variables> {
+        self.args.variables.resolve(app, known, &self.file)
+    }
+
+    /// The host's bounds, with what is said here.
+    pub fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        if let Some(bytes) = self.args.max_instance_memory.or(self.file.max_instance_memory) {
+            limits.instance_memory_bytes_max = bytes;
+        }
+        limits
+    }
+
+    /// Where the output of components goes. `state` is the state folder if nothing is said.
+    pub fn outputs(&self, app: &App, state: Option<PathBuf>) -> Result<Outputs> {
+        let dir = self.log_dir(state);
+        let follow = match (self.args.quiet, self.args.follow.is_empty()) {
+            (true, _) => Follow::Nobody,
+            (false, true) => Follow::All,
+            (false, false) => Follow::Only(self.args.follow.iter().cloned().collect()),
+        };
+        let outputs = Outputs::new(app, dir.as_deref(), follow)?;
+        if self.args.truncate_logs {
+            outputs.truncate(app)?;
+        }
+        if let Some(dir) = dir {
+            eprintln!("Logging component stdio to \"{}\"", dir.join("").display());
+        }
+        Ok(outputs)
+    }
+
+    fn log_dir(&self, state: Option<PathBuf>) -> Option<PathBuf> {
+        let folder = |args, file| CommonArgs::folder(args).or(CommonArgs::folder(file));
+        let state = folder(&self.args.state_dir, &self.file.state_dir).path_or(state);
+        let logs = state.map(|state| state.join(Path::new("logs")));
+        folder(&self.args.log_dir, &self.file.log_dir).path_or(logs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_go_where_the_nearest_word_says() {
+        let dir = |args: CommonArgs, file: &str| {
+            let common = Common { args, file: toml::from_str(file).unwrap() };
+            common.log_dir(Some("app/.spin".into())).map(|dir| dir.display().to_string())
+        };
+        let state = |dir: &str| CommonArgs { state_dir: Some(dir.into()), ..Default::default() };
+        let log = |dir: &str| CommonArgs { log_dir: Some(dir.into()), ..Default::default() };
+        assert_eq!(dir(CommonArgs::default(), "").as_deref(), Some("app/.spin/logs"));
+        assert_eq!(dir(state("s"), "state_dir = \"t\"").as_deref(), Some("s/logs"));
+        assert_eq!(dir(state(""), ""), None);
+        assert_eq!(dir(log("l"), "log_dir = \"m\"").as_deref(), Some("l"));
+        assert_eq!(dir(log(""), "log_dir = \"m\""), None);
+        assert_eq!(dir(CommonArgs::default(), "log_dir = \"m\"").as_deref(), Some("m"));
+        assert_eq!(dir(CommonArgs::default(), "state_dir = \"\""), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! The file of `--runtime-config-file`, which all triggers of an application share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+/// Sections of Spin's that are for what no component here can have: they are left to the other
+/// triggers.
+const OF_OTHERS: [&str; 8] = [
+    "key_value_store",
+    "llm_compute",
+    "outbound_mqtt",
+    "outbound_mysql",
+    "outbound_pg",
+    "outbound_redis",
+    "sqlite_database",
+    "telemetry",
+];
+
+/// What is read from the file.
+#[derive(Debug, Default, Deserialize)]
+pub struct RuntimeConfig {
+    /// Where values of variables come from, in this order.
+    #[serde(default, alias = "config_provider")]
+    pub variables_provider: Vec<Provider>,
+    /// As `--state-dir`.
+    pub state_dir: Option<String>,
+    /// As `--log-dir`.
+    pub log_dir: Option<String>,
+    /// As `--max-instance-memory`.
+    pub max_instance_memory: Option<usize>,
+    #[serde(flatten)]
+    other: BTreeMap<String, toml::Value>,
+}
+
+/// A `[[variables_provider]]`.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Provider {
+    /// Values in the file itself.
+    Static {
+        /// By name.
+        values: BTreeMap<String, String>,
+    },
+    /// Environment variables `<prefix>_<NAME>`.
+    Env {
+        /// Default `SPIN_VARIABLE`.
+        prefix: Option<String>,
+        /// A file of such variables for those that the environment has not.
+        dotenv_path: Option<PathBuf>,
+    },
+}
+
+impl RuntimeConfig {
+    /// Reads the file and refuses, by name, what this program cannot do.
+    pub fn read(path: &Path) -> Result<Self> {
+        let place = || format!("--runtime-config-file {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(place)?;
+        let config: Self = toml::from_str(&text).with_context(place)?;
+        if let Some(key) = config.other.keys().find(|key| !OF_OTHERS.contains(&key.as_str())) {
+            bail!("{}: `{key}` is not supported by this program", place());
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<RuntimeConfig> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        RuntimeConfig::read(file.path())
+    }
+
+    #[test]
+    fn reads_what_triggers_share() {
+        let config = read(
+            "log_dir = \"\"\nmax_instance_memory = 1024\n\
+             [[variables_provider]]\ntype = \"static\"\nvalues = { a = \"1\" }\n\
+             [[variables_provider]]\ntype = \"env\"\nprefix = \"SHOP\"\n\
+             [key_value_store.default]\ntype = \"spin\"\n",
+        )
+        .unwrap();
+        assert_eq!(config.variables_provider.len(), 2);
+        assert_eq!((config.log_dir.as_deref(), config.max_instance_memory), (Some(""), Some(1024)));
+        let old = read("[[config_provider]]\ntype = \"env\"\n").unwrap();
+        assert_eq!(old.variables_provider.len(), 1);
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_do() {
+        for (text, expected) in [
+            ("[outbound_networking]\nblock_networks = [\"private\"]\n", "`outbound_networking`"),
+            ("[kafka]\nbrokers = \"x\"\n", "`kafka`"),
+            ("[[variables_provider]]\ntype = \"vault\"\n", "vault"),
+            ("[[variables_provider]]\ntype = \"env\"\nprefx = \"A\"\n", "prefx"),
+            ("nonsense", "runtime-config-file"),
+        ] {
+            let fault = format!("{:#}", read(text).unwrap_err());
+            assert!(fault.contains(expected), "{fault}");
+        }
+    }
+}

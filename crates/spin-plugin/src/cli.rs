@@ -1,0 +1,72 @@
+//! The flags, and what `spin up` asks about them.
+
+use std::net::SocketAddr;
+
+use clap::{CommandFactory as _, Parser};
+use runner::CommonArgs;
+use serde_json::json;
+
+/// Runs the Kafka triggers of a Spin application. `spin up` starts it.
+#[derive(Debug, Parser)]
+#[command(name = "trigger-kafka", version, override_usage = "spin up [OPTIONS]")]
+#[command(next_help_heading = "Kafka trigger options")]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Serve operators on this address: /metrics for Prometheus, /healthz, /readyz. In an
+    /// application without HTTP triggers `--listen` says the same.
+    #[arg(long, alias = "listen", value_name = "ADDR:PORT", env = "DOORBUSTER_OPERATOR")]
+    pub operator: Option<SocketAddr>,
+    /// Answer the help text of these flags; `spin up --help` asks.
+    #[arg(long, hide = true)]
+    help_args_only: bool,
+    /// Answer, on standard error, which flags there are; `spin up` asks where an application has
+    /// triggers of several types.
+    #[arg(long, hide = true)]
+    launch_metadata_only: bool,
+}
+
+impl Cli {
+    /// Answers what `spin up` asks before it starts anything; false if it asks nothing.
+    pub fn answers(&self) -> bool {
+        if self.help_args_only {
+            let mut command = Self::command().disable_help_flag(true).disable_version_flag(true);
+            command = command.help_template("{all-args}");
+            println!("{}", command.render_long_help());
+        } else if self.launch_metadata_only {
+            eprintln!("{:#}", launch_metadata());
+        }
+        self.help_args_only || self.launch_metadata_only
+    }
+}
+
+/// The flags, as `spin up` wants to know them. `--listen` is not among them: where there are
+/// HTTP triggers it is theirs.
+fn launch_metadata() -> serde_json::Value {
+    let command = Cli::command();
+    let flags = command.get_arguments().map(|flag| {
+        let mut named = serde_json::Map::new();
+        named.extend(flag.get_short().map(|short| ("short".into(), format!("-{short}").into())));
+        named.extend(flag.get_long().map(|long| ("long".into(), format!("--{long}").into())));
+        named
+    });
+    json!({ "all_flags": flags.collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spin_is_told_every_flag_but_listen() {
+        let flags = launch_metadata().to_string();
+        for flag in
+            ["--variable", "--runtime-config-file", "\"-L\"", "--follow", "\"-q\"", "--operator"]
+        {
+            assert!(flags.contains(flag), "{flag}: {flags}");
+        }
+        assert!(!flags.contains("--listen"));
+        let cli = Cli::try_parse_from(["trigger-kafka", "--listen", "127.0.0.1:1"]).unwrap();
+        assert_eq!(cli.operator, "127.0.0.1:1".parse().ok());
+    }
+}

@@ -1,0 +1,39 @@
+//! `trigger-kafka`: what `spin up` starts for an application with `[[trigger.kafka]]`.
+#![allow(clippy::print_stdout, reason = "Spin asks on stdout")]
+
+mod application;
+mod cli;
+mod parents;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use runner::Telemetry;
+
+use cli::Cli;
+
+/// As in `doorbuster`: work comes and goes on several threads, in small pieces.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cli.answers() {
+        return ExitCode::SUCCESS;
+    }
+    let telemetry = Telemetry::start();
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run::run(cli)));
+    telemetry.end();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

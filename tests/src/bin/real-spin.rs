@@ -1,0 +1,154 @@
+//! The pipeline in a real Spin with the packed plugin: `cargo xtask spin --spin PATH`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use host_producer::{NewTopic, ensure_topic};
+use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pipeline_tests::{Client, eventually, root};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// Installs the packed plugin in a Spin, runs the pipeline in it on real servers, and checks that
+/// every sale is counted once.
+#[derive(Parser)]
+#[command(name = "cargo xtask spin")]
+struct Args {
+    /// Spin 4.1 or newer.
+    #[arg(long, value_name = "PATH", default_value = "spin")]
+    spin: PathBuf,
+    /// The application, from the project's root.
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "spin.toml")]
+    from: PathBuf,
+    /// Sales to send.
+    #[arg(short = 'n', long, value_name = "SALES", default_value_t = 20_000)]
+    sales: u64,
+    /// Connections to send them over.
+    #[arg(short, long, value_name = "CONNECTIONS", default_value_t = 16)]
+    connections: usize,
+}
+
+#[derive(Parser)]
+struct Load {
+    #[command(flatten)]
+    args: load::Args,
+}
+
+/// A Spin with nothing in it but the plugin.
+struct Spin {
+    program: PathBuf,
+    data: TempDir,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let spin = Spin::new(args.spin).await?;
+    spin.answers_for_the_plugin(&args.from).await?;
+    let kafka = Kafka::start(KafkaConfig::default()).await?;
+    let valkey = Valkey::start(ValkeyConfig::default()).await?;
+    ensure_topic(&kafka.bootstrap(), NewTopic::new("sales-topic", 3)).await?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let mut up = spin.up(&args.from, port, &kafka, &valkey)?;
+    let client = Client::new(&format!("http://127.0.0.1:{port}"));
+    eventually("spin up serves", async || client.post("/purchase", "{}").await.ok()).await;
+
+    let dir = tempfile::tempdir()?;
+    let ledger = dir.path().join("ledger.ndjson");
+    let url = format!("http://127.0.0.1:{port}/purchase");
+    let (sales, connections) = (args.sales.to_string(), args.connections.to_string());
+    let load = Load::parse_from([
+        "load",
+        "--url",
+        &url,
+        "-n",
+        &sales,
+        "-c",
+        &connections,
+        "--quiet",
+        "--ledger",
+        &ledger.to_string_lossy(),
+    ]);
+    let summary = load::run(load.args, std::future::pending()).await?;
+    summary.print();
+    let books = ledger::verify::verify(&ledger, &valkey.url(), Duration::from_secs(60)).await?;
+    ensure!(books.agrees(), "accepted and counted differ: {books:?}");
+    println!("{} accepted, {} counted", books.counted, books.counted);
+    ensure!(summary.all_accepted(), "some sales were not accepted");
+
+    interrupt(&up)?;
+    let status = up.wait().await?;
+    ensure!(status.success(), "spin up ended with {status}");
+    eventually("both triggers have ended", async || spin.plugins().is_empty().then_some(())).await;
+    println!("Ctrl-C ended both triggers");
+    Ok(())
+}
+
+/// Ctrl-C on a terminal: to the whole process group.
+fn interrupt(child: &Child) -> Result<()> {
+    let pid = child.id().context("spin up has ended")?;
+    Ok(kill(Pid::from_raw(-i32::try_from(pid)?), Signal::SIGINT)?)
+}
+
+impl Spin {
+    async fn new(program: PathBuf) -> Result<Self> {
+        let spin = Self { program, data: tempfile::tempdir()? };
+        let manifest = root().join("target/plugin/trigger-kafka.json");
+        let install = ["plugins", "install", "--yes", "--file"];
+        let output = spin.command().args(install).arg(&manifest).output().await;
+        let output = output.with_context(|| format!("cannot run {}", spin.program.display()))?;
+        ensure!(output.status.success(), "{}", said(&output));
+        println!("{}", said(&output).trim());
+        Ok(spin)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("SPIN_DATA_DIR", self.data.path()).current_dir(root()).kill_on_drop(true);
+        command
+    }
+
+    /// Its help, and its errors, are as they would be for a trigger of Spin's own.
+    async fn answers_for_the_plugin(&self, from: &Path) -> Result<()> {
+        let help = self.command().args(["up", "--help", "-f"]).arg(from).output().await?;
+        let shown = said(&help).contains("Kafka trigger options");
+        ensure!(shown, "spin up --help does not show the plugin's flags: {}", said(&help));
+        let wrong = self.command().args(["up", "--nonsense", "-f"]).arg(from).output().await?;
+        let refused = !wrong.status.success() && said(&wrong).contains("--nonsense");
+        ensure!(refused, "a wrong flag is not refused: {}", said(&wrong));
+        println!("help and wrong flags are as Spin's");
+        Ok(())
+    }
+
+    fn up(&self, from: &Path, port: u16, kafka: &Kafka, valkey: &Valkey) -> Result<Child> {
+        let url = valkey.url();
+        let address = url.trim_start_matches("redis://");
+        let mut command = self.command();
+        command.args(["up", "--quiet", "--listen", &format!("127.0.0.1:{port}"), "-f"]).arg(from);
+        for (name, value) in [
+            ("kafka_brokers", kafka.bootstrap().as_str()),
+            ("valkey_url", &url),
+            ("valkey_address", address),
+        ] {
+            command.args(["--variable", &format!("{name}={value}")]);
+        }
+        command.process_group(0).stdin(Stdio::null());
+        Ok(command.spawn()?)
+    }
+
+    /// Processes that run this Spin's plugin.
+    fn plugins(&self) -> Vec<PathBuf> {
+        let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+        let programs = processes.flatten().map(|process| process.path().join("exe").read_link());
+        programs.flatten().filter(|program| program.starts_with(self.data.path())).collect()
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
