@@ -109,7 +109,8 @@ impl Summary {
         self.accepted == self.requests && self.failed.is_empty()
     }
 
-    pub(crate) fn print(&self) {
+    /// Prints the figures, one a line.
+    pub fn print(&self) {
         println!("requests    {}", self.requests);
         println!("accepted    {}", self.accepted);
         for (name, count) in &self.failed {
