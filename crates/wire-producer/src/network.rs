@@ -11,14 +11,12 @@ use crate::{Address, ConnectError};
 pub trait Network {
     /// An open connection.
     type Stream: Stream;
-    /// Wakes the other end when it is dropped.
+    /// Wakes who waits for it when it is dropped.
     type Wake;
-    /// Ends when the other end is dropped.
-    type Wait: Future<Output = ()>;
 
-    /// The two ends of a wake-up. A guest's calls are tasks of their own, and Rust's wakers do
+    /// A wake-up: one end to drop, and one to wait for that. A guest's calls are tasks of their own, and Rust's wakers do
     /// not reach from one to another.
-    fn wake_up(&self) -> (Self::Wake, Self::Wait);
+    fn wake_up(&self) -> (Self::Wake, impl Future<Output = ()>);
     /// Connects to a broker.
     fn connect(
         &self,

@@ -64,8 +64,8 @@ fn records_are_read_as_they_were_sent() {
         assert_eq!(deliveries, expected);
         let args = [
             "--topic", "as-sent", "--from-beginning", "--max-messages", "3",
-            "--timeout-ms", "30000", "--property", "print.key=true",
-            "--property", "print.headers=true",
+            "--timeout-ms", "30000", "--formatter-property", "print.key=true",
+            "--formatter-property", "print.headers=true",
         ];
         let tool = "org.apache.kafka.tools.consumer.ConsoleConsumer";
         let read = shared().tool(tool, &args).await.unwrap();

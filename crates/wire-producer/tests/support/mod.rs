@@ -84,8 +84,8 @@ pub async fn consume(kafka: &Kafka, topic: &str, records: usize) -> Vec<Read> {
     let records = records.to_string();
     let args = [
         "--topic", topic, "--from-beginning", "--max-messages", &records, "--timeout-ms", "30000",
-        "--property", "print.key=true", "--property", "print.partition=true",
-        "--property", "print.offset=true",
+        "--formatter-property", "print.key=true", "--formatter-property", "print.partition=true",
+        "--formatter-property", "print.offset=true",
     ];
     let tool = "org.apache.kafka.tools.consumer.ConsoleConsumer";
     let printed = kafka.tool(tool, &args).await.unwrap();

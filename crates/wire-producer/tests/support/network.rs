@@ -3,8 +3,6 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures::FutureExt as _;
-use futures::future::Map;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -13,16 +11,13 @@ use wire_producer::{Address, ConnectError, Network, Stream};
 /// The machine's network.
 pub struct Tcp;
 
-type Ended = fn(Result<(), oneshot::error::RecvError>);
-
 impl Network for Tcp {
     type Stream = Connected;
     type Wake = oneshot::Sender<()>;
-    type Wait = Map<oneshot::Receiver<()>, Ended>;
 
-    fn wake_up(&self) -> (Self::Wake, Self::Wait) {
+    fn wake_up(&self) -> (Self::Wake, impl Future<Output = ()>) {
         let (wake, wait) = oneshot::channel();
-        (wake, wait.map(|_| ()))
+        (wake, async { drop(wait.await) })
     }
 
     async fn connect(&self, address: &Address) -> Result<Connected, ConnectError> {
