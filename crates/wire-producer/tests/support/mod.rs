@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod gate;
 pub mod network;
 
 use std::collections::HashMap;
