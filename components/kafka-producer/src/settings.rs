@@ -1,5 +1,7 @@
 //! The producer's settings, from Spin variables. All but the brokers may be left undeclared.
 
+use std::time::Duration;
+
 use spin_sdk::variables;
 use wire_producer::{Compression, Config, Mechanism, Sasl};
 
@@ -18,6 +20,15 @@ const PASSWORD: &str = "kafka_password";
 /// `lz4` (the default), `snappy` or `none`.
 const COMPRESSION: &str = "kafka_compression";
 
+/// Milliseconds that a record may wait for its acknowledgement.
+const DELIVERY: &str = "kafka_delivery_timeout_ms";
+
+/// Milliseconds of these while no broker can be reached.
+const UNREACHABLE: &str = "kafka_unreachable_timeout_ms";
+
+/// Longest of either.
+const TIMEOUT_MS_MAX: u64 = 900_000;
+
 /// Reads them all. The error names the variable.
 pub async fn read() -> Result<Config, String> {
     let mut config = Config::new(need(BROKERS).await?);
@@ -28,6 +39,12 @@ pub async fn read() -> Result<Config, String> {
         let mechanism = Mechanism::parse(&name).map_err(|e| wrong(MECHANISM, e))?;
         let (username, password) = (need(USERNAME).await?, need(PASSWORD).await?);
         config.sasl = Some(Sasl { mechanism, username, password });
+    }
+    if let Some(time) = find_time(DELIVERY).await? {
+        config.delivery_timeout = time;
+    }
+    if let Some(time) = find_time(UNREACHABLE).await? {
+        config.unreachable_timeout = time;
     }
     Ok(config)
 }
@@ -40,6 +57,13 @@ pub fn wrong(name: &str, reason: impl std::fmt::Display) -> String {
 async fn need(name: &str) -> Result<String, String> {
     let missing = || wrong(name, "the producer needs it and finds none");
     find(name).await?.ok_or_else(missing)
+}
+
+async fn find_time(name: &str) -> Result<Option<Duration>, String> {
+    let Some(text) = find(name).await? else { return Ok(None) };
+    let ms = text.parse().ok().filter(|ms| (1..=TIMEOUT_MS_MAX).contains(ms));
+    let unusable = || wrong(name, format!("must be between 1 and {TIMEOUT_MS_MAX}"));
+    ms.map(Duration::from_millis).map(Some).ok_or_else(unusable)
 }
 
 async fn find(name: &str) -> Result<Option<String>, String> {

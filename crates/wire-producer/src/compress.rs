@@ -28,8 +28,7 @@ pub fn compress(records: &[u8], compression: Compression) -> (Cow<'_, [u8]>, i16
 
 /// A frame of independent blocks: Java reads no others.
 fn lz4(records: &[u8]) -> Option<Vec<u8>> {
-    let info =
-        FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
+    let info = FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
     let mut encoder = FrameEncoder::with_frame_info(info, Vec::with_capacity(records.len() / 2));
     encoder.write_all(records).ok()?;
     encoder.finish().ok()

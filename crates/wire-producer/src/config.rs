@@ -68,7 +68,8 @@ impl Config {
     pub fn addresses(&self) -> Result<Vec<Address>, Error> {
         let parts = self.brokers.split(',').map(str::trim).filter(|part| !part.is_empty());
         let addresses = parts.map(|part| {
-            Address::parse(part).ok_or_else(|| Error::Brokers(format!("`{part}` is no `host:port`")))
+            Address::parse(part)
+                .ok_or_else(|| Error::Brokers(format!("`{part}` is no `host:port`")))
         });
         let addresses: Vec<_> = addresses.collect::<Result<_, _>>()?;
         if addresses.is_empty() {
@@ -158,9 +159,15 @@ mod tests {
     #[test]
     fn bootstrap_lists() {
         let addresses = Config::new(" a:1, [::1]:2 ,").addresses().unwrap();
-        assert_eq!(addresses.iter().map(Address::to_string).collect::<Vec<_>>(), ["a:1", "[::1]:2"]);
+        assert_eq!(
+            addresses.iter().map(Address::to_string).collect::<Vec<_>>(),
+            ["a:1", "[::1]:2"]
+        );
         for brokers in ["", " , ", "a", "a:1,b"] {
-            assert!(matches!(Config::new(brokers).addresses(), Err(Error::Brokers(_))), "{brokers}");
+            assert!(
+                matches!(Config::new(brokers).addresses(), Err(Error::Brokers(_))),
+                "{brokers}"
+            );
         }
     }
 
@@ -168,8 +175,7 @@ mod tests {
     fn passwords_are_never_printed() {
         let mut config = Config::new("a:1");
         let mechanism = Mechanism::parse("SCRAM-SHA-256").unwrap();
-        config.sasl =
-            Some(Sasl { mechanism, username: "ana".into(), password: "hunter2".into() });
+        config.sasl = Some(Sasl { mechanism, username: "ana".into(), password: "hunter2".into() });
         let printed = format!("{config:?}");
         assert!(printed.contains("ana") && !printed.contains("hunter2"), "{printed}");
     }

@@ -118,7 +118,9 @@ impl<N: Network> Producer<N> {
         };
         let mut connection = match (resting, address) {
             (Some(connection), _) => connection,
-            (None, Some(address)) => Connection::open(&self.network, &address, &self.config).await?,
+            (None, Some(address)) => {
+                Connection::open(&self.network, &address, &self.config).await?
+            }
             (None, None) => return Ok(()),
         };
         let question = self.state.borrow().cluster.question();

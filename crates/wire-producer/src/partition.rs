@@ -162,7 +162,9 @@ impl<W> Partition<W> {
         let Some(batch) = self.batch.take() else { return };
         self.fault = None;
         self.batch_records_max = (self.batch_records_max * 2).min(BATCH_RECORDS_MAX);
-        if let (Some(sequence), Ok(count)) = (&mut self.sequence, i32::try_from(batch.records.len())) {
+        if let (Some(sequence), Ok(count)) =
+            (&mut self.sequence, i32::try_from(batch.records.len()))
+        {
             sequence.advance(count);
         }
         for (offset, queued) in (base_offset..).zip(&batch.records) {

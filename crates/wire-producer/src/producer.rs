@@ -47,11 +47,10 @@ impl<N: Network> Producer<N> {
         }
         let tickets = self.enqueue(records, entered)?;
         if let [ticket] = tickets.as_slice() {
-            return self.acknowledged(&ticket.0).await;
+            return self.acknowledged(ticket).await;
         }
-        let waiting = tickets.iter().map(|(ticket, _)| self.acknowledged(ticket));
-        let answers = try_join_all(waiting).await?;
-        let places = tickets.iter().flat_map(|(_, places)| places).copied();
+        let answers = try_join_all(tickets.iter().map(|ticket| self.acknowledged(ticket))).await?;
+        let places = tickets.iter().flat_map(|waiting| &waiting.places).copied();
         let mut deliveries: Vec<_> = places.zip(answers.into_iter().flatten()).collect();
         deliveries.sort_unstable_by_key(|(place, _)| *place);
         Ok(deliveries.into_iter().map(|(_, delivery)| delivery).collect())
@@ -104,27 +103,27 @@ impl<N: Network> Producer<N> {
             if found.is_some_and(|topic| !topic.partitions.is_empty()) {
                 return Ok(());
             }
-            if let Some(error) = state.hopeless(topic, entered, now, &self.config) {
+            if let Some(error) = state.hopeless(topic, None, entered, now, &self.config) {
                 return Err(error);
             }
         }
     }
 
-    /// Queues the records, those of each partition with a ticket of their own, beside their
-    /// places in the call.
+    /// Queues the records, those of each partition with a ticket of their own.
     fn enqueue(
         &self,
         records: Vec<OutgoingRecord>,
         entered: Duration,
-    ) -> Result<Vec<(Waiting<'_, N>, Vec<usize>)>, ProduceError> {
+    ) -> Result<Vec<Waiting<'_, N>>, ProduceError> {
         let mut state = self.state.borrow_mut();
         let mut partitions: BTreeMap<usize, (Vec<usize>, Vec<OutgoingRecord>)> = BTreeMap::new();
         for (place, record) in (0..).zip(records) {
             let random = || self.network.random();
             let (topic, key) = (&record.topic, record.key.as_deref());
-            let partition = state.cluster.choose(topic, key, entered, random).ok_or_else(|| {
-                ProduceError::Other(format!("topic `{topic}` has no partition"))
-            })?;
+            let partition = state
+                .cluster
+                .choose(topic, key, entered, random)
+                .ok_or_else(|| ProduceError::Other(format!("topic `{topic}` has no partition")))?;
             let (places, records) = partitions.entry(partition).or_default();
             places.push(place);
             records.push(record);
@@ -132,7 +131,7 @@ impl<N: Network> Producer<N> {
         let timestamp_ms = self.network.unix_ms();
         let tickets = partitions.into_iter().map(|(partition, (places, records))| {
             let ticket = state.enqueue(partition, records, entered, timestamp_ms);
-            (Waiting { producer: self, ticket }, places)
+            Waiting { producer: self, ticket, places }
         });
         Ok(tickets.collect())
     }
@@ -164,8 +163,8 @@ impl<N: Network> Producer<N> {
     fn give_up(&self, ticket: &Shared<N::Wake>) -> Result<(), ProduceError> {
         let state = self.state.borrow();
         let Some(partition) = state.cluster.partitions.get(ticket.partition) else { return Ok(()) };
-        let (now, topic) = (self.network.now(), &partition.topic);
-        let Some(error) = state.hopeless(topic, ticket.entered, now, &self.config) else {
+        let (now, topic, fault) = (self.network.now(), &partition.topic, partition.fault);
+        let Some(error) = state.hopeless(topic, fault, ticket.entered, now, &self.config) else {
             return Ok(());
         };
         let batch = partition.batch.as_ref();
@@ -198,6 +197,8 @@ impl<N: Network> Drop for Holding<'_, N> {
 struct Waiting<'a, N: Network> {
     producer: &'a Producer<N>,
     ticket: Shared<N::Wake>,
+    /// Where the records stand in the call.
+    places: Vec<usize>,
 }
 
 impl<N: Network> Drop for Waiting<'_, N> {

@@ -191,7 +191,10 @@ impl<W> Batch<W> {
     }
 }
 
-fn request(topics: BTreeMap<Rc<str>, Vec<PartitionProduceData>>, limit: Duration) -> ProduceRequest {
+fn request(
+    topics: BTreeMap<Rc<str>, Vec<PartitionProduceData>>,
+    limit: Duration,
+) -> ProduceRequest {
     let topics = topics.into_iter().map(|(name, partitions)| {
         TopicProduceData::default()
             .with_name(TopicName(StrBytes::from_string(name.to_string())))

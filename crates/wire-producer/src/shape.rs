@@ -29,29 +29,24 @@ pub const METADATA_4: &[Field] = &[
     Array(&[Fixed(4), Text, Fixed(4), Text]),
     Text,
     Fixed(4),
-    Array(&[
-        Fixed(2),
-        Text,
-        Fixed(1),
-        Array(&[Fixed(10), Array(&[Fixed(4)]), Array(&[Fixed(4)])]),
-    ]),
+    Array(&[Fixed(2), Text, Fixed(1), Array(&[Fixed(10), Array(&[Fixed(4)]), Array(&[Fixed(4)])])]),
 ];
 pub const PRODUCE_3: &[Field] = &[Array(&[Text, Array(&[Fixed(22)])]), Fixed(4)];
-pub const PRODUCE_8: &[Field] = &[
-    Array(&[Text, Array(&[Fixed(30), Array(&[Fixed(4), Text]), Text])]),
-    Fixed(4),
-];
+pub const PRODUCE_8: &[Field] =
+    &[Array(&[Text, Array(&[Fixed(30), Array(&[Fixed(4), Text]), Text])]), Fixed(4)];
 
 /// Whether the bytes begin with what the fields say.
 pub fn fits(fields: &[Field], bytes: &mut &[u8]) -> bool {
     fields.iter().all(|field| match field {
         Fixed(length) => skip(bytes, *length),
         Text => bytes.try_get_i16().is_ok_and(|length| skip(bytes, length.try_into().unwrap_or(0))),
-        Bytes => bytes.try_get_i32().is_ok_and(|length| skip(bytes, length.try_into().unwrap_or(0))),
+        Bytes => {
+            bytes.try_get_i32().is_ok_and(|length| skip(bytes, length.try_into().unwrap_or(0)))
+        }
         // Ends with the bytes at the latest: no element is empty.
-        Array(element) => bytes
-            .try_get_i32()
-            .is_ok_and(|count| (0..count).all(|_| fits(element, bytes))),
+        Array(element) => {
+            bytes.try_get_i32().is_ok_and(|count| (0..count).all(|_| fits(element, bytes)))
+        }
     })
 }
 

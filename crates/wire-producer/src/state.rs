@@ -16,9 +16,8 @@ use crate::reach::Reach;
 use crate::record::OutgoingRecord;
 use crate::sequence::ProducerId;
 use crate::ticket::{Shared, Ticket};
-use crate::verdict::{expired, is_refusal, words};
+use crate::verdict::{expired, words};
 use crate::{Address, Config, ProduceError};
-use kafka_protocol::error::ResponseError as Code;
 
 /// What is kept for a broker.
 pub struct Lane<S> {
@@ -88,8 +87,11 @@ impl<W, S: Stream> State<W, S> {
         self.tickets += 1;
         let ticket = Ticket::new(self.tickets, partition, entered, records.len());
         if let Some(place) = self.cluster.partitions.get_mut(partition) {
-            let queued = (0..).zip(records).map(|(place, record)| {
-                Queued { record, timestamp_ms, ticket: ticket.clone(), place }
+            let queued = (0..).zip(records).map(|(place, record)| Queued {
+                record,
+                timestamp_ms,
+                ticket: ticket.clone(),
+                place,
             });
             place.queue.extend(queued);
             self.busy.insert(partition);
@@ -166,51 +168,38 @@ impl<W, S: Stream> State<W, S> {
         }
     }
 
-    /// Why a call that began at `entered` has waited long enough for this topic to have a
-    /// leader.
+    /// Why a call that began at `entered` has waited long enough for a topic's partitions, or
+    /// for one's leader after `fault`.
     pub fn hopeless(
         &self,
         topic: &str,
+        fault: Option<i16>,
         entered: Duration,
         now: Duration,
         config: &Config,
     ) -> Option<ProduceError> {
-        let waited = |since: Duration| now.saturating_sub(since.max(entered));
         let text = |reason: &str| format!("topic `{topic}` at {}: {reason}", config.brokers);
-        let fault = self.cluster.topics.get(topic).and_then(|topic| topic.fault);
         if let Some(reason) = self.reach.refused(entered) {
             return Some(ProduceError::Refused(text(reason)));
         }
-        if let Some(fault) = fault.filter(|fault| fault.said >= entered) {
-            match Code::try_from_code(fault.code) {
-                Some(Code::UnknownTopicOrPartition) => {
-                    if waited(fault.since) >= config.missing_timeout {
-                        return Some(ProduceError::Refused(format!(
-                            "topic `{topic}` does not exist at {}",
-                            config.brokers
-                        )));
-                    }
-                }
-                Some(code) if is_refusal(code) => {
-                    return Some(ProduceError::Refused(text(&words(fault.code))));
-                }
-                _ => {}
-            }
+        let told = self.cluster.topics.get(topic).and_then(|topic| topic.fault);
+        let told = told.filter(|told| told.said >= entered);
+        let told_no = told.filter(|told| told.is_final(entered, now, config.missing_timeout));
+        if let Some(told) = told_no {
+            return Some(ProduceError::Refused(text(&told.reason())));
         }
         if self.reach.given_up(entered, config.unreachable_timeout, now) {
             let reason = format!("no broker can be reached: {}", self.reach.said());
             return Some(ProduceError::Unavailable(text(&reason)));
         }
-        (waited(entered) >= config.delivery_timeout).then(|| {
-            let reason = match self.reach.said() {
-                "" => "no leader in time",
-                said => said,
-            };
-            if self.reach.is_lost {
-                ProduceError::Unavailable(text(reason))
-            } else {
-                expired(fault.map(|fault| fault.code), text(reason))
-            }
-        })
+        if now.saturating_sub(entered) < config.delivery_timeout {
+            return None;
+        }
+        if self.reach.is_lost {
+            return Some(ProduceError::Unavailable(text(self.reach.said())));
+        }
+        let fault = fault.or(told.map(|told| told.code));
+        let reason = fault.map_or_else(|| "no leader in time".into(), words);
+        Some(expired(fault, text(&reason)))
     }
 }

@@ -3,6 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use kafka_protocol::error::ResponseError as Code;
+
+use crate::verdict::{is_refusal, words};
+
 /// A topic that was asked about.
 pub struct Topic {
     pub name: Rc<str>,
@@ -28,6 +32,27 @@ pub struct TopicFault {
     pub since: Duration,
     /// When they last said so.
     pub said: Duration,
+}
+
+impl TopicFault {
+    /// Whether a call that began at `entered` need not wait for it to pass. A topic that is
+    /// not there may only just have been made, and is waited for with `patience`.
+    pub fn is_final(&self, entered: Duration, now: Duration, patience: Duration) -> bool {
+        match Code::try_from_code(self.code) {
+            Some(Code::UnknownTopicOrPartition) => {
+                now.saturating_sub(self.since.max(entered)) >= patience
+            }
+            code => code.is_some_and(is_refusal),
+        }
+    }
+
+    /// What the brokers say.
+    pub fn reason(&self) -> String {
+        match Code::try_from_code(self.code) {
+            Some(Code::UnknownTopicOrPartition) => "it does not exist".into(),
+            _ => words(self.code),
+        }
+    }
 }
 
 impl Topic {

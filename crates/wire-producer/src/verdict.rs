@@ -68,14 +68,36 @@ pub fn expired(code: Option<i16>, text: String) -> ProduceError {
     }
 }
 
-/// The broker's words for an error.
+/// What an error code says, in words.
 pub fn words(code: i16) -> String {
-    Code::try_from_code(code).map_or_else(|| "no error".into(), |error| error.to_string())
+    match Code::try_from_code(code) {
+        None => "no error".into(),
+        Some(Code::Unknown(code)) => format!("error {code}"),
+        Some(error) => in_words(&error.to_string()),
+    }
+}
+
+/// `NotEnoughReplicas` as `not enough replicas`.
+fn in_words(name: &str) -> String {
+    let mut words = String::with_capacity(name.len() + 8);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_in_words() {
+        assert_eq!(words(19), "not enough replicas");
+        assert_eq!(words(9_999), "error 9999");
+    }
 
     #[test]
     fn classes() {

@@ -172,8 +172,7 @@ mod tests {
         let broker = [&[0; 4][..], &text, &[0; 4], &text].concat();
         let partition = [&[0; 10][..], &one, &[0; 4], &one, &[0; 4]].concat();
         let topic = [&[0; 2][..], &text, &[0], &one, &partition].concat();
-        let metadata =
-            [&[0; 4][..], &one, &broker, &text, &[0; 4], &one, &topic].concat();
+        let metadata = [&[0; 4][..], &one, &broker, &text, &[0; 4], &one, &topic].concat();
         whole::<MetadataResponse>(4, shape::METADATA_4, &metadata);
         let produce = [&one[..], &text, &one, &[0; 22], &[0; 4]].concat();
         whole::<ProduceResponse>(3, shape::PRODUCE_3, &produce);

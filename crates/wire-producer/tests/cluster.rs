@@ -10,7 +10,7 @@ use std::time::Duration;
 use local_servers::{ClusterConfig, KafkaCluster};
 use support::{assert_once, consume, create, producer, record, run, until};
 use tokio::task::spawn_local;
-use wire_producer::Config;
+use wire_producer::{Config, ProduceError};
 
 const CALLERS: usize = 32;
 const RECORDS: usize = 6_400;
@@ -48,6 +48,15 @@ fn records_follow_their_leaders() {
         let values = (0..CALLERS)
             .flat_map(|caller| (0..RECORDS / CALLERS).map(move |n| format!("{caller}-{n}")));
         assert_once(&read, values);
+
+        // Two replicas are left of the three that this topic wants.
+        let broker = cluster.broker(0).unwrap();
+        create(broker, "strict", 1, &["--config", "min.insync.replicas=3"]).await;
+        let delivery_timeout = Duration::from_millis(500);
+        let config = Config { delivery_timeout, ..Config::new(cluster.bootstrap()) };
+        let error = support::producer(config).send(vec![record("strict", "k", "v")]).await;
+        let Err(ProduceError::Unavailable(text)) = error else { panic!("{error:?}") };
+        assert!(text.contains("not enough replicas"), "{text}");
         cluster.stop().await.unwrap();
     });
 }

@@ -116,8 +116,7 @@ fn calls_dropped_anywhere_stop_no_other() {
     run(async {
         let setting = Setting::new(|_| {}).await;
         for turn in 0..300_u32 {
-            let mut calls: Vec<_> =
-                (0..8).map(|n| setting.send(&format!("{turn}-{n}"))).collect();
+            let mut calls: Vec<_> = (0..8).map(|n| setting.send(&format!("{turn}-{n}"))).collect();
             for _ in 0..fastrand::u32(..12) {
                 tokio::task::yield_now().await;
             }
@@ -136,7 +135,7 @@ fn calls_dropped_anywhere_stop_no_other() {
         log.sort_unstable();
         log.dedup();
         assert_eq!(log.len(), written, "none twice");
-        assert!(written >= 1 + 300 * 4);
+        assert!(written > 300 * 4);
     });
 }
 

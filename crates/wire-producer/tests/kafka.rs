@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use support::{consume, create, producer, record, run, shared};
 use wire_producer::{Compression, Config, Delivery, Header, OutgoingRecord, ProduceError};
@@ -59,13 +60,20 @@ fn records_are_read_as_they_were_sent() {
             OutgoingRecord { key: None, ..record("as-sent", "", "no key") },
         ];
         let deliveries = producer(config()).send(sent).await.unwrap();
-        let expected: Vec<_> =
-            (0..3).map(|offset| Delivery { partition: 0, offset }).collect();
+        let expected: Vec<_> = (0..3).map(|offset| Delivery { partition: 0, offset }).collect();
         assert_eq!(deliveries, expected);
         let args = [
-            "--topic", "as-sent", "--from-beginning", "--max-messages", "3",
-            "--timeout-ms", "30000", "--formatter-property", "print.key=true",
-            "--formatter-property", "print.headers=true",
+            "--topic",
+            "as-sent",
+            "--from-beginning",
+            "--max-messages",
+            "3",
+            "--timeout-ms",
+            "30000",
+            "--formatter-property",
+            "print.key=true",
+            "--formatter-property",
+            "print.headers=true",
         ];
         let tool = "org.apache.kafka.tools.consumer.ConsoleConsumer";
         let read = shared().tool(tool, &args).await.unwrap();
@@ -117,7 +125,8 @@ fn a_missing_topic_is_refused_and_not_made() {
         for _ in 0..2 {
             let error = producer.send(vec![record("missing", "k", "v")]).await;
             let Err(ProduceError::Refused(text)) = error else { panic!("{error:?}") };
-            assert!(text.contains("missing") && text.contains(&shared().bootstrap()), "{text}");
+            assert!(text.contains("`missing`") && text.contains("not exist"), "{text}");
+            assert!(text.contains(&shared().bootstrap()), "{text}");
         }
         // The same producer takes the topic once it is there.
         create(shared(), "missing", 1, &[]).await;
@@ -183,7 +192,7 @@ fn a_full_queue_refuses_at_once() {
 fn partitions_that_are_added_are_found() {
     run(async {
         create(shared(), "growing", 1, &[]).await;
-        let metadata_max_age = std::time::Duration::from_millis(1);
+        let metadata_max_age = Duration::from_millis(1);
         let producer = producer(Config { metadata_max_age, ..config() });
         producer.send(vec![record("growing", "k", "v")]).await.unwrap();
         let alter = ["--alter", "--topic", "growing", "--partitions", "5"];

@@ -84,9 +84,19 @@ pub async fn create(kafka: &Kafka, topic: &str, partitions: usize, more: &[&str]
 pub async fn consume(kafka: &Kafka, topic: &str, records: usize) -> Vec<Read> {
     let records = records.to_string();
     let args = [
-        "--topic", topic, "--from-beginning", "--max-messages", &records, "--timeout-ms", "30000",
-        "--formatter-property", "print.key=true", "--formatter-property", "print.partition=true",
-        "--formatter-property", "print.offset=true",
+        "--topic",
+        topic,
+        "--from-beginning",
+        "--max-messages",
+        &records,
+        "--timeout-ms",
+        "30000",
+        "--formatter-property",
+        "print.key=true",
+        "--formatter-property",
+        "print.partition=true",
+        "--formatter-property",
+        "print.offset=true",
     ];
     let tool = "org.apache.kafka.tools.consumer.ConsoleConsumer";
     let printed = kafka.tool(tool, &args).await.unwrap();
