@@ -110,18 +110,16 @@ impl<N: Network> Producer<N> {
     }
 
     async fn question(&self) -> Result<(), ConnectError> {
-        let (resting, address) = {
+        let (address, resting) = {
             let mut state = self.state.borrow_mut();
             state.close_idle(self.network.now(), self.config.idle_timeout);
-            let resting = state.lanes.values_mut().find_map(|lane| lane.connection.take());
-            (resting, state.cluster.next_address())
+            let Some(address) = state.cluster.next_address() else { return Ok(()) };
+            let resting = state.take(&address);
+            (address, resting)
         };
-        let mut connection = match (resting, address) {
-            (Some(connection), _) => connection,
-            (None, Some(address)) => {
-                Connection::open(&self.network, &address, &self.config).await?
-            }
-            (None, None) => return Ok(()),
+        let mut connection = match resting {
+            Some(connection) => connection,
+            None => Connection::open(&self.network, &address, &self.config).await?,
         };
         let question = self.state.borrow().cluster.question();
         let answer = within(&self.network, ANSWER_LIMIT, connection.exchange(&question)).await;

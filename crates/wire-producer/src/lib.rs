@@ -30,6 +30,7 @@ mod round;
 mod sasl;
 mod scram;
 mod sequence;
+mod settle;
 mod shape;
 mod state;
 mod ticket;

@@ -187,4 +187,15 @@ impl<W> Batch<W> {
     pub fn fail(&self, error: impl Fn() -> ProduceError) {
         self.records.iter().for_each(|queued| queued.ticket.failed(&error));
     }
+
+    /// When the call began that has waited longest and still waits.
+    pub fn oldest(&self) -> Option<Duration> {
+        let waiting = self.records.iter().filter(|queued| !queued.ticket.is_settled());
+        waiting.map(|queued| queued.ticket.entered).min()
+    }
+
+    /// Whether a ticket's records may have been written with it.
+    pub fn may_have_written(&self, ticket: u64) -> bool {
+        self.in_doubt && self.records.iter().any(|queued| queued.ticket.id == ticket)
+    }
 }

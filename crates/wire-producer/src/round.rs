@@ -10,14 +10,17 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::network::Stream;
-use crate::partition::{Batch, Partition};
 use crate::sequence::ProducerId;
+use crate::settle::about;
 use crate::state::State;
 use crate::verdict::{Verdict, expired, verdict, words};
 use crate::{Config, ConnectError, ProduceError};
 
 /// All in-sync replicas.
 const ACKS_ALL: i16 = -1;
+
+/// Shortest wait for an answer.
+const LIMIT_MIN: Duration = Duration::from_millis(100);
 
 /// A request that was begun.
 pub struct Round {
@@ -48,8 +51,7 @@ impl<W, S: Stream> State<W, S> {
             }
             let (topic, number) = (partition.topic.clone(), partition.number);
             let Some(batch) = partition.seal(producer, config) else { continue };
-            let entered = batch.records.iter().map(|queued| queued.ticket.entered).min();
-            oldest = oldest.min(entered.unwrap_or(now));
+            oldest = oldest.min(batch.oldest().unwrap_or(now));
             bytes += batch.bytes.len();
             sent.push((*place, std::mem::replace(&mut batch.in_doubt, true)));
             let data = PartitionProduceData::default()
@@ -58,7 +60,8 @@ impl<W, S: Stream> State<W, S> {
             topics.entry(topic).or_default().push(data);
         }
         let left = (oldest + config.delivery_timeout).saturating_sub(now);
-        let limit = left.min(config.request_timeout);
+        // A connection is not given up for the sake of one record whose time is almost over.
+        let limit = left.clamp(LIMIT_MIN, config.request_timeout.max(LIMIT_MIN));
         (!sent.is_empty()).then(|| Round { request: request(topics, limit), sent, limit })
     }
 
@@ -78,6 +81,8 @@ impl<W, S: Stream> State<W, S> {
                 self.producer = None;
             }
         }
+        let partitions = &self.cluster.partitions;
+        self.busy.retain(|place| partitions.get(*place).is_some_and(|p| !p.is_idle()));
     }
 
     /// Takes the answer to a request in.
@@ -131,66 +136,6 @@ impl<W, S: Stream> State<W, S> {
     }
 }
 
-impl<W> Partition<W> {
-    /// Takes the broker's answer for the batch in; `doubted` says whether an earlier attempt
-    /// may have been written. Answers whether the producer's id can still be used.
-    fn settle(
-        &mut self,
-        answer: &PartitionProduceResponse,
-        doubted: bool,
-        config: &Config,
-    ) -> bool {
-        let Some(batch) = &mut self.batch else { return true };
-        let count = batch.records.len();
-        match verdict(answer.error_code) {
-            Verdict::Written => {
-                self.written(answer.base_offset);
-                return true;
-            }
-            Verdict::Retry => {
-                self.fault = Some(answer.error_code);
-                self.follow(None);
-                return true;
-            }
-            _ => batch.in_doubt = doubted,
-        }
-        let text = about(self, config, &reason(answer));
-        let Some(batch) = &self.batch else { return true };
-        match verdict(answer.error_code) {
-            _ if doubted => {
-                batch.fail(|| ProduceError::Unavailable(text.clone()));
-                self.abandon()
-            }
-            // Nothing of it was written: its records can be sent as new ones.
-            Verdict::OutOfSequence => {
-                self.unseal(count);
-                self.follow(None);
-                self.fence()
-            }
-            // The smaller batches tell which record is to blame.
-            Verdict::TooLarge | Verdict::BadRecord if count > 1 => {
-                self.unseal(count / 2);
-                true
-            }
-            verdict => {
-                batch.fail(|| match verdict {
-                    Verdict::TooLarge => ProduceError::TooLarge(text.clone()),
-                    Verdict::Refused | Verdict::BadRecord => ProduceError::Refused(text.clone()),
-                    _ => ProduceError::Other(text.clone()),
-                });
-                self.abandon()
-            }
-        }
-    }
-}
-
-impl<W> Batch<W> {
-    /// Whether a ticket's records may have been written with it.
-    pub fn may_have_written(&self, ticket: u64) -> bool {
-        self.in_doubt && self.records.iter().any(|queued| queued.ticket.id == ticket)
-    }
-}
-
 fn request(
     topics: BTreeMap<Rc<str>, Vec<PartitionProduceData>>,
     limit: Duration,
@@ -204,17 +149,4 @@ fn request(
         .with_acks(ACKS_ALL)
         .with_timeout_ms(i32::try_from(limit.as_millis()).unwrap_or(i32::MAX))
         .with_topic_data(topics.collect())
-}
-
-fn reason(answer: &PartitionProduceResponse) -> String {
-    let text = words(answer.error_code);
-    match &answer.error_message {
-        Some(message) => format!("{text}: {message}"),
-        None => text,
-    }
-}
-
-fn about<W>(partition: &Partition<W>, config: &Config, reason: &str) -> String {
-    let Partition { topic, number, .. } = partition;
-    format!("topic `{topic}`, partition {number}, at {}: {reason}", config.brokers)
 }

@@ -159,6 +159,12 @@ impl<W, S: Stream> State<W, S> {
         }
     }
 
+    /// The connection at rest to an address.
+    pub fn take(&mut self, address: &Address) -> Option<Connection<S>> {
+        let mut resting = self.lanes.values_mut().map(|lane| &mut lane.connection);
+        resting.find_map(|resting| resting.take_if(|connection| connection.address == *address))
+    }
+
     /// Keeps a connection for the broker that it leads to, if that has none.
     pub fn keep(&mut self, connection: Connection<S>) {
         let mut brokers = self.cluster.brokers.iter();
