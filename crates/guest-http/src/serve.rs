@@ -35,16 +35,32 @@ pub async fn serve(
     handler: impl AsyncFnOnce(Request) -> Answer,
 ) -> Result<HostResponse, ErrorCode> {
     let calm = Calm::new();
+    match answer(request, handler).await {
+        Ok((response, work)) => {
+            spin_sdk::wit_bindgen::spawn(async move {
+                work.await;
+                calm.end();
+            });
+            Ok(response)
+        }
+        Err(error) => {
+            calm.end();
+            Err(error)
+        }
+    }
+}
+
+/// The response, and the work that sends its body.
+async fn answer(
+    request: HostRequest,
+    handler: impl AsyncFnOnce(Request) -> Answer,
+) -> Result<(HostResponse, impl Future<Output = ()> + 'static), ErrorCode> {
     let (head, body) = handler(receive(request)?).await.into_parts();
     let headers = to_fields(&head.headers).map_err(internal)?;
     let (outgoing, work) = write(body)?;
     let (response, _sent) = HostResponse::new(headers, outgoing.contents, outgoing.trailers);
     response.set_status_code(head.status.as_u16()).map_err(|()| internal("no such status"))?;
-    spin_sdk::wit_bindgen::spawn(async move {
-        work.await;
-        drop(calm);
-    });
-    Ok(response)
+    Ok((response, work))
 }
 
 fn receive(request: HostRequest) -> Result<Request, ErrorCode> {
