@@ -1,0 +1,172 @@
+//! A call's turn to do the work of all: to send what waits for a broker, or to ask the brokers
+//! about the topics.
+
+use std::time::Duration;
+
+use kafka_protocol::messages::InitProducerIdRequest;
+
+use crate::connection::Connection;
+use crate::network::{Network, within};
+use crate::producer::Producer;
+use crate::sequence::ProducerId;
+use crate::verdict::{is_refusal, words};
+use crate::{Address, ConnectError};
+use kafka_protocol::error::ResponseError as Code;
+
+/// Time that a broker gets to answer a question.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+impl<N: Network> Producer<N> {
+    /// Sends what waits for a broker, once, and lets the next call lead.
+    pub(crate) async fn lead(&self, broker: i32) {
+        let _turn = Turn { producer: self, broker };
+        if let Err(error) = self.round(broker).await {
+            self.state.borrow_mut().lost(broker, &error, &self.config);
+        }
+    }
+
+    async fn round(&self, broker: i32) -> Result<(), ConnectError> {
+        let mut connection = self.connection(broker).await?;
+        let producer = self.producer_id(&mut connection).await?;
+        let begun = {
+            let now = self.network.now();
+            self.state.borrow_mut().begin(broker, producer, now, &self.config)
+        };
+        if let Some(round) = begun {
+            let exchange = connection.exchange(&round.request);
+            let answer = within(&self.network, round.limit, exchange).await;
+            let answer = answer.unwrap_or_else(|| Err(late(&connection.address, round.limit)))?;
+            self.state.borrow_mut().settle(&round, answer, &self.config);
+        }
+        connection.rest(self.network.now());
+        self.state.borrow_mut().lane(broker).connection = Some(connection);
+        Ok(())
+    }
+
+    /// The connection to a broker: the one at rest, else a new one.
+    async fn connection(&self, broker: i32) -> Result<Connection<N::Stream>, ConnectError> {
+        let address = {
+            let mut state = self.state.borrow_mut();
+            state.close_idle(self.network.now(), self.config.idle_timeout);
+            let address = state.cluster.brokers.get(&broker).cloned().ok_or_else(|| {
+                ConnectError::Unreachable(format!("broker {broker} is not there any more"))
+            })?;
+            let resting = state.lane(broker).connection.take();
+            match resting.filter(|connection| connection.address == address) {
+                Some(connection) => return Ok(connection),
+                None => address,
+            }
+        };
+        Connection::open(&self.network, &address, &self.config).await
+    }
+
+    /// The id under which this producer's records are told from those that come again.
+    async fn producer_id(
+        &self,
+        connection: &mut Connection<N::Stream>,
+    ) -> Result<ProducerId, ConnectError> {
+        if let Some(producer) = self.state.borrow().producer {
+            return Ok(producer);
+        }
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_transaction_timeout_ms(i32::MAX);
+        let answer = within(&self.network, ANSWER_LIMIT, connection.exchange(&request)).await;
+        let answer = answer.unwrap_or_else(|| Err(late(&connection.address, ANSWER_LIMIT)))?;
+        match Code::try_from_code(answer.error_code) {
+            None => {
+                let given = ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch };
+                // Another call may have been quicker, with another broker.
+                Ok(*self.state.borrow_mut().producer.get_or_insert(given))
+            }
+            Some(code) if is_refusal(code) => Err(ConnectError::Refused(format!(
+                "{} gives no producer id: {}",
+                connection.address,
+                words(answer.error_code)
+            ))),
+            Some(_) => Err(connection.broken(&words(answer.error_code))),
+        }
+    }
+
+    /// Asks one broker about the topics, after a pause if something went wrong before; or
+    /// waits while another call does.
+    pub(crate) async fn ask(&self) {
+        if self.state.borrow().asking {
+            let (wake, wait) = self.network.wake_up();
+            self.state.borrow_mut().curious.push(wake);
+            return wait.await;
+        }
+        let _asking = Asking::new(self);
+        let pause = self.state.borrow().reach.pause();
+        if !pause.is_zero() {
+            self.network.sleep(pause).await;
+        }
+        if let Err(error) = self.question().await {
+            let now = self.network.now();
+            let mut state = self.state.borrow_mut();
+            let brokers = state.cluster.addresses().len();
+            state.reach.failed(error, brokers, now);
+        }
+    }
+
+    async fn question(&self) -> Result<(), ConnectError> {
+        let (address, resting) = {
+            let mut state = self.state.borrow_mut();
+            state.close_idle(self.network.now(), self.config.idle_timeout);
+            let Some(address) = state.cluster.next_address() else { return Ok(()) };
+            let resting = state.take(&address);
+            (address, resting)
+        };
+        let mut connection = match resting {
+            Some(connection) => connection,
+            None => Connection::open(&self.network, &address, &self.config).await?,
+        };
+        let question = self.state.borrow().cluster.question();
+        let answer = within(&self.network, ANSWER_LIMIT, connection.exchange(&question)).await;
+        let answer = answer.unwrap_or_else(|| Err(late(&connection.address, ANSWER_LIMIT)))?;
+        let now = self.network.now();
+        connection.rest(now);
+        let mut state = self.state.borrow_mut();
+        state.reach.answered();
+        state.cluster.learn(answer, now);
+        if state.cluster.is_incomplete() {
+            state.reach.fault();
+        }
+        state.keep(connection);
+        Ok(())
+    }
+}
+
+fn late(address: &Address, limit: Duration) -> ConnectError {
+    ConnectError::Unreachable(format!("{address}: no answer in {limit:?}"))
+}
+
+/// A call's turn at a broker; whatever ends it, another call gets it.
+struct Turn<'a, N: Network> {
+    producer: &'a Producer<N>,
+    broker: i32,
+}
+
+impl<N: Network> Drop for Turn<'_, N> {
+    fn drop(&mut self) {
+        self.producer.state.borrow_mut().pass_on(self.broker);
+    }
+}
+
+/// A call's turn to ask; whatever ends it, all who wait look what has changed.
+struct Asking<'a, N: Network>(&'a Producer<N>);
+
+impl<'a, N: Network> Asking<'a, N> {
+    fn new(producer: &'a Producer<N>) -> Self {
+        producer.state.borrow_mut().asking = true;
+        Self(producer)
+    }
+}
+
+impl<N: Network> Drop for Asking<'_, N> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.borrow_mut();
+        state.asking = false;
+        state.curious.clear();
+    }
+}

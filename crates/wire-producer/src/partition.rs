@@ -1,0 +1,233 @@
+//! A partition: the records that wait for it, and the batch that is on its way.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::encode::{self, BATCH_OVERHEAD, Entry};
+use crate::fault::Fault;
+use crate::record::OutgoingRecord;
+use crate::sequence::{ProducerId, Sequence};
+use crate::ticket::Shared;
+use crate::{Config, Delivery, ProduceError};
+
+/// Most records of a batch.
+const BATCH_RECORDS_MAX: usize = 10_000;
+
+/// A record and who waits for it.
+pub struct Queued<W> {
+    pub record: OutgoingRecord,
+    pub timestamp_ms: i64,
+    pub ticket: Shared<W>,
+    /// Its place among the ticket's records.
+    pub place: usize,
+}
+
+/// Records as they are sent, and sent again: byte for byte the same, so that the broker knows
+/// them again.
+pub struct Batch<W> {
+    /// Tells it from the partition's other batches.
+    id: u64,
+    pub bytes: Bytes,
+    pub records: VecDeque<Queued<W>>,
+    /// Whether an attempt may have been written without an answer.
+    pub in_doubt: bool,
+    attempts: u32,
+}
+
+/// One sending of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    batch: u64,
+    number: u32,
+    /// Whether an earlier one may have been written.
+    doubted: bool,
+}
+
+/// A partition's records that are not acknowledged.
+pub struct Partition<W> {
+    pub topic: Rc<str>,
+    pub number: i32,
+    /// The broker to send to; none if that must be asked.
+    pub leader: Option<i32>,
+    pub queue: VecDeque<Queued<W>>,
+    pub batch: Option<Batch<W>>,
+    /// The last passing fault.
+    pub fault: Option<Fault>,
+    sequence: Option<Sequence>,
+    sealed: u64,
+    /// Most records of the next batch: fewer after one that was too large.
+    batch_records_max: usize,
+}
+
+impl<W> Partition<W> {
+    pub fn new(topic: Rc<str>, number: i32) -> Self {
+        Self {
+            topic,
+            number,
+            leader: None,
+            queue: VecDeque::new(),
+            batch: None,
+            fault: None,
+            sequence: None,
+            sealed: 0,
+            batch_records_max: BATCH_RECORDS_MAX,
+        }
+    }
+
+    /// Takes another broker for the leader; those who wait look where to wait now.
+    pub fn follow(&mut self, leader: Option<i32>) {
+        if self.leader != leader {
+            self.leader = leader;
+            self.tickets().for_each(|ticket| {
+                ticket.wake();
+            });
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.batch.is_none()
+    }
+
+    /// Who waits, the longest first. A ticket comes once for each of its records.
+    pub fn tickets(&self) -> impl Iterator<Item = &Shared<W>> {
+        let sent = self.batch.iter().flat_map(|batch| &batch.records);
+        sent.chain(&self.queue).map(|queued| &queued.ticket)
+    }
+
+    /// Fails those whose calls began at `entered` or before.
+    pub fn expire(&self, entered: Duration, error: impl Fn() -> ProduceError) {
+        for ticket in self.tickets().filter(|ticket| ticket.entered <= entered) {
+            ticket.failed(&error);
+        }
+    }
+
+    /// Fails everyone: with `error`, or with `doubt` where the records may have been written.
+    pub fn fail(&self, error: impl Fn() -> ProduceError, doubt: impl Fn() -> ProduceError) {
+        if let Some(batch) = &self.batch {
+            batch.fail(|| if batch.in_doubt { doubt() } else { error() });
+        }
+        self.queue.iter().for_each(|queued| queued.ticket.failed(&error));
+    }
+
+    /// Takes back what was not sent of a call that does not wait any more.
+    pub fn forget(&mut self, ticket: u64) {
+        self.queue.retain(|queued| queued.ticket.id != ticket);
+    }
+
+    /// The batch to send: the one on its way, else a new one of what waits; none if nothing
+    /// does.
+    pub fn seal(&mut self, producer: ProducerId, config: &Config) -> Option<&mut Batch<W>> {
+        if self.batch.is_none() {
+            self.batch = self.next_batch(producer, config);
+        }
+        self.batch.as_mut()
+    }
+
+    fn next_batch(&mut self, producer: ProducerId, config: &Config) -> Option<Batch<W>> {
+        let (mut records, mut bytes) = (VecDeque::new(), 0);
+        while let Some(queued) = self.queue.pop_front() {
+            if queued.ticket.is_settled() {
+                continue;
+            }
+            bytes += queued.record.bytes_max();
+            let full = bytes + BATCH_OVERHEAD > config.request_bytes_max
+                || records.len() >= self.batch_records_max;
+            if full && !records.is_empty() {
+                self.queue.push_front(queued);
+                break;
+            }
+            records.push_back(queued);
+        }
+        let count = i32::try_from(records.len()).ok().filter(|count| *count > 0)?;
+        let sequence = *self.sequence.get_or_insert(Sequence::first(producer));
+        let entries = records
+            .iter()
+            .map(|queued| Entry { record: &queued.record, timestamp_ms: queued.timestamp_ms });
+        let bytes = encode::batch(entries, count, sequence, config.compression);
+        self.sealed += 1;
+        Some(Batch { id: self.sealed, bytes, records, in_doubt: false, attempts: 0 })
+    }
+
+    /// Whether the batch's youngest record came at `entered` or before.
+    pub fn is_overdue(&self, entered: Duration) -> bool {
+        let overdue = |queued: &Queued<W>| queued.ticket.entered <= entered;
+        self.batch.as_ref().is_some_and(|batch| batch.records.iter().all(overdue))
+    }
+
+    /// Forgets the batch. If it may have been written, the broker will take it no more once it
+    /// has taken what follows. Answers whether the producer's id can still be used.
+    pub fn abandon(&mut self) -> bool {
+        let in_doubt = self.batch.take().is_some_and(|batch| batch.in_doubt);
+        !in_doubt || self.fence()
+    }
+
+    /// Begins a higher epoch; answers whether there is one.
+    pub fn fence(&mut self) -> bool {
+        let fenced = self.sequence.and_then(Sequence::fence);
+        let exhausted = self.sequence.is_some() && fenced.is_none();
+        self.sequence = fenced;
+        !exhausted
+    }
+
+    /// The batch lies in the log.
+    pub fn written(&mut self, base_offset: i64) {
+        let Some(batch) = self.batch.take() else { return };
+        self.fault = None;
+        self.batch_records_max = (self.batch_records_max * 2).min(BATCH_RECORDS_MAX);
+        if let (Some(sequence), Ok(count)) =
+            (&mut self.sequence, i32::try_from(batch.records.len()))
+        {
+            sequence.advance(count);
+        }
+        for (place, queued) in (0..).zip(&batch.records) {
+            // A broker that knows the batch only as one of long ago knows no offset: -1.
+            let offset = if base_offset < 0 { -1 } else { base_offset + place };
+            let delivery = Delivery { partition: self.number, offset };
+            queued.ticket.delivered(queued.place, delivery);
+        }
+    }
+
+    /// Puts the records of a batch that was not written back into the queue, for batches of
+    /// at most so many.
+    pub fn unseal(&mut self, records_max: usize) {
+        let Some(batch) = self.batch.take() else { return };
+        self.batch_records_max = records_max.max(1);
+        batch.records.into_iter().rev().for_each(|queued| self.queue.push_front(queued));
+    }
+}
+
+impl<W> Batch<W> {
+    /// Begins to send it: from now on it is in doubt.
+    pub fn attempt(&mut self) -> Attempt {
+        self.attempts += 1;
+        let doubted = std::mem::replace(&mut self.in_doubt, true);
+        Attempt { batch: self.id, number: self.attempts, doubted }
+    }
+
+    /// Whether another attempt than this may have been written: one before it, or one that was
+    /// begun since, with a new leader. None if it was an attempt at an earlier batch.
+    pub fn is_doubted(&self, attempt: Attempt) -> Option<bool> {
+        let is_last = attempt.number == self.attempts;
+        (attempt.batch == self.id).then_some(attempt.doubted || !is_last)
+    }
+
+    /// Fails everyone who waits for the batch.
+    pub fn fail(&self, error: impl Fn() -> ProduceError) {
+        self.records.iter().for_each(|queued| queued.ticket.failed(&error));
+    }
+
+    /// When the call began that has waited longest and still waits.
+    pub fn oldest(&self) -> Option<Duration> {
+        let waiting = self.records.iter().filter(|queued| !queued.ticket.is_settled());
+        waiting.map(|queued| queued.ticket.entered).min()
+    }
+
+    /// Whether a ticket's records may have been written with it.
+    pub fn may_have_written(&self, ticket: u64) -> bool {
+        self.in_doubt && self.records.iter().any(|queued| queued.ticket.id == ticket)
+    }
+}

@@ -1,0 +1,73 @@
+//! Says at a broker who this client is.
+
+use std::time::Duration;
+
+use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::ConnectError;
+use crate::config::{Mechanism, Sasl};
+use crate::connection::Connection;
+use crate::network::{Network, Stream};
+use crate::scram::Scram;
+use crate::verdict::words;
+
+/// The part of a session's lifetime after which it is not used any more.
+const LIFETIME_USED_PERCENT: u64 = 85;
+
+/// Authenticates, and answers for how long the broker takes it; none for ever.
+pub async fn authenticate<S: Stream, N: Network>(
+    connection: &mut Connection<S>,
+    sasl: &Sasl,
+    network: &N,
+) -> Result<Option<Duration>, ConnectError> {
+    let mechanism = StrBytes::from_static_str(sasl.mechanism.name());
+    let handshake = SaslHandshakeRequest::default().with_mechanism(mechanism);
+    let answer = connection.exchange(&handshake).await?;
+    if answer.error_code != 0 {
+        let reason = words(answer.error_code);
+        return Err(refused(connection, sasl, &reason));
+    }
+    let lifetime_ms = match sasl.mechanism {
+        Mechanism::Plain => {
+            let token = format!("\0{}\0{}", sasl.username, sasl.password).into_bytes();
+            say(connection, sasl, token).await?.1
+        }
+        Mechanism::ScramSha256 | Mechanism::ScramSha512 => {
+            let nonce = format!("{:016x}{:016x}", network.random(), network.random());
+            let scram = Scram::new(sasl, nonce);
+            let (first, _) = say(connection, sasl, scram.first()).await?;
+            let Some(last) = scram.last(&first) else {
+                return Err(refused(connection, sasl, "the broker does not speak SCRAM"));
+            };
+            let (proof, lifetime_ms) = say(connection, sasl, last.message).await?;
+            if proof != last.expected {
+                let reason = "the broker does not know the password itself";
+                return Err(refused(connection, sasl, reason));
+            }
+            lifetime_ms
+        }
+    };
+    let lifetime_ms = u64::try_from(lifetime_ms).ok().filter(|lifetime| *lifetime > 0);
+    Ok(lifetime_ms.map(|ms| Duration::from_millis(ms.saturating_mul(LIFETIME_USED_PERCENT) / 100)))
+}
+
+/// One message and its answer, with the session's lifetime in milliseconds.
+async fn say<S: Stream>(
+    connection: &mut Connection<S>,
+    sasl: &Sasl,
+    message: Vec<u8>,
+) -> Result<(Vec<u8>, i64), ConnectError> {
+    let request = SaslAuthenticateRequest::default().with_auth_bytes(message.into());
+    let answer = connection.exchange(&request).await?;
+    if answer.error_code != 0 {
+        let text = words(answer.error_code);
+        let reason = answer.error_message.map_or(text, |message| message.to_string());
+        return Err(refused(connection, sasl, &reason));
+    }
+    Ok((answer.auth_bytes.to_vec(), answer.session_lifetime_ms))
+}
+
+fn refused<S>(connection: &Connection<S>, sasl: &Sasl, reason: &str) -> ConnectError {
+    ConnectError::Refused(format!("{} refuses {sasl:?}: {reason}", connection.address))
+}

@@ -1,0 +1,231 @@
+//! What a broker's answer means for a partition's batch.
+
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+
+use crate::fault::Fault;
+use crate::partition::{Attempt, Partition};
+use crate::verdict::{Verdict, verdict, words};
+use crate::{Config, ProduceError};
+
+impl<W> Partition<W> {
+    /// Takes a broker's answer to an attempt at the batch in. Answers whether the producer's id
+    /// can still be used.
+    pub fn settle(
+        &mut self,
+        attempt: Attempt,
+        answer: &PartitionProduceResponse,
+        config: &Config,
+    ) -> bool {
+        let Some(batch) = &mut self.batch else { return true };
+        let Some(doubted) = batch.is_doubted(attempt) else { return true };
+        let count = batch.records.len();
+        match verdict(answer.error_code) {
+            Verdict::Written => {
+                self.written(answer.base_offset);
+                return true;
+            }
+            Verdict::Retry => {
+                self.fault = Some(Fault::answer(answer.error_code));
+                self.follow(None);
+                return true;
+            }
+            _ => batch.in_doubt = doubted,
+        }
+        let text = about(self, config, &reason(answer));
+        let Some(batch) = &self.batch else { return true };
+        match verdict(answer.error_code) {
+            _ if doubted => {
+                batch.fail(|| ProduceError::Unavailable(text.clone()));
+                self.abandon()
+            }
+            // Nothing of it was written: its records can be sent as new ones.
+            Verdict::OutOfSequence => {
+                self.unseal(count);
+                self.follow(None);
+                self.fence()
+            }
+            // The smaller batches tell which record is to blame.
+            Verdict::TooLarge | Verdict::BadRecord if count > 1 => {
+                self.unseal(count / 2);
+                true
+            }
+            verdict => {
+                batch.fail(|| match verdict {
+                    Verdict::TooLarge => ProduceError::TooLarge(text.clone()),
+                    Verdict::Refused | Verdict::BadRecord => ProduceError::Refused(text.clone()),
+                    _ => ProduceError::Other(text.clone()),
+                });
+                self.abandon()
+            }
+        }
+    }
+}
+
+fn reason(answer: &PartitionProduceResponse) -> String {
+    let text = words(answer.error_code);
+    match &answer.error_message {
+        Some(message) => format!("{text}: {message}"),
+        None => text,
+    }
+}
+
+/// A text about a partition.
+pub fn about<W>(partition: &Partition<W>, config: &Config, reason: &str) -> String {
+    let Partition { topic, number, .. } = partition;
+    format!("topic `{topic}`, partition {number}, at {}: {reason}", config.brokers)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::OutgoingRecord;
+    use crate::partition::Queued;
+    use crate::sequence::ProducerId;
+    use crate::ticket::{Shared, Ticket};
+
+    const PRODUCER: ProducerId = ProducerId { id: 7, epoch: 0 };
+    const NOT_ENOUGH_REPLICAS: i16 = 19;
+    const OUT_OF_ORDER: i16 = 45;
+    const TOO_LARGE: i16 = 10;
+    const UNAUTHORIZED: i16 = 29;
+
+    /// A partition with its broker, and so many tickets for one record each.
+    fn partition(records: usize) -> (Partition<()>, Vec<Shared<()>>) {
+        let mut partition = Partition::new("t".into(), 0);
+        partition.follow(Some(1));
+        let tickets: Vec<_> =
+            (0..).take(records).map(|id| Ticket::new(id, 0, Duration::ZERO, 1)).collect();
+        for ticket in &tickets {
+            let record = OutgoingRecord::default();
+            let ticket = ticket.clone();
+            partition.queue.push_back(Queued { record, timestamp_ms: 0, ticket, place: 0 });
+        }
+        (partition, tickets)
+    }
+
+    fn config() -> Config {
+        Config::new("kafka:9092")
+    }
+
+    /// Number of records, epoch and sequence of the batch that would be sent next.
+    fn next(partition: &mut Partition<()>) -> (i32, i16, i32) {
+        let batch = partition.seal(PRODUCER, &config()).unwrap();
+        let number = |at: usize| i32::from_be_bytes(batch.bytes[at..at + 4].try_into().unwrap());
+        let epoch = i16::from_be_bytes(batch.bytes[51..53].try_into().unwrap());
+        (number(57), epoch, number(53))
+    }
+
+    fn attempt(partition: &mut Partition<()>) -> Attempt {
+        partition.seal(PRODUCER, &config()).unwrap().attempt()
+    }
+
+    fn answered(partition: &mut Partition<()>, attempt: Attempt, code: i16) {
+        let answer = PartitionProduceResponse::default().with_error_code(code).with_base_offset(9);
+        assert!(partition.settle(attempt, &answer, &config()));
+    }
+
+    /// An attempt and its answer, after one without if `doubted`.
+    fn attempted(partition: &mut Partition<()>, code: i16, doubted: bool) {
+        if doubted {
+            attempt(partition);
+        }
+        let attempt = attempt(partition);
+        answered(partition, attempt, code);
+    }
+
+    #[test]
+    fn a_batch_that_was_written_moves_the_sequence() {
+        let (mut partition, tickets) = partition(3);
+        assert_eq!(next(&mut partition), (3, 0, 0));
+        attempted(&mut partition, 0, false);
+        let offsets: Vec<_> =
+            tickets.iter().map(|ticket| ticket.answer().unwrap().unwrap()[0].offset).collect();
+        assert_eq!(offsets, [9, 10, 11]);
+        let (more, _) = self::partition(1);
+        partition.queue = more.queue;
+        assert_eq!(next(&mut partition), (1, 0, 3));
+    }
+
+    #[test]
+    fn a_batch_that_is_sent_again_is_the_same() {
+        let (mut partition, tickets) = partition(2);
+        let before = partition.seal(PRODUCER, &config()).unwrap().bytes.clone();
+        attempted(&mut partition, NOT_ENOUGH_REPLICAS, false);
+        assert_eq!(partition.leader, None, "the leader is asked for");
+        assert!(tickets.iter().all(|ticket| ticket.answer().is_none()));
+        let (more, _) = self::partition(1);
+        partition.queue = more.queue;
+        assert_eq!(partition.seal(PRODUCER, &config()).unwrap().bytes, before);
+    }
+
+    #[test]
+    fn an_answer_counts_for_its_own_batch_only() {
+        let (mut partition, tickets) = partition(1);
+        // The leader moves while the first attempt is under way.
+        let (old, new) = (attempt(&mut partition), attempt(&mut partition));
+        answered(&mut partition, new, 0);
+        assert!(tickets[0].answer().is_some());
+        let (more, waiting) = self::partition(1);
+        partition.queue = more.queue;
+        attempt(&mut partition);
+        answered(&mut partition, old, 0);
+        assert!(waiting[0].answer().is_none());
+    }
+
+    #[test]
+    fn a_later_attempt_leaves_doubt() {
+        let (mut partition, tickets) = partition(1);
+        let (old, _new) = (attempt(&mut partition), attempt(&mut partition));
+        answered(&mut partition, old, UNAUTHORIZED);
+        let answer = tickets[0].answer();
+        assert!(matches!(answer, Some(Err(ProduceError::Unavailable(_)))), "{answer:?}");
+    }
+
+    #[test]
+    fn a_lost_sequence_begins_a_new_epoch() {
+        let (mut partition, tickets) = partition(2);
+        assert_eq!(next(&mut partition), (2, 0, 0));
+        attempted(&mut partition, OUT_OF_ORDER, false);
+        assert!(tickets.iter().all(|ticket| ticket.answer().is_none()));
+        assert_eq!(next(&mut partition), (2, 1, 0));
+        // An earlier attempt may be in the log: nobody knows.
+        attempted(&mut partition, OUT_OF_ORDER, true);
+        for ticket in tickets {
+            assert!(matches!(ticket.answer(), Some(Err(ProduceError::Unavailable(_)))));
+        }
+        assert!(partition.is_idle());
+    }
+
+    #[test]
+    fn a_batch_that_is_too_large_is_cut_until_one_record_is_to_blame() {
+        let (mut partition, tickets) = partition(5);
+        assert_eq!(next(&mut partition), (5, 0, 0));
+        attempted(&mut partition, TOO_LARGE, false);
+        assert_eq!(next(&mut partition), (2, 0, 0));
+        attempted(&mut partition, TOO_LARGE, false);
+        assert_eq!(next(&mut partition), (1, 0, 0));
+        attempted(&mut partition, TOO_LARGE, false);
+        assert!(matches!(tickets[0].answer(), Some(Err(ProduceError::TooLarge(_)))));
+        assert_eq!(next(&mut partition), (1, 0, 0), "no number is skipped");
+        attempted(&mut partition, 0, false);
+        assert_eq!(next(&mut partition), (2, 0, 1), "batches grow again");
+    }
+
+    #[test]
+    fn a_refusal_after_an_unanswered_attempt_is_no_refusal() {
+        for (doubted, epoch) in [(false, 0), (true, 1)] {
+            let (mut partition, tickets) = partition(1);
+            attempted(&mut partition, UNAUTHORIZED, doubted);
+            match tickets[0].answer() {
+                Some(Err(ProduceError::Refused(_))) => assert!(!doubted),
+                Some(Err(ProduceError::Unavailable(_))) => assert!(doubted),
+                other => panic!("{other:?}"),
+            }
+            let (more, _) = self::partition(1);
+            partition.queue = more.queue;
+            assert_eq!(next(&mut partition), (1, epoch, 0));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a call waits for: the acknowledgements of its records of one partition.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::{Delivery, ProduceError};
+
+/// A ticket, with the call and with the records that wait.
+pub type Shared<W> = Rc<Ticket<W>>;
+
+/// A call's wait for its records of one partition.
+pub struct Ticket<W> {
+    /// Tells it from others.
+    pub id: u64,
+    /// Where the records go.
+    pub partition: usize,
+    /// When the call began.
+    pub entered: Duration,
+    state: RefCell<State<W>>,
+}
+
+struct State<W> {
+    deliveries: Vec<Option<Delivery>>,
+    missing: usize,
+    failure: Option<ProduceError>,
+    /// Wakes the call; none while it does not wait.
+    wake: Option<W>,
+    /// The call has its answer or was dropped.
+    gone: bool,
+}
+
+impl<W> Ticket<W> {
+    /// A ticket for so many records.
+    pub fn new(id: u64, partition: usize, entered: Duration, records: usize) -> Shared<W> {
+        let state = State {
+            deliveries: vec![None; records],
+            missing: records,
+            failure: None,
+            wake: None,
+            gone: false,
+        };
+        Rc::new(Self { id, partition, entered, state: RefCell::new(state) })
+    }
+
+    /// One of the records lies in the log.
+    pub fn delivered(&self, record: usize, delivery: Delivery) {
+        let mut state = self.state.borrow_mut();
+        let Some(place @ None) = state.deliveries.get_mut(record) else { return };
+        *place = Some(delivery);
+        state.missing -= 1;
+        if state.missing == 0 {
+            state.wake = None;
+        }
+    }
+
+    /// One of the records has no acknowledgement: the call need not wait for the others.
+    pub fn failed(&self, error: impl FnOnce() -> ProduceError) {
+        let mut state = self.state.borrow_mut();
+        if state.missing > 0 && state.failure.is_none() {
+            state.failure = Some(error());
+            state.wake = None;
+        }
+    }
+
+    /// Whether nobody waits for the records any more.
+    pub fn is_settled(&self) -> bool {
+        let state = self.state.borrow();
+        state.gone || state.missing == 0 || state.failure.is_some()
+    }
+
+    /// The answer, once there is one.
+    pub fn answer(&self) -> Option<Result<Vec<Delivery>, ProduceError>> {
+        let mut state = self.state.borrow_mut();
+        match state.failure.take() {
+            Some(error) => Some(Err(error)),
+            None if state.missing > 0 => None,
+            None => Some(Ok(state.deliveries.iter().copied().flatten().collect())),
+        }
+    }
+
+    /// The call waits.
+    pub fn wait(&self, wake: W) {
+        self.state.borrow_mut().wake = Some(wake);
+    }
+
+    /// Wakes the call; answers whether it waited.
+    pub fn wake(&self) -> bool {
+        self.state.borrow_mut().wake.take().is_some()
+    }
+
+    /// The call has its answer or was dropped.
+    pub fn leave(&self) {
+        let mut state = self.state.borrow_mut();
+        state.gone = true;
+        state.wake = None;
+    }
+}

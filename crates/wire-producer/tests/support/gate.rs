@@ -1,0 +1,97 @@
+//! A gate before a broker: passes connections on, and holds or loses answers when told to.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Kafka's number of the request to produce.
+const PRODUCE: i16 = 0;
+
+/// What happens to the answers of requests to produce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// They are passed on.
+    Passed,
+    /// They are kept back; the connection stays open.
+    Held,
+    /// Each closes its connection instead.
+    Lost,
+}
+
+/// A gate; it goes with the test's process.
+#[derive(Clone)]
+pub struct Gate(Rc<RefCell<State>>);
+
+struct State {
+    answers: Answers,
+    /// Requests to produce that the broker answered.
+    answered: usize,
+    connections: usize,
+}
+
+impl Gate {
+    /// Opens a gate to a port; answers its own.
+    pub async fn open(listener: TcpListener, broker: u16) -> Self {
+        let state = State { answers: Answers::Passed, answered: 0, connections: 0 };
+        let gate = Self(Rc::new(RefCell::new(state)));
+        let opened = gate.clone();
+        tokio::task::spawn_local(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(broker) = TcpStream::connect(("127.0.0.1", broker)).await else { continue };
+                gate.0.borrow_mut().connections += 1;
+                tokio::task::spawn_local(gate.clone().pass(client, broker));
+            }
+        });
+        opened
+    }
+
+    pub fn set(&self, answers: Answers) {
+        self.0.borrow_mut().answers = answers;
+    }
+
+    /// Requests to produce that the broker answered, whether passed on or not.
+    pub fn answered(&self) -> usize {
+        self.0.borrow().answered
+    }
+
+    /// Connections that were opened.
+    pub fn connections(&self) -> usize {
+        self.0.borrow().connections
+    }
+
+    async fn pass(self, client: TcpStream, broker: TcpStream) {
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_broker, mut to_broker) = broker.into_split();
+        loop {
+            let Some(request) = frame(&mut from_client).await else { return };
+            let produces = request.get(4..6) == Some(&PRODUCE.to_be_bytes()[..]);
+            let Some(()) = send(&mut to_broker, &request).await else { return };
+            let Some(answer) = frame(&mut from_broker).await else { return };
+            if produces {
+                self.0.borrow_mut().answered += 1;
+                let answers = self.0.borrow().answers;
+                match answers {
+                    Answers::Passed => {}
+                    Answers::Held => std::future::pending().await,
+                    Answers::Lost => return,
+                }
+            }
+            let Some(()) = send(&mut to_client, &answer).await else { return };
+        }
+    }
+}
+
+async fn frame(from: &mut OwnedReadHalf) -> Option<Vec<u8>> {
+    let length = from.read_i32().await.ok()?;
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.resize(4 + usize::try_from(length).ok()?, 0);
+    from.read_exact(frame.get_mut(4..)?).await.ok()?;
+    Some(frame)
+}
+
+async fn send(to: &mut OwnedWriteHalf, bytes: &[u8]) -> Option<()> {
+    to.write_all(bytes).await.ok()
+}
