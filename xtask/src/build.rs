@@ -7,12 +7,13 @@ use anyhow::{Context as _, Result};
 use crate::run::{cargo, release, root, run};
 
 /// The components, as packages, and the guests that the tests call. Their files take underscores.
-const COMPONENTS: [&str; 10] = [
+const COMPONENTS: [&str; 11] = [
     "ingest",
     "bridge",
     "writer",
     "aggregator",
     "valkey",
+    "kafka-producer",
     "intake-http",
     "intake-grpc",
     "fragile",
@@ -34,8 +35,8 @@ pub fn all(tests: bool) -> Result<()> {
 
 /// Lints the components and what they share.
 pub fn lint_components() -> Result<()> {
-    let shared = ["--package", "guest-http", "--package", "sales-wit"];
-    cargo_on_components("clippy", &[shared.as_slice(), &["--", "--deny", "warnings"]].concat())
+    let shared = ["guest-http", "guest-tcp", "sales-wit"].map(|name| ["--package", name]).concat();
+    cargo_on_components("clippy", &[&shared[..], &["--", "--deny", "warnings"]].concat())
 }
 
 fn cargo_on_components(command: &str, rest: &[&str]) -> Result<()> {

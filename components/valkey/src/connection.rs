@@ -4,13 +4,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use spin_sdk::wasip3::sockets::types::TcpSocket;
-use spin_sdk::wasip3::wit_stream;
-use spin_sdk::wit_bindgen::{StreamReader, StreamResult, StreamWriter};
+use guest_tcp::Error;
 use valkey_codec::{Address, Decoder, Refusal, Reply, encode, hello, refusal};
 
 use crate::bindings::exports::doorbuster::valkey::client::{ClientError, Command};
-use crate::dial::dial;
 
 /// Bytes asked of the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -24,32 +21,22 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Time a pipeline may take.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
 
-/// An open connection. Both directions are driven only inside a call: an instance at rest has
-/// no task of its own and can be dropped.
+/// An open connection.
 pub struct Connection {
-    writer: StreamWriter<u8>,
-    reader: StreamReader<u8>,
+    tcp: guest_tcp::Connection,
     decoder: Decoder,
     buffer: Vec<u8>,
-    _socket: TcpSocket,
 }
 
 impl Connection {
     /// Connects, says who speaks, selects the database.
     pub async fn open(address: &Address) -> Result<Self, ClientError> {
         let opening = async {
-            let socket = dial(address).await?;
-            let (writer, outgoing) = wit_stream::new();
-            // How sending and receiving end is seen where they are used; the futures that
-            // tell it again need not be watched.
-            drop(socket.send(outgoing));
-            let (reader, _) = socket.receive();
+            let tcp = guest_tcp::Connection::open(&address.host, address.port).await;
             let mut connection = Self {
-                writer,
-                reader,
+                tcp: tcp.map_err(|e| ClientError::Connect(e.to_string()))?,
                 decoder: Decoder::default(),
                 buffer: Vec::with_capacity(READ_BYTES),
-                _socket: socket,
             };
             let replies = connection.pipeline(&hello(address)).await?;
             match refusal(&replies) {
@@ -81,10 +68,7 @@ impl Connection {
 
     async fn pipeline(&mut self, commands: &[Command]) -> Result<Vec<Reply>, ClientError> {
         let bytes = encode(commands).map_err(|e| ClientError::Protocol(e.to_string()))?;
-        let unsent = self.writer.write_all(bytes).await;
-        if !unsent.is_empty() {
-            return Err(ClientError::Interrupted("the server closed the connection".into()));
-        }
+        self.tcp.write(bytes).await.map_err(interrupted)?;
         let mut replies = Vec::with_capacity(commands.len());
         let mut received = 0;
         while replies.len() < commands.len() {
@@ -102,17 +86,16 @@ impl Connection {
 
     async fn receive(&mut self) -> Result<usize, ClientError> {
         let buffer = std::mem::take(&mut self.buffer);
-        let (result, buffer) = self.reader.read(buffer).await;
+        let (result, buffer) = self.tcp.read(buffer).await;
         self.decoder.feed(&buffer);
         self.buffer = buffer;
         self.buffer.clear();
-        match result {
-            StreamResult::Complete(count) => Ok(count),
-            StreamResult::Dropped | StreamResult::Cancelled => {
-                Err(ClientError::Interrupted("the server closed the connection".into()))
-            }
-        }
+        result.map_err(interrupted)
     }
+}
+
+fn interrupted(error: Error) -> ClientError {
+    ClientError::Interrupted(error.to_string())
 }
 
 /// Waits for `work`, but no longer than `limit`.

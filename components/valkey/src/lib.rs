@@ -3,7 +3,6 @@
 
 mod connection;
 mod convert;
-mod dial;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

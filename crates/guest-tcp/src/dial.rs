@@ -7,49 +7,45 @@ use spin_sdk::wasip3::sockets::types::{
     ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
     TcpSocket,
 };
-use valkey_codec::Address;
 
-use crate::bindings::exports::doorbuster::valkey::client::ClientError;
+use crate::Error;
 
 /// Connects to the first of the host's addresses that answers.
-pub async fn dial(address: &Address) -> Result<TcpSocket, ClientError> {
+pub async fn dial(host: &str, port: u16) -> Result<TcpSocket, Error> {
     let mut last = None;
-    for ip in addresses(&address.host, address.port).await? {
-        match connect(ip, address.port).await {
+    for ip in addresses(host, port).await? {
+        match connect(ip, port).await {
             Ok(socket) => return Ok(socket),
             Err(error) => last = Some(error),
         }
     }
-    let (host, port) = (&address.host, address.port);
-    Err(ClientError::Connect(match last {
+    Err(match last {
         Some(ErrorCode::AccessDenied) => {
-            format!("{host}:{port} is not allowed; {}", advice(host, port))
+            Error::Denied(format!("{host}:{port} is not allowed; {}", advice(host, port)))
         }
-        Some(error) => format!("{host}:{port} does not answer: {error}"),
-        None => format!("the name {host} has no address"),
-    }))
+        Some(error) => Error::Unreachable(format!("{host}:{port} does not answer: {error}")),
+        None => Error::Unreachable(format!("the name {host} has no address")),
+    })
 }
 
 fn advice(host: &str, port: u16) -> String {
     format!("add \"tcp://{host}:{port}\" to the component's allowed_outbound_hosts")
 }
 
-async fn addresses(host: &str, port: u16) -> Result<Vec<IpAddress>, ClientError> {
+async fn addresses(host: &str, port: u16) -> Result<Vec<IpAddress>, Error> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![literal(ip)]);
     }
-    resolve_addresses(host.to_owned()).await.map_err(|error| {
-        ClientError::Connect(match error {
-            ip_name_lookup::ErrorCode::AccessDenied => {
-                format!("the look-up of {host} was refused; {}", advice(host, port))
-            }
-            // Spin answers this to every look-up of a socket.
-            ip_name_lookup::ErrorCode::PermanentResolverFailure => format!(
-                "the look-up of {host} failed for good; if this is Spin, which looks up no names \
-                 for sockets, write an IP address"
-            ),
-            error => format!("the look-up of {host} failed: {error}"),
-        })
+    resolve_addresses(host.to_owned()).await.map_err(|error| match error {
+        ip_name_lookup::ErrorCode::AccessDenied => {
+            Error::Denied(format!("the look-up of {host} was refused; {}", advice(host, port)))
+        }
+        // Spin answers this to every look-up of a socket.
+        ip_name_lookup::ErrorCode::PermanentResolverFailure => Error::Denied(format!(
+            "the look-up of {host} failed for good; if this is Spin, which looks up no names \
+             for sockets, write an IP address"
+        )),
+        error => Error::Unreachable(format!("the look-up of {host} failed: {error}")),
     })
 }
 

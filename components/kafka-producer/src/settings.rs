@@ -1,0 +1,75 @@
+//! The producer's settings, from Spin variables. All but the brokers may be left undeclared.
+
+use std::time::Duration;
+
+use spin_sdk::variables;
+use wire_producer::{Compression, Config, Mechanism, Sasl};
+
+/// Bootstrap brokers, `host:port`, separated by commas.
+pub const BROKERS: &str = "kafka_brokers";
+
+/// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`; none if not declared or empty.
+const MECHANISM: &str = "kafka_sasl_mechanism";
+
+/// The user's name.
+const USERNAME: &str = "kafka_username";
+
+/// The user's password.
+const PASSWORD: &str = "kafka_password";
+
+/// `lz4` (the default), `snappy` or `none`.
+const COMPRESSION: &str = "kafka_compression";
+
+/// Milliseconds that a record may wait for its acknowledgement.
+const DELIVERY: &str = "kafka_delivery_timeout_ms";
+
+/// Milliseconds of these while no broker can be reached.
+const UNREACHABLE: &str = "kafka_unreachable_timeout_ms";
+
+/// Longest of either.
+const TIMEOUT_MS_MAX: u64 = 900_000;
+
+/// Reads them all. The error names the variable.
+pub async fn read() -> Result<Config, String> {
+    let mut config = Config::new(need(BROKERS).await?);
+    if let Some(name) = find(COMPRESSION).await? {
+        config.compression = Compression::parse(&name).map_err(|e| wrong(COMPRESSION, e))?;
+    }
+    if let Some(name) = find(MECHANISM).await? {
+        let mechanism = Mechanism::parse(&name).map_err(|e| wrong(MECHANISM, e))?;
+        let (username, password) = (need(USERNAME).await?, need(PASSWORD).await?);
+        config.sasl = Some(Sasl { mechanism, username, password });
+    }
+    if let Some(time) = find_time(DELIVERY).await? {
+        config.delivery_timeout = time;
+    }
+    if let Some(time) = find_time(UNREACHABLE).await? {
+        config.unreachable_timeout = time;
+    }
+    Ok(config)
+}
+
+/// What is wrong with a variable.
+pub fn wrong(name: &str, reason: impl std::fmt::Display) -> String {
+    format!("Spin variable `{name}`: {reason}")
+}
+
+async fn need(name: &str) -> Result<String, String> {
+    let missing = || wrong(name, "the producer needs it and finds none");
+    find(name).await?.ok_or_else(missing)
+}
+
+async fn find_time(name: &str) -> Result<Option<Duration>, String> {
+    let Some(text) = find(name).await? else { return Ok(None) };
+    let ms = text.parse().ok().filter(|ms| (1..=TIMEOUT_MS_MAX).contains(ms));
+    let unusable = || wrong(name, format!("must be between 1 and {TIMEOUT_MS_MAX}"));
+    ms.map(Duration::from_millis).map(Some).ok_or_else(unusable)
+}
+
+async fn find(name: &str) -> Result<Option<String>, String> {
+    match variables::get(name).await {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(variables::Error::Undefined(_)) => Ok(None),
+        Err(error) => Err(wrong(name, error)),
+    }
+}
