@@ -19,6 +19,7 @@ mod config;
 mod connection;
 mod encode;
 mod error;
+mod fault;
 mod lead;
 mod network;
 mod partition;

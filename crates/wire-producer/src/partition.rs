@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::encode::{self, BATCH_OVERHEAD, Entry};
+use crate::fault::Fault;
 use crate::record::OutgoingRecord;
 use crate::sequence::{ProducerId, Sequence};
 use crate::ticket::Shared;
@@ -27,10 +28,22 @@ pub struct Queued<W> {
 /// Records as they are sent, and sent again: byte for byte the same, so that the broker knows
 /// them again.
 pub struct Batch<W> {
+    /// Tells it from the partition's other batches.
+    id: u64,
     pub bytes: Bytes,
     pub records: VecDeque<Queued<W>>,
     /// Whether an attempt may have been written without an answer.
     pub in_doubt: bool,
+    attempts: u32,
+}
+
+/// One sending of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    batch: u64,
+    number: u32,
+    /// Whether an earlier one may have been written.
+    doubted: bool,
 }
 
 /// A partition's records that are not acknowledged.
@@ -42,8 +55,9 @@ pub struct Partition<W> {
     pub queue: VecDeque<Queued<W>>,
     pub batch: Option<Batch<W>>,
     /// The last passing fault.
-    pub fault: Option<i16>,
+    pub fault: Option<Fault>,
     sequence: Option<Sequence>,
+    sealed: u64,
     /// Most records of the next batch: fewer after one that was too large.
     batch_records_max: usize,
 }
@@ -58,6 +72,7 @@ impl<W> Partition<W> {
             batch: None,
             fault: None,
             sequence: None,
+            sealed: 0,
             batch_records_max: BATCH_RECORDS_MAX,
         }
     }
@@ -133,7 +148,8 @@ impl<W> Partition<W> {
             .iter()
             .map(|queued| Entry { record: &queued.record, timestamp_ms: queued.timestamp_ms });
         let bytes = encode::batch(entries, count, sequence, config.compression);
-        Some(Batch { bytes, records, in_doubt: false })
+        self.sealed += 1;
+        Some(Batch { id: self.sealed, bytes, records, in_doubt: false, attempts: 0 })
     }
 
     /// Whether the batch's youngest record came at `entered` or before.
@@ -167,7 +183,9 @@ impl<W> Partition<W> {
         {
             sequence.advance(count);
         }
-        for (offset, queued) in (base_offset..).zip(&batch.records) {
+        for (place, queued) in (0..).zip(&batch.records) {
+            // A broker that knows the batch only as one of long ago knows no offset: -1.
+            let offset = if base_offset < 0 { -1 } else { base_offset + place };
             let delivery = Delivery { partition: self.number, offset };
             queued.ticket.delivered(queued.place, delivery);
         }
@@ -183,6 +201,20 @@ impl<W> Partition<W> {
 }
 
 impl<W> Batch<W> {
+    /// Begins to send it: from now on it is in doubt.
+    pub fn attempt(&mut self) -> Attempt {
+        self.attempts += 1;
+        let doubted = std::mem::replace(&mut self.in_doubt, true);
+        Attempt { batch: self.id, number: self.attempts, doubted }
+    }
+
+    /// Whether another attempt than this may have been written: one before it, or one that was
+    /// begun since, with a new leader. None if it was an attempt at an earlier batch.
+    pub fn is_doubted(&self, attempt: Attempt) -> Option<bool> {
+        let is_last = attempt.number == self.attempts;
+        (attempt.batch == self.id).then_some(attempt.doubted || !is_last)
+    }
+
     /// Fails everyone who waits for the batch.
     pub fn fail(&self, error: impl Fn() -> ProduceError) {
         self.records.iter().for_each(|queued| queued.ticket.failed(&error));

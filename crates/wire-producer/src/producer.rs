@@ -163,7 +163,7 @@ impl<N: Network> Producer<N> {
     fn give_up(&self, ticket: &Shared<N::Wake>) -> Result<(), ProduceError> {
         let state = self.state.borrow();
         let Some(partition) = state.cluster.partitions.get(ticket.partition) else { return Ok(()) };
-        let (now, topic, fault) = (self.network.now(), &partition.topic, partition.fault);
+        let (now, topic, fault) = (self.network.now(), &partition.topic, partition.fault.as_ref());
         let Some(error) = state.hopeless(topic, fault, ticket.entered, now, &self.config) else {
             return Ok(());
         };

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use kafka_protocol::error::ResponseError as Code;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
+use crate::fault::Fault;
 use crate::network::Stream;
+use crate::partition::Attempt;
 use crate::sequence::ProducerId;
 use crate::settle::about;
 use crate::state::State;
-use crate::verdict::{Verdict, expired, verdict, words};
+use crate::verdict::{Verdict, verdict};
 use crate::{Config, ConnectError, ProduceError};
 
 /// All in-sync replicas.
@@ -25,8 +28,8 @@ const LIMIT_MIN: Duration = Duration::from_millis(100);
 /// A request that was begun.
 pub struct Round {
     pub request: ProduceRequest,
-    /// The partitions that it has a batch of, and whether that was in doubt before.
-    pub sent: Vec<(usize, bool)>,
+    /// The partitions that it has a batch of.
+    pub sent: Vec<(usize, Attempt)>,
     /// How long to wait for the answer.
     pub limit: Duration,
 }
@@ -44,16 +47,21 @@ impl<W, S: Stream> State<W, S> {
         self.expire(broker, now, config);
         let (mut sent, mut bytes, mut oldest) = (Vec::new(), 0, now);
         let mut topics: BTreeMap<Rc<str>, Vec<PartitionProduceData>> = BTreeMap::new();
-        for place in &self.busy {
+        let order = self.busy.range(self.turn..).chain(self.busy.range(..self.turn));
+        for place in order {
             let Some(partition) = self.cluster.partitions.get_mut(*place) else { continue };
-            if partition.leader != Some(broker) || bytes >= config.request_bytes_max {
+            if partition.leader != Some(broker) {
                 continue;
+            }
+            if bytes >= config.request_bytes_max {
+                self.turn = *place;
+                break;
             }
             let (topic, number) = (partition.topic.clone(), partition.number);
             let Some(batch) = partition.seal(producer, config) else { continue };
             oldest = oldest.min(batch.oldest().unwrap_or(now));
             bytes += batch.bytes.len();
-            sent.push((*place, std::mem::replace(&mut batch.in_doubt, true)));
+            sent.push((*place, batch.attempt()));
             let data = PartitionProduceData::default()
                 .with_index(number)
                 .with_records(Some(batch.bytes.clone()));
@@ -73,10 +81,9 @@ impl<W, S: Stream> State<W, S> {
             if partition.leader != Some(broker) {
                 continue;
             }
-            let fault = partition.fault;
-            let reason = fault.map_or_else(|| "no acknowledgement in time".into(), words);
-            let text = about(partition, config, &reason);
-            partition.expire(entered, || expired(fault, text.clone()));
+            let fault = partition.fault.clone().unwrap_or_else(Fault::silence);
+            let error = fault.error(|reason| about(partition, config, reason));
+            partition.expire(entered, || error.clone());
             if partition.is_overdue(entered) && !partition.abandon() {
                 self.producer = None;
             }
@@ -96,19 +103,18 @@ impl<W, S: Stream> State<W, S> {
                 topic.partition_responses.into_iter().map(move |p| ((name.clone(), p.index), p))
             })
             .collect();
-        for (place, doubted) in &round.sent {
+        for (place, attempt) in &round.sent {
             let Some(partition) = self.cluster.partitions.get_mut(*place) else { continue };
             let answer = answers.get(&(partition.topic.to_string(), partition.number));
             let answer = answer.cloned().unwrap_or_else(|| {
-                PartitionProduceResponse::default()
-                    .with_error_code(kafka_protocol::error::ResponseError::NetworkException.code())
+                PartitionProduceResponse::default().with_error_code(Code::NetworkException.code())
             });
             if verdict(answer.error_code) == Verdict::Written {
                 self.reach.written();
             } else {
                 self.reach.fault();
             }
-            if !partition.settle(&answer, *doubted, config) {
+            if !partition.settle(*attempt, &answer, config) {
                 self.producer = None;
             }
             if partition.is_idle() {
@@ -131,6 +137,7 @@ impl<W, S: Stream> State<W, S> {
                 let refused = || ProduceError::Refused(text.clone());
                 partition.fail(refused, || ProduceError::Unavailable(text.clone()));
             }
+            partition.fault = Some(Fault::lost(error));
             partition.follow(None);
         }
     }

@@ -2,20 +2,22 @@
 
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 
-use crate::partition::Partition;
+use crate::fault::Fault;
+use crate::partition::{Attempt, Partition};
 use crate::verdict::{Verdict, verdict, words};
 use crate::{Config, ProduceError};
 
 impl<W> Partition<W> {
-    /// Takes the broker's answer for the batch in; `doubted` says whether an earlier attempt
-    /// may have been written. Answers whether the producer's id can still be used.
+    /// Takes a broker's answer to an attempt at the batch in. Answers whether the producer's id
+    /// can still be used.
     pub fn settle(
         &mut self,
+        attempt: Attempt,
         answer: &PartitionProduceResponse,
-        doubted: bool,
         config: &Config,
     ) -> bool {
         let Some(batch) = &mut self.batch else { return true };
+        let Some(doubted) = batch.is_doubted(attempt) else { return true };
         let count = batch.records.len();
         match verdict(answer.error_code) {
             Verdict::Written => {
@@ -23,7 +25,7 @@ impl<W> Partition<W> {
                 return true;
             }
             Verdict::Retry => {
-                self.fault = Some(answer.error_code);
+                self.fault = Some(Fault::answer(answer.error_code));
                 self.follow(None);
                 return true;
             }
@@ -107,37 +109,50 @@ mod tests {
         Config::new("kafka:9092")
     }
 
-    /// Number of records, epoch and sequence of the batch that is sent next.
-    fn sent(partition: &mut Partition<()>) -> (i32, i16, i32) {
+    /// Number of records, epoch and sequence of the batch that would be sent next.
+    fn next(partition: &mut Partition<()>) -> (i32, i16, i32) {
         let batch = partition.seal(PRODUCER, &config()).unwrap();
         let number = |at: usize| i32::from_be_bytes(batch.bytes[at..at + 4].try_into().unwrap());
         let epoch = i16::from_be_bytes(batch.bytes[51..53].try_into().unwrap());
         (number(57), epoch, number(53))
     }
 
-    fn answered(partition: &mut Partition<()>, code: i16, doubted: bool) {
+    fn attempt(partition: &mut Partition<()>) -> Attempt {
+        partition.seal(PRODUCER, &config()).unwrap().attempt()
+    }
+
+    fn answered(partition: &mut Partition<()>, attempt: Attempt, code: i16) {
         let answer = PartitionProduceResponse::default().with_error_code(code).with_base_offset(9);
-        assert!(partition.settle(&answer, doubted, &config()));
+        assert!(partition.settle(attempt, &answer, &config()));
+    }
+
+    /// An attempt and its answer, after one without if `doubted`.
+    fn attempted(partition: &mut Partition<()>, code: i16, doubted: bool) {
+        if doubted {
+            attempt(partition);
+        }
+        let attempt = attempt(partition);
+        answered(partition, attempt, code);
     }
 
     #[test]
     fn a_batch_that_was_written_moves_the_sequence() {
         let (mut partition, tickets) = partition(3);
-        assert_eq!(sent(&mut partition), (3, 0, 0));
-        answered(&mut partition, 0, false);
+        assert_eq!(next(&mut partition), (3, 0, 0));
+        attempted(&mut partition, 0, false);
         let offsets: Vec<_> =
             tickets.iter().map(|ticket| ticket.answer().unwrap().unwrap()[0].offset).collect();
         assert_eq!(offsets, [9, 10, 11]);
         let (more, _) = self::partition(1);
         partition.queue = more.queue;
-        assert_eq!(sent(&mut partition), (1, 0, 3));
+        assert_eq!(next(&mut partition), (1, 0, 3));
     }
 
     #[test]
     fn a_batch_that_is_sent_again_is_the_same() {
         let (mut partition, tickets) = partition(2);
         let before = partition.seal(PRODUCER, &config()).unwrap().bytes.clone();
-        answered(&mut partition, NOT_ENOUGH_REPLICAS, false);
+        attempted(&mut partition, NOT_ENOUGH_REPLICAS, false);
         assert_eq!(partition.leader, None, "the leader is asked for");
         assert!(tickets.iter().all(|ticket| ticket.answer().is_none()));
         let (more, _) = self::partition(1);
@@ -146,14 +161,37 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_counts_for_its_own_batch_only() {
+        let (mut partition, tickets) = partition(1);
+        // The leader moves while the first attempt is under way.
+        let (old, new) = (attempt(&mut partition), attempt(&mut partition));
+        answered(&mut partition, new, 0);
+        assert!(tickets[0].answer().is_some());
+        let (more, waiting) = self::partition(1);
+        partition.queue = more.queue;
+        attempt(&mut partition);
+        answered(&mut partition, old, 0);
+        assert!(waiting[0].answer().is_none());
+    }
+
+    #[test]
+    fn a_later_attempt_leaves_doubt() {
+        let (mut partition, tickets) = partition(1);
+        let (old, _new) = (attempt(&mut partition), attempt(&mut partition));
+        answered(&mut partition, old, UNAUTHORIZED);
+        let answer = tickets[0].answer();
+        assert!(matches!(answer, Some(Err(ProduceError::Unavailable(_)))), "{answer:?}");
+    }
+
+    #[test]
     fn a_lost_sequence_begins_a_new_epoch() {
         let (mut partition, tickets) = partition(2);
-        assert_eq!(sent(&mut partition), (2, 0, 0));
-        answered(&mut partition, OUT_OF_ORDER, false);
+        assert_eq!(next(&mut partition), (2, 0, 0));
+        attempted(&mut partition, OUT_OF_ORDER, false);
         assert!(tickets.iter().all(|ticket| ticket.answer().is_none()));
-        assert_eq!(sent(&mut partition), (2, 1, 0));
+        assert_eq!(next(&mut partition), (2, 1, 0));
         // An earlier attempt may be in the log: nobody knows.
-        answered(&mut partition, OUT_OF_ORDER, true);
+        attempted(&mut partition, OUT_OF_ORDER, true);
         for ticket in tickets {
             assert!(matches!(ticket.answer(), Some(Err(ProduceError::Unavailable(_)))));
         }
@@ -163,24 +201,23 @@ mod tests {
     #[test]
     fn a_batch_that_is_too_large_is_cut_until_one_record_is_to_blame() {
         let (mut partition, tickets) = partition(5);
-        assert_eq!(sent(&mut partition), (5, 0, 0));
-        answered(&mut partition, TOO_LARGE, false);
-        assert_eq!(sent(&mut partition), (2, 0, 0));
-        answered(&mut partition, TOO_LARGE, false);
-        assert_eq!(sent(&mut partition), (1, 0, 0));
-        answered(&mut partition, TOO_LARGE, false);
+        assert_eq!(next(&mut partition), (5, 0, 0));
+        attempted(&mut partition, TOO_LARGE, false);
+        assert_eq!(next(&mut partition), (2, 0, 0));
+        attempted(&mut partition, TOO_LARGE, false);
+        assert_eq!(next(&mut partition), (1, 0, 0));
+        attempted(&mut partition, TOO_LARGE, false);
         assert!(matches!(tickets[0].answer(), Some(Err(ProduceError::TooLarge(_)))));
-        assert_eq!(sent(&mut partition), (1, 0, 0), "no number is skipped");
-        answered(&mut partition, 0, false);
-        assert_eq!(sent(&mut partition), (2, 0, 1), "batches grow again");
+        assert_eq!(next(&mut partition), (1, 0, 0), "no number is skipped");
+        attempted(&mut partition, 0, false);
+        assert_eq!(next(&mut partition), (2, 0, 1), "batches grow again");
     }
 
     #[test]
     fn a_refusal_after_an_unanswered_attempt_is_no_refusal() {
         for (doubted, epoch) in [(false, 0), (true, 1)] {
             let (mut partition, tickets) = partition(1);
-            sent(&mut partition);
-            answered(&mut partition, UNAUTHORIZED, doubted);
+            attempted(&mut partition, UNAUTHORIZED, doubted);
             match tickets[0].answer() {
                 Some(Err(ProduceError::Refused(_))) => assert!(!doubted),
                 Some(Err(ProduceError::Unavailable(_))) => assert!(doubted),
@@ -188,7 +225,7 @@ mod tests {
             }
             let (more, _) = self::partition(1);
             partition.queue = more.queue;
-            assert_eq!(sent(&mut partition), (1, epoch, 0));
+            assert_eq!(next(&mut partition), (1, epoch, 0));
         }
     }
 }

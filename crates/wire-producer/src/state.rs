@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::connection::Connection;
+use crate::fault::Fault;
 use crate::network::Stream;
 use crate::partition::Queued;
 use crate::reach::Reach;
 use crate::record::OutgoingRecord;
 use crate::sequence::ProducerId;
 use crate::ticket::{Shared, Ticket};
-use crate::verdict::{expired, words};
 use crate::{Address, Config, ProduceError};
 
 /// What is kept for a broker.
@@ -33,6 +33,8 @@ pub struct State<W, S> {
     pub lanes: BTreeMap<i32, Lane<S>>,
     /// Partitions for which records wait.
     pub busy: BTreeSet<usize>,
+    /// The partition whose turn it is when not all fit in a request.
+    pub turn: usize,
     pub reach: Reach,
     pub producer: Option<ProducerId>,
     /// Whether some call asks the brokers about the topics.
@@ -67,6 +69,7 @@ impl<W, S: Stream> State<W, S> {
             cluster: Cluster::new(bootstrap),
             lanes: BTreeMap::new(),
             busy: BTreeSet::new(),
+            turn: 0,
             reach: Reach::default(),
             producer: None,
             asking: false,
@@ -179,7 +182,7 @@ impl<W, S: Stream> State<W, S> {
     pub fn hopeless(
         &self,
         topic: &str,
-        fault: Option<i16>,
+        fault: Option<&Fault>,
         entered: Duration,
         now: Duration,
         config: &Config,
@@ -204,8 +207,8 @@ impl<W, S: Stream> State<W, S> {
         if self.reach.is_lost {
             return Some(ProduceError::Unavailable(text(self.reach.said())));
         }
-        let fault = fault.or(told.map(|told| told.code));
-        let reason = fault.map_or_else(|| "no leader in time".into(), words);
-        Some(expired(fault, text(&reason)))
+        let told = told.map(|told| Fault::answer(told.code));
+        let fault = fault.cloned().or(told).unwrap_or_else(Fault::silence);
+        Some(fault.error(text))
     }
 }

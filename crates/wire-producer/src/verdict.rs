@@ -2,8 +2,6 @@
 
 use kafka_protocol::error::ResponseError as Code;
 
-use crate::ProduceError;
-
 /// What became of a batch that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -56,16 +54,6 @@ pub fn is_refusal(error: Code) -> bool {
             | Code::UnsupportedForMessageFormat
             | Code::UnsupportedSaslMechanism
     )
-}
-
-/// The error of a record that waited in vain for a passing fault to pass.
-pub fn expired(code: Option<i16>, text: String) -> ProduceError {
-    match code.and_then(Code::try_from_code) {
-        Some(Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend) => {
-            ProduceError::Unavailable(text)
-        }
-        _ => ProduceError::TimedOut(text),
-    }
 }
 
 /// What an error code says, in words.

@@ -52,7 +52,7 @@ fn with_gate(
     run(async {
         let listener = TcpListener::bind(("127.0.0.1", *port)).await.unwrap();
         let gate = Gate::open(listener, kafka.port()).await;
-        create(kafka, topic, 1, &[]).await;
+        create(kafka, topic, 1, &["--if-not-exists"]).await;
         let mut config = Config::new(format!("127.0.0.1:{port}"));
         change(&mut config);
         let producer = producer(config);
@@ -194,4 +194,17 @@ fn what_follows_a_batch_given_up_is_written_once() {
             assert_eq!(setting.log().await, ["first", "given up", "0", "1", "2", "last"]);
         },
     );
+}
+
+#[test]
+fn a_connection_that_rested_too_long_is_opened_anew() {
+    let topic = "rested";
+    for (idle_timeout, opened) in [(Duration::from_secs(60), 0), (Duration::ZERO, 1)] {
+        let rest = move |config: &mut Config| config.idle_timeout = idle_timeout;
+        with_gate(topic, rest, async |setting| {
+            let before = setting.gate.connections();
+            setting.send("a").await.unwrap().unwrap();
+            assert_eq!(setting.gate.connections(), before + opened);
+        });
+    }
 }

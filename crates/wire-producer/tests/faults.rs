@@ -87,6 +87,21 @@ fn a_broker_that_is_away_is_unavailable_until_it_is_back() {
 }
 
 #[test]
+fn a_leader_whose_address_leads_nowhere_is_named() {
+    run(async {
+        let nowhere = 9;
+        let config = KafkaConfig { advertised_port: Some(nowhere), ..KafkaConfig::default() };
+        let kafka = Kafka::start(config).await.unwrap();
+        create(&kafka, "nowhere", 1, &[]).await;
+        let delivery_timeout = Duration::from_millis(500);
+        let producer = producer(Config { delivery_timeout, ..Config::new(kafka.bootstrap()) });
+        let error = producer.send(vec![record("nowhere", "k", "v")]).await;
+        let Err(ProduceError::Unavailable(text)) = error else { panic!("{error:?}") };
+        assert!(text.contains("127.0.0.1:9: "), "{text}");
+    });
+}
+
+#[test]
 fn no_broker_from_the_start_is_unavailable() {
     run(async {
         let producer = producer(Config::new("127.0.0.1:9,localhost:9"));

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 
 /// Kafka's number of the request to produce.
 const PRODUCE: i16 = 0;
@@ -30,20 +29,20 @@ struct State {
     answers: Answers,
     /// Requests to produce that the broker answered.
     answered: usize,
-    connections: Vec<JoinHandle<()>>,
+    connections: usize,
 }
 
 impl Gate {
     /// Opens a gate to a port; answers its own.
     pub async fn open(listener: TcpListener, broker: u16) -> Self {
-        let state = State { answers: Answers::Passed, answered: 0, connections: Vec::new() };
+        let state = State { answers: Answers::Passed, answered: 0, connections: 0 };
         let gate = Self(Rc::new(RefCell::new(state)));
         let opened = gate.clone();
         tokio::task::spawn_local(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(broker) = TcpStream::connect(("127.0.0.1", broker)).await else { continue };
-                let passing = tokio::task::spawn_local(gate.clone().pass(client, broker));
-                gate.0.borrow_mut().connections.push(passing);
+                gate.0.borrow_mut().connections += 1;
+                tokio::task::spawn_local(gate.clone().pass(client, broker));
             }
         });
         opened
@@ -56,6 +55,11 @@ impl Gate {
     /// Requests to produce that the broker answered, whether passed on or not.
     pub fn answered(&self) -> usize {
         self.0.borrow().answered
+    }
+
+    /// Connections that were opened.
+    pub fn connections(&self) -> usize {
+        self.0.borrow().connections
     }
 
     async fn pass(self, client: TcpStream, broker: TcpStream) {

@@ -1,0 +1,44 @@
+//! A fault that may pass, and what it is to those for whom it does not pass in time.
+
+use kafka_protocol::error::ResponseError as Code;
+
+use crate::verdict::words;
+use crate::{ConnectError, ProduceError};
+
+/// Why a partition's records are not written yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    reason: String,
+    /// Whether the leader cannot be reached or has too few replicas in sync.
+    is_unavailable: bool,
+}
+
+impl Fault {
+    /// The broker's answer.
+    pub fn answer(code: i16) -> Self {
+        let error = Code::try_from_code(code);
+        let is_unavailable =
+            matches!(error, Some(Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend));
+        Self { reason: words(code), is_unavailable }
+    }
+
+    /// There is no connection to the leader.
+    pub fn lost(error: &ConnectError) -> Self {
+        Self { reason: error.to_string(), is_unavailable: true }
+    }
+
+    /// Nothing was heard of it.
+    pub fn silence() -> Self {
+        Self { reason: "no acknowledgement in time".into(), is_unavailable: false }
+    }
+
+    /// The error of a record that waited in vain for the fault to pass.
+    pub fn error(&self, about: impl FnOnce(&str) -> String) -> ProduceError {
+        let text = about(&self.reason);
+        if self.is_unavailable {
+            ProduceError::Unavailable(text)
+        } else {
+            ProduceError::TimedOut(text)
+        }
+    }
+}
