@@ -39,6 +39,18 @@ struct Load {
     args: load::Args,
 }
 
+const ONLY_KAFKA: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "only-kafka"
+[[trigger.kafka]]
+topic = "t"
+group = "g"
+component = "aggregator"
+[component.aggregator]
+source = "WASM"
+"#;
+
 /// A Spin with nothing in it but the plugin.
 struct Spin {
     program: PathBuf,
@@ -115,7 +127,11 @@ impl Spin {
 
     /// Its help, and its errors, are as they would be for a trigger of Spin's own.
     async fn answers_for_the_plugin(&self, from: &Path) -> Result<()> {
-        let help = self.command().args(["up", "--help", "-f"]).arg(from).output().await?;
+        // Of an application with triggers of several types Spin shows none of their own.
+        let only_kafka = self.data.path().join("only-kafka.toml");
+        let wasm = root().join("target/components/aggregator.wasm");
+        std::fs::write(&only_kafka, ONLY_KAFKA.replace("WASM", &wasm.to_string_lossy()))?;
+        let help = self.command().args(["up", "--help", "-f"]).arg(only_kafka).output().await?;
         let shown = said(&help).contains("Kafka trigger options");
         ensure!(shown, "spin up --help does not show the plugin's flags: {}", said(&help));
         let wrong = self.command().args(["up", "--nonsense", "-f"]).arg(from).output().await?;
