@@ -22,11 +22,17 @@ pub enum Contender {
     Fused,
     /// Ours, each hop a component of its own.
     Chained,
+    /// As fused, and the Kafka producer in WebAssembly, too, as Spin's HTTP trigger runs it.
+    #[serde(rename = "wasm-only")]
+    WasmOnly,
 }
 
 impl Contender {
-    /// In the order of their turns.
-    pub const ALL: [Self; 3] = [Self::Native, Self::Fused, Self::Chained];
+    /// Those that accept, in the order of their turns.
+    pub const ACCEPT: [Self; 4] = [Self::Native, Self::Fused, Self::Chained, Self::WasmOnly];
+
+    /// Those that drain.
+    pub const DRAIN: [Self; 3] = [Self::Native, Self::Fused, Self::Chained];
 
     /// Starts the request path alone and waits until it listens.
     pub async fn start_accept(
@@ -38,7 +44,7 @@ impl Contender {
         let command = match self.manifest() {
             None => native("accept", topic, servers, &["--listen", &address.to_string()])?,
             Some(manifest) => {
-                let manifest = request_path_of(Path::new(manifest))?;
+                let manifest = request_path_of(Path::new(manifest), self == Self::WasmOnly)?;
                 ours(&manifest, address, servers, &[("kafka_topic", topic)])?
             }
         };
@@ -62,7 +68,7 @@ impl Contender {
     fn manifest(self) -> Option<&'static str> {
         match self {
             Self::Native => None,
-            Self::Fused => Some("spin-fused.toml"),
+            Self::Fused | Self::WasmOnly => Some("spin-fused.toml"),
             Self::Chained => Some("spin.toml"),
         }
     }
@@ -74,6 +80,7 @@ impl fmt::Display for Contender {
             Self::Native => "native",
             Self::Fused => "fused",
             Self::Chained => "chained",
+            Self::WasmOnly => "wasm-only",
         })
     }
 }

@@ -46,13 +46,13 @@ async fn run(args: &Args) -> Result<()> {
     accept::warm_up(&servers).await?;
     let mut report = Report::default();
     for round in 1..=args.rounds {
-        for contender in Contender::ALL {
+        for contender in Contender::ACCEPT {
             tracing::info!(round, of = args.rounds, %contender, "accept");
             report.accepts.extend(accept::measure(contender, args, &servers).await?);
         }
     }
     for round in 1..=args.rounds {
-        for contender in Contender::ALL {
+        for contender in Contender::DRAIN {
             tracing::info!(round, of = args.rounds, %contender, "drain");
             report.drains.push(drain::measure(contender, round, args, &servers).await?);
         }

@@ -8,15 +8,21 @@ use anyhow::{Context as _, Result};
 const FOLDER: &str = "target/bench";
 
 /// The application without its Kafka trigger, in a file of its own: the native program that
-/// it is compared with does not consume either.
-pub fn request_path_of(manifest: &Path) -> Result<PathBuf> {
+/// it is compared with does not consume either. With `wasm_only` nothing of it is left to the
+/// host.
+pub fn request_path_of(manifest: &Path, wasm_only: bool) -> Result<PathBuf> {
     let place = || manifest.display().to_string();
     let text = std::fs::read_to_string(manifest).with_context(place)?;
     let mut app: toml::Table = text.parse().with_context(place)?;
     let folder = std::path::absolute(manifest)?.parent().map(Path::to_owned).unwrap_or_default();
     drop_kafka(&mut app);
     make_paths_absolute(&mut app, &folder);
-    let out = Path::new(FOLDER).join(manifest.file_name().unwrap_or_default());
+    if wasm_only {
+        drop_provided(&mut app);
+    }
+    let name = manifest.file_name().unwrap_or_default().to_string_lossy();
+    let out =
+        Path::new(FOLDER).join(if wasm_only { format!("wasm-only-{name}") } else { name.into() });
     std::fs::create_dir_all(FOLDER).with_context(|| format!("cannot create {FOLDER}"))?;
     std::fs::write(&out, app.to_string())
         .with_context(|| format!("cannot write {}", out.display()))?;
@@ -30,6 +36,15 @@ fn drop_kafka(app: &mut toml::Table) {
     let called: Vec<&str> = triggers.filter_map(|t| t.get("component")?.as_str()).collect();
     if let Some(components) = table(app, "component") {
         components.retain(|name, _| !called.contains(&name));
+    }
+}
+
+/// Takes out what says that the host provides something in place of a dependency.
+fn drop_provided(app: &mut toml::Table) {
+    for (_, component) in table(app, "component").into_iter().flatten() {
+        if let Some(component) = component.as_table_mut() {
+            component.remove("tool");
+        }
     }
 }
 

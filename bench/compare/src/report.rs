@@ -42,7 +42,7 @@ impl Report {
             "accept, {connections} connections          latency ms       CPU s per 100,000"
         )?;
         writeln!(f, "           sales/s  ratio    p50    p99   server   load  kafka")?;
-        for contender in Contender::ALL {
+        for contender in Contender::ACCEPT {
             let rate = |contender| of(contender, |a| a.accepted_per_s);
             writeln!(
                 f,
@@ -66,7 +66,7 @@ impl Report {
         };
         writeln!(f, "drain                       CPU s per 100,000")?;
         writeln!(f, "           sales/s  ratio  consumer valkey  kafka")?;
-        for contender in Contender::ALL {
+        for contender in Contender::DRAIN {
             let rate = |contender| of(contender, |d| d.records_per_s);
             writeln!(
                 f,

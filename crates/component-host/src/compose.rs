@@ -13,7 +13,7 @@ use crate::denial::{self, NETWORK, RIGHTS};
 
 /// The component's bytes with its dependencies plugged in. `capabilities` are the interfaces that
 /// the host's program provides.
-pub(crate) fn compose(component: &Component, capabilities: &[&str]) -> Result<Vec<u8>, Error> {
+pub fn compose(component: &Component, capabilities: &[&str]) -> Result<Vec<u8>, Error> {
     let path = path(component, &component.source)?;
     if component.dependencies.is_empty() {
         return read(&path);

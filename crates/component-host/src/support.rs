@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::app::{App, Component};
 
-/// Host features that an application may insist on and this host has.
-const FEATURES: [&str; 1] = ["local_service_chaining"];
+/// The feature of reaching HTTP components of the same application.
+const CHAINING: &str = "local_service_chaining";
 
 /// Refuses what a component that is started wants and this host has not.
 pub(crate) fn check(app: &App) -> Result<(), Error> {
@@ -33,14 +33,47 @@ fn check_component(app: &App, component: &Component) -> Result<(), Error> {
 }
 
 fn features(app: &App, what: &str, key: &str, wanted: &Map<String, Value>) -> Result<(), Error> {
+    // They are reached in the process, where there are any.
+    let chaining = app.triggers("http").next().is_some();
     let missing = |(feature, need): &(&String, &Value)| {
-        need.as_str() != Some("optional") && !FEATURES.contains(&feature.as_str())
+        need.as_str() != Some("optional") && !(chaining && *feature == CHAINING)
     };
     match wanted.iter().find(missing) {
         None => Ok(()),
         Some((feature, _)) => Err(Error::Manifest {
             place: app.origin.place(key),
-            message: format!("{what} requires `{feature}`, which this host has not"),
+            message: format!("{what} requires `{feature}`, which is not available here"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn chaining_needs_http_components() {
+        let app = |requirement: &str, trigger: &str| {
+            let json = format!(
+                r#"{{"spin_lock_version": 1, "metadata": {{"name": "a"}},
+                "triggers": [{{"id": "t", "trigger_type": "{trigger}",
+                               "trigger_config": {{"component": "c"}}}}],
+                "components": [{{"id": "c", "source": {{"content_type": "application/wasm"}},
+                                 "host_requirements": {{{requirement}}}}}]}}"#
+            );
+            App::from_json(Path::new("spin.lock"), json.as_bytes()).unwrap()
+        };
+        let required = r#""local_service_chaining": "required""#;
+        assert!(check(&app(required, "http")).is_ok());
+        let fault = check(&app(required, "kafka")).unwrap_err().to_string();
+        assert!(fault.contains("component `c` requires `local_service_chaining`"), "{fault}");
+        assert!(check(&app(r#""local_service_chaining": "optional""#, "kafka")).is_ok());
+        assert!(check(&app(r#""middleware": "required""#, "http")).is_err());
+        // Of a component that nobody starts nothing is wanted.
+        let mut idle = app(required, "kafka");
+        idle.retain_triggers(&["http"]);
+        assert!(check(&idle).is_ok());
     }
 }

@@ -12,8 +12,9 @@ const LOCKED: &str = include_str!("locked/spin.lock.json");
 /// Spin keeps the manifest's order, this host sorts; it means nothing to either.
 fn sorted(mut app: Value) -> Value {
     for list in ["triggers", "components"] {
-        let list = app[list].as_array_mut().unwrap();
-        list.sort_by_key(|one| one["id"].as_str().unwrap().to_owned());
+        if let Some(list) = app.get_mut(list).and_then(Value::as_array_mut) {
+            list.sort_by_key(|one| one.get("id").map(Value::to_string));
+        }
     }
     app
 }

@@ -93,6 +93,16 @@ async fn main() -> Result<()> {
     println!("{} accepted, {} counted", books.counted, books.counted);
     ensure!(summary.all_accepted(), "some sales were not accepted");
 
+    // Its HTTP trigger cannot have the port: that ends the Kafka trigger, too.
+    let plugins = spin.plugins().len();
+    let status = spin.up(&args.from, port, &kafka, &valkey)?.wait().await?;
+    ensure!(!status.success(), "a second spin up on the same port succeeded");
+    eventually("only the first plugin runs", async || {
+        (spin.plugins().len() == plugins).then_some(())
+    })
+    .await;
+    println!("a Kafka trigger ends with the HTTP trigger beside it");
+
     interrupt(&up)?;
     let status = up.wait().await?;
     ensure!(status.success(), "spin up ended with {status}");

@@ -1,0 +1,78 @@
+//! Every component imports only what Spin 4.1 offers, or what its dependencies satisfy.
+
+use component_host::app::Component;
+use component_host::{compose, manifest};
+use pipeline_tests::root;
+use wac_graph::types::{Package, Types};
+
+/// What Spin 4.1 offers to its guests, by package and version: the world `platform` of its WIT
+/// package `spin:up@4.1.0`, as far as components of today use it. Of WASI 0.2 any release will
+/// do.
+const SPIN: [(&str, &str); 21] = [
+    ("fermyon:spin", "2.0.0"),
+    ("spin:key-value", "3.0.0"),
+    ("spin:mqtt", "3.0.0"),
+    ("spin:mysql", "3.0.0"),
+    ("spin:postgres", "4.2.0"),
+    ("spin:redis", "3.0.0"),
+    ("spin:sqlite", "3.1.0"),
+    ("spin:variables", "3.0.0"),
+    ("wasi:cli", "0.2"),
+    ("wasi:cli", "0.3.0"),
+    ("wasi:clocks", "0.2"),
+    ("wasi:clocks", "0.3.0"),
+    ("wasi:filesystem", "0.2"),
+    ("wasi:filesystem", "0.3.0"),
+    ("wasi:http", "0.2"),
+    ("wasi:http", "0.3.0"),
+    ("wasi:io", "0.2"),
+    ("wasi:random", "0.2"),
+    ("wasi:random", "0.3.0"),
+    ("wasi:sockets", "0.2"),
+    ("wasi:sockets", "0.3.0"),
+];
+
+/// Interfaces that hold types only: nobody need provide them.
+const TYPES_ONLY: [&str; 2] = ["doorbuster:sales/types@0.1.0", "spin-kafka:events/types@0.1.0"];
+
+fn offers(import: &str) -> bool {
+    let (path, version) = import.split_once('@').unwrap_or((import, ""));
+    let package = path.split('/').next().unwrap_or(path);
+    SPIN.iter().any(|(offered, of)| {
+        *offered == package && (version == *of || (*of == "0.2" && version.starts_with("0.2.")))
+    })
+}
+
+/// The imports that neither Spin nor a dependency satisfies.
+fn missing(component: &Component) -> Vec<String> {
+    // Spin provides nothing of ours.
+    let component = Component { provide: Vec::new(), ..component.clone() };
+    let bytes = compose::compose(&component, &[]).unwrap();
+    let mut types = Types::default();
+    let package = Package::from_bytes(&component.id, None, bytes, &mut types).unwrap();
+    let imports = types[package.ty()].imports.keys();
+    let missing = imports.filter(|import| {
+        !offers(import) && !import.starts_with("denied:") && !TYPES_ONLY.contains(&import.as_str())
+    });
+    missing.cloned().collect()
+}
+
+#[test]
+fn components_import_what_spin_offers_or_a_dependency_satisfies() {
+    for file in ["spin.toml", "spin-fused.toml"] {
+        let app = manifest::read(&root().join(file)).unwrap();
+        assert!(app.started().count() >= 2, "{file}");
+        for component in app.started() {
+            let missing = missing(component);
+            assert!(missing.is_empty(), "{file}: `{}`: nobody provides {missing:?}", component.id);
+        }
+    }
+}
+
+#[test]
+fn an_import_that_nobody_satisfies_is_named() {
+    let app = manifest::read(&root().join("spin.toml")).unwrap();
+    let mut writer = app.component("writer").unwrap().clone();
+    assert!(writer.dependencies.remove("spin-kafka:events/producer").is_some());
+    assert_eq!(missing(&writer), ["spin-kafka:events/producer@0.1.0"]);
+}
