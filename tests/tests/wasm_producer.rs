@@ -100,6 +100,39 @@ async fn read_by_java(kafka: &Kafka) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn at_rest_its_connections_are_closed() {
+    let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let manifest = manifest(|text| text);
+    let pipeline = start(manifest.path(), &kafka, &valkey, "rest").await;
+    let client = pipeline.client();
+    let store = Store::connect(&valkey.url()).await.unwrap();
+    assert_eq!(client.post("/purchase", SALE).await.unwrap().status, 200);
+    eventually("it is counted", async || (store.total().await == 1).then_some(())).await;
+    // The consumer's, and those of the instance that has just written.
+    let awake = connections(kafka.port());
+    let sales = (0..500).map(|_| client.post("/purchase", SALE));
+    for answer in futures::future::join_all(sales).await {
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    eventually("only the consumer's connections are left", async || {
+        (connections(kafka.port()) < awake).then_some(())
+    })
+    .await;
+    assert_eq!(client.post("/purchase", SALE).await.unwrap().status, 200, "and it wakes up");
+}
+
+/// Connections to this port of the loopback that are established.
+fn connections(port: u16) -> usize {
+    const ESTABLISHED: &str = "01";
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let to_port = format!(":{port:04X}");
+    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines = table.lines().skip(1).map(fields);
+    lines.filter(|fields| fields[2].ends_with(&to_port) && fields[3] == ESTABLISHED).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn faults_say_what_refused() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();

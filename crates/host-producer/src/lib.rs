@@ -11,10 +11,11 @@ mod producer;
 mod reach;
 mod record;
 mod topic;
+mod verdict;
 
 pub use config::{Acks, Compression, ProducerConfig};
-pub use error::{Error, ProduceError};
+pub use error::Error;
 pub use metrics::Metrics;
+pub use produce::{Delivery, Header, OutgoingRecord, ProduceError};
 pub use producer::Producer;
-pub use record::{Delivery, Header, OutgoingRecord};
 pub use topic::{NewTopic, TopicState, ensure_topic};

@@ -9,7 +9,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
 use crate::reach::Reach;
-use crate::record::{is_topic_name, native_headers};
+use crate::record::native_headers;
+use crate::verdict::classify;
 use crate::{Delivery, Error, Metrics, OutgoingRecord, ProduceError, ProducerConfig};
 
 /// An idempotent producer with acks=all. Clones share one connection, queue and thread; one
@@ -85,7 +86,8 @@ impl Inner {
 
     /// Puts the record in librdkafka's queue, which copies it. Never waits.
     fn enqueue(&self, record: &OutgoingRecord) -> Result<DeliveryFuture, ProduceError> {
-        if !is_topic_name(&record.topic) {
+        // librdkafka would ask the broker for it, and keep it in memory for ever.
+        if !produce::is_topic_name(&record.topic) {
             let error = KafkaError::MessageProduction(RDKafkaErrorCode::InvalidTopic);
             return Err(self.classify(error, &record.topic));
         }
@@ -121,7 +123,7 @@ impl Inner {
     fn unreachable(&self, records: &[OutgoingRecord]) -> ProduceError {
         let topic = records.first().map_or("", |record| &record.topic);
         let code = RDKafkaErrorCode::AllBrokersDown;
-        ProduceError::classify(code, topic, &self.config.brokers, false)
+        classify(code, topic, &self.config.brokers, false)
     }
 
     fn classify(&self, error: KafkaError, topic: &str) -> ProduceError {
@@ -129,10 +131,10 @@ impl Inner {
         match error.rdkafka_error_code() {
             // The code that made the producer unusable says more than that it is unusable.
             Some(RDKafkaErrorCode::Fatal) => match self.native.client().fatal_error() {
-                Some((code, _)) => ProduceError::classify(code, topic, brokers, true),
-                None => ProduceError::classify(RDKafkaErrorCode::Fatal, topic, brokers, true),
+                Some((code, _)) => classify(code, topic, brokers, true),
+                None => classify(RDKafkaErrorCode::Fatal, topic, brokers, true),
             },
-            Some(code) => ProduceError::classify(code, topic, brokers, self.reach.is_reachable()),
+            Some(code) => classify(code, topic, brokers, self.reach.is_reachable()),
             None => ProduceError::Other(format!("topic `{topic}` at {brokers}: {error}")),
         }
     }

@@ -1,7 +1,6 @@
 //! The producer on a real Kafka broker.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod murmur2;
 mod support;
 
 use std::collections::HashSet;
@@ -59,7 +58,7 @@ async fn a_key_goes_where_javas_clients_put_it() {
     let records = keys.iter().map(|key| record(topic, key, b"x")).collect();
     let deliveries = within("the acks", producer.send(records)).await.unwrap();
     for (key, delivery) in keys.iter().zip(&deliveries) {
-        assert_eq!(delivery.partition, murmur2::java_partition(key, PARTITIONS), "{key:?}");
+        assert_eq!(delivery.partition, produce::partition(key, PARTITIONS), "{key:?}");
     }
     let used: HashSet<i32> = deliveries.iter().map(|delivery| delivery.partition).collect();
     assert_eq!(used.len(), PARTITIONS as usize, "the keys tell the partitions apart");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::watchdog::Watchdog;
@@ -33,8 +34,14 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command`, which writes its output to `log`. The child is killed when this is
-    /// dropped, and by a [`Watchdog`] when this process ends without dropping it.
-    pub fn start(name: &'static str, mut command: Command, log: &Path) -> Result<Self> {
+    /// dropped, and by a [`Watchdog`] when this process ends without dropping it; the watchdog
+    /// removes the `temporary` folder, too.
+    pub fn start(
+        name: &'static str,
+        mut command: Command,
+        log: &Path,
+        temporary: Option<&TempDir>,
+    ) -> Result<Self> {
         let file = File::options()
             .create(true)
             .append(true)
@@ -49,7 +56,8 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {name}"))?;
-        let watchdog = child.id().map(Watchdog::start).transpose()?;
+        let temporary = temporary.map(TempDir::path);
+        let watchdog = child.id().map(|pid| Watchdog::start(pid, temporary)).transpose()?;
         Ok(Self { child, name, log: log.into(), watchdog })
     }
 

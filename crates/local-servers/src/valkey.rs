@@ -61,6 +61,7 @@ impl Valkey {
             "valkey",
             command(&binary, &config, port, &dir),
             &dir.join("valkey.log"),
+            temporary.as_ref(),
         )?;
         process.wait_until(START_LIMIT, || answers(port)).await?;
         Ok(Self { process, config, port, _temporary: temporary })

@@ -1,23 +1,25 @@
-//! Kills a server whose parent ended without stopping it.
+//! Kills a server whose parent ended without stopping it, and clears up after it.
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-/// A shell that waits for this process to end and then kills the server, so that a crash leaves
-/// no orphan. It notices by the end of its standard input.
+/// A shell that waits for this process to end, then kills the server and removes its temporary
+/// folder, so that a crash leaves nothing behind. It notices by the end of its standard input.
 pub(crate) struct Watchdog {
     /// Open until this is dropped or this process ends.
     pipe: ChildStdin,
 }
 
 impl Watchdog {
-    pub fn start(pid: u32) -> Result<Self> {
-        let script = format!("read -r _ || kill -9 {pid} 2>/dev/null");
+    pub fn start(pid: u32, temporary: Option<&Path>) -> Result<Self> {
+        const SCRIPT: &str = r#"read -r _ || { kill -9 "$1"; ${2:+rm -rf "$2"}; }"#;
         let mut shell = Command::new("sh")
-            .args(["-c", &script])
+            .args(["-c", SCRIPT, "watchdog", &pid.to_string()])
+            .args(temporary)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -128,7 +128,7 @@ impl<W> Cluster<W> {
         let topic = self.topics.get_mut(topic)?;
         if let Some(key) = key {
             let count = i32::try_from(topic.partitions.len()).ok()?;
-            let number = usize::try_from(crate::partitioner::partition(key, count)).ok()?;
+            let number = usize::try_from(produce::partition(key, count)).ok()?;
             return topic.partitions.get(number).copied();
         }
         let led = |place: &usize| self.partitions.get(*place).is_some_and(|p| p.leader.is_some());

@@ -6,8 +6,9 @@
 use bytes::{BufMut as _, Bytes};
 use crc32c::crc32c;
 
+use crate::OutgoingRecord;
 use crate::compress::compress;
-use crate::record::OutgoingRecord;
+use crate::record::bytes_max;
 use crate::sequence::Sequence;
 use crate::{Compression, Header};
 
@@ -35,7 +36,7 @@ pub fn batch<'a>(
     let times = entries.clone().map(|entry| entry.timestamp_ms);
     let first_ms = times.clone().next().unwrap_or_default();
     let last_ms = times.max().unwrap_or_default();
-    let mut records = Vec::with_capacity(entries.clone().map(|e| e.record.bytes_max()).sum());
+    let mut records = Vec::with_capacity(entries.clone().map(|e| bytes_max(e.record)).sum());
     for (offset, entry) in (0..).zip(entries) {
         put_record(&mut records, offset, entry.timestamp_ms - first_ms, entry.record);
     }
@@ -63,7 +64,7 @@ pub fn batch<'a>(
 }
 
 fn put_record(batch: &mut Vec<u8>, offset: i64, time: i64, record: &OutgoingRecord) {
-    let mut body = Vec::with_capacity(record.bytes_max());
+    let mut body = Vec::with_capacity(bytes_max(record));
     body.put_i8(0);
     put_varint(&mut body, time);
     put_varint(&mut body, offset);
@@ -125,7 +126,7 @@ mod tests {
             let entries = records
                 .iter()
                 .map(|(record, timestamp_ms)| Entry { record, timestamp_ms: *timestamp_ms });
-            let bound: usize = records.iter().map(|(record, _)| record.bytes_max()).sum();
+            let bound: usize = records.iter().map(|(record, _)| bytes_max(record)).sum();
             let count = records.len() as i32;
             let mut bytes = batch(entries, count, sequence, Compression::None);
             prop_assert!(bytes.len() <= bound + BATCH_OVERHEAD);

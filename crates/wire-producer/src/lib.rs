@@ -23,7 +23,6 @@ mod fault;
 mod lead;
 mod network;
 mod partition;
-mod partitioner;
 mod producer;
 mod reach;
 mod record;
@@ -41,7 +40,7 @@ mod wire;
 
 pub use address::Address;
 pub use config::{Compression, Config, Mechanism, Sasl};
-pub use error::{ConnectError, Error, ProduceError};
+pub use error::{ConnectError, Error};
 pub use network::{Network, Stream};
+pub use produce::{Delivery, Header, OutgoingRecord, ProduceError};
 pub use producer::Producer;
-pub use record::{Delivery, Header, OutgoingRecord};

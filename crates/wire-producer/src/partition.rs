@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::OutgoingRecord;
 use crate::encode::{self, BATCH_OVERHEAD, Entry};
 use crate::fault::Fault;
-use crate::record::OutgoingRecord;
+use crate::record::bytes_max;
 use crate::sequence::{ProducerId, Sequence};
 use crate::ticket::Shared;
 use crate::{Config, Delivery, ProduceError};
@@ -133,7 +134,7 @@ impl<W> Partition<W> {
             if queued.ticket.is_settled() {
                 continue;
             }
-            bytes += queued.record.bytes_max();
+            bytes += bytes_max(&queued.record);
             let full = bytes + BATCH_OVERHEAD > config.request_bytes_max
                 || records.len() >= self.batch_records_max;
             if full && !records.is_empty() {

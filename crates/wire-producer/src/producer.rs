@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use crate::cluster::TOPICS_MAX;
 use crate::encode::BATCH_OVERHEAD;
 use crate::network::Network;
-use crate::record::is_topic_name;
+use crate::record::bytes_max;
 use crate::state::{Held, State, Step};
 use crate::ticket::Shared;
 use crate::topic::Topic;
@@ -60,8 +60,8 @@ impl<N: Network> Producer<N> {
     fn hold(&self, records: &[OutgoingRecord]) -> Result<Holding<'_, N>, ProduceError> {
         let mut held = Held { records: records.len(), bytes: 0 };
         for record in records {
-            let (topic, bytes) = (&record.topic, record.bytes_max());
-            if !is_topic_name(topic) {
+            let (topic, bytes) = (&record.topic, bytes_max(record));
+            if !produce::is_topic_name(topic) {
                 return Err(ProduceError::Refused(format!("`{topic}` is no topic's name")));
             }
             if bytes + BATCH_OVERHEAD > self.config.request_bytes_max {

@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::OutgoingRecord;
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::fault::Fault;
 use crate::network::Stream;
 use crate::partition::Queued;
 use crate::reach::Reach;
-use crate::record::OutgoingRecord;
 use crate::sequence::ProducerId;
 use crate::ticket::{Shared, Ticket};
 use crate::{Address, Config, ProduceError};

@@ -17,7 +17,7 @@ pub(crate) struct Node {
     jvm: &'static [&'static str],
     dir: PathBuf,
     /// Removed when this is dropped.
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 impl Node {
@@ -52,14 +52,19 @@ impl Node {
         if !data.join("meta.properties").exists() {
             java.format(&file, &properties.format_args())?;
         }
-        Ok(Self { java, properties, jvm, dir, _temporary: temporary })
+        Ok(Self { java, properties, jvm, dir, temporary })
     }
 
     /// Starts the broker; it takes connections only later.
     pub fn launch(&self) -> Result<Process> {
         let mut command = self.java.broker(self.jvm, &properties_file(&self.dir));
         command.current_dir(&self.dir);
-        Process::start("kafka", command.into(), &self.dir.join("kafka.log"))
+        Process::start(
+            "kafka",
+            command.into(),
+            &self.dir.join("kafka.log"),
+            self.temporary.as_ref(),
+        )
     }
 }
 

@@ -17,8 +17,8 @@ use wire_producer::{Config, OutgoingRecord, Producer};
 
 use self::network::Tcp;
 
-/// Longest wait for anything; a test that reaches it hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest wait for anything, on the slowest machine; a test that reaches it hangs.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One broker for all tests of the process that leave it alone; it ends with the process.
 pub fn shared() -> &'static Kafka {
