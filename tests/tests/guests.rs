@@ -125,6 +125,20 @@ async fn a_dependency_sees_what_it_inherits_and_nothing_else() {
     }
 }
 
+/// Both import sockets of WASI 0.3, each other functions of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_dependencies_are_denied_side_by_side() {
+    let manifest = std::fs::read_to_string(root().join("spin.toml")).unwrap();
+    let inherit = ", inherit_configuration = [\"allowed_outbound_hosts\", \"variables\"]";
+    let denied = manifest
+        .replace("target/components", "components")
+        .replace(inherit, "")
+        .replace("provide = [\"spin-kafka:events/producer\"]", "");
+    let (front, back) = denied.split_once("[[trigger.kafka]]").unwrap();
+    assert!(front.contains("kafka_producer.wasm") && back.contains("valkey.wasm"));
+    load(&denied, &limits()).map(drop).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dependency_is_refused_by_name() {
     let cases = [

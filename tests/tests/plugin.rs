@@ -80,7 +80,8 @@ async fn it_counts_and_drains_at_both_signals_at_once() {
     let world = World::new().await;
     let mut total = 0;
     for sales in [100, 200] {
-        let mut child = world.plugin().stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = world.plugin();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         world.sell(sales).await;
         total += u64::try_from(sales).unwrap();
         world.counted(total).await;
@@ -91,8 +92,8 @@ async fn it_counts_and_drains_at_both_signals_at_once() {
         assert!(output.status.success(), "{}", output.status);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(said.contains("aggregator: sales-topic at"), "{said}");
-        child = world.plugin().arg("--help-args-only").spawn().unwrap();
-        assert!(child.wait().await.unwrap().success());
+        let log = text(&output.stderr);
+        assert!(log.contains("drained") && log.contains("left_group: true"), "{log}");
     }
     assert_eq!(world.locked.log("aggregator", "stdout").as_deref(), Some(""));
     assert_eq!(world.locked.log("aggregator", "stderr").as_deref(), Some(""));
@@ -106,7 +107,11 @@ async fn it_ends_when_spin_is_killed() {
     for killed in ["wrapper", "spin"] {
         let program = root().join("target/release/trigger-kafka");
         let pids = world.locked.folder.path().join(format!("pids-{killed}"));
-        let wrapper = format!("{} \"$@\" & echo $! > {}; wait", program.display(), pids.display());
+        let wrapper = format!(
+            "{} \"$@\" 2> {pids}.log & echo $! > {pids}; wait",
+            program.display(),
+            pids = pids.display()
+        );
         let spin = "sh -c \"$0\" wrapper \"$@\" & echo $! > $PIDS.wrapper; wait";
         let command = world.plugin();
         let plugin = command.as_std();
@@ -134,6 +139,8 @@ async fn it_ends_when_spin_is_killed() {
         }
         eventually("the plugin has ended", async || kill(plugin, None).is_err().then_some(()))
             .await;
+        let log = std::fs::read_to_string(pids.with_added_extension("log")).unwrap();
+        assert!(log.contains("left_group: true"), "{log}");
         // What is left of the other.
         let _ = kill(wrapper, Signal::SIGKILL);
         outer.wait().await.unwrap();

@@ -70,7 +70,7 @@ fn platform() -> Result<(&'static str, &'static str)> {
 fn stripped(out: &Path) -> Result<PathBuf> {
     let stripped = out.join(NAME);
     let (from, to) = (release(NAME), stripped.to_string_lossy().into_owned());
-    run("strip", &["--strip-debug", "-o", &to, &from.to_string_lossy()])?;
+    run("strip", &["-S", "-o", &to, &from.to_string_lossy()])?;
     Ok(stripped)
 }
 

@@ -66,6 +66,11 @@ impl Connection {
         })
     }
 
+    /// Whether the server has sent what was asked for and nothing more.
+    pub fn is_at_rest(&self) -> bool {
+        self.decoder.pending() == 0
+    }
+
     async fn pipeline(&mut self, commands: &[Command]) -> Result<Vec<Reply>, ClientError> {
         let bytes = encode(commands).map_err(|e| ClientError::Protocol(e.to_string()))?;
         self.tcp.write(bytes).await.map_err(interrupted)?;

@@ -55,7 +55,7 @@ impl Guest for Valkey {
         };
         let replies = connection.exchange(&commands).await?;
         let mut idle = self::idle();
-        if idle.len() < IDLE_MAX {
+        if idle.len() < IDLE_MAX && connection.is_at_rest() {
             idle.push((Instant::now(), connection));
         }
         Ok(replies.into_iter().map(convert::reply).collect())

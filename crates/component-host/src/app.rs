@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::Error;
+use crate::compose::{names, without_version};
 use crate::origin::Origin;
-use crate::{Error, compose};
 
 /// What this host understands of the things that an application may insist on.
 const UNDERSTOOD: [&str; 2] = ["host_requirements", "component_host_requirements"];
@@ -230,16 +231,22 @@ impl App {
         self.triggers.retain(|trigger| types.contains(&trigger.trigger_type.as_str()));
     }
 
-    /// Leaves these imports to the host, whatever dependencies there are for them.
-    pub fn provide(&mut self, interfaces: &[String]) {
+    /// Leaves these imports to the host, whatever dependencies there are for them. Answers those
+    /// that no dependency is for.
+    pub fn provide<'a>(&mut self, interfaces: &'a [String]) -> Vec<&'a str> {
+        let mut unused: Vec<&str> = interfaces.iter().map(String::as_str).collect();
         for component in &mut self.components {
-            let without_version = |name: &str| name.split('@').next().map(str::to_owned);
-            let names: Vec<_> =
-                component.dependencies.keys().filter_map(|n| without_version(n)).collect();
-            let wanted =
-                |interface: &&String| names.iter().any(|name| compose::names(name, interface));
-            component.provide.extend(interfaces.iter().filter(wanted).cloned());
+            for interface in interfaces {
+                let wanted = without_version(interface);
+                // Either may name the whole package.
+                let is_for = |name: &str| names(wanted, name) || names(name, wanted);
+                if component.dependencies.keys().any(|name| is_for(without_version(name))) {
+                    component.provide.push(interface.clone());
+                    unused.retain(|other| other != interface);
+                }
+            }
         }
+        unused
     }
 
     /// The components that some trigger starts.

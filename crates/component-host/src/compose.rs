@@ -15,10 +15,11 @@ use crate::denial::{self, NETWORK, RIGHTS};
 /// the host's program provides.
 pub fn compose(component: &Component, capabilities: &[&str]) -> Result<Vec<u8>, Error> {
     let path = path(component, &component.source)?;
+    let provided = provided(component, capabilities)?;
     if component.dependencies.is_empty() {
         return read(&path);
     }
-    Composer::new(component, &path, capabilities)?.compose()
+    Composer::new(component, &path, capabilities, provided)?.compose()
 }
 
 struct Composer<'a> {
@@ -29,11 +30,9 @@ struct Composer<'a> {
     /// What the host's program provides.
     capabilities: &'a [&'a str],
     /// The root's imports that the host satisfies in place of a dependency.
-    provided: Vec<String>,
+    provided: Vec<&'a str>,
     /// The root's imports that a dependency satisfies, and which.
     taken: HashMap<String, &'a str>,
-    /// The imports that stand for what is denied.
-    denied: HashMap<String, NodeId>,
 }
 
 impl<'a> Composer<'a> {
@@ -41,23 +40,13 @@ impl<'a> Composer<'a> {
         component: &'a Component,
         path: &Path,
         capabilities: &'a [&'a str],
+        provided: Vec<&'a str>,
     ) -> Result<Self, Error> {
         let mut graph = CompositionGraph::new();
         let root = package(&mut graph, component, "root", path)?;
-        let provided = component
-            .provide
-            .iter()
-            .map(|wanted| {
-                let found = capabilities.iter().find(|interface| names(wanted, interface));
-                found.map(|interface| (*interface).to_owned()).ok_or_else(|| {
-                    let message = format!("provide: this host does not provide `{wanted}`");
-                    whole(component, message)
-                })
-            })
-            .collect::<Result<_, _>>()?;
         let root_node = graph.instantiate(root);
-        let (taken, denied) = (HashMap::new(), HashMap::new());
-        Ok(Self { component, graph, root, root_node, capabilities, provided, taken, denied })
+        let taken = HashMap::new();
+        Ok(Self { component, graph, root, root_node, capabilities, provided, taken })
     }
 
     fn compose(mut self) -> Result<Vec<u8>, Error> {
@@ -80,7 +69,7 @@ impl<'a> Composer<'a> {
             return Err(fault(message));
         }
         let wanted: Vec<&String> =
-            named.into_iter().filter(|import| !self.provided.contains(import)).collect();
+            named.into_iter().filter(|import| !is_among(&self.provided, import)).collect();
         if wanted.is_empty() {
             return Ok(());
         }
@@ -92,7 +81,7 @@ impl<'a> Composer<'a> {
         let path = path(self.component, &dependency.source)?;
         let id = package(&mut self.graph, self.component, &format!("dep{index}"), &path)?;
         let node = self.graph.instantiate(id);
-        self.deny(name, dependency, (id, node))?;
+        self.deny(index, name, dependency, (id, node))?;
         for import in wanted {
             self.connect(name, dependency, (id, node), import)?;
         }
@@ -130,26 +119,22 @@ impl<'a> Composer<'a> {
     /// Gives the dependency, for each import that it has no right to, one that denies it.
     fn deny(
         &mut self,
+        index: usize,
         name: &str,
         dependency: &Dependency,
         (id, node): (PackageId, NodeId),
     ) -> Result<(), Error> {
         let imports: Vec<_> = self.imports(id).collect();
         for (import, kind) in imports {
-            if self.capabilities.contains(&import.as_str()) && !dependency.inherit.has(NETWORK) {
+            if is_among(self.capabilities, &import) && !dependency.inherit.has(NETWORK) {
                 let message = format!("it imports `{import}` but does not inherit `{NETWORK}`");
                 return Err(fault(self.component, name, message));
             }
-            let Some(denied) = denial::import(&import, &dependency.inherit) else { continue };
-            let argument = match self.denied.get(&denied) {
-                Some(known) => *known,
-                None => {
-                    let added = self.graph_import(&denied, kind);
-                    let added = added.map_err(|message| fault(self.component, name, message))?;
-                    self.denied.insert(denied, added);
-                    added
-                }
+            let Some(denied) = denial::import(&import, index, &dependency.inherit) else {
+                continue;
             };
+            let argument = self.graph_import(&denied, kind);
+            let argument = argument.map_err(|message| fault(self.component, name, message))?;
             self.graph
                 .set_instantiation_argument(node, &import, argument)
                 .map_err(|e| fault(self.component, name, format!("`{import}`: {e:#}")))?;
@@ -186,6 +171,28 @@ impl<'a> Composer<'a> {
         }
         Ok(())
     }
+}
+
+/// The host's interfaces that it satisfies in place of a dependency.
+fn provided<'a>(component: &Component, capabilities: &'a [&'a str]) -> Result<Vec<&'a str>, Error> {
+    let find = |wanted: &String| {
+        let found = capabilities.iter().find(|interface| names(wanted, interface));
+        found.copied().ok_or_else(|| {
+            whole(component, format!("provide: this host does not provide `{wanted}`"))
+        })
+    };
+    component.provide.iter().map(find).collect()
+}
+
+/// Whether one of the interfaces is the import's. Of the same interface a linker takes any version
+/// that is compatible, so versions are not compared.
+pub(crate) fn is_among(interfaces: &[&str], import: &str) -> bool {
+    interfaces.iter().any(|interface| without_version(interface) == without_version(import))
+}
+
+/// `ns:package/interface` of a name with a version.
+pub(crate) fn without_version(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(name, _)| name)
 }
 
 fn path(component: &Component, source: &Source) -> Result<std::path::PathBuf, Error> {

@@ -17,6 +17,7 @@ use wasmtime_wasi_http::{
 };
 
 use crate::app::Inherit;
+use crate::compose::without_version;
 use crate::linker::variables;
 use crate::state::GuestState;
 
@@ -30,6 +31,9 @@ pub(crate) const RIGHTS: [&str; 7] = [
     "sqlite_databases",
     "variables",
 ];
+
+/// The namespace of imports that are denied.
+const NAMESPACE: &str = "denied:";
 
 /// The right to reach hosts.
 pub(crate) const NETWORK: &str = "allowed_outbound_hosts";
@@ -48,25 +52,35 @@ const GUARDED: [(&str, &str); 8] = [
 ];
 
 /// The name of an import that is denied, in place of `import`; none if it may stay.
-pub(crate) fn import(import: &str, inherit: &Inherit) -> Option<String> {
-    let (path, _) = import.split_once('@').unwrap_or((import, ""));
+pub(crate) fn import(import: &str, dependency: usize, inherit: &Inherit) -> Option<String> {
+    let path = without_version(import);
     let (_, right) = GUARDED.iter().find(|(guarded, _)| *guarded == path)?;
-    (!inherit.has(right)).then(|| renamed(import))
+    (!inherit.has(right)).then(|| renamed(import, dependency))
 }
 
-/// `wasi:http/client@0.3.0` as `denied:wasi-http/client@0.3.0`.
-fn renamed(import: &str) -> String {
-    format!("denied:{}", import.replacen(':', "-", 1))
+/// `wasi:http/client@0.3.0` as `denied:d1-wasi-http/client@0.3.0`. Each dependency has names of
+/// its own: of an interface a component imports only the functions that it calls, so that the
+/// import of one is not enough for another.
+fn renamed(import: &str, dependency: usize) -> String {
+    format!("{NAMESPACE}d{dependency}-{}", import.replacen(':', "-", 1))
 }
 
-/// What stands behind the renamed imports. Versions within 0.2 are compatible, and the linker
-/// knows.
-pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+/// Whether the import is one of those.
+pub(crate) fn is_denied(import: &str) -> bool {
+    import.starts_with(NAMESPACE)
+}
+
+/// What stands behind the renamed imports of a dependency. Versions within 0.2 are compatible,
+/// and the linker knows.
+pub(crate) fn add_to_linker(
+    linker: &mut Linker<GuestState>,
+    dependency: usize,
+) -> wasmtime::Result<()> {
     type State = GuestState;
     macro_rules! deny {
         ($import:literal, $($module:ident)::+, $data:ty, $getter:expr) => {
             $($module)::+::add_to_linker_instance::<_, $data>(
-                &mut linker.instance(&renamed($import))?,
+                &mut linker.instance(&renamed($import, dependency))?,
                 $getter,
             )?
         };
@@ -183,12 +197,13 @@ mod tests {
     #[test]
     fn what_is_not_inherited_gets_another_name() {
         let some = |right: &str| Inherit::Some(vec![right.into()]);
-        let denied = "denied:wasi-sockets/types@0.3.0";
+        let denied = "denied:d1-wasi-sockets/types@0.3.0";
+        let import = |name, inherit: Inherit| import(name, 1, &inherit);
         let sockets = "wasi:sockets/types@0.3.0";
-        assert_eq!(import(sockets, &Inherit::default()).as_deref(), Some(denied));
-        assert_eq!(import(sockets, &some("variables")).as_deref(), Some(denied));
-        assert_eq!(import(sockets, &some("allowed_outbound_hosts")), None);
-        assert_eq!(import(sockets, &Inherit::All), None);
-        assert_eq!(import("wasi:clocks/monotonic-clock@0.2.6", &Inherit::default()), None);
+        assert_eq!(import(sockets, Inherit::default()).as_deref(), Some(denied));
+        assert_eq!(import(sockets, some("variables")).as_deref(), Some(denied));
+        assert_eq!(import(sockets, some("allowed_outbound_hosts")), None);
+        assert_eq!(import(sockets, Inherit::All), None);
+        assert_eq!(import("wasi:clocks/monotonic-clock@0.2.6", Inherit::default()), None);
     }
 }

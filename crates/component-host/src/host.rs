@@ -1,5 +1,6 @@
 //! Loads an application: resolves its variables, composes, compiles and links its components.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -15,7 +16,7 @@ use crate::outbound::{Client, Outbound};
 use crate::output::Outputs;
 use crate::state::{GuestState, StateTemplate};
 use crate::variables::Variables;
-use crate::{Error, Limits, compose, engine, linker, support};
+use crate::{Error, Limits, compose, denial, engine, linker, support};
 
 /// A loaded application.
 pub struct Host {
@@ -106,15 +107,33 @@ impl Loader {
         let compiled = Compiled::from_binary(&self.engine, &bytes)
             .map_err(|e| fault(format!("not a valid component: {e:#}")))?;
         for (import, _) in compiled.component_type().imports(&self.engine) {
-            if let Some(capability) = self.capabilities.iter().find(|c| c.interface() == import) {
+            let is_its = |c: &&Arc<dyn Capability>| compose::is_among(&[c.interface()], import);
+            if let Some(capability) = self.capabilities.iter().find(is_its) {
                 capability.permits(&template.allowed).map_err(fault)?;
             }
         }
-        let pre = self
-            .linker
+        let linker = self.linker_of(component, &compiled).map_err(|e| fault(format!("{e:#}")))?;
+        let pre = linker
             .instantiate_pre(&compiled)
             .map_err(|e| fault(format!("nobody provides what it imports: {e:#}")))?;
         Ok(Guest { id: component.id.as_str().into(), engine: self.engine.clone(), pre, template })
+    }
+
+    /// The linker, with what denies the dependencies that have no right to something.
+    fn linker_of(
+        &self,
+        component: &Component,
+        compiled: &Compiled,
+    ) -> wasmtime::Result<Cow<'_, Linker<GuestState>>> {
+        let types = compiled.component_type();
+        if !types.imports(&self.engine).any(|(name, _)| denial::is_denied(name)) {
+            return Ok(Cow::Borrowed(&self.linker));
+        }
+        let mut linker = self.linker.clone();
+        for dependency in 0..component.dependencies.len() {
+            denial::add_to_linker(&mut linker, dependency)?;
+        }
+        Ok(Cow::Owned(linker))
     }
 
     fn template(&self, component: &Component) -> Result<StateTemplate, Error> {

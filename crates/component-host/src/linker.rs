@@ -8,7 +8,6 @@ use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup as lookup2;
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as lookup3;
 
 use crate::capability::Capability;
-use crate::denial;
 use crate::lookup::CheckedLookup;
 use crate::state::GuestState;
 
@@ -40,7 +39,6 @@ pub(crate) fn build(
     lookup2::add_to_linker::<_, CheckedLookup>(&mut linker, |state| state)?;
     lookup3::add_to_linker::<_, CheckedLookup>(&mut linker, |state| state)?;
     linker.allow_shadowing(false);
-    denial::add_to_linker(&mut linker)?;
     for capability in capabilities {
         capability.add_to_linker(&mut linker)?;
     }

@@ -6,12 +6,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::Error;
 use crate::app::App;
@@ -85,8 +86,12 @@ impl Outputs {
         let sink = |stream: &str| {
             let open = |dir| {
                 let path = file_name(dir, component, stream);
-                let file = OpenOptions::new().create(true).append(true).open(&path);
-                file.map(Arc::new).map_err(|source| Error::Log { path, source })
+                match OpenOptions::new().create(true).append(true).open(&path) {
+                    Ok(file) => {
+                        Ok(Arc::new(LogFile { path, file, failed: AtomicBool::new(false) }))
+                    }
+                    Err(source) => Err(Error::Log { path, source }),
+                }
             };
             let file = self.dir.as_deref().map(open).transpose()?;
             Ok(Sink { file, shown: self.follow.has(component) })
@@ -95,7 +100,7 @@ impl Outputs {
     }
 }
 
-/// A file name for any id: only letters, digits, `-`, `_` and dots that are no path.
+/// A file name for any id: only letters, digits, `-` and `_` are left.
 fn file_name(dir: &Path, component: &str, stream: &str) -> PathBuf {
     let safe = |c: char| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' };
     let component: String = component.chars().map(safe).collect();
@@ -109,23 +114,35 @@ pub(crate) struct Output {
     pub stderr: Sink,
 }
 
+/// An open log file.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    /// Whether it was told that it cannot be written.
+    failed: AtomicBool,
+}
+
 /// Takes what is written. It blocks as long as the file or the terminal does.
 #[derive(Clone)]
 pub(crate) struct Sink {
-    file: Option<Arc<File>>,
+    file: Option<Arc<LogFile>>,
     /// On standard error, too.
     shown: bool,
 }
 
 impl Sink {
-    fn put(&self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(file) = &self.file {
-            (&**file).write_all(bytes)?;
+    /// Never fails: a guest that cannot print would trap, and take good records with it.
+    fn put(&self, bytes: &[u8]) {
+        if let Some(LogFile { path, file, failed }) = self.file.as_deref()
+            && let Err(error) = (&*file).write_all(bytes)
+            && !failed.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(path = %path.display(), %error, "output of a component is lost");
         }
         if self.shown {
-            io::stderr().lock().write_all(bytes)?;
+            // Whoever could be told is the one who does not listen.
+            let _ = io::stderr().lock().write_all(bytes);
         }
-        Ok(())
     }
 }
 
@@ -152,7 +169,8 @@ impl Pollable for Sink {
 
 impl OutputStream for Sink {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.put(&bytes).map_err(|error| StreamError::LastOperationFailed(error.into()))
+        self.put(&bytes);
+        Ok(())
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -170,7 +188,8 @@ impl AsyncWrite for Sink {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.put(bytes).map(|()| bytes.len()))
+        self.put(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -179,5 +198,26 @@ impl AsyncWrite for Sink {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_does_not_harm_the_guest() {
+        let path = PathBuf::from("/dev/full");
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        let file = LogFile { path, file, failed: AtomicBool::new(false) };
+        let mut sink = Sink { file: Some(Arc::new(file)), shown: false };
+        assert!(OutputStream::write(&mut sink, Bytes::from_static(b"lost")).is_ok());
+        assert!(sink.file.unwrap().failed.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn no_id_leads_out_of_the_folder() {
+        let name = file_name(Path::new("logs"), "../a.b/c", "stdout");
+        assert_eq!(name, Path::new("logs/___a_b_c_stdout.txt"));
     }
 }

@@ -42,7 +42,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let telemetry = Telemetry::start();
+    let telemetry = Telemetry::start(env!("CARGO_BIN_NAME"));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

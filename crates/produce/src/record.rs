@@ -27,7 +27,7 @@ pub struct Header {
 pub struct Delivery {
     /// The partition's number.
     pub partition: i32,
-    /// The record's offset.
+    /// The record's offset; -1 if the broker only knows that it has the record.
     pub offset: i64,
 }
 

@@ -1,11 +1,11 @@
-//! The flags that every Spin trigger takes, and what they mean here.
+//! The flags that Spin's triggers take, and what they mean here.
 
 use std::path::PathBuf;
 
 use crate::variables::VariableArgs;
 
 /// Flags that every Spin trigger takes.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Clone, Default, clap::Args)]
 pub struct CommonArgs {
     /// Values of variables.
     #[command(flatten)]
@@ -34,6 +34,24 @@ pub struct CommonArgs {
     /// (`spin-kafka:events/producer`), as `tool.doorbuster.provide` does in a manifest.
     #[arg(long, value_name = "INTERFACE", value_delimiter = ',', env = "DOORBUSTER_PROVIDE")]
     pub provide: Vec<String>,
+    #[command(flatten)]
+    pub(crate) without_effect: WithoutEffect,
+}
+
+/// Flags of Spin's for what is not done here: nothing is cached, no guest is debugged, no files are
+/// mounted. They are taken, so that a command line that works for Spin's triggers works here.
+#[derive(Clone, Default, clap::Args)]
+pub(crate) struct WithoutEffect {
+    #[arg(long, hide = true)]
+    cache: Option<String>,
+    #[arg(long, hide = true)]
+    disable_cache: bool,
+    #[arg(long, hide = true)]
+    debug_info: bool,
+    #[arg(long, hide = true)]
+    allow_transient_write: bool,
+    #[arg(long, hide = true)]
+    experimental_wasi_otel: bool,
 }
 
 impl CommonArgs {

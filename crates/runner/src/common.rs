@@ -26,7 +26,9 @@ impl Common {
 
     /// Takes what `--provide` names from the dependencies.
     pub fn provide(&self, app: &mut App) {
-        app.provide(&self.args.provide);
+        for interface in app.provide(&self.args.provide) {
+            tracing::warn!(interface, "--provide: no component has a dependency for it");
+        }
     }
 
     /// The variables' values; `known` come right after those of `--variable`.

@@ -41,10 +41,14 @@ impl Consumers {
         while let Some(task) = self.running.join_next().await {
             ended.push(task);
         }
+        let mut first = Ok(());
         for ended in ended {
-            let summary = ended.context("a Kafka trigger failed")??;
-            tracing::info!(?summary, "Kafka trigger drained");
+            match ended.context("a Kafka trigger failed").and_then(|ended| Ok(ended?)) {
+                Ok(summary) => tracing::info!(?summary, "Kafka trigger drained"),
+                Err(error) if first.is_ok() => first = Err(error),
+                Err(error) => tracing::error!("{error:#}"),
+            }
         }
-        Ok(())
+        first
     }
 }

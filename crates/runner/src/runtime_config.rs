@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 
-/// Sections of Spin's that are for what no component here can have: they are left to the other
-/// triggers.
-const OF_OTHERS: [&str; 8] = [
+/// Sections of Spin's that are for what no component here can have, or only tune it: they are
+/// left to the other triggers.
+const OF_OTHERS: [&str; 10] = [
+    "client_tls",
     "key_value_store",
     "llm_compute",
+    "outbound_http",
     "outbound_mqtt",
     "outbound_mysql",
     "outbound_pg",
@@ -20,7 +22,7 @@ const OF_OTHERS: [&str; 8] = [
 ];
 
 /// What is read from the file.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct RuntimeConfig {
     /// Where values of variables come from, in this order.
     #[serde(default, alias = "config_provider")]
@@ -36,13 +38,13 @@ pub struct RuntimeConfig {
 }
 
 /// A `[[variables_provider]]`.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Provider {
     /// Values in the file itself.
     Static {
         /// By name.
-        values: BTreeMap<String, String>,
+        values: BTreeMap<String, toml::Value>,
     },
     /// Environment variables `<prefix>_<NAME>`.
     Env {
@@ -58,7 +60,12 @@ impl RuntimeConfig {
     pub fn read(path: &Path) -> Result<Self> {
         let place = || format!("--runtime-config-file {}", path.display());
         let text = std::fs::read_to_string(path).with_context(place)?;
-        let config: Self = toml::from_str(&text).with_context(place)?;
+        // The error as a whole shows the line, and a secret may stand in it.
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            anyhow!("{}:{line}: {}", place(), error.message())
+        })?;
         if let Some(key) = config.other.keys().find(|key| !OF_OTHERS.contains(&key.as_str())) {
             bail!("{}: `{key}` is not supported by this program", place());
         }
@@ -99,9 +106,10 @@ mod tests {
             ("[[variables_provider]]\ntype = \"vault\"\n", "vault"),
             ("[[variables_provider]]\ntype = \"env\"\nprefx = \"A\"\n", "prefx"),
             ("nonsense", "runtime-config-file"),
+            ("\n[[variables_provider]]\nvalues = { password = \"hunter2 }\n", ":3: "),
         ] {
-            let fault = format!("{:#}", read(text).unwrap_err());
-            assert!(fault.contains(expected), "{fault}");
+            let fault = format!("{:#}", read(text).err().unwrap());
+            assert!(fault.contains(expected) && !fault.contains("hunter2"), "{fault}");
         }
     }
 }

@@ -17,15 +17,13 @@ use trigger_kafka::TRACE_TARGET;
 /// of its specification (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, headers) itself.
 const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// The name without `OTEL_SERVICE_NAME`.
-const SERVICE: &str = "doorbuster";
-
 /// What must go out before the program ends.
 pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
     /// `RUST_LOG` chooses what is logged, `info` by default; `DOORBUSTER_LOG=json` how.
-    pub fn start() -> Self {
+    /// `service` is its name without `OTEL_SERVICE_NAME`.
+    pub fn start(service: &'static str) -> Self {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
         let terminal = std::io::stderr().is_terminal();
         let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
@@ -33,7 +31,7 @@ impl Telemetry {
             Ok("json") => log.json().flatten_event(true).boxed(),
             _ => log.boxed(),
         };
-        let (traces, fault) = match tracer_provider() {
+        let (traces, fault) = match tracer_provider(service) {
             Ok(traces) => (traces, None),
             Err(error) => (None, Some(error)),
         };
@@ -42,7 +40,7 @@ impl Telemetry {
         match &traces {
             None => tracing_subscriber::registry().with(log).with(filter).init(),
             Some(provider) => {
-                let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE));
+                let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer(service));
                 let traced = Targets::new().with_target(TRACE_TARGET, Level::TRACE);
                 tracing_subscriber::registry()
                     .with(log.with_filter(filter))
@@ -64,14 +62,14 @@ impl Telemetry {
     }
 }
 
-fn tracer_provider() -> Result<Option<SdkTracerProvider>, String> {
+fn tracer_provider(service: &'static str) -> Result<Option<SdkTracerProvider>, String> {
     if COLLECTOR.iter().all(|name| std::env::var_os(name).is_none()) {
         return Ok(None);
     }
     let exporter = SpanExporter::builder().with_http().build().map_err(|e| e.to_string())?;
     let mut resource = Resource::builder();
     if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
-        resource = resource.with_attribute(KeyValue::new("service.name", SERVICE));
+        resource = resource.with_attribute(KeyValue::new("service.name", service));
     }
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use component_host::App;
 use component_host::variables::Variables;
 use serde_json::Value;
@@ -19,7 +19,7 @@ const PREFIX: &str = "SPIN_VARIABLE";
 const DOTENV: &str = ".env";
 
 /// Where values of variables come from.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Clone, Default, clap::Args)]
 pub struct VariableArgs {
     /// Set a variable of the application: NAME=VALUE, or NAME=@FILE for a file's content; or
     /// several at once by @FILE.json or @FILE.toml. May be repeated.
@@ -31,7 +31,7 @@ pub struct VariableArgs {
 }
 
 /// One `--variable`. Files are read when the values are needed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Given {
     /// NAME=VALUE.
     Value(String, String),
@@ -75,7 +75,8 @@ fn several(path: &Path) -> Result<BTreeMap<String, String>> {
     let text = text(path)?;
     let values: Result<BTreeMap<String, Value>> = match path.extension().and_then(|e| e.to_str()) {
         Some("json") => serde_json::from_str(&text).map_err(Into::into),
-        Some("toml") => toml::from_str(&text).map_err(Into::into),
+        // The error as a whole shows the line, and a secret may stand in it.
+        Some("toml") => toml::from_str(&text).map_err(|e| anyhow!("{}", e.message().to_owned())),
         _ => bail!("--variable: {}: must end in .json or .toml", path.display()),
     };
     let values = values.with_context(|| format!("--variable: {}", path.display()))?;
@@ -102,58 +103,183 @@ impl VariableArgs {
         known: BTreeMap<String, String>,
         config: &RuntimeConfig,
     ) -> Result<Variables> {
+        let sources = self.sources(app, known, config)?;
+        let mut found = BTreeMap::new();
+        for name in app.variables.keys() {
+            for source in &sources {
+                if let Some(value) = source.get(name)? {
+                    found.insert(name.as_str(), value);
+                    break;
+                }
+            }
+        }
+        Ok(Variables::resolve(&app.variables, |name| found.get(name).cloned())?)
+    }
+
+    /// The places that are asked, in this order.
+    fn sources(
+        &self,
+        app: &App,
+        known: BTreeMap<String, String>,
+        config: &RuntimeConfig,
+    ) -> Result<Vec<Source>> {
         let mut given = known;
         for one in &self.variables {
+            // A file may be shared by applications; a name that is written out is meant.
+            if let Given::Value(name, _) | Given::File(name, _) = one
+                && !app.variables.contains_key(name)
+            {
+                bail!("variable `{name}`: not declared in the application's [variables]");
+            }
             given.extend(one.read()?);
-        }
-        if let Some(name) = given.keys().find(|name| !app.variables.contains_key(*name)) {
-            bail!("variable `{name}`: not declared in the application's [variables]");
         }
         let mut sources = vec![Source::Values(given)];
         for provider in &config.variables_provider {
             sources.push(Source::of(provider)?);
         }
-        sources.push(Source::environment(PREFIX, Some(Path::new(DOTENV)))?);
-        Ok(Variables::resolve(&app.variables, |name| {
-            sources.iter().find_map(|source| source.get(name))
-        })?)
+        sources.push(Source::environment(PREFIX, Some(DOTENV.into())));
+        Ok(sources)
     }
 }
 
 /// One of the places that are asked.
 enum Source {
     Values(BTreeMap<String, String>),
-    Environment { prefix: String, file: BTreeMap<String, String> },
+    Environment {
+        prefix: String,
+        /// A file for what the environment has not, read when it is needed.
+        dotenv: Option<PathBuf>,
+    },
 }
 
 impl Source {
     fn of(provider: &Provider) -> Result<Self> {
         match provider {
-            Provider::Static { values } => Ok(Source::Values(values.clone())),
+            Provider::Static { values } => {
+                let text = |(name, value): (&String, &toml::Value)| match value.as_str() {
+                    Some(text) => Ok((name.clone(), text.to_owned())),
+                    None => bail!("variables_provider: `{name}` must be a string"),
+                };
+                values.iter().map(text).collect::<Result<_>>().map(Source::Values)
+            }
             Provider::Env { prefix, dotenv_path } => {
-                Self::environment(prefix.as_deref().unwrap_or(PREFIX), dotenv_path.as_deref())
+                let prefix = prefix.as_deref().unwrap_or(PREFIX);
+                Ok(Self::environment(prefix, dotenv_path.clone()))
             }
         }
     }
 
-    fn environment(prefix: &str, dotenv: Option<&Path>) -> Result<Self> {
-        let mut file = BTreeMap::new();
-        if let Some(path) = dotenv.filter(|path| path.exists()) {
-            for entry in dotenvy::from_path_iter(path)? {
-                let (name, value) = entry.with_context(|| path.display().to_string())?;
-                file.insert(name, value);
-            }
-        }
-        Ok(Source::Environment { prefix: prefix.into(), file })
+    fn environment(prefix: &str, dotenv: Option<PathBuf>) -> Self {
+        Source::Environment { prefix: prefix.into(), dotenv }
     }
 
-    fn get(&self, name: &str) -> Option<String> {
+    fn get(&self, name: &str) -> Result<Option<String>> {
         match self {
-            Source::Values(values) => values.get(name).cloned(),
-            Source::Environment { prefix, file } => {
+            Source::Values(values) => Ok(values.get(name).cloned()),
+            Source::Environment { prefix, dotenv } => {
                 let key = format!("{prefix}_{}", name.to_ascii_uppercase());
-                std::env::var(&key).ok().or_else(|| file.get(&key).cloned())
+                match (std::env::var(&key), dotenv) {
+                    (Ok(value), _) => Ok(Some(value)),
+                    (Err(_), Some(path)) if path.exists() => in_dotenv(path, &key),
+                    (Err(_), _) => Ok(None),
+                }
             }
+        }
+    }
+}
+
+/// The first value of this name in the file. Its lines are not shown: they may hold secrets.
+fn in_dotenv(path: &Path, key: &str) -> Result<Option<String>> {
+    let file = || path.display().to_string();
+    for (index, entry) in dotenvy::from_path_iter(path).with_context(file)?.enumerate() {
+        match entry {
+            Ok((name, value)) if name == key => return Ok(Some(value)),
+            Ok(_) => {}
+            Err(_) => bail!("{}: entry {} is no NAME=VALUE", file(), index + 1),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const LOCKED: &str = r#"{"spin_lock_version": 0, "metadata": {"name": "a"}, "triggers": [],
+        "components": [], "variables": {"test_one": {"default": "the default"},
+                                        "test_two": {"default": "the default"}}}"#;
+
+    /// The values of both variables.
+    fn resolve(flags: &[&str], config: &str) -> Result<[String; 2]> {
+        let app = App::from_json(Path::new("spin.lock"), LOCKED.as_bytes())?;
+        let given = flags.iter().map(|flag| flag.parse().map_err(anyhow::Error::msg));
+        let args =
+            VariableArgs { variables: given.collect::<Result<_>>()?, runtime_config_file: None };
+        let variables = args.resolve(&app, BTreeMap::new(), &toml::from_str(config)?)?;
+        let value = |name| variables.get(name).unwrap_or_default().to_owned();
+        Ok([value("test_one"), value("test_two")])
+    }
+
+    #[test]
+    fn the_nearest_word_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let dotenv = folder.path().join("env");
+        fs::write(&dotenv, "RUNNER_TEST_ONE=file\nRUNNER_TEST_TWO=file\n").unwrap();
+        let provider = |kind: &str| format!("[[variables_provider]]\ntype = {kind}\n");
+        let env = provider(&format!(
+            "\"env\"\nprefix = \"RUNNER\"\ndotenv_path = \"{}\"",
+            dotenv.display()
+        ));
+        let fixed = provider("\"static\"\nvalues = { test_one = \"static\" }");
+        let cases = [
+            (vec![], String::new(), ["the default", "the default"]),
+            (vec![], env.clone(), ["file", "file"]),
+            (vec![], fixed.clone() + &env, ["static", "file"]),
+            (vec![], env.clone() + &fixed, ["file", "file"]),
+            (vec!["test_one=flag"], fixed + &env, ["flag", "file"]),
+            (vec!["test_one=a", "test_one=b"], String::new(), ["b", "the default"]),
+        ];
+        for (flags, config, expected) in cases {
+            assert_eq!(resolve(&flags, &config).unwrap(), expected, "{flags:?} {config}");
+        }
+    }
+
+    #[test]
+    fn values_come_from_files_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs::write(path("one"), "of a file").unwrap();
+        fs::write(path("v.json"), r#"{"test_two": 2, "of_another_application": true}"#).unwrap();
+        fs::write(path("v.toml"), "test_two = \"toml\"").unwrap();
+        let one = format!("test_one=@{}", path("one"));
+        let json = resolve(&[&one, &format!("@{}", path("v.json"))], "").unwrap();
+        assert_eq!(json, ["of a file", "2"]);
+        assert_eq!(resolve(&[&format!("@{}", path("v.toml"))], "").unwrap()[1], "toml");
+    }
+
+    #[test]
+    fn faults_name_the_place_and_show_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs::write(path("v.toml"), "test_one = \"hunter2").unwrap();
+        fs::write(path("env"), "A=1\nTEST_ONE=\"hunter2\n").unwrap();
+        let dotenv =
+            format!("[[variables_provider]]\ntype = \"env\"\ndotenv_path = \"{}\"", path("env"));
+        let number = "[[variables_provider]]\ntype = \"static\"\nvalues = { test_one = 1234 }";
+        let cases: [(&str, &str, &str); 6] = [
+            ("test_on=x", "", "`test_on`: not declared"),
+            (&format!("test_one=@{}", path("missing")), "", "missing"),
+            (&format!("@{}", path("env")), "", ".json or .toml"),
+            (&format!("@{}", path("v.toml")), "", "v.toml"),
+            ("test_two=x", &dotenv, "env: entry 2"),
+            ("test_two=x", number, "`test_one` must be a string"),
+        ];
+        for (flag, config, expected) in cases {
+            let fault = format!("{:#}", resolve(&[flag], config).err().unwrap());
+            assert!(fault.contains(expected), "{fault}");
+            assert!(!fault.contains("hunter2") && !fault.contains("1234"), "{fault}");
         }
     }
 }

@@ -7,7 +7,7 @@ use runner::CommonArgs;
 use serde_json::json;
 
 /// Runs the Kafka triggers of a Spin application. `spin up` starts it.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "trigger-kafka", version, override_usage = "spin up [OPTIONS]")]
 #[command(next_help_heading = "Kafka trigger options")]
 pub struct Cli {
@@ -60,9 +60,15 @@ mod tests {
     #[test]
     fn spin_is_told_every_flag_but_listen() {
         let flags = launch_metadata().to_string();
-        for flag in
-            ["--variable", "--runtime-config-file", "\"-L\"", "--follow", "\"-q\"", "--operator"]
-        {
+        for flag in [
+            "--variable",
+            "--runtime-config-file",
+            "\"-L\"",
+            "--follow",
+            "\"-q\"",
+            "--operator",
+            "--disable-cache",
+        ] {
             assert!(flags.contains(flag), "{flag}: {flags}");
         }
         assert!(!flags.contains("--listen"));

@@ -12,6 +12,7 @@ use clap::Parser as _;
 use runner::Telemetry;
 
 use cli::Cli;
+use parents::Parents;
 
 /// As in `doorbuster`: work comes and goes on several threads, in small pieces.
 #[global_allocator]
@@ -22,12 +23,13 @@ fn main() -> ExitCode {
     if cli.answers() {
         return ExitCode::SUCCESS;
     }
-    let telemetry = Telemetry::start();
+    let parents = Parents::now();
+    let telemetry = Telemetry::start(env!("CARGO_BIN_NAME"));
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(run::run(cli)));
+        .and_then(|runtime| runtime.block_on(run::run(cli, parents)));
     telemetry.end();
     match ended {
         Ok(()) => ExitCode::SUCCESS,

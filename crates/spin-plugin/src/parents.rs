@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const SPIN: &str = "SPIN_BIN_PATH";
 
 /// The processes that started this one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Parents {
     parent: Option<Pid>,
     /// The parent's parent; none where it cannot be asked.
@@ -27,26 +27,32 @@ impl Parents {
         Self { parent, grandparent: parent.and_then(parent_of) }
     }
 
-    /// Whether Spin started this program and is gone already.
+    /// Whether Spin started this program and is gone already: both are Spin's executable.
     pub fn are_gone(&self) -> bool {
         let Some(spin) = std::env::var_os(SPIN).map(PathBuf::from) else { return false };
-        match self.parent.map(executable) {
-            None => true,
-            Some(Err(_)) => false,
-            Some(Ok(executable)) => executable != spin && !is_same_file(&executable, &spin),
-        }
+        let Some(parent) = self.parent else { return true };
+        let is_other =
+            |pid: u32| executable(pid).is_ok_and(|running| !is_same_file(&running, &spin));
+        is_other(parent.as_raw_nonzero().get().unsigned_abs())
+            || self.grandparent.is_some_and(is_other)
     }
 
     /// Returns once one of them is gone.
     pub async fn gone(self) {
-        while Self::now() == self {
+        while !self.differ_from(&Self::now()) {
             tokio::time::sleep(INTERVAL).await;
         }
     }
+
+    /// A parent that cannot be asked for its own is no other parent.
+    fn differ_from(&self, now: &Self) -> bool {
+        let changed = |(then, now): (u32, u32)| then != now;
+        self.parent != now.parent || self.grandparent.zip(now.grandparent).is_some_and(changed)
+    }
 }
 
-fn executable(pid: Pid) -> std::io::Result<PathBuf> {
-    std::fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero()))
+fn executable(pid: u32) -> std::io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/exe"))
 }
 
 /// Links may lead to it, and an upgrade may have replaced it: then nothing is known.
@@ -62,4 +68,20 @@ fn parent_of(pid: Pid) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     let (_, after) = stat.rsplit_once(") ")?;
     after.split(' ').nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_another_parent_is_another_parent() {
+        let now = Parents::now();
+        let grandparent = |grandparent| Parents { grandparent, ..now.clone() };
+        assert!(!now.differ_from(&now));
+        assert!(!grandparent(Some(7)).differ_from(&grandparent(None)));
+        assert!(!grandparent(None).differ_from(&grandparent(Some(7))));
+        assert!(grandparent(Some(7)).differ_from(&grandparent(Some(1))));
+        assert!(now.differ_from(&Parents { parent: None, ..now.clone() }));
+    }
 }

@@ -20,8 +20,7 @@ use crate::parents::Parents;
 const FLUSH_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Runs until a signal, until Spin is gone, or until a trigger fails.
-pub async fn run(cli: Cli) -> Result<()> {
-    let parents = Parents::now();
+pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
     if parents.are_gone() {
         bail!("`spin up` ended before its Kafka trigger began");
     }
@@ -55,6 +54,9 @@ impl Parts {
         let configs = TriggerConfig::read_all(app, variables)?;
         let Some(first) = configs.first() else { bail!("there is no [[trigger.kafka]]") };
         let brokers = first.engine.brokers.clone();
+        if configs.iter().any(|config| config.engine.brokers != brokers) {
+            tracing::warn!(brokers, "triggers name several clusters; components write to this one");
+        }
         let producer =
             Producer::new(first.producer()).context("cannot set up the Kafka producer")?;
         let capability: Arc<dyn Capability> =
@@ -87,8 +89,9 @@ impl Parts {
             () = parents.gone() => tracing::warn!("`spin up` is gone: draining"),
             () = consumers.ended() => {}
         }
-        consumers.drain().await?;
+        let drained = consumers.drain().await;
         let flushed = self.producer.flush(FLUSH_DEADLINE).await;
+        drained?;
         flushed.context("records of components were not acknowledged before the end")
     }
 }

@@ -97,7 +97,9 @@ impl<W> Cluster<W> {
         let mut partitions = answer.partitions;
         partitions.sort_unstable_by_key(|partition| partition.partition_index);
         let numbered = (0..).zip(partitions);
+        let mut count = 0;
         for (number, answer) in numbered.take_while(|(number, p)| *number == p.partition_index) {
+            count += 1;
             let place = topic.partitions.get(number as usize).copied().unwrap_or_else(|| {
                 topic.partitions.push(self.partitions.len());
                 self.partitions.push(Partition::new(topic.name.clone(), number));
@@ -106,6 +108,14 @@ impl<W> Cluster<W> {
             let leader = leader(&answer).filter(|leader| self.brokers.contains_key(leader));
             if let Some(partition) = self.partitions.get_mut(place) {
                 partition.follow(leader);
+            }
+        }
+        if count > 0 {
+            topic.count = count;
+            for place in topic.partitions.iter().skip(count) {
+                if let Some(gone) = self.partitions.get_mut(*place) {
+                    gone.follow(None);
+                }
             }
         }
     }
@@ -126,10 +136,11 @@ impl<W> Cluster<W> {
         random: impl FnOnce() -> u64,
     ) -> Option<usize> {
         let topic = self.topics.get_mut(topic)?;
+        let present = topic.partitions.get(..topic.count)?;
         if let Some(key) = key {
-            let count = i32::try_from(topic.partitions.len()).ok()?;
+            let count = i32::try_from(topic.count).ok()?;
             let number = usize::try_from(produce::partition(key, count)).ok()?;
-            return topic.partitions.get(number).copied();
+            return present.get(number).copied();
         }
         let led = |place: &usize| self.partitions.get(*place).is_some_and(|p| p.leader.is_some());
         if let Some((place, until)) = topic.sticky
@@ -138,8 +149,8 @@ impl<W> Cluster<W> {
         {
             return Some(place);
         }
-        let with_leader: Vec<usize> = topic.partitions.iter().copied().filter(led).collect();
-        let among = if with_leader.is_empty() { &topic.partitions } else { &with_leader };
+        let with_leader: Vec<usize> = present.iter().copied().filter(led).collect();
+        let among = if with_leader.is_empty() { present } else { &with_leader };
         let place = random().checked_rem(among.len() as u64)?;
         let place = among.get(usize::try_from(place).ok()?).copied()?;
         topic.sticky = Some((place, now + STICKY));

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use kafka_protocol::error::ResponseError as Code;
 use kafka_protocol::messages::InitProducerIdRequest;
 
 use crate::connection::Connection;
@@ -11,7 +12,6 @@ use crate::producer::Producer;
 use crate::sequence::ProducerId;
 use crate::verdict::{is_refusal, words};
 use crate::{Address, ConnectError};
-use kafka_protocol::error::ResponseError as Code;
 
 /// Time that a broker gets to answer a question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);

@@ -186,7 +186,7 @@ impl<W> Partition<W> {
         }
         for (place, queued) in (0..).zip(&batch.records) {
             // A broker that knows the batch only as one of long ago knows no offset: -1.
-            let offset = if base_offset < 0 { -1 } else { base_offset + place };
+            let offset = if base_offset < 0 { -1 } else { base_offset.saturating_add(place) };
             let delivery = Delivery { partition: self.number, offset };
             queued.ticket.delivered(queued.place, delivery);
         }

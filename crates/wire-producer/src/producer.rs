@@ -72,9 +72,16 @@ impl<N: Network> Producer<N> {
             }
             held.bytes += bytes;
         }
+        let (records_max, bytes_max) = (self.config.queue_records_max, self.config.queue_bytes_max);
+        if held.records > records_max || held.bytes > bytes_max {
+            return Err(ProduceError::TooLarge(format!(
+                "{} records of {} bytes at once; at most {records_max} and {bytes_max}",
+                held.records, held.bytes
+            )));
+        }
         let all = &mut self.state.borrow_mut().held;
         let sum = Held { records: all.records + held.records, bytes: all.bytes + held.bytes };
-        if sum.records > self.config.queue_records_max || sum.bytes > self.config.queue_bytes_max {
+        if sum.records > records_max || sum.bytes > bytes_max {
             return Err(ProduceError::QueueFull);
         }
         *all = sum;
@@ -141,6 +148,8 @@ impl<N: Network> Producer<N> {
         let ticket = &waiting.ticket;
         loop {
             if let Some(answer) = ticket.answer() {
+                // It may just have been chosen to lead, and its call may wait for more.
+                self.state.borrow_mut().resign(ticket.id, None);
                 return answer;
             }
             let step = self.state.borrow_mut().step(ticket);

@@ -22,8 +22,8 @@ use crate::{Config, ConnectError, ProduceError};
 /// All in-sync replicas.
 const ACKS_ALL: i16 = -1;
 
-/// Shortest wait for an answer.
-const LIMIT_MIN: Duration = Duration::from_millis(100);
+/// Shortest wait for an answer, unless the settings want less.
+const LIMIT_MIN: Duration = Duration::from_secs(1);
 
 /// A request that was begun.
 pub struct Round {
@@ -44,7 +44,11 @@ impl<W, S: Stream> State<W, S> {
         now: Duration,
         config: &Config,
     ) -> Option<Round> {
-        self.expire(broker, now, config);
+        self.expire(now, config);
+        // Without numbers left for a partition the next round has a new id.
+        if self.producer != Some(producer) {
+            return None;
+        }
         let (mut sent, mut bytes, mut oldest) = (Vec::new(), 0, now);
         let mut topics: BTreeMap<Rc<str>, Vec<PartitionProduceData>> = BTreeMap::new();
         let order = self.busy.range(self.turn..).chain(self.busy.range(..self.turn));
@@ -69,18 +73,17 @@ impl<W, S: Stream> State<W, S> {
         }
         let left = (oldest + config.delivery_timeout).saturating_sub(now);
         // A connection is not given up for the sake of one record whose time is almost over.
-        let limit = left.clamp(LIMIT_MIN, config.request_timeout.max(LIMIT_MIN));
-        (!sent.is_empty()).then(|| Round { request: request(topics, limit), sent, limit })
+        let limit = left.clamp(LIMIT_MIN.min(config.request_timeout), config.request_timeout);
+        // The broker answers for slow replicas before the wait for its answer is over.
+        let replicas = limit / 2;
+        (!sent.is_empty()).then(|| Round { request: request(topics, replicas), sent, limit })
     }
 
-    /// Gives up what has waited too long for this broker.
-    fn expire(&mut self, broker: i32, now: Duration, config: &Config) {
+    /// Gives up what has waited too long, whoever leads it.
+    fn expire(&mut self, now: Duration, config: &Config) {
         let Some(entered) = now.checked_sub(config.delivery_timeout) else { return };
         for place in &self.busy {
             let Some(partition) = self.cluster.partitions.get_mut(*place) else { continue };
-            if partition.leader != Some(broker) {
-                continue;
-            }
             let fault = partition.fault.clone().unwrap_or_else(Fault::silence);
             let error = fault.error(|reason| about(partition, config, reason));
             partition.expire(entered, || error.clone());
@@ -145,7 +148,7 @@ impl<W, S: Stream> State<W, S> {
 
 fn request(
     topics: BTreeMap<Rc<str>, Vec<PartitionProduceData>>,
-    limit: Duration,
+    replicas: Duration,
 ) -> ProduceRequest {
     let topics = topics.into_iter().map(|(name, partitions)| {
         TopicProduceData::default()
@@ -154,6 +157,6 @@ fn request(
     });
     ProduceRequest::default()
         .with_acks(ACKS_ALL)
-        .with_timeout_ms(i32::try_from(limit.as_millis()).unwrap_or(i32::MAX))
+        .with_timeout_ms(i32::try_from(replicas.as_millis()).unwrap_or(i32::MAX))
         .with_topic_data(topics.collect())
 }

@@ -29,6 +29,9 @@ impl<W> Partition<W> {
                 self.follow(None);
                 return true;
             }
+            // It stays in doubt: were its number used again, the broker could take the next batch
+            // for this one.
+            Verdict::Other => {}
             _ => batch.in_doubt = doubted,
         }
         let text = about(self, config, &reason(answer));
@@ -196,6 +199,18 @@ mod tests {
             assert!(matches!(ticket.answer(), Some(Err(ProduceError::Unavailable(_)))));
         }
         assert!(partition.is_idle());
+    }
+
+    #[test]
+    fn after_an_unknown_fault_no_number_is_used_again() {
+        const UNKNOWN_SERVER_ERROR: i16 = -1;
+        let (mut partition, tickets) = partition(1);
+        assert_eq!(next(&mut partition), (1, 0, 0));
+        attempted(&mut partition, UNKNOWN_SERVER_ERROR, false);
+        assert!(matches!(tickets[0].answer(), Some(Err(ProduceError::Other(_)))));
+        let (more, _) = self::partition(1);
+        partition.queue = more.queue;
+        assert_eq!(next(&mut partition), (1, 1, 0));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Topic {
     /// Its partitions, in the order of their numbers, by their places among all; none until
     /// the brokers have named them.
     pub partitions: Vec<usize>,
+    /// How many of them there are now: a topic that is made anew may have fewer.
+    pub count: usize,
     /// When the brokers named them.
     pub asked: Duration,
     /// Calls that wait for them.
@@ -61,6 +63,7 @@ impl Topic {
         Self {
             name: name.into(),
             partitions: Vec::new(),
+            count: 0,
             asked: Duration::ZERO,
             wanted: 0,
             fault: None,

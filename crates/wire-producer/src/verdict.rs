@@ -19,7 +19,7 @@ pub enum Verdict {
     BadRecord,
     /// Not written: the broker refuses this client or this topic.
     Refused,
-    /// Not written.
+    /// The broker failed in a way that says nothing of the log.
     Other,
 }
 

@@ -73,8 +73,12 @@ impl Parts {
         // The embedded broker promises nothing.
         let checks = (!backends.forgets()).then(|| Checks::of(&configs, variables));
         let brokers = backends.brokers();
-        let producer = Producer::new(ProducerConfig::new(brokers))
-            .context("cannot set up the Kafka producer")?;
+        let config = configs.first().map(TriggerConfig::producer);
+        let config = ProducerConfig {
+            brokers: brokers.into(),
+            ..config.unwrap_or_else(|| ProducerConfig::new(brokers))
+        };
+        let producer = Producer::new(config).context("cannot set up the Kafka producer")?;
         let capability: Arc<dyn Capability> =
             Arc::new(ProducerCapability::new(producer.clone(), brokers));
         let limits = common.limits();
