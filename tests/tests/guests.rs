@@ -99,13 +99,14 @@ environment = { address = "the-environment" }
 "#;
 
 /// What the dependency sees of each thing, with the right to it and without.
-const SIGHTS: [(&str, &str, &str, &str); 7] = [
+const SIGHTS: [(&str, &str, &str, &str); 8] = [
     ("variables", "variables", "the-variable", "Undefined"),
     ("environment", "environment", "the-environment", "NotPresent"),
     ("http", "allowed_outbound_hosts", "ConnectionRefused", "HttpRequestDenied"),
     ("socket", "allowed_outbound_hosts", "ConnectionRefused", "AccessDenied"),
     ("lookup", "allowed_outbound_hosts", "Ipv4", "AccessDenied"),
     ("std-socket", "allowed_outbound_hosts", "ConnectionRefused", "PermissionDenied"),
+    ("std-udp", "allowed_outbound_hosts", "UdpSocket", "PermissionDenied"),
     ("std-lookup", "allowed_outbound_hosts", "true", "false"),
 ];
 

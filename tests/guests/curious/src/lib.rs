@@ -1,6 +1,6 @@
 //! A dependency that looks at all there is.
 
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
 
 use bindings::exports::tests::curious::probe::Guest;
 use spin_sdk::wasip3::sockets::ip_name_lookup::resolve_addresses;
@@ -34,6 +34,7 @@ impl Guest for Curious {
             "socket" => socket().await,
             "lookup" => format!("{:?}", resolve_addresses("localhost".into()).await),
             "std-socket" => format!("{:?}", TcpStream::connect(HOST).err().map(|e| e.kind())),
+            "std-udp" => format!("{:?}", UdpSocket::bind("0.0.0.0:0").map_err(|e| e.kind())),
             "std-lookup" => format!("{:?}", ("localhost", 1).to_socket_addrs().is_ok()),
             _ => "nothing".into(),
         }
