@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use pipeline_tests::{Locked, Store, eventually, plugin, root};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 const SALE: &[u8] =
@@ -23,10 +24,19 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        let world = Self::without_topic().await;
+        world.make_topic().await;
+        world
+    }
+
+    async fn without_topic() -> Self {
         let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
         let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
-        ensure_topic(&kafka.bootstrap(), NewTopic::new("sales-topic", 3)).await.unwrap();
         Self { kafka, valkey, locked: Locked::new("spin.toml").unwrap() }
+    }
+
+    async fn make_topic(&self) {
+        ensure_topic(&self.kafka.bootstrap(), NewTopic::new("sales-topic", 3)).await.unwrap();
     }
 
     /// The plugin on these servers.
@@ -98,6 +108,19 @@ async fn it_counts_and_drains_at_both_signals_at_once() {
     assert_eq!(world.locked.log("aggregator", "stdout").as_deref(), Some(""));
     assert_eq!(world.locked.log("aggregator", "stderr").as_deref(), Some(""));
     assert_eq!(world.locked.log("ingest", "stdout"), None, "it is not Kafka's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_waits_for_a_topic_that_is_missing() {
+    let world = World::without_topic().await;
+    let mut child = world.plugin().stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while lines.next_line().await.unwrap().unwrap() != "Consuming from Kafka" {}
+    world.make_topic().await;
+    world.sell(10).await;
+    world.counted(10).await;
+    signal(&child, Signal::SIGTERM);
+    assert!(child.wait().await.unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
