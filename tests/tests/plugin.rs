@@ -244,8 +244,7 @@ fn the_packed_plugin_is_what_its_manifest_says() {
     let package = &manifest["packages"][0];
     let tarball = std::fs::read(package["url"].as_str().unwrap().trim_start_matches("file://"));
     let tarball = tarball.unwrap();
-    let digest: String = Sha256::digest(&tarball).iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!(package["sha256"], digest);
+    assert_eq!(package["sha256"], format!("{:x}", Sha256::digest(&tarball)));
     let unpacked = tempfile::tempdir().unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(tarball.as_slice()));
     archive.unpack(unpacked.path()).unwrap();

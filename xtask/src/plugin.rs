@@ -1,7 +1,6 @@
 //! Packs the Spin plugin: a tarball and the manifest that `spin plugins install --file` reads.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -47,7 +46,7 @@ pub fn pack(args: &[String]) -> Result<()> {
             "os": os,
             "arch": arch,
             "url": url,
-            "sha256": hex(&Sha256::digest(&tarball)),
+            "sha256": format!("{:x}", Sha256::digest(&tarball)),
         }],
     });
     let manifest_path = out.join(format!("{NAME}.json"));
@@ -88,10 +87,5 @@ fn tarball(executable: &Path) -> Result<Vec<u8>> {
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let written = File::create(path).and_then(|mut file| file.write_all(content));
-    written.with_context(|| path.display().to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    fs::write(path, content).with_context(|| path.display().to_string())
 }

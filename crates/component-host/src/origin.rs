@@ -19,6 +19,11 @@ pub struct Place {
     line: Option<usize>,
 }
 
+/// The line, from 1, of the byte at this offset.
+pub fn line_at(text: &str, offset: usize) -> usize {
+    text.get(..offset).unwrap_or(text).matches('\n').count() + 1
+}
+
 impl Origin {
     /// A file whose lines mean nothing to whoever reads the message.
     pub fn whole(path: &Path) -> Self {

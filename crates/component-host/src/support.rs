@@ -6,7 +6,7 @@ use crate::Error;
 use crate::app::{App, Component};
 
 /// The feature of reaching HTTP components of the same application.
-const CHAINING: &str = "local_service_chaining";
+pub(crate) const CHAINING: &str = "local_service_chaining";
 
 /// Refuses what a component that is started wants and this host has not.
 pub(crate) fn check(app: &App) -> Result<(), Error> {

@@ -54,17 +54,6 @@ pub(crate) struct WithoutEffect {
     experimental_wasi_otel: bool,
 }
 
-impl CommonArgs {
-    /// A folder that may be forced to be none by an empty value.
-    pub(crate) fn folder(value: &Option<String>) -> Folder {
-        match value.as_deref() {
-            None => Folder::Default,
-            Some("") => Folder::Nowhere,
-            Some(path) => Folder::At(path.into()),
-        }
-    }
-}
-
 /// A folder as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Folder {
@@ -77,6 +66,15 @@ pub(crate) enum Folder {
 }
 
 impl Folder {
+    /// As a flag or a setting says it, where an empty value wants none.
+    pub fn of(value: &Option<String>) -> Self {
+        match value.as_deref() {
+            None => Folder::Default,
+            Some("") => Folder::Nowhere,
+            Some(path) => Folder::At(path.into()),
+        }
+    }
+
     /// This one, or the other if nothing is said.
     pub fn or(self, other: Folder) -> Folder {
         if self == Folder::Default { other } else { self }

@@ -1,7 +1,7 @@
 //! The common flags and the runtime configuration file, joined.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use component_host::output::{Follow, Outputs};
@@ -9,6 +9,7 @@ use component_host::variables::Variables;
 use component_host::{App, Limits};
 
 use crate::CommonArgs;
+use crate::args::Folder;
 use crate::runtime_config::RuntimeConfig;
 
 /// What an application runs with, apart from itself.
@@ -64,9 +65,9 @@ impl Common {
     }
 
     fn log_dir(&self, state: Option<PathBuf>) -> Option<PathBuf> {
-        let folder = |args, file| CommonArgs::folder(args).or(CommonArgs::folder(file));
+        let folder = |args, file| Folder::of(args).or(Folder::of(file));
         let state = folder(&self.args.state_dir, &self.file.state_dir).path_or(state);
-        let logs = state.map(|state| state.join(Path::new("logs")));
+        let logs = state.map(|state| state.join("logs"));
         folder(&self.args.log_dir, &self.file.log_dir).path_or(logs)
     }
 }

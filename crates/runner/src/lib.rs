@@ -5,6 +5,7 @@ pub mod args;
 pub mod checks;
 pub mod common;
 pub mod consumers;
+pub mod operators;
 pub mod runtime_config;
 pub mod shutdown;
 pub mod telemetry;

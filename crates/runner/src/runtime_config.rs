@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use component_host::origin::line_at;
 use serde::Deserialize;
 
 /// Sections of Spin's that are for what no component here can have, or only tune it: they are
@@ -62,8 +63,7 @@ impl RuntimeConfig {
         let text = std::fs::read_to_string(path).with_context(place)?;
         // The error as a whole shows the line, and a secret may stand in it.
         let config: Self = toml::from_str(&text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
+            let line = error.span().map_or(1, |span| line_at(&text, span.start));
             anyhow!("{}:{line}: {}", place(), error.message())
         })?;
         if let Some(key) = config.other.keys().find(|key| !OF_OTHERS.contains(&key.as_str())) {

@@ -28,9 +28,6 @@ pub fn read() -> Result<App> {
     let text = std::fs::read(&path).with_context(|| format!("{LOCKED_URL}={url}"))?;
     let mut app = App::from_json(&path, &text)?;
     app.retain_triggers(&["kafka"]);
-    if app.triggers.is_empty() {
-        bail!("{}: the application has no [[trigger.kafka]]", app.metadata.name);
-    }
     Ok(app)
 }
 

@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use component_host::variables::Variables;
 use component_host::{App, Capability, Host};
 use host_producer::Producer;
-use runner::{Checks, Common, Consumers, shutdown};
+use runner::{Checks, Common, Consumers, operators, shutdown};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
-use trigger_kafka::{KafkaTrigger, Operator, ProducerCapability, TriggerConfig};
+use trigger_kafka::{KafkaTrigger, ProducerCapability, TriggerConfig};
 
 use crate::application;
 use crate::cli::Cli;
@@ -30,10 +30,7 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
     common.provide(&mut app);
     let variables = common.variables(&app, Default::default())?;
     let parts = Parts::load(&app, &variables, &common)?;
-    let operator = match operator {
-        Some(address) => Some(Operator::bind(address).await.map_err(anyhow::Error::msg)?),
-        None => None,
-    };
+    let operator = operators::bind(operator).await?;
     parts.announce();
     parts.run(operator, parents).await
 }
@@ -52,7 +49,9 @@ struct Parts {
 impl Parts {
     fn load(app: &App, variables: &Variables, common: &Common) -> Result<Self> {
         let configs = TriggerConfig::read_all(app, variables)?;
-        let Some(first) = configs.first() else { bail!("there is no [[trigger.kafka]]") };
+        let Some(first) = configs.first() else {
+            bail!("{}: the application has no [[trigger.kafka]]", app.metadata.name);
+        };
         let brokers = first.engine.brokers.clone();
         if configs.iter().any(|config| config.engine.brokers != brokers) {
             tracing::warn!(brokers, "triggers name several clusters; components write to this one");
@@ -79,10 +78,7 @@ impl Parts {
 
     async fn run(self, operator: Option<TcpListener>, parents: Parents) -> Result<()> {
         let _checks = AbortOnDropHandle::new(tokio::spawn(self.checks.run()));
-        let _operator = operator.map(|listener| {
-            let operator = Operator::new(&self.triggers);
-            AbortOnDropHandle::new(tokio::spawn(operator.serve(listener, std::future::pending())))
-        });
+        let _operator = operators::serve(operator, &self.triggers);
         let mut consumers = Consumers::start(self.triggers);
         tokio::select! {
             () = shutdown::signal() => {}

@@ -6,12 +6,13 @@ use std::time::Duration;
 use kafka_protocol::error::ResponseError as Code;
 use kafka_protocol::messages::InitProducerIdRequest;
 
+use crate::ConnectError;
 use crate::connection::Connection;
 use crate::network::{Network, within};
 use crate::producer::Producer;
 use crate::sequence::ProducerId;
 use crate::verdict::{is_refusal, words};
-use crate::{Address, ConnectError};
+use crate::wire::Speak;
 
 /// Time that a broker gets to answer a question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -33,9 +34,7 @@ impl<N: Network> Producer<N> {
             self.state.borrow_mut().begin(broker, producer, now, &self.config)
         };
         if let Some(round) = begun {
-            let exchange = connection.exchange(&round.request);
-            let answer = within(&self.network, round.limit, exchange).await;
-            let answer = answer.unwrap_or_else(|| Err(late(&connection.address, round.limit)))?;
+            let answer = self.exchange(&mut connection, &round.request, round.limit).await?;
             self.state.borrow_mut().settle(&round, answer, &self.config);
         }
         connection.rest(self.network.now());
@@ -71,8 +70,7 @@ impl<N: Network> Producer<N> {
         let request = InitProducerIdRequest::default()
             .with_transactional_id(None)
             .with_transaction_timeout_ms(i32::MAX);
-        let answer = within(&self.network, ANSWER_LIMIT, connection.exchange(&request)).await;
-        let answer = answer.unwrap_or_else(|| Err(late(&connection.address, ANSWER_LIMIT)))?;
+        let answer = self.exchange(connection, &request, ANSWER_LIMIT).await?;
         match Code::try_from_code(answer.error_code) {
             None => {
                 let given = ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch };
@@ -122,8 +120,7 @@ impl<N: Network> Producer<N> {
             None => Connection::open(&self.network, &address, &self.config).await?,
         };
         let question = self.state.borrow().cluster.question();
-        let answer = within(&self.network, ANSWER_LIMIT, connection.exchange(&question)).await;
-        let answer = answer.unwrap_or_else(|| Err(late(&connection.address, ANSWER_LIMIT)))?;
+        let answer = self.exchange(&mut connection, &question, ANSWER_LIMIT).await?;
         let now = self.network.now();
         connection.rest(now);
         let mut state = self.state.borrow_mut();
@@ -135,10 +132,20 @@ impl<N: Network> Producer<N> {
         state.keep(connection);
         Ok(())
     }
-}
 
-fn late(address: &Address, limit: Duration) -> ConnectError {
-    ConnectError::Unreachable(format!("{address}: no answer in {limit:?}"))
+    /// Sends a request and waits for its answer, but no longer than `limit`.
+    async fn exchange<R: Speak>(
+        &self,
+        connection: &mut Connection<N::Stream>,
+        request: &R,
+        limit: Duration,
+    ) -> Result<R::Response, ConnectError> {
+        let answer = within(&self.network, limit, connection.exchange(request)).await;
+        answer.unwrap_or_else(|| {
+            let text = format!("{}: no answer in {limit:?}", connection.address);
+            Err(ConnectError::Unreachable(text))
+        })
+    }
 }
 
 /// A call's turn at a broker; whatever ends it, another call gets it.

@@ -14,8 +14,8 @@ pub trait Network {
     /// Wakes who waits for it when it is dropped.
     type Wake;
 
-    /// A wake-up: one end to drop, and one to wait for that. A guest's calls are tasks of their own, and Rust's wakers do
-    /// not reach from one to another.
+    /// A wake-up: one end to drop, and one to wait for that. A guest's calls are tasks of their
+    /// own, and Rust's wakers do not reach from one to another.
     fn wake_up(&self) -> (Self::Wake, impl Future<Output = ()>);
     /// Connects to a broker.
     fn connect(

@@ -19,7 +19,8 @@ impl<W> Partition<W> {
         let Some(batch) = &mut self.batch else { return true };
         let Some(doubted) = batch.is_doubted(attempt) else { return true };
         let count = batch.records.len();
-        match verdict(answer.error_code) {
+        let verdict = verdict(answer.error_code);
+        match verdict {
             Verdict::Written => {
                 self.written(answer.base_offset);
                 return true;
@@ -36,7 +37,7 @@ impl<W> Partition<W> {
         }
         let text = about(self, config, &reason(answer));
         let Some(batch) = &self.batch else { return true };
-        match verdict(answer.error_code) {
+        match verdict {
             _ if doubted => {
                 batch.fail(|| ProduceError::Unavailable(text.clone()));
                 self.abandon()
@@ -52,7 +53,7 @@ impl<W> Partition<W> {
                 self.unseal(count / 2);
                 true
             }
-            verdict => {
+            _ => {
                 batch.fail(|| match verdict {
                     Verdict::TooLarge => ProduceError::TooLarge(text.clone()),
                     Verdict::Refused | Verdict::BadRecord => ProduceError::Refused(text.clone()),

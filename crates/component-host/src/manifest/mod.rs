@@ -15,10 +15,9 @@ use crate::Error;
 use crate::app::{
     App, Component, ComponentMetadata, Declaration, Dependency, Inherit, Metadata, Source, Trigger,
 };
-use crate::origin::{Origin, Place};
-
-/// The domain whose addresses mean components of the same application.
-const CHAINING_DOMAIN: &str = ".spin.internal";
+use crate::origin::{Origin, Place, line_at};
+use crate::outbound::CHAINING_DOMAIN;
+use crate::support::CHAINING;
 
 /// Reads the manifest at `path`. Relative paths in it start from its folder.
 pub fn read(path: &Path) -> Result<App, Error> {
@@ -69,8 +68,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        before.matches('\n').count() + 1
+        line_at(self.text, span.start)
     }
 
     fn error(&self, span: Option<Range<usize>>, message: String) -> Error {
@@ -172,7 +170,7 @@ impl Reader<'_> {
         }
         let mut host_requirements = Map::new();
         if raw.allowed_outbound_hosts.iter().any(|host| is_chaining(host)) {
-            host_requirements.insert("local_service_chaining".into(), "required".into());
+            host_requirements.insert(CHAINING.into(), "required".into());
         }
         let metadata = ComponentMetadata {
             allowed_outbound_hosts: raw.allowed_outbound_hosts,

@@ -18,7 +18,7 @@ use crate::allowed_hosts::{AllowedHosts, default_port};
 use crate::http::Services;
 
 /// The domain under which components of one application reach each other.
-const CHAINING_DOMAIN: &str = ".spin.internal";
+pub(crate) const CHAINING_DOMAIN: &str = ".spin.internal";
 
 type IoFuture = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
 type Sent = Result<(Response<WasiBody>, IoFuture), HttpError>;

@@ -15,11 +15,11 @@ use component_host::http::Server;
 use component_host::variables::Variables;
 use component_host::{App, Capability, Host, manifest};
 use host_producer::{Producer, ProducerConfig};
-use runner::{Checks, Common, Consumers, shutdown};
+use runner::{Checks, Common, Consumers, operators, shutdown};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use trigger_kafka::{KafkaTrigger, Operator, ProducerCapability, TriggerConfig};
+use trigger_kafka::{KafkaTrigger, ProducerCapability, TriggerConfig};
 
 pub use args::Args;
 use backends::Backends;
@@ -90,10 +90,7 @@ impl Parts {
             .map(|config| KafkaTrigger::new(config, &host))
             .collect::<Result<Vec<_>, _>>()?;
         let server = Server::bind(args.listen, host.services(), Arc::new(limits)).await?;
-        let operator = match args.operator {
-            Some(address) => Some(Operator::bind(address).await.map_err(anyhow::Error::msg)?),
-            None => None,
-        };
+        let operator = operators::bind(args.operator).await?;
         let handlers = triggers.iter().map(KafkaTrigger::handler).collect();
         let reload = Reload::new(files, host.clone(), handlers);
         let watch = args.watch;
@@ -107,11 +104,7 @@ impl Parts {
         let _host = self.host;
         let _checks = self.checks.map(|checks| AbortOnDropHandle::new(tokio::spawn(checks.run())));
         let _reload = AbortOnDropHandle::new(tokio::spawn(self.reload.run(self.watch)));
-        let _operator = self.operator.map(|listener| {
-            let operator = Operator::new(&self.triggers);
-            // Asked until the very end; nobody waits for an answer of it then.
-            AbortOnDropHandle::new(tokio::spawn(operator.serve(listener, std::future::pending())))
-        });
+        let _operator = operators::serve(self.operator, &self.triggers);
         let mut consumers = Consumers::start(self.triggers);
         let server =
             tokio::spawn(self.server.run(stop_serving.clone().cancelled_owned(), DRAIN_DEADLINE));
