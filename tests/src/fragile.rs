@@ -25,7 +25,7 @@ pub struct Fragile {
 impl Fragile {
     /// Makes the topic, with one partition, and a manifest with these trigger settings.
     pub async fn new(brokers: &str, topic: &str, settings: &str) -> Result<Self> {
-        ensure_topic(brokers, NewTopic::new(topic, 1)).await?;
+        ensure_topic(&ProducerConfig::new(brokers), NewTopic::new(topic, 1)).await?;
         let folder = TempDir::new_in(root().join("target"))?;
         std::fs::copy(root().join("target/components/fragile.wasm"), wasm(folder.path()))?;
         let manifest = format!(

@@ -5,12 +5,14 @@ mod fragile;
 mod http;
 mod pipeline;
 mod plugin;
+mod retained;
 mod store;
 
 pub use fragile::{Fragile, OTHER_BUILD};
 pub use http::{Answer, Client};
 pub use pipeline::{Launch, Pipeline, Wiring, doorbuster, root};
 pub use plugin::{Locked, plugin};
+pub use retained::{Deployment, Retained};
 pub use store::Store;
 
 use std::time::{Duration, Instant};

@@ -36,7 +36,9 @@ impl World {
     }
 
     async fn make_topic(&self) {
-        ensure_topic(&self.kafka.bootstrap(), NewTopic::new("sales-topic", 3)).await.unwrap();
+        ensure_topic(&ProducerConfig::new(self.kafka.bootstrap()), NewTopic::new("sales-topic", 3))
+            .await
+            .unwrap();
     }
 
     /// The plugin on these servers.

@@ -1,6 +1,6 @@
 //! What is wrong is told at the start, with the file and the line or the import.
 
-use host_producer::{NewTopic, ensure_topic};
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use pipeline_tests::{Pipeline, Store, Wiring, doorbuster, eventually, root};
 
@@ -74,7 +74,7 @@ async fn settings_that_cannot_keep_the_promise_are_told() {
     store.configure("maxmemory-policy", "allkeys-lru").await.unwrap();
     let settings = [("cleanup.policy", "compact"), ("retention.ms", "3600000")];
     let topic = NewTopic { settings: &settings, ..NewTopic::new("unsafe", 1) };
-    ensure_topic(&kafka.bootstrap(), topic).await.unwrap();
+    ensure_topic(&ProducerConfig::new(kafka.bootstrap()), topic).await.unwrap();
     let pipeline = Pipeline::on_topic(Wiring::Fused, &kafka.bootstrap(), &valkey.url(), "unsafe")
         .await
         .unwrap();

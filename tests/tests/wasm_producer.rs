@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser as _;
-use host_producer::{NewTopic, ensure_topic};
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use pipeline_tests::{Launch, Pipeline, Store, eventually, root};
 use tempfile::NamedTempFile;
@@ -139,7 +139,7 @@ fn connections(port: u16) -> usize {
 async fn faults_say_what_refused() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
-    ensure_topic(&kafka.bootstrap(), NewTopic::new("there", 1)).await.unwrap();
+    ensure_topic(&ProducerConfig::new(kafka.bootstrap()), NewTopic::new("there", 1)).await.unwrap();
     let port = kafka.port();
     type Change = Box<dyn Fn(String) -> String>;
     let cases: [(Change, String); 4] = [

@@ -3,6 +3,8 @@
 
 mod build;
 mod count;
+mod image;
+mod pack;
 mod plugin;
 mod run;
 mod tests;
@@ -15,6 +17,8 @@ cargo xtask <task>
   up [ARGS]      build everything and run the whole pipeline; ARGS go to `doorbuster up`
   build          build target/release/doorbuster and the components in target/components/
   plugin [ARGS]  pack the Spin plugin in target/plugin/: --url URL
+  push REF       push the application to an OCI registry: REGISTRY/NAME[:TAG]
+  image [ARGS]   build our image in target/image/; --app bakes the application into it
   test           install what the tests need and run them all
   chaos [ARGS]   break things at random under load and compare the books: --minutes N --seed S
   spin [ARGS]    run the pipeline in a real Spin with the packed plugin: --spin PATH
@@ -32,6 +36,11 @@ fn main() -> Result<()> {
             run::doorbuster("up", &rest)
         }
         "build" => build::all(false),
+        "push" => {
+            build::all(false)?;
+            run::doorbuster("push", &rest)
+        }
+        "image" => image::build(&rest),
         "plugin" => plugin::pack(&rest),
         "test" => tests::all(&rest),
         "chaos" => {

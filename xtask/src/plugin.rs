@@ -1,14 +1,12 @@
 //! Packs the Spin plugin: a tarball and the manifest that `spin plugins install --file` reads.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use flate2::{Compression, GzBuilder};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
-use crate::run::{cargo, release, root, run};
+use crate::pack::{Archive, gzip, read, sha256, stripped, write};
+use crate::run::{cargo, root};
 
 /// The plugin's name, and that of the executable in it, as Spin wants it for `[[trigger.kafka]]`.
 const NAME: &str = "trigger-kafka";
@@ -30,7 +28,9 @@ pub fn pack(args: &[String]) -> Result<()> {
     let (os, arch) = platform()?;
     let version = env!("CARGO_PKG_VERSION");
     let file = format!("{NAME}-{version}-{os}-{arch}.tar.gz");
-    let tarball = tarball(&stripped(&out)?)?;
+    let mut archive = Archive::new();
+    archive.file(NAME, 0o755, &read(&stripped(NAME, &out)?)?)?;
+    let tarball = gzip(&archive.finish()?)?;
     write(&out.join(&file), &tarball)?;
     let url = match url {
         Some(base) => format!("{base}/{file}"),
@@ -46,7 +46,7 @@ pub fn pack(args: &[String]) -> Result<()> {
             "os": os,
             "arch": arch,
             "url": url,
-            "sha256": format!("{:x}", Sha256::digest(&tarball)),
+            "sha256": sha256(&tarball),
         }],
     });
     let manifest_path = out.join(format!("{NAME}.json"));
@@ -63,29 +63,4 @@ fn platform() -> Result<(&'static str, &'static str)> {
         other => bail!("Spin has no name for the architecture {other}"),
     };
     Ok((std::env::consts::OS, arch))
-}
-
-/// The executable without what only a debugger reads, nine tenths of it.
-fn stripped(out: &Path) -> Result<PathBuf> {
-    let stripped = out.join(NAME);
-    let (from, to) = (release(NAME), stripped.to_string_lossy().into_owned());
-    run("strip", &["-S", "-o", &to, &from.to_string_lossy()])?;
-    Ok(stripped)
-}
-
-/// The executable alone, at the root: the same bytes for the same executable.
-fn tarball(executable: &Path) -> Result<Vec<u8>> {
-    let mut header = tar::Header::new_gnu();
-    let content = fs::read(executable).with_context(|| executable.display().to_string())?;
-    header.set_size(content.len().try_into()?);
-    header.set_mode(0o755);
-    header.set_mtime(0);
-    let zip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
-    let mut tar = tar::Builder::new(zip);
-    tar.append_data(&mut header, NAME, content.as_slice())?;
-    Ok(tar.into_inner()?.finish()?)
-}
-
-fn write(path: &Path, content: &[u8]) -> Result<()> {
-    fs::write(path, content).with_context(|| path.display().to_string())
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use host_producer::{NewTopic, ensure_topic};
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
@@ -71,7 +71,7 @@ struct Latency {
 /// Makes the topic and loads the broker until its code is compiled: a cold one would slow the
 /// first turn down, whoever has it.
 pub async fn warm_up(servers: &Servers) -> Result<()> {
-    ensure_topic(&servers.brokers(), NewTopic::new(TOPIC, PARTITIONS)).await?;
+    ensure_topic(&ProducerConfig::new(servers.brokers()), NewTopic::new(TOPIC, PARTITIONS)).await?;
     let (server, address) = Contender::Native.start_accept(TOPIC, servers).await?;
     for connections in WARM_UP_CONNECTIONS {
         load(address, connections, BROKER_WARM_UP_SECONDS).await?;

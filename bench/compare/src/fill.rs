@@ -19,7 +19,7 @@ const PRODUCTS: u32 = 50;
 
 /// Writes so many random sales, as the pipeline writes them.
 pub async fn fill(brokers: &str, topic: &str, sales: u64) -> Result<()> {
-    ensure_topic(brokers, NewTopic::new(topic, PARTITIONS)).await?;
+    ensure_topic(&ProducerConfig::new(brokers), NewTopic::new(topic, PARTITIONS)).await?;
     let producer = Producer::new(ProducerConfig::new(brokers))?;
     let mut random = fastrand::Rng::with_seed(SEED);
     let chunks = (0..sales).step_by(CHUNK as usize).map(|first| {

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use ipnet::IpNet;
 
 use crate::Error;
+use crate::outbound::CHAINING_DOMAIN;
 use crate::variables::Variables;
 
 /// Addresses remembered from name look-ups; past it the memory starts afresh, and a guest
@@ -79,6 +80,14 @@ impl AllowedHosts {
         resolved
             .get(&address.ip())
             .is_some_and(|names| names.iter().any(|name| self.allows(scheme, name, address.port())))
+    }
+
+    /// The components of the same application that are named.
+    pub(crate) fn chained(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter_map(|rule| match &rule.host {
+            Host::Name(name) => name.strip_suffix(CHAINING_DOMAIN),
+            _ => None,
+        })
     }
 
     /// Whether a socket's user may look this name up: some entry for sockets fits it.

@@ -3,9 +3,12 @@
 //!
 //! Its JSON is Spin's: every path absolute, every trigger with an id, nothing left to look up.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
@@ -13,6 +16,7 @@ use url::Url;
 use crate::Error;
 use crate::compose::{names, without_version};
 use crate::origin::Origin;
+use crate::variables;
 
 /// What this host understands of the things that an application may insist on.
 const UNDERSTOOD: [&str; 2] = ["host_requirements", "component_host_requirements"];
@@ -151,16 +155,19 @@ pub struct Dependency {
     pub inherit: Inherit,
 }
 
-/// A `.wasm` file.
+/// A component's bytes: a file, or the content of an artifact's layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     content_type: String,
     /// The file's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
-    /// Content that is no file, which this host does not read.
-    #[serde(flatten)]
-    other: Map<String, Value>,
+    /// The layer's digest, `sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// The layer's content, once it is there.
+    #[serde(skip)]
+    content: Option<Bytes>,
 }
 
 /// Which of its parent's rights a dependency gets.
@@ -226,6 +233,23 @@ impl App {
         self.triggers.iter().filter(move |trigger| trigger.trigger_type == trigger_type)
     }
 
+    /// Leaves only these components, and the triggers that start them.
+    pub fn retain_components(&mut self, ids: &[String]) -> Result<(), Error> {
+        if let Some(id) = ids.iter().find(|id| self.component(id).is_none()) {
+            let there: Vec<&str> = self.components.iter().map(|c| c.id.as_str()).collect();
+            let there = there.join(", ");
+            return Err(Error::Manifest {
+                place: self.origin.place(""),
+                message: format!("there is no component `{id}` to retain, only {there}"),
+            });
+        }
+        self.components.retain(|component| ids.contains(&component.id));
+        self.triggers.retain(|trigger| {
+            trigger.component().is_some_and(|component| ids.iter().any(|id| id == component))
+        });
+        Ok(())
+    }
+
     /// Leaves only the triggers of these types.
     pub fn retain_triggers(&mut self, types: &[&str]) {
         self.triggers.retain(|trigger| types.contains(&trigger.trigger_type.as_str()));
@@ -247,6 +271,28 @@ impl App {
             }
         }
         unused
+    }
+
+    /// The `.wasm` of every component and dependency.
+    pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
+        self.components.iter_mut().flat_map(|component| {
+            let dependencies = component.dependencies.values_mut().map(|d| &mut d.source);
+            std::iter::once(&mut component.source).chain(dependencies)
+        })
+    }
+
+    /// Whether what is started uses this variable.
+    pub fn uses(&self, variable: &str) -> bool {
+        let common = self.metadata.triggers.iter();
+        let common = common.filter(|(kind, _)| self.triggers(kind).next().is_some());
+        let settings = common.map(|(_, settings)| settings);
+        let settings = settings.chain(self.triggers.iter().map(|trigger| &trigger.trigger_config));
+        settings.flat_map(Map::values).any(|value| variables::value_uses(value, variable))
+            || self.started().any(|component| {
+                let hosts = component.metadata.allowed_outbound_hosts.iter();
+                let mut templates = hosts.chain(component.config.values());
+                templates.any(|template| variables::uses(template, variable))
+            })
     }
 
     /// The components that some trigger starts.
@@ -283,7 +329,32 @@ impl Source {
         Self {
             content_type: "application/wasm".into(),
             source: Url::from_file_path(path).ok().map(Into::into),
-            other: Map::new(),
+            digest: None,
+            content: None,
+        }
+    }
+
+    /// The digest of the layer that it is.
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+
+    /// Makes it a layer of an artifact, with this digest; without `content` it must be given one
+    /// before it is read.
+    pub fn set_layer(&mut self, digest: String, content: Option<Bytes>) {
+        *self = Self { source: None, digest: Some(digest), content, ..self.clone() };
+    }
+
+    /// Its bytes.
+    pub fn read(&self) -> Result<Cow<'_, [u8]>, String> {
+        match &self.content {
+            Some(content) => Ok(Cow::Borrowed(content)),
+            None => {
+                let read = std::fs::read(self.path()?).map(Cow::Owned);
+                read.map_err(|error| {
+                    format!("cannot read it: {error}; build it first (cargo xtask build)")
+                })
+            }
         }
     }
 
@@ -292,6 +363,16 @@ impl Source {
         let source = self.source.as_deref().ok_or("its source is no file")?;
         let path = Url::parse(source).ok().and_then(|url| url.to_file_path().ok());
         path.ok_or_else(|| format!("its source `{source}` is no file"))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.path(), &self.digest) {
+            (Ok(path), _) => write!(f, "{}", path.display()),
+            (Err(_), Some(digest)) => f.write_str(digest),
+            (Err(_), None) => f.write_str("no source"),
+        }
     }
 }
 

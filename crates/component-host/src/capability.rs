@@ -14,6 +14,7 @@ pub trait Capability: Send + Sync {
     fn add_to_linker(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()>;
 
     /// Whether a component with these allowed hosts may import it; the text says why not and
-    /// what to write in the manifest.
+    /// what to write in the manifest. Asked of each component that does, before anything runs:
+    /// what the interface needs may be made ready here.
     fn permits(&self, allowed: &AllowedHosts) -> Result<(), String>;
 }

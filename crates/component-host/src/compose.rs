@@ -1,8 +1,8 @@
 //! Composes a component with the dependencies that its manifest names, as Spin does: one
 //! level, each dependency an instance of its own that gets only what it inherits.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::Path;
 
 use wac_graph::types::{ItemKind, Package};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
@@ -14,12 +14,11 @@ use crate::denial::{self, NETWORK, RIGHTS};
 /// The component's bytes with its dependencies plugged in. `capabilities` are the interfaces that
 /// the host's program provides.
 pub fn compose(component: &Component, capabilities: &[&str]) -> Result<Vec<u8>, Error> {
-    let path = path(component, &component.source)?;
     let provided = provided(component, capabilities)?;
     if component.dependencies.is_empty() {
-        return read(&path);
+        return Ok(read(component, &component.source)?.into_owned());
     }
-    Composer::new(component, &path, capabilities, provided)?.compose()
+    Composer::new(component, capabilities, provided)?.compose()
 }
 
 struct Composer<'a> {
@@ -38,12 +37,11 @@ struct Composer<'a> {
 impl<'a> Composer<'a> {
     fn new(
         component: &'a Component,
-        path: &Path,
         capabilities: &'a [&'a str],
         provided: Vec<&'a str>,
     ) -> Result<Self, Error> {
         let mut graph = CompositionGraph::new();
-        let root = package(&mut graph, component, "root", path)?;
+        let root = package(&mut graph, component, "root", &component.source)?;
         let root_node = graph.instantiate(root);
         let taken = HashMap::new();
         Ok(Self { component, graph, root, root_node, capabilities, provided, taken })
@@ -78,8 +76,8 @@ impl<'a> Composer<'a> {
             let message = format!("inherit_configuration: no such right as `{right}`: {rights}");
             return Err(fault(message));
         }
-        let path = path(self.component, &dependency.source)?;
-        let id = package(&mut self.graph, self.component, &format!("dep{index}"), &path)?;
+        let name_of_it = format!("dep{index}");
+        let id = package(&mut self.graph, self.component, &name_of_it, &dependency.source)?;
         let node = self.graph.instantiate(id);
         self.deny(index, name, dependency, (id, node))?;
         for import in wanted {
@@ -195,30 +193,18 @@ pub(crate) fn without_version(name: &str) -> &str {
     name.split_once('@').map_or(name, |(name, _)| name)
 }
 
-fn path(component: &Component, source: &Source) -> Result<std::path::PathBuf, Error> {
-    source.path().map_err(|message| whole(component, message))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Read {
-        path: path.into(),
-        source,
-        hint: "; build the components first (cargo xtask build)",
-    })
+fn read<'a>(component: &Component, source: &'a Source) -> Result<Cow<'a, [u8]>, Error> {
+    source.read().map_err(|message| of_source(component, source, message))
 }
 
 fn package(
     graph: &mut CompositionGraph,
     component: &Component,
     name: &str,
-    path: &Path,
+    source: &Source,
 ) -> Result<PackageId, Error> {
-    let refused = |message: String| Error::Component {
-        component: component.id.clone(),
-        path: path.into(),
-        message,
-    };
-    let bytes = read(path)?;
+    let refused = |message: String| of_source(component, source, message);
+    let bytes = read(component, source)?.into_owned();
     let package = Package::from_bytes(&format!("host:{name}"), None, bytes, graph.types_mut())
         .map_err(|e| refused(format!("not a valid component: {e:#}")))?;
     graph.register_package(package).map_err(|e| refused(e.to_string()))
@@ -244,8 +230,11 @@ fn fault(component: &Component, dependency: &str, message: String) -> Error {
 }
 
 fn whole(component: &Component, message: String) -> Error {
-    let path = component.source.path().unwrap_or_default();
-    Error::Component { component: component.id.clone(), path, message }
+    of_source(component, &component.source, message)
+}
+
+fn of_source(component: &Component, source: &Source, message: String) -> Error {
+    Error::Component { component: component.id.clone(), wasm: source.to_string(), message }
 }
 
 #[cfg(test)]

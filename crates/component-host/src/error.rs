@@ -54,12 +54,12 @@ pub enum Error {
         message: String,
     },
     /// A component is no valid component, or imports what nobody provides.
-    #[error("component `{component}` ({path}): {message}")]
+    #[error("component `{component}` ({wasm}): {message}")]
     Component {
         /// The component.
         component: String,
-        /// Its file.
-        path: PathBuf,
+        /// Its file, or the digest of its layer.
+        wasm: String,
         /// What is wrong, naming the import where it is one.
         message: String,
     },

@@ -12,7 +12,7 @@ use crate::app::{App, Component};
 use crate::capability::Capability;
 use crate::guest::Guest;
 use crate::http::Services;
-use crate::outbound::{Client, Outbound};
+use crate::outbound::{CHAINING_DOMAIN, Client, Outbound};
 use crate::output::Outputs;
 use crate::state::{GuestState, StateTemplate};
 use crate::variables::Variables;
@@ -52,8 +52,10 @@ impl Host {
             services,
         };
         let guests = loader.load_all(app)?;
+        let services = Services::new(app, &guests, &limits)?;
+        guests.values().try_for_each(|guest| check_chained(guest, &services))?;
         // The lock was made above and nobody else can have set it.
-        let _ = loader.services.set(Services::new(app, &guests, &limits)?);
+        let _ = loader.services.set(services);
         Ok(Self { app: app.clone(), loader, guests: RwLock::new(guests) })
     }
 
@@ -75,6 +77,20 @@ impl Host {
     pub fn services(&self) -> Services {
         self.loader.services.get().cloned().unwrap_or_default()
     }
+}
+
+/// Refuses a component that is to call one that is not there.
+fn check_chained(guest: &Guest, services: &Services) -> Result<(), Error> {
+    let missing = guest.template.allowed.chained().find(|id| services.get(id).is_none());
+    missing.map_or(Ok(()), |id| {
+        Err(Error::AllowedHost {
+            component: guest.id.to_string(),
+            entry: format!("http://{id}{CHAINING_DOMAIN}"),
+            message: format!(
+                "`{id}` is no HTTP component of what runs here; run it, too, or name where it is"
+            ),
+        })
+    })
 }
 
 /// What loading any component needs.
@@ -99,7 +115,7 @@ impl Loader {
         let template = self.template(component)?;
         let fault = |message: String| Error::Component {
             component: component.id.clone(),
-            path: component.source.path().unwrap_or_default(),
+            wasm: component.source.to_string(),
             message,
         };
         let provided: Vec<&str> = self.capabilities.iter().map(|c| c.interface()).collect();

@@ -95,6 +95,22 @@ impl Variables {
     }
 }
 
+/// Whether a template names this variable.
+pub(crate) fn uses(template: &str, variable: &str) -> bool {
+    let names = template.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
+    names.into_iter().any(|(name, _)| name.trim() == variable)
+}
+
+/// Whether some string inside, however deep, names this variable.
+pub(crate) fn value_uses(value: &Value, variable: &str) -> bool {
+    match value {
+        Value::String(template) => uses(template, variable),
+        Value::Array(items) => items.iter().any(|item| value_uses(item, variable)),
+        Value::Object(map) => map.values().any(|item| value_uses(item, variable)),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

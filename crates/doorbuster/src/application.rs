@@ -1,19 +1,18 @@
 //! The Kafka triggers of an application, for the commands that look after them.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, Result, bail};
+use component_host::App;
 use component_host::variables::Variables;
-use component_host::{App, manifest};
 use runner::VariableArgs;
 use trigger_kafka::TriggerConfig;
+
+use crate::source::Source;
 
 /// Which application, and which of its triggers.
 #[derive(clap::Args)]
 pub struct Application {
-    /// The application's manifest.
-    #[arg(short = 'f', long, value_name = "FILE", default_value = "spin.toml")]
-    pub from: PathBuf,
+    #[command(flatten)]
+    pub source: Source,
     /// The component behind the trigger; needed if there are several.
     #[arg(long, value_name = "ID")]
     pub component: Option<String>,
@@ -25,9 +24,9 @@ pub struct Application {
 }
 
 impl Application {
-    /// The manifest with its variables resolved.
-    pub fn read(&self) -> Result<(App, Variables)> {
-        let app = manifest::read(&self.from)?;
+    /// The application with its variables resolved.
+    pub async fn read(&self) -> Result<(App, Variables)> {
+        let app = self.source.read().await?;
         let brokers = self.kafka.iter().map(|brokers| ("kafka_brokers".into(), brokers.clone()));
         let config = self.variables.runtime_config()?;
         let variables = self.variables.resolve(&app, brokers.collect(), &config)?;
@@ -42,9 +41,10 @@ impl Application {
         }
         let trigger = triggers
             .pop()
-            .with_context(|| format!("{}: no such Kafka trigger", self.from.display()))?;
+            .with_context(|| format!("{}: no such Kafka trigger", app.metadata.name))?;
         if !triggers.is_empty() {
-            bail!("{} has several Kafka triggers: name one by --component", self.from.display());
+            let name = &app.metadata.name;
+            bail!("{name} has several Kafka triggers: name one by --component");
         }
         Ok(trigger)
     }

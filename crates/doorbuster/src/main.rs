@@ -4,7 +4,9 @@
 mod application;
 mod compose;
 mod dlq;
+mod push;
 mod replay;
+mod source;
 mod up;
 
 use std::process::ExitCode;
@@ -36,6 +38,8 @@ enum Command {
     Replay(replay::Args),
     /// List, show and send back dead letters: the records that were given up.
     Dlq(dlq::Args),
+    /// Push an application to an OCI registry, for `up -f` and `spin up -f`.
+    Push(push::Args),
     /// Compose components into one, as a .wac file says.
     Compose(compose::Args),
 }
@@ -68,6 +72,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => ledger::verify::main(args).await,
         Command::Replay(args) => replay::main(args).await,
         Command::Dlq(args) => dlq::main(args).await,
+        Command::Push(args) => push::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use component_host::output::Outputs;
 use component_host::{Capability, Host, Limits};
-use host_producer::Producer;
 use indicatif::{ProgressBar, ProgressStyle};
 use spin_kafka_trigger::{
     Batch, Bound, Failure, Handler, Position, Progress, Range, Rejection, Summary, Trigger,
@@ -42,7 +41,7 @@ pub struct Args {
 
 /// Replays and says what it came to.
 pub async fn main(args: Args) -> Result<ExitCode> {
-    let (app, variables) = args.application.read()?;
+    let (app, variables) = args.application.read().await?;
     let config = args.application.trigger(&app, &variables)?;
     let range = Range { from: args.since, to: args.until };
     if args.dry_run {
@@ -53,9 +52,9 @@ pub async fn main(args: Args) -> Result<ExitCode> {
         println!("{} records would be handed over", summary.records);
         return Ok(ExitCode::SUCCESS);
     }
-    let brokers = config.engine.brokers.clone();
-    let producer = Producer::new(config.producer()).context("cannot set up the Kafka producer")?;
-    let capability: Arc<dyn Capability> = Arc::new(ProducerCapability::new(producer, &brokers));
+    let producer = ProducerCapability::new(config.producer());
+    let producer = producer.context("cannot set up the Kafka producer")?;
+    let capability: Arc<dyn Capability> = Arc::new(producer);
     let host = Host::load(&app, &variables, Limits::default(), Outputs::default(), &[capability])?;
     let trigger = KafkaTrigger::new(config, &host)?;
     let bar = bar(trigger.progress());

@@ -19,8 +19,9 @@ const TIME: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> Result<()> {
     let kafka = Kafka::start(KafkaConfig::default()).await?;
-    ensure_topic(&kafka.bootstrap(), NewTopic::new(TOPIC, 3)).await?;
-    let producer = Producer::new(ProducerConfig::new(kafka.bootstrap()))?;
+    let config = ProducerConfig::new(kafka.bootstrap());
+    ensure_topic(&config, NewTopic::new(TOPIC, 3)).await?;
+    let producer = Producer::new(config)?;
     producer.send(vec![record(0)]).await.context("the first record")?;
     for (tasks, records) in [(1, 1), (50, 1), (200, 1), (1_000, 1), (4, 1_000)] {
         let rate = measure(&producer, tasks, records).await?;

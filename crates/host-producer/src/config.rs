@@ -177,6 +177,18 @@ impl ProducerConfig {
         native
     }
 
+    /// What an administrator's client of the same brokers needs of them.
+    pub(crate) fn to_admin(&self) -> ClientConfig {
+        let mut native = ClientConfig::new();
+        for (name, value) in &self.client {
+            native.set(name, value);
+        }
+        native
+            .set("bootstrap.servers", self.brokers.trim())
+            .set("allow.auto.create.topics", "false");
+        native
+    }
+
     pub(crate) fn unreachable_timeout(&self) -> Duration {
         Duration::from_millis(self.unreachable_timeout_ms)
     }

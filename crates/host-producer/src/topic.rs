@@ -46,15 +46,16 @@ impl<'a> NewTopic<'a> {
 }
 
 /// Makes the topic, with the brokers' default replication, if it is missing; answers once
-/// every partition has a leader.
-pub async fn ensure_topic(brokers: &str, topic: NewTopic<'_>) -> Result<TopicState, Error> {
-    let place = Place { brokers, topic: topic.name };
-    let config = ProducerConfig::new(brokers);
+/// every partition has a leader. Of `config` the brokers and `client` count. Where the topic is
+/// there, the right to make it is not needed.
+pub async fn ensure_topic(
+    config: &ProducerConfig,
+    topic: NewTopic<'_>,
+) -> Result<TopicState, Error> {
     config.validate()?;
-    let mut native = rdkafka::ClientConfig::new();
-    native.set("bootstrap.servers", brokers).set("allow.auto.create.topics", "false");
-    let admin = AdminClient::from_config_and_context(&native, Reach::new())
-        .map_err(|error| Error::client(&config, error))?;
+    let place = Place { brokers: &config.brokers, topic: topic.name };
+    let admin = AdminClient::from_config_and_context(&config.to_admin(), Reach::new())
+        .map_err(|error| Error::client(config, error))?;
 
     let replication = TopicReplication::Fixed(REPLICATION_DEFAULT);
     let mut wanted = admin::NewTopic::new(topic.name, topic.partitions, replication);
@@ -67,11 +68,28 @@ pub async fn ensure_topic(brokers: &str, topic: NewTopic<'_>) -> Result<TopicSta
     let state = match created.into_iter().next() {
         Some(Ok(_)) => TopicState::Created,
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => TopicState::Exists,
+        Some(Err((_, code))) if is_refusal(code) => {
+            let refused = place.error(&KafkaError::AdminOp(code));
+            // It may be there all the same.
+            return place
+                .wait_until_ready(admin)
+                .await
+                .map_err(|_| refused)
+                .map(|()| TopicState::Exists);
+        }
         Some(Err((_, code))) => return Err(place.error(&KafkaError::AdminOp(code))),
         None => return Err(place.error(&KafkaError::NoMessageReceived)),
     };
     place.wait_until_ready(admin).await?;
     Ok(state)
+}
+
+/// Whether the client may not make topics.
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed
+    )
 }
 
 struct Place<'a> {

@@ -51,7 +51,7 @@ fn reader(brokers: &str, topic: &str, partition: i32) -> BaseConsumer {
 async fn a_key_goes_where_javas_clients_put_it() {
     const PARTITIONS: i32 = 7;
     let (brokers, topic) = (brokers(), "keys");
-    ensure_topic(&brokers, NewTopic::new(topic, PARTITIONS)).await.unwrap();
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, PARTITIONS)).await.unwrap();
     let producer = producer(&brokers);
     let mut keys: Vec<Vec<u8>> = (0..200).map(|n| format!("product-{n:05}").into_bytes()).collect();
     keys.extend([b"".to_vec(), b"21".to_vec(), b"foobar".to_vec(), vec![0xff, 0x00, 0x80, 0x7f]]);
@@ -67,7 +67,7 @@ async fn a_key_goes_where_javas_clients_put_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_arrive_as_they_were_sent_and_deliveries_say_where() {
     let (brokers, topic) = (brokers(), "as-sent");
-    ensure_topic(&brokers, NewTopic::new(topic, 1)).await.unwrap();
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
     let header = |name: &str, value: Option<&[u8]>| Header {
         name: name.into(),
         value: value.map(<[u8]>::to_vec),
@@ -110,7 +110,7 @@ async fn a_missing_topic_is_refused_and_not_made() {
         assert!(text.contains("missing") && text.contains(&brokers), "{text}");
     }
     assert_eq!(
-        ensure_topic(&brokers, NewTopic::new("missing", 1)).await.unwrap(),
+        ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new("missing", 1)).await.unwrap(),
         TopicState::Created
     );
     // The same producer takes the topic once it is there.
@@ -140,7 +140,7 @@ async fn a_name_that_no_topic_can_have_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_is_too_large_is_not_written() {
     let (brokers, topic) = (brokers(), "too-large");
-    ensure_topic(&brokers, NewTopic::new(topic, 1)).await.unwrap();
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
     // Refused here, and refused by the broker.
     let mut above_client = ProducerConfig::new(&brokers);
     above_client.compression = host_producer::Compression::None;
@@ -160,12 +160,20 @@ async fn a_record_that_is_too_large_is_not_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_is_made_once_and_keeps_its_partitions() {
     let (brokers, topic) = (brokers(), "made-once");
-    assert_eq!(ensure_topic(&brokers, NewTopic::new(topic, 3)).await.unwrap(), TopicState::Created);
-    assert_eq!(ensure_topic(&brokers, NewTopic::new(topic, 5)).await.unwrap(), TopicState::Exists);
+    assert_eq!(
+        ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 3)).await.unwrap(),
+        TopicState::Created
+    );
+    assert_eq!(
+        ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 5)).await.unwrap(),
+        TopicState::Exists
+    );
     let metadata = reader(&brokers, topic, 0);
     let metadata = metadata.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
     assert_eq!(metadata.topics()[0].partitions().len(), 3);
-    let error = ensure_topic(&brokers, NewTopic::new("no spaces", 1)).await.unwrap_err();
+    let error = ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new("no spaces", 1))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("no spaces") && !error.is_retriable(), "{error}");
 }
 
@@ -173,7 +181,7 @@ async fn a_topic_is_made_once_and_keeps_its_partitions() {
 async fn a_broker_that_restarts_acknowledges_every_record_once() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let (brokers, topic) = (kafka.bootstrap(), "restart");
-    ensure_topic(&brokers, NewTopic::new(topic, 1)).await.unwrap();
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
     // Room for the restart within one record's delivery.
     let config = ProducerConfig {
         delivery_timeout_ms: 60_000,

@@ -92,8 +92,9 @@ async fn a_broker_that_comes_back_is_written_to_again() {
 
 #[tokio::test]
 async fn a_topic_without_a_broker_is_a_passing_fault_that_names_both() {
-    let error =
-        within("the error", ensure_topic(NOWHERE, NewTopic::new(TOPIC, 1))).await.unwrap_err();
+    let config = ProducerConfig::new(NOWHERE);
+    let ensured = ensure_topic(&config, NewTopic::new(TOPIC, 1));
+    let error = within("the error", ensured).await.unwrap_err();
     assert!(error.is_retriable(), "{error}");
     let text = error.to_string();
     assert!(text.contains(TOPIC) && text.contains(NOWHERE), "{text}");

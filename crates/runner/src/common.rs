@@ -32,6 +32,11 @@ impl Common {
         }
     }
 
+    /// The value that a flag, a provider or the environment gives this variable.
+    pub fn given(&self, app: &App, variable: &str) -> Result<Option<String>> {
+        self.args.variables.given(app, variable, &self.file)
+    }
+
     /// The variables' values; `known` come right after those of `--variable`.
     pub fn variables(&self, app: &App, known: BTreeMap<String, String>) -> Result<Variables> {
         self.args.variables.resolve(app, known, &self.file)

@@ -4,25 +4,21 @@ use std::net::SocketAddr;
 
 use anyhow::{Error, Result};
 use tokio::net::TcpListener;
-use tokio_util::task::AbortOnDropHandle;
-use trigger_kafka::{KafkaTrigger, Operator};
+use tokio::task::JoinSet;
+use trigger_kafka::Operator;
 
 /// Listens where they are to ask.
-pub async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
-    match address {
-        Some(address) => Operator::bind(address).await.map(Some).map_err(Error::msg),
-        None => Ok(None),
+pub async fn bind(addresses: impl Iterator<Item = SocketAddr>) -> Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.push(Operator::bind(address).await.map_err(Error::msg)?);
     }
+    Ok(listeners)
 }
 
-/// Answers them until the handle is dropped: asked until the very end, nobody waits for an answer
+/// Answers them until the set is dropped: asked until the very end, nobody waits for an answer
 /// then.
-pub fn serve(
-    listener: Option<TcpListener>,
-    triggers: &[KafkaTrigger],
-) -> Option<AbortOnDropHandle<std::io::Result<()>>> {
-    listener.map(|listener| {
-        let serving = Operator::new(triggers).serve(listener, std::future::pending());
-        AbortOnDropHandle::new(tokio::spawn(serving))
-    })
+pub fn serve(listeners: Vec<TcpListener>, operator: Operator) -> JoinSet<std::io::Result<()>> {
+    let serve = |listener| operator.clone().serve(listener, std::future::pending());
+    listeners.into_iter().map(serve).collect()
 }

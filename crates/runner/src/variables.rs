@@ -116,6 +116,16 @@ impl VariableArgs {
         Ok(Variables::resolve(&app.variables, |name| found.get(name).cloned())?)
     }
 
+    /// The value that some place gives this variable.
+    pub fn given(&self, app: &App, name: &str, config: &RuntimeConfig) -> Result<Option<String>> {
+        for source in self.sources(app, BTreeMap::new(), config)? {
+            if let Some(value) = source.get(name)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
     /// The places that are asked, in this order.
     fn sources(
         &self,

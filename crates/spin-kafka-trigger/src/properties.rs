@@ -29,9 +29,10 @@ const OWNED: [(&str, Option<&str>); 17] = [
     ("session.timeout.ms", Some("session_timeout_ms")),
 ];
 
-/// librdkafka properties by name. Printing shows the names only: values may be secrets.
+/// librdkafka properties by name. An empty value leaves librdkafka's default, so that a variable
+/// may be left empty. Printing shows the names only: values may be secrets.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "BTreeMap<String, Secret>")]
 pub struct ClientProperties(BTreeMap<String, Secret>);
 
 impl ClientProperties {
@@ -70,9 +71,17 @@ impl From<&ClientProperties> for BTreeMap<String, String> {
     }
 }
 
+impl From<BTreeMap<String, Secret>> for ClientProperties {
+    fn from(mut properties: BTreeMap<String, Secret>) -> Self {
+        properties.retain(|_, value| !value.expose().is_empty());
+        Self(properties)
+    }
+}
+
 impl From<BTreeMap<String, String>> for ClientProperties {
     fn from(properties: BTreeMap<String, String>) -> Self {
-        Self(properties.into_iter().map(|(name, value)| (name, value.into())).collect())
+        let secret = properties.into_iter().map(|(name, value)| (name, Secret::from(value)));
+        secret.collect::<BTreeMap<_, _>>().into()
     }
 }
 
@@ -104,5 +113,11 @@ mod tests {
             assert!(error.contains(setting.unwrap_or("cannot be changed")), "{error}");
         }
         properties("fetch.max.bytes", "1000000").validate().unwrap();
+    }
+
+    #[test]
+    fn an_empty_value_is_none() {
+        assert!(!properties("sasl.mechanism", "").contains("sasl.mechanism"));
+        assert!(properties("sasl.mechanism", "PLAIN").contains("sasl.mechanism"));
     }
 }

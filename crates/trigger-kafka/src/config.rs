@@ -45,6 +45,22 @@ impl TriggerConfig {
         app.triggers("kafka").map(|trigger| Self::read(app, trigger, variables)).collect()
     }
 
+    /// What the host's producer writes with: the settings of the first trigger, else those of
+    /// `[application.trigger.kafka]`; none if no brokers are named.
+    pub fn producer_of(
+        triggers: &[Self],
+        app: &App,
+        variables: &Variables,
+    ) -> Result<Option<ProducerConfig>, Error> {
+        if let Some(first) = triggers.first() {
+            return Ok(Some(first.producer()));
+        }
+        let common = app.metadata.triggers.get("kafka").cloned().unwrap_or_default();
+        let fault = |message| Error::Config { place: app.origin.place(""), message };
+        let config = Self::parse(String::new(), variables.render_map(&common)?).map_err(fault)?;
+        Ok((!config.engine.brokers.is_empty()).then(|| config.producer()))
+    }
+
     /// A producer for the trigger's brokers, with its TLS and SASL settings.
     pub fn producer(&self) -> ProducerConfig {
         let properties = BTreeMap::from(&self.engine.client);
@@ -61,26 +77,27 @@ impl TriggerConfig {
         let common = app.metadata.triggers.get("kafka").cloned();
         let mut settings = common.unwrap_or_default();
         settings.extend(trigger.settings());
-        let mut settings = variables.render_map(&settings)?;
+        let settings = variables.render_map(&settings)?;
+        let component = trigger.component().unwrap_or_default().into();
+        let config = Self::parse(component, settings).map_err(&fault)?;
+        config.engine.validate().map_err(|e| fault(e.to_string()))?;
+        Ok(config)
+    }
+
+    fn parse(component: String, mut settings: Map<String, Value>) -> Result<Self, String> {
         let mut call = Map::new();
         if let Some((key, value)) = settings.remove_entry("handler_deadline_ms") {
             call.insert(key, value);
         }
-        let call = CallSettings::deserialize(Value::Object(call));
-        let call = call.map_err(|e| fault(e.to_string()))?;
+        let call = CallSettings::deserialize(Value::Object(call)).map_err(|e| e.to_string())?;
         if let Some(topic) = settings.remove("topic") {
             if settings.contains_key("topics") {
-                return Err(fault("give either `topic` or `topics`".into()));
+                return Err("give either `topic` or `topics`".into());
             }
             settings.insert("topics".into(), Value::Array(vec![topic]));
         }
-        let engine = Config::deserialize(Value::Object(settings));
-        let engine = engine.map_err(|e| fault(e.to_string()))?;
-        engine.validate().map_err(|e| fault(e.to_string()))?;
-        Ok(Self {
-            component: trigger.component().unwrap_or_default().into(),
-            engine,
-            handler_deadline: Duration::from_millis(call.handler_deadline_ms),
-        })
+        let engine = Config::deserialize(Value::Object(settings)).map_err(|e| e.to_string())?;
+        let handler_deadline = Duration::from_millis(call.handler_deadline_ms);
+        Ok(Self { component, engine, handler_deadline })
     }
 }

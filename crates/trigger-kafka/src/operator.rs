@@ -19,7 +19,11 @@ use crate::KafkaTrigger;
 /// OpenMetrics, as Prometheus reads it.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The operators' view of the Kafka triggers of a process.
+/// The path that Spin answers while it lives: here `/healthz` by another name.
+const HEALTH_PATH: &str = "/.well-known/spin/health";
+
+/// The operators' view of the Kafka triggers of a process. Cheap to clone.
+#[derive(Clone)]
 pub struct Operator(Arc<View>);
 
 struct View {
@@ -36,7 +40,7 @@ impl Operator {
         Self(Arc::new(View { registry, triggers: triggers.iter().map(named).collect() }))
     }
 
-    /// Serves the three paths until `shutdown`.
+    /// Serves these paths until `shutdown`.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -45,6 +49,7 @@ impl Operator {
         let router = Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(healthz))
+            .route(HEALTH_PATH, get(healthz))
             .route("/readyz", get(readyz))
             .with_state(self.0);
         axum::serve(listener, router).with_graceful_shutdown(shutdown).await

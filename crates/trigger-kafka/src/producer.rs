@@ -1,25 +1,45 @@
 //! `spin-kafka:events/producer`, provided natively: one producer for every instance of the
 //! process.
 
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
 use component_host::allowed_hosts::AllowedHosts;
 use component_host::{Capability, GuestState};
-use host_producer::{Header as OutgoingHeader, OutgoingRecord, Producer};
+use host_producer::{Error, Header as OutgoingHeader, OutgoingRecord, Producer, ProducerConfig};
 use wasmtime::component::Linker;
 
 use crate::events::{Delivery, Outgoing, PRODUCER, ProduceError};
 
-/// The host's producer, for components that import it.
+/// The host's producer, for components that import it. It connects once one does.
 pub struct ProducerCapability {
-    producer: Producer,
-    /// Bootstrap brokers, `host:port`.
-    brokers: Vec<String>,
+    config: ProducerConfig,
+    producer: Arc<OnceLock<Producer>>,
 }
 
 impl ProducerCapability {
-    /// Provides `producer`, which writes to `brokers` (comma-separated `host:port`).
-    pub fn new(producer: Producer, brokers: &str) -> Self {
-        let brokers = brokers.split(',').map(|broker| broker.trim().into()).collect();
-        Self { producer, brokers }
+    /// Provides a producer with these settings.
+    pub fn new(config: ProducerConfig) -> Result<Self, Error> {
+        config.validate()?;
+        Ok(Self { config, producer: Arc::default() })
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    pub async fn flush(&self, deadline: Duration) -> Result<(), Error> {
+        match self.producer.get() {
+            Some(producer) => producer.flush(deadline).await,
+            None => Ok(()),
+        }
+    }
+
+    fn start(&self) -> Result<(), String> {
+        if self.producer.get().is_none() {
+            let producer = Producer::new(self.config.clone())
+                .map_err(|error| format!("cannot set up the Kafka producer: {error}"))?;
+            // Components are loaded one after the other; were there two, one would do.
+            let _ = self.producer.set(producer);
+        }
+        Ok(())
     }
 }
 
@@ -33,14 +53,20 @@ impl Capability for ProducerCapability {
         linker.instance(PRODUCER)?.func_wrap_concurrent(
             "send",
             move |_, (records,): (Vec<Outgoing>,)| {
-                let producer = producer.clone();
-                Box::pin(async move { Ok((send(&producer, records).await,)) })
+                let producer = producer.get().cloned();
+                Box::pin(async move {
+                    // Nobody is loaded who imports it and was not permitted to, which starts it.
+                    let producer = producer.ok_or_else(|| {
+                        wasmtime::Error::msg("the producer was not started for this component")
+                    })?;
+                    Ok((send(&producer, records).await,))
+                })
             },
         )
     }
 
     fn permits(&self, allowed: &AllowedHosts) -> Result<(), String> {
-        for broker in &self.brokers {
+        for broker in self.config.brokers.split(',').map(str::trim) {
             let (host, port) = broker.rsplit_once(':').unwrap_or((broker, "9092"));
             let port = port.parse().map_err(|_| format!("broker `{broker}`: no port"))?;
             if !allowed.allows("tcp", host, port) {
@@ -50,7 +76,7 @@ impl Capability for ProducerCapability {
                 ));
             }
         }
-        Ok(())
+        self.start()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use host_producer::{NewTopic, ensure_topic};
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -64,7 +64,7 @@ async fn main() -> Result<()> {
     spin.answers_for_the_plugin(&args.from).await?;
     let kafka = Kafka::start(KafkaConfig::default()).await?;
     let valkey = Valkey::start(ValkeyConfig::default()).await?;
-    ensure_topic(&kafka.bootstrap(), NewTopic::new("sales-topic", 3)).await?;
+    ensure_topic(&ProducerConfig::new(kafka.bootstrap()), NewTopic::new("sales-topic", 3)).await?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let mut up = spin.up(&args.from, port, &kafka, &valkey)?;
     let client = Client::new(&format!("http://127.0.0.1:{port}"));

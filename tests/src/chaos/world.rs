@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use host_producer::{NewTopic, ensure_topic};
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use local_servers::FakeClock;
 use tempfile::TempDir;
 
@@ -51,7 +51,9 @@ impl World {
         let clients = Proxy::start().await?;
         let hops = [Proxy::start().await?, Proxy::start().await?];
         let topic = NewTopic::new(TOPIC, PARTITIONS);
-        ensure_topic(&kafka.bootstrap(), topic).await.context("cannot make the topic")?;
+        ensure_topic(&ProducerConfig::new(kafka.bootstrap()), topic)
+            .await
+            .context("cannot make the topic")?;
         let clock = FakeClock::new()?;
         let manifests = TempDir::with_prefix("manifests-")?;
         let launch = |wiring: Wiring| -> Result<Launch> {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use spin_kafka_trigger::{DeadLetterTopic, LetterCounts, is_pattern};
+use tokio::runtime::Handle;
 
 use crate::application::Application;
 
@@ -82,7 +83,7 @@ fn run(args: Args) -> Result<ExitCode> {
 
 impl Common {
     fn open(&self) -> Result<DeadLetterTopic> {
-        let (app, variables) = self.application.read()?;
+        let (app, variables) = Handle::current().block_on(self.application.read())?;
         let engine = self.application.trigger(&app, &variables)?.engine;
         let topic = match (&self.topic, engine.topics.as_slice()) {
             (Some(topic), _) => topic.clone(),

@@ -5,17 +5,28 @@ use std::path::PathBuf;
 
 use runner::CommonArgs;
 
+use crate::source::Source;
+
 /// Run an application: its HTTP and its Kafka components in one process.
 ///
-/// Without --kafka and --valkey it brings its own: a Kafka broker inside this process and a
-/// Valkey server as a child. They are for a look around: they forget when they stop. With
-/// --local DIR they are real Apache Kafka and Valkey that keep their data in DIR.
+/// Where the application uses the variables `kafka_brokers` and `valkey_url` and nothing gives them
+/// a value, it brings its own: a Kafka broker inside this process and a Valkey server as a child.
+/// They are for a look around: they forget when they stop. With --local DIR they are real Apache
+/// Kafka and Valkey that keep their data in DIR.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The application's manifest.
-    #[arg(short = 'f', long, value_name = "FILE", default_value = "spin.toml")]
-    pub from: PathBuf,
-    /// Address that the HTTP components are served on.
+    #[command(flatten)]
+    pub source: Source,
+    /// Run this component alone, with its triggers; may be repeated.
+    #[arg(
+        short,
+        long,
+        value_name = "ID",
+        value_delimiter = ',',
+        env = "SPIN_COMPONENTS_TO_RETAIN"
+    )]
+    pub component_id: Vec<String>,
+    /// Address that the HTTP components are served on. Without any, operators are served on it.
     #[arg(
         long,
         value_name = "ADDR:PORT",
@@ -44,6 +55,9 @@ pub struct Args {
     /// Start real Kafka and Valkey on this machine and keep their data here.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["kafka", "valkey"])]
     pub local: Option<PathBuf>,
+    /// Never bring servers; a variable that would name them must have a value.
+    #[arg(long, env = "DOORBUSTER_NO_EMBEDDED", conflicts_with = "local")]
+    pub no_embedded: bool,
     #[command(flatten)]
     pub common: CommonArgs,
 }

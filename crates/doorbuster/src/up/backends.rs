@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use component_host::App;
-use host_producer::{NewTopic, TopicState, ensure_topic};
+use host_producer::{NewTopic, ProducerConfig, TopicState, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
+use runner::Common;
 use spin_kafka_trigger::{FailedRecords, is_pattern};
 use trigger_kafka::TriggerConfig;
 
@@ -19,14 +20,20 @@ const DEAD_LETTER_PARTITIONS: i32 = 1;
 /// A dead letter is its record and some headers: it must fit where the record did.
 const DEAD_LETTER_BYTES_MAX: &str = "2097152";
 
+/// The variables by which an application knows its brokers and its store.
+const BROKERS: &str = "kafka_brokers";
+const STORE: &str = "valkey_url";
+const STORE_ADDRESS: &str = "valkey_address";
+
 /// Where the application's records and results live.
 pub struct Backends {
     kafka: KafkaBackend,
-    /// None if it was given.
+    /// What was started.
     valkey: Option<Box<Valkey>>,
-    /// `host:port[,…]`.
-    brokers: String,
-    valkey_url: String,
+    /// `host:port[,…]`, if the application uses any.
+    brokers: Option<String>,
+    /// If the application uses any.
+    valkey_url: Option<String>,
 }
 
 enum KafkaBackend {
@@ -36,47 +43,76 @@ enum KafkaBackend {
 }
 
 impl Backends {
-    /// Starts what was not given.
-    pub async fn start(args: &Args) -> Result<Self> {
-        let (kafka, brokers) = match (&args.kafka, &args.local) {
-            (Some(brokers), _) => (KafkaBackend::Given, brokers.clone()),
-            (None, Some(dir)) => {
-                let config =
-                    KafkaConfig { data_dir: Some(dir.join("kafka")), ..KafkaConfig::default() };
-                let kafka = Kafka::start(config).await.context("cannot start Kafka")?;
+    /// Takes what is given, and starts what the application uses and nobody gave.
+    pub async fn start(args: &Args, app: &App, common: &Common) -> Result<Self> {
+        let given = |variable: &str, flag: &Option<String>| match flag {
+            Some(value) => Ok(Some(value.clone())),
+            None => common.given(app, variable),
+        };
+        let mut backends = Self {
+            kafka: KafkaBackend::Given,
+            valkey: None,
+            brokers: given(BROKERS, &args.kafka)?,
+            valkey_url: given(STORE, &args.valkey)?,
+        };
+        let missing = |variable, known: &Option<String>| -> Result<bool> {
+            let missing = known.is_none() && app.uses(variable);
+            if missing && args.no_embedded {
+                let name = variable.to_ascii_uppercase();
+                bail!("the variable `{variable}` has no value; give it in SPIN_VARIABLE_{name}");
+            }
+            Ok(missing)
+        };
+        let kafka = args.local.is_some() || missing(BROKERS, &backends.brokers)?;
+        let valkey = args.local.is_some() || missing(STORE, &backends.valkey_url)?;
+        if kafka {
+            backends.start_kafka(args).await?;
+        }
+        if valkey {
+            backends.start_valkey(args).await?;
+        }
+        Ok(backends)
+    }
+
+    async fn start_kafka(&mut self, args: &Args) -> Result<()> {
+        let (kafka, brokers) = match &args.local {
+            Some(dir) => {
+                let data_dir = Some(dir.join("kafka"));
+                let kafka = Kafka::start(KafkaConfig { data_dir, ..KafkaConfig::default() });
+                let kafka = kafka.await.context("cannot start Kafka")?;
                 let brokers = kafka.bootstrap();
                 (KafkaBackend::Local(Box::new(kafka)), brokers)
             }
-            (None, None) => {
+            None => {
                 let kafka = EmbeddedKafka::start()?;
                 let brokers = kafka.bootstrap();
                 (KafkaBackend::Embedded(kafka), brokers)
             }
         };
-        let (valkey, valkey_url) = match &args.valkey {
-            Some(url) => (None, url.clone()),
-            None => {
-                let config = ValkeyConfig {
-                    data_dir: args.local.as_ref().map(|dir| dir.join("valkey")),
-                    append_only: args.local.is_some(),
-                    ..ValkeyConfig::default()
-                };
-                let valkey = Valkey::start(config).await.context("cannot start Valkey")?;
-                let url = valkey.url();
-                (Some(Box::new(valkey)), url)
-            }
+        (self.kafka, self.brokers) = (kafka, Some(brokers));
+        Ok(())
+    }
+
+    async fn start_valkey(&mut self, args: &Args) -> Result<()> {
+        let config = ValkeyConfig {
+            data_dir: args.local.as_ref().map(|dir| dir.join("valkey")),
+            append_only: args.local.is_some(),
+            ..ValkeyConfig::default()
         };
-        Ok(Self { kafka, valkey, brokers, valkey_url })
+        let valkey = Valkey::start(config).await.context("cannot start Valkey")?;
+        self.valkey_url = Some(valkey.url());
+        self.valkey = Some(Box::new(valkey));
+        Ok(())
     }
 
     /// Kafka's bootstrap brokers.
-    pub fn brokers(&self) -> &str {
-        &self.brokers
+    pub fn brokers(&self) -> Option<&str> {
+        self.brokers.as_deref()
     }
 
     /// Valkey's URL; it may hold a password.
-    pub fn valkey_url(&self) -> &str {
-        &self.valkey_url
+    pub fn valkey_url(&self) -> Option<&str> {
+        self.valkey_url.as_deref()
     }
 
     /// Whether some part keeps its data in memory only.
@@ -85,26 +121,28 @@ impl Backends {
     }
 
     /// The variables that tell the application where its backends are, as far as it declares
-    /// them.
-    pub fn variables(&self, app: &App) -> BTreeMap<String, String> {
-        [
-            ("kafka_brokers", self.brokers.clone()),
-            ("valkey_url", self.valkey_url.clone()),
-            ("valkey_address", address(&self.valkey_url)),
-        ]
-        .into_iter()
-        .filter(|(name, _)| app.variables.contains_key(*name))
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    /// them. The store's address follows from its URL, unless `common` gives it.
+    pub fn variables(&self, app: &App, common: &Common) -> Result<BTreeMap<String, String>> {
+        let mut known = BTreeMap::new();
+        known.extend(self.brokers.clone().map(|brokers| (BROKERS.to_owned(), brokers)));
+        if let Some(url) = &self.valkey_url {
+            known.insert(STORE.into(), url.clone());
+            if common.given(app, STORE_ADDRESS)?.is_none() || self.valkey.is_some() {
+                known.insert(STORE_ADDRESS.into(), address(url));
+            }
+        }
+        known.retain(|name, _| app.variables.contains_key(name));
+        Ok(known)
     }
 
     /// Makes the trigger's topics, and those for its dead letters, if they are missing.
     pub async fn ensure_topics(&self, trigger: &TriggerConfig) -> Result<()> {
         let engine = &trigger.engine;
+        let cluster = trigger.producer();
         let named = engine.topics.iter().filter(|topic| !is_pattern(topic));
         let mut for_letters = BTreeSet::new();
         for topic in named {
-            self.ensure(NewTopic::new(topic, PARTITIONS)).await?;
+            self.ensure(&cluster, NewTopic::new(topic, PARTITIONS)).await?;
             for_letters.insert(engine.dead_letter_topic(topic).into_owned());
         }
         if !engine.dead_letter_topic.is_empty() {
@@ -114,17 +152,17 @@ impl Backends {
             let settings = &[("max.message.bytes", DEAD_LETTER_BYTES_MAX)];
             for name in &for_letters {
                 let partitions = DEAD_LETTER_PARTITIONS;
-                self.ensure(NewTopic { name, partitions, settings }).await?;
+                self.ensure(&cluster, NewTopic { name, partitions, settings }).await?;
             }
         }
         Ok(())
     }
 
-    async fn ensure(&self, topic: NewTopic<'_>) -> Result<()> {
+    async fn ensure(&self, cluster: &ProducerConfig, topic: NewTopic<'_>) -> Result<()> {
         if let KafkaBackend::Embedded(kafka) = &self.kafka {
             return kafka.create_topic(topic.name, topic.partitions);
         }
-        let state = ensure_topic(&self.brokers, topic).await?;
+        let state = ensure_topic(cluster, topic).await?;
         if matches!(state, TopicState::Created) {
             tracing::info!(topic = topic.name, partitions = topic.partitions, "topic created");
         }

@@ -1,29 +1,32 @@
 //! What `doorbuster up` says once everything runs.
 
-use std::net::SocketAddr;
+use component_host::App;
+use runner::Parts;
+use serde_json::Value;
 
 use super::backends::Backends;
 
-/// Prints the address, what to try and what to expect.
-pub fn print(address: SocketAddr, operator: Option<SocketAddr>, backends: &Backends) {
-    let brokers = backends.brokers();
-    let valkey = without_credentials(backends.valkey_url());
-    println!(
-        r#"
-Doorbuster is running: http://{address}/purchase
-  Kafka   {brokers}
-  Valkey  {valkey}
+/// The route that the text shows how to call.
+const PURCHASE: &str = "/purchase";
 
-Try, in another terminal:
-  curl -i http://{address}/purchase -H 'content-type: application/json' \
-       -d '{{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}}'
-and expect, once the broker has acknowledged the sale:
-  HTTP/1.1 200 OK
-  {{"status":"Procesado"}}
-A moment later the sale is counted: the Valkey key `total_ventas` is 1.
-"#
-    );
-    if let Some(operator) = operator {
+/// Prints the addresses, what to try and what to expect.
+pub fn print(app: &App, parts: &Parts, backends: &Backends) {
+    let sells = app.triggers("http").any(|trigger| {
+        trigger.trigger_config.get("route").and_then(Value::as_str) == Some(PURCHASE)
+    });
+    let place = parts.address().map(|address| format!(": http://{address}"));
+    let route = if sells { PURCHASE } else { "" };
+    println!("\nDoorbuster is running{}{route}", place.unwrap_or_default());
+    for (name, address) in [("Kafka", backends.brokers()), ("Valkey", backends.valkey_url())] {
+        if let Some(address) = address {
+            println!("  {name:<6}  {}", without_credentials(address));
+        }
+    }
+    println!();
+    if let (true, Some(address)) = (sells, parts.address()) {
+        print_sale(&address.to_string());
+    }
+    for operator in parts.operators() {
         println!("Operators: http://{operator}/metrics, /healthz, /readyz\n");
     }
     if backends.forgets() {
@@ -33,6 +36,19 @@ A moment later the sale is counted: the Valkey key `total_ventas` is 1.
         );
     }
     println!("Ctrl-C ends it.");
+}
+
+fn print_sale(address: &str) {
+    println!(
+        r#"Try, in another terminal:
+  curl -i http://{address}{PURCHASE} -H 'content-type: application/json' \
+       -d '{{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}}'
+and expect, once the broker has acknowledged the sale:
+  HTTP/1.1 200 OK
+  {{"status":"Procesado"}}
+A moment later the sale is counted: the Valkey key `total_ventas` is 1.
+"#
+    );
 }
 
 fn without_credentials(url: &str) -> String {

@@ -1,0 +1,35 @@
+//! `doorbuster push`: an application becomes an artifact of a registry.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use component_host::manifest;
+use registry::{Reference, parse_reference};
+
+use crate::source::transport;
+
+/// Push an application to an OCI registry, in the format of `spin registry push`.
+///
+/// Components are not composed with their dependencies before, so that a host may provide some of
+/// those itself. Credentials come from Docker's configuration (`docker login`).
+#[derive(clap::Args)]
+pub struct Args {
+    /// Where to: REGISTRY/NAME[:TAG].
+    #[arg(value_name = "REF", value_parser = |text: &str| parse_reference(text))]
+    reference: Reference,
+    /// The application's manifest.
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "spin.toml")]
+    from: PathBuf,
+    /// Speak plain HTTP to the registry, as is done anyway to one on this machine.
+    #[arg(short = 'k', long)]
+    insecure: bool,
+}
+
+/// Pushes, and prints the reference with the artifact's digest.
+pub async fn run(args: Args) -> Result<()> {
+    let app = manifest::read(&args.from)?;
+    let digest = registry::push(&app, &args.reference, transport(args.insecure)).await?;
+    let Args { reference, .. } = args;
+    println!("{}/{}@{digest}", reference.registry(), reference.repository());
+    Ok(())
+}

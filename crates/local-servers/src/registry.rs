@@ -1,0 +1,102 @@
+//! A registry of artifacts and images.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command as Blocking;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::home::{install, run};
+use crate::ports::FreePorts;
+use crate::process::Process;
+
+/// The program of the registry, as a Go module.
+const MODULE: &str = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0";
+
+/// Its name, as Debian has it.
+const PROGRAM: &str = "docker-registry";
+
+/// Time until it answers.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// The user and the password `secret`, hashed by bcrypt with the least cost.
+const HTPASSWD: &str = "ana:$2b$04$FL3iNwQHpVW3MFFqIUsPPudTJq1YmImFAiCch4aETHOM64AMAiziK\n";
+
+/// A running registry on loopback, over plain HTTP, that forgets; killed when dropped.
+pub struct Registry {
+    process: Process,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Registry {
+    /// The only user of a registry that asks for one.
+    pub const USER: &str = "ana";
+    /// Her password.
+    pub const PASSWORD: &str = "secret";
+
+    /// Installs the program if need be, starts it and waits until it answers. `closed` lets in
+    /// only who has the password.
+    pub async fn start(closed: bool) -> Result<Self> {
+        let folder = TempDir::with_prefix("registry-")?;
+        let port = FreePorts::default().find()?;
+        let binary = tokio::task::spawn_blocking(binary).await??;
+        let config = folder.path().join("config.yml");
+        write(&config, &configuration(folder.path(), port, closed))?;
+        write(&folder.path().join("htpasswd"), HTPASSWD)?;
+        let mut command = Command::new(binary);
+        command.arg("serve").arg(&config);
+        let log = folder.path().join("registry.log");
+        let mut process = Process::start("registry", command, &log, Some(&folder))?;
+        let answers = || async move { TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
+        process.wait_until(START_LIMIT, answers).await?;
+        Ok(Self { process, port, _folder: folder })
+    }
+
+    /// `127.0.0.1:PORT`, as references begin.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Stops it.
+    pub async fn stop(self) -> Result<()> {
+        self.process.stop().await
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn configuration(folder: &Path, port: u16, closed: bool) -> String {
+    let folder = folder.display();
+    let access = if closed {
+        format!("auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n")
+    } else {
+        String::new()
+    };
+    format!(
+        "version: 0.1\nlog: {{level: warn}}\n\
+         storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n\
+         http: {{addr: \"127.0.0.1:{port}\"}}\n{access}"
+    )
+}
+
+/// The program on the PATH, else built by Go.
+fn binary() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(PROGRAM)).find(|f| f.is_file());
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let file = |home: &Path| home.join("registry/registry");
+    install("registry", file, |home| {
+        let mut command = Blocking::new("go");
+        command.args(["install", MODULE]).env("GOBIN", home.join("registry"));
+        run(&mut command, "Go is needed, or a docker-registry on the PATH").map(|_| ())
+    })
+}

@@ -1,0 +1,140 @@
+//! The format: the locked application is one layer, every component and dependency another.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bytes::Bytes;
+use component_host::App;
+use sha2::{Digest as _, Sha256};
+
+use crate::Error;
+
+/// Media type of the layer with the locked application.
+pub(crate) const APPLICATION: &str = "application/vnd.fermyon.spin.application.v1+config";
+
+/// Media type of a component's layer.
+pub(crate) const COMPONENT: &str = "application/vnd.wasm.content.layer.v1+wasm";
+
+/// Where the application was read from, in its metadata: a path of the machine that pushes.
+const ORIGIN: &str = "origin";
+
+/// An application with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// The locked application's JSON, with digests in place of files.
+    pub application: Bytes,
+    /// What the digests, `sha256:…`, stand for.
+    pub components: BTreeMap<String, Bytes>,
+}
+
+impl Artifact {
+    /// Reads the application's files. The same application gives the same bytes.
+    pub fn of(app: &App) -> Result<Self, Error> {
+        if let Some(component) = app.components.iter().find(|c| !c.files.is_empty()) {
+            let id = &component.id;
+            return Err(Error::Unfit(format!("component `{id}`: `files` are not supported")));
+        }
+        let mut app = app.clone();
+        app.metadata.other.remove(ORIGIN);
+        let mut components = BTreeMap::new();
+        for source in app.sources_mut() {
+            let read = source.read().map_err(|message| format!("{source}: {message}"));
+            let content = Bytes::from(read.map_err(Error::Unfit)?.into_owned());
+            let digest = digest(&content);
+            source.set_layer(digest.clone(), None);
+            components.insert(digest, content);
+        }
+        let application = serde_json::to_vec(&app).map_err(|e| Error::Unfit(e.to_string()))?;
+        Ok(Self { application: application.into(), components })
+    }
+
+    /// The application, ready to be loaded from memory. `name` is what messages call it.
+    pub fn into_app(self, name: &str) -> Result<App, Error> {
+        let mut app = App::from_json(Path::new(name), &self.application)?;
+        for source in app.sources_mut() {
+            let found = source.digest().and_then(|digest| self.components.get_key_value(digest));
+            let Some((digest, content)) = found else {
+                let message = format!("it has no layer for {source}");
+                return Err(Error::NotAnApplication { artifact: name.into(), message });
+            };
+            source.set_layer(digest.clone(), Some(content.clone()));
+        }
+        Ok(app)
+    }
+}
+
+/// As registries name content.
+pub(crate) fn digest(content: &[u8]) -> String {
+    format!("sha256:{:x}", Sha256::digest(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use component_host::manifest;
+
+    use super::*;
+
+    const MANIFEST: &str = r#"
+        spin_manifest_version = 2
+        [application]
+        name = "shop"
+        [[trigger.http]]
+        route = "/"
+        component = "front"
+        [component.front]
+        source = "front.wasm"
+        [component.front.dependencies]
+        "shop:store/client" = { path = "store.wasm" }
+        [component.front.tool.doorbuster]
+        provide = ["shop:store/client"]
+        [component.back]
+        source = "store.wasm"
+    "#;
+
+    fn app(folder: &Path) -> App {
+        fs::write(folder.join("spin.toml"), MANIFEST).unwrap();
+        fs::write(folder.join("front.wasm"), "front").unwrap();
+        fs::write(folder.join("store.wasm"), "store").unwrap();
+        manifest::read(&folder.join("spin.toml")).unwrap()
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        let artifact = Artifact::of(&app).unwrap();
+        assert_eq!(artifact.components.len(), 2);
+        let json = String::from_utf8(artifact.application.to_vec()).unwrap();
+        assert!(!json.contains(&folder.path().display().to_string()), "{json}");
+        drop(folder);
+        let mut out = artifact.into_app("registry.example/shop").unwrap();
+        let contents: Vec<_> =
+            out.sources_mut().map(|source| source.read().unwrap().into_owned()).collect();
+        assert_eq!(contents, [b"store".to_vec(), b"front".into(), b"store".into()]);
+        let front = out.component("front").unwrap();
+        assert_eq!(front.provide, ["shop:store/client"]);
+    }
+
+    #[test]
+    fn the_same_application_is_the_same_artifact_wherever_it_lies() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let artifacts = [one, other].map(|folder| Artifact::of(&app(folder.path())).unwrap());
+        assert_eq!(artifacts[0], artifacts[1]);
+    }
+
+    #[test]
+    fn a_missing_layer_or_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        let mut artifact = Artifact::of(&app).unwrap();
+        let missing = digest(b"front");
+        artifact.components.remove(&missing);
+        let error = artifact.into_app("registry.example/shop").unwrap_err().to_string();
+        assert!(error.contains(&missing) && error.contains("registry.example/shop"), "{error}");
+        fs::remove_file(folder.path().join("store.wasm")).unwrap();
+        let error = Artifact::of(&app).unwrap_err().to_string();
+        assert!(error.contains("store.wasm"), "{error}");
+    }
+}

@@ -1,0 +1,229 @@
+//! To a registry and back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Cursor;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use component_host::App;
+use oci_client::annotations;
+use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
+use oci_client::config::{Architecture, Config as Labels, ConfigFile, Os};
+use oci_client::errors::OciDistributionError;
+use oci_client::manifest::{OciDescriptor, OciImageManifest};
+use oci_client::{Client, Reference};
+use serde_json::Value;
+
+use crate::artifact::{APPLICATION, Artifact, COMPONENT};
+use crate::{Error, credentials};
+
+/// Most layers that an artifact may have: what registries take, as Spin has it.
+const LAYERS_MAX: usize = 500;
+
+/// Most bytes that a pulled artifact may have; it is kept in memory.
+const ARTIFACT_BYTES_MAX: u64 = 512 << 20;
+
+/// Time to reach the registry.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time that it may be silent.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The label by which images of different applications differ, as Spin writes it.
+const APPLICATION_DIGEST: &str = "com.fermyon.spin.lockedAppDigest";
+
+/// How a registry is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// TLS, but plain HTTP to a registry on this machine's loopback.
+    Secure,
+    /// Plain HTTP.
+    Plain,
+}
+
+/// Pushes an application. Answers the artifact's digest.
+pub async fn push(app: &App, to: &Reference, transport: Transport) -> Result<String, Error> {
+    let artifact = Artifact::of(app)?;
+    let auth = credentials::of(to)?;
+    let layers = layers(artifact);
+    let failed = |source| fault("push", to, source);
+    let config = config(layers.first().map(ImageLayer::sha256_digest)).map_err(failed)?;
+    let manifest = OciImageManifest::build(&layers, &config, Some(annotations(app)));
+    let client = client(to, transport);
+    client.push(to, &layers, config, &auth, Some(manifest)).await.map_err(failed)?;
+    client.fetch_manifest_digest(to, &auth).await.map_err(failed)
+}
+
+/// Pulls an application into memory.
+pub async fn pull(from: &Reference, transport: Transport) -> Result<App, Error> {
+    let auth = credentials::of(from)?;
+    let client = client(from, transport);
+    let failed = |source| fault("pull", from, source);
+    let (manifest, _) = client.pull_image_manifest(from, &auth).await.map_err(failed)?;
+    let name = from.to_string();
+    check(&name, &manifest)?;
+    let mut application = None;
+    let mut components = BTreeMap::new();
+    for layer in &manifest.layers {
+        let content = blob(&client, from, layer).await.map_err(failed)?;
+        match layer.media_type.as_str() {
+            APPLICATION => application = Some(content),
+            _ => _ = components.insert(layer.digest.clone(), content),
+        }
+    }
+    let application = application.ok_or_else(|| not_an_application(&name, "no such layer"))?;
+    Artifact { application, components }.into_app(&name)
+}
+
+/// One layer, held against its digest.
+async fn blob(
+    client: &Client,
+    from: &Reference,
+    layer: &OciDescriptor,
+) -> Result<Bytes, OciDistributionError> {
+    // Not more than it is said to be.
+    let mut content = vec![0; usize::try_from(layer.size).unwrap_or_default()];
+    client.pull_blob(from, layer, Cursor::new(content.as_mut_slice())).await?;
+    Ok(content.into())
+}
+
+/// Refuses what is no application, or too much, before anything of it is pulled.
+fn check(name: &str, manifest: &OciImageManifest) -> Result<(), Error> {
+    let refuse = |message: &str| Err(not_an_application(name, message));
+    if !manifest.layers.iter().any(|layer| layer.media_type == APPLICATION) {
+        return refuse(
+            "it has no locked application; push it by `doorbuster push` or `spin registry push`",
+        );
+    }
+    let sizes = manifest.layers.iter().map(|layer| u64::try_from(layer.size).unwrap_or(u64::MAX));
+    let bytes = sizes.fold(0_u64, u64::saturating_add);
+    if bytes > ARTIFACT_BYTES_MAX || manifest.layers.len() > LAYERS_MAX {
+        return refuse(&format!(
+            "it has {} layers of {bytes} bytes; at most {LAYERS_MAX} of {ARTIFACT_BYTES_MAX} are \
+             taken",
+            manifest.layers.len()
+        ));
+    }
+    Ok(())
+}
+
+fn not_an_application(name: &str, message: &str) -> Error {
+    Error::NotAnApplication { artifact: name.into(), message: message.into() }
+}
+
+fn fault(what: &'static str, reference: &Reference, source: OciDistributionError) -> Error {
+    let hint = match &source {
+        OciDistributionError::UnauthorizedError { .. }
+        | OciDistributionError::AuthenticationFailure(_) => {
+            "; log in by `docker login`, or put credentials in Docker's config.json"
+        }
+        OciDistributionError::RequestError(error) if error.is_connect() => {
+            "; a registry that speaks plain HTTP needs --insecure"
+        }
+        _ => "",
+    };
+    Error::Registry { what, reference: reference.to_string(), hint, source: source.into() }
+}
+
+/// The locked application first, then the components by their digests.
+fn layers(artifact: Artifact) -> Vec<ImageLayer> {
+    let layer = |content, kind: &str| ImageLayer::new(content, kind.to_owned(), None);
+    let components = artifact.components.into_values().map(|content| layer(content, COMPONENT));
+    std::iter::once(layer(artifact.application, APPLICATION)).chain(components).collect()
+}
+
+/// The image's configuration as Spin writes it, for container runtimes that want one.
+fn config(application: Option<String>) -> Result<Config, OciDistributionError> {
+    let labels = application.map(|digest| HashMap::from([(APPLICATION_DIGEST.into(), digest)]));
+    let file = ConfigFile {
+        architecture: Architecture::Wasm,
+        os: Os::Other("Wasip1".into()),
+        config: Some(Labels { labels, ..Labels::default() }),
+        ..ConfigFile::default()
+    };
+    Config::oci_v1_from_config_file(file, None)
+}
+
+/// Without the time: the same application is the same artifact.
+fn annotations(app: &App) -> BTreeMap<String, String> {
+    let said = |key: &str| app.metadata.other.get(key).and_then(Value::as_str).map(str::to_owned);
+    [
+        (annotations::ORG_OPENCONTAINERS_IMAGE_TITLE, Some(app.metadata.name.clone())),
+        (annotations::ORG_OPENCONTAINERS_IMAGE_VERSION, said("version")),
+        (annotations::ORG_OPENCONTAINERS_IMAGE_DESCRIPTION, said("description")),
+    ]
+    .into_iter()
+    .filter_map(|(name, text)| Some((name.to_owned(), text?)))
+    .collect()
+}
+
+fn client(reference: &Reference, transport: Transport) -> Client {
+    let registry = reference.resolve_registry();
+    let protocol = match transport {
+        Transport::Secure if is_loopback(registry) => ClientProtocol::Http,
+        Transport::Secure => ClientProtocol::Https,
+        Transport::Plain => ClientProtocol::Http,
+    };
+    Client::new(ClientConfig {
+        protocol,
+        connect_timeout: Some(CONNECT_TIMEOUT),
+        read_timeout: Some(READ_TIMEOUT),
+        user_agent: concat!("doorbuster/", env!("CARGO_PKG_VERSION")),
+        ..ClientConfig::default()
+    })
+}
+
+/// Whether a registry, `host[:port]`, is on this machine.
+fn is_loopback(registry: &str) -> bool {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::digest;
+
+    #[test]
+    fn plain_http_to_this_machine_only() {
+        for registry in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.9.9.9:1"] {
+            assert!(is_loopback(registry), "{registry}");
+        }
+        for registry in ["localhost.example", "10.0.0.1:5000", "registry.example"] {
+            assert!(!is_loopback(registry), "{registry}");
+        }
+    }
+
+    #[test]
+    fn too_much_is_refused_before_it_is_pulled() {
+        let layer = |media_type: &str, size| OciDescriptor {
+            media_type: media_type.into(),
+            size,
+            ..OciDescriptor::default()
+        };
+        let fault = |layers: Vec<OciDescriptor>| {
+            let manifest = OciImageManifest { layers, ..OciImageManifest::default() };
+            check("registry.example/shop", &manifest).map_err(|error| error.to_string())
+        };
+        assert_eq!(fault(vec![layer(APPLICATION, 1_000), layer(COMPONENT, 1 << 20)]), Ok(()));
+        for (layers, expected) in [
+            (vec![layer(COMPONENT, 1)], "no locked application"),
+            (vec![layer(APPLICATION, 1), layer(COMPONENT, 1 << 40)], "at most"),
+            (vec![layer(APPLICATION, 1), layer(COMPONENT, -1)], "at most"),
+            (vec![layer(APPLICATION, 1); LAYERS_MAX + 1], "at most"),
+        ] {
+            let error = fault(layers).unwrap_err();
+            assert!(error.contains(expected) && error.contains("registry.example"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_names_the_application() {
+        let digest = digest(b"app");
+        let config = config(Some(digest.clone())).unwrap();
+        let json = String::from_utf8(config.data.to_vec()).unwrap();
+        assert!(json.contains(&digest) && json.contains("\"wasm\""), "{json}");
+    }
+}

@@ -1,0 +1,16 @@
+//! Spin applications as artifacts of an OCI registry, in the format of `spin registry push`.
+//!
+//! [`Artifact`] is the format, without a network; [`push`] and [`pull`] speak to a registry. What
+//! is pulled stays in memory: nothing is written to disk.
+
+mod artifact;
+mod client;
+mod credentials;
+mod error;
+mod reference;
+
+pub use artifact::Artifact;
+pub use client::{Transport, pull, push};
+pub use error::Error;
+pub use oci_client::Reference;
+pub use reference::parse as parse_reference;

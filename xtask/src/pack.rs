@@ -1,0 +1,90 @@
+//! Packs files: the same bytes for the same content.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest as _, Sha256};
+
+use crate::run::{release, run};
+
+/// A tar archive in the making: no times, no owners.
+pub struct Archive(tar::Builder<Vec<u8>>);
+
+impl Archive {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self(tar::Builder::new(Vec::new()))
+    }
+
+    /// A file at this path, with these permissions.
+    pub fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+        let mut header = header(tar::EntryType::Regular, mode);
+        header.set_size(content.len().try_into()?);
+        Ok(self.0.append_data(&mut header, path, content)?)
+    }
+
+    /// A folder at this path.
+    pub fn folder(&mut self, path: &str) -> Result<()> {
+        let mut header = header(tar::EntryType::Directory, 0o755);
+        Ok(self.0.append_data(&mut header, path, std::io::empty())?)
+    }
+
+    /// Gives the next file this extended attribute.
+    pub fn attribute(&mut self, name: &str, value: &[u8]) -> Result<()> {
+        let name = format!("SCHILY.xattr.{name}");
+        Ok(self.0.append_pax_extensions([(name.as_str(), value)])?)
+    }
+
+    /// Its bytes.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        Ok(self.0.into_inner()?)
+    }
+}
+
+fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(0);
+    header
+}
+
+/// Compresses, without a time or a name.
+pub fn gzip(content: &[u8]) -> Result<Vec<u8>> {
+    let mut zip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
+    zip.write_all(content)?;
+    Ok(zip.finish()?)
+}
+
+/// The SHA-256 in hexadecimal digits.
+pub fn sha256(content: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(content))
+}
+
+/// A program of the release build without what only a debugger reads, nine tenths of it.
+pub fn stripped(name: &str, folder: &Path) -> Result<PathBuf> {
+    let stripped = folder.join(name);
+    let (from, to) = (release(name), stripped.to_string_lossy().into_owned());
+    run("strip", &["-S", "-o", &to, &from.to_string_lossy()])?;
+    Ok(stripped)
+}
+
+/// Reads a file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// Writes a file, and the folders that it lies in.
+pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+    let place = || path.display().to_string();
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(place)?;
+    }
+    fs::write(path, content).with_context(place)
+}
