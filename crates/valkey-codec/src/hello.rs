@@ -1,5 +1,6 @@
 //! What is said first on a connection.
 
+use crate::role::{code, other_role};
 use crate::{Address, Reply, Scalar};
 
 /// Under which name the server lists the connection.
@@ -8,11 +9,13 @@ const CLIENT_NAME: &str = "doorbuster";
 /// Codes of the errors with which a server refuses a user, a password or a right.
 const CREDENTIAL_CODES: [&str; 3] = ["NOAUTH", "WRONGPASS", "NOPERM"];
 
-/// Why a server does not take the connection, in its words.
+/// Why a connection is of no use, in the server's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The user, the password or the database.
     Credentials(String),
+    /// It is not the primary: its role.
+    Role(String),
     /// Something else: too many clients, a server that does not know RESP3.
     Other(String),
 }
@@ -31,18 +34,18 @@ pub fn hello(address: &Address) -> Vec<Vec<Vec<u8>>> {
     commands
 }
 
-/// Whether the replies to [`hello`] refuse the connection.
+/// Whether the replies to [`hello`] say that the connection is of no use.
 pub fn refusal(replies: &[Reply]) -> Option<Refusal> {
-    replies.iter().enumerate().find_map(|(index, reply)| {
+    let error = replies.iter().enumerate().find_map(|(index, reply)| {
         let Reply::One(Scalar::Error(text)) = reply else { return None };
-        let code = text.split(' ').next().unwrap_or_default();
         // After HELLO comes SELECT: what it refuses is the database.
-        Some(if CREDENTIAL_CODES.contains(&code) || index > 0 {
+        Some(if CREDENTIAL_CODES.contains(&code(text)) || index > 0 {
             Refusal::Credentials(text.clone())
         } else {
             Refusal::Other(text.clone())
         })
-    })
+    });
+    error.or_else(|| other_role(replies.first()?).map(Refusal::Role))
 }
 
 #[cfg(test)]
@@ -62,12 +65,15 @@ mod tests {
     #[test]
     fn tells_credentials_from_other_refusals() {
         let error = |text: &str| Reply::One(Scalar::Error(text.into()));
-        let ok = || Reply::One(Scalar::Text(b"OK".to_vec()));
-        assert_eq!(refusal(&[ok(), ok()]), None);
+        let text = |text: &str| Scalar::Text(text.into());
+        let role = |role: &str| Reply::Pairs(vec![(text("role"), text(role))]);
+        let ok = || Reply::One(text("OK"));
+        assert_eq!(refusal(&[role("master"), ok()]), None);
+        assert_eq!(refusal(&[role("replica"), ok()]), Some(Refusal::Role("replica".into())));
         for replies in [
             vec![error("WRONGPASS invalid username-password pair"), error("NOAUTH Authentication")],
             vec![error("NOAUTH HELLO must be called with the client already authenticated")],
-            vec![ok(), error("ERR DB index is out of range")],
+            vec![role("replica"), error("ERR DB index is out of range")],
         ] {
             assert!(matches!(refusal(&replies), Some(Refusal::Credentials(_))), "{replies:?}");
         }

@@ -5,8 +5,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use local_servers::{Valkey, ValkeyConfig};
-use valkey_codec::{Address, Decoder, Error, Refusal, Reply, Scalar, encode, hello, refusal};
+use local_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig};
+use valkey_codec::{
+    Address, Decoder, Error, Refusal, Reply, Scalar, encode, hello, refusal, shows_no_primary,
+};
 
 /// A connection without the component around it.
 struct Connection {
@@ -120,4 +122,39 @@ async fn who_speaks_and_where() {
     admin.say(&["CONFIG SET requirepass secret"]).unwrap();
     assert!(matches!(open("", ""), Err(Refusal::Credentials(_))));
     assert!(open(":secret@", "").is_ok());
+}
+
+#[tokio::test]
+async fn only_a_primary_is_of_use() {
+    let primary = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let config = ValkeyConfig { replica_of: Some(primary.port()), ..ValkeyConfig::default() };
+    let replica = Valkey::start(config).await.unwrap();
+    assert!(Connection::open(&primary.url()).is_ok());
+    assert_eq!(Connection::open(&replica.url()).err(), Some(Refusal::Role("replica".into())));
+    let config = SentinelConfig::of(primary.port());
+    let sentinel = Sentinel::start(config).await.unwrap();
+    let url = format!("redis://127.0.0.1:{}", sentinel.port());
+    assert_eq!(Connection::open(&url).err(), Some(Refusal::Role("not told".into())));
+}
+
+#[tokio::test]
+async fn errors_tell_that_it_is_a_primary_no_more() {
+    const WRITES: [&str; 2] = ["SET a b", "EVAL return(redis.call('SET','a','b')) 0"];
+    let server = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let mut connection = Connection::open(&server.url()).unwrap();
+    let mut check = |change: &str, asked: &[&str], code: &str| {
+        let mut commands = vec![change];
+        commands.extend(asked);
+        let replies = connection.say(&commands).unwrap();
+        assert_eq!(replies[0], Reply::One(text("OK")), "{change}");
+        for reply in &replies[1..] {
+            let Reply::One(Scalar::Error(error)) = reply else { panic!("{reply:?}") };
+            assert!(error.starts_with(code), "{error}");
+            assert!(shows_no_primary(reply), "{error}");
+        }
+    };
+    check("CONFIG SET min-replicas-to-write 1", &WRITES, "NOREPLICAS ");
+    check("CONFIG SET min-replicas-to-write 0", &[], "");
+    check("REPLICAOF 127.0.0.1 1", &WRITES, "READONLY ");
+    check("CONFIG SET replica-serve-stale-data no", &["GET a"], "MASTERDOWN ");
 }
