@@ -41,8 +41,10 @@ impl Connection {
                 decoder: Decoder::default(),
                 buffer: Vec::with_capacity(READ_BYTES),
             };
-            let replies = connection.pipeline(&hello(address)).await?;
-            refusal(&replies).map_or(Ok(connection), |reason| Err(refused(address, reason)))
+            match connection.greet(address).await? {
+                None => Ok(connection),
+                Some(reason) => Err(refused(address, reason)),
+            }
         };
         match within(CONNECT_LIMIT, opening).await {
             // No command of a caller was under way.
@@ -77,12 +79,31 @@ impl Connection {
         self.decoder.pending() == 0
     }
 
+    /// Says hello; answers why the connection is of no use, if so.
+    async fn greet(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
+        let commands = hello(address);
+        self.send(&commands).await?;
+        let mut replies = self.replies(1).await?;
+        if refusal(&replies).is_none() {
+            replies.extend(self.replies(commands.len().saturating_sub(1)).await?);
+        }
+        Ok(refusal(&replies))
+    }
+
     async fn pipeline(&mut self, commands: &[Command]) -> Result<Vec<Reply>, ClientError> {
+        self.send(commands).await?;
+        self.replies(commands.len()).await
+    }
+
+    async fn send(&mut self, commands: &[Command]) -> Result<(), ClientError> {
         let bytes = encode(commands).map_err(|e| ClientError::Protocol(e.to_string()))?;
-        self.tcp.write(bytes).await.map_err(interrupted)?;
-        let mut replies = Vec::with_capacity(commands.len());
+        self.tcp.write(bytes).await.map_err(interrupted)
+    }
+
+    async fn replies(&mut self, count: usize) -> Result<Vec<Reply>, ClientError> {
+        let mut replies = Vec::with_capacity(count);
         let mut received = 0;
-        while replies.len() < commands.len() {
+        while replies.len() < count {
             match self.decoder.next().map_err(|e| ClientError::Protocol(e.to_string()))? {
                 Some(reply) => replies.push(reply),
                 None => received += self.receive().await?,

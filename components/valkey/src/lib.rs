@@ -59,7 +59,6 @@ impl Guest for Valkey {
         let replies = connection.exchange(&commands).await;
         let replies = replies.inspect_err(|_| close_rested(connection.server()))?;
         if replies.iter().any(shows_no_primary) {
-            primary::is_not(connection.server());
             close_rested(connection.server());
         } else if connection.is_at_rest() {
             rest(connection);

@@ -16,11 +16,10 @@ use crate::limit::within;
 /// answer while the server that comes first is silent.
 const HEAD_START: Duration = Duration::from_millis(50);
 
-/// Place of the server that is asked first: it was the primary last, or comes after one that
-/// was and is no more.
+/// Place of the server that is asked first: it was the primary last.
 static FIRST: AtomicUsize = AtomicUsize::new(0);
 
-/// Connects to the first server that says that it is the primary.
+/// Connects to the first server that says that it is the primary and takes writes.
 pub async fn connect(servers: &Servers) -> Result<Connection, ClientError> {
     let mut order = servers
         .beginning_with(FIRST.load(Ordering::Relaxed))
@@ -41,12 +40,6 @@ pub async fn connect(servers: &Servers) -> Result<Connection, ClientError> {
         }
     }
     Err(in_one(faults))
-}
-
-/// This server is not the primary, or not for now: others are asked first. It may still call
-/// itself the primary, as one does that came back after its failover.
-pub fn is_not(server: usize) {
-    FIRST.store(server.saturating_add(1), Ordering::Relaxed);
 }
 
 /// What each of the servers answered.

@@ -4,6 +4,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use local_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig};
 use valkey_codec::{
@@ -21,14 +22,23 @@ impl Connection {
         let address = Address::parse(url).unwrap();
         let stream = TcpStream::connect((address.host.as_str(), address.port)).unwrap();
         let mut connection = Self { stream, decoder: Decoder::default() };
-        let replies = connection.pipeline(&hello(&address)).unwrap();
+        let commands = hello(&address);
+        connection.stream.write_all(&encode(&commands).unwrap()).unwrap();
+        let mut replies = connection.replies(1).unwrap();
+        if refusal(&replies).is_none() {
+            replies.extend(connection.replies(commands.len() - 1).unwrap());
+        }
         refusal(&replies).map_or(Ok(connection), Err)
     }
 
     fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>, Error> {
         self.stream.write_all(&encode(commands)?).unwrap();
+        self.replies(commands.len())
+    }
+
+    fn replies(&mut self, count: usize) -> Result<Vec<Reply>, Error> {
         let mut replies = Vec::new();
-        while replies.len() < commands.len() {
+        while replies.len() < count {
             match self.decoder.next()? {
                 Some(reply) => replies.push(reply),
                 None => {
@@ -135,6 +145,30 @@ async fn only_a_primary_is_of_use() {
     let sentinel = Sentinel::start(config).await.unwrap();
     let url = format!("redis://127.0.0.1:{}", sentinel.port());
     assert_eq!(Connection::open(&url).err(), Some(Refusal::Role("not told".into())));
+}
+
+#[tokio::test]
+async fn a_primary_that_its_replicas_left_is_of_no_use() {
+    let config = ValkeyConfig { min_replicas: 1, ..ValkeyConfig::default() };
+    let server = Valkey::start(config).await.unwrap();
+    let Some(Refusal::Other(text)) = Connection::open(&server.url()).err() else {
+        panic!("it is taken");
+    };
+    assert!(text.starts_with("NOREPLICAS"), "{text}");
+    let config = ValkeyConfig { replica_of: Some(server.port()), ..ValkeyConfig::default() };
+    let _replica = Valkey::start(config).await.unwrap();
+    while Connection::open(&server.url()).is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_use_scripts_is_still_let_in() {
+    let server = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let mut admin = Connection::open(&server.url()).unwrap();
+    admin.say(&["ACL SETUSER ana on >p ~* +get"]).unwrap();
+    let url = server.url().replace("//", "//ana:p@");
+    assert_eq!(Connection::open(&url).unwrap().say(&["GET a"]).unwrap(), [Reply::One(Scalar::Nil)]);
 }
 
 #[tokio::test]
