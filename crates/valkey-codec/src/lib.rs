@@ -15,6 +15,6 @@ pub use decode::{Decoder, Reply, Scalar};
 pub use encode::encode;
 pub use error::Error;
 pub use hello::{Refusal, hello, refusal};
-pub use role::shows_no_primary;
+pub use role::{PRIMARY, ROLE, shows_no_primary};
 pub use script::{By, Script, is_unknown_script};
 pub use servers::{SERVERS_MAX, Servers};

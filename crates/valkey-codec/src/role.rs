@@ -2,9 +2,11 @@
 
 use crate::{Reply, Scalar};
 
-/// Under which name HELLO tells its role, and the one that takes writes.
-const ROLE: &[u8] = b"role";
-const PRIMARY: &[u8] = b"master";
+/// Under which name HELLO tells a server's role.
+pub const ROLE: &str = "role";
+
+/// The role that takes writes.
+pub const PRIMARY: &str = "master";
 
 /// What a role is called that the server does not tell, as a Sentinel.
 const UNTOLD: &str = "not told";
@@ -18,10 +20,12 @@ const CODES: [&str; 4] = ["READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS"];
 pub(crate) fn other_role(hello: &Reply) -> Option<String> {
     let Reply::Pairs(pairs) = hello else { return Some(UNTOLD.into()) };
     let role = pairs.iter().find_map(|(name, value)| match (name, value) {
-        (Scalar::Text(name), Scalar::Text(role)) if name == ROLE => Some(role.as_slice()),
+        (Scalar::Text(name), Scalar::Text(role)) if name == ROLE.as_bytes() => {
+            Some(role.as_slice())
+        }
         _ => None,
     });
-    (role != Some(PRIMARY))
+    (role != Some(PRIMARY.as_bytes()))
         .then(|| role.map_or(UNTOLD.into(), |role| String::from_utf8_lossy(role).into_owned()))
 }
 
