@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, RedisResult};
@@ -12,9 +11,6 @@ use valkey_codec::Servers;
 use crate::store_settings::{ASKED, StoreSettings};
 use crate::{Error, Warning};
 
-/// How long an answer may take. A server that runs a script answers nobody else.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-
 /// The word with which a server answers who should have given a password.
 const NO_PASSWORD: &str = "NOAUTH";
 
@@ -22,7 +18,8 @@ const CREDENTIALS: &str = "Check user, password and database in the URL";
 const NO_PRIMARY: &str = "Name the primary, too";
 
 /// Asks how the store is set, its primary if the URL names several servers, and answers a warning
-/// for each setting that cannot keep the promise. Where this user may not use INFO or CONFIG GET, one warning names what nobody told.
+/// for each setting that cannot keep the promise. Where this user may not use INFO or CONFIG GET,
+/// one warning names what nobody told.
 pub async fn check_store(url: &str) -> Result<Vec<Warning>, Error> {
     let servers = Servers::parse(url).map_err(|error| Error::Config {
         setting: "the Valkey URL".into(),
@@ -61,7 +58,7 @@ async fn ask<T>(
     place: &str,
     answer: impl Future<Output = RedisResult<T>>,
 ) -> Result<Option<T>, Error> {
-    match within(ANSWER_LIMIT, place, answer).await? {
+    match answer.await {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if is_denial(&error) => {
             tracing::debug!(%error, "Valkey does not tell its settings");
@@ -69,15 +66,6 @@ async fn ask<T>(
         }
         Err(error) => Err(fault(place, &error)),
     }
-}
-
-async fn within<T>(
-    limit: Duration,
-    place: &str,
-    answer: impl Future<Output = T>,
-) -> Result<T, Error> {
-    let late = |_| Error::unreachable(place, format!("nothing came in {limit:?}"));
-    tokio::time::timeout(limit, answer).await.map_err(late)
 }
 
 /// The server did not let us in, as far as it asks for a password at all.

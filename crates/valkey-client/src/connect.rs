@@ -15,9 +15,11 @@ use crate::{Error, Fault};
 /// How long one server may take to let us in and to tell its role.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long any answer may take after that. A server that runs a script answers nobody else.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
 /// Connects to the server that says that it is the primary; answers which it is, too. The role of
-/// a server alone is not asked: there is no other. How long an answer may take later is left to
-/// the caller.
+/// a server alone is not asked: there is no other.
 pub async fn connect(servers: &Servers) -> Result<(Address, MultiplexedConnection), Error> {
     let alone = servers.iter().len() == 1;
     let mut faults = Vec::new();
@@ -32,9 +34,10 @@ pub async fn connect(servers: &Servers) -> Result<(Address, MultiplexedConnectio
 }
 
 async fn one(address: &Address, alone: bool) -> Result<MultiplexedConnection, Fault> {
-    // The limit around it holds for all of it.
-    let config =
-        AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    // The limit around this function holds for the first.
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(Some(ANSWER_LIMIT));
     let mut connection =
         client(address)?.get_multiplexed_async_connection_with_config(&config).await?;
     if !alone {
