@@ -8,6 +8,7 @@ use host_producer::{NewTopic, TopicState, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use spin_kafka_trigger::{FailedRecords, is_pattern};
 use trigger_kafka::TriggerConfig;
+use valkey_codec::Servers;
 
 use super::args::Args;
 use super::embedded::EmbeddedKafka;
@@ -27,6 +28,8 @@ pub struct Backends {
     /// `host:port[,…]`.
     brokers: String,
     valkey_url: String,
+    /// What the URL says.
+    valkey_servers: Servers,
 }
 
 enum KafkaBackend {
@@ -66,7 +69,8 @@ impl Backends {
                 (Some(Box::new(valkey)), url)
             }
         };
-        Ok(Self { kafka, valkey, brokers, valkey_url })
+        let valkey_servers = Servers::parse(&valkey_url).context("--valkey")?;
+        Ok(Self { kafka, valkey, brokers, valkey_url, valkey_servers })
     }
 
     /// Kafka's bootstrap brokers.
@@ -74,9 +78,9 @@ impl Backends {
         &self.brokers
     }
 
-    /// Valkey's URL; it may hold a password.
-    pub fn valkey_url(&self) -> &str {
-        &self.valkey_url
+    /// Valkey's URL without user and password.
+    pub fn valkey_public_url(&self) -> String {
+        self.valkey_servers.public_url()
     }
 
     /// Whether some part keeps its data in memory only.
@@ -90,7 +94,7 @@ impl Backends {
         [
             ("kafka_brokers", self.brokers.clone()),
             ("valkey_url", self.valkey_url.clone()),
-            ("valkey_address", address(&self.valkey_url)),
+            ("valkey_address", self.valkey_servers.to_string()),
         ]
         .into_iter()
         .filter(|(name, _)| app.variables.contains_key(*name))
@@ -140,36 +144,5 @@ impl Backends {
             valkey.stop().await.context("Valkey did not stop cleanly")?;
         }
         Ok(())
-    }
-}
-
-/// `host:port` of a `redis://[user:password@]host[:port][/db]` URL.
-fn address(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let after_brackets = host.rfind(']').map_or(0, |at| at + 1);
-    if host.get(after_brackets..).is_some_and(|tail| tail.contains(':')) {
-        host.into()
-    } else {
-        format!("{host}:6379")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::address;
-
-    #[test]
-    fn address_of_a_url() {
-        for (url, expected) in [
-            ("redis://127.0.0.1:7000", "127.0.0.1:7000"),
-            ("redis://valkey/3", "valkey:6379"),
-            ("redis://user:p@ss@valkey:1/0", "valkey:1"),
-            ("redis://[::1]:6380", "[::1]:6380"),
-            ("redis://[::1]", "[::1]:6379"),
-        ] {
-            assert_eq!(address(url), expected);
-        }
     }
 }

@@ -7,7 +7,7 @@ use super::backends::Backends;
 /// Prints the address, what to try and what to expect.
 pub fn print(address: SocketAddr, operator: Option<SocketAddr>, backends: &Backends) {
     let brokers = backends.brokers();
-    let valkey = without_credentials(backends.valkey_url());
+    let valkey = backends.valkey_public_url();
     println!(
         r#"
 Doorbuster is running: http://{address}/purchase
@@ -33,14 +33,4 @@ A moment later the sale is counted: the Valkey key `total_ventas` is 1.
         );
     }
     println!("Ctrl-C ends it.");
-}
-
-fn without_credentials(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-            format!("{scheme}://{host}")
-        }
-        None => url.into(),
-    }
 }
