@@ -11,9 +11,6 @@ use crate::ports::FreePorts;
 use crate::process::Process;
 use crate::valkey::{answers, binary};
 
-/// Under which name it knows the primary.
-const NAME: &str = "doorbuster";
-
 /// Time until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -32,6 +29,9 @@ pub struct SentinelConfig {
 }
 
 impl SentinelConfig {
+    /// Under which name it knows the primary.
+    pub const NAME: &str = "doorbuster";
+
     /// Alone and impatient.
     pub fn of(primary: u16) -> Self {
         Self {
@@ -44,14 +44,14 @@ impl SentinelConfig {
 
     /// The file that it is started with, and writes what it learns to.
     fn file(&self, port: u16) -> String {
-        let Self { primary, quorum, down_after, failover_limit } = self;
+        let (name, Self { primary, quorum, down_after, failover_limit }) = (Self::NAME, self);
         let (down_after, failover_limit) = (down_after.as_millis(), failover_limit.as_millis());
         format!(
             "port {port}\n\
              bind 127.0.0.1\n\
-             sentinel monitor {NAME} 127.0.0.1 {primary} {quorum}\n\
-             sentinel down-after-milliseconds {NAME} {down_after}\n\
-             sentinel failover-timeout {NAME} {failover_limit}\n"
+             sentinel monitor {name} 127.0.0.1 {primary} {quorum}\n\
+             sentinel down-after-milliseconds {name} {down_after}\n\
+             sentinel failover-timeout {name} {failover_limit}\n"
         )
     }
 }
