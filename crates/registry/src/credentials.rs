@@ -1,7 +1,10 @@
-//! Credentials from Docker's configuration: `$DOCKER_CONFIG/config.json`, else
-//! `~/.docker/config.json`, and the helpers that it names.
+//! Credentials from Docker's configuration and the helpers that it names.
 
-use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use oci_client::Reference;
 use oci_client::secrets::RegistryAuth;
 
@@ -14,16 +17,26 @@ const HUB_KEY: &str = "https://index.docker.io/v1/";
 /// Those for the reference's registry; none if nothing is configured.
 pub fn of(reference: &Reference) -> Result<RegistryAuth, Error> {
     let registry = reference.resolve_registry();
+    let Some(path) = configuration() else { return Ok(RegistryAuth::Anonymous) };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RegistryAuth::Anonymous),
+        Err(source) => return Err(Error::Configuration { path, source }),
+    };
     let key = if HUB.contains(&registry) { HUB_KEY } else { registry };
-    match get_credential(key) {
+    match get_credential_from_reader(file, key) {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
             Ok(RegistryAuth::Basic(user, password))
         }
         Ok(DockerCredential::IdentityToken(token)) => Ok(RegistryAuth::Bearer(token)),
-        Err(
-            CredentialRetrievalError::ConfigNotFound
-            | CredentialRetrievalError::NoCredentialConfigured,
-        ) => Ok(RegistryAuth::Anonymous),
-        Err(source) => Err(Error::Credentials { registry: registry.into(), source }),
+        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
+        Err(source) => Err(Error::Credentials { registry: registry.into(), path, source }),
     }
+}
+
+/// `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.
+fn configuration() -> Option<PathBuf> {
+    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
+    folder.map(|folder| folder.join("config.json"))
 }

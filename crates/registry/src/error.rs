@@ -1,5 +1,7 @@
 //! What can go wrong between an application and a registry.
 
+use std::path::PathBuf;
+
 use docker_credential::CredentialRetrievalError;
 use oci_client::errors::OciDistributionError;
 
@@ -14,11 +16,21 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// Docker's configuration cannot be read.
+    #[error("cannot read {path}")]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// Docker's configuration has credentials that cannot be had.
-    #[error("Docker's configuration has no usable credentials for {registry}")]
+    #[error("{path} has no usable credentials for {registry}")]
     Credentials {
         /// The registry.
         registry: String,
+        /// The file.
+        path: PathBuf,
         /// What is wrong.
         source: CredentialRetrievalError,
     },
