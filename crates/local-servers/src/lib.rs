@@ -17,8 +17,9 @@ mod watchdog;
 mod wheel;
 
 pub use clock::FakeClock;
-pub use home::home;
+pub use home::{home, install, run};
 pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 pub use limit::limit_file_size;
 pub use security::{Listener, Security};
 pub use valkey::{Valkey, ValkeyConfig};
+pub use wheel::unpack;
