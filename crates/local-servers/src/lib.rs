@@ -21,5 +21,5 @@ pub use home::{home, install, run};
 pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 pub use limit::limit_file_size;
 pub use security::{Listener, Security};
-pub use valkey::{Valkey, ValkeyConfig};
+pub use valkey::{Valkey, ValkeyConfig, binary as valkey_binary};
 pub use wheel::unpack;

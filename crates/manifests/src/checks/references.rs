@@ -25,6 +25,12 @@ pub fn check(objects: &[Object]) -> Vec<Finding> {
     for ingress in of_kind(objects, "Ingress") {
         found.extend(backends(ingress, objects));
     }
+    for set in of_kind(objects, "StatefulSet") {
+        let name = set.text("spec.serviceName");
+        if find(objects, "Service", name).is_none() {
+            found.push(set.finding("spec.serviceName", format!("there is no Service {name}")));
+        }
+    }
     for budget in of_kind(objects, "PodDisruptionBudget") {
         let selector = budget.at("spec.selector");
         if !workloads.iter().any(|workload| takes(selector, &workload.labels)) {
