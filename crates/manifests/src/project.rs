@@ -16,8 +16,8 @@ pub struct Project {
     pub root: PathBuf,
     /// The schemas of all kinds.
     pub schemas: Schemas,
-    /// Variables that `spin.toml` declares.
-    pub variables: BTreeSet<String>,
+    /// Variables that `spin.toml` declares, with their defaults.
+    pub variables: BTreeMap<String, String>,
     /// What each component of `spin.toml` needs.
     pub components: BTreeMap<String, Component>,
 }
@@ -39,11 +39,14 @@ impl Project {
         let file = root.join("spin.toml");
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let manifest: Table = text.parse().with_context(|| file.display().to_string())?;
+        let default = |value: &Value| {
+            value.get("default").and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
         let declared = table(&manifest, "variables");
         Ok(Self {
             root: root.into(),
             schemas: Schemas::load()?,
-            variables: declared.map(|(name, _)| name.clone()).collect(),
+            variables: declared.map(|(name, value)| (name.clone(), default(value))).collect(),
             components: components(&manifest)?,
         })
     }

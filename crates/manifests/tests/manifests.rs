@@ -311,6 +311,21 @@ fn the_shim_changes_nothing_but_the_executor() {
 
 #[test]
 fn components_and_variables_are_those_of_the_application() {
+    tampered().set("SpinApp/writer", "/spec/variables/1/value", json!("sales")).must_be_refused(
+        "SpinApp/writer",
+        "spec.variables",
+        "kafka_topic is `sales`, and `sales-topic` in another application",
+    );
+    tampered().set("SpinApp/aggregator", "/spec/variables/2/value", json!("g")).must_be_refused(
+        "SpinApp/aggregator",
+        "spec.variables",
+        "kafka_group must be black-friday-group",
+    );
+    tampered().set("SpinApp/writer", "/spec/image", json!("r/app:9")).must_be_refused(
+        "SpinApp/writer",
+        "spec.image",
+        "in another application",
+    );
     tampered().set("SpinApp/bridge", "/spec/components/0", json!("brigde")).must_be_refused(
         "SpinApp/bridge",
         "spec.components",

@@ -1,13 +1,26 @@
 //! SpinApps against `spin.toml`: components, variables, executors.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::sources::variable;
 use crate::Project;
 use crate::object::{Finding, Object, find, of_kind, text};
 
 /// Paths that answer probes: those of a Kafka-only application, and that of one with HTTP.
 const KAFKA_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 const HTTP_PATH: &str = "/.well-known/spin/health";
+
+/// Variables that all applications see alike.
+const SHARED: [&str; 8] = [
+    "kafka_brokers",
+    "kafka_topic",
+    "kafka_security",
+    "kafka_sasl_mechanism",
+    "kafka_ca",
+    "valkey_address",
+    "idempotency_keys_max",
+    "idempotency_window_s",
+];
 
 /// What does not fit.
 pub fn check(project: &Project, objects: &[Object]) -> Vec<Finding> {
@@ -18,6 +31,8 @@ pub fn check(project: &Project, objects: &[Object]) -> Vec<Finding> {
         found.extend(variables(project, app));
         found.extend(probes(project, app));
     }
+    found.extend(agreement(objects));
+    found.extend(wire_names(project, objects));
     for executor in of_kind(objects, "SpinAppExecutor") {
         found.extend(runtime_class(executor, objects));
     }
@@ -67,11 +82,48 @@ fn variables(project: &Project, app: &Object) -> Vec<Finding> {
     }
     for name in set.difference(&needed) {
         let used = project.components.values().any(|component| component.variables.contains(*name));
-        if !project.variables.contains(*name) {
+        if !project.variables.contains_key(*name) {
             found.push(app.finding(place, format!("spin.toml has no variable {name}")));
         } else if used {
             // One that no component uses yet may be set: it does not say whose it is.
             found.push(app.finding(place, format!("{name} is set, and no component here uses it")));
+        }
+    }
+    found
+}
+
+/// What writer and aggregator must see alike, and which application all of them are.
+fn agreement(objects: &[Object]) -> Vec<Finding> {
+    let mut first: BTreeMap<&str, String> = BTreeMap::new();
+    let mut found = Vec::new();
+    for app in of_kind(objects, "SpinApp") {
+        let image = ("spec.image", Some(app.text("spec.image").to_owned()));
+        let variables = SHARED.map(|name| (name, variable(objects, app, name)));
+        for (name, value) in std::iter::once(image).chain(variables) {
+            let Some(value) = value else { continue };
+            let known = first.entry(name).or_insert_with(|| value.clone());
+            if *known != value {
+                let place = if name == "spec.image" { name } else { "spec.variables" };
+                let message = format!("{name} is `{value}`, and `{known}` in another application");
+                found.push(app.finding(place, message));
+            }
+        }
+    }
+    found
+}
+
+/// The names that clients and consumers of old know.
+fn wire_names(project: &Project, objects: &[Object]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for app in of_kind(objects, "SpinApp") {
+        for name in ["kafka_topic", "kafka_group"] {
+            let value = variable(objects, app, name);
+            let wanted = project.variables.get(name);
+            if value.is_some() && value.as_ref() != wanted {
+                let wanted = wanted.map(String::as_str).unwrap_or_default();
+                let message = format!("{name} must be {wanted}, as in spin.toml");
+                found.push(app.finding("spec.variables", message));
+            }
         }
     }
     found
