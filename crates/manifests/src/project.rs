@@ -80,13 +80,22 @@ fn components(manifest: &Table) -> Result<BTreeMap<String, Component>> {
             let Some(component) = components.get_mut(id) else { continue };
             component.is_consumer |= kind == "kafka";
             collect(trigger, &placeholder, &mut component.variables);
-            let shared = manifest.get("application").and_then(|a| a.get("trigger")?.get(kind));
-            if let Some(shared) = shared {
+            if let Some(shared) = shared(manifest, kind) {
                 collect(shared, &placeholder, &mut component.variables);
             }
         }
     }
+    // The host's producer writes to where the application's Kafka triggers read.
+    let kafka = shared(manifest, "kafka");
+    for component in components.values_mut().filter(|component| component.is_producer) {
+        kafka.iter().for_each(|kafka| collect(kafka, &placeholder, &mut component.variables));
+    }
     Ok(components)
+}
+
+/// What all triggers of a kind have in common.
+fn shared<'a>(manifest: &'a Table, kind: &str) -> Option<&'a Value> {
+    manifest.get("application")?.get("trigger")?.get(kind)
 }
 
 /// The variables that the strings below a value name.
