@@ -14,15 +14,18 @@ use crate::run::root;
 
 use layout::{Layer, Layout};
 
+/// Its name, where a container runtime looks for an image that was loaded by hand.
+const REFERENCE: &str = "docker.io/library/doorbuster";
+
 /// Who the program runs as: the number that images without users have agreed on.
 const USER: &str = "65532:65532";
 
 /// The baked application's manifest.
 const APPLICATION: &str = "app/spin.toml";
 
-/// Writes the image to `target/image/<name>/` and, packed for `ctr images import` and the like, to
-/// `target/image/<name>.tar`. With `--app` it brings the application, and runs that whatever it is
-/// told.
+/// Writes the image to `target/image/doorbuster/` and, packed for `ctr images import` and the like,
+/// to `target/image/doorbuster.tar`. With `--app` it brings the application, runs that whatever it
+/// is told, and lies in `doorbuster-app`.
 pub fn build(args: &[String]) -> Result<()> {
     let app = match args {
         [] => None,
@@ -37,7 +40,7 @@ pub fn build(args: &[String]) -> Result<()> {
     if let Some(manifest) = &app {
         layers.push(baked(manifest)?);
     }
-    let reference = format!("docker.io/library/{name}:{}", env!("CARGO_PKG_VERSION"));
+    let reference = format!("{REFERENCE}:{}", env!("CARGO_PKG_VERSION"));
     let layout = Layout::new(&reference, layers, &config(app.is_some()))?;
     layout.write(&out.join(name))?;
     let packed = out.join(format!("{name}.tar"));

@@ -22,6 +22,8 @@ cargo xtask <task>
   test           install what the tests need and run them all
   chaos [ARGS]   break things at random under load and compare the books: --minutes N --seed S
   spin [ARGS]    run the pipeline in a real Spin with the packed plugin: --spin PATH
+  secrets        make the passwords of k8s/ that are missing
+  manifests      make them, render k8s/ in every way, and check each object strictly
   bench [ARGS]   compare the pipeline with the same one without WebAssembly
   lint           check format, lints, licences and advisories
 ";
@@ -52,6 +54,8 @@ fn main() -> Result<()> {
             plugin::pack(&[])?;
             run::replace(&run::release("real-spin"), &rest)
         }
+        "secrets" => run::manifests("secrets"),
+        "manifests" => run::manifests("check"),
         "bench" => {
             build::all(false)?;
             run::replace(&run::release("bench"), &rest)

@@ -41,6 +41,11 @@ pub fn doorbuster(subcommand: &str, args: &[String]) -> Result<()> {
     replace(&release("doorbuster"), &all)
 }
 
+/// Runs the program for the manifests. Built on its own, as this one is: it needs nothing else.
+pub fn manifests(task: &str) -> Result<()> {
+    cargo(&["run", "--quiet", "--package", "manifests", "--", task])
+}
+
 /// Becomes the program.
 pub fn replace(program: &Path, args: &[String]) -> Result<()> {
     let error = Command::new(program).args(args).current_dir(root()).exec();

@@ -12,8 +12,9 @@ pub fn home() -> PathBuf {
     std::env::var_os("DOORBUSTER_HOME").map_or_else(|| ".doorbuster".into(), PathBuf::from)
 }
 
-/// Installs a part unless `made` exists. Processes that want the same part wait for the first.
-pub(crate) fn install(
+/// Installs a part below [`home`] unless `made` exists, and answers where it is. Processes that
+/// want the same part wait for the first.
+pub fn install(
     name: &str,
     made: impl Fn(&Path) -> PathBuf,
     make: impl FnOnce(&Path) -> Result<()>,
@@ -34,7 +35,7 @@ pub(crate) fn install(
 
 /// Runs a command to its end and answers what it printed. If it fails, the error shows that and
 /// says what is `needed`.
-pub(crate) fn run(command: &mut Command, needed: &str) -> Result<String> {
+pub fn run(command: &mut Command, needed: &str) -> Result<String> {
     let shown = format!("{command:?}");
     let output = command.output().with_context(|| format!("cannot run {shown}: {needed}"))?;
     ensure!(

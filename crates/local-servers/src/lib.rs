@@ -19,10 +19,11 @@ mod watchdog;
 mod wheel;
 
 pub use clock::FakeClock;
-pub use home::home;
+pub use home::{home, install, run};
 pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 pub use limit::limit_file_size;
 pub use registry::Registry;
 pub use security::{Listener, Security};
 pub use sentinel::{Sentinel, SentinelConfig};
-pub use valkey::{Valkey, ValkeyConfig};
+pub use valkey::{Valkey, ValkeyConfig, binary as valkey_binary};
+pub use wheel::unpack;

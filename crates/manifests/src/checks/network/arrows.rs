@@ -1,0 +1,68 @@
+//! The picture: who may reach whom.
+
+use std::collections::BTreeSet;
+
+use super::Workload;
+use crate::object::{Object, find, of_kind, text};
+
+/// From, to, port.
+pub type Arrow = (String, String, u16);
+
+/// Addresses that no selector can name.
+pub const ANYWHERE: &str = "anywhere";
+
+/// Arrows that are always there.
+const ALWAYS: [(&str, &str, u16); 19] = [
+    ("ingress-controller", "ingest", 80),
+    ("ingest", "bridge", 80),
+    ("bridge", "writer", 80),
+    ("writer", "kafka", 9093),
+    ("writer", "valkey", 6379),
+    ("aggregator", "kafka", 9093),
+    ("aggregator", "valkey", 6379),
+    ("grafana", "valkey", 6379),
+    // The plugin catalogue.
+    ("grafana", ANYWHERE, 443),
+    // Replication, Sentinel.
+    ("valkey", "valkey", 6379),
+    ("valkey", "valkey", 26379),
+    // Controllers, replication.
+    ("kafka", "kafka", 9090),
+    ("kafka", "kafka", 9091),
+    ("entity-operator", "kafka", 9091),
+    ("cluster-operator", "kafka", 9090),
+    ("cluster-operator", "kafka", 9091),
+    ("cluster-operator", "kafka", 8443),
+    // The Kubernetes API.
+    ("entity-operator", ANYWHERE, 443),
+    ("entity-operator", ANYWHERE, 6443),
+];
+
+/// Every arrow that there must be, with what these objects include.
+pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
+    let mut arrows: Vec<(&str, &str, u16)> = ALWAYS.to_vec();
+    // Everybody looks up names.
+    arrows.extend(workloads.iter().map(|workload| (workload.name.as_str(), "dns", 53)));
+    if of_kind(objects, "ScaledObject").next().is_some() {
+        arrows.push(("keda", "kafka", 9093));
+    }
+    if of_kind(objects, "PodMonitor").next().is_some() {
+        arrows.extend([("prometheus", "aggregator", 80), ("prometheus", "kafka", 9404)]);
+    }
+    if of_kind(objects, "Kafka").any(|cluster| !cluster.at("spec.kafka.rack").is_null()) {
+        // A broker asks the Kubernetes API for its node's zone.
+        arrows.extend([("kafka", ANYWHERE, 443), ("kafka", ANYWHERE, 6443)]);
+    }
+    let pulls = find(objects, "NetworkPolicy", "app-pull").is_some();
+    let pulled = of_kind(objects, "SpinApp").filter(|app| pulls || needs_pull(objects, app));
+    arrows.extend(pulled.map(|app| (text(&app.0, "metadata.name"), ANYWHERE, 443)));
+    arrows.into_iter().map(|(from, to, port)| (from.into(), to.into(), port)).collect()
+}
+
+/// Whether the container fetches the application itself: with an image as the executor, unless
+/// the application is loaded by hand.
+fn needs_pull(objects: &[Object], app: &Object) -> bool {
+    let executor = find(objects, "SpinAppExecutor", app.text("spec.executor"));
+    let by_image = executor.is_some_and(|e| !e.at("spec.deploymentConfig.spinImage").is_null());
+    by_image && !app.text("spec.image").starts_with("docker.io/library/")
+}

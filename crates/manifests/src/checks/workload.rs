@@ -1,0 +1,82 @@
+//! What runs as pods, the pods that operators make included.
+
+use std::collections::BTreeMap;
+
+use crate::object::{Object, entries, list, text};
+
+/// Labels of a pod.
+pub type Labels = BTreeMap<String, String>;
+
+/// Pods that are alike.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    /// Its name in the table of arrows.
+    pub name: String,
+    /// The pods' labels.
+    pub labels: Labels,
+    /// Ports by name.
+    pub ports: BTreeMap<String, u16>,
+}
+
+/// Every workload that comes of these objects.
+pub fn workloads(objects: &[Object]) -> Vec<Workload> {
+    objects.iter().flat_map(of).collect()
+}
+
+fn of(object: &Object) -> Vec<Workload> {
+    match object.kind() {
+        "Deployment" | "StatefulSet" | "DaemonSet" => vec![template(object)],
+        "SpinApp" => vec![app(object)],
+        "Kafka" => vec![brokers(object), entity_operator(object)],
+        _ => Vec::new(),
+    }
+}
+
+fn template(object: &Object) -> Workload {
+    let labels = entries(&object.0, "spec.template.metadata.labels");
+    let labels = labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.into())));
+    let containers = object.list("spec.template.spec.containers");
+    let ports = containers.iter().flat_map(|container| list(container, "ports"));
+    let ports = ports.filter_map(|port| {
+        let number = u16::try_from(port.get("containerPort")?.as_u64()?).ok()?;
+        Some((text(port, "name").to_owned(), number))
+    });
+    Workload { name: object.name().into(), labels: labels.collect(), ports: ports.collect() }
+}
+
+/// The operator's Deployment of a SpinApp.
+fn app(object: &Object) -> Workload {
+    let name = object.name().to_owned();
+    Workload {
+        labels: [("core.spinkube.dev/app-name".into(), name.clone())].into(),
+        ports: [("http-app".into(), 80)].into(),
+        name,
+    }
+}
+
+fn strimzi(cluster: &str, part: &str) -> Labels {
+    let label = |name: &str, value: String| (format!("strimzi.io/{name}"), value);
+    [label("cluster", cluster.into()), label("name", format!("{cluster}-{part}"))].into()
+}
+
+fn brokers(object: &Object) -> Workload {
+    let mut ports: BTreeMap<String, u16> = [
+        ("tcp-ctrlplane".into(), 9090),
+        ("tcp-replication".into(), 9091),
+        ("tcp-kafkaagent".into(), 8443),
+    ]
+    .into();
+    for listener in object.list("spec.kafka.listeners") {
+        let number = listener.get("port").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        ports.insert(format!("tcp-{}", text(listener, "name")), number.try_into().unwrap_or(0));
+    }
+    if !object.at("spec.kafka.metricsConfig").is_null() {
+        ports.insert("tcp-prometheus".into(), 9404);
+    }
+    Workload { name: "kafka".into(), labels: strimzi(object.name(), "kafka"), ports }
+}
+
+fn entity_operator(object: &Object) -> Workload {
+    let labels = strimzi(object.name(), "entity-operator");
+    Workload { name: "entity-operator".into(), labels, ports: BTreeMap::new() }
+}

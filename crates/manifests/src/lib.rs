@@ -1,0 +1,25 @@
+//! Renders the Kubernetes manifests in `k8s/` and `runtime-class/`, checks them strictly, and
+//! makes the secrets that they need.
+//!
+//! Every field of every object must be known to the schema of its kind ([`Schemas`], and strict
+//! types for SpinKube's kinds), and everything that an object names must exist: Services, ports,
+//! Secrets and their keys, components, variables, users, topics ([`check`]). The network policies
+//! must allow the arrows of a table and nothing more.
+
+mod acl;
+mod checks;
+mod install;
+mod object;
+mod project;
+mod render;
+mod schema;
+mod secrets;
+mod spinkube;
+mod yaml;
+
+pub use checks::check;
+pub use object::{Finding, Object};
+pub use project::Project;
+pub use render::Variant;
+pub use schema::Schemas;
+pub use secrets::generate as generate_secrets;

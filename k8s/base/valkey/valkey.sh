@@ -1,0 +1,48 @@
+#!/bin/sh
+# Starts this member's Valkey in the role that the others give it.
+#
+# Beside the variables of find-primary.sh:
+# REPLICATION_PASSWORD  the password of the user `replication`
+# REPLICAS_MIN          replicas that must have a write; 0 for a single server
+set -eu
+here=$(dirname "$0")
+. "$here/find-primary.sh"
+
+RUN=${RUN:-/run/valkey}
+BASE_CONF=${BASE_CONF:-$here/valkey.conf}
+DATA=${DATA:-/data}
+
+# A primary that comes back with an empty disk would empty its replicas, too. The Sentinels miss
+# it meanwhile and elect one that has the data: wait for that, but not for ever, for then it is
+# the only one left.
+yield_if_empty() {
+  tries=0
+  while [ "$primary" = "$VALKEY_HOST" ] && [ "$primary" != "$VALKEY_HOSTS" ] &&
+    [ ! -d "$DATA/appendonlydir" ] && [ -n "$(elected)" ] &&
+    [ "$tries" -lt "${YIELD_TRIES:-60}" ]; do
+    echo "the primary's disk is empty: waiting for the election of another"
+    tries=$((tries + 1))
+    sleep 1
+    primary=$(find_primary)
+  done
+}
+
+primary=$(find_primary)
+yield_if_empty
+echo "the primary is $primary, this is $VALKEY_HOST"
+
+# In memory, since it holds a password. Sentinel has it rewritten when roles change.
+conf="$RUN/valkey.conf"
+umask 077
+{
+  echo "include $BASE_CONF"
+  echo "port $PORT"
+  echo "replica-announce-ip $VALKEY_HOST"
+  echo "min-replicas-to-write $REPLICAS_MIN"
+  echo "primaryuser replication"
+  echo "primaryauth $REPLICATION_PASSWORD"
+  if [ "$primary" != "$VALKEY_HOST" ]; then
+    echo "replicaof $primary $PORT"
+  fi
+} >"$conf"
+exec valkey-server "$conf" ${VALKEY_ARGS:-}
