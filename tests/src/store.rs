@@ -10,9 +10,9 @@ use redis::aio::MultiplexedConnection;
 pub struct Store(MultiplexedConnection);
 
 impl Store {
-    /// Connects.
+    /// Connects; if the URL names several servers, to their primary.
     pub async fn connect(url: &str) -> Result<Self> {
-        Ok(Self(redis::Client::open(url)?.get_multiplexed_async_connection().await?))
+        Ok(Self(ledger::connect(url).await?))
     }
 
     /// A plain value.

@@ -122,7 +122,7 @@ async fn faults_name_the_artifact_and_what_to_do() {
         (&here, "ingress", &["no component `ingress`", "aggregator, bridge, ingest, writer"]),
         (&here, "aggregator", &["`kafka_brokers`", "SPIN_VARIABLE_KAFKA_BROKERS"]),
         (&here, "ingest", &["`ingest`", "bridge.spin.internal", "name where it is"]),
-        (&deployment(shop.reference() + "1"), "ingest", &["doorbuster:1.01", "not found"]),
+        (&deployment(shop.reference() + "1"), "ingest", &["doorbuster:1.01", "manifest unknown"]),
         (&deployment("127.0.0.1:9/doorbuster:1".into()), "ingest", &["127.0.0.1:9/doorbuster:1"]),
     ];
     for (deployment, component, expected) in cases {

@@ -23,7 +23,7 @@ pub struct Store {
 impl Store {
     /// Connects and says hello.
     pub fn connect(url: &str) -> Result<Self> {
-        let url = Address::parse(url).with_context(|| format!("--valkey {url}"))?;
+        let url = Address::parse(url).context("--valkey")?;
         let stream = TcpStream::connect((url.host.as_str(), url.port))
             .with_context(|| format!("cannot connect to Valkey at {url:?}; does it run?"))?;
         stream.set_nodelay(true)?;

@@ -1,13 +1,12 @@
 //! One connection: a write of a pipeline, then its replies.
 
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use guest_tcp::Error;
 use valkey_codec::{Address, Decoder, Refusal, Reply, encode, hello, refusal};
 
 use crate::bindings::exports::doorbuster::valkey::client::{ClientError, Command};
+use crate::limit::within;
 
 /// Bytes asked of the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -15,7 +14,7 @@ const READ_BYTES: usize = 64 << 10;
 /// Longest reply to a whole pipeline; more breaks the connection.
 const REPLIES_BYTES_MAX: usize = 16 << 20;
 
-/// Time to connect and say hello.
+/// Time that a server gets to connect and say hello.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Time a pipeline may take.
@@ -23,40 +22,49 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
 
 /// An open connection.
 pub struct Connection {
+    /// Its server's place in the URL.
+    server: usize,
     tcp: guest_tcp::Connection,
     decoder: Decoder,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    /// Connects, says who speaks, selects the database.
-    pub async fn open(address: &Address) -> Result<Self, ClientError> {
+    /// Connects, says who speaks, selects the database; fails unless this is the primary. The
+    /// server's place is only noted.
+    pub async fn open(server: usize, address: &Address) -> Result<Self, ClientError> {
         let opening = async {
             let tcp = guest_tcp::Connection::open(&address.host, address.port).await;
             let mut connection = Self {
+                server,
                 tcp: tcp.map_err(|e| ClientError::Connect(e.to_string()))?,
                 decoder: Decoder::default(),
                 buffer: Vec::with_capacity(READ_BYTES),
             };
-            let replies = connection.pipeline(&hello(address)).await?;
-            match refusal(&replies) {
+            match connection.greet(address).await? {
                 None => Ok(connection),
-                Some(Refusal::Credentials(text)) => Err(ClientError::Auth(text)),
-                Some(Refusal::Other(text)) => Err(ClientError::Connect(text)),
+                Some(reason) => Err(refused(address, reason)),
             }
         };
-        let (host, port) = (&address.host, address.port);
         match within(CONNECT_LIMIT, opening).await {
             // No command of a caller was under way.
             Some(Err(ClientError::Interrupted(text))) => {
-                Err(ClientError::Connect(format!("{host}:{port}: {text}")))
+                Err(ClientError::Connect(format!("{address}: {text}")))
+            }
+            Some(Err(ClientError::Protocol(text))) => {
+                Err(ClientError::Protocol(format!("{address}: {text}")))
             }
             Some(result) => result,
             None => {
-                let text = format!("{host}:{port}: no answer in {CONNECT_LIMIT:?}");
+                let text = format!("{address}: no answer in {CONNECT_LIMIT:?}");
                 Err(ClientError::Connect(text))
             }
         }
+    }
+
+    /// The place of its server.
+    pub fn server(&self) -> usize {
+        self.server
     }
 
     /// One round trip.
@@ -71,12 +79,31 @@ impl Connection {
         self.decoder.pending() == 0
     }
 
+    /// Says hello; answers why the connection is of no use, if so.
+    async fn greet(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
+        let commands = hello(address);
+        self.send(&commands).await?;
+        let mut replies = self.replies(1).await?;
+        if refusal(&replies).is_none() {
+            replies.extend(self.replies(commands.len().saturating_sub(1)).await?);
+        }
+        Ok(refusal(&replies))
+    }
+
     async fn pipeline(&mut self, commands: &[Command]) -> Result<Vec<Reply>, ClientError> {
+        self.send(commands).await?;
+        self.replies(commands.len()).await
+    }
+
+    async fn send(&mut self, commands: &[Command]) -> Result<(), ClientError> {
         let bytes = encode(commands).map_err(|e| ClientError::Protocol(e.to_string()))?;
-        self.tcp.write(bytes).await.map_err(interrupted)?;
-        let mut replies = Vec::with_capacity(commands.len());
+        self.tcp.write(bytes).await.map_err(interrupted)
+    }
+
+    async fn replies(&mut self, count: usize) -> Result<Vec<Reply>, ClientError> {
+        let mut replies = Vec::with_capacity(count);
         let mut received = 0;
-        while replies.len() < commands.len() {
+        while replies.len() < count {
             match self.decoder.next().map_err(|e| ClientError::Protocol(e.to_string()))? {
                 Some(reply) => replies.push(reply),
                 None => received += self.receive().await?,
@@ -99,17 +126,16 @@ impl Connection {
     }
 }
 
-fn interrupted(error: Error) -> ClientError {
-    ClientError::Interrupted(error.to_string())
+fn refused(address: &Address, reason: Refusal) -> ClientError {
+    match reason {
+        Refusal::Credentials(text) => ClientError::Auth(format!("{address}: {text}")),
+        Refusal::Role(role) => ClientError::Connect(format!(
+            "{address} is not the primary, which takes the writes; its role: {role}"
+        )),
+        Refusal::Other(text) => ClientError::Connect(format!("{address}: {text}")),
+    }
 }
 
-/// Waits for `work`, but no longer than `limit`.
-async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    let mut limit = pin!(spin_sdk::time::sleep(limit));
-    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => limit.as_mut().poll(cx).map(|()| None),
-    })
-    .await
+fn interrupted(error: Error) -> ClientError {
+    ClientError::Interrupted(error.to_string())
 }

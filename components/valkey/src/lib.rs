@@ -1,15 +1,18 @@
-//! The Valkey outbound connector: a connection is opened on first use, kept between calls for a
-//! while and opened anew after a fault. Nothing runs at rest, so that the host can drop an instance
-//! that is idle, and its connections with it.
+//! The Valkey outbound connector: a connection to the primary is opened on first use, kept between
+//! calls for a while and opened anew after a fault, or when the server is the primary no more.
+//! Nothing runs at rest, so that the host can drop an instance that is idle, and its connections
+//! with it.
 
 mod connection;
 mod convert;
+mod limit;
+mod primary;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bindings::exports::doorbuster::valkey::client::{ClientError, Command, Guest, Reply};
-use valkey_codec::Address;
+use valkey_codec::{Servers, shows_no_primary};
 
 use connection::Connection;
 
@@ -53,10 +56,12 @@ impl Guest for Valkey {
             Some(connection) => connection,
             None => connect().await?,
         };
-        let replies = connection.exchange(&commands).await?;
-        let mut idle = self::idle();
-        if idle.len() < IDLE_MAX && connection.is_at_rest() {
-            idle.push((Instant::now(), connection));
+        let replies = connection.exchange(&commands).await;
+        let replies = replies.inspect_err(|_| close_rested(connection.server()))?;
+        if replies.iter().any(shows_no_primary) {
+            close_rested(connection.server());
+        } else if connection.is_at_rest() {
+            rest(connection);
         }
         Ok(replies.into_iter().map(convert::reply).collect())
     }
@@ -69,6 +74,19 @@ fn rested() -> Option<Connection> {
     idle.pop().map(|(_, connection)| connection)
 }
 
+/// Keeps the connection for a later call.
+fn rest(connection: Connection) {
+    let mut idle = idle();
+    if idle.len() < IDLE_MAX {
+        idle.push((Instant::now(), connection));
+    }
+}
+
+/// What befell one connection befalls all to its server.
+fn close_rested(server: usize) {
+    idle().retain(|(_, connection)| connection.server() != server);
+}
+
 fn idle() -> MutexGuard<'static, Vec<(Instant, Connection)>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -77,7 +95,7 @@ async fn connect() -> Result<Connection, ClientError> {
     let url = spin_sdk::variables::get("valkey_url")
         .await
         .map_err(|e| ClientError::Config(format!("Spin variable `valkey_url`: {e}")))?;
-    let address = Address::parse(&url)
+    let servers = Servers::parse(&url)
         .map_err(|e| ClientError::Config(format!("Spin variable `valkey_url`: {e}")))?;
-    Connection::open(&address).await
+    primary::connect(&servers).await
 }

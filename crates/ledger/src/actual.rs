@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use redis::AsyncCommands as _;
 use redis::aio::MultiplexedConnection;
 use sale::Category;
+use valkey_codec::Servers;
 
 /// The stored results, as they lie there.
 #[derive(Debug, Clone, Default)]
@@ -32,10 +33,13 @@ pub(crate) const CATEGORY_VALUES: [&str; 6] = [
 pub(crate) const GLOBAL_VALUES: [&str; 3] =
     ["total_ventas", "precio_max_global", "precio_min_global"];
 
-/// Connects to the store.
-pub(crate) async fn connect(url: &str) -> Result<MultiplexedConnection> {
-    let client = redis::Client::open(url).context("not a Valkey URL")?;
-    client.get_multiplexed_async_connection().await.context("cannot connect to Valkey")
+/// Connects to the store: to its primary, if the URL names several servers.
+pub async fn connect(url: &str) -> Result<MultiplexedConnection> {
+    let servers = Servers::parse(url)?;
+    let connected = valkey_client::connect(&servers).await;
+    let (_, connection) =
+        connected.with_context(|| format!("cannot connect to Valkey at {servers}"))?;
+    Ok(connection)
 }
 
 /// The count of all sales so far.

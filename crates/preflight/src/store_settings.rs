@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use valkey_codec::{PRIMARY, ROLE};
+
 use crate::Warning;
 
 const APPEND_FSYNC: &str = "appendfsync";
@@ -10,12 +12,13 @@ const APPEND_STATUS: &str = "aof_last_write_status";
 const CLUSTER: &str = "cluster_enabled";
 const MEMORY: &str = "maxmemory";
 const MEMORY_POLICY: &str = "maxmemory-policy";
-const ROLE: &str = "role";
+const MIN_REPLICAS: &str = "min-replicas-to-write";
 const SAVE: &str = "save";
 const SAVE_STATUS: &str = "rdb_last_bgsave_status";
 
 /// What CONFIG GET is asked for.
-pub(crate) const ASKED: [&str; 5] = [APPEND_ONLY, APPEND_FSYNC, SAVE, MEMORY, MEMORY_POLICY];
+pub(crate) const ASKED: [&str; 6] =
+    [APPEND_ONLY, APPEND_FSYNC, SAVE, MEMORY, MEMORY_POLICY, MIN_REPLICAS];
 
 const APPEND: &str = "Set appendonly to yes and appendfsync to everysec";
 
@@ -31,6 +34,7 @@ pub(crate) struct StoreSettings {
     save_status: Option<String>,
     memory: Option<u64>,
     memory_policy: Option<String>,
+    min_replicas: Option<String>,
 }
 
 impl StoreSettings {
@@ -52,6 +56,7 @@ impl StoreSettings {
             save_status: told(SAVE_STATUS),
             memory: told(MEMORY).or_else(|| set(MEMORY)).and_then(|bytes| bytes.parse().ok()),
             memory_policy: told("maxmemory_policy").or_else(|| set(MEMORY_POLICY)),
+            min_replicas: set(MIN_REPLICAS),
         }
     }
 
@@ -71,12 +76,24 @@ impl StoreSettings {
     }
 
     fn replica(&self) -> Option<Warning> {
-        let role = self.role.as_deref().filter(|role| *role != "master")?;
+        let role = self.role.as_deref().filter(|role| *role != PRIMARY)?;
         Some(Warning::new(
             ROLE,
             role,
             "this server copies another one and takes no writes of its own, so nothing is counted",
             "Give the address of its primary",
+        ))
+    }
+
+    /// What only matters where a replica may take over.
+    pub fn lone_primary(&self) -> Option<Warning> {
+        let found = self.min_replicas.as_deref().filter(|count| *count == "0")?;
+        Some(Warning::new(
+            MIN_REPLICAS,
+            found,
+            "a primary that comes back after its failover, or is cut off from its replicas, takes \
+             updates that it forgets later: they are counted again from Kafka, which takes time",
+            "Set min-replicas-to-write to 1 on every server",
         ))
     }
 
@@ -261,6 +278,18 @@ mod tests {
     #[test]
     fn a_replica_counts_nothing() {
         assert_eq!(only(&[("role:master", "role:slave")], &[]).found, "slave");
+    }
+
+    #[test]
+    fn a_primary_that_writes_alone_is_told_where_others_may_take_over() {
+        let settings = |count: &str| {
+            let config = [(MIN_REPLICAS.to_owned(), count.to_owned())].into();
+            StoreSettings::new(INFO, &config)
+        };
+        assert_eq!(settings("0").lone_primary().unwrap().setting, MIN_REPLICAS);
+        assert_eq!(settings("1").lone_primary(), None);
+        assert_eq!(StoreSettings::new(INFO, &BTreeMap::new()).lone_primary(), None);
+        assert_eq!(warnings(&[], &[(MIN_REPLICAS, "0")]), []);
     }
 
     #[test]

@@ -74,6 +74,43 @@ async fn a_replica_is_told() {
     assert_eq!(settings(&warnings), ["role"]);
 }
 
+/// A URL of several servers.
+fn url_of_all(stores: &[&Valkey]) -> String {
+    let hosts: Vec<String> = stores.iter().map(|s| format!("127.0.0.1:{}", s.port())).collect();
+    format!("redis://{}", hosts.join(","))
+}
+
+async fn start_replica(of: &Valkey) -> Valkey {
+    let config = ValkeyConfig { replica_of: Some(of.port()), ..ValkeyConfig::default() };
+    Valkey::start(config).await.unwrap()
+}
+
+#[tokio::test]
+async fn of_several_the_primary_is_asked_and_must_not_write_alone() {
+    let primary = start(true).await;
+    let replica = start_replica(&primary).await;
+    let url = url_of_all(&[&replica, &primary]);
+    assert_eq!(settings(&check(&url).await.unwrap()), ["min-replicas-to-write"]);
+    set(&primary, "min-replicas-to-write", "1").await;
+    assert_eq!(check(&url).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn several_without_a_primary_are_told() {
+    let primary = start(true).await;
+    let (one, other) = (start_replica(&primary).await, start_replica(&primary).await);
+    let error = check(&url_of_all(&[&one, &other])).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+    for store in [one, other] {
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("127.0.0.1:{}: it is not the primary", store.port())),
+            "{error}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_failed_snapshot_is_told() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use crate::Error;
 /// Valkey's port when the URL names none.
 const DEFAULT_PORT: u16 = 6379;
 
-/// What a `redis://` URL says.
+/// What a `redis://` URL with one host says.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     /// Host name or IP address, without brackets.
@@ -27,7 +27,18 @@ pub struct Address {
 impl fmt::Debug for Address {
     /// Without the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}/{}", self.host, self.port, self.database)
+        write!(f, "{self}/{}", self.database)
+    }
+}
+
+impl fmt::Display for Address {
+    /// `host:port`, an IPv6 address in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 /// A fault of the codec.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The URL is not `redis://[user:password@]host[:port][/db]`. It is not shown: it may hold
-    /// a password.
-    #[error("the URL must be redis://[user:password@]host[:port][/db]: {0}")]
+    /// The URL is not `redis://[user:password@]host[:port][,host[:port]…][/db]`. It is not
+    /// shown: it may hold a password.
+    #[error("the URL must be redis://[user:password@]host[:port][,host[:port]…][/db]: {0}")]
     Address(String),
     /// The server's bytes are no RESP3, or nest deeper than replies may.
     #[error("the server sent what is no reply: {0}")]

@@ -1,16 +1,20 @@
-//! Valkey's wire without its transport: the address of a server, pipelines of commands as
-//! RESP, scripts, and replies.
+//! Valkey's wire without its transport: the addresses of servers and which of them is the
+//! primary, pipelines of commands as RESP, scripts, and replies.
 
 mod address;
 mod decode;
 mod encode;
 mod error;
 mod hello;
+mod role;
 mod script;
+mod servers;
 
 pub use address::Address;
 pub use decode::{Decoder, Reply, Scalar};
 pub use encode::encode;
 pub use error::Error;
 pub use hello::{Refusal, hello, refusal};
+pub use role::{PRIMARY, ROLE, shows_no_primary};
 pub use script::{By, Script, is_unknown_script};
+pub use servers::{SERVERS_MAX, Servers};

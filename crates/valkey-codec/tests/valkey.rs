@@ -4,9 +4,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
-use local_servers::{Valkey, ValkeyConfig};
-use valkey_codec::{Address, Decoder, Error, Refusal, Reply, Scalar, encode, hello, refusal};
+use local_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig};
+use valkey_codec::{
+    Address, Decoder, Error, Refusal, Reply, Scalar, encode, hello, refusal, shows_no_primary,
+};
 
 /// A connection without the component around it.
 struct Connection {
@@ -19,14 +22,23 @@ impl Connection {
         let address = Address::parse(url).unwrap();
         let stream = TcpStream::connect((address.host.as_str(), address.port)).unwrap();
         let mut connection = Self { stream, decoder: Decoder::default() };
-        let replies = connection.pipeline(&hello(&address)).unwrap();
+        let commands = hello(&address);
+        connection.stream.write_all(&encode(&commands).unwrap()).unwrap();
+        let mut replies = connection.replies(1).unwrap();
+        if refusal(&replies).is_none() {
+            replies.extend(connection.replies(commands.len() - 1).unwrap());
+        }
         refusal(&replies).map_or(Ok(connection), Err)
     }
 
     fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>, Error> {
         self.stream.write_all(&encode(commands)?).unwrap();
+        self.replies(commands.len())
+    }
+
+    fn replies(&mut self, count: usize) -> Result<Vec<Reply>, Error> {
         let mut replies = Vec::new();
-        while replies.len() < commands.len() {
+        while replies.len() < count {
             match self.decoder.next()? {
                 Some(reply) => replies.push(reply),
                 None => {
@@ -120,4 +132,63 @@ async fn who_speaks_and_where() {
     admin.say(&["CONFIG SET requirepass secret"]).unwrap();
     assert!(matches!(open("", ""), Err(Refusal::Credentials(_))));
     assert!(open(":secret@", "").is_ok());
+}
+
+#[tokio::test]
+async fn only_a_primary_is_of_use() {
+    let primary = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let config = ValkeyConfig { replica_of: Some(primary.port()), ..ValkeyConfig::default() };
+    let replica = Valkey::start(config).await.unwrap();
+    assert!(Connection::open(&primary.url()).is_ok());
+    assert_eq!(Connection::open(&replica.url()).err(), Some(Refusal::Role("replica".into())));
+    let config = SentinelConfig::of(primary.port());
+    let sentinel = Sentinel::start(config).await.unwrap();
+    let url = format!("redis://127.0.0.1:{}", sentinel.port());
+    assert_eq!(Connection::open(&url).err(), Some(Refusal::Role("not told".into())));
+}
+
+#[tokio::test]
+async fn a_primary_that_its_replicas_left_is_of_no_use() {
+    let config = ValkeyConfig { min_replicas: 1, ..ValkeyConfig::default() };
+    let server = Valkey::start(config).await.unwrap();
+    let Some(Refusal::Other(text)) = Connection::open(&server.url()).err() else {
+        panic!("it is taken");
+    };
+    assert!(text.starts_with("NOREPLICAS"), "{text}");
+    let config = ValkeyConfig { replica_of: Some(server.port()), ..ValkeyConfig::default() };
+    let _replica = Valkey::start(config).await.unwrap();
+    while Connection::open(&server.url()).is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_use_scripts_is_still_let_in() {
+    let server = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let mut admin = Connection::open(&server.url()).unwrap();
+    admin.say(&["ACL SETUSER ana on >p ~* +get"]).unwrap();
+    let url = server.url().replace("//", "//ana:p@");
+    assert_eq!(Connection::open(&url).unwrap().say(&["GET a"]).unwrap(), [Reply::One(Scalar::Nil)]);
+}
+
+#[tokio::test]
+async fn errors_tell_that_it_is_a_primary_no_more() {
+    const WRITES: [&str; 2] = ["SET a b", "EVAL return(redis.call('SET','a','b')) 0"];
+    let server = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let mut connection = Connection::open(&server.url()).unwrap();
+    let mut check = |change: &str, asked: &[&str], code: &str| {
+        let mut commands = vec![change];
+        commands.extend(asked);
+        let replies = connection.say(&commands).unwrap();
+        assert_eq!(replies[0], Reply::One(text("OK")), "{change}");
+        for reply in &replies[1..] {
+            let Reply::One(Scalar::Error(error)) = reply else { panic!("{reply:?}") };
+            assert!(error.starts_with(code), "{error}");
+            assert!(shows_no_primary(reply), "{error}");
+        }
+    };
+    check("CONFIG SET min-replicas-to-write 1", &WRITES, "NOREPLICAS ");
+    check("CONFIG SET min-replicas-to-write 0", &[], "");
+    check("REPLICAOF 127.0.0.1 1", &WRITES, "READONLY ");
+    check("CONFIG SET replica-serve-stale-data no", &["GET a"], "MASTERDOWN ");
 }

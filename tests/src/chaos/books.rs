@@ -48,8 +48,7 @@ impl Books {
 
     /// Collects the debts from a store that has counted everything.
     pub async fn check(&self, url: &str) -> Result<Verdict> {
-        let client = redis::Client::open(url)?;
-        let actual = Actual::read(&mut client.get_multiplexed_async_connection().await?).await?;
+        let actual = Actual::read(&mut ledger::connect(url).await?).await?;
         let (mut lost, mut doubled) = (0, 0);
         for (category, books) in &self.0.categories {
             let counted = actual.values.get(&format!("contador:{category}"));

@@ -44,10 +44,11 @@ pub struct Args {
     /// Kafka's bootstrap brokers; sets the variable `kafka_brokers`.
     #[arg(long, value_name = "HOST:PORT[,…]")]
     pub kafka: Option<String>,
-    /// Valkey; sets the variables `valkey_url` and `valkey_address`.
+    /// Valkey, of several servers the one that is the primary; sets the variables `valkey_url` and
+    /// `valkey_address`.
     #[arg(
         long,
-        value_name = "redis://HOST:PORT",
+        value_name = "redis://HOST:PORT[,…]",
         hide_env_values = true,
         env = "DOORBUSTER_VALKEY"
     )]

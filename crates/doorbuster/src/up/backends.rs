@@ -9,6 +9,7 @@ use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use runner::Common;
 use spin_kafka_trigger::{FailedRecords, is_pattern};
 use trigger_kafka::TriggerConfig;
+use valkey_codec::Servers;
 
 use super::args::Args;
 use super::embedded::EmbeddedKafka;
@@ -34,6 +35,8 @@ pub struct Backends {
     brokers: Option<String>,
     /// If the application uses any.
     valkey_url: Option<String>,
+    /// What the URL says.
+    valkey_servers: Option<Servers>,
 }
 
 enum KafkaBackend {
@@ -54,6 +57,7 @@ impl Backends {
             valkey: None,
             brokers: given(BROKERS, &args.kafka)?,
             valkey_url: given(STORE, &args.valkey)?,
+            valkey_servers: None,
         };
         let missing = |variable, known: &Option<String>| -> Result<bool> {
             let missing = known.is_none() && app.uses(variable);
@@ -71,6 +75,8 @@ impl Backends {
         if valkey {
             backends.start_valkey(args).await?;
         }
+        let servers = backends.valkey_url.as_deref().map(Servers::parse).transpose();
+        backends.valkey_servers = servers.context("--valkey, or the variable `valkey_url`")?;
         Ok(backends)
     }
 
@@ -110,9 +116,9 @@ impl Backends {
         self.brokers.as_deref()
     }
 
-    /// Valkey's URL; it may hold a password.
-    pub fn valkey_url(&self) -> Option<&str> {
-        self.valkey_url.as_deref()
+    /// Valkey's URL without user and password.
+    pub fn valkey_public_url(&self) -> Option<String> {
+        self.valkey_servers.as_ref().map(Servers::public_url)
     }
 
     /// Whether some part keeps its data in memory only.
@@ -125,11 +131,10 @@ impl Backends {
     pub fn variables(&self, app: &App, common: &Common) -> Result<BTreeMap<String, String>> {
         let mut known = BTreeMap::new();
         known.extend(self.brokers.clone().map(|brokers| (BROKERS.to_owned(), brokers)));
-        if let Some(url) = &self.valkey_url {
-            known.insert(STORE.into(), url.clone());
-            if common.given(app, STORE_ADDRESS)?.is_none() || self.valkey.is_some() {
-                known.insert(STORE_ADDRESS.into(), address(url));
-            }
+        known.extend(self.valkey_url.clone().map(|url| (STORE.to_owned(), url)));
+        if common.given(app, STORE_ADDRESS)?.is_none() || self.valkey.is_some() {
+            let servers = self.valkey_servers.as_ref().map(ToString::to_string);
+            known.extend(servers.map(|address| (STORE_ADDRESS.to_owned(), address)));
         }
         known.retain(|name, _| app.variables.contains_key(name));
         Ok(known)
@@ -178,36 +183,5 @@ impl Backends {
             valkey.stop().await.context("Valkey did not stop cleanly")?;
         }
         Ok(())
-    }
-}
-
-/// `host:port` of a `redis://[user:password@]host[:port][/db]` URL.
-fn address(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let after_brackets = host.rfind(']').map_or(0, |at| at + 1);
-    if host.get(after_brackets..).is_some_and(|tail| tail.contains(':')) {
-        host.into()
-    } else {
-        format!("{host}:6379")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::address;
-
-    #[test]
-    fn address_of_a_url() {
-        for (url, expected) in [
-            ("redis://127.0.0.1:7000", "127.0.0.1:7000"),
-            ("redis://valkey/3", "valkey:6379"),
-            ("redis://user:p@ss@valkey:1/0", "valkey:1"),
-            ("redis://[::1]:6380", "[::1]:6380"),
-            ("redis://[::1]", "[::1]:6379"),
-        ] {
-            assert_eq!(address(url), expected);
-        }
     }
 }

@@ -17,10 +17,11 @@ pub fn print(app: &App, parts: &Parts, backends: &Backends) {
     let place = parts.address().map(|address| format!(": http://{address}"));
     let route = if sells { PURCHASE } else { "" };
     println!("\nDoorbuster is running{}{route}", place.unwrap_or_default());
-    for (name, address) in [("Kafka", backends.brokers()), ("Valkey", backends.valkey_url())] {
-        if let Some(address) = address {
-            println!("  {name:<6}  {}", without_credentials(address));
-        }
+    if let Some(brokers) = backends.brokers() {
+        println!("  Kafka   {brokers}");
+    }
+    if let Some(url) = backends.valkey_public_url() {
+        println!("  Valkey  {url}");
     }
     println!();
     if let (true, Some(address)) = (sells, parts.address()) {
@@ -49,14 +50,4 @@ and expect, once the broker has acknowledged the sale:
 A moment later the sale is counted: the Valkey key `total_ventas` is 1.
 "#
     );
-}
-
-fn without_credentials(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-            format!("{scheme}://{host}")
-        }
-        None => url.into(),
-    }
 }

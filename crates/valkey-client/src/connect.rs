@@ -1,0 +1,71 @@
+//! Asks one server after the other.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
+    RedisResult, Value,
+};
+use valkey_codec::{Address, PRIMARY, ROLE, Servers};
+
+use crate::{Error, Fault};
+
+/// How long one server may take to let us in and to tell its role.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long any answer may take after that. A server that runs a script answers nobody else.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Connects to the server that says that it is the primary; answers which it is, too. The role of
+/// a server alone is not asked: there is no other.
+pub async fn connect(servers: &Servers) -> Result<(Address, MultiplexedConnection), Error> {
+    let alone = servers.iter().len() == 1;
+    let mut faults = Vec::new();
+    for address in servers.iter() {
+        let connecting = tokio::time::timeout(CONNECT_LIMIT, one(address, alone)).await;
+        match connecting.unwrap_or(Err(Fault::Silent(CONNECT_LIMIT))) {
+            Ok(connection) => return Ok((address.clone(), connection)),
+            Err(fault) => faults.push((address.clone(), fault)),
+        }
+    }
+    Err(Error { faults })
+}
+
+async fn one(address: &Address, alone: bool) -> Result<MultiplexedConnection, Fault> {
+    // The limit around this function holds for the first.
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(Some(ANSWER_LIMIT));
+    let mut connection =
+        client(address)?.get_multiplexed_async_connection_with_config(&config).await?;
+    if !alone {
+        let role = role(&mut connection).await?;
+        if role != PRIMARY {
+            return Err(Fault::Role(role));
+        }
+    }
+    Ok(connection)
+}
+
+fn client(address: &Address) -> RedisResult<Client> {
+    // Nothing is left behind at the server, not even this library's name.
+    let mut who =
+        RedisConnectionInfo::default().set_db(address.database.into()).set_skip_set_lib_name();
+    if let Some(user) = &address.user {
+        who = who.set_username(user);
+    }
+    if let Some(password) = &address.password {
+        who = who.set_password(password);
+    }
+    let server = ConnectionAddr::Tcp(address.host.clone(), address.port).into_connection_info()?;
+    Client::open(server.set_redis_settings(who))
+}
+
+/// HELLO without a version changes nothing, and every user may ask it.
+async fn role(connection: &mut MultiplexedConnection) -> RedisResult<String> {
+    let told: BTreeMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
+    told.get(ROLE)
+        .map_or(Ok("not told".into()), |role| redis::from_redis_value_ref(role).map_err(Into::into))
+}

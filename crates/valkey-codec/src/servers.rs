@@ -1,0 +1,189 @@
+//! The servers of which one is the primary.
+
+use std::fmt;
+
+use crate::{Address, Error};
+
+/// Most servers in a URL. A new connection may ask all of them at once.
+pub const SERVERS_MAX: usize = 8;
+
+/// What a `redis://` URL with one host or several says: a primary and its replicas, in any
+/// order, or a server alone. There is always one. User, password and database are those of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Servers(Vec<Address>);
+
+impl Servers {
+    /// Reads `redis://[user:password@]host[:port][,host[:port]…][/db]`.
+    pub fn parse(url: &str) -> Result<Self, Error> {
+        let wrong = |what: &str| Error::Address(what.into());
+        let (scheme, rest) =
+            url.split_once("://").ok_or_else(|| wrong("it begins with redis://"))?;
+        let (authority, database) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        // A comma in a password separates nothing.
+        let (who, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let count = hosts.split(',').count();
+        if count > SERVERS_MAX {
+            let text = format!("it names {count} servers; at most {SERVERS_MAX} are taken");
+            return Err(wrong(&text));
+        }
+        let one = |host| Address::parse(&format!("{scheme}://{who}{host}{database}"));
+        hosts.split(',').map(one).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Each of them, in the URL's order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Address> {
+        self.0.iter()
+    }
+
+    /// Each of them with its place, beginning with this one; a place beyond the last counts
+    /// from the first again.
+    pub fn beginning_with(&self, place: usize) -> impl Iterator<Item = (usize, &Address)> {
+        let count = self.0.len();
+        // Never empty.
+        self.0.iter().enumerate().cycle().skip(place.checked_rem(count).unwrap_or(0)).take(count)
+    }
+
+    /// The URL without user and password.
+    pub fn public_url(&self) -> String {
+        match self.0.first().map_or(0, |server| server.database) {
+            0 => format!("redis://{self}"),
+            database => format!("redis://{self}/{database}"),
+        }
+    }
+}
+
+impl fmt::Display for Servers {
+    /// `host:port[,host:port…]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, server) in self.0.iter().enumerate() {
+            write!(f, "{}{server}", if place == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn servers(url: &str) -> Servers {
+        Servers::parse(url).unwrap()
+    }
+
+    #[test]
+    fn one_host_is_an_address() {
+        for url in ["redis://h", "redis://u:p@h:1/3", "redis://:p@[::1]", "redis://u:p,q@h/?x=a,b"]
+        {
+            assert_eq!(servers(url), Servers(vec![Address::parse(url).unwrap()]), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_them() {
+        for (url, addresses, public) in [
+            ("redis://h", "h:6379", "redis://h:6379"),
+            (
+                "redis://u:p@a:1,b,[::1]/2",
+                "a:1,b:6379,[::1]:6379",
+                "redis://a:1,b:6379,[::1]:6379/2",
+            ),
+            ("redis://:s%40,t@a,[::1]:7", "a:6379,[::1]:7", "redis://a:6379,[::1]:7"),
+            (
+                "redis://10.0.0.1:1,10.0.0.2:2/0",
+                "10.0.0.1:1,10.0.0.2:2",
+                "redis://10.0.0.1:1,10.0.0.2:2",
+            ),
+        ] {
+            assert_eq!(servers(url).to_string(), addresses);
+            assert_eq!(servers(url).public_url(), public);
+        }
+    }
+
+    #[test]
+    fn wrong_urls_are_refused_and_not_shown() {
+        for url in [
+            "",
+            "a:1,b:2",
+            "http://secret@a,b",
+            "redis://:secret@",
+            "redis://:secret@a,",
+            "redis://:secret@,a",
+            "redis://:secret@a,,b",
+            "redis://:secret@a:1,b:99999",
+            "redis://:secret@a, b",
+            "redis://secret@a,b",
+            "redis://:secret@a/1,b/2",
+            "redis://:secret@a,b,c,d,e,f,g,h,i",
+        ] {
+            let error = Servers::parse(url).expect_err(url);
+            assert!(matches!(error, Error::Address(_)), "{url}");
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn as_many_as_the_bound_are_taken() {
+        let hosts = ["h"; SERVERS_MAX].join(",");
+        assert_eq!(servers(&format!("redis://{hosts}")).iter().count(), SERVERS_MAX);
+    }
+
+    #[test]
+    fn each_may_be_the_first() {
+        let three = servers("redis://a,b,c");
+        for (place, expected) in [(0, "abc"), (1, "bca"), (2, "cab"), (3, "abc"), (7, "bca")] {
+            let order: String =
+                three.beginning_with(place).map(|(_, at)| at.host.as_str()).collect();
+            assert_eq!(order, expected);
+        }
+        let places: Vec<usize> = three.beginning_with(2).map(|(place, _)| place).collect();
+        assert_eq!(places, [2, 0, 1]);
+    }
+
+    /// Credentials as a URL has them, and what they are. Their letters are in no host.
+    fn secret() -> impl Strategy<Value = (String, String)> {
+        prop::sample::select(vec![("X", "X"), ("X%40Y", "X@Y"), ("X,Y", "X,Y"), ("X%2FY", "X/Y")])
+            .prop_map(|(written, meant)| (written.into(), meant.into()))
+    }
+
+    fn host() -> impl Strategy<Value = (String, Option<u16>)> {
+        let name = prop_oneof!["[a-w][a-w0-9.-]{0,20}", Just("[2001:db8::1]".to_owned())];
+        (name, prop::option::of(1..u16::MAX))
+    }
+
+    proptest! {
+        #[test]
+        fn all_hosts_are_read_with_the_same_credentials(
+            (user, password) in (secret(), secret()),
+            hosts in prop::collection::vec(host(), 1..=SERVERS_MAX),
+            database in 0u32..20,
+        ) {
+            let with_port = |(host, port): &(String, Option<u16>)| match port {
+                Some(port) => format!("{host}:{port}"),
+                None => host.clone(),
+            };
+            let written: Vec<String> = hosts.iter().map(with_port).collect();
+            let (written, who) = (written.join(","), format!("{}:{}", user.0, password.0));
+            let read = servers(&format!("redis://{who}@{written}/{database}"));
+            let expected = |(host, port): &(String, Option<u16>)| Address {
+                host: host.trim_matches(['[', ']']).into(),
+                port: port.unwrap_or(6379),
+                user: Some(user.1.clone()),
+                password: Some(password.1.clone()),
+                database,
+            };
+            prop_assert_eq!(&read.0, &hosts.iter().map(expected).collect::<Vec<_>>());
+            prop_assert_eq!(&servers(&read.public_url()).to_string(), &read.to_string());
+            for shown in [format!("{read:?}"), read.to_string(), read.public_url()] {
+                prop_assert!(!shown.contains(['X', 'Y', '%', '@']), "{}", shown);
+            }
+        }
+
+        #[test]
+        fn no_text_is_too_odd(url: String) {
+            let _ = Servers::parse(&url);
+            let _ = Servers::parse(&format!("redis://{url}"));
+        }
+    }
+}
