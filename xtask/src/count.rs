@@ -1,9 +1,10 @@
 //! Adds up what `cargo test` says at the end of each test program.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::run::root;
 
@@ -17,10 +18,11 @@ pub struct Count {
     pub succeeded: bool,
 }
 
-/// Runs `cargo args…`, shows its output and counts.
-pub fn cargo_test(args: &[&str]) -> Result<Count> {
+/// Runs `cargo args…` with these variables in its environment, shows its output and counts.
+pub fn cargo_test(args: &[impl AsRef<OsStr>], variables: &[(&str, String)]) -> Result<Count> {
     let mut child = Command::new("cargo")
         .args(args)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .current_dir(root())
         .stdout(Stdio::piped())
         .spawn()
@@ -37,6 +39,14 @@ pub fn cargo_test(args: &[&str]) -> Result<Count> {
 }
 
 impl Count {
+    /// Says them; fails unless all passed and there were some.
+    pub fn judge(&self) -> Result<()> {
+        println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        ensure!(self.failed == 0 && self.succeeded, "tests failed");
+        ensure!(self.passed > 0, "no test ran");
+        Ok(())
+    }
+
     /// `test result: ok. 5 passed; 0 failed; 1 ignored; …`
     fn add(&mut self, line: &str) {
         let Some((_, result)) = line.split_once("test result: ") else {

@@ -7,6 +7,7 @@ mod image;
 mod pack;
 mod plugin;
 mod run;
+mod shim;
 mod tests;
 
 use anyhow::{Result, bail};
@@ -19,7 +20,9 @@ cargo xtask <task>
   plugin [ARGS]  pack the Spin plugin in target/plugin/: --url URL
   push REF       push the application to an OCI registry: REGISTRY/NAME[:TAG]
   image [ARGS]   build our image in target/image/; --app bakes the application into it
+  shim           build the containerd shim and pack it in target/shim/
   test           install what the tests need and run them all
+  test-containers  run the shim's tests, with a real containerd; needs root
   chaos [ARGS]   break things at random under load and compare the books: --minutes N --seed S
   spin [ARGS]    run the pipeline in a real Spin with the packed plugin: --spin PATH
   secrets        make the passwords of k8s/ that are missing
@@ -44,7 +47,9 @@ fn main() -> Result<()> {
         }
         "image" => image::build(&rest),
         "plugin" => plugin::pack(&rest),
+        "shim" => shim::pack(),
         "test" => tests::all(&rest),
+        "test-containers" => tests::containers(&rest),
         "chaos" => {
             build::all(false)?;
             run::replace(&run::release("chaos"), &rest)

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
@@ -87,4 +87,13 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
         fs::create_dir_all(folder).with_context(place)?;
     }
     fs::write(path, content).with_context(place)
+}
+
+/// The name that images have for this machine's.
+pub fn architecture() -> Result<&'static str> {
+    match std::env::consts::ARCH {
+        "x86_64" => Ok("amd64"),
+        "aarch64" => Ok("arm64"),
+        other => bail!("images have no name for the architecture {other}"),
+    }
 }

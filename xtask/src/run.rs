@@ -18,9 +18,15 @@ pub fn release(name: &str) -> PathBuf {
 
 /// Runs `program args…` in the root, its output shown.
 pub fn run(program: &str, args: &[&str]) -> Result<()> {
+    run_with(program, args, &[])
+}
+
+/// The same with these variables in its environment.
+fn run_with(program: &str, args: &[&str], variables: &[(&str, String)]) -> Result<()> {
     eprintln!("$ {program} {}", args.join(" "));
     let status = Command::new(program)
         .args(args)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .current_dir(root())
         .status()
         .with_context(|| format!("cannot run {program}; is it installed?"))?;
@@ -32,6 +38,12 @@ pub fn run(program: &str, args: &[&str]) -> Result<()> {
 /// through another path to the same compiler are not reused.
 pub fn cargo(args: &[&str]) -> Result<()> {
     run("cargo", args)
+}
+
+/// The same with these variables in its environment.
+pub fn cargo_with(args: &[String], variables: &[(&str, String)]) -> Result<()> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run_with("cargo", &args, variables)
 }
 
 /// Becomes `doorbuster <subcommand> args…`, so that signals go straight to it.

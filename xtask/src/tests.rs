@@ -1,9 +1,9 @@
 //! Runs the tests: pure crates first, the real servers last.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::run::cargo;
-use crate::{build, count, plugin};
+use crate::{build, count, plugin, shim};
 
 /// Builds what the tests run, then runs them and counts; `args` go to the test programs.
 pub fn all(args: &[String]) -> Result<()> {
@@ -12,17 +12,23 @@ pub fn all(args: &[String]) -> Result<()> {
     let mut command = vec!["test", "--release", "--no-fail-fast"];
     command.extend(["--lib", "--bins", "--tests", "--"]);
     command.extend(args.iter().map(String::as_str));
-    let count = count::cargo_test(&command)?;
-    println!("\n{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
-    ensure!(count.failed == 0 && count.succeeded, "tests failed");
-    ensure!(count.passed > 0, "no test ran");
-    Ok(())
+    count::cargo_test(&command, &[])?.judge()
+}
+
+/// Runs the shim's tests, those with a real containerd among them; `args` go to them.
+pub fn containers(args: &[String]) -> Result<()> {
+    build::all(false)?;
+    shim::pack()?;
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    shim::test(&["--test", "containers"], &args)?.judge()
 }
 
 /// Format, lints, licences and advisories.
 pub fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--release", "--all-targets", "--", "--deny", "warnings"])?;
+    cargo(&["clippy", "--release", "--test", "containers", "--", "--deny", "warnings"])?;
+    shim::lint()?;
     build::lint_components()?;
     cargo(&["deny", "check"])
 }

@@ -1,11 +1,12 @@
 //! Installs, starts and stops real Kafka and Valkey servers on this machine, on loopback, and
-//! makes them suffer: crashes, freezes, full disks, clocks that jump.
+//! makes them suffer: crashes, freezes, full disks, clocks that jump. And a real containerd.
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or
-//! from the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central. Tests
-//! use them, and so does `doorbuster up --local`.
+//! from the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central;
+//! containerd from Debian (or from the PATH). Tests use them, and so does `doorbuster up --local`.
 
 mod clock;
+mod containerd;
 mod home;
 mod kafka;
 mod limit;
@@ -19,6 +20,7 @@ mod watchdog;
 mod wheel;
 
 pub use clock::FakeClock;
+pub use containerd::Containerd;
 pub use home::{home, install, run};
 pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 pub use limit::limit_file_size;

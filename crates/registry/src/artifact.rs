@@ -10,10 +10,10 @@ use sha2::{Digest as _, Sha256};
 use crate::Error;
 
 /// Media type of the layer with the locked application.
-pub(crate) const APPLICATION: &str = "application/vnd.fermyon.spin.application.v1+config";
+pub const APPLICATION_LAYER: &str = "application/vnd.fermyon.spin.application.v1+config";
 
 /// Media type of a component's layer.
-pub(crate) const COMPONENT: &str = "application/vnd.wasm.content.layer.v1+wasm";
+pub const COMPONENT_LAYER: &str = "application/vnd.wasm.content.layer.v1+wasm";
 
 /// Where the application was read from, in its metadata: a path of the machine that pushes.
 const ORIGIN: &str = "origin";

@@ -15,7 +15,7 @@ use oci_client::manifest::{OciDescriptor, OciImageManifest};
 use oci_client::{Client, Reference};
 use serde_json::Value;
 
-use crate::artifact::{APPLICATION, Artifact, COMPONENT};
+use crate::artifact::{APPLICATION_LAYER, Artifact, COMPONENT_LAYER};
 use crate::{Error, credentials};
 
 /// Most layers that an artifact may have: what registries take, as Spin has it.
@@ -68,7 +68,7 @@ pub async fn pull(from: &Reference, transport: Transport) -> Result<App, Error> 
     for layer in &manifest.layers {
         let content = blob(&client, from, layer).await.map_err(failed)?;
         match layer.media_type.as_str() {
-            APPLICATION => application = Some(content),
+            APPLICATION_LAYER => application = Some(content),
             _ => _ = components.insert(layer.digest.clone(), content),
         }
     }
@@ -91,7 +91,7 @@ async fn blob(
 /// Refuses what is no application, or too much, before anything of it is pulled.
 fn check(name: &str, manifest: &OciImageManifest) -> Result<(), Error> {
     let refuse = |message: &str| Err(not_an_application(name, message));
-    if !manifest.layers.iter().any(|layer| layer.media_type == APPLICATION) {
+    if !manifest.layers.iter().any(|layer| layer.media_type == APPLICATION_LAYER) {
         return refuse(
             "it has no locked application; push it by `doorbuster push` or `spin registry push`",
         );
@@ -129,8 +129,9 @@ fn fault(what: &'static str, reference: &Reference, source: OciDistributionError
 /// The locked application first, then the components by their digests.
 fn layers(artifact: Artifact) -> Vec<ImageLayer> {
     let layer = |content, kind: &str| ImageLayer::new(content, kind.to_owned(), None);
-    let components = artifact.components.into_values().map(|content| layer(content, COMPONENT));
-    std::iter::once(layer(artifact.application, APPLICATION)).chain(components).collect()
+    let components =
+        artifact.components.into_values().map(|content| layer(content, COMPONENT_LAYER));
+    std::iter::once(layer(artifact.application, APPLICATION_LAYER)).chain(components).collect()
 }
 
 /// The image's configuration as Spin writes it, for container runtimes that want one.
@@ -207,12 +208,15 @@ mod tests {
             let manifest = OciImageManifest { layers, ..OciImageManifest::default() };
             check("registry.example/shop", &manifest).map_err(|error| error.to_string())
         };
-        assert_eq!(fault(vec![layer(APPLICATION, 1_000), layer(COMPONENT, 1 << 20)]), Ok(()));
+        assert_eq!(
+            fault(vec![layer(APPLICATION_LAYER, 1_000), layer(COMPONENT_LAYER, 1 << 20)]),
+            Ok(())
+        );
         for (layers, expected) in [
-            (vec![layer(COMPONENT, 1)], "no locked application"),
-            (vec![layer(APPLICATION, 1), layer(COMPONENT, 1 << 40)], "at most"),
-            (vec![layer(APPLICATION, 1), layer(COMPONENT, -1)], "at most"),
-            (vec![layer(APPLICATION, 1); LAYERS_MAX + 1], "at most"),
+            (vec![layer(COMPONENT_LAYER, 1)], "no locked application"),
+            (vec![layer(APPLICATION_LAYER, 1), layer(COMPONENT_LAYER, 1 << 40)], "at most"),
+            (vec![layer(APPLICATION_LAYER, 1), layer(COMPONENT_LAYER, -1)], "at most"),
+            (vec![layer(APPLICATION_LAYER, 1); LAYERS_MAX + 1], "at most"),
         ] {
             let error = fault(layers).unwrap_err();
             assert!(error.contains(expected) && error.contains("registry.example"), "{error}");

@@ -9,7 +9,7 @@ mod credentials;
 mod error;
 mod reference;
 
-pub use artifact::Artifact;
+pub use artifact::{APPLICATION_LAYER, Artifact, COMPONENT_LAYER};
 pub use client::{Transport, pull, push};
 pub use error::Error;
 pub use oci_client::Reference;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::pack::{Archive, gzip, sha256, write};
+use crate::pack::{Archive, architecture, gzip, sha256, write};
 
 /// The attribute that file capabilities are kept in.
 const CAPABILITY: &str = "security.capability";
@@ -139,13 +139,4 @@ fn store(blobs: &mut BTreeMap<String, Vec<u8>>, kind: &str, blob: Vec<u8>) -> Va
         json!({ "mediaType": kind, "digest": format!("sha256:{hash}"), "size": blob.len() });
     blobs.insert(hash, blob);
     described
-}
-
-/// The name that images have for this machine's.
-fn architecture() -> Result<&'static str> {
-    match std::env::consts::ARCH {
-        "x86_64" => Ok("amd64"),
-        "aarch64" => Ok("arm64"),
-        other => bail!("images have no name for the architecture {other}"),
-    }
 }

@@ -1,0 +1,37 @@
+//! `containerd-shim-doorbuster-v1`: what containerd starts for a container whose runtime is
+//! `io.containerd.doorbuster.v1`.
+//!
+//! Three processes come of it. containerd starts the shim, which starts itself again as the server
+//! that containerd then speaks to. Before it has any thread, the server forks a zygote: from that
+//! come the containers' processes, which enter the container's namespaces and control groups, give
+//! up its privileges, and then, without another program being started, run the application.
+
+mod application;
+mod environment;
+mod log;
+mod sandbox;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use containerd_shim_wasm::shim::{Cli as _, Config};
+use zygote::Zygote;
+
+use sandbox::Doorbuster;
+
+/// As in `doorbuster`: work comes and goes on several threads, in small pieces.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    if let Err(error) = environment::leave_the_nodes() {
+        eprintln!("Error: cannot start without the node's environment: {error}");
+        return ExitCode::FAILURE;
+    }
+    // It has no log: the container's processes have one of their own, on standard error.
+    Zygote::init();
+    log::start();
+    Doorbuster::run(Config { no_setup_logger: true, ..Config::default() });
+    ExitCode::SUCCESS
+}

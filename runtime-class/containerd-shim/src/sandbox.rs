@@ -1,0 +1,65 @@
+//! What containerd's library calls: the shim, and in a container's process the application.
+
+use std::thread;
+
+use anyhow::Result;
+use containerd_shim_wasm::sandbox::Sandbox;
+use containerd_shim_wasm::sandbox::context::RuntimeContext;
+use containerd_shim_wasm::shim::{Shim, Version};
+use registry::{APPLICATION_LAYER, COMPONENT_LAYER};
+
+use crate::application::Image;
+use crate::{environment, serve};
+
+/// The application did not start, or did not end well.
+const FAILED: i32 = 1;
+
+/// The shim.
+pub struct Doorbuster;
+
+impl Shim for Doorbuster {
+    type Sandbox = Application;
+
+    fn name() -> &'static str {
+        "doorbuster"
+    }
+
+    fn version() -> Version {
+        Version { version: env!("CARGO_PKG_VERSION"), ..Version::default() }
+    }
+
+    fn supported_layers_types() -> &'static [&'static str] {
+        &[APPLICATION_LAYER, COMPONENT_LAYER]
+    }
+}
+
+/// A container's application.
+#[derive(Default)]
+pub struct Application;
+
+impl Sandbox for Application {
+    /// Whatever is wrong is told by [`Application::run_wasi`], on the container's standard error:
+    /// what is refused here ends in containerd's log, without its reason.
+    async fn can_handle(&self, _context: &impl RuntimeContext) -> Result<()> {
+        Ok(())
+    }
+
+    /// Runs the application until SIGTERM, and answers the container's exit code.
+    async fn run_wasi(&self, context: &impl RuntimeContext) -> Result<i32> {
+        let image = Image::of(context);
+        let arguments = context.args().get(1..).unwrap_or_default().to_vec();
+        let ran = environment::become_the_containers(context.envs()).and_then(|()| {
+            // On a thread that is not the caller's runtime's: one cannot be started within another.
+            let running = thread::Builder::new().name("application".into());
+            let running = running.spawn(move || serve::run(image, &arguments))?;
+            running.join().unwrap_or_else(|_| anyhow::bail!("a part of the program panicked"))
+        });
+        Ok(match ran {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("Error: {error:#}");
+                FAILED
+            }
+        })
+    }
+}

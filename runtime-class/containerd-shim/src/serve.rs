@@ -1,0 +1,56 @@
+//! Runs the application, as `doorbuster up` does: the same parts, the same deadlines.
+
+use anyhow::Result;
+use component_host::App;
+use runner::{Checks, Common, Parts, Telemetry, shutdown};
+use tokio_util::task::AbortOnDropHandle;
+use trigger_kafka::TriggerConfig;
+
+use crate::application::Image;
+use crate::settings::Settings;
+
+/// The name of the service in traces, unless `OTEL_SERVICE_NAME` says another.
+const SERVICE: &str = "doorbuster";
+
+/// Runs until a signal, or until a part fails.
+pub fn run(image: Image, arguments: &[String]) -> Result<()> {
+    let telemetry = Telemetry::start(SERVICE);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = Settings::read(arguments).and_then(|settings| {
+        let app = image.read()?;
+        runtime.block_on(serve(app, settings))
+    });
+    drop(runtime);
+    telemetry.end();
+    ended
+}
+
+async fn serve(mut app: App, settings: Settings) -> Result<()> {
+    settings.retain(&mut app)?;
+    let addresses = settings.addresses();
+    let common = Common::read(settings.common())?;
+    common.provide(&mut app);
+    let variables = common.variables(&app, Default::default())?;
+    let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
+    let configs = TriggerConfig::read_all(&app, &variables)?;
+    announce(&parts, &configs);
+    let checks = Checks::of(&configs, &variables);
+    let _checks = AbortOnDropHandle::new(tokio::spawn(checks.run()));
+    parts.run(shutdown::signal()).await
+}
+
+/// A line for each address and each trigger.
+fn announce(parts: &Parts, configs: &[TriggerConfig]) {
+    if let Some(address) = parts.address() {
+        tracing::info!(%address, "HTTP components are served");
+    }
+    for address in parts.operators() {
+        tracing::info!(%address, "operators are answered");
+    }
+    for config in configs {
+        let (engine, component) = (&config.engine, &config.component);
+        let topics = engine.topics.join(", ");
+        let (brokers, group) = (&engine.brokers, &engine.group);
+        tracing::info!(component, topics, brokers, group, "consuming from Kafka");
+    }
+}

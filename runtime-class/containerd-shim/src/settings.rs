@@ -1,0 +1,69 @@
+//! What the container's environment and the arguments after its command say.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Parser;
+use component_host::App;
+use runner::{Addresses, CommonArgs};
+
+/// Where Kubernetes' operator for Spin mounts the runtime configuration.
+const RUNTIME_CONFIG: &str = "/runtime-config.toml";
+
+/// As of `doorbuster up`, without what starts servers.
+#[derive(Parser)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+pub struct Settings {
+    /// Address that the HTTP components are served on; without any, operators.
+    #[arg(
+        long,
+        value_name = "SPIN_HTTP_LISTEN_ADDR",
+        default_value = "0.0.0.0:80",
+        env = "SPIN_HTTP_LISTEN_ADDR"
+    )]
+    listen: SocketAddr,
+    /// Serve operators on this address: /metrics for Prometheus, /healthz, /readyz.
+    #[arg(long, value_name = "DOORBUSTER_OPERATOR", env = "DOORBUSTER_OPERATOR")]
+    operator: Option<SocketAddr>,
+    /// The components to run; all of them if none is named.
+    #[arg(
+        long = "component-id",
+        value_name = "SPIN_COMPONENTS_TO_RETAIN",
+        value_delimiter = ',',
+        env = "SPIN_COMPONENTS_TO_RETAIN"
+    )]
+    components: Vec<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+impl Settings {
+    /// Reads them.
+    pub fn read(arguments: &[String]) -> Result<Self> {
+        let mut settings = Self::try_parse_from(arguments)?;
+        let file = &mut settings.common.variables.runtime_config_file;
+        if file.is_none() && Path::new(RUNTIME_CONFIG).exists() {
+            *file = Some(RUNTIME_CONFIG.into());
+        }
+        Ok(settings)
+    }
+
+    /// Where the application is reached.
+    pub fn addresses(&self) -> Addresses {
+        Addresses { listen: Some(self.listen), operator: self.operator }
+    }
+
+    /// Leaves the components that are wanted.
+    pub fn retain(&self, app: &mut App) -> Result<()> {
+        if !self.components.is_empty() {
+            app.retain_components(&self.components)?;
+        }
+        Ok(())
+    }
+
+    /// The flags that every Spin trigger takes.
+    pub fn common(self) -> CommonArgs {
+        self.common
+    }
+}

@@ -1,0 +1,175 @@
+//! Containers on a containerd of the test's own, run by the shim as `cargo xtask shim` packs it.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use local_servers::Containerd;
+use pipeline_tests::{Client, eventually, root};
+use tempfile::NamedTempFile;
+use tokio::process::Child;
+
+const RUNTIME: &str = "io.containerd.doorbuster.v1";
+
+/// Copies an image's files instead of stacking folders, which not every file system can.
+const SNAPSHOTTER: [&str; 2] = ["--snapshotter", "native"];
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A containerd.
+#[derive(Clone)]
+pub struct Node(Arc<Containerd>);
+
+impl Node {
+    /// Starts it with these variables in its environment.
+    pub async fn start(variables: &[(&str, &str)]) -> Self {
+        let shims = root().join("target/shim");
+        Self(Arc::new(Containerd::start(&shims, variables).await.unwrap()))
+    }
+
+    /// Imports an image; answers what `ctr` says against it.
+    pub fn import(&self, image: &[u8]) -> Result<(), String> {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(image).unwrap();
+        let mut import = self.0.ctr();
+        import.args(["images", "import"]).args(SNAPSHOTTER).arg(file.path());
+        output(&mut import).map(drop)
+    }
+
+    /// Makes a container of an image and starts it, with these variables and these flags of
+    /// `ctr run`.
+    pub fn run(&self, image: &str, variables: &[(&str, &str)], flags: &[&str]) -> Container {
+        let mut run = self.0.ctr();
+        run.arg("run").arg("--rm");
+        self.spawn(run, image, variables, flags)
+    }
+
+    /// The same in two steps, with `between` after the first.
+    pub fn create_and_start(
+        &self,
+        image: &str,
+        variables: &[(&str, &str)],
+        between: impl FnOnce(),
+    ) -> Container {
+        let id = new_id();
+        let mut create = self.0.ctr();
+        create.args(["containers", "create"]).args(arguments(variables)).arg("--net-host");
+        output(create.arg(image).arg(&id)).unwrap();
+        between();
+        let mut start = self.0.ctr();
+        start.args(["tasks", "start", &id]);
+        self.attach(start, id)
+    }
+
+    fn spawn(
+        &self,
+        mut run: Command,
+        image: &str,
+        variables: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Container {
+        let id = new_id();
+        run.args(arguments(variables)).args(flags).arg(image).arg(&id);
+        self.attach(run, id)
+    }
+
+    fn attach(&self, mut command: Command, id: String) -> Container {
+        let log = NamedTempFile::new().unwrap();
+        command.stdin(Stdio::null()).stdout(log.reopen().unwrap()).stderr(log.reopen().unwrap());
+        let ctr = tokio::process::Command::from(command).spawn().unwrap();
+        Container { node: self.clone(), id, ctr, log }
+    }
+}
+
+fn arguments(variables: &[(&str, &str)]) -> Vec<String> {
+    let fixed = SNAPSHOTTER.into_iter().chain(["--runtime", RUNTIME]).map(str::to_owned);
+    let variables = variables.iter().flat_map(|(n, v)| ["--env".to_owned(), format!("{n}={v}")]);
+    fixed.chain(variables).collect()
+}
+
+/// Where containerd's library keeps containers is the same for all of them on a machine.
+fn new_id() -> String {
+    format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What a command prints, or what it says against it.
+pub fn output(command: &mut Command) -> Result<String, String> {
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// An address on loopback that is free.
+pub fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// A container; removed when dropped.
+pub struct Container {
+    node: Node,
+    id: String,
+    ctr: Child,
+    log: NamedTempFile,
+}
+
+impl Container {
+    /// What it wrote, on both streams.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until it answers at this address.
+    pub async fn client(&self, address: &str) -> Client {
+        let client = Client::new(&format!("http://{address}"));
+        eventually(&format!("the container answers: {}", self.id), async || {
+            client.post("/", "").await.ok().map(drop)
+        })
+        .await;
+        client
+    }
+
+    /// Waits until its log holds this.
+    pub async fn says(&self, text: &str) {
+        eventually(&format!("the log says `{text}`"), async || {
+            self.log().contains(text).then_some(())
+        })
+        .await;
+    }
+
+    /// Its process, as the machine counts them.
+    pub fn pid(&self) -> Option<String> {
+        let tasks = output(self.ctr().args(["tasks", "list"])).ok()?;
+        let line = tasks.lines().find(|line| line.split_whitespace().next() == Some(&self.id))?;
+        line.split_whitespace().nth(1).map(str::to_owned)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        output(self.ctr().args(["tasks", "kill", "--signal", signal, &self.id])).unwrap();
+    }
+
+    /// Waits for its end; answers its exit code and its log.
+    pub async fn ended(mut self) -> (i32, String) {
+        let status = self.ctr.wait().await.unwrap();
+        (status.code().unwrap(), self.log())
+    }
+
+    fn ctr(&self) -> Command {
+        self.node.0.ctr()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let Ok(tasks) = output(self.ctr().args(["tasks", "list", "--quiet"])) else { return };
+        if tasks.lines().any(|id| id == self.id) {
+            let _ = output(self.ctr().args(["tasks", "delete", "--force", &self.id]));
+        }
+        let _ = output(self.ctr().args(["containers", "delete", &self.id]));
+        if std::thread::panicking() {
+            eprintln!("{}:\n{}\n{}", self.id, self.log(), self.node.0.log());
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The containerd shim under a real containerd. `cargo xtask test-containers` runs these: they
+//! need root, and the shim's own libraries.
+
+mod container;
+mod image;
+
+use std::process::Command;
+
+use host_producer::{NewTopic, ensure_topic};
+use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
+use pipeline_tests::{Client, Store, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use container::{Container, Node, free_address, output};
+
+const SALE: &str = r#"{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}"#;
+
+/// Two guests, one of them wicked.
+const TWO: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "two"
+[[trigger.http]]
+route = "/..."
+component = "wicked"
+[component.wicked]
+source = "wicked.wasm"
+[[trigger.http]]
+route = "/older"
+component = "older"
+[component.older]
+source = "older.wasm"
+"#;
+
+/// A guest that tells its variable.
+const TELLING: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "telling"
+[variables]
+place = { default = "the manifest" }
+[[trigger.http]]
+route = "/..."
+component = "asker"
+[component.asker]
+source = "asker.wasm"
+variables = { address = "{{ place }}" }
+environment = { only = "this" }
+[component.asker.dependencies]
+"tests:curious/probe" = { path = "curious.wasm", inherit_configuration = true }
+"#;
+
+/// Imports `TWO` and runs it with these variables.
+async fn two(node: &Node, variables: &[(&str, &str)]) -> (Container, Client) {
+    node.import(&image::ordinary("test/two:1", &image::files(TWO, &["wicked", "older"]))).unwrap();
+    let address = free_address();
+    let variables = [variables, &[("SPIN_HTTP_LISTEN_ADDR", &address)]].concat();
+    let container = node.run("test/two:1", &variables, &["--net-host"]);
+    let client = container.client(&address).await;
+    (container, client)
+}
+
+/// The pipeline on real servers.
+struct Pipeline {
+    container: Container,
+    client: Client,
+    address: String,
+    store: Store,
+    _servers: (Kafka, Valkey),
+}
+
+impl Pipeline {
+    async fn start(node: &Node) -> Self {
+        let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+        let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+        ensure_topic(&kafka.bootstrap(), NewTopic::new("sales-topic", 3)).await.unwrap();
+        node.import(&image::ordinary("test/shop:1", &image::files_of("spin.toml"))).unwrap();
+        let (address, url) = (free_address(), valkey.url());
+        let variables = [
+            ("SPIN_HTTP_LISTEN_ADDR", address.as_str()),
+            ("SPIN_VARIABLE_KAFKA_BROKERS", &kafka.bootstrap()),
+            ("SPIN_VARIABLE_VALKEY_URL", &url),
+            ("SPIN_VARIABLE_VALKEY_ADDRESS", url.trim_start_matches("redis://")),
+        ];
+        let container = node.run("test/shop:1", &variables, &["--net-host"]);
+        let client = container.client(&address).await;
+        let store = Store::connect(&url).await.unwrap();
+        Self { container, client, address, store, _servers: (kafka, valkey) }
+    }
+
+    async fn counted(&self, sales: u64) {
+        eventually(&format!("{sales} sales are counted"), async || {
+            (self.store.total().await == sales).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sales_are_taken_and_counted_and_sigterm_drains() {
+    let shop = Pipeline::start(&Node::start(&[]).await).await;
+    for _ in 0..20 {
+        let answer = shop.client.post("/purchase", SALE).await.unwrap();
+        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), shop.container.log());
+    }
+    shop.counted(20).await;
+
+    // A request whose body is yet to come when the signal does.
+    let mut late = TcpStream::connect(&shop.address).await.unwrap();
+    let head = format!(
+        "POST /purchase HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
+        SALE.len()
+    );
+    late.write_all(head.as_bytes()).await.unwrap();
+    let mut begun = [0; 12];
+    late.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 100");
+    shop.container.signal("SIGTERM");
+    eventually("new connections are refused", async || {
+        TcpStream::connect(&shop.address).await.err().map(drop)
+    })
+    .await;
+    late.write_all(SALE.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    late.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("HTTP/1.1 200") && answer.contains("Procesado"), "{answer}");
+
+    let Pipeline { container, .. } = shop;
+    let (code, log) = container.ended().await;
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains("drained") && log.contains("left_group: true"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_over_its_limit_takes_no_other_down() {
+    let node = Node::start(&[]).await;
+    let (container, client) = two(&node, &[("SPIN_MAX_INSTANCE_MEMORY", "16777216")]).await;
+    for _ in 0..3 {
+        assert_eq!(client.post("/grow", "").await.unwrap().status, 500);
+        assert_eq!(client.post("/good", "").await.unwrap().status, 200);
+        assert_eq!(client.post("/older", "echo").await.unwrap().text(), "echo");
+    }
+    container.signal("SIGKILL");
+    assert_eq!(container.ended().await.0, 137);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_components_that_are_retained_run() {
+    let node = Node::start(&[]).await;
+    let (container, client) = two(&node, &[("SPIN_COMPONENTS_TO_RETAIN", "older")]).await;
+    assert_eq!(client.post("/older", "echo").await.unwrap().text(), "echo");
+    assert_eq!(client.post("/good", "").await.unwrap().status, 404);
+    container.signal("SIGTERM");
+    assert_eq!(container.ended().await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_come_from_the_container_and_not_from_the_node() {
+    let node = Node::start(&[
+        ("SPIN_VARIABLE_PLACE", "the node"),
+        ("SPIN_HTTP_LISTEN_ADDR", "127.0.0.1:1"),
+        ("address", "the node"),
+    ])
+    .await;
+    let files = image::files(TELLING, &["asker", "curious"]);
+    node.import(&image::ordinary("test/telling:1", &files)).unwrap();
+    let config = tempfile::NamedTempFile::new().unwrap();
+    let provider = "[[config_provider]]\ntype = \"env\"\nprefix = \"OTHER\"\n";
+    std::fs::write(config.path(), provider).unwrap();
+    let mount = format!(
+        "type=bind,src={},dst=/runtime-config.toml,options=rbind:ro",
+        config.path().display()
+    );
+    let cases: [(&[(&str, &str)], &[&str], &str); 3] = [
+        (&[], &[], "the manifest"),
+        (&[("SPIN_VARIABLE_PLACE", "the container")], &[], "the container"),
+        (&[("OTHER_PLACE", "the file's prefix")], &["--mount", &mount], "the file's prefix"),
+    ];
+    for (variables, flags, expected) in cases {
+        let address = free_address();
+        let variables = [variables, &[("SPIN_HTTP_LISTEN_ADDR", &address)]].concat();
+        let flags = [&["--net-host"], flags].concat();
+        let container = node.run("test/telling:1", &variables, &flags);
+        let client = container.client(&address).await;
+        let told = client.post("/variables", "").await.unwrap().text();
+        assert!(told.contains(expected), "{told}");
+        let told = client.post("/environment", "").await.unwrap().text();
+        assert!(told.contains("NotPresent"), "{told}");
+        let environment = format!("/proc/{}/environ", container.pid().unwrap());
+        let environment = std::fs::read_to_string(environment).unwrap();
+        assert!(!environment.contains("the node"), "{environment}");
+        container.signal("SIGTERM");
+        assert_eq!(container.ended().await.0, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_told_where_it_is_seen() {
+    let node = Node::start(&[]).await;
+    let required = TELLING.replace("default = \"the manifest\"", "required = true");
+    let files = image::files(&required, &["asker", "curious"]);
+    node.import(&image::ordinary("test/required:1", &files)).unwrap();
+    node.import(&image::ordinary("test/empty:1", &vec![("a".into(), vec![])])).unwrap();
+    let given = ("SPIN_VARIABLE_PLACE", "somewhere");
+    let cases: [(&str, &[(&str, &str)], &str); 5] = [
+        ("required", &[], "`place`"),
+        ("required", &[("SPIN_HTTP_LISTEN_ADDR", "80")], "SPIN_HTTP_LISTEN_ADDR"),
+        ("required", &[("SPIN_COMPONENTS_TO_RETAIN", "askr")], "`askr`"),
+        ("required", &[given, ("SPIN_MAX_INSTANCE_MEMORY", "much")], "SPIN_MAX_INSTANCE_MEMORY"),
+        ("empty", &[], "/spin.toml"),
+    ];
+    for (image, variables, expected) in cases {
+        let container = node.run(&format!("test/{image}:1"), variables, &["--net-host"]);
+        let (code, log) = container.ended().await;
+        assert_eq!(code, 1, "{log}");
+        assert!(log.contains("Error: ") && log.contains(expected), "{expected}: {log}");
+    }
+}
+
+/// containerd 1.6 imports an artifact but makes no container of it; later ones do. So the image is
+/// exchanged for the artifact once there is the container: the shim asks for it by its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_layers_of_an_artifact_are_an_application() {
+    let node = Node::start(&[]).await;
+    let files = image::files(TELLING, &["asker", "curious"]);
+    node.import(&image::ordinary("test/shape:1", &vec![("a".into(), vec![])])).unwrap();
+    let address = free_address();
+    let variables = [("SPIN_HTTP_LISTEN_ADDR", address.as_str())];
+    let container = node.create_and_start("test/shape:1", &variables, || {
+        // Whether it can be unpacked depends on the version.
+        let _ = node.import(&image::artifact("test/shape:1", &files));
+    });
+    let client = container.client(&address).await;
+    let told = client.post("/variables", "").await.unwrap().text();
+    assert!(told.contains("the manifest"), "{told}");
+    container.signal("SIGTERM");
+    assert_eq!(container.ended().await.0, 0);
+}
+
+/// In a network of its own, with the system calls that containers have as a rule.
+#[tokio::test(flavor = "multi_thread")]
+async fn unless_told_otherwise_it_serves_on_port_80() {
+    let node = Node::start(&[]).await;
+    let files = image::files(TWO, &["wicked", "older"]);
+    node.import(&image::ordinary("test/two:1", &files)).unwrap();
+    let container = node.run("test/two:1", &[], &["--seccomp"]);
+    container.says("0.0.0.0:80").await;
+    let script = "ip link set lo up && python3 -c 'import urllib.request as r; \
+                  print(r.urlopen(\"http://127.0.0.1/older\", b\"echo\").read())'";
+    let mut inside = Command::new("nsenter");
+    inside.args(["--net", "--target", &container.pid().unwrap(), "sh", "-c", script]);
+    assert_eq!(output(&mut inside).unwrap().trim(), "b'echo'");
+    container.signal("SIGINT");
+    assert_eq!(container.ended().await.0, 0);
+}
