@@ -274,14 +274,16 @@ impl Pipeline {
 /// the pipe never fills.
 async fn greeting(stdout: tokio::process::ChildStdout) -> Result<(String, String)> {
     let mut lines = BufReader::new(stdout).lines();
-    let mut base = None;
+    let (mut base, mut valkey) = (None, String::new());
     while let Some(line) = lines.next_line().await? {
         if let Some(url) = line.strip_prefix("Doorbuster is running: ") {
             base = Some(url.trim_end_matches("/purchase").to_owned());
-        } else if let (Some(base), Some(url)) = (&base, line.strip_prefix("  Valkey  ")) {
+        } else if let Some(url) = line.strip_prefix("  Valkey  ") {
+            valkey = url.to_owned();
+        } else if let (Some(base), true) = (&base, line.starts_with("Ctrl-C")) {
             let base = base.clone();
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Ok((base, url.to_owned()));
+            return Ok((base, valkey));
         }
     }
     anyhow::bail!("it ended without a greeting")

@@ -20,6 +20,9 @@ const REFERENCE: &str = "docker.io/library/doorbuster";
 /// Who the program runs as: the number that images without users have agreed on.
 const USER: &str = "65532:65532";
 
+/// Seconds in which Kubernetes tells its nodes that a pod is to end.
+const LINGER_S: u64 = 5;
+
 /// The baked application's manifest.
 const APPLICATION: &str = "app/spin.toml";
 
@@ -51,7 +54,8 @@ pub fn build(args: &[String]) -> Result<()> {
 
 /// How a container of it is run.
 fn config(has_app: bool) -> Value {
-    let mut env = vec!["DOORBUSTER_NO_EMBEDDED=true".to_owned()];
+    let mut env =
+        vec!["DOORBUSTER_NO_EMBEDDED=true".to_owned(), format!("DOORBUSTER_LINGER_S={LINGER_S}")];
     if has_app {
         env.push(format!("DOORBUSTER_APPLICATION=/{APPLICATION}"));
     }

@@ -8,6 +8,9 @@ use wire_producer::{Compression, Config, Mechanism, Sasl};
 /// Bootstrap brokers, `host:port`, separated by commas.
 pub const BROKERS: &str = "kafka_brokers";
 
+/// `plaintext` or `sasl_plaintext`; WASI has no TLS.
+const SECURITY: &str = "kafka_security";
+
 /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`; none if not declared or empty.
 const MECHANISM: &str = "kafka_sasl_mechanism";
 
@@ -32,6 +35,10 @@ const TIMEOUT_MS_MAX: u64 = 900_000;
 /// Reads them all. The error names the variable.
 pub async fn read() -> Result<Config, String> {
     let mut config = Config::new(need(BROKERS).await?);
+    if find(SECURITY).await?.is_some_and(|security| security.to_ascii_lowercase().ends_with("ssl"))
+    {
+        return Err(wrong(SECURITY, "this producer has no TLS; let the host provide one"));
+    }
     if let Some(name) = find(COMPRESSION).await? {
         config.compression = Compression::parse(&name).map_err(|e| wrong(COMPRESSION, e))?;
     }

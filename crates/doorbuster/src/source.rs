@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use component_host::{App, manifest};
 use registry::{Reference, Transport, parse_reference, pull};
 
@@ -12,7 +12,7 @@ use registry::{Reference, Transport, parse_reference, pull};
 pub struct Source {
     /// The application: its manifest, or its artifact in a registry, REGISTRY/NAME[:TAG].
     #[arg(short = 'f', long, value_name = "FILE|REF", default_value = "spin.toml")]
-    from: Origin,
+    from: String,
     /// Take this manifest, whatever --from says: for an image that brings its application.
     #[arg(long, value_name = "FILE", env = "DOORBUSTER_APPLICATION")]
     application: Option<PathBuf>,
@@ -28,26 +28,28 @@ enum Origin {
 }
 
 impl FromStr for Origin {
-    type Err = String;
+    type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self> {
         let path = Path::new(text);
         if path.exists() || path.extension().is_some_and(|extension| extension == "toml") {
             return Ok(Origin::Manifest(path.into()));
         }
         let reference = parse_reference(text).map(Origin::Registry);
-        reference.map_err(|error| format!("there is no such file, and {error}"))
+        reference.map_err(|error| anyhow!("there is no such file, and {error}"))
     }
 }
 
 impl Source {
     /// Reads it, over the network if need be.
     pub async fn read(&self) -> Result<App> {
-        let from = self.application.clone().map(Origin::Manifest);
-        match from.as_ref().unwrap_or(&self.from) {
-            Origin::Manifest(path) => Ok(manifest::read(path)?),
+        if let Some(path) = &self.application {
+            return Ok(manifest::read(path)?);
+        }
+        match self.from.parse().context("--from")? {
+            Origin::Manifest(path) => Ok(manifest::read(&path)?),
             Origin::Registry(reference) => {
-                let pulled = pull(reference, transport(self.insecure)).await;
+                let pulled = pull(&reference, transport(self.insecure)).await;
                 pulled.context("cannot get the application")
             }
         }
@@ -66,11 +68,13 @@ mod tests {
     #[test]
     fn a_file_or_a_reference() {
         let parse = |text: &str| text.parse::<Origin>();
-        assert_eq!(parse("missing.toml"), Ok(Origin::Manifest("missing.toml".into())));
-        assert_eq!(parse("src"), Ok(Origin::Manifest("src".into())));
+        let manifest = |text: &str| Origin::Manifest(text.into());
+        assert_eq!(parse("missing.toml").unwrap(), manifest("missing.toml"));
+        assert_eq!(parse("src").unwrap(), manifest("src"));
         let reference = "localhost:5000/shop:1";
-        assert_eq!(parse(reference), Ok(Origin::Registry(parse_reference(reference).unwrap())));
-        let error = parse("spin.tml").unwrap_err();
+        let expected = Origin::Registry(parse_reference(reference).unwrap());
+        assert_eq!(parse(reference).unwrap(), expected);
+        let error = parse("spin.tml").unwrap_err().to_string();
         assert!(error.contains("no such file") && error.contains("REGISTRY/NAME"), "{error}");
     }
 }

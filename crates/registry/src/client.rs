@@ -82,9 +82,13 @@ async fn blob(
     from: &Reference,
     layer: &OciDescriptor,
 ) -> Result<Bytes, OciDistributionError> {
-    // Not more than it is said to be.
+    // Not more than it is said to be, and from no other place.
     let mut content = vec![0; usize::try_from(layer.size).unwrap_or_default()];
-    client.pull_blob(from, layer, Cursor::new(content.as_mut_slice())).await?;
+    let mut out = Cursor::new(content.as_mut_slice());
+    let here = OciDescriptor { urls: None, ..layer.clone() };
+    client.pull_blob(from, &here, &mut out).await?;
+    let length = usize::try_from(out.position()).unwrap_or_default();
+    content.truncate(length);
     Ok(content.into())
 }
 

@@ -28,8 +28,15 @@ pub fn of(reference: &Reference) -> Result<RegistryAuth, Error> {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
             Ok(RegistryAuth::Basic(user, password))
         }
-        Ok(DockerCredential::IdentityToken(token)) => Ok(RegistryAuth::Bearer(token)),
+        Ok(DockerCredential::IdentityToken(_)) => {
+            Err(Error::IdentityToken { registry: registry.into(), path })
+        }
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
+        // So a helper says that it has none, too; what it says is not shown.
+        Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
+            tracing::warn!(helper, registry, "Docker's credential helper has nothing: anonymous");
+            Ok(RegistryAuth::Anonymous)
+        }
         Err(source) => Err(Error::Credentials { registry: registry.into(), path, source }),
     }
 }

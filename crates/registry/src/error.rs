@@ -24,6 +24,17 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Docker's configuration has a token of a kind that is not taken.
+    #[error(
+        "{path} has an identity token for {registry}, which is not supported; log in with a user \
+         and a password or an access token"
+    )]
+    IdentityToken {
+        /// The registry.
+        registry: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// Docker's configuration has credentials that cannot be had.
     #[error("{path} has no usable credentials for {registry}")]
     Credentials {

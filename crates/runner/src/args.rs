@@ -34,6 +34,10 @@ pub struct CommonArgs {
     /// (`spin-kafka:events/producer`), as `tool.doorbuster.provide` does in a manifest.
     #[arg(long, value_name = "INTERFACE", value_delimiter = ',', env = "DOORBUSTER_PROVIDE")]
     pub provide: Vec<String>,
+    /// Seconds for which new requests are still served after the signal to end, 10 at most: on
+    /// Kubernetes they come until every node knows. By default none.
+    #[arg(long, value_name = "SECONDS", env = "DOORBUSTER_LINGER_S")]
+    pub linger_s: Option<u64>,
     #[command(flatten)]
     pub(crate) without_effect: WithoutEffect,
 }

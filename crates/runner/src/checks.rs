@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use component_host::App;
 use component_host::variables::Variables;
 use preflight::{Error, Warning, check_store, check_topic};
 use spin_kafka_trigger::is_pattern;
@@ -27,7 +28,7 @@ struct Topic {
 impl Checks {
     /// The topics of these triggers that are named, and the store that the application's
     /// variable `valkey_url` names.
-    pub fn of(triggers: &[TriggerConfig], variables: &Variables) -> Self {
+    pub fn of(app: &App, triggers: &[TriggerConfig], variables: &Variables) -> Self {
         let topics = triggers.iter().flat_map(|trigger| {
             let engine = &trigger.engine;
             engine.topics.iter().filter(|topic| !is_pattern(topic)).map(|name| Topic {
@@ -36,7 +37,8 @@ impl Checks {
                 client: (&engine.client).into(),
             })
         });
-        Self { topics: topics.collect(), store: variables.get(STORE).map(Into::into) }
+        let store = variables.get(STORE).filter(|_| app.uses(STORE)).map(Into::into);
+        Self { topics: topics.collect(), store }
     }
 
     /// Warns of every setting that cannot keep the promise.

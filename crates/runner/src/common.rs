@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use component_host::output::{Follow, Outputs};
@@ -49,6 +50,11 @@ impl Common {
             limits.instance_memory_bytes_max = bytes;
         }
         limits
+    }
+
+    /// How long new requests are taken after the signal to end.
+    pub fn linger(&self) -> Duration {
+        Duration::from_secs(self.args.linger_s.unwrap_or_default())
     }
 
     /// Where the output of components goes. `state` is the state folder if nothing is said.

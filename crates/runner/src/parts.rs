@@ -17,8 +17,12 @@ use trigger_kafka::{GuestHandler, KafkaTrigger, Operator, ProducerCapability, Tr
 
 use crate::{Common, Consumers, operators};
 
-/// Time that requests under way get to end, and records to be acknowledged, after the stop.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
+/// Time after the stop in which requests may end. With what follows, and the triggers'
+/// `drain_deadline_ms`, it stays below the 30 seconds that Kubernetes gives.
+const REQUESTS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time that records of requests which were broken off get to be acknowledged then.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where an application is reached.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,6 +41,8 @@ pub struct Parts {
     producer: Option<Arc<ProducerCapability>>,
     triggers: Vec<KafkaTrigger>,
     operators: Vec<TcpListener>,
+    /// How long new requests are taken after the stop.
+    linger: Duration,
 }
 
 impl Parts {
@@ -66,7 +72,8 @@ impl Parts {
             .into_iter()
             .map(|config| KafkaTrigger::new(config, &host))
             .collect::<Result<_, _>>()?;
-        Ok(Self { host: Arc::new(host), server, producer, triggers, operators })
+        let linger = common.linger().min(REQUESTS_LIMIT);
+        Ok(Self { host: Arc::new(host), server, producer, triggers, operators, linger })
     }
 
     /// The components.
@@ -98,11 +105,14 @@ impl Parts {
         let mut consumers = Consumers::start(self.triggers);
         let server = self.server.map(|server| {
             let stopped = stop_serving.clone().cancelled_owned();
-            tokio::spawn(server.run(stopped, DRAIN_DEADLINE))
+            tokio::spawn(server.run(stopped, REQUESTS_LIMIT - self.linger))
         });
         tokio::select! {
             () = stop => {}
             () = consumers.ended() => {}
+        }
+        if server.is_some() {
+            tokio::time::sleep(self.linger).await;
         }
         stop_serving.cancel();
         if let Some(server) = server
@@ -111,7 +121,7 @@ impl Parts {
             tracing::warn!("requests were still under way at the drain deadline");
         }
         let flushed = match &self.producer {
-            Some(producer) => producer.flush(DRAIN_DEADLINE).await,
+            Some(producer) => producer.flush(FLUSH_LIMIT).await,
             None => Ok(()),
         };
         consumers.drain().await?;

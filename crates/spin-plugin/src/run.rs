@@ -11,6 +11,7 @@ use crate::parents::Parents;
 
 /// Runs until a signal, until Spin is gone, or until a trigger fails.
 pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
+    let signal = shutdown::signal();
     if parents.are_gone() {
         bail!("`spin up` ended before its Kafka trigger began");
     }
@@ -26,12 +27,12 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
     let state = application::state_dir();
     let parts = Parts::start(&app, &variables, &common, addresses, state).await?;
     announce(&configs);
-    let checks = Checks::of(&configs, &variables);
+    let checks = Checks::of(&app, &configs, &variables);
     let _checks = AbortOnDropHandle::new(tokio::spawn(checks.run()));
     parts
         .run(async {
             tokio::select! {
-                () = shutdown::signal() => {}
+                () = signal => {}
                 () = parents.gone() => tracing::warn!("`spin up` is gone: draining"),
             }
         })

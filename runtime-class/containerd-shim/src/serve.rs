@@ -26,6 +26,7 @@ pub fn run(image: Image, arguments: &[String]) -> Result<()> {
 }
 
 async fn serve(mut app: App, settings: Settings) -> Result<()> {
+    let signal = shutdown::signal();
     settings.retain(&mut app)?;
     let addresses = settings.addresses();
     let common = Common::read(settings.common())?;
@@ -34,9 +35,9 @@ async fn serve(mut app: App, settings: Settings) -> Result<()> {
     let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
     let configs = TriggerConfig::read_all(&app, &variables)?;
     announce(&parts, &configs);
-    let checks = Checks::of(&configs, &variables);
+    let checks = Checks::of(&app, &configs, &variables);
     let _checks = AbortOnDropHandle::new(tokio::spawn(checks.run()));
-    parts.run(shutdown::signal()).await
+    parts.run(signal).await
 }
 
 /// A line for each address and each trigger.

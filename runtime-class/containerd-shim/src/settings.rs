@@ -11,6 +11,9 @@ use runner::{Addresses, CommonArgs};
 /// Where Kubernetes' operator for Spin mounts the runtime configuration.
 const RUNTIME_CONFIG: &str = "/runtime-config.toml";
 
+/// Seconds in which Kubernetes tells its nodes that a pod is to end.
+const LINGER_S: u64 = 5;
+
 /// As of `doorbuster up`, without what starts servers.
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true)]
@@ -46,6 +49,7 @@ impl Settings {
         if file.is_none() && Path::new(RUNTIME_CONFIG).exists() {
             *file = Some(RUNTIME_CONFIG.into());
         }
+        settings.common.linger_s.get_or_insert(LINGER_S);
         Ok(settings)
     }
 

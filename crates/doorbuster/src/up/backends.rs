@@ -49,6 +49,7 @@ impl Backends {
     /// Takes what is given, and starts what the application uses and nobody gave.
     pub async fn start(args: &Args, app: &App, common: &Common) -> Result<Self> {
         let given = |variable: &str, flag: &Option<String>| match flag {
+            _ if !app.uses(variable) => Ok(None),
             Some(value) => Ok(Some(value.clone())),
             None => common.given(app, variable),
         };
@@ -127,12 +128,18 @@ impl Backends {
     }
 
     /// The variables that tell the application where its backends are, as far as it declares
-    /// them. The store's address follows from its URL, unless `common` gives it.
-    pub fn variables(&self, app: &App, common: &Common) -> Result<BTreeMap<String, String>> {
+    /// them. The store's address follows from its URL, unless the one is given like the other.
+    pub fn variables(
+        &self,
+        args: &Args,
+        app: &App,
+        common: &Common,
+    ) -> Result<BTreeMap<String, String>> {
         let mut known = BTreeMap::new();
         known.extend(self.brokers.clone().map(|brokers| (BROKERS.to_owned(), brokers)));
         known.extend(self.valkey_url.clone().map(|url| (STORE.to_owned(), url)));
-        if common.given(app, STORE_ADDRESS)?.is_none() || self.valkey.is_some() {
+        let ours = args.valkey.is_some() || self.valkey.is_some();
+        if ours || common.given(app, STORE_ADDRESS)?.is_none() {
             let servers = self.valkey_servers.as_ref().map(ToString::to_string);
             known.extend(servers.map(|address| (STORE_ADDRESS.to_owned(), address)));
         }

@@ -6,6 +6,7 @@ mod banner;
 mod embedded;
 mod reload;
 
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -19,28 +20,48 @@ use reload::{Files, Reload};
 
 /// Runs until a signal, or until a part fails.
 pub async fn run(args: Args) -> Result<ExitCode> {
-    let common = Common::read(args.common.clone())?;
-    let mut app = args.source.read().await?;
-    if !args.component_id.is_empty() {
-        app.retain_components(&args.component_id)?;
-    }
-    common.provide(&mut app);
-    let backends = Backends::start(&args, &app, &common).await?;
-    let variables = common.variables(&app, backends.variables(&app, &common)?)?;
-    let configs = TriggerConfig::read_all(&app, &variables)?;
-    for config in &configs {
-        backends.ensure_topics(config).await?;
-    }
-    let files = Files::of(&app);
-    let addresses = Addresses { listen: Some(args.listen), operator: args.operator };
-    let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
-    let reload = Reload::new(files, parts.host(), parts.handlers());
-    let _reload = AbortOnDropHandle::new(tokio::spawn(reload.run(args.watch)));
-    // The embedded broker promises nothing.
-    let checks = (!backends.forgets()).then(|| Checks::of(&configs, &variables));
-    let _checks = checks.map(|checks| AbortOnDropHandle::new(tokio::spawn(checks.run())));
-    banner::print(&app, &parts, &backends);
-    let ended = parts.run(shutdown::signal()).await;
-    backends.stop().await?;
+    let mut signal = pin!(shutdown::signal());
+    let running = tokio::select! {
+        biased;
+        () = &mut signal => return Ok(ExitCode::SUCCESS),
+        running = Running::start(&args) => running?,
+    };
+    let ended = running.parts.run(signal).await;
+    running.backends.stop().await?;
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// What was started.
+struct Running {
+    parts: Parts,
+    backends: Backends,
+    _reload: AbortOnDropHandle<()>,
+    _checks: Option<AbortOnDropHandle<()>>,
+}
+
+impl Running {
+    async fn start(args: &Args) -> Result<Self> {
+        let common = Common::read(args.common.clone())?;
+        let mut app = args.source.read().await?;
+        if !args.component_id.is_empty() {
+            app.retain_components(&args.component_id)?;
+        }
+        common.provide(&mut app);
+        let backends = Backends::start(args, &app, &common).await?;
+        let variables = common.variables(&app, backends.variables(args, &app, &common)?)?;
+        let configs = TriggerConfig::read_all(&app, &variables)?;
+        for config in &configs {
+            backends.ensure_topics(config).await?;
+        }
+        let files = Files::of(&app);
+        let addresses = Addresses { listen: Some(args.listen), operator: args.operator };
+        let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
+        let reload = Reload::new(files, parts.host(), parts.handlers());
+        let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(args.watch)));
+        // The embedded broker promises nothing.
+        let checks = (!backends.forgets()).then(|| Checks::of(&app, &configs, &variables));
+        let checks = checks.map(|checks| AbortOnDropHandle::new(tokio::spawn(checks.run())));
+        banner::print(&app, &parts, &backends);
+        Ok(Self { parts, backends, _reload: reload, _checks: checks })
+    }
 }
