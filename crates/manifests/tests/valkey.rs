@@ -21,13 +21,12 @@ fn root() -> PathBuf {
 }
 
 /// What stands in for valkey-cli, which no package carries alone. It is called so often that the
-/// interpreter is looked up only once.
+/// real interpreter is looked up once, and begins with nothing that is not needed.
 fn write_cli(path: &Path) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/valkey-cli");
     let ask = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     let python = String::from_utf8(ask.unwrap().stdout).unwrap();
-    let call = format!("#!/bin/sh\nexec {} -IS {} \"$@\"\n", python.trim(), script.display());
-    fs::write(path, call).unwrap();
+    let script = include_str!("valkey-cli").split_once('\n').unwrap().1;
+    fs::write(path, format!("#!{} -IES\n{script}", python.trim())).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -47,6 +46,13 @@ impl Drop for Members {
 
 impl Members {
     fn start() -> Self {
+        let mut members = Self::new();
+        (0..3).for_each(|member| members.run(member));
+        members
+    }
+
+    /// None of them runs yet.
+    fn new() -> Self {
         let folder = TempDir::with_prefix("members-").unwrap();
         // The generator's own files for an overlay that has the base's members.
         let hosts = folder.path().join("k8s/base/valkey");
@@ -61,9 +67,7 @@ impl Members {
         static NETWORKS: AtomicU8 = AtomicU8::new(0);
         let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let running = vec![[None, None], [None, None], [None, None]];
-        let mut members = Self { folder, network, running };
-        (0..3).for_each(|member| members.run(member));
-        members
+        Self { folder, network, running }
     }
 
     fn secret(&self, name: &str) -> String {
@@ -194,7 +198,7 @@ impl Members {
                 return found;
             }
             assert!(start.elapsed() < LIMIT, "no {what} in {LIMIT:?}\n{}", self.logs());
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(500));
         }
     }
 
@@ -239,6 +243,41 @@ fn the_data_outlives_crashes_lost_disks_planned_stops_and_outages() {
     (0..3).for_each(|member| members.run(member));
     assert_eq!(members.settled(), third);
     assert_eq!(members.ask(third, "aggregator", &["get", "total_ventas"]), "8");
+}
+
+#[test]
+fn a_sentinel_starts_again_though_no_name_resolves() {
+    let mut members = Members::new();
+    let state = members.path("0/data/sentinel");
+    fs::create_dir_all(&state).unwrap();
+    // As a Sentinel leaves it that started when no name resolved.
+    let replica = "sentinel known-replica doorbuster valkey-0.invalid 6379\n";
+    let damaged =
+        format!("sentinel monitor doorbuster valkey-0.invalid 6379 2\n{replica}{replica}");
+    fs::write(state.join("sentinel.conf"), damaged).unwrap();
+    for start in 0..2 {
+        let log = members.path(&format!("0/start-{start}.log"));
+        let out = File::create(&log).unwrap();
+        let mut script = members.script("sentinel.sh", 0);
+        script
+            .env("VALKEY_HOST", "valkey-1.invalid")
+            .env("VALKEY_HOSTS", "valkey-0.invalid valkey-1.invalid valkey-2.invalid")
+            .stdout(out.try_clone().unwrap())
+            .stderr(out);
+        members.running[0][1] = Some(script.spawn().unwrap());
+        let began = Instant::now();
+        while members.cli(0, "26379", None, &["ping"]) != "PONG" {
+            let said = fs::read_to_string(&log).unwrap();
+            let is_over = said.contains("FATAL") || began.elapsed() > LIMIT;
+            assert!(!is_over, "start {start}:\n{said}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let known = members.cli(0, "26379", None, &["sentinel", "replicas", "doorbuster"]);
+        for replica in ["valkey-1.invalid", "valkey-2.invalid"] {
+            assert!(known.lines().any(|line| line == replica), "start {start}:\n{known}");
+        }
+        members.kill(0);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ mkdir -p "$STATE"
 umask 077
 
 if [ ! -s "$conf" ]; then
-  # Sentinel ends at once if it cannot look up the name of whom to watch.
+  # The first time there is nobody to elect before the primary answers.
   primary=$(find_primary)
   until [ -n "$(role_of "$primary")" ]; do
     echo "waiting for $primary"
@@ -22,9 +22,12 @@ if [ ! -s "$conf" ]; then
   echo "sentinel monitor $GROUP $primary $PORT $QUORUM" >"$conf"
 fi
 
-# What an election decided stays; the rest is written anew, so that it can be changed.
-kept=$(grep -Ev '^(port|dir|protected-mode|requirepass|user|sentinel (resolve-hostnames|announce-hostnames|announce-ip|announce-port|auth-user|auth-pass|sentinel-pass|down-after-milliseconds|failover-timeout|parallel-syncs) )' "$conf" |
+# What an election decided stays; the rest is written anew, so that it can be changed. So are the
+# replicas: one whose name does not resolve at a start is written back with the primary's, and a
+# file that names a replica twice is refused for ever.
+kept=$(grep -Ev '^(port|dir|protected-mode|requirepass|user|sentinel (resolve-hostnames|announce-hostnames|announce-ip|announce-port|auth-user|auth-pass|sentinel-pass|down-after-milliseconds|failover-timeout|parallel-syncs|known-replica) )' "$conf" |
   sed "s/^\(sentinel monitor $GROUP [^ ]* [^ ]*\) .*/\1 $QUORUM/")
+watched=$(printf '%s\n' "$kept" | sed -n "s/^sentinel monitor $GROUP \([^ ]*\) .*/\1/p")
 {
   echo "port $SENTINEL_PORT"
   echo "dir $STATE"
@@ -36,6 +39,9 @@ kept=$(grep -Ev '^(port|dir|protected-mode|requirepass|user|sentinel (resolve-ho
   echo "sentinel announce-hostnames yes"
   echo "sentinel announce-ip $VALKEY_HOST"
   echo "$kept"
+  for host in $VALKEY_HOSTS; do
+    [ "$host" = "$watched" ] || echo "sentinel known-replica $GROUP $host $PORT"
+  done
   echo "sentinel auth-user $GROUP sentinel"
   echo "sentinel auth-pass $GROUP $SENTINEL_PASSWORD"
   echo "sentinel down-after-milliseconds $GROUP ${DOWN_AFTER_MS:-5000}"
