@@ -17,10 +17,15 @@ use anyhow::Result;
 use crate::object::{Finding, Object};
 use crate::{Project, spinkube};
 
+/// Where everything is, except for what belongs to the whole cluster.
+const NAMESPACE: &str = "black-friday";
+const OF_THE_CLUSTER: [&str; 3] = ["Namespace", "RuntimeClass", "Shim"];
+
 /// What is wrong with the objects of one rendering, in order.
 pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     for object in objects {
+        found.extend(namespace(object));
         match spinkube::check(object, &project.schemas)? {
             Some(findings) => found.extend(findings),
             None => found.extend(project.schemas.check(object)?),
@@ -37,4 +42,11 @@ pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     found.sort();
     found.dedup();
     Ok(found)
+}
+
+/// Without a namespace it would be applied to whichever is the user's own.
+fn namespace(object: &Object) -> Option<Finding> {
+    let place = "metadata.namespace";
+    let is_wrong = !OF_THE_CLUSTER.contains(&object.kind()) && object.text(place) != NAMESPACE;
+    is_wrong.then(|| object.finding(place, format!("must be {NAMESPACE}")))
 }

@@ -366,6 +366,16 @@ fn what_is_named_exists() {
             "spec.variables.5",
             "the Secret writer has no key passwd",
         );
+    tampered().remove("NetworkPolicy/kafka-rack", "/metadata/namespace").must_be_refused(
+        "NetworkPolicy/kafka-rack",
+        "metadata.namespace",
+        "must be black-friday",
+    );
+    tampered().without("ServiceAccount/doorbuster").must_be_refused(
+        "SpinApp/bridge",
+        "spec.serviceAccountName",
+        "there is no ServiceAccount doorbuster",
+    );
     tampered().without("ConfigMap/idempotency").must_be_refused(
         "SpinApp/aggregator",
         "spec.variables",
@@ -477,6 +487,19 @@ fn the_policies_allow_the_picture_and_nothing_more() {
     tampered()
         .set("NetworkPolicy/bridge", "/spec/ingress/0/from", json!([{ "namespaceSelector": {} }]))
         .must_be_refused("NetworkPolicy/bridge", "spec", "stranger may reach bridge:80");
+    tampered().remove("NetworkPolicy/entity-operator", "/spec/egress/1/ports/3").must_be_refused(
+        "NetworkPolicy/entity-operator",
+        "spec.egress",
+        "entity-operator may not reach anywhere:16443",
+    );
+    tampered().without("NetworkPolicy/http01-solver").must_be_refused(
+        "NetworkPolicy/http01-solver",
+        "spec.ingress",
+        "ingress-controller may not reach http01-solver:8089",
+    );
+    tampered()
+        .remove("Ingress/ingest", "/metadata/annotations/cert-manager.io~1cluster-issuer")
+        .must_be_refused("NetworkPolicy/http01-solver", "spec.podSelector", "selects no pods");
     tampered().without("NetworkPolicy/app-pull").must_be_refused(
         "NetworkPolicy/ingest",
         "spec.egress",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use self::arrows::{ANYWHERE, Arrow, expected};
 use super::selector::takes;
-use super::workload::{Labels, Workload, workloads};
+use super::workload::{Labels, SOLVER, Workload, workloads};
 use crate::object::{Finding, Object, list, of_kind};
 
 /// Somebody who may call or be called.

@@ -15,6 +15,7 @@ pub fn check(objects: &[Object]) -> Vec<Finding> {
         walk(&object.0, "", &mut |path, value| {
             let missing = missing_source(path, value, &sources);
             found.extend(missing.map(|message| object.finding(path, message)));
+            found.extend(account(object, path, value, objects));
         });
         found.extend(claims(object, objects));
         found.extend(probes(object));
@@ -41,6 +42,14 @@ pub fn check(objects: &[Object]) -> Vec<Finding> {
         found.extend(monitored(monitor, &workloads));
     }
     found
+}
+
+/// A pod of an account that does not exist is never made. `default` is always there.
+fn account(object: &Object, path: &str, value: &Value, objects: &[Object]) -> Option<Finding> {
+    let is_it = path.rsplit('.').next() == Some("serviceAccountName");
+    let name = value.as_str().filter(|name| is_it && *name != "default")?;
+    let missing = find(objects, "ServiceAccount", name).is_none();
+    missing.then(|| object.finding(path, format!("there is no ServiceAccount {name}")))
 }
 
 /// What is missing if the value at this path names a Secret or a ConfigMap.

@@ -53,7 +53,7 @@ fn keys<'a>(object: &'a Object, fields: &[&str]) -> Vec<&'a str> {
 }
 
 /// The Secrets that cert-manager makes for an Ingress that asks for them.
-fn certificates(object: &Object) -> Vec<String> {
+pub fn certificates(object: &Object) -> Vec<String> {
     let asks = entries(&object.0, "metadata.annotations").any(|(name, _)| {
         matches!(&**name, "cert-manager.io/cluster-issuer" | "cert-manager.io/issuer")
     });

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::sources::certificates;
 use crate::object::{Object, entries, list, text};
+
+/// Pods that cert-manager starts to prove that a host is ours, and ends again.
+pub const SOLVER: &str = "http01-solver";
 
 /// Labels of a pod.
 pub type Labels = BTreeMap<String, String>;
@@ -20,7 +24,8 @@ pub struct Workload {
 
 /// Every workload that comes of these objects.
 pub fn workloads(objects: &[Object]) -> Vec<Workload> {
-    objects.iter().flat_map(of).collect()
+    let asks = objects.iter().any(|object| !certificates(object).is_empty());
+    objects.iter().flat_map(of).chain(asks.then(solver)).collect()
 }
 
 fn of(object: &Object) -> Vec<Workload> {
@@ -74,6 +79,11 @@ fn brokers(object: &Object) -> Workload {
         ports.insert("tcp-prometheus".into(), 9404);
     }
     Workload { name: "kafka".into(), labels: strimzi(object.name(), "kafka"), ports }
+}
+
+fn solver() -> Workload {
+    let labels = [("acme.cert-manager.io/http01-solver".into(), "true".into())].into();
+    Workload { name: SOLVER.into(), labels, ports: [("http".into(), 8089)].into() }
 }
 
 fn entity_operator(object: &Object) -> Workload {

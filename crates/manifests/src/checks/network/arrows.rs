@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Workload;
+use super::{SOLVER, Workload};
 use crate::object::{Object, find, of_kind, text};
 
 /// From, to, port.
@@ -12,7 +12,7 @@ pub type Arrow = (String, String, u16);
 pub const ANYWHERE: &str = "anywhere";
 
 /// Arrows that are always there.
-const ALWAYS: [(&str, &str, u16); 19] = [
+const ALWAYS: [(&str, &str, u16); 17] = [
     ("ingress-controller", "ingest", 80),
     ("ingest", "bridge", 80),
     ("bridge", "writer", 80),
@@ -33,16 +33,21 @@ const ALWAYS: [(&str, &str, u16); 19] = [
     ("cluster-operator", "kafka", 9090),
     ("cluster-operator", "kafka", 9091),
     ("cluster-operator", "kafka", 8443),
-    // The Kubernetes API.
-    ("entity-operator", ANYWHERE, 443),
-    ("entity-operator", ANYWHERE, 6443),
 ];
+
+/// The Kubernetes API: its Service's port, and those of its server, which is what a policy sees
+/// once the address is translated. minikube has 8443, MicroK8s 16443.
+const API: [u16; 4] = [443, 6443, 8443, 16443];
 
 /// Every arrow that there must be, with what these objects include.
 pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
     let mut arrows: Vec<(&str, &str, u16)> = ALWAYS.to_vec();
     // Everybody looks up names.
     arrows.extend(workloads.iter().map(|workload| (workload.name.as_str(), "dns", 53)));
+    arrows.extend(API.map(|port| ("entity-operator", ANYWHERE, port)));
+    if workloads.iter().any(|workload| workload.name == SOLVER) {
+        arrows.push(("ingress-controller", SOLVER, 8089));
+    }
     if of_kind(objects, "ScaledObject").next().is_some() {
         arrows.push(("keda", "kafka", 9093));
     }
@@ -51,7 +56,7 @@ pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
     }
     if of_kind(objects, "Kafka").any(|cluster| !cluster.at("spec.kafka.rack").is_null()) {
         // A broker asks the Kubernetes API for its node's zone.
-        arrows.extend([("kafka", ANYWHERE, 443), ("kafka", ANYWHERE, 6443)]);
+        arrows.extend(API.map(|port| ("kafka", ANYWHERE, port)));
     }
     let pulls = find(objects, "NetworkPolicy", "app-pull").is_some();
     let pulled = of_kind(objects, "SpinApp").filter(|app| pulls || needs_pull(objects, app));
