@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::run::cargo;
-use crate::{build, count, plugin, shim};
+use crate::{build, count, image, plugin, shim};
 
 /// Builds what the tests run, then runs them and counts; `args` go to the test programs.
 pub fn all(args: &[String]) -> Result<()> {
@@ -15,9 +15,9 @@ pub fn all(args: &[String]) -> Result<()> {
     count::cargo_test(&command, &[])?.judge()
 }
 
-/// Runs the shim's tests, those with a real containerd among them; `args` go to them.
+/// Runs the shim's tests, and those of shim and image with a real containerd; `args` go to them.
 pub fn containers(args: &[String]) -> Result<()> {
-    build::all(false)?;
+    image::build(&["--app".into()])?;
     shim::pack()?;
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     shim::test(&["--test", "containers"], &args)?.judge()

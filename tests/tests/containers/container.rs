@@ -1,4 +1,5 @@
-//! Containers on a containerd of the test's own, run by the shim as `cargo xtask shim` packs it.
+//! Containers on a containerd of the test's own, run by the shim as `cargo xtask shim` packs it,
+//! or by runc.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -12,6 +13,7 @@ use tempfile::NamedTempFile;
 use tokio::process::Child;
 
 const RUNTIME: &str = "io.containerd.doorbuster.v1";
+const RUNC: &str = "io.containerd.runc.v2";
 
 /// Copies an image's files instead of stacking folders, which not every file system can.
 const SNAPSHOTTER: [&str; 2] = ["--snapshotter", "native"];
@@ -41,9 +43,26 @@ impl Node {
     /// Makes a container of an image and starts it, with these variables and these flags of
     /// `ctr run`.
     pub fn run(&self, image: &str, variables: &[(&str, &str)], flags: &[&str]) -> Container {
+        let id = new_id();
         let mut run = self.0.ctr();
-        run.arg("run").arg("--rm");
-        self.spawn(run, image, variables, flags)
+        run.arg("run").arg("--rm").args(arguments(RUNTIME, variables)).args(flags);
+        run.arg(image).arg(&id);
+        self.attach(run, id)
+    }
+
+    /// The same of an image with a program of its own, which gets these arguments.
+    pub fn run_program(
+        &self,
+        image: &str,
+        variables: &[(&str, &str)],
+        flags: &[&str],
+        program: &[&str],
+    ) -> Container {
+        let id = new_id();
+        let mut run = self.0.ctr();
+        run.arg("run").arg("--rm").args(arguments(RUNC, variables)).args(flags);
+        run.arg(image).arg(&id).args(program);
+        self.attach(run, id)
     }
 
     /// The same in two steps, with `between` after the first.
@@ -55,24 +74,12 @@ impl Node {
     ) -> Container {
         let id = new_id();
         let mut create = self.0.ctr();
-        create.args(["containers", "create"]).args(arguments(variables)).arg("--net-host");
+        create.args(["containers", "create"]).args(arguments(RUNTIME, variables)).arg("--net-host");
         output(create.arg(image).arg(&id)).unwrap();
         between();
         let mut start = self.0.ctr();
         start.args(["tasks", "start", &id]);
         self.attach(start, id)
-    }
-
-    fn spawn(
-        &self,
-        mut run: Command,
-        image: &str,
-        variables: &[(&str, &str)],
-        flags: &[&str],
-    ) -> Container {
-        let id = new_id();
-        run.args(arguments(variables)).args(flags).arg(image).arg(&id);
-        self.attach(run, id)
     }
 
     fn attach(&self, mut command: Command, id: String) -> Container {
@@ -83,8 +90,8 @@ impl Node {
     }
 }
 
-fn arguments(variables: &[(&str, &str)]) -> Vec<String> {
-    let fixed = SNAPSHOTTER.into_iter().chain(["--runtime", RUNTIME]).map(str::to_owned);
+fn arguments(runtime: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let fixed = SNAPSHOTTER.into_iter().chain(["--runtime", runtime]).map(str::to_owned);
     let variables = variables.iter().flat_map(|(n, v)| ["--env".to_owned(), format!("{n}={v}")]);
     fixed.chain(variables).collect()
 }

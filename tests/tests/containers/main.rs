@@ -1,8 +1,9 @@
-//! The containerd shim under a real containerd. `cargo xtask test-containers` runs these: they
+//! The containerd shim and our image under a real containerd. `cargo xtask test-containers` runs these: they
 //! need root, and the shim's own libraries.
 
 mod container;
 mod image;
+mod own_image;
 
 use std::process::Command;
 
