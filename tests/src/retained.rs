@@ -34,6 +34,8 @@ pub struct Retained {
     log: NamedTempFile,
     /// `http://ADDR:PORT`.
     pub url: String,
+    /// It is read while it starts.
+    _runtime_config: NamedTempFile,
 }
 
 impl Deployment {
@@ -58,7 +60,7 @@ impl Deployment {
 
     /// Starts a component with further variables in its environment.
     pub async fn start(&self, component: &str, env: &[(&str, &str)]) -> Result<Retained> {
-        let (mut command, _runtime_config) = self.command(component, env)?;
+        let (mut command, runtime_config) = self.command(component, env)?;
         let log = NamedTempFile::new()?;
         let mut child = command.stdout(Stdio::piped()).stderr(log.reopen()?).spawn()?;
         let stdout = child.stdout.take().context("no output")?;
@@ -66,7 +68,15 @@ impl Deployment {
         let url = url.context("no address").flatten().with_context(|| {
             format!("{component}: {}", std::fs::read_to_string(&log).unwrap_or_default())
         })?;
-        Ok(Retained { child, log, url })
+        Ok(Retained { child, log, url, _runtime_config: runtime_config })
+    }
+
+    /// Begins to start a component.
+    pub fn begin(&self, component: &str) -> Result<Retained> {
+        let (mut command, runtime_config) = self.command(component, &[])?;
+        let log = NamedTempFile::new()?;
+        let child = command.stdout(Stdio::null()).stderr(log.reopen()?).spawn()?;
+        Ok(Retained { child, log, url: String::new(), _runtime_config: runtime_config })
     }
 
     /// Runs a component that cannot start, to its end.
@@ -91,10 +101,20 @@ async fn address(stdout: ChildStdout) -> Result<String> {
 }
 
 impl Retained {
-    /// Asks it to end, as Kubernetes does; fails unless it ends well.
-    pub async fn stop(mut self) -> Result<()> {
+    /// Asks it to end, as Kubernetes does.
+    pub fn terminate(&self) -> Result<()> {
         let pid = self.child.id().context("it has ended")?;
-        kill(Pid::from_raw(pid.try_into()?), Signal::SIGTERM)?;
+        Ok(kill(Pid::from_raw(pid.try_into()?), Signal::SIGTERM)?)
+    }
+
+    /// Asks it to end, and fails unless it ends well.
+    pub async fn stop(self) -> Result<()> {
+        self.terminate()?;
+        self.ended().await
+    }
+
+    /// Waits for its end, and fails unless it is a good one.
+    pub async fn ended(mut self) -> Result<()> {
         let status = self.child.wait().await?;
         ensure!(status.success(), "{status}\n{}", self.log());
         Ok(())

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use local_servers::{Kafka, KafkaConfig, Registry, Valkey, ValkeyConfig};
-use pipeline_tests::{Client, Deployment, Store, doorbuster, eventually};
+use pipeline_tests::{Client, Deployment, Launch, Pipeline, Store, doorbuster, eventually};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 /// A registry that asks for credentials, and a Docker configuration that has them.
 struct Shop {
@@ -74,6 +75,7 @@ async fn four_applications_of_one_artifact_count_a_sale() {
     let to_writer = [("SPIN_VARIABLE_WRITER_URL", writer.url.as_str())];
     let bridge = deployment.start("bridge", &to_writer).await.unwrap();
     let to_bridge = [("SPIN_VARIABLE_BRIDGE_URL", bridge.url.as_str())];
+    let to_bridge = [to_bridge[0], ("DOORBUSTER_LINGER_S", "5")];
     let ingest = deployment.start("ingest", &to_bridge).await.unwrap();
 
     for application in [&ingest, &bridge, &writer, &aggregator] {
@@ -93,9 +95,39 @@ async fn four_applications_of_one_artifact_count_a_sale() {
     for application in [&ingest, &bridge] {
         assert!(!application.log().contains("WARN"), "{}", application.log());
     }
-    for application in [ingest, bridge, writer, aggregator] {
+    // On Kubernetes requests come until every node knows that a pod is to end.
+    ingest.terminate().unwrap();
+    let answer = Client::new(&ingest.url).post("/purchase", SALE).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", ingest.log());
+    ingest.ended().await.unwrap();
+    for application in [bridge, writer, aggregator] {
         application.stop().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_program_that_is_still_starting() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let deployment = Deployment { reference: format!("{address}/doorbuster:1"), env: Vec::new() };
+    let starting = deployment.begin("ingest").unwrap();
+    let _pulling = silent.accept().await.unwrap();
+    // Were it the signal itself that ends it, it would not end well.
+    starting.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_given_store_decides_its_address() {
+    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+    let mut launch = Launch::new("spin.toml", kafka.bootstrap(), valkey.url(), "sales-topic");
+    launch.envs = vec![("SPIN_VARIABLE_VALKEY_ADDRESS".into(), "127.0.0.1:1".into())];
+    let pipeline = Pipeline::launch(&launch).await.unwrap();
+    let answer = pipeline.client().post("/purchase", SALE).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", pipeline.log());
+    let store = pipeline.store().await.unwrap();
+    eventually("the sale is counted", async || (store.total().await == 1).then_some(())).await;
+    pipeline.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -140,3 +140,74 @@ fn store(blobs: &mut BTreeMap<String, Vec<u8>>, kind: &str, blob: Vec<u8>) -> Va
     blobs.insert(hash, blob);
     described
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    fn files(archive: &[u8]) -> HashMap<String, Vec<u8>> {
+        let mut archive = tar::Archive::new(archive);
+        let entries = archive.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            (entry.path().unwrap().display().to_string(), content)
+        });
+        entries.collect()
+    }
+
+    fn layout() -> Layout {
+        let mut layer = Layer::default();
+        layer.file("lib/a", 0o755, b"library".to_vec());
+        layer.file("program", 0o755, b"program".to_vec());
+        layer.capable("program", b"may\0do".to_vec());
+        Layout::new("registry.example/doorbuster:1", vec![layer], &json!({ "User": "1" })).unwrap()
+    }
+
+    #[test]
+    fn everything_is_where_its_digest_says() {
+        let layout = layout();
+        let files = files(&layout.pack().unwrap());
+        let blob = |described: &Value| {
+            let hash = described["digest"].as_str().unwrap().trim_start_matches("sha256:");
+            let blob = &files[&format!("blobs/sha256/{hash}")];
+            assert_eq!(
+                (sha256(blob).as_str(), described["size"].as_u64()),
+                (hash, Some(blob.len() as u64))
+            );
+            blob.clone()
+        };
+        let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+        let index = json(&files["index.json"]);
+        assert_eq!(index["manifests"][0]["digest"], layout.digest());
+        let manifest = json(&blob(&index["manifests"][0]));
+        let config = json(&blob(&manifest["config"]));
+        assert_eq!(config["config"]["User"], "1");
+        let mut archive = Vec::new();
+        let zipped = blob(&manifest["layers"][0]);
+        GzDecoder::new(zipped.as_slice()).read_to_end(&mut archive).unwrap();
+        assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", sha256(&archive)));
+        let mut entries = tar::Archive::new(archive.as_slice());
+        let mut entries = entries.entries().unwrap().map(Result::unwrap);
+        let mut next = || {
+            let mut entry = entries.next().unwrap();
+            let attributes: Vec<_> =
+                entry.pax_extensions().unwrap().into_iter().flatten().collect();
+            let value = attributes.into_iter().map(|a| a.unwrap().value_bytes().to_vec()).next();
+            (entry.path().unwrap().display().to_string(), value)
+        };
+        assert_eq!(next(), ("lib/".into(), None));
+        assert_eq!(next(), ("lib/a".into(), None));
+        assert_eq!(next(), ("program".into(), Some(b"may\0do".to_vec())));
+    }
+
+    #[test]
+    fn the_same_content_is_the_same_image() {
+        assert_eq!(layout().pack().unwrap(), layout().pack().unwrap());
+    }
+}
