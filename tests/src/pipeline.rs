@@ -270,18 +270,17 @@ impl Pipeline {
     }
 }
 
-/// Reads the pipeline's and the store's address from the greeting, and goes on reading so that
-/// the pipe never fills.
+/// Reads the pipeline's and the store's address from the greeting, empty if it has none, and goes
+/// on reading so that the pipe never fills.
 async fn greeting(stdout: tokio::process::ChildStdout) -> Result<(String, String)> {
     let mut lines = BufReader::new(stdout).lines();
-    let (mut base, mut valkey) = (None, String::new());
+    let (mut base, mut valkey) = (String::new(), String::new());
     while let Some(line) = lines.next_line().await? {
         if let Some(url) = line.strip_prefix("Doorbuster is running: ") {
-            base = Some(url.trim_end_matches("/purchase").to_owned());
+            base = url.trim_end_matches("/purchase").to_owned();
         } else if let Some(url) = line.strip_prefix("  Valkey  ") {
             valkey = url.to_owned();
-        } else if let (Some(base), true) = (&base, line.starts_with("Ctrl-C")) {
-            let base = base.clone();
+        } else if line.starts_with("Ctrl-C") {
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return Ok((base, valkey));
         }
