@@ -142,7 +142,7 @@ async fn faults_say_what_refused() {
     ensure_topic(&ProducerConfig::new(kafka.bootstrap()), NewTopic::new("there", 1)).await.unwrap();
     let port = kafka.port();
     type Change = Box<dyn Fn(String) -> String>;
-    let cases: [(Change, String); 4] = [
+    let cases: [(Change, String); 5] = [
         (
             Box::new(|text| text.replace("\"tcp://{{ kafka_brokers }}\", ", "")),
             format!("\\\"tcp://127.0.0.1:{port}\\\""),
@@ -156,10 +156,17 @@ async fn faults_say_what_refused() {
         ),
         (
             Box::new(|text| {
-                let sasl = r#"variables = { kafka_sasl_mechanism = "GSSAPI", kafka_brokers"#;
-                text.replace("variables = { kafka_brokers", sasl)
+                let given = "kafka_sasl_mechanism = \"{{ kafka_sasl_mechanism }}\"";
+                text.replace(given, "kafka_sasl_mechanism = \"GSSAPI\"")
             }),
             "kafka_sasl_mechanism".into(),
+        ),
+        (
+            Box::new(|text| {
+                let given = "kafka_security = \"{{ kafka_security }}\"";
+                text.replace(given, "kafka_security = \"sasl_ssl\"")
+            }),
+            "no TLS".into(),
         ),
         (
             Box::new(|text| {

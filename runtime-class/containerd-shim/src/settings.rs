@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Result;
-use clap::Parser;
+use anyhow::{Result, anyhow};
+use clap::error::ContextKind;
+use clap::{Arg, CommandFactory as _, Parser};
 use component_host::App;
 use runner::{Addresses, CommonArgs};
 
@@ -21,18 +22,18 @@ pub struct Settings {
     /// Address that the HTTP components are served on; without any, operators.
     #[arg(
         long,
-        value_name = "SPIN_HTTP_LISTEN_ADDR",
+        value_name = "ADDR:PORT",
         default_value = "0.0.0.0:80",
         env = "SPIN_HTTP_LISTEN_ADDR"
     )]
     listen: SocketAddr,
     /// Serve operators on this address: /metrics for Prometheus, /healthz, /readyz.
-    #[arg(long, value_name = "DOORBUSTER_OPERATOR", env = "DOORBUSTER_OPERATOR")]
+    #[arg(long, value_name = "ADDR:PORT", env = "DOORBUSTER_OPERATOR")]
     operator: Option<SocketAddr>,
     /// The components to run; all of them if none is named.
     #[arg(
         long = "component-id",
-        value_name = "SPIN_COMPONENTS_TO_RETAIN",
+        value_name = "ID",
         value_delimiter = ',',
         env = "SPIN_COMPONENTS_TO_RETAIN"
     )]
@@ -44,7 +45,7 @@ pub struct Settings {
 impl Settings {
     /// Reads them.
     pub fn read(arguments: &[String]) -> Result<Self> {
-        let mut settings = Self::try_parse_from(arguments)?;
+        let mut settings = Self::try_parse_from(arguments).map_err(|fault| told(&fault))?;
         let file = &mut settings.common.variables.runtime_config_file;
         if file.is_none() && Path::new(RUNTIME_CONFIG).exists() {
             *file = Some(RUNTIME_CONFIG.into());
@@ -69,5 +70,38 @@ impl Settings {
     /// The flags that every Spin trigger takes.
     pub fn common(self) -> CommonArgs {
         self.common
+    }
+}
+
+/// What is wrong with a flag, and which variable said it if one did.
+fn told(fault: &clap::Error) -> anyhow::Error {
+    let text = fault.to_string();
+    let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let flag = fault.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let mut command = Settings::command();
+    command.build();
+    let argument = command.get_arguments().find(|argument| Some(argument.to_string()) == flag);
+    match argument.and_then(Arg::get_env).filter(|name| std::env::var_os(name).is_some()) {
+        Some(name) => anyhow!("{text}; see the container's variable {}", name.display()),
+        None => anyhow!("{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(arguments: &[&str]) -> String {
+        let arguments: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        format!("{:#}", Settings::read(&arguments).err().unwrap())
+    }
+
+    #[test]
+    fn a_flag_that_is_wrong_is_told_in_a_line() {
+        let told = fault(&["--listen", "80"]);
+        assert!(told.starts_with("invalid value '80' for '--listen <ADDR:PORT>'"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let told = fault(&["--local", "folder"]);
+        assert!(told.contains("'--local'"), "{told}");
     }
 }

@@ -1,5 +1,5 @@
-//! The containerd shim and our image under a real containerd. `cargo xtask test-containers` runs these: they
-//! need root, and the shim's own libraries.
+//! The containerd shim and our image under a real containerd. `cargo xtask test-containers` runs
+//! these: they need root, and the shim's own libraries.
 
 mod container;
 mod image;
@@ -7,7 +7,7 @@ mod own_image;
 
 use std::process::Command;
 
-use host_producer::{NewTopic, ensure_topic};
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use pipeline_tests::{Client, Store, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -75,7 +75,8 @@ impl Pipeline {
     async fn start(node: &Node) -> Self {
         let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
         let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
-        ensure_topic(&kafka.bootstrap(), NewTopic::new("sales-topic", 3)).await.unwrap();
+        let cluster = ProducerConfig::new(kafka.bootstrap());
+        ensure_topic(&cluster, NewTopic::new("sales-topic", 3)).await.unwrap();
         node.import(&image::ordinary("test/shop:1", &image::files_of("spin.toml"))).unwrap();
         let (address, url) = (free_address(), valkey.url());
         let variables = [

@@ -1,6 +1,7 @@
 //! Our own image under runc, as a SpinApp's pod has it.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use pipeline_tests::root;
 
@@ -22,13 +23,17 @@ async fn our_image_takes_the_operators_arguments_as_nobody_on_a_read_only_root()
     let config = tempfile::NamedTempFile::new().unwrap();
     let provider = "[[config_provider]]\ntype = 'env'\nprefix = 'SPIN_VARIABLE_'\n";
     fs::write(config.path(), provider).unwrap();
+    // As Kubernetes mounts it.
+    fs::set_permissions(config.path(), Permissions::from_mode(0o644)).unwrap();
     let file = config.path().display();
     let mount = format!("type=bind,src={file},dst=/runtime-config.toml,options=rbind:ro");
     let container = node.run_program(
         IMAGE,
         &[("SPIN_VARIABLE_BRIDGE_URL", "http://127.0.0.1:9"), ("DOORBUSTER_LINGER_S", "0")],
         &["--read-only", "--net-host", "--mount", &mount],
+        // `ctr` puts these in place of the entry point, too; Kubernetes appends them to it.
         &[
+            "/doorbuster",
             "up",
             "--listen",
             ADDRESS,

@@ -201,7 +201,7 @@ mod tests {
             let value = attributes.into_iter().map(|a| a.unwrap().value_bytes().to_vec()).next();
             (entry.path().unwrap().display().to_string(), value)
         };
-        assert_eq!(next(), ("lib/".into(), None));
+        assert_eq!(next(), ("lib".into(), None));
         assert_eq!(next(), ("lib/a".into(), None));
         assert_eq!(next(), ("program".into(), Some(b"may\0do".to_vec())));
     }
