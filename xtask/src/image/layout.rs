@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 
 use crate::pack::{Archive, architecture, gzip, sha256, write};
 
+/// Media types of an image's parts.
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
 /// The attribute that file capabilities are kept in.
 const CAPABILITY: &str = "security.capability";
 
@@ -66,28 +71,34 @@ impl Layout {
         for layer in layers {
             let archive = layer.archive()?;
             contents.push(format!("sha256:{}", sha256(&archive)));
-            let kind = "application/vnd.oci.image.layer.v1.tar+gzip";
-            descriptors.push(store(&mut blobs, kind, gzip(&archive)?));
+            descriptors.push(store(&mut blobs, LAYER, gzip(&archive)?));
         }
-        let platform = json!({ "architecture": architecture()?, "os": "linux" });
-        let mut image = platform.clone();
-        image["config"] = config.clone();
-        image["rootfs"] = json!({ "type": "layers", "diff_ids": contents });
-        let image = serde_json::to_vec(&image)?;
+        let (architecture, os) = (architecture()?, "linux");
+        let image = json!({
+            "architecture": architecture,
+            "os": os,
+            "config": config,
+            "rootfs": { "type": "layers", "diff_ids": contents },
+        });
         let manifest = json!({
             "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": store(&mut blobs, "application/vnd.oci.image.config.v1+json", image),
+            "mediaType": MANIFEST,
+            "config": store(&mut blobs, CONFIG, serde_json::to_vec(&image)?),
             "layers": descriptors,
         });
-        let kind = "application/vnd.oci.image.manifest.v1+json";
-        let mut described = store(&mut blobs, kind, serde_json::to_vec(&manifest)?);
-        let digest = described["digest"].as_str().unwrap_or_default().to_owned();
-        described["platform"] = platform;
+        let manifest = serde_json::to_vec(&manifest)?;
+        let (digest, size) = (format!("sha256:{}", sha256(&manifest)), manifest.len());
+        store(&mut blobs, MANIFEST, manifest);
         let tag = reference.rsplit_once(':').map_or(reference, |(_, tag)| tag);
-        described["annotations"] = json!({
-            "io.containerd.image.name": reference,
-            "org.opencontainers.image.ref.name": tag,
+        let described = json!({
+            "mediaType": MANIFEST,
+            "digest": digest,
+            "size": size,
+            "platform": { "architecture": architecture, "os": os },
+            "annotations": {
+                "io.containerd.image.name": reference,
+                "org.opencontainers.image.ref.name": tag,
+            },
         });
         let index = json!({
             "schemaVersion": 2,
