@@ -29,7 +29,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run an application: its HTTP and its Kafka components in one process.
-    Up(up::Args),
+    Up(Box<up::Args>),
     /// Send sales as fast as they are taken, and write down which were accepted.
     Load(load::Args),
     /// Compare what was accepted with what Valkey counted; exit 1 unless they agree.
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(args) => up::run(args).await,
+        Command::Up(args) => up::run(*args).await,
         Command::Load(args) => load::main(args, shutdown::signal()).await,
         Command::Verify(args) => ledger::verify::main(args).await,
         Command::Replay(args) => replay::main(args).await,
