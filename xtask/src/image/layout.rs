@@ -14,6 +14,9 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// The folder that blobs lie in.
+const BLOBS: &str = "blobs/sha256/";
+
 /// The attribute that file capabilities are kept in.
 const CAPABILITY: &str = "security.capability";
 
@@ -61,6 +64,8 @@ pub struct Layout {
     blobs: BTreeMap<String, Vec<u8>>,
     index: Value,
     digest: String,
+    /// What an archive of Docker's has in place of the index, for `docker load` and its like.
+    loadable: Value,
 }
 
 impl Layout {
@@ -80,10 +85,16 @@ impl Layout {
             "config": config,
             "rootfs": { "type": "layers", "diff_ids": contents },
         });
+        let image = store(&mut blobs, CONFIG, serde_json::to_vec(&image)?);
+        let loadable = json!([{
+            "Config": place(&image),
+            "RepoTags": [reference],
+            "Layers": descriptors.iter().map(place).collect::<Vec<_>>(),
+        }]);
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": store(&mut blobs, CONFIG, serde_json::to_vec(&image)?),
+            "config": image,
             "layers": descriptors,
         });
         let manifest = serde_json::to_vec(&manifest)?;
@@ -105,7 +116,7 @@ impl Layout {
             "mediaType": "application/vnd.oci.image.index.v1+json",
             "manifests": [described],
         });
-        Ok(Self { blobs, index, digest })
+        Ok(Self { blobs, index, digest, loadable })
     }
 
     /// The manifest's digest.
@@ -122,9 +133,10 @@ impl Layout {
         files.iter().try_for_each(|(path, content)| write(&folder.join(path), content))
     }
 
-    /// As one archive.
+    /// As one archive, which Docker can load, too.
     pub fn pack(&self) -> Result<Vec<u8>> {
         let mut archive = Archive::new();
+        archive.file("manifest.json", 0o644, &serde_json::to_vec(&self.loadable)?)?;
         for (path, content) in self.files()? {
             archive.file(&path, 0o644, &content)?;
         }
@@ -138,9 +150,14 @@ impl Layout {
             ("index.json".to_owned(), serde_json::to_vec(&self.index)?),
         ];
         let blobs = self.blobs.iter();
-        files.extend(blobs.map(|(hash, blob)| (format!("blobs/sha256/{hash}"), blob.clone())));
+        files.extend(blobs.map(|(hash, blob)| (format!("{BLOBS}{hash}"), blob.clone())));
         Ok(files)
     }
+}
+
+/// Where a described blob lies.
+fn place(described: &Value) -> Option<String> {
+    Some(described["digest"].as_str()?.replace("sha256:", BLOBS))
 }
 
 /// Keeps a blob, and describes it.
@@ -199,6 +216,9 @@ mod tests {
         let manifest = json(&blob(&index["manifests"][0]));
         let config = json(&blob(&manifest["config"]));
         assert_eq!(config["config"]["User"], "1");
+        let loadable = &json(&files["manifest.json"])[0];
+        assert_eq!(json(&files[loadable["Config"].as_str().unwrap()]), config);
+        assert_eq!(files[loadable["Layers"][0].as_str().unwrap()], blob(&manifest["layers"][0]));
         let mut archive = Vec::new();
         let zipped = blob(&manifest["layers"][0]);
         GzDecoder::new(zipped.as_slice()).read_to_end(&mut archive).unwrap();
