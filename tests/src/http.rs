@@ -57,6 +57,11 @@ impl Client {
         }
     }
 
+    /// Whom it asks: `ADDR`.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// `POST` of JSON.
     pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
         self.send(Method::POST, path, &[("content-type", "application/json")], body).await

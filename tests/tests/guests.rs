@@ -1,5 +1,6 @@
 //! The host and its guests: what a wicked one does harms its own request and nobody else's.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use component_host::output::Outputs;
 use component_host::variables::Variables;
 use component_host::{Error, Host, Limits, manifest};
 use pipeline_tests::{Client, root};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -183,6 +187,82 @@ async fn past_the_bound_requests_are_told_to_come_later() {
         assert_eq!(hanging.await.unwrap(), 504);
     }
     assert_eq!(status(&client, "/good").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_room_for_another_instance_requests_are_told_to_come_later() {
+    let limits = Limits { instances_max: 1, requests_at_once_per_instance_max: 1, ..limits() };
+    let client = Arc::new(serve("wicked", limits).await);
+    let hanging = tokio::spawn({
+        let client = client.clone();
+        async move { status(&client, "/hang").await }
+    });
+    pipeline_tests::eventually("the only instance is taken", async || {
+        (status(&client, "/good").await == 503).then_some(())
+    })
+    .await;
+    assert!(matches!(hanging.await.unwrap(), 503 | 504));
+    pipeline_tests::eventually("its place is free again", async || {
+        (status(&client, "/good").await == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_requests_share_few_instances() {
+    let client = Arc::new(serve("wicked", limits()).await);
+    let requests = (0..300).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move { client.post("/who", "").await.unwrap() })
+    });
+    let mut instances = HashSet::new();
+    for request in requests.collect::<Vec<_>>() {
+        let answer = request.await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        instances.insert(answer.text());
+    }
+    // Five have room for all; a machine with more processors, or a slow one, has more.
+    let parallel = std::thread::available_parallelism().unwrap().get();
+    assert!((2..=2 * parallel.max(5)).contains(&instances.len()), "{}", instances.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_compute_hold_up_no_others() {
+    let limits = Limits { request_timeout: Duration::from_secs(10), ..limits() };
+    let client = Arc::new(serve("wicked", limits).await);
+    // As many as the instances that are there for all processors.
+    let parallel = std::thread::available_parallelism().unwrap().get();
+    let computing = (0..parallel).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move { status(&client, "/loop").await })
+    });
+    let computing: Vec<_> = computing.collect();
+    for _ in 0..3 {
+        assert_eq!(status(&client, "/good").await, 200);
+    }
+    assert!(!computing.iter().any(JoinHandle::is_finished), "the others waited for them");
+    for computing in computing {
+        assert_eq!(computing.await.unwrap(), 504);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_before_the_end_of_the_body_breaks_no_connection() {
+    const BODY_BYTES: usize = 100_000;
+    let address = serve("wicked", limits()).await.address().to_owned();
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    for path in ["/good", "/good"] {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {BODY_BYTES}\r\n\r\n");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // The guest does not look at the body.
+        let mut answer = Vec::new();
+        // In chunks, the last of which is empty.
+        while !answer.ends_with(b"good\r\n0\r\n\r\n") {
+            assert_ne!(connection.read_buf(&mut answer).await.unwrap(), 0, "closed");
+        }
+        connection.write_all(&vec![b' '; BODY_BYTES]).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

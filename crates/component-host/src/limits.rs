@@ -14,8 +14,8 @@ pub struct Limits {
     /// Requests that one HTTP instance serves before it is dropped. Default 100,000: a guest
     /// that leaks is renewed now and then, and the renewal costs nothing measurable.
     pub requests_per_instance_max: usize,
-    /// Requests that one HTTP instance serves at once; more start another instance.
-    /// Default 64.
+    /// Requests that one HTTP instance serves at once; more start another instance. They share
+    /// its fate: if it traps, all of them get 500. Default 64.
     pub requests_at_once_per_instance_max: usize,
     /// Requests at once for one HTTP component; past it 503 with `Retry-After`. Default 4,096.
     pub requests_at_once_max: usize,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -26,6 +27,8 @@ pub struct GuestState {
     pub(crate) variables: Arc<BTreeMap<String, String>>,
     /// What the component may reach.
     pub(crate) allowed: Arc<AllowedHosts>,
+    /// Set when the guest gives way in the middle of its work.
+    pub(crate) gave_way: Arc<AtomicBool>,
     /// For dependencies that do not inherit.
     pub(crate) without_rights: Option<Box<WasiCtx>>,
     /// For dependencies that do not inherit.
@@ -70,7 +73,11 @@ impl StateTemplate {
         let mut store = Store::new(engine, self.state());
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        // tokio's own yield lets it look for events of the network, too, before it goes on.
+        store.epoch_deadline_callback(|store| {
+            store.data().gave_way.store(true, Ordering::Relaxed);
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
         store
     }
 
@@ -83,6 +90,7 @@ impl StateTemplate {
             memory: MemoryCap::new(self.memory_bytes_max),
             variables: self.variables.clone(),
             allowed: self.allowed.clone(),
+            gave_way: Arc::default(),
             without_rights: None,
             no_requests: NoRequests,
             lookups: HashMap::new(),

@@ -1,12 +1,14 @@
 //! The HTTP trigger: routes, the services behind them and the server in front.
 
 mod body;
-mod instances;
+mod pool;
 mod problem;
 mod route;
+mod seat;
 mod server;
 mod service;
 mod services;
+mod worker;
 
 pub use server::Server;
 pub use service::HttpService;

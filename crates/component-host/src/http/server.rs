@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::WasiBody;
 
+use super::body::Whole;
 use super::problem::{Problem, text};
 use super::services::Services;
 use crate::{Error, Limits};
@@ -70,7 +71,7 @@ impl Server {
             let services = self.services.clone();
             let service = service_fn(move |request| {
                 let services = services.clone();
-                async move { Ok::<_, Infallible>(dispatch(&services, request).await) }
+                async move { Ok::<_, Infallible>(dispatch(&services, request.map(Whole::new)).await) }
             });
             let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
             let connection = graceful.watch(connection);
@@ -125,7 +126,7 @@ impl Server {
 /// hyper's own lower bound for a connection's buffer.
 const MIN_BUFFER_BYTES: usize = 8_192;
 
-async fn dispatch(services: &Services, request: Request<Incoming>) -> Response<WasiBody> {
+async fn dispatch(services: &Services, request: Request<Whole<Incoming>>) -> Response<WasiBody> {
     let path = request.uri().path();
     if path == HEALTH_PATH {
         return text(StatusCode::OK, "text/plain", "OK".into());

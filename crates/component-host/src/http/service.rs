@@ -7,11 +7,11 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, ProxyHandler};
+use wasmtime_wasi_http::handler::ExpirationError;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use super::body::{gather, small_length};
-use super::instances::Instances;
+use super::pool::{NoInstance, Pool};
 use super::problem::Problem;
 use crate::guest::Guest;
 use crate::{Error, Limits};
@@ -19,7 +19,7 @@ use crate::{Error, Limits};
 /// An HTTP component behind its limits.
 pub struct HttpService {
     component: Arc<str>,
-    handler: RwLock<ProxyHandler<Instances>>,
+    pool: RwLock<Arc<Pool>>,
     permits: Arc<Semaphore>,
     limits: Arc<Limits>,
 }
@@ -29,29 +29,29 @@ impl HttpService {
     pub fn new(guest: &Guest, limits: &Arc<Limits>) -> Result<Self, Error> {
         Ok(Self {
             component: guest.id.clone(),
-            handler: RwLock::new(ProxyHandler::new(Instances::new(guest, limits)?)),
+            pool: RwLock::new(Pool::new(guest, limits)?),
             permits: Arc::new(Semaphore::new(limits.requests_at_once_max)),
             limits: limits.clone(),
         })
     }
 
-    /// A handler for another build of the component.
-    pub(crate) fn prepare(&self, guest: &Guest) -> Result<ProxyHandler<Instances>, Error> {
-        Ok(ProxyHandler::new(Instances::new(guest, &self.limits)?))
+    /// A pool of instances of another build of the component.
+    pub(super) fn prepare(&self, guest: &Guest) -> Result<Arc<Pool>, Error> {
+        Pool::new(guest, &self.limits)
     }
 
-    /// Requests from now on go to this handler; those under way end on the old one.
-    pub(crate) fn replace(&self, handler: ProxyHandler<Instances>) {
-        *self.handler.write().unwrap_or_else(PoisonError::into_inner) = handler;
+    /// Requests from now on go to this pool; those under way end in the old one.
+    pub(super) fn replace(&self, pool: Arc<Pool>) {
+        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool;
     }
 
-    fn handler(&self) -> ProxyHandler<Instances> {
-        self.handler.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn pool(&self) -> Arc<Pool> {
+        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The server is done: whatever still runs may end in mid-way.
     pub(crate) fn close(&self) {
-        self.handler().state().close();
+        self.pool().close();
     }
 
     /// Answers a request; a failure is an answer too.
@@ -74,9 +74,9 @@ impl HttpService {
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| Problem::Busy)?;
         let bodiless = request.method() == Method::HEAD;
         let request = self.gather_request(request).await?;
-        // The handler's own limit is not looked at while a guest computes without a pause.
-        let handler = self.handler();
-        let handled = handler.handle((), request);
+        // The instance's own limit is not looked at while its guest computes without a pause.
+        let pool = self.pool();
+        let handled = pool.handle(request);
         let response = tokio::time::timeout(self.limits.request_timeout, handled)
             .await
             .map_err(|_| Problem::TimedOut)?
@@ -133,9 +133,7 @@ impl HttpService {
     fn problem(&self, error: wasmtime::Error) -> Problem {
         if error.is::<ExpirationError>() {
             Problem::TimedOut
-        } else if error.is::<InstantiationError<()>>() {
-            let component = &*self.component;
-            tracing::error!(component, %error, "no room for another HTTP instance");
+        } else if error.is::<NoInstance>() {
             Problem::Busy
         } else {
             // The instance's own failure is logged where the instance is dropped.

@@ -61,7 +61,7 @@ impl Services {
                 ready.push((service, service.prepare(guest)?));
             }
         }
-        ready.into_iter().for_each(|(service, handler)| service.replace(handler));
+        ready.into_iter().for_each(|(service, pool)| service.replace(pool));
         Ok(())
     }
 

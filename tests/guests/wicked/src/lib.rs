@@ -1,5 +1,9 @@
 //! A guest that does all that a guest must not: the host's tests call it.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Response, header};
 use http_body_util::Full;
@@ -15,15 +19,24 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
             std::hint::black_box(0);
         },
         "/hang" => {
-            spin_sdk::time::sleep(std::time::Duration::MAX).await;
+            spin_sdk::time::sleep(Duration::MAX).await;
             Response::new(Full::from("late"))
         }
         "/grow" => grow(),
         "/short" => announcing(100, "less than that"),
         "/connect" => connect(),
         "/fetch" => fetch().await,
+        "/who" => who().await,
         _ => Response::new(Full::from("good")),
     }
+}
+
+/// Tells, after a while, which instance it is.
+async fn who() -> Response<Full<Bytes>> {
+    static NAME: OnceLock<u64> = OnceLock::new();
+    spin_sdk::time::sleep(Duration::from_millis(100)).await;
+    let name = NAME.get_or_init(|| RandomState::new().hash_one(()));
+    Response::new(Full::from(name.to_string()))
 }
 
 /// Takes memory until there is none.

@@ -1,0 +1,97 @@
+//! One instance's place in its pool, from its start to its end.
+
+use std::sync::Arc;
+
+use super::pool::{Job, Pool};
+
+/// One instance's place among those that take requests; whatever ends it gives its place up.
+pub(super) struct Seat {
+    pool: Arc<Pool>,
+    total: usize,
+    at_work: usize,
+    starting: bool,
+    open: bool,
+}
+
+impl Seat {
+    /// The place of an instance that was started.
+    pub fn new(pool: &Arc<Pool>) -> Self {
+        Self { pool: pool.clone(), total: 0, at_work: 0, starting: true, open: true }
+    }
+
+    /// The instance is there.
+    pub fn made(&mut self) {
+        if std::mem::replace(&mut self.starting, false) {
+            self.pool.queue().starting -= 1;
+        }
+    }
+
+    /// The instance could not be made: whoever has no place without it is told.
+    pub fn failed(mut self, error: &wasmtime::Error) {
+        self.made();
+        // Not closed, which would start another one in its place.
+        self.open = false;
+        self.pool.queue().load.instances -= 1;
+        self.pool.refuse(error);
+    }
+
+    /// Whether it takes requests at all.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether it takes one now.
+    pub fn has_room(&self) -> bool {
+        self.open && self.at_work < self.pool.at_once_max
+    }
+
+    /// Whether it takes one now and there is one.
+    pub fn is_wanted(&self) -> bool {
+        self.has_room() && !self.pool.queue().jobs.is_empty()
+    }
+
+    /// Takes requests.
+    pub fn take(&mut self) -> Vec<Job> {
+        if !self.open {
+            return Vec::new();
+        }
+        let left = self.pool.total_max - self.total;
+        let jobs = self.pool.take(left.min(self.pool.at_once_max - self.at_work));
+        self.total += jobs.len();
+        self.at_work += jobs.len();
+        if self.total == self.pool.total_max {
+            self.close();
+        }
+        jobs
+    }
+
+    /// One request is answered.
+    pub fn done(&mut self) {
+        self.at_work -= 1;
+        if self.open {
+            self.pool.queue().load.at_work -= 1;
+        }
+    }
+
+    /// Takes no more requests; others do.
+    pub fn close(&mut self) {
+        if std::mem::replace(&mut self.open, false) {
+            let mut queue = self.pool.queue();
+            queue.load.instances -= 1;
+            queue.load.at_work -= self.at_work;
+            while !queue.jobs.is_empty() && self.pool.wants_another(&queue) {
+                self.pool.start(&mut queue);
+            }
+            if !queue.jobs.is_empty() {
+                self.pool.wake_one();
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.made();
+        self.close();
+    }
+}
