@@ -37,7 +37,9 @@ pub fn all(tests: bool) -> Result<()> {
 
 /// Lints the components and what they share.
 pub fn lint_components() -> Result<()> {
-    let shared = ["guest-http", "guest-tcp", "sales-wit"].map(|name| ["--package", name]).concat();
+    let shared = ["guest-http", "guest-tasks", "guest-tcp", "sales-wit"]
+        .map(|name| ["--package", name])
+        .concat();
     cargo_on_components("clippy", &[&shared[..], &["--", "--deny", "warnings"]].concat())
 }
 

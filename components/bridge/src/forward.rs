@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use guest_http::{Variable, now_ms, within};
+use guest_http::Variable;
+use guest_tasks::{now_ms, within};
 use intake::{CircuitBreaker, Deadline, IntakeError, RetryBudget, TRIES_MAX};
 use sales_wit::types::{Context, Sale};
 

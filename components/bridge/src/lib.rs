@@ -5,7 +5,8 @@
 mod forward;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
-use guest_http::{Answer, Request, answer, calmly, problem, read_body};
+use guest_http::{Answer, Request, answer, problem, read_body};
+use guest_tasks::calmly;
 use http::StatusCode;
 use intake::Problem;
 use intake::request::{BODY_BYTES_MAX, check, not_found};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Answer, Bounds, Outcome, Variable, calmly, send, with_context};
+use guest_http::{Answer, Bounds, Outcome, Variable, send, with_context};
+use guest_tasks::calmly;
 use http::{HeaderMap, Request, StatusCode, header};
 use intake::IntakeError;
 use intake::grpc::{self, Status, code};

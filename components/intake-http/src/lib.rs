@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Bounds, Outcome, Variable, calmly, send, with_context};
+use guest_http::{Bounds, Outcome, Variable, send, with_context};
+use guest_tasks::calmly;
 use http::{Request, StatusCode, header};
 use intake::request::Context;
 use intake::{IntakeError, Problem};

@@ -14,6 +14,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use bindings::exports::spin_kafka::events::producer::{Delivery, Guest, Outgoing, ProduceError};
+use guest_tasks::calmly;
 use wire_producer::Producer;
 
 use network::Sockets;
@@ -41,7 +42,7 @@ impl Guest for KafkaProducer {
     async fn send(records: Vec<Outgoing>) -> Result<Vec<Delivery>, ProduceError> {
         let producer = producer().await.map_err(ProduceError::Other)?;
         let records = records.into_iter().map(convert::record).collect();
-        match producer.send(records).await {
+        match calmly(producer.send(records)).await {
             Ok(deliveries) => Ok(deliveries.into_iter().map(convert::delivery).collect()),
             Err(error) => Err(convert::error(error)),
         }

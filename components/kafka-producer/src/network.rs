@@ -2,11 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use guest_tasks::{Wake, wake_up};
 use guest_tcp::Connection;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random::get_random_u64;
-use spin_sdk::wasip3::wit_stream;
-use spin_sdk::wit_bindgen::StreamWriter;
 use wire_producer::{Address, ConnectError, Network, Stream};
 
 /// Bytes asked of the socket at once.
@@ -17,17 +16,10 @@ pub struct Sockets;
 
 impl Network for Sockets {
     type Stream = Socket;
-    /// The end of a stream in which nothing is ever written. Each call is a task of its own to
-    /// the host, and one that waits for nothing of the host's is never polled again: Rust's
-    /// wakers end at the task's border, an event of a stream does not.
-    type Wake = StreamWriter<u8>;
+    type Wake = Wake;
 
-    fn wake_up(&self) -> (StreamWriter<u8>, impl Future<Output = ()>) {
-        let (wake, mut wait) = wit_stream::new();
-        let woken = async move {
-            wait.next().await;
-        };
-        (wake, woken)
+    fn wake_up(&self) -> (Wake, impl Future<Output = ()>) {
+        wake_up()
     }
 
     async fn connect(&self, address: &Address) -> Result<Socket, ConnectError> {

@@ -1,12 +1,12 @@
-//! One connection: a write of a pipeline, then its replies.
+//! One connection: a write of commands, then their replies.
 
 use std::time::Duration;
 
+use guest_tasks::within;
 use guest_tcp::Error;
 use valkey_codec::{Address, Decoder, Refusal, Reply, encode, hello, refusal};
 
-use crate::bindings::exports::doorbuster::valkey::client::{ClientError, Command};
-use crate::limit::within;
+use crate::bindings::exports::doorbuster::valkey::client::ClientError;
 
 /// Bytes asked of the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -16,9 +16,6 @@ const REPLIES_BYTES_MAX: usize = 16 << 20;
 
 /// Time that a server gets to connect and say hello.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-/// Time a pipeline may take.
-const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
 
 /// An open connection.
 pub struct Connection {
@@ -67,13 +64,6 @@ impl Connection {
         self.server
     }
 
-    /// One round trip.
-    pub async fn exchange(&mut self, commands: &[Command]) -> Result<Vec<Reply>, ClientError> {
-        within(EXCHANGE_LIMIT, self.pipeline(commands)).await.unwrap_or_else(|| {
-            Err(ClientError::Interrupted(format!("no reply in {EXCHANGE_LIMIT:?}")))
-        })
-    }
-
     /// Whether the server has sent what was asked for and nothing more.
     pub fn is_at_rest(&self) -> bool {
         self.decoder.pending() == 0
@@ -82,7 +72,7 @@ impl Connection {
     /// Says hello; answers why the connection is of no use, if so.
     async fn greet(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
         let commands = hello(address);
-        self.send(&commands).await?;
+        self.send(encode(&commands).map_err(protocol)?).await?;
         let mut replies = self.replies(1).await?;
         if refusal(&replies).is_none() {
             replies.extend(self.replies(commands.len().saturating_sub(1)).await?);
@@ -90,21 +80,17 @@ impl Connection {
         Ok(refusal(&replies))
     }
 
-    async fn pipeline(&mut self, commands: &[Command]) -> Result<Vec<Reply>, ClientError> {
-        self.send(commands).await?;
-        self.replies(commands.len()).await
+    /// Sends encoded commands.
+    pub async fn send(&mut self, commands: Vec<u8>) -> Result<(), ClientError> {
+        self.tcp.write(commands).await.map_err(interrupted)
     }
 
-    async fn send(&mut self, commands: &[Command]) -> Result<(), ClientError> {
-        let bytes = encode(commands).map_err(|e| ClientError::Protocol(e.to_string()))?;
-        self.tcp.write(bytes).await.map_err(interrupted)
-    }
-
-    async fn replies(&mut self, count: usize) -> Result<Vec<Reply>, ClientError> {
+    /// Waits for the replies to so many commands.
+    pub async fn replies(&mut self, count: usize) -> Result<Vec<Reply>, ClientError> {
         let mut replies = Vec::with_capacity(count);
         let mut received = 0;
         while replies.len() < count {
-            match self.decoder.next().map_err(|e| ClientError::Protocol(e.to_string()))? {
+            match self.decoder.next().map_err(protocol)? {
                 Some(reply) => replies.push(reply),
                 None => received += self.receive().await?,
             }
@@ -134,6 +120,11 @@ fn refused(address: &Address, reason: Refusal) -> ClientError {
         )),
         Refusal::Other(text) => ClientError::Connect(format!("{address}: {text}")),
     }
+}
+
+/// What cannot be said, or was not understood.
+pub fn protocol(error: impl std::fmt::Display) -> ClientError {
+    ClientError::Protocol(error.to_string())
 }
 
 fn interrupted(error: Error) -> ClientError {

@@ -1,20 +1,23 @@
-//! The Valkey outbound connector: a connection to the primary is opened on first use, kept between
-//! calls for a while and opened anew after a fault, or when the server is the primary no more.
-//! Nothing runs at rest, so that the host can drop an instance that is idle, and its connections
-//! with it.
+//! The Valkey outbound connector: one connection to the primary, which all calls of an instance
+//! share. Calls that come while others are on their way go together in the next round trip.
+//!
+//! The connection is opened on first use, kept for a while and opened anew after a fault, or when
+//! the server is the primary no more. Nothing runs at rest, so that the host can drop an instance
+//! that is idle, and its connection with it.
 
 mod connection;
 mod convert;
-mod limit;
 mod primary;
+mod round;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::rc::Rc;
 
 use bindings::exports::doorbuster::valkey::client::{ClientError, Command, Guest, Reply};
-use valkey_codec::{Servers, shows_no_primary};
+use guest_tasks::{calmly, wake_up};
+use valkey_codec::encode;
 
-use connection::Connection;
+use connection::protocol;
+use round::{Exchange, ROUND_LIMIT, Shared, Turn};
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -31,16 +34,9 @@ mod bindings {
 /// Most commands in one pipeline.
 const COMMANDS_MAX: usize = 10_000;
 
-/// Most connections kept at rest: as many as calls that a host makes at once in an instance.
-const IDLE_MAX: usize = 64;
-
-/// A connection that rested longer is closed at the next call: the server, or something between,
-/// may have dropped it without a word.
-const REST_MAX: Duration = Duration::from_secs(5);
-
-/// Connections at rest, and since when. A call has one for itself: replies are never mixed, and no
-/// call waits for another.
-static IDLE: Mutex<Vec<(Instant, Connection)>> = Mutex::new(Vec::new());
+thread_local! {
+    static SHARED: Rc<Shared> = Rc::default();
+}
 
 struct Valkey;
 
@@ -50,52 +46,16 @@ impl Guest for Valkey {
             let text = format!("{} commands; at most {COMMANDS_MAX} go at once", commands.len());
             return Err(ClientError::Protocol(text));
         }
-        // Taken out: whatever ends this call early leaves no connection with half a reply.
-        let rested = rested();
-        let mut connection = match rested {
-            Some(connection) => connection,
-            None => connect().await?,
-        };
-        let replies = connection.exchange(&commands).await;
-        let replies = replies.inspect_err(|_| close_rested(connection.server()))?;
-        if replies.iter().any(shows_no_primary) {
-            close_rested(connection.server());
-        } else if connection.is_at_rest() {
-            rest(connection);
-        }
+        let bytes = encode(&commands).map_err(protocol)?;
+        let exchange = Exchange { bytes, replies: commands.len() };
+        let shared = SHARED.with(Rc::clone);
+        let lead = async |turn: &Turn<'_>| shared.lead(turn).await;
+        let replies = calmly(shared.rounds.join(exchange, wake_up, lead)).await;
+        let replies = replies.unwrap_or_else(|| {
+            Err(ClientError::Interrupted(format!(
+                "no reply: the round trip took {ROUND_LIMIT:?}, or the call that led it was cancelled"
+            )))
+        })?;
         Ok(replies.into_iter().map(convert::reply).collect())
     }
-}
-
-/// The connection that rested least; those that rested too long are closed.
-fn rested() -> Option<Connection> {
-    let mut idle = idle();
-    idle.retain(|(since, _)| since.elapsed() < REST_MAX);
-    idle.pop().map(|(_, connection)| connection)
-}
-
-/// Keeps the connection for a later call.
-fn rest(connection: Connection) {
-    let mut idle = idle();
-    if idle.len() < IDLE_MAX {
-        idle.push((Instant::now(), connection));
-    }
-}
-
-/// What befell one connection befalls all to its server.
-fn close_rested(server: usize) {
-    idle().retain(|(_, connection)| connection.server() != server);
-}
-
-fn idle() -> MutexGuard<'static, Vec<(Instant, Connection)>> {
-    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn connect() -> Result<Connection, ClientError> {
-    let url = spin_sdk::variables::get("valkey_url")
-        .await
-        .map_err(|e| ClientError::Config(format!("Spin variable `valkey_url`: {e}")))?;
-    let servers = Servers::parse(&url)
-        .map_err(|e| ClientError::Config(format!("Spin variable `valkey_url`: {e}")))?;
-    primary::connect(&servers).await
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::stream::{self, FuturesUnordered, StreamExt as _};
+use guest_tasks::within;
 use valkey_codec::Servers;
 
 use crate::bindings::exports::doorbuster::valkey::client::ClientError;
 use crate::connection::Connection;
-use crate::limit::within;
 
 /// How long one server is asked alone before all others are asked, too. Enough for a sound one,
 /// and so short that a caller who waits no longer than the writer does (250 ms) still gets an

@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use guest_http::{Variable, now_ms, within};
+use guest_http::Variable;
+use guest_tasks::{now_ms, within};
 use idempotency::{Answer, Bounds, Claim, Claimed};
 use intake::{CircuitBreaker, IntakeError};
 

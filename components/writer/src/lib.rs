@@ -6,7 +6,7 @@ mod grpc;
 mod log;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
-use guest_http::calmly;
+use guest_tasks::calmly;
 use sales_wit::types;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]

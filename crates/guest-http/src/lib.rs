@@ -1,10 +1,8 @@
 //! What the HTTP components share: requests and answers with bounded bodies, requests to the
-//! next hop, variables, and a limit for waiting.
+//! next hop, and variables.
 
 mod answer;
-mod calm;
 mod context;
-mod limit;
 mod read;
 mod send;
 mod serve;
@@ -13,9 +11,7 @@ mod whole;
 mod write;
 
 pub use answer::{answer, problem};
-pub use calm::calmly;
 pub use context::with_context;
-pub use limit::{now_ms, within};
 pub use send::{Bounds, Outcome, send};
 pub use serve::{Request, read_body, serve};
 pub use variable::Variable;

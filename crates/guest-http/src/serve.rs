@@ -4,13 +4,13 @@
 //! components look at, with fewer calls between component and host.
 
 use bytes::Bytes;
+use guest_tasks::Calm;
 use http::{HeaderName, Method, Uri, header};
 use intake::Problem;
 use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
 use spin_sdk::wasip3::wit_future;
 
-use crate::calm::Calm;
 use crate::read::{Incoming, Unreadable, announced};
 use crate::whole::{Answer, from_fields, to_fields};
 use crate::write::{internal, write};

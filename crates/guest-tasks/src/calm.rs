@@ -10,10 +10,9 @@ use std::task::{Poll, Waker};
 /// The SDK's executor (wit-bindgen 0.57) holds a call's tasks in a `FuturesUnordered`, which
 /// asks to be polled again whenever it has polled all that it holds. With a single task, every
 /// wait is then a yield: the host goes round its loop and calls the component once more, for
-/// nothing. With a second task that sleeps, the executor
-/// yields at the first wait only.
+/// nothing. With a second task that sleeps, the executor yields at the first wait only.
 #[must_use = "a call whose sleeper is not ended does not end"]
-pub(crate) struct Calm(Rc<Sleep>);
+pub struct Calm(Rc<Sleep>);
 
 #[derive(Default)]
 struct Sleep {
@@ -23,6 +22,7 @@ struct Sleep {
 
 impl Calm {
     /// Adds the sleeper.
+    #[expect(clippy::new_without_default, reason = "it does something to the current call")]
     pub fn new() -> Self {
         let sleep = Rc::<Sleep>::default();
         let sleeping = sleep.clone();

@@ -1,0 +1,114 @@
+//! One round trip with the commands of all calls that wait.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use guest_tasks::{Wake, within};
+use rounds::{Job, Rounds};
+use valkey_codec::{Reply, Servers, shows_no_primary};
+
+use crate::bindings::exports::doorbuster::valkey::client::ClientError;
+use crate::connection::Connection;
+use crate::primary;
+
+/// Time a round trip may take.
+pub const ROUND_LIMIT: Duration = Duration::from_secs(30);
+
+/// A connection that rested longer is closed at the next call: the server, or something between,
+/// may have dropped it without a word.
+const REST_MAX: Duration = Duration::from_secs(5);
+
+/// What all calls of the instance share.
+#[derive(Default)]
+pub struct Shared {
+    pub rounds: Rounds<Exchange, Replies, Wake>,
+    /// The connection at rest, and since when.
+    resting: RefCell<Option<(Instant, Connection)>>,
+}
+
+/// One call's part of a round trip.
+pub struct Exchange {
+    /// Its commands, encoded.
+    pub bytes: Vec<u8>,
+    /// How many replies they get.
+    pub replies: usize,
+}
+
+/// What a call gets.
+pub type Replies = Result<Vec<Reply>, ClientError>;
+
+type Jobs = Vec<Job<Exchange, Replies, Wake>>;
+
+/// A call's turn to do the next round.
+pub type Turn<'a> = rounds::Turn<'a, Exchange, Replies, Wake>;
+
+impl Shared {
+    /// Does one round.
+    pub async fn lead(&self, turn: &Turn<'_>) {
+        // Taken out: whatever ends this round early leaves no connection with half a reply.
+        let rested = self.resting.take().filter(|(since, _)| since.elapsed() < REST_MAX);
+        let connection = match rested {
+            Some((_, connection)) => Ok(connection),
+            None => connect().await,
+        };
+        let mut connection = match connection {
+            Ok(connection) => connection,
+            Err(error) => return fail(turn.jobs(), &error),
+        };
+        let sound = within(ROUND_LIMIT, exchange(&mut connection, turn.jobs())).await;
+        if sound == Some(true) && connection.is_at_rest() {
+            self.resting.replace(Some((Instant::now(), connection)));
+        }
+    }
+}
+
+/// Sends all commands in one write and gives each call its replies as they come. Answers whether
+/// the connection is worth keeping.
+async fn exchange(connection: &mut Connection, mut jobs: Jobs) -> bool {
+    let bytes: Vec<_> = jobs.iter_mut().map(|job| std::mem::take(&mut job.job.bytes)).collect();
+    if let Err(error) = connection.send(bytes.concat()).await {
+        fail(jobs, &error);
+        return false;
+    }
+    let mut primary = true;
+    let mut jobs = jobs.into_iter();
+    while let Some(job) = jobs.next() {
+        match connection.replies(job.job.replies).await {
+            Ok(replies) => {
+                primary &= !replies.iter().any(shows_no_primary);
+                job.answer(Ok(replies));
+            }
+            Err(error) => {
+                fail(jobs, &interrupted(&error));
+                job.answer(Err(error));
+                return false;
+            }
+        }
+    }
+    primary
+}
+
+fn fail(jobs: impl IntoIterator<Item = Job<Exchange, Replies, Wake>>, error: &ClientError) {
+    for job in jobs {
+        job.answer(Err(error.clone()));
+    }
+}
+
+/// What a fault in one call's replies is to those that come after it.
+fn interrupted(error: &ClientError) -> ClientError {
+    match error {
+        ClientError::Protocol(text) => {
+            ClientError::Interrupted(format!("the reply before: {text}"))
+        }
+        error => error.clone(),
+    }
+}
+
+async fn connect() -> Result<Connection, ClientError> {
+    let url = spin_sdk::variables::get("valkey_url")
+        .await
+        .map_err(|e| ClientError::Config(format!("Spin variable `valkey_url`: {e}")))?;
+    let servers = Servers::parse(&url)
+        .map_err(|e| ClientError::Config(format!("Spin variable `valkey_url`: {e}")))?;
+    primary::connect(&servers).await
+}
