@@ -25,7 +25,7 @@ thread_local! {
 /// Hands a sale to the next hop.
 pub async fn forward(sale: Sale, context: Context) -> Result<(), IntakeError> {
     let deadline = DEADLINE.find().await?.map_or(Ok(Deadline::default()), Deadline::parse)?;
-    if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms())) {
+    if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms)) {
         return Err(IntakeError::Unavailable(CIRCUIT_OPEN.into()));
     }
     BUDGET.with_borrow_mut(RetryBudget::deposit);

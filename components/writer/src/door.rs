@@ -32,7 +32,7 @@ thread_local! {
 /// configuration is wrong.
 pub async fn claim(topic: &str, key: &str, body: &[u8]) -> Result<(), IntakeError> {
     let bounds = bounds().await?;
-    if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms())) {
+    if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms)) {
         return Ok(());
     }
     let claimed = within(LIMIT, ask(Claim::new(topic, key, body, bounds))).await;

@@ -37,7 +37,7 @@ pub struct Bounds {
 /// Where an answer says how it went.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// In its status: the body of a success is left unread.
+    /// In its status: headers and body of a success are left unread.
     InStatus,
     /// After its body, which is read to the end.
     InTrailers,
@@ -81,11 +81,11 @@ async fn receive(response: HostResponse, bounds: &Bounds) -> Result<Answer, Unre
     let mut answer = Answer::default();
     let status = StatusCode::from_u16(response.get_status_code());
     *answer.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
-    *answer.headers_mut() = from_fields(&response.get_headers(), &LOOKED_AT);
     let in_status = bounds.outcome == Outcome::InStatus;
     if in_status && answer.status().is_success() {
         return Ok(answer);
     }
+    *answer.headers_mut() = from_fields(&response.get_headers(), &LOOKED_AT);
     let announced = announced(answer.headers()).filter(|_| in_status);
     let (_read, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = HostResponse::consume_body(response, result);

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use guest_tasks::Calm;
-use http::{HeaderName, Method, Uri, header};
+use http::{HeaderName, Method, StatusCode, Uri, header};
 use intake::Problem;
 use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
@@ -59,7 +59,10 @@ async fn answer(
     let headers = to_fields(&head.headers).map_err(internal)?;
     let (outgoing, work) = write(body)?;
     let (response, _sent) = HostResponse::new(headers, outgoing.contents, outgoing.trailers);
-    response.set_status_code(head.status.as_u16()).map_err(|()| internal("no such status"))?;
+    // A new response says 200.
+    if head.status != StatusCode::OK {
+        response.set_status_code(head.status.as_u16()).map_err(|()| internal("no such status"))?;
+    }
     Ok((response, work))
 }
 

@@ -20,17 +20,19 @@ pub struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Whether a call may be made now. In an open circuit one call after each pause may.
-    pub fn allow(&mut self, now_ms: u64) -> bool {
-        match self.refused_since_ms {
-            None => true,
-            Some(since) if now_ms.saturating_sub(since) >= PAUSE_MS => {
-                // This call is the probe; the next one waits for another pause.
-                self.refused_since_ms = Some(now_ms);
-                true
-            }
-            Some(_) => false,
+    /// Whether a call may be made now. In an open circuit one call after each pause may; only
+    /// there the clock is asked.
+    pub fn allow(&mut self, now_ms: impl FnOnce() -> u64) -> bool {
+        let Some(since) = &mut self.refused_since_ms else {
+            return true;
+        };
+        let now_ms = now_ms();
+        let may_probe = now_ms.saturating_sub(*since) >= PAUSE_MS;
+        if may_probe {
+            // This call is the probe; the next one waits for another pause.
+            *since = now_ms;
         }
+        may_probe
     }
 
     /// A call was answered, or refused for a reason of its own: the next hop lives.
@@ -59,7 +61,7 @@ mod tests {
     fn open_at(now_ms: u64) -> CircuitBreaker {
         let mut breaker = CircuitBreaker::default();
         for _ in 0..FAILURES_MAX {
-            assert!(breaker.allow(now_ms));
+            assert!(breaker.allow(|| now_ms));
             breaker.failed(now_ms);
         }
         breaker
@@ -68,14 +70,14 @@ mod tests {
     #[test]
     fn opens_probes_and_closes() {
         let mut breaker = open_at(0);
-        assert!(!breaker.allow(PAUSE_MS - 1));
-        assert!(breaker.allow(PAUSE_MS), "one probe");
-        assert!(!breaker.allow(PAUSE_MS), "and no second");
+        assert!(!breaker.allow(|| PAUSE_MS - 1));
+        assert!(breaker.allow(|| PAUSE_MS), "one probe");
+        assert!(!breaker.allow(|| PAUSE_MS), "and no second");
         breaker.failed(PAUSE_MS);
-        assert!(!breaker.allow(2 * PAUSE_MS - 1));
-        assert!(breaker.allow(2 * PAUSE_MS));
+        assert!(!breaker.allow(|| 2 * PAUSE_MS - 1));
+        assert!(breaker.allow(|| 2 * PAUSE_MS));
         breaker.succeeded();
-        assert!(breaker.allow(2 * PAUSE_MS) && breaker.allow(2 * PAUSE_MS));
+        assert!(breaker.allow(|| 2 * PAUSE_MS) && breaker.allow(|| 2 * PAUSE_MS));
     }
 
     /// What happens to a circuit: time passes, then a call starts if it may, or one of those
@@ -104,7 +106,7 @@ mod tests {
             for (step, event) in events {
                 now += step;
                 match event {
-                    Event::Start if breaker.allow(now) => {
+                    Event::Start if breaker.allow(|| now) => {
                         under_way += 1;
                         refused_since = None;
                     }
@@ -131,7 +133,7 @@ mod tests {
             let (mut breaker, mut now, mut let_through) = (open_at(0), 0, 0);
             for step in steps {
                 now += step;
-                if breaker.allow(now) {
+                if breaker.allow(|| now) {
                     prop_assert!(now - let_through >= PAUSE_MS);
                     let_through = now;
                     breaker.failed(now);
