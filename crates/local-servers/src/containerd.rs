@@ -11,13 +11,14 @@ use tokio::process::Command;
 use crate::home::{install, run};
 use crate::process::Process;
 
-/// Debian's package of it.
-const PACKAGE: &str = "containerd";
+/// The server and its command line.
+const CONTAINERD: Package =
+    Package { name: "containerd", folder: "usr/bin", programs: &["containerd", "ctr"] };
 
-/// The programs in it that are needed: the server and its command line.
-const PROGRAMS: [&str; 2] = ["containerd", "ctr"];
+/// What it runs containers with unless a shim is named.
+const RUNC: Package = Package { name: "runc", folder: "usr/sbin", programs: &["runc"] };
 
-const NEEDED: &str = "containerd is needed on the PATH, or Debian's apt-get and dpkg-deb";
+const NEEDED: &str = "containerd and runc are needed on the PATH, or Debian's apt-get and dpkg-deb";
 
 /// Time until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -35,7 +36,8 @@ impl Containerd {
     /// `shims`; `variables` are added to its environment. Only root may.
     pub async fn start(shims: &Path, variables: &[(&str, &str)]) -> Result<Self> {
         ensure!(rustix::process::geteuid().is_root(), "only root may start containerd");
-        let programs = tokio::task::spawn_blocking(programs).await??;
+        let programs = tokio::task::spawn_blocking(|| CONTAINERD.find()).await??;
+        let runc = tokio::task::spawn_blocking(|| RUNC.find()).await??;
         let folder = TempDir::with_prefix("containerd-")?;
         // It is to be reached by nobody else, and its containers' users must find their files.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))?;
@@ -43,7 +45,7 @@ impl Containerd {
         std::fs::write(&config, configuration(folder.path()))?;
         let mut command = Command::new(programs.join("containerd"));
         command.arg("--config").arg(&config);
-        command.env("PATH", path(&programs, shims)?).envs(variables.iter().copied());
+        command.env("PATH", path([shims, &programs, &runc])?).envs(variables.iter().copied());
         let log = folder.path().join("containerd.log");
         let process = Process::start("containerd", command, &log, Some(&folder))?;
         let mut started = Self { process, programs, folder };
@@ -67,36 +69,46 @@ impl Containerd {
     }
 }
 
-/// The folder with the programs: one on the PATH, else that of Debian's package.
-fn programs() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let has_all = |folder: &PathBuf| PROGRAMS.iter().all(|name| folder.join(name).is_file());
-    if let Some(found) = std::env::split_paths(&path).find(has_all) {
-        return Ok(found);
-    }
-    let folder = |home: &Path| home.join(PACKAGE).join("usr/bin");
-    let server = install(PACKAGE, |home| folder(home).join("containerd"), unpack)?;
-    Ok(server.parent().map(Into::into).unwrap_or_default())
+/// A package of Debian.
+struct Package {
+    name: &'static str,
+    /// Where its programs are in it.
+    folder: &'static str,
+    /// Those that are needed.
+    programs: &'static [&'static str],
 }
 
-/// Downloads the package and unpacks it into a folder of `home`. It is not installed: none of its
-/// scripts runs, nothing is started.
-fn unpack(home: &Path) -> Result<()> {
-    let into = home.join(PACKAGE);
-    std::fs::create_dir_all(&into).with_context(|| into.display().to_string())?;
-    let mut download = std::process::Command::new("apt-get");
-    download.args(["--quiet", "download", PACKAGE]).current_dir(&into);
-    if run(&mut download, NEEDED).is_err() {
-        // The lists of packages may be old, or missing as in many images.
-        run(std::process::Command::new("apt-get").args(["--quiet", "update"]), NEEDED)?;
-        run(&mut download, NEEDED)?;
+impl Package {
+    /// The folder with the programs: one on the PATH, else that of the package.
+    fn find(&self) -> Result<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let has_all =
+            |folder: &PathBuf| self.programs.iter().all(|name| folder.join(name).is_file());
+        if let Some(found) = std::env::split_paths(&path).find(has_all) {
+            return Ok(found);
+        }
+        install(self.name, |home| home.join(self.name).join(self.folder), |home| self.unpack(home))
     }
-    let package = std::fs::read_dir(&into)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .context("apt-get downloaded no package")?;
-    run(std::process::Command::new("dpkg-deb").arg("--extract").arg(package).arg(&into), NEEDED)?;
-    Ok(())
+
+    /// Downloads it and unpacks it into a folder of `home`. It is not installed: none of its
+    /// scripts runs, nothing is started.
+    fn unpack(&self, home: &Path) -> Result<()> {
+        let folder = TempDir::with_prefix_in("unpacking-", home)?;
+        let mut download = std::process::Command::new("apt-get");
+        download.args(["--quiet", "download", self.name]).current_dir(&folder);
+        if run(&mut download, NEEDED).is_err() {
+            // The lists of packages may be old, or missing as in many images.
+            run(std::process::Command::new("apt-get").args(["--quiet", "update"]), NEEDED)?;
+            run(&mut download, NEEDED)?;
+        }
+        let package =
+            std::fs::read_dir(&folder)?.next().context("apt-get downloaded nothing")??;
+        let unpacked = folder.path().join(self.name);
+        let mut extract = std::process::Command::new("dpkg-deb");
+        run(extract.arg("--extract").arg(package.path()).arg(&unpacked), NEEDED)?;
+        let place = home.join(self.name);
+        std::fs::rename(unpacked, &place).with_context(|| place.display().to_string())
+    }
 }
 
 /// Everything in the folder, and nothing that speaks to Kubernetes.
@@ -115,10 +127,10 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     )
 }
 
-/// The PATH on which containerd finds shims.
-fn path(programs: &Path, shims: &Path) -> Result<std::ffi::OsString> {
+/// The PATH on which containerd finds shims and runc.
+fn path(folders: [&Path; 3]) -> Result<std::ffi::OsString> {
     let inherited = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [shims.to_owned(), programs.to_owned()].into_iter();
+    let folders = folders.into_iter().map(Path::to_owned);
     Ok(std::env::join_paths(folders.chain(std::env::split_paths(&inherited)))?)
 }
 
