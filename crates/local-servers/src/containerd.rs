@@ -4,11 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::home::{install, run};
+use crate::debian::Package;
 use crate::process::Process;
 
 /// The server and its command line.
@@ -17,8 +17,6 @@ const CONTAINERD: Package =
 
 /// What it runs containers with unless a shim is named.
 const RUNC: Package = Package { name: "runc", folder: "usr/sbin", programs: &["runc"] };
-
-const NEEDED: &str = "containerd and runc are needed on the PATH, or Debian's apt-get and dpkg-deb";
 
 /// Time until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -66,48 +64,6 @@ impl Containerd {
 
     fn socket(&self) -> PathBuf {
         self.folder.path().join("containerd.sock")
-    }
-}
-
-/// A package of Debian.
-struct Package {
-    name: &'static str,
-    /// Where its programs are in it.
-    folder: &'static str,
-    /// Those that are needed.
-    programs: &'static [&'static str],
-}
-
-impl Package {
-    /// The folder with the programs: one on the PATH, else that of the package.
-    fn find(&self) -> Result<PathBuf> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let has_all =
-            |folder: &PathBuf| self.programs.iter().all(|name| folder.join(name).is_file());
-        if let Some(found) = std::env::split_paths(&path).find(has_all) {
-            return Ok(found);
-        }
-        install(self.name, |home| home.join(self.name).join(self.folder), |home| self.unpack(home))
-    }
-
-    /// Downloads it and unpacks it into a folder of `home`. It is not installed: none of its
-    /// scripts runs, nothing is started.
-    fn unpack(&self, home: &Path) -> Result<()> {
-        let folder = TempDir::with_prefix_in("unpacking-", home)?;
-        let mut download = std::process::Command::new("apt-get");
-        download.args(["--quiet", "download", self.name]).current_dir(&folder);
-        if run(&mut download, NEEDED).is_err() {
-            // The lists of packages may be old, or missing as in many images.
-            run(std::process::Command::new("apt-get").args(["--quiet", "update"]), NEEDED)?;
-            run(&mut download, NEEDED)?;
-        }
-        let package =
-            std::fs::read_dir(&folder)?.next().context("apt-get downloaded nothing")??;
-        let unpacked = folder.path().join(self.name);
-        let mut extract = std::process::Command::new("dpkg-deb");
-        run(extract.arg("--extract").arg(package.path()).arg(&unpacked), NEEDED)?;
-        let place = home.join(self.name);
-        std::fs::rename(unpacked, &place).with_context(|| place.display().to_string())
     }
 }
 

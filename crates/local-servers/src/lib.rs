@@ -7,6 +7,7 @@
 
 mod clock;
 mod containerd;
+mod debian;
 mod home;
 mod kafka;
 mod limit;
