@@ -1,11 +1,13 @@
 //! Programs of Debian's packages.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use crate::home::{install, run};
+use crate::home::{install, on_path, run};
 
 /// A package of Debian.
 pub struct Package {
@@ -19,34 +21,30 @@ pub struct Package {
 impl Package {
     /// The folder with the programs: one on the PATH, else that of the package.
     pub fn find(&self) -> Result<PathBuf> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let has_all =
-            |folder: &PathBuf| self.programs.iter().all(|name| folder.join(name).is_file());
-        if let Some(found) = std::env::split_paths(&path).find(has_all) {
+        if let Some(found) = on_path(self.programs) {
             return Ok(found);
         }
-        install(self.name, |home| home.join(self.name).join(self.folder), |home| self.unpack(home))
+        let Self { name, folder, .. } = self;
+        install(name, |home| home.join(name).join(folder), |home| unpack(name, home))
     }
+}
 
-    /// Downloads it and unpacks it into a folder of `home`. It is not installed: none of its
-    /// scripts runs, nothing is started.
-    fn unpack(&self, home: &Path) -> Result<()> {
-        let name = self.name;
-        let needed = format!("{name} is needed on the PATH, or Debian's apt-get and dpkg-deb");
-        let folder = TempDir::with_prefix_in("unpacking-", home)?;
-        let mut download = std::process::Command::new("apt-get");
-        download.args(["--quiet", "download", self.name]).current_dir(&folder);
-        if run(&mut download, &needed).is_err() {
-            // The lists of packages may be old, or missing as in many images.
-            run(std::process::Command::new("apt-get").args(["--quiet", "update"]), &needed)?;
-            run(&mut download, &needed)?;
-        }
-        let package =
-            std::fs::read_dir(&folder)?.next().context("apt-get downloaded nothing")??;
-        let unpacked = folder.path().join(self.name);
-        let mut extract = std::process::Command::new("dpkg-deb");
-        run(extract.arg("--extract").arg(package.path()).arg(&unpacked), &needed)?;
-        let place = home.join(self.name);
-        std::fs::rename(unpacked, &place).with_context(|| place.display().to_string())
+/// Downloads a package and unpacks it into a folder of `home`. It is not installed: none of its
+/// scripts runs, nothing is started.
+fn unpack(name: &str, home: &Path) -> Result<()> {
+    let needed = format!("{name} is needed on the PATH, or Debian's apt-get and dpkg-deb");
+    let folder = TempDir::with_prefix_in("unpacking-", home)?;
+    let mut download = Command::new("apt-get");
+    download.args(["--quiet", "download", name]).current_dir(&folder);
+    if run(&mut download, &needed).is_err() {
+        // The lists of packages may be old, or missing as in many images.
+        run(Command::new("apt-get").args(["--quiet", "update"]), &needed)?;
+        run(&mut download, &needed)?;
     }
+    let package = fs::read_dir(&folder)?.next().context("apt-get downloaded nothing")??;
+    let unpacked = folder.path().join(name);
+    let mut extract = Command::new("dpkg-deb");
+    run(extract.arg("--extract").arg(package.path()).arg(&unpacked), &needed)?;
+    let place = home.join(name);
+    fs::rename(unpacked, &place).with_context(|| place.display().to_string())
 }

