@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::{Error, Limits};
+use crate::{CompileCache, Error, Limits};
 
 /// How often a running guest gives way to the host, and so how late a deadline may strike.
 const EPOCH_TICK: Duration = Duration::from_millis(10);
@@ -18,7 +18,7 @@ const CORE_PER_INSTANCE: u32 = 4;
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
 /// Builds an engine within `limits` and starts its epoch clock.
-pub fn build(limits: &Limits) -> Result<Engine, Error> {
+pub fn build(limits: &Limits, cache: &CompileCache) -> Result<Engine, Error> {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(limits.instances_max)
         .total_core_instances(limits.instances_max.saturating_mul(CORE_PER_INSTANCE))
@@ -39,6 +39,7 @@ pub fn build(limits: &Limits) -> Result<Engine, Error> {
         .wasm_component_model_async(true)
         .epoch_interruption(true)
         .memory_init_cow(true)
+        .cache(cache.open()?)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     // wasmtime makes an error for each fiber it retires, and with RUST_BACKTRACE set would
     // spend a tenth of its time on backtraces nobody reads. Guests' backtraces are kept.

@@ -16,7 +16,7 @@ use crate::outbound::{CHAINING_DOMAIN, Client, Outbound};
 use crate::output::Outputs;
 use crate::state::{GuestState, StateTemplate};
 use crate::variables::Variables;
-use crate::{Error, Limits, compose, denial, engine, linker, support};
+use crate::{CompileCache, Error, Limits, compose, denial, engine, linker, support};
 
 /// A loaded application.
 pub struct Host {
@@ -34,12 +34,13 @@ impl Host {
         variables: &Variables,
         limits: Limits,
         outputs: Outputs,
+        cache: &CompileCache,
         capabilities: &[Arc<dyn Capability>],
     ) -> Result<Self, Error> {
         support::check(app)?;
         let services = Arc::new(OnceLock::new());
         let limits = Arc::new(limits);
-        let engine = engine::build(&limits)?;
+        let engine = engine::build(&limits, cache)?;
         let loader = Loader {
             linker: linker::build(&engine, capabilities)
                 .map_err(|e| Error::Engine(format!("cannot define the imports: {e:#}")))?,

@@ -8,6 +8,7 @@
 pub mod allowed_hosts;
 pub mod app;
 pub mod capability;
+pub mod compile_cache;
 pub mod compose;
 mod denial;
 pub mod engine;
@@ -29,6 +30,7 @@ pub mod variables;
 
 pub use app::App;
 pub use capability::Capability;
+pub use compile_cache::CompileCache;
 pub use error::Error;
 pub use guest::Guest;
 pub use host::Host;

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(*args).await,
-        Command::Load(args) => load::main(args, shutdown::signal()).await,
+        Command::Load(args) => load::main(args, Box::pin(shutdown::signal())).await,
         Command::Verify(args) => ledger::verify::main(args).await,
         Command::Replay(args) => replay::main(args).await,
         Command::Dlq(args) => dlq::main(args).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use component_host::output::Outputs;
-use component_host::{Capability, Host, Limits};
+use component_host::{Capability, CompileCache, Host, Limits};
 use indicatif::{ProgressBar, ProgressStyle};
 use spin_kafka_trigger::{
     Batch, Bound, Failure, Handler, Position, Progress, Range, Rejection, Summary, Trigger,
@@ -55,7 +55,14 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     let producer = ProducerCapability::new(config.producer());
     let producer = producer.context("cannot set up the Kafka producer")?;
     let capability: Arc<dyn Capability> = Arc::new(producer);
-    let host = Host::load(&app, &variables, Limits::default(), Outputs::default(), &[capability])?;
+    let host = Host::load(
+        &app,
+        &variables,
+        Limits::default(),
+        Outputs::default(),
+        &CompileCache::Default,
+        &[capability],
+    )?;
     let trigger = KafkaTrigger::new(config, &host)?;
     let bar = bar(trigger.progress());
     let Summary { records, batches, rejections, dead_letters, .. } =

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use indicatif::ProgressBar;
 use redis::aio::MultiplexedConnection;
 
@@ -89,8 +91,16 @@ pub async fn main(args: Args) -> Result<ExitCode> {
 }
 
 /// Recounts the ledger, waits until the store has counted as much or stands still for `wait`,
-/// and compares.
-pub async fn verify(ledger: &Path, valkey: &str, wait: Duration) -> Result<Report> {
+/// and compares. Boxed: a caller's crate would otherwise compile the client of Valkey once more.
+pub fn verify<'a>(
+    ledger: &'a Path,
+    valkey: &'a str,
+    wait: Duration,
+) -> BoxFuture<'a, Result<Report>> {
+    compare(ledger, valkey, wait).boxed()
+}
+
+async fn compare(ledger: &Path, valkey: &str, wait: Duration) -> Result<Report> {
     let mut expected = Expected::default();
     let mut unknown = 0;
     for entry in read(ledger)? {

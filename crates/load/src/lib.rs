@@ -12,14 +12,15 @@ mod summary;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 
 pub use args::Args;
-pub use run::run;
 pub use summary::Summary;
 
 /// Sends the load and prints what became of it. The exit code tells whether every request
 /// was accepted.
-pub async fn main(args: Args, shutdown: impl Future<Output = ()>) -> Result<ExitCode> {
+pub async fn main(args: Args, shutdown: BoxFuture<'static, ()>) -> Result<ExitCode> {
     let json = args.json;
     let summary = run(args, shutdown).await?;
     if json {
@@ -28,4 +29,10 @@ pub async fn main(args: Args, shutdown: impl Future<Output = ()>) -> Result<Exit
         summary.print();
     }
     Ok(if summary.all_accepted() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sends the load until it is done or `shutdown`. Boxed: a caller's crate would otherwise compile
+/// the HTTP client once more.
+pub fn run(args: Args, shutdown: BoxFuture<'static, ()>) -> BoxFuture<'static, Result<Summary>> {
+    run::run(args, shutdown).boxed()
 }

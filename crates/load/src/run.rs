@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures::future::BoxFuture;
 use http::HeaderValue;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::{Entry, Outcome};
@@ -29,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Sends the load until it is done or `shutdown`.
-pub async fn run(args: Args, shutdown: impl Future<Output = ()>) -> Result<Summary> {
+pub async fn run(args: Args, mut shutdown: BoxFuture<'static, ()>) -> Result<Summary> {
     let (entries, writer) = match &args.ledger {
         Some(path) => {
             let (sender, receiver) = mpsc::channel(LEDGER_QUEUE);
@@ -47,7 +48,6 @@ pub async fn run(args: Args, shutdown: impl Future<Output = ()>) -> Result<Summa
         workers.spawn(worker(shared.clone(), entries.clone()));
     }
     drop(entries);
-    let mut shutdown = std::pin::pin!(shutdown);
     let mut tally = Tally::default();
     loop {
         tokio::select! {

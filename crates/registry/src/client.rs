@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use component_host::App;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use oci_client::annotations;
 use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::config::{Architecture, Config as Labels, ConfigFile, Os};
@@ -42,8 +44,24 @@ pub enum Transport {
     Plain,
 }
 
+// The public functions box their futures: a caller's crate would otherwise compile the HTTP client
+// once more.
+
 /// Pushes an application. Answers the artifact's digest.
-pub async fn push(app: &App, to: &Reference, transport: Transport) -> Result<String, Error> {
+pub fn push<'a>(
+    app: &'a App,
+    to: &'a Reference,
+    transport: Transport,
+) -> BoxFuture<'a, Result<String, Error>> {
+    push_artifact(app, to, transport).boxed()
+}
+
+/// Pulls an application into memory.
+pub fn pull(from: &Reference, transport: Transport) -> BoxFuture<'_, Result<App, Error>> {
+    pull_artifact(from, transport).boxed()
+}
+
+async fn push_artifact(app: &App, to: &Reference, transport: Transport) -> Result<String, Error> {
     let artifact = Artifact::of(app)?;
     let auth = credentials::of(to)?;
     let layers = layers(artifact);
@@ -55,8 +73,7 @@ pub async fn push(app: &App, to: &Reference, transport: Transport) -> Result<Str
     client.fetch_manifest_digest(to, &auth).await.map_err(failed)
 }
 
-/// Pulls an application into memory.
-pub async fn pull(from: &Reference, transport: Transport) -> Result<App, Error> {
+async fn pull_artifact(from: &Reference, transport: Transport) -> Result<App, Error> {
     let auth = credentials::of(from)?;
     let client = client(from, transport);
     let failed = |source| fault("pull", from, source);

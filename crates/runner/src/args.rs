@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
+
 use crate::variables::VariableArgs;
 
 /// Flags that every Spin trigger takes.
@@ -38,18 +40,26 @@ pub struct CommonArgs {
     /// Kubernetes they come until every node knows. By default none.
     #[arg(long, value_name = "SECONDS", env = "DOORBUSTER_LINGER_S")]
     pub linger_s: Option<u64>,
+    /// Keep compiled components as this file says: a table `[cache]` in wasmtime's format. By
+    /// default they are kept in `doorbuster/components` of the user's folder for caches.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WASMTIME_CACHE_FILE",
+        conflicts_with = "disable_cache"
+    )]
+    pub cache: Option<PathBuf>,
+    /// Compile the components at every start.
+    #[arg(long, env = "DISABLE_WASMTIME_CACHE", value_parser = FalseyValueParser::new())]
+    pub disable_cache: bool,
     #[command(flatten)]
     pub(crate) without_effect: WithoutEffect,
 }
 
-/// Flags of Spin's for what is not done here: nothing is cached, no guest is debugged, no files are
-/// mounted. They are taken, so that a command line that works for Spin's triggers works here.
+/// Flags of Spin's for what is not done here: no guest is debugged, no files are mounted. They are
+/// taken, so that a command line that works for Spin's triggers works here.
 #[derive(Clone, Default, clap::Args)]
 pub(crate) struct WithoutEffect {
-    #[arg(long, hide = true)]
-    cache: Option<String>,
-    #[arg(long, hide = true)]
-    disable_cache: bool,
     #[arg(long, hide = true)]
     debug_info: bool,
     #[arg(long, hide = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use component_host::output::{Follow, Outputs};
 use component_host::variables::Variables;
-use component_host::{App, Limits};
+use component_host::{App, CompileCache, Limits};
 
 use crate::CommonArgs;
 use crate::args::Folder;
@@ -50,6 +50,15 @@ impl Common {
             limits.instance_memory_bytes_max = bytes;
         }
         limits
+    }
+
+    /// Where compiled components are kept.
+    pub fn cache(&self) -> CompileCache {
+        match &self.args.cache {
+            _ if self.args.disable_cache => CompileCache::Disabled,
+            Some(file) => CompileCache::Configured(file.clone()),
+            None => CompileCache::Default,
+        }
     }
 
     /// How long new requests are taken after the signal to end.

@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result};
 use component_host::http::Server;
 use component_host::variables::Variables;
 use component_host::{App, Capability, Host};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use host_producer::ProducerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +49,17 @@ pub struct Parts {
 
 impl Parts {
     /// Loads the components, and listens. `state` is the state folder if nothing else is said.
-    pub async fn start(
+    pub fn start<'a>(
+        app: &'a App,
+        variables: &'a Variables,
+        common: &'a Common,
+        addresses: Addresses,
+        state: Option<PathBuf>,
+    ) -> BoxFuture<'a, Result<Self>> {
+        Self::load(app, variables, common, addresses, state).boxed()
+    }
+
+    async fn load(
         app: &App,
         variables: &Variables,
         common: &Common,
@@ -60,7 +72,8 @@ impl Parts {
         let capabilities: Vec<_> = capability.into_iter().collect();
         let outputs = common.outputs(app, state)?;
         let limits = common.limits();
-        let host = Host::load(app, variables, limits.clone(), outputs, &capabilities)?;
+        let host =
+            Host::load(app, variables, limits.clone(), outputs, &common.cache(), &capabilities)?;
         let serves = app.triggers("http").next().is_some();
         let server = match addresses.listen.filter(|_| serves) {
             Some(address) => Some(Server::bind(address, host.services(), Arc::new(limits)).await?),
@@ -98,13 +111,19 @@ impl Parts {
 
     /// Serves and consumes until `stop` or a fault, then drains in the data's order: no new
     /// requests, then what the producer still holds, then the batches in flight.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<()> {
+    ///
+    /// Boxed, as [`Parts::start`]: every program would otherwise compile all of this once more.
+    pub fn run(self, stop: BoxFuture<'_, ()>) -> BoxFuture<'_, Result<()>> {
+        self.run_until(stop).boxed()
+    }
+
+    async fn run_until(self, stop: BoxFuture<'_, ()>) -> Result<()> {
         let stop_serving = CancellationToken::new();
         let _host = self.host;
         let _operators = operators::serve(self.operators, Operator::new(&self.triggers));
         let mut consumers = Consumers::start(self.triggers);
         let server = self.server.map(|server| {
-            let stopped = stop_serving.clone().cancelled_owned();
+            let stopped = stop_serving.clone().cancelled_owned().boxed();
             tokio::spawn(server.run(stopped, REQUESTS_LIMIT - self.linger))
         });
         tokio::select! {

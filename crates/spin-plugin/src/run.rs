@@ -29,14 +29,13 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
     announce(&configs);
     let checks = Checks::of(&app, &configs, &variables);
     let _checks = AbortOnDropHandle::new(tokio::spawn(checks.run()));
-    parts
-        .run(async {
-            tokio::select! {
-                () = signal => {}
-                () = parents.gone() => tracing::warn!("`spin up` is gone: draining"),
-            }
-        })
-        .await
+    let stop = async {
+        tokio::select! {
+            () = signal => {}
+            () = parents.gone() => tracing::warn!("`spin up` is gone: draining"),
+        }
+    };
+    parts.run(Box::pin(stop)).await
 }
 
 /// A line for each trigger: its topics, its group, its component.

@@ -37,7 +37,7 @@ async fn serve(mut app: App, settings: Settings) -> Result<()> {
     announce(&parts, &configs);
     let checks = Checks::of(&app, &configs, &variables);
     let _checks = AbortOnDropHandle::new(tokio::spawn(checks.run()));
-    parts.run(signal).await
+    parts.run(Box::pin(signal)).await
 }
 
 /// A line for each address and each trigger.

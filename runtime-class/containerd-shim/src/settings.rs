@@ -67,9 +67,12 @@ impl Settings {
         Ok(())
     }
 
-    /// The flags that every Spin trigger takes.
+    /// The flags that every Spin trigger takes, without a compile cache: the container must not
+    /// choose a folder of the node from which the shim takes machine code.
     pub fn common(self) -> CommonArgs {
-        self.common
+        let mut common = self.common;
+        (common.cache, common.disable_cache) = (None, true);
+        common
     }
 }
 
@@ -103,5 +106,12 @@ mod tests {
         assert_eq!(told.lines().count(), 1, "{told}");
         let told = fault(&["--local", "folder"]);
         assert!(told.contains("'--local'"), "{told}");
+    }
+
+    #[test]
+    fn a_container_chooses_no_folder_for_machine_code() {
+        let arguments = ["--cache", "/node/cache.toml"].map(str::to_owned);
+        let common = Settings::read(&arguments).unwrap().common();
+        assert!(common.disable_cache && common.cache.is_none());
     }
 }

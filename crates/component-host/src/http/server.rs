@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -54,12 +56,20 @@ impl Server {
     }
 
     /// Serves until `shutdown`, then takes no more connections and gives the requests under way
-    /// until `drain` to end. Answers whether all did.
-    pub async fn run(self, shutdown: impl Future<Output = ()>, drain: Duration) -> bool {
+    /// until `drain` to end. Answers whether all did. Boxed: a caller's crate would otherwise
+    /// compile the HTTP server once more.
+    pub fn run(
+        self,
+        shutdown: BoxFuture<'static, ()>,
+        drain: Duration,
+    ) -> BoxFuture<'static, bool> {
+        self.serve(shutdown, drain).boxed()
+    }
+
+    async fn serve(self, mut shutdown: BoxFuture<'static, ()>, drain: Duration) -> bool {
         let connections = Arc::new(Semaphore::new(self.limits.connections_max));
         let graceful = GracefulShutdown::new();
         let http = self.protocol();
-        let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let (stream, permit) = tokio::select! {
                 () = &mut shutdown => break,

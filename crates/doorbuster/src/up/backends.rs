@@ -85,7 +85,8 @@ impl Backends {
         let (kafka, brokers) = match &args.local {
             Some(dir) => {
                 let data_dir = Some(dir.join("kafka"));
-                let kafka = Kafka::start(KafkaConfig { data_dir, ..KafkaConfig::default() });
+                let config = KafkaConfig { data_dir, tuned: true, ..KafkaConfig::default() };
+                let kafka = Kafka::start(config);
                 let kafka = kafka.await.context("cannot start Kafka")?;
                 let brokers = kafka.bootstrap();
                 (KafkaBackend::Local(Box::new(kafka)), brokers)

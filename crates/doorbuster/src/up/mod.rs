@@ -26,7 +26,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         () = &mut signal => return Ok(ExitCode::SUCCESS),
         running = Running::start(&args) => running?,
     };
-    let ended = running.parts.run(signal).await;
+    let ended = running.parts.run(Box::pin(signal)).await;
     running.backends.stop().await?;
     ended.map(|()| ExitCode::SUCCESS)
 }

@@ -1,0 +1,124 @@
+//! Compiled components, kept on disk between starts.
+//!
+//! A cached component is machine code that this process will run, so nobody else may be able to
+//! write it. wasmtime keys an entry by the component's bytes, the engine's settings and its own
+//! version, and removes entries that were not used for long.
+
+use std::fs::{DirBuilder, Metadata};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use wasmtime::{Cache, CacheConfig};
+
+use crate::Error;
+
+/// Size of the default folder above which entries are removed, those first that were not used for
+/// the longest time. The components of `spin.toml` take about 5 MiB.
+const FOLDER_BYTES_MAX: u64 = 512 << 20;
+
+/// The folder below the user's folder for caches.
+const FOLDER: &str = "doorbuster/components";
+
+/// Where compiled components are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CompileCache {
+    /// Nowhere: every start compiles.
+    #[default]
+    Disabled,
+    /// In `doorbuster/components` of the user's folder for caches. If that cannot be used, every
+    /// start compiles.
+    Default,
+    /// As this file configures it, in wasmtime's format: a table `[cache]` with `directory` and
+    /// limits. A file that cannot be used is an error.
+    Configured(PathBuf),
+}
+
+impl CompileCache {
+    pub(crate) fn open(&self) -> Result<Option<Cache>, Error> {
+        match self {
+            CompileCache::Disabled => Ok(None),
+            CompileCache::Default => Ok(default_cache()),
+            CompileCache::Configured(file) => Cache::from_file(Some(file)).map(Some).map_err(|e| {
+                Error::Engine(format!("the compile cache, set up by {}: {e:#}", file.display()))
+            }),
+        }
+    }
+}
+
+/// The default cache, unless its folder cannot be used: a container often has no place for one, and
+/// starts all the same.
+fn default_cache() -> Option<Cache> {
+    let folder = default_folder(|name| std::env::var_os(name).map(PathBuf::from))?;
+    let opened = private_folder(&folder).and_then(|()| {
+        let mut config = CacheConfig::new();
+        config.with_directory(&folder).with_files_total_size_soft_limit(FOLDER_BYTES_MAX);
+        Cache::new(config).map_err(|e| format!("{e:#}"))
+    });
+    opened
+        .inspect_err(|error| {
+            tracing::debug!(folder = %folder.display(), error, "no compile cache");
+        })
+        .ok()
+}
+
+/// `$XDG_CACHE_HOME/doorbuster/components`, with `$HOME/.cache` for a variable that is not set.
+/// The XDG Base Directory Specification says to ignore relative paths.
+fn default_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let absolute = |name| variable(name).filter(|path| path.is_absolute());
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(caches.join(FOLDER))
+}
+
+/// Makes the folder, for this user alone, and refuses one that others can write.
+fn private_folder(folder: &Path) -> Result<(), String> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let metadata = made.and_then(|()| folder.metadata()).map_err(|e| e.to_string())?;
+    if is_writable_by_others(&metadata) {
+        return Err("others than the user who runs this can write it".into());
+    }
+    Ok(())
+}
+
+fn is_writable_by_others(metadata: &Metadata) -> bool {
+    metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_follows_the_specification() {
+        let folder = |pairs: &[(&str, &str)]| {
+            default_folder(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))
+        };
+        let expected = Some(PathBuf::from("/c/doorbuster/components"));
+        assert_eq!(folder(&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]), expected);
+        let expected = Some(PathBuf::from("/h/.cache/doorbuster/components"));
+        assert_eq!(folder(&[("XDG_CACHE_HOME", "c"), ("HOME", "/h")]), expected);
+        assert_eq!(folder(&[("XDG_CACHE_HOME", ""), ("HOME", "")]), None);
+        assert_eq!(folder(&[]), None);
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("a/b");
+        private_folder(&folder).unwrap();
+        assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o770)).unwrap();
+        let refused = private_folder(&folder).unwrap_err();
+        assert!(refused.contains("can write it"), "{refused}");
+    }
+
+    #[test]
+    fn a_file_that_configures_nothing_is_an_error() {
+        let missing = CompileCache::Configured("/nowhere/cache.toml".into()).open();
+        let message = missing.unwrap_err().to_string();
+        assert!(message.contains("/nowhere/cache.toml"), "{message}");
+        assert!(CompileCache::Disabled.open().unwrap().is_none());
+    }
+}
