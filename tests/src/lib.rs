@@ -10,7 +10,7 @@ mod store;
 
 pub use fragile::{Fragile, OTHER_BUILD};
 pub use http::{Answer, Client};
-pub use pipeline::{Launch, Pipeline, Wiring, doorbuster, root};
+pub use pipeline::{Launch, Pipeline, Wiring, doorbuster, program, root};
 pub use plugin::{Locked, plugin};
 pub use retained::{Deployment, Retained};
 pub use store::Store;

@@ -39,9 +39,18 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Into::into).unwrap_or_default()
 }
 
-/// The built program.
+/// A program that was built together with this one.
+pub fn program(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap_or_default();
+    let folder = this.parent().unwrap_or(Path::new(""));
+    // Cargo puts test programs one folder deeper than the others.
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    folder.join(name)
+}
+
+/// `doorbuster`, run in the project's root.
 pub fn doorbuster() -> Command {
-    let mut command = Command::new(root().join("target/release/doorbuster"));
+    let mut command = Command::new(program("doorbuster"));
     command.current_dir(root()).kill_on_drop(true);
     command
 }
@@ -98,7 +107,11 @@ pub struct Pipeline {
 /// How long a start may take: real servers, on a machine that does other things too.
 const START_LIMIT: Duration = Duration::from_secs(180);
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+/// A topic that no other pipeline of this process has.
+fn next_topic() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("sales-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
 
 impl Pipeline {
     /// Starts a pipeline against this broker.
@@ -112,15 +125,13 @@ impl Pipeline {
 
     /// Starts a pipeline that counts in this store.
     pub async fn with_store(wiring: Wiring, brokers: &str, valkey_url: &str) -> Result<Self> {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let topic = format!("sales-{}-{number}", std::process::id());
-        Self::on_topic(wiring, brokers, valkey_url, &topic).await
+        Self::on_topic(wiring, brokers, valkey_url, &next_topic()).await
     }
 
     /// Starts a chained pipeline with these variables.
     pub async fn with_variables(brokers: &str, variables: &[(&str, &str)]) -> Result<Self> {
         let valkey = Valkey::start(ValkeyConfig::default()).await?;
-        let topic = format!("sales-{}-variables", std::process::id());
+        let topic = next_topic();
         let mut launch = Self::plan(Wiring::Chained, brokers, &valkey.url(), &topic);
         for (name, value) in variables {
             launch = launch.variable(name, value);

@@ -8,7 +8,7 @@ use component_host::manifest;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::root;
+use crate::{program, root};
 
 /// An application that was locked, in a folder of its own.
 pub struct Locked {
@@ -51,7 +51,7 @@ impl Locked {
 
 /// The built plugin.
 pub fn plugin() -> Command {
-    let mut command = Command::new(root().join("target/release/trigger-kafka"));
+    let mut command = Command::new(program("trigger-kafka"));
     command.kill_on_drop(true).stdin(Stdio::null());
     command
 }

@@ -14,7 +14,8 @@ pub struct Servers {
 impl Servers {
     /// Installs them if need be and starts them.
     pub async fn start() -> Result<Self> {
-        let kafka = Kafka::start(KafkaConfig::default()).await.context("cannot start Kafka")?;
+        let kafka = Kafka::start(KafkaConfig { tuned: true, ..KafkaConfig::default() });
+        let kafka = kafka.await.context("cannot start Kafka")?;
         let valkey = Valkey::start(ValkeyConfig::default()).await.context("cannot start Valkey")?;
         Ok(Self { kafka, valkey })
     }

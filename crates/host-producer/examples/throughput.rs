@@ -18,7 +18,7 @@ const TIME: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let kafka = Kafka::start(KafkaConfig::default()).await?;
+    let kafka = Kafka::start(KafkaConfig { tuned: true, ..KafkaConfig::default() }).await?;
     let config = ProducerConfig::new(kafka.bootstrap());
     ensure_topic(&config, NewTopic::new(TOPIC, 3)).await?;
     let producer = Producer::new(config)?;

@@ -1,5 +1,6 @@
 //! An Apache Kafka broker: KRaft, broker and controller in one process.
 
+mod class_archive;
 mod cluster;
 mod java;
 mod node;
@@ -37,6 +38,8 @@ pub struct KafkaConfig {
     pub security: Option<Security>,
     /// Further lines of its `server.properties`.
     pub properties: Vec<String>,
+    /// Whether it is to run fast for long, rather than to start quickly and use little memory.
+    pub tuned: bool,
 }
 
 /// A running broker; killed when dropped.
@@ -50,7 +53,8 @@ impl Kafka {
     /// Installs Kafka if need be, starts a broker and waits until it takes connections.
     pub async fn start(mut config: KafkaConfig) -> Result<Self> {
         let dir = config.data_dir.take();
-        let node = Node::prepare(Self::alone(config)?, java::ROOMY, dir).await?;
+        let jvm = if config.tuned { java::TUNED } else { java::QUICK };
+        let node = Node::prepare(Self::alone(config)?, jvm, dir).await?;
         let mut kafka = Self::launch(node)?;
         kafka.ready().await?;
         Ok(kafka)

@@ -10,15 +10,17 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::home::{install, on_path, run};
+use crate::debian::Package;
+use crate::home::{install, run};
 use crate::ports::FreePorts;
 use crate::process::Process;
 
 /// The program of the registry, as a Go module.
 const MODULE: &str = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0";
 
-/// Its name, as Debian has it.
-const PROGRAM: &str = "docker-registry";
+/// The same as Debian has it.
+const PACKAGE: Package =
+    Package { name: "docker-registry", folder: "usr/bin", programs: &["docker-registry"] };
 
 /// Time until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -86,10 +88,10 @@ fn configuration(folder: &Path, port: u16, closed: bool) -> String {
     )
 }
 
-/// The program on the PATH, else built by Go.
+/// The program on the PATH or of Debian's package; elsewhere built by Go, which takes minutes.
 fn binary() -> Result<PathBuf> {
-    if let Some(folder) = on_path(&[PROGRAM]) {
-        return Ok(folder.join(PROGRAM));
+    if let Ok(folder) = PACKAGE.find() {
+        return Ok(folder.join(PACKAGE.name));
     }
     let file = |home: &Path| home.join("registry/registry");
     install("registry", file, |home| {

@@ -27,7 +27,7 @@ const VALUE: &str =
 #[tokio::main]
 async fn main() -> Result<()> {
     let records = std::env::args().nth(1).map_or(Ok(2_000_000), |records| records.parse())?;
-    let kafka = Kafka::start(KafkaConfig::default()).await?;
+    let kafka = Kafka::start(KafkaConfig { tuned: true, ..KafkaConfig::default() }).await?;
     let brokers = kafka.bootstrap();
     let topic = NewTopic::new(TOPIC, PARTITIONS, TopicReplication::Fixed(1));
     let admin: AdminClient<DefaultClientContext> =

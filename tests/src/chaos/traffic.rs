@@ -91,7 +91,7 @@ impl Traffic {
 
     fn load(&mut self, args: load::Args) {
         self.ledgers.extend(args.ledger.clone());
-        let stop = self.stop.clone().cancelled_owned();
+        let stop = Box::pin(self.stop.clone().cancelled_owned());
         self.loads.push(tokio::spawn(load::run(args, stop)));
     }
 

@@ -15,6 +15,9 @@ use tokio::net::TcpStream;
 
 use container::{Container, Node, free_address, output};
 
+/// Environment variables of a container.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}"#;
 
 /// Two guests, one of them wicked.
@@ -175,7 +178,7 @@ async fn variables_come_from_the_container_and_not_from_the_node() {
         "type=bind,src={},dst=/runtime-config.toml,options=rbind:ro",
         config.path().display()
     );
-    let cases: [(&[(&str, &str)], &[&str], &str); 3] = [
+    let cases: [(Variables, &[&str], &str); 3] = [
         (&[], &[], "the manifest"),
         (&[("SPIN_VARIABLE_PLACE", "the container")], &[], "the container"),
         (&[("OTHER_PLACE", "the file's prefix")], &["--mount", &mount], "the file's prefix"),
@@ -206,7 +209,7 @@ async fn what_is_wrong_is_told_where_it_is_seen() {
     node.import(&image::ordinary("test/required:1", &files)).unwrap();
     node.import(&image::ordinary("test/empty:1", &vec![("a".into(), vec![])])).unwrap();
     let given = ("SPIN_VARIABLE_PLACE", "somewhere");
-    let cases: [(&str, &[(&str, &str)], &str); 5] = [
+    let cases: [(&str, Variables, &str); 5] = [
         ("required", &[], "`place`"),
         ("required", &[("SPIN_HTTP_LISTEN_ADDR", "80")], "SPIN_HTTP_LISTEN_ADDR"),
         ("required", &[("SPIN_COMPONENTS_TO_RETAIN", "askr")], "`askr`"),

@@ -46,7 +46,7 @@ impl KafkaCluster {
         // Formatting takes a JVM's start: all at once.
         let preparing: Vec<_> = plan(config)?
             .into_iter()
-            .map(|properties| tokio::spawn(Node::prepare(properties, java::SMALL, None)))
+            .map(|properties| tokio::spawn(Node::prepare(properties, java::QUICK, None)))
             .collect();
         let mut brokers = Vec::new();
         for node in preparing {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 use crate::kafka::java::Java;
 use crate::kafka::properties::Properties;
@@ -28,15 +29,18 @@ impl Node {
         jvm: &'static [&'static str],
         dir: Option<PathBuf>,
     ) -> Result<Self> {
-        tokio::task::spawn_blocking(move || Self::prepare_blocking(properties, jvm, dir)).await?
+        let runtime = Handle::current();
+        let prepare = move || Self::format(Java::install(&runtime)?, properties, jvm, dir);
+        tokio::task::spawn_blocking(prepare).await?
     }
 
-    fn prepare_blocking(
+    /// The same with a Java that is installed. Blocks.
+    pub fn format(
+        java: Java,
         properties: Properties,
         jvm: &'static [&'static str],
         dir: Option<PathBuf>,
     ) -> Result<Self> {
-        let java = Java::install()?;
         let (dir, temporary) = match dir {
             Some(dir) => (dir, None),
             None => {

@@ -1,0 +1,6 @@
+//! The script on a real Valkey.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod script;
+mod support;
+mod valkey;

@@ -1,0 +1,297 @@
+//! The script's answers on a real Valkey, case by case.
+
+use aggregate::{Error, Monitored, STREAM_LENGTH, Source, Step};
+use idempotency::Bounds;
+use sale::Sale;
+
+use crate::support::content::Content;
+use crate::support::store::Store;
+use crate::support::{Line, batch, keyed_batch, log_of, read, source, television};
+
+#[test]
+fn writes_the_contracts_keys() {
+    let mut store = Store::start();
+    let sale = |category, product: &str, price, quantity| {
+        Some(Sale { category, product_id: product.into(), price, quantity }.to_json())
+    };
+    let log = [sale(1, "tv", 19.99, 2), sale(1, "radio", 0.01, 1), sale(9, "taza", 7.0, 1)];
+    store.apply(batch(&log, 0, 3), &mut Monitored::default());
+    for (key, value) in [
+        ("contador:Electronica", "2"),
+        ("suma_cantidad:Electronica", "3"),
+        ("suma_precio:Electronica", "20"),
+        ("suma_precio:Otros", "7"),
+        ("promedio_productos:Electronica", "1.5"),
+        ("promedio_precio_tag:Electronica", "10"),
+        ("producto_monitoreado_nombre:Electronica", "tv"),
+        ("total_ventas", "3"),
+        ("precio_max_global", "19.99"),
+        ("precio_min_global", "0.01"),
+    ] {
+        assert_eq!(store.say::<Option<String>>(&format!("GET {key}")).as_deref(), Some(value));
+    }
+    assert_eq!(store.say::<f64>("ZSCORE ranking_productos taza"), 1.0);
+    assert_eq!(store.say::<f64>("ZSCORE ranking_productos_cat:Electronica tv"), 2.0);
+    assert_eq!(store.say::<i64>("HGET offset:g:t 2"), 3);
+}
+
+#[test]
+fn a_store_that_lost_its_end_asks_to_read_again() {
+    let mut store = Store::start();
+    let log = log_of(&television(), 10);
+    let mut names = Monitored::default();
+    assert_eq!(store.apply(batch(&log, 0, 4), &mut names).0, Step::Done);
+    let before = store.contents();
+    assert_eq!(store.apply(batch(&log, 6, 10), &mut names).0, Step::Rewind(4));
+    assert_eq!(store.contents(), before, "nothing was written");
+}
+
+#[test]
+fn the_position_of_another_log_counts_as_none() {
+    let mut store = Store::start();
+    let log = log_of(&television(), 5);
+    let mut names = Monitored::default();
+    store.apply(batch(&log, 0, 5), &mut names);
+    let recreated = Source { log_id: "cluster/recreated".into(), ..source() };
+    let lines: Vec<Line> = log.into_iter().map(|value| (None, value)).collect();
+    // Who reads the old log on finds no position, and begins nothing with it.
+    let late = read(recreated.clone(), &lines, 3, 5, Bounds::default());
+    assert_eq!(store.apply(late, &mut names).0, Step::Lost);
+    let update = read(recreated.clone(), &lines, 0, 5, Bounds::default());
+    assert_eq!(store.apply(update, &mut names).0, Step::Done);
+    assert_eq!(store.say::<i64>("GET total_ventas"), 10);
+    assert_eq!(position(&mut store, &recreated), Some(5));
+    assert_eq!(position(&mut store, &source()), None);
+}
+
+#[test]
+fn a_broker_that_tells_no_log_leaves_what_is_known() {
+    let mut store = Store::start();
+    let log = log_of(&television(), 5);
+    let mut names = Monitored::default();
+    store.apply(batch(&log, 0, 3), &mut names);
+    let nameless = Source { log_id: String::new(), ..source() };
+    assert_eq!(position(&mut store, &nameless), Some(3));
+    let lines: Vec<Line> = log.into_iter().map(|value| (None, value)).collect();
+    store.apply(read(nameless, &lines, 3, 5, Bounds::default()), &mut names);
+    assert_eq!(store.say::<String>("HGET offset_log:g:t 2"), "cluster/topic");
+    assert_eq!(position(&mut store, &source()), Some(5));
+}
+
+#[test]
+fn a_store_that_lost_everything_says_so() {
+    let mut store = Store::start();
+    let log = log_of(&television(), 10);
+    let mut names = Monitored::default();
+    store.apply(batch(&log, 0, 4), &mut names);
+    store.say::<()>("FLUSHALL");
+    assert_eq!(store.apply(batch(&log, 4, 10), &mut names).0, Step::Lost);
+    assert_eq!(store.say::<usize>("DBSIZE"), 0, "nothing was written");
+    assert_eq!(store.apply(batch(&log, 0, 10), &mut names).0, Step::Done);
+    assert_eq!(store.say::<i64>("GET total_ventas"), 10);
+}
+
+/// A log of as many sales as keys.
+fn keyed(keys: &[&str]) -> Vec<Line> {
+    keys.iter().map(|key| (Some((*key).to_owned()), Some(television().to_json()))).collect()
+}
+
+#[test]
+fn a_sale_that_lies_in_the_log_twice_counts_once() {
+    let mut store = Store::start();
+    let mut names = Monitored::default();
+    let log = keyed(&["a", "b", "b", "a", "c"]);
+    for (start, end, total) in [(0, 2, 2), (2, 3, 2), (3, 5, 3)] {
+        let update = keyed_batch(&log, start, end, Bounds::default());
+        assert_eq!(store.apply(update, &mut names).0, Step::Done);
+        assert_eq!(store.say::<i64>("GET total_ventas"), total);
+        assert_eq!(store.say::<usize>("HGET offset:g:t 2"), end);
+    }
+    assert_eq!(store.say::<i64>("GET suma_cantidad:Electronica"), 3);
+}
+
+#[test]
+fn a_key_is_forgotten_after_so_many_others() {
+    let mut store = Store::start();
+    let mut names = Monitored::default();
+    let keys: Vec<String> = (0..30).map(|number| format!("k{number}")).collect();
+    let mut log = keyed(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+    log.extend(keyed(&["k20", "k0"]));
+    let bounds = Bounds { keys_max: 10, ..Bounds::default() };
+    for offset in 0..log.len() {
+        store.apply(keyed_batch(&log, offset, offset + 1, bounds), &mut names);
+        let remembered =
+            store.say::<usize>("SCARD seen:g:t:2") + store.say::<usize>("SCARD seen_before:g:t:2");
+        assert!(remembered <= 20, "{remembered}");
+    }
+    assert_eq!(store.say::<i64>("GET total_ventas"), 31, "k20 was remembered, k0 was not");
+}
+
+#[test]
+fn a_key_is_forgotten_when_the_log_has_gone_on_for_so_long() {
+    let mut store = Store::start();
+    let mut names = Monitored::default();
+    // A second lies between two records.
+    let log = keyed(&["a", "b", "c", "d", "e", "a", "d"]);
+    let bounds = Bounds { window_s: 2, ..Bounds::default() };
+    for offset in 0..log.len() {
+        store.apply(keyed_batch(&log, offset, offset + 1, bounds), &mut names);
+    }
+    assert_eq!(store.say::<i64>("GET total_ventas"), 6, "d was remembered, a was not");
+}
+
+#[test]
+fn a_large_batch_of_keys_is_remembered_whole() {
+    let mut store = Store::start();
+    let mut names = Monitored::default();
+    let keys: Vec<String> = (0..5_000).map(|number| format!("k{number}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let log = keyed(&[keys.as_slice(), keys.as_slice()].concat());
+    for (start, end) in [(0, 5_000), (5_000, 10_000)] {
+        store.apply(keyed_batch(&log, start, end, Bounds::default()), &mut names);
+        assert_eq!(store.say::<i64>("GET total_ventas"), 5_000);
+    }
+    assert_eq!(store.say::<i64>("SCARD seen:g:t:2"), 5_000);
+}
+
+fn position(store: &mut Store, source: &Source) -> Option<i64> {
+    let [offset, log] = source.position_commands().map(|command| {
+        let words: Vec<String> =
+            command.into_iter().map(|word| String::from_utf8(word).unwrap()).collect();
+        store.say::<Option<Vec<u8>>>(&words.join(" "))
+    });
+    source.position(offset.as_deref(), log.as_deref())
+}
+
+#[test]
+fn a_batch_takes_one_round_trip_once_script_and_names_are_known() {
+    let mut store = Store::start();
+    let sale = |i: i32| {
+        let product_id = format!("p{}", i % 50);
+        let sale = Sale { category: i % 5, product_id, price: 9.99, quantity: 1 };
+        (Some(format!("key-{i}")), Some(sale.to_json()))
+    };
+    let log: Vec<Line> = (0..3_000).map(sale).collect();
+    let batch = |start, end| keyed_batch(&log, start, end, Bounds::default());
+    let mut names = Monitored::default();
+    assert_eq!(store.apply(batch(0, 1_000), &mut names).1, 2, "the source goes once");
+    assert_eq!(store.apply(batch(1_000, 2_000), &mut names).1, 1);
+    // The worst of it: a restarted store, a new instance, and half the batch applied.
+    store.say::<()>("SCRIPT FLUSH");
+    let (step, calls) = store.apply(batch(1_507, 2_507), &mut Monitored::default());
+    assert_eq!((step, calls), (Step::Done, 3));
+    assert_eq!(store.say::<i64>("GET total_ventas"), 2_507);
+}
+
+#[test]
+fn a_memory_of_another_store_is_put_right() {
+    let mut store = Store::start();
+    let mut names = Monitored::default();
+    store.apply(batch(&log_of(&television(), 1), 0, 1), &mut names);
+    store.say::<()>("FLUSHALL");
+    let radio = Sale { product_id: "radio".into(), ..television() };
+    store.apply(batch(&log_of(&radio, 1), 0, 1), &mut names);
+    assert_eq!(store.say::<String>("GET producto_monitoreado_nombre:Electronica"), "radio");
+    assert_eq!(store.say::<usize>("XLEN stream_precio_producto_unico:Electronica"), 1);
+}
+
+#[test]
+fn records_that_are_no_sales_are_told_and_passed_over() {
+    let mut store = Store::start();
+    let log = [Some(television().to_json()), None, Some(b"{".to_vec())];
+    let mut update = batch(&log, 0, 3);
+    let mut names = Monitored::default();
+    while store.call(&mut update, &mut names).unwrap() != Step::Done {}
+    assert_eq!(update.rejections().iter().map(|r| r.offset).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(store.say::<i64>("HGET offset:g:t 2"), 3);
+    assert_eq!(store.say::<i64>("GET total_ventas"), 1);
+    // Nor does a batch without any sale stop the partition.
+    assert_eq!(store.apply(batch(&[&log[..], &[None]].concat(), 3, 4), &mut names).0, Step::Done);
+    assert_eq!(store.say::<i64>("HGET offset:g:t 2"), 4);
+}
+
+#[test]
+fn the_stream_keeps_its_last_prices() {
+    let mut store = Store::start();
+    let sale = |i: usize| Some(Sale { price: i as f64, ..television() }.to_json());
+    let log: Vec<_> = (0..3 * STREAM_LENGTH).map(sale).collect();
+    store.apply(batch(&log, 0, log.len()), &mut Monitored::default());
+    let Content::Prices(prices) =
+        store.contents()["stream_precio_producto_unico:Electronica"].clone()
+    else {
+        panic!("no stream")
+    };
+    let last: Vec<f64> = (2 * STREAM_LENGTH..3 * STREAM_LENGTH).map(|i| i as f64).collect();
+    assert_eq!(prices, last);
+}
+
+#[test]
+fn sums_are_exact_where_doubles_are_not() {
+    let mut store = Store::start();
+    store.say::<()>("SET suma_precio_micros:Electronica 9007199254740993");
+    let dear = Sale { price: 0.000001, ..television() };
+    store.apply(batch(&log_of(&dear, 1), 0, 1), &mut Monitored::default());
+    assert_eq!(store.say::<String>("GET suma_precio:Electronica"), "9007199254.740994");
+}
+
+#[test]
+fn what_cannot_be_written_whole_is_not_written_at_all() {
+    let mut store = Store::start();
+    let dear = Sale { category: 2, price: 1e6, ..television() };
+    let log = [(Some("key".to_owned()), Some(dear.to_json()))];
+    for (trouble, code) in [
+        ("SET suma_precio_micros:Ropa 9199999999999999999", "OVERFLOW"),
+        ("SET suma_cantidad:Ropa 9223372036854775807", "OVERFLOW"),
+        ("SET contador:Ropa many", "WRONGTYPE"),
+        ("SET total_ventas 1.5", "WRONGTYPE"),
+        ("SET ranking_productos x", "WRONGTYPE"),
+        ("SET ranking_productos_cat:Ropa x", "WRONGTYPE"),
+        ("SET stream_precio_producto_unico:Ropa x", "WRONGTYPE"),
+        ("SET offset:g:t x", "WRONGTYPE"),
+        ("SET offset_log:g:t x", "WRONGTYPE"),
+        ("HSET offset:g:t 2 x", "WRONGTYPE"),
+        ("SET seen:g:t:2 x", "WRONGTYPE"),
+        ("SET seen_before:g:t:2 x", "WRONGTYPE"),
+        ("SET seen_since:g:t x", "WRONGTYPE"),
+        ("HSET seen_since:g:t 2 x", "WRONGTYPE"),
+        ("HSET precio_max_global a b", "WRONGTYPE"),
+        ("HSET producto_monitoreado_nombre:Ropa a b", "WRONGTYPE"),
+    ] {
+        store.say::<()>("FLUSHALL");
+        store.say::<()>(trouble);
+        let before = store.say::<usize>("DBSIZE");
+        let update = keyed_batch(&log, 0, 1, Bounds::default());
+        let refused = store.try_apply(update, &mut Monitored::default());
+        let Err(Error::Refused(text)) = refused else { panic!("{trouble}: {refused:?}") };
+        assert!(text.contains(code), "{trouble}: {text}");
+        assert_eq!(store.say::<usize>("DBSIZE"), before, "{trouble}");
+    }
+}
+
+#[test]
+fn a_user_without_one_of_the_commands_writes_nothing() {
+    let mut store = Store::start();
+    let log = keyed(&["key"]);
+    let update = || keyed_batch(&log, 0, 1, Bounds::default());
+    for command in [
+        "incrby",
+        "set",
+        "hset",
+        "zadd",
+        "zmscore",
+        "xadd",
+        "sadd",
+        "smismember",
+        "unlink",
+        "rename",
+    ] {
+        store.say::<()>(&format!("ACL SETUSER shop on >secret ~* +@all -{command}"));
+        store.login("shop", "secret");
+        let refused = store.try_apply(update(), &mut Monitored::default());
+        let Err(Error::Refused(text)) = refused else { panic!("{command}: {refused:?}") };
+        assert!(text.to_lowercase().contains(command), "{text}");
+        store.say::<()>("ACL SETUSER shop +@all");
+        assert_eq!(store.say::<usize>("DBSIZE"), 0, "{command}");
+    }
+    assert_eq!(store.apply(update(), &mut Monitored::default()).0, Step::Done);
+}

@@ -1,0 +1,52 @@
+//! The update's tests: a model, and a real Valkey to compare it with.
+
+pub mod content;
+pub mod model;
+pub mod store;
+
+use aggregate::{Range, Record, Source, Update};
+use idempotency::Bounds;
+use sale::Sale;
+
+/// Where all records of the tests come from.
+pub fn source() -> Source {
+    Source { group: "g".into(), topic: "t".into(), log_id: "cluster/topic".into(), partition: 2 }
+}
+
+/// A record's idempotency key and value; without a value it is a tombstone.
+pub type Line = (Option<String>, Option<Vec<u8>>);
+
+/// The batch of the log's records from `start` to `end`; none is a tombstone.
+pub fn batch(log: &[Option<Vec<u8>>], start: usize, end: usize) -> Update {
+    let log: Vec<Line> = log.iter().map(|value| (None, value.clone())).collect();
+    keyed_batch(&log, start, end, Bounds::default())
+}
+
+/// The batch of the log's lines from `start` to `end`. Each was written a second after the one
+/// before.
+pub fn keyed_batch(log: &[Line], start: usize, end: usize, bounds: Bounds) -> Update {
+    read(source(), log, start, end, bounds)
+}
+
+/// The batch of the lines of this source's log.
+pub fn read(source: Source, log: &[Line], start: usize, end: usize, bounds: Bounds) -> Update {
+    let lines = log[start..end].iter().zip(start as i64..);
+    let records = lines.map(|((key, value), offset)| Record {
+        offset,
+        timestamp_ms: Some(offset * 1_000),
+        idempotency_key: key.as_deref().map(str::as_bytes),
+        value: value.as_deref(),
+    });
+    let range = Range { start: start as i64, end: end as i64, first: start == 0 };
+    Update::read(source, range, bounds, records)
+}
+
+/// A log of the same sale over and over.
+pub fn log_of(sale: &Sale, length: usize) -> Vec<Option<Vec<u8>>> {
+    vec![Some(sale.to_json()); length]
+}
+
+/// One television.
+pub fn television() -> Sale {
+    Sale { category: 1, product_id: "tv".into(), price: 1.5, quantity: 1 }
+}

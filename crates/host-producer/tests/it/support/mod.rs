@@ -1,0 +1,30 @@
+//! What the tests share.
+
+use std::future::Future;
+use std::time::Duration;
+
+use host_producer::{OutgoingRecord, Producer, ProducerConfig};
+
+/// Longest wait for anything; a test that reaches it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for what must come.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited too long for {what}"),
+    }
+}
+
+pub fn producer(brokers: &str) -> Producer {
+    Producer::new(ProducerConfig::new(brokers)).unwrap()
+}
+
+pub fn record(topic: &str, key: &[u8], value: &[u8]) -> OutgoingRecord {
+    OutgoingRecord {
+        topic: topic.into(),
+        key: Some(key.into()),
+        value: Some(value.into()),
+        headers: Vec::new(),
+    }
+}

@@ -1,0 +1,98 @@
+//! The producer without a broker, or with one that does not answer. No server is needed: the
+//! addresses lead nowhere, or to librdkafka's own cluster.
+
+use std::time::Duration;
+
+use crate::support::{producer, record, within};
+use host_producer::{Error, NewTopic, ProduceError, Producer, ProducerConfig, ensure_topic};
+use rdkafka::mocking::MockCluster;
+
+const TOPIC: &str = "sales-topic";
+/// Discard: nothing listens there.
+const NOWHERE: &str = "127.0.0.1:9";
+
+#[tokio::test]
+async fn no_broker_from_the_start_is_unavailable() {
+    let producer = producer(NOWHERE);
+    let error = within("the error", producer.send(vec![record(TOPIC, b"k", b"v")])).await;
+    let Err(ProduceError::Unavailable(text)) = error else { panic!("{error:?}") };
+    assert!(text.contains(TOPIC) && text.contains(NOWHERE), "{text}");
+    assert_eq!(producer.metrics().failed.get(), 1);
+    let error = producer.flush(Duration::from_millis(10)).await.unwrap_err();
+    assert!(matches!(error, Error::Flush { records: 1, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn no_broker_is_unavailable_by_the_delivery_timeout_too() {
+    let config = ProducerConfig {
+        delivery_timeout_ms: 1_000,
+        unreachable_timeout_ms: 1_000,
+        ..ProducerConfig::new(NOWHERE)
+    };
+    let producer = Producer::new(config).unwrap();
+    let error = within("the error", producer.send(vec![record(TOPIC, b"k", b"v")])).await;
+    assert!(matches!(error, Err(ProduceError::Unavailable(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let config = ProducerConfig { queue_records_max: 3, ..ProducerConfig::new(NOWHERE) };
+    let producer = Producer::new(config).unwrap();
+    let records = (0..4).map(|_| record(TOPIC, b"k", b"v")).collect();
+    assert_eq!(producer.send(records).await, Err(ProduceError::QueueFull));
+    assert_eq!(producer.metrics().queue_full.get(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_slow_to_answer_is_a_time_out() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 1, 1).unwrap();
+    let config = ProducerConfig {
+        delivery_timeout_ms: 2_000,
+        ..ProducerConfig::new(cluster.bootstrap_servers())
+    };
+    let producer = Producer::new(config).unwrap();
+    let first = within("the ack", producer.send(vec![record(TOPIC, b"k", b"v")])).await.unwrap();
+    assert_eq!(first[0].offset, 0);
+    cluster.broker_round_trip_time(-1, Duration::from_secs(20)).unwrap();
+    let error = within("the error", producer.send(vec![record(TOPIC, b"k", b"v")])).await;
+    assert!(matches!(error, Err(ProduceError::TimedOut(_))), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_comes_back_is_written_to_again() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 1, 1).unwrap();
+    let config = ProducerConfig {
+        unreachable_timeout_ms: 200,
+        ..ProducerConfig::new(cluster.bootstrap_servers())
+    };
+    let producer = Producer::new(config).unwrap();
+    let send = || producer.send(vec![record(TOPIC, b"k", b"v")]);
+    within("the ack", send()).await.unwrap();
+    cluster.broker_down(-1).unwrap();
+    let error = within("the error", send()).await;
+    assert!(matches!(error, Err(ProduceError::Unavailable(_))), "{error:?}");
+    cluster.broker_up(-1).unwrap();
+    let again = within("the ack", async {
+        loop {
+            match send().await {
+                Err(ProduceError::Unavailable(_)) => {}
+                sent => return sent,
+            }
+        }
+    })
+    .await;
+    assert!(again.is_ok(), "{again:?}");
+    producer.flush(Duration::from_secs(30)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_without_a_broker_is_a_passing_fault_that_names_both() {
+    let config = ProducerConfig::new(NOWHERE);
+    let ensured = ensure_topic(&config, NewTopic::new(TOPIC, 1));
+    let error = within("the error", ensured).await.unwrap_err();
+    assert!(error.is_retriable(), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(TOPIC) && text.contains(NOWHERE), "{text}");
+}

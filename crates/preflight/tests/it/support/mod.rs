@@ -1,0 +1,55 @@
+//! What the tests share.
+
+pub mod broker;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use preflight::{Error, Warning};
+use tokio::net::TcpListener;
+
+/// Longest wait for anything; a test that reaches it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for what must come.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited too long for {what}"),
+    }
+}
+
+/// The settings that are warned of.
+pub fn settings(warnings: &[Warning]) -> Vec<&str> {
+    warnings.iter().map(|warning| warning.setting.as_str()).collect()
+}
+
+pub fn owned(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A port that takes connections and never answers.
+pub async fn silence() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+/// A port on which nobody listens.
+pub async fn nobody() -> u16 {
+    silence().await.1
+}
+
+#[track_caller]
+pub fn assert_unreachable(error: &Error, place: &str) {
+    assert!(matches!(error, Error::Unreachable { .. }) && error.is_retriable(), "{error}");
+    assert!(error.to_string().contains(place), "{error}");
+}
+
+#[track_caller]
+pub fn assert_refused(error: &Error, place: &str, secret: &str) {
+    assert!(matches!(error, Error::Refused { .. }) && !error.is_retriable(), "{error}");
+    assert!(error.to_string().contains(place), "{error}");
+    assert!(!format!("{error} {error:?}").contains(secret), "{error}");
+}

@@ -1,0 +1,288 @@
+//! Records that cannot be applied, on a real Kafka broker.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::cluster::{brokers, create_topic};
+use crate::support::{Session, committed, config, produce, producer, until, within};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use spin_kafka_trigger::{
+    Batch, Config, Error, FailedRecords, Failure, GroupProtocol, Handler, Position, Rejection,
+    Trigger, headers,
+};
+
+/// A record of the dead-letter topic.
+struct Letter {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Letter {
+    fn said(&self, name: &str) -> String {
+        let (_, value) = self.headers.iter().rfind(|(header, _)| header == name).unwrap();
+        String::from_utf8(value.clone().unwrap()).unwrap()
+    }
+}
+
+impl From<BorrowedMessage<'_>> for Letter {
+    fn from(record: BorrowedMessage<'_>) -> Self {
+        let headers = record.headers().map(|headers| {
+            headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect()
+        });
+        Self {
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.payload().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+        }
+    }
+}
+
+/// Every dead letter of a topic whose dead-letter topic has one partition.
+fn letters(brokers: &str, topic: &str) -> Vec<Letter> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "letters")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let mut all = TopicPartitionList::new();
+    let topic = format!("{topic}.dead-letter");
+    all.add_partition_offset(&topic, 0, Offset::Beginning).unwrap();
+    consumer.assign(&all).unwrap();
+    let mut letters = Vec::new();
+    while let Some(Ok(record)) = consumer.poll(Duration::from_secs(30)) {
+        letters.push(record.into());
+    }
+    letters
+}
+
+async fn create_with_letters(brokers: &str, topic: &str) {
+    create_topic(brokers, topic, 1).await;
+    create_topic(brokers, &format!("{topic}.dead-letter"), 1).await;
+}
+
+/// Breaks down over some offsets and writes down what it was asked.
+#[derive(Clone, Default)]
+struct Fragile {
+    poison: Arc<Vec<i64>>,
+    applied: Arc<Mutex<HashMap<i64, usize>>>,
+    calls: Arc<Mutex<Vec<(i64, i64, usize)>>>,
+    keeps_position: bool,
+}
+
+impl Fragile {
+    fn new(poison: &[i64]) -> Self {
+        Self { poison: Arc::new(poison.to_vec()), ..Self::default() }
+    }
+
+    fn applied(&self) -> usize {
+        self.applied.lock().unwrap().len()
+    }
+}
+
+impl Handler for Fragile {
+    async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+        let Batch { start, end, messages, .. } = batch;
+        self.calls.lock().unwrap().push((*start, *end, messages.len()));
+        if messages.iter().any(|message| self.poison.contains(&message.offset)) {
+            return Err(Failure::Trap("unreachable".into()));
+        }
+        let mut applied = self.applied.lock().unwrap();
+        for message in messages {
+            *applied.entry(message.offset).or_default() += 1;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+        Ok(if self.keeps_position { Position::Start } else { Position::Committed })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_the_poison_record_of_a_thousand_is_dead_lettered() {
+    let (brokers, topic) = (brokers(), "poison");
+    create_with_letters(&brokers, topic).await;
+    produce(&brokers, topic, 0, 637, 10);
+    let original = producer(&brokers);
+    let key = [0xff, 0x00, 0x80];
+    let own = OwnedHeaders::new()
+        .insert(rdkafka::message::Header { key: "twice", value: Some("1") })
+        .insert(rdkafka::message::Header { key: "twice", value: None::<&str> });
+    original.send(BaseRecord::to(topic).key(&key[..]).payload("bad").headers(own)).unwrap();
+    original.flush(Duration::from_secs(30)).unwrap();
+    produce(&brokers, topic, 0, 362, 10);
+
+    let fragile = Fragile::new(&[637]);
+    let trigger = Trigger::new(
+        // All in one batch: the bisection begins with a thousand.
+        Config { batch_wait_ms: 3_000, ..config(&brokers, topic) },
+        fragile.clone(),
+    )
+    .unwrap();
+    let metrics = trigger.metrics();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let run = tokio::spawn(trigger.until(stop.clone().cancelled_owned()));
+    until("the end", || committed(&brokers, topic, topic, 0) == Some(1_000)).await;
+    stop.cancel();
+    let summary = within("the drain", run).await.unwrap().unwrap();
+
+    assert_eq!((summary.records, summary.dead_letters), (999, 1));
+    let applied = fragile.applied.lock().unwrap();
+    assert_eq!(applied.len(), 999);
+    assert!(applied.values().all(|times| *times == 1), "each of the others once");
+    let calls = fragile.calls.lock().unwrap();
+    assert_eq!(calls[0], (0, 1_000, 1_000));
+    // ceil(log2(1000)) halvings, two calls each, and the first.
+    assert!(calls.len() <= 1 + 2 * 10, "{calls:?}");
+    assert!(metrics.breakdowns.get() <= 11);
+
+    let letters = letters(&brokers, topic);
+    assert_eq!(letters.len(), 1);
+    let letter = &letters[0];
+    assert_eq!(letter.key.as_deref(), Some(&key[..]));
+    assert_eq!(letter.value.as_deref(), Some(&b"bad"[..]));
+    let own: Vec<_> = letter.headers.iter().filter(|(name, _)| name == "twice").collect();
+    assert_eq!((own[0].1.as_deref(), own[1].1.as_deref()), (Some(&b"1"[..]), None));
+    for (header, value) in [
+        (headers::GROUP, topic),
+        (headers::CLASS, "trap"),
+        (headers::ATTEMPTS, "11"),
+        (headers::TOPIC, topic),
+        (headers::PARTITION, "0"),
+        (headers::OFFSET, "637"),
+        (headers::REASON, "unreachable"),
+        ("__connect.errors.exception.class.name", "spin-kafka.trap"),
+        ("__streams.errors.topic", topic),
+        ("__streams.errors.partition", "0"),
+        ("__streams.errors.offset", "637"),
+        ("__streams.errors.message", "unreachable"),
+    ] {
+        // One halving more or less: a thousand is no power of two.
+        let said = letter.said(header);
+        assert!(said == value || (header == headers::ATTEMPTS && said == "10"), "{header}: {said}");
+    }
+    assert!(letter.said(headers::TIME).ends_with('Z'));
+    assert!(letter.said(headers::TIMESTAMP).parse::<i64>().unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_keeps_its_position_is_led_over_the_poison() {
+    let (brokers, topic) = (brokers(), "poison-kept");
+    create_with_letters(&brokers, topic).await;
+    produce(&brokers, topic, 0, 8, 10);
+    let fragile = Fragile { keeps_position: true, ..Fragile::new(&[7]) };
+    let trigger = Trigger::new(config(&brokers, topic), fragile.clone()).unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let run = tokio::spawn(trigger.until(stop.clone().cancelled_owned()));
+    until("the end", || committed(&brokers, topic, topic, 0) == Some(8)).await;
+    stop.cancel();
+    within("the drain", run).await.unwrap().unwrap();
+    assert_eq!(fragile.applied(), 7);
+    assert_eq!(fragile.calls.lock().unwrap().last(), Some(&(7, 8, 0)), "an empty batch at last");
+    assert_eq!(letters(&brokers, topic).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_offset_moves_only_when_the_letter_is_written() {
+    let (brokers, topic) = (brokers(), "no-letters");
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 10, 10);
+    let group_protocol = GroupProtocol::Consumer;
+    let mut session = Session::start(Config { group_protocol, ..config(&brokers, topic) });
+    session.call().await.reject(&[3, 7]);
+    let failures = || session.metrics.dead_letter_failures.get();
+    until("two attempts to write", || failures() >= 2).await;
+    assert_eq!(session.metrics.rejections.get(), 2);
+    assert_eq!(committed(&brokers, topic, topic, 0), Some(0), "the group's first position");
+    create_topic(&brokers, "no-letters.dead-letter", 1).await;
+    until("the commit", || committed(&brokers, topic, topic, 0) == Some(10)).await;
+    assert_eq!(session.stop().await.dead_letters, 2);
+    let letters = letters(&brokers, topic);
+    let offsets: Vec<_> = letters.iter().map(|letter| letter.said(headers::OFFSET)).collect();
+    assert_eq!(offsets, ["3", "7"]);
+    assert_eq!(letters[0].said(headers::CLASS), "rejected");
+    assert_eq!(letters[0].said(headers::REASON), "bad");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_a_crash_left_unwritten_are_written_after_it() {
+    let (brokers, topic) = (brokers(), "owed-letters");
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 10, 10);
+    // It applied everything and stored its position; the letters could not be written.
+    let config = Config { drain_deadline_ms: 100, ..config(&brokers, topic) };
+    let mut session = Session::start_at(config.clone(), |_, _, _| Ok(Position::At(0)));
+    session.call().await.reject(&[3]);
+    until("an attempt to write", || session.metrics.dead_letter_failures.get() > 0).await;
+    assert_eq!(session.stop().await.dead_letters, 0);
+    create_topic(&brokers, "owed-letters.dead-letter", 1).await;
+    let mut session = Session::start_at(config, |_, _, _| Ok(Position::At(10)));
+    session.call().await.reject(&[3]);
+    until("the commit", || committed(&brokers, topic, topic, 0) == Some(10)).await;
+    assert_eq!(session.stop().await.dead_letters, 1);
+    assert_eq!(letters(&brokers, topic).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skip_passes_over_and_stop_stops_in_front() {
+    let brokers = brokers();
+    for (topic, failed_records) in [("skip", FailedRecords::Skip), ("stop", FailedRecords::Stop)] {
+        create_topic(&brokers, topic, 1).await;
+        produce(&brokers, topic, 0, 8, 10);
+        let fragile = Fragile::new(&[5]);
+        let config = Config { failed_records, ..config(&brokers, topic) };
+        let trigger = Trigger::new(config, fragile.clone()).unwrap();
+        let metrics = trigger.metrics();
+        let stop = tokio_util::sync::CancellationToken::new();
+        let run = tokio::spawn(trigger.until(stop.clone().cancelled_owned()));
+        if failed_records == FailedRecords::Skip {
+            until("the end", || committed(&brokers, topic, topic, 0) == Some(8)).await;
+            stop.cancel();
+            within("the drain", run).await.unwrap().unwrap();
+            assert_eq!((fragile.applied(), metrics.skipped.get()), (7, 1));
+        } else {
+            let error = within("the stop", run).await.unwrap().unwrap_err();
+            assert!(matches!(error, Error::Poison { offset: 5, .. }), "{error}");
+            assert_eq!(fragile.applied(), 5);
+            assert_eq!(committed(&brokers, topic, topic, 0), Some(5));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_without_end_in_sight_end_where_the_settings_say() {
+    let (brokers, topic) = (brokers(), "retries");
+    create_with_letters(&brokers, topic).await;
+    produce(&brokers, topic, 0, 2, 10);
+    let config = Config { retry_attempts_max: 2, poison_attempts: 2, ..config(&brokers, topic) };
+    let mut session = Session::start(config);
+    let retry = || Failure::Retry("no such product".into());
+    for expected in [(0, 2), (0, 2), (0, 1), (0, 1)] {
+        let batch = session.call().await.fail(retry());
+        assert_eq!((batch.start, batch.end), expected);
+    }
+    assert_eq!(session.call().await.apply().start, 1);
+    until("the commit", || committed(&brokers, topic, topic, 0) == Some(2)).await;
+    assert_eq!(session.stop().await.dead_letters, 1);
+    assert_eq!(letters(&brokers, topic)[0].said(headers::CLASS), "retries");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_breaks_over_everything_stops_the_engine() {
+    let (brokers, topic) = (brokers(), "broken-handler");
+    create_with_letters(&brokers, topic).await;
+    produce(&brokers, topic, 0, 20, 10);
+    let every: Vec<i64> = (0..20).collect();
+    let config = Config { poison_in_a_row_max: 4, ..config(&brokers, topic) };
+    let run = Trigger::run(config, Fragile::new(&every), std::future::pending());
+    let error = within("the stop", run).await.unwrap_err();
+    assert!(matches!(error, Error::Poison { offset: 4, .. }), "{error}");
+    assert!(error.to_string().contains("5 records in a row"), "{error}");
+    assert_eq!(letters(&brokers, topic).len(), 4);
+}

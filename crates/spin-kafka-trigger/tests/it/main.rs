@@ -1,0 +1,11 @@
+//! The engine on a real Kafka, and on the mock cluster of librdkafka.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stdout, reason = "tests print what they measured")]
+
+mod chaos;
+mod failures;
+mod kafka;
+mod memory;
+mod mock;
+mod reading;
+mod support;

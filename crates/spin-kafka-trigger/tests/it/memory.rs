@@ -1,0 +1,108 @@
+//! How much memory a large lag takes.
+
+use std::time::Duration;
+
+use crate::support::cluster::{brokers, create_topic};
+use crate::support::{config, member};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use serde_json::json;
+use spin_kafka_trigger::{Batch, Config, Failure, Handler, Position, Rejection, Trigger};
+
+const TOPIC: &str = "lag";
+const PARTITIONS: i32 = 12;
+const RECORDS: i64 = 5_000_000;
+const BYTES: usize = 100;
+/// Room for two of the twelve partitions.
+const MEMORY_BYTES_MAX: usize = 64 << 20;
+const QUEUE_BYTES_MAX: usize = 4 << 20;
+
+/// Takes its time with the first batches, so that queues fill, then none.
+struct Count;
+
+impl Handler for Count {
+    async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+        if batch.start < 20_000 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+        Ok(Position::Committed)
+    }
+}
+
+fn fill(brokers: &str) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("linger.ms", "50")
+        .set("compression.codec", "none")
+        .create()
+        .unwrap();
+    let value: Vec<u8> = (0..BYTES).map(|_| fastrand::alphanumeric() as u8).collect();
+    for number in 0..RECORDS {
+        let partition = (number % i64::from(PARTITIONS)) as i32;
+        let record = BaseRecord::<(), _>::to(TOPIC).partition(partition).payload(&value);
+        let mut sent = producer.send(record);
+        while let Err((_, record)) = sent {
+            producer.poll(Duration::from_millis(10));
+            sent = producer.send(record);
+        }
+    }
+    producer.flush(Duration::from_secs(120)).unwrap();
+}
+
+/// A number of `/proc/self/status`, in bytes.
+fn status(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_million_records_of_lag_stay_within_the_setting() {
+    if let Some(settings) = member::settings() {
+        return one_reader(settings).await;
+    }
+    let brokers = brokers();
+    create_topic(&brokers, TOPIC, PARTITIONS).await;
+    let filled = brokers.clone();
+    tokio::task::spawn_blocking(move || fill(&filled)).await.unwrap();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut child = member::start(
+        "memory::five_million_records_of_lag_stay_within_the_setting",
+        &json!({ "brokers": brokers }),
+        log.path(),
+    );
+    let status = tokio::time::timeout(Duration::from_secs(300), child.wait()).await;
+    let said = std::fs::read_to_string(log.path()).unwrap();
+    assert!(status.unwrap().unwrap().success(), "{said}");
+    println!("{}", said.lines().find(|line| line.contains("bytes")).unwrap());
+}
+
+/// Reads everything, in a process of its own, and holds its memory against the setting.
+async fn one_reader(settings: serde_json::Value) {
+    let config = Config {
+        memory_bytes_max: MEMORY_BYTES_MAX,
+        queue_bytes_max: QUEUE_BYTES_MAX,
+        ..config(settings["brokers"].as_str().unwrap(), TOPIC)
+    };
+    let trigger = Trigger::new(config, Count).unwrap();
+    let metrics = trigger.metrics();
+    let before = status("RssAnon");
+    let mut peak = before;
+    let all = async {
+        while metrics.records.get() < RECORDS as u64 {
+            peak = peak.max(status("RssAnon"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let summary = trigger.until(all).await.unwrap();
+    let grown = peak - before;
+    eprintln!(
+        "{RECORDS} records of lag took {grown} bytes at most; memory_bytes_max is {MEMORY_BYTES_MAX}"
+    );
+    assert_eq!(summary.records, RECORDS as u64);
+    assert!(grown <= MEMORY_BYTES_MAX, "{grown}");
+}

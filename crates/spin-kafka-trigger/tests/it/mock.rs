@@ -1,0 +1,462 @@
+//! The engine on librdkafka's own in-process cluster.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::support::{Session, committed, config, produce, producer, until, within};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _};
+use spin_kafka_trigger::{Batch, Config, Error, Failure, Position, Start};
+
+const TOPIC: &str = "sales-topic";
+
+struct Cluster(MockCluster<'static, DefaultProducerContext>);
+
+impl Cluster {
+    fn start(partitions: i32) -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(TOPIC, partitions, 1).unwrap();
+        Self(cluster)
+    }
+
+    fn config(&self) -> Config {
+        config(&self.brokers(), TOPIC)
+    }
+
+    fn brokers(&self) -> String {
+        self.0.bootstrap_servers()
+    }
+
+    fn produce(&self, count: usize, bytes: usize) {
+        produce(&self.brokers(), TOPIC, 0, count, bytes);
+    }
+
+    fn committed(&self, partition: i32) -> Option<i64> {
+        committed(&self.brokers(), TOPIC, TOPIC, partition)
+    }
+}
+
+fn offsets(batches: &[Batch]) -> Vec<i64> {
+    batches.iter().flat_map(|batch| &batch.messages).map(|message| message.offset).collect()
+}
+
+/// Every batch begins where the one before ended.
+fn assert_joined(batches: &[Batch]) {
+    assert!(batches.windows(2).all(|pair| pair[0].end == pair[1].start), "{batches:?}");
+}
+
+#[tokio::test]
+async fn batches_are_bounded_and_in_order() {
+    let cluster = Cluster::start(1);
+    cluster.produce(2_500, 10);
+    let config = Config { batch_records_max: 400, batch_bytes_max: 2_505, ..cluster.config() };
+    let mut session = Session::start(config);
+    let batches = session.apply_until(2_500).await;
+    assert!(batches.iter().all(|batch| (1..=250).contains(&batch.messages.len())));
+    assert!(batches.iter().any(|batch| batch.messages.len() == 250), "a backlog fills batches");
+    assert_eq!(batches[0].start, 0);
+    assert_joined(&batches);
+    assert_eq!(offsets(&batches), (0..2_500).collect::<Vec<_>>());
+    assert_eq!(session.stop().await.records, 2_500);
+}
+
+#[tokio::test]
+async fn records_come_as_they_lie_in_the_log() {
+    let cluster = Cluster::start(1);
+    let producer = producer(&cluster.brokers());
+    let headers = OwnedHeaders::new()
+        .insert(Header { key: "twice", value: Some("1") })
+        .insert(Header { key: "twice", value: Some(&b"\xff\x00"[..]) })
+        .insert(Header { key: "null", value: None::<&str> })
+        .insert(Header { key: "empty", value: Some("") });
+    let key = [0xff, 0x00, 0x80];
+    producer
+        .send(BaseRecord::to(TOPIC).key(&key[..]).payload("value").timestamp(77).headers(headers))
+        .unwrap();
+    producer.send(BaseRecord::<_, ()>::to(TOPIC).key("tombstone")).unwrap();
+    producer.send(BaseRecord::<(), _>::to(TOPIC).payload("")).unwrap();
+    producer.flush(Duration::from_secs(30)).unwrap();
+
+    let mut session = Session::start(cluster.config());
+    let batches = session.apply_until(3).await;
+    let messages: Vec<_> = batches.into_iter().flat_map(|batch| batch.messages).collect();
+    assert_eq!(messages[0].key.as_deref(), Some(&key[..]));
+    assert_eq!(messages[0].value.as_deref(), Some(&b"value"[..]));
+    assert_eq!(messages[0].timestamp_ms, Some(77));
+    let headers: Vec<_> =
+        messages[0].headers.iter().map(|h| (h.name.as_str(), h.value.as_deref())).collect();
+    let expected: [(&str, Option<&[u8]>); 4] =
+        [("twice", Some(b"1")), ("twice", Some(b"\xff\x00")), ("null", None), ("empty", Some(b""))];
+    assert_eq!(headers, expected);
+    assert_eq!((messages[1].value.as_deref(), messages[1].headers.len()), (None, 0));
+    assert_eq!((messages[2].key.as_deref(), messages[2].value.as_deref()), (None, Some(&b""[..])));
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_retry_brings_the_same_batch_again() {
+    let cluster = Cluster::start(1);
+    cluster.produce(10, 10);
+    let mut session = Session::start(cluster.config());
+    let first = session.call().await.fail(Failure::Retry("store down".into()));
+    let second = session.call().await;
+    assert_eq!(first, second.batch);
+    cluster.produce(10, 10);
+    second.apply();
+    let next = session.apply_until(20).await;
+    assert_eq!(next[0].start, first.end);
+    assert_eq!(session.metrics.retries.get(), 1);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_breaks_the_handler_comes_again_in_halves() {
+    let cluster = Cluster::start(1);
+    cluster.produce(10, 10);
+    let mut session = Session::start(cluster.config());
+    // Dropped without an answer, it panics.
+    let whole = session.call().await.batch;
+    let first = session.call().await.apply();
+    let second = session.call().await.apply();
+    assert_eq!((first.start, first.end), (whole.start, whole.start + 5));
+    assert_eq!((second.start, second.end), (first.end, whole.end));
+    assert_eq!([first.messages, second.messages].concat(), whole.messages);
+    assert_eq!(session.metrics.breakdowns.get(), 1);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_rewind_reads_again_from_there() {
+    let cluster = Cluster::start(1);
+    cluster.produce(30, 10);
+    let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
+    session.apply_until(20).await;
+    let third = session.call().await.fail(Failure::Rewind(5));
+    assert_eq!(third.start, 20);
+    let again = session.apply_until(30).await;
+    assert_eq!(again[0].start, 5);
+    assert_joined(&again);
+    assert_eq!(offsets(&again), (5..30).collect::<Vec<_>>());
+    assert_eq!(session.metrics.rewinds.get(), 1);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_lost_everything_is_built_again() {
+    let cluster = Cluster::start(1);
+    cluster.produce(30, 10);
+    let config = Config { batch_records_max: 10, commit_interval_ms: 50, ..cluster.config() };
+    let mut session = Session::start_at(config, |_, _, _| Ok(Position::Start));
+    let read = session.apply_until(20).await;
+    assert_eq!(read.iter().map(|batch| batch.first).collect::<Vec<_>>(), [true, false]);
+    until("the commit", || cluster.committed(0) == Some(20)).await;
+    let third = session.call().await.fail(Failure::Lost);
+    assert_eq!((third.start, third.first), (20, false));
+    let again = session.apply_until(30).await;
+    assert_eq!((again[0].start, again[0].first), (0, true));
+    assert_joined(&again);
+    assert_eq!(offsets(&again), (0..30).collect::<Vec<_>>());
+    assert_eq!(session.metrics.rebuilds.get(), 1);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_begins_with_a_position_has_stored_one() {
+    let cluster = Cluster::start(1);
+    cluster.produce(10, 10);
+    let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::At(0)));
+    assert!(!session.call().await.apply().first);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn what_breaks_the_contract_stops_the_engine_with_its_place() {
+    for (broken, text) in [
+        (Failure::Fatal("no such table".into()), "no such table"),
+        (Failure::Rewind(10), "not before the batch's start"),
+        (Failure::Rewind(-1), "not before the batch's start"),
+    ] {
+        let cluster = Cluster::start(1);
+        cluster.produce(20, 10);
+        let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
+        session.apply_until(10).await;
+        session.call().await.fail(broken);
+        let error = session.ended().await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Handler { topic, partition: 0, offset: 10, .. } if topic == TOPIC),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(!error.is_retriable());
+        assert_eq!(cluster.committed(0), Some(10), "what was applied before is committed");
+    }
+}
+
+#[tokio::test]
+async fn rejections_are_counted_and_the_partition_goes_on() {
+    let cluster = Cluster::start(1);
+    cluster.produce(20, 10);
+    let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
+    session.call().await.reject(&[3, 7]);
+    let second = session.call().await;
+    assert_eq!(second.batch.start, 10);
+    until("both rejections", || session.metrics.rejections.get() == 2).await;
+    second.reject(&[20]);
+    let error = session.ended().await.unwrap_err().to_string();
+    assert!(error.contains("rejects offset 20, which is not in the batch 10..20"), "{error}");
+}
+
+#[tokio::test]
+async fn a_stored_position_is_where_reading_begins() {
+    let cluster = Cluster::start(1);
+    cluster.produce(30, 10);
+    let asked = AtomicUsize::new(0);
+    let mut session = Session::start_at(cluster.config(), move |topic, log_id, partition| {
+        assert_eq!((topic, partition), (TOPIC, 0));
+        assert!(!log_id.is_empty(), "the mock cluster has an id");
+        match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(Failure::Retry("store down".into())),
+            1 => panic!("a panic is a passing fault, too"),
+            _ => Ok(Position::At(17)),
+        }
+    });
+    let batches = session.apply_until(30).await;
+    assert_eq!(batches[0].start, 17);
+    assert_eq!(offsets(&batches), (17..30).collect::<Vec<_>>());
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_handler_without_a_stored_position_begins_at_the_configured_start() {
+    let cluster = Cluster::start(1);
+    cluster.produce(10, 10);
+    let mut session = Session::start(cluster.config());
+    session.apply_until(10).await;
+    session.stop().await;
+
+    let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::Start));
+    let again = session.apply_until(10).await;
+    assert_eq!(again[0].start, 0, "committed offsets are not for a handler that keeps its own");
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_answer_for_a_position_is_fatal() {
+    for wrong in [
+        Err(Failure::Rewind(1)),
+        Err(Failure::Lost),
+        Ok(Position::At(-5)),
+        Err(Failure::Fatal("x".into())),
+    ] {
+        let cluster = Cluster::start(1);
+        let session = Session::start_at(cluster.config(), move |_, _, _| wrong.clone());
+        let error = session.ended().await.unwrap_err();
+        assert!(matches!(error, Error::Handler { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_group_at_the_end_skips_nothing_after_a_restart() {
+    let cluster = Cluster::start(1);
+    cluster.produce(10, 10);
+    let config = Config { start: Start::Latest, commit_interval_ms: 50, ..cluster.config() };
+    let session = Session::start(config.clone());
+    until("the first position's commit", || cluster.committed(0) == Some(10)).await;
+    session.stop().await;
+    cluster.produce(5, 10);
+    let mut session = Session::start(config);
+    let batches = session.apply_until(15).await;
+    assert_eq!(batches[0].start, 10);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_the_batch_in_flight_and_commits_it() {
+    let cluster = Cluster::start(1);
+    cluster.produce(30, 10);
+    let config = Config { batch_records_max: 10, ..cluster.config() };
+    let mut session = Session::start(config.clone());
+    session.apply_until(10).await;
+    let in_flight = session.call().await;
+    session.signal();
+    in_flight.apply();
+    let summary = session.stop_applying().await;
+    assert_eq!((summary.unfinished, summary.left_group), (0, true));
+    assert!(summary.records >= 20, "the batch in flight was waited for");
+    let end = summary.records as i64;
+    assert_eq!(cluster.committed(0), Some(end));
+
+    cluster.produce(10, 10);
+    let mut session = Session::start(config);
+    let rest = session.apply_until(40).await;
+    assert_eq!((rest[0].start, offsets(&rest)), (end, (end..40).collect()));
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn past_the_drain_deadline_a_batch_is_dropped_and_comes_again() {
+    let cluster = Cluster::start(1);
+    cluster.produce(20, 10);
+    let config = Config { batch_records_max: 10, drain_deadline_ms: 100, ..cluster.config() };
+    let mut session = Session::start(config.clone());
+    session.apply_until(10).await;
+    let stuck = session.call().await;
+    session.signal();
+    let summary = session.ended().await.unwrap();
+    assert!(stuck.is_abandoned());
+    assert_eq!((summary.records, summary.unfinished), (10, 1));
+    assert_eq!(cluster.committed(0), Some(10));
+
+    let mut session = Session::start(config);
+    let again = session.call().await.apply();
+    assert_eq!(again, stuck.batch);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_partition_is_handed_over_at_the_exact_offset() {
+    let cluster = Cluster::start(2);
+    for partition in 0..2 {
+        produce(&cluster.brokers(), TOPIC, partition, 10, 10);
+    }
+    // The member hears of the rebalance by its heartbeat and must be back within five seconds of
+    // it: with the usual three seconds between heartbeats a busy machine is late.
+    let heartbeat = [("heartbeat.interval.ms".to_owned(), "300".to_owned())];
+    let config = Config {
+        batch_records_max: 10,
+        client: std::collections::BTreeMap::from(heartbeat).into(),
+        ..cluster.config()
+    };
+    let mut first = Session::start(config.clone());
+    let busy = [first.call().await, first.call().await];
+    assert_ne!(busy[0].batch.partition, busy[1].batch.partition);
+    for partition in 0..2 {
+        produce(&cluster.brokers(), TOPIC, partition, 10, 10);
+    }
+    let before = first.metrics.rebalances.get();
+    let mut second = Session::start(config);
+    // The revocation waits for the handler: the second member gets nothing before its answer.
+    until("the rebalance", || first.metrics.rebalances.get() > before).await;
+    assert!(second.try_call().is_none());
+    busy.into_iter().for_each(|call| {
+        call.apply();
+    });
+    let handed_over = second.call().await.apply();
+    assert_eq!(handed_over.start, 10);
+    let kept = first.call().await.apply();
+    assert_eq!(kept.start, 10);
+    assert_ne!(handed_over.partition, kept.partition);
+    assert_eq!(first.stop().await.unfinished, 0);
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_assignment_drops_the_batch_in_flight_and_brings_it_again() {
+    let cluster = Cluster::start(1);
+    cluster.produce(20, 10);
+    let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
+    session.apply_until(10).await;
+    until("the commit", || cluster.committed(0) == Some(10)).await;
+    let in_flight = session.call().await;
+    cluster.0.broker_down(-1).unwrap();
+    until("the loss of the assignment", || in_flight.is_abandoned()).await;
+    cluster.0.broker_up(-1).unwrap();
+    let again = session.call().await.apply();
+    assert_eq!(again, in_flight.batch);
+    let summary = session.stop().await;
+    assert_eq!((summary.records, summary.unfinished), (20, 1));
+}
+
+#[tokio::test]
+async fn a_slow_handler_keeps_its_partition() {
+    let cluster = Cluster::start(1);
+    cluster.produce(20, 10);
+    let interval = [("max.poll.interval.ms".to_owned(), "4000".to_owned())];
+    let config = Config {
+        batch_records_max: 10,
+        session_timeout_ms: 4_000,
+        drain_deadline_ms: 500,
+        client: std::collections::BTreeMap::from(interval).into(),
+        ..cluster.config()
+    };
+    let mut session = Session::start(config);
+    let slow = session.call().await;
+    let before = session.metrics.rebalances.get();
+    // Not a wait for something: the handler takes longer than a member may.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(!slow.is_abandoned());
+    slow.apply();
+    let next = session.call().await.apply();
+    assert_eq!(next.start, 10);
+    assert_eq!(session.metrics.rebalances.get(), before, "membership never lapsed");
+    session.stop().await;
+}
+
+/// The mock cluster keeps 5 MB of a partition.
+const MORE_THAN_THE_LOG_HOLDS: (usize, usize) = (800, 10_000);
+
+#[tokio::test]
+async fn a_position_below_the_logs_start_is_noticed() {
+    let cluster = Cluster::start(1);
+    let (count, bytes) = MORE_THAN_THE_LOG_HOLDS;
+    cluster.produce(count, bytes);
+    let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::At(2)));
+    let batches = session.apply_until(count as i64).await;
+    let log_start = offsets(&batches)[0];
+    assert!(log_start > 2, "the mock cluster dropped nothing");
+    assert_eq!(batches[0].start, 2, "the batch stands for what is lost, too");
+    assert_joined(&batches);
+    assert_eq!(session.metrics.records_lost.get(), log_start as u64 - 2);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_that_moves_on_under_a_slow_handler_is_noticed() {
+    let cluster = Cluster::start(1);
+    cluster.produce(10, 10);
+    let mut session = Session::start(Config { batch_records_max: 5, ..cluster.config() });
+    // Five records are with the handler and five are queued when the log moves on.
+    let slow = session.call().await;
+    let (count, bytes) = MORE_THAN_THE_LOG_HOLDS;
+    // Large enough for the fetched part to end before the log's new start.
+    for _ in 0..4 {
+        cluster.produce(count, bytes);
+    }
+    let end = 10 + 4 * count as i64;
+    slow.apply();
+    let batches = session.apply_until(end).await;
+    assert_joined(&batches);
+    let seen = offsets(&batches);
+    assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
+    let missing = end as usize - 5 - seen.len();
+    assert!(missing > 0, "the mock cluster dropped nothing");
+    assert_eq!(session.metrics.records_lost.get(), missing as u64);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_position_beyond_the_logs_end_is_noticed() {
+    let cluster = Cluster::start(1);
+    cluster.produce(10, 10);
+    let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::At(1_000)));
+    until("the loss", || session.metrics.records_lost.get() == 990).await;
+    cluster.produce(5, 10);
+    let batches = session.apply_until(15).await;
+    assert_eq!(batches[0].start, 10);
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_without_a_broker_waits_and_stops_when_told() {
+    let cluster = Cluster::start(1);
+    cluster.0.broker_down(-1).unwrap();
+    let mut session = Session::start(cluster.config());
+    assert!(session.try_call().is_none());
+    cluster.0.broker_up(-1).unwrap();
+    cluster.produce(10, 10);
+    session.apply_until(10).await;
+    cluster.0.broker_down(-1).unwrap();
+    session.signal();
+    within("the end", session.ended()).await.unwrap();
+}

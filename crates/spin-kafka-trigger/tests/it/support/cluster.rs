@@ -1,0 +1,69 @@
+//! A real Kafka broker and its topics.
+
+use std::time::Duration;
+
+use local_servers::shared_kafka;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+/// The address of the broker that all tests share.
+pub fn brokers() -> String {
+    shared_kafka().bootstrap()
+}
+
+fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .operation_timeout(Some(Duration::from_secs(30)))
+        .request_timeout(Some(Duration::from_secs(30)))
+}
+
+/// Makes a topic and waits until every partition has a leader.
+pub async fn create_topic(brokers: &str, topic: &str, partitions: i32) {
+    create_topic_with(brokers, topic, partitions, &[]).await;
+}
+
+/// The same with these settings of the topic.
+pub async fn create_topic_with(
+    brokers: &str,
+    topic: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) {
+    let admin = admin(brokers);
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let wanted = settings.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value));
+    for made in admin.create_topics([&wanted], &options()).await.unwrap() {
+        made.unwrap();
+    }
+    super::until("the topic's leaders", || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+        let partitions = metadata.topics()[0].partitions();
+        !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)
+    })
+    .await;
+}
+
+/// Deletes a topic and waits until it is gone.
+pub async fn delete_topic(brokers: &str, topic: &str) {
+    let admin = admin(brokers);
+    for gone in admin.delete_topics(&[topic], &options()).await.unwrap() {
+        gone.unwrap();
+    }
+    super::until("the topic's end", || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+        metadata.topics()[0].error().is_some()
+    })
+    .await;
+}
+
+/// Deletes the records of a partition before an offset.
+pub async fn delete_records(brokers: &str, topic: &str, partition: i32, before: i64) {
+    let mut until = TopicPartitionList::new();
+    until.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
+    admin(brokers).delete_records(&until, &options()).await.unwrap();
+}

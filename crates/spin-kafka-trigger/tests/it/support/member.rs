@@ -1,0 +1,36 @@
+//! An engine in a process of its own: a test runs its own program again, for itself alone, with
+//! settings that make it the engine.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+/// The variable that tells the process its settings.
+const SETTINGS: &str = "MEMBER_SETTINGS";
+
+/// Starts the test `name` (`module::function`) of this program, with these settings.
+pub fn start(name: &str, settings: &serde_json::Value, log: &Path) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+    Command::new(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .env(SETTINGS, settings.to_string())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// The settings, if this is such a process.
+pub fn settings() -> Option<serde_json::Value> {
+    let settings = std::env::var(SETTINGS).ok()?;
+    Some(serde_json::from_str(&settings).unwrap())
+}
+
+/// Resolves at SIGTERM.
+pub async fn terminated() {
+    let mut signal =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+    signal.recv().await;
+}

@@ -1,0 +1,237 @@
+//! What the tests share: a handler that the test answers for, and an engine under test.
+
+pub mod cluster;
+pub mod journal;
+pub mod ledger;
+pub mod member;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
+use spin_kafka_trigger::{
+    Batch, Config, Error, Failure, Handler, Metrics, Position, Progress, Rejection, Summary,
+    Trigger,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for anything; a test that reaches it hangs.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits for what must come.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited too long for {what}"),
+    }
+}
+
+/// Waits until the condition holds.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    within(what, async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// A batch that the handler got and that waits for its answer. Dropped, the handler panics.
+pub struct Call {
+    pub batch: Batch,
+    answer: oneshot::Sender<Result<Vec<Rejection>, Failure>>,
+}
+
+impl Call {
+    pub fn apply(self) -> Batch {
+        self.answer.send(Ok(Vec::new())).expect("the engine waits for the answer");
+        self.batch
+    }
+
+    pub fn reject(self, offsets: &[i64]) -> Batch {
+        let rejections =
+            offsets.iter().map(|offset| Rejection { offset: *offset, reason: "bad".into() });
+        self.answer.send(Ok(rejections.collect())).expect("the engine waits for the answer");
+        self.batch
+    }
+
+    pub fn fail(self, failure: Failure) -> Batch {
+        self.answer.send(Err(failure)).expect("the engine waits for the answer");
+        self.batch
+    }
+
+    /// Whether the engine gave up waiting.
+    pub fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+}
+
+type Positions = dyn Fn(&str, &str, i32) -> Result<Position, Failure> + Send + Sync;
+
+/// A handler that passes every batch to the test.
+pub struct Remote {
+    calls: mpsc::UnboundedSender<Call>,
+    position: Box<Positions>,
+}
+
+impl Handler for Remote {
+    async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+        let (answer, answered) = oneshot::channel();
+        self.calls.send(Call { batch: batch.clone(), answer }).expect("the test runs");
+        answered.await.expect("the test answers")
+    }
+
+    async fn position(
+        &self,
+        topic: &str,
+        log_id: &str,
+        partition: i32,
+    ) -> Result<Position, Failure> {
+        (self.position)(topic, log_id, partition)
+    }
+}
+
+/// An engine under test.
+pub struct Session {
+    calls: mpsc::UnboundedReceiver<Call>,
+    pub metrics: Arc<Metrics>,
+    pub progress: Arc<Progress>,
+    stop: CancellationToken,
+    run: JoinHandle<Result<Summary, Error>>,
+}
+
+impl Session {
+    /// Runs with a handler that keeps no offsets.
+    pub fn start(config: Config) -> Self {
+        Self::start_at(config, |_, _, _| Ok(Position::Committed))
+    }
+
+    /// Runs with a handler that answers these positions.
+    pub fn start_at(
+        config: Config,
+        position: impl Fn(&str, &str, i32) -> Result<Position, Failure> + Send + Sync + 'static,
+    ) -> Self {
+        // RUST_LOG=spin_kafka_trigger=debug shows what an engine does.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let (sender, calls) = mpsc::unbounded_channel();
+        let handler = Remote { calls: sender, position: Box::new(position) };
+        let trigger = Trigger::new(config, handler).unwrap();
+        let (metrics, progress) = (trigger.metrics(), trigger.progress());
+        let stop = CancellationToken::new();
+        let run = tokio::spawn(trigger.until(stop.clone().cancelled_owned()));
+        Self { calls, metrics, progress, stop, run }
+    }
+
+    /// The next batch that the handler got.
+    pub async fn call(&mut self) -> Call {
+        within("a batch", self.calls.recv()).await.expect("the engine runs")
+    }
+
+    /// A batch that the handler already has, if any.
+    pub fn try_call(&mut self) -> Option<Call> {
+        self.calls.try_recv().ok()
+    }
+
+    /// Applies batches until one ends at `end`.
+    pub async fn apply_until(&mut self, end: i64) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        while batches.last().is_none_or(|batch: &Batch| batch.end < end) {
+            batches.push(self.call().await.apply());
+        }
+        batches
+    }
+
+    /// Signals the shutdown.
+    pub fn signal(&self) {
+        self.stop.cancel();
+    }
+
+    pub async fn ended(self) -> Result<Summary, Error> {
+        within("the engine's end", self.run).await.unwrap()
+    }
+
+    /// Signals the shutdown and applies whatever the handler still gets.
+    pub async fn stop_applying(mut self) -> Summary {
+        self.signal();
+        within("the engine's end", async {
+            loop {
+                tokio::select! {
+                    Some(call) = self.calls.recv() => { call.apply(); }
+                    ended = &mut self.run => return ended.unwrap().unwrap(),
+                }
+            }
+        })
+        .await
+    }
+
+    pub async fn stop(self) -> Summary {
+        self.signal();
+        self.ended().await.unwrap()
+    }
+}
+
+/// Settings for one topic, with a group of the same name.
+pub fn config(brokers: &str, topic: &str) -> Config {
+    Config {
+        brokers: brokers.into(),
+        topics: vec![topic.into()],
+        group: topic.into(),
+        // librdkafka's own cluster waits almost so long for members to rejoin.
+        session_timeout_ms: 6_000,
+        drain_deadline_ms: 5_000,
+        retry_backoff_ms: 1,
+        retry_backoff_max_ms: 20,
+        ..Config::default()
+    }
+}
+
+pub fn producer(brokers: &str) -> BaseProducer {
+    ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
+}
+
+/// Writes `count` records of `bytes` bytes to one partition and waits for the acks.
+pub fn produce(brokers: &str, topic: &str, partition: i32, count: usize, bytes: usize) {
+    let producer = producer(brokers);
+    let value = vec![b'x'; bytes];
+    for _ in 0..count {
+        let record = BaseRecord::<(), _>::to(topic).partition(partition).payload(&value);
+        let mut sent = producer.send(record);
+        while let Err((_, record)) = sent {
+            producer.poll(Duration::from_millis(10));
+            sent = producer.send(record);
+        }
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+/// The group's committed offset.
+pub fn committed(brokers: &str, group: &str, topic: &str, partition: i32) -> Option<i64> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group)
+        .create()
+        .unwrap();
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, partition);
+    let begun = std::time::Instant::now();
+    let answered = loop {
+        match consumer.committed_offsets(asked.clone(), Duration::from_secs(10)) {
+            Ok(answered) => break answered,
+            // The group's coordinator is still being found.
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+    };
+    match answered.elements()[0].offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
+}

@@ -1,0 +1,46 @@
+//! What is accepted is counted: both wirings, the same sales, the same keys.
+
+use std::time::Duration;
+
+use clap::Parser as _;
+use local_servers::shared_kafka;
+use pipeline_tests::{Pipeline, Wiring};
+
+/// Enough for thousands of batches and every product in every category.
+const SALES: &str = "20000";
+
+#[derive(clap::Parser)]
+struct Load {
+    #[command(flatten)]
+    args: load::Args,
+}
+
+async fn load_and_verify(pipeline: &Pipeline) {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = dir.path().join("ledger.ndjson");
+    let url = pipeline.purchase_url();
+    let ledger_text = ledger.to_str().unwrap();
+    let args = ["load", "--url", &url, "-n", SALES, "-c", "64", "--ledger", ledger_text, "--quiet"];
+    let load = Load::parse_from(args);
+    let summary = load::run(load.args, Box::pin(std::future::pending())).await.unwrap();
+    assert!(summary.all_accepted(), "{summary:?}\n{}", pipeline.log());
+    let report = ledger::verify::verify(&ledger, pipeline.valkey_url(), Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
+    assert_eq!(report.counted.to_string(), SALES);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_wirings_count_every_sale_and_give_the_same_keys() {
+    let kafka = shared_kafka();
+    let mut keys = Vec::new();
+    for wiring in [Wiring::Chained, Wiring::Fused] {
+        let pipeline = Pipeline::start(wiring, &kafka.bootstrap()).await.unwrap();
+        load_and_verify(&pipeline).await;
+        keys.push(pipeline.store().await.unwrap().ordered_keys().await.unwrap());
+        pipeline.stop().await.unwrap();
+    }
+    assert!(keys[0].len() > 20, "{:?}", keys[0].keys());
+    assert_eq!(keys[0], keys[1]);
+}

@@ -1,0 +1,205 @@
+//! Valkey's primary changes: it is found among the servers that are named, and the books agree.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use http::Method;
+use load::Summary;
+use local_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig, shared_kafka};
+use pipeline_tests::{Client, Pipeline, Store, Wiring, eventually};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1.5,"cantidad_vendida":1}"#;
+const OTHER: &str = r#"{"categoria":1,"producto_id":"radio","precio":1.5,"cantidad_vendida":1}"#;
+
+/// Sentinels, and how many must agree that the primary is down.
+const SENTINELS: usize = 3;
+const QUORUM: u8 = 2;
+
+/// Sales that are counted before the next thing happens.
+const SOME: u64 = 300;
+
+/// A URL of several servers.
+fn url_of(servers: &[&Valkey]) -> String {
+    let hosts: Vec<String> = servers.iter().map(|s| format!("127.0.0.1:{}", s.port())).collect();
+    format!("redis://{}", hosts.join(","))
+}
+
+async fn look(server: &Valkey) -> Store {
+    Store::connect(&server.url()).await.unwrap()
+}
+
+/// What a server says of its role, over a new connection: Sentinel closes those that were open.
+async fn replication(url: &str) -> Option<String> {
+    Store::connect(url).await.ok()?.info("replication").await.ok()
+}
+
+/// A server with a file that refuses writes without a replica.
+async fn start(replica_of: Option<u16>) -> (Valkey, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ValkeyConfig {
+        data_dir: Some(folder.path().into()),
+        append_only: true,
+        replica_of,
+        min_replicas: 1,
+        ..ValkeyConfig::default()
+    };
+    (Valkey::start(config).await.unwrap(), folder)
+}
+
+/// Sentinels that know the two replicas and each other.
+async fn watch(primary: &Valkey) -> Vec<Sentinel> {
+    eventually("the replicas have caught up", async || {
+        let info = replication(&primary.url()).await?;
+        (info.matches("state=online").count() == 2).then_some(())
+    })
+    .await;
+    let mut sentinels = Vec::new();
+    for _ in 0..SENTINELS {
+        let config = SentinelConfig { quorum: QUORUM, ..SentinelConfig::of(primary.port()) };
+        sentinels.push(Sentinel::start(config).await.unwrap());
+    }
+    for sentinel in &sentinels {
+        eventually("a Sentinel knows all others", async || knows_all(sentinel).await.then_some(()))
+            .await;
+    }
+    sentinels
+}
+
+async fn knows_all(sentinel: &Sentinel) -> bool {
+    let url = format!("redis://127.0.0.1:{}", sentinel.port());
+    let mut connection = ledger::connect(&url).await.unwrap();
+    let known: BTreeMap<String, String> = redis::cmd("SENTINEL")
+        .arg(&["MASTER", SentinelConfig::NAME])
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    let count = |name: &str| known.get(name).and_then(|text| text.parse().ok());
+    count("num-slaves") == Some(2) && count("num-other-sentinels") == Some(SENTINELS - 1)
+}
+
+/// Clients that try until they are accepted, and repeat some of what was.
+fn load(url: String, ledger: &Path, stop: &CancellationToken) -> JoinHandle<Summary> {
+    let args = load::Args {
+        url: url.parse().unwrap(),
+        count: u64::MAX,
+        seconds: None,
+        connections: 16,
+        rate: Some(500),
+        retries: u32::MAX,
+        timeout: 10,
+        repeat: 10,
+        without_keys: false,
+        seed: 1,
+        products: 50,
+        ledger: Some(ledger.into()),
+        json: false,
+        quiet: true,
+    };
+    let stop = Box::pin(stop.clone().cancelled_owned());
+    tokio::spawn(async move { load::run(args, stop).await.unwrap() })
+}
+
+/// Waits until so many more sales are counted there.
+async fn counts_on(store: &Store) {
+    let before = store.total().await;
+    eventually("more sales are counted", async || {
+        (store.total().await >= before + SOME).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_loses_nothing_and_counts_nothing_twice() {
+    let kafka = shared_kafka();
+    let (mut first, _folder) = start(None).await;
+    let (second, _folder_2) = start(Some(first.port())).await;
+    let (third, _folder_3) = start(Some(first.port())).await;
+    let _sentinels = watch(&first).await;
+    let url = url_of(&[&first, &second, &third]);
+    let pipeline = Pipeline::with_store(Wiring::Fused, &kafka.bootstrap(), &url).await.unwrap();
+    let (folder, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
+    let ledger = folder.path().join("ledger.ndjson");
+    let load = load(pipeline.purchase_url(), &ledger, &stop);
+    counts_on(&look(&first).await).await;
+
+    first.kill().await.unwrap();
+    let new = eventually("a replica is made the primary", async || {
+        for url in [second.url(), third.url()] {
+            if replication(&url).await?.contains("role:master") {
+                return Some(url);
+            }
+        }
+        None
+    })
+    .await;
+    let new = Store::connect(&new).await.unwrap();
+    counts_on(&new).await;
+
+    // It comes back as the primary that it was.
+    let first = first.restart().await.unwrap();
+    counts_on(&new).await;
+    eventually("the old primary is a replica", async || {
+        let info = replication(&first.url()).await?;
+        ["role:slave", "master_link_status:up"].iter().all(|text| info.contains(text)).then_some(())
+    })
+    .await;
+    counts_on(&new).await;
+
+    stop.cancel();
+    let summary = load.await.unwrap();
+    assert!(summary.failed.is_empty(), "{summary:?}\n{}", pipeline.log());
+    let report = ledger::verify::verify(&ledger, &url, Duration::from_secs(60)).await.unwrap();
+    assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
+    assert_eq!(report.counted, report.accepted);
+    pipeline.stop().await.unwrap();
+}
+
+async fn post(client: &Client, key: &str, body: &str) -> u16 {
+    let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+    let answer = client.send(Method::POST, "/purchase", &headers, body.to_owned()).await;
+    answer.unwrap().status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_server_keeps_no_key_from_being_checked() {
+    let kafka = shared_kafka();
+    let silent = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let primary = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    silent.pause().unwrap();
+    let url = url_of(&[&silent, &primary]);
+    let pipeline = Pipeline::with_store(Wiring::Fused, &kafka.bootstrap(), &url).await.unwrap();
+    let client = pipeline.client();
+    // The first ones may come while all is still cold.
+    eventually("a taken key is refused", async || {
+        let key = format!("key-{}", fastrand::u64(..));
+        assert_eq!(post(&client, &key, SALE).await, 200);
+        (post(&client, &key, OTHER).await == 422).then_some(())
+    })
+    .await;
+    let store = look(&primary).await;
+    eventually("a sale is counted", async || (store.total().await > 0).then_some(())).await;
+    pipeline.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_alone_is_told_and_taken_once_it_is_the_primary() {
+    let kafka = shared_kafka();
+    let primary = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let config = ValkeyConfig { replica_of: Some(primary.port()), ..ValkeyConfig::default() };
+    let replica = Valkey::start(config).await.unwrap();
+    let pipeline =
+        Pipeline::with_store(Wiring::Fused, &kafka.bootstrap(), &replica.url()).await.unwrap();
+    assert_eq!(post(&pipeline.client(), "a", SALE).await, 200);
+    eventually("the log tells", async || {
+        pipeline.log().contains("is not the primary").then_some(())
+    })
+    .await;
+    let store = look(&replica).await;
+    store.say(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
+    eventually("the sale is counted", async || (store.total().await == 1).then_some(())).await;
+    pipeline.stop().await.unwrap();
+}

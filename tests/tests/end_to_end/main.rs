@@ -1,0 +1,21 @@
+//! The whole pipeline, on real servers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod artifact;
+mod chaos;
+mod counting;
+mod failover;
+mod faults;
+mod guests;
+mod idempotency;
+mod imports;
+mod locust;
+mod mutants;
+mod network;
+mod own_servers;
+mod plugin;
+mod requests;
+mod secured;
+mod start;
+mod trigger;
+mod wasm_producer;

@@ -1,0 +1,84 @@
+//! The fault suite on builds that are broken on purpose: it must find each out.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use pipeline_tests::chaos::{Books, Episode, Fault, Link, Setup, Verdict, World, mutant};
+use pipeline_tests::{eventually, program};
+use tokio::process::Command;
+
+/// Times that a fault may strike before it must have been found out.
+const TRIES: u64 = 5;
+/// How long it may take after a fault until it shows.
+const SHOWS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Strikes until the books show what is wrong.
+async fn must_show(world: &mut World, fault: Fault, wrong: impl Fn(&Verdict) -> bool) {
+    let mut books = Books::default();
+    for seed in 0..TRIES {
+        Episode { fault, seed }.happen(world, &mut books).await.unwrap();
+        let struck = Instant::now();
+        while struck.elapsed() < SHOWS_WITHIN {
+            if wrong(&books.check(&world.store.direct_url()).await.unwrap()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    panic!("{}: not found out in {TRIES} tries\n{}", fault.describe(), world.logs());
+}
+
+async fn broken(changes: &[(&str, &str)], fault: Fault) {
+    let folder = tempfile::tempdir().unwrap();
+    let aggregator = Some(mutant::aggregator(folder.path(), changes).unwrap());
+    let mut world = World::start(&Setup { aggregator }).await.unwrap();
+    must_show(&mut world, fault, |verdict| verdict.doubled > 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offset_stored_after_the_result_is_found_out() {
+    // The position is stored with the next batch.
+    let changes = [
+        (
+            "redis.call('HSET', KEYS[1], partition, ARGV[4])",
+            "redis.call('HSET', KEYS[1], partition, ARGV[3])",
+        ),
+        ("if position < start then return { 'rewind', stored } end", ""),
+    ];
+    broken(&changes, Fault::CounterCrash).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_is_not_checked_is_found_out() {
+    let check = "local position = stored and same_log and integer(stored, KEYS[1]) or start";
+    broken(&[(check, "local position = start")], Fault::Mute(Link::Store)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_idempotency_key_is_found_out() {
+    let memory = "in_chunks('SADD', KEYS[7], new_from, new, function() end)";
+    broken(&[(memory, "")], Fault::Repeats).await;
+}
+
+/// The pipeline without WebAssembly, whose producer may be told to wait for the leader only.
+fn native(kafka: &str, valkey: &str, port: u16) -> Command {
+    let mut command = Command::new(program("native-bench"));
+    command.args(["accept", "--acks", "leader", "--topic", "sales"]);
+    command.args(["--kafka", kafka, "--valkey", valkey]);
+    command.args(["--listen", &format!("127.0.0.1:{port}")]);
+    command.kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_by_the_leader_alone_is_found_out() {
+    let mut world = World::start(&Setup::default()).await.unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _server = native(&world.kafka.bootstrap(), &world.store.url(), port).spawn().unwrap();
+    eventually("the server listens", async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop)
+    })
+    .await;
+    world.send_clients_to(port);
+    must_show(&mut world, Fault::LeaderLost, |verdict| verdict.lost > 0).await;
+}

@@ -1,0 +1,76 @@
+//! The same components across a network: HTTP/1.1 to another process's bridge, gRPC over
+//! HTTP/2 to another process's writer.
+
+use local_servers::shared_kafka;
+use pipeline_tests::{Pipeline, Wiring, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+const SALE: &str = r#"{"categoria":2,"producto_id":"abrigo","precio":80,"cantidad_vendida":1}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hops_in_other_processes() {
+    let kafka = shared_kafka();
+    let far = Pipeline::start(Wiring::Chained, &kafka.bootstrap()).await.unwrap();
+    let base = far.purchase_url().replace("/purchase", "");
+    let mut sent = 0;
+    for hop in ["bridge_url", "writer_url"] {
+        let near = Pipeline::with_variables(&kafka.bootstrap(), &[(hop, &base)]).await.unwrap();
+        let client = near.client();
+        for _ in 0..20 {
+            let answer = client.post("/purchase", SALE).await.unwrap();
+            assert_eq!(answer.status, 200, "{hop}: {}\n{}", answer.text(), near.log());
+            sent += 1;
+        }
+        let wrong = SALE.replace("80", "-80");
+        let answer = client.post("/purchase", wrong).await.unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["field"].as_str()),
+            (400, Some("precio"))
+        );
+        near.stop().await.unwrap();
+    }
+    let store = far.store().await.unwrap();
+    eventually("the far side counts them all", async || {
+        (store.total().await >= sent).then_some(())
+    })
+    .await;
+    assert_eq!(store.total().await, sent);
+
+    let gone = base.replace("127.0.0.1", "127.0.0.2");
+    let near =
+        Pipeline::with_variables(&kafka.bootstrap(), &[("writer_url", &gone)]).await.unwrap();
+    let answer = near.client().post("/purchase", SALE).await.unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains(&gone), "the answer names who is missing: {}", answer.text());
+    near.stop().await.unwrap();
+    far.stop().await.unwrap();
+}
+
+/// Accepts connections for ever; answers each with a head and half of its body.
+async fn stalling_hop() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1_024]).await.unwrap();
+            let half = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 10\r\n\r\nhalf";
+            stream.write_all(half).await.unwrap();
+            kept.push(stream);
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hop_that_stalls_within_its_answer_is_timed_out() {
+    let kafka = shared_kafka();
+    let hop = stalling_hop().await;
+    let near = Pipeline::with_variables(&kafka.bootstrap(), &[("bridge_url", &hop)]).await.unwrap();
+    let answer = near.client().post("/purchase", SALE).await.unwrap();
+    assert_eq!(answer.status, 504, "{}\n{}", answer.text(), near.log());
+    assert!(answer.text().contains(&hop), "{}", answer.text());
+    near.stop().await.unwrap();
+}

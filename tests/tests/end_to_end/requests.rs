@@ -1,0 +1,157 @@
+//! What requests get: the contract's answers, and problems that name what is wrong.
+
+use http::Method;
+use intake::grpc;
+use local_servers::shared_kafka;
+use pipeline_tests::{Client, Pipeline, Wiring, eventually};
+use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
+
+const SALE: &str = r#"{"categoria":4,"producto_id":"crema","precio":12.5,"cantidad_vendida":3}"#;
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_contract_and_bad_input_in_both_wirings() {
+    let kafka = shared_kafka();
+    for wiring in [Wiring::Chained, Wiring::Fused] {
+        let pipeline = Pipeline::start(wiring, &kafka.bootstrap()).await.unwrap();
+        let client = pipeline.client();
+        let mut counted = purchase(&client).await + purchases(&client).await;
+        counted += streamed(&client).await;
+        bad_input(&client).await;
+        if wiring == Wiring::Chained {
+            counted += forward(&client).await + grpc_call(&client).await;
+            grpc_failures(&client).await;
+        }
+        let store = pipeline.store().await.unwrap();
+        eventually("all accepted sales are counted", async || {
+            (store.total().await >= counted).then_some(())
+        })
+        .await;
+        assert_eq!(store.total().await, counted, "{wiring:?}");
+        assert_eq!(store.get("precio_max_global").await.as_deref(), Some("12.5"));
+        pipeline.stop().await.unwrap();
+    }
+}
+
+async fn purchase(client: &Client) -> u64 {
+    let answer = client.post("/purchase", SALE).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.text(), r#"{"status":"Procesado"}"#);
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("content-length"), "22");
+    1
+}
+
+/// Bodies without a length come in chunks; those that break off are no sale.
+async fn streamed(client: &Client) -> u64 {
+    let head = "POST /purchase HTTP/1.1\r\nhost: sales\r\nconnection: close\r\n\
+                content-type: application/json\r\n";
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    let send = async |body: String, breaks_off: bool| {
+        let request = format!("{head}transfer-encoding: chunked\r\n\r\n{body}");
+        client.raw(request.as_bytes(), breaks_off).await.unwrap()
+    };
+    let (first, second) = SALE.split_at(SALE.len() / 2);
+    let whole = format!("{}{}{}", chunk(first), chunk(second), "0\r\n\r\n");
+    let answer = send(whole, false).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let long = chunk(&" ".repeat(40 << 10)).repeat(2);
+    let answer = send(format!("{long}{}0\r\n\r\n", chunk(SALE)), false).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    for broken in [chunk(SALE), format!("{}ff\r\nshort", chunk(SALE))] {
+        let answer = send(broken, true).await;
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let request = format!("{head}content-length: {}\r\n\r\n{first}", SALE.len());
+    let answer = client.raw(request.as_bytes(), true).await.unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    1
+}
+
+async fn purchases(client: &Client) -> u64 {
+    let answer = client.post("/purchases", format!("[{SALE},{SALE}]")).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["accepted"], 2);
+    let lines = [("content-type", "application/x-ndjson")];
+    let body = format!("{SALE}\n{{\"categoria\":1}}\n");
+    let answer = client.send(Method::POST, "/purchases", &lines, body).await.unwrap();
+    assert_eq!(answer.status, 207, "a failure among them is never 200");
+    assert_eq!(answer.json()["results"][1]["status"], 400);
+    3
+}
+
+async fn forward(client: &Client) -> u64 {
+    let answer = client.post("/forward", SALE).await.unwrap();
+    assert_eq!(
+        (answer.status.as_u16(), answer.text().as_str()),
+        (200, r#"{"estado":"Procesado"}"#)
+    );
+    1
+}
+
+async fn bad_input(client: &Client) {
+    let swap = |from: &str, to: &str| SALE.replace(from, to);
+    for (body, field) in [
+        (swap(r#""categoria":4,"#, ""), "categoria"),
+        (swap("12.5", "\"12.5\""), "precio"),
+        (swap("12.5", "-1"), "precio"),
+        (swap("12.5", "1e300"), "precio"),
+        (swap("12.5", "NaN"), "body"),
+        (swap(":3", ":0"), "cantidad_vendida"),
+        (swap("crema", ""), "producto_id"),
+        (swap(":3", ":3,\"otro\":1"), "otro"),
+        (String::new(), "body"),
+    ] {
+        let answer = client.post("/purchase", body.clone()).await.unwrap();
+        assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.json()["field"], field, "{body}: {}", answer.text());
+    }
+    let mut wrong_utf8 = SALE.as_bytes().to_vec();
+    wrong_utf8[30] = 0xff;
+    assert_eq!(client.post("/purchase", wrong_utf8).await.unwrap().status, 400);
+    let long = format!("{SALE}{}", " ".repeat(64 << 10));
+    for (method, path, headers, body, status) in [
+        (Method::GET, "/purchase", vec![JSON], String::new(), 405),
+        (Method::POST, "/purchase", vec![("content-type", "text/plain")], SALE.into(), 415),
+        (Method::POST, "/purchase", vec![JSON], long, 413),
+        (Method::POST, "/nothing", vec![JSON], SALE.into(), 404),
+        (Method::POST, "/purchase", vec![JSON, ("idempotency-key", "a b")], SALE.into(), 400),
+        (Method::POST, "/purchases", vec![JSON], "[]".into(), 400),
+    ] {
+        let answer = client.send(method.clone(), path, &headers, body).await.unwrap();
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.json()["status"], status);
+    }
+}
+
+fn message(precio: f64) -> Vec<u8> {
+    let request = ProductSaleRequest {
+        categoria: 4,
+        producto_id: "crema".into(),
+        precio,
+        cantidad_vendida: 3,
+    };
+    grpc::frame(&request.encode_to_vec())
+}
+
+async fn grpc_call(client: &Client) -> u64 {
+    let answer = client.grpc(grpc::METHOD_PATH, message(12.5)).await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.trailers.get("grpc-status").map(|s| s.as_bytes()), Some(b"0".as_slice()));
+    let response = ProductSaleResponse::decode(grpc::unframe(&answer.body).unwrap()).unwrap();
+    assert_eq!(response, ProductSaleResponse { estado: "Procesado".into(), exito: true });
+    1
+}
+
+async fn grpc_failures(client: &Client) {
+    let answer = client.grpc(grpc::METHOD_PATH, message(-1.0)).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.header("grpc-status")), (200, "3"));
+    assert!(answer.header("grpc-message").starts_with("precio: "), "{answer:?}");
+    let answer = client.grpc(grpc::METHOD_PATH, "nonsense").await.unwrap();
+    assert_ne!(answer.header("grpc-status"), "0");
+    let other = "/blackfriday.ProductSaleService/Otro";
+    let answer = client.grpc(other, message(1.0)).await.unwrap();
+    assert_eq!(answer.header("grpc-status"), "12");
+}

@@ -1,0 +1,88 @@
+//! What is wrong is told at the start, with the file and the line or the import.
+
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
+use local_servers::{Valkey, ValkeyConfig, shared_kafka};
+use pipeline_tests::{Pipeline, Store, Wiring, doorbuster, eventually, root};
+
+async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
+    let manifest = std::fs::read_to_string(root().join("spin-fused.toml")).unwrap();
+    // Beside the real one, so that its relative paths hold.
+    let file = tempfile::Builder::new()
+        .prefix("spin-")
+        .suffix(".toml")
+        .tempfile_in(root().join("target"))
+        .unwrap();
+    std::fs::write(file.path(), change(&manifest).replace("target/components", "components"))
+        .unwrap();
+    let output = doorbuster()
+        .args(["up", "--from", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"])
+        .output()
+        .await
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.stdout.is_empty(),
+        "nothing is promised: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    (output.status.code(), error)
+}
+
+#[tokio::test]
+async fn faults_name_the_file_and_the_line_or_the_import() {
+    type Change = fn(&str) -> String;
+    let cases: [(Change, &[&str]); 7] = [
+        (|m| m.replace("[application]", "[aplication]"), &[".toml:5:", "aplication"]),
+        (|m| m.replace("pipeline.wasm", "nothing.wasm"), &["nothing.wasm", "cargo xtask build"]),
+        (|m| m.replace("pipeline.wasm", "../../Cargo.toml"), &["Cargo.toml", "component"]),
+        (|m| m.replace("route = \"/purchase\"", "route = \"purchase\""), &[".toml:", "begin with"]),
+        (|m| m.replace("\ngroup = ", "\ngrupo = "), &[".toml:", "grupo"]),
+        (
+            |m| m.replace("\"tcp://{{ kafka_brokers }}\", ", ""),
+            &["spin-kafka:events/producer@0.1.0", "allowed_outbound_hosts"],
+        ),
+        (
+            // The last table of the file.
+            |m| m.split("[component.aggregator.dependencies]").next().unwrap_or(m).into(),
+            &["doorbuster:valkey/client@0.1.0"],
+        ),
+    ];
+    for (change, expected) in cases {
+        let (code, error) = start(change).await;
+        assert_eq!(code, Some(1), "{error}");
+        for text in expected {
+            assert!(error.contains(text), "`{text}` is not in:\n{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn help_says_what_there_is() {
+    let output = doorbuster().args(["up", "--help"]).output().await.unwrap();
+    let help = String::from_utf8_lossy(&output.stdout);
+    for option in ["--kafka", "--valkey", "--listen", "--local", "--variable", "--from"] {
+        assert!(help.contains(option), "{option}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_cannot_keep_the_promise_are_told() {
+    let kafka = shared_kafka();
+    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let store = Store::connect(&valkey.url()).await.unwrap();
+    store.configure("maxmemory", "100mb").await.unwrap();
+    store.configure("maxmemory-policy", "allkeys-lru").await.unwrap();
+    let settings = [("cleanup.policy", "compact"), ("retention.ms", "3600000")];
+    let topic = NewTopic { settings: &settings, ..NewTopic::new("unsafe", 1) };
+    ensure_topic(&ProducerConfig::new(kafka.bootstrap()), topic).await.unwrap();
+    let pipeline = Pipeline::on_topic(Wiring::Fused, &kafka.bootstrap(), &valkey.url(), "unsafe")
+        .await
+        .unwrap();
+    eventually("the warnings", async || {
+        let log = pipeline.log();
+        let told = ["cleanup.policy is compact", "maxmemory-policy is allkeys-lru"];
+        told.iter().all(|text| log.contains(text)).then_some(())
+    })
+    .await;
+    pipeline.stop().await.unwrap();
+}
