@@ -1,13 +1,14 @@
-//! Builds the program and the components.
+//! Builds programs and components.
 
 use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use crate::run::{cargo, release, root, run};
+use crate::profile::Profile;
+use crate::run::{cargo, root, run};
 
-/// The components, as packages, and the guests that the tests call. Their files take underscores.
-const COMPONENTS: [&str; 13] = [
+/// The components of the manifests, as packages. Their files take underscores.
+const COMPONENTS: [&str; 8] = [
     "ingest",
     "bridge",
     "writer",
@@ -16,48 +17,62 @@ const COMPONENTS: [&str; 13] = [
     "kafka-producer",
     "intake-http",
     "intake-grpc",
-    "asker",
-    "curious",
-    "fragile",
-    "older",
-    "wicked",
 ];
+
+/// The components that only tests call.
+const TEST_GUESTS: [&str; 5] = ["asker", "curious", "fragile", "older", "wicked"];
+
+/// What the components share. It compiles for their target alone.
+const SHARED_BY_COMPONENTS: [&str; 4] = ["guest-http", "guest-tasks", "guest-tcp", "sales-wit"];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
-/// `target/release/doorbuster`, `target/components/*.wasm` and the fused pipeline; with `tests`,
-/// the test programs too, in the same build.
-pub fn all(tests: bool) -> Result<()> {
-    components()?;
-    let mut args = vec!["build", "--release", "--bins"];
-    args.extend(tests.then_some("--tests"));
+/// The program `doorbuster` and these other ones, `target/components/*.wasm`, and the fused
+/// pipeline among them.
+pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
+    components(profile, &COMPONENTS)?;
+    let mut args = vec!["build"];
+    args.extend(profile.native());
+    args.extend(["--bin", "doorbuster"]);
+    args.extend(programs.iter().flat_map(|name| ["--bin", name]));
     cargo(&args)?;
-    fused()
+    fused(profile)
+}
+
+/// All that the tests run: every program, every component, and the test programs.
+pub fn for_tests() -> Result<()> {
+    components(Profile::Dev, &[&COMPONENTS[..], &TEST_GUESTS].concat())?;
+    let mut args = vec!["build"];
+    args.extend(Profile::Dev.native());
+    args.extend(["--bins", "--tests"]);
+    cargo(&args)?;
+    fused(Profile::Dev)
 }
 
 /// Lints the components and what they share.
 pub fn lint_components() -> Result<()> {
-    let shared = ["guest-http", "guest-tasks", "guest-tcp", "sales-wit"]
-        .map(|name| ["--package", name])
-        .concat();
-    cargo_on_components("clippy", &[&shared[..], &["--", "--deny", "warnings"]].concat())
+    let packages = [&COMPONENTS[..], &TEST_GUESTS, &SHARED_BY_COMPONENTS].concat();
+    cargo_for_wasm("clippy", Profile::Dev, &packages, &["--", "--deny", "warnings"])
 }
 
-fn cargo_on_components(command: &str, rest: &[&str]) -> Result<()> {
-    let mut args = vec![command, "--profile", "wasm", "--target", WASM_TARGET];
-    args.extend(COMPONENTS.iter().flat_map(|component| ["--package", component]));
+fn cargo_for_wasm(command: &str, profile: Profile, packages: &[&str], rest: &[&str]) -> Result<()> {
+    let (name, _) = profile.components();
+    let mut args = vec![command, "--profile", name, "--target", WASM_TARGET];
+    args.extend(packages.iter().flat_map(|package| ["--package", package]));
     args.extend(rest);
     cargo(&args)
 }
 
-fn components() -> Result<()> {
+/// Builds components and copies them to where the manifests name them.
+fn components(profile: Profile, packages: &[&str]) -> Result<()> {
     add_target()?;
-    cargo_on_components("build", &[])?;
-    let built = root().join("target").join(WASM_TARGET).join("wasm");
+    cargo_for_wasm("build", profile, packages, &[])?;
+    let (_, folder) = profile.components();
+    let built = root().join("target").join(WASM_TARGET).join(folder);
     let out = root().join("target/components");
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-    for component in COMPONENTS {
-        let file = format!("{}.wasm", component.replace('-', "_"));
+    for package in packages {
+        let file = format!("{}.wasm", package.replace('-', "_"));
         let (from, to) = (built.join(&file), out.join(&file));
         fs::copy(&from, &to)
             .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
@@ -65,15 +80,15 @@ fn components() -> Result<()> {
     Ok(())
 }
 
-/// rust-toolchain.toml names the target, but rustup may be told not to install by itself.
+/// rust-toolchain.toml names the target, but rustup may be set not to install by itself.
 fn add_target() -> Result<()> {
     run("rustup", &["target", "add", WASM_TARGET])
 }
 
-fn fused() -> Result<()> {
-    let doorbuster = release("doorbuster");
+/// Composes the components of the request path into one.
+fn fused(profile: Profile) -> Result<()> {
     run(
-        &doorbuster.to_string_lossy(),
+        &profile.program("doorbuster").to_string_lossy(),
         &[
             "compose",
             "components/pipeline.wac",

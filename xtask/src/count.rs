@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::ops::AddAssign;
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::run::root;
+use crate::run::{cargo_command, root};
 
 /// Tests that ran.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub struct Count {
 
 /// Runs `cargo args…` with these variables in its environment, shows its output and counts.
 pub fn cargo_test(args: &[impl AsRef<OsStr>], variables: &[(&str, String)]) -> Result<Count> {
-    let mut child = Command::new("cargo")
+    let mut child = cargo_command()
         .args(args)
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .current_dir(root())
@@ -42,8 +43,14 @@ impl Count {
     /// Says them; fails unless all passed and there were some.
     pub fn judge(&self) -> Result<()> {
         println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
-        ensure!(self.failed == 0 && self.succeeded, "tests failed");
+        self.require_success()?;
         ensure!(self.passed > 0, "no test ran");
+        Ok(())
+    }
+
+    /// Fails unless all passed.
+    pub fn require_success(&self) -> Result<()> {
+        ensure!(self.failed == 0 && self.succeeded, "tests failed");
         Ok(())
     }
 
@@ -60,5 +67,14 @@ impl Count {
         self.passed += number("passed");
         self.failed += number("failed");
         self.skipped += number("ignored");
+    }
+}
+
+impl AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.succeeded &= other.succeeded;
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::build;
 use crate::pack::{read, write};
+use crate::profile::Profile;
 use crate::run::root;
 
 use layout::{Layer, Layout};
@@ -26,20 +27,26 @@ const LINGER_S: u64 = 5;
 /// The baked application's manifest.
 const APPLICATION: &str = "app/spin.toml";
 
-/// Writes the image to `target/image/doorbuster/` and, packed for `ctr images import` and the like,
-/// to `target/image/doorbuster.tar`. With `--app` it brings the application, runs that whatever it
-/// is told, and lies in `doorbuster-app`.
+/// Builds the program and writes the image to `target/image/doorbuster/` and, packed for
+/// `ctr images import` and the like, to `target/image/doorbuster.tar`. With `--app` the image
+/// contains the application and always runs that; it is written to `doorbuster-app` then.
 pub fn build(args: &[String]) -> Result<()> {
     let app = match args {
         [] => None,
-        [flag] if flag == "--app" => Some(root().join("spin.toml")),
-        [flag, manifest] if flag == "--app" => Some(root().join(manifest)),
+        [flag] if flag == "--app" => Some("spin.toml"),
+        [flag, manifest] if flag == "--app" => Some(manifest.as_str()),
         _ => bail!("image takes [--app [MANIFEST]]"),
     };
-    build::all(false)?;
+    build::pipeline(Profile::Release, &[])?;
+    pack(Profile::Release, app)
+}
+
+/// Writes the image of a program that is built; `app` is the manifest of the application in it.
+pub fn pack(profile: Profile, app: Option<&str>) -> Result<()> {
+    let app = app.map(|manifest| root().join(manifest));
     let name = if app.is_some() { "doorbuster-app" } else { "doorbuster" };
     let out = root().join("target/image");
-    let mut layers = root_fs::layers(&out)?;
+    let mut layers = root_fs::layers(profile, &out)?;
     if let Some(manifest) = &app {
         layers.push(baked(manifest)?);
     }

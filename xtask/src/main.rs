@@ -5,18 +5,23 @@ mod build;
 mod count;
 mod image;
 mod pack;
+mod packages;
 mod plugin;
+mod profile;
 mod run;
 mod shim;
 mod tests;
 
 use anyhow::{Result, bail};
 
+use profile::Profile;
+
 const USAGE: &str = "\
 cargo xtask <task>
 
-  up [ARGS]      build everything and run the whole pipeline; ARGS go to `doorbuster up`
-  build          build target/release/doorbuster and the components in target/components/
+  up [ARGS]      build the program and the components, compiled quickly rather than for speed, and
+                 run the whole pipeline; ARGS go to `doorbuster up`
+  build          build target/release/doorbuster and the components in target/components/ for speed
   plugin [ARGS]  pack the Spin plugin in target/plugin/: --url URL
   push REF       push the application to an OCI registry: REGISTRY/NAME[:TAG]
   image [ARGS]   build our image in target/image/; --app bakes the application into it
@@ -28,7 +33,8 @@ cargo xtask <task>
   secrets        make the passwords of k8s/ that are missing
   manifests      make them, render k8s/ in every way, and check each object strictly
   bench [ARGS]   compare the pipeline with the same one without WebAssembly
-  lint           check format, lints, licences and advisories
+  lint           check format, lints, licences and versions of dependencies; needs cargo-deny
+  audit          check dependencies for known vulnerabilities; needs cargo-deny and the internet
 ";
 
 fn main() -> Result<()> {
@@ -37,35 +43,36 @@ fn main() -> Result<()> {
     let rest: Vec<String> = args.collect();
     match task.as_str() {
         "up" => {
-            build::all(false)?;
-            run::doorbuster("up", &rest)
+            build::pipeline(Profile::Dev, &[])?;
+            run::doorbuster(Profile::Dev, "up", &rest)
         }
-        "build" => build::all(false),
+        "build" => build::pipeline(Profile::Release, &[]),
         "push" => {
-            build::all(false)?;
-            run::doorbuster("push", &rest)
+            build::pipeline(Profile::Release, &[])?;
+            run::doorbuster(Profile::Release, "push", &rest)
         }
         "image" => image::build(&rest),
-        "plugin" => plugin::pack(&rest),
-        "shim" => shim::pack(),
+        "plugin" => plugin::build(&rest),
+        "shim" => shim::build(Profile::Release),
         "test" => tests::all(&rest),
         "test-containers" => tests::containers(&rest),
         "chaos" => {
-            build::all(false)?;
-            run::replace(&run::release("chaos"), &rest)
+            build::pipeline(Profile::Release, &["chaos"])?;
+            run::replace(&Profile::Release.program("chaos"), &rest)
         }
         "spin" => {
-            build::all(false)?;
-            plugin::pack(&[])?;
-            run::replace(&run::release("real-spin"), &rest)
+            build::pipeline(Profile::Release, &["real-spin"])?;
+            plugin::build(&[])?;
+            run::replace(&Profile::Release.program("real-spin"), &rest)
         }
         "secrets" => run::manifests("secrets"),
         "manifests" => run::manifests("check"),
         "bench" => {
-            build::all(false)?;
-            run::replace(&run::release("bench"), &rest)
+            build::pipeline(Profile::Release, &["bench", "native-bench"])?;
+            run::replace(&Profile::Release.program("bench"), &rest)
         }
         "lint" => tests::lint(),
+        "audit" => tests::audit(),
         "" | "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
-use crate::run::{release, run};
+use crate::profile::Profile;
+use crate::run::run;
 
 /// A tar archive in the making: no times, no owners.
 pub struct Archive(tar::Builder<Vec<u8>>);
@@ -67,10 +68,10 @@ pub fn sha256(content: &[u8]) -> String {
     format!("{:x}", Sha256::digest(content))
 }
 
-/// A program of the release build without what only a debugger reads, nine tenths of it.
-pub fn stripped(name: &str, folder: &Path) -> Result<PathBuf> {
+/// A copy of a program without debug information, which would be nine tenths of it.
+pub fn stripped(profile: Profile, name: &str, folder: &Path) -> Result<PathBuf> {
     let stripped = folder.join(name);
-    let (from, to) = (release(name), stripped.to_string_lossy().into_owned());
+    let (from, to) = (profile.program(name), stripped.to_string_lossy().into_owned());
     run("strip", &["-S", "-o", &to, &from.to_string_lossy()])?;
     Ok(stripped)
 }

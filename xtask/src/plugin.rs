@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
 use crate::pack::{Archive, gzip, read, sha256, stripped, write};
+use crate::profile::Profile;
 use crate::run::{cargo, root};
 
 /// The plugin's name, and that of the executable in it, as Spin wants it for `[[trigger.kafka]]`.
@@ -16,20 +17,28 @@ const SPIN: &str = ">=4.1";
 
 /// Writes `target/plugin/trigger-kafka.json` and the tarball beside it. The manifest names the
 /// tarball as a file, or below `url` where it will be published.
-pub fn pack(args: &[String]) -> Result<()> {
+pub fn build(args: &[String]) -> Result<()> {
     let url = match args {
         [] => None,
         [flag, url] if flag == "--url" => Some(url.trim_end_matches('/')),
         _ => bail!("plugin takes [--url URL], the folder that the tarball is served from"),
     };
-    cargo(&["build", "--release", "--bins"])?;
+    let mut build = vec!["build"];
+    build.extend(Profile::Release.native());
+    build.extend(["--bin", NAME]);
+    cargo(&build)?;
+    pack(Profile::Release, url)
+}
+
+/// Packs a plugin that is built.
+pub fn pack(profile: Profile, url: Option<&str>) -> Result<()> {
     let out = root().join("target/plugin");
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
     let (os, arch) = platform()?;
     let version = env!("CARGO_PKG_VERSION");
     let file = format!("{NAME}-{version}-{os}-{arch}.tar.gz");
     let mut archive = Archive::new();
-    archive.file(NAME, 0o755, &read(&stripped(NAME, &out)?)?)?;
+    archive.file(NAME, 0o755, &read(&stripped(profile, NAME, &out)?)?)?;
     let tarball = gzip(&archive.finish()?)?;
     write(&out.join(&file), &tarball)?;
     let url = match url {

@@ -1,61 +1,71 @@
 //! Runs programs from the project's root and stops at the first that fails.
 
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::profile::Profile;
+
 /// The project's root.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Into::into).unwrap_or_default()
 }
 
-/// A program that the release build makes.
-pub fn release(name: &str) -> PathBuf {
-    root().join("target/release").join(name)
-}
-
 /// Runs `program args…` in the root, its output shown.
 pub fn run(program: &str, args: &[&str]) -> Result<()> {
-    run_with(program, args, &[])
+    finish(Command::new(program).args(args))
 }
 
-/// The same with these variables in its environment.
-fn run_with(program: &str, args: &[&str], variables: &[(&str, String)]) -> Result<()> {
-    eprintln!("$ {program} {}", args.join(" "));
-    let status = Command::new(program)
-        .args(args)
-        .envs(variables.iter().map(|(name, value)| (name, value)))
-        .current_dir(root())
-        .status()
-        .with_context(|| format!("cannot run {program}; is it installed?"))?;
-    ensure!(status.success(), "`{program} {}` failed: {status}", args.join(" "));
-    Ok(())
-}
-
-/// Runs `cargo args…`: the one on the PATH, as everybody else calls it, because builds made
-/// through another path to the same compiler are not reused.
+/// Runs `cargo args…`.
 pub fn cargo(args: &[&str]) -> Result<()> {
-    run("cargo", args)
+    finish(cargo_command().args(args))
 }
 
 /// The same with these variables in its environment.
 pub fn cargo_with(args: &[String], variables: &[(&str, String)]) -> Result<()> {
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    run_with("cargo", &args, variables)
+    finish(cargo_command().args(args).envs(variables.iter().map(|(name, value)| (name, value))))
+}
+
+/// The cargo on the PATH, as everybody else calls it: what was built through another path to the
+/// same compiler is not reused.
+pub fn cargo_command() -> Command {
+    let mut command = Command::new("cargo");
+    // `cargo xtask` describes this package in them, and build scripts that depend on one would run
+    // again.
+    let describes_package = |name: &str| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|p| name.starts_with(p))
+    };
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(describes_package) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn finish(command: &mut Command) -> Result<()> {
+    let shown = std::iter::once(command.get_program()).chain(command.get_args());
+    let shown = shown.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
+    eprintln!("$ {shown}");
+    let status = command.current_dir(root()).status();
+    let status = status.with_context(|| format!("cannot run `{shown}`; is it installed?"))?;
+    ensure!(status.success(), "`{shown}` failed: {status}");
+    Ok(())
 }
 
 /// Becomes `doorbuster <subcommand> args…`, so that signals go straight to it.
-pub fn doorbuster(subcommand: &str, args: &[String]) -> Result<()> {
+pub fn doorbuster(profile: Profile, subcommand: &str, args: &[String]) -> Result<()> {
     let mut all = vec![subcommand.to_owned()];
     all.extend_from_slice(args);
-    replace(&release("doorbuster"), &all)
+    replace(&profile.program("doorbuster"), &all)
 }
 
-/// Runs the program for the manifests. Built on its own, as this one is: it needs nothing else.
+/// Runs the program that checks the manifests.
 pub fn manifests(task: &str) -> Result<()> {
-    cargo(&["run", "--quiet", "--package", "manifests", "--", task])
+    cargo(&["run", "--quiet", "--bin", "manifests", "--", task])
 }
 
 /// Becomes the program.

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use anyhow::{Context as _, Result};
 
 use crate::count::{self, Count};
 use crate::pack::{Archive, architecture, gzip, read, sha256, stripped, write};
+use crate::packages::Packages;
+use crate::profile::Profile;
 use crate::run::{cargo_with, root, run};
 
 const PACKAGE: &str = "containerd-shim-doorbuster";
@@ -19,12 +20,13 @@ const NAME: &str = "containerd-shim-doorbuster-v1";
 const NEEDED: &str = "apt-get install libseccomp-dev protobuf-compiler";
 
 /// Writes `target/shim/<NAME>-linux-<arch>.tar.gz` and says its SHA-256, for the resource `Shim`.
-pub fn pack() -> Result<()> {
-    build()?;
+pub fn build(profile: Profile) -> Result<()> {
+    let args = selected(&["build"], profile, &["--bin", NAME])?;
+    cargo_with(&args, &environment()?)?;
     let out = root().join("target/shim");
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
     let mut archive = Archive::new();
-    archive.file(NAME, 0o755, &read(&stripped(NAME, &out)?)?)?;
+    archive.file(NAME, 0o755, &read(&stripped(profile, NAME, &out)?)?)?;
     let tarball = gzip(&archive.finish()?)?;
     let path = out.join(format!("{NAME}-linux-{}.tar.gz", architecture()?));
     write(&path, &tarball)?;
@@ -32,29 +34,30 @@ pub fn pack() -> Result<()> {
     Ok(())
 }
 
-/// Builds it together with all that is built by default, so that the libraries are the same.
-fn build() -> Result<()> {
-    cargo_with(&selected(&["build", "--release", "--bins"], &[])?, &environment()?)
-}
-
 /// Lints it.
 pub fn lint() -> Result<()> {
-    let args = selected(&["clippy", "--release", "--all-targets"], &["--", "--deny", "warnings"])?;
+    let rest = ["--all-targets", "--", "--deny", "warnings"];
+    let args = selected(&["clippy"], Profile::Dev, &rest)?;
     cargo_with(&args, &environment()?)
 }
 
 /// Runs its own tests and the test programs that are `named`; `args` go to them.
 pub fn test(named: &[&str], args: &[&str]) -> Result<Count> {
-    let tests = [&["test", "--release", "--no-fail-fast", "--bin", NAME], named].concat();
-    count::cargo_test(&selected(&tests, &[&["--"], args].concat())?, &environment()?)
+    let rest = [&["--bin", NAME], named, &["--"], args].concat();
+    let args = selected(&["test", "--no-fail-fast"], Profile::Dev, &rest)?;
+    count::cargo_test(&args, &environment()?)
 }
 
-/// `args… --package P… rest…`, on the default packages and the shim.
-fn selected(args: &[&str], rest: &[&str]) -> Result<Vec<String>> {
-    let packages = default_packages()?.into_iter().chain([PACKAGE.to_owned()]);
-    let packages = packages.flat_map(|package| ["--package".to_owned(), package]);
-    let [args, rest] = [args, rest].map(|words| words.iter().map(|word| (*word).to_owned()));
-    Ok(args.chain(packages).chain(rest).collect())
+/// A command on the default packages and the shim, so that both share their dependencies.
+fn selected(command: &[&str], profile: Profile, rest: &[&str]) -> Result<Vec<String>> {
+    let mut args = command.to_vec();
+    args.extend(profile.native());
+    let packages = Packages::read()?.names();
+    args.extend(
+        packages.iter().map(String::as_str).chain([PACKAGE]).flat_map(|p| ["--package", p]),
+    );
+    args.extend(rest);
+    Ok(args.into_iter().map(str::to_owned).collect())
 }
 
 /// Has libseccomp linked into the shim: a node then needs nothing but the executable.
@@ -67,22 +70,4 @@ fn environment() -> Result<Vec<(&'static str, String)>> {
     let folder = folder.with_context(|| format!("there is no libseccomp.a: {NEEDED}"))?;
     let folder = folder.canonicalize()?.display().to_string();
     Ok(vec![("LIBSECCOMP_LINK_TYPE", "static".into()), ("LIBSECCOMP_LIB_PATH", folder)])
-}
-
-/// The names of the packages that are built where none is named.
-fn default_packages() -> Result<Vec<String>> {
-    let output = Command::new("cargo")
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .current_dir(root())
-        .output()
-        .context("cannot run cargo")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
-    let all = |key: &str| metadata.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let default = all("workspace_default_members");
-    let packages = all("packages")
-        .into_iter()
-        .filter(|package| package.get("id").is_some_and(|id| default.contains(id)));
-    let name = |package: Value| Some(package.get("name")?.as_str()?.to_owned());
-    Ok(packages.filter_map(name).collect())
 }

@@ -1,34 +1,64 @@
-//! Runs the tests: pure crates first, the real servers last.
+//! Runs the checks and the tests.
 
 use anyhow::Result;
 
+use crate::count::{self, Count};
+use crate::packages::Packages;
+use crate::profile::Profile;
 use crate::run::cargo;
-use crate::{build, count, image, plugin, shim};
+use crate::{build, image, plugin, shim};
 
-/// Builds what the tests run, then runs them and counts; `args` go to the test programs.
+/// Runs the unit tests, then builds what the other tests run, then runs these; `args` go to the
+/// test programs.
 pub fn all(args: &[String]) -> Result<()> {
-    build::all(true)?;
-    plugin::pack(&[])?;
-    let mut command = vec!["test", "--release", "--no-fail-fast"];
-    command.extend(["--lib", "--bins", "--tests", "--"]);
-    command.extend(args.iter().map(String::as_str));
-    count::cargo_test(&command, &[])?.judge()
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut count = test(&["--lib", "--bins"], &args)?;
+    count.require_success()?;
+    build::for_tests()?;
+    plugin::pack(Profile::Dev, None)?;
+    let programs = Packages::read()?.test_programs();
+    let programs: Vec<&str> = programs.iter().flat_map(|name| ["--test", name]).collect();
+    count += test(&programs, &args)?;
+    count.judge()
+}
+
+fn test(targets: &[&str], args: &[&str]) -> Result<Count> {
+    let mut command = vec!["test", "--no-fail-fast"];
+    command.extend(Profile::Dev.native());
+    command.extend(targets);
+    command.push("--");
+    command.extend(args);
+    count::cargo_test(&command, &[])
 }
 
 /// Runs the shim's tests, and those of shim and image with a real containerd; `args` go to them.
 pub fn containers(args: &[String]) -> Result<()> {
-    image::build(&["--app".into()])?;
-    shim::pack()?;
+    build::for_tests()?;
+    image::pack(Profile::Dev, Some("spin.toml"))?;
+    shim::build(Profile::Dev)?;
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     shim::test(&["--test", "containers"], &args)?.judge()
 }
 
-/// Format, lints, licences and advisories.
+/// Format, dependencies and lints.
 pub fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
-    cargo(&["clippy", "--release", "--all-targets", "--", "--deny", "warnings"])?;
-    cargo(&["clippy", "--release", "--test", "containers", "--", "--deny", "warnings"])?;
+    cargo(&["deny", "check", "bans", "licenses", "sources"])?;
+    clippy(&["--all-targets"])?;
+    clippy(&["--test", "containers"])?;
     shim::lint()?;
-    build::lint_components()?;
-    cargo(&["deny", "check"])
+    build::lint_components()
+}
+
+/// Known vulnerabilities of dependencies. Downloads the advisories, so `lint` leaves it out.
+pub fn audit() -> Result<()> {
+    cargo(&["deny", "check", "advisories"])
+}
+
+fn clippy(targets: &[&str]) -> Result<()> {
+    let mut args = vec!["clippy"];
+    args.extend(Profile::Dev.native());
+    args.extend(targets);
+    args.extend(["--", "--deny", "warnings"]);
+    cargo(&args)
 }

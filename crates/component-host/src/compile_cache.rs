@@ -13,7 +13,7 @@ use wasmtime::{Cache, CacheConfig};
 use crate::Error;
 
 /// Size of the default folder above which entries are removed, those first that were not used for
-/// the longest time. The components of `spin.toml` take about 5 MiB.
+/// the longest time. The components of `spin.toml` take about 6 MiB.
 const FOLDER_BYTES_MAX: u64 = 512 << 20;
 
 /// The folder below the user's folder for caches.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use super::layout::Layer;
 use super::system;
 use crate::pack::{read, stripped};
-use crate::run::release;
+use crate::profile::Profile;
 
 const PROGRAM: &str = "doorbuster";
 
@@ -20,10 +20,10 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const CAPABILITY: [u32; 5] = [0x0200_0001, 1 << 10, 0, 0, 0];
 
 /// The layers: what seldom changes first.
-pub fn layers(scratch: &Path) -> Result<Vec<Layer>> {
+pub fn layers(profile: Profile, scratch: &Path) -> Result<Vec<Layer>> {
     std::fs::create_dir_all(scratch).with_context(|| scratch.display().to_string())?;
     let mut base = Layer::default();
-    for library in libraries(&release(PROGRAM))? {
+    for library in libraries(&profile.program(PROGRAM))? {
         base.file(library.trim_start_matches('/'), 0o755, system(&library)?);
     }
     let certificates = system(CERTIFICATES).context("install the package ca-certificates")?;
@@ -32,7 +32,7 @@ pub fn layers(scratch: &Path) -> Result<Vec<Layer>> {
     base.file("etc/passwd", 0o644, b"doorbuster:x:65532:65532::/:/doorbuster\n".to_vec());
     base.file("etc/group", 0o644, b"doorbuster:x:65532:\n".to_vec());
     let mut program = Layer::default();
-    program.file(PROGRAM, 0o755, read(&stripped(PROGRAM, scratch)?)?);
+    program.file(PROGRAM, 0o755, read(&stripped(profile, PROGRAM, scratch)?)?);
     program.capable(PROGRAM, CAPABILITY.iter().flat_map(|word| word.to_le_bytes()).collect());
     Ok(vec![base, program])
 }

@@ -1,0 +1,52 @@
+//! The packages that Cargo selects where none is named.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::run::{cargo_command, root};
+
+/// Their descriptions, as `cargo metadata` prints them.
+pub struct Packages(Vec<Value>);
+
+impl Packages {
+    /// Asks Cargo.
+    pub fn read() -> Result<Self> {
+        let output = cargo_command()
+            .args(["metadata", "--format-version", "1", "--no-deps"])
+            .current_dir(root())
+            .output()
+            .context("cannot run cargo")?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let metadata: Value = serde_json::from_slice(&output.stdout)?;
+        let default = list(&metadata, "workspace_default_members");
+        let mut packages = list(&metadata, "packages");
+        packages.retain(|package| package.get("id").is_some_and(|id| default.contains(id)));
+        Ok(Self(packages))
+    }
+
+    /// Their names.
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().filter_map(name).collect()
+    }
+
+    /// The names of their test programs, without those that run only when they are named.
+    pub fn test_programs(&self) -> Vec<String> {
+        let targets = self.0.iter().flat_map(|package| list(package, "targets"));
+        let tests = targets.filter(|target| {
+            list(target, "kind").contains(&"test".into())
+                && target.get("test") == Some(&true.into())
+        });
+        let mut names: Vec<String> = tests.filter_map(|target| name(&target)).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+fn list(value: &Value, key: &str) -> Vec<Value> {
+    value.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+fn name(value: &Value) -> Option<String> {
+    Some(value.get("name")?.as_str()?.to_owned())
+}
