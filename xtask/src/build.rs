@@ -56,6 +56,7 @@ pub fn lint_components() -> Result<()> {
 }
 
 fn cargo_for_wasm(command: &str, profile: Profile, packages: &[&str], rest: &[&str]) -> Result<()> {
+    add_target()?;
     let (name, _) = profile.components();
     let mut args = vec![command, "--profile", name, "--target", WASM_TARGET];
     args.extend(packages.iter().flat_map(|package| ["--package", package]));
@@ -65,7 +66,6 @@ fn cargo_for_wasm(command: &str, profile: Profile, packages: &[&str], rest: &[&s
 
 /// Builds components and copies them to where the manifests name them.
 fn components(profile: Profile, packages: &[&str]) -> Result<()> {
-    add_target()?;
     cargo_for_wasm("build", profile, packages, &[])?;
     let (_, folder) = profile.components();
     let built = root().join("target").join(WASM_TARGET).join(folder);
