@@ -31,21 +31,16 @@ const WASM_TARGET: &str = "wasm32-wasip2";
 /// pipeline among them.
 pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
     components(profile, &COMPONENTS)?;
-    let mut args = vec!["build"];
-    args.extend(profile.native());
-    args.extend(["--bin", "doorbuster"]);
-    args.extend(programs.iter().flat_map(|name| ["--bin", name]));
-    cargo(&args)?;
+    let mut targets = vec!["--bin", "doorbuster"];
+    targets.extend(programs.iter().flat_map(|name| ["--bin", name]));
+    cargo(&profile.native(&["build"], &targets))?;
     fused(profile)
 }
 
 /// All that the tests run: every program, every component, and the test programs.
 pub fn for_tests() -> Result<()> {
     components(Profile::Dev, &[&COMPONENTS[..], &TEST_GUESTS].concat())?;
-    let mut args = vec!["build"];
-    args.extend(Profile::Dev.native());
-    args.extend(["--bins", "--tests"]);
-    cargo(&args)?;
+    cargo(&Profile::Dev.native(&["build"], &["--bins", "--tests"]))?;
     fused(Profile::Dev)
 }
 

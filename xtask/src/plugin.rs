@@ -23,10 +23,7 @@ pub fn build(args: &[String]) -> Result<()> {
         [flag, url] if flag == "--url" => Some(url.trim_end_matches('/')),
         _ => bail!("plugin takes [--url URL], the folder that the tarball is served from"),
     };
-    let mut build = vec!["build"];
-    build.extend(Profile::Release.native());
-    build.extend(["--bin", NAME]);
-    cargo(&build)?;
+    cargo(&Profile::Release.native(&["build"], &["--bin", NAME]))?;
     pack(Profile::Release, url)
 }
 

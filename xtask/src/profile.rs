@@ -17,15 +17,16 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// Arguments of `cargo COMMAND` on native packages.
-    pub fn native(self) -> Vec<&'static str> {
-        let mut args = match self {
-            Profile::Dev => vec![],
-            Profile::Release => vec!["--release"],
-        };
+    /// `COMMAND… REST…` of Cargo, on native packages.
+    pub fn native<'a>(self, command: &[&'a str], rest: &[&'a str]) -> Vec<&'a str> {
+        let mut args = command.to_vec();
+        if self == Profile::Release {
+            args.push("--release");
+        }
         if self == Profile::Release || !system_has_openssl() {
             args.extend(["--features", "shared-features/vendored-openssl"]);
         }
+        args.extend(rest);
         args
     }
 

@@ -50,9 +50,8 @@ pub fn test(named: &[&str], args: &[&str]) -> Result<Count> {
 
 /// A command on the default packages and the shim, so that both share their dependencies.
 fn selected(command: &[&str], profile: Profile, rest: &[&str]) -> Result<Vec<String>> {
-    let mut args = command.to_vec();
-    args.extend(profile.native());
     let packages = Packages::read()?.names();
+    let mut args = profile.native(command, &[]);
     args.extend(
         packages.iter().map(String::as_str).chain([PACKAGE]).flat_map(|p| ["--package", p]),
     );

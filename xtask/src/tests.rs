@@ -23,12 +23,8 @@ pub fn all(args: &[String]) -> Result<()> {
 }
 
 fn test(targets: &[&str], args: &[&str]) -> Result<Count> {
-    let mut command = vec!["test", "--no-fail-fast"];
-    command.extend(Profile::Dev.native());
-    command.extend(targets);
-    command.push("--");
-    command.extend(args);
-    count::cargo_test(&command, &[])
+    let rest = [targets, &["--"], args].concat();
+    count::cargo_test(&Profile::Dev.native(&["test", "--no-fail-fast"], &rest), &[])
 }
 
 /// Runs the shim's tests, and those of shim and image with a real containerd; `args` go to them.
@@ -56,9 +52,6 @@ pub fn audit() -> Result<()> {
 }
 
 fn clippy(targets: &[&str]) -> Result<()> {
-    let mut args = vec!["clippy"];
-    args.extend(Profile::Dev.native());
-    args.extend(targets);
-    args.extend(["--", "--deny", "warnings"]);
-    cargo(&args)
+    let rest = [targets, &["--", "--deny", "warnings"]].concat();
+    cargo(&Profile::Dev.native(&["clippy"], &rest))
 }

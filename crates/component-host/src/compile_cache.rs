@@ -12,7 +12,7 @@ use wasmtime::{Cache, CacheConfig};
 
 use crate::Error;
 
-/// Size of the default folder above which entries are removed, those first that were not used for
+/// Size of the user's folder above which entries are removed, those first that were not used for
 /// the longest time. The components of `spin.toml` take about 6 MiB.
 const FOLDER_BYTES_MAX: u64 = 512 << 20;
 
@@ -20,14 +20,13 @@ const FOLDER_BYTES_MAX: u64 = 512 << 20;
 const FOLDER: &str = "doorbuster/components";
 
 /// Where compiled components are kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompileCache {
     /// Nowhere: every start compiles.
-    #[default]
     Disabled,
     /// In `doorbuster/components` of the user's folder for caches. If that cannot be used, every
     /// start compiles.
-    Default,
+    UserFolder,
     /// As this file configures it, in wasmtime's format: a table `[cache]` with `directory` and
     /// limits. A file that cannot be used is an error.
     Configured(PathBuf),
@@ -37,7 +36,7 @@ impl CompileCache {
     pub(crate) fn open(&self) -> Result<Option<Cache>, Error> {
         match self {
             CompileCache::Disabled => Ok(None),
-            CompileCache::Default => Ok(default_cache()),
+            CompileCache::UserFolder => Ok(user_cache()),
             CompileCache::Configured(file) => Cache::from_file(Some(file)).map(Some).map_err(|e| {
                 Error::Engine(format!("the compile cache, set up by {}: {e:#}", file.display()))
             }),
@@ -45,10 +44,10 @@ impl CompileCache {
     }
 }
 
-/// The default cache, unless its folder cannot be used: a container often has no place for one, and
+/// The cache in the user's folder, unless it cannot be used: a container often has no place for one, and
 /// starts all the same.
-fn default_cache() -> Option<Cache> {
-    let folder = default_folder(|name| std::env::var_os(name).map(PathBuf::from))?;
+fn user_cache() -> Option<Cache> {
+    let folder = user_folder(|name| std::env::var_os(name).map(PathBuf::from))?;
     let opened = private_folder(&folder).and_then(|()| {
         let mut config = CacheConfig::new();
         config.with_directory(&folder).with_files_total_size_soft_limit(FOLDER_BYTES_MAX);
@@ -63,7 +62,7 @@ fn default_cache() -> Option<Cache> {
 
 /// `$XDG_CACHE_HOME/doorbuster/components`, with `$HOME/.cache` for a variable that is not set.
 /// The XDG Base Directory Specification says to ignore relative paths.
-fn default_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+fn user_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let absolute = |name| variable(name).filter(|path| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(caches.join(FOLDER))
@@ -93,7 +92,7 @@ mod tests {
     #[test]
     fn the_folder_follows_the_specification() {
         let folder = |pairs: &[(&str, &str)]| {
-            default_folder(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))
+            user_folder(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))
         };
         let expected = Some(PathBuf::from("/c/doorbuster/components"));
         assert_eq!(folder(&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]), expected);

@@ -60,7 +60,7 @@ pub async fn main(args: Args) -> Result<ExitCode> {
         &variables,
         Limits::default(),
         Outputs::default(),
-        &CompileCache::Default,
+        &CompileCache::UserFolder,
         &[capability],
     )?;
     let trigger = KafkaTrigger::new(config, &host)?;

@@ -57,7 +57,7 @@ impl Common {
         match &self.args.cache {
             _ if self.args.disable_cache => CompileCache::Disabled,
             Some(file) => CompileCache::Configured(file.clone()),
-            None => CompileCache::Default,
+            None => CompileCache::UserFolder,
         }
     }
 

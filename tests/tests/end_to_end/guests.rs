@@ -35,7 +35,7 @@ fn load(text: &str, limits: &Limits) -> Result<Host, Error> {
     std::fs::write(file.path(), text).unwrap();
     let app = manifest::read(file.path())?;
     let variables = Variables::resolve(&app.variables, |_| None)?;
-    Host::load(&app, &variables, limits.clone(), Outputs::default(), &CompileCache::Default, &[])
+    Host::load(&app, &variables, limits.clone(), Outputs::default(), &CompileCache::UserFolder, &[])
 }
 
 async fn serve_app(host: Host, limits: Limits) -> Client {
