@@ -16,7 +16,8 @@
 -- ARGV  1 partition  2 log id  3 start  4 end  5 whether it may be the log's first batch: 0, 1
 --       6 sales  7 highest price  8 lowest price
 --       9 fingerprints in a generation  10 age of a generation in ms
---       11 when the newest record was written, in ms  12 n, then n fingerprints,
+--       11 when the newest record was written, in ms; '' if no record says
+--       12 n, then n fingerprints,
 --       number of categories, then for each: sales, units, price in millionths,
 --       first product, guessed monitored product, n, n prices of that product,
 --       m, m products, m units
@@ -218,15 +219,15 @@ if sales > 0 then
 end
 
 if new > 0 then
-  -- A clock that was set back is as good a reason for a new generation as one that went on.
-  local age = since and math.abs(now - since) or 0
-  if not since or age >= seen_window or redis.call('SCARD', KEYS[7]) >= seen_max then
+  -- The records' times are whatever the clients wrote. One that is missing or old changes
+  -- nothing, and one that lies far ahead makes a generation end early, but only one.
+  local full = redis.call('SCARD', KEYS[7]) >= seen_max
+  local old = now and since and now - since >= seen_window
+  if full or old then
     redis.call('UNLINK', KEYS[8])
-    if age >= 2 * seen_window then
-      redis.call('UNLINK', KEYS[7])
-    elseif redis.call('EXISTS', KEYS[7]) == 1 then
-      redis.call('RENAME', KEYS[7], KEYS[8])
-    end
+    if redis.call('EXISTS', KEYS[7]) == 1 then redis.call('RENAME', KEYS[7], KEYS[8]) end
+  end
+  if now and (not since or (full or old) and now > since) then
     redis.call('HSET', KEYS[9], partition, ARGV[11])
   end
   in_chunks('SADD', KEYS[7], new_from, new, function() end)

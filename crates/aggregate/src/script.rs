@@ -61,7 +61,10 @@ impl Command {
         self.integer(bounds.keys_max);
         self.integer(i64::from(bounds.window_s) * 1_000);
         let newest = entries.iter().filter_map(|entry| entry.timestamp_ms).max();
-        self.integer(newest.unwrap_or_default());
+        match newest {
+            Some(newest) => self.integer(newest),
+            None => self.text(""),
+        }
         let known = || entries.iter().filter_map(|entry| entry.fingerprint);
         self.integer(known().count());
         self.0.extend(known().map(|fingerprint| fingerprint.to_bytes().to_vec()));

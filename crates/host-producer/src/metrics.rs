@@ -13,6 +13,9 @@ pub const QUEUE_FULL: &str = "kafka_producer_queue_full_total";
 /// Calls that failed otherwise.
 pub const FAILED: &str = "kafka_producer_failed_total";
 
+/// Kafka clients that failed for good and were replaced.
+pub const REPLACED: &str = "kafka_producer_replaced_total";
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -39,17 +42,24 @@ pub struct Metrics {
     pub queue_full: Counter,
     /// [`FAILED`].
     pub failed: Counter,
+    /// [`REPLACED`].
+    pub replaced: Counter,
 }
 
 impl Metrics {
     /// Every counter by its name.
-    pub fn all(&self) -> [(&'static str, u64); 4] {
+    pub fn all(&self) -> [(&'static str, u64); 5] {
         [
             (RECORDS, self.records.get()),
             (DELIVERED, self.delivered.get()),
             (QUEUE_FULL, self.queue_full.get()),
             (FAILED, self.failed.get()),
+            (REPLACED, self.replaced.get()),
         ]
+    }
+
+    pub(crate) fn count_replacement(&self) {
+        self.replaced.add(1);
     }
 
     /// Counts a call of `records` records.

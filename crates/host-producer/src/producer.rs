@@ -1,7 +1,7 @@
 //! Writes records and waits for the broker.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use rdkafka::config::FromClientConfigAndContext as _;
@@ -10,29 +10,41 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer a
 
 use crate::reach::Reach;
 use crate::record::native_headers;
-use crate::verdict::classify;
+use crate::verdict::{classify, ends_client};
 use crate::{Delivery, Error, Metrics, OutgoingRecord, ProduceError, ProducerConfig};
+
+/// How often it is looked whether a client that was replaced is still in use.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An idempotent producer with acks=all. Clones share one connection, queue and thread; one
 /// producer serves a whole process.
+///
+/// The Kafka client behind it is replaced when it has failed for good, for example because the
+/// broker lost the end of a log to which the client had written.
 #[derive(Clone)]
 pub struct Producer(Arc<Inner>);
 
 struct Inner {
+    client: RwLock<Arc<Client>>,
+    config: ProducerConfig,
+    metrics: Metrics,
+}
+
+/// One Kafka client.
+struct Client {
     native: FutureProducer<Reach>,
     reach: Reach,
     config: ProducerConfig,
-    metrics: Metrics,
+    /// The error after which it can never write again.
+    ended: OnceLock<RDKafkaErrorCode>,
 }
 
 impl Producer {
     /// Fails if a setting is wrong. Brokers that cannot be reached are no error yet.
     pub fn new(config: ProducerConfig) -> Result<Self, Error> {
         config.validate()?;
-        let reach = Reach::new();
-        let native = FutureProducer::from_config_and_context(&config.to_native(), reach.clone())
-            .map_err(|error| Error::client(&config, error))?;
-        Ok(Self(Arc::new(Inner { native, reach, config, metrics: Metrics::default() })))
+        let client = RwLock::new(Arc::new(Client::new(&config)?));
+        Ok(Self(Arc::new(Inner { client, config, metrics: Metrics::default() })))
     }
 
     /// The counters.
@@ -47,18 +59,19 @@ impl Producer {
     /// Ends by the delivery timeout; sooner while no broker can be reached, and at once when
     /// the queue is full. Dropping the future does not take the records back.
     pub async fn send(&self, records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
-        let outcome = self.0.send(&records).await;
+        let outcome = self.0.client().send(&records).await;
         self.0.metrics.count(records.len(), &outcome);
         outcome
     }
 
     /// Waits until every record so far has its acknowledgement or its error.
     pub async fn flush(&self, timeout: Duration) -> Result<(), Error> {
-        let inner = self.0.clone();
-        let flush = move || inner.native.flush(timeout);
+        let client = self.0.client();
+        let flushing = client.clone();
+        let flush = move || flushing.native.flush(timeout);
         // The only failure besides the timeout is a runtime that is shutting down.
         let flushed = tokio::task::spawn_blocking(flush).await;
-        let records = u64::try_from(self.0.native.in_flight_count()).unwrap_or(0);
+        let records = u64::try_from(client.native.in_flight_count()).unwrap_or(0);
         match flushed {
             Ok(Ok(())) => Ok(()),
             _ => Err(Error::Flush {
@@ -71,6 +84,59 @@ impl Producer {
 }
 
 impl Inner {
+    /// The client to write with: a new one if the last has failed for good.
+    fn client(&self) -> Arc<Client> {
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match client.ended() {
+            None => client,
+            Some(code) => self.replace(&client, code),
+        }
+    }
+
+    fn replace(&self, ended: &Arc<Client>, code: RDKafkaErrorCode) -> Arc<Client> {
+        let mut current = self.client.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, ended) {
+            return current.clone();
+        }
+        let brokers = &self.config.brokers;
+        match Client::new(&self.config) {
+            Ok(client) => {
+                tracing::warn!(%brokers, %code, "the Kafka producer cannot go on; using a new one");
+                self.metrics.count_replacement();
+                release(std::mem::replace(&mut *current, Arc::new(client)));
+            }
+            // Every call fails and says why until a client can be created.
+            Err(error) => tracing::error!(%brokers, %error, "no new Kafka producer"),
+        }
+        current.clone()
+    }
+}
+
+/// Drops a client on a thread that may block, once the calls that still use it have their
+/// answers; they end by the delivery timeout.
+fn release(client: Arc<Client>) {
+    let deadline = Instant::now() + Duration::from_millis(client.config.delivery_timeout_ms);
+    tokio::task::spawn_blocking(move || {
+        while Arc::strong_count(&client) > 1 && Instant::now() < deadline {
+            std::thread::sleep(RELEASE_INTERVAL);
+        }
+    });
+}
+
+impl Client {
+    fn new(config: &ProducerConfig) -> Result<Self, Error> {
+        let reach = Reach::new();
+        let native = FutureProducer::from_config_and_context(&config.to_native(), reach.clone())
+            .map_err(|error| Error::client(config, error))?;
+        Ok(Self { native, reach, config: config.clone(), ended: OnceLock::new() })
+    }
+
+    /// The error after which it can never write again, if there was one.
+    fn ended(&self) -> Option<RDKafkaErrorCode> {
+        let fatal = || self.native.client().fatal_error().map(|(code, _)| code);
+        self.ended.get().copied().or_else(fatal)
+    }
+
     async fn send(&self, records: &[OutgoingRecord]) -> Result<Vec<Delivery>, ProduceError> {
         let mut waiting = Vec::with_capacity(records.len());
         for record in records {
@@ -128,14 +194,15 @@ impl Inner {
 
     fn classify(&self, error: KafkaError, topic: &str) -> ProduceError {
         let brokers = &self.config.brokers;
-        match error.rdkafka_error_code() {
-            // The code that made the producer unusable says more than that it is unusable.
-            Some(RDKafkaErrorCode::Fatal) => match self.native.client().fatal_error() {
-                Some((code, _)) => classify(code, topic, brokers, true),
-                None => classify(RDKafkaErrorCode::Fatal, topic, brokers, true),
-            },
-            Some(code) => classify(code, topic, brokers, self.reach.is_reachable()),
-            None => ProduceError::Other(format!("topic `{topic}` at {brokers}: {error}")),
+        let Some(code) = error.rdkafka_error_code() else {
+            return ProduceError::Other(format!("topic `{topic}` at {brokers}: {error}"));
+        };
+        if ends_client(code) {
+            self.ended.get_or_init(|| code);
         }
+        // The code that made the producer unusable says more than that it is unusable.
+        let fatal = (code == RDKafkaErrorCode::Fatal).then(|| self.native.client().fatal_error());
+        let code = fatal.flatten().map_or(code, |(code, _)| code);
+        classify(code, topic, brokers, self.reach.is_reachable())
     }
 }

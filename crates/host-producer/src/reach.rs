@@ -1,39 +1,41 @@
 //! Whether any broker can be reached.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_log::ClientLog;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// The facility of librdkafka's log lines about connections that fail.
-const CONNECTION_FAILED: &str = "FAIL";
-
 /// Since when no broker can be reached; none while one can.
 ///
 /// librdkafka tells when the last connection is gone, not when one is back: an
 /// acknowledgement tells that.
 #[derive(Clone)]
-pub(crate) struct Reach(watch::Sender<Option<Instant>>);
+pub(crate) struct Reach {
+    lost_since: watch::Sender<Option<Instant>>,
+    log: Arc<ClientLog>,
+}
 
 impl Reach {
     pub fn new() -> Self {
-        Self(watch::Sender::new(None))
+        Self { lost_since: watch::Sender::new(None), log: Arc::default() }
     }
 
     pub fn is_reachable(&self) -> bool {
-        self.0.borrow().is_none()
+        self.lost_since.borrow().is_none()
     }
 
     /// A broker answered.
     pub fn answered(&self) {
-        self.0.send_if_modified(|since| since.take().is_some());
+        self.lost_since.send_if_modified(|since| since.take().is_some());
     }
 
     fn lost(&self) {
-        self.0.send_if_modified(|since| {
+        self.lost_since.send_if_modified(|since| {
             let first = since.is_none();
             since.get_or_insert_with(Instant::now);
             first
@@ -44,7 +46,7 @@ impl Reach {
     /// as long.
     pub async fn given_up(&self, patience: Duration) {
         let called = Instant::now();
-        let mut since = self.0.subscribe();
+        let mut since = self.lost_since.subscribe();
         loop {
             let lost = *since.borrow_and_update();
             let give_up = lost.map(|lost| lost.max(called) + patience);
@@ -61,20 +63,11 @@ impl Reach {
 
 impl ClientContext for Reach {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            // Told by `error`, too.
-            _ if facility == CONNECTION_FAILED => tracing::debug!(facility, message, "librdkafka"),
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => tracing::error!(facility, message, "librdkafka"),
-            RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
-            _ => tracing::debug!(facility, message, "librdkafka"),
-        }
+        self.log.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka client");
+        self.log.error(&error, reason);
         if matches!(error, KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)) {
             self.lost();
         }

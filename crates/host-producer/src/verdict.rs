@@ -3,12 +3,30 @@
 use produce::ProduceError;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
+/// Whether the client that got this error can never write again: the log no longer holds what it
+/// wrote before, or another client took its place. The broker did not write the record, or the
+/// client gave it up before sending it.
+pub fn ends_client(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Fatal
+            | Code::Fenced
+            | Code::InvalidProducerEpoch
+            | Code::InvalidProducerIdMapping
+            | Code::OutOfOrderSequenceNumber
+            | Code::ProducerFenced
+            | Code::UnknownProducerId
+    )
+}
+
 /// The class of librdkafka's error. `reachable` says whether a broker could be reached:
 /// for librdkafka, a record that waits for a broker in vain has timed out as well.
 pub fn classify(code: Code, topic: &str, brokers: &str, reachable: bool) -> ProduceError {
     let text = format!("topic `{topic}` at {brokers}: {code}");
     match code {
         Code::QueueFull => ProduceError::QueueFull,
+        // It was sent, and nobody knows what became of it.
+        Code::PurgeInflight => ProduceError::TimedOut(text),
         Code::MessageTimedOut | Code::RequestTimedOut | Code::OperationTimedOut => {
             if reachable {
                 ProduceError::TimedOut(text)
@@ -26,7 +44,10 @@ pub fn classify(code: Code, topic: &str, brokers: &str, reachable: bool) -> Prod
         | Code::NotEnoughReplicas
         | Code::NotEnoughReplicasAfterAppend
         | Code::NotLeaderForPartition
-        | Code::Resolve => ProduceError::Unavailable(text),
+        | Code::Resolve
+        // Dropped with its client before it was sent.
+        | Code::PurgeQueue => ProduceError::Unavailable(text),
+        code if ends_client(code) => ProduceError::Unavailable(text),
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
             ProduceError::TooLarge(text)
         }
@@ -74,7 +95,8 @@ mod tests {
             (Code::MessageTimedOut, true),
             (Code::MessageSizeTooLarge, false),
             (Code::TopicAuthorizationFailed, false),
-            (Code::Fatal, false),
+            (Code::OutOfOrderSequenceNumber, true),
+            (Code::Fatal, true),
         ] {
             assert_eq!(class(code, true).is_retriable(), retriable, "{code:?}");
         }

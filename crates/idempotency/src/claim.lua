@@ -14,8 +14,12 @@ if known then return known == ARGV[2] and 'repeated' or 'taken' end
 
 local now, window = tonumber(redis.call('TIME')[1]), tonumber(ARGV[4])
 local since = tonumber(redis.call('GET', KEYS[3]))
--- A clock that was set back is as good a reason as one that went on.
-local age = since and math.abs(now - since) or 0
+-- After the clock was set back the generation begins anew, and keeps what it has.
+if since and now < since then
+  redis.call('SET', KEYS[3], now)
+  since = now
+end
+local age = since and now - since or 0
 if not since or age >= window or redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then
   redis.call('UNLINK', KEYS[2])
   if age >= 2 * window then

@@ -43,7 +43,8 @@ pub(crate) fn consumer(config: &Config) -> ClientConfig {
         // The engine always reads from an explicit position; this is for a position that
         // the log lost meanwhile, which the engine notices and reports.
         .set("auto.offset.reset", "earliest")
-        .set("enable.partition.eof", "false")
+        // Offsets without a record, such as the markers of transactions, may end the log.
+        .set("enable.partition.eof", "true")
         .set("allow.auto.create.topics", "false");
     if !config.instance_id.is_empty() {
         native.set("group.instance.id", &config.instance_id);
@@ -57,10 +58,15 @@ pub(crate) fn consumer(config: &Config) -> ClientConfig {
     native
 }
 
-/// For reading outside the group: it is told where a partition ends.
+/// For reading outside the group.
 pub(crate) fn reader(config: &Config) -> ClientConfig {
-    let mut native = consumer(&Config { instance_id: String::new(), ..config.clone() });
-    native.set("enable.partition.eof", "true");
+    consumer(&Config { instance_id: String::new(), ..config.clone() })
+}
+
+/// For a client that only asks about topics.
+pub(crate) fn inquirer(config: &Config) -> ClientConfig {
+    let mut native = ClientConfig::new();
+    common(config, &mut native);
     native
 }
 

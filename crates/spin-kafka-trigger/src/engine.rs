@@ -43,7 +43,7 @@ impl Engine {
             handler,
             metrics,
             progress,
-            log_ids: LogIds::default(),
+            log_ids: LogIds::new(config.clone()),
             dead_letters: DeadLetters::new(config.clone()),
             turns: Turns::new(config.partitions_at_once()),
             calls: Semaphore::new(config.concurrency_max),

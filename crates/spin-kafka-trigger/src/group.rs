@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
+use kafka_log::ClientLog;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
@@ -14,7 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use crate::engine::Engine;
 use crate::partition::Partition;
 use crate::running::{self, Running};
-use crate::{Error, client_config, client_log, oauth};
+use crate::{Config, Error, client_config, oauth};
 
 /// The Kafka client of a running engine.
 pub(crate) type Consumer = BaseConsumer<Group>;
@@ -27,6 +28,7 @@ pub(crate) struct Group {
     engine: Arc<Engine>,
     consumer: OnceLock<Weak<Consumer>>,
     running: Mutex<HashMap<TopicPartition, Running>>,
+    log: ClientLog,
 }
 
 impl Group {
@@ -34,10 +36,15 @@ impl Group {
     pub fn join(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
         let config = engine.config.clone();
         let consumer = Self::client(engine, &client_config::consumer(&config))?;
-        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
-        let subscribed = consumer.subscribe(&topics);
+        let subscribed = subscribe(&config, &consumer);
         subscribed.map_err(|error| Error::client(&config.brokers, &config.client, error))?;
         Ok(consumer)
+    }
+
+    /// Leaves the group and joins it again, so that its members agree anew.
+    pub fn rejoin(engine: &Engine, consumer: &Consumer) -> KafkaResult<()> {
+        consumer.unsubscribe();
+        subscribe(&engine.config, consumer)
     }
 
     /// A client that never joins the group.
@@ -48,7 +55,12 @@ impl Group {
 
     fn client(engine: Arc<Engine>, native: &ClientConfig) -> Result<Arc<Consumer>, Error> {
         let config = engine.config.clone();
-        let group = Self { engine, consumer: OnceLock::new(), running: Mutex::new(HashMap::new()) };
+        let group = Self {
+            engine,
+            consumer: OnceLock::new(),
+            running: Mutex::default(),
+            log: ClientLog::default(),
+        };
         let consumer = Consumer::from_config_and_context(native, group);
         let consumer =
             consumer.map_err(|error| Error::client(&config.brokers, &config.client, error))?;
@@ -145,6 +157,11 @@ impl Group {
     }
 }
 
+fn subscribe(config: &Config, consumer: &Consumer) -> KafkaResult<()> {
+    let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics)
+}
+
 impl ConsumerContext for Group {
     fn rebalance(
         &self,
@@ -185,10 +202,10 @@ impl ClientContext for Group {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client_log::log(level, facility, message);
+        self.log.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        client_log::error(&error, reason);
+        self.log.error(&error, reason);
     }
 }

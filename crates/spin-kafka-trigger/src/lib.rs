@@ -8,6 +8,7 @@ mod call;
 mod client_config;
 mod client_log;
 mod config;
+mod coverage;
 mod dead_letter_topic;
 mod dead_letters;
 mod engine;

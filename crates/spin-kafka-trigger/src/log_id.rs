@@ -1,68 +1,96 @@
 //! Which log a topic's name stands for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer as _;
+use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::{FutureProducer, Producer as _};
 
-use crate::group::Consumer;
-use crate::native;
+use crate::client_log::Plain;
+use crate::{Config, client_config, native};
 
 /// How long the cluster may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How librdkafka's in-process cluster begins its id (`rdkafka_mock.c`). It names no controller,
-/// so no question for topic ids reaches it; its topics live and end with the cluster.
+/// How the id of librdkafka's in-process cluster begins (`rdkafka_mock.c`). It names no
+/// controller, so no request for topic ids reaches it; its topics live and end with the cluster.
 const MOCK_CLUSTER: &str = "mockCluster";
 
 /// The ids of the topics' logs: `<cluster id>/<topic id>`, both as Kafka prints them; the
 /// cluster id alone where brokers give topics no ids (before Kafka 2.8).
-#[derive(Default)]
-pub(crate) struct LogIds(Mutex<HashMap<Arc<str>, Known>>);
+///
+/// A topic that is deleted and created again gets a new id, and an id is never used again. An
+/// answer therefore holds for records that were fetched before it was asked for, provided that
+/// the broker that served them gave it: another broker may not know the new topic yet.
+///
+/// The consumer's own connections cannot be used to ask: a broker answers the requests of a
+/// connection in order, and a fetch that waits for records holds it for half a second.
+pub(crate) struct LogIds {
+    config: Config,
+    client: OnceLock<FutureProducer<Plain>>,
+    slots: Mutex<HashMap<(Arc<str>, Option<i32>), Arc<Slot>>>,
+}
 
-struct Known {
+/// The last answer. Locked while the cluster is asked, so that partitions share an answer.
+type Slot = tokio::sync::Mutex<Option<Answer>>;
+
+struct Answer {
     id: Arc<str>,
     asked: Instant,
 }
 
 impl LogIds {
-    /// The topic's log id; asked unless it was since `not_before`. Blocks.
-    pub fn get(
+    pub fn new(config: Config) -> Self {
+        Self { config, client: OnceLock::new(), slots: Mutex::default() }
+    }
+
+    /// The topic's log id according to this broker, or any: an answer that was asked for at
+    /// `not_before` or later.
+    pub async fn get(
         &self,
-        consumer: &Consumer,
         topic: &Arc<str>,
+        broker: Option<i32>,
         not_before: Instant,
     ) -> KafkaResult<Arc<str>> {
-        if let Some(id) = self.known(topic, not_before) {
-            return Ok(id);
+        let slot = self.slot(topic, broker);
+        let mut last = slot.lock().await;
+        if let Some(answer) = last.as_ref().filter(|answer| answer.asked >= not_before) {
+            return Ok(answer.id.clone());
         }
-        let asked = Instant::now();
-        let id: Arc<str> = ask(consumer, topic)?.into();
-        self.lock().insert(topic.clone(), Known { id: id.clone(), asked });
+        let (client, topic, asked) = (self.client()?, topic.clone(), Instant::now());
+        let asking = tokio::task::spawn_blocking(move || ask(&client, &topic, broker));
+        // The task fails only if the runtime shuts down.
+        let id: Arc<str> = asking.await.map_err(|_| KafkaError::Canceled)??.into();
+        *last = Some(Answer { id: id.clone(), asked });
         Ok(id)
     }
 
-    fn known(&self, topic: &str, not_before: Instant) -> Option<Arc<str>> {
-        let ids = self.lock();
-        let known = ids.get(topic)?;
-        (known.asked >= not_before).then(|| known.id.clone())
+    /// The client that asks: a producer, because it serves its own events; it writes nothing.
+    fn client(&self) -> KafkaResult<FutureProducer<Plain>> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let native = client_config::inquirer(&self.config);
+        let client = FutureProducer::from_config_and_context(&native, Plain::new(&self.config))?;
+        Ok(self.client.get_or_init(|| client).clone())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self, topic: &Arc<str>, broker: Option<i32>) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry((topic.clone(), broker)).or_default().clone()
     }
 }
 
-fn ask(consumer: &Consumer, topic: &str) -> KafkaResult<String> {
-    let client = consumer.client();
+fn ask(client: &FutureProducer<Plain>, topic: &str, broker: Option<i32>) -> KafkaResult<String> {
+    let client = client.client();
     let cluster = client
         .fetch_cluster_id(ANSWER_TIMEOUT)
         .ok_or(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?;
     if cluster.starts_with(MOCK_CLUSTER) {
         return Ok(cluster);
     }
-    match native::topic_id(client, topic, ANSWER_TIMEOUT) {
+    match native::topic_id(client, topic, broker, ANSWER_TIMEOUT) {
         Ok(Some(topic)) => Ok(format!("{cluster}/{topic}")),
         Ok(None) | Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => Ok(cluster),
         // Anything else may pass. The cluster's id alone would look like another log.

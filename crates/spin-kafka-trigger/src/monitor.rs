@@ -1,10 +1,11 @@
 //! Asks the cluster what no fetch tells.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 
+use crate::coverage::CoverageCheck;
 use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::native;
@@ -17,10 +18,16 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Looks after the membership and after partitions that tell nothing of themselves, because
 /// their queue is full or their turn has not come, until the engine stops.
 pub(crate) async fn run(engine: Arc<Engine>, consumer: Arc<Consumer>) {
+    let coverage = Arc::new(Mutex::new(CoverageCheck::new()));
     loop {
-        let (looking, looked) = (engine.clone(), consumer.clone());
+        let (looking, looked, coverage) = (engine.clone(), consumer.clone(), coverage.clone());
         // It fails only by a panic; the next round is another one's.
-        let _ = tokio::task::spawn_blocking(move || look(&looking, &looked)).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            look(&looking, &looked);
+            let mut coverage = coverage.lock().unwrap_or_else(PoisonError::into_inner);
+            coverage.run(&looking, &looked);
+        })
+        .await;
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
@@ -36,7 +43,10 @@ fn look(engine: &Engine, consumer: &Consumer) {
             return;
         }
         match consumer.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT) {
-            Ok((_, end)) => standing.heard(end),
+            Ok((_, readable)) => {
+                let fetched = native::watermarks(consumer.client(), &topic, partition);
+                standing.heard(readable, fetched.map_or(readable, |(_, end)| end));
+            }
             Err(error) => tracing::debug!(%topic, partition, %error, "the log's end is not known"),
         }
     }

@@ -15,13 +15,13 @@ use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::lease::Lease;
 use crate::progress::Standing;
-use crate::reader::{Read, Reader};
+use crate::reader::{Origin, Read, Reader};
 use crate::turns::Turn;
 use crate::{Batch, Error, Message};
 
-/// How long a topic's identity is taken for granted while its records are read. A topic that
-/// is deleted and made again between two rebalances is noticed after this time at the latest.
-const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the topic's identity is checked while there is nothing to read. A topic that is
+/// deleted and created again is noticed after about this time, at its first record at the latest.
+const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A partition that this member owns.
 pub(crate) struct Partition {
@@ -133,6 +133,10 @@ impl Partition {
             () = self.stop.cancelled() => return Err(Halt::Stopped),
             turn = self.engine.turns.take() => turn,
         };
+        if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL && self.log_replaced(cursor).await {
+            self.relocate(cursor).await?;
+            self.standing.moved(cursor.start);
+        }
         self.read(cursor, &turn).await?;
         self.suspend().await?;
         self.reader.discard();
@@ -155,16 +159,21 @@ impl Partition {
     /// Hands over batch after batch until the order of reading breaks.
     async fn follow(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<Turned, Halt> {
         loop {
-            let Gathered { messages, end } = match self.reader.next(&self.stop, turn).await? {
-                Read::Records(gathered) => gathered,
+            let (gathered, origin) = match self.reader.next(&self.stop, turn).await? {
+                Read::Records(gathered, origin) => (gathered, origin),
+                Read::Idle if self.log_replaced(cursor).await => {
+                    return self.relocate(cursor).await;
+                }
+                Read::Idle => continue,
                 Read::Truncated => return self.relocate(cursor).await,
                 Read::TurnOver | Read::Ended => return Ok(Turned::Over),
                 Read::Stopped => return Err(Halt::Stopped),
             };
-            if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL && self.log_replaced(cursor).await {
+            if !self.is_from(cursor, &origin).await? {
                 return self.relocate(cursor).await;
             }
-            self.report(&messages);
+            let Gathered { messages, end } = gathered;
+            self.report(&messages, &origin);
             if messages.is_empty() && !cursor.kept {
                 self.moved(end);
             } else {
@@ -203,12 +212,13 @@ impl Partition {
     }
 
     /// Tells what was read, before it is applied.
-    fn report(&self, messages: &[Message]) {
-        let (_, end) = self.reader.watermarks();
-        if end >= 0 && !self.reader.is_bounded() {
-            self.standing.heard(end);
+    fn report(&self, messages: &[Message], origin: &Origin) {
+        for lost in &origin.lost {
+            self.engine.report_loss(&self.topic, self.number, lost.start, lost.end);
         }
-        self.standing.waits(messages.first().and_then(|message| message.timestamp_ms));
+        let (_, end) = self.reader.watermarks();
+        let end = (end >= 0 && !self.reader.is_bounded()).then_some(end);
+        self.standing.waits(messages.first().and_then(|message| message.timestamp_ms), end);
     }
 
     /// Everything before `offset` is applied.

@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::call::answer;
 use crate::group::Consumer;
 use crate::partition::{Cursor, Halt, Partition, Turned};
+use crate::reader::Origin;
 use crate::{Failure, Position, Start, offsets};
 
 /// How long one question to the cluster may take.
@@ -23,62 +24,132 @@ const ASK_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// just assigned refuses the first ones.
 const ASKS_QUIET: u32 = 6;
 
+/// The other partitions' answers about a topic are good for this long when nothing is read.
+const ASKED_RECENTLY: Duration = Duration::from_secs(4);
+
+/// Where to begin.
+struct Found {
+    start: i64,
+    /// The group has no offset here yet.
+    is_new: bool,
+}
+
+/// A question to the cluster that is asked until there is an answer.
+struct Patience {
+    what: &'static str,
+    backoff: Backoff,
+}
+
+impl Patience {
+    fn new(what: &'static str) -> Self {
+        Self { what, backoff: Backoff::new(ASK_BACKOFF, ASK_BACKOFF_MAX) }
+    }
+}
+
 impl Partition {
     /// The position at an assignment, or after the handler's store has lost everything that it
     /// had of the log up to `applied`.
     pub async fn locate(&self, applied: Option<i64>) -> Result<Cursor, Halt> {
-        let log_id = self.log_id(Instant::now()).await?;
-        let position = self.stored(&log_id).await?;
-        let (low, high) = self.watermarks().await?;
-        let start = match position {
-            Position::At(offset) => self.owed(offset).await?,
-            Position::Start => self.rebuild(low, high, applied).await?,
-            Position::Committed => match self.committed().await? {
-                Some(offset) => offset,
-                None => self.begin_group(self.configured(low, high).await?).await?,
-            },
-        };
-        let kept = position != Position::Committed;
-        let first = position == Position::Start;
-        Ok(self.within(Cursor { log_id, kept, first, ..Cursor::at(start) }, low, high))
+        loop {
+            let log_id = self.log_id(Instant::now()).await?;
+            let position = self.stored(&log_id).await?;
+            let ends = self.watermarks().await?;
+            let found = self.begin(position, ends, applied).await?;
+            // What was found belongs to the log only if the topic is still the same one.
+            if self.log_id(Instant::now()).await? != log_id {
+                continue;
+            }
+            if found.is_new {
+                self.begin_group(found.start).await?;
+            }
+            let kept = position != Position::Committed;
+            let first = position == Position::Start;
+            return Ok(self.within(Cursor { log_id, kept, first, ..Cursor::at(found.start) }, ends));
+        }
     }
 
     /// The position after the log went back: in a new log its beginning, in the same log what
     /// is left of it.
     pub async fn relocate(&self, cursor: &mut Cursor) -> Result<Turned, Halt> {
-        let log_id = self.log_id(Instant::now()).await?;
-        let mut stored = None;
-        if log_id != cursor.log_id {
-            let (topic, partition, old) = (&self.topic, self.number, &cursor.log_id);
-            tracing::warn!(%topic, partition, %old, new = %log_id, "the topic was replaced");
-            stored = Some(self.stored(&log_id).await?);
+        loop {
+            let log_id = self.log_id(Instant::now()).await?;
+            let mut stored = None;
+            if log_id != cursor.log_id {
+                self.replaced(cursor, &log_id)?;
+                stored = Some(self.stored(&log_id).await?);
+            }
+            let ends = self.watermarks().await?;
+            if self.log_id(Instant::now()).await? != log_id {
+                continue;
+            }
+            let start = match stored {
+                None => cursor.start,
+                Some(Position::At(offset)) => offset,
+                Some(_) => ends.0,
+            };
+            let first = stored.map_or(cursor.first, |stored| stored == Position::Start);
+            let found = Cursor { log_id, kept: cursor.kept, first, ..Cursor::at(start) };
+            *cursor = self.within(found, ends);
+            return Ok(Turned::Moved);
         }
-        let (low, high) = self.watermarks().await?;
-        let start = match stored {
-            None => cursor.start,
-            Some(Position::At(offset)) => offset,
-            Some(_) => low,
-        };
-        let first = stored.map_or(cursor.first, |stored| stored == Position::Start);
-        let found = Cursor { log_id, kept: cursor.kept, first, ..Cursor::at(start) };
-        *cursor = self.within(found, low, high);
-        Ok(Turned::Moved)
+    }
+
+    /// The topic is another one than it was.
+    fn replaced(&self, cursor: &Cursor, log_id: &Arc<str>) -> Result<(), Halt> {
+        if self.reader.is_bounded() {
+            let reason = "the topic was deleted and created again while it was replayed";
+            return Err(self.fault(cursor.start, reason));
+        }
+        let (topic, partition, old) = (&self.topic, self.number, &cursor.log_id);
+        tracing::warn!(%topic, partition, %old, new = %log_id, "the topic was replaced");
+        Ok(())
+    }
+
+    /// Whether records of this origin lie in the log that the cursor names. Every broker that
+    /// served them is asked after they were fetched; if one does not answer, nothing is known,
+    /// and they must be fetched again.
+    pub async fn is_from(&self, cursor: &mut Cursor, origin: &Origin) -> Result<bool, Halt> {
+        let fetched = Instant::now();
+        for broker in &origin.brokers {
+            match self.asked_of(Some(*broker), fetched).await? {
+                Ok(log_id) if log_id == cursor.log_id => {}
+                Ok(_) => return Ok(false),
+                Err(error) => {
+                    let (topic, partition) = (&self.topic, self.number);
+                    tracing::debug!(%topic, partition, broker, %error, "the log is not certain");
+                    self.pause(ASK_BACKOFF).await?;
+                    return Ok(false);
+                }
+            }
+        }
+        cursor.checked = fetched;
+        Ok(true)
     }
 
     /// Whether the topic is another one than it was. A cluster that does not answer is asked
     /// again with the next batch.
     pub async fn log_replaced(&self, cursor: &mut Cursor) -> bool {
-        let (engine, consumer) = (self.engine.clone(), self.consumer.clone());
-        let topic = self.topic.clone();
-        let asked = tokio::task::spawn_blocking(move || {
-            engine.log_ids.get(&consumer, &topic, Instant::now())
-        });
-        match asked.await {
+        // Other partitions of the topic may have asked already.
+        let not_before = cursor.checked + ASKED_RECENTLY;
+        match self.asked_of(None, not_before).await {
             Ok(Ok(log_id)) => {
                 cursor.checked = Instant::now();
                 log_id != cursor.log_id
             }
             _ => false,
+        }
+    }
+
+    /// The topic's log id according to this broker, or any.
+    async fn asked_of(
+        &self,
+        broker: Option<i32>,
+        not_before: Instant,
+    ) -> Result<KafkaResult<Arc<str>>, Halt> {
+        let ids = &self.engine.log_ids;
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Halt::Stopped),
+            answer = ids.get(&self.topic, broker, not_before) => Ok(answer),
         }
     }
 
@@ -154,12 +225,29 @@ impl Partition {
         }
     }
 
+    /// Where to begin, given the handler's position and the log's ends.
+    async fn begin(
+        &self,
+        position: Position,
+        ends: (i64, i64),
+        applied: Option<i64>,
+    ) -> Result<Found, Halt> {
+        match position {
+            Position::At(offset) => self.owed(offset).await,
+            Position::Start => self.rebuild(ends, applied).await,
+            Position::Committed => Ok(match self.committed().await? {
+                Some(start) => Found { start, is_new: false },
+                None => Found { start: self.configured(ends).await?, is_new: true },
+            }),
+        }
+    }
+
     /// From the configured start, for a handler without a position. Its store is new; or, if
     /// the group has read this log before, it has lost everything and is built again.
-    async fn rebuild(&self, low: i64, high: i64, applied: Option<i64>) -> Result<i64, Halt> {
-        let start = self.configured(low, high).await?;
+    async fn rebuild(&self, ends: (i64, i64), applied: Option<i64>) -> Result<Found, Halt> {
+        let (start, low) = (self.configured(ends).await?, ends.0);
         let Some(committed) = self.committed().await? else {
-            return self.begin_group(start).await;
+            return Ok(Found { start, is_new: true });
         };
         let (from, read) = (start.min(committed), applied.unwrap_or(committed));
         if from < read {
@@ -171,7 +259,7 @@ impl Partition {
                  again from `from`. What lay below `low` is no longer in the log"
             );
         }
-        Ok(from)
+        Ok(Found { start: from, is_new: false })
     }
 
     /// From the handler's position; or from the committed offset, if that lies before it.
@@ -179,14 +267,14 @@ impl Partition {
     /// The handler moves its position together with its results, the engine commits once the
     /// dead letters are written, too. In between, a crash would lose them: the handler gets
     /// those batches again, knows them, and names the records it refused once more.
-    async fn owed(&self, position: i64) -> Result<i64, Halt> {
-        match self.committed().await? {
-            Some(committed) => Ok(committed.min(position)),
-            None => self.begin_group(position).await,
-        }
+    async fn owed(&self, position: i64) -> Result<Found, Halt> {
+        Ok(match self.committed().await? {
+            Some(committed) => Found { start: committed.min(position), is_new: false },
+            None => Found { start: position, is_new: true },
+        })
     }
 
-    async fn configured(&self, low: i64, high: i64) -> Result<i64, Halt> {
+    async fn configured(&self, (low, high): (i64, i64)) -> Result<i64, Halt> {
         match self.engine.config.start {
             Start::Earliest => Ok(low),
             Start::Latest => Ok(high),
@@ -196,20 +284,19 @@ impl Partition {
 
     /// The group's first position here. It is committed before anything is read: a member
     /// that begins at the end must not skip, after a restart, what came in between.
-    async fn begin_group(&self, start: i64) -> Result<i64, Halt> {
+    async fn begin_group(&self, start: i64) -> Result<(), Halt> {
         let (topic, partition) = (self.topic.clone(), self.number);
         self.ask("first commit", move |consumer| {
             let mut first = TopicPartitionList::new();
             first.add_partition_offset(&topic, partition, Offset::Offset(start))?;
             consumer.commit(&first, CommitMode::Sync)
         })
-        .await?;
-        Ok(start)
+        .await
     }
 
     /// Holds a position against the log. What lies below the log's start is gone; a position
     /// beyond its end means that the log lost its own.
-    fn within(&self, mut cursor: Cursor, low: i64, high: i64) -> Cursor {
+    fn within(&self, mut cursor: Cursor, (low, high): (i64, i64)) -> Cursor {
         let (topic, partition, start) = (&self.topic, self.number, cursor.start);
         if start < low {
             self.engine.report_loss(topic, partition, start, low);
@@ -221,7 +308,7 @@ impl Partition {
             }
             cursor.read_from = cursor.start;
         }
-        self.standing.heard(high);
+        self.standing.heard(high, high);
         let Cursor { log_id, start, .. } = &cursor;
         tracing::info!(%topic, partition, %log_id, start, low, high, "reading");
         cursor
@@ -237,8 +324,13 @@ impl Partition {
     }
 
     pub async fn log_id(&self, not_before: Instant) -> Result<Arc<str>, Halt> {
-        let (engine, topic) = (self.engine.clone(), self.topic.clone());
-        self.ask("log id", move |consumer| engine.log_ids.get(consumer, &topic, not_before)).await
+        let mut patience = Patience::new("log id");
+        loop {
+            match self.asked_of(None, not_before).await? {
+                Ok(log_id) => return Ok(log_id),
+                Err(error) => self.wait(&mut patience, error.to_string()).await?,
+            }
+        }
     }
 
     async fn watermarks(&self) -> Result<(i64, i64), Halt> {
@@ -264,7 +356,7 @@ impl Partition {
         question: impl Fn(&Consumer) -> KafkaResult<T> + Send + Sync + 'static,
     ) -> Result<T, Halt> {
         let question = Arc::new(question);
-        let mut backoff = Backoff::new(ASK_BACKOFF, ASK_BACKOFF_MAX);
+        let mut patience = Patience::new(what);
         loop {
             let (consumer, question) = (self.consumer.clone(), question.clone());
             let reason = match tokio::task::spawn_blocking(move || question(&consumer)).await {
@@ -272,13 +364,19 @@ impl Partition {
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),
             };
-            let (topic, partition, pause) = (&self.topic, self.number, backoff.next());
-            if backoff.attempts() <= ASKS_QUIET {
-                tracing::debug!(%topic, partition, what, reason, "no answer yet; asking again");
-            } else {
-                tracing::warn!(%topic, partition, what, reason, "no answer yet; asking again");
-            }
-            self.pause(pause).await?;
+            self.wait(&mut patience, reason).await?;
         }
+    }
+
+    /// Waits before the cluster is asked again.
+    async fn wait(&self, patience: &mut Patience, reason: String) -> Result<(), Halt> {
+        let Patience { what, backoff } = patience;
+        let (topic, partition, pause) = (&self.topic, self.number, backoff.next());
+        if backoff.attempts() <= ASKS_QUIET {
+            tracing::debug!(%topic, partition, what, reason, "no answer yet; asking again");
+        } else {
+            tracing::warn!(%topic, partition, what, reason, "no answer yet; asking again");
+        }
+        self.pause(pause).await
     }
 }

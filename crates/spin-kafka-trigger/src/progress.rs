@@ -21,8 +21,16 @@ type TopicPartition = (Arc<str>, i32);
 pub struct Progress {
     partitions: Mutex<HashMap<TopicPartition, Arc<Standing>>>,
     member: AtomicBool,
+    coverage: Mutex<Coverage>,
     stalled_after: Duration,
     lag_per_replica: u64,
+}
+
+/// What the group leaves out.
+#[derive(Debug, Default)]
+struct Coverage {
+    missing: Vec<String>,
+    unread: Vec<(String, i32)>,
 }
 
 /// One partition at this moment.
@@ -32,12 +40,13 @@ pub struct PartitionProgress {
     pub topic: Arc<str>,
     /// The partition's number.
     pub partition: i32,
-    /// Records, or rather offsets, that are left.
+    /// Offsets that are left, up to the log's end. They include the markers of transactions and
+    /// what lies behind a transaction that is still open.
     pub lag: u64,
     /// Age of the oldest record that is not applied yet, by its timestamp, as far as one was
     /// read.
     pub oldest: Option<Duration>,
-    /// For how long records were left and none was applied, if that is too long.
+    /// For how long records could be read and none was applied, if that is too long.
     pub stalled_for: Option<Duration>,
 }
 
@@ -46,6 +55,7 @@ impl Progress {
         Self {
             partitions: Mutex::default(),
             member: AtomicBool::new(false),
+            coverage: Mutex::default(),
             stalled_after: config.stalled_after(),
             lag_per_replica: config.lag_per_replica,
         }
@@ -54,6 +64,16 @@ impl Progress {
     /// Whether this process has joined the consumer group.
     pub fn is_member(&self) -> bool {
         self.member.load(Ordering::Relaxed)
+    }
+
+    /// Topics that the settings name and that do not exist.
+    pub fn missing_topics(&self) -> Vec<String> {
+        self.coverage.lock().unwrap_or_else(PoisonError::into_inner).missing.clone()
+    }
+
+    /// Partitions of the group's topics, by topic and number, that no member of the group reads.
+    pub fn unread_partitions(&self) -> Vec<(String, i32)> {
+        self.coverage.lock().unwrap_or_else(PoisonError::into_inner).unread.clone()
     }
 
     /// Every partition that this member owns, by topic and number.
@@ -79,6 +99,16 @@ impl Progress {
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("spin_kafka");
         registry.register_collector(Box::new(Gauges(self.clone())));
+    }
+
+    /// What was found out about the group's topics. Which partitions nobody reads stays as it
+    /// was if that is not known.
+    pub(crate) fn set_coverage(&self, missing: Vec<String>, unread: Option<Vec<(String, i32)>>) {
+        let mut coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+        coverage.missing = missing;
+        if let Some(unread) = unread {
+            coverage.unread = unread;
+        }
     }
 
     pub(crate) fn set_member(&self, member: bool) {
@@ -120,10 +150,12 @@ pub(crate) struct Standing(Mutex<State>);
 struct State {
     /// The next offset to apply.
     position: i64,
-    /// The log's end as last heard.
+    /// Up to where the log can be read: its end, or the start of an open transaction.
+    readable: i64,
+    /// The log's end.
     end: i64,
     heard: Option<Instant>,
-    /// Since when records are left and none was applied.
+    /// Since when records can be read and none was applied.
     waiting_since: Option<Instant>,
     /// Timestamp of the first record that is read and not applied.
     oldest_ms: Option<i64>,
@@ -135,24 +167,32 @@ impl Standing {
         let mut state = self.lock();
         state.position = position;
         state.oldest_ms = None;
-        state.waiting_since = (state.end > position).then(Instant::now);
+        state.waiting_since = (state.readable > position).then(Instant::now);
     }
 
-    /// The log ends at `end`.
-    pub fn heard(&self, end: i64) {
+    /// The log can be read up to `readable`, and ends at `end`.
+    pub fn heard(&self, readable: i64, end: i64) {
         let mut state = self.lock();
+        state.readable = readable;
         state.end = end;
         state.heard = Some(Instant::now());
-        if end <= state.position {
+        if readable <= state.position {
             state.waiting_since = None;
         } else {
             state.waiting_since.get_or_insert_with(Instant::now);
         }
     }
 
-    /// The oldest record that waits was written at this time.
-    pub fn waits(&self, timestamp_ms: Option<i64>) {
-        self.lock().oldest_ms = timestamp_ms;
+    /// Records were read that are not applied yet; the first was written at this time. The log
+    /// ends at `end`, if that is known.
+    pub fn waits(&self, timestamp_ms: Option<i64>, end: Option<i64>) {
+        let mut state = self.lock();
+        state.oldest_ms = timestamp_ms;
+        state.waiting_since.get_or_insert_with(Instant::now);
+        if let Some(end) = end {
+            state.end = end;
+            state.heard = Some(Instant::now());
+        }
     }
 
     fn progress(
@@ -166,7 +206,8 @@ impl Standing {
         PartitionProgress {
             topic,
             partition,
-            lag: u64::try_from(state.end.saturating_sub(state.position)).unwrap_or(0),
+            lag: u64::try_from(state.end.max(state.readable).saturating_sub(state.position))
+                .unwrap_or(0),
             oldest: state.oldest_ms.map(age),
             stalled_for: waiting.filter(|waiting| *waiting >= stalled_after),
         }
@@ -233,18 +274,32 @@ mod tests {
         let nap = || std::thread::sleep(Duration::from_millis(2));
         nap();
         assert_eq!(progress.stalled(), [], "nothing is known of any record");
-        standing.heard(10);
+        standing.heard(10, 10);
         nap();
         assert_eq!(progress.stalled()[0].lag, 10);
         standing.moved(10);
         nap();
         assert_eq!(progress.stalled(), []);
-        standing.heard(11);
-        standing.heard(12);
+        standing.heard(11, 11);
+        standing.heard(12, 12);
         nap();
         assert_eq!(progress.stalled()[0].lag, 2);
         progress.remove(&topic, 0, &standing);
         assert_eq!(progress.partitions(), []);
+    }
+
+    #[test]
+    fn an_open_transaction_is_lag_but_not_a_stall() {
+        let progress = progress(1);
+        let standing = progress.add(&Arc::from("sales"), 0);
+        standing.moved(10);
+        standing.heard(10, 15);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(progress.partitions()[0].lag, 5);
+        assert_eq!(progress.stalled(), []);
+        standing.waits(None, Some(16));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(progress.stalled()[0].lag, 6, "a record was read and is not applied");
     }
 
     #[test]
@@ -261,7 +316,7 @@ mod tests {
     fn the_gauges_say_what_the_partitions_do() {
         let progress = progress(60_000);
         let standing = progress.add(&Arc::from("sales"), 3);
-        standing.heard(250);
+        standing.heard(250, 250);
         let mut registry = Registry::default();
         progress.register(&mut registry);
         let mut text = String::new();

@@ -1,22 +1,25 @@
 //! Reads one partition's own queue into batches.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::Message as _;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{BatchBuilder, Gathered};
 use crate::engine::Engine;
-use crate::group::{Consumer, Group};
+use crate::group::Consumer;
+use crate::native::{Event, PartitionQueue};
 use crate::sequence::{Sequence, Step};
 use crate::turns::Turn;
-use crate::{Config, Error, filter, native, record};
+use crate::{Config, Error, Message, filter, native};
+
+/// How long reading waits for a record before it lets the caller look after the topic.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// Reads a partition in order; skips what comes twice, notices what is gone.
 pub(crate) struct Reader {
@@ -24,19 +27,32 @@ pub(crate) struct Reader {
     consumer: Arc<Consumer>,
     topic: Arc<str>,
     partition: i32,
-    queue: PartitionQueue<Group>,
+    queue: PartitionQueue,
     nonempty: Arc<Notify>,
     builder: BatchBuilder,
     sequence: Sequence,
+    /// What else is known of the records in the builder.
+    origin: Origin,
     /// Where reading ends, if it does.
     until: Option<i64>,
     ended: bool,
 }
 
+/// Where records came from.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    /// The brokers that served them.
+    pub brokers: Vec<i32>,
+    /// Offsets in front of them that the log no longer holds.
+    pub lost: Vec<Range<i64>>,
+}
+
 /// What reading came to.
 pub(crate) enum Read {
     /// What a batch is made of.
-    Records(Gathered),
+    Records(Gathered, Origin),
+    /// There was nothing to read for a while.
+    Idle,
     /// Another partition's turn has come, and there is nothing to read here.
     TurnOver,
     /// The log goes back before the position: it was cut or replaced.
@@ -64,10 +80,8 @@ impl Reader {
         topic: &Arc<str>,
         partition: i32,
     ) -> Option<Self> {
-        let mut queue = consumer.split_partition_queue(topic, partition)?;
         let nonempty = Arc::new(Notify::new());
-        let wake = nonempty.clone();
-        queue.set_nonempty_callback(move || wake.notify_one());
+        let queue = PartitionQueue::split(consumer, topic, partition, nonempty.clone())?;
         let Config { batch_records_max, batch_bytes_max, .. } = engine.config;
         Some(Self {
             engine: engine.clone(),
@@ -78,6 +92,7 @@ impl Reader {
             nonempty,
             builder: BatchBuilder::new(batch_records_max, batch_bytes_max),
             sequence: Sequence::new(0),
+            origin: Origin::default(),
             until: None,
             ended: false,
         })
@@ -101,6 +116,7 @@ impl Reader {
     /// Reading goes on at `position`, to which the client was made to seek.
     pub fn begin(&mut self, position: i64) {
         self.builder.clear();
+        self.origin = Origin::default();
         self.sequence = Sequence::new(position);
     }
 
@@ -108,7 +124,7 @@ impl Reader {
     /// when somebody asks for more, not before.)
     pub fn discard(&mut self) {
         self.builder.clear();
-        while self.queue.poll(Duration::ZERO).is_some() {}
+        while self.queue.poll().is_some() {}
     }
 
     /// The next batch's records. Waits for the first one as long as the turn lasts; then for
@@ -125,6 +141,7 @@ impl Reader {
                     () = stop.cancelled() => {}
                     () = self.nonempty.notified() => {}
                     () = turn.over() => return Ok(Read::TurnOver),
+                    () = tokio::time::sleep(IDLE) => return Ok(Read::Idle),
                 },
                 Drained::Empty => {
                     let wait = self.engine.config.batch_wait();
@@ -134,22 +151,33 @@ impl Reader {
                         () = self.nonempty.notified() => {}
                         () = stop.cancelled() => {}
                         () = tokio::time::sleep_until(until) => {
-                            if let Some(gathered) = self.builder.take() {
-                                return Ok(Read::Records(gathered));
+                            if let Some(records) = self.take() {
+                                return Ok(records);
                             }
                         }
                     }
                 }
                 Drained::Ended => {
-                    return Ok(self.builder.take().map_or(Read::Ended, Read::Records));
+                    return Ok(self.take().unwrap_or(Read::Ended));
                 }
                 Drained::Full => {
-                    if let Some(gathered) = self.builder.take() {
-                        return Ok(Read::Records(gathered));
+                    if let Some(records) = self.take() {
+                        return Ok(records);
                     }
                 }
             }
         }
+    }
+
+    /// What was gathered, if anything.
+    fn take(&mut self) -> Option<Read> {
+        let gathered = self.builder.take()?;
+        let origin = std::mem::take(&mut self.origin);
+        if !self.builder.is_empty() {
+            // A record that did not fit begins the next batch; the last broker served it.
+            self.origin.brokers.extend(origin.brokers.last());
+        }
+        Some(Read::Records(gathered, origin))
     }
 
     /// Takes what is queued, up to a full batch. No await, no lock of ours, no hop.
@@ -158,51 +186,77 @@ impl Reader {
             if self.ended {
                 return Ok(Drained::Ended);
             }
-            let record = match self.queue.poll(Duration::ZERO) {
-                None => return Ok(Drained::Empty),
-                Some(Ok(record)) => record,
-                // Markers may be the last of the log: no record comes after them.
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.ended = self.until.is_some();
-                    continue;
-                }
-                Some(Err(error)) => {
-                    self.judge(error)?;
-                    continue;
+            let Some(fetched) = self.queue.poll() else { return Ok(Drained::Empty) };
+            let went_on = match fetched.event {
+                Event::Record(message) => self.observe(message, fetched.broker),
+                Event::End(offset) => self.reach(offset, fetched.broker),
+                Event::Failed(code) => {
+                    self.judge(code)?;
+                    true
                 }
             };
-            if self.until.is_some_and(|until| record.offset() >= until) {
-                self.ended = true;
-                continue;
-            }
-            match self.sequence.observe(record.offset()) {
-                Step::Next => {}
-                Step::Gap { from } => {
-                    let (log_start, _) = self.watermarks();
-                    if let Some((from, to)) = self.sequence.lost(from, log_start) {
-                        self.engine.report_loss(&self.topic, self.partition, from, to);
-                    }
-                }
-                // A rebalance makes librdkafka fetch again what it had queued; at worst the
-                // last record comes twice. A log that ends before our position is another
-                // matter.
-                Step::Behind => {
-                    let (_, end) = self.watermarks();
-                    if (0..self.sequence.next()).contains(&end) {
-                        return Ok(Drained::Truncated);
-                    }
-                    continue;
-                }
-            }
-            let message = record::message(&record);
-            if filter::pass(&self.engine.config.filters, &message) {
-                self.builder.push(message);
-            } else {
-                self.engine.metrics.filtered.inc();
-                self.builder.pass_over(message.offset);
+            if !went_on {
+                return Ok(Drained::Truncated);
             }
         }
         Ok(Drained::Full)
+    }
+
+    /// Gathers a record. Tells whether the log is still the one that was read before.
+    fn observe(&mut self, message: Message, broker: i32) -> bool {
+        if self.until.is_some_and(|until| message.offset >= until) {
+            self.ended = true;
+            return true;
+        }
+        match self.sequence.observe(message.offset) {
+            Step::Next => {}
+            Step::Gap { from } => self.find_loss(from..message.offset),
+            // A rebalance makes librdkafka fetch again what it had queued; at worst the last
+            // record comes twice.
+            Step::Behind => return !self.is_truncated(),
+        }
+        self.served_by(broker);
+        if filter::pass(&self.engine.config.filters, &message) {
+            self.builder.push(message);
+        } else {
+            self.engine.metrics.filtered.inc();
+            self.builder.pass_over(message.offset);
+        }
+        true
+    }
+
+    /// Everything before `end` was read. What lies there without being a record is passed over:
+    /// the markers of transactions, aborted records, and records that were deleted or compacted
+    /// away. Tells whether the log is still the one that was read before.
+    fn reach(&mut self, end: i64, broker: i32) -> bool {
+        self.ended = self.until.is_some();
+        let from = self.sequence.next();
+        if end < from {
+            return !self.is_truncated();
+        }
+        if self.sequence.reach(end) {
+            self.find_loss(from..end);
+            self.served_by(broker);
+            self.builder.pass_over(end - 1);
+        }
+        true
+    }
+
+    /// Whether the log ends before the position. It is another one then, or was cut.
+    fn is_truncated(&self) -> bool {
+        let (_, end) = self.watermarks();
+        (0..self.sequence.next()).contains(&end)
+    }
+
+    fn served_by(&mut self, broker: i32) {
+        if !self.origin.brokers.contains(&broker) {
+            self.origin.brokers.push(broker);
+        }
+    }
+
+    fn find_loss(&mut self, gap: Range<i64>) {
+        let (log_start, _) = self.watermarks();
+        self.origin.lost.extend(self.sequence.lost(gap, log_start));
     }
 
     /// The log's start and end as the last fetch told them; negative if unknown.
@@ -212,15 +266,15 @@ impl Reader {
 
     /// Faults that pass are logged; librdkafka goes on by itself. Records that cannot be
     /// decoded would be skipped: the engine stops instead.
-    fn judge(&self, error: KafkaError) -> Result<(), Error> {
+    fn judge(&self, code: RDKafkaErrorCode) -> Result<(), Error> {
         let (topic, partition) = (&self.topic, self.partition);
         let offset = self.sequence.next();
-        match error {
-            KafkaError::MessageConsumption(
-                code @ (RDKafkaErrorCode::BadCompression
-                | RDKafkaErrorCode::BadMessage
-                | RDKafkaErrorCode::NotImplemented),
-            ) => Err(Error::Unreadable { topic: topic.to_string(), partition, offset, code }),
+        match code {
+            RDKafkaErrorCode::BadCompression
+            | RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::NotImplemented => {
+                Err(Error::Unreadable { topic: topic.to_string(), partition, offset, code })
+            }
             error => {
                 tracing::error!(%topic, partition, offset, %error, "cannot read; trying on");
                 Ok(())

@@ -1,6 +1,5 @@
 //! From librdkafka's record to ours, and back.
 
-use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, OwnedHeaders};
@@ -11,13 +10,7 @@ use crate::{Header, Message, native};
 
 /// Copies a record out of librdkafka's fetch buffer.
 pub(crate) fn message(record: &BorrowedMessage<'_>) -> Message {
-    Message {
-        offset: record.offset(),
-        timestamp_ms: record.timestamp().to_millis(),
-        key: record.key().map(<[u8]>::to_vec),
-        value: record.payload().map(<[u8]>::to_vec),
-        headers: native::headers(record),
-    }
+    native::borrowed_message(record)
 }
 
 /// Headers in librdkafka's form.

@@ -106,7 +106,7 @@ impl Partition {
         self.lease.revoke();
         let log_id = self.log_id(Instant::now()).await?;
         let mut cursor = Cursor { log_id, ..Cursor::at(from) };
-        self.standing.heard(to);
+        self.standing.heard(to, to);
         self.standing.moved(from);
         self.reader.end_at(to);
         while !self.reader.has_ended() {

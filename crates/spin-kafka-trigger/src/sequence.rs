@@ -1,5 +1,7 @@
 //! Which offset comes next in a partition.
 
+use std::ops::Range;
+
 /// What an offset says about the records before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -43,16 +45,23 @@ impl Sequence {
         if offset == expected { Step::Next } else { Step::Gap { from: expected } }
     }
 
+    /// The log was read up to `end`; no record lies between. Tells whether offsets are missing.
+    pub fn reach(&mut self, end: i64) -> bool {
+        let missing = end > self.next;
+        self.next = self.next.max(end);
+        missing
+    }
+
     /// The offsets of a gap that the log no longer holds, `log_start` being its lowest: from
     /// and to (exclusive), each loss once. A gap above the log's start is no loss.
-    pub fn lost(&mut self, from: i64, log_start: i64) -> Option<(i64, i64)> {
-        let to = log_start.min(self.next - 1);
-        let from = from.max(self.reported);
+    pub fn lost(&mut self, gap: Range<i64>, log_start: i64) -> Option<Range<i64>> {
+        let to = log_start.min(gap.end);
+        let from = gap.start.max(self.reported);
         if from >= to {
             return None;
         }
         self.reported = to;
-        Some((from, to))
+        Some(from..to)
     }
 }
 
@@ -87,22 +96,32 @@ mod tests {
     fn a_gap_below_the_log_start_is_a_loss_and_told_once() {
         let mut sequence = Sequence::new(10);
         assert_eq!(sequence.observe(50), Step::Gap { from: 10 });
-        assert_eq!(sequence.lost(10, 40), Some((10, 40)));
-        assert_eq!(sequence.lost(10, 40), None);
+        assert_eq!(sequence.lost(10..50, 40), Some(10..40));
+        assert_eq!(sequence.lost(10..50, 40), None);
     }
 
     #[test]
     fn a_compacted_gap_is_no_loss() {
         let mut sequence = Sequence::new(10);
         assert_eq!(sequence.observe(50), Step::Gap { from: 10 });
-        assert_eq!(sequence.lost(10, 0), None);
-        assert_eq!(sequence.lost(10, -1), None, "an unknown log start is no loss");
+        assert_eq!(sequence.lost(10..50, 0), None);
+        assert_eq!(sequence.lost(10..50, -1), None, "an unknown log start is no loss");
     }
 
     #[test]
     fn a_log_start_beyond_the_record_counts_up_to_the_record_only() {
         let mut sequence = Sequence::new(10);
         sequence.observe(50);
-        assert_eq!(sequence.lost(10, 900), Some((10, 50)));
+        assert_eq!(sequence.lost(10..50, 900), Some(10..50));
+    }
+
+    #[test]
+    fn the_end_of_the_log_may_lie_behind_markers_or_expired_records() {
+        let mut sequence = Sequence::new(10);
+        assert!(!sequence.reach(10) && !sequence.reach(9));
+        assert!(sequence.reach(30));
+        assert_eq!(sequence.next(), 30);
+        assert_eq!(sequence.lost(10..30, 0), None, "markers");
+        assert_eq!(sequence.lost(10..30, 30), Some(10..30), "expired records");
     }
 }

@@ -85,6 +85,20 @@ impl View {
         let outside = self.triggers.iter().filter(|(_, progress)| !progress.is_member());
         outside.map(|(component, _)| format!("{component}: not in its group yet\n")).collect()
     }
+
+    /// A line for each topic and each partition that nobody in a trigger's group reads.
+    fn unread(&self) -> String {
+        let mut lines = String::new();
+        for (component, progress) in &self.triggers {
+            for topic in progress.missing_topics() {
+                let _ = writeln!(lines, "{component}: topic {topic} does not exist");
+            }
+            for (topic, partition) in progress.unread_partitions() {
+                let _ = writeln!(lines, "{component}: no member reads {topic}/{partition}");
+            }
+        }
+        lines
+    }
 }
 
 async fn metrics(State(view): State<Arc<View>>) -> Response {
@@ -100,9 +114,9 @@ async fn healthz(State(view): State<Arc<View>>) -> Response {
     verdict(view.stalled())
 }
 
-/// Ready: alive, and a member of each group.
+/// Ready: alive, a member of each group, and every partition of its topics has a reader.
 async fn readyz(State(view): State<Arc<View>>) -> Response {
-    verdict(view.stalled() + &view.outside())
+    verdict(view.stalled() + &view.outside() + &view.unread())
 }
 
 fn verdict(complaints: String) -> Response {

@@ -6,7 +6,7 @@ use sale::Sale;
 
 use crate::support::content::Content;
 use crate::support::store::Store;
-use crate::support::{Line, batch, keyed_batch, log_of, read, source, television};
+use crate::support::{Line, batch, keyed_batch, log_of, read, source, television, timed};
 
 #[test]
 fn writes_the_contracts_keys() {
@@ -138,6 +138,36 @@ fn a_key_is_forgotten_when_the_log_has_gone_on_for_so_long() {
         store.apply(keyed_batch(&log, offset, offset + 1, bounds), &mut names);
     }
     assert_eq!(store.say::<i64>("GET total_ventas"), 6, "d was remembered, a was not");
+}
+
+#[test]
+fn no_record_s_time_makes_the_store_forget_what_it_has_just_counted() {
+    const NOW: i64 = 1_800_000_000_000;
+    const MONTH: i64 = 30 * 86_400_000;
+    for strange in [None, Some(0), Some(-1), Some(NOW - MONTH), Some(NOW + MONTH), Some(i64::MAX)] {
+        let mut store = Store::start();
+        let mut names = Monitored::default();
+        let log = keyed(&["a", "b", "a", "c", "a", "b"]);
+        for (offset, time) in [Some(NOW), strange, Some(NOW), strange, Some(NOW), Some(NOW + 1)]
+            .into_iter()
+            .enumerate()
+        {
+            store.apply(timed(&log, offset, time), &mut names);
+        }
+        assert_eq!(store.say::<i64>("GET total_ventas"), 3, "{strange:?}");
+    }
+}
+
+#[test]
+fn records_without_a_time_are_forgotten_by_number_only() {
+    let mut store = Store::start();
+    let mut names = Monitored::default();
+    let log = keyed(&["a", "b", "c", "a", "b", "c"]);
+    for offset in 0..log.len() {
+        store.apply(timed(&log, offset, None), &mut names);
+    }
+    assert_eq!(store.say::<i64>("GET total_ventas"), 3);
+    assert_eq!(store.say::<i64>("SCARD seen:g:t:2"), 3);
 }
 
 #[test]

@@ -192,3 +192,48 @@ async fn a_broker_that_restarts_acknowledges_every_record_once() {
     assert_eq!(producer.metrics().delivered.get(), 300);
     kafka.stop().await.unwrap();
 }
+
+/// Copies a stopped broker's folder.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_comes_back_with_an_older_disk_is_written_to_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, older) = (folder.path().join("broker"), folder.path().join("older"));
+    let config = KafkaConfig { data_dir: Some(data.clone()), ..KafkaConfig::default() };
+    let kafka = Kafka::start(config.clone()).await.unwrap();
+    let (brokers, topic) = (kafka.bootstrap(), "older-disk");
+    let port = Some(kafka.port());
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
+    kafka.stop().await.unwrap();
+    copy(&data, &older);
+
+    let config = KafkaConfig { port, ..config };
+    let mut kafka = Kafka::start(config.clone()).await.unwrap();
+    let producer = producer(&brokers);
+    for _ in 0..5 {
+        within("the ack", producer.send(vec![record(topic, b"k", b"lost")])).await.unwrap();
+    }
+    kafka.kill().await.unwrap();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&older, &data);
+    let kafka = Kafka::start(config).await.unwrap();
+
+    // The broker refuses the producer's next number, because it has lost those before.
+    let sent = within("the ack", async {
+        loop {
+            match producer.send(vec![record(topic, b"k", b"kept")]).await {
+                Ok(sent) => return sent,
+                Err(ProduceError::Unavailable(text)) => println!("{text}"),
+                Err(error) => panic!("it says that the record was perhaps written: {error:?}"),
+            }
+        }
+    })
+    .await;
+    assert_eq!(sent[0].offset, 0, "no refused record was written");
+    assert!(producer.metrics().replaced.get() >= 1);
+    kafka.stop().await.unwrap();
+}

@@ -7,5 +7,7 @@ mod failures;
 mod kafka;
 mod memory;
 mod mock;
+mod quiet;
 mod reading;
+mod recreated;
 mod support;

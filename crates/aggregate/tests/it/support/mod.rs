@@ -41,6 +41,19 @@ pub fn read(source: Source, log: &[Line], start: usize, end: usize, bounds: Boun
     Update::read(source, range, bounds, records)
 }
 
+/// The batch of one line that was written at this time, if at any.
+pub fn timed(log: &[Line], offset: usize, timestamp_ms: Option<i64>) -> Update {
+    let ((key, value), start) = (&log[offset], offset as i64);
+    let record = Record {
+        offset: start,
+        timestamp_ms,
+        idempotency_key: key.as_deref().map(str::as_bytes),
+        value: value.as_deref(),
+    };
+    let range = Range { start, end: start + 1, first: offset == 0 };
+    Update::read(source(), range, Bounds::default(), [record].into_iter())
+}
+
 /// A log of the same sale over and over.
 pub fn log_of(sale: &Sale, length: usize) -> Vec<Option<Vec<u8>>> {
     vec![Some(sale.to_json()); length]

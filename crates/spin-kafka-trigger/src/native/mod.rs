@@ -1,0 +1,82 @@
+//! What librdkafka can do and `rdkafka` does not offer. The crate's only unsafe code.
+#![allow(unsafe_code)]
+
+mod admin;
+mod message;
+mod queue;
+
+use std::ffi::{CStr, CString};
+use std::ptr::NonNull;
+
+use rdkafka::bindings as rd;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+
+pub(crate) use admin::{owned_partitions, topic_id};
+pub(crate) use message::borrowed_message;
+pub(crate) use queue::{Event, PartitionQueue};
+
+/// The partition's lowest offset and high watermark as the last fetch told them; nothing is
+/// asked. Negative: not known yet.
+pub(crate) fn watermarks<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<(i64, i64)> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the client lives as long as its borrow; the string outlives the call, which
+    // writes the two numbers and keeps nothing.
+    let code = unsafe {
+        rd::rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut low,
+            &mut high,
+        )
+    };
+    (code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then_some((low, high))
+}
+
+/// Whether the client is a member of its consumer group.
+pub(crate) fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
+    // SAFETY: the client lives as long as its borrow; the string it answers is ours to free.
+    unsafe {
+        let id = rd::rd_kafka_memberid(client.native_ptr());
+        if id.is_null() {
+            return false;
+        }
+        let joined = !CStr::from_ptr(id).is_empty();
+        rd::rd_kafka_mem_free(client.native_ptr(), id.cast());
+        joined
+    }
+}
+
+/// A native object that is destroyed with its owner.
+struct Owned<T> {
+    object: NonNull<T>,
+    destroy: unsafe extern "C" fn(*mut T),
+}
+
+impl<T> Owned<T> {
+    /// # Safety
+    /// `object` must be null or owned by the caller, and `destroy` its destructor.
+    unsafe fn new(object: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> KafkaResult<Self> {
+        match NonNull::new(object) {
+            Some(object) => Ok(Self { object, destroy }),
+            None => Err(KafkaError::AdminOpCreation("librdkafka is out of memory".into())),
+        }
+    }
+
+    fn ptr(&self) -> *mut T {
+        self.object.as_ptr()
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: `new` was given an owned object and its destructor, and this runs once.
+        unsafe { (self.destroy)(self.object.as_ptr()) }
+    }
+}

@@ -1,0 +1,104 @@
+//! One partition's queue of fetched records.
+
+use std::ffi::{CString, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use rdkafka::bindings as rd;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+use tokio::sync::Notify;
+
+use super::message::message;
+use crate::Message;
+use crate::group::Consumer;
+
+/// A partition's queue, split from the consumer's main queue. Unlike `rdkafka`'s own, it tells
+/// at which offset the end of the log was reached, and which broker the answer came from.
+pub(crate) struct PartitionQueue {
+    queue: NonNull<rd::rd_kafka_queue_t>,
+    nonempty: Arc<Notify>,
+    /// Keeps the client open that the queue belongs to.
+    _consumer: Arc<Consumer>,
+}
+
+/// What a fetch brought.
+pub(crate) struct Fetched {
+    pub event: Event,
+    /// The broker that answered; negative if librdkafka does not say.
+    pub broker: i32,
+}
+
+pub(crate) enum Event {
+    Record(Message),
+    /// Everything before this offset was read, and there is no more to read for now: the log's
+    /// end, or the first offset of a transaction that is still open.
+    End(i64),
+    Failed(RDKafkaErrorCode),
+}
+
+// SAFETY: librdkafka's queues may be used from any thread.
+unsafe impl Send for PartitionQueue {}
+// SAFETY: as above; every call locks the queue.
+unsafe impl Sync for PartitionQueue {}
+
+impl PartitionQueue {
+    /// Splits the partition's queue from the main one; none if librdkafka does not accept the
+    /// topic's name. `nonempty` is notified when records arrive in the empty queue.
+    pub fn split(
+        consumer: &Arc<Consumer>,
+        topic: &str,
+        partition: i32,
+        nonempty: Arc<Notify>,
+    ) -> Option<Self> {
+        let topic = CString::new(topic).ok()?;
+        // SAFETY: the client is live, and the name outlives the call.
+        let queue = unsafe {
+            let native = consumer.client().native_ptr();
+            NonNull::new(rd::rd_kafka_queue_get_partition(native, topic.as_ptr(), partition))?
+        };
+        let split = Self { queue, nonempty, _consumer: consumer.clone() };
+        let opaque = Arc::as_ptr(&split.nonempty).cast_mut().cast();
+        // SAFETY: the queue is live. `opaque` points to what `split` owns; the callback is
+        // removed before that is dropped.
+        unsafe {
+            rd::rd_kafka_queue_forward(split.queue.as_ptr(), ptr::null_mut());
+            rd::rd_kafka_queue_cb_event_enable(split.queue.as_ptr(), Some(notify), opaque);
+        }
+        Some(split)
+    }
+
+    /// The next event, if one is queued. Does not wait.
+    pub fn poll(&self) -> Option<Fetched> {
+        // SAFETY: the queue is live. The message is ours until it is destroyed, and what is
+        // taken from it is copied.
+        unsafe {
+            let record = NonNull::new(rd::rd_kafka_consume_queue(self.queue.as_ptr(), 0))?.as_ptr();
+            let event = match RDKafkaErrorCode::from((*record).err) {
+                RDKafkaErrorCode::NoError => Event::Record(message(record)),
+                RDKafkaErrorCode::PartitionEOF => Event::End((*record).offset),
+                code => Event::Failed(code),
+            };
+            let broker = rd::rd_kafka_message_broker_id(record);
+            rd::rd_kafka_message_destroy(record);
+            Some(Fetched { event, broker })
+        }
+    }
+}
+
+impl Drop for PartitionQueue {
+    fn drop(&mut self) {
+        // SAFETY: the queue is live and ours. Removing the callback waits for a call of it that
+        // is under way.
+        unsafe {
+            rd::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+            rd::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
+    }
+}
+
+/// librdkafka's callback for a queue that is no longer empty.
+unsafe extern "C" fn notify(_: *mut rd::rd_kafka_t, opaque: *mut c_void) {
+    // SAFETY: `opaque` is the `Notify` of a queue whose callback was not removed yet.
+    unsafe { (*opaque.cast::<Notify>()).notify_one() }
+}

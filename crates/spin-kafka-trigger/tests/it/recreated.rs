@@ -1,0 +1,143 @@
+//! A topic that is deleted and created again is another log, whatever its length and whenever
+//! it happens: nothing of the old log stands for anything in the new one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::join_all;
+use spin_kafka_trigger::{
+    Batch, Config, Failure, GroupProtocol, Handler, Position, Rejection, Trigger,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::cluster::{brokers, create_topic, delete_topic};
+use crate::support::{config, produce, until, within};
+
+/// Records in the first log.
+const FIRST: usize = 10;
+
+/// A handler that keeps a position in each log, as an atomic store would.
+#[derive(Clone, Default)]
+struct Store(Arc<Mutex<HashMap<String, Log>>>);
+
+#[derive(Clone, Default)]
+struct Log {
+    position: i64,
+    applied: Vec<i64>,
+}
+
+impl Store {
+    /// Records applied, log by log, the longest first.
+    fn applied(&self) -> Vec<Vec<i64>> {
+        let mut logs: Vec<_> =
+            self.0.lock().unwrap().values().map(|log| log.applied.clone()).collect();
+        logs.sort_by_key(|log| std::cmp::Reverse(log.len()));
+        logs
+    }
+
+    fn total(&self) -> usize {
+        self.0.lock().unwrap().values().map(|log| log.applied.len()).sum()
+    }
+}
+
+impl Handler for Store {
+    async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+        let mut logs = self.0.lock().unwrap();
+        let log = logs.entry(batch.log_id.to_string()).or_default();
+        if log.position < batch.start {
+            return if batch.first {
+                Err(Failure::Lost)
+            } else {
+                Err(Failure::Rewind(log.position))
+            };
+        }
+        let new = batch.messages.iter().map(|message| message.offset);
+        log.applied.extend(new.filter(|offset| *offset >= log.position).collect::<Vec<_>>());
+        log.position = log.position.max(batch.end);
+        Ok(Vec::new())
+    }
+
+    async fn position(&self, _: &str, log_id: &str, _: i32) -> Result<Position, Failure> {
+        let logs = self.0.lock().unwrap();
+        Ok(logs.get(log_id).map_or(Position::Start, |log| Position::At(log.position)))
+    }
+}
+
+/// How a topic is created again.
+#[derive(Clone, Copy)]
+struct Case {
+    protocol: GroupProtocol,
+    /// Records in the new log.
+    records: usize,
+    /// Between the deletion and the creation.
+    after: Duration,
+    /// Whether more records follow one by one.
+    traffic: bool,
+}
+
+impl Case {
+    async fn run(self, topic: String) {
+        let brokers = brokers();
+        create_topic(&brokers, &topic, 1).await;
+        produce_all(&brokers, &topic, FIRST).await;
+        let store = Store::default();
+        let stop = CancellationToken::new();
+        let config = Config { group_protocol: self.protocol, ..config(&brokers, &topic) };
+        let member =
+            tokio::spawn(Trigger::run(config, store.clone(), stop.clone().cancelled_owned()));
+        until("the first log", || store.total() == FIRST).await;
+
+        delete_topic(&brokers, &topic).await;
+        // The fault itself: nothing can be awaited here.
+        tokio::time::sleep(self.after).await;
+        create_topic(&brokers, &topic, 1).await;
+        let mut records = self.records;
+        produce_all(&brokers, &topic, records).await;
+        if self.traffic {
+            for _ in 0..5 {
+                produce_all(&brokers, &topic, 1).await;
+            }
+            records += 5;
+        }
+        until("the second log", || store.total() >= FIRST + records).await;
+        stop.cancel();
+        let summary = within("the member's end", member).await.unwrap().unwrap();
+        assert_eq!(summary.records as usize, FIRST + records, "{topic}");
+
+        let offsets = |count: usize| (0..count as i64).collect::<Vec<_>>();
+        let mut expected = vec![offsets(FIRST), offsets(records)];
+        expected.sort_by_key(|log| std::cmp::Reverse(log.len()));
+        assert_eq!(store.applied(), expected, "{topic}");
+    }
+}
+
+async fn produce_all(brokers: &str, topic: &str, records: usize) {
+    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+    tokio::task::spawn_blocking(move || produce(&brokers, &topic, 0, records, 10)).await.unwrap();
+}
+
+async fn every_length(protocol: GroupProtocol, name: &str) {
+    let mut cases = Vec::new();
+    for (records, length) in [(FIRST / 2, "shorter"), (FIRST, "equal"), (3 * FIRST, "longer")] {
+        for seconds in [0, 3, 12, 35] {
+            // Traffic hides what is found only while the topic is quiet, and the reverse.
+            for traffic in [false, true].into_iter().filter(|traffic| *traffic || seconds < 35) {
+                let after = Duration::from_secs(seconds);
+                let case = Case { protocol, records, after, traffic };
+                cases.push(case.run(format!("{name}-{length}-{seconds}-{traffic}")));
+            }
+        }
+    }
+    join_all(cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_created_again_is_read_once_from_its_beginning() {
+    every_length(GroupProtocol::Classic, "created-again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_created_again_is_read_once_by_a_kip_848_member() {
+    every_length(GroupProtocol::Consumer, "created-again-848").await;
+}
