@@ -4,7 +4,7 @@
 //! Its JSON is Spin's: every path absolute, every trigger with an id, nothing left to look up.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -195,7 +195,7 @@ impl App {
         if let Some(field) = app.must_understand.iter().find(|f| !UNDERSTOOD.contains(&f.as_str()))
         {
             return Err(fault(format!(
-                "it must be understood for its `{field}`; this host is not"
+                "the application requires `{field}`, which this host does not support"
             )));
         }
         app.origin = origin;
@@ -250,9 +250,10 @@ impl App {
         Ok(())
     }
 
-    /// Leaves only the triggers of these types.
+    /// Leaves only the triggers of these types, and their settings.
     pub fn retain_triggers(&mut self, types: &[&str]) {
         self.triggers.retain(|trigger| types.contains(&trigger.trigger_type.as_str()));
+        self.metadata.triggers.retain(|kind, _| types.contains(&kind.as_str()));
     }
 
     /// Leaves these imports to the host, whatever dependencies there are for them. Answers those
@@ -297,9 +298,8 @@ impl App {
 
     /// The components that some trigger starts.
     pub fn started(&self) -> impl Iterator<Item = &Component> {
-        self.components.iter().filter(|component| {
-            self.triggers.iter().any(|trigger| trigger.component() == Some(&component.id))
-        })
+        let started: HashSet<&str> = self.triggers.iter().filter_map(Trigger::component).collect();
+        self.components.iter().filter(move |component| started.contains(component.id.as_str()))
     }
 }
 

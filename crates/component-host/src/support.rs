@@ -14,6 +14,41 @@ pub(crate) fn check(app: &App) -> Result<(), Error> {
     app.started().try_for_each(|component| check_component(app, component))
 }
 
+impl App {
+    /// Refuses triggers of other types than these, their settings, and an application in which no
+    /// trigger starts a component.
+    pub fn check_triggers(&self, types: &[&str]) -> Result<(), Error> {
+        let fault =
+            |key: &str, message| Err(Error::Manifest { place: self.origin.place(key), message });
+        let is_other = |kind: &str| !types.contains(&kind);
+        let known = types.join(", ");
+        if let Some(trigger) = self.triggers.iter().find(|t| is_other(&t.trigger_type)) {
+            let message = format!(
+                "trigger.{}: this host has no such trigger, only {known}",
+                trigger.trigger_type
+            );
+            return fault(&format!("trigger.{}", trigger.id), message);
+        }
+        if let Some(kind) = self.metadata.triggers.keys().find(|kind| is_other(kind)) {
+            let key = format!("application.trigger.{kind}");
+            let message = format!("{key}: this host has no such trigger, only {known}");
+            return fault(&key, message);
+        }
+        if self.started().next().is_none() {
+            let there =
+                self.components.iter().map(|c| c.id.as_str()).collect::<Vec<_>>().join(", ");
+            let there =
+                if there.is_empty() { "it has none".into() } else { format!("it has {there}") };
+            let message = format!(
+                "no trigger starts a component of the application; {there}; the types of triggers \
+                 are {known}, as in [[trigger.http]]"
+            );
+            return fault("", message);
+        }
+        Ok(())
+    }
+}
+
 fn check_component(app: &App, component: &Component) -> Result<(), Error> {
     let (id, metadata) = (&component.id, &component.metadata);
     let unsupported = [

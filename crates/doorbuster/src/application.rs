@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use component_host::App;
 use component_host::variables::Variables;
-use runner::VariableArgs;
+use runner::{TRIGGER_TYPES, VariableArgs};
 use trigger_kafka::TriggerConfig;
 
 use crate::source::Source;
@@ -27,6 +27,7 @@ impl Application {
     /// The application with its variables resolved.
     pub async fn read(&self) -> Result<(App, Variables)> {
         let app = self.source.read().await?;
+        app.check_triggers(&TRIGGER_TYPES)?;
         let brokers = self.kafka.iter().map(|brokers| ("kafka_brokers".into(), brokers.clone()));
         let config = self.variables.runtime_config()?;
         let variables = self.variables.resolve(&app, brokers.collect(), &config)?;

@@ -16,6 +16,6 @@ pub use args::CommonArgs;
 pub use checks::Checks;
 pub use common::Common;
 pub use consumers::Consumers;
-pub use parts::{Addresses, Parts};
+pub use parts::{Addresses, Parts, TRIGGER_TYPES};
 pub use telemetry::Telemetry;
 pub use variables::VariableArgs;

@@ -26,6 +26,9 @@ const REQUESTS_LIMIT: Duration = Duration::from_secs(10);
 /// Time that records of requests which were broken off get to be acknowledged then.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
+/// The types of triggers that an application may have here.
+pub const TRIGGER_TYPES: [&str; 2] = ["http", "kafka"];
+
 /// Where an application is reached.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Addresses {
@@ -66,6 +69,7 @@ impl Parts {
         addresses: Addresses,
         state: Option<PathBuf>,
     ) -> Result<Self> {
+        app.check_triggers(&TRIGGER_TYPES)?;
         let configs = TriggerConfig::read_all(app, variables)?;
         let producer = producer(app, variables, &configs)?;
         let capability = producer.clone().map(|producer| producer as Arc<dyn Capability>);

@@ -1,11 +1,14 @@
-//! Routes of `[[trigger.http]]`: exact paths and trailing wildcards.
+//! Routes of `[[trigger.http]]`: exact paths and trailing wildcards, as in Spin.
 
-/// Which paths a route takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The paths that the host answers itself, as Spin does.
+const RESERVED: &str = "/.well-known/spin";
+
+/// Which paths a route takes. Slashes at the end, and more than one at the begin, mean nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Route {
-    /// This path and no other.
+    /// This path and no other; the root is empty.
     Exact(String),
-    /// This path and everything below it; written with a trailing `/...`.
+    /// This path and everything below it; written with a trailing `/...` or `/*`.
     Below(String),
 }
 
@@ -14,16 +17,18 @@ impl Route {
         if !text.starts_with('/') {
             return Err(format!("route `{text}` must begin with `/`"));
         }
-        if text.contains("/:") {
-            return Err(format!("route `{text}`: named segments are not supported by this host"));
-        }
-        match text.strip_suffix("/...") {
-            Some(prefix) => Ok(Route::Below(prefix.into())),
-            None => Ok(Route::Exact(text.into())),
-        }
+        let trimmed = trim(text);
+        let wildcard = trimmed.strip_suffix("/...").or_else(|| trimmed.strip_suffix("/*"));
+        let path = wildcard.unwrap_or(trimmed);
+        path.split('/').try_for_each(check_segment).map_err(|e| format!("route `{text}`: {e}"))?;
+        Ok(match wildcard {
+            Some(_) => Route::Below(path.into()),
+            None => Route::Exact(path.into()),
+        })
     }
 
     pub fn fits(&self, path: &str) -> bool {
+        let path = trim(path);
         match self {
             Route::Exact(exact) => path == exact,
             Route::Below(prefix) => path
@@ -39,24 +44,136 @@ impl Route {
             Route::Below(prefix) => (false, prefix.len()),
         }
     }
+
+    /// Whether the host answers all paths below it itself.
+    pub fn is_reserved(&self) -> bool {
+        match self {
+            Route::Exact(path) => is_reserved(path),
+            Route::Below(prefix) => is_reserved(&format!("{prefix}/")),
+        }
+    }
+}
+
+/// Whether the host answers this path itself.
+pub(crate) fn is_reserved(path: &str) -> bool {
+    path.strip_prefix(RESERVED).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// A path with one slash at its begin and none at its end; the root is empty.
+fn trim(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    let after = path.trim_start_matches('/');
+    path.get((path.len() - after.len()).saturating_sub(1)..).unwrap_or(path)
+}
+
+/// Refuses a segment that is a pattern which this host does not support, or that no request has.
+fn check_segment(segment: &str) -> Result<(), String> {
+    if segment == "..." || segment.contains('*') {
+        return Err(
+            "a wildcard is supported by this host at the end only, as `/...` or `/*`".into()
+        );
+    }
+    if segment.split('.').any(|part| part.starts_with(':')) {
+        return Err("named segments are not supported by this host".into());
+    }
+    if segment == "." || segment == ".." {
+        return Err(format!("clients resolve `{segment}` before they send a request"));
+    }
+    let mut rest = segment;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '%' if rest.get(1..3).is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit())) => {
+                3
+            }
+            'a'..='z' | 'A'..='Z' | '0'..='9' => 1,
+            _ if "-._~!$&'()+,;=:@".contains(c) => 1,
+            '?' | '#' => return Err(format!("a route is a path, and `{c}` ends a path")),
+            _ => return Err(format!("no path has {c:?}; percent-encode it")),
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn fits() {
-        let exact = Route::parse("/purchase").unwrap();
-        assert!(exact.fits("/purchase") && !exact.fits("/purchases") && !exact.fits("/purchase/"));
-        let below = Route::parse("/api/...").unwrap();
-        assert!(below.fits("/api") && below.fits("/api/x") && !below.fits("/apix"));
-        assert!(Route::parse("/...").unwrap().fits("/any/thing"));
+    fn fits(route: &str, path: &str) -> bool {
+        Route::parse(route).unwrap().fits(path)
     }
 
     #[test]
-    fn refuses() {
-        assert!(Route::parse("purchase").is_err());
-        assert!(Route::parse("/a/:b").is_err());
+    fn a_route_fits_as_in_spin() {
+        for (route, path, expected) in [
+            ("/purchase", "/purchase", true),
+            ("/purchase", "/purchases", false),
+            ("/purchase", "/purchase/", true),
+            ("/purchase", "//purchase", true),
+            ("/purchase/", "/purchase", true),
+            ("//purchase", "/purchase", true),
+            ("/", "/", true),
+            ("/", "//", true),
+            ("/", "/x", false),
+            ("/api/...", "/api", true),
+            ("/api/...", "/api/", true),
+            ("/api/...", "/api/x/y", true),
+            ("/api/...", "/apix", false),
+            ("/api/*", "/api/x/y", true),
+            ("/api/*", "/api", true),
+            ("/api/*/", "/api/x", true),
+            ("/...", "/any/thing", true),
+            ("/*", "/", true),
+            ("/a%20b", "/a%20b", true),
+            ("/a:b", "/a:b", true),
+        ] {
+            assert_eq!(fits(route, path), expected, "{route} {path}");
+        }
+    }
+
+    #[test]
+    fn routes_that_mean_the_same_are_equal() {
+        for (one, other) in [("/x", "/x/"), ("/", "//"), ("/x/*", "/x/..."), ("//x", "/x")] {
+            assert_eq!(Route::parse(one), Route::parse(other), "{one} {other}");
+        }
+        assert_ne!(Route::parse("/x"), Route::parse("/x/..."));
+    }
+
+    #[test]
+    fn a_route_that_never_fits_is_refused() {
+        for (route, expected) in [
+            ("purchase", "begin with"),
+            ("", "begin with"),
+            ("/a/:b", "named segments"),
+            ("/a/b.:c", "named segments"),
+            ("/a/*/b", "wildcard"),
+            ("/a/.../b", "wildcard"),
+            ("/a*", "wildcard"),
+            ("/purchase?x=1", "`?`"),
+            ("/purchase#x", "`#`"),
+            ("/a b", "' '"),
+            ("/é", "percent-encode"),
+            ("/a%2", "percent-encode"),
+            ("/a%zz", "percent-encode"),
+            ("/a[/b]", "percent-encode"),
+            ("/a/../b", "`..`"),
+        ] {
+            let fault = Route::parse(route).unwrap_err();
+            assert!(fault.contains(expected) && fault.contains(route), "{fault}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_own_paths() {
+        for (route, expected) in [
+            ("/.well-known/spin/health", true),
+            ("/.well-known/spin/...", true),
+            ("/.well-known/...", false),
+            ("/.well-known/spin/x/...", true),
+            ("/.well-known/spinner", false),
+            ("/...", false),
+        ] {
+            assert_eq!(Route::parse(route).unwrap().is_reserved(), expected, "{route}");
+        }
     }
 }

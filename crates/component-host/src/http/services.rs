@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::route::Route;
+use super::route::{Route, is_reserved};
 use super::service::HttpService;
 use crate::app::{App, Trigger};
 use crate::guest::Guest;
@@ -26,13 +26,16 @@ impl Services {
         guests: &BTreeMap<String, Guest>,
         limits: &Arc<Limits>,
     ) -> Result<Self, Error> {
-        let mut by_id = BTreeMap::new();
-        let mut routes = Vec::new();
+        check_settings(app)?;
+        let mut by_id: BTreeMap<String, Arc<HttpService>> = BTreeMap::new();
+        let mut routes: BTreeMap<Route, (&str, Arc<HttpService>)> = BTreeMap::new();
         for trigger in app.triggers("http") {
+            let place = app.origin.place(&format!("trigger.{}", trigger.id));
             let fault = |message: String| Error::Manifest {
-                place: app.origin.place(&format!("trigger.{}", trigger.id)),
+                place: place.clone(),
                 message: format!("trigger.http: {message}"),
             };
+            let route = route(trigger).map_err(fault)?;
             let id = trigger.component().unwrap_or_default();
             let Some(guest) = guests.get(id) else {
                 return Err(fault(format!("component `{id}` is not loaded")));
@@ -45,10 +48,16 @@ impl Services {
                     service
                 }
             };
-            if let Some(route) = route(trigger).map_err(fault)? {
-                routes.push((route, service));
+            let Some(route) = route else { continue };
+            if route.is_reserved() {
+                tracing::warn!(%place, "the host answers paths below /.well-known/spin/ itself; `{id}` gets none");
+            }
+            if let Some((other, _)) = routes.insert(route, (id, service)) {
+                tracing::warn!(%place, "`{other}` has the same route and gets no request by it; `{id}`, the last, does");
             }
         }
+        let routes = routes.into_iter().map(|(route, (_, service))| (route, service));
+        let mut routes: Vec<_> = routes.collect();
         routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.rank()));
         Ok(Self { by_id, routes: Arc::new(routes) })
     }
@@ -72,6 +81,9 @@ impl Services {
 
     /// The component whose route fits the path best.
     pub fn route(&self, path: &str) -> Option<&Arc<HttpService>> {
+        if is_reserved(path) {
+            return None;
+        }
         self.routes.iter().find(|(route, _)| route.fits(path)).map(|(_, service)| service)
     }
 
@@ -81,11 +93,44 @@ impl Services {
     }
 }
 
+/// Refuses what `[application.trigger.http]` says and this host does not do.
+fn check_settings(app: &App) -> Result<(), Error> {
+    let settings = app.metadata.triggers.get("http").into_iter().flatten();
+    for (key, value) in settings {
+        let message = match (key.as_str(), value.as_str()) {
+            ("base", Some("/")) => continue,
+            ("base", _) => {
+                "`base` is not supported by this host; write it into each `route`".into()
+            }
+            _ => format!("there is no setting `{key}`"),
+        };
+        return Err(Error::Manifest {
+            place: app.origin.place("application.trigger.http"),
+            message: format!("application.trigger.http: {message}"),
+        });
+    }
+    Ok(())
+}
+
 /// The trigger's public route; none if only other components may call it.
 fn route(trigger: &Trigger) -> Result<Option<Route>, String> {
     let settings = trigger.settings();
-    if let Some(key) = settings.keys().find(|key| *key != "route") {
-        return Err(format!("`{key}` is not supported by this host"));
+    for (key, value) in &settings {
+        match key.as_str() {
+            "route" => {}
+            // Both names of Spin's default.
+            "executor"
+                if [json!({ "type": "http" }), json!({ "type": "spin" })].contains(value) => {}
+            "executor" => {
+                return Err(
+                    "only `executor = { type = \"http\" }` is supported by this host".into()
+                );
+            }
+            "static_response" => {
+                return Err("`static_response` is not supported by this host".into());
+            }
+            _ => return Err(format!("there is no setting `{key}`")),
+        }
     }
     match settings.get("route") {
         Some(Value::String(text)) => Route::parse(text).map(Some),

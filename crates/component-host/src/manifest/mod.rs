@@ -1,23 +1,21 @@
 //! Reads `spin.toml` (manifest version 2) and locks it, as `spin up` does. What is wrong is
 //! told by name and line.
 
+mod component;
+mod names;
+mod reader;
 mod schema;
+mod trigger;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::Serialize;
-use serde_json::{Map, Value};
-use toml::Spanned;
+use serde_json::Map;
+use toml::{Spanned, Table, Value};
 
 use crate::Error;
-use crate::app::{
-    App, Component, ComponentMetadata, Declaration, Dependency, Inherit, Metadata, Source, Trigger,
-};
-use crate::origin::{Origin, Place, line_at};
-use crate::outbound::CHAINING_DOMAIN;
-use crate::support::CHAINING;
+use crate::app::{App, Declaration, Metadata};
+use reader::{Reader, absolute};
 
 /// Reads the manifest at `path`. Relative paths in it start from its folder.
 pub fn read(path: &Path) -> Result<App, Error> {
@@ -30,254 +28,85 @@ pub fn read(path: &Path) -> Result<App, Error> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<App, Error> {
-    let mut reader = Reader { path, text, origin: Origin::whole(path) };
-    let manifest: schema::Manifest =
-        toml::from_str(text).map_err(|e| reader.error(e.span(), e.message().into()))?;
-    if *manifest.spin_manifest_version.get_ref() != 2 {
-        let span = manifest.spin_manifest_version.span();
-        return Err(reader.error(Some(span), "only spin_manifest_version 2 is supported".into()));
-    }
-    let variables = reader.variables(manifest.variables)?;
-    let metadata = reader.metadata(manifest.application, &manifest.trigger)?;
+    let mut reader = Reader::new(path, text);
+    check_version(&reader, text)?;
+    let manifest: schema::Manifest = toml::from_str(text).map_err(|e| reader.syntax(&e))?;
+    let variables = variables(&reader, manifest.variables)?;
+    let metadata = metadata(&mut reader, manifest.application, &manifest.trigger)?;
     let components = manifest
         .component
         .into_iter()
-        .map(|(id, raw)| reader.component(id, raw))
+        .map(|(id, raw)| component::read(&mut reader, id, raw))
         .collect::<Result<Vec<_>, Error>>()?;
-    let mut triggers = Vec::new();
-    for (kind, list) in manifest.trigger {
-        for raw in list {
-            let trigger = reader.trigger(&kind, raw, &components, &triggers)?;
-            triggers.push(trigger);
-        }
-    }
+    let triggers = trigger::read_all(&mut reader, manifest.trigger, &components)?;
     Ok(App::new(reader.origin, metadata, variables, triggers, components))
 }
 
-/// Only an empty path, or one in a folder that is gone, has no absolute form.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.into())
+fn check_version(reader: &Reader<'_>, text: &str) -> Result<(), Error> {
+    let version: schema::Version = toml::from_str(text).map_err(|e| reader.syntax(&e))?;
+    let given = version.spin_manifest_version.or(version.spin_version);
+    if given.as_ref().is_some_and(|given| *given.get_ref() == Value::Integer(2)) {
+        return Ok(());
+    }
+    let message = match &given {
+        Some(_) => {
+            "only spin_manifest_version = 2 is supported; `spin doctor` upgrades a manifest of \
+             version 1"
+        }
+        None => "`spin_manifest_version = 2` is missing",
+    };
+    Err(reader.error(given.map(|given| given.span()), message.into()))
 }
 
-/// The manifest being read, to tell faults with their line.
-struct Reader<'a> {
-    path: &'a Path,
-    text: &'a str,
-    origin: Origin,
+fn metadata(
+    reader: &mut Reader<'_>,
+    application: schema::Application,
+    triggers: &BTreeMap<String, Vec<Spanned<Table>>>,
+) -> Result<Metadata, Error> {
+    let mut other = Map::new();
+    for (key, text) in [("version", application.version), ("description", application.description)]
+    {
+        if !text.is_empty() {
+            other.insert(key.into(), text.into());
+        }
+    }
+    if !application.authors.is_empty() {
+        other.insert("authors".into(), application.authors.into());
+    }
+    let mut settings = BTreeMap::new();
+    for (kind, table) in application.trigger {
+        reader.mark(format!("application.trigger.{kind}"), &table.span());
+        settings.insert(kind, reader.table(table.into_inner())?);
+    }
+    // The old form, which Spin still writes for an application with one type of triggers.
+    if let (Some(kind), 1) = (triggers.keys().next(), triggers.len()) {
+        let mut single = settings.get(kind).cloned().unwrap_or_default();
+        single.insert("type".into(), kind.as_str().into());
+        other.insert("trigger".into(), single.into());
+    }
+    if let Ok(origin) = url::Url::from_file_path(absolute(reader.path)) {
+        other.insert("origin".into(), origin.as_str().into());
+    }
+    Ok(Metadata { name: application.name, triggers: settings, other })
 }
 
-impl Reader<'_> {
-    fn line(&self, span: &Range<usize>) -> usize {
-        line_at(self.text, span.start)
+fn variables(
+    reader: &Reader<'_>,
+    raw: BTreeMap<String, Spanned<schema::Variable>>,
+) -> Result<BTreeMap<String, Declaration>, Error> {
+    let mut variables = BTreeMap::new();
+    for (name, spanned) in raw {
+        let span = spanned.span();
+        let schema::Variable { default, required, secret, description } = spanned.into_inner();
+        let checked = names::check_variable(&name).and_then(|()| {
+            let one = default.is_some() != required;
+            let message = || format!("variable `{name}`: give either a default or required = true");
+            one.then_some(()).ok_or_else(message)
+        });
+        checked.map_err(|message| reader.error(Some(span), message))?;
+        variables.insert(name, Declaration { description, default, secret });
     }
-
-    fn error(&self, span: Option<Range<usize>>, message: String) -> Error {
-        let line = span.map_or(1, |span| self.line(&span));
-        Error::Manifest { place: Place::new(self.path, line), message }
-    }
-
-    fn mark(&mut self, key: String, span: &Range<usize>) {
-        let line = self.line(span);
-        self.origin.mark(key, line);
-    }
-
-    /// The file at a path that starts from the manifest's folder.
-    fn file(&self, path: &Path) -> Source {
-        Source::file(&absolute(&self.path.parent().unwrap_or(Path::new("")).join(path)))
-    }
-
-    fn json<T: Serialize>(&self, value: T) -> Result<Value, Error> {
-        serde_json::to_value(value).map_err(|e| self.error(None, e.to_string()))
-    }
-
-    fn table(&self, table: toml::Table) -> Result<Map<String, Value>, Error> {
-        table.into_iter().map(|(key, value)| Ok((key, self.json(value)?))).collect()
-    }
-
-    fn metadata(
-        &self,
-        application: schema::Application,
-        triggers: &BTreeMap<String, Vec<Spanned<toml::Table>>>,
-    ) -> Result<Metadata, Error> {
-        let mut other = Map::new();
-        for (key, text) in
-            [("version", application.version), ("description", application.description)]
-        {
-            if !text.is_empty() {
-                other.insert(key.into(), text.into());
-            }
-        }
-        if !application.authors.is_empty() {
-            other.insert("authors".into(), application.authors.into());
-        }
-        let settings = application
-            .trigger
-            .into_iter()
-            .map(|(kind, table)| Ok((kind, self.table(table)?)))
-            .collect::<Result<BTreeMap<_, _>, Error>>()?;
-        // The old form, which Spin still writes for an application with one type of triggers.
-        if let (Some(kind), 1) = (triggers.keys().next(), triggers.len()) {
-            let mut single = settings.get(kind).cloned().unwrap_or_default();
-            single.insert("type".into(), kind.as_str().into());
-            other.insert("trigger".into(), single.into());
-        }
-        if let Ok(origin) = url::Url::from_file_path(absolute(self.path)) {
-            other.insert("origin".into(), origin.as_str().into());
-        }
-        Ok(Metadata { name: application.name, triggers: settings, other })
-    }
-
-    fn variables(
-        &self,
-        raw: BTreeMap<String, Spanned<schema::Variable>>,
-    ) -> Result<BTreeMap<String, Declaration>, Error> {
-        let mut variables = BTreeMap::new();
-        for (name, spanned) in raw {
-            let span = spanned.span();
-            let schema::Variable { default, required, secret, description } = spanned.into_inner();
-            if default.is_some() == required {
-                let message =
-                    format!("variable `{name}`: give either a default or required = true");
-                return Err(self.error(Some(span), message));
-            }
-            variables.insert(name, Declaration { description, default, secret });
-        }
-        Ok(variables)
-    }
-
-    fn component(&mut self, id: String, raw: schema::Component) -> Result<Component, Error> {
-        let span = raw.source.span();
-        let schema::Source::Path(source) = raw.source.into_inner() else {
-            let message = format!("component `{id}`: only a file is supported as its `source`");
-            return Err(self.error(Some(span), message));
-        };
-        self.mark(format!("component.{id}"), &span);
-        let inherit_all = raw.dependencies_inherit_configuration;
-        let dependencies = raw
-            .dependencies
-            .into_iter()
-            .map(|(name, raw)| {
-                let dependency = self.dependency(&name, raw, inherit_all)?;
-                Ok((name, dependency))
-            })
-            .collect::<Result<_, Error>>()?;
-        let mut other = Map::new();
-        if !raw.description.is_empty() {
-            other.insert("description".into(), raw.description.into());
-        }
-        if let Some(build) = raw.build {
-            other.insert("build".into(), self.json(build)?);
-        }
-        let mut host_requirements = Map::new();
-        if raw.allowed_outbound_hosts.iter().any(|host| is_chaining(host)) {
-            host_requirements.insert(CHAINING.into(), "required".into());
-        }
-        let metadata = ComponentMetadata {
-            allowed_outbound_hosts: raw.allowed_outbound_hosts,
-            key_value_stores: self.marked(&id, "key_value_stores", raw.key_value_stores),
-            databases: self.marked(&id, "sqlite_databases", raw.sqlite_databases),
-            ai_models: self.marked(&id, "ai_models", raw.ai_models),
-            other,
-        };
-        let files = self
-            .marked(&id, "files", raw.files)
-            .into_iter()
-            .map(|file| self.json(file))
-            .collect::<Result<_, _>>()?;
-        Ok(Component {
-            source: self.file(&source),
-            metadata,
-            env: raw.environment,
-            files,
-            config: raw.variables,
-            dependencies,
-            trigger_dependencies: Map::new(),
-            host_requirements,
-            provide: raw.tool.doorbuster.provide,
-            id,
-        })
-    }
-
-    /// The list, its line remembered.
-    fn marked<T>(&mut self, id: &str, key: &str, list: Option<Spanned<Vec<T>>>) -> Vec<T> {
-        list.map(|list| {
-            self.mark(format!("component.{id}.{key}"), &list.span());
-            list.into_inner()
-        })
-        .unwrap_or_default()
-    }
-
-    fn dependency(
-        &self,
-        name: &str,
-        raw: Spanned<schema::Dependency>,
-        inherit_all: bool,
-    ) -> Result<Dependency, Error> {
-        let span = raw.span();
-        let raw = raw.into_inner();
-        if inherit_all && raw.inherit_configuration.is_some() {
-            let message = format!(
-                "dependency `{name}`: give either dependencies_inherit_configuration or \
-                 inherit_configuration"
-            );
-            return Err(self.error(Some(span), message));
-        }
-        let inherit = match raw.inherit_configuration {
-            Some(schema::Inherit::All(true)) => Inherit::All,
-            Some(schema::Inherit::Some(rights)) => Inherit::Some(rights),
-            None if inherit_all => Inherit::All,
-            Some(schema::Inherit::All(false)) | None => Inherit::default(),
-        };
-        Ok(Dependency { source: self.file(&raw.path), export: raw.export, inherit })
-    }
-
-    fn trigger(
-        &mut self,
-        kind: &str,
-        raw: Spanned<toml::Table>,
-        components: &[Component],
-        others: &[Trigger],
-    ) -> Result<Trigger, Error> {
-        let span = raw.span();
-        let fault = |reader: &Self, message: String| {
-            reader.error(Some(span.clone()), format!("trigger.{kind}: {message}"))
-        };
-        let mut settings = raw.into_inner();
-        let component = match settings.get("component") {
-            Some(toml::Value::String(id)) => id.clone(),
-            Some(_) => return Err(fault(self, "`component` must be the id of a component".into())),
-            None => return Err(fault(self, "`component` is missing".into())),
-        };
-        if !components.iter().any(|known| known.id == component) {
-            return Err(fault(self, format!("there is no component `{component}`")));
-        }
-        let id = match settings.remove("id") {
-            Some(toml::Value::String(id)) => id,
-            Some(_) => return Err(fault(self, "`id` must be a string".into())),
-            None => generated_id(kind, &component, others),
-        };
-        self.mark(format!("trigger.{id}"), &span);
-        Ok(Trigger {
-            id,
-            trigger_type: kind.into(),
-            trigger_config: self.table(settings)?,
-            trigger_dependencies: Map::new(),
-        })
-    }
-}
-
-/// The id that Spin gives a trigger without one.
-fn generated_id(kind: &str, component: &str, others: &[Trigger]) -> String {
-    let taken = |id: &String| others.iter().any(|other| other.id == *id);
-    let natural = format!("{component}-{kind}-trigger");
-    let numbered = (1..).map(|number| format!("{kind}-trigger{number}"));
-    std::iter::once(natural).chain(numbered).find(|id| !taken(id)).unwrap_or_default()
-}
-
-/// Whether an entry of `allowed_outbound_hosts` means a component of the same application.
-fn is_chaining(host: &str) -> bool {
-    let address = host.split_once("://").map_or(host, |(_, address)| address);
-    address.split(['/', ':']).next().is_some_and(|name| name.ends_with(CHAINING_DOMAIN))
+    Ok(variables)
 }
 
 #[cfg(test)]
@@ -322,27 +151,117 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
 
     #[test]
     fn faults_name_file_line_and_thing() {
-        let cases = [
-            (GOOD.replace("name = \"shop\"", "nam = \"shop\""), ":4: ", "nam"),
-            (GOOD.replace("version = 2", "version = 1"), ":2: ", "spin_manifest_version 2"),
-            (GOOD.replace("component = \"ingest\"", "component = \"ingst\""), ":9: ", "`ingst`"),
+        for (from, to, line, thing) in [
+            ("name = \"shop\"", "nam = \"shop\"", 4, "nam"),
+            ("version = 2", "version = 1", 2, "spin_manifest_version = 2"),
+            ("version = 2", "version = \"1\"", 2, "spin doctor"),
+            ("spin_manifest_version = 2", "spin_version = \"1\"", 2, "spin_manifest_version = 2"),
+            ("spin_manifest_version = 2", "", 1, "`spin_manifest_version = 2` is missing"),
+            ("component = \"ingest\"", "component = \"ingst\"", 9, "`ingst`"),
+            ("component = \"ingest\"", "component = { source = \"a\" }", 9, "[component.<id>]"),
             (
-                GOOD.replace("allowed_outbound", "key_value_stores = [\"a\"]\nallowed_outbound"),
-                ":14: ",
+                "component = \"ingest\"",
+                "static_response = {}",
+                9,
+                "`static_response` is not supported",
+            ),
+            (
+                "component = \"ingest\"",
+                "component = \"ingest\"\ncomponents = {}",
+                9,
+                "`components`",
+            ),
+            ("component = \"ingest\"", "component = \"ingest\"\nid = \"\"", 9, "`id`"),
+            (
+                "allowed_outbound",
+                "key_value_stores = [\"a\"]\nallowed_outbound",
+                14,
                 "key_value_stores",
             ),
-            (GOOD.replace("\"target/ingest.wasm\"", "{ url = \"x\" }"), ":13: ", "only a file"),
             (
-                GOOD.replace("{ default = \"127.0.0.1:9092\" }", "{ secret = true }"),
-                ":8: ",
-                "`brokers`",
+                "allowed_outbound",
+                "allowed_http_hosts = [\"a\"]\nallowed_outbound",
+                14,
+                "allowed_outbound_hosts",
             ),
-            ("[[[".into(), ":1: ", ""),
-        ];
-        for (text, line, thing) in cases {
-            let fault = fault(&text);
-            assert!(fault.starts_with(&format!("app/spin.toml{line}")), "{fault}");
+            ("allowed_outbound", "profile.debug.sorce = \"a\"\nallowed_outbound", 14, "sorce"),
+            ("allowed_outbound", "build.comand = \"a\"\nallowed_outbound", 14, "comand"),
+            ("allowed_outbound", "tool.doorbuster.provid = []\nallowed_outbound", 14, "provid"),
+            ("allowed_outbound", "variables = { Foo = \"a\" }\nallowed_outbound", 14, "`Foo`"),
+            ("\"target/ingest.wasm\"", "{ url = \"x\" }", 13, "only a file"),
+            ("\"target/ingest.wasm\"", "1", 13, "path of a file"),
+            ("{ default = \"127.0.0.1:9092\" }", "{ secret = true }", 8, "`brokers`"),
+            ("brokers = { default", "BROKERS = { default", 8, "`BROKERS`"),
+            ("[component.ingest]", "[component.\"a b\"]", 12, "`a b`"),
+            (
+                "{ path = \"target/intake-http.wasm\", ",
+                "\"1.0\" #",
+                16,
+                "by `version` is not supported",
+            ),
+            ("path = \"target/intake-http.wasm\"", "registry = \"r\"", 16, "by `registry`"),
+            ("path = \"target/intake-http.wasm\"", "url = \"u\"", 16, "by `url`"),
+            ("path = \"target/intake-http.wasm\"", "component = \"c\"", 16, "by `component`"),
+            ("path = \"target", "paht = \"target", 16, "paht"),
+        ] {
+            assert!(GOOD.contains(from), "{from}");
+            let fault = fault(&GOOD.replacen(from, to, 1));
+            assert!(fault.starts_with(&format!("app/spin.toml:{line}: ")), "{to}: {fault}");
             assert!(fault.contains(thing), "{fault}");
         }
+        assert!(fault("[[[").starts_with("app/spin.toml:1: "));
+    }
+
+    #[test]
+    fn what_matters_only_to_a_build_is_taken() {
+        let text = GOOD
+            .replace("name = \"shop\"", "name = \"shop\"\ntargets = [\"spin-up:3.2\"]")
+            .replace("[component.ingest]", "[component.ingest]\ntargets = [\"spin-up:3.2\"]")
+            + "[component.ingest.profile.debug]\nsource = \"debug.wasm\"\nbuild.command = \"make\"\n";
+        let app = parse(Path::new("app/spin.toml"), &text).unwrap();
+        let source = app.component("ingest").unwrap().source.path().unwrap();
+        assert!(source.ends_with("app/target/ingest.wasm"), "{}", source.display());
+    }
+
+    #[test]
+    fn an_id_belongs_to_one_trigger() {
+        let named = "component = \"ingest\"\nid = \"one\"\n";
+        let two = format!("{named}[[trigger.http]]\nroute = \"/x\"\n{named}");
+        let fault = fault(&GOOD.replace("component = \"ingest\"\n", &two));
+        assert!(fault.contains("the id `one` is used twice"), "{fault}");
+    }
+
+    #[test]
+    fn only_triggers_that_are_known_start_components() {
+        let check = |text: &str| {
+            let app = parse(Path::new("app/spin.toml"), text).unwrap();
+            app.check_triggers(&["http", "kafka"]).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(GOOD), Ok(()));
+        let wrong = GOOD.replace("[[trigger.http]]", "[[trigger.htpp]]");
+        assert!(check(&wrong).unwrap_err().starts_with("app/spin.toml:9: trigger.htpp: "));
+        let wrong = GOOD.replace("application.trigger.kafka", "application.trigger.kafak");
+        assert!(
+            check(&wrong).unwrap_err().starts_with("app/spin.toml:5: application.trigger.kafak: ")
+        );
+        let (before, after) = GOOD.split_once("[[trigger.http]]").unwrap();
+        let (_, after) = after.split_once("[component").unwrap();
+        let none = check(&format!("{before}[component{after}")).unwrap_err();
+        assert!(none.contains("no trigger") && none.contains("ingest"), "{none}");
+    }
+
+    /// Each look at what is there already would make this take minutes.
+    #[test]
+    fn thousands_of_triggers_are_read_at_once() {
+        const TRIGGERS: usize = 5_000;
+        let one = "[[trigger.http]]\nroute = \"/x\"\ncomponent = \"ingest\"\n";
+        let text = GOOD.replace(
+            "[component.ingest]\n",
+            &format!("{}[component.ingest]\n", one.repeat(TRIGGERS)),
+        );
+        let app = parse(Path::new("app/spin.toml"), &text).unwrap();
+        assert_eq!(app.triggers.len(), TRIGGERS + 1);
+        let ids: std::collections::BTreeSet<_> = app.triggers.iter().map(|t| &t.id).collect();
+        assert_eq!(ids.len(), TRIGGERS + 1);
     }
 }

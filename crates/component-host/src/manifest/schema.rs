@@ -1,22 +1,34 @@
 //! `spin.toml`, as it is written.
+//!
+//! What Spin knows and this host does not support has a field here, so that it is refused by name.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
+use toml::value::{Table, Value};
+
+/// What is read first: a manifest of another version has other keys.
+#[derive(Deserialize)]
+pub struct Version {
+    pub spin_manifest_version: Option<Spanned<Value>>,
+    /// Where the first versions of Spin had it.
+    pub spin_version: Option<Spanned<Value>>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    pub spin_manifest_version: Spanned<u32>,
+    #[serde(rename = "spin_manifest_version")]
+    _spin_manifest_version: u32,
     pub application: Application,
     #[serde(default)]
     pub variables: BTreeMap<String, Spanned<Variable>>,
     #[serde(default)]
-    pub trigger: BTreeMap<String, Vec<Spanned<toml::Table>>>,
+    pub trigger: BTreeMap<String, Vec<Spanned<Table>>>,
     #[serde(default)]
-    pub component: BTreeMap<String, Component>,
+    pub component: BTreeMap<Spanned<String>, Component>,
 }
 
 #[derive(Deserialize)]
@@ -29,10 +41,13 @@ pub struct Application {
     pub description: String,
     #[serde(default)]
     pub authors: Vec<String>,
+    /// What `spin build` checks the components against.
+    #[serde(rename = "targets", default)]
+    _targets: Vec<Value>,
     #[serde(default)]
-    pub trigger: BTreeMap<String, toml::Table>,
-    #[serde(rename = "tool")]
-    _tool: Option<toml::Table>,
+    pub trigger: BTreeMap<String, Spanned<Table>>,
+    #[serde(rename = "tool", default)]
+    _tool: BTreeMap<String, Table>,
 }
 
 #[derive(Deserialize)]
@@ -49,33 +64,71 @@ pub struct Variable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Component {
-    pub source: Spanned<Source>,
+    pub source: Spanned<Value>,
     #[serde(default)]
     pub description: String,
     #[serde(default)]
     pub allowed_outbound_hosts: Vec<String>,
+    /// The deprecated form of `allowed_outbound_hosts`.
+    pub allowed_http_hosts: Option<Spanned<Value>>,
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
     #[serde(default)]
-    pub variables: BTreeMap<String, String>,
+    pub variables: BTreeMap<Spanned<String>, String>,
     #[serde(default)]
-    pub dependencies: BTreeMap<String, Spanned<Dependency>>,
+    pub dependencies: BTreeMap<String, Spanned<Value>>,
     #[serde(default)]
     pub dependencies_inherit_configuration: bool,
-    pub build: Option<toml::Value>,
+    pub build: Option<Build>,
     #[serde(default)]
     pub tool: Tool,
-    pub files: Option<Spanned<Vec<toml::Value>>>,
-    #[serde(rename = "exclude_files")]
-    _exclude_files: Option<toml::Value>,
+    pub files: Option<Spanned<Vec<Value>>>,
+    /// Without `files` there is nothing to exclude.
+    #[serde(rename = "exclude_files", default)]
+    _exclude_files: Vec<String>,
     pub key_value_stores: Option<Spanned<Vec<String>>>,
     pub sqlite_databases: Option<Spanned<Vec<String>>>,
     pub ai_models: Option<Spanned<Vec<String>>>,
-    #[serde(rename = "targets")]
-    _targets: Option<toml::Value>,
+    /// What `spin build` checks the component against.
+    #[serde(rename = "targets", default)]
+    _targets: Vec<Value>,
+    /// What `spin up --profile NAME` uses instead; this host runs the default profile.
+    #[serde(rename = "profile", default)]
+    _profile: BTreeMap<String, Profile>,
 }
 
-/// `[component.<id>.tool]`: of other tools' tables nothing is read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Profile {
+    #[serde(rename = "source")]
+    _source: Option<Value>,
+    #[serde(rename = "environment", default)]
+    _environment: BTreeMap<String, String>,
+    #[serde(rename = "dependencies", default)]
+    _dependencies: BTreeMap<String, Value>,
+    #[serde(rename = "build")]
+    _build: Option<Build>,
+}
+
+/// `[component.<id>.build]`, for `spin build`.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    command: Commands,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workdir: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    watch: Vec<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(untagged, expecting = "command must be a string or a list of strings")]
+enum Commands {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// `[component.<id>.tool]`: the tables of other tools are theirs.
 #[derive(Default, Deserialize)]
 pub struct Tool {
     #[serde(default)]
@@ -89,13 +142,7 @@ pub struct DoorbusterTool {
     pub provide: Vec<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub enum Source {
-    Path(PathBuf),
-    Other(serde::de::IgnoredAny),
-}
-
+/// A dependency that is a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dependency {
@@ -105,7 +152,7 @@ pub struct Dependency {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "inherit_configuration must be true, false or a list of names")]
 pub enum Inherit {
     All(bool),
     Some(Vec<String>),

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use runner::{Addresses, Checks, Common, Parts, shutdown};
+use runner::{Addresses, Checks, Common, Parts, TRIGGER_TYPES, shutdown};
 use tokio_util::task::AbortOnDropHandle;
 use trigger_kafka::TriggerConfig;
 
@@ -46,6 +46,7 @@ impl Running {
         if !args.component_id.is_empty() {
             app.retain_components(&args.component_id)?;
         }
+        app.check_triggers(&TRIGGER_TYPES)?;
         common.provide(&mut app);
         let backends = Backends::start(args, &app, &common).await?;
         let variables = common.variables(&app, backends.variables(args, &app, &common)?)?;

@@ -1,0 +1,141 @@
+//! `[component.<id>]`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::Deserialize as _;
+use serde_json::Map;
+use toml::{Spanned, Value};
+
+use super::names;
+use super::reader::Reader;
+use super::schema;
+use crate::Error;
+use crate::app::{Component, ComponentMetadata, Dependency, Inherit};
+use crate::outbound::CHAINING_DOMAIN;
+use crate::support::CHAINING;
+
+/// How else Spin lets a component or a dependency be named.
+const ELSEWHERE: [&str; 5] = ["url", "registry", "package", "version", "component"];
+
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    id: Spanned<String>,
+    raw: schema::Component,
+) -> Result<Component, Error> {
+    let id_span = id.span();
+    let id = id.into_inner();
+    names::check_component_id(&id).map_err(|message| reader.error(Some(id_span), message))?;
+    let span = raw.source.span();
+    let refuse = |reader: &Reader<'_>, span: Range<usize>, message: String| {
+        Err(reader.error(Some(span), format!("component `{id}`: {message}")))
+    };
+    let source = match raw.source.into_inner() {
+        Value::String(path) => path,
+        Value::Table(table) if table.keys().any(|key| ELSEWHERE.contains(&key.as_str())) => {
+            let message = "only a file is supported by this host as its `source`; a URL and a \
+                           package of a registry are not";
+            return refuse(reader, span, message.into());
+        }
+        _ => return refuse(reader, span, "`source` must be the path of a file".into()),
+    };
+    if let Some(hosts) = raw.allowed_http_hosts {
+        let message = "`allowed_http_hosts` is not supported by this host; write \
+                       `allowed_outbound_hosts = [\"http://HOST\"]`";
+        return refuse(reader, hosts.span(), message.into());
+    }
+    for name in raw.variables.keys() {
+        if let Err(message) = names::check_variable(name.get_ref()) {
+            return refuse(reader, name.span(), message);
+        }
+    }
+    reader.mark(format!("component.{id}"), &span);
+    let inherit_all = raw.dependencies_inherit_configuration;
+    let dependencies = dependencies(reader, &id, raw.dependencies, inherit_all)?;
+    let mut other = Map::new();
+    if !raw.description.is_empty() {
+        other.insert("description".into(), raw.description.into());
+    }
+    if let Some(build) = raw.build {
+        other.insert("build".into(), reader.json(build)?);
+    }
+    let mut host_requirements = Map::new();
+    if raw.allowed_outbound_hosts.iter().any(|host| is_chaining(host)) {
+        host_requirements.insert(CHAINING.into(), "required".into());
+    }
+    let metadata = ComponentMetadata {
+        allowed_outbound_hosts: raw.allowed_outbound_hosts,
+        key_value_stores: reader.marked(&id, "key_value_stores", raw.key_value_stores),
+        databases: reader.marked(&id, "sqlite_databases", raw.sqlite_databases),
+        ai_models: reader.marked(&id, "ai_models", raw.ai_models),
+        other,
+    };
+    let files = reader.marked(&id, "files", raw.files);
+    let files = files.into_iter().map(|file| reader.json(file)).collect::<Result<_, _>>()?;
+    let config = raw.variables.into_iter().map(|(name, value)| (name.into_inner(), value));
+    Ok(Component {
+        source: reader.file(source.as_ref()),
+        metadata,
+        env: raw.environment,
+        files,
+        config: config.collect(),
+        dependencies,
+        trigger_dependencies: Map::new(),
+        host_requirements,
+        provide: raw.tool.doorbuster.provide,
+        id,
+    })
+}
+
+fn dependencies(
+    reader: &Reader<'_>,
+    id: &str,
+    raw: BTreeMap<String, Spanned<Value>>,
+    inherit_all: bool,
+) -> Result<BTreeMap<String, Dependency>, Error> {
+    let read = |(name, raw): (String, Spanned<Value>)| {
+        let span = raw.span();
+        match dependency(reader, raw.into_inner(), inherit_all) {
+            Ok(dependency) => Ok((name, dependency)),
+            Err(message) => {
+                let message = format!("component `{id}`: dependency `{name}`: {message}");
+                Err(reader.error(Some(span), message))
+            }
+        }
+    };
+    raw.into_iter().map(read).collect()
+}
+
+fn dependency(reader: &Reader<'_>, raw: Value, inherit_all: bool) -> Result<Dependency, String> {
+    let by = match &raw {
+        Value::String(_) => Some("version"),
+        Value::Table(table) if !table.contains_key("path") => {
+            ELSEWHERE.into_iter().find(|key| table.contains_key(*key))
+        }
+        _ => None,
+    };
+    if let Some(by) = by {
+        return Err(format!(
+            "a dependency by `{by}` is not supported by this host; write {{ path = \"FILE.wasm\" }}"
+        ));
+    }
+    let raw = schema::Dependency::deserialize(raw).map_err(|error| error.message().to_owned())?;
+    if inherit_all && raw.inherit_configuration.is_some() {
+        return Err(
+            "give either dependencies_inherit_configuration or inherit_configuration".into()
+        );
+    }
+    let inherit = match raw.inherit_configuration {
+        Some(schema::Inherit::All(true)) => Inherit::All,
+        Some(schema::Inherit::Some(rights)) => Inherit::Some(rights),
+        None if inherit_all => Inherit::All,
+        Some(schema::Inherit::All(false)) | None => Inherit::default(),
+    };
+    Ok(Dependency { source: reader.file(&raw.path), export: raw.export, inherit })
+}
+
+/// Whether an entry of `allowed_outbound_hosts` means a component of the same application.
+fn is_chaining(host: &str) -> bool {
+    let address = host.split_once("://").map_or(host, |(_, address)| address);
+    address.split(['/', ':']).next().is_some_and(|name| name.ends_with(CHAINING_DOMAIN))
+}

@@ -1,0 +1,126 @@
+//! `[[trigger.<type>]]`.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::Map;
+use toml::{Spanned, Table, Value};
+
+use super::reader::Reader;
+use crate::Error;
+use crate::app::{Component, Trigger};
+
+/// Keys of any trigger that Spin knows and this host does not support.
+const UNSUPPORTED: [&str; 3] = ["static_response", "components", "dependencies"];
+
+/// The triggers, by type, in the manifest's order within a type.
+pub(super) fn read_all(
+    reader: &mut Reader<'_>,
+    raw: BTreeMap<String, Vec<Spanned<Table>>>,
+    components: &[Component],
+) -> Result<Vec<Trigger>, Error> {
+    let known = components.iter().map(|component| component.id.as_str()).collect();
+    let mut ids = Ids::of(&raw);
+    let mut triggers = Vec::new();
+    for (kind, list) in raw {
+        ids.next_number = 1;
+        for table in list {
+            triggers.push(read(reader, &kind, table, &known, &mut ids)?);
+        }
+    }
+    Ok(triggers)
+}
+
+fn read(
+    reader: &mut Reader<'_>,
+    kind: &str,
+    raw: Spanned<Table>,
+    components: &HashSet<&str>,
+    ids: &mut Ids,
+) -> Result<Trigger, Error> {
+    let span = raw.span();
+    let mut settings = raw.into_inner();
+    let id = component(&settings, components).and_then(|component| {
+        let id = match settings.remove("id") {
+            Some(Value::String(id)) if id.is_empty() => return Err("`id` is empty".into()),
+            Some(Value::String(id)) => id,
+            Some(_) => return Err("`id` must be a string".into()),
+            None => return Ok(ids.generate(kind, &component)),
+        };
+        // The first of each is among those that are taken already.
+        if ids.seen.insert(id.clone()) {
+            Ok(id)
+        } else {
+            Err(format!("the id `{id}` is used twice"))
+        }
+    });
+    let fault = |message| reader.error(Some(span.clone()), format!("trigger.{kind}: {message}"));
+    let id = id.map_err(fault)?;
+    reader.mark(format!("trigger.{id}"), &span);
+    Ok(Trigger {
+        id,
+        trigger_type: kind.into(),
+        trigger_config: reader.table(settings)?,
+        trigger_dependencies: Map::new(),
+    })
+}
+
+/// The id of the component that the trigger starts.
+fn component(settings: &Table, components: &HashSet<&str>) -> Result<String, String> {
+    if let Some(key) = UNSUPPORTED.iter().find(|key| settings.contains_key(**key)) {
+        return Err(format!("`{key}` is not supported by this host"));
+    }
+    match settings.get("component") {
+        Some(Value::String(id)) if components.contains(id.as_str()) => Ok(id.clone()),
+        Some(Value::String(id)) => Err(format!("there is no component `{id}`")),
+        Some(Value::Table(_)) => Err("a component inside of its trigger is not supported by this \
+                                      host; move it to [component.<id>] and name that id"
+            .into()),
+        Some(_) => Err("`component` must be the id of a component".into()),
+        None => Err("`component` is missing".into()),
+    }
+}
+
+/// The ids of triggers: those that are given, and those that Spin generates for the others.
+struct Ids {
+    taken: HashSet<String>,
+    seen: HashSet<String>,
+    /// Of the next generated id of the type that has a number.
+    next_number: usize,
+}
+
+impl Ids {
+    fn of(raw: &BTreeMap<String, Vec<Spanned<Table>>>) -> Self {
+        let given = raw.values().flatten();
+        let given = given.filter_map(|table| table.get_ref().get("id").and_then(Value::as_str));
+        Self { taken: given.map(Into::into).collect(), seen: HashSet::new(), next_number: 1 }
+    }
+
+    fn generate(&mut self, kind: &str, component: &str) -> String {
+        let mut id = format!("{component}-{kind}-trigger");
+        while !self.taken.insert(id.clone()) {
+            id = format!("{kind}-trigger{}", self.next_number);
+            self.next_number += 1;
+        }
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(text: &str) -> Vec<String> {
+        let triggers: BTreeMap<String, Vec<Spanned<Table>>> = toml::from_str(text).unwrap();
+        let mut ids = Ids::of(&triggers);
+        triggers["http"].iter().map(|_| ids.generate("http", "a")).collect()
+    }
+
+    #[test]
+    fn generated_ids_are_those_of_spin() {
+        let three = "[[http]]\n[[http]]\n[[http]]\n";
+        assert_eq!(ids(three), ["a-http-trigger", "http-trigger1", "http-trigger2"]);
+        let taken =
+            format!("{three}[[kafka]]\nid = \"a-http-trigger\"\n[[kafka]]\nid = \"http-trigger2\"");
+        assert_eq!(ids(&taken), ["http-trigger1", "http-trigger3", "http-trigger4"]);
+    }
+}
