@@ -32,7 +32,7 @@ pub fn cargo_test(args: &[impl AsRef<OsStr>], variables: &[(&str, String)]) -> R
     let output = child.stdout.take().context("cargo has no output")?;
     for line in BufReader::new(output).lines() {
         let line = line?;
-        println!("{line}");
+        printing::result(&line)?;
         count.add(&line);
     }
     count.succeeded = child.wait()?.success();
@@ -42,7 +42,8 @@ pub fn cargo_test(args: &[impl AsRef<OsStr>], variables: &[(&str, String)]) -> R
 impl Count {
     /// Says them; fails unless all passed and there were some.
     pub fn judge(&self) -> Result<()> {
-        println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        let Self { passed, failed, skipped, .. } = self;
+        printing::result(format_args!("\n{passed} passed, {failed} failed, {skipped} skipped"))?;
         self.require_success()?;
         ensure!(self.passed > 0, "no test ran");
         Ok(())

@@ -55,8 +55,8 @@ pub fn pack(profile: Profile, app: Option<&str>) -> Result<()> {
     layout.write(&out.join(name))?;
     let packed = out.join(format!("{name}.tar"));
     write(&packed, &layout.pack()?)?;
-    println!("{} {reference}@{}", packed.display(), layout.digest());
-    Ok(())
+    let digest = layout.digest();
+    Ok(printing::result(format_args!("{} {reference}@{digest}", packed.display()))?)
 }
 
 /// How a container of it is run.

@@ -1,5 +1,4 @@
 //! The project's tasks: `cargo xtask <task>`. CI calls nothing else.
-#![allow(clippy::print_stdout, reason = "a command line program answers on stdout")]
 
 mod build;
 mod count;
@@ -73,10 +72,7 @@ fn main() -> Result<()> {
         }
         "lint" => tests::lint(),
         "audit" => tests::audit(),
-        "" | "help" | "-h" | "--help" => {
-            print!("{USAGE}");
-            Ok(())
-        }
+        "" | "help" | "-h" | "--help" => Ok(printing::result(USAGE.trim_end())?),
         other => bail!("there is no task `{other}`\n\n{USAGE}"),
     }
 }

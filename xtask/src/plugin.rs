@@ -57,8 +57,8 @@ pub fn pack(profile: Profile, url: Option<&str>) -> Result<()> {
     });
     let manifest_path = out.join(format!("{NAME}.json"));
     write(&manifest_path, format!("{manifest:#}\n").as_bytes())?;
-    println!("spin plugins install --file {} --yes", manifest_path.display());
-    Ok(())
+    let command = format!("spin plugins install --file {} --yes", manifest_path.display());
+    Ok(printing::result(command)?)
 }
 
 /// Spin's names for this machine.

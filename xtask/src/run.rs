@@ -49,7 +49,7 @@ pub fn cargo_command() -> Command {
 fn finish(command: &mut Command) -> Result<()> {
     let shown = std::iter::once(command.get_program()).chain(command.get_args());
     let shown = shown.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
-    eprintln!("$ {shown}");
+    printing::note(format_args!("$ {shown}"));
     let status = command.current_dir(root()).status();
     let status = status.with_context(|| format!("cannot run `{shown}`; is it installed?"))?;
     ensure!(status.success(), "`{shown}` failed: {status}");

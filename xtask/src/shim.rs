@@ -30,8 +30,7 @@ pub fn build(profile: Profile) -> Result<()> {
     let tarball = gzip(&archive.finish()?)?;
     let path = out.join(format!("{NAME}-linux-{}.tar.gz", architecture()?));
     write(&path, &tarball)?;
-    println!("{}  {}", sha256(&tarball), path.display());
-    Ok(())
+    Ok(printing::result(format_args!("{}  {}", sha256(&tarball), path.display()))?)
 }
 
 /// Lints it.

@@ -126,8 +126,7 @@ pub fn run(args: &Args) -> Result<()> {
     })
     .and_then(|summary| {
         consumer.commit_consumer_state(CommitMode::Sync).context("cannot commit the offsets")?;
-        println!("{summary}");
-        Ok(())
+        Ok(printing::result(summary)?)
     })
 }
 

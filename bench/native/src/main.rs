@@ -1,7 +1,6 @@
 //! The same pipeline without WebAssembly: `accept` is ingest to Kafka, `drain` is Kafka to
 //! Valkey. Both do the work that the components do, with the same pure crates and the same
 //! producer, so that what is measured between them and ours is the host and the components.
-#![allow(clippy::print_stdout, reason = "`drain` answers on stdout")]
 
 mod accept;
 mod door;

@@ -63,7 +63,7 @@ fn complain(text: &str) {
     let due = |last: u64| now.saturating_sub(last) >= COMPLAINT_MS;
     if COMPLAINED_MS.get().is_none_or(due) {
         COMPLAINED_MS.set(Some(now));
-        eprintln!("idempotency keys are not checked for other values: {text}");
+        printing::note(format_args!("idempotency keys are not checked for other values: {text}"));
     }
 }
 

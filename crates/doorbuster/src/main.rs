@@ -1,5 +1,4 @@
 //! `doorbuster`: runs an application of components, loads it, and checks its books.
-#![allow(clippy::print_stdout, reason = "a command line program answers on stdout")]
 
 mod application;
 mod compose;
@@ -50,18 +49,16 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("Error: cannot start the runtime: {error}");
-            return ExitCode::FAILURE;
+            return printing::failure(
+                &anyhow::Error::new(error).context("cannot start the runtime"),
+            );
         }
     };
     let ended = runtime.block_on(run(cli.command));
     telemetry.end();
     match ended {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("Error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => printing::failure(&error),
     }
 }
 

@@ -30,6 +30,6 @@ pub async fn run(args: Args) -> Result<()> {
     let app = manifest::read(&args.from)?;
     let digest = registry::push(&app, &args.reference, transport(args.insecure)).await?;
     let Args { reference, .. } = args;
-    println!("{}/{}@{digest}", reference.registry(), reference.repository());
-    Ok(())
+    let (registry, repository) = (reference.registry(), reference.repository());
+    Ok(printing::result(format_args!("{registry}/{repository}@{digest}"))?)
 }

@@ -49,7 +49,7 @@ pub async fn main(args: Args) -> Result<ExitCode> {
         let bar = bar(trigger.progress());
         let summary = trigger.replay(range, shutdown::signal()).await?;
         drop(bar);
-        println!("{} records would be handed over", summary.records);
+        printing::result(format_args!("{} records would be handed over", summary.records))?;
         return Ok(ExitCode::SUCCESS);
     }
     let producer = ProducerCapability::new(config.producer());
@@ -68,9 +68,9 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     let Summary { records, batches, rejections, dead_letters, .. } =
         trigger.replay(range, shutdown::signal()).await?;
     drop(bar);
-    println!(
+    printing::result(format_args!(
         "{records} records in {batches} batches; {rejections} rejected, {dead_letters} dead letters"
-    );
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

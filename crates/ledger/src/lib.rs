@@ -1,8 +1,6 @@
 //! The books: a ledger file says which sales were accepted; Valkey says what was counted.
 //! [`verify`] recounts the first, plainly and on its own, and compares every key.
 
-#![allow(clippy::print_stdout, reason = "`verify` answers on stdout")]
-
 mod actual;
 mod diff;
 mod entry;

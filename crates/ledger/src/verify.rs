@@ -1,5 +1,6 @@
 //! `doorbuster verify`: collects the debts of a ledger from Valkey.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -61,32 +62,32 @@ impl Report {
         let most = self.accepted + self.unknown;
         (self.accepted..=most).contains(&self.counted) && self.differences.is_empty()
     }
+}
 
-    fn print(&self) {
-        println!("accepted    {}", self.accepted);
-        if self.unknown > 0 {
-            println!(
-                "unknown     {}  (no answer that tells; each may be counted once)",
-                self.unknown
-            );
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unknown = self.unknown;
+        writeln!(f, "accepted    {}", self.accepted)?;
+        if unknown > 0 {
+            writeln!(f, "unknown     {unknown}  (no answer that tells; each may be counted once)")?;
         }
-        println!("counted     {}", self.counted);
-        println!("difference  {}", i128::from(self.counted) - i128::from(self.accepted));
+        writeln!(f, "counted     {}", self.counted)?;
+        writeln!(f, "difference  {}", i128::from(self.counted) - i128::from(self.accepted))?;
         for difference in self.differences.iter().take(PRINTED_MAX) {
             let Difference { key, expected, actual } = difference;
-            println!("  {key}: expected {expected}, found {actual}");
+            writeln!(f, "  {key}: expected {expected}, found {actual}")?;
         }
         if self.differences.len() > PRINTED_MAX {
-            println!("  and {} more keys", self.differences.len() - PRINTED_MAX);
+            writeln!(f, "  and {} more keys", self.differences.len() - PRINTED_MAX)?;
         }
-        println!("{}", if self.agrees() { "The books agree." } else { "The books do not agree." });
+        f.write_str(if self.agrees() { "The books agree." } else { "The books do not agree." })
     }
 }
 
 /// Verifies and prints.
 pub async fn main(args: Args) -> Result<ExitCode> {
     let report = verify(&args.ledger, &args.valkey, Duration::from_secs(args.wait)).await?;
-    report.print();
+    printing::result(&report)?;
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

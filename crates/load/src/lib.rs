@@ -1,6 +1,5 @@
 //! A fast HTTP load generator: random sales over many connections, an `Idempotency-Key` on
 //! each, latencies in a histogram, and every accepted sale in a ledger.
-#![allow(clippy::print_stdout, reason = "`load` answers on stdout")]
 
 mod args;
 mod connection;
@@ -24,9 +23,9 @@ pub async fn main(args: Args, shutdown: BoxFuture<'static, ()>) -> Result<ExitCo
     let json = args.json;
     let summary = run(args, shutdown).await?;
     if json {
-        println!("{}", serde_json::to_string(&summary)?);
+        printing::result(serde_json::to_string(&summary)?)?;
     } else {
-        summary.print();
+        printing::result(&summary)?;
     }
     Ok(if summary.all_accepted() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,7 @@
 //! What became of the load.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -108,22 +109,24 @@ impl Summary {
     pub fn all_accepted(&self) -> bool {
         self.accepted == self.requests && self.failed.is_empty()
     }
+}
 
-    /// Prints the figures, one a line.
-    pub fn print(&self) {
-        println!("requests    {}", self.requests);
-        println!("accepted    {}", self.accepted);
+/// The figures, one a line.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "requests    {}", self.requests)?;
+        writeln!(f, "accepted    {}", self.accepted)?;
         for (name, count) in &self.failed {
-            println!("  {name}: {count}");
+            writeln!(f, "  {name}: {count}")?;
         }
         for (name, count) in [("retries", self.retries), ("repeats", self.repeats)] {
             if count > 0 {
-                println!("{name}     {count}");
+                writeln!(f, "{name}     {count}")?;
             }
         }
-        println!("accepted/s  {:.0}  ({:.2} s)", self.accepted_per_s, self.elapsed_s);
+        writeln!(f, "accepted/s  {:.0}  ({:.2} s)", self.accepted_per_s, self.elapsed_s)?;
         let latencies: Vec<String> =
             self.latency_ms.iter().map(|(name, ms)| format!("{name} {ms:.2}")).collect();
-        println!("latency ms  {}", latencies.join("  ").replace("pmax", "max"));
+        write!(f, "latency ms  {}", latencies.join("  ").replace("pmax", "max"))
     }
 }

@@ -1,5 +1,4 @@
 //! Checks the Kubernetes manifests, or makes the secrets that they need.
-#![allow(clippy::print_stdout, reason = "a command line program answers on stdout")]
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,9 +19,10 @@ fn main() -> Result<ExitCode> {
 fn secrets(root: &Path) -> Result<ExitCode> {
     let made = generate_secrets(root)?;
     for path in &made {
-        println!("{}", path.strip_prefix(root).unwrap_or(path).display());
+        printing::result(path.strip_prefix(root).unwrap_or(path).display())?;
     }
-    println!("{} files made; those that were there are left alone", made.len());
+    let made = made.len();
+    printing::result(format_args!("{made} files made; those that were there are left alone"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -33,9 +33,10 @@ fn check_all(root: &Path) -> Result<ExitCode> {
     for variant in Variant::all(root)? {
         let objects = variant.render(root)?;
         let found = check(&project, &objects)?;
-        println!("{}: {} objects, {} findings", variant.name(), objects.len(), found.len());
+        let (name, objects, findings) = (variant.name(), objects.len(), found.len());
+        printing::result(format_args!("{name}: {objects} objects, {findings} findings"))?;
         for finding in &found {
-            println!("  {finding}");
+            printing::result(format_args!("  {finding}"))?;
         }
         wrong += found.len();
     }

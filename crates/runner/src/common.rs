@@ -79,7 +79,10 @@ impl Common {
             outputs.truncate(app)?;
         }
         if let Some(dir) = dir {
-            eprintln!("Logging component stdio to \"{}\"", dir.join("").display());
+            printing::note(format_args!(
+                "Logging component stdio to \"{}\"",
+                dir.join("").display()
+            ));
         }
         Ok(outputs)
     }

@@ -26,7 +26,11 @@ impl Telemetry {
     pub fn start(service: &'static str) -> Self {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
         let terminal = std::io::stderr().is_terminal();
-        let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
+        // What cannot be written is lost: to say so on the same standard error would panic.
+        let log = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .log_internal_errors(false)
+            .with_ansi(terminal);
         let log = match std::env::var("DOORBUSTER_LOG").as_deref() {
             Ok("json") => log.json().flatten_event(true).boxed(),
             _ => log.boxed(),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{CommandFactory as _, Parser};
+use printing::Unwritten;
 use runner::CommonArgs;
 use serde_json::json;
 
@@ -28,15 +29,15 @@ pub struct Cli {
 
 impl Cli {
     /// Answers what `spin up` asks before it starts anything; false if it asks nothing.
-    pub fn answers(&self) -> bool {
+    pub fn answers(&self) -> Result<bool, Unwritten> {
         if self.help_args_only {
             let mut command = Self::command().disable_help_flag(true).disable_version_flag(true);
             command = command.help_template("{all-args}");
-            println!("{}", command.render_long_help());
+            printing::result(command.render_long_help())?;
         } else if self.launch_metadata_only {
-            eprintln!("{:#}", launch_metadata());
+            printing::note(format_args!("{:#}", launch_metadata()));
         }
-        self.help_args_only || self.launch_metadata_only
+        Ok(self.help_args_only || self.launch_metadata_only)
     }
 }
 

@@ -1,5 +1,4 @@
 //! `trigger-kafka`: what `spin up` starts for an application with `[[trigger.kafka]]`.
-#![allow(clippy::print_stdout, reason = "Spin asks on stdout")]
 
 mod application;
 mod cli;
@@ -20,8 +19,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if cli.answers() {
-        return ExitCode::SUCCESS;
+    match cli.answers() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => return printing::failure(&error.into()),
     }
     let parents = Parents::now();
     let telemetry = Telemetry::start(env!("CARGO_BIN_NAME"));
@@ -33,9 +34,6 @@ fn main() -> ExitCode {
     telemetry.end();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("Error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => printing::failure(&error),
     }
 }

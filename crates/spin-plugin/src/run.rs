@@ -40,11 +40,11 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
 
 /// A line for each trigger: its topics, its group, its component.
 fn announce(configs: &[TriggerConfig]) {
-    println!("\nConsuming from Kafka");
+    printing::announce("\nConsuming from Kafka");
     for config in configs {
         let engine = &config.engine;
         let topics = engine.topics.join(", ");
         let (component, brokers, group) = (&config.component, &engine.brokers, &engine.group);
-        println!("  {component}: {topics} at {brokers}, group {group}");
+        printing::announce(format_args!("  {component}: {topics} at {brokers}, group {group}"));
     }
 }

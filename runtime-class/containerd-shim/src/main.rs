@@ -26,8 +26,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     if let Err(error) = environment::leave_the_nodes() {
-        eprintln!("Error: cannot start without the node's environment: {error}");
-        return ExitCode::FAILURE;
+        let error = anyhow::Error::new(error);
+        return printing::failure(&error.context("cannot start without the node's environment"));
     }
     // It has no log: the container's processes have one of their own, on standard error.
     Zygote::init();

@@ -57,7 +57,7 @@ impl Sandbox for Application {
         Ok(match ran {
             Ok(()) => 0,
             Err(error) => {
-                eprintln!("Error: {error:#}");
+                printing::note(format_args!("Error: {error:#}"));
                 FAILED
             }
         })

@@ -87,7 +87,7 @@ async fn main() -> Result<()> {
         &ledger.to_string_lossy(),
     ]);
     let summary = load::run(load.args, Box::pin(std::future::pending())).await?;
-    summary.print();
+    println!("{summary}");
     let books = ledger::verify::verify(&ledger, &valkey.url(), Duration::from_secs(60)).await?;
     ensure!(books.agrees(), "accepted and counted differ: {books:?}");
     println!("{} accepted, {} counted", books.counted, books.counted);

@@ -74,7 +74,8 @@ fn run(args: Args) -> Result<ExitCode> {
         Action::Show { common, at } => show(&common.open()?, at),
         Action::Replay { common, dry_run: true, max } => {
             let open = common.open()?.counts()?.open;
-            println!("{} letters would be sent back", open.min(max.unwrap_or(u64::MAX)));
+            let sent = open.min(max.unwrap_or(u64::MAX));
+            printing::result(format_args!("{sent} letters would be sent back"))?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Replay { common, max, .. } => replay(&common.open()?, max.unwrap_or(u64::MAX)),
@@ -98,12 +99,14 @@ impl Common {
 }
 
 fn list(letters: &DeadLetterTopic) -> Result<ExitCode> {
-    print::heading();
+    print::heading()?;
+    let mut printed = Ok(());
     letters.read(|letter| {
-        print::line(&letter);
-        ControlFlow::Continue(())
+        printed = print::line(&letter);
+        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    print_counts("", letters.counts()?);
+    printed?;
+    print_counts("", letters.counts()?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,7 +120,7 @@ fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
         ControlFlow::Continue(())
     })?;
     match found {
-        Some(letter) => print::whole(&letter),
+        Some(letter) => print::whole(&letter)?,
         None => bail!("there is no letter at {}/{}", at.0, at.1),
     }
     Ok(ExitCode::SUCCESS)
@@ -125,17 +128,22 @@ fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
 
 fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
     let before = letters.counts()?;
-    print_counts("before: ", before);
+    // What is done matters more than that it can be printed.
+    let printed = print_counts("before: ", before);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} letters {per_sec}")?;
     let bar = ProgressBar::new(before.open.min(max)).with_style(style);
     let sent = letters.replay(max, |sent| bar.set_position(sent));
     bar.finish_and_clear();
     // Also after a failure: what was sent is sent.
-    print_counts("after:  ", letters.counts()?);
-    println!("{} letters sent back", sent?);
+    print_counts("after:  ", letters.counts()?)?;
+    printing::result(format_args!("{} letters sent back", sent?))?;
+    printed?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_counts(when: &str, LetterCounts { all, open }: LetterCounts) {
-    println!("{when}{open} open of {all} letters");
+fn print_counts(
+    when: &str,
+    LetterCounts { all, open }: LetterCounts,
+) -> Result<(), printing::Unwritten> {
+    printing::result(format_args!("{when}{open} open of {all} letters"))
 }

@@ -2,21 +2,22 @@
 
 use std::borrow::Cow;
 
+use printing::Unwritten;
 use spin_kafka_trigger::{DeadLetter, headers};
 
 /// Longest reason in a list; `show` has all of it.
 const REASON_CHARS: usize = 80;
 
 /// The list's first line.
-pub fn heading() {
-    println!(
+pub fn heading() -> Result<(), Unwritten> {
+    printing::result(format_args!(
         "{:<10} {:<6} {:<20} {:<9} {:>8} {:<30} REASON",
         "LETTER", "STATE", "TIME", "CLASS", "ATTEMPTS", "FROM"
-    );
+    ))
 }
 
 /// One letter in the list.
-pub fn line(letter: &DeadLetter) {
+pub fn line(letter: &DeadLetter) -> Result<(), Unwritten> {
     let said = |name| letter.said(name).unwrap_or("-");
     let at = format!("{}/{}", letter.partition, letter.record.offset);
     let state = if letter.open { "open" } else { "sent" };
@@ -26,19 +27,23 @@ pub fn line(letter: &DeadLetter) {
     let reason: String =
         said(headers::REASON).replace('\n', " ").chars().take(REASON_CHARS).collect();
     let (class, attempts) = (said(headers::CLASS), said(headers::ATTEMPTS));
-    println!("{at:<10} {state:<6} {time:<20} {class:<9} {attempts:>8} {from:<30} {reason}");
+    printing::result(format_args!(
+        "{at:<10} {state:<6} {time:<20} {class:<9} {attempts:>8} {from:<30} {reason}"
+    ))
 }
 
 /// Everything of one letter.
-pub fn whole(letter: &DeadLetter) {
+pub fn whole(letter: &DeadLetter) -> Result<(), Unwritten> {
     let record = &letter.record;
-    println!("letter    {}/{}", letter.partition, record.offset);
-    println!("state     {}", if letter.open { "open" } else { "sent back" });
+    let state = if letter.open { "open" } else { "sent back" };
+    printing::result(format_args!("letter    {}/{}", letter.partition, record.offset))?;
+    printing::result(format_args!("state     {state}"))?;
     for header in &record.headers {
-        println!("header    {}: {}", header.name, text(header.value.as_deref()));
+        let value = text(header.value.as_deref());
+        printing::result(format_args!("header    {}: {value}", header.name))?;
     }
-    println!("key       {}", text(record.key.as_deref()));
-    println!("value     {}", text(record.value.as_deref()));
+    printing::result(format_args!("key       {}", text(record.key.as_deref())))?;
+    printing::result(format_args!("value     {}", text(record.value.as_deref())))
 }
 
 /// Text as it is, if nothing in it could play tricks on a terminal; other bytes in hex.

@@ -1,0 +1,72 @@
+//! The one way in which the programs print.
+//!
+//! `println!` and `eprintln!` panic where nothing can be written: a reader that has gone, a full
+//! disk. They are denied by lint; these functions tell apart what such a write means. The result of
+//! a command must be written, or the command fails ([`result`]). What a server says beside its work
+//! may be lost ([`announce`], [`note`]).
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Exit code of a command whose result could not be written: `EX_IOERR` of `sysexits.h`. Other
+/// failures have 1, so that a verdict is never mistaken for it.
+pub const UNWRITTEN: u8 = 74;
+
+/// The result of a command could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the result to standard output")]
+pub struct Unwritten(#[source] io::Error);
+
+/// Writes the result of a command, or a part of it, to standard output, with a line break at its
+/// end.
+pub fn result(text: impl Display) -> Result<(), Unwritten> {
+    write(io::stdout().lock(), text).map_err(Unwritten)
+}
+
+/// Writes to standard output what is only for people who watch. Nothing happens where nobody can
+/// read it.
+pub fn announce(text: impl Display) {
+    drop(write(io::stdout().lock(), text));
+}
+
+/// The same to standard error.
+pub fn note(text: impl Display) {
+    drop(write(io::stderr().lock(), text));
+}
+
+/// Writes why a program fails to standard error, and answers its exit code.
+pub fn failure(error: &anyhow::Error) -> ExitCode {
+    note(format_args!("Error: {error:#}"));
+    code(error).into()
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.is::<Unwritten>()) { UNWRITTEN } else { 1 }
+}
+
+fn write(mut out: impl Write, text: impl Display) -> io::Result<()> {
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let written = write(io::BufWriter::new(full), "lost");
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn an_unwritten_result_has_its_own_exit_code() {
+        let unwritten = anyhow::Error::from(Unwritten(io::ErrorKind::BrokenPipe.into()));
+        assert_eq!(code(&unwritten.context("verify")), UNWRITTEN);
+        assert_eq!(code(&anyhow::anyhow!("another fault")), 1);
+    }
+}
