@@ -4,10 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use sale::{Category, Sale};
 
-/// Sums of prices are kept in millionths of the currency's unit: exact for any price that
-/// people write, and the same however sales are split into batches.
-pub const MICROS_PER_UNIT: f64 = 1_000_000.0;
-
 /// Entries that the price streams are trimmed to; of a batch no more can remain.
 pub const STREAM_LENGTH: usize = 1_000;
 
@@ -64,19 +60,15 @@ impl<'a> Delta<'a> {
             });
         category.count += 1;
         category.units += i64::from(sale.quantity);
-        category.price_micros = category.price_micros.saturating_add(micros(sale.price));
+        category.price_micros = category.price_micros.saturating_add(sale.price_micros());
         *category.products.entry(&sale.product_id).or_default() += i64::from(sale.quantity);
     }
-}
-
-/// A price within its limit as millionths: at most 10^12.
-fn micros(price: f64) -> i64 {
-    (price * MICROS_PER_UNIT).round() as i64
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sale::MICROS_PER_UNIT;
 
     use super::*;
 

@@ -16,7 +16,7 @@ mod script;
 mod source;
 mod update;
 
-pub use delta::{CategoryDelta, Delta, MICROS_PER_UNIT, STREAM_LENGTH};
+pub use delta::{CategoryDelta, Delta, STREAM_LENGTH};
 pub use error::Error;
 pub use monitored::Monitored;
 pub use record::{Range, Record};

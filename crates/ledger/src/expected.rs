@@ -1,12 +1,13 @@
-//! What Valkey must hold: a recount, one sale at a time, sharing no code with the aggregator.
+//! What Valkey must hold: a recount, one sale at a time. It shares with the aggregator what a sale
+//! is, its category and the rounding of its price, and no code that adds up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
-use rust_decimal::prelude::{FromPrimitive as _, ToPrimitive as _};
+use rust_decimal::prelude::ToPrimitive as _;
 use sale::{Category, Sale};
 
-/// Places behind the point to which prices are summed; the contract's resolution.
+/// Places behind the point to which prices are summed: those of [`Sale::price_micros`].
 const PRICE_PLACES: u32 = 6;
 
 /// What is counted for one category.
@@ -47,12 +48,10 @@ impl Expected {
         let books = self.categories.entry(Category::of(sale.category).name()).or_default();
         books.count += 1;
         books.quantity += i64::from(sale.quantity);
-        // Decimal reads the shortest decimal that names the number, as a person would.
-        let price = Decimal::from_f64(sale.price).unwrap_or_default().round_dp(PRICE_PLACES);
-        books.price += price;
+        books.price += Decimal::new(sale.price_micros(), PRICE_PLACES);
         *books.ranking.entry(sale.product_id.clone()).or_default() += i64::from(sale.quantity);
         *books.sales.entry(sale.product_id.clone()).or_default() += 1;
-        books.prices.entry(sale.product_id.clone()).or_default().insert(sale.price.to_bits());
+        books.prices.entry(sale.product_id.clone()).or_default().insert(price_bits(sale.price));
         self.total += 1;
         *self.ranking.entry(sale.product_id.clone()).or_default() += i64::from(sale.quantity);
         // The original's maximum starts from zero and is stored only when exceeded.
@@ -63,6 +62,11 @@ impl Expected {
             self.price_min = Some(sale.price);
         }
     }
+}
+
+/// A price as a key. Zero has two forms, which are the same price.
+pub(crate) fn price_bits(price: f64) -> u64 {
+    (price + 0.0).to_bits()
 }
 
 impl CategoryBooks {

@@ -7,4 +7,4 @@ mod sale;
 
 pub use category::Category;
 pub use error::Violation;
-pub use sale::{PRICE_MAX, PRODUCT_ID_BYTES_MAX, QUANTITY_MAX, Sale};
+pub use sale::{MICROS_PER_UNIT, PRICE_MAX, PRODUCT_ID_BYTES_MAX, QUANTITY_MAX, Sale};

@@ -11,6 +11,10 @@ pub const PRODUCT_ID_BYTES_MAX: usize = 128;
 /// fit 64 bits for nine million sales at the highest price; the store refuses what would not.
 pub const PRICE_MAX: f64 = 1_000_000.0;
 
+/// Sums of prices are kept in millionths of the currency's unit: exact for any price that
+/// people write, and the same however sales are split into batches.
+pub const MICROS_PER_UNIT: f64 = 1_000_000.0;
+
 /// Highest `cantidad_vendida`.
 pub const QUANTITY_MAX: i32 = 1_000_000;
 
@@ -34,6 +38,12 @@ pub struct Sale {
 }
 
 impl Sale {
+    /// The price in millionths, as it is summed: the nearest whole number, and of two that are
+    /// equally near the one farther from zero. Within [`PRICE_MAX`] it is at most 10^12.
+    pub fn price_micros(&self) -> i64 {
+        (self.price * MICROS_PER_UNIT).round() as i64
+    }
+
     /// Checks the limits.
     pub fn validate(&self) -> Result<(), Violation> {
         if self.product_id.is_empty() || self.product_id.len() > PRODUCT_ID_BYTES_MAX {
@@ -54,5 +64,30 @@ impl Sale {
             return Err(Violation::new("cantidad_vendida", reason));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_rounded_to_the_nearest_millionth() {
+        for (price, micros) in [
+            (0.0, 0),
+            (-0.0, 0),
+            (0.0000005, 1),
+            (0.0000004, 0),
+            (0.0000015, 2),
+            (0.0000025, 3),
+            (0.1234565, 123_457),
+            (0.1234564, 123_456),
+            (499.99, 499_990_000),
+            (PRICE_MAX, 1_000_000_000_000),
+        ] {
+            let sale = Sale { category: 1, product_id: "tv".into(), price, quantity: 1 };
+            assert_eq!(sale.validate(), Ok(()), "{price}");
+            assert_eq!(sale.price_micros(), micros, "{price}");
+        }
     }
 }
