@@ -2,12 +2,50 @@
 
 use std::path::PathBuf;
 
+use http::Uri;
+
+/// A year.
+const SECONDS_MAX: u64 = 365 * 24 * 60 * 60;
+
+/// Reads a URL; what in it would have no effect is refused.
+fn parse_url(text: &str) -> Result<Uri, String> {
+    let example = "write http://HOST:PORT/PATH";
+    if text.contains('#') {
+        return Err(format!("`#` and what follows it is not sent; {example}"));
+    }
+    let url: Uri = text.parse().map_err(|error| format!("{error}; {example}"))?;
+    match url.scheme_str() {
+        Some("http") => {}
+        Some(scheme) => {
+            return Err(format!("`{scheme}` is not spoken here, only plain HTTP; {example}"));
+        }
+        None => return Err(example.into()),
+    }
+    let authority = url.authority().ok_or(example)?;
+    if authority.as_str().contains('@') {
+        return Err(format!("a user and a password are not sent; {example}"));
+    }
+    let after_host = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    let no_port = matches!(after_host, "" | ":");
+    if authority.host().is_empty()
+        || !(no_port || authority.port_u16().is_some_and(|port| port > 0))
+    {
+        return Err(format!("`{authority}` is no host with a port; {example}"));
+    }
+    Ok(url)
+}
+
 /// Send sales as fast as they are taken, and write down which were accepted.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// Where sales go.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000/purchase")]
-    pub url: http::Uri,
+    #[arg(
+        long,
+        value_name = "URL",
+        value_parser = parse_url,
+        default_value = "http://127.0.0.1:3000/purchase"
+    )]
+    pub url: Uri,
     /// Requests to send.
     #[arg(
         long,
@@ -18,7 +56,7 @@ pub struct Args {
     )]
     pub count: u64,
     /// Send for so many seconds instead of a number of requests.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     pub seconds: Option<u64>,
     /// Connections, each with one request at a time.
     #[arg(long, short = 'c', value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -32,7 +70,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub retries: u32,
     /// Longest wait for an answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     pub timeout: u64,
     /// Of 100 accepted requests, repeat so many once more, some time later: a client that never
     /// saw its answer. They must not be counted again.
@@ -56,4 +94,61 @@ pub struct Args {
     /// Show no progress bar.
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_url_says_what_is_done() {
+        for url in [
+            "http://127.0.0.1:3000/purchase",
+            "http://shop.example",
+            "http://shop.example:/x",
+            "http://[::1]:3000/purchase?a=b",
+        ] {
+            assert!(parse_url(url).is_ok(), "{url}");
+        }
+        for url in [
+            "https://shop.example/purchase",
+            "ftp://shop.example/",
+            "http://user:secret@shop.example/",
+            "http://user@shop.example/",
+            "http://127.0.0.1:99999/purchase",
+            "http://127.0.0.1:0/purchase",
+            "http://shop.example/#a",
+            "http://:80/",
+            "127.0.0.1:3000/purchase",
+            "/purchase",
+            "shop.example",
+            "",
+        ] {
+            let fault = parse_url(url).unwrap_err();
+            assert!(
+                fault.contains("http://HOST:PORT/PATH") && !fault.contains("secret"),
+                "{fault}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_are_bounded() {
+        let seconds = |text: &str| {
+            Cli::try_parse_from(["load", "--seconds", text]).map(|cli| cli.args.seconds)
+        };
+        assert_eq!(seconds("5").unwrap(), Some(5));
+        for text in ["0", "18446744073709551615", "31536001"] {
+            assert!(seconds(text).is_err(), "{text}");
+            assert!(Cli::try_parse_from(["load", "--timeout", text]).is_err(), "{text}");
+        }
+    }
 }

@@ -25,8 +25,8 @@ pub(crate) enum Answer {
     Refused(StatusCode),
     /// 200 with another body: a server that is not ours, or a lie.
     Odd,
-    /// The connection could not be opened: nothing was sent.
-    NotSent,
+    /// The connection could not be opened, and why: nothing was sent.
+    NotSent(String),
     /// The connection broke, or the answer did not come in time.
     Broken,
 }
@@ -38,7 +38,7 @@ impl Answer {
         match self {
             Answer::Refused(status) => status.is_server_error(),
             Answer::Odd | Answer::Broken => true,
-            Answer::Accepted | Answer::NotSent => false,
+            Answer::Accepted | Answer::NotSent(_) => false,
         }
     }
 
@@ -48,7 +48,7 @@ impl Answer {
             Answer::Refused(status) => {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
             }
-            Answer::NotSent | Answer::Broken => true,
+            Answer::NotSent(_) | Answer::Broken => true,
             Answer::Odd | Answer::Accepted => false,
         }
     }
@@ -59,7 +59,7 @@ impl Answer {
             Answer::Accepted => "200".into(),
             Answer::Refused(status) => status.as_u16().to_string(),
             Answer::Odd => "200 with another body".into(),
-            Answer::NotSent => "not connected".into(),
+            Answer::NotSent(reason) => format!("not connected: {reason}"),
             Answer::Broken => "connection broke".into(),
         }
     }
@@ -90,8 +90,10 @@ impl Connection {
 
     /// Posts one sale and reads the whole answer.
     pub async fn post(&mut self, key: Option<&HeaderValue>, body: Bytes) -> Answer {
-        let Ok(mut sender) = self.sender().await else {
-            return Answer::NotSent;
+        let mut sender = match tokio::time::timeout(self.limit, self.sender()).await {
+            Ok(Ok(sender)) => sender,
+            Ok(Err(error)) => return Answer::NotSent(format!("{error:#}")),
+            Err(_) => return Answer::NotSent("no answer in time".into()),
         };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;

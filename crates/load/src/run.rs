@@ -48,12 +48,18 @@ pub async fn run(args: Args, mut shutdown: BoxFuture<'static, ()>) -> Result<Sum
         workers.spawn(worker(shared.clone(), entries.clone()));
     }
     drop(entries);
-    let mut tally = Tally::default();
+    let (mut tally, mut failed) = (Tally::default(), None);
     loop {
         tokio::select! {
             () = &mut shutdown, if !shared.stopped() => shared.stop.store(true, Ordering::Relaxed),
             done = workers.join_next() => match done {
-                Some(done) => tally.merge(&done.context("a sender failed")??),
+                Some(done) => match done.context("a sender failed")? {
+                    Ok(done) => tally.merge(&done),
+                    Err(error) => {
+                        shared.stop.store(true, Ordering::Relaxed);
+                        failed.get_or_insert(error);
+                    }
+                },
                 None => break,
             },
         }
@@ -61,7 +67,11 @@ pub async fn run(args: Args, mut shutdown: BoxFuture<'static, ()>) -> Result<Sum
     let elapsed = shared.start.elapsed();
     shared.bar.finish_and_clear();
     if let Some(writer) = writer {
+        // If the senders failed for want of it, it says why.
         writer.await.context("the ledger's writer failed")??;
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     Ok(Summary::new(tally, elapsed))
 }
@@ -177,7 +187,7 @@ impl Sender {
         for attempt in 0.. {
             let answer = self.connection.post(key, request.body.clone()).await;
             unsure |= answer.may_be_written();
-            if answer == Answer::NotSent {
+            if matches!(answer, Answer::NotSent(_)) {
                 // Nobody listens: do not spin.
                 tokio::time::sleep(pause).await;
             }
@@ -188,7 +198,7 @@ impl Sender {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        Ok((Answer::NotSent, unsure))
+        Ok((Answer::Broken, unsure))
     }
 }
 
