@@ -1,7 +1,7 @@
 //! `allowed_outbound_hosts`: which network addresses a component may reach.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
@@ -55,8 +55,14 @@ impl AllowedHosts {
             let entry = variables.render(template)?;
             let parsed = Rule::parse_all(&entry).map_err(|message| Error::AllowedHost {
                 component: component.into(),
-                entry,
-                message,
+                message: match (entry == *template, variables.has_secret(template)) {
+                    (true, _) => message,
+                    (false, false) => format!("with its variables `{entry}`: {message}"),
+                    (false, true) => "with its variables, of which one is secret, this is not \
+                                      scheme://host:port"
+                        .into(),
+                },
+                entry: template.clone(),
             })?;
             rules.extend(parsed);
         }
@@ -116,6 +122,12 @@ impl Rule {
         let (scheme, addresses) = entry
             .split_once("://")
             .ok_or("must be scheme://host:port, such as tcp://127.0.0.1:9092")?;
+        let fits = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        if scheme != "*"
+            && !(scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(fits))
+        {
+            return Err(format!("`{scheme}` is no scheme"));
+        }
         addresses.split(',').map(|address| Self::parse(scheme, address.trim())).collect()
     }
 
@@ -149,9 +161,17 @@ impl Rule {
 
 impl Host {
     fn parse(host: &str) -> Result<Self, String> {
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let host = host.to_ascii_lowercase();
         if host == "*" {
             return Ok(Host::Any);
+        }
+        if host.is_empty() {
+            return Err("the host is missing".into());
+        }
+        if let Some(address) = host.strip_prefix('[') {
+            let address = address.strip_suffix(']').and_then(|a| a.parse::<Ipv6Addr>().ok());
+            let network = address.map(|address| Host::Network(IpAddr::from(address).into()));
+            return network.ok_or_else(|| format!("`{host}` is no IPv6 address"));
         }
         if let Ok(network) = host.parse::<IpNet>() {
             return Ok(Host::Network(network));
@@ -159,7 +179,7 @@ impl Host {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(Host::Network(address.into()));
         }
-        if host == "self" {
+        if host == "self" || host == "self.alt" {
             return Err("`self` is not supported by this host; name the component: \
                         http://<id>.spin.internal"
                 .into());
@@ -168,8 +188,14 @@ impl Host {
             Some(rest) => (true, rest),
             None => (false, host.as_str()),
         };
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if name.is_empty() || !name.chars().all(fits) || (below && !name.starts_with('.')) {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        // A domain's name may end in a dot.
+        let labels = if below { name.strip_prefix('.') } else { Some(name) };
+        let labels = labels.map(|name| name.strip_suffix('.').unwrap_or(name));
+        let is_name = labels.is_some_and(|name| {
+            name.split('.').all(|label| !label.is_empty() && label.chars().all(fits))
+        });
+        if !is_name {
             return Err(format!("`{host}` is no host name, IP address or network"));
         }
         Ok(if below { Host::Below(name.into()) } else { Host::Name(name.into()) })
@@ -198,7 +224,7 @@ fn split_port(rest: &str) -> Result<(&str, Option<&str>), String> {
     match tail.rfind(':') {
         Some(at) => {
             let (host, port) = rest.split_at(after_brackets + at);
-            Ok((host, port.get(1..)))
+            Ok((host, port.get(1..).filter(|port| !port.is_empty())))
         }
         None if tail.contains('/') && rest.parse::<IpNet>().is_err() => {
             Err("a path is not allowed; write scheme://host:port".into())
@@ -209,12 +235,19 @@ fn split_port(rest: &str) -> Result<(&str, Option<&str>), String> {
 
 fn parse_ports(port: &str) -> Result<RangeInclusive<u16>, String> {
     let number = |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is no port"));
-    match port.split_once("..") {
-        _ if port == "*" => Ok(0..=u16::MAX),
+    let ports = match port.split_once("..") {
+        _ if port == "*" => return Ok(0..=u16::MAX),
         // Spin's range excludes its end.
-        Some((from, to)) => Ok(number(from)?..=number(to)?.saturating_sub(1)),
-        None => number(port).map(|port| port..=port),
-    }
+        Some((from, to)) => {
+            let (from, to) = (number(from)?, number(to)?);
+            if from >= to {
+                return Err(format!("`{port}` has no port: a range ends before its second number"));
+            }
+            from..=to - 1
+        }
+        None => number(port).map(|port| port..=port)?,
+    };
+    if *ports.end() == 0 { Err("nothing listens on port 0".into()) } else { Ok(ports) }
 }
 
 /// The port of a URL of this scheme that names none.
@@ -223,6 +256,9 @@ pub fn default_port(scheme: &str) -> Option<u16> {
         "http" => Some(80),
         "https" => Some(443),
         "redis" => Some(6379),
+        "postgres" => Some(5432),
+        "mysql" => Some(3306),
+        "mqtt" => Some(1883),
         _ => None,
     }
 }
@@ -302,10 +338,63 @@ mod tests {
             "tcp://*x:1",
             "tcp://a:1,",
             "tcp://a:1,b",
+            "http://h:9..5",
+            "http://h:9..9",
+            "http://h:0",
+            "http://h:0..1",
+            "http://h:1..70000",
+            "http://h:1..",
+            "http://",
+            "://h:1",
+            "ht tp://h:1",
+            "http://a..b",
+            "http://.a",
+            "http://*.",
+            "http://[::1",
+            "http://[::1]]:80",
+            "http://[a]:80",
+            "http://u@h",
+            "http://h?x",
         ] {
             let parsed = AllowedHosts::parse("c", &[entry.to_string()], &Variables::default());
             let fault = parsed.expect_err(entry).to_string();
             assert!(fault.contains(entry), "{fault}");
         }
+    }
+
+    #[test]
+    fn entries_as_spin_has_them() {
+        for (entry, scheme, host, port) in [
+            ("http://h:", "http", "h", 80),
+            ("mysql://db", "mysql", "db", 3306),
+            ("http://h:8000..8002/", "http", "h", 8001),
+            ("http://h.example.:80", "http", "h.example.", 80),
+            ("*://[::1]:*", "tcp", "::1", 7),
+        ] {
+            assert!(hosts(&[entry]).allows(scheme, host, port), "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_fault_shows_the_template_and_no_secret() {
+        let declared = |secret| {
+            let default = Some("hunter2 ".to_owned());
+            let declaration = crate::app::Declaration { default, secret, ..Default::default() };
+            Variables::resolve(&[("brokers".to_owned(), declaration)].into(), |_| None).unwrap()
+        };
+        let fault = |secret| {
+            let entries = ["tcp://{{ brokers }}".to_owned()];
+            AllowedHosts::parse("c", &entries, &declared(secret)).unwrap_err().to_string()
+        };
+        let shown = fault(false);
+        assert!(
+            shown.contains("`tcp://{{ brokers }}`") && shown.contains("`tcp://hunter2 `"),
+            "{shown}"
+        );
+        let hidden = fault(true);
+        assert!(
+            hidden.contains("`tcp://{{ brokers }}`") && !hidden.contains("hunter2"),
+            "{hidden}"
+        );
     }
 }

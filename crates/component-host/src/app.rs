@@ -351,9 +351,7 @@ impl Source {
             Some(content) => Ok(Cow::Borrowed(content)),
             None => {
                 let read = std::fs::read(self.path()?).map(Cow::Owned);
-                read.map_err(|error| {
-                    format!("cannot read it: {error}; build it first (cargo xtask build)")
-                })
+                read.map_err(|error| format!("cannot read it: {error}; build it first"))
             }
         }
     }

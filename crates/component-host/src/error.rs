@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use crate::origin::Place;
 
-/// A fault of the host. Each says what was wrong, where, and what to do.
+/// A fault of the host. Each says what was wrong, where, and what to do; what the system says
+/// about it is its source, which its text does not repeat.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
-    #[error("cannot read {path}: {source}{hint}")]
+    #[error("cannot read {path}{hint}")]
     Read {
         /// The file.
         path: PathBuf,
@@ -38,7 +39,7 @@ pub enum Error {
     AllowedHost {
         /// The component.
         component: String,
-        /// The entry, with its variables resolved.
+        /// The entry, as the manifest has it.
         entry: String,
         /// What is wrong.
         message: String,
@@ -72,7 +73,7 @@ pub enum Error {
         message: String,
     },
     /// A component's log file or its folder cannot be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}")]
     Log {
         /// The file or folder.
         path: PathBuf,
@@ -88,7 +89,7 @@ pub enum Error {
         known: String,
     },
     /// The listening socket cannot be opened.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,

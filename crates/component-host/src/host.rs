@@ -94,6 +94,19 @@ fn check_chained(guest: &Guest, services: &Services) -> Result<(), Error> {
     })
 }
 
+/// Why a component cannot be compiled. Its memory is compared with what the pool has; wasmtime has
+/// no type for that fault.
+fn uncompiled(fault: &str, memory_bytes_max: usize) -> String {
+    if fault.contains("memory index") && fault.contains("exceeds the limit") {
+        format!(
+            "it needs more memory than an instance may have, {memory_bytes_max} bytes: raise \
+             --max-instance-memory ({fault})"
+        )
+    } else {
+        format!("not a valid component: {fault}")
+    }
+}
+
 /// What loading any component needs.
 struct Loader {
     engine: Engine,
@@ -121,8 +134,9 @@ impl Loader {
         };
         let provided: Vec<&str> = self.capabilities.iter().map(|c| c.interface()).collect();
         let bytes = compose::compose(component, &provided)?;
-        let compiled = Compiled::from_binary(&self.engine, &bytes)
-            .map_err(|e| fault(format!("not a valid component: {e:#}")))?;
+        let compiled = Compiled::from_binary(&self.engine, &bytes).map_err(|e| {
+            fault(uncompiled(&format!("{e:#}"), self.limits.instance_memory_bytes_max))
+        })?;
         for (import, _) in compiled.component_type().imports(&self.engine) {
             let is_its = |c: &&Arc<dyn Capability>| compose::is_among(&[c.interface()], import);
             if let Some(capability) = self.capabilities.iter().find(is_its) {

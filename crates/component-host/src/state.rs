@@ -109,6 +109,11 @@ impl StateTemplate {
             };
             let permitted = scheme
                 .map_or(is_implicit_bind(address), |scheme| allowed.allows_socket(scheme, address));
+            if let (Some(scheme), false) = (scheme, permitted) {
+                tracing::warn!(
+                    "socket refused; add \"{scheme}://{address}\" to allowed_outbound_hosts"
+                );
+            }
             Box::pin(async move { permitted }) as _
         };
         WasiCtxBuilder::new()

@@ -1,6 +1,6 @@
 //! Spin variables: declared by the application, given from outside, used in templates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -10,12 +10,16 @@ use crate::app::Declaration;
 
 /// The resolved variables of an application.
 #[derive(Clone, Default)]
-pub struct Variables(BTreeMap<String, String>);
+pub struct Variables {
+    values: BTreeMap<String, String>,
+    /// Those whose values must not be shown.
+    secret: BTreeSet<String>,
+}
 
 impl fmt::Debug for Variables {
     /// Names only: values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
@@ -26,6 +30,7 @@ impl Variables {
         find: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
         let mut values = BTreeMap::new();
+        let mut secret = BTreeSet::new();
         for (name, declaration) in declared {
             let value = find(name).or_else(|| declaration.default.clone());
             let value = value.ok_or_else(|| Error::Variable {
@@ -36,13 +41,21 @@ impl Variables {
                 ),
             })?;
             values.insert(name.clone(), value);
+            if declaration.secret {
+                secret.insert(name.clone());
+            }
         }
-        Ok(Self(values))
+        Ok(Self { values, secret })
     }
 
     /// A variable's value; none if the application does not declare it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// Whether a template names a variable whose value must not be shown.
+    pub(crate) fn has_secret(&self, template: &str) -> bool {
+        self.secret.iter().any(|name| uses(template, name))
     }
 
     /// Replaces each `{{ name }}` in `template` by the variable's value.
@@ -56,7 +69,7 @@ impl Variables {
                 message: format!("`{{{{` without `}}}}` in `{template}`"),
             })?;
             let name = name.trim();
-            let value = self.0.get(name).ok_or_else(|| Error::Variable {
+            let value = self.values.get(name).ok_or_else(|| Error::Variable {
                 name: name.into(),
                 message: format!("used in `{template}`, but not declared in [variables]"),
             })?;

@@ -34,7 +34,7 @@ pub enum Error {
     #[error(transparent)]
     Host(#[from] component_host::Error),
     /// The consumer engine stopped.
-    #[error("component `{component}`: {source}")]
+    #[error("component `{component}`")]
     Engine {
         /// The component that the trigger calls.
         component: String,

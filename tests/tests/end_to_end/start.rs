@@ -33,16 +33,17 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
     type Change = fn(&str) -> String;
     let cases: [(Change, &[&str]); 10] = [
         (|m| m.replace("[application]", "[aplication]"), &[".toml:5:", "aplication"]),
-        (|m| m.replace("pipeline.wasm", "nothing.wasm"), &["nothing.wasm", "cargo xtask build"]),
+        (|m| m.replace("pipeline.wasm", "nothing.wasm"), &["nothing.wasm", "build it first"]),
         (|m| m.replace("pipeline.wasm", "../../Cargo.toml"), &["Cargo.toml", "component"]),
         (|m| m.replace("route = \"/purchase\"", "route = \"purchase\""), &[".toml:", "begin with"]),
         (|m| m.replace("route = \"/purchase\"", "route = \"/purchase?x\""), &[".toml:", "`?`"]),
         (|m| m.replace("[[trigger.http]]", "[[trigger.htpp]]"), &[".toml:", "htpp", "http, kafka"]),
         (
             |m| {
-                m.replace(
+                m.replacen(
                     "[[trigger.http]]",
                     "[application.trigger.http]\nbase = \"/api\"\n[[trigger.http]]",
+                    1,
                 )
             },
             &[".toml:", "`base`"],

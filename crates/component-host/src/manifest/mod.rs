@@ -192,7 +192,6 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
             ("\"target/ingest.wasm\"", "1", 13, "path of a file"),
             ("{ default = \"127.0.0.1:9092\" }", "{ secret = true }", 8, "`brokers`"),
             ("brokers = { default", "BROKERS = { default", 8, "`BROKERS`"),
-            ("[component.ingest]", "[component.\"a b\"]", 12, "`a b`"),
             (
                 "{ path = \"target/intake-http.wasm\", ",
                 "\"1.0\" #",
@@ -210,6 +209,8 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
             assert!(fault.contains(thing), "{fault}");
         }
         assert!(fault("[[[").starts_with("app/spin.toml:1: "));
+        let fault = fault(&GOOD.replace("component.ingest", "component.\"a b\""));
+        assert!(fault.starts_with("app/spin.toml:12: ") && fault.contains("`a b`"), "{fault}");
     }
 
     #[test]
