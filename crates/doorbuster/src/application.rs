@@ -6,6 +6,7 @@ use component_host::variables::Variables;
 use runner::{TRIGGER_TYPES, VariableArgs};
 use trigger_kafka::TriggerConfig;
 
+use crate::brokers::parse_brokers;
 use crate::source::Source;
 
 /// Which application, and which of its triggers.
@@ -17,7 +18,7 @@ pub struct Application {
     #[arg(long, value_name = "ID")]
     pub component: Option<String>,
     /// Kafka's bootstrap brokers; sets the variable `kafka_brokers`.
-    #[arg(long, value_name = "HOST:PORT[,…]")]
+    #[arg(long, value_name = "HOST:PORT[,…]", value_parser = parse_brokers)]
     pub kafka: Option<String>,
     #[command(flatten)]
     pub variables: VariableArgs,

@@ -1,6 +1,7 @@
 //! `doorbuster`: runs an application of components, loads it, and checks its books.
 
 mod application;
+mod brokers;
 mod compose;
 mod dlq;
 mod push;
@@ -9,13 +10,18 @@ mod source;
 mod up;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use runner::environment::without_empty;
 use runner::{Telemetry, shutdown};
 
 /// Requests come and go on several threads, in small pieces.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Time that tasks get to end once the command has ended.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 
 /// A serverless, real-time event pipeline of WebAssembly components.
 #[derive(Parser)]
@@ -44,8 +50,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let telemetry = Telemetry::start(env!("CARGO_BIN_NAME"));
+    let matches = without_empty(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let telemetry = match Telemetry::start(env!("CARGO_BIN_NAME")) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return printing::failure(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -55,6 +65,8 @@ fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(run(cli.command));
+    // A signal at the start does not wait for a component that is being compiled.
+    runtime.shutdown_timeout(SHUTDOWN_LIMIT);
     telemetry.end();
     match ended {
         Ok(code) => code,

@@ -1,10 +1,22 @@
 //! The flags that Spin's triggers take, and what they mean here.
 
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 
 use crate::variables::VariableArgs;
+
+/// Reads `HOST:PORT`, where a host may be a name: of its addresses the first, or the loopback of
+/// IPv4 if it is one of them, as in Spin.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let fault = |message: String| format!("{message}; write HOST:PORT, such as 127.0.0.1:3000");
+    let found = text.to_socket_addrs().map_err(|error| fault(error.to_string()))?;
+    let found: Vec<SocketAddr> = found.collect();
+    let local = found.iter().find(|address| address.ip() == Ipv4Addr::LOCALHOST);
+    let address = local.or(found.first()).copied();
+    address.ok_or_else(|| fault("the name has no address".into()))
+}
 
 /// Flags that every Spin trigger takes.
 #[derive(Clone, Default, clap::Args)]
@@ -66,6 +78,8 @@ pub(crate) struct WithoutEffect {
     allow_transient_write: bool,
     #[arg(long, hide = true)]
     experimental_wasi_otel: bool,
+    #[arg(long, hide = true)]
+    disable_pooling: bool,
 }
 
 /// A folder as it is asked for.
@@ -100,6 +114,26 @@ impl Folder {
             Folder::Default => default,
             Folder::Nowhere => None,
             Folder::At(path) => Some(path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_have_a_name() {
+        for (text, expected) in [
+            ("localhost:3000", "127.0.0.1:3000"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:3000", "[::1]:3000"),
+        ] {
+            assert_eq!(parse_address(text), Ok(expected.parse().unwrap()), "{text}");
+        }
+        for text in ["", "localhost", ":3000x", "127.0.0.1", "127.0.0.1:70000", "::1"] {
+            assert!(parse_address(text).unwrap_err().contains("HOST:PORT"), "{text}");
         }
     }
 }

@@ -3,8 +3,10 @@
 
 pub mod args;
 pub mod checks;
+mod collector;
 pub mod common;
 pub mod consumers;
+pub mod environment;
 mod operators;
 pub mod parts;
 pub mod runtime_config;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use component_host::http::Server;
+use component_host::output::Outputs;
 use component_host::variables::Variables;
 use component_host::{App, Capability, Host};
 use futures::FutureExt as _;
@@ -76,8 +77,7 @@ impl Parts {
         let capabilities: Vec<_> = capability.into_iter().collect();
         let outputs = common.outputs(app, state)?;
         let limits = common.limits();
-        let host =
-            Host::load(app, variables, limits.clone(), outputs, &common.cache(), &capabilities)?;
+        let host = load_host(app, variables, common, outputs, capabilities).await?;
         let serves = app.triggers("http").next().is_some();
         let server = match addresses.listen.filter(|_| serves) {
             Some(address) => Some(Server::bind(address, host.services(), Arc::new(limits)).await?),
@@ -150,6 +150,21 @@ impl Parts {
         consumers.drain().await?;
         flushed.context("accepted records were not acknowledged before the end")
     }
+}
+
+/// Loads the components where it holds up nothing else: compiling them may take long, and a signal
+/// must not wait for it.
+async fn load_host(
+    app: &App,
+    variables: &Variables,
+    common: &Common,
+    outputs: Outputs,
+    capabilities: Vec<Arc<dyn Capability>>,
+) -> Result<Host> {
+    let (app, variables) = (app.clone(), variables.clone());
+    let (limits, cache) = (common.limits(), common.cache());
+    let load = move || Host::load(&app, &variables, limits, outputs, &cache, &capabilities);
+    Ok(tokio::task::spawn_blocking(load).await.context("loading the components failed")??)
 }
 
 /// The host's producer, if it is known which brokers it would write to.

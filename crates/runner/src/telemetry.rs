@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use anyhow::{Error, Result, bail};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::SpanExporter;
@@ -13,32 +14,36 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use trigger_kafka::TRACE_TARGET;
 
-/// Variables of OpenTelemetry that name a collector. The exporter reads these and the others
-/// of its specification (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, headers) itself.
-const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+use crate::collector::{self, Watched};
+use crate::environment::setting;
+
+/// What is logged.
+const FILTER: &str = "RUST_LOG";
+
+/// How it is logged.
+const FORMAT: &str = "DOORBUSTER_LOG";
 
 /// What must go out before the program ends.
 pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
-    /// `RUST_LOG` chooses what is logged, `info` by default; `DOORBUSTER_LOG=json` how.
-    /// `service` is its name without `OTEL_SERVICE_NAME`.
-    pub fn start(service: &'static str) -> Self {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    /// `RUST_LOG` chooses what is logged, `info` by default; `DOORBUSTER_LOG` how, `text` or
+    /// `json`. `service` is its name without `OTEL_SERVICE_NAME`. Fails if one of these variables
+    /// has a value that means nothing; without the collector that is named it goes on.
+    pub fn start(service: &'static str) -> Result<Self> {
+        let filter = filter(setting(FILTER).map_err(Error::msg)?)?;
+        let json = is_json(setting(FORMAT).map_err(Error::msg)?)?;
+        let (traces, fault) = match tracer_provider(service) {
+            Ok(traces) => (traces, None),
+            Err(error) => (None, Some(error)),
+        };
         let terminal = std::io::stderr().is_terminal();
         // What cannot be written is lost: to say so on the same standard error would panic.
         let log = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .log_internal_errors(false)
             .with_ansi(terminal);
-        let log = match std::env::var("DOORBUSTER_LOG").as_deref() {
-            Ok("json") => log.json().flatten_event(true).boxed(),
-            _ => log.boxed(),
-        };
-        let (traces, fault) = match tracer_provider(service) {
-            Ok(traces) => (traces, None),
-            Err(error) => (None, Some(error)),
-        };
+        let log = if json { log.json().flatten_event(true).boxed() } else { log.boxed() };
         // Filters of single layers cost every library of the process something: without a
         // collector there is but the one of all.
         match &traces {
@@ -52,10 +57,11 @@ impl Telemetry {
                     .init();
             }
         }
+        // The application works without.
         if let Some(error) = fault {
-            tracing::error!(error, "no traces: the exporter cannot be set up");
+            tracing::error!(error, "no traces are sent");
         }
-        Self(traces)
+        Ok(Self(traces))
     }
 
     /// Sends what was gathered.
@@ -66,18 +72,51 @@ impl Telemetry {
     }
 }
 
+fn filter(value: Option<String>) -> Result<EnvFilter> {
+    let value = value.unwrap_or_else(|| "info".into());
+    EnvFilter::builder().parse(&value).map_err(|error| {
+        let message = format!("{FILTER}={value}: {error}; write a level, or TARGET=LEVEL");
+        Error::msg(message)
+    })
+}
+
+fn is_json(value: Option<String>) -> Result<bool> {
+    match value.as_deref() {
+        None | Some("text") => Ok(false),
+        Some("json") => Ok(true),
+        Some(other) => bail!("{FORMAT}={other}: must be `text` or `json`"),
+    }
+}
+
 fn tracer_provider(service: &'static str) -> Result<Option<SdkTracerProvider>, String> {
-    if COLLECTOR.iter().all(|name| std::env::var_os(name).is_none()) {
+    if !collector::is_wanted(setting)? {
         return Ok(None);
     }
     let exporter = SpanExporter::builder().with_http().build().map_err(|e| e.to_string())?;
     let mut resource = Resource::builder();
-    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+    if setting("OTEL_SERVICE_NAME")?.is_none() {
         resource = resource.with_attribute(KeyValue::new("service.name", service));
     }
     let provider = SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
+        .with_batch_exporter(Watched::new(exporter))
         .with_resource(resource.build())
         .build();
     Ok(Some(provider))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_mean_nothing_are_refused_by_name() {
+        for value in [None, Some("debug"), Some("info,hyper=warn")] {
+            assert!(filter(value.map(Into::into)).is_ok(), "{value:?}");
+        }
+        let fault = filter(Some("nonsense==".into())).unwrap_err().to_string();
+        assert!(fault.contains("RUST_LOG=nonsense=="), "{fault}");
+        assert!(!is_json(None).unwrap() && is_json(Some("json".into())).unwrap());
+        let fault = is_json(Some("xml".into())).unwrap_err().to_string();
+        assert!(fault.contains("DOORBUSTER_LOG=xml"), "{fault}");
+    }
 }

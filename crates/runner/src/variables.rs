@@ -118,6 +118,9 @@ impl VariableArgs {
 
     /// The value that some place gives this variable.
     pub fn given(&self, app: &App, name: &str, config: &RuntimeConfig) -> Result<Option<String>> {
+        if !app.variables.contains_key(name) {
+            return Ok(None);
+        }
         for source in self.sources(app, BTreeMap::new(), config)? {
             if let Some(value) = source.get(name)? {
                 return Ok(Some(value));
@@ -147,7 +150,8 @@ impl VariableArgs {
         for provider in &config.variables_provider {
             sources.push(Source::of(provider)?);
         }
-        sources.push(Source::environment(PREFIX, Some(DOTENV.into())));
+        let dotenv = Path::new(DOTENV).exists().then(|| DOTENV.into());
+        sources.push(Source::environment(PREFIX, dotenv));
         Ok(sources)
     }
 }
@@ -188,19 +192,22 @@ impl Source {
             Source::Values(values) => Ok(values.get(name).cloned()),
             Source::Environment { prefix, dotenv } => {
                 let key = format!("{prefix}_{}", name.to_ascii_uppercase());
-                match (std::env::var(&key), dotenv) {
-                    (Ok(value), _) => Ok(Some(value)),
-                    (Err(_), Some(path)) if path.exists() => in_dotenv(path, &key),
-                    (Err(_), _) => Ok(None),
+                match (std::env::var_os(&key), dotenv) {
+                    (Some(value), _) => match value.into_string() {
+                        Ok(value) => Ok(Some(value)),
+                        Err(_) => bail!("the environment variable {key} is not UTF-8"),
+                    },
+                    (None, Some(path)) => in_dotenv(path, &key),
+                    (None, None) => Ok(None),
                 }
             }
         }
     }
 }
 
-/// The first value of this name in the file. Its lines are not shown: they may hold secrets.
+/// The first value of this name in the file, which must be there. Its lines are not shown: they may hold secrets.
 fn in_dotenv(path: &Path, key: &str) -> Result<Option<String>> {
-    let file = || path.display().to_string();
+    let file = || format!("variables of the environment, from {}", path.display());
     for (index, entry) in dotenvy::from_path_iter(path).with_context(file)?.enumerate() {
         match entry {
             Ok((name, value)) if name == key => return Ok(Some(value)),
@@ -278,7 +285,9 @@ mod tests {
         let dotenv =
             format!("[[variables_provider]]\ntype = \"env\"\ndotenv_path = \"{}\"", path("env"));
         let number = "[[variables_provider]]\ntype = \"static\"\nvalues = { test_one = 1234 }";
-        let cases: [(&str, &str, &str); 6] = [
+        let missing = dotenv.replace("/env\"", "/none\"");
+        let cases: [(&str, &str, &str); 7] = [
+            ("test_two=x", &missing, "/none"),
             ("test_on=x", "", "`test_on`: not declared"),
             (&format!("test_one=@{}", path("missing")), "", "missing"),
             (&format!("@{}", path("env")), "", ".json or .toml"),
@@ -291,5 +300,15 @@ mod tests {
             assert!(fault.contains(expected), "{fault}");
             assert!(!fault.contains("hunter2") && !fault.contains("1234"), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_file_is_read_only_for_variables_of_the_application() {
+        let config = "[[variables_provider]]\ntype = \"env\"\ndotenv_path = \"/none/env\"";
+        let config = toml::from_str(config).unwrap();
+        let app = App::from_json(Path::new("spin.lock"), LOCKED.as_bytes()).unwrap();
+        let args = VariableArgs::default();
+        assert_eq!(args.given(&app, "of_another_application", &config).unwrap(), None);
+        assert!(args.given(&app, "test_one", &config).is_err());
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use component_host::App;
+use component_host::origin::Origin;
+use serde_json::Value;
 use url::Url;
 
 /// Where the locked application is.
@@ -14,6 +16,9 @@ const LOCAL_APP_DIR: &str = "SPIN_LOCAL_APP_DIR";
 
 /// The folder beside the manifest in which Spin keeps state.
 const STATE_DIR: &str = ".spin";
+
+/// Where the application came from, in its metadata.
+const ORIGIN: &str = "origin";
 
 /// Reads it, and leaves only what is for Kafka.
 pub fn read() -> Result<App> {
@@ -27,6 +32,12 @@ pub fn read() -> Result<App> {
     let path = path.with_context(|| format!("{LOCKED_URL}={url}: not the URL of a file"))?;
     let text = std::fs::read(&path).with_context(|| format!("{LOCKED_URL}={url}"))?;
     let mut app = App::from_json(&path, &text)?;
+    // Spin removes the lock file; what a user can look at is the manifest.
+    let manifest = app.metadata.other.get(ORIGIN).and_then(Value::as_str);
+    let manifest = manifest.and_then(|url| Url::parse(url).ok()?.to_file_path().ok());
+    if let Some(manifest) = manifest {
+        app.origin = Origin::whole(&manifest);
+    }
     app.retain_triggers(&["kafka"]);
     Ok(app)
 }

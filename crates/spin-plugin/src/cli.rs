@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
-use clap::{CommandFactory as _, Parser};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use printing::Unwritten;
 use runner::CommonArgs;
+use runner::args::parse_address;
+use runner::environment::without_empty;
 use serde_json::json;
 
 /// Runs the Kafka triggers of a Spin application. `spin up` starts it.
@@ -16,7 +18,13 @@ pub struct Cli {
     pub common: CommonArgs,
     /// Serve operators on this address: /metrics for Prometheus, /healthz, /readyz. In an
     /// application without HTTP triggers `--listen` says the same.
-    #[arg(long, alias = "listen", value_name = "ADDR:PORT", env = "DOORBUSTER_OPERATOR")]
+    #[arg(
+        long,
+        alias = "listen",
+        value_name = "HOST:PORT",
+        value_parser = parse_address,
+        env = "DOORBUSTER_OPERATOR"
+    )]
     pub operator: Option<SocketAddr>,
     /// Answer the help text of these flags; `spin up --help` asks.
     #[arg(long, hide = true)]
@@ -28,6 +36,12 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// Reads the arguments; ends the program if they are wrong.
+    pub fn read() -> Self {
+        let matches = without_empty(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Answers what `spin up` asks before it starts anything; false if it asks nothing.
     pub fn answers(&self) -> Result<bool, Unwritten> {
         if self.help_args_only {

@@ -7,7 +7,6 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use runner::Telemetry;
 
 use cli::Cli;
@@ -18,14 +17,17 @@ use parents::Parents;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match cli.answers() {
         Ok(false) => {}
         Ok(true) => return ExitCode::SUCCESS,
         Err(error) => return printing::failure(&error.into()),
     }
     let parents = Parents::now();
-    let telemetry = Telemetry::start(env!("CARGO_BIN_NAME"));
+    let telemetry = match Telemetry::start(env!("CARGO_BIN_NAME")) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return printing::failure(&error),
+    };
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

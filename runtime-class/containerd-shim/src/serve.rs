@@ -14,7 +14,7 @@ const SERVICE: &str = "doorbuster";
 
 /// Runs until a signal, or until a part fails.
 pub fn run(image: Image, arguments: &[String]) -> Result<()> {
-    let telemetry = Telemetry::start(SERVICE);
+    let telemetry = Telemetry::start(SERVICE)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = Settings::read(arguments).and_then(|settings| {
         let app = image.read()?;

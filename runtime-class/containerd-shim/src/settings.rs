@@ -5,8 +5,10 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use clap::error::ContextKind;
-use clap::{Arg, CommandFactory as _, Parser};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser};
 use component_host::App;
+use runner::args::parse_address;
+use runner::environment::without_empty;
 use runner::{Addresses, CommonArgs};
 
 /// Where Kubernetes' operator for Spin mounts the runtime configuration.
@@ -22,13 +24,19 @@ pub struct Settings {
     /// Address that the HTTP components are served on; without any, operators.
     #[arg(
         long,
-        value_name = "ADDR:PORT",
+        value_name = "HOST:PORT",
+        value_parser = parse_address,
         default_value = "0.0.0.0:80",
         env = "SPIN_HTTP_LISTEN_ADDR"
     )]
     listen: SocketAddr,
     /// Serve operators on this address: /metrics for Prometheus, /healthz, /readyz.
-    #[arg(long, value_name = "ADDR:PORT", env = "DOORBUSTER_OPERATOR")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        value_parser = parse_address,
+        env = "DOORBUSTER_OPERATOR"
+    )]
     operator: Option<SocketAddr>,
     /// The components to run; all of them if none is named.
     #[arg(
@@ -45,7 +53,9 @@ pub struct Settings {
 impl Settings {
     /// Reads them.
     pub fn read(arguments: &[String]) -> Result<Self> {
-        let mut settings = Self::try_parse_from(arguments).map_err(|fault| told(&fault))?;
+        let matches = without_empty(Self::command()).try_get_matches_from(arguments);
+        let settings = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        let mut settings = settings.map_err(|fault| told(&fault))?;
         let file = &mut settings.common.variables.runtime_config_file;
         if file.is_none() && Path::new(RUNTIME_CONFIG).exists() {
             *file = Some(RUNTIME_CONFIG.into());

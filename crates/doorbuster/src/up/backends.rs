@@ -48,6 +48,14 @@ enum KafkaBackend {
 impl Backends {
     /// Takes what is given, and starts what the application uses and nobody gave.
     pub async fn start(args: &Args, app: &App, common: &Common) -> Result<Self> {
+        for (flag, variable) in [("--kafka", BROKERS), ("--valkey", STORE)] {
+            let is_given = if variable == BROKERS { &args.kafka } else { &args.valkey };
+            if is_given.is_some() && !app.uses(variable) {
+                tracing::warn!(
+                    "{flag} has no effect: nothing that is started uses the variable `{variable}`"
+                );
+            }
+        }
         let given = |variable: &str, flag: &Option<String>| match flag {
             _ if !app.uses(variable) => Ok(None),
             Some(value) => Ok(Some(value.clone())),

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use runner::{Addresses, Checks, Common, Parts, TRIGGER_TYPES, shutdown};
+use tokio::signal::unix::Signal;
 use tokio_util::task::AbortOnDropHandle;
 use trigger_kafka::TriggerConfig;
 
@@ -21,10 +22,11 @@ use reload::{Files, Reload};
 /// Runs until a signal, or until a part fails.
 pub async fn run(args: Args) -> Result<ExitCode> {
     let mut signal = pin!(shutdown::signal());
+    let hangup = reload::hangup();
     let running = tokio::select! {
         biased;
         () = &mut signal => return Ok(ExitCode::SUCCESS),
-        running = Running::start(&args) => running?,
+        running = Running::start(&args, hangup) => running?,
     };
     let ended = running.parts.run(Box::pin(signal)).await;
     running.backends.stop().await?;
@@ -40,7 +42,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(args: &Args) -> Result<Self> {
+    async fn start(args: &Args, hangup: Option<Signal>) -> Result<Self> {
         let common = Common::read(args.common.clone())?;
         let mut app = args.source.read().await?;
         if !args.component_id.is_empty() {
@@ -58,7 +60,7 @@ impl Running {
         let addresses = Addresses { listen: Some(args.listen), operator: args.operator };
         let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
         let reload = Reload::new(files, parts.host(), parts.handlers());
-        let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(args.watch)));
+        let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(hangup, args.watch)));
         // The embedded broker promises nothing.
         let checks = (!backends.forgets()).then(|| Checks::of(&app, &configs, &variables));
         let checks = checks.map(|checks| AbortOnDropHandle::new(tokio::spawn(checks.run())));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use component_host::{App, Host};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use trigger_kafka::GuestHandler;
 
 /// How often the files are looked at.
@@ -36,6 +36,17 @@ impl Files {
     }
 }
 
+/// Listens for SIGHUP. To be called before anything is started: SIGHUP would otherwise end the
+/// program, and what it means while a start is under way is done after it.
+pub fn hangup() -> Option<Signal> {
+    let hangup = signal(SignalKind::hangup());
+    hangup
+        .inspect_err(|error| {
+            tracing::warn!(%error, "cannot listen for SIGHUP; components stay as they are");
+        })
+        .ok()
+}
+
 /// What a new build is given to.
 pub struct Reload {
     host: Arc<Host>,
@@ -50,19 +61,12 @@ impl Reload {
     }
 
     /// Reloads at each SIGHUP, and with `watch` when a file has changed and rests.
-    pub async fn run(self, watch: bool) {
-        let mut hangup = match signal(SignalKind::hangup()) {
-            Ok(hangup) => hangup,
-            Err(error) => {
-                tracing::warn!(%error, "cannot listen for SIGHUP; components stay as they are");
-                return;
-            }
-        };
+    pub async fn run(self, mut hangup: Option<Signal>, watch: bool) {
         let mut loaded = self.files.changed.clone();
         let mut seen = loaded.clone();
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload().await,
+                () = received(&mut hangup) => self.reload().await,
                 () = tokio::time::sleep(INTERVAL), if watch => {
                     let now = self.files.look();
                     let rests = now == seen;
@@ -100,5 +104,16 @@ impl Reload {
             }
         }
         Ok(())
+    }
+}
+
+/// Resolves at each signal; never without a listener.
+async fn received(signal: &mut Option<Signal>) {
+    let received = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending().await
     }
 }

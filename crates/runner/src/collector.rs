@@ -1,0 +1,141 @@
+//! The OpenTelemetry collector that traces go to.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+
+/// Variables of OpenTelemetry that name a collector. The exporter reads these and the others
+/// of its specification (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, headers) itself.
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+
+/// Of two variables the first counts.
+const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+
+const DISABLED: &str = "OTEL_SDK_DISABLED";
+const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+
+/// Whether traces are to be sent; the text says what this program cannot do. `setting` finds the
+/// value of a variable.
+pub fn is_wanted(setting: impl Fn(&str) -> Result<Option<String>, String>) -> Result<bool, String> {
+    if setting(DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Ok(false);
+    }
+    match setting(EXPORTER)?.as_deref() {
+        None | Some("otlp") => {}
+        Some("none") => return Ok(false),
+        Some(other) => return Err(format!("{EXPORTER}={other}: must be `otlp` or `none`")),
+    }
+    if ENDPOINTS
+        .into_iter()
+        .map(&setting)
+        .collect::<Result<Vec<_>, _>>()?
+        .iter()
+        .all(Option::is_none)
+    {
+        return Ok(false);
+    }
+    for name in PROTOCOLS {
+        match setting(name)?.as_deref() {
+            None => {}
+            Some("http/protobuf") => break,
+            Some(other) => {
+                return Err(format!(
+                    "{name}={other}: this program sends traces by `http/protobuf` only"
+                ));
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// An exporter that logs when the collector begins to fail, and when it works again.
+#[derive(Debug)]
+pub struct Watched<E> {
+    exporter: E,
+    fails: AtomicBool,
+}
+
+impl<E> Watched<E> {
+    /// Watches this exporter.
+    pub fn new(exporter: E) -> Self {
+        Self { exporter, fails: AtomicBool::new(false) }
+    }
+
+    fn watch(&self, result: &OTelSdkResult) {
+        match (result, self.fails.swap(result.is_err(), Ordering::Relaxed)) {
+            (Err(error), false) => {
+                tracing::warn!(%error, "traces are lost: the collector does not take them");
+            }
+            (Ok(()), true) => tracing::info!("the collector takes traces again"),
+            _ => {}
+        }
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Watched<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let result = self.exporter.export(batch).await;
+        self.watch(&result);
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(set: &[(&str, &str)]) -> Result<bool, String> {
+        is_wanted(|name| {
+            let found = set.iter().find(|(other, _)| *other == name);
+            Ok(found.map(|(_, value)| (*value).to_owned()))
+        })
+    }
+
+    #[test]
+    fn traces_are_sent_as_the_variables_say() {
+        let here = (ENDPOINTS[1], "http://127.0.0.1:4318");
+        for (set, expected) in [
+            (vec![], false),
+            (vec![here], true),
+            (vec![(ENDPOINTS[0], "http://127.0.0.1:4318/v1/traces")], true),
+            (vec![here, (DISABLED, "true")], false),
+            (vec![here, (DISABLED, "TRUE")], false),
+            (vec![here, (DISABLED, "false")], true),
+            (vec![here, (EXPORTER, "none")], false),
+            (vec![here, (EXPORTER, "otlp")], true),
+            (vec![here, (PROTOCOLS[1], "http/protobuf")], true),
+            (vec![here, (PROTOCOLS[0], "http/protobuf"), (PROTOCOLS[1], "grpc")], true),
+            (vec![(PROTOCOLS[1], "grpc")], false),
+        ] {
+            assert_eq!(wanted(&set), Ok(expected), "{set:?}");
+        }
+        for other in [(PROTOCOLS[1], "grpc"), (PROTOCOLS[0], "http/json"), (EXPORTER, "zipkin")] {
+            let fault = wanted(&[here, other]).unwrap_err();
+            assert!(fault.contains(other.0) && fault.contains(other.1), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_once() {
+        let watched = Watched::new(());
+        watched.watch(&Err(opentelemetry_sdk::error::OTelSdkError::AlreadyShutdown));
+        assert!(watched.fails.load(Ordering::Relaxed));
+        watched.watch(&Ok(()));
+        assert!(!watched.fails.load(Ordering::Relaxed));
+    }
+}
