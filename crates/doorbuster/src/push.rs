@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use component_host::manifest;
 use registry::{Reference, parse_reference};
+use runner::TRIGGER_TYPES;
 
 use crate::source::transport;
 
@@ -28,6 +29,8 @@ pub struct Args {
 /// Pushes, and prints the reference with the artifact's digest.
 pub async fn run(args: Args) -> Result<()> {
     let app = manifest::read(&args.from)?;
+    app.check_triggers(&TRIGGER_TYPES)?;
+    component_host::http::check_triggers(&app)?;
     let digest = registry::push(&app, &args.reference, transport(args.insecure)).await?;
     let Args { reference, .. } = args;
     let (registry, repository) = (reference.registry(), reference.repository());

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use component_host::App;
+use component_host::compose::check_header;
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
@@ -38,7 +39,8 @@ impl Artifact {
         app.metadata.other.remove(ORIGIN);
         let mut components = BTreeMap::new();
         for source in app.sources_mut() {
-            let read = source.read().map_err(|message| format!("{source}: {message}"));
+            let read = source.read().and_then(|bytes| check_header(&bytes).map(|()| bytes));
+            let read = read.map_err(|message| format!("{source}: {message}"));
             let content = Bytes::from(read.map_err(Error::Unfit)?.into_owned());
             let digest = digest(&content);
             source.set_layer(digest.clone(), None);
@@ -93,10 +95,14 @@ mod tests {
         source = "store.wasm"
     "#;
 
+    /// Components, as far as their first bytes say.
+    const FRONT: &[u8] = b"\0asm\x0d\0\x01\0front";
+    const STORE: &[u8] = b"\0asm\x0d\0\x01\0store";
+
     fn app(folder: &Path) -> App {
         fs::write(folder.join("spin.toml"), MANIFEST).unwrap();
-        fs::write(folder.join("front.wasm"), "front").unwrap();
-        fs::write(folder.join("store.wasm"), "store").unwrap();
+        fs::write(folder.join("front.wasm"), FRONT).unwrap();
+        fs::write(folder.join("store.wasm"), STORE).unwrap();
         manifest::read(&folder.join("spin.toml")).unwrap()
     }
 
@@ -112,7 +118,7 @@ mod tests {
         let mut out = artifact.into_app("registry.example/shop").unwrap();
         let contents: Vec<_> =
             out.sources_mut().map(|source| source.read().unwrap().into_owned()).collect();
-        assert_eq!(contents, [b"store".to_vec(), b"front".into(), b"store".into()]);
+        assert_eq!(contents, [STORE, FRONT, STORE]);
         let front = out.component("front").unwrap();
         assert_eq!(front.provide, ["shop:store/client"]);
     }
@@ -129,10 +135,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path());
         let mut artifact = Artifact::of(&app).unwrap();
-        let missing = digest(b"front");
+        let missing = digest(FRONT);
         artifact.components.remove(&missing);
         let error = artifact.into_app("registry.example/shop").unwrap_err().to_string();
         assert!(error.contains(&missing) && error.contains("registry.example/shop"), "{error}");
+        fs::write(folder.path().join("store.wasm"), "not built").unwrap();
+        let error = Artifact::of(&app).unwrap_err().to_string();
+        assert!(error.contains("not a WebAssembly component"), "{error}");
         fs::remove_file(folder.path().join("store.wasm")).unwrap();
         let error = Artifact::of(&app).unwrap_err().to_string();
         assert!(error.contains("store.wasm"), "{error}");

@@ -12,9 +12,10 @@ use futures::future::BoxFuture;
 use oci_client::annotations;
 use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::config::{Architecture, Config as Labels, ConfigFile, Os};
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
 use oci_client::manifest::{OciDescriptor, OciImageManifest};
-use oci_client::{Client, Reference};
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference, RegistryOperation};
 use serde_json::Value;
 
 use crate::artifact::{APPLICATION_LAYER, Artifact, COMPONENT_LAYER};
@@ -35,10 +36,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// The label by which images of different applications differ, as Spin writes it.
 const APPLICATION_DIGEST: &str = "com.fermyon.spin.lockedAppDigest";
 
+/// What to do about credentials that are missing or wrong.
+const LOG_IN: &str = "; log in by `docker login`, or put credentials in Docker's config.json";
+
 /// How a registry is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// TLS, but plain HTTP to a registry on this machine's loopback.
+    /// TLS; to a registry on this machine's loopback that has none, plain HTTP.
     Secure,
     /// Plain HTTP.
     Plain,
@@ -68,14 +72,14 @@ async fn push_artifact(app: &App, to: &Reference, transport: Transport) -> Resul
     let failed = |source| fault("push", to, source);
     let config = config(layers.first().map(ImageLayer::sha256_digest)).map_err(failed)?;
     let manifest = OciImageManifest::build(&layers, &config, Some(annotations(app)));
-    let client = client(to, transport);
+    let client = reach(to, transport, &auth, RegistryOperation::Push).await;
     client.push(to, &layers, config, &auth, Some(manifest)).await.map_err(failed)?;
     client.fetch_manifest_digest(to, &auth).await.map_err(failed)
 }
 
 async fn pull_artifact(from: &Reference, transport: Transport) -> Result<App, Error> {
     let auth = credentials::of(from)?;
-    let client = client(from, transport);
+    let client = reach(from, transport, &auth, RegistryOperation::Pull).await;
     let failed = |source| fault("pull", from, source);
     let (manifest, _) = client.pull_image_manifest(from, &auth).await.map_err(failed)?;
     let name = from.to_string();
@@ -136,15 +140,22 @@ fn not_an_application(name: &str, message: &str) -> Error {
 fn fault(what: &'static str, reference: &Reference, source: OciDistributionError) -> Error {
     let hint = match &source {
         OciDistributionError::UnauthorizedError { .. }
-        | OciDistributionError::AuthenticationFailure(_) => {
-            "; log in by `docker login`, or put credentials in Docker's config.json"
-        }
+        | OciDistributionError::AuthenticationFailure(_) => LOG_IN,
         OciDistributionError::RequestError(error) if error.is_connect() => {
             "; a registry that speaks plain HTTP needs --insecure"
         }
+        OciDistributionError::ServerError { code: 401 | 403, .. } => LOG_IN,
+        OciDistributionError::RegistryError { envelope, .. } if is_refusal(envelope) => LOG_IN,
         _ => "",
     };
     Error::Registry { what, reference: reference.to_string(), hint, source: source.into() }
+}
+
+/// Whether the registry asks for credentials, or for better ones.
+fn is_refusal(envelope: &OciEnvelope) -> bool {
+    let refuses =
+        |code: &OciErrorCode| matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied);
+    envelope.errors.iter().any(|error| refuses(&error.code))
 }
 
 /// The locked application first, then the components by their digests.
@@ -180,13 +191,38 @@ fn annotations(app: &App) -> BTreeMap<String, String> {
     .collect()
 }
 
-fn client(reference: &Reference, transport: Transport) -> Client {
-    let registry = reference.resolve_registry();
-    let protocol = match transport {
-        Transport::Secure if is_loopback(registry) => ClientProtocol::Http,
-        Transport::Secure => ClientProtocol::Https,
-        Transport::Plain => ClientProtocol::Http,
-    };
+/// A client that speaks to the registry as is wanted. On this machine's loopback it is tried whether
+/// the registry has TLS.
+async fn reach(
+    reference: &Reference,
+    transport: Transport,
+    auth: &RegistryAuth,
+    operation: RegistryOperation,
+) -> Client {
+    if transport == Transport::Plain {
+        return client(ClientProtocol::Http);
+    }
+    let secure = client(ClientProtocol::Https);
+    if !is_loopback(reference.resolve_registry()) {
+        return secure;
+    }
+    match secure.auth(reference, auth, operation).await {
+        Err(OciDistributionError::RequestError(error)) if has_no_tls(&error) => {
+            client(ClientProtocol::Http)
+        }
+        _ => secure,
+    }
+}
+
+/// Whether a connection failed because the other side does not speak TLS, or not at all. A
+/// certificate that is not trusted is another fault.
+fn has_no_tls(error: &dyn std::error::Error) -> bool {
+    let texts = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    let texts: Vec<String> = texts.collect();
+    !texts.iter().any(|text| text.contains("certificate"))
+}
+
+fn client(protocol: ClientProtocol) -> Client {
     Client::new(ClientConfig {
         protocol,
         connect_timeout: Some(CONNECT_TIMEOUT),

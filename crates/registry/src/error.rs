@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use docker_credential::CredentialRetrievalError;
 use oci_client::errors::OciDistributionError;
 
 /// A fault with an artifact or its registry.
@@ -34,16 +33,6 @@ pub enum Error {
         registry: String,
         /// The file.
         path: PathBuf,
-    },
-    /// Docker's configuration has credentials that cannot be had.
-    #[error("{path} has no usable credentials for {registry}")]
-    Credentials {
-        /// The registry.
-        registry: String,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: CredentialRetrievalError,
     },
     /// The registry cannot be reached, or refuses.
     #[error("cannot {what} {reference}{hint}")]

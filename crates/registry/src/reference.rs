@@ -13,6 +13,12 @@ pub fn parse(text: &str) -> Result<Reference, Error> {
     if !(registry.contains(['.', ':']) || registry == "localhost") || registry.starts_with('.') {
         return Err(fault("must be REGISTRY/NAME[:TAG], such as localhost:5000/shop:1.0".into()));
     }
+    let host = registry.rsplit(']').next().unwrap_or(registry);
+    if let Some((_, port)) = host.split_once(':')
+        && !port.parse::<u16>().is_ok_and(|port| port > 0)
+    {
+        return Err(fault(format!("`{port}` is no port")));
+    }
     text.parse().map_err(|error: oci_client::ParseError| fault(error.to_string()))
 }
 
@@ -41,6 +47,9 @@ mod tests {
             "/srv/spin.toml",
             "localhost:5000/",
             "localhost:5000/SHOP",
+            "127.0.0.1:99999/shop",
+            "127.0.0.1:0/shop",
+            "localhost:/shop",
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(text), "{error}");

@@ -12,4 +12,4 @@ mod worker;
 
 pub use server::Server;
 pub use service::HttpService;
-pub use services::Services;
+pub use services::{Services, check_triggers};

@@ -93,6 +93,19 @@ impl Services {
     }
 }
 
+/// Refuses HTTP triggers that could never be served: what can be known of them without their
+/// components.
+pub fn check_triggers(app: &App) -> Result<(), Error> {
+    check_settings(app)?;
+    app.triggers("http").try_for_each(|trigger| match route(trigger) {
+        Ok(_) => Ok(()),
+        Err(message) => Err(Error::Manifest {
+            place: app.origin.place(&format!("trigger.{}", trigger.id)),
+            message: format!("trigger.http: {message}"),
+        }),
+    })
+}
+
 /// Refuses what `[application.trigger.http]` says and this host does not do.
 fn check_settings(app: &App) -> Result<(), Error> {
     let settings = app.metadata.triggers.get("http").into_iter().flatten();
