@@ -33,24 +33,45 @@ pub async fn check_topic(
     client: &BTreeMap<String, String>,
     topic: &str,
 ) -> Result<Vec<Warning>, Error> {
-    if brokers.trim().is_empty() {
-        let reason = "give at least one `host:port`".into();
-        return Err(Error::Config { setting: "brokers".into(), reason });
-    }
     if needs_token(client) {
         let not_known = TopicSettings::default().warnings().into_iter();
         return Ok(not_known.map(|not_known| not_known.with_remedy(NO_TOKEN)).collect());
     }
+    Ok(off_thread(brokers, client, topic, ask).await?.warnings())
+}
+
+/// Asks whether the topic exists and may be described. With SASL OAUTHBEARER nothing is asked.
+pub async fn check_topic_exists(
+    brokers: &str,
+    client: &BTreeMap<String, String>,
+    topic: &str,
+) -> Result<(), Error> {
+    if needs_token(client) {
+        return Ok(());
+    }
+    off_thread(brokers, client, topic, replicas).await.map(drop)
+}
+
+/// Asks the brokers on a thread of its own: librdkafka blocks, not least when a client ends.
+async fn off_thread<T: Send + 'static>(
+    brokers: &str,
+    client: &BTreeMap<String, String>,
+    topic: &str,
+    ask: fn(&ClientConfig, &str, &str) -> Result<T, Error>,
+) -> Result<T, Error> {
+    if brokers.trim().is_empty() {
+        let reason = "give at least one `host:port`".into();
+        return Err(Error::Config { setting: "brokers".into(), reason });
+    }
     let native = native(brokers, client);
     let place = format!("topic `{topic}` at {brokers}");
     let topic = topic.to_owned();
-    // librdkafka blocks, not least when a client ends.
     let asked = tokio::task::spawn_blocking({
         let place = place.clone();
         move || ask(&native, &place, &topic)
     });
     match tokio::time::timeout(CHECK_LIMIT, asked).await {
-        Ok(Ok(settings)) => Ok(settings?.warnings()),
+        Ok(Ok(answer)) => answer,
         Ok(Err(error)) => Err(Error::unreachable(&place, error)),
         Err(_) => Err(Error::unreachable(&place, format!("nothing came in {CHECK_LIMIT:?}"))),
     }
@@ -73,11 +94,15 @@ fn native(brokers: &str, client: &BTreeMap<String, String>) -> ClientConfig {
 }
 
 fn ask(native: &ClientConfig, place: &str, topic: &str) -> Result<TopicSettings, Error> {
-    let metadata = contact::metadata(native, place, topic)?;
-    let replicas = fewest_replicas(&metadata, place)?;
+    let replicas = replicas(native, place, topic)?;
     let resource = describe(native, place, topic)?;
     let value = |name: &str| resource.as_ref()?.get(name)?.value.as_deref();
     Ok(TopicSettings::new(replicas, value))
+}
+
+/// The smallest number of replicas of a partition of the topic, which must exist.
+fn replicas(native: &ClientConfig, place: &str, topic: &str) -> Result<Option<usize>, Error> {
+    fewest_replicas(&contact::metadata(native, place, topic)?, place)
 }
 
 /// The smallest number of replicas of a partition.

@@ -81,7 +81,7 @@ impl TopicSettings {
         Some(Warning::new(
             CLEANUP_POLICY,
             policy,
-            "of the sales of one product only the last is kept; older ones can vanish before they \
+            "of the records of one key only the last is kept; older ones can vanish before they \
              are counted, or before an empty store is rebuilt",
             "Set cleanup.policy to delete",
         ))
@@ -98,7 +98,7 @@ impl TopicSettings {
                 RETENTION_MS,
                 format!("{ms} ({covered})"),
                 "a sale is deleted at that age, counted or not, so a longer outage of the aggregator \
-                 loses sales, and an empty store is rebuilt no further back",
+                 loses records, and an empty store is rebuilt no further back",
                 format!("Set retention.ms to {min_ms} ({}) or more", in_words(RETENTION_MIN)),
             )
         })
@@ -109,7 +109,7 @@ impl TopicSettings {
         Some(Warning::new(
             RETENTION_BYTES,
             bytes,
-            "a partition above that size loses its oldest sales, and a flood of new ones can \
+            "a partition above that size loses its oldest records, and a flood of new ones can \
              delete them before they are counted",
             "Set retention.bytes to -1, so that retention.ms alone decides",
         ))
@@ -120,7 +120,7 @@ impl TopicSettings {
         Some(Warning::new(
             REPLICATION,
             replicas,
-            "sales lie on one broker alone, and acknowledged ones are lost with its disk, or with \
+            "records lie on one broker alone, and acknowledged ones are lost with its disk, or with \
              its machine before the disk has them",
             REPLICATE,
         ))
@@ -139,7 +139,7 @@ impl TopicSettings {
             // The lack of replicas is told of instead.
             Some(..2) => None,
             Some(replicas) if min_insync == replicas => warning(
-                format!("one broker down stops all sales, for all {replicas} replicas are needed"),
+                format!("one broker down stops all writes, for all {replicas} replicas are needed"),
                 if replicas == 2 { REPLICATE } else { "Set min.insync.replicas to 2" },
             ),
             replicas if min_insync < 2 => warning(
@@ -157,7 +157,7 @@ impl TopicSettings {
             Warning::new(
                 UNCLEAN,
                 allowed,
-                "a replica that lacks the last sales may become leader, so that acknowledged sales \
+                "a replica that lacks the last records may become leader, so that acknowledged records \
                  vanish, and new ones get their offsets and look counted already",
                 "Set unclean.leader.election.enable to false",
             )
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(only(2, &[(MIN_INSYNC, "1")]).remedy, REPLICATE);
 
         let stopped = only(3, &[(MIN_INSYNC, "3")]);
-        assert!(stopped.consequence.starts_with("one broker down stops all sales"), "{stopped}");
+        assert!(stopped.consequence.starts_with("one broker down stops all writes"), "{stopped}");
         assert_eq!(stopped.remedy, "Set min.insync.replicas to 2");
         assert_eq!(only(2, &[]).remedy, REPLICATE);
     }

@@ -1,11 +1,11 @@
 //! What the topics and the store are set to, held against what is promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use component_host::App;
 use component_host::variables::Variables;
-use preflight::{Error, Warning, check_store, check_topic};
-use spin_kafka_trigger::is_pattern;
+use preflight::{Error, Warning, check_store, check_topic, check_topic_exists};
+use spin_kafka_trigger::{Config, FailedRecords, is_pattern};
 use trigger_kafka::TriggerConfig;
 
 /// The variable that holds the store's URL.
@@ -14,6 +14,8 @@ const STORE: &str = "valkey_url";
 /// What is looked at.
 pub struct Checks {
     topics: Vec<Topic>,
+    /// Topics for dead letters: they must be there before the first is written.
+    for_letters: Vec<Topic>,
     /// Valkey's URL, if the application uses it.
     store: Option<String>,
 }
@@ -29,16 +31,26 @@ impl Checks {
     /// The topics of these triggers that are named, and the store that the application's
     /// variable `valkey_url` names.
     pub fn of(app: &App, triggers: &[TriggerConfig], variables: &Variables) -> Self {
-        let topics = triggers.iter().flat_map(|trigger| {
-            let engine = &trigger.engine;
-            engine.topics.iter().filter(|topic| !is_pattern(topic)).map(|name| Topic {
-                name: name.clone(),
-                brokers: engine.brokers.clone(),
-                client: (&engine.client).into(),
-            })
-        });
+        let topic = |engine: &Config, name: &str| Topic {
+            name: name.into(),
+            brokers: engine.brokers.clone(),
+            client: (&engine.client).into(),
+        };
+        let (mut topics, mut for_letters) = (Vec::new(), Vec::new());
+        for engine in triggers.iter().map(|trigger| &trigger.engine) {
+            let named = || engine.topics.iter().filter(|topic| !is_pattern(topic));
+            topics.extend(named().map(|name| topic(engine, name)));
+            if engine.failed_records == FailedRecords::DeadLetter {
+                let of_one =
+                    |name: &&String| !is_pattern(name) || !engine.dead_letter_topic.is_empty();
+                let letters = engine.topics.iter().filter(of_one);
+                let letters: BTreeSet<_> =
+                    letters.map(|name| engine.dead_letter_topic(name)).collect();
+                for_letters.extend(letters.iter().map(|name| topic(engine, name)));
+            }
+        }
         let store = variables.get(STORE).filter(|_| app.uses(STORE)).map(Into::into);
-        Self { topics: topics.collect(), store }
+        Self { topics, for_letters, store }
     }
 
     /// Warns of every setting that cannot keep the promise.
@@ -46,6 +58,14 @@ impl Checks {
         for Topic { name, brokers, client } in &self.topics {
             let checked = check_topic(brokers, client, name).await;
             say(&format!("topic {name}"), checked);
+        }
+        for Topic { name, brokers, client } in &self.for_letters {
+            // That no broker answers was told above.
+            if let Err(error) = check_topic_exists(brokers, client, name).await
+                && !error.is_retriable()
+            {
+                tracing::warn!(%error, "a record that is given up would hold up its partition");
+            }
         }
         if let Some(url) = &self.store {
             say("Valkey", check_store(url).await);

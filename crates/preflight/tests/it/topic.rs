@@ -8,7 +8,7 @@ use crate::support::{
     assert_refused, assert_unreachable, nobody, owned, settings, silence, within,
 };
 use local_servers::Listener;
-use preflight::{Error, Warning, check_topic};
+use preflight::{Error, Warning, check_topic, check_topic_exists};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCluster;
@@ -154,4 +154,17 @@ async fn a_check_that_would_need_a_token_says_what_it_leaves_out() {
     let [not_known] = &warnings[..] else { panic!("{warnings:?}") };
     assert!(not_known.setting.contains("replication factor"), "{not_known}");
     assert!(not_known.remedy.contains("OAUTHBEARER"), "{not_known}");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_missing_is_told() {
+    let exists = async |topic: &str| {
+        let checked = check_topic_exists(&kafka().bootstrap(), &BTreeMap::new(), topic);
+        within("the check", checked).await
+    };
+    create("there", &[]).await;
+    known("there").await;
+    assert_eq!(exists("there").await.map_err(|error| error.to_string()), Ok(()));
+    let fault = exists("not-there").await.unwrap_err().to_string();
+    assert!(fault.contains("`not-there`") && fault.contains("create it"), "{fault}");
 }
