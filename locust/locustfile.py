@@ -87,6 +87,11 @@ class Shopper(FastHttpUser):
     max_retries = 0
     max_redirects = 0
 
+    def __init__(self, environment):
+        # Paths begin with a slash of their own.
+        self.host = self.host.rstrip("/")
+        super().__init__(environment)
+
     @task
     def purchase(self):
         """One sale, tried again once with the same key if it may have failed in passing."""

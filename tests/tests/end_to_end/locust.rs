@@ -52,7 +52,7 @@ async fn locust_headless_sells_and_every_sale_is_counted() {
     let locust = locust().await.unwrap();
     let kafka = shared_kafka();
     let pipeline = Pipeline::start(Wiring::Fused, &kafka.bootstrap()).await.unwrap();
-    let host = pipeline.purchase_url().replace("/purchase", "");
+    let host = pipeline.purchase_url().replace("/purchase", "/");
     let args = ["--headless", "--host", &host, "--users", "20", "--spawn-rate", "20"];
     let rest = ["--run-time", "5s", "--stop-timeout", "20", "--percentages", "ropa=30,belleza=70"];
     let report = run(&locust, &[args.as_slice(), &rest].concat()).await.unwrap();
