@@ -57,6 +57,8 @@ pub fn pack(profile: Profile, url: Option<&str>) -> Result<()> {
     });
     let manifest_path = out.join(format!("{NAME}.json"));
     write(&manifest_path, format!("{manifest:#}\n").as_bytes())?;
+    // Spin installs no second build of the same version, and says that it is there.
+    printing::result(format_args!("spin plugins uninstall {NAME}   # if it is installed"))?;
     let command = format!("spin plugins install --file {} --yes", manifest_path.display());
     Ok(printing::result(command)?)
 }

@@ -12,6 +12,7 @@ mod imports;
 mod locust;
 mod mutants;
 mod network;
+mod output;
 mod own_servers;
 mod plugin;
 mod requests;
