@@ -20,7 +20,7 @@ const COMPONENTS: [&str; 8] = [
 ];
 
 /// The components that only tests call.
-const TEST_GUESTS: [&str; 5] = ["asker", "curious", "fragile", "older", "wicked"];
+const TEST_GUESTS: [&str; 6] = ["asker", "candidate", "curious", "fragile", "older", "wicked"];
 
 /// What the components share. It compiles for their target alone.
 const SHARED_BY_COMPONENTS: [&str; 4] = ["guest-http", "guest-tasks", "guest-tcp", "sales-wit"];

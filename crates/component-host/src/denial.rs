@@ -18,7 +18,7 @@ use wasmtime_wasi_http::{
 
 use crate::app::Inherit;
 use crate::compose::without_version;
-use crate::linker::variables;
+use crate::linker::{store, variables2, variables3};
 use crate::state::GuestState;
 
 /// Spin's names for what a dependency may inherit.
@@ -39,9 +39,11 @@ const NAMESPACE: &str = "denied:";
 pub(crate) const NETWORK: &str = "allowed_outbound_hosts";
 
 /// Interfaces that give something of the outside, and the right that each one needs.
-const GUARDED: [(&str, &str); 8] = [
+const GUARDED: [(&str, &str); 10] = [
+    ("fermyon:spin/variables", "variables"),
     ("spin:variables/variables", "variables"),
     ("wasi:cli/environment", "environment"),
+    ("wasi:config/store", "variables"),
     ("wasi:http/client", NETWORK),
     ("wasi:http/outgoing-handler", NETWORK),
     ("wasi:sockets/ip-name-lookup", NETWORK),
@@ -70,52 +72,59 @@ pub(crate) fn is_denied(import: &str) -> bool {
     import.starts_with(NAMESPACE)
 }
 
-/// What stands behind the renamed imports of a dependency. Versions within 0.2 are compatible,
-/// and the linker knows.
-pub(crate) fn add_to_linker(
-    linker: &mut Linker<GuestState>,
-    dependency: usize,
-) -> wasmtime::Result<()> {
+/// Defines a renamed import as what denies every call.
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>, import: &str) -> wasmtime::Result<()> {
     type State = GuestState;
+    let mut instance = linker.instance(import)?;
     macro_rules! deny {
-        ($import:literal, $($module:ident)::+, $data:ty, $getter:expr) => {
-            $($module)::+::add_to_linker_instance::<_, $data>(
-                &mut linker.instance(&renamed($import, dependency))?,
-                $getter,
-            )?
+        ($($module:ident)::+, $data:ty, $getter:expr) => {
+            $($module)::+::add_to_linker_instance::<_, $data>(&mut instance, $getter)
         };
     }
-    deny!("spin:variables/variables@3.0.0", variables, NoVariables, |state| state);
-    deny!("wasi:cli/environment@0.2.12", p2::cli::environment, WasiCli, State::nothing);
-    deny!("wasi:cli/environment@0.3.0", p3::cli::environment, WasiCli, State::nothing);
-    deny!(
-        "wasi:http/outgoing-handler@0.2.12",
-        http2::outgoing_handler,
-        WasiHttp,
-        State::no_requests
-    );
-    deny!("wasi:http/client@0.3.0", http3::client, WasiHttp, State::no_requests);
-    deny!(
-        "wasi:sockets/tcp-create-socket@0.2.12",
-        p2::sockets::tcp_create_socket,
-        WasiSockets,
-        State::no_sockets
-    );
-    deny!(
-        "wasi:sockets/udp-create-socket@0.2.12",
-        p2::sockets::udp_create_socket,
-        WasiSockets,
-        State::no_sockets
-    );
-    deny!(
-        "wasi:sockets/ip-name-lookup@0.2.12",
-        p2::sockets::ip_name_lookup,
-        WasiSockets,
-        State::no_sockets
-    );
-    deny!("wasi:sockets/types@0.3.0", p3::sockets::types, WasiSockets, State::no_sockets);
-    deny!("wasi:sockets/ip-name-lookup@0.3.0", ip_name_lookup, NoLookups, |state| state);
-    Ok(())
+    match original(import) {
+        Some(("spin-variables/variables", _)) => deny!(variables3, NoVariables, |_| NoVariables),
+        Some(("fermyon-spin/variables", _)) => deny!(variables2, NoVariables, |_| NoVariables),
+        Some(("wasi-config/store", _)) => deny!(store, NoVariables, |_| NoVariables),
+        Some(("wasi-cli/environment", Wasi::P2)) => {
+            deny!(p2::cli::environment, WasiCli, State::nothing)
+        }
+        Some(("wasi-cli/environment", Wasi::P3)) => {
+            deny!(p3::cli::environment, WasiCli, State::nothing)
+        }
+        Some(("wasi-http/outgoing-handler", _)) => {
+            deny!(http2::outgoing_handler, WasiHttp, State::no_requests)
+        }
+        Some(("wasi-http/client", _)) => deny!(http3::client, WasiHttp, State::no_requests),
+        Some(("wasi-sockets/tcp-create-socket", _)) => {
+            deny!(p2::sockets::tcp_create_socket, WasiSockets, State::no_sockets)
+        }
+        Some(("wasi-sockets/udp-create-socket", _)) => {
+            deny!(p2::sockets::udp_create_socket, WasiSockets, State::no_sockets)
+        }
+        Some(("wasi-sockets/types", _)) => {
+            deny!(p3::sockets::types, WasiSockets, State::no_sockets)
+        }
+        Some(("wasi-sockets/ip-name-lookup", Wasi::P2)) => {
+            deny!(p2::sockets::ip_name_lookup, WasiSockets, State::no_sockets)
+        }
+        Some(("wasi-sockets/ip-name-lookup", Wasi::P3)) => {
+            deny!(ip_name_lookup, NoLookups, |state| state)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A version of WASI, with its releases and release candidates.
+enum Wasi {
+    P2,
+    P3,
+}
+
+/// The path of a renamed import, `wasi-http/client`, and its version of WASI.
+fn original(import: &str) -> Option<(&str, Wasi)> {
+    let (path, version) = import.strip_prefix(NAMESPACE)?.split_once('@')?;
+    let (_, path) = path.split_once('-')?;
+    Some((path, if version.starts_with("0.2.") { Wasi::P2 } else { Wasi::P3 }))
 }
 
 impl GuestState {
@@ -147,14 +156,37 @@ impl GuestState {
 struct NoVariables;
 
 impl HasData for NoVariables {
-    type Data<'a> = &'a mut GuestState;
+    type Data<'a> = NoVariables;
 }
 
-impl variables::HostWithStore<GuestState> for NoVariables {
-    async fn get(_: &Accessor<GuestState, Self>, name: String) -> Result<String, variables::Error> {
-        Err(variables::Error::Undefined(format!(
-            "`{name}`: the dependency does not inherit `variables`"
-        )))
+fn not_inherited(name: &str) -> String {
+    format!("`{name}`: the dependency does not inherit `variables`")
+}
+
+impl variables3::Host for NoVariables {}
+
+impl variables3::HostWithStore<GuestState> for NoVariables {
+    async fn get(
+        _: &Accessor<GuestState, Self>,
+        name: String,
+    ) -> Result<String, variables3::Error> {
+        Err(variables3::Error::Undefined(not_inherited(&name)))
+    }
+}
+
+impl variables2::Host for NoVariables {
+    fn get(&mut self, name: String) -> Result<String, variables2::Error> {
+        Err(variables2::Error::Undefined(not_inherited(&name)))
+    }
+}
+
+impl store::Host for NoVariables {
+    fn get(&mut self, _: String) -> Result<Option<String>, store::Error> {
+        Ok(None)
+    }
+
+    fn get_all(&mut self) -> Result<Vec<(String, String)>, store::Error> {
+        Ok(Vec::new())
     }
 }
 

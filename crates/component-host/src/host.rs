@@ -1,6 +1,5 @@
 //! Loads an application: resolves its variables, composes, compiles and links its components.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -16,7 +15,7 @@ use crate::outbound::{CHAINING_DOMAIN, Client, Outbound};
 use crate::output::Outputs;
 use crate::state::{GuestState, StateTemplate};
 use crate::variables::Variables;
-use crate::{CompileCache, Error, Limits, compose, denial, engine, linker, support};
+use crate::{CompileCache, Error, Limits, compose, engine, linker, support};
 
 /// A loaded application.
 pub struct Host {
@@ -143,28 +142,8 @@ impl Loader {
                 capability.permits(&template.allowed).map_err(fault)?;
             }
         }
-        let linker = self.linker_of(component, &compiled).map_err(|e| fault(format!("{e:#}")))?;
-        let pre = linker
-            .instantiate_pre(&compiled)
-            .map_err(|e| fault(format!("nobody provides what it imports: {e:#}")))?;
+        let pre = linker::link(&self.linker, &compiled).map_err(fault)?;
         Ok(Guest { id: component.id.as_str().into(), engine: self.engine.clone(), pre, template })
-    }
-
-    /// The linker, with what denies the dependencies that have no right to something.
-    fn linker_of(
-        &self,
-        component: &Component,
-        compiled: &Compiled,
-    ) -> wasmtime::Result<Cow<'_, Linker<GuestState>>> {
-        let types = compiled.component_type();
-        if !types.imports(&self.engine).any(|(name, _)| denial::is_denied(name)) {
-            return Ok(Cow::Borrowed(&self.linker));
-        }
-        let mut linker = self.linker.clone();
-        for dependency in 0..component.dependencies.len() {
-            denial::add_to_linker(&mut linker, dependency)?;
-        }
-        Ok(Cow::Owned(linker))
     }
 
     fn template(&self, component: &Component) -> Result<StateTemplate, Error> {

@@ -25,12 +25,12 @@ source = "components/GUEST.wasm"
 "#;
 
 /// Serves the guest, and answers a client for it. The host lives as long as the server's task.
-async fn serve(guest: &str, limits: Limits) -> Client {
+pub(super) async fn serve(guest: &str, limits: Limits) -> Client {
     serve_app(load(&MANIFEST.replace("GUEST", guest), &limits).unwrap(), limits).await
 }
 
 /// Loads the application of a manifest.
-fn load(text: &str, limits: &Limits) -> Result<Host, Error> {
+pub(super) fn load(text: &str, limits: &Limits) -> Result<Host, Error> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target")).unwrap();
     std::fs::write(file.path(), text).unwrap();
     let app = manifest::read(file.path())?;
@@ -38,7 +38,7 @@ fn load(text: &str, limits: &Limits) -> Result<Host, Error> {
     Host::load(&app, &variables, limits.clone(), Outputs::default(), &CompileCache::UserFolder, &[])
 }
 
-async fn serve_app(host: Host, limits: Limits) -> Client {
+pub(super) async fn serve_app(host: Host, limits: Limits) -> Client {
     let address = "127.0.0.1:0".parse().unwrap();
     let server = Server::bind(address, host.services(), Arc::new(limits)).await.unwrap();
     let client = Client::new(&format!("http://{}", server.address()));
@@ -49,7 +49,7 @@ async fn serve_app(host: Host, limits: Limits) -> Client {
     client
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         request_timeout: Duration::from_secs(1),
         instance_memory_bytes_max: 16 << 20,

@@ -13,6 +13,7 @@ mod locust;
 mod mutants;
 mod network;
 mod output;
+mod older_interfaces;
 mod own_servers;
 mod plugin;
 mod requests;

@@ -1,0 +1,137 @@
+//! Release candidates of WASI 0.3. Components of spin-sdk 5 and 6 import interfaces of one, and so
+//! does every application whose dependencies `spin registry push` composed.
+//!
+//! The candidate of Spin 4, `0.3.0-rc-2026-03-15`, has the types of 0.3.0; older ones have most of
+//! them. So an import of a candidate is satisfied by the interface of 0.3.0, and the linker refuses
+//! it if a function that the component imports has another type.
+
+use wasmtime::component::{Linker, LinkerInstance};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p3::bindings::{cli, clocks, filesystem, random, sockets};
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
+use wasmtime_wasi_http::p3::bindings::http;
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
+
+use crate::compose::without_version;
+use crate::lookup::CheckedLookup;
+use crate::state::GuestState;
+
+/// What the version of a candidate begins with.
+const CANDIDATE: &str = "0.3.0-rc-";
+
+/// The version that a candidate became.
+const RELEASE: &str = "0.3.0";
+
+/// `wasi:http/types@0.3.0` for `wasi:http/types@0.3.0-rc-2026-03-15`; none for a name that is not
+/// of a candidate.
+pub(crate) fn released(name: &str) -> Option<String> {
+    let (path, version) = name.split_once('@')?;
+    (path.starts_with("wasi:") && version.starts_with(CANDIDATE))
+        .then(|| format!("{path}@{RELEASE}"))
+}
+
+/// Defines an import of a candidate as what 0.3.0 has under that name, if it has it.
+pub(super) fn add_to_linker(linker: &mut Linker<GuestState>, import: &str) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(import)?;
+    let path = without_version(import).trim_start_matches("wasi:");
+    match path.split_once('/') {
+        Some(("cli", interface)) => add_cli(&mut instance, interface),
+        Some(("clocks", interface)) => add_clocks(&mut instance, interface),
+        Some(("filesystem", interface)) => add_filesystem(&mut instance, interface),
+        Some(("http", interface)) => add_http(&mut instance, interface),
+        Some(("random", interface)) => add_random(&mut instance, interface),
+        Some(("sockets", interface)) => add_sockets(&mut instance, interface),
+        _ => Ok(()),
+    }
+}
+
+type State = GuestState;
+
+/// `add!(instance, interface, DATA, getter, "name" => module, …)` defines the interface of this
+/// name.
+macro_rules! add {
+    ($instance:ident, $interface:ident, $data:ty, $getter:expr,
+     $($name:literal => $($module:ident)::+),+ $(,)?) => {
+        match $interface {
+            $($name => $($module)::+::add_to_linker_instance::<_, $data>($instance, $getter),)+
+            _ => Ok(()),
+        }
+    };
+}
+
+fn add_cli(instance: &mut LinkerInstance<'_, State>, interface: &str) -> wasmtime::Result<()> {
+    add!(instance, interface, WasiCli, State::cli,
+        "environment" => cli::environment,
+        "exit" => cli::exit,
+        "stderr" => cli::stderr,
+        "stdin" => cli::stdin,
+        "stdout" => cli::stdout,
+        "terminal-input" => cli::terminal_input,
+        "terminal-output" => cli::terminal_output,
+        "terminal-stderr" => cli::terminal_stderr,
+        "terminal-stdin" => cli::terminal_stdin,
+        "terminal-stdout" => cli::terminal_stdout,
+    )
+}
+
+fn add_clocks(instance: &mut LinkerInstance<'_, State>, interface: &str) -> wasmtime::Result<()> {
+    add!(instance, interface, WasiClocks, State::clocks,
+        "monotonic-clock" => clocks::monotonic_clock,
+        "system-clock" => clocks::system_clock,
+        "types" => clocks::types,
+    )
+}
+
+fn add_filesystem(
+    instance: &mut LinkerInstance<'_, State>,
+    interface: &str,
+) -> wasmtime::Result<()> {
+    add!(instance, interface, WasiFilesystem, State::filesystem,
+        "preopens" => filesystem::preopens,
+        "types" => filesystem::types,
+    )
+}
+
+fn add_http(instance: &mut LinkerInstance<'_, State>, interface: &str) -> wasmtime::Result<()> {
+    add!(instance, interface, WasiHttp, State::http,
+        "client" => http::client,
+        "types" => http::types,
+    )
+}
+
+fn add_random(instance: &mut LinkerInstance<'_, State>, interface: &str) -> wasmtime::Result<()> {
+    add!(instance, interface, WasiRandom, State::random,
+        "insecure" => random::insecure,
+        "insecure-seed" => random::insecure_seed,
+        "random" => random::random,
+    )
+}
+
+fn add_sockets(instance: &mut LinkerInstance<'_, State>, interface: &str) -> wasmtime::Result<()> {
+    if interface == "ip-name-lookup" {
+        return sockets::ip_name_lookup::add_to_linker_instance::<_, CheckedLookup>(
+            instance,
+            |state| state,
+        );
+    }
+    add!(instance, interface, WasiSockets, <State as WasiSocketsView>::sockets, "types" => sockets::types)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::released;
+
+    #[test]
+    fn a_candidate_has_a_release() {
+        let candidate = "wasi:http/types@0.3.0-rc-2026-03-15";
+        assert_eq!(released(candidate).as_deref(), Some("wasi:http/types@0.3.0"));
+        for other in
+            ["wasi:http/types@0.3.0", "wasi:http/types@0.2.0-rc-2023-11-10", "a:b/c@0.3.0-rc-1"]
+        {
+            assert_eq!(released(other), None, "{other}");
+        }
+    }
+}

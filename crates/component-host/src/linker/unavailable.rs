@@ -1,0 +1,167 @@
+//! Says what a component imports that this host does not provide, and what to do about it.
+
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use super::released;
+use crate::compose::without_version;
+
+/// Interfaces of Spin that this host lacks, by how their names begin, and what each is for.
+const OF_SPIN: [(&str, &str); 19] = [
+    ("fermyon:spin/config", "variables in the form of Spin 1"),
+    ("fermyon:spin/http", "HTTP requests in the form of Spin 1"),
+    ("fermyon:spin/key-value", "key-value stores"),
+    ("fermyon:spin/llm", "AI models"),
+    ("fermyon:spin/mqtt", "MQTT"),
+    ("fermyon:spin/mysql", "MySQL"),
+    ("fermyon:spin/postgres", "PostgreSQL"),
+    ("fermyon:spin/redis", "Redis"),
+    ("fermyon:spin/sqlite", "SQLite databases"),
+    ("spin:key-value/", "key-value stores"),
+    ("spin:llm/", "AI models"),
+    ("spin:mqtt/", "MQTT"),
+    ("spin:mysql/", "MySQL"),
+    ("spin:postgres/", "PostgreSQL"),
+    ("spin:redis/", "Redis"),
+    ("spin:sqlite/", "SQLite databases"),
+    ("wasi:keyvalue/", "key-value stores"),
+    ("wasi:llm/", "AI models"),
+    ("wasi:otel/", "telemetry of guests"),
+];
+
+/// Release candidates of WASI 0.2.
+const OLD_CANDIDATE: &str = "@0.2.0-rc-";
+
+/// Why a component cannot be linked; `error` is what the linker says.
+pub(super) fn explain(component: &Component, error: &wasmtime::Error) -> String {
+    let imports = imports(component);
+    let of_spin: Vec<String> = imports.iter().filter_map(|import| of_spin(import)).collect();
+    if !of_spin.is_empty() {
+        return format!(
+            "it imports {}, which this host does not provide; run the component in Spin, or leave \
+             that out of it",
+            of_spin.join(" and ")
+        );
+    }
+    // The linker quotes the one import at which it stopped.
+    let text = format!("{error:#}");
+    match imports.iter().find(|import| text.contains(&format!("`{import}`"))) {
+        Some(import) => one(import, &text),
+        None => format!("it cannot be linked: {text}"),
+    }
+}
+
+fn one(import: &str, error: &str) -> String {
+    let wasi = without_version(import).starts_with("wasi:");
+    if released(import).is_some() {
+        format!(
+            "it imports `{import}` of a release candidate of WASI 0.3, and what it uses of that is \
+             different in WASI 0.3.0; build it for 0.3.0 (in Rust: spin-sdk 7 or newer), or for \
+             WASI 0.2 ({error})"
+        )
+    } else if wasi && import.contains(OLD_CANDIDATE) {
+        format!(
+            "it imports `{import}` of a release candidate of WASI 0.2; build it for WASI 0.2.0 or \
+             newer (in Rust: spin-sdk 3 or newer)"
+        )
+    } else if wasi || import.contains(":spin/") || import.starts_with("spin:variables/") {
+        format!(
+            "it imports `{import}`, which this host does not provide in that form; build it with \
+             an SDK for Spin 4.1 or older ({error})"
+        )
+    } else {
+        format!(
+            "it imports `{import}`, which this host does not provide; name what does under the \
+             component's `dependencies` ({error})"
+        )
+    }
+}
+
+/// An interface of Spin that this host lacks, with what it is for.
+fn of_spin(import: &str) -> Option<String> {
+    let path = without_version(import);
+    let (_, what) = OF_SPIN.iter().find(|(start, _)| path.starts_with(start))?;
+    Some(format!("`{import}` ({what})"))
+}
+
+/// The imports of which somebody must provide something: interfaces of types alone need nobody.
+fn imports(component: &Component) -> Vec<String> {
+    let (engine, types) = (component.engine(), component.component_type());
+    let needed = types.imports(engine).filter(|(_, import)| match &import.ty {
+        ComponentItem::ComponentInstance(interface) => {
+            interface.exports(engine).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+        }
+        _ => true,
+    });
+    needed.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use wac_graph::types::{DefinedType, FuncType, Interface, ItemKind, PrimitiveType, ValueType};
+    use wac_graph::{CompositionGraph, EncodeOptions};
+
+    use super::*;
+    use crate::{CompileCache, Limits, engine, linker};
+
+    /// A component that imports a function of this interface, of a type that no interface of ours
+    /// has, and nothing else.
+    fn importing(interfaces: &[&str]) -> Vec<u8> {
+        let mut graph = CompositionGraph::new();
+        for name in interfaces {
+            let types = graph.types_mut();
+            let odd = ValueType::Primitive(PrimitiveType::Char);
+            let odd = ValueType::Defined(types.add_defined_type(DefinedType::List(odd)));
+            let function = types.add_func_type(FuncType {
+                params: [("odd".to_owned(), odd)].into_iter().collect(),
+                result: None,
+                is_async: false,
+            });
+            let exports = ["get", "get-random-bytes", "now"];
+            let exports = exports.map(|name| (name.to_owned(), ItemKind::Func(function)));
+            let interface = types.add_interface(Interface {
+                id: None,
+                uses: Default::default(),
+                exports: exports.into_iter().collect(),
+            });
+            graph.import(*name, ItemKind::Instance(interface)).unwrap();
+        }
+        graph.encode(EncodeOptions::default()).unwrap()
+    }
+
+    fn fault(interfaces: &[&str]) -> String {
+        let engine = engine::build(&Limits::default(), &CompileCache::Disabled).unwrap();
+        let component = Component::from_binary(&engine, &importing(interfaces)).unwrap();
+        linker::link(&linker::build(&engine, &[]).unwrap(), &component).err().unwrap()
+    }
+
+    #[test]
+    fn an_import_that_this_host_lacks_is_refused_by_name_and_with_advice() {
+        for (import, advice) in [
+            ("fermyon:spin/redis@2.0.0", "(Redis)"),
+            ("fermyon:spin/key-value@2.0.0", "(key-value stores)"),
+            ("fermyon:spin/http", "in the form of Spin 1"),
+            ("spin:sqlite/sqlite@3.1.0", "(SQLite databases)"),
+            ("spin:postgres/postgres@4.2.0", "(PostgreSQL)"),
+            ("wasi:keyvalue/store@0.2.0-draft2", "(key-value stores)"),
+            ("wasi:random/random@0.3.0-rc-2025-09-16", "build it for 0.3.0"),
+            ("wasi:clocks/wall-clock@0.3.0-rc-2025-09-16", "build it for 0.3.0"),
+            ("wasi:clocks/wall-clock@0.2.0-rc-2023-11-10", "build it for WASI 0.2.0 or newer"),
+            ("wasi:clocks/system-clock@0.3.0", "in that form"),
+            ("wasi:blobstore/store@0.2.0", "in that form"),
+            ("fermyon:spin/variables@2.0.0", "in that form"),
+            ("a:b/c@1.0.0", "`dependencies`"),
+        ] {
+            let fault = fault(&[import]);
+            assert!(fault.contains(&format!("`{import}`")), "{import}: {fault}");
+            assert!(fault.contains(advice), "{import}: {fault}");
+        }
+    }
+
+    #[test]
+    fn all_interfaces_of_spin_that_this_host_lacks_are_named_at_once() {
+        let fault = fault(&["a:b/c", "spin:redis/redis@3.0.0", "spin:mqtt/mqtt@3.0.0"]);
+        let named = "`spin:redis/redis@3.0.0` (Redis) and `spin:mqtt/mqtt@3.0.0` (MQTT)";
+        assert!(fault.contains(named), "{fault}");
+    }
+}
