@@ -11,12 +11,12 @@ mod environment;
 mod log;
 mod sandbox;
 mod serve;
+mod server_life;
 mod settings;
 
 use std::process::ExitCode;
 
 use containerd_shim_wasm::shim::{Cli as _, Config};
-use zygote::Zygote;
 
 use sandbox::Doorbuster;
 
@@ -30,7 +30,10 @@ fn main() -> ExitCode {
         return printing::failure(&error.context("cannot start without the node's environment"));
     }
     // It has no log: the container's processes have one of their own, on standard error.
-    Zygote::init();
+    if let Err(error) = server_life::start_zygote() {
+        eprintln!("Error: cannot open a pipe: {error}");
+        return ExitCode::FAILURE;
+    }
     log::start();
     Doorbuster::run(Config { no_setup_logger: true, ..Config::default() });
     ExitCode::SUCCESS

@@ -7,6 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 use trigger_kafka::TriggerConfig;
 
 use crate::application::Image;
+use crate::server_life;
 use crate::settings::Settings;
 
 /// The name of the service in traces, unless `OTEL_SERVICE_NAME` says another.
@@ -26,7 +27,7 @@ pub fn run(image: Image, arguments: &[String]) -> Result<()> {
 }
 
 async fn serve(mut app: App, settings: Settings) -> Result<()> {
-    let signal = shutdown::signal();
+    let end = end()?;
     settings.retain(&mut app)?;
     let addresses = settings.addresses();
     let common = Common::read(settings.common())?;
@@ -37,7 +38,21 @@ async fn serve(mut app: App, settings: Settings) -> Result<()> {
     announce(&parts, &configs);
     let checks = Checks::of(&app, &configs, &variables);
     let _checks = AbortOnDropHandle::new(tokio::spawn(checks.run()));
-    parts.run(Box::pin(signal)).await
+    parts.run(Box::pin(end)).await
+}
+
+/// Resolves when the application is to end: at a signal, or when the shim's server has ended.
+fn end() -> Result<impl Future<Output = ()> + Send> {
+    let signal = shutdown::signal();
+    let server_ended = server_life::ended()?;
+    Ok(async {
+        tokio::select! {
+            () = signal => {}
+            () = server_ended => {
+                tracing::warn!("the shim's server has ended, so the application drains and ends");
+            }
+        }
+    })
 }
 
 /// A line for each address and each trigger.

@@ -4,6 +4,7 @@
 mod container;
 mod image;
 mod own_image;
+mod server;
 
 use std::process::Command;
 
