@@ -4,18 +4,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use memchr::memmem;
 use wac_graph::types::{ItemKind, Package};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 
 use crate::Error;
 use crate::app::{Component, Dependency, Source};
 use crate::denial::{self, NETWORK, RIGHTS};
-use crate::linker::released;
-
-/// What the name of an interface of a release candidate of WASI 0.3 contains. A component that may
-/// export one is composed, too, which gives its exports the names of the release.
-const CANDIDATE_MARK: &[u8] = b"@0.3.0-rc-";
+use crate::linker::{exports_candidate, released};
 
 /// The preamble of a binary.
 const HEADER_BYTES: usize = 8;
@@ -26,7 +21,7 @@ pub fn compose(component: &Component, capabilities: &[&str]) -> Result<Vec<u8>, 
     let provided = provided(component, capabilities)?;
     if component.dependencies.is_empty() {
         let bytes = read(component, &component.source)?;
-        if memmem::find(&bytes, CANDIDATE_MARK).is_none() {
+        if !exports_candidate(&bytes) {
             return Ok(bytes.into_owned());
         }
     }
@@ -176,7 +171,8 @@ impl<'a> Composer<'a> {
         for name in exports.keys().cloned().collect::<Vec<_>>() {
             let alias = self.graph.alias_instance_export(self.root_node, &name);
             let alias = alias.map_err(|e| whole(self.component, e.to_string()))?;
-            let exported = self.graph.export(alias, released(&name).unwrap_or(name));
+            // The host calls what a release candidate of WASI 0.3 has by the release's name.
+            let exported = self.graph.export(alias, released(&name).unwrap_or(&name));
             exported.map_err(|e| whole(self.component, e.to_string()))?;
         }
         Ok(())

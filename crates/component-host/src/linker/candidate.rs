@@ -5,6 +5,8 @@
 //! them. So an import of a candidate is satisfied by the interface of 0.3.0, and the linker refuses
 //! it if a function that the component imports has another type.
 
+use memchr::memmem;
+use wac_graph::types::{Package, Types};
 use wasmtime::component::{Linker, LinkerInstance};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
@@ -19,18 +21,28 @@ use crate::compose::without_version;
 use crate::lookup::CheckedLookup;
 use crate::state::GuestState;
 
-/// What the version of a candidate begins with.
-const CANDIDATE: &str = "0.3.0-rc-";
-
-/// The version that a candidate became.
-const RELEASE: &str = "0.3.0";
+/// What stands between the version of a release and the date of its candidate.
+const MARK: &str = "-rc-";
 
 /// `wasi:http/types@0.3.0` for `wasi:http/types@0.3.0-rc-2026-03-15`; none for a name that is not
 /// of a candidate.
-pub(crate) fn released(name: &str) -> Option<String> {
-    let (path, version) = name.split_once('@')?;
-    (path.starts_with("wasi:") && version.starts_with(CANDIDATE))
-        .then(|| format!("{path}@{RELEASE}"))
+pub(crate) fn released(name: &str) -> Option<&str> {
+    let (release, _) = name.split_once(MARK)?;
+    (name.starts_with("wasi:") && release.contains("@0.3.")).then_some(release)
+}
+
+/// Whether an export of this component has a candidate's name. Few components contain such a name
+/// at all, and only these are parsed for it.
+pub(crate) fn exports_candidate(bytes: &[u8]) -> bool {
+    if memmem::find(bytes, MARK.as_bytes()).is_none() {
+        return false;
+    }
+    let mut types = Types::default();
+    // What is no component is refused where it is compiled.
+    let package = Package::from_bytes("host:root", None, bytes, &mut types).ok();
+    package.is_some_and(|package| {
+        types[package.ty()].exports.keys().any(|name| released(name).is_some())
+    })
 }
 
 /// Defines an import of a candidate as what 0.3.0 has under that name, if it has it.
@@ -127,7 +139,9 @@ mod tests {
     #[test]
     fn a_candidate_has_a_release() {
         let candidate = "wasi:http/types@0.3.0-rc-2026-03-15";
-        assert_eq!(released(candidate).as_deref(), Some("wasi:http/types@0.3.0"));
+        assert_eq!(released(candidate), Some("wasi:http/types@0.3.0"));
+        let later = "wasi:cli/exit@0.3.1-rc-2026-12-01";
+        assert_eq!(released(later), Some("wasi:cli/exit@0.3.1"));
         for other in
             ["wasi:http/types@0.3.0", "wasi:http/types@0.2.0-rc-2023-11-10", "a:b/c@0.3.0-rc-1"]
         {

@@ -12,7 +12,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup as lookup2;
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as lookup3;
 
-pub(crate) use candidate::released;
+pub(crate) use candidate::{exports_candidate, released};
 pub(crate) use variables::{store, variables2, variables3};
 
 use crate::capability::Capability;
