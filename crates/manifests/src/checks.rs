@@ -1,6 +1,7 @@
 //! Everything that is checked of a set of objects.
 
 mod alerts;
+mod availability;
 mod kafka;
 mod network;
 mod references;
@@ -35,6 +36,7 @@ pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     found.extend(urls::check(objects)?);
     found.extend(spin::check(project, objects));
     found.extend(scaling::check(objects));
+    found.extend(availability::check(project, objects));
     found.extend(kafka::check(project, objects));
     found.extend(valkey::check(objects)?);
     found.extend(network::check(objects));

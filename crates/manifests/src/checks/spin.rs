@@ -81,13 +81,11 @@ fn variables(project: &Project, app: &Object) -> Vec<Finding> {
         found.push(app.finding(place, format!("{name} is not set, and a component uses it")));
     }
     for name in set.difference(&needed) {
-        let used = project.components.values().any(|component| component.variables.contains(*name));
-        if !project.variables.contains_key(*name) {
-            found.push(app.finding(place, format!("spin.toml has no variable {name}")));
-        } else if used {
-            // One that no component uses yet may be set: it does not say whose it is.
-            found.push(app.finding(place, format!("{name} is set, and no component here uses it")));
-        }
+        let message = match project.variables.contains_key(*name) {
+            true => format!("{name} is set, and no component here uses it"),
+            false => format!("spin.toml has no variable {name}"),
+        };
+        found.push(app.finding(place, message));
     }
     found
 }

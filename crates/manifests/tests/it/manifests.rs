@@ -308,6 +308,28 @@ fn the_shim_changes_nothing_but_the_executor() {
 }
 
 #[test]
+fn sales_are_taken_while_a_pod_is_replaced() {
+    for app in ["SpinApp/ingest", "SpinApp/bridge", "SpinApp/writer"] {
+        let place = "/spec/checks/readiness/periodSeconds";
+        let refused = "spec.checks.readiness.periodSeconds";
+        tampered().set(app, place, json!(5)).must_be_refused(app, refused, "leaves a gap");
+        tampered().remove(app, place).must_be_refused(app, refused, "must be 1");
+    }
+    for scaler in ["HorizontalPodAutoscaler/ingest", "HorizontalPodAutoscaler/bridge"] {
+        tampered().set(scaler, "/spec/minReplicas", json!(1)).must_be_refused(
+            scaler,
+            "spec.minReplicas",
+            "at least 2",
+        );
+    }
+    tampered().set("SpinApp/writer", "/spec/replicas", json!(1)).must_be_refused(
+        "SpinApp/writer",
+        "spec.replicas",
+        "at least 2",
+    );
+}
+
+#[test]
 fn components_and_variables_are_those_of_the_application() {
     tampered().set("SpinApp/writer", "/spec/variables/1/value", json!("sales")).must_be_refused(
         "SpinApp/writer",
