@@ -33,7 +33,7 @@
 -- or an error, and nothing is done.
 
 local SUM_MAX = 9.2e18     -- below 2^63, by more than a double is off there
-local STREAM_LENGTH = 1000 -- entries that a price stream is trimmed to, about
+local STREAM_LENGTH = 1000 -- entries that a price stream is trimmed to
 local CHUNK = 1000         -- values in one command; `unpack` takes less than 8,000
 
 local partition, log, start, finish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -200,8 +200,13 @@ for _, category in ipairs(categories) do
   redis.call('SET', category.units_average_key, shortest(units / count))
   redis.call('SET', category.price_average_key, shortest(tonumber(micros) / 1e6 / count))
   redis.call('SET', category.monitored_key, category.guess, 'NX')
-  for arg = category.prices_from, category.prices_from + category.prices - 1 do
-    redis.call('XADD', category.stream_key, 'MAXLEN', '~', STREAM_LENGTH, '*', 'precio', ARGV[arg])
+  -- Exactly trimmed, and once: the last price does it for all.
+  local last = category.prices_from + category.prices - 1
+  for arg = category.prices_from, last - 1 do
+    redis.call('XADD', category.stream_key, '*', 'precio', ARGV[arg])
+  end
+  if category.prices > 0 then
+    redis.call('XADD', category.stream_key, 'MAXLEN', STREAM_LENGTH, '*', 'precio', ARGV[last])
   end
   for done = 0, category.products - 1, CHUNK do
     local from = category.products_from + done

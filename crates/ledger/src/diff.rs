@@ -11,7 +11,7 @@ use crate::expected::{CategoryBooks, Expected, price_bits};
 /// How far an average may be off, relative to itself: it is a quotient of doubles.
 const AVERAGE_TOLERANCE: f64 = 1e-9;
 
-/// Entries that the price stream must keep. It may keep some more: `MAXLEN ~` trims in steps.
+/// Entries that the price stream keeps.
 const STREAM_LENGTH: u64 = 1_000;
 
 /// A key that does not hold what it must.
@@ -82,7 +82,7 @@ impl Found<'_> {
             self.add(&key, format!("prices of {product}"), price);
         }
         let length = stream.len() as u64;
-        if length < (*sales).min(STREAM_LENGTH) || length > *sales {
+        if length != (*sales).min(STREAM_LENGTH) {
             let expected = format!("{} entries", (*sales).min(STREAM_LENGTH));
             self.add(&key, expected, format!("{length} entries"));
         }

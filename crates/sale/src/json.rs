@@ -147,6 +147,36 @@ mod tests {
         }
     }
 
+    /// The table in `docs/migrate.md`.
+    #[test]
+    fn records_that_the_original_counted_and_this_does_not() {
+        let swap = |from: &str, to: &str| GOOD.replace(from, to);
+        for json in [
+            swap(":2}", ":0}"),
+            swap(":2}", ":-1}"),
+            swap(",\"cantidad_vendida\":2", ""),
+            swap(":2}", ":1000001}"),
+            swap("19.99", "-0.01"),
+            swap("19.99", "1000000.01"),
+            swap("19.99", "null"),
+            swap("\"tv\"", "\"\""),
+            swap("\"producto_id\":\"tv\",", ""),
+            swap("\"tv\"", &format!("\"{}\"", "x".repeat(129))),
+            swap("\"tv\"", "\"a\\nb\""),
+            swap("\"tv\"", "null"),
+            swap("producto_id", "Producto_ID"),
+            swap(":2}", ":2,\"precio\":1}"),
+            "null".into(),
+        ] {
+            assert!(Sale::from_record_json(json.as_bytes()).is_err(), "{json}");
+        }
+        let not_utf8 = [&b"{\"producto_id\":\"\xff\","[..], b"\"cantidad_vendida\":1}"].concat();
+        assert!(Sale::from_record_json(&not_utf8).is_err());
+        // An unknown field, so the price is missing.
+        let sale = Sale::from_record_json(swap("precio", "Precio").as_bytes()).unwrap();
+        assert_eq!(sale.price, 0.0);
+    }
+
     proptest! {
         #[test]
         fn every_valid_sale_survives_the_wire(
