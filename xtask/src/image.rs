@@ -27,22 +27,63 @@ const LINGER_S: u64 = 5;
 /// The baked application's manifest.
 const APPLICATION: &str = "app/spin.toml";
 
+/// The tag, unless another one is given.
+const TAG: &str = env!("CARGO_PKG_VERSION");
+
+/// What `cargo xtask image` is told.
+#[derive(Debug, PartialEq, Eq)]
+struct Args<'a> {
+    /// The manifest of the application that is baked in.
+    app: Option<&'a str>,
+    tag: &'a str,
+}
+
+impl<'a> Args<'a> {
+    fn parse(args: &'a [String]) -> Result<Self> {
+        let mut parsed = Self { app: None, tag: TAG };
+        let mut args = args.iter().map(String::as_str).peekable();
+        while let Some(arg) = args.next() {
+            let value = args.next_if(|next| !next.starts_with('-'));
+            match (arg, value) {
+                ("--app", manifest) => parsed.app = Some(manifest.unwrap_or("spin.toml")),
+                ("--tag", Some(tag)) if is_tag(tag) => parsed.tag = tag,
+                ("--tag", Some(tag)) => bail!(
+                    "`{tag}` is no tag: up to {TAG_LENGTH_MAX} letters, digits, `_`, `.` and `-`"
+                ),
+                _ => bail!("image takes [--app [MANIFEST]] [--tag TAG], not `{arg}`"),
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+/// Longest tag, as registries take it.
+const TAG_LENGTH_MAX: usize = 128;
+
+fn is_tag(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    !text.is_empty()
+        && text.len() <= TAG_LENGTH_MAX
+        && !text.starts_with('.')
+        && text.chars().all(fits)
+}
+
 /// Builds the program and writes the image to `target/image/doorbuster/` and, packed for
 /// `ctr images import` and the like, to `target/image/doorbuster.tar`. With `--app` the image
-/// contains the application and always runs that; it is written to `doorbuster-app` then.
+/// contains the application and always runs that; it is written to `doorbuster-app` then. `--tag`
+/// is the tag that the archive gives it.
 pub fn build(args: &[String]) -> Result<()> {
-    let app = match args {
-        [] => None,
-        [flag] if flag == "--app" => Some("spin.toml"),
-        [flag, manifest] if flag == "--app" => Some(manifest.as_str()),
-        _ => bail!("image takes [--app [MANIFEST]]"),
-    };
+    let Args { app, tag } = Args::parse(args)?;
     build::pipeline(Profile::Release, &[])?;
-    pack(Profile::Release, app)
+    pack_as(Profile::Release, app, tag)
 }
 
 /// Writes the image of a program that is built; `app` is the manifest of the application in it.
 pub fn pack(profile: Profile, app: Option<&str>) -> Result<()> {
+    pack_as(profile, app, TAG)
+}
+
+fn pack_as(profile: Profile, app: Option<&str>, tag: &str) -> Result<()> {
     let app = app.map(|manifest| root().join(manifest));
     let name = if app.is_some() { "doorbuster-app" } else { "doorbuster" };
     let out = root().join("target/image");
@@ -50,7 +91,7 @@ pub fn pack(profile: Profile, app: Option<&str>) -> Result<()> {
     if let Some(manifest) = &app {
         layers.push(baked(manifest)?);
     }
-    let reference = format!("{REFERENCE}:{}", env!("CARGO_PKG_VERSION"));
+    let reference = format!("{REFERENCE}:{tag}");
     let layout = Layout::new(&reference, layers, &config(app.is_some()))?;
     layout.write(&out.join(name))?;
     let packed = out.join(format!("{name}.tar"));
@@ -112,4 +153,37 @@ fn components(value: &toml::Value, files: &mut Vec<String>) {
 /// A file of this machine that goes into the image.
 fn system(path: &str) -> Result<Vec<u8>> {
     read(&PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<(Option<String>, String), String> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let parsed = Args::parse(&args).map_err(|error| error.to_string())?;
+        Ok((parsed.app.map(str::to_owned), parsed.tag.to_owned()))
+    }
+
+    #[test]
+    fn the_tag_is_the_version_unless_one_is_given() {
+        let some = |app: Option<&str>, tag: &str| Ok((app.map(str::to_owned), tag.to_owned()));
+        assert_eq!(parsed(&[]), some(None, TAG));
+        assert_eq!(parsed(&["--app"]), some(Some("spin.toml"), TAG));
+        assert_eq!(parsed(&["--tag", "v2_1"]), some(None, "v2_1"));
+        assert_eq!(parsed(&["--app", "--tag", "2"]), some(Some("spin.toml"), "2"));
+        let fused = some(Some("spin-fused.toml"), "2");
+        assert_eq!(parsed(&["--tag", "2", "--app", "spin-fused.toml"]), fused);
+    }
+
+    #[test]
+    fn what_is_no_tag_is_refused() {
+        let long = "a".repeat(129);
+        for tag in [".1", "a/b", "a:1", "ä", "", &long] {
+            assert!(parsed(&["--tag", tag]).unwrap_err().contains("is no tag"), "{tag}");
+        }
+        for args in [&["--tag"][..], &["2"], &["--push"]] {
+            assert!(parsed(args).unwrap_err().contains("[--tag TAG]"), "{args:?}");
+        }
+    }
 }

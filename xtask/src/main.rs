@@ -23,7 +23,8 @@ cargo xtask <task>
   build          build target/release/doorbuster and the components in target/components/ for speed
   plugin [ARGS]  pack the Spin plugin in target/plugin/: --url URL
   push REF       push the application to an OCI registry: REGISTRY/NAME[:TAG]
-  image [ARGS]   build our image in target/image/; --app bakes the application into it
+  image [ARGS]   build our image in target/image/; --app bakes the application into it, --tag TAG
+                 names it
   shim           build the containerd shim and pack it in target/shim/
   test           install what the tests need and run them all
   test-containers  run the shim's tests, with a real containerd; needs root
