@@ -40,6 +40,16 @@ pub struct Limits {
     /// unless the guest asks for less.
     /// Default 30 s.
     pub outbound_timeout: Duration,
+    /// Time that the peer of an outgoing connection may be silent: an HTTP/2 peer that owes an
+    /// answer is pinged after two thirds of it, and the system probes every socket. Past it the
+    /// connection ends and its requests fail; the next one opens another connection. Default 12 s:
+    /// below the 15 s that the bridge waits, and with pings so rare that gRPC servers, of which
+    /// some close a connection at the fourth ping, see three within `outbound_timeout`.
+    pub outbound_silence_max: Duration,
+    /// Time that an outgoing connection may rest in its pool. Past it, it is not used again: its
+    /// peer may have vanished meanwhile. Default 5 s, which is below the `head_timeout` of a peer
+    /// that is this host, too: that one closes connections at rest.
+    pub idle_outbound_timeout: Duration,
     /// Idle connections kept per outgoing host. Default 256.
     pub idle_outbound_connections_max: usize,
 }
@@ -60,6 +70,8 @@ impl Default for Limits {
             idle_instance_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             outbound_timeout: Duration::from_secs(30),
+            outbound_silence_max: Duration::from_secs(12),
+            idle_outbound_timeout: Duration::from_secs(5),
             idle_outbound_connections_max: 256,
         }
     }

@@ -10,6 +10,12 @@ use spin_sdk::wasip3::sockets::types::{
 
 use crate::Error;
 
+/// Time between two probes of a connection at rest, in nanoseconds.
+const PROBE_NS: u64 = 5_000_000_000;
+
+/// Probes without an answer after which the connection ends.
+const PROBES: u32 = 2;
+
 /// Connects to the first of the host's addresses that answers.
 pub async fn dial(host: &str, port: u16) -> Result<TcpSocket, Error> {
     let mut last = None;
@@ -73,6 +79,17 @@ async fn connect(ip: IpAddress, port: u16) -> Result<TcpSocket, ErrorCode> {
         ),
     };
     let socket = TcpSocket::create(family)?;
+    keep_alive(&socket);
     socket.connect(remote).await?;
     Ok(socket)
+}
+
+/// Has the system probe a connection at rest, so that a peer that vanished is noticed. Whoever
+/// waits for an answer sets a limit of its own: a socket of WASI has none for bytes that nobody
+/// acknowledges. A host that cannot set it is no reason to do without a connection.
+fn keep_alive(socket: &TcpSocket) {
+    let _ = socket.set_keep_alive_idle_time(PROBE_NS);
+    let _ = socket.set_keep_alive_interval(PROBE_NS);
+    let _ = socket.set_keep_alive_count(PROBES);
+    let _ = socket.set_keep_alive_enabled(true);
 }

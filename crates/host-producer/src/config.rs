@@ -157,7 +157,8 @@ impl ProducerConfig {
         native
             .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION_MS)
             .set("reconnect.backoff.max.ms", RECONNECT_MAX_MS)
-            .set("socket.nagle.disable", "true");
+            .set("socket.nagle.disable", "true")
+            .set("socket.keepalive.enable", "true");
         for (name, value) in &self.client {
             native.set(name, value);
         }

@@ -86,6 +86,7 @@ pub(crate) fn producer(config: &Config) -> ClientConfig {
 fn common(config: &Config, native: &mut ClientConfig) {
     native
         .set("socket.nagle.disable", "true")
+        .set("socket.keepalive.enable", "true")
         // A topic that was made, or that this client may read now, is noticed so soon.
         .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS);
     if config.oauth_token().is_some() {

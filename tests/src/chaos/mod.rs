@@ -27,6 +27,7 @@ pub use books::{Books, Verdict};
 pub use episode::{Episode, Outcome, Passed};
 pub use fault::Fault;
 pub use link::{Link, Weather};
+pub use proxy::Proxy;
 pub use manifest::Setup;
 pub use report::Report;
 pub use schedule::Schedule;

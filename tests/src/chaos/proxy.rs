@@ -25,6 +25,9 @@ pub enum Weather {
     Slow(Duration),
     /// Requests pass, answers do not; connections break when the weather changes.
     Mute,
+    /// The peers of the connections that are open now have vanished: nothing passes on these any
+    /// more, whatever comes later, and they stay open. New connections are clear.
+    Vanished,
 }
 
 /// A proxy in front of one or more servers on loopback; new connections go to them in turn.
@@ -95,7 +98,9 @@ async fn connect(ports: &[u16], turn: usize) -> Option<TcpStream> {
 }
 
 /// Passes bytes in both directions until one side ends or the weather breaks the connection.
-async fn pass(client: TcpStream, server: TcpStream, weather: watch::Receiver<Weather>) {
+async fn pass(client: TcpStream, server: TcpStream, mut weather: watch::Receiver<Weather>) {
+    // What has vanished already is another connection's peer.
+    weather.mark_unchanged();
     // Best effort: without it the network is slower, not wrong.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
@@ -118,14 +123,18 @@ async fn pump(
     let mut swallowed = false;
     loop {
         let read = tokio::select! {
-            read = from.read(&mut buffer) => read,
+            biased;
             changed = weather.changed() => {
-                let cut = *weather.borrow_and_update() == Weather::Cut;
-                if changed.is_err() || cut || swallowed {
+                let now = *weather.borrow_and_update();
+                if now == Weather::Vanished {
+                    return swallow(from, &mut buffer).await;
+                }
+                if changed.is_err() || now == Weather::Cut || swallowed {
                     return;
                 }
                 continue;
             }
+            read = from.read(&mut buffer) => read,
         };
         let Ok(length @ 1..) = read else { return };
         let now = *weather.borrow();
@@ -136,10 +145,15 @@ async fn pump(
                 continue;
             }
             Weather::Slow(delay) => tokio::time::sleep(delay).await,
-            Weather::Clear | Weather::Mute => {}
+            Weather::Clear | Weather::Mute | Weather::Vanished => {}
         }
         if swallowed || to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }
+}
+
+/// Reads for nobody until the sender closes the connection.
+async fn swallow(mut from: impl AsyncRead + Unpin, buffer: &mut [u8]) {
+    while let Ok(1..) = from.read(buffer).await {}
 }

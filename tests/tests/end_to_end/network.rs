@@ -2,6 +2,7 @@
 //! HTTP/2 to another process's writer.
 
 use local_servers::shared_kafka;
+use pipeline_tests::chaos::{Proxy, Weather};
 use pipeline_tests::{Pipeline, Wiring, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -73,4 +74,43 @@ async fn a_hop_that_stalls_within_its_answer_is_timed_out() {
     assert_eq!(answer.status, 504, "{}\n{}", answer.text(), near.log());
     assert!(answer.text().contains(&hop), "{}", answer.text());
     near.stop().await.unwrap();
+}
+
+/// A peer that vanishes ends no connection: its node is lost, or the network between is. The
+/// requests under way fail, and those after the limit go over a new connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hop_whose_peer_vanished_is_reached_over_a_new_connection() {
+    let kafka = shared_kafka();
+    let far = Pipeline::start(Wiring::Chained, &kafka.bootstrap()).await.unwrap();
+    let mut accepted = 0;
+    for hop in ["bridge_url", "writer_url"] {
+        let relay = Proxy::start().await.unwrap();
+        relay.aim(vec![far.port().unwrap()]);
+        let url = format!("http://127.0.0.1:{}", relay.port());
+        let near = Pipeline::with_variables(&kafka.bootstrap(), &[(hop, &url)]).await.unwrap();
+        let client = near.client();
+        for _ in 0..3 {
+            let answer = client.post("/purchase", SALE).await.unwrap();
+            assert_eq!(answer.status, 200, "{hop}: {}", answer.text());
+            accepted += 1;
+        }
+        relay.set(Weather::Vanished);
+        // Twice in a row: one answer could come over a connection that is given up after it.
+        for _ in 0..2 {
+            eventually("sales are accepted again", async || {
+                let answer = client.post("/purchase", SALE).await.unwrap();
+                (answer.status == 200).then_some(())
+            })
+            .await;
+            accepted += 1;
+        }
+        near.stop().await.unwrap();
+    }
+    let store = far.store().await.unwrap();
+    eventually("the far side counts them all", async || {
+        (store.total().await >= accepted).then_some(())
+    })
+    .await;
+    assert_eq!(store.total().await, accepted, "what was refused was not written");
+    far.stop().await.unwrap();
 }

@@ -1,5 +1,8 @@
 //! The pooled HTTP client: HTTP/1.1, and HTTP/2 with prior knowledge for gRPC.
 
+use std::error::Error as _;
+use std::io;
+
 use ::http::{Request, Response, header};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client as Pool;
@@ -7,7 +10,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
+use super::suspect::Suspect;
 use crate::Limits;
+
+/// What a look-up that failed is called in the client's errors.
+const DNS_ERROR: &str = "dns error";
 
 /// Two connection pools, shared by every guest of the host.
 #[derive(Clone)]
@@ -17,14 +24,26 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A peer that vanished closes no connection. So HTTP/2 connections are pinged while a request
+    /// waits on them, the system probes every socket, and a connection that rested for long is not
+    /// used again.
     pub fn new(limits: &Limits) -> Self {
+        let silence_max = limits.outbound_silence_max;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(limits.connect_timeout));
+        connector.set_tcp_user_timeout(Some(silence_max));
+        connector.set_keepalive(Some(silence_max / 3));
+        connector.set_keepalive_interval(Some(silence_max / 3));
+        connector.set_keepalive_retries(Some(2));
         let mut builder = Pool::builder(TokioExecutor::new());
         builder
+            .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(limits.idle_outbound_connections_max);
+            .pool_idle_timeout(limits.idle_outbound_timeout)
+            .pool_max_idle_per_host(limits.idle_outbound_connections_max)
+            .http2_keep_alive_interval(silence_max * 2 / 3)
+            .http2_keep_alive_timeout(silence_max / 3);
         Self {
             http1: builder.build(connector.clone()),
             http2: builder.http2_only(true).build(connector),
@@ -32,16 +51,20 @@ impl Client {
     }
 
     /// Sends a plain-text request. gRPC goes over HTTP/2, which its trailers need; everything
-    /// else over HTTP/1.1.
-    pub async fn send(&self, request: Request<WasiBody>) -> Result<Response<WasiBody>, HttpError> {
+    /// else over HTTP/1.1. Answers the connection, too.
+    pub async fn send(
+        &self,
+        mut request: Request<WasiBody>,
+    ) -> Result<(Response<WasiBody>, Suspect), HttpError> {
         if request.uri().scheme_str() != Some("http") {
             return Err(HttpError::InternalError(Some(
                 "this host sends plain http only; put a proxy that speaks TLS in between".into(),
             )));
         }
+        let suspect = Suspect::of(&mut request);
         let pool = if is_grpc(&request) { &self.http2 } else { &self.http1 };
-        let response = pool.request(request).await.map_err(failure)?;
-        Ok(response.map(|body| body.map_err(HttpError::from).boxed_unsync()))
+        let response = pool.request(request).await.map_err(|error| failure(&error))?;
+        Ok((response.map(|body| body.map_err(HttpError::from).boxed_unsync()), suspect))
     }
 }
 
@@ -52,7 +75,30 @@ fn is_grpc(request: &Request<WasiBody>) -> bool {
         .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn failure(error: hyper_util::client::legacy::Error) -> HttpError {
-    tracing::debug!(error = %error, "outgoing request failed");
-    if error.is_connect() { HttpError::ConnectionRefused } else { HttpError::ConnectionTerminated }
+fn failure(error: &hyper_util::client::legacy::Error) -> HttpError {
+    tracing::debug!(error = %error, cause = ?error.source(), "outgoing request failed");
+    if !error.is_connect() {
+        return HttpError::ConnectionTerminated;
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.to_string() == DNS_ERROR {
+            return HttpError::DnsError { rcode: None, info_code: None };
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return connect_failure(error.kind());
+        }
+        cause = error.source();
+    }
+    HttpError::ConnectionRefused
+}
+
+fn connect_failure(kind: io::ErrorKind) -> HttpError {
+    match kind {
+        io::ErrorKind::TimedOut => HttpError::ConnectionTimeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            HttpError::DestinationUnavailable
+        }
+        _ => HttpError::ConnectionRefused,
+    }
 }

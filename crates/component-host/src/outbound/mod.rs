@@ -2,6 +2,7 @@
 //! the same application or sent over a pooled connection.
 
 mod client;
+mod suspect;
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tower_http::timeout::TimeoutBody;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
 
 pub(crate) use client::Client;
+use suspect::Suspect;
 
 use crate::Limits;
 use crate::allowed_hosts::{AllowedHosts, default_port};
@@ -48,9 +50,14 @@ impl WasiHttpHooks for Outbound {
             let asked = options.unwrap_or_default();
             let first_byte = asked.first_byte_timeout.map_or(max, |asked| asked.min(max));
             let between_bytes = asked.between_bytes_timeout.map_or(max, |asked| asked.min(max));
-            let response = outbound.send(request, first_byte).await?;
+            let (response, mut suspect) = outbound.send(request, first_byte).await?;
+            suspect.heard();
             let response = response.map(|body| {
-                let timely = TimeoutBody::new(between_bytes, body);
+                let heard = body.map_frame(move |frame| {
+                    suspect.heard();
+                    frame
+                });
+                let timely = TimeoutBody::new(between_bytes, heard);
                 timely.map_err(body_failure).boxed_unsync()
             });
             Ok((response, Box::new(async { Ok(()) }) as IoFuture))
@@ -63,11 +70,11 @@ impl Outbound {
         self,
         request: Request<WasiBody>,
         timeout: Duration,
-    ) -> Result<Response<WasiBody>, HttpError> {
+    ) -> Result<(Response<WasiBody>, Suspect), HttpError> {
         self.check(request.uri())?;
         let answer = async {
             match chained_component(request.uri()) {
-                Some(id) => self.chain(id.to_owned(), request).await,
+                Some(id) => Ok((self.chain(id.to_owned(), request).await?, Suspect::none())),
                 None => self.client.send(request).await,
             }
         };
