@@ -66,12 +66,25 @@ impl Batch {
 
 impl Message {
     /// Bytes of key, value and headers.
-    fn bytes(&self) -> usize {
+    pub(crate) fn content_bytes(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers = self.headers.iter().map(|header| header.name.len() + length(&header.value));
         length(&self.key) + length(&self.value) + headers.sum::<usize>()
     }
+
+    /// What the record takes of a batch's bytes: its content, and a fixed cost for itself and
+    /// for each of its headers, however short they are.
+    fn cost(&self) -> usize {
+        self.content_bytes() + RECORD_COST_BYTES + self.headers.len() * HEADER_COST_BYTES
+    }
 }
+
+/// What an allocation takes at most besides the bytes that were asked for.
+const ALLOCATION_BYTES: usize = 32;
+/// A record without a byte of content, with its key, its value and its list of headers.
+const RECORD_COST_BYTES: usize = size_of::<Message>() + 3 * ALLOCATION_BYTES;
+/// A header without a byte of content, with its name and its value.
+const HEADER_COST_BYTES: usize = size_of::<Header>() + 2 * ALLOCATION_BYTES;
 
 /// Records that are passed over do not fill a batch; after so many times the most records of a
 /// batch it is taken for full all the same, so that the position moves.
@@ -113,7 +126,7 @@ impl BatchBuilder {
     /// Adds a record. One that is larger than a whole batch gets a batch of its own.
     pub fn push(&mut self, message: Message) {
         debug_assert!(!self.is_full(), "a full batch is taken before the next record is read");
-        let bytes = message.bytes();
+        let bytes = message.cost();
         if !self.messages.is_empty() && self.bytes + bytes > self.bytes_max {
             self.held = Some(message);
         } else {
@@ -175,7 +188,7 @@ mod tests {
         fn batches_keep_every_record_in_order_and_within_the_bounds(
             records in prop::collection::vec((0_usize..300, prop::bool::weighted(0.8)), 1..200),
             records_max in 1_usize..20,
-            bytes_max in 1_usize..1_000,
+            bytes_max in 1_usize..4_000,
         ) {
             let mut builder = BatchBuilder::new(records_max, bytes_max);
             let mut batches = Vec::new();
@@ -192,7 +205,7 @@ mod tests {
             batches.extend(builder.take());
 
             for batch in &batches {
-                let bytes: usize = batch.messages.iter().map(Message::bytes).sum();
+                let bytes: usize = batch.messages.iter().map(Message::cost).sum();
                 prop_assert!(batch.messages.len() <= records_max);
                 prop_assert!(bytes <= bytes_max || batch.messages.len() == 1);
                 prop_assert!(batch.messages.iter().all(|message| message.offset < batch.end));
@@ -210,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_record_larger_than_a_batch_comes_alone() {
-        let mut builder = BatchBuilder::new(10, 100);
+        let mut builder = BatchBuilder::new(10, RECORD_COST_BYTES + 100);
         builder.push(message(0, 10));
         builder.push(message(1, 500));
         assert!(builder.is_full());
@@ -236,19 +249,20 @@ mod tests {
     }
 
     #[test]
-    fn bytes_count_key_value_and_headers() {
+    fn a_record_costs_its_content_and_what_holds_it() {
         let mut record = message(0, 3);
         record.key = Some(vec![0; 5]);
         record.headers = vec![
             Header { name: "ab".into(), value: Some(vec![0; 7]) },
             Header { name: "c".into(), value: None },
         ];
-        assert_eq!(record.bytes(), 3 + 5 + 2 + 7 + 1);
+        assert_eq!(record.content_bytes(), 3 + 5 + 2 + 7 + 1);
+        assert_eq!(record.cost(), 18 + RECORD_COST_BYTES + 2 * HEADER_COST_BYTES);
     }
 
     #[test]
     fn clear_forgets_the_held_record_too() {
-        let mut builder = BatchBuilder::new(10, 100);
+        let mut builder = BatchBuilder::new(10, RECORD_COST_BYTES + 100);
         builder.push(message(0, 60));
         builder.push(message(1, 60));
         builder.clear();

@@ -40,8 +40,9 @@ pub struct Config {
     pub filters: Vec<Filter>,
     /// Most records in a batch. Default 1,000.
     pub batch_records_max: usize,
-    /// Most bytes of keys, values and headers in a batch. A record larger than this comes
-    /// alone. Default 1 MiB.
+    /// Most bytes of keys, values and headers in a batch, with about 200 for each record and
+    /// 112 for each header, which they take besides. A record larger than this comes alone.
+    /// Default 1 MiB.
     pub batch_bytes_max: usize,
     /// How long a batch that has a record waits for more; a full one never waits. Default 5.
     pub batch_wait_ms: u64,

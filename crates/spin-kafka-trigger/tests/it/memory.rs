@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::support::cluster::{brokers, create_topic};
 use crate::support::{config, member};
 use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
 use spin_kafka_trigger::{Batch, Config, Failure, Handler, Position, Rejection, Trigger};
@@ -63,18 +64,49 @@ fn status(name: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_million_records_of_lag_stay_within_the_setting() {
     if let Some(settings) = member::settings() {
-        return one_reader(settings).await;
+        return one_reader(settings, TOPIC, RECORDS).await;
     }
     let brokers = brokers();
     create_topic(&brokers, TOPIC, PARTITIONS).await;
     let filled = brokers.clone();
     tokio::task::spawn_blocking(move || fill(&filled)).await.unwrap();
+    measure("memory::five_million_records_of_lag_stay_within_the_setting", &brokers).await;
+}
+
+/// Records that are nothing but headers, each of which is nothing but itself.
+const HEADERS_TOPIC: &str = "lag-of-headers";
+const HEADER_RECORDS: i64 = 500;
+const HEADERS: usize = 20_000;
+
+fn fill_headers(brokers: &str) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let header = || Header { key: "", value: None::<&[u8]> };
+    let headers = (0..HEADERS).fold(OwnedHeaders::new(), |all, _| all.insert(header()));
+    for _ in 0..HEADER_RECORDS {
+        let record = BaseRecord::<(), ()>::to(HEADERS_TOPIC).headers(headers.clone());
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.poll(Duration::ZERO);
+    }
+    producer.flush(Duration::from_secs(120)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_million_empty_headers_stay_within_the_setting() {
+    if let Some(settings) = member::settings() {
+        return one_reader(settings, HEADERS_TOPIC, HEADER_RECORDS).await;
+    }
+    let brokers = brokers();
+    create_topic(&brokers, HEADERS_TOPIC, 1).await;
+    let filled = brokers.clone();
+    tokio::task::spawn_blocking(move || fill_headers(&filled)).await.unwrap();
+    measure("memory::ten_million_empty_headers_stay_within_the_setting", &brokers).await;
+}
+
+/// Runs the test once more as a reader in a process of its own.
+async fn measure(test: &str, brokers: &str) {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let mut child = member::start(
-        "memory::five_million_records_of_lag_stay_within_the_setting",
-        &json!({ "brokers": brokers }),
-        log.path(),
-    );
+    let mut child = member::start(test, &json!({ "brokers": brokers }), log.path());
     let status = tokio::time::timeout(Duration::from_secs(300), child.wait()).await;
     let said = std::fs::read_to_string(log.path()).unwrap();
     assert!(status.unwrap().unwrap().success(), "{said}");
@@ -82,18 +114,18 @@ async fn five_million_records_of_lag_stay_within_the_setting() {
 }
 
 /// Reads everything, in a process of its own, and holds its memory against the setting.
-async fn one_reader(settings: serde_json::Value) {
+async fn one_reader(settings: serde_json::Value, topic: &str, records: i64) {
     let config = Config {
         memory_bytes_max: MEMORY_BYTES_MAX,
         queue_bytes_max: QUEUE_BYTES_MAX,
-        ..config(settings["brokers"].as_str().unwrap(), TOPIC)
+        ..config(settings["brokers"].as_str().unwrap(), topic)
     };
     let trigger = Trigger::new(config, Count).unwrap();
     let metrics = trigger.metrics();
     let before = status("RssAnon");
     let mut peak = before;
     let all = async {
-        while metrics.records.get() < RECORDS as u64 {
+        while metrics.records.get() < records as u64 {
             peak = peak.max(status("RssAnon"));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -101,8 +133,8 @@ async fn one_reader(settings: serde_json::Value) {
     let summary = trigger.until(all).await.unwrap();
     let grown = peak - before;
     eprintln!(
-        "{RECORDS} records of lag took {grown} bytes at most; memory_bytes_max is {MEMORY_BYTES_MAX}"
+        "{records} records of lag took {grown} bytes at most; memory_bytes_max is {MEMORY_BYTES_MAX}"
     );
-    assert_eq!(summary.records, RECORDS as u64);
+    assert_eq!(summary.records, records as u64);
     assert!(grown <= MEMORY_BYTES_MAX, "{grown}");
 }

@@ -50,7 +50,7 @@ fn assert_joined(batches: &[Batch]) {
 async fn batches_are_bounded_and_in_order() {
     let cluster = Cluster::start(1);
     cluster.produce(2_500, 10);
-    let config = Config { batch_records_max: 400, batch_bytes_max: 2_505, ..cluster.config() };
+    let config = Config { batch_records_max: 400, batch_bytes_max: 50_505, ..cluster.config() };
     let mut session = Session::start(config);
     let batches = session.apply_until(2_500).await;
     assert!(batches.iter().all(|batch| (1..=250).contains(&batch.messages.len())));
