@@ -1,22 +1,22 @@
 //! Which records are handed over.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
-use serde_json::Value;
 
+use crate::json::{Document, Part, Pointer};
 use crate::{Error, Message};
 
 /// A condition that a record must meet: one of [`Filter::equals`] and [`Filter::prefix`] on
-/// one part of it. A part that is missing meets none.
+/// one part of it. A part that is missing meets none. A record whose value is not JSON, so that
+/// nobody can tell what a field of it would be, is handed over: the handler judges it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// The part: `key`; `header:NAME`, any header of that name; or `json:POINTER`, a field of
     /// the value as RFC 6901 points to it, such as `json:/categoria`.
     pub on: Field,
-    /// The part is exactly this. Numbers, booleans and null of JSON are compared as they are
-    /// written: `1`, `true`, `null`.
+    /// The part is exactly this. Text of JSON is compared without its quotes and escapes;
+    /// numbers, booleans and null are compared as the record writes them: `1`, `1.50`, `true`,
+    /// `null`. `1.5` is not `1.50`.
     #[serde(default)]
     pub equals: Option<String>,
     /// The part begins with this. In JSON only text does.
@@ -33,7 +33,7 @@ pub enum Field {
     /// The value of any header of this name.
     Header(String),
     /// The field of the JSON value at this pointer.
-    Json(String),
+    Json(Pointer),
 }
 
 impl TryFrom<String> for Field {
@@ -43,7 +43,7 @@ impl TryFrom<String> for Field {
         match text.split_once(':') {
             None if text == "key" => Ok(Field::Key),
             Some(("header", name)) if !name.is_empty() => Ok(Field::Header(name.into())),
-            Some(("json", pointer)) if pointer.starts_with('/') => Ok(Field::Json(pointer.into())),
+            Some(("json", pointer)) if pointer.starts_with('/') => pointer.parse().map(Field::Json),
             _ => Err(format!("`{text}` is none of `key`, `header:NAME` and `json:/FIELD`")),
         }
     }
@@ -68,36 +68,31 @@ impl Filter {
         }
     }
 
-    fn holds_json(&self, field: &Value) -> bool {
-        let text = match field {
-            Value::String(text) => Cow::Borrowed(text.as_str()),
-            Value::Number(_) | Value::Bool(_) | Value::Null if self.prefix.is_none() => {
-                Cow::Owned(field.to_string())
-            }
-            _ => return false,
-        };
-        self.holds(text.as_bytes())
+    fn holds_json(&self, part: &Part<'_>) -> bool {
+        match part {
+            Part::Text(text) => self.holds(text),
+            Part::Literal(literal) => self.prefix.is_none() && self.holds(literal.as_bytes()),
+            Part::Missing | Part::Container => false,
+        }
     }
 }
 
-/// Whether the record meets every condition. A value is parsed as JSON at most once.
+/// Whether the record meets every condition. The value is looked at once at most, and only if
+/// a condition asks for a field of it.
 pub(crate) fn pass(filters: &[Filter], record: &Message) -> bool {
-    let mut json: Option<Value> = None;
+    let mut document = None;
     filters.iter().all(|filter| match &filter.on {
         Field::Key => record.key.as_deref().is_some_and(|key| filter.holds(key)),
-        Field::Header(name) => record
-            .headers
-            .iter()
-            .filter(|header| header.name == *name)
-            .any(|header| header.value.as_deref().is_some_and(|value| filter.holds(value))),
-        Field::Json(pointer) => json
-            .get_or_insert_with(|| {
-                let value = record.value.as_deref().unwrap_or_default();
-                // What is no JSON has no fields.
-                serde_json::from_slice(value).unwrap_or_default()
-            })
-            .pointer(pointer)
-            .is_some_and(|field| filter.holds_json(field)),
+        Field::Header(name) => {
+            let named = record.headers.iter().filter(|header| header.name == *name);
+            named.filter_map(|header| header.value.as_deref()).any(|value| filter.holds(value))
+        }
+        Field::Json(pointer) => {
+            let Some(value) = record.value.as_deref() else { return false };
+            let document = document.get_or_insert_with(|| Document::read(value));
+            // What is not JSON is for the handler to judge.
+            document.as_ref().is_none_or(|document| filter.holds_json(&document.at(pointer)))
+        }
     })
 }
 
@@ -147,17 +142,40 @@ mod tests {
     }
 
     #[test]
-    fn every_condition_must_hold_and_what_is_no_json_meets_none() {
+    fn every_condition_must_hold_and_what_is_not_json_is_handed_over() {
         let filter = |text: &str| toml::from_str::<Filter>(text).unwrap();
         let key = filter("on='key'\nprefix='tv'");
         let json = filter("on='json:/categoria'\nequals='1'");
         assert!(pass(&[key.clone(), json.clone()], &record()));
         let torn = Message { value: Some(b"{\"categoria\":1".to_vec()), ..record() };
-        assert!(!pass(&[key.clone(), json.clone()], &torn));
+        assert!(pass(&[key.clone(), json.clone()], &torn), "the handler judges it");
+        let other = filter("on='key'\nprefix='other'");
+        assert!(!pass(&[other, json.clone()], &torn), "the key can be told");
         let tombstone = Message { value: None, ..record() };
         assert!(!pass(&[json], &tombstone));
         assert!(pass(&[key], &tombstone));
         assert!(pass(&[], &tombstone));
+    }
+
+    #[test]
+    fn fields_are_compared_whatever_else_the_value_holds() {
+        let passes = |value: &str, toml: &str| {
+            let record = Message { value: Some(value.into()), ..record() };
+            pass(&[toml::from_str(toml).unwrap()], &record)
+        };
+        let one = "on='json:/x'\nequals='1'";
+        assert!(passes(r#"{"x":1,"y":1e400}"#, one));
+        assert!(passes(r#"{"x":1,"y":"\ud83d"}"#, one));
+        assert!(passes(r#"{"\ud83d":0,"x":1}"#, one));
+        assert!(passes(&format!(r#"{{"x":1,"y":{}{}}}"#, "[".repeat(500), "]".repeat(500)), one));
+        assert!(!passes(r#"{"x":2,"y":1e400}"#, one));
+        assert!(passes(r#"{"x":1.50}"#, "on='json:/x'\nequals='1.50'"));
+        assert!(!passes(r#"{"x":1.50}"#, "on='json:/x'\nequals='1.5'"));
+        assert!(passes(r#"{"x":1e400}"#, "on='json:/x'\nequals='1e400'"));
+        let long = "123456789012345678901234567890";
+        assert!(passes(&format!(r#"{{"x":{long}}}"#), &format!("on='json:/x'\nequals='{long}'")));
+        assert!(passes(r#"{"x":"\u0061b\ud83d"}"#, "on='json:/x'\nprefix='ab'"));
+        assert!(!passes(r#"{"x":"a\ud83d"}"#, "on='json:/x'\nequals='a'"));
     }
 
     #[test]
@@ -167,5 +185,6 @@ mod tests {
         }
         assert!(toml::from_str::<Filter>("on='value'\nequals='a'").is_err());
         assert!(toml::from_str::<Filter>("on='json:categoria'\nequals='a'").is_err());
+        assert!(toml::from_str::<Filter>("on='json:/a~2'\nequals='a'").is_err());
     }
 }

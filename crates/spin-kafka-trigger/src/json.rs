@@ -1,0 +1,179 @@
+//! Finds a field of a JSON value without judging the rest: numbers of any size and text with
+//! lone surrogates, which are JSON, are no obstacle.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A pointer of RFC 6901: `/a/0`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer(Vec<String>);
+
+impl FromStr for Pointer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut steps = text.split('/');
+        if steps.next() != Some("") {
+            return Err(format!("`{text}` must begin with `/`"));
+        }
+        let step = |step: &str| {
+            let rest = step.replace("~0", "").replace("~1", "");
+            if rest.contains('~') {
+                return Err(format!("`{text}`: write `~0` for `~`, and `~1` for `/` in a name"));
+            }
+            Ok(step.replace("~1", "/").replace("~0", "~"))
+        };
+        steps.map(step).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A JSON value, as it is written.
+pub(crate) struct Document<'a>(&'a RawValue);
+
+/// What lies at a pointer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Part<'a> {
+    /// Nothing.
+    Missing,
+    /// Text, in UTF-8 but for lone surrogates, which are encoded in the same way.
+    Text(Vec<u8>),
+    /// A number, a boolean or null, as it is written.
+    Literal(&'a str),
+    /// An object or an array.
+    Container,
+}
+
+impl<'a> Document<'a> {
+    /// None if the bytes are not JSON.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok().map(Self)
+    }
+
+    /// What lies at the pointer. Of members with the same name the last one counts.
+    pub fn at(&self, pointer: &Pointer) -> Part<'a> {
+        let mut value = self.0;
+        for step in &pointer.0 {
+            let inner = match value.get().as_bytes().first() {
+                Some(b'{') => member(value, step),
+                Some(b'[') => element(value, step),
+                _ => None,
+            };
+            let Some(inner) = inner else { return Part::Missing };
+            value = inner;
+        }
+        let text = value.get();
+        match text.as_bytes().first() {
+            Some(b'"') => serde_json::from_str::<Text>(text)
+                .map_or(Part::Missing, |Text(text)| Part::Text(text)),
+            Some(b'{' | b'[') => Part::Container,
+            _ => Part::Literal(text),
+        }
+    }
+}
+
+fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    struct Members<'n>(&'n str);
+
+    impl<'de> Visitor<'de> for Members<'_> {
+        type Value = Option<&'de RawValue>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(Text(name)) = members.next_key()? {
+                if name == self.0.as_bytes() {
+                    found = Some(members.next_value()?);
+                } else {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(found)
+        }
+    }
+
+    impl<'de> DeserializeSeed<'de> for Members<'_> {
+        type Value = Option<&'de RawValue>;
+
+        fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+            from.deserialize_map(self)
+        }
+    }
+
+    let mut from = serde_json::Deserializer::from_str(object.get());
+    Members(name).deserialize(&mut from).ok().flatten()
+}
+
+fn element<'a>(array: &'a RawValue, index: &str) -> Option<&'a RawValue> {
+    let is_index = index == "0" || !index.starts_with(['0', '+']);
+    let index: usize = index.parse().ok().filter(|_| is_index)?;
+    let elements: Vec<&RawValue> = serde_json::from_str(array.get()).ok()?;
+    elements.get(index).copied()
+}
+
+/// Text of JSON without its quotes and escapes. Lone surrogates are no error.
+struct Text(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Text;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("text")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
+                Ok(Text(bytes.to_vec()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.into()))
+            }
+        }
+
+        from.deserialize_bytes(Bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at<'a>(json: &'a str, pointer: &str) -> Part<'a> {
+        Document::read(json.as_bytes()).unwrap().at(&pointer.parse().unwrap())
+    }
+
+    #[test]
+    fn pointers_lead_into_objects_and_arrays() {
+        let json = r#" {"a/b":{"~":[1, "x", [2.50]]},"":null,"n":[true]} "#;
+        assert_eq!(at(json, "/a~1b/~0/0"), Part::Literal("1"));
+        assert_eq!(at(json, "/a~1b/~0/1"), Part::Text(b"x".to_vec()));
+        assert_eq!(at(json, "/a~1b/~0/2/0"), Part::Literal("2.50"));
+        assert_eq!(at(json, "/a~1b/~0/2"), Part::Container);
+        assert_eq!(at(json, "/"), Part::Literal("null"));
+        assert_eq!(at(json, "/n/0"), Part::Literal("true"));
+        for missing in ["/x", "/n/1", "/n/00", "/n/+0", "/n/-", "/n/0/0", "/a~1b/~0/x"] {
+            assert_eq!(at(json, missing), Part::Missing, "{missing}");
+        }
+    }
+
+    #[test]
+    fn the_last_member_of_a_name_counts() {
+        assert_eq!(at(r#"{"x":1,"\u0078":2}"#, "/x"), Part::Literal("2"));
+    }
+
+    #[test]
+    fn what_is_not_json_is_no_document() {
+        for bytes in [&b"{"[..], b"", b"{} {}", b"\xff", b"{\"a\":\"\xff\"}", b"NaN"] {
+            assert!(Document::read(bytes).is_none(), "{bytes:?}");
+        }
+    }
+}
