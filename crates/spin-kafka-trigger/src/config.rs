@@ -21,8 +21,10 @@ const QUEUE_BYTES_MAX: usize = (i32::MAX as usize / 1024) * 1024;
 pub struct Config {
     /// Bootstrap brokers, `host:port`, separated by commas. Required.
     pub brokers: String,
-    /// Names of the topics to read, at least one; a name that begins with `^` is a regular
-    /// expression. A topic that is missing is read once it appears; nothing creates it.
+    /// Names of the topics to read, at least one; one that begins with `^` is a pattern: a
+    /// regular expression with which the topic's name begins. Of regular expressions it may have
+    /// what POSIX and RE2 read alike: `.`, `[a-z]`, `*`, `+`, `?`, `{2,3}`, `|`, `(`, `)`, `$`,
+    /// `\.` and `\-`. A topic that is missing is read once it appears; nothing creates it.
     pub topics: Vec<String>,
     /// The consumer group. Required.
     pub group: String,

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
-use regex::Regex;
 
 use crate::engine::Engine;
 use crate::group::{Consumer, Group};
+use crate::pattern::{self, is_pattern};
 use crate::native;
-use crate::topics::is_pattern;
 
 /// How often the group is compared with its topics.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -94,7 +93,7 @@ impl Topics {
         let mut topics = Self::default();
         for topic in &engine.config.topics {
             if is_pattern(topic) {
-                let pattern = Regex::new(topic).ok();
+                let pattern = pattern::compile(topic).ok();
                 let all = consumer.fetch_metadata(None, ANSWER_TIMEOUT)?;
                 for found in all.topics() {
                     if pattern.as_ref().is_some_and(|pattern| pattern.is_match(found.name())) {

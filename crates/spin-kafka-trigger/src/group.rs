@@ -15,7 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use crate::engine::Engine;
 use crate::partition::Partition;
 use crate::running::{self, Running};
-use crate::{Config, Error, client_config, oauth};
+use crate::{Config, Error, client_config, oauth, topics};
 
 /// The Kafka client of a running engine.
 pub(crate) type Consumer = BaseConsumer<Group>;
@@ -158,7 +158,8 @@ impl Group {
 }
 
 fn subscribe(config: &Config, consumer: &Consumer) -> KafkaResult<()> {
-    let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+    let topics = topics::subscription(&config.topics);
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics)
 }
 

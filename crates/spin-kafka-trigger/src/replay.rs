@@ -13,7 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::partition::{Cursor, Halt, Partition};
-use crate::{Error, offsets, topics};
+use crate::pattern::is_pattern;
+use crate::{Error, offsets};
 
 /// How long one question to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -121,7 +122,7 @@ impl Partition {
 fn pieces(engine: &Engine, consumer: &Consumer, range: Range) -> Result<Vec<Piece>, Error> {
     let mut pieces = Vec::new();
     for topic in &engine.config.topics {
-        if topics::is_pattern(topic) {
+        if is_pattern(topic) {
             let reason = format!("a replay needs names; `{topic}` is a pattern");
             return Err(Error::Config { setting: "topics".into(), reason });
         }

@@ -1,43 +1,80 @@
 //! The topics to read: names and patterns.
 
-use regex::Regex;
-
 use crate::Error;
 use crate::config::check;
+use crate::pattern::{self, is_name_char, is_pattern};
 
 /// What is added to a topic's name for its dead letters.
 pub(crate) const DEAD_LETTER_SUFFIX: &str = ".dead-letter";
+/// Longest name that Kafka takes.
+const NAME_BYTES_MAX: usize = 249;
 
-/// Whether the name is a regular expression, as librdkafka sees it.
-pub fn is_pattern(topic: &str) -> bool {
-    topic.starts_with('^')
+/// Whether Kafka takes it as a topic's name.
+pub(crate) fn is_topic_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.chars().all(is_name_char)
+        && !matches!(name, "." | "..")
 }
 
-/// Refuses what cannot be read, and dead letters that would come back as records.
+/// The topics as librdkafka subscribes to them.
+pub(crate) fn subscription(topics: &[String]) -> Vec<String> {
+    let all = topics.iter();
+    all.map(|topic| if is_pattern(topic) { pattern::normalized(topic) } else { topic.clone() })
+        .collect()
+}
+
+/// Refuses what cannot be read, and dead letters that could not be written or would come back as
+/// records.
 pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<(), Error> {
     check("topics", !topics.is_empty(), "give at least one topic")?;
     check("topics", topics.iter().all(|topic| !topic.is_empty()), "give names that are not empty")?;
-    let refused = |reason| Error::Config { setting: "dead_letter_topic".into(), reason };
+    if !dead_letter_topic.is_empty() && !is_topic_name(dead_letter_topic) {
+        return Err(refused("dead_letter_topic", not_a_name(dead_letter_topic)));
+    }
     for topic in topics {
         let again = if is_pattern(topic) {
-            let pattern = Regex::new(topic).map_err(|error| Error::Config {
-                setting: "topics".into(),
-                reason: format!("`{topic}` is no regular expression: {error}"),
+            let pattern = pattern::compile(topic).map_err(|reason| {
+                refused("topics", format!("`{topic}` cannot be a pattern of topics: {reason}"))
             })?;
             if dead_letter_topic.is_empty() {
-                return Err(refused(format!("name one that the pattern `{topic}` does not match")));
+                let reason = format!("name one that the pattern `{topic}` does not match");
+                return Err(refused("dead_letter_topic", reason));
             }
             pattern.is_match(dead_letter_topic)
         } else {
+            check_name(topic, dead_letter_topic)?;
             topic == dead_letter_topic
         };
         if again {
-            return Err(refused(format!(
-                "`{topic}` reads it, too: dead letters would come back for ever"
-            )));
+            let reason = format!("`{topic}` reads it, too: dead letters would come back for ever");
+            return Err(refused("dead_letter_topic", reason));
         }
     }
     Ok(())
+}
+
+/// A name must be one, and leave room for the suffix if that makes the dead-letter topic.
+fn check_name(topic: &str, dead_letter_topic: &str) -> Result<(), Error> {
+    if !is_topic_name(topic) {
+        return Err(refused("topics", not_a_name(topic)));
+    }
+    let letters = format!("{topic}{DEAD_LETTER_SUFFIX}");
+    if dead_letter_topic.is_empty() && !is_topic_name(&letters) {
+        let reason = format!("`{letters}` would be too long a name: give another");
+        return Err(refused("dead_letter_topic", reason));
+    }
+    Ok(())
+}
+
+fn not_a_name(name: &str) -> String {
+    format!(
+        "`{name}` is no name that Kafka takes: 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes \
+         and underscores"
+    )
+}
+
+fn refused(setting: &str, reason: String) -> Error {
+    Error::Config { setting: setting.into(), reason }
 }
 
 #[cfg(test)]
@@ -55,6 +92,7 @@ mod tests {
         assert_eq!(refused(&["^sales-.*"], "letters"), "");
         assert!(refused(&["^sales-.*"], "").contains("name one"));
         assert!(refused(&["^sales-.*"], "sales-dead").contains("for ever"));
+        assert!(refused(&["^sales"], "sales-dead").contains("for ever"), "as it is subscribed to");
         assert!(refused(&["sales"], "sales").contains("for ever"));
     }
 
@@ -62,6 +100,26 @@ mod tests {
     fn topics_are_named_or_matched() {
         assert!(refused(&[], "").contains("at least one"));
         assert!(refused(&[""], "").contains("not empty"));
-        assert!(refused(&["^("], "letters").contains("no regular expression"));
+        for pattern in ["^(", r"^rx-\d+$", "^(?:a|b)$"] {
+            let refused = refused(&["sales", pattern], "letters");
+            assert!(refused.contains(&format!("`{pattern}`")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_that_kafka_takes() {
+        for name in ["a b", "a/b", ".", "..", "ventas-ñ", "sales*", &"x".repeat(250)] {
+            assert!(refused(&[name], "letters").contains("no name"), "{name}");
+            assert!(refused(&["sales"], name).contains("no name"), "{name}");
+        }
+        let long = "x".repeat(240);
+        assert_eq!(refused(&[&long], "letters"), "");
+        assert!(refused(&[&long], "").contains("too long"));
+    }
+
+    #[test]
+    fn patterns_are_subscribed_to_as_they_are_checked() {
+        let topics = ["sales".to_owned(), "^a|b".to_owned()];
+        assert_eq!(subscription(&topics), ["sales", "^(a|b).*"]);
     }
 }

@@ -83,6 +83,42 @@ async fn a_pattern_reads_every_topic_it_matches_and_those_that_come_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_means_the_same_with_both_protocols() {
+    let brokers = brokers();
+    for topic in ["rx-1", "rx-12-more", "rx-d", "xrx-2", "ry.3", "ryx3"] {
+        create_topic(&brokers, topic, 1).await;
+        produce(&brokers, topic, 0, 1, 1);
+    }
+    for (number, (pattern, matched)) in [
+        (r"^rx-[0-9]+$", &["rx-1"][..]),
+        (r"^rx-[0-9]", &["rx-1", "rx-12-more"]),
+        (r"^rx-d|ry\.[1-3]", &["rx-d", "ry.3"]),
+    ]
+    .iter()
+    .enumerate()
+    {
+        for group_protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+            let mut session = Session::start(Config {
+                topics: vec![(*pattern).into()],
+                dead_letter_topic: "letters".into(),
+                group: format!("rx-{number}-{group_protocol:?}"),
+                group_protocol,
+                ..config(&brokers, "")
+            });
+            let mut seen = Vec::new();
+            while seen.len() < matched.len() {
+                seen.push(session.call().await.apply().topic.to_string());
+            }
+            until("all partitions", || session.progress.partitions().len() >= matched.len()).await;
+            let owned = session.progress.partitions();
+            let owned: Vec<_> = owned.iter().map(|partition| &*partition.topic).collect();
+            assert_eq!(owned, *matched, "{pattern} {group_protocol:?}");
+            session.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_that_meet_not_every_filter_are_not_handed_over() {
     let (brokers, topic) = (brokers(), "filtered");
     create_topic(&brokers, topic, 1).await;

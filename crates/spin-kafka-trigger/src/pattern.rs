@@ -1,0 +1,155 @@
+//! Patterns of topic names.
+//!
+//! A pattern is matched by libc (POSIX) with the group protocol `classic` and by the broker (RE2)
+//! with `consumer`. Only what means the same to both is allowed, and what is handed to them says
+//! outright what they would take differently: that a name must begin with a match, not be one.
+
+use regex::Regex;
+
+/// Longest name of a topic, so that no more repetitions make sense.
+const NAME_CHARS_MAX: u32 = 249;
+
+/// Whether the name is a pattern, as librdkafka sees it.
+pub fn is_pattern(topic: &str) -> bool {
+    topic.starts_with('^')
+}
+
+/// The pattern as librdkafka and the broker get it.
+pub(crate) fn normalized(pattern: &str) -> String {
+    format!("^({}).*", pattern.strip_prefix('^').unwrap_or(pattern))
+}
+
+/// The pattern to match names with; or what is wrong with it.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
+    check(pattern)?;
+    Regex::new(&normalized(pattern)).map_err(|error| {
+        // Its last line is the reason, after a drawing.
+        let error = error.to_string();
+        error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    })
+}
+
+pub(crate) fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// Refuses what the two do not read alike, and what no name can match.
+fn check(pattern: &str) -> Result<(), String> {
+    let mut chars = pattern.chars();
+    let mut before = None;
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some('.' | '-') => {}
+                Some(other) => {
+                    return Err(format!(
+                        "`\\{other}` is not understood by every broker: write classes out, such as \
+                         `[0-9]`; only `\\.` and `\\-` are escapes"
+                    ));
+                }
+                None => return Err("it ends with `\\`".into()),
+            },
+            '*' | '+' | '?' | '{' => {
+                if matches!(before, Some('(')) && c == '?' {
+                    return Err("groups with `(?` are not understood by every broker".into());
+                }
+                if matches!(before, None | Some('^' | '$' | '(' | '|' | '*' | '+' | '?' | '}')) {
+                    return Err(format!("`{c}` repeats nothing, or a repetition"));
+                }
+                if c == '{' {
+                    before = Some('}');
+                    repetition(&mut chars)?;
+                    continue;
+                }
+            }
+            '[' => class(&mut chars)?,
+            '^' | '$' | '|' | '(' | ')' => {}
+            c if is_name_char(c) => {}
+            other => return Err(format!("no topic's name has a `{other}`")),
+        }
+        before = Some(c);
+    }
+    Ok(())
+}
+
+/// The rest of `{n}`, `{n,}` or `{n,m}`.
+fn repetition(chars: &mut impl Iterator<Item = char>) -> Result<(), String> {
+    let inside: String = chars.take_while(|c| *c != '}').collect();
+    let mut counts = inside.split(',');
+    let first = counts.next().is_some_and(is_count);
+    let second = counts.next().is_none_or(|count| count.is_empty() || is_count(count));
+    if first && second && counts.next().is_none() {
+        Ok(())
+    } else {
+        Err(format!("`{{{inside}}}` must be a count such as `{{2}}`, at most {NAME_CHARS_MAX}"))
+    }
+}
+
+fn is_count(text: &str) -> bool {
+    let digits = text.chars().all(|c| c.is_ascii_digit());
+    digits && text.parse::<u32>().is_ok_and(|count| count <= NAME_CHARS_MAX)
+}
+
+/// The rest of `[...]`.
+fn class(chars: &mut impl Iterator<Item = char>) -> Result<(), String> {
+    let inside: String = chars.take_while(|c| *c != ']').collect();
+    let members = inside.strip_prefix('^').unwrap_or(&inside);
+    if members.is_empty() || members.contains("--") || !members.chars().all(is_name_char) {
+        return Err(format!(
+            "`[{inside}]` must list characters of topic names, such as `[a-z0-9.-]`"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_begins_with_a_match() {
+        let matches = |pattern: &str, name: &str| compile(pattern).unwrap().is_match(name);
+        assert!(matches("^sales", "sales-1"));
+        assert!(matches("^sales$", "sales"));
+        assert!(!matches("^sales$", "sales-1"));
+        assert!(!matches("^sales", "other-sales"));
+        assert!(matches("^a|b", "b-1") && !matches("^a|b", "xb"), "`^` holds for all of it");
+        assert!(matches(r"^a\.[0-9]{2,3}(x|y)?$", "a.12x") && !matches(r"^a\.b$", "a-b"));
+        assert!(matches("^[^a]", "b") && matches("^[a.-]+$", "a.-"));
+    }
+
+    #[test]
+    fn what_brokers_read_differently_is_refused() {
+        for pattern in [
+            r"^rx-\d+$",
+            r"^a\w",
+            r"^a\b",
+            r"^\<a",
+            r"^a\",
+            "^(?:a|b)$",
+            "^(?i)a",
+            "^a*?",
+            "^a++",
+            "^*",
+            "^(+a)",
+            "^[[:alpha:]]",
+            r"^[\.]",
+            "^[a&&b]",
+            "^[a--b]",
+            "^[]a]",
+            "^[",
+            "^(",
+            "^a)",
+            "^a{250}",
+            "^a{,2}",
+            "^a{1,2,3}",
+            "^a{",
+            "^a b",
+            "^ä",
+            "^a/b",
+            "^[z-a]",
+        ] {
+            assert!(compile(pattern).is_err(), "{pattern}");
+        }
+    }
+}
