@@ -18,4 +18,4 @@ pub use error::Error;
 pub use metrics::Metrics;
 pub use produce::{Delivery, Header, OutgoingRecord, ProduceError};
 pub use producer::Producer;
-pub use topic::{NewTopic, TopicState, ensure_topic};
+pub use topic::{NewTopic, RECORD_BYTES, TopicState, ensure_topic, record_bytes_max};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{self, AdminClient, AdminOptions, TopicReplication};
+use rdkafka::admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -15,6 +15,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const READY_DEADLINE: Duration = Duration::from_secs(15);
 /// Pause between two looks at a new topic.
 const READY_INTERVAL: Duration = Duration::from_millis(50);
+/// The topic's setting for its longest record.
+pub const RECORD_BYTES: &str = "max.message.bytes";
 /// Lets the broker take its `default.replication.factor`.
 const REPLICATION_DEFAULT: i32 = -1;
 
@@ -82,6 +84,19 @@ pub async fn ensure_topic(
     };
     place.wait_until_ready(admin).await?;
     Ok(state)
+}
+
+/// The longest record that the topic takes, in bytes as the broker gets it (`max.message.bytes`);
+/// none if the cluster does not tell this client. Of `config` the brokers and `client` count.
+pub async fn record_bytes_max(config: &ProducerConfig, topic: &str) -> Result<Option<u64>, Error> {
+    config.validate()?;
+    let admin = AdminClient::from_config_and_context(&config.to_admin(), Reach::new())
+        .map_err(|error| Error::client(config, error))?;
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
+    let described = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
+    let resource = described.ok().and_then(|all| all.into_iter().flatten().next());
+    let value = resource.as_ref().and_then(|resource| resource.get(RECORD_BYTES)?.value.as_deref());
+    Ok(value.and_then(|value| value.parse().ok()))
 }
 
 /// Whether the client may not make topics.

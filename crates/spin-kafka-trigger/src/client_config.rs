@@ -23,6 +23,10 @@ const FETCH_FACTOR: usize = 6;
 const METADATA_REFRESH_MS: &str = "30000";
 /// Longest message that the client itself lets pass; the broker judges by the topic's limit.
 const MESSAGE_BYTES_MAX: &str = "100000000";
+/// How long a letter may wait for the broker before the log says why; then it is sent again.
+const LETTER_TIMEOUT_MS: &str = "30000";
+/// Both names of the property that chooses a producer's compression.
+const COMPRESSION: [&str; 2] = ["compression.type", "compression.codec"];
 
 /// For a member of the group.
 pub(crate) fn consumer(config: &Config) -> ClientConfig {
@@ -73,7 +77,15 @@ pub(crate) fn inquirer(config: &Config) -> ClientConfig {
 /// For the producer of dead letters.
 pub(crate) fn producer(config: &Config) -> ClientConfig {
     let mut native = ClientConfig::new();
-    native.set("message.max.bytes", MESSAGE_BYTES_MAX);
+    native
+        .set("message.max.bytes", MESSAGE_BYTES_MAX)
+        .set("message.timeout.ms", LETTER_TIMEOUT_MS)
+        // The broker judges the size of a batch: a letter must not be refused for its neighbours.
+        .set("batch.num.messages", "1");
+    if !COMPRESSION.iter().any(|name| config.client.contains(name)) {
+        // A record that was compressed fits its topic with a multiple of the topic's limit.
+        native.set(COMPRESSION[0], "zstd");
+    }
     common(config, &mut native);
     native
         .set("enable.idempotence", "true")

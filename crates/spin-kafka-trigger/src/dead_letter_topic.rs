@@ -170,7 +170,7 @@ impl DeadLetterTopic {
             return Err(fault("does not say which topic it came from".into()));
         };
         let own = record::headers(letter.own_headers());
-        record::write(producer, topic, &letter.record, own)
+        record::write(producer, topic, letter.record.key.as_deref(), letter.record.value.as_deref(), own)
             .await
             .map_err(|error| fault(format!("cannot be written to topic {topic}: {error}")))
     }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
-use crate::dead_letters::Letter;
+use crate::letter::Letter;
 use crate::partition::{Halt, Partition};
+use crate::refusal::advice;
 use crate::{Batch, Error, FailedRecords, Rejection};
 
 /// Why a record was given up.
@@ -93,16 +94,17 @@ impl Partition {
                 self.engine.metrics.skipped.inc_by(letters.len() as u64);
                 Ok(())
             }
-            (FailedRecords::DeadLetter, _) => self.bury(letters).await,
+            (FailedRecords::DeadLetter, _) => self.write_dead_letters(letters).await,
         }
     }
 
-    /// Writes the letters, again and again until the broker has them all.
-    async fn bury(&self, mut letters: Vec<Letter<'_>>) -> Result<(), Halt> {
+    /// Writes the letters. What keeps the broker from taking them is for an operator to mend:
+    /// the partition waits, says what it waits for, and goes on once they are written.
+    async fn write_dead_letters(&self, mut letters: Vec<Letter<'_>>) -> Result<(), Halt> {
         let mut backoff = self.backoff();
         loop {
             let written = letters.len();
-            let Err((left, reason)) = self.engine.dead_letters.send(letters).await else {
+            let Err((left, error)) = self.engine.dead_letters.send(letters).await else {
                 self.engine.metrics.dead_letters.inc_by(written as u64);
                 return Ok(());
             };
@@ -117,9 +119,9 @@ impl Partition {
                 dead_letter_topic = %self.engine.config.dead_letter_topic(&self.topic),
                 letters = letters.len(),
                 pause_ms = pause.as_millis(),
-                reason,
-                "dead letters cannot be written; the partition waits. Create the topic, or let \
-                 this client write to it"
+                %error,
+                advice = advice(&error),
+                "dead letters cannot be written; the partition waits"
             );
             self.pause(pause).await?;
         }

@@ -21,19 +21,20 @@ pub(crate) fn headers<'a>(headers: impl Iterator<Item = &'a Header>) -> OwnedHea
     })
 }
 
-/// Writes a record's key and value under these headers; the key chooses the partition, the
-/// time is now. Answers once the broker has it.
+/// Writes a record with this key, this value and these headers; the key chooses the partition,
+/// the time is now. Answers once the broker has it.
 pub(crate) async fn write<C: ClientContext + 'static>(
     producer: &FutureProducer<C>,
     topic: &str,
-    record: &Message,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
     headers: OwnedHeaders,
 ) -> Result<(), KafkaError> {
     let record = FutureRecord {
         topic,
         partition: None,
-        payload: record.value.as_deref(),
-        key: record.key.as_deref(),
+        payload: value,
+        key,
         timestamp: None,
         headers: Some(headers),
     };

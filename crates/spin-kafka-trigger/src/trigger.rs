@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::engine::Engine;
 use crate::group::{Consumer, Group};
 use crate::replay::{self, Range};
-use crate::{Config, Error, Handler, Metrics, Progress, monitor, poller};
+use crate::{Config, Error, Handler, Metrics, Progress, letter_topics, monitor, poller};
 
 /// How long, past the drain deadline, the last commit and the farewell to the group may take.
 const LEAVE_GRACE: Duration = Duration::from_secs(10);
@@ -81,6 +81,7 @@ impl<H: Handler> Trigger<H> {
         let (engine, failures) = Engine::new(config, Arc::new(handler), metrics, progress);
         let consumer = Group::join(engine.clone())?;
         tokio::spawn(monitor::run(engine.clone(), consumer.clone()));
+        tokio::spawn(letter_topics::look(engine.clone(), consumer.clone()));
         let shutdown = async {
             shutdown.await;
             Ok(())

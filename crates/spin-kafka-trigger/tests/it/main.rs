@@ -5,6 +5,7 @@
 mod chaos;
 mod failures;
 mod kafka;
+mod letters;
 mod memory;
 mod mock;
 mod quiet;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use local_servers::shared_kafka;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -66,4 +68,13 @@ pub async fn delete_records(brokers: &str, topic: &str, partition: i32, before: 
     let mut until = TopicPartitionList::new();
     until.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
     admin(brokers).delete_records(&until, &options()).await.unwrap();
+}
+
+/// Changes a topic's settings; those that are not named are the brokers' defaults.
+pub async fn alter_topic(brokers: &str, topic: &str, settings: &[(&str, &str)]) {
+    let altered = AlterConfig::new(ResourceSpecifier::Topic(topic));
+    let altered = settings.iter().fold(altered, |altered, (name, value)| altered.set(name, value));
+    for done in admin(brokers).alter_configs(&[altered], &options()).await.unwrap() {
+        done.unwrap();
+    }
 }

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod journal;
 pub mod ledger;
+pub mod letters;
 pub mod member;
 
 use std::future::Future;

@@ -1,0 +1,109 @@
+//! A record that was given up, as it is written to its dead-letter topic.
+
+use rdkafka::message::{Header, OwnedHeaders};
+
+use crate::{Batch, FailureClass, Message, record};
+
+/// Longest reason in a header; a trap's backtrace may be long.
+const REASON_BYTES_MAX: usize = 4 * 1024;
+/// Longest key of a letter that is written without its record.
+const KEY_BYTES_MAX: usize = 1024;
+
+/// Headers of ours on a dead letter.
+pub mod headers {
+    /// The consumer group.
+    pub const GROUP: &str = "spin-kafka.errors.group";
+    /// When the record was given up, RFC 3339.
+    pub const TIME: &str = "spin-kafka.errors.time";
+    /// Failures that the record had its part in.
+    pub const ATTEMPTS: &str = "spin-kafka.errors.attempts";
+    /// The [`FailureClass`](crate::FailureClass).
+    pub const CLASS: &str = "spin-kafka.errors.class";
+    /// The record's own timestamp, milliseconds since 1970-01-01 UTC.
+    pub const TIMESTAMP: &str = "spin-kafka.errors.timestamp";
+    /// Bytes of the record's key, value and headers, on a letter that the dead-letter topic
+    /// does not take whole: the letter has no value, none of the record's headers, and no key
+    /// above 1 KiB.
+    pub const OMITTED_BYTES: &str = "spin-kafka.errors.omitted-bytes";
+    /// Kafka Connect's: the topic that the record was read from.
+    pub const TOPIC: &str = "__connect.errors.topic";
+    /// Kafka Connect's.
+    pub const PARTITION: &str = "__connect.errors.partition";
+    /// Kafka Connect's.
+    pub const OFFSET: &str = "__connect.errors.offset";
+    /// Kafka Connect's: the reason.
+    pub const REASON: &str = "__connect.errors.exception.message";
+
+    /// What the names of headers begin with that describe the error.
+    pub const PREFIXES: [&str; 3] =
+        ["spin-kafka.errors.", "__connect.errors.", "__streams.errors."];
+}
+
+/// A record that was given up, and why.
+pub(crate) struct Letter<'a> {
+    pub batch: &'a Batch,
+    pub record: &'a Message,
+    pub class: FailureClass,
+    /// Failures that the record had its part in.
+    pub attempts: u32,
+    pub reason: &'a str,
+}
+
+impl Letter<'_> {
+    /// The headers of the whole letter: the record's own, then what happened.
+    pub fn headers(&self, group: &str) -> OwnedHeaders {
+        self.describe(record::headers(self.record.headers.iter()), group)
+    }
+
+    /// The headers of a letter without its record: what happened, and the record's size.
+    pub fn headers_alone(&self, group: &str) -> OwnedHeaders {
+        let bytes = self.record.content_bytes().to_string();
+        let header = Header { key: headers::OMITTED_BYTES, value: Some(&bytes) };
+        self.describe(OwnedHeaders::new(), group).insert(header)
+    }
+
+    /// The key of a letter without its record: none if it is long.
+    pub fn short_key(&self) -> Option<&[u8]> {
+        self.record.key.as_deref().filter(|key| key.len() <= KEY_BYTES_MAX)
+    }
+
+    /// Adds what happened: in our words, in Kafka Connect's and in those of Kafka Streams
+    /// (KIP-1034). The reason is there once, under Kafka Connect's name. The letter's own
+    /// timestamp is when it was written, so that the topic keeps it for its full time.
+    fn describe(&self, mut all: OwnedHeaders, group: &str) -> OwnedHeaders {
+        let Self { batch, record, class, attempts, .. } = self;
+        let (partition, offset) = (batch.partition.to_string(), record.offset.to_string());
+        let class = class.to_string();
+        let exception = format!("spin-kafka.{class}");
+        let described = [
+            (headers::GROUP, group),
+            (headers::TIME, &jiff::Timestamp::now().to_string()),
+            (headers::ATTEMPTS, &attempts.to_string()),
+            (headers::CLASS, &class),
+            (headers::TOPIC, &batch.topic),
+            (headers::PARTITION, &partition),
+            (headers::OFFSET, &offset),
+            ("__connect.errors.connector.name", group),
+            ("__connect.errors.stage", "TASK_PUT"),
+            ("__connect.errors.exception.class.name", &exception),
+            (headers::REASON, self.short_reason()),
+            ("__streams.errors.topic", &batch.topic),
+            ("__streams.errors.partition", &partition),
+            ("__streams.errors.offset", &offset),
+            ("__streams.errors.exception", &exception),
+        ];
+        for (key, value) in described {
+            all = all.insert(Header { key, value: Some(value) });
+        }
+        if let Some(timestamp) = record.timestamp_ms {
+            let value = timestamp.to_string();
+            all = all.insert(Header { key: headers::TIMESTAMP, value: Some(&value) });
+        }
+        all
+    }
+
+    fn short_reason(&self) -> &str {
+        let end = self.reason.floor_char_boundary(REASON_BYTES_MAX);
+        self.reason.get(..end).unwrap_or_default()
+    }
+}
