@@ -1,35 +1,37 @@
-//! A dead-letter topic as operators see it: what lies in it, and sending it back.
+//! A dead-letter topic as operators see it: what lies in it.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use futures::executor::block_on;
-use futures::future::try_join_all;
 use rdkafka::Message as _;
 use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::FutureProducer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client_log::Plain;
-use crate::{Config, Error, Header, Message, client_config, headers, offsets, record};
+use crate::marks::Marks;
+use crate::{Config, Error, Header, Message, client_config, headers, record};
 
 /// How long one question to the cluster may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Letters that are sent back before the mark moves.
-const REPLAY_CHUNK: usize = 500;
-/// Added to the group's name for the group whose offsets mark what was sent back.
-const MARKS_SUFFIX: &str = ".dead-letters";
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Added to the group's name for the name that the reader of letters gives itself. It never
+/// joins that group and commits nothing.
+const READER_SUFFIX: &str = ".dead-letters";
+/// The header of a marker: the offsets in the marker's own partition of letters that were sent
+/// back.
+pub(crate) const SENT_BACK: &str = "spin-kafka.sent-back";
 
 /// A dead-letter topic. Its methods block.
 ///
-/// A letter is *open* until it is sent back. Which are open is kept in Kafka, as the offsets
-/// of the group `<group>.dead-letters`.
+/// A letter is *open* until it is sent back. The topic itself says which are not: a *marker*, a
+/// record without key and value, lists in its header `spin-kafka.sent-back` the offsets of the
+/// letters of its partition that were. It is younger than they are, so that it stays as long as
+/// they do.
 pub struct DeadLetterTopic {
-    config: Config,
-    topic: String,
-    consumer: BaseConsumer<Plain>,
+    pub(crate) config: Config,
+    pub(crate) topic: String,
+    pub(crate) consumer: BaseConsumer<Plain>,
 }
 
 /// A record that was given up.
@@ -52,13 +54,20 @@ pub struct LetterCounts {
     pub open: u64,
 }
 
+/// What a dead-letter topic held at one time.
+#[derive(Debug)]
+pub struct Survey {
+    pub(crate) piles: Vec<Pile>,
+    counts: LetterCounts,
+}
+
 /// The letters of one partition.
-struct Pile {
-    partition: i32,
-    low: i64,
-    /// The first open letter.
-    mark: i64,
-    high: i64,
+#[derive(Debug)]
+pub(crate) struct Pile {
+    pub partition: i32,
+    pub low: i64,
+    pub high: i64,
+    pub marks: Marks,
 }
 
 impl DeadLetter {
@@ -68,118 +77,85 @@ impl DeadLetter {
         std::str::from_utf8(header.value.as_deref()?).ok()
     }
 
-    /// The record's own headers, without those that tell of the error.
+    /// The record's own headers, without those that describe the error.
     pub fn own_headers(&self) -> impl Iterator<Item = &Header> {
-        let tells = |header: &Header| {
+        let describes = |header: &Header| {
             headers::PREFIXES.iter().any(|prefix| header.name.starts_with(prefix))
         };
-        self.record.headers.iter().filter(move |header| !tells(header))
+        self.record.headers.iter().filter(move |header| !describes(header))
+    }
+}
+
+impl Survey {
+    /// How many letters there were, and how many of them were open.
+    pub fn counts(&self) -> LetterCounts {
+        self.counts
     }
 }
 
 impl DeadLetterTopic {
-    /// The letters of the config's group in this topic.
+    /// The letters in this topic, with the config's client.
     pub fn open(config: &Config, topic: &str) -> Result<Self, Error> {
-        let marks = Config { group: format!("{}{MARKS_SUFFIX}", config.group), ..config.clone() };
-        let native = client_config::reader(&marks);
+        let reader = Config { group: format!("{}{READER_SUFFIX}", config.group), ..config.clone() };
+        let native = client_config::reader(&reader);
         let consumer = BaseConsumer::from_config_and_context(&native, Plain::new(config))
             .map_err(|error| Error::client(&config.brokers, &config.client, error))?;
         Ok(Self { config: config.clone(), topic: topic.into(), consumer })
     }
 
-    /// How many letters there are, and how many are open.
-    pub fn counts(&self) -> Result<LetterCounts, Error> {
+    /// Reads all of the topic and finds out which letters are open.
+    pub fn survey(&self) -> Result<Survey, Error> {
+        let mut piles = self.piles().map_err(|error| self.fault(&error))?;
         let mut counts = LetterCounts::default();
-        for Pile { low, mark, high, .. } in self.piles()? {
-            counts.all += high.saturating_sub(low).unsigned_abs();
-            counts.open += high.saturating_sub(mark).unsigned_abs();
+        for pile in &mut piles {
+            let (low, high) = (pile.low, pile.high);
+            let (mut letters, mut marks) = (0_u64, Marks::default());
+            self.read_records(pile, low, |record| {
+                match marks_of(&record) {
+                    // It can only tell of what was there before it.
+                    Some(told) => marks.merge(&told, record.offset),
+                    None => letters += 1,
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            counts.all += letters;
+            counts.open += letters.saturating_sub(marks.count_within(low, high));
+            pile.marks = marks;
         }
-        Ok(counts)
+        Ok(Survey { piles, counts })
     }
 
     /// Shows every letter to `visit`, by partition and offset, until it breaks off.
     pub fn read(&self, mut visit: impl FnMut(DeadLetter) -> ControlFlow<()>) -> Result<(), Error> {
-        for pile in self.piles()? {
-            if self.read_pile(&pile, pile.low, |letter| Ok(visit(letter)))?.is_break() {
-                break;
+        let mut flow = ControlFlow::Continue(());
+        for pile in &self.survey()?.piles {
+            if flow.is_continue() {
+                self.read_letters(pile, pile.low, |letter| {
+                    flow = visit(letter);
+                    Ok(flow)
+                })?;
             }
         }
         Ok(())
     }
 
-    /// Writes open letters back to the topics they came from, with key, value and their own
-    /// headers, and marks them as sent back; at most `max`. Answers how many; `sent` hears of
-    /// each number on the way. A crash in between may send up to 500 twice.
-    pub fn replay(&self, max: u64, mut sent: impl FnMut(u64)) -> Result<u64, Error> {
-        let native = client_config::producer(&self.config);
-        let producer =
-            FutureProducer::from_config_and_context(&native, Plain::new(&self.config))
-                .map_err(|error| Error::client(&self.config.brokers, &self.config.client, error))?;
-        let mut total = 0;
-        for pile in self.piles()? {
-            let mut chunk = Vec::new();
-            let mut left = max - total;
-            let read = self.read_pile(&pile, pile.mark, |letter| {
-                if left == 0 {
-                    return Ok(ControlFlow::Break(()));
-                }
-                left -= 1;
-                chunk.push(letter);
-                if chunk.len() == REPLAY_CHUNK {
-                    total += self.send_back(&producer, &mut chunk)?;
-                    sent(total);
-                }
-                Ok(ControlFlow::Continue(()))
-            })?;
-            total += self.send_back(&producer, &mut chunk)?;
-            sent(total);
-            if read.is_break() {
-                break;
-            }
-        }
-        Ok(total)
-    }
-
-    fn send_back(
+    /// The letters of a pile from an offset on.
+    pub(crate) fn read_letters(
         &self,
-        producer: &FutureProducer<Plain>,
-        chunk: &mut Vec<DeadLetter>,
-    ) -> Result<u64, Error> {
-        let Some(last) = chunk.last() else { return Ok(0) };
-        let (partition, next) = (last.partition, Offset::Offset(last.record.offset + 1));
-        block_on(try_join_all(chunk.iter().map(|letter| self.send_one(producer, letter))))?;
-        let mut mark = TopicPartitionList::new();
-        mark.add_partition_offset(&self.topic, partition, next)
-            .and_then(|()| self.consumer.commit(&mark, CommitMode::Sync))
-            .map_err(|error| self.fault(&error))?;
-        let count = chunk.len() as u64;
-        chunk.clear();
-        Ok(count)
-    }
-
-    async fn send_one(
-        &self,
-        producer: &FutureProducer<Plain>,
-        letter: &DeadLetter,
+        pile: &Pile,
+        from: i64,
+        mut visit: impl FnMut(DeadLetter) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
-        let fault = |what: String| Error::DeadLetters {
-            topic: self.topic.clone(),
-            reason: format!("the letter at {}/{} {what}", letter.partition, letter.record.offset),
-        };
-        let Some(topic) = letter.said(headers::TOPIC) else {
-            return Err(fault("does not say which topic it came from".into()));
-        };
-        let own = record::headers(letter.own_headers());
-        record::write(producer, topic, letter.record.key.as_deref(), letter.record.value.as_deref(), own)
-            .await
-            .map_err(|error| fault(format!("cannot be written to topic {topic}: {error}")))
+        self.read_records(pile, from, |record| {
+            if marks_of(&record).is_some() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let open = !pile.marks.contains(record.offset);
+            visit(DeadLetter { partition: pile.partition, open, record })
+        })
     }
 
-    fn piles(&self) -> Result<Vec<Pile>, Error> {
-        self.ask_piles().map_err(|error| self.fault(&error))
-    }
-
-    fn ask_piles(&self) -> KafkaResult<Vec<Pile>> {
+    fn piles(&self) -> KafkaResult<Vec<Pile>> {
         let metadata = self.consumer.fetch_metadata(Some(&self.topic), ANSWER_TIMEOUT)?;
         let topic = metadata.topics().first().ok_or(KafkaError::NoMessageReceived)?;
         if let Some(error) = topic.error() {
@@ -188,28 +164,21 @@ impl DeadLetterTopic {
         let pile = |partition: i32| {
             let (low, high) =
                 self.consumer.fetch_watermarks(&self.topic, partition, ANSWER_TIMEOUT)?;
-            let marked =
-                offsets::committed(&self.consumer, &self.topic, partition, ANSWER_TIMEOUT)?;
-            let mark = marked.unwrap_or(low).clamp(low, high);
-            Ok(Pile { partition, low, mark, high })
+            Ok(Pile { partition, low, high, marks: Marks::default() })
         };
         topic.partitions().iter().map(|partition| pile(partition.id())).collect()
     }
 
-    fn read_pile(
+    fn read_records(
         &self,
         pile: &Pile,
         from: i64,
-        mut visit: impl FnMut(DeadLetter) -> Result<ControlFlow<()>, Error>,
-    ) -> Result<ControlFlow<()>, Error> {
-        let Pile { partition, mark, high, .. } = *pile;
+        mut visit: impl FnMut(Message) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let Pile { partition, high, .. } = *pile;
         let mut next = from;
         if next < high {
-            let mut assigned = TopicPartitionList::new();
-            assigned
-                .add_partition_offset(&self.topic, partition, Offset::Offset(from))
-                .and_then(|()| self.consumer.assign(&assigned))
-                .map_err(|error| self.fault(&error))?;
+            self.assign(partition, from).map_err(|error| self.fault(&error))?;
         }
         while next < high {
             let read = match self.consumer.poll(ANSWER_TIMEOUT) {
@@ -220,16 +189,66 @@ impl DeadLetterTopic {
                 None => return Err(self.fault(&KafkaError::NoMessageReceived)),
             };
             next = read.offset() + 1;
-            let open = read.offset() >= mark;
-            let letter = DeadLetter { partition, open, record: record::message(&read) };
-            if visit(letter)?.is_break() {
-                return Ok(ControlFlow::Break(()));
+            if visit(record::message(&read))?.is_break() {
+                break;
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     }
 
-    fn fault(&self, error: &KafkaError) -> Error {
+    /// Reads a partition from an offset on, and nothing else: what was fetched for an earlier
+    /// assignment is dropped, above all that it has ended.
+    fn assign(&self, partition: i32, from: i64) -> KafkaResult<()> {
+        self.consumer.unassign()?;
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+        let mut assigned = TopicPartitionList::new();
+        assigned.add_partition_offset(&self.topic, partition, Offset::Offset(from))?;
+        self.consumer.assign(&assigned)
+    }
+
+    pub(crate) fn fault(&self, error: &KafkaError) -> Error {
         Error::DeadLetters { topic: self.topic.clone(), reason: error.to_string() }
+    }
+}
+
+/// The letters that a marker names; none if the record is a letter.
+fn marks_of(record: &Message) -> Option<Marks> {
+    match record.headers.as_slice() {
+        [header] if header.name == SENT_BACK && record.key.is_none() && record.value.is_none() => {
+            let list = std::str::from_utf8(header.value.as_deref()?).ok()?;
+            Marks::parse(list)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(headers: &[(&str, &str)], value: Option<&str>) -> Message {
+        let header = |(name, value): &(&str, &str)| Header {
+            name: (*name).into(),
+            value: Some((*value).into()),
+        };
+        Message {
+            offset: 9,
+            timestamp_ms: None,
+            key: None,
+            value: value.map(|value| value.as_bytes().to_vec()),
+            headers: headers.iter().map(header).collect(),
+        }
+    }
+
+    #[test]
+    fn a_marker_is_told_from_a_letter() {
+        let marker = marks_of(&record(&[(SENT_BACK, "1-3")], None)).unwrap();
+        assert_eq!(marker.list(), "1-3");
+        assert!(marks_of(&record(&[(SENT_BACK, "")], None)).is_some(), "one that marks nothing");
+        // A record that carries such a header is still a letter.
+        assert!(marks_of(&record(&[(SENT_BACK, "1-3")], Some("value"))).is_none());
+        assert!(marks_of(&record(&[(SENT_BACK, "1-3"), (headers::CLASS, "trap")], None)).is_none());
+        assert!(marks_of(&record(&[(SENT_BACK, "all")], None)).is_none());
+        assert!(marks_of(&record(&[], None)).is_none());
     }
 }

@@ -7,10 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use spin_kafka_trigger::{DeadLetterTopic, LetterCounts, is_pattern};
+use spin_kafka_trigger::{DeadLetterTopic, LetterCounts, SentBack, is_pattern};
 use tokio::runtime::Handle;
 
 use crate::application::Application;
+
+/// Most letters that are named because they cannot be sent back.
+const LEFT_NAMED_MAX: u64 = 20;
 
 /// Look after the records that were given up.
 ///
@@ -34,6 +37,10 @@ enum Action {
         at: (i32, i64),
     },
     /// Write open letters back to the topics they came from, and count them before and after.
+    ///
+    /// What was sent is marked in the dead-letter topic, after at most 100 letters. A letter that
+    /// cannot be sent (its topic is gone, it does not name one, it was written without its
+    /// record) is named and stays open; the others are sent, and the exit code is 1.
     Replay {
         #[command(flatten)]
         common: Common,
@@ -73,7 +80,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Action::List(common) => list(&common.open()?),
         Action::Show { common, at } => show(&common.open()?, at),
         Action::Replay { common, dry_run: true, max } => {
-            let open = common.open()?.counts()?.open;
+            let open = common.open()?.survey()?.counts().open;
             let sent = open.min(max.unwrap_or(u64::MAX));
             printing::result(format_args!("{sent} letters would be sent back"))?;
             Ok(ExitCode::SUCCESS)
@@ -100,13 +107,15 @@ impl Common {
 
 fn list(letters: &DeadLetterTopic) -> Result<ExitCode> {
     print::heading()?;
-    let mut printed = Ok(());
+    let (mut counts, mut printed) = (LetterCounts::default(), Ok(()));
     letters.read(|letter| {
         printed = print::line(&letter);
+        counts.all += 1;
+        counts.open += u64::from(letter.open);
         if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     printed?;
-    print_counts("", letters.counts()?)?;
+    print_counts("", counts)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -127,18 +136,59 @@ fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
 }
 
 fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
-    let before = letters.counts()?;
+    let survey = letters.survey()?;
+    let before = survey.counts();
     // What is done matters more than that it can be printed.
     let printed = print_counts("before: ", before);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} letters {per_sec}")?;
     let bar = ProgressBar::new(before.open.min(max)).with_style(style);
-    let sent = letters.replay(max, |sent| bar.set_position(sent));
+    let mut sent = 0;
+    let mut left = Left::default();
+    let ended = letters.replay(&survey, max, |step| match step {
+        SentBack::Sent(letters) => {
+            sent += letters;
+            bar.set_position(sent);
+        }
+        SentBack::Left { partition, offset, reason } => {
+            bar.suspend(|| left.add(partition, offset, &reason));
+        }
+    });
     bar.finish_and_clear();
     // Also after a failure: what was sent is sent.
-    print_counts("after:  ", letters.counts()?)?;
-    printing::result(format_args!("{} letters sent back", sent?))?;
+    let after = LetterCounts { open: before.open.saturating_sub(sent), ..before };
+    print_counts("after:  ", after)?;
+    printing::result(format_args!("{sent} letters sent back"))?;
     printed?;
-    Ok(ExitCode::SUCCESS)
+    ended?;
+    left.report();
+    Ok(if left.letters == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Letters that could not be sent back.
+#[derive(Default)]
+struct Left {
+    letters: u64,
+}
+
+impl Left {
+    fn add(&mut self, partition: i32, offset: i64, reason: &str) {
+        self.letters += 1;
+        if self.letters <= LEFT_NAMED_MAX {
+            let reason = print::one_line(reason);
+            printing::note(format_args!("letter {partition}/{offset} stays open: {reason}"));
+        }
+    }
+
+    fn report(&self) {
+        if self.letters > LEFT_NAMED_MAX {
+            let more = self.letters - LEFT_NAMED_MAX;
+            printing::note(format_args!("... and {more} more letters stay open"));
+        }
+        if self.letters > 0 {
+            let letters = self.letters;
+            printing::note(format_args!("{letters} letters could not be sent back and stay open"));
+        }
+    }
 }
 
 fn print_counts(

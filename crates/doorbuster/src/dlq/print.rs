@@ -18,14 +18,13 @@ pub fn heading() -> Result<(), Unwritten> {
 
 /// One letter in the list.
 pub fn line(letter: &DeadLetter) -> Result<(), Unwritten> {
-    let said = |name| letter.said(name).unwrap_or("-");
+    let said = |name| one_line(letter.said(name).unwrap_or("-"));
     let at = format!("{}/{}", letter.partition, letter.record.offset);
     let state = if letter.open { "open" } else { "sent" };
     let time: String = said(headers::TIME).chars().take(19).collect();
     let from =
         format!("{}/{}@{}", said(headers::TOPIC), said(headers::PARTITION), said(headers::OFFSET));
-    let reason: String =
-        said(headers::REASON).replace('\n', " ").chars().take(REASON_CHARS).collect();
+    let reason: String = said(headers::REASON).chars().take(REASON_CHARS).collect();
     let (class, attempts) = (said(headers::CLASS), said(headers::ATTEMPTS));
     printing::result(format_args!(
         "{at:<10} {state:<6} {time:<20} {class:<9} {attempts:>8} {from:<30} {reason}"
@@ -39,11 +38,16 @@ pub fn whole(letter: &DeadLetter) -> Result<(), Unwritten> {
     printing::result(format_args!("letter    {}/{}", letter.partition, record.offset))?;
     printing::result(format_args!("state     {state}"))?;
     for header in &record.headers {
-        let value = text(header.value.as_deref());
-        printing::result(format_args!("header    {}: {value}", header.name))?;
+        let (name, value) = (one_line(&header.name), text(header.value.as_deref()));
+        printing::result(format_args!("header    {name}: {value}"))?;
     }
     printing::result(format_args!("key       {}", text(record.key.as_deref())))?;
     printing::result(format_args!("value     {}", text(record.value.as_deref())))
+}
+
+/// Text from a record without what could break the line or play tricks on a terminal.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Text as it is, if nothing in it could play tricks on a terminal; other bytes in hex.
@@ -63,7 +67,12 @@ fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::{one_line, text};
+
+    #[test]
+    fn a_line_stays_one() {
+        assert_eq!(one_line("a\nb\x1b[2J\u{9b}c"), "a b [2J c");
+    }
 
     #[test]
     fn bytes_that_are_no_plain_text_are_shown_in_hex() {

@@ -11,4 +11,5 @@ mod mock;
 mod quiet;
 mod reading;
 mod recreated;
+mod sending_back;
 mod support;

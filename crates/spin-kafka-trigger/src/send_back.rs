@@ -1,0 +1,243 @@
+//! Sends letters of a dead-letter topic back to where they came from.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use futures::executor::block_on;
+use futures::future::join_all;
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
+
+use crate::client_log::Plain;
+use crate::dead_letter_topic::{ANSWER_TIMEOUT, Pile, SENT_BACK};
+use crate::marks::Marks;
+use crate::refusal::{advice, is_refusal};
+use crate::{DeadLetter, DeadLetterTopic, Error, Survey, client_config, headers, record, topics};
+
+/// Most letters that are sent back before they are marked.
+const CHUNK_LETTERS: usize = 100;
+/// Most bytes of such letters; one that is larger is sent alone.
+const CHUNK_BYTES: usize = 16 * 1024 * 1024;
+/// The header by which a component recognises a record that it got before.
+const IDENTITY: &str = "idempotency-key";
+
+/// What became of open letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SentBack {
+    /// So many more were written to their topics, and marked.
+    Sent(u64),
+    /// This one was not, and stays open.
+    Left {
+        /// Its partition in the dead-letter topic.
+        partition: i32,
+        /// Its offset there.
+        offset: i64,
+        /// Why, and what to do about it.
+        reason: String,
+    },
+}
+
+/// A run of letters back to their topics.
+struct Run<'a, F> {
+    letters: &'a DeadLetterTopic,
+    producer: FutureProducer<Plain>,
+    /// Topics that letters came from; with the reason why they take none, if there is one.
+    topics: HashMap<String, Option<String>>,
+    /// The partition whose letters are known to be markable.
+    markable: Option<i32>,
+    report: F,
+}
+
+impl DeadLetterTopic {
+    /// Writes open letters back to the topics they came from, with key, value and their own
+    /// headers, the oldest first, at most `max`; marks them as sent back, and tells `report`.
+    ///
+    /// A letter that cannot go back is left open, and `report` gets the reason; the others go.
+    /// If the process ends in between, up to 100 letters may have been sent and not marked: the
+    /// next run sends them again. A record without an `idempotency-key` header gets one that
+    /// names its first place in the log, so that a component can tell such a double.
+    pub fn replay(
+        &self,
+        survey: &Survey,
+        max: u64,
+        report: impl FnMut(SentBack),
+    ) -> Result<(), Error> {
+        let native = client_config::producer(&self.config);
+        let producer =
+            FutureProducer::from_config_and_context(&native, Plain::new(&self.config))
+                .map_err(|error| Error::client(&self.config.brokers, &self.config.client, error))?;
+        let mut run =
+            Run { letters: self, producer, topics: HashMap::new(), markable: None, report };
+        let mut left = max;
+        for pile in &survey.piles {
+            run.send_pile(pile, &mut left)?;
+        }
+        Ok(())
+    }
+}
+
+impl<F: FnMut(SentBack)> Run<'_, F> {
+    fn send_pile(&mut self, pile: &Pile, left: &mut u64) -> Result<(), Error> {
+        let letters = self.letters;
+        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        letters.read_letters(pile, pile.marks.first_outside(pile.low), |letter| {
+            if *left == 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+            if !letter.open || !self.can_go(&letter)? {
+                return Ok(ControlFlow::Continue(()));
+            }
+            *left -= 1;
+            let size = letter.record.content_bytes();
+            if chunk.len() >= CHUNK_LETTERS || (bytes + size > CHUNK_BYTES && bytes > 0) {
+                self.send_chunk(pile.partition, std::mem::take(&mut chunk))?;
+                bytes = 0;
+            }
+            bytes += size;
+            chunk.push(letter);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.send_chunk(pile.partition, chunk)
+    }
+
+    /// Sends the letters, then marks those that were written.
+    fn send_chunk(&mut self, partition: i32, chunk: Vec<DeadLetter>) -> Result<(), Error> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        // Letters that cannot be marked would be sent with every run: try that first.
+        if self.markable != Some(partition) {
+            self.mark(partition, &Marks::default())?;
+            self.markable = Some(partition);
+        }
+        let sent = block_on(join_all(chunk.iter().map(|letter| self.send(letter))));
+        let (mut marks, mut count, mut fault) = (Marks::default(), 0, None);
+        for (letter, sent) in chunk.iter().zip(sent) {
+            match sent {
+                Ok(()) => {
+                    marks.add(letter.record.offset);
+                    count += 1;
+                }
+                Err(error) if is_refusal(&error) => {
+                    let topic = letter.said(headers::TOPIC).unwrap_or_default();
+                    let reason = format!("topic {topic} refuses it: {error}; {}", advice(&error));
+                    self.leave(letter, reason);
+                }
+                Err(error) => fault = Some(error),
+            }
+        }
+        if count > 0 {
+            self.mark(partition, &marks).map_err(|error| Error::DeadLetters {
+                topic: self.letters.topic.clone(),
+                reason: format!(
+                    "{count} letters of partition {partition} were sent back, and marking them \
+                     failed, so that the next replay sends them again: {error}"
+                ),
+            })?;
+            (self.report)(SentBack::Sent(count));
+        }
+        match fault {
+            Some(error) => Err(Error::DeadLetters {
+                topic: self.letters.topic.clone(),
+                reason: format!("sending letters back failed: {error}; {}", advice(&error)),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    async fn send(&self, letter: &DeadLetter) -> Result<(), KafkaError> {
+        let topic = letter.said(headers::TOPIC).unwrap_or_default();
+        let mut own = record::headers(letter.own_headers());
+        if !letter.own_headers().any(|header| header.name == IDENTITY) {
+            own = own.insert(Header { key: IDENTITY, value: Some(&identity(letter)) });
+        }
+        let (key, value) = (letter.record.key.as_deref(), letter.record.value.as_deref());
+        record::write(&self.producer, topic, key, value, own).await
+    }
+
+    /// Writes a marker into the letters' own partition.
+    fn mark(&self, partition: i32, marks: &Marks) -> Result<(), Error> {
+        let header = Header { key: SENT_BACK, value: Some(&marks.list()) };
+        let marker = FutureRecord::<(), ()>::to(&self.letters.topic)
+            .partition(partition)
+            .headers(OwnedHeaders::new().insert(header));
+        let written = block_on(self.producer.send(marker, Timeout::Never));
+        written.map(drop).map_err(|(error, _)| Error::DeadLetters {
+            topic: self.letters.topic.clone(),
+            reason: format!("cannot mark letters as sent back: {error}; {}", advice(&error)),
+        })
+    }
+
+    /// Whether the letter can go back as far as one can tell before it is sent.
+    fn can_go(&mut self, letter: &DeadLetter) -> Result<bool, Error> {
+        let Some(topic) = letter.said(headers::TOPIC) else {
+            let reason = format!("it has no header {}, which names its topic", headers::TOPIC);
+            self.leave(letter, reason);
+            return Ok(false);
+        };
+        if letter.said(headers::OMITTED_BYTES).is_some() {
+            self.leave(letter, not_whole(letter, topic));
+            return Ok(false);
+        }
+        if topic == self.letters.topic {
+            self.leave(letter, format!("it came from {topic} itself"));
+            return Ok(false);
+        }
+        if !self.topics.contains_key(topic) {
+            let refused = self.ask(topic)?;
+            self.topics.insert(topic.to_owned(), refused);
+        }
+        match self.topics.get(topic).cloned().flatten() {
+            Some(reason) => {
+                self.leave(letter, reason);
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Why a topic takes no letters, if the cluster says so.
+    fn ask(&self, topic: &str) -> Result<Option<String>, Error> {
+        let refused = |code: RDKafkaErrorCode| {
+            let error = KafkaError::MetadataFetch(code);
+            Ok(Some(format!("topic {topic}: {error}; {}", advice(&error))))
+        };
+        if !topics::is_topic_name(topic) {
+            return refused(RDKafkaErrorCode::InvalidTopic);
+        }
+        let asked = self.letters.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT);
+        let metadata = asked.map_err(|error| self.letters.fault(&error))?;
+        let found = metadata.topics().first();
+        match found.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from) {
+            Some(code) if is_refusal(&KafkaError::MetadataFetch(code)) => refused(code),
+            _ => Ok(None),
+        }
+    }
+
+    fn leave(&mut self, letter: &DeadLetter, reason: String) {
+        let (partition, offset) = (letter.partition, letter.record.offset);
+        (self.report)(SentBack::Left { partition, offset, reason });
+    }
+}
+
+/// The record's first place in the log, and its time, which tells a topic made again.
+fn identity(letter: &DeadLetter) -> String {
+    let said = |name| letter.said(name).unwrap_or("-");
+    let (topic, partition) = (said(headers::TOPIC), said(headers::PARTITION));
+    let (offset, timestamp) = (said(headers::OFFSET), said(headers::TIMESTAMP));
+    format!("{topic}/{partition}@{offset}/{timestamp}")
+}
+
+fn not_whole(letter: &DeadLetter, topic: &str) -> String {
+    let said = |name| letter.said(name).unwrap_or("-");
+    let (partition, offset) = (said(headers::PARTITION), said(headers::OFFSET));
+    format!(
+        "it was written without its record of {} bytes, which the dead-letter topic did not take; \
+         the record is at {topic}/{partition}@{offset} for as long as that topic keeps it",
+        said(headers::OMITTED_BYTES)
+    )
+}

@@ -1,0 +1,218 @@
+//! Letters on their way back to the topics they came from, on a real Kafka broker.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::support::cluster::{alter_topic, brokers, create_topic, create_topic_with};
+use crate::support::letters::records;
+use crate::support::{config, member, producer, until, within};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _};
+use serde_json::json;
+use spin_kafka_trigger::{Config, DeadLetterTopic, Error, LetterCounts, SentBack, headers};
+
+/// The header that tells a double.
+const IDENTITY: &str = "idempotency-key";
+
+/// Writes letters of a topic's records by hand: each with the topic it names, and further headers.
+fn write_letters(brokers: &str, letters_topic: &str, letters: &[(&str, &[(&str, &str)])]) {
+    let producer = producer(brokers);
+    for (number, (topic, more)) in letters.iter().enumerate() {
+        let offset = number.to_string();
+        let mut all = OwnedHeaders::new();
+        if !topic.is_empty() {
+            all = all.insert(Header { key: headers::TOPIC, value: Some(*topic) });
+        }
+        let place = [
+            (headers::PARTITION, "0"),
+            (headers::OFFSET, offset.as_str()),
+            (headers::TIMESTAMP, "1000"),
+        ];
+        for (key, value) in place.iter().chain(*more) {
+            all = all.insert(Header { key, value: Some(*value) });
+        }
+        let value = format!("value {number}");
+        let record = BaseRecord::<(), _>::to(letters_topic).partition(0).payload(&value);
+        let mut sent = producer.send(record.headers(all));
+        while let Err((_, record)) = sent {
+            producer.poll(Duration::from_millis(10));
+            sent = producer.send(record);
+        }
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+/// How many were sent back, and why the others were not.
+fn send_back(config: &Config, topic: &str, max: u64) -> (u64, Vec<String>, Option<Error>) {
+    let letters = DeadLetterTopic::open(config, topic).unwrap();
+    let survey = letters.survey().unwrap();
+    let (mut sent, mut left) = (0, Vec::new());
+    let ended = letters.replay(&survey, max, |step| match step {
+        SentBack::Sent(letters) => sent += letters,
+        SentBack::Left { offset, reason, .. } => left.push(format!("{offset}: {reason}")),
+    });
+    (sent, left, ended.err())
+}
+
+fn counts(config: &Config, topic: &str) -> LetterCounts {
+    DeadLetterTopic::open(config, topic).unwrap().survey().unwrap().counts()
+}
+
+async fn topics(brokers: &str, topic: &str) -> String {
+    let letters_topic = format!("{topic}.dead-letter");
+    create_topic(brokers, topic, 1).await;
+    create_topic(brokers, &letters_topic, 1).await;
+    letters_topic
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_go_is_named_and_left_and_the_rest_goes_once() {
+    let (brokers, topic) = (brokers(), "back-mixed");
+    let letters_topic = topics(&brokers, topic).await;
+    let small = "back-small";
+    create_topic_with(&brokers, small, 1, &[("max.message.bytes", "10")]).await;
+    write_letters(
+        &brokers,
+        &letters_topic,
+        &[
+            (topic, &[]),
+            ("", &[]),
+            (topic, &[]),
+            ("back-gone", &[]),
+            ("no topic's name", &[]),
+            (topic, &[(headers::OMITTED_BYTES, "3000000")]),
+            (&letters_topic, &[]),
+            (small, &[]),
+            (topic, &[]),
+        ],
+    );
+    let config = config(&brokers, topic);
+    tokio::task::spawn_blocking(move || {
+        let (brokers, topic) = (brokers, topic);
+        let letters_topic = format!("{topic}.dead-letter");
+        assert_eq!(counts(&config, &letters_topic), LetterCounts { all: 9, open: 9 });
+        for sent_now in [3, 0, 0] {
+            let (sent, left, fault) = send_back(&config, &letters_topic, u64::MAX);
+            assert!(fault.is_none(), "{fault:?}");
+            assert_eq!(sent, sent_now);
+            for (reason, word) in left.iter().zip([
+                "1: it has no header",
+                "3: topic back-gone: ",
+                "4: topic no topic's name: ",
+                "5: it was written without its record of 3000000 bytes",
+                "6: it came from back-mixed.dead-letter itself",
+                "7: topic back-small refuses it",
+            ]) {
+                assert!(reason.starts_with(word), "{reason}");
+            }
+            assert_eq!(left.len(), 6, "{left:?}");
+            assert_eq!(counts(&config, &letters_topic), LetterCounts { all: 9, open: 6 });
+        }
+        let back = records(&brokers, topic);
+        let values: Vec<_> = back.iter().map(|record| record.value.clone().unwrap()).collect();
+        assert_eq!(values, [&b"value 0"[..], b"value 2", b"value 8"]);
+        assert!(back.iter().all(|record| !record.has(headers::TOPIC)));
+        // Whoever asks, whatever the group: the topic itself knows.
+        let other = Config { group: "another".into(), ..config };
+        assert_eq!(counts(&other, &letters_topic), LetterCounts { all: 9, open: 6 });
+        let mut open = Vec::new();
+        let letters = DeadLetterTopic::open(&other, &letters_topic).unwrap();
+        letters
+            .read(|letter| {
+                open.extend(letter.open.then_some(letter.record.offset));
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(open, [1, 3, 4, 5, 6, 7]);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_go_first_and_each_knows_its_first_place() {
+    let (brokers, topic) = (brokers(), "back-parts");
+    let letters_topic = topics(&brokers, topic).await;
+    let own: &[(&str, &str)] = &[(IDENTITY, "the client's"), ("twice", "1"), ("twice", "2")];
+    let letters = [(topic, &[][..]), (topic, own), (topic, &[])];
+    write_letters(&brokers, &letters_topic, &letters);
+    let config = config(&brokers, topic);
+    tokio::task::spawn_blocking(move || {
+        assert_eq!(send_back(&config, &letters_topic, 2).0, 2);
+        // What comes after the marks is read as before them.
+        write_letters(&brokers, &letters_topic, &letters[..1]);
+        assert_eq!(counts(&config, &letters_topic), LetterCounts { all: 4, open: 2 });
+        assert_eq!(send_back(&config, &letters_topic, u64::MAX).0, 2);
+        assert_eq!(counts(&config, &letters_topic).open, 0);
+        let back = records(&brokers, topic);
+        let identities: Vec<_> = back.iter().map(|record| record.said(IDENTITY)).collect();
+        let place = |offset| format!("{topic}/0@{offset}/1000");
+        // The last letter tells of the same record as the first.
+        assert_eq!(identities, [place(0), "the client's".into(), place(2), place(0)]);
+        assert_eq!(back[1].headers.len(), 3, "{:?}", back[1].headers);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_takes_no_marks_sends_nothing_back() {
+    let (brokers, topic) = (brokers(), "back-unmarked");
+    let letters_topic = topics(&brokers, topic).await;
+    write_letters(&brokers, &letters_topic, &[(topic, &[])]);
+    alter_topic(&brokers, &letters_topic, &[("max.message.bytes", "10")]).await;
+    let config = config(&brokers, topic);
+    tokio::task::spawn_blocking(move || {
+        let (sent, _, fault) = send_back(&config, &letters_topic, u64::MAX);
+        let fault = fault.unwrap().to_string();
+        assert!(fault.contains("cannot mark") && fault.contains("max.message.bytes"), "{fault}");
+        assert_eq!((sent, records(&brokers, topic).len()), (0, 0));
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_the_middle_it_doubles_what_was_not_marked_and_no_more() {
+    const LETTERS: usize = 2_000;
+    /// Letters that are sent before they are marked.
+    const UNMARKED_MAX: usize = 100;
+    const TOPIC: &str = "back-killed";
+    if let Some(settings) = member::settings() {
+        let config = config(settings["brokers"].as_str().unwrap(), TOPIC);
+        let sent = tokio::task::spawn_blocking(move || {
+            send_back(&config, &format!("{TOPIC}.dead-letter"), u64::MAX)
+        });
+        assert!(sent.await.unwrap().2.is_none());
+        return;
+    }
+    let brokers = brokers();
+    let letters_topic = topics(&brokers, TOPIC).await;
+    write_letters(&brokers, &letters_topic, &[(TOPIC, &[][..]); LETTERS]);
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut child = member::start(
+        "sending_back::killed_in_the_middle_it_doubles_what_was_not_marked_and_no_more",
+        &json!({ "brokers": brokers }),
+        log.path(),
+    );
+    let there = || records(&brokers, TOPIC).len();
+    until("some letters back", || there() > UNMARKED_MAX).await;
+    child.kill().await.unwrap();
+    let config = config(&brokers, TOPIC);
+    let back = within(
+        "the rest",
+        tokio::task::spawn_blocking(move || {
+            assert!(send_back(&config, &letters_topic, u64::MAX).2.is_none());
+            assert_eq!(counts(&config, &letters_topic).open, 0);
+            records(&brokers, TOPIC)
+        }),
+    );
+    let mut times = HashMap::new();
+    for record in back.await.unwrap() {
+        *times.entry((record.said(IDENTITY), record.value)).or_insert(0) += 1;
+    }
+    assert_eq!(times.len(), LETTERS, "every letter is back, and tells which it is");
+    let doubled = times.values().filter(|times| **times > 1).count();
+    assert!(doubled <= UNMARKED_MAX, "{doubled}");
+    assert!(times.values().all(|times| *times <= 2));
+}
