@@ -76,6 +76,10 @@ impl ClientLog {
     /// An error of the client, as `ClientContext::error` gets it.
     pub fn error(&self, error: &KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
+        // A reader that asked to be told where a log ends gets it as an answer, too.
+        if code == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         let mut state = self.lock();
         let Some(repeated) = state.admit(code, Instant::now()) else { return };
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {

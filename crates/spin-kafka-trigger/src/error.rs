@@ -70,6 +70,14 @@ pub enum Error {
         /// What failed, with the letter it concerns.
         reason: String,
     },
+    /// The range to replay cannot be found.
+    #[error("topic {topic}: {reason}")]
+    Range {
+        /// The topic.
+        topic: String,
+        /// What cannot be found, and what to give instead.
+        reason: String,
+    },
     /// Records cannot be read; going on would skip them.
     #[error("{topic}/{partition}: the records from offset {offset} on cannot be read: {code}")]
     Unreadable {

@@ -18,7 +18,8 @@ pub(crate) fn committed<C: ConsumerContext>(
     only_offset(consumer.committed_offsets(asked, timeout)?)
 }
 
-/// The offset of the first record that was written at this time or later.
+/// The offset of the first record that was written at this time or later. Kafka knows no time
+/// before 1970: an earlier one is taken for its beginning.
 pub(crate) fn written_at<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     topic: &str,
@@ -27,7 +28,7 @@ pub(crate) fn written_at<C: ConsumerContext>(
     timeout: Duration,
 ) -> KafkaResult<Option<i64>> {
     let mut asked = TopicPartitionList::new();
-    asked.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms))?;
+    asked.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms.max(0)))?;
     only_offset(consumer.offsets_for_times(asked, timeout)?)
 }
 

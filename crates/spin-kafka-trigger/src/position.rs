@@ -185,7 +185,7 @@ impl Partition {
     }
 
     /// The handler's word.
-    async fn stored(&self, log_id: &Arc<str>) -> Result<Position, Halt> {
+    pub async fn stored(&self, log_id: &Arc<str>) -> Result<Position, Halt> {
         let mut backoff = self.backoff();
         loop {
             let (handler, topic) = (self.engine.handler.clone(), self.topic.clone());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::partition::{Cursor, Halt, Partition};
 use crate::pattern::is_pattern;
-use crate::{Error, offsets};
+use crate::{Error, Position, offsets};
 
 /// How long one question to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -106,7 +106,8 @@ impl Partition {
     async fn replay(mut self, from: i64, to: i64) -> Result<(), Halt> {
         self.lease.revoke();
         let log_id = self.log_id(Instant::now()).await?;
-        let mut cursor = Cursor { log_id, ..Cursor::at(from) };
+        let kept = self.keeps_position_up_to(&log_id, from).await?;
+        let mut cursor = Cursor { log_id, kept, first: false, ..Cursor::at(from) };
         self.standing.heard(to, to);
         self.standing.moved(from);
         self.reader.end_at(to);
@@ -115,6 +116,28 @@ impl Partition {
         }
         self.standing.moved(to);
         Ok(())
+    }
+
+    /// Whether the handler keeps its position. One that does must have reached `from`: where
+    /// counting begins is the group's to decide, and what lies between the handler's position
+    /// and `from` would never be counted.
+    async fn keeps_position_up_to(&self, log_id: &Arc<str>, from: i64) -> Result<bool, Halt> {
+        match self.stored(log_id).await? {
+            Position::Committed => Ok(false),
+            Position::At(position) if position >= from => Ok(true),
+            Position::At(position) => Err(self.fault(
+                from,
+                format!(
+                    "the handler's store has this partition up to offset {position}: a replay \
+                     from {from} would leave out what lies between; begin at {position} or before"
+                ),
+            )),
+            Position::Start => Err(self.fault(
+                from,
+                "the handler's store has no position in this log, and a replay must not decide \
+                 where counting begins: let the trigger itself read the topic first",
+            )),
+        }
     }
 }
 
@@ -126,8 +149,14 @@ fn pieces(engine: &Engine, consumer: &Consumer, range: Range) -> Result<Vec<Piec
             let reason = format!("a replay needs names; `{topic}` is a pattern");
             return Err(Error::Config { setting: "topics".into(), reason });
         }
-        let found = pieces_of(consumer, topic, range).map_err(|error| {
-            engine.group_error(format!("cannot find the range in topic {topic}: {error}"))
+        let found = pieces_of(consumer, topic, range).map_err(|error| match error {
+            error if error == NO_TIMES => Error::Range {
+                topic: topic.clone(),
+                reason: "the broker finds no record by its time (the embedded broker of \
+                         `doorbuster up` keeps none): give offsets"
+                    .into(),
+            },
+            error => engine.group_error(format!("cannot find the range in topic {topic}: {error}")),
         })?;
         pieces.extend(found.into_iter().filter(|piece| piece.from < piece.to));
     }
@@ -148,6 +177,9 @@ fn pieces_of(consumer: &Consumer, topic: &str, range: Range) -> KafkaResult<Vec<
         .collect()
 }
 
+/// The answer of a broker that finds no record by its time.
+const NO_TIMES: KafkaError = KafkaError::OffsetFetch(RDKafkaErrorCode::UnsupportedVersion);
+
 fn place(
     consumer: &Consumer,
     topic: &str,
@@ -160,8 +192,15 @@ fn place(
         Bound::Latest => Ok(high),
         Bound::Offset(offset) => Ok(offset.clamp(low, high)),
         Bound::Timestamp(ms) => {
-            let found = offsets::written_at(consumer, topic, partition, ms, ANSWER_TIMEOUT)?;
-            Ok(found.unwrap_or(high))
+            let written_at =
+                |ms| offsets::written_at(consumer, topic, partition, ms, ANSWER_TIMEOUT);
+            match written_at(ms)? {
+                Some(offset) => Ok(offset),
+                // Every record was written after 1970, so that a broker which finds none since
+                // then does not look.
+                None if low < high && written_at(0)?.is_none() => Err(NO_TIMES),
+                None => Ok(high),
+            }
         }
     }
 }

@@ -90,8 +90,9 @@ impl<H: Handler> Trigger<H> {
     }
 
     /// Hands a part of the topics' logs to the handler, outside the group: nothing is
-    /// committed, and the handler's position is not asked. Ends with the range, or at
-    /// `shutdown`. A handler that keeps its position knows what it applied before.
+    /// committed. Ends with the range, or at `shutdown`. A handler that keeps its position knows
+    /// what it applied before; if it has no position yet, or one before the range, the replay is
+    /// refused: it would decide what is never counted.
     pub async fn replay(
         self,
         range: Range,

@@ -9,6 +9,7 @@ mod faults;
 mod guests;
 mod idempotency;
 mod imports;
+mod letters;
 mod locust;
 mod mutants;
 mod network;

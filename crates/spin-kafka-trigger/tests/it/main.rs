@@ -9,6 +9,7 @@ mod letters;
 mod memory;
 mod mock;
 mod quiet;
+mod ranges;
 mod reading;
 mod recreated;
 mod sending_back;

@@ -1,0 +1,90 @@
+//! A part of the log once more, outside the group, on a real Kafka broker.
+
+use std::sync::{Arc, Mutex};
+
+use crate::support::cluster::{brokers, create_topic};
+use crate::support::{committed, config, produce, within};
+use spin_kafka_trigger::{
+    Batch, Bound, Error, Failure, Handler, Position, Range, Rejection, Summary, Trigger,
+};
+
+/// Keeps this position, and writes down what it gets.
+#[derive(Clone)]
+struct Kept {
+    position: Position,
+    got: Arc<Mutex<Vec<Batch>>>,
+}
+
+impl Handler for Kept {
+    async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+        self.got.lock().unwrap().push(batch.clone());
+        Ok(Vec::new())
+    }
+
+    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+        Ok(self.position)
+    }
+}
+
+async fn replay(
+    topic: &str,
+    position: Position,
+    from: Bound,
+) -> (Result<Summary, Error>, Vec<Batch>) {
+    let handler = Kept { position, got: Arc::default() };
+    let mut config = config(&brokers(), topic);
+    config.filters = vec![toml::from_str("on='key'\nequals='never'").unwrap()];
+    if position == Position::Committed {
+        config.filters.clear();
+    }
+    let trigger = Trigger::new(config, handler.clone()).unwrap();
+    let range = Range { from, to: Bound::Latest };
+    let ended = within("the replay", trigger.replay(range, std::future::pending())).await;
+    (ended, handler.got.lock().unwrap().clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_does_not_decide_where_counting_begins() {
+    let (brokers, topic) = (brokers(), "range-empty");
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 20, 10);
+    for (position, from, reason) in [
+        (Position::Start, Bound::Offset(5), "has no position in this log"),
+        (Position::Start, Bound::Earliest, "has no position in this log"),
+        (Position::At(3), Bound::Offset(5), "up to offset 3"),
+    ] {
+        let (ended, got) = replay(topic, position, from).await;
+        let error = ended.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+        assert_eq!(got, [], "nothing was handed over");
+    }
+    assert_eq!(committed(&brokers, topic, topic, 0), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_has_the_range_gets_it_again() {
+    let (brokers, topic) = (brokers(), "range-known");
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 20, 10);
+    let (ended, got) = replay(topic, Position::At(20), Bound::Offset(5)).await;
+    ended.unwrap();
+    // Filtered records, too: its position moves over them.
+    assert_eq!(got.first().map(|batch| (batch.start, batch.first)), Some((5, false)));
+    assert_eq!(got.last().map(|batch| batch.end), Some(20));
+    let (ended, _) = replay(topic, Position::Committed, Bound::Offset(5)).await;
+    assert_eq!(ended.unwrap().records, 15);
+    assert_eq!(committed(&brokers, topic, topic, 0), None, "nothing is committed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_before_kafka_knew_any_is_the_beginning() {
+    let (brokers, topic) = (brokers(), "range-1960");
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 3, 10);
+    let since = "1960-01-01T00:00:00Z".parse().unwrap();
+    let (ended, _) = replay(topic, Position::Committed, since).await;
+    assert_eq!(ended.unwrap().records, 3);
+    let since = "2100-01-01T00:00:00Z".parse().unwrap();
+    let (ended, _) = replay(topic, Position::Committed, since).await;
+    assert_eq!(ended.unwrap().records, 0);
+}

@@ -1,0 +1,173 @@
+//! Dead letters and ranges of the log, by the program's commands.
+
+use host_producer::{
+    Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic, record_bytes_max,
+};
+use local_servers::{Valkey, ValkeyConfig, shared_kafka};
+use pipeline_tests::{Fragile, Launch, Pipeline, Wiring, doorbuster, eventually};
+
+const SETTINGS: &str = "poison_attempts = 1\nstalled_after_ms = 1000";
+const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1.5,"cantidad_vendida":1}"#;
+
+/// Writes a record with these headers.
+async fn write(brokers: &str, topic: &str, value: &str, headers: &[(&str, &str)]) {
+    let header = |(name, value): &(&str, &str)| Header {
+        name: (*name).into(),
+        value: Some((*value).into()),
+    };
+    let record = OutgoingRecord {
+        topic: topic.into(),
+        key: Some(b"tv".to_vec()),
+        value: Some(value.as_bytes().to_vec()),
+        headers: headers.iter().map(header).collect(),
+    };
+    let producer = Producer::new(ProducerConfig::new(brokers)).unwrap();
+    producer.send(vec![record]).await.unwrap();
+}
+
+/// Runs a command of the program; answers whether it succeeded, and what it wrote on stdout and
+/// stderr.
+async fn command(words: &[&str]) -> (bool, String, String) {
+    let output = doorbuster().args(words).output().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_cannot_go_is_named_and_does_not_hold_up_the_others() {
+    let kafka = shared_kafka();
+    let brokers = kafka.bootstrap();
+    let fragile = Fragile::new(&brokers, "stuck-letters", SETTINGS).await.unwrap();
+    fragile.produce(&["good", "reject", "reject"], None).await.unwrap();
+    let running = fragile.up(&[]).await.unwrap();
+    eventually("the letters", async || {
+        (fragile.metric("spin_kafka_dead_letters_total").await? == 2.0).then_some(())
+    })
+    .await;
+    running.stop().await.unwrap();
+    write(&brokers, "stuck-letters.dead-letter", "x", &[]).await;
+    write(&brokers, "stuck-letters.dead-letter", "x", &[("__connect.errors.topic", "gone")]).await;
+
+    // The second time there is nothing left that could go.
+    for _ in 0..2 {
+        let error = fragile.command(&["dlq", "replay"]).await.unwrap_err().to_string();
+        for said in [
+            "stays open: it has no header __connect.errors.topic",
+            "stays open: topic gone: ",
+            "2 letters could not be sent back",
+        ] {
+            assert!(error.contains(said), "{error}");
+        }
+        let list = fragile.command(&["dlq", "list"]).await.unwrap();
+        assert!(list.ends_with("2 open of 4 letters\n"), "{list}");
+        assert!(!list.contains("spin-kafka.sent-back"));
+    }
+    let all = fragile.command(&["replay", "--dry-run"]).await.unwrap();
+    assert_eq!(all, "5 records would be handed over\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_whose_letters_are_refused_is_unhealthy() {
+    let kafka = shared_kafka();
+    let brokers = kafka.bootstrap();
+    let fragile = Fragile::new(&brokers, "refused-letters", SETTINGS).await.unwrap();
+    let small = NewTopic {
+        settings: &[("max.message.bytes", "200")],
+        ..NewTopic::new("refused-letters.dead-letter", 1)
+    };
+    ensure_topic(&ProducerConfig::new(&brokers), small).await.unwrap();
+    let running = fragile.up(&[]).await.unwrap();
+    assert!(running.log().contains("takes shorter records"), "{}", running.log());
+    fragile.produce(&["reject"], None).await.unwrap();
+    let complaint = eventually("a complaint", async || {
+        let (status, body) = fragile.ask("/healthz").await?;
+        (status == 503).then_some(body)
+    })
+    .await;
+    assert!(complaint.contains("refused-letters/0"), "{complaint}");
+    assert!(running.log().contains("raise the topic's max.message.bytes"), "{}", running.log());
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_letter_topic_is_made_as_large_as_its_records() {
+    let kafka = shared_kafka();
+    let brokers = kafka.bootstrap();
+    let cluster = ProducerConfig::new(&brokers);
+    let large = NewTopic {
+        settings: &[("max.message.bytes", "5242880")],
+        ..NewTopic::new("large-records", 1)
+    };
+    ensure_topic(&cluster, large).await.unwrap();
+    let fragile = Fragile::new(&brokers, "large-records", SETTINGS).await.unwrap();
+    fragile.up(&[]).await.unwrap().stop().await.unwrap();
+    let most = record_bytes_max(&cluster, "large-records.dead-letter").await.unwrap();
+    assert_eq!(most, Some(5_242_880 + 65_536));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_letters_of_one_sale_are_counted_once() {
+    let kafka = shared_kafka();
+    let brokers = kafka.bootstrap();
+    let pipeline = Pipeline::start(Wiring::Chained, &brokers).await.unwrap();
+    let topic = pipeline.topic.clone();
+    let place = [
+        ("__connect.errors.topic", topic.as_str()),
+        ("__connect.errors.partition", "0"),
+        ("__connect.errors.offset", "7"),
+        ("spin-kafka.errors.timestamp", "1000"),
+    ];
+    let letters = format!("{topic}.dead-letter");
+    for _ in 0..2 {
+        write(&brokers, &letters, SALE, &place).await;
+    }
+    let (topic, group) = (format!("kafka_topic={topic}"), format!("kafka_group=group-{topic}"));
+    let words = ["dlq", "replay", "--kafka", &brokers, "--variable", &topic, "--variable", &group];
+    let (success, said, error) = command(&words).await;
+    assert!(success && said.contains("2 letters sent back"), "{said}{error}");
+    let store = pipeline.store().await.unwrap();
+    // A sale after them in the same partition: so both were seen.
+    write(&brokers, &pipeline.topic, SALE, &[]).await;
+    eventually("the sales are counted", async || (store.total().await >= 2).then_some(())).await;
+    assert_eq!(store.total().await, 2);
+    pipeline.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_on_an_empty_store_leaves_counting_to_the_trigger() {
+    const SALES: u64 = 20;
+    let kafka = shared_kafka();
+    let brokers = kafka.bootstrap();
+    let first = Pipeline::start(Wiring::Chained, &brokers).await.unwrap();
+    for product in 0..SALES {
+        let sale = SALE.replace("tv", &format!("tv-{product}"));
+        assert_eq!(first.client().post("/purchase", sale).await.unwrap().status, 200);
+    }
+    let topic = first.topic.clone();
+    first.stop().await.unwrap();
+
+    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let url = valkey.url();
+    let (topic_is, group_is) = (format!("kafka_topic={topic}"), "kafka_group=replayed-first");
+    let variables = ["--variable", &topic_is, "--variable", group_is];
+    let store_is = format!("valkey_url={url}");
+    let address_is = format!("valkey_address={}", url.trim_start_matches("redis://"));
+    let store = ["--variable", &store_is, "--variable", &address_is];
+    let words = [&["replay", "--since", "2", "--kafka", &brokers], &variables[..], &store].concat();
+    let (success, said, error) = command(&words).await;
+    assert!(!success && error.contains("has no position in this log"), "{said}{error}");
+
+    let launch = Launch::new(Wiring::Chained.manifest(), &brokers, &url, &topic)
+        .variable("kafka_topic", &topic)
+        .variable("kafka_group", "replayed-first");
+    let pipeline = Pipeline::launch(&launch).await.unwrap();
+    let store_of = pipeline.store().await.unwrap();
+    eventually("all are counted", async || (store_of.total().await >= SALES).then_some(())).await;
+    // Once there is a position, the same replay is taken, and counts nothing twice.
+    let words = [&["replay", "--since", "0", "--kafka", &brokers], &variables[..], &store].concat();
+    let (success, said, error) = command(&words).await;
+    assert!(success && said.contains("20 records"), "{said}{error}");
+    assert!(!error.contains("PartitionEOF"), "{error}");
+    assert_eq!(store_of.total().await, SALES);
+    pipeline.stop().await.unwrap();
+}
