@@ -68,6 +68,13 @@ impl Partition {
                     if records > 1 {
                         parts.extend(self.halves(part));
                         continue;
+                    } else if records == 0 && part.failures > self.engine.config.poison_in_a_row_max
+                    {
+                        let reason = format!(
+                            "the handler broke {} times over offsets without a record: {}",
+                            part.failures, blame.reason
+                        );
+                        return Err(self.fault(part.batch.start, reason));
                     } else if records == 0 || !poison {
                         self.pause(part.backoff.next()).await?;
                         parts.push(part);

@@ -239,3 +239,19 @@ async fn a_handler_that_breaks_over_everything_stops_the_engine() {
     assert!(error.to_string().contains("5 records in a row"), "{error}");
     assert_eq!(letters(&brokers, topic).len(), 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_breaks_without_a_record_stops_the_engine() {
+    let (brokers, topic) = (brokers(), "broken-without-record");
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 3, 10);
+    let filters = vec![toml::from_str("on='key'\nequals='never'").unwrap()];
+    let config = Config { filters, poison_in_a_row_max: 2, ..config(&brokers, topic) };
+    let mut session = Session::start_at(config, |_, _, _| Ok(Position::Start));
+    for _ in 0..3 {
+        let batch = session.call().await.fail(Failure::Trap("unreachable".into()));
+        assert_eq!(batch.messages, []);
+    }
+    let error = session.ended().await.unwrap_err().to_string();
+    assert!(error.contains("broke 3 times over offsets without a record"), "{error}");
+}
