@@ -8,8 +8,8 @@ use rdkafka::metadata::MetadataTopic;
 
 use crate::engine::Engine;
 use crate::group::{Consumer, Group};
-use crate::pattern::{self, is_pattern};
 use crate::native;
+use crate::pattern::{self, is_pattern};
 
 /// How often the group is compared with its topics.
 const INTERVAL: Duration = Duration::from_secs(15);

@@ -1,11 +1,11 @@
 //! Writes records that were given up to their dead-letter topic.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use futures::future::join_all;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::FutureProducer;
+use rdkafka::producer::{FutureProducer, Producer as _};
 
 use crate::client_log::Plain;
 use crate::letter::Letter;
@@ -16,15 +16,16 @@ use crate::{Config, Message, client_config, record};
 /// the broker's requests (`socket.request.max.bytes`, 100 MiB by default).
 const RECORD_BYTES_MAX: usize = 90_000_000;
 
-/// The producer of dead letters. Its client is made with the first letter.
+/// The producer of dead letters. Its client is created with the first letter, and again after
+/// one has failed for good.
 pub(crate) struct DeadLetters {
     config: Config,
-    producer: OnceLock<FutureProducer<Plain>>,
+    producer: Mutex<Option<FutureProducer<Plain>>>,
 }
 
 impl DeadLetters {
     pub fn new(config: Config) -> Self {
-        Self { config, producer: OnceLock::new() }
+        Self { config, producer: Mutex::new(None) }
     }
 
     /// Answers once the broker has every letter; else those that it does not have, and why.
@@ -36,7 +37,7 @@ impl DeadLetters {
             Ok(producer) => producer,
             Err(reason) => return Err((letters, reason)),
         };
-        let sent = join_all(letters.iter().map(|letter| self.send_one(producer, letter))).await;
+        let sent = join_all(letters.iter().map(|letter| self.send_one(&producer, letter))).await;
         let mut fault = None;
         let mut left = Vec::new();
         for (letter, sent) in letters.into_iter().zip(sent) {
@@ -48,13 +49,25 @@ impl DeadLetters {
         fault.map_or(Ok(()), |reason| Err((left, reason)))
     }
 
-    fn producer(&self) -> Result<&FutureProducer<Plain>, KafkaError> {
-        if let Some(producer) = self.producer.get() {
-            return Ok(producer);
+    fn producer(&self) -> Result<FutureProducer<Plain>, KafkaError> {
+        let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(producer) = current.as_ref() {
+            let Some((code, reason)) = producer.client().fatal_error() else {
+                return Ok(producer.clone());
+            };
+            let brokers = &self.config.brokers;
+            tracing::warn!(
+                %brokers, %code, reason,
+                "the Kafka producer of dead letters cannot go on; using a new one"
+            );
         }
         let native = client_config::producer(&self.config);
-        let made = FutureProducer::from_config_and_context(&native, Plain::new(&self.config))?;
-        Ok(self.producer.get_or_init(|| made))
+        let created = FutureProducer::from_config_and_context(&native, Plain::new(&self.config))?;
+        if let Some(ended) = current.replace(created.clone()) {
+            // Its end may block.
+            tokio::task::spawn_blocking(|| drop(ended));
+        }
+        Ok(created)
     }
 
     /// Writes the letter whole if the topic takes it, else without its record.
