@@ -159,7 +159,8 @@ async fn a_check_that_would_need_a_token_says_what_it_leaves_out() {
 #[tokio::test]
 async fn a_topic_that_is_missing_is_told() {
     let exists = async |topic: &str| {
-        let checked = check_topic_exists(&kafka().bootstrap(), &BTreeMap::new(), topic);
+        let (brokers, client) = (kafka().bootstrap(), BTreeMap::new());
+        let checked = check_topic_exists(&brokers, &client, topic);
         within("the check", checked).await
     };
     create("there", &[]).await;
