@@ -99,6 +99,11 @@ source = "fragile.wasm"
         Ok(())
     }
 
+    /// Where operators ask: `ADDR:PORT`.
+    pub fn operator(&self) -> &str {
+        &self.operator
+    }
+
     /// What an operator is told: status and body.
     pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
         let answer = reqwest::get(format!("http://{}{path}", self.operator)).await.ok()?;

@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -76,6 +77,23 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
         self.exchange(&self.http1, method, path, headers, body.into()).await
+    }
+
+    /// Any request over HTTP/2.
+    pub async fn send2(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
+        self.exchange(&self.http2, method, path, headers, body.into()).await
+    }
+
+    /// The head of an answer over HTTP/2, whose body nobody reads while this is kept.
+    pub async fn unread2(&self, path: &str) -> Result<Response<Incoming>> {
+        let request = Request::get(format!("{}{path}", self.base)).body(Full::default())?;
+        Ok(self.http2.request(request).await?)
     }
 
     /// A `POST` over HTTP/2, as gRPC does it.

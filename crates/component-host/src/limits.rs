@@ -19,14 +19,22 @@ pub struct Limits {
     pub requests_at_once_per_instance_max: usize,
     /// Requests at once for one HTTP component; past it 503 with `Retry-After`. Default 4,096.
     pub requests_at_once_max: usize,
-    /// Connections at once; past it new ones wait in the kernel's queue. Default 8,192.
+    /// Connections at once on a port; past it new ones wait in the kernel's queue, and the log says
+    /// so. Default 8,192.
     pub connections_max: usize,
     /// Time a request may take until its response's head, and then again until the end of a
     /// gathered body. Past it 504; the instance takes no new requests. Default 30 s.
     pub request_timeout: Duration,
-    /// Time a client may take to send a request's head. Past it the connection ends.
-    /// Default 10 s.
+    /// Time a client may take until its next request's head is there in full, from its connection
+    /// or from the end of the last answer. Past it the connection ends. Default 10 s.
     pub head_timeout: Duration,
+    /// Time a client may take to send a request's body, from when it is asked for; once the
+    /// request is answered, between two parts of it. Past it 408. Default 20 s, which is below
+    /// `request_timeout`: a body that does not come is no fault of the guest.
+    pub body_timeout: Duration,
+    /// Time in which a client may take nothing of an answer. Past it the connection ends.
+    /// Default 30 s.
+    pub send_timeout: Duration,
     /// Size of a request's head. Past it 431. Default 64 KiB.
     pub head_bytes_max: usize,
     /// A body with a `content-length` up to this is handed over in one piece, in both
@@ -41,10 +49,11 @@ pub struct Limits {
     /// Default 30 s.
     pub outbound_timeout: Duration,
     /// Time that the peer of an outgoing connection may be silent: an HTTP/2 peer that owes an
-    /// answer is pinged after two thirds of it, and the system probes every socket. Past it the
-    /// connection ends and its requests fail; the next one opens another connection. Default 12 s:
-    /// below the 15 s that the bridge waits, and with pings so rare that gRPC servers, of which
-    /// some close a connection at the fourth ping, see three within `outbound_timeout`.
+    /// answer is pinged after two thirds of it, and the system probes every socket; one that takes
+    /// no bytes for so long counts as silent, too. Past it the connection ends and its requests
+    /// fail; the next one opens another connection. Default 12 s: below the 15 s that the bridge
+    /// waits, and with pings so rare that gRPC servers, of which some close a connection at the
+    /// fourth ping, see three within `outbound_timeout`.
     pub outbound_silence_max: Duration,
     /// Time that an outgoing connection may rest in its pool. Past it, it is not used again: its
     /// peer may have vanished meanwhile. Default 5 s, which is below the `head_timeout` of a peer
@@ -65,6 +74,8 @@ impl Default for Limits {
             connections_max: 8_192,
             request_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(20),
+            send_timeout: Duration::from_secs(30),
             head_bytes_max: 64 << 10,
             gathered_body_bytes_max: 64 << 10,
             idle_instance_timeout: Duration::from_secs(10),

@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use prometheus_client::encoding::text;
+use component_host::Limits;
+use component_host::http::{Answer, HEALTH_PATH, RequestBody, serve, text};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use prometheus_client::encoding;
 use prometheus_client::registry::Registry;
 use spin_kafka_trigger::Progress;
 use tokio::net::TcpListener;
@@ -19,8 +18,11 @@ use crate::KafkaTrigger;
 /// OpenMetrics, as Prometheus reads it.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The path that answers `OK` while the process lives, as in Spin.
-const HEALTH_PATH: &str = "/.well-known/spin/health";
+/// What the other answers are.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Connections at once; past it new ones wait. Few ask: probes and Prometheus.
+const CONNECTIONS_MAX: usize = 256;
 
 /// The operators' view of the Kafka triggers of a process. Cheap to clone.
 #[derive(Clone)]
@@ -46,13 +48,13 @@ impl Operator {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        let router = Router::new()
-            .route("/metrics", get(metrics))
-            .route("/healthz", get(healthz))
-            .route(HEALTH_PATH, get(async || "OK"))
-            .route("/readyz", get(readyz))
-            .with_state(self.0);
-        axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+        let handler = Arc::new(move |request: Request<RequestBody>, _peer: SocketAddr| {
+            let answer = self.0.answer(request.method(), request.uri().path());
+            Box::pin(std::future::ready(answer)) as _
+        });
+        let limits = Limits { connections_max: CONNECTIONS_MAX, ..Limits::default() };
+        serve(listener, &limits, handler, Box::pin(shutdown), Duration::ZERO).await;
+        Ok(())
     }
 
     /// Listens on this address.
@@ -63,6 +65,31 @@ impl Operator {
 }
 
 impl View {
+    fn answer(&self, method: &Method, path: &str) -> Answer {
+        match path {
+            "/metrics" | "/healthz" | "/readyz" | HEALTH_PATH
+                if !matches!(*method, Method::GET | Method::HEAD) =>
+            {
+                method_not_allowed()
+            }
+            "/metrics" => self.metrics(),
+            // Alive: every partition moves, or has nothing left.
+            "/healthz" => verdict(self.stalled()),
+            // Ready: alive, and a member of each group.
+            "/readyz" => verdict(self.stalled() + &self.outside() + &self.unread()),
+            HEALTH_PATH => text(StatusCode::OK, TEXT, "OK".into()),
+            _ => text(StatusCode::NOT_FOUND, TEXT, "nothing is served here\n".into()),
+        }
+    }
+
+    fn metrics(&self) -> Answer {
+        let mut body = String::new();
+        match encoding::text::encode(&mut body, &self.registry) {
+            Ok(()) => text(StatusCode::OK, METRICS, body.into()),
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "no metrics\n".into()),
+        }
+    }
+
     /// A line for each partition that does not move.
     fn stalled(&self) -> String {
         let mut lines = String::new();
@@ -101,27 +128,16 @@ impl View {
     }
 }
 
-async fn metrics(State(view): State<Arc<View>>) -> Response {
-    let mut body = String::new();
-    match text::encode(&mut body, &view.registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, METRICS)], body).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-/// Alive: every partition moves, or has nothing left.
-async fn healthz(State(view): State<Arc<View>>) -> Response {
-    verdict(view.stalled())
-}
-
-/// Ready: alive, a member of each group, and every partition of its topics has a reader.
-async fn readyz(State(view): State<Arc<View>>) -> Response {
-    verdict(view.stalled() + &view.outside() + &view.unread())
-}
-
-fn verdict(complaints: String) -> Response {
+fn verdict(complaints: String) -> Answer {
     if complaints.is_empty() {
-        return "ok\n".into_response();
+        return text(StatusCode::OK, TEXT, "ok\n".into());
     }
-    (StatusCode::SERVICE_UNAVAILABLE, complaints).into_response()
+    text(StatusCode::SERVICE_UNAVAILABLE, TEXT, complaints.into())
+}
+
+fn method_not_allowed() -> Answer {
+    let body = "only GET and HEAD are allowed here\n".into();
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, TEXT, body);
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    answer
 }

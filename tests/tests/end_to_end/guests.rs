@@ -52,7 +52,7 @@ pub(super) async fn serve_app(host: Host, limits: Limits) -> Client {
 pub(super) fn limits() -> Limits {
     Limits {
         request_timeout: Duration::from_secs(1),
-        instance_memory_bytes_max: 16 << 20,
+        instance_memory_bytes_max: 64 << 20,
         ..Limits::default()
     }
 }

@@ -3,6 +3,7 @@
 
 mod artifact;
 mod chaos;
+mod connections;
 mod counting;
 mod failover;
 mod faults;

@@ -1,15 +1,21 @@
-//! Gathers small bodies into one piece: one read for the guest, one write for the socket. Reads
-//! what nobody wants.
+//! Bodies of requests, within their time; and small bodies in one piece: one read for the guest,
+//! one write for the socket.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, header, request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
+
+use super::problem::Problem;
 
 /// The announced length, if it is at most `bytes_max`.
 pub(crate) fn small_length(headers: &HeaderMap, bytes_max: u64) -> Option<u64> {
@@ -42,43 +48,127 @@ where
 const REST_BYTES_MAX: u64 = 1 << 20;
 const REST_LIMIT: Duration = Duration::from_secs(5);
 
-/// A client's body. If it was answered before all of it was read, the rest is read for nobody: the
-/// client, which still sends, would else find its connection broken instead of the answer.
-pub(crate) struct Whole<B>(Option<B>)
-where
-    B: Body + Send + Unpin + 'static;
+/// What became of a request's body so far. In the request's extensions, for whoever answers it.
+#[derive(Clone, Default)]
+pub(crate) struct BodyWatch(Arc<Watch>);
 
-impl<B: Body + Send + Unpin + 'static> Whole<B> {
-    /// This body.
-    pub fn new(body: B) -> Self {
-        Self(Some(body))
+#[derive(Default)]
+struct Watch {
+    fault: AtomicU8,
+    answered: AtomicBool,
+}
+
+const LATE: u8 = 1;
+const BROKEN: u8 = 2;
+
+impl BodyWatch {
+    /// What the client did wrong.
+    pub fn problem(&self) -> Option<Problem> {
+        match self.0.fault.load(Ordering::Relaxed) {
+            LATE => Some(Problem::LateBody),
+            BROKEN => Some(Problem::BadBody),
+            _ => None,
+        }
+    }
+
+    /// The request is answered: its body may now take as long as it makes progress.
+    pub fn answered(&self) {
+        self.0.answered.store(true, Ordering::Relaxed);
+    }
+
+    fn set(&self, fault: u8) {
+        self.0.fault.store(fault, Ordering::Relaxed);
     }
 }
 
-impl<B: Body + Send + Unpin + 'static> Body for Whole<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+/// A client's body: it ends with an error if the client does not send it in time. If it was
+/// answered before all of it was read, the rest is read for nobody: the client, which still sends,
+/// would else find its connection broken instead of the answer.
+pub struct RequestBody {
+    body: Option<Incoming>,
+    /// The client waits for a word before it sends the body; reading gives it that.
+    unasked: bool,
+    watch: BodyWatch,
+    limit: Duration,
+    /// Since when it is waited for.
+    since: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl RequestBody {
+    /// The body of the request with this head, which gets a watch on the body.
+    pub(super) fn new(body: Incoming, head: &mut request::Parts, limit: Duration) -> Self {
+        let watch = BodyWatch::default();
+        head.extensions.insert(watch.clone());
+        let unasked = expects_continue(&head.headers);
+        Self { body: Some(body), unasked, watch, limit, since: None, sleep: None }
+    }
+
+    /// Whether the client took too long.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let until = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if sleep.deadline() < until {
+            sleep.as_mut().reset(until);
+        }
+        sleep.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// Whether the client sends the body only when it is told to.
+pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
+    let expected = headers.get(header::EXPECT);
+    expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = HttpError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.0.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        this.unasked = false;
+        match Pin::new(body).poll_frame(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                this.watch.set(BROKEN);
+                this.body = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(frame) => {
+                if this.watch.0.answered.load(Ordering::Relaxed) {
+                    this.since = None;
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Poll::Pending if this.is_late(cx) => {
+                this.watch.set(LATE);
+                this.body = None;
+                Poll::Ready(Some(Err(HttpError::ConnectionReadTimeout)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map(Body::size_hint).unwrap_or_default()
+        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
 
-impl<B: Body + Send + Unpin + 'static> Drop for Whole<B> {
+impl Drop for RequestBody {
     fn drop(&mut self) {
-        let is_small = |body: &B| body.size_hint().upper().is_some_and(|max| max <= REST_BYTES_MAX);
-        let rest = self.0.take().filter(|body| !body.is_end_stream() && is_small(body));
+        let is_small = |body: &Incoming| {
+            !body.is_end_stream()
+                && body.size_hint().upper().is_some_and(|max| max <= REST_BYTES_MAX)
+        };
+        let rest = self.body.take().filter(|body| !self.unasked && is_small(body));
         // Without a runtime there is no connection any more.
         if let (Some(mut rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) {
             runtime.spawn(tokio::time::timeout(REST_LIMIT, async move {

@@ -21,6 +21,16 @@ pub(crate) enum Problem {
     GuestFailed,
     /// The client broke off its body, or sent less or more than it announced.
     BadBody,
+    /// The client did not send its body in time.
+    LateBody,
+    /// It is not said, or not well, which host is meant.
+    Host,
+    /// A method that asks for no resource.
+    Method,
+    /// Too many header fields.
+    HeadTooLarge,
+    /// A transfer coding that this server does not undo.
+    TransferCoding,
 }
 
 impl Problem {
@@ -44,17 +54,48 @@ impl Problem {
             ),
             Problem::BadBody => (
                 StatusCode::BAD_REQUEST,
-                "bad-body",
+                "invalid",
                 "the request's body ended early or broke its announced length",
             ),
+            Problem::LateBody => (
+                StatusCode::REQUEST_TIMEOUT,
+                "request-timeout",
+                "the request's body did not come in time",
+            ),
+            Problem::Host => {
+                (StatusCode::BAD_REQUEST, "invalid", "must be there once, as host or host:port")
+            }
+            Problem::Method => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method", "this server opens no tunnels")
+            }
+            Problem::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head-too-large",
+                "the request has more than 100 header fields",
+            ),
+            Problem::TransferCoding => (
+                StatusCode::NOT_IMPLEMENTED,
+                "transfer-coding",
+                "chunked is the only transfer coding that is taken",
+            ),
+        }
+    }
+
+    /// What is wrong with the request.
+    fn field(self) -> Option<&'static str> {
+        match self {
+            Problem::BadBody | Problem::LateBody => Some("body"),
+            Problem::Host => Some("Host"),
+            _ => None,
         }
     }
 
     /// The problem as a response.
     pub fn response(self) -> Response<WasiBody> {
         let (status, name, detail) = self.parts();
+        let field = self.field().map(|field| format!(r#","field":"{field}""#)).unwrap_or_default();
         let json = format!(
-            r#"{{"type":"urn:doorbuster:problem:{name}","title":"{}","status":{},"detail":"{detail}"}}"#,
+            r#"{{"type":"urn:doorbuster:problem:{name}","title":"{}","status":{},"detail":"{detail}"{field}}}"#,
             status.canonical_reason().unwrap_or(name),
             status.as_u16(),
         );
@@ -62,16 +103,16 @@ impl Problem {
         if matches!(self, Problem::Busy) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
+        if matches!(self, Problem::Method) {
+            // RFC 9110 wants the field; a tunnel has no resource, and so no methods.
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(""));
+        }
         response
     }
 }
 
 /// A complete small answer.
-pub(crate) fn text(
-    status: StatusCode,
-    content_type: &'static str,
-    body: Bytes,
-) -> Response<WasiBody> {
+pub fn text(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<WasiBody> {
     let length = HeaderValue::from(body.len());
     let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);

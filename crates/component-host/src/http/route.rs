@@ -27,13 +27,38 @@ impl Route {
         })
     }
 
-    pub fn fits(&self, path: &str) -> bool {
-        let path = trim(path);
+    /// What comes after the route's own part of this path, empty for an exact route; none if the
+    /// route does not take the path. As in Spin, slashes at both ends make no difference.
+    pub fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let inner = path.trim_start_matches('/');
+        let slash = path.len().checked_sub(inner.len() + 1)?;
         match self {
-            Route::Exact(exact) => path == exact,
-            Route::Below(prefix) => path
-                .strip_prefix(prefix.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            Route::Exact(exact) => {
+                (inner.trim_end_matches('/') == exact.trim_matches('/')).then_some("")
+            }
+            Route::Below(prefix) => {
+                let rest = match prefix.trim_matches('/') {
+                    "" => path.get(slash..)?,
+                    prefix => inner.strip_prefix(prefix)?,
+                };
+                (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+            }
+        }
+    }
+
+    /// The route without a trailing wildcard.
+    pub fn prefix(&self) -> &str {
+        match self {
+            Route::Exact(path) | Route::Below(path) => path,
+        }
+    }
+
+    /// The route as it is written in a manifest.
+    pub fn written(&self) -> String {
+        match self {
+            Route::Exact(path) if path.is_empty() => "/".into(),
+            Route::Exact(path) => path.clone(),
+            Route::Below(prefix) => format!("{prefix}/..."),
         }
     }
 
@@ -99,35 +124,45 @@ fn check_segment(segment: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn fits(route: &str, path: &str) -> bool {
-        Route::parse(route).unwrap().fits(path)
+    #[test]
+    fn a_route_fits_as_in_spin() {
+        for (route, path, rest) in [
+            ("/purchase", "/purchase", Some("")),
+            ("/purchase", "/purchases", None),
+            ("/purchase", "/purchase/x", None),
+            ("/purchase", "/purchase/", Some("")),
+            ("/purchase", "//purchase//", Some("")),
+            ("/purchase/", "/purchase", Some("")),
+            ("/a/b", "/a//b", None),
+            ("/", "/", Some("")),
+            ("/", "//", Some("")),
+            ("/", "/x", None),
+            ("/api/...", "/api", Some("")),
+            ("/api/...", "/api/", Some("/")),
+            ("/api/...", "//api/x/", Some("/x/")),
+            ("/api/...", "/apix", None),
+            ("/...", "/any/thing", Some("/any/thing")),
+            ("/...", "//any", Some("/any")),
+            ("/...", "/", Some("/")),
+            ("/...", "*", None),
+            ("/...", "", None),
+            ("//purchase", "/purchase", Some("")),
+            ("/api/*", "/api/x/y", Some("/x/y")),
+            ("/api/*/", "/api/x", Some("/x")),
+            ("/*", "/", Some("/")),
+            ("/a%20b", "/a%20b", Some("")),
+            ("/a:b", "/a:b", Some("")),
+        ] {
+            assert_eq!(Route::parse(route).unwrap().rest(path), rest, "{route} {path}");
+        }
     }
 
     #[test]
-    fn a_route_fits_as_in_spin() {
-        for (route, path, expected) in [
-            ("/purchase", "/purchase", true),
-            ("/purchase", "/purchases", false),
-            ("/purchase", "/purchase/", true),
-            ("/purchase", "//purchase", true),
-            ("/purchase/", "/purchase", true),
-            ("//purchase", "/purchase", true),
-            ("/", "/", true),
-            ("/", "//", true),
-            ("/", "/x", false),
-            ("/api/...", "/api", true),
-            ("/api/...", "/api/", true),
-            ("/api/...", "/api/x/y", true),
-            ("/api/...", "/apix", false),
-            ("/api/*", "/api/x/y", true),
-            ("/api/*", "/api", true),
-            ("/api/*/", "/api/x", true),
-            ("/...", "/any/thing", true),
-            ("/*", "/", true),
-            ("/a%20b", "/a%20b", true),
-            ("/a:b", "/a:b", true),
-        ] {
-            assert_eq!(fits(route, path), expected, "{route} {path}");
+    fn a_route_is_written_in_one_way() {
+        for (route, written) in
+            [("/", "/"), ("/x/", "/x"), ("//x", "/x"), ("/x/*", "/x/..."), ("/...", "/...")]
+        {
+            assert_eq!(Route::parse(route).unwrap().written(), written);
         }
     }
 

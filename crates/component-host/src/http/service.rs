@@ -10,8 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::handler::ExpirationError;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use super::body::{gather, small_length};
-use super::pool::{NoInstance, Pool};
+use super::body::{BodyWatch, expects_continue, gather, small_length};
+use super::exchange::without_content;
+use super::pool::{Broken, NoInstance, Pool};
 use super::problem::Problem;
 use crate::guest::Guest;
 use crate::{Error, Limits};
@@ -60,10 +61,9 @@ impl HttpService {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<HttpError>,
     {
-        match self.answer(request).await {
-            Ok(response) => response,
-            Err(problem) => problem.response(),
-        }
+        let method = request.method().clone();
+        let response = self.answer(request).await.unwrap_or_else(Problem::response);
+        without_content(&method, response)
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Result<Response<WasiBody>, Problem>
@@ -73,32 +73,43 @@ impl HttpService {
     {
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| Problem::Busy)?;
         let bodiless = request.method() == Method::HEAD;
-        let request = self.gather_request(request).await?;
+        let watch = request.extensions().get().cloned().unwrap_or_default();
+        let request = self.gather_request(request, &watch).await?;
         // The instance's own limit is not looked at while its guest computes without a pause.
         let pool = self.pool();
         let handled = pool.handle(request);
-        let response = tokio::time::timeout(self.limits.request_timeout, handled)
-            .await
-            .map_err(|_| Problem::TimedOut)?
-            .map_err(|e| self.problem(e))?;
+        let handled = tokio::time::timeout(self.limits.request_timeout, handled).await;
+        // Whatever the guest made of a body that did not come: the client is to blame.
+        if let Some(problem) = watch.problem() {
+            return Err(problem);
+        }
+        let response =
+            handled.map_err(|_| Problem::TimedOut)?.map_err(|error| self.problem(&error))?;
+        watch.answered();
         if bodiless || response.status() == StatusCode::NOT_MODIFIED {
             return Ok(response);
         }
         self.gather_response(response, permit).await
     }
 
-    async fn gather_request<B>(&self, request: Request<B>) -> Result<Request<WasiBody>, Problem>
+    async fn gather_request<B>(
+        &self,
+        request: Request<B>,
+        watch: &BodyWatch,
+    ) -> Result<Request<WasiBody>, Problem>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<HttpError>,
     {
         let (parts, body) = request.into_parts();
-        let body = match small_length(&parts.headers, self.limits.gathered_body_bytes_max) {
+        // A client that waits for a word before it sends the body gets it when the guest reads.
+        let length = small_length(&parts.headers, self.limits.gathered_body_bytes_max)
+            .filter(|_| !expects_continue(&parts.headers));
+        let body = match length {
             Some(length) => tokio::time::timeout(self.limits.request_timeout, gather(body, length))
                 .await
-                .ok()
-                .flatten()
-                .ok_or(Problem::BadBody)?,
+                .map_err(|_| Problem::LateBody)?
+                .ok_or_else(|| watch.problem().unwrap_or(Problem::BadBody))?,
             None => body.map_err(Into::into).boxed_unsync(),
         };
         Ok(Request::from_parts(parts, body))
@@ -130,15 +141,19 @@ impl HttpService {
         Ok(Response::from_parts(parts, body))
     }
 
-    fn problem(&self, error: wasmtime::Error) -> Problem {
+    fn problem(&self, error: &wasmtime::Error) -> Problem {
         if error.is::<ExpirationError>() {
-            Problem::TimedOut
-        } else if error.is::<NoInstance>() {
-            Problem::Busy
-        } else {
-            // The instance's own failure is logged where the instance is dropped.
-            tracing::debug!(error = format!("{error:#}"), "request failed");
-            Problem::GuestFailed
+            return Problem::TimedOut;
         }
+        if error.is::<NoInstance>() {
+            return Problem::Busy;
+        }
+        // The instance's own failure is logged where the instance is dropped.
+        if !error.is::<Broken>() {
+            let component = &*self.component;
+            let error = format!("{error:#}");
+            tracing::error!(component, error, "the component answered a request with an error");
+        }
+        Problem::GuestFailed
     }
 }

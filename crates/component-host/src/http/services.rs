@@ -79,12 +79,12 @@ impl Services {
         self.by_id.get(id)
     }
 
-    /// The component whose route fits the path best.
-    pub fn route(&self, path: &str) -> Option<&Arc<HttpService>> {
+    /// The route that fits the path best, and its component.
+    pub(crate) fn route(&self, path: &str) -> Option<&(Route, Arc<HttpService>)> {
         if is_reserved(path) {
             return None;
         }
-        self.routes.iter().find(|(route, _)| route.fits(path)).map(|(_, service)| service)
+        self.routes.iter().find(|(route, _)| route.rest(path).is_some())
     }
 
     /// The server is done.

@@ -61,6 +61,7 @@ impl Client {
                 "this host sends plain http only; put a proxy that speaks TLS in between".into(),
             )));
         }
+        request.headers_mut().remove(header::HOST);
         let suspect = Suspect::of(&mut request);
         let pool = if is_grpc(&request) { &self.http2 } else { &self.http1 };
         let response = pool.request(request).await.map_err(|error| failure(&error))?;

@@ -7,17 +7,20 @@ mod suspect;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use ::http::{Request, Response, Uri};
+use ::http::{Request, Response, Uri, header};
 use http_body_util::BodyExt as _;
 use tower_http::timeout::TimeoutBody;
-use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody,
+    WasiHttpHooks,
+};
 
 pub(crate) use client::Client;
 use suspect::Suspect;
 
 use crate::Limits;
 use crate::allowed_hosts::{AllowedHosts, default_port};
-use crate::http::Services;
+use crate::http::{Services, spin_fields};
 
 /// The domain under which components of one application reach each other.
 pub(crate) const CHAINING_DOMAIN: &str = ".spin.internal";
@@ -38,6 +41,12 @@ pub(crate) struct Outbound {
 }
 
 impl WasiHttpHooks for Outbound {
+    /// As in Spin a component sees the host that a client meant. What it says itself is not sent:
+    /// the field follows from the URL.
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|name| *name != header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name))
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -98,7 +107,7 @@ impl Outbound {
     async fn chain(
         &self,
         id: String,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
     ) -> Result<Response<WasiBody>, HttpError> {
         let services = self.services.upgrade().ok_or(HttpError::DestinationUnavailable)?;
         let Some(service) = services.get().and_then(|services| services.get(&id)) else {
@@ -109,6 +118,7 @@ impl Outbound {
             );
             return Err(HttpError::DestinationNotFound);
         };
+        spin_fields::add_chained(&mut request);
         Ok(service.call(request).await)
     }
 }

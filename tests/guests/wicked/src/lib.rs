@@ -5,15 +5,16 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, header};
-use http_body_util::Full;
-use spin_sdk::http::Request;
+use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use spin_sdk::http::{Error, Request};
 use spin_sdk::http_service;
+use spin_sdk::wasip3::http::types::ErrorCode;
 
 #[http_service]
 #[expect(clippy::panic, reason = "it is wicked")]
-async fn handle(request: Request) -> Response<Full<Bytes>> {
-    match request.uri().path() {
+async fn handle(request: Request) -> Result<Response<Full<Bytes>>, Error> {
+    Ok(match request.uri().path() {
         "/trap" => panic!("as asked"),
         "/loop" => loop {
             std::hint::black_box(0);
@@ -27,8 +28,31 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
         "/connect" => connect(),
         "/fetch" => fetch().await,
         "/who" => who().await,
+        "/large" => Response::new(Full::from(vec![b'x'; LARGE_BYTES])),
+        "/head" => head(&request),
+        "/no-content" => no_content(),
+        "/error" => return Err(ErrorCode::InternalError(Some("as asked".into())).into()),
+        "/body" => {
+            let read = request.into_body().collect().await;
+            Response::new(Full::from(format!("{:?}", read.map(|_| "read").ok())))
+        }
         _ => Response::new(Full::from("good")),
-    }
+    })
+}
+
+/// More than a connection's buffers hold.
+const LARGE_BYTES: usize = 16 << 20;
+
+/// Tells what it sees of the request's head.
+fn head(request: &Request) -> Response<Full<Bytes>> {
+    Response::new(Full::from(format!("{}\n{:?}", request.uri(), request.headers())))
+}
+
+/// Gives content where there must not be any.
+fn no_content() -> Response<Full<Bytes>> {
+    let mut response = announcing(4, "body");
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 /// Tells, after a while, which instance it is.

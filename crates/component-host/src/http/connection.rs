@@ -1,0 +1,174 @@
+//! One connection: HTTP/1.1 or HTTP/2 with prior knowledge, within its limits.
+
+use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use wasmtime_wasi_http::{Error as HttpError, WasiBody};
+
+use super::activity::{Activity, Due, Times, Work};
+use super::exchange::{Handler, exchange};
+
+/// Longest time until a connection is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What all connections of a port share.
+pub(super) struct Shared {
+    pub http: auto::Builder<TokioExecutor>,
+    pub handler: Handler,
+    pub times: Times,
+    pub body_timeout: Duration,
+}
+
+/// Serves a connection to its end. Once `draining` resolves, no further request is taken.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    draining: impl Future<Output = ()>,
+) {
+    let activity = Activity::new(shared.times);
+    let service = service_fn({
+        let (shared, activity) = (shared.clone(), activity.clone());
+        move |request| {
+            let work = activity.request();
+            let answer = exchange(&shared.handler, shared.body_timeout, request, peer);
+            async move { Ok::<_, Infallible>(answer.await.map(|body| Sent { body, work })) }
+        }
+    });
+    let socket = Socket { stream, activity: activity.clone() };
+    let mut connection = pin!(shared.http.serve_connection(TokioIo::new(socket), service));
+    let mut draining = pin!(draining);
+    let mut drains = false;
+    let mut sleep = pin!(tokio::time::sleep(shared.times.head));
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                if let Err(error) = result {
+                    tracing::debug!(error, %peer, "connection ended");
+                }
+                return Poll::Ready(());
+            }
+            let now = Instant::now();
+            let due = activity.due(now);
+            let end = !drains && draining.as_mut().poll(cx).is_ready();
+            drains |= end;
+            if due == Due::Drop {
+                tracing::debug!(%peer, "connection dropped: its client is too slow");
+                return Poll::Ready(());
+            }
+            if end || due == Due::End {
+                activity.ends();
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            let Due::Later(until) = due else { continue };
+            // Most events move the limit further away: the timer is left where it is, and set anew
+            // when it strikes too early.
+            let until = until.unwrap_or(now + LOOK_AGAIN);
+            if sleep.is_elapsed() || until < sleep.deadline() {
+                sleep.as_mut().reset(until);
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+}
+
+/// A socket that tells whether the client takes what is written.
+struct Socket {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+}
+
+impl Socket {
+    fn wrote<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.activity.wrote(result.is_ready());
+        result
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// An answer's body that tells when a part of it is asked for.
+struct Sent {
+    body: WasiBody,
+    work: Work,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let result = Pin::new(&mut self.body).poll_frame(cx);
+        self.work.sends(matches!(result, Poll::Ready(Some(Ok(_)))));
+        result
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,213 @@
+//! One request and its answer, whoever gives it: what HTTP asks of any server.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use wasmtime_wasi_http::WasiBody;
+
+use super::body::RequestBody;
+use super::problem::Problem;
+
+/// What answers the requests of a port, and where each came from.
+pub type Handler =
+    Arc<dyn Fn(Request<RequestBody>, SocketAddr) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+/// An answer.
+pub type Answer = Response<WasiBody>;
+
+/// Most header fields of a request, as hyper has it for HTTP/1.1.
+const FIELDS_MAX: usize = 100;
+
+/// Answers a request.
+pub(super) fn exchange(
+    handler: &Handler,
+    body_timeout: Duration,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> impl Future<Output = Answer> + use<> {
+    let method = request.method().clone();
+    let answer = check(&request).map(|()| {
+        let (mut head, body) = request.into_parts();
+        let body = RequestBody::new(body, &mut head, body_timeout);
+        handler(Request::from_parts(head, body), peer)
+    });
+    async move {
+        let answer = match answer {
+            Ok(answer) => answer.await,
+            Err(problem) => problem.response(),
+        };
+        without_content(&method, answer)
+    }
+}
+
+fn check(request: &Request<Incoming>) -> Result<(), Problem> {
+    let headers = request.headers();
+    if request.method() == Method::CONNECT {
+        return Err(Problem::Method);
+    }
+    if headers.len() > FIELDS_MAX {
+        return Err(Problem::HeadTooLarge);
+    }
+    if !is_only_chunked(headers) {
+        return Err(Problem::TransferCoding);
+    }
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    if has_valid_host(request.version(), authority, headers) { Ok(()) } else { Err(Problem::Host) }
+}
+
+/// Whether a body comes in no transfer coding that this server does not undo.
+fn is_only_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(only), None) => only.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Whether it is said which host is meant, and once: RFC 9112, section 3.2, and RFC 9113, section
+/// 8.3.1.
+fn has_valid_host(version: Version, authority: Option<&str>, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (hosts.next().map(HeaderValue::to_str), hosts.next()) {
+        (_, Some(_)) | (Some(Err(_)), None) => return false,
+        (Some(Ok(host)), None) => Some(host.trim()),
+        (None, None) => None,
+    };
+    match (version, authority, host) {
+        (Version::HTTP_2, Some(authority), Some(host)) => {
+            is_host(authority) && host.eq_ignore_ascii_case(authority)
+        }
+        // In HTTP/1.1 the field must be there beside an authority, which goes before it.
+        (Version::HTTP_11, _, None) => false,
+        (_, authority, host) => authority.into_iter().chain(host).all(is_host),
+    }
+}
+
+/// Whether this is `host[:port]`.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => (None, port),
+        Some(_) => return false,
+        None => {
+            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (Some(host), port)
+        }
+    };
+    let port = match port.strip_prefix(':') {
+        None | Some("") => port.is_empty() || port == ":",
+        Some(digits) => {
+            digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+        }
+    };
+    port && host.is_none_or(|host| !host.is_empty() && host.bytes().all(is_of_name))
+}
+
+/// Whether a registered name of RFC 3986 may have this byte.
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+}
+
+/// Takes the content from an answer that must not have any: HTTP/1.1 leaves it out by itself,
+/// HTTP/2 would send it.
+pub(super) fn without_content(method: &Method, mut answer: Answer) -> Answer {
+    let status = answer.status();
+    let none = matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    // Another answer comes after one of these, which no handler here gives.
+    if status.is_informational() {
+        return without_content(method, Problem::GuestFailed.response());
+    }
+    if !none && *method != Method::HEAD {
+        return answer;
+    }
+    match status {
+        StatusCode::NO_CONTENT => drop(answer.headers_mut().remove(header::CONTENT_LENGTH)),
+        StatusCode::RESET_CONTENT => {
+            answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        _ => {}
+    }
+    answer.map(|_| Empty::new().map_err(|never| match never {}).boxed_unsync())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::problem::text;
+
+    fn fields(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn hosts() {
+        for host in ["a", "a.b:80", "a:", "127.0.0.1:1", "[::1]", "[::1]:65535", "a_b-c", "%41"] {
+            assert!(is_host(host), "{host}");
+        }
+        for other in ["", ":80", "a b", "a b/c?", "a/b", "u@a", "a:x", "a:65536", "[::1", "[x]:1"] {
+            assert!(!is_host(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_host_must_be_said_once() {
+        let valid = |version, authority, pairs: &[(&'static str, &str)]| {
+            has_valid_host(version, authority, &fields(pairs))
+        };
+        let (http10, http11, http2) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
+        assert!(valid(http11, None, &[("host", "a")]));
+        assert!(!valid(http11, None, &[]));
+        assert!(!valid(http11, None, &[("host", "")]));
+        assert!(!valid(http11, None, &[("host", "a b/c?")]));
+        assert!(!valid(http11, None, &[("host", "a"), ("host", "a")]));
+        assert!(!valid(http11, Some("a"), &[]));
+        assert!(valid(http11, Some("a"), &[("host", "b")]));
+        assert!(valid(http10, None, &[]));
+        assert!(!valid(http10, None, &[("host", "a b")]));
+        assert!(valid(http2, Some("a"), &[]));
+        assert!(valid(http2, Some("a"), &[("host", "A")]));
+        assert!(!valid(http2, Some("a"), &[("host", "b")]));
+        assert!(!valid(http2, Some("u@a"), &[]));
+    }
+
+    #[test]
+    fn no_other_coding_than_chunked() {
+        let allowed = |values: &[&str]| {
+            let pairs: Vec<_> = values.iter().map(|value| ("transfer-encoding", *value)).collect();
+            is_only_chunked(&fields(&pairs))
+        };
+        assert!(allowed(&[]) && allowed(&["chunked"]) && allowed(&["Chunked"]));
+        for other in [&["gzip, chunked"][..], &["gzip", "chunked"], &["gzip"], &[""]] {
+            assert!(!allowed(other), "{other:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_must_have_no_content_has_none() {
+        for (method, status, content, length) in [
+            (Method::GET, 200, "body", Some("4")),
+            (Method::HEAD, 200, "", Some("4")),
+            (Method::HEAD, 404, "", Some("4")),
+            (Method::GET, 204, "", None),
+            (Method::GET, 205, "", Some("0")),
+            (Method::GET, 304, "", Some("4")),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = without_content(&method, text(status, "text/plain", "body".into()));
+            let said = answer.headers().get("content-length").map(|v| v.to_str().unwrap());
+            assert_eq!((answer.status(), said), (status, length), "{method}");
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, content, "{method} {status}");
+        }
+        let early = text(StatusCode::SWITCHING_PROTOCOLS, "text/plain", "".into());
+        assert_eq!(without_content(&Method::GET, early).status(), 500);
+    }
+}

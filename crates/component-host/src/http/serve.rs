@@ -1,0 +1,200 @@
+//! Accepts connections on a port and serves them within their limits.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::server::conn::auto;
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::activity::Times;
+use super::connection::{self, Shared};
+use super::exchange::Handler;
+use crate::Limits;
+
+/// Pause after the system refuses a connection, which it does when file descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// hyper's own lower bound for a connection's buffer.
+const MIN_BUFFER_BYTES: usize = 8_192;
+
+/// Time after which the system probes a client that is silent, and between two probes.
+const PROBE: Duration = Duration::from_secs(15);
+
+/// Serves a port: the one way for all ports of a process, so that the same limits hold on each.
+///
+/// Until `shutdown` it takes connections; then it takes no more and gives the requests under way
+/// until `drain` to end. Answers whether all did. Boxed: a caller's crate would otherwise compile
+/// the HTTP server once more.
+pub fn serve(
+    listener: TcpListener,
+    limits: &Limits,
+    handler: Handler,
+    shutdown: BoxFuture<'static, ()>,
+    drain: Duration,
+) -> BoxFuture<'static, bool> {
+    let shared = Shared {
+        http: protocol(limits),
+        handler,
+        times: Times { head: limits.head_timeout, send: limits.send_timeout },
+        body_timeout: limits.body_timeout,
+    };
+    let room = Room::new(&listener, limits.connections_max);
+    accept_all(listener, Arc::new(shared), room, shutdown, drain).boxed()
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    mut room: Room,
+    mut shutdown: BoxFuture<'static, ()>,
+    drain: Duration,
+) -> bool {
+    let (drains, draining) = watch::channel(false);
+    loop {
+        let (stream, peer, place) = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &mut room, shared.times.send) => match accepted {
+                Some(accepted) => accepted,
+                None => continue,
+            },
+        };
+        let (shared, mut draining) = (shared.clone(), draining.clone());
+        tokio::spawn(async move {
+            // An error says that the server is gone, which ends its connections, too.
+            let draining = async move { _ = draining.wait_for(|drains| *drains).await };
+            connection::run(shared, stream, peer, draining).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    drains.send_replace(true);
+    tokio::time::timeout(drain, room.emptied()).await.is_ok()
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &mut Room,
+    send_timeout: Duration,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = room.place().await?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            if let Err(error) = prepare(&stream, send_timeout) {
+                tracing::debug!(%error, "cannot set an option of a connection");
+            }
+            Some((stream, peer, place))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// Head and body of an answer may leave in two writes: the second must not wait for the client's
+/// delayed acknowledgement. And a client that vanished must be noticed, which closes nothing.
+fn prepare(stream: &TcpStream, send_timeout: Duration) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_tcp_keepidle(stream, PROBE)?;
+    sockopt::set_tcp_keepintvl(stream, PROBE)?;
+    sockopt::set_tcp_keepcnt(stream, 2)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    let limit = u32::try_from(send_timeout.as_millis()).unwrap_or(u32::MAX);
+    Ok(sockopt::set_tcp_user_timeout(stream, limit)?)
+}
+
+fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // Without timers of hyper's: they do not cover every state of a connection.
+    http.http1().max_buf_size(limits.head_bytes_max.max(MIN_BUFFER_BYTES));
+    http.http2().max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX));
+    http
+}
+
+/// The places of a port's connections.
+struct Room {
+    places: Arc<Semaphore>,
+    max: u32,
+    port: u16,
+    /// Whether it was said that all are taken.
+    full: bool,
+}
+
+impl Room {
+    fn new(listener: &TcpListener, max: usize) -> Self {
+        let max = u32::try_from(max).unwrap_or(u32::MAX).max(1);
+        let places = Arc::new(Semaphore::new(max as usize));
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        Self { places, max, port, full: false }
+    }
+
+    /// A place for the next connection; waits until there is one.
+    async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
+        let free = self.places.available_permits();
+        if free == 0 && !self.full {
+            self.full = true;
+            tracing::warn!(
+                port = self.port,
+                connections_max = self.max,
+                "as many connections as are allowed are open; new ones wait until one ends"
+            );
+        }
+        // Not at the first that ends: the next would be told of again.
+        if self.full && free > (self.max / 10) as usize {
+            self.full = false;
+            tracing::info!(port = self.port, "there is room for new connections again");
+        }
+        self.places.clone().acquire_owned().await.ok()
+    }
+
+    /// Waits until no connection is left.
+    async fn emptied(&self) {
+        // An error says that the semaphore was closed, which nobody does.
+        let _ = self.places.acquire_many(self.max).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_said_once_that_no_place_is_free() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut room = Room::new(&listener, 20);
+        let mut taken = Vec::new();
+        for _ in 0..20 {
+            taken.push(room.place().now_or_never().unwrap());
+            assert!(!room.full);
+        }
+        assert!(room.place().now_or_never().is_none());
+        assert!(room.full);
+        for _ in 0..10 {
+            taken.pop();
+            taken.push(room.place().now_or_never().unwrap());
+            assert!(room.full, "one place that comes and goes is no room");
+        }
+        taken.truncate(17);
+        taken.push(room.place().now_or_never().unwrap());
+        assert!(!room.full);
+    }
+
+    #[tokio::test]
+    async fn it_is_empty_when_the_last_place_is_free() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut room = Room::new(&listener, 2);
+        let place = room.place().await;
+        assert!(room.emptied().now_or_never().is_none());
+        drop(place);
+        assert!(room.emptied().now_or_never().is_some());
+    }
+}
