@@ -5,7 +5,7 @@
 mod forward;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
-use guest_http::{Answer, Request, answer, problem, read_body};
+use guest_http::{Answer, Request, answer, problem, read_body, report};
 use guest_tasks::calmly;
 use http::StatusCode;
 use intake::Problem;
@@ -52,6 +52,7 @@ async fn forwarded(request: Request) -> Result<Answer, Problem> {
     let context = check(&head.method, &head.headers, &["application/json"], BODY_BYTES_MAX)?;
     let body = read_body(&head, body, BODY_BYTES_MAX).await?;
     let sale = Sale::from_request_json(&body)?;
-    forward::forward(sales_wit::from_sale(sale), sales_wit::from_context(context)).await?;
+    let forwarding = forward::forward(sales_wit::from_sale(sale), sales_wit::from_context(context));
+    forwarding.await.inspect_err(report)?;
     Ok(answer(StatusCode::OK, "application/json", FORWARDED))
 }

@@ -4,7 +4,7 @@
 mod many;
 mod one;
 
-use guest_http::{Answer, Request, problem};
+use guest_http::{Answer, Request, problem, report};
 use intake::request;
 
 #[allow(missing_docs, reason = "generated")]
@@ -32,5 +32,6 @@ async fn route(request: Request) -> Answer {
 /// Hands a sale to the next hop.
 async fn accept(sale: sale::Sale, context: request::Context) -> Result<(), intake::IntakeError> {
     let (sale, context) = (sales_wit::from_sale(sale), sales_wit::from_context(context));
-    bindings::doorbuster::sales::intake::accept(sale, context).await.map_err(sales_wit::to_error)
+    let accepted = bindings::doorbuster::sales::intake::accept(sale, context).await;
+    accepted.map_err(sales_wit::to_error).inspect_err(report)
 }

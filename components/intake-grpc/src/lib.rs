@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, StatusCode, header};
 use intake::IntakeError;
 use intake::grpc::{self, Status, code};
 use intake::request::Context;
-use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
+use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse, is_success};
 use sales_wit::types;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
@@ -34,7 +34,7 @@ const GRPC_TIMEOUT: &str = "15S";
 
 const BOUNDS: Bounds = Bounds {
     wait_max: WAIT_MAX,
-    answer_bytes_max: grpc::MESSAGE_BYTES_MAX,
+    answer_bytes_max: grpc::BODY_BYTES_MAX,
     outcome: Outcome::InTrailers,
 };
 
@@ -79,7 +79,7 @@ fn outcome(base: &str, answer: Answer) -> Result<(), IntakeError> {
     ended(status(&body.trailers).ok_or_else(|| odd("the answer has no grpc-status"))?)?;
     let message = grpc::unframe(&body.data).map_err(IntakeError::from)?;
     match ProductSaleResponse::decode(message) {
-        Ok(ProductSaleResponse { exito: true, .. }) => Ok(()),
+        Ok(response) if is_success(&response) => Ok(()),
         // The original writer answers its failures with status 0 and a text.
         Ok(response) => Err(odd(&format!("the writer says `{}`", response.estado))),
         Err(e) => Err(odd(&format!("no ProductSaleResponse: {e}"))),

@@ -1,8 +1,10 @@
 //! `ProductSaleService/ProcesarVenta`, a unary gRPC call over HTTP/2.
 
-use guest_http::{Answer, Request, Whole, read_body};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use guest_http::{Answer, Request, Whole, problem, read_body, report};
+use guest_tasks::within;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use intake::grpc::{self, Status, code};
+use intake::request::{Context, wrong_media_type};
 use intake::{IntakeError, PROCESSED};
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
 use sale::Sale;
@@ -11,13 +13,14 @@ use crate::log;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Answers any request to the writer.
 pub async fn answer(request: Request) -> Answer {
     if !is_grpc(request.headers()) {
-        let mut response = empty();
-        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return response;
+        return problem(&wrong_media_type(&[grpc::CONTENT_TYPE]));
     }
     match process(request).await {
         Ok(message) => success(&message),
@@ -37,12 +40,30 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
         return Err(Status::new(code::UNIMPLEMENTED, message));
     }
     let context = intake::request::context(&head.headers).map_err(Status::invalid)?;
-    let body = read_body(&head, body, grpc::MESSAGE_BYTES_MAX).await.map_err(Status::invalid)?;
-    let message = ProductSaleRequest::decode(grpc::unframe(&body)?).map_err(|e| {
-        Status::new(code::INVALID_ARGUMENT, format!("body: no ProductSaleRequest: {e}"))
+    let field = |name| head.headers.get(name).map(HeaderValue::as_bytes);
+    let limit = field(GRPC_TIMEOUT).map(grpc::timeout).transpose();
+    let limit = limit.map_err(|violation| Status::invalid(violation.into()))?;
+    let work = async {
+        let body = read_body(&head, body, grpc::BODY_BYTES_MAX).await.map_err(Status::invalid)?;
+        append(grpc::request_message(field(GRPC_ENCODING), &body)?, context).await
+    };
+    let done = match limit {
+        Some(limit) => within(limit, work).await,
+        None => Some(work.await),
+    };
+    done.unwrap_or_else(|| {
+        let passed = IntakeError::TimedOut("the caller's grpc-timeout has passed".into());
+        Err(Status::from(&passed))
     })?;
-    log::append(Sale::from(message), context).await.map_err(|e: IntakeError| Status::from(&e))?;
     Ok(ProductSaleResponse { estado: PROCESSED.into(), exito: true })
+}
+
+async fn append(message: &[u8], context: Context) -> Result<(), Status> {
+    let message = ProductSaleRequest::decode(message).map_err(|error| {
+        Status::new(code::INVALID_ARGUMENT, format!("body: no ProductSaleRequest: {error}"))
+    })?;
+    let appended = log::append(Sale::from(message), context).await.inspect_err(report);
+    appended.map_err(|error| Status::from(&error))
 }
 
 /// A message, then the status as a trailer.
@@ -60,6 +81,9 @@ fn failure(status: &Status) -> Answer {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type());
     headers.insert(GRPC_STATUS, HeaderValue::from(status.code));
+    if status.code == code::UNIMPLEMENTED {
+        headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(grpc::IDENTITY));
+    }
     // An encoded message is printable ASCII, which every header takes.
     if let Ok(message) = HeaderValue::from_str(&status.encoded_message()) {
         headers.insert(GRPC_MESSAGE, message);

@@ -1,6 +1,6 @@
 //! A sale as a record of the log.
 
-use guest_http::Variable;
+use guest_http::{Variable, report};
 use intake::IntakeError;
 use intake::request::{Context, IDEMPOTENCY_KEY, TRACEPARENT};
 use sale::{Sale, Violation};
@@ -44,7 +44,10 @@ fn failure(error: ProduceError) -> IntakeError {
         }
         ProduceError::TimedOut(text) => IntakeError::TimedOut(text),
         ProduceError::Unavailable(text) => IntakeError::Unavailable(text),
-        ProduceError::TooLarge(text) => IntakeError::Invalid(Violation::new("body", text)),
+        ProduceError::TooLarge(text) => {
+            report(&IntakeError::Other(text));
+            IntakeError::Invalid(Violation::new("body", "is longer than the topic allows"))
+        }
         ProduceError::Refused(text) | ProduceError::Other(text) => IntakeError::Other(text),
     }
 }

@@ -25,6 +25,10 @@ pub fn problem(problem: &Problem) -> Answer {
         let seconds = HeaderValue::from(intake::RETRY_AFTER_SECONDS);
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
+    if problem.field.as_deref() == Some(header::CONTENT_ENCODING.as_str()) {
+        let plain = HeaderValue::from_static("identity");
+        response.headers_mut().insert(header::ACCEPT_ENCODING, plain);
+    }
     if problem.status() == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }

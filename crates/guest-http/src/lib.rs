@@ -4,6 +4,7 @@
 mod answer;
 mod context;
 mod read;
+mod report;
 mod send;
 mod serve;
 mod variable;
@@ -12,6 +13,7 @@ mod write;
 
 pub use answer::{answer, problem};
 pub use context::with_context;
+pub use report::report;
 pub use send::{Bounds, Outcome, send};
 pub use serve::{Request, read_body, serve};
 pub use variable::Variable;

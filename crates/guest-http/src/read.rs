@@ -20,14 +20,18 @@ pub(crate) struct Incoming {
     pub trailers: FutureReader<Result<Option<Fields>, ErrorCode>>,
     /// The `content-length`. What comes after it is not waited for: asking for the end of what
     /// is there in full costs as much as reading it.
-    pub announced: Option<usize>,
+    pub announced: Option<u64>,
 }
 
 impl Incoming {
     /// Reads to the announced length, else to the end, unless it is more than `bytes_max`.
     pub async fn read(mut self, bytes_max: usize) -> Result<(Vec<u8>, Option<Fields>), Unreadable> {
-        let mut data = Vec::with_capacity(self.announced.unwrap_or(READ_BYTES).min(bytes_max));
-        while self.announced != Some(data.len()) {
+        if self.announced.is_some_and(|announced| announced > bytes_max as u64) {
+            return Err(Unreadable::TooLarge);
+        }
+        let announced = self.announced.and_then(|announced| usize::try_from(announced).ok());
+        let mut data = Vec::with_capacity(announced.unwrap_or(READ_BYTES).min(bytes_max));
+        while announced != Some(data.len()) {
             if data.len() == data.capacity() {
                 data.reserve(READ_BYTES);
             }
@@ -43,9 +47,4 @@ impl Incoming {
         }
         Ok((data, None))
     }
-}
-
-/// The announced length among the headers.
-pub(crate) fn announced(headers: &http::HeaderMap) -> Option<usize> {
-    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

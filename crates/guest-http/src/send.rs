@@ -7,13 +7,14 @@ use bytes::Bytes;
 use futures::future::{Either, select};
 use http::{HeaderName, StatusCode, header};
 use intake::IntakeError;
+use intake::request::content_length;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
     ErrorCode, Request as HostRequest, RequestOptions, Response as HostResponse,
 };
 use spin_sdk::wasip3::wit_future;
 
-use crate::read::{Incoming, Unreadable, announced};
+use crate::read::{Incoming, Unreadable};
 use crate::whole::{Answer, Whole, from_fields, to_fields};
 use crate::write::{internal, write};
 
@@ -86,7 +87,7 @@ async fn receive(response: HostResponse, bounds: &Bounds) -> Result<Answer, Unre
         return Ok(answer);
     }
     *answer.headers_mut() = from_fields(&response.get_headers(), &LOOKED_AT);
-    let announced = announced(answer.headers()).filter(|_| in_status);
+    let announced = content_length(answer.headers()).filter(|_| in_status);
     let (_read, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = HostResponse::consume_body(response, result);
     let incoming = Incoming { contents, trailers, announced };

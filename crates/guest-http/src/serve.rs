@@ -7,11 +7,11 @@ use bytes::Bytes;
 use guest_tasks::Calm;
 use http::{HeaderName, Method, StatusCode, Uri, header};
 use intake::Problem;
-use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large};
+use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large, content_length};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
 use spin_sdk::wasip3::wit_future;
 
-use crate::read::{Incoming, Unreadable, announced};
+use crate::read::{Incoming, Unreadable};
 use crate::whole::{Answer, from_fields, to_fields};
 use crate::write::{internal, write};
 
@@ -22,9 +22,12 @@ pub type Request = http::Request<Unread>;
 pub struct Unread(HostRequest);
 
 /// The headers of a request that a component here looks at.
-const LOOKED_AT: [HeaderName; 4] = [
+const LOOKED_AT: [HeaderName; 7] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    HeaderName::from_static("grpc-encoding"),
+    HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static(IDEMPOTENCY_KEY),
     HeaderName::from_static(TRACEPARENT),
 ];
@@ -87,10 +90,10 @@ pub async fn read_body(
 ) -> Result<Bytes, Problem> {
     let (_read, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = HostRequest::consume_body(body.0, result);
-    let incoming = Incoming { contents, trailers, announced: announced(&head.headers) };
+    let incoming = Incoming { contents, trailers, announced: content_length(&head.headers) };
     match incoming.read(bytes_max).await {
         Ok((data, _trailers)) => Ok(data.into()),
         Err(Unreadable::TooLarge) => Err(body_too_large(bytes_max)),
-        Err(Unreadable::Broken(error)) => Err(body_broken(&error.to_string())),
+        Err(Unreadable::Broken(_)) => Err(body_broken()),
     }
 }

@@ -1,8 +1,7 @@
 //! A retry budget: retries are a share of the requests, so that they never multiply a flood.
 //!
-//! Only what was surely not written is retried ([`crate::IntakeError::is_surely_unwritten`]):
-//! a sale without an idempotency key that may lie in the log would be counted twice. What may be
-//! written is left to the client, who knows whether there is a key.
+//! Only what was surely not written is retried ([`crate::IntakeError::is_surely_unwritten`]): a
+//! sale without an idempotency key that may lie in the log already would be counted twice.
 
 /// What a request adds, in hundredths of a retry.
 const DEPOSIT: u32 = 20;

@@ -4,7 +4,9 @@
 //! threads, which calls of other components are not; see `docs/adr/0003-grpc-by-hand.md`.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use http::StatusCode;
 use sale::Violation;
 
 use crate::{IntakeError, Problem};
@@ -28,6 +30,12 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// Bytes before a message: a flag for compression and the length.
 const FRAME_HEAD_BYTES: usize = 5;
 
+/// Longest body with one message, in bytes.
+pub const BODY_BYTES_MAX: usize = FRAME_HEAD_BYTES + MESSAGE_BYTES_MAX;
+
+/// The compression that is none, the only one that is taken.
+pub const IDENTITY: &str = "identity";
+
 /// Status codes that are used here, as gRPC numbers them.
 pub mod code {
     /// Success.
@@ -38,7 +46,7 @@ pub mod code {
     pub const DEADLINE_EXCEEDED: u32 = 4;
     /// The idempotency key belongs to another sale.
     pub const ALREADY_EXISTS: u32 = 6;
-    /// Too much under way.
+    /// Too much under way, or a message that is too long.
     pub const RESOURCE_EXHAUSTED: u32 = 8;
     /// No such method, or a compression that is not supported.
     pub const UNIMPLEMENTED: u32 = 12;
@@ -65,12 +73,16 @@ impl Status {
 
     /// A request is wrong: the problem of a request over HTTP, in gRPC's words.
     pub fn invalid(problem: Problem) -> Self {
+        let code = match problem.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => code::RESOURCE_EXHAUSTED,
+            _ => code::INVALID_ARGUMENT,
+        };
         let Problem { field, detail, .. } = problem;
         let message = match field {
             Some(field) => Violation::new(field, detail).to_string(),
             None => detail,
         };
-        Self::new(code::INVALID_ARGUMENT, message)
+        Self::new(code, message)
     }
 
     /// The message as the header `grpc-message` carries it.
@@ -127,6 +139,37 @@ pub fn frame(message: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Takes the one message out of a request's body; `encoding` is its `grpc-encoding`.
+pub fn request_message<'b>(encoding: Option<&[u8]>, body: &'b [u8]) -> Result<&'b [u8], Status> {
+    let unknown = encoding.filter(|encoding| *encoding != IDENTITY.as_bytes());
+    match (body.first(), unknown) {
+        (Some(1), Some(encoding)) => {
+            let encoding = String::from_utf8_lossy(encoding);
+            let text = format!("messages compressed with `{encoding}` are not supported");
+            Err(Status::new(code::UNIMPLEMENTED, text))
+        }
+        _ => unframe(body),
+    }
+}
+
+/// How long a caller waits: the value of `grpc-timeout`.
+pub fn timeout(value: &[u8]) -> Result<Duration, Violation> {
+    let wrong = || Violation::new("grpc-timeout", "must be 1 to 8 digits and a unit of HMSmun");
+    let (unit, digits) = value.split_last().ok_or_else(wrong)?;
+    let digits = std::str::from_utf8(digits).ok().filter(|text| (1..=8).contains(&text.len()));
+    let all_digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = digits.filter(all_digits).and_then(|t| t.parse().ok()).ok_or_else(wrong)?;
+    match unit {
+        b'H' => Ok(Duration::from_secs(number * 3_600)),
+        b'M' => Ok(Duration::from_secs(number * 60)),
+        b'S' => Ok(Duration::from_secs(number)),
+        b'm' => Ok(Duration::from_millis(number)),
+        b'u' => Ok(Duration::from_micros(number)),
+        b'n' => Ok(Duration::from_nanos(number)),
+        _ => Err(wrong()),
+    }
+}
+
 /// Takes the one message out of a body.
 pub fn unframe(body: &[u8]) -> Result<&[u8], Status> {
     let broken = || Status::new(code::INTERNAL, "the body is not one whole gRPC message");
@@ -135,8 +178,11 @@ pub fn unframe(body: &[u8]) -> Result<&[u8], Status> {
         [0, a, b, c, d] if u32::from_be_bytes([a, b, c, d]) as usize == message.len() => {
             Ok(message)
         }
-        [0, ..] => Err(broken()),
-        _ => Err(Status::new(code::UNIMPLEMENTED, "compressed messages are not supported")),
+        [1, ..] => {
+            let text = "the message is marked as compressed, and no grpc-encoding says how";
+            Err(Status::new(code::INTERNAL, text))
+        }
+        _ => Err(broken()),
     }
 }
 
@@ -150,8 +196,12 @@ impl From<&IntakeError> for Status {
             IntakeError::TimedOut(_) => code::DEADLINE_EXCEEDED,
             IntakeError::Other(_) => code::INTERNAL,
         };
-        // A violation reads `field: reason`.
-        Self::new(code, error.to_string())
+        let message = match error {
+            // It reads `field: reason`.
+            IntakeError::Invalid(violation) => violation.to_string(),
+            error => error.for_client().into_owned(),
+        };
+        Self::new(code, message)
     }
 }
 
@@ -193,7 +243,11 @@ mod tests {
         ] {
             let status = Status::from(&error);
             let decoded = Status::decode(&status.code.to_string(), &status.encoded_message());
-            assert_eq!(decoded.map(IntakeError::from), Some(error));
+            let after = IntakeError::from(decoded.unwrap());
+            assert_eq!(std::mem::discriminant(&after), std::mem::discriminant(&error));
+            assert_eq!(after.for_client(), error.for_client());
+            let hidden = error.for_log().is_some_and(|text| status.message.contains(text));
+            assert!(!hidden, "for the log only: {status:?}");
         }
     }
 
@@ -209,9 +263,42 @@ mod tests {
 
     #[test]
     fn a_wrong_request_names_its_field() {
+        let violation = Violation::new("body", "must be there");
+        let status = Status::invalid(violation.clone().into());
+        assert_eq!(IntakeError::from(status), IntakeError::Invalid(violation));
         let status = Status::invalid(crate::request::body_too_large(9));
-        let expected = Violation::new("body", "the body must be at most 9 bytes");
-        assert_eq!(IntakeError::from(status), IntakeError::Invalid(expected));
+        assert_eq!(status.code, code::RESOURCE_EXHAUSTED);
+    }
+
+    #[test]
+    fn compressed_messages() {
+        let (mut compressed, plain) = (frame(b"abc"), frame(b"abc"));
+        compressed[0] = 1;
+        let code = |encoding: Option<&[u8]>, body: &[u8]| {
+            request_message(encoding, body).map_or_else(|status| status.code, |_| code::OK)
+        };
+        assert_eq!(code(Some(b"gzip"), &compressed), code::UNIMPLEMENTED);
+        assert_eq!(code(Some(b"gzip"), &plain), code::OK);
+        assert_eq!(code(Some(b"identity"), &compressed), code::INTERNAL);
+        assert_eq!(code(None, &compressed), code::INTERNAL);
+        assert_eq!(code(None, &plain), code::OK);
+    }
+
+    #[test]
+    fn timeouts() {
+        for (value, expected) in [
+            ("15S", Duration::from_secs(15)),
+            ("99999999H", Duration::from_secs(99_999_999 * 3_600)),
+            ("1M", Duration::from_secs(60)),
+            ("0n", Duration::ZERO),
+            ("250m", Duration::from_millis(250)),
+            ("7u", Duration::from_micros(7)),
+        ] {
+            assert_eq!(timeout(value.as_bytes()), Ok(expected), "{value}");
+        }
+        for wrong in ["", "S", "15", "15s", "123456789S", "-1S", "+1S", "1.5S", " 1S"] {
+            assert_eq!(timeout(wrong.as_bytes()).unwrap_err().field, "grpc-timeout", "{wrong}");
+        }
     }
 
     #[test]
@@ -231,7 +318,9 @@ mod tests {
         for wrong in [&whole[..4], &whole[..7], &[whole.clone(), vec![0]].concat()] {
             assert_eq!(unframe(wrong).unwrap_err().code, code::INTERNAL);
         }
-        assert_eq!(unframe(&[1, 0, 0, 0, 0]).unwrap_err().code, code::UNIMPLEMENTED);
+        for flag in [1, 2, 255] {
+            assert_eq!(unframe(&[flag, 0, 0, 0, 0]).unwrap_err().code, code::INTERNAL);
+        }
     }
 
     proptest! {

@@ -102,16 +102,15 @@ impl IntakeError {
 
 impl From<IntakeError> for Problem {
     fn from(error: IntakeError) -> Self {
-        let status = error.http_status();
-        let (kind, text) = match error {
+        let kind = match error {
             IntakeError::Invalid(violation) => return violation.into(),
-            IntakeError::KeyTaken(text) => ("urn:doorbuster:problem:key-taken", text),
-            IntakeError::Overloaded(text) => ("urn:doorbuster:problem:overloaded", text),
-            IntakeError::Unavailable(text) => ("urn:doorbuster:problem:unavailable", text),
-            IntakeError::TimedOut(text) => ("urn:doorbuster:problem:timed-out", text),
-            IntakeError::Other(text) => ("urn:doorbuster:problem:downstream", text),
+            IntakeError::KeyTaken(_) => "urn:doorbuster:problem:key-taken",
+            IntakeError::Overloaded(_) => "urn:doorbuster:problem:overloaded",
+            IntakeError::Unavailable(_) => "urn:doorbuster:problem:unavailable",
+            IntakeError::TimedOut(_) => "urn:doorbuster:problem:timed-out",
+            IntakeError::Other(_) => "urn:doorbuster:problem:downstream",
         };
-        Self::new(kind, status, text)
+        Self::new(kind, error.http_status(), error.for_client())
     }
 }
 
@@ -132,13 +131,17 @@ mod tests {
             IntakeError::Invalid(Violation::new("precio", "must be a number")),
             IntakeError::KeyTaken("another".into()),
             IntakeError::Overloaded("full".into()),
-            IntakeError::Unavailable("down".into()),
-            IntakeError::TimedOut("late".into()),
-            IntakeError::Other("odd".into()),
+            IntakeError::Unavailable("http://10.0.0.1".into()),
+            IntakeError::TimedOut("http://10.0.0.1".into()),
+            IntakeError::Other("http://10.0.0.1".into()),
         ] {
             let problem = Problem::from(error.clone());
             assert_eq!(problem.status(), error.http_status());
-            assert_eq!(Problem::to_error(problem.status(), &problem.to_json()), error);
+            let json = problem.to_json();
+            assert!(!String::from_utf8_lossy(&json).contains("10.0.0.1"), "for the log only");
+            let after = Problem::to_error(problem.status(), &json);
+            assert_eq!(std::mem::discriminant(&after), std::mem::discriminant(&error));
+            assert_eq!(after.for_client(), error.for_client());
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a request to the front door or the bridge must look like.
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use sale::Violation;
 
@@ -45,11 +45,16 @@ pub fn check(
         return Err(method_not_allowed());
     }
     check_media_type(headers, media_types)?;
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.is_some_and(|length| length.parse().is_ok_and(|n: usize| n > body_bytes_max)) {
+    check_coding(headers)?;
+    if content_length(headers).is_some_and(|length| length > body_bytes_max as u64) {
         return Err(body_too_large(body_bytes_max));
     }
     context(headers)
+}
+
+/// The announced length of a body. In 64 bits everywhere: in WebAssembly a `usize` has 32.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Reads the context of a request, whatever its body.
@@ -71,8 +76,16 @@ pub fn body_too_large(bytes_max: usize) -> Problem {
 }
 
 /// 400 for a body that cannot be read to its end.
-pub fn body_broken(reason: &str) -> Problem {
-    Violation::new("body", format!("could not be read: {reason}")).into()
+pub fn body_broken() -> Problem {
+    Violation::new("body", "could not be read to its end").into()
+}
+
+/// 415 for a request whose body has no media type that is taken.
+pub fn wrong_media_type(accepted: &[&str]) -> Problem {
+    let detail = format!("the content type must be {}", accepted.join(" or "));
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Problem::new("urn:doorbuster:problem:media-type", status, detail)
+        .with_field(header::CONTENT_TYPE.as_str())
 }
 
 fn method_not_allowed() -> Problem {
@@ -95,10 +108,25 @@ fn check_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Proble
     if known && utf8 {
         return Ok(());
     }
-    let detail = format!("the content type must be {} in UTF-8", accepted.join(" or "));
+    let mut problem = wrong_media_type(accepted);
+    problem.detail.push_str(" in UTF-8");
+    Err(problem)
+}
+
+/// Bodies are taken as they are; nothing here decompresses them.
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let plain = |value: &HeaderValue| {
+        let mut codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
+    };
+    if values.all(plain) {
+        return Ok(());
+    }
+    let detail = "the body must not be compressed or otherwise encoded";
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     Err(Problem::new("urn:doorbuster:problem:media-type", status, detail)
-        .with_field("content-type"))
+        .with_field(header::CONTENT_ENCODING.as_str()))
 }
 
 /// The key: visible ASCII, bare or as the quoted string of the IETF draft.
@@ -176,7 +204,21 @@ mod tests {
             415
         );
         assert_eq!(status(Method::POST, &[json, ("content-length", "10")]), 200);
-        assert_eq!(status(Method::POST, &[json, ("content-length", "11")]), 413);
+        for length in ["11", "4294967296", "18446744073709551615"] {
+            assert_eq!(status(Method::POST, &[json, ("content-length", length)]), 413);
+        }
+        for coding in ["", "identity", "Identity"] {
+            assert_eq!(status(Method::POST, &[json, ("content-encoding", coding)]), 200);
+        }
+        for coding in ["gzip", "identity, gzip", "br"] {
+            assert_eq!(status(Method::POST, &[json, ("content-encoding", coding)]), 415);
+        }
+        let twice = [json, ("content-encoding", "identity"), ("content-encoding", "gzip")];
+        let mut fields = HeaderMap::new();
+        for (name, value) in twice {
+            fields.append(name, value.parse().unwrap());
+        }
+        assert!(check(&Method::POST, &fields, &["application/json"], 10).is_err());
     }
 
     #[test]

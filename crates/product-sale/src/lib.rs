@@ -34,9 +34,28 @@ impl From<Sale> for ProductSaleRequest {
     }
 }
 
+/// What the original writer answers for a sale that the broker acknowledged: it never sets `exito`.
+const PROCESSED: &str = "Procesado";
+
+/// Whether a writer's answer says that the sale was written.
+pub fn is_success(response: &ProductSaleResponse) -> bool {
+    response.exito || response.estado == PROCESSED
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn success_is_told_by_either_field() {
+        let success =
+            |estado: &str, exito| is_success(&ProductSaleResponse { estado: estado.into(), exito });
+        assert!(success("Procesado", false) && success("Procesado", true) && success("", true));
+        // What the original writer says of its failures.
+        for failure in ["Error marshaling", "Error Kafka", "procesado", ""] {
+            assert!(!success(failure, false), "{failure}");
+        }
+    }
 
     #[test]
     fn the_wire_is_the_contracts() {

@@ -4,6 +4,7 @@
 mod artifact;
 mod chaos;
 mod connections;
+mod contract;
 mod counting;
 mod failover;
 mod faults;

@@ -1,9 +1,17 @@
 //! The same components across a network: HTTP/1.1 to another process's bridge, gRPC over
 //! HTTP/2 to another process's writer.
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use intake::grpc;
 use local_servers::shared_kafka;
 use pipeline_tests::chaos::{Proxy, Weather};
 use pipeline_tests::{Pipeline, Wiring, eventually};
+use product_sale::{Message as _, ProductSaleResponse};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -43,7 +51,9 @@ async fn hops_in_other_processes() {
         Pipeline::with_variables(&kafka.bootstrap(), &[("writer_url", &gone)]).await.unwrap();
     let answer = near.client().post("/purchase", SALE).await.unwrap();
     assert_eq!(answer.status, 503, "{}", answer.text());
-    assert!(answer.text().contains(&gone), "the answer names who is missing: {}", answer.text());
+    assert!(!answer.text().contains(&gone), "clients learn no addresses: {}", answer.text());
+    eventually("the log names who is missing", async || near.log().contains(&gone).then_some(()))
+        .await;
     near.stop().await.unwrap();
     far.stop().await.unwrap();
 }
@@ -72,7 +82,8 @@ async fn a_hop_that_stalls_within_its_answer_is_timed_out() {
     let near = Pipeline::with_variables(&kafka.bootstrap(), &[("bridge_url", &hop)]).await.unwrap();
     let answer = near.client().post("/purchase", SALE).await.unwrap();
     assert_eq!(answer.status, 504, "{}\n{}", answer.text(), near.log());
-    assert!(answer.text().contains(&hop), "{}", answer.text());
+    assert!(!answer.text().contains(&hop), "{}", answer.text());
+    eventually("the log names it", async || near.log().contains(&hop).then_some(())).await;
     near.stop().await.unwrap();
 }
 
@@ -113,4 +124,45 @@ async fn a_hop_whose_peer_vanished_is_reached_over_a_new_connection() {
     .await;
     assert_eq!(store.total().await, accepted, "what was refused was not written");
     far.stop().await.unwrap();
+}
+
+/// A writer that answers every call as the original does: `exito` is never set, and failures have
+/// status 0, too.
+async fn original_writer(estado: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = async move |_: Request<Incoming>| {
+        let response = ProductSaleResponse { estado: estado.into(), exito: false };
+        let data = Full::<Bytes>::from(grpc::frame(&response.encode_to_vec()));
+        let trailers = HeaderMap::from_iter([(
+            HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static("0"),
+        )]);
+        let body = data.with_trailers(std::future::ready(Some(Ok(trailers))));
+        let builder = Response::builder().header("content-type", "application/grpc");
+        builder.body(body)
+    };
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), service_fn(answer)));
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_original_writer_is_understood() {
+    let kafka = shared_kafka();
+    for (estado, status) in [("Procesado", 200), ("Error Kafka", 502), ("Error marshaling", 502)] {
+        let writer = original_writer(estado).await;
+        let near =
+            Pipeline::with_variables(&kafka.bootstrap(), &[("writer_url", &writer)]).await.unwrap();
+        for path in ["/purchase", "/forward"] {
+            let answer = near.client().post(path, SALE).await.unwrap();
+            assert_eq!(answer.status, status, "{estado} {path}: {}", answer.text());
+        }
+        near.stop().await.unwrap();
+    }
 }

@@ -1,0 +1,32 @@
+//! Says on standard error, which is the component's log, what no client is told.
+
+use std::cell::Cell;
+
+use guest_tasks::now_ms;
+use intake::IntakeError;
+
+/// Time between two lines: a fault of another service meets every request.
+const PAUSE_MS: u64 = 1_000;
+
+thread_local! {
+    /// When the last line was written, and how many were left out since.
+    static LAST: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+}
+
+/// Writes an error's details to the log, at most one in a second and instance.
+pub fn report(error: &IntakeError) {
+    let Some(details) = error.for_log() else { return };
+    let now = now_ms();
+    let left_out = match LAST.get() {
+        Some((last, left_out)) if now.saturating_sub(last) < PAUSE_MS => {
+            return LAST.set(Some((last, left_out + 1)));
+        }
+        Some((_, left_out)) => left_out,
+        None => 0,
+    };
+    LAST.set(Some((now, 0)));
+    match left_out {
+        0 => eprintln!("a sale was not accepted: {details}"),
+        more => eprintln!("a sale was not accepted: {details} ({more} more since the last line)"),
+    }
+}
