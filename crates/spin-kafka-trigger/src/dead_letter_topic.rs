@@ -112,8 +112,8 @@ impl DeadLetterTopic {
             let (mut letters, mut marks) = (0_u64, Marks::default());
             self.read_records(pile, low, |record| {
                 match marks_of(&record) {
-                    // It can only tell of what was there before it.
-                    Some(told) => marks.merge(&told, record.offset),
+                    // A marker lists only letters that were written before it.
+                    Some(listed) => marks.merge(&listed, record.offset),
                     None => letters += 1,
                 }
                 Ok(ControlFlow::Continue(()))
@@ -196,8 +196,8 @@ impl DeadLetterTopic {
         Ok(())
     }
 
-    /// Reads a partition from an offset on, and nothing else: what was fetched for an earlier
-    /// assignment is dropped, above all that it has ended.
+    /// Makes the client read a partition from an offset on. What it fetched for an earlier
+    /// assignment is dropped: a notice that this one had reached its end would end the next.
     fn assign(&self, partition: i32, from: i64) -> KafkaResult<()> {
         self.consumer.unassign()?;
         while self.consumer.poll(Duration::ZERO).is_some() {}

@@ -1,8 +1,9 @@
 //! Patterns of topic names.
 //!
 //! A pattern is matched by libc (POSIX) with the group protocol `classic` and by the broker (RE2)
-//! with `consumer`. Only what means the same to both is allowed, and what is handed to them says
-//! outright what they would take differently: that a name must begin with a match, not be one.
+//! with `consumer`. Only syntax that means the same to both is allowed. libc finds a match
+//! anywhere, and the broker compares the whole name: [`normalized`] gives both the same rule, that
+//! a name must begin with a match.
 
 use regex::Regex;
 

@@ -196,8 +196,8 @@ fn place(
                 |ms| offsets::written_at(consumer, topic, partition, ms, ANSWER_TIMEOUT);
             match written_at(ms)? {
                 Some(offset) => Ok(offset),
-                // Every record was written after 1970, so that a broker which finds none since
-                // then does not look.
+                // Every record was written after 1970: a broker that finds none since then has
+                // no look-up by time.
                 None if low < high && written_at(0)?.is_none() => Err(NO_TIMES),
                 None => Ok(high),
             }

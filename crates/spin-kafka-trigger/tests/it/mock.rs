@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::ledger::Ledger;
 use crate::support::{Session, committed, config, produce, producer, until, within};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _};
-use spin_kafka_trigger::{Batch, Config, Error, Failure, Position, Start};
+use spin_kafka_trigger::{Batch, Bound, Config, Error, Failure, Position, Range, Start, Trigger};
 
 const TOPIC: &str = "sales-topic";
 
@@ -59,6 +60,18 @@ async fn batches_are_bounded_and_in_order() {
     assert_joined(&batches);
     assert_eq!(offsets(&batches), (0..2_500).collect::<Vec<_>>());
     assert_eq!(session.stop().await.records, 2_500);
+}
+
+#[tokio::test]
+async fn a_broker_that_finds_no_record_by_its_time_is_named() {
+    let cluster = Cluster::start(1);
+    cluster.produce(3, 10);
+    let trigger = Trigger::new(cluster.config(), Ledger::default()).unwrap();
+    let range = Range { from: "2026-01-01T00:00:00Z".parse().unwrap(), to: Bound::Latest };
+    let ended = within("the replay", trigger.replay(range, std::future::pending())).await;
+    let error = ended.unwrap_err();
+    assert!(matches!(error, Error::Range { .. }), "{error}");
+    assert!(error.to_string().contains("give offsets"), "{error}");
 }
 
 #[tokio::test]
