@@ -40,9 +40,10 @@ impl Guest for Bridge {
 guest_http::handler!(route);
 
 async fn route(request: Request) -> Answer {
-    let answer = match request.uri().path() {
-        "/forward" => forwarded(request).await,
-        path => Err(not_found(path)),
+    // Slashes at both ends make no difference to a route either.
+    let answer = match request.uri().path().trim_matches('/') {
+        "forward" => forwarded(request).await,
+        _ => Err(not_found(request.uri().path())),
     };
     answer.unwrap_or_else(|failure| problem(&failure))
 }

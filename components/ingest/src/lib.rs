@@ -21,10 +21,11 @@ mod bindings {
 guest_http::handler!(route);
 
 async fn route(request: Request) -> Answer {
-    let answer = match request.uri().path() {
-        "/purchase" => one::purchase(request).await,
-        "/purchases" => many::purchases(request).await,
-        path => Err(request::not_found(path)),
+    // Slashes at both ends make no difference to a route either.
+    let answer = match request.uri().path().trim_matches('/') {
+        "purchase" => one::purchase(request).await,
+        "purchases" => many::purchases(request).await,
+        _ => Err(request::not_found(request.uri().path())),
     };
     answer.unwrap_or_else(|failure| problem(&failure))
 }

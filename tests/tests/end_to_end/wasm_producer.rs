@@ -145,7 +145,7 @@ async fn faults_say_what_refused() {
     let cases: [(Change, String); 5] = [
         (
             Box::new(|text| text.replace("\"tcp://{{ kafka_brokers }}\", ", "")),
-            format!("\\\"tcp://127.0.0.1:{port}\\\""),
+            format!("\"tcp://127.0.0.1:{port}\""),
         ),
         (
             Box::new(move |text| {
