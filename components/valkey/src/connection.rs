@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use guest_tasks::within;
 use guest_tcp::Error;
-use valkey_codec::{Address, Decoder, Refusal, Reply, encode, hello, refusal};
+use valkey_codec::{
+    Address, Decoder, Refusal, Reply, encode, hello, hello_by_parts, is_unknown_hello, refusal,
+    refusal_by_parts,
+};
 
 use crate::bindings::exports::doorbuster::valkey::client::ClientError;
 
@@ -74,10 +77,25 @@ impl Connection {
         let commands = hello(address);
         self.send(encode(&commands).map_err(protocol)?).await?;
         let mut replies = self.replies(1).await?;
-        if refusal(&replies).is_none() {
-            replies.extend(self.replies(commands.len().saturating_sub(1)).await?);
+        let rest = commands.len().saturating_sub(1);
+        if replies.first().is_some_and(|reply| is_unknown_hello(address, reply)) {
+            // What was said behind it; errors, as nobody was let in.
+            self.replies(rest).await?;
+            return self.greet_by_parts(address).await;
         }
-        Ok(refusal(&replies))
+        if refusal(address, &replies).is_none() {
+            replies.extend(self.replies(rest).await?);
+        }
+        Ok(refusal(address, &replies))
+    }
+
+    /// The same where the server does not know HELLO.
+    async fn greet_by_parts(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
+        self.decoder.expect_resp2();
+        let commands = hello_by_parts(address);
+        self.send(encode(&commands).map_err(protocol)?).await?;
+        let replies = self.replies(commands.len()).await?;
+        Ok(refusal_by_parts(address, &replies))
     }
 
     /// Sends encoded commands.

@@ -35,6 +35,8 @@ pub struct ValkeyConfig {
     pub replica_of: Option<u16>,
     /// Replicas that a write needs: with fewer the server refuses it.
     pub min_replicas: u8,
+    /// Further arguments of the program.
+    pub arguments: Vec<String>,
 }
 
 /// A running Valkey server; killed when dropped.
@@ -145,7 +147,8 @@ fn command(binary: &Path, config: &ValkeyConfig, port: u16, dir: &Path) -> Comma
         // Else a replica's first copy waits five seconds for further replicas to share it.
         .args(["--repl-diskless-sync-delay", "0"])
         .arg("--dir")
-        .arg(dir);
+        .arg(dir)
+        .args(&config.arguments);
     if let Some(primary) = config.replica_of {
         command.args(["--replicaof", "127.0.0.1", &primary.to_string()]);
     }
@@ -159,7 +162,8 @@ pub(crate) async fn answers(port: u16) -> bool {
         stream.write_all(b"PING\r\n").await?;
         let mut answer = [0; 5];
         stream.read_exact(&mut answer).await?;
-        std::io::Result::Ok(answer == *b"+PONG")
+        // One that wants a password first answers, too.
+        std::io::Result::Ok(answer == *b"+PONG" || answer == *b"-NOAU")
     };
     ping.await.unwrap_or(false)
 }

@@ -38,10 +38,12 @@ async fn one(address: &Address, alone: bool) -> Result<MultiplexedConnection, Fa
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(Some(ANSWER_LIMIT));
-    let mut connection =
-        client(address)?.get_multiplexed_async_connection_with_config(&config).await?;
+    let fault = |error| Fault::of(address, error);
+    let client = client(address).map_err(fault)?;
+    let connecting = client.get_multiplexed_async_connection_with_config(&config);
+    let mut connection = connecting.await.map_err(fault)?;
     if !alone {
-        let role = role(&mut connection).await?;
+        let role = role(&mut connection).await.map_err(fault)?;
         if role != PRIMARY {
             return Err(Fault::Role(role));
         }
@@ -63,9 +65,18 @@ fn client(address: &Address) -> RedisResult<Client> {
     Client::open(server.set_redis_settings(who))
 }
 
-/// HELLO without a version changes nothing, and every user may ask it.
+/// HELLO without a version changes nothing, and every user may ask it. Old servers and some proxies
+/// do not know it.
 async fn role(connection: &mut MultiplexedConnection) -> RedisResult<String> {
-    let told: BTreeMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
+    let told = redis::cmd("HELLO").query_async(connection).await;
+    let told: BTreeMap<String, Value> = match told {
+        Err(error) if error.code() == Some("ERR") => {
+            let told: Vec<Value> = redis::cmd("ROLE").query_async(connection).await?;
+            let role = told.first().map(redis::from_redis_value_ref);
+            return role.map_or(Ok("not told".into()), |role| role.map_err(Into::into));
+        }
+        told => told?,
+    };
     told.get(ROLE)
         .map_or(Ok("not told".into()), |role| redis::from_redis_value_ref(role).map_err(Into::into))
 }

@@ -65,3 +65,26 @@ async fn secrets_are_in_no_text() {
     let error = connect(&servers("ana:secret@", &[primary.port(), 1])).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_server_that_repeats_the_password_is_not_quoted() {
+    let arguments = ["--rename-command", "AUTH", "", "--rename-command", "HELLO", ""];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let server =
+        Valkey::start(ValkeyConfig { arguments, ..ValkeyConfig::default() }).await.unwrap();
+    let error = connect(&servers("ana:secret@", &[server.port()])).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_role_is_asked_for_where_hello_is_unknown() {
+    let arguments = ["--rename-command", "HELLO", ""].map(str::to_owned).to_vec();
+    let config = ValkeyConfig { arguments: arguments.clone(), ..ValkeyConfig::default() };
+    let primary = Valkey::start(config).await.unwrap();
+    let replica_of = Some(primary.port());
+    let config = ValkeyConfig { arguments, replica_of, ..ValkeyConfig::default() };
+    let replica = Valkey::start(config).await.unwrap();
+    let ports = [replica.port(), primary.port()];
+    let (address, _) = connect(&servers("", &ports)).await.unwrap();
+    assert_eq!(address.port, primary.port());
+}

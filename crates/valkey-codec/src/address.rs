@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::Error;
@@ -48,7 +49,16 @@ impl Address {
         let wrong = |what: &str| Error::Address(what.into());
         let url = Url::parse(url).map_err(|e| wrong(&e.to_string()))?;
         if url.scheme() != "redis" {
-            return Err(wrong("only the scheme redis is supported"));
+            return Err(wrong(
+                "only the scheme redis is supported, and no TLS; put a proxy that speaks TLS beside \
+                 the program",
+            ));
+        }
+        // Refused rather than left out: who writes `?tls=true` expects what is not there.
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong(
+                "`?` and `#` have no meaning in it; in a password they are %3F and %23",
+            ));
         }
         let host =
             url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("no host"))?;
@@ -77,10 +87,7 @@ impl Address {
 }
 
 fn percent_decoded(text: &str) -> Option<String> {
-    // A URL's query decodes percent signs; a plus stands for a space there, so it is kept.
-    let query = format!("v={}", text.replace('+', "%2B"));
-    let (_, value) = url::form_urlencoded::parse(query.as_bytes()).next()?;
-    (!value.contains('\u{fffd}')).then(|| value.into_owned())
+    percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
 #[cfg(test)]
@@ -96,6 +103,11 @@ mod tests {
         assert_eq!((address.host.as_str(), address.port, address.database), ("valkey", 6379, 3));
         assert_eq!(address.user.as_deref(), Some("ana"));
         assert_eq!(address.password.as_deref(), Some("p@s+s"));
+        for (written, meant) in [("a&b", "a&b"), ("a%26b", "a&b"), ("a=b;c", "a=b;c"), ("%2B", "+")]
+        {
+            let address = Address::parse(&format!("redis://u:{written}@h")).unwrap();
+            assert_eq!(address.password.as_deref(), Some(meant));
+        }
         let address = Address::parse("redis://:secret@[::1]:1").unwrap();
         assert_eq!((address.host.as_str(), address.user.as_deref()), ("::1", Some("default")));
         assert!(!format!("{address:?}").contains("secret"));
@@ -111,6 +123,12 @@ mod tests {
             "redis://valkey/x",
             "redis://h:99999",
             "redis://ana@h",
+            "rediss://h",
+            "redis://h?tls=true",
+            "redis://h/1#x",
+            "redis://:a#b@h",
+            "redis://:a?b@h",
+            "redis://:%ff@h",
         ] {
             assert!(matches!(Address::parse(url), Err(Error::Address(_))), "{url}");
         }

@@ -1,6 +1,7 @@
 //! Replies from bytes.
 
 use bytes::BytesMut;
+use redis_protocol::resp2;
 use redis_protocol::resp3::decode::complete::decode;
 use redis_protocol::resp3::types::{OwnedFrame, Resp3Frame as _};
 
@@ -36,9 +37,15 @@ pub enum Reply {
 #[derive(Debug, Default)]
 pub struct Decoder {
     bytes: BytesMut,
+    resp2: bool,
 }
 
 impl Decoder {
+    /// From now on the server speaks RESP2: null has another form there, and a map is an array.
+    pub fn expect_resp2(&mut self) {
+        self.resp2 = true;
+    }
+
     /// Bytes that wait for the rest of their reply.
     pub fn pending(&self) -> usize {
         self.bytes.len()
@@ -53,6 +60,9 @@ impl Decoder {
     /// dropped: nothing here subscribes to any.
     #[allow(clippy::should_implement_trait, reason = "none is not the end: more may come")]
     pub fn next(&mut self) -> Result<Option<Reply>, Error> {
+        if self.resp2 {
+            return self.next_resp2();
+        }
         loop {
             let decoded = decode(&self.bytes).map_err(|e| Error::Protocol(e.to_string()))?;
             let Some((frame, length)) = decoded else {
@@ -64,6 +74,37 @@ impl Decoder {
             }
         }
     }
+}
+
+impl Decoder {
+    fn next_resp2(&mut self) -> Result<Option<Reply>, Error> {
+        let decoded = resp2::decode::decode(&self.bytes);
+        let decoded = decoded.map_err(|error| Error::Protocol(error.to_string()))?;
+        let Some((frame, length)) = decoded else {
+            return Ok(None);
+        };
+        let _ = self.bytes.split_to(length.min(self.bytes.len()));
+        match frame {
+            resp2::types::OwnedFrame::Array(items) => {
+                items.into_iter().map(scalar_resp2).collect::<Result<_, _>>().map(Reply::Many)
+            }
+            other => scalar_resp2(other).map(Reply::One),
+        }
+        .map(Some)
+    }
+}
+
+fn scalar_resp2(frame: resp2::types::OwnedFrame) -> Result<Scalar, Error> {
+    use resp2::types::OwnedFrame;
+    Ok(match frame {
+        OwnedFrame::Null => Scalar::Nil,
+        OwnedFrame::Integer(number) => Scalar::Integer(number),
+        OwnedFrame::SimpleString(text) | OwnedFrame::BulkString(text) => Scalar::Text(text),
+        OwnedFrame::Error(text) => Scalar::Error(text),
+        OwnedFrame::Array(_) => {
+            return Err(Error::Protocol("an array inside a reply".into()));
+        }
+    })
 }
 
 fn reply(frame: OwnedFrame) -> Result<Reply, Error> {

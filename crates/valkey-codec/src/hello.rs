@@ -1,6 +1,6 @@
 //! What is said first on a connection.
 
-use crate::role::{code, other_role, shows_no_primary};
+use crate::role::{UNTOLD, code, other_role, role_in_info, shows_no_primary};
 use crate::{Address, Reply, Scalar};
 
 /// Under which name the server lists the connection.
@@ -25,8 +25,24 @@ pub enum Refusal {
     Other(String),
 }
 
-/// Where the probe's reply stands.
-const PROBE_PLACE: usize = 1;
+/// The user that a password alone belongs to.
+const DEFAULT_USER: &str = "default";
+
+/// What errors begin with.
+const CODES: [&str; 8] =
+    ["ERR", "NOAUTH", "WRONGPASS", "NOPERM", "NOPROTO", "LOADING", "READONLY", "NOREPLICAS"];
+
+/// What errors begin with that repeat no argument of a command.
+const HARMLESS: [&str; 8] = [
+    "ERR max number of clients",
+    "ERR DB index",
+    "WRONGPASS invalid",
+    "NOAUTH ",
+    "LOADING ",
+    "READONLY ",
+    "MASTERDOWN ",
+    "NOREPLICAS ",
+];
 
 /// The protocol's version and who speaks; whether the server takes writes; which database.
 pub fn hello(address: &Address) -> Vec<Vec<Vec<u8>>> {
@@ -35,26 +51,95 @@ pub fn hello(address: &Address) -> Vec<Vec<Vec<u8>>> {
         hello.extend([b"AUTH".to_vec(), user.clone().into_bytes(), password.clone().into_bytes()]);
     }
     hello.extend([b"SETNAME".to_vec(), CLIENT_NAME.into()]);
-    let mut commands = vec![hello, vec![b"EVAL".to_vec(), PROBE.into(), b"0".to_vec()]];
+    [vec![hello], probe_and_select(address)].concat()
+}
+
+/// The same for a server that does not know HELLO, an old one or a proxy: it goes on in RESP2.
+pub fn hello_by_parts(address: &Address) -> Vec<Vec<Vec<u8>>> {
+    let mut commands = Vec::new();
+    if let (Some(user), Some(password)) = (&address.user, &address.password) {
+        let mut auth = vec![b"AUTH".to_vec()];
+        // Servers before version 6 have no users and take the password alone.
+        auth.extend((user != DEFAULT_USER).then(|| user.clone().into_bytes()));
+        auth.push(password.clone().into_bytes());
+        commands.push(auth);
+    }
+    commands.push(vec![b"INFO".to_vec(), b"replication".to_vec()]);
+    [commands, probe_and_select(address)].concat()
+}
+
+fn probe_and_select(address: &Address) -> Vec<Vec<Vec<u8>>> {
+    let mut commands = vec![vec![b"EVAL".to_vec(), PROBE.into(), b"0".to_vec()]];
     if address.database != 0 {
         commands.push(vec![b"SELECT".to_vec(), address.database.to_string().into_bytes()]);
     }
     commands
 }
 
+/// Whether the first reply to [`hello`] says that the server does not know HELLO. Some that want a
+/// password say that first, though the password was there.
+pub fn is_unknown_hello(address: &Address, reply: &Reply) -> bool {
+    error(reply).is_some_and(|text| {
+        text.starts_with("ERR unknown command")
+            || code(text) == "NOPROTO"
+            || address.password.is_some() && code(text) == "NOAUTH"
+    })
+}
+
 /// Whether the replies to [`hello`] say that the connection is of no use. The first may be looked
 /// at alone: a server that refuses may close the connection without a word on the rest.
-pub fn refusal(replies: &[Reply]) -> Option<Refusal> {
-    replies.iter().enumerate().find_map(|(place, reply)| match (place, error(reply)) {
-        (0, None) => other_role(reply).map(Refusal::Role),
-        (0, Some(text)) if !CREDENTIAL_CODES.contains(&code(text)) => {
-            Some(Refusal::Other(text.into()))
+pub fn refusal(address: &Address, replies: &[Reply]) -> Option<Refusal> {
+    let (first, rest) = replies.split_first()?;
+    match error(first) {
+        Some(text) if CREDENTIAL_CODES.contains(&code(text)) => {
+            Some(Refusal::Credentials(shown(address, text)))
         }
-        // Whoever may not use EVAL, or uses it on an old server, is told nothing by it.
-        (PROBE_PLACE, Some(text)) => shows_no_primary(reply).then(|| Refusal::Other(text.into())),
-        (_, Some(text)) => Some(Refusal::Credentials(text.into())),
-        (_, None) => None,
-    })
+        Some(text) => Some(Refusal::Other(shown(address, text))),
+        None => other_role(first).map(Refusal::Role).or_else(|| unwritable(address, rest)),
+    }
+}
+
+/// The same for the replies to [`hello_by_parts`].
+pub fn refusal_by_parts(address: &Address, replies: &[Reply]) -> Option<Refusal> {
+    let (auth, rest) = replies.split_at_checked(usize::from(address.password.is_some()))?;
+    if let Some(text) = auth.first().and_then(error) {
+        return Some(Refusal::Credentials(shown(address, text)));
+    }
+    let (info, rest) = rest.split_first()?;
+    match (error(info), info) {
+        (Some(text), _) if CREDENTIAL_CODES.contains(&code(text)) => {
+            Some(Refusal::Credentials(shown(address, text)))
+        }
+        (Some(text), _) => Some(Refusal::Other(shown(address, text))),
+        (None, Reply::One(Scalar::Text(info))) => {
+            role_in_info(info).map(Refusal::Role).or_else(|| unwritable(address, rest))
+        }
+        (None, _) => Some(Refusal::Role(UNTOLD.into())),
+    }
+}
+
+/// Whether the replies to the probe and to SELECT say so.
+fn unwritable(address: &Address, replies: &[Reply]) -> Option<Refusal> {
+    let (probe, select) = replies.split_first()?;
+    // Whoever may not use EVAL, or uses it on an old server, is told nothing by it.
+    if let Some(text) = error(probe).filter(|_| shows_no_primary(probe)) {
+        return Some(Refusal::Other(shown(address, text)));
+    }
+    let text = select.iter().find_map(error)?;
+    Some(Refusal::Credentials(shown(address, text)))
+}
+
+/// A server's text as it may be shown. Some repeat the arguments of a command that they do not
+/// know, and with them the password: where one was sent, only texts that are known not to do so
+/// are shown in full.
+pub fn shown(address: &Address, text: &str) -> String {
+    let Some(password) = &address.password else { return text.into() };
+    let harmless = HARMLESS.iter().any(|known| text.starts_with(known));
+    if harmless && !text.contains(password.as_str()) {
+        return text.into();
+    }
+    let code = Some(code(text)).filter(|code| CODES.contains(code)).unwrap_or("an error");
+    format!("{code} (the rest is not shown: it may repeat the password)")
 }
 
 fn error(reply: &Reply) -> Option<&str> {
@@ -82,6 +167,74 @@ mod tests {
 
     fn ok() -> Reply {
         Reply::One(text("OK"))
+    }
+
+    fn open() -> Address {
+        Address::parse("redis://h").unwrap()
+    }
+
+    fn secured() -> Address {
+        Address::parse("redis://ana:hunter2@h").unwrap()
+    }
+
+    fn refusal(replies: &[Reply]) -> Option<Refusal> {
+        super::refusal(&open(), replies)
+    }
+
+    #[test]
+    fn no_text_repeats_the_password() {
+        for text in [
+            "ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `ana`, `hunter2`, ",
+            "ERR unknown command 'AUTH', with args beginning with: 'hunter2'",
+            "hunter2 is what you sent",
+            "HUNTER2",
+            "WRONGPASS invalid username-password pair: hunter2",
+        ] {
+            for replies in [vec![error(text)], vec![role("master"), one(), error(text)]] {
+                let found = super::refusal(&secured(), &replies);
+                assert!(!format!("{found:?}").to_lowercase().contains("hunter2"), "{found:?}");
+                let parts = [ok(), error(text)];
+                let found = refusal_by_parts(&secured(), &parts);
+                assert!(!format!("{found:?}").to_lowercase().contains("hunter2"), "{found:?}");
+            }
+        }
+        let text = "WRONGPASS invalid username-password pair or user is disabled.";
+        let expected = Some(Refusal::Credentials(text.into()));
+        assert_eq!(super::refusal(&secured(), &[error(text)]), expected);
+    }
+
+    #[test]
+    fn a_server_without_hello_is_greeted_by_parts() {
+        let text = "ERR unknown command `HELLO`, with args beginning with: `3`, ";
+        let unknown = |reply| is_unknown_hello(&secured(), &reply);
+        assert!(unknown(error(text)) && unknown(error("NOPROTO sorry")));
+        assert!(unknown(error("NOAUTH Authentication required.")));
+        assert!(!unknown(error("WRONGPASS invalid")) && !unknown(role("master")));
+        assert!(!is_unknown_hello(&open(), &error("NOAUTH Authentication required.")));
+        let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let commands = hello_by_parts(&secured());
+        let expected: Vec<Vec<u8>> = words(&["AUTH", "ana", "hunter2"]);
+        assert_eq!(commands[0], expected);
+        let alone = hello_by_parts(&Address::parse("redis://:hunter2@h").unwrap());
+        let expected: Vec<Vec<u8>> = words(&["AUTH", "hunter2"]);
+        assert_eq!(alone[0], expected);
+        let info = |role: &str| {
+            Reply::One(text_of(&format!("# Replication\r\nrole:{role}\r\nconnected_slaves:0\r\n")))
+        };
+        assert_eq!(refusal_by_parts(&open(), &[info("master"), one()]), None);
+        assert_eq!(refusal_by_parts(&secured(), &[ok(), info("master"), one(), ok()]), None);
+        assert_eq!(
+            refusal_by_parts(&open(), &[info("slave"), one()]),
+            Some(Refusal::Role("slave".into()))
+        );
+        for replies in [vec![error("ERR invalid password")], vec![ok(), error("NOPERM no")]] {
+            let found = refusal_by_parts(&secured(), &replies);
+            assert!(matches!(found, Some(Refusal::Credentials(_))), "{found:?}");
+        }
+    }
+
+    fn text_of(word: &str) -> Scalar {
+        text(word)
     }
 
     fn one() -> Reply {

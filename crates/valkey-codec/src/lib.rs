@@ -14,7 +14,9 @@ pub use address::Address;
 pub use decode::{Decoder, Reply, Scalar};
 pub use encode::encode;
 pub use error::Error;
-pub use hello::{Refusal, hello, refusal};
+pub use hello::{
+    Refusal, hello, hello_by_parts, is_unknown_hello, refusal, refusal_by_parts, shown,
+};
 pub use role::{PRIMARY, ROLE, shows_no_primary};
 pub use script::{By, Script, is_unknown_script};
 pub use servers::{SERVERS_MAX, Servers};

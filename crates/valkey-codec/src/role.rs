@@ -9,7 +9,7 @@ pub const ROLE: &str = "role";
 pub const PRIMARY: &str = "master";
 
 /// What a role is called that the server does not tell, as a Sentinel.
-const UNTOLD: &str = "not told";
+pub(crate) const UNTOLD: &str = "not told";
 
 /// Codes of the errors of a server that takes no writes for what it is: a replica; one that
 /// has lost its primary; one that has just been started, while another may have taken its place;
@@ -27,6 +27,13 @@ pub(crate) fn other_role(hello: &Reply) -> Option<String> {
     });
     (role != Some(PRIMARY.as_bytes()))
         .then(|| role.map_or(UNTOLD.into(), |role| String::from_utf8_lossy(role).into_owned()))
+}
+
+/// The role of the server whose INFO this is, if it is not the primary.
+pub(crate) fn role_in_info(info: &[u8]) -> Option<String> {
+    let info = String::from_utf8_lossy(info);
+    let role = info.lines().find_map(|line| line.trim().strip_prefix("role:")).unwrap_or(UNTOLD);
+    (role != PRIMARY).then(|| role.to_owned())
 }
 
 /// Whether this reply shows that the server is not the primary, or may no longer be: whoever

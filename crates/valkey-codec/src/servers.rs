@@ -74,8 +74,7 @@ mod tests {
 
     #[test]
     fn one_host_is_an_address() {
-        for url in ["redis://h", "redis://u:p@h:1/3", "redis://:p@[::1]", "redis://u:p,q@h/?x=a,b"]
-        {
+        for url in ["redis://h", "redis://u:p@h:1/3", "redis://:p@[::1]", "redis://u:p,q@h/"] {
             assert_eq!(servers(url), Servers(vec![Address::parse(url).unwrap()]), "{url}");
         }
     }
@@ -115,6 +114,7 @@ mod tests {
             "redis://:secret@a, b",
             "redis://secret@a,b",
             "redis://:secret@a/1,b/2",
+            "redis://:secret@a,b?x=c,d",
             "redis://:secret@a,b,c,d,e,f,g,h,i",
         ] {
             let error = Servers::parse(url).expect_err(url);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use local_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig};
 use valkey_codec::{
-    Address, Decoder, Error, Refusal, Reply, Scalar, encode, hello, refusal, shows_no_primary,
+    Address, Decoder, Error, Refusal, Reply, Scalar, encode, hello, hello_by_parts,
+    is_unknown_hello, refusal, refusal_by_parts, shows_no_primary,
 };
 
 /// A connection without the component around it.
@@ -25,10 +26,17 @@ impl Connection {
         let commands = hello(&address);
         connection.stream.write_all(&encode(&commands).unwrap()).unwrap();
         let mut replies = connection.replies(1).unwrap();
-        if refusal(&replies).is_none() {
+        if is_unknown_hello(&address, &replies[0]) {
+            connection.replies(commands.len() - 1).unwrap();
+            connection.decoder.expect_resp2();
+            let commands = hello_by_parts(&address);
+            let replies = connection.pipeline(&commands).unwrap();
+            return refusal_by_parts(&address, &replies).map_or(Ok(connection), Err);
+        }
+        if refusal(&address, &replies).is_none() {
             replies.extend(connection.replies(commands.len() - 1).unwrap());
         }
-        refusal(&replies).map_or(Ok(connection), Err)
+        refusal(&address, &replies).map_or(Ok(connection), Err)
     }
 
     fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>, Error> {
@@ -191,4 +199,55 @@ async fn errors_tell_that_it_is_a_primary_no_more() {
     check("CONFIG SET min-replicas-to-write 0", &[], "");
     check("REPLICAOF 127.0.0.1 1", &WRITES, "READONLY ");
     check("CONFIG SET replica-serve-stale-data no", &["GET a"], "MASTERDOWN ");
+}
+
+/// A server as old ones and some proxies are.
+async fn without(command: &str) -> Valkey {
+    let words = ["--requirepass", "s3cret&word", "--rename-command", command, ""];
+    let arguments = words.map(str::to_owned).to_vec();
+    Valkey::start(ValkeyConfig { arguments, ..ValkeyConfig::default() }).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_server_without_hello_is_spoken_to_in_resp2() {
+    let server = without("HELLO").await;
+    let url = |who: &str| format!("{}/2", server.url().replace("//", &format!("//{who}")));
+    for who in [":s3cret&word@", "default:s3cret%26word@"] {
+        let mut connection = Connection::open(&url(who)).unwrap();
+        let replies = connection
+            .say(&[
+                "SET a x",
+                "GET a",
+                "GET none",
+                "INCR n",
+                "RPUSH l a b",
+                "LRANGE l 0 -1",
+                "INCR a",
+            ])
+            .unwrap();
+        assert_eq!(replies[1], Reply::One(text("x")));
+        assert_eq!(replies[2], Reply::One(Scalar::Nil));
+        assert!(matches!(replies[3], Reply::One(Scalar::Integer(_))));
+        assert_eq!(replies[5], Reply::Many(vec![text("a"), text("b")]));
+        assert!(matches!(&replies[6], Reply::One(Scalar::Error(text)) if text.starts_with("ERR")));
+        connection.say(&["DEL l"]).unwrap();
+    }
+    let wrong = Connection::open(&url(":wr0ng@")).err();
+    assert!(matches!(&wrong, Some(Refusal::Credentials(_))), "{wrong:?}");
+    assert!(!format!("{wrong:?}").contains("wr0ng"));
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_the_password_is_not_quoted() {
+    let server = without("AUTH").await;
+    let url = server.url().replace("//", "//:s3cret&word@");
+    // HELLO takes the password, too; without it there is no way in.
+    let arguments: Vec<String> =
+        ["--rename-command", "AUTH", "", "--rename-command", "HELLO", ""].map(Into::into).to_vec();
+    assert!(Connection::open(&url).is_ok());
+    let server =
+        Valkey::start(ValkeyConfig { arguments, ..ValkeyConfig::default() }).await.unwrap();
+    let refused = Connection::open(&server.url().replace("//", "//:s3cret&word@")).err();
+    assert!(refused.is_some());
+    assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
 }

@@ -20,6 +20,7 @@ mod output;
 mod own_servers;
 mod plugin;
 mod requests;
+mod resp2;
 mod secured;
 mod start;
 mod trigger;

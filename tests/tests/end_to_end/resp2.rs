@@ -1,0 +1,28 @@
+//! A store that does not know HELLO, as old ones and some proxies are.
+
+use http::Method;
+use local_servers::{Valkey, ValkeyConfig, shared_kafka};
+use pipeline_tests::{Pipeline, Store, Wiring, eventually};
+
+const SALE: &str = r#"{"categoria":4,"producto_id":"crema","precio":12.5,"cantidad_vendida":3}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_without_hello_is_used_and_its_password_not_told() {
+    let kafka = shared_kafka();
+    let arguments = ["--requirepass", "s3cret&word", "--rename-command", "HELLO", ""];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let valkey = Valkey::start(ValkeyConfig { arguments, ..Default::default() }).await.unwrap();
+    let url = valkey.url().replace("//", "//:s3cret&word@");
+    let pipeline = Pipeline::with_store(Wiring::Chained, &kafka.bootstrap(), &url).await.unwrap();
+    let client = pipeline.client();
+    let headers = [("content-type", "application/json"), ("idempotency-key", "k")];
+    let send = async |body: String| client.send(Method::POST, "/purchase", &headers, body).await;
+    for (body, status) in [(SALE.to_owned(), 200), (SALE.replace("12.5", "1"), 422)] {
+        let answer = send(body).await.unwrap();
+        assert_eq!(answer.status, status, "{}\n{}", answer.text(), pipeline.log());
+    }
+    let store = Store::connect(&url).await.unwrap();
+    eventually("the sale is counted", async || (store.total().await == 1).then_some(())).await;
+    assert!(!pipeline.log().contains("s3cret"), "{}", pipeline.log());
+    pipeline.stop().await.unwrap();
+}
