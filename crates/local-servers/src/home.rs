@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 /// The folder of the installed servers: `DOORBUSTER_HOME`, else `.doorbuster` in the current
 /// folder.
 pub fn home() -> PathBuf {
-    std::env::var_os("DOORBUSTER_HOME").map_or_else(|| ".doorbuster".into(), PathBuf::from)
+    let home = std::env::var_os("DOORBUSTER_HOME").filter(|home| !home.is_empty());
+    home.map_or_else(|| ".doorbuster".into(), PathBuf::from)
 }
 
 /// Installs a part below [`home`] unless `made` exists, and answers where it is. Processes that

@@ -16,6 +16,18 @@ const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORT
 
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
+
+/// Variables of the library that it ignores unless they are numbers.
+const NUMBERS: [&str; 6] = [
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_BSP_SCHEDULE_DELAY",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+];
 
 /// Whether traces are to be sent; the text says what this program cannot do. `setting` finds the
 /// value of a variable.
@@ -48,7 +60,35 @@ pub fn is_wanted(setting: impl Fn(&str) -> Result<Option<String>, String>) -> Re
             }
         }
     }
+    check_sampler(&setting)?;
+    NUMBERS.into_iter().try_for_each(|name| match setting(name)? {
+        Some(value) if value.parse::<u64>().is_err() => {
+            Err(format!("{name}={value}: must be a whole number"))
+        }
+        _ => Ok(()),
+    })?;
     Ok(true)
+}
+
+/// Refuses a sampler that the library does not know: it would take its default.
+fn check_sampler(setting: impl Fn(&str) -> Result<Option<String>, String>) -> Result<(), String> {
+    let Some(sampler) = setting(SAMPLER)? else { return Ok(()) };
+    let kind = sampler.strip_prefix("parentbased_").unwrap_or(&sampler);
+    match kind {
+        "always_on" | "always_off" => Ok(()),
+        "traceidratio" => match setting(SAMPLER_ARG)? {
+            Some(ratio)
+                if !ratio.parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio)) =>
+            {
+                Err(format!("{SAMPLER_ARG}={ratio}: must be a number from 0 to 1"))
+            }
+            _ => Ok(()),
+        },
+        _ => Err(format!(
+            "{SAMPLER}={sampler}: must be always_on, always_off or traceidratio, each also with \
+             parentbased_ before it"
+        )),
+    }
 }
 
 /// An exporter that logs when the collector begins to fail, and when it works again.
@@ -121,13 +161,24 @@ mod tests {
             (vec![here, (PROTOCOLS[1], "http/protobuf")], true),
             (vec![here, (PROTOCOLS[0], "http/protobuf"), (PROTOCOLS[1], "grpc")], true),
             (vec![(PROTOCOLS[1], "grpc")], false),
+            (vec![here, (SAMPLER, "parentbased_traceidratio"), (SAMPLER_ARG, "0.1")], true),
+            (vec![here, (SAMPLER, "always_off")], true),
+            (vec![here, (NUMBERS[4], "5000")], true),
         ] {
             assert_eq!(wanted(&set), Ok(expected), "{set:?}");
         }
-        for other in [(PROTOCOLS[1], "grpc"), (PROTOCOLS[0], "http/json"), (EXPORTER, "zipkin")] {
+        for other in [
+            (PROTOCOLS[1], "grpc"),
+            (PROTOCOLS[0], "http/json"),
+            (EXPORTER, "zipkin"),
+            (SAMPLER, "sometimes"),
+            (NUMBERS[4], "5s"),
+        ] {
             let fault = wanted(&[here, other]).unwrap_err();
             assert!(fault.contains(other.0) && fault.contains(other.1), "{fault}");
         }
+        let fault = wanted(&[here, (SAMPLER, "traceidratio"), (SAMPLER_ARG, "10%")]).unwrap_err();
+        assert!(fault.contains("OTEL_TRACES_SAMPLER_ARG=10%"), "{fault}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod parents;
 mod run;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use runner::Telemetry;
 
@@ -15,6 +16,9 @@ use parents::Parents;
 /// As in `doorbuster`: work comes and goes on several threads, in small pieces.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Time that tasks get to end once the triggers have ended.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::read();
@@ -32,7 +36,12 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(run::run(cli, parents)));
+        .and_then(|runtime| {
+            let ended = runtime.block_on(run::run(cli, parents));
+            // A signal at the start does not wait for a component that is being compiled.
+            runtime.shutdown_timeout(SHUTDOWN_LIMIT);
+            ended
+        });
     telemetry.end();
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,7 @@
 //! Runs the Kafka triggers until Spin says stop, or is gone.
 
+use std::pin::pin;
+
 use anyhow::{Result, bail};
 use runner::{Addresses, Checks, Common, Parts, shutdown};
 use tokio_util::task::AbortOnDropHandle;
@@ -11,7 +13,7 @@ use crate::parents::Parents;
 
 /// Runs until a signal, until Spin is gone, or until a trigger fails.
 pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
-    let signal = shutdown::signal();
+    let mut signal = pin!(shutdown::signal());
     if parents.are_gone() {
         bail!("`spin up` ended before its Kafka trigger began");
     }
@@ -25,7 +27,11 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
         bail!("{}: the application has no [[trigger.kafka]]", app.metadata.name);
     }
     let state = application::state_dir();
-    let parts = Parts::start(&app, &variables, &common, addresses, state).await?;
+    let parts = tokio::select! {
+        biased;
+        () = &mut signal => return Ok(()),
+        parts = Parts::start(&app, &variables, &common, addresses, state) => parts?,
+    };
     announce(&configs);
     let checks = Checks::of(&app, &configs, &variables);
     let _checks = AbortOnDropHandle::new(tokio::spawn(checks.run()));

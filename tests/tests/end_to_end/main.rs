@@ -21,6 +21,7 @@ mod own_servers;
 mod plugin;
 mod requests;
 mod resp2;
+mod routes;
 mod secured;
 mod start;
 mod trigger;

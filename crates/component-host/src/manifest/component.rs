@@ -26,32 +26,12 @@ pub(super) fn read(
     let id_span = id.span();
     let id = id.into_inner();
     names::check_component_id(&id).map_err(|message| reader.error(Some(id_span), message))?;
+    check(&raw).map_err(|(span, message)| {
+        reader.error(Some(span), format!("component `{id}`: {message}"))
+    })?;
     let span = raw.source.span();
-    let refuse = |reader: &Reader<'_>, span: Range<usize>, message: String| {
-        Err(reader.error(Some(span), format!("component `{id}`: {message}")))
-    };
-    let source = match raw.source.into_inner() {
-        Value::String(path) => path,
-        Value::Table(table) if table.keys().any(|key| ELSEWHERE.contains(&key.as_str())) => {
-            let message = "only a file is supported by this host as its `source`; a URL and a \
-                           package of a registry are not";
-            return refuse(reader, span, message.into());
-        }
-        _ => return refuse(reader, span, "`source` must be the path of a file".into()),
-    };
-    if let Some(hosts) = raw.allowed_http_hosts {
-        let message = "`allowed_http_hosts` is not supported by this host; write \
-                       `allowed_outbound_hosts = [\"http://HOST\"]`";
-        return refuse(reader, hosts.span(), message.into());
-    }
-    for name in raw.variables.keys() {
-        if let Err(message) = names::check_variable(name.get_ref()) {
-            return refuse(reader, name.span(), message);
-        }
-    }
     reader.mark(format!("component.{id}"), &span);
-    let inherit_all = raw.dependencies_inherit_configuration;
-    let dependencies = dependencies(reader, &id, raw.dependencies, inherit_all)?;
+    let source = raw.source.into_inner();
     let mut other = Map::new();
     if !raw.description.is_empty() {
         other.insert("description".into(), raw.description.into());
@@ -59,32 +39,57 @@ pub(super) fn read(
     if let Some(build) = raw.build {
         other.insert("build".into(), reader.json(build)?);
     }
-    let mut host_requirements = Map::new();
-    if raw.allowed_outbound_hosts.iter().any(|host| is_chaining(host)) {
-        host_requirements.insert(CHAINING.into(), "required".into());
-    }
-    let metadata = ComponentMetadata {
-        allowed_outbound_hosts: raw.allowed_outbound_hosts,
-        key_value_stores: reader.marked(&id, "key_value_stores", raw.key_value_stores),
-        databases: reader.marked(&id, "sqlite_databases", raw.sqlite_databases),
-        ai_models: reader.marked(&id, "ai_models", raw.ai_models),
-        other,
-    };
+    let inherit_all = raw.dependencies_inherit_configuration;
     let files = reader.marked(&id, "files", raw.files);
-    let files = files.into_iter().map(|file| reader.json(file)).collect::<Result<_, _>>()?;
     let config = raw.variables.into_iter().map(|(name, value)| (name.into_inner(), value));
     Ok(Component {
-        source: reader.file(source.as_ref()),
-        metadata,
+        source: reader.file(source.as_str().unwrap_or_default().as_ref()),
+        host_requirements: host_requirements(&raw.allowed_outbound_hosts),
+        metadata: ComponentMetadata {
+            allowed_outbound_hosts: raw.allowed_outbound_hosts,
+            key_value_stores: reader.marked(&id, "key_value_stores", raw.key_value_stores),
+            databases: reader.marked(&id, "sqlite_databases", raw.sqlite_databases),
+            ai_models: reader.marked(&id, "ai_models", raw.ai_models),
+            other,
+        },
         env: raw.environment,
-        files,
+        files: files.into_iter().map(|file| reader.json(file)).collect::<Result<_, _>>()?,
         config: config.collect(),
-        dependencies,
+        dependencies: dependencies(reader, &id, raw.dependencies, inherit_all)?,
         trigger_dependencies: Map::new(),
-        host_requirements,
         provide: raw.tool.doorbuster.provide,
         id,
     })
+}
+
+/// Refuses what this host does not support, and names that Spin does not take.
+fn check(raw: &schema::Component) -> Result<(), (Range<usize>, String)> {
+    let source = &raw.source;
+    match source.get_ref() {
+        Value::String(_) => {}
+        Value::Table(table) if table.keys().any(|key| ELSEWHERE.contains(&key.as_str())) => {
+            let message = "only a file is supported by this host as its `source`; a URL and a \
+                           package of a registry are not";
+            return Err((source.span(), message.into()));
+        }
+        _ => return Err((source.span(), "`source` must be the path of a file".into())),
+    }
+    if let Some(hosts) = &raw.allowed_http_hosts {
+        let message = "`allowed_http_hosts` is not supported by this host; write \
+                       `allowed_outbound_hosts = [\"http://HOST\"]`";
+        return Err((hosts.span(), message.into()));
+    }
+    raw.variables.keys().try_for_each(|name| {
+        names::check_variable(name.get_ref()).map_err(|message| (name.span(), message))
+    })
+}
+
+fn host_requirements(allowed_outbound_hosts: &[String]) -> Map<String, serde_json::Value> {
+    let mut requirements = Map::new();
+    if allowed_outbound_hosts.iter().any(|host| is_chaining(host)) {
+        requirements.insert(CHAINING.into(), "required".into());
+    }
+    requirements
 }
 
 fn dependencies(

@@ -160,8 +160,7 @@ async fn a_check_that_would_need_a_token_says_what_it_leaves_out() {
 async fn a_topic_that_is_missing_is_told() {
     let exists = async |topic: &str| {
         let (brokers, client) = (kafka().bootstrap(), BTreeMap::new());
-        let checked = check_topic_exists(&brokers, &client, topic);
-        within("the check", checked).await
+        within("the check", check_topic_exists(&brokers, &client, topic)).await
     };
     create("there", &[]).await;
     known("there").await;
