@@ -265,7 +265,7 @@ mod tests {
     use super::{check_header, names};
 
     #[test]
-    fn what_is_no_component_is_told_apart() {
+    fn a_file_that_is_no_component_is_refused_by_its_kind() {
         assert_eq!(check_header(b"\0asm\x0d\0\x01\0..."), Ok(()));
         let module = check_header(b"\0asm\x01\0\0\0...").unwrap_err();
         assert!(module.contains("core module"), "{module}");

@@ -17,7 +17,7 @@ fn parse_url(text: &str) -> Result<Uri, String> {
     match url.scheme_str() {
         Some("http") => {}
         Some(scheme) => {
-            return Err(format!("`{scheme}` is not spoken here, only plain HTTP; {example}"));
+            return Err(format!("`{scheme}` is not supported, only plain HTTP; {example}"));
         }
         None => return Err(example.into()),
     }

@@ -1,9 +1,9 @@
 //! The one way in which the programs print.
 //!
 //! `println!` and `eprintln!` panic where nothing can be written: a reader that has gone, a full
-//! disk. They are denied by lint; these functions tell apart what such a write means. The result of
-//! a command must be written, or the command fails ([`result`]). What a server says beside its work
-//! may be lost ([`announce`], [`note`]).
+//! disk. A lint denies them. There are two kinds of output: the result of a command must be written,
+//! or the command fails ([`result`]); messages for people who watch may be lost ([`announce`],
+//! [`note`]), so that a server goes on.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_told() {
+    fn a_full_disk_is_an_error() {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let written = write(io::BufWriter::new(full), "lost");
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);

@@ -191,8 +191,8 @@ fn annotations(app: &App) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// A client that speaks to the registry as is wanted. On this machine's loopback it is tried whether
-/// the registry has TLS.
+/// A client with the wanted protocol. For a registry on this machine's loopback, TLS is tried first,
+/// then plain HTTP.
 async fn reach(
     reference: &Reference,
     transport: Transport,

@@ -20,7 +20,8 @@ pub fn of(reference: &Reference) -> Result<RegistryAuth, Error> {
     configuration().map_or(Ok(RegistryAuth::Anonymous), |path| in_file(path, registry))
 }
 
-/// A file that has none that can be used leaves the registry to say whether it needs any.
+/// Without usable credentials requests are anonymous; a registry that requires credentials refuses
+/// them then.
 fn in_file(path: PathBuf, registry: &str) -> Result<RegistryAuth, Error> {
     let file = match File::open(&path) {
         Ok(file) => file,

@@ -60,7 +60,7 @@ impl Checks {
             say(&format!("topic {name}"), checked);
         }
         for Topic { name, brokers, client } in &self.for_letters {
-            // That no broker answers was told above.
+            // A broker that does not answer was logged by the check of the topic itself.
             if let Err(error) = check_topic_exists(brokers, client, name).await
                 && !error.is_retriable()
             {

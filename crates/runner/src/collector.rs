@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_once() {
+    fn a_failure_is_logged_once() {
         let watched = Watched::new(());
         watched.watch(&Err(opentelemetry_sdk::error::OTelSdkError::AlreadyShutdown));
         assert!(watched.fails.load(Ordering::Relaxed));

@@ -157,7 +157,7 @@ async fn a_check_that_would_need_a_token_says_what_it_leaves_out() {
 }
 
 #[tokio::test]
-async fn a_topic_that_is_missing_is_told() {
+async fn a_topic_that_is_missing_is_an_error() {
     let exists = async |topic: &str| {
         let (brokers, client) = (kafka().bootstrap(), BTreeMap::new());
         within("the check", check_topic_exists(&brokers, &client, topic)).await
