@@ -143,7 +143,11 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
         match fault {
             Some(error) => Err(Error::DeadLetters {
                 topic: self.letters.topic.clone(),
-                reason: format!("sending letters back failed: {error}; {}", advice(&error)),
+                reason: format!(
+                    "letters were not acknowledged, and may have been written, though they stay \
+                     open: {error}; {}",
+                    advice(&error)
+                ),
             }),
             None => Ok(()),
         }

@@ -159,8 +159,8 @@ fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
     print_counts("after:  ", after)?;
     printing::result(format_args!("{sent} letters sent back"))?;
     printed?;
-    ended?;
     left.report();
+    ended?;
     Ok(if left.letters == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
