@@ -75,8 +75,9 @@ pub struct Config {
     /// How long batches in flight get to end when a partition is revoked or the engine stops;
     /// then they are dropped and come again. Below `session_timeout_ms`. Default 10,000.
     pub drain_deadline_ms: u64,
-    /// The group takes the partitions of a member that is silent for so long. Default 45,000.
-    /// With the protocol `consumer` it is the broker's to say.
+    /// The group takes the partitions of a member that is silent for so long, and nothing of them
+    /// is handled until then. A member that only stalls loses them, too; what it had in flight
+    /// comes again. Default 15,000. With the protocol `consumer` the broker decides.
     pub session_timeout_ms: u64,
     /// Most bytes of records that are fetched ahead of the handler, for each partition that
     /// is read at the time. Default 16 MiB.
@@ -151,7 +152,7 @@ impl Default for Config {
             dead_letter_topic: String::new(),
             poison_in_a_row_max: 100,
             drain_deadline_ms: 10_000,
-            session_timeout_ms: 45_000,
+            session_timeout_ms: 15_000,
             queue_bytes_max: 16 * 1024 * 1024,
             memory_bytes_max: 1024 * 1024 * 1024,
             commit_interval_ms: 1_000,
@@ -277,7 +278,7 @@ mod tests {
         assert!(refused(|c| c.batch_bytes_max = 0).contains("batch_bytes_max"));
         assert!(refused(|c| c.retry_backoff_ms = 0).contains("retry_backoff_ms"));
         assert!(refused(|c| c.retry_backoff_max_ms = 1).contains("retry_backoff_max_ms"));
-        assert!(refused(|c| c.drain_deadline_ms = 45_000).contains("below `session_timeout_ms`"));
+        assert!(refused(|c| c.drain_deadline_ms = 15_000).contains("below `session_timeout_ms`"));
         assert!(refused(|c| c.session_timeout_ms = 3_600_001).contains("session_timeout_ms"));
         assert!(refused(|c| c.queue_bytes_max = 1).contains("queue_bytes_max"));
         assert!(refused(|c| c.commit_interval_ms = 0).contains("commit_interval_ms"));

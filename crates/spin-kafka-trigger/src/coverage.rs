@@ -1,26 +1,28 @@
 //! Whether the group reads every partition of its topics.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 
+use crate::assignment::{self, TopicPartition};
 use crate::engine::Engine;
 use crate::group::{Consumer, Group};
-use crate::native;
 use crate::pattern::{self, is_pattern};
+use crate::{Config, GroupProtocol};
 
 /// How often the group is compared with its topics.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// How long the cluster may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The state of a group whose members are agreed.
+const STABLE: &str = "Stable";
 /// Partitions may be without a member for a moment while topics or members change. Found so
 /// often in a row, nobody is going to take them. One of the last two is left to chance, so that
 /// not all members act at once.
 const LOOKS: [u32; 2] = [2, 3];
-
-type TopicPartition = (String, i32);
 
 /// Compares the group with its topics, and joins it again if partitions are left out.
 ///
@@ -125,14 +127,23 @@ impl Topics {
         engine: &Engine,
         consumer: &Consumer,
     ) -> KafkaResult<Option<Vec<TopicPartition>>> {
-        if !engine.progress.is_member() {
+        // With KIP-848 the broker assigns, and sees every change of a topic itself.
+        let Config { group, group_protocol, .. } = &engine.config;
+        if !engine.progress.is_member() || *group_protocol == GroupProtocol::Consumer {
             return Ok(None);
         }
-        let (client, group) = (consumer.client(), &engine.config.group);
-        let owned = native::owned_partitions(client, group, ANSWER_TIMEOUT)?;
-        Ok(owned.map(|owned| {
-            let unread = self.partitions.iter().filter(|partition| !owned.contains(partition));
-            unread.cloned().collect()
-        }))
+        let groups = consumer.fetch_group_list(Some(group), ANSWER_TIMEOUT)?;
+        let Some(group) = groups.groups().iter().find(|group| group.state() == STABLE) else {
+            return Ok(None);
+        };
+        let mut owned = HashSet::new();
+        for member in group.members() {
+            let Some(partitions) = member.assignment().and_then(assignment::read) else {
+                return Ok(None);
+            };
+            owned.extend(partitions);
+        }
+        let unread = self.partitions.iter().filter(|partition| !owned.contains(*partition));
+        Ok(Some(unread.cloned().collect()))
     }
 }

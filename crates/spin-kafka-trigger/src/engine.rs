@@ -1,7 +1,9 @@
 //! What all parts of a running engine share.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,9 @@ pub(crate) struct Engine {
     pub metrics: Arc<Metrics>,
     pub progress: Arc<Progress>,
     pub log_ids: LogIds,
+    /// The latest timestamp that was read of each partition, also of those that were given back:
+    /// if the brokers lose the end of a log, it tells where to read again.
+    pub newest: Mutex<HashMap<(Arc<str>, i32), i64>>,
     pub dead_letters: DeadLetters,
     /// Partitions that are read at once.
     pub turns: Turns,
@@ -44,6 +49,7 @@ impl Engine {
             metrics,
             progress,
             log_ids: LogIds::new(config.clone()),
+            newest: Mutex::default(),
             dead_letters: DeadLetters::new(config.clone()),
             turns: Turns::new(config.partitions_at_once()),
             calls: Semaphore::new(config.concurrency_max),
@@ -59,6 +65,17 @@ impl Engine {
     pub fn fail(&self, error: Error) {
         if let Err(error) = self.failures.try_send(error) {
             tracing::error!(error = %error.into_inner(), "further fault while stopping");
+        }
+    }
+
+    /// Stops the engine because the client got this error and cannot go on.
+    pub fn fail_client(&self, error: KafkaError) {
+        let code = RDKafkaErrorCode::UnreleasedInstanceId;
+        if matches!(error, KafkaError::MessageConsumptionFatal(found) if found == code) {
+            let Config { group, brokers, instance_id, .. } = self.config.clone();
+            self.fail(Error::InstanceIdInUse { group, brokers, instance_id });
+        } else {
+            self.fail_group(error);
         }
     }
 

@@ -34,6 +34,20 @@ pub enum Error {
         /// What failed.
         reason: String,
     },
+    /// The group still has a member of this name, which was not ended properly. The engine tries
+    /// on until the broker gives that one up.
+    #[error(
+        "group {group} at {brokers} still has a member with the instance id {instance_id}: it \
+         was killed and its session lasts, or another process has the same id"
+    )]
+    InstanceIdInUse {
+        /// The consumer group.
+        group: String,
+        /// The bootstrap brokers.
+        brokers: String,
+        /// The setting `instance_id`.
+        instance_id: String,
+    },
     /// The handler cannot go on, or broke its contract.
     #[error("{topic}/{partition} at offset {offset}: {reason}")]
     Handler {
@@ -95,7 +109,7 @@ pub enum Error {
 impl Error {
     /// Whether starting the engine again may help without anyone changing anything.
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Error::Group { .. })
+        matches!(self, Error::Group { .. } | Error::InstanceIdInUse { .. })
     }
 
     /// The client could not be made. The value of a property is left out: it may be a secret.

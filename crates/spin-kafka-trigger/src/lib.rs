@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod apply;
+mod assignment;
 mod attempt;
 mod backoff;
 mod batch;

@@ -17,6 +17,36 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// controller, so no request for topic ids reaches it; its topics live and end with the cluster.
 const MOCK_CLUSTER: &str = "mockCluster";
 
+/// How often a log may be cut.
+pub(crate) const CUTS_MAX: u32 = 8;
+
+/// A partition's log as handlers know it.
+///
+/// A log that lost its end, for example because a replica without it was elected, gets another
+/// name: its offsets from there on stand for other records now, and a position in the old log
+/// says nothing about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// The topic's log id.
+    pub id: Arc<str>,
+    /// How often the log was cut, as far as this group noticed.
+    pub cuts: u32,
+    /// What handlers get as the log's id.
+    pub name: Arc<str>,
+}
+
+impl Log {
+    pub fn new(id: &Arc<str>, cuts: u32) -> Self {
+        let name = if cuts == 0 { id.clone() } else { format!("{id}~{cuts}").into() };
+        Self { id: id.clone(), cuts, name }
+    }
+
+    /// The log after it was cut once more, if it may be.
+    pub fn cut(&self) -> Option<Self> {
+        (self.cuts < CUTS_MAX).then(|| Self::new(&self.id, self.cuts + 1))
+    }
+}
+
 /// The ids of the topics' logs: `<cluster id>/<topic id>`, both as Kafka prints them; the
 /// cluster id alone where brokers give topics no ids (before Kafka 2.8).
 ///

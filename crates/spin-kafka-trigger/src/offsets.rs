@@ -3,8 +3,53 @@
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
+
+/// What a commit says besides its offset: how many partitions the topic had when the group began
+/// to read it. Later ones are new, and are read from their beginning even under `latest`.
+const PARTITIONS_PREFIX: &str = "partitions=";
+
+/// The commit's text for a group that began with so many partitions.
+pub(crate) fn metadata(partitions: i32) -> String {
+    format!("{PARTITIONS_PREFIX}{partitions}")
+}
+
+/// How many partitions the topic had when the group began to read it, as its commits say; none
+/// if it has committed nothing there, or did so before commits said it.
+pub(crate) fn partitions_at_start<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    topic: &str,
+    partitions: i32,
+    timeout: Duration,
+) -> KafkaResult<Option<i32>> {
+    let mut asked = TopicPartitionList::new();
+    for partition in 0..partitions {
+        asked.add_partition(topic, partition);
+    }
+    let answered = consumer.committed_offsets(asked, timeout)?;
+    let said = answered
+        .elements()
+        .into_iter()
+        .filter_map(|partition| partition.metadata().strip_prefix(PARTITIONS_PREFIX)?.parse().ok());
+    // Members that began while partitions were added may differ.
+    Ok(said.min())
+}
+
+/// How many partitions the topic has.
+pub(crate) fn partitions<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    topic: &str,
+    timeout: Duration,
+) -> KafkaResult<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), timeout)?;
+    let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+    // One that is just being created, or was deleted.
+    if count == 0 {
+        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
+    }
+    Ok(i32::try_from(count).unwrap_or(i32::MAX))
+}
 
 /// The group's committed offset.
 pub(crate) fn committed<C: ConsumerContext>(

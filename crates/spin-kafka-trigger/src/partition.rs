@@ -1,11 +1,12 @@
 //! The task of one partition: find the position, read, hand over, store the offset.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
@@ -14,10 +15,11 @@ use crate::batch::Gathered;
 use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::lease::Lease;
+use crate::log_id::Log;
 use crate::progress::Standing;
 use crate::reader::{Origin, Read, Reader};
 use crate::turns::Turn;
-use crate::{Batch, Error, Message};
+use crate::{Batch, Error, Message, offsets};
 
 /// How often the topic's identity is checked while there is nothing to read. A topic that is
 /// deleted and created again is noticed after about this time, at its first record at the latest.
@@ -35,6 +37,8 @@ pub(crate) struct Partition {
     /// Records given up one after the other, without one applied between.
     pub poison_in_a_row: AtomicU32,
     pub reader: Reader,
+    /// How many partitions the topic had when the group began to read it; only under `latest`.
+    pub partitions_at_start: OnceLock<i32>,
     /// Says that the task is gone. The last field: dropped after the reader's queue.
     _end: Sender<()>,
 }
@@ -42,7 +46,7 @@ pub(crate) struct Partition {
 /// Where a partition is being read.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor {
-    pub log_id: Arc<str>,
+    pub log: Log,
     /// When the log's identity was last checked.
     pub checked: Instant,
     /// The next batch's start.
@@ -56,10 +60,9 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// At a position of a log that is still to be named.
-    pub fn at(start: i64) -> Self {
-        let (log_id, checked) = (Arc::from(""), Instant::now());
-        Self { log_id, checked, start, read_from: start, kept: false, first: true }
+    /// At a position of a log whose id was just asked for.
+    pub fn at(log: Log, start: i64) -> Self {
+        Self { log, checked: Instant::now(), start, read_from: start, kept: false, first: true }
     }
 }
 
@@ -107,6 +110,7 @@ impl Partition {
             standing,
             poison_in_a_row: AtomicU32::new(0),
             reader,
+            partitions_at_start: OnceLock::new(),
             _end: end,
         };
         Some((partition, ended))
@@ -134,7 +138,7 @@ impl Partition {
             turn = self.engine.turns.take() => turn,
         };
         if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL && self.log_replaced(cursor).await {
-            self.relocate(cursor).await?;
+            self.relocate(cursor, None).await?;
             self.standing.moved(cursor.start);
         }
         self.read(cursor, &turn).await?;
@@ -162,15 +166,15 @@ impl Partition {
             let (gathered, origin) = match self.reader.next(&self.stop, turn).await? {
                 Read::Records(gathered, origin) => (gathered, origin),
                 Read::Idle if self.log_replaced(cursor).await => {
-                    return self.relocate(cursor).await;
+                    return self.relocate(cursor, None).await;
                 }
                 Read::Idle => continue,
-                Read::Truncated => return self.relocate(cursor).await,
+                Read::Truncated(cut) => return self.relocate(cursor, cut).await,
                 Read::TurnOver | Read::Ended => return Ok(Turned::Over),
                 Read::Stopped => return Err(Halt::Stopped),
             };
             if !self.is_from(cursor, &origin).await? {
-                return self.relocate(cursor).await;
+                return self.relocate(cursor, None).await;
             }
             let Gathered { messages, end } = gathered;
             self.report(&messages, &origin);
@@ -179,7 +183,7 @@ impl Partition {
             } else {
                 let batch = Batch {
                     topic: self.topic.clone(),
-                    log_id: cursor.log_id.clone(),
+                    log_id: cursor.log.name.clone(),
                     partition: self.number,
                     first: cursor.first,
                     start: cursor.start,
@@ -229,11 +233,9 @@ impl Partition {
 
     /// Stores the offset for the next commit, unless the partition was given away.
     pub fn store(&self, offset: i64) {
-        let mut offsets = TopicPartitionList::new();
+        let offsets = self.offset_to_commit(offset);
         let stored = self.lease.while_held(|| {
-            let stored = offsets
-                .add_partition_offset(&self.topic, self.number, Offset::Offset(offset))
-                .and_then(|()| self.consumer.store_offsets(&offsets));
+            let stored = offsets.and_then(|offsets| self.consumer.store_offsets(&offsets));
             if let Err(error) = stored {
                 let (topic, partition) = (&self.topic, self.number);
                 tracing::warn!(%topic, partition, offset, %error, "offset was not stored");
@@ -243,6 +245,18 @@ impl Partition {
             let (topic, partition) = (&self.topic, self.number);
             tracing::debug!(%topic, partition, offset, "too late to store the offset");
         }
+    }
+
+    /// The offset as it is committed, with what every commit says.
+    pub fn offset_to_commit(&self, offset: i64) -> KafkaResult<TopicPartitionList> {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(&self.topic, self.number, Offset::Offset(offset))?;
+        if let (Some(partitions), Some(mut partition)) =
+            (self.partitions_at_start.get(), offsets.find_partition(&self.topic, self.number))
+        {
+            partition.set_metadata(offsets::metadata(*partitions));
+        }
+        Ok(offsets)
     }
 
     /// A fault of the handler, at `offset`.

@@ -41,7 +41,7 @@ fn poll(engine: &Engine, consumer: &Consumer) {
         match consumer.poll(POLL_INTERVAL) {
             // Errors that pass were logged by the client's context.
             None | Some(Err(KafkaError::MessageConsumption(_) | KafkaError::PartitionEOF(_))) => {}
-            Some(Err(error)) => engine.fail_group(error),
+            Some(Err(error)) => engine.fail_client(error),
             // Every partition has a queue of its own before it is fetched.
             Some(Ok(record)) => engine.fail_group(format!(
                 "{}/{}: offset {} came outside the partition's queue",

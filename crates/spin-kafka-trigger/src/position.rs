@@ -10,8 +10,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::backoff::Backoff;
 use crate::call::answer;
 use crate::group::Consumer;
+use crate::log_id::{CUTS_MAX, Log};
 use crate::partition::{Cursor, Halt, Partition, Turned};
-use crate::reader::Origin;
+use crate::reader::{Cut, Origin};
 use crate::{Failure, Position, Start, offsets};
 
 /// How long one question to the cluster may take.
@@ -24,6 +25,8 @@ const ASK_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// just assigned refuses the first ones.
 const ASKS_QUIET: u32 = 6;
 
+/// How long before the newest record that was read a log's end may have been lost.
+const CUT_MARGIN_MS: i64 = 60_000;
 /// The other partitions' answers about a topic are good for this long when nothing is read.
 const ASKED_RECENTLY: Duration = Duration::from_secs(4);
 
@@ -50,9 +53,10 @@ impl Partition {
     /// The position at an assignment, or after the handler's store has lost everything that it
     /// had of the log up to `applied`.
     pub async fn locate(&self, applied: Option<i64>) -> Result<Cursor, Halt> {
+        self.find_partitions_at_start().await?;
         loop {
             let log_id = self.log_id(Instant::now()).await?;
-            let position = self.stored(&log_id).await?;
+            let (log, position) = self.stored(&log_id).await?;
             let ends = self.watermarks().await?;
             let found = self.begin(position, ends, applied).await?;
             // What was found belongs to the log only if the topic is still the same one.
@@ -64,34 +68,81 @@ impl Partition {
             }
             let kept = position != Position::Committed;
             let first = position == Position::Start;
-            return Ok(self.within(Cursor { log_id, kept, first, ..Cursor::at(found.start) }, ends));
+            let found = Cursor { kept, first, ..Cursor::at(log, found.start) };
+            return self.within(found, None, ends).await;
         }
     }
 
-    /// The position after the log went back: in a new log its beginning, in the same log what
-    /// is left of it.
-    pub async fn relocate(&self, cursor: &mut Cursor) -> Result<Turned, Halt> {
+    /// The position after the log went back: in a new log its beginning, in the same log the
+    /// offset from which it was written anew.
+    pub async fn relocate(&self, cursor: &mut Cursor, cut: Cut) -> Result<Turned, Halt> {
         loop {
             let log_id = self.log_id(Instant::now()).await?;
-            let mut stored = None;
-            if log_id != cursor.log_id {
+            let replaced = log_id != cursor.log.id;
+            let found = if replaced {
                 self.replaced(cursor, &log_id)?;
-                stored = Some(self.stored(&log_id).await?);
-            }
+                Some(self.stored(&log_id).await?)
+            } else {
+                None
+            };
             let ends = self.watermarks().await?;
             if self.log_id(Instant::now()).await? != log_id {
                 continue;
             }
-            let start = match stored {
-                None => cursor.start,
-                Some(Position::At(offset)) => offset,
-                Some(_) => ends.0,
+            let found = match found {
+                Some((log, position)) => {
+                    let start = if let Position::At(offset) = position { offset } else { ends.0 };
+                    let first = position == Position::Start;
+                    Cursor { kept: cursor.kept, first, ..Cursor::at(log, start) }
+                }
+                None => Cursor { checked: Instant::now(), ..cursor.clone() },
             };
-            let first = stored.map_or(cursor.first, |stored| stored == Position::Start);
-            let found = Cursor { log_id, kept: cursor.kept, first, ..Cursor::at(start) };
-            *cursor = self.within(found, ends);
+            let cut = cut.filter(|_| !replaced);
+            *cursor = self.within(found, cut, ends).await?;
             return Ok(Turned::Moved);
         }
+    }
+
+    /// The offset before `start` from which the log was written anew, if it was.
+    ///
+    /// The records themselves tell it, unless the brokers forgot with the log's end who had led
+    /// it. Then the records' times must do, with a margin: what comes twice is recognized by its
+    /// idempotency key, what is left out is lost.
+    async fn parted(
+        &self,
+        start: i64,
+        cut: Cut,
+        (low, high): (i64, i64),
+    ) -> Result<Option<i64>, Halt> {
+        if cut.is_some() || high >= start {
+            return Ok(cut.filter(|from| *from < start));
+        }
+        let written = match self.reader.newest_ms() {
+            Some(newest_ms) => self.written_at(newest_ms.saturating_sub(CUT_MARGIN_MS)).await?,
+            None => None,
+        };
+        Ok(Some(written.unwrap_or(high).clamp(low, high)))
+    }
+
+    /// The same log, which lost its end at `from` and was written anew from there.
+    fn cut(&self, mut cursor: Cursor, from: i64) -> Result<Cursor, Halt> {
+        let (topic, partition, position) = (&self.topic, self.number, cursor.start);
+        if cursor.kept {
+            let cut = cursor.log.cut().ok_or_else(|| {
+                let reason = format!("the log lost its end for the {}th time", CUTS_MAX + 1);
+                self.fault(position, reason)
+            })?;
+            (cursor.log, cursor.first) = (cut, true);
+        }
+        tracing::error!(
+            %topic, partition, from, position,
+            "the brokers lost the end of the log: a replica without it was elected, or a disk is \
+             older. What was applied up to `position` stays; what was written since is read from \
+             `from`"
+        );
+        (cursor.start, cursor.read_from, cursor.checked) = (from, from, Instant::now());
+        self.engine.metrics.records_lost.inc_by(position.saturating_sub(from).unsigned_abs());
+        Ok(cursor)
     }
 
     /// The topic is another one than it was.
@@ -100,7 +151,7 @@ impl Partition {
             let reason = "the topic was deleted and created again while it was replayed";
             return Err(self.fault(cursor.start, reason));
         }
-        let (topic, partition, old) = (&self.topic, self.number, &cursor.log_id);
+        let (topic, partition, old) = (&self.topic, self.number, &cursor.log.id);
         tracing::warn!(%topic, partition, %old, new = %log_id, "the topic was replaced");
         Ok(())
     }
@@ -112,7 +163,7 @@ impl Partition {
         let fetched = Instant::now();
         for broker in &origin.brokers {
             match self.asked_of(Some(*broker), fetched).await? {
-                Ok(log_id) if log_id == cursor.log_id => {}
+                Ok(log_id) if log_id == cursor.log.id => {}
                 Ok(_) => return Ok(false),
                 Err(error) => {
                     let (topic, partition) = (&self.topic, self.number);
@@ -134,7 +185,7 @@ impl Partition {
         match self.asked_of(None, not_before).await {
             Ok(Ok(log_id)) => {
                 cursor.checked = Instant::now();
-                log_id != cursor.log_id
+                log_id != cursor.log.id
             }
             _ => false,
         }
@@ -184,8 +235,20 @@ impl Partition {
         .await
     }
 
-    /// The handler's word.
-    pub async fn stored(&self, log_id: &Arc<str>) -> Result<Position, Halt> {
+    /// The handler's position in the topic's log, and by which name it knows that.
+    pub async fn stored(&self, log_id: &Arc<str>) -> Result<(Log, Position), Halt> {
+        for cuts in 0..=CUTS_MAX {
+            let log = Log::new(log_id, cuts);
+            let position = self.position_in(&log.name).await?;
+            if position != Position::Start {
+                return Ok((log, position));
+            }
+        }
+        Ok((Log::new(log_id, 0), Position::Start))
+    }
+
+    /// The handler's position in the log of this name.
+    async fn position_in(&self, log_id: &Arc<str>) -> Result<Position, Halt> {
         let mut backoff = self.backoff();
         loop {
             let (handler, topic) = (self.engine.handler.clone(), self.topic.clone());
@@ -277,41 +340,62 @@ impl Partition {
     async fn configured(&self, (low, high): (i64, i64)) -> Result<i64, Halt> {
         match self.engine.config.start {
             Start::Earliest => Ok(low),
+            Start::Latest if self.is_new() => Ok(low),
             Start::Latest => Ok(high),
             Start::Timestamp(ms) => Ok(self.written_at(ms).await?.unwrap_or(high)),
         }
     }
 
+    /// Finds out how many partitions the topic had when the group began to read it.
+    async fn find_partitions_at_start(&self) -> Result<(), Halt> {
+        if self.engine.config.start != Start::Latest || self.partitions_at_start.get().is_some() {
+            return Ok(());
+        }
+        let topic = self.topic.clone();
+        let found = self
+            .ask("partitions", move |consumer| {
+                let now = offsets::partitions(consumer, &topic, ANSWER_TIMEOUT)?;
+                let then = offsets::partitions_at_start(consumer, &topic, now, ANSWER_TIMEOUT)?;
+                Ok(then.unwrap_or(now))
+            })
+            .await?;
+        self.partitions_at_start.get_or_init(|| found);
+        Ok(())
+    }
+
+    /// Whether the partition was added to the topic after the group had begun to read it.
+    fn is_new(&self) -> bool {
+        self.partitions_at_start.get().is_some_and(|partitions| self.number >= *partitions)
+    }
+
     /// The group's first position here. It is committed before anything is read: a member
     /// that begins at the end must not skip, after a restart, what came in between.
     async fn begin_group(&self, start: i64) -> Result<(), Halt> {
-        let (topic, partition) = (self.topic.clone(), self.number);
-        self.ask("first commit", move |consumer| {
-            let mut first = TopicPartitionList::new();
-            first.add_partition_offset(&topic, partition, Offset::Offset(start))?;
-            consumer.commit(&first, CommitMode::Sync)
-        })
-        .await
+        let first = self.offset_to_commit(start);
+        self.ask("first commit", move |consumer| consumer.commit(&first.clone()?, CommitMode::Sync))
+            .await
     }
 
     /// Holds a position against the log. What lies below the log's start is gone; a position
     /// beyond its end means that the log lost its own.
-    fn within(&self, mut cursor: Cursor, (low, high): (i64, i64)) -> Cursor {
-        let (topic, partition, start) = (&self.topic, self.number, cursor.start);
-        if start < low {
-            self.engine.report_loss(topic, partition, start, low);
-            cursor.read_from = low;
-        } else {
-            if start > high {
-                self.engine.report_loss(topic, partition, high, start);
-                cursor.start = high;
-            }
-            cursor.read_from = cursor.start;
+    async fn within(
+        &self,
+        mut cursor: Cursor,
+        cut: Cut,
+        (low, high): (i64, i64),
+    ) -> Result<Cursor, Halt> {
+        if let Some(from) = self.parted(cursor.start, cut, (low, high)).await? {
+            cursor = self.cut(cursor, from)?;
         }
+        let (topic, partition) = (&self.topic, self.number);
+        if cursor.start < low {
+            self.engine.report_loss(topic, partition, cursor.start, low);
+        }
+        cursor.read_from = cursor.start.max(low);
         self.standing.heard(high, high);
-        let Cursor { log_id, start, .. } = &cursor;
+        let (start, log_id) = (cursor.start, &cursor.log.name);
         tracing::info!(%topic, partition, %log_id, start, low, high, "reading");
-        cursor
+        Ok(cursor)
     }
 
     /// The offset of the first record that was written at this time or later.

@@ -1,7 +1,7 @@
 //! Reads one partition's own queue into batches.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::{BatchBuilder, Gathered};
 use crate::engine::Engine;
 use crate::group::Consumer;
-use crate::native::{Event, PartitionQueue};
+use crate::native::{Event, Fetched, PartitionQueue};
 use crate::sequence::{Sequence, Step};
 use crate::turns::Turn;
 use crate::{Config, Error, Message, filter, native};
@@ -33,10 +33,15 @@ pub(crate) struct Reader {
     sequence: Sequence,
     /// What else is known of the records in the builder.
     origin: Origin,
+    /// The epoch of the last record that was read in order; negative if unknown.
+    epoch: i32,
     /// Where reading ends, if it does.
     until: Option<i64>,
     ended: bool,
 }
+
+/// The first offset that was written anew in a log that goes back, if the records tell.
+pub(crate) type Cut = Option<i64>;
 
 /// Where records came from.
 #[derive(Debug, Default)]
@@ -56,7 +61,7 @@ pub(crate) enum Read {
     /// Another partition's turn has come, and there is nothing to read here.
     TurnOver,
     /// The log goes back before the position: it was cut or replaced.
-    Truncated,
+    Truncated(Cut),
     /// Everything up to where it is to end was read.
     Ended,
     /// The partition is to be given back.
@@ -68,7 +73,7 @@ enum Drained {
     Full,
     Empty,
     Ended,
-    Truncated,
+    Truncated(Cut),
 }
 
 impl Reader {
@@ -93,6 +98,7 @@ impl Reader {
             builder: BatchBuilder::new(batch_records_max, batch_bytes_max),
             sequence: Sequence::new(0),
             origin: Origin::default(),
+            epoch: -1,
             until: None,
             ended: false,
         })
@@ -108,6 +114,12 @@ impl Reader {
         self.until.is_some()
     }
 
+    /// The latest timestamp of the partition's records that this process has read.
+    pub fn newest_ms(&self) -> Option<i64> {
+        let newest = self.engine.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.get(&(self.topic.clone(), self.partition)).copied()
+    }
+
     /// Whether everything was read.
     pub fn has_ended(&self) -> bool {
         self.ended
@@ -117,6 +129,7 @@ impl Reader {
     pub fn begin(&mut self, position: i64) {
         self.builder.clear();
         self.origin = Origin::default();
+        self.epoch = -1;
         self.sequence = Sequence::new(position);
     }
 
@@ -136,7 +149,7 @@ impl Reader {
                 return Ok(Read::Stopped);
             }
             match self.drain()? {
-                Drained::Truncated => return Ok(Read::Truncated),
+                Drained::Truncated(cut) => return Ok(Read::Truncated(cut)),
                 Drained::Empty if self.builder.is_empty() => tokio::select! {
                     () = stop.cancelled() => {}
                     () = self.nonempty.notified() => {}
@@ -172,6 +185,12 @@ impl Reader {
     /// What was gathered, if anything.
     fn take(&mut self) -> Option<Read> {
         let gathered = self.builder.take()?;
+        let timestamps = gathered.messages.iter().filter_map(|message| message.timestamp_ms);
+        if let Some(newest_ms) = timestamps.max() {
+            let mut newest = self.engine.newest.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = newest.entry((self.topic.clone(), self.partition)).or_insert(newest_ms);
+            *known = newest_ms.max(*known);
+        }
         let origin = std::mem::take(&mut self.origin);
         if !self.builder.is_empty() {
             // A record that did not fit begins the next batch; the last broker served it.
@@ -187,34 +206,41 @@ impl Reader {
                 return Ok(Drained::Ended);
             }
             let Some(fetched) = self.queue.poll() else { return Ok(Drained::Empty) };
-            let went_on = match fetched.event {
-                Event::Record(message) => self.observe(message, fetched.broker),
-                Event::End(offset) => self.reach(offset, fetched.broker),
+            let Fetched { event, broker, epoch } = fetched;
+            let cut = match event {
+                Event::Record(message) => self.observe(message, broker, epoch),
+                Event::End(offset) => self.reach(offset, broker),
                 Event::Failed(code) => {
                     self.judge(code)?;
-                    true
+                    None
                 }
             };
-            if !went_on {
-                return Ok(Drained::Truncated);
+            if let Some(cut) = cut {
+                return Ok(Drained::Truncated(cut));
             }
         }
         Ok(Drained::Full)
     }
 
-    /// Gathers a record. Tells whether the log is still the one that was read before.
-    fn observe(&mut self, message: Message, broker: i32) -> bool {
+    /// Gathers a record, unless the log turns out to be another one than was read before.
+    fn observe(&mut self, message: Message, broker: i32, epoch: i32) -> Option<Cut> {
         if self.until.is_some_and(|until| message.offset >= until) {
             self.ended = true;
-            return true;
+            return None;
         }
         match self.sequence.observe(message.offset) {
             Step::Next => {}
             Step::Gap { from } => self.find_loss(from..message.offset),
+            // A leader without the end of the log was elected, and has written there since.
+            // librdkafka asks it where its log parted from the old one, and reads on from there.
+            Step::Behind if self.epoch >= 0 && epoch > self.epoch => {
+                return Some(Some(message.offset));
+            }
             // A rebalance makes librdkafka fetch again what it had queued; at worst the last
             // record comes twice.
-            Step::Behind => return !self.is_truncated(),
+            Step::Behind => return self.truncated(),
         }
+        self.epoch = epoch;
         self.served_by(broker);
         if filter::pass(&self.engine.config.filters, &message) {
             self.builder.push(message);
@@ -222,30 +248,31 @@ impl Reader {
             self.engine.metrics.filtered.inc();
             self.builder.pass_over(message.offset);
         }
-        true
+        None
     }
 
     /// Everything before `end` was read. What lies there without being a record is passed over:
     /// the markers of transactions, aborted records, and records that were deleted or compacted
-    /// away. Tells whether the log is still the one that was read before.
-    fn reach(&mut self, end: i64, broker: i32) -> bool {
+    /// away.
+    fn reach(&mut self, end: i64, broker: i32) -> Option<Cut> {
         self.ended = self.until.is_some();
         let from = self.sequence.next();
         if end < from {
-            return !self.is_truncated();
+            return self.truncated();
         }
         if self.sequence.reach(end) {
             self.find_loss(from..end);
             self.served_by(broker);
             self.builder.pass_over(end - 1);
         }
-        true
+        None
     }
 
     /// Whether the log ends before the position. It is another one then, or was cut.
-    fn is_truncated(&self) -> bool {
+    fn truncated(&self) -> Option<Cut> {
         let (_, end) = self.watermarks();
-        (0..self.sequence.next()).contains(&end)
+        let truncated = (0..self.sequence.next()).contains(&end);
+        truncated.then_some(None)
     }
 
     fn served_by(&mut self, broker: i32) {

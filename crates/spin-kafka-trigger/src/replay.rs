@@ -106,8 +106,9 @@ impl Partition {
     async fn replay(mut self, from: i64, to: i64) -> Result<(), Halt> {
         self.lease.revoke();
         let log_id = self.log_id(Instant::now()).await?;
-        let kept = self.keeps_position_up_to(&log_id, from).await?;
-        let mut cursor = Cursor { log_id, kept, first: false, ..Cursor::at(from) };
+        let (log, position) = self.stored(&log_id).await?;
+        let kept = self.keeps_position_up_to(position, from)?;
+        let mut cursor = Cursor { kept, first: false, ..Cursor::at(log, from) };
         self.standing.heard(to, to);
         self.standing.moved(from);
         self.reader.end_at(to);
@@ -121,8 +122,8 @@ impl Partition {
     /// Whether the handler keeps its position. One that does must have reached `from`: where
     /// counting begins is the group's to decide, and what lies between the handler's position
     /// and `from` would never be counted.
-    async fn keeps_position_up_to(&self, log_id: &Arc<str>, from: i64) -> Result<bool, Halt> {
-        match self.stored(log_id).await? {
+    fn keeps_position_up_to(&self, position: Position, from: i64) -> Result<bool, Halt> {
+        match position {
             Position::Committed => Ok(false),
             Position::At(position) if position >= from => Ok(true),
             Position::At(position) => Err(self.fault(

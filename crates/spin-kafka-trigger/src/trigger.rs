@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::group::{Consumer, Group};
@@ -14,6 +15,8 @@ use crate::{Config, Error, Handler, Metrics, Progress, letter_topics, monitor, p
 
 /// How long, past the drain deadline, the last commit and the farewell to the group may take.
 const LEAVE_GRACE: Duration = Duration::from_secs(10);
+/// The pause before the group is joined again under a name that it still knows.
+const REJOIN_PAUSE: Duration = Duration::from_secs(5);
 
 /// A consumer engine that is ready to run.
 pub struct Trigger<H> {
@@ -77,16 +80,31 @@ impl<H: Handler> Trigger<H> {
     /// why, and the engine tries on. Dropping the future drains in the background.
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Summary, Error> {
         let Self { config, handler, metrics, progress } = self;
-        let drain_deadline = config.drain_deadline();
-        let (engine, failures) = Engine::new(config, Arc::new(handler), metrics, progress);
-        let consumer = Group::join(engine.clone())?;
-        tokio::spawn(monitor::run(engine.clone(), consumer.clone()));
-        tokio::spawn(letter_topics::look(engine.clone(), consumer.clone()));
-        let shutdown = async {
-            shutdown.await;
-            Ok(())
+        let handler = Arc::new(handler);
+        let stop = CancellationToken::new();
+        let member = async {
+            loop {
+                let (metrics, progress) = (metrics.clone(), progress.clone());
+                let parts = Engine::new(config.clone(), handler.clone(), metrics, progress);
+                match member(parts, stop.cancelled()).await {
+                    Err(error @ Error::InstanceIdInUse { .. }) if !stop.is_cancelled() => {
+                        let pause_s = REJOIN_PAUSE.as_secs();
+                        tracing::warn!(%error, pause_s, "cannot join the group yet; trying again");
+                        let _ = timeout(REJOIN_PAUSE, stop.cancelled()).await;
+                    }
+                    ended => return ended,
+                }
+            }
         };
-        run(engine, consumer, failures, drain_deadline, shutdown).await
+        let stopping = async {
+            shutdown.await;
+            stop.cancel();
+            std::future::pending().await
+        };
+        tokio::select! {
+            ended = member => ended,
+            never = stopping => never,
+        }
     }
 
     /// Hands a part of the topics' logs to the handler, outside the group: nothing is
@@ -111,6 +129,22 @@ impl<H: Handler> Trigger<H> {
         };
         run(engine, consumer, failures, drain_deadline, ended).await
     }
+}
+
+/// Consumes as a member of the group until `stop`.
+async fn member(
+    (engine, failures): (Arc<Engine>, mpsc::Receiver<Error>),
+    stop: impl Future<Output = ()>,
+) -> Result<Summary, Error> {
+    let drain_deadline = engine.config.drain_deadline();
+    let consumer = Group::join(engine.clone())?;
+    tokio::spawn(monitor::run(engine.clone(), consumer.clone()));
+    tokio::spawn(letter_topics::look(engine.clone(), consumer.clone()));
+    let stopped = async {
+        stop.await;
+        Ok(())
+    };
+    run(engine, consumer, failures, drain_deadline, stopped).await
 }
 
 /// Polls the client until `ended`, then drains.

@@ -1,6 +1,5 @@
 //! Requests of librdkafka's admin API.
 
-use std::collections::HashSet;
 use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
@@ -59,78 +58,6 @@ unsafe fn id(uuid: *const rd::rd_kafka_Uuid_t) -> Option<String> {
     }
 }
 
-/// The partitions that the group's members own; none while the members are not agreed.
-/// Blocks for about `timeout` at most.
-pub(crate) fn owned_partitions<C: ClientContext>(
-    client: &Client<C>,
-    group: &str,
-    timeout: Duration,
-) -> KafkaResult<Option<HashSet<(String, i32)>>> {
-    use rd::rd_kafka_consumer_group_state_t::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE as STABLE;
-    let name = CString::new(group).map_err(KafkaError::Nul)?;
-    let mut names = [name.as_ptr()];
-    let request = Request {
-        client,
-        operation: rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
-        broker: None,
-        timeout,
-    };
-    let event = request.send(|native, options, queue| {
-        // SAFETY: every object is live, and the call copies the names.
-        unsafe {
-            let (first, count) = (names.as_mut_ptr(), names.len());
-            rd::rd_kafka_DescribeConsumerGroups(native, first, count, options, queue);
-        }
-    })?;
-    // SAFETY: the event is live; what the result points to lives as long as it, and null is
-    // checked where it may be answered. Indexes are below the counts.
-    unsafe {
-        let result = rd::rd_kafka_event_DescribeConsumerGroups_result(event.ptr());
-        if result.is_null() {
-            return Err(KafkaError::AdminOp(RDKafkaErrorCode::InvalidType));
-        }
-        let mut count = 0;
-        let groups = rd::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
-        if count == 0 || groups.is_null() {
-            return Ok(None);
-        }
-        let group = *groups;
-        check_error(rd::rd_kafka_ConsumerGroupDescription_error(group))?;
-        if rd::rd_kafka_ConsumerGroupDescription_state(group) != STABLE {
-            return Ok(None);
-        }
-        let mut owned = HashSet::new();
-        for index in 0..rd::rd_kafka_ConsumerGroupDescription_member_count(group) {
-            let member = rd::rd_kafka_ConsumerGroupDescription_member(group, index);
-            let assignment = rd::rd_kafka_MemberDescription_assignment(member);
-            if !assignment.is_null() {
-                owned.extend(partitions(rd::rd_kafka_MemberAssignment_partitions(assignment)));
-            }
-        }
-        Ok(Some(owned))
-    }
-}
-
-/// # Safety
-/// `list` must be null or live.
-unsafe fn partitions(list: *const rd::rd_kafka_topic_partition_list_t) -> Vec<(String, i32)> {
-    if list.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: the list is live by this function's contract and has `cnt` elements, whose names
-    // end in NUL.
-    unsafe {
-        let count = usize::try_from((*list).cnt).unwrap_or(0);
-        let elements = (0..count).map(|index| &*(*list).elems.add(index));
-        elements
-            .map(|element| {
-                let topic = CStr::from_ptr(element.topic).to_string_lossy().into_owned();
-                (topic, element.partition)
-            })
-            .collect()
-    }
-}
-
 /// Sends a DescribeTopics request for one topic and waits for the answer.
 fn describe<C: ClientContext>(
     client: &Client<C>,
@@ -138,78 +65,50 @@ fn describe<C: ClientContext>(
     broker: Option<i32>,
     timeout: Duration,
 ) -> KafkaResult<Owned<rd::rd_kafka_event_t>> {
+    let native = client.native_ptr();
     let name = CString::new(topic).map_err(KafkaError::Nul)?;
     let mut names = [name.as_ptr()];
-    // SAFETY: the object is paired with its destructor; the call copies the names.
-    let topics = unsafe {
-        Owned::new(
-            rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
-            rd::rd_kafka_TopicCollection_destroy,
-        )?
+    // SAFETY: each constructor's object is paired with its destructor; the array and the
+    // client outlive the call, which copies the names.
+    let (topics, options, queue) = unsafe {
+        (
+            Owned::new(
+                rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
+                rd::rd_kafka_TopicCollection_destroy,
+            )?,
+            Owned::new(
+                rd::rd_kafka_AdminOptions_new(
+                    native,
+                    rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+                ),
+                rd::rd_kafka_AdminOptions_destroy,
+            )?,
+            Owned::new(rd::rd_kafka_queue_new(native), rd::rd_kafka_queue_destroy)?,
+        )
     };
-    let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-    let request = Request { client, operation, broker, timeout };
-    request.send(|native, options, queue| {
-        // SAFETY: every object is live.
-        unsafe { rd::rd_kafka_DescribeTopics(native, topics.ptr(), options, queue) }
-    })
-}
-
-/// A request of the admin API.
-struct Request<'a, C: ClientContext> {
-    client: &'a Client<C>,
-    operation: rd::rd_kafka_admin_op_t,
-    /// The broker to ask, unless librdkafka is to choose one.
-    broker: Option<i32>,
-    timeout: Duration,
-}
-
-impl<C: ClientContext> Request<'_, C> {
-    /// Calls `send` with the client, the options and the queue for the answer; waits for that.
-    fn send(
-        &self,
-        send: impl FnOnce(
-            *mut rd::rd_kafka_t,
-            *const rd::rd_kafka_AdminOptions_t,
-            *mut rd::rd_kafka_queue_t,
-        ),
-    ) -> KafkaResult<Owned<rd::rd_kafka_event_t>> {
-        let native = self.client.native_ptr();
-        // SAFETY: each constructor's object is paired with its destructor, and the client
-        // outlives them.
-        let (options, queue) = unsafe {
-            (
-                Owned::new(
-                    rd::rd_kafka_AdminOptions_new(native, self.operation),
-                    rd::rd_kafka_AdminOptions_destroy,
-                )?,
-                Owned::new(rd::rd_kafka_queue_new(native), rd::rd_kafka_queue_destroy)?,
-            )
-        };
-        let mut error: [c_char; ERROR_BYTES] = [0; ERROR_BYTES];
-        let (text, length) = (error.as_mut_ptr(), error.len());
-        let timeout = millis(self.timeout);
-        // SAFETY: the options are live and the buffer is as long as said.
+    let mut error: [c_char; ERROR_BYTES] = [0; ERROR_BYTES];
+    let (text, length) = (error.as_mut_ptr(), error.len());
+    // SAFETY: the options are live and the buffer is as long as said.
+    check(unsafe {
+        rd::rd_kafka_AdminOptions_set_request_timeout(options.ptr(), millis(timeout), text, length)
+    })?;
+    if let Some(broker) = broker {
+        // SAFETY: as above.
         check(unsafe {
-            rd::rd_kafka_AdminOptions_set_request_timeout(options.ptr(), timeout, text, length)
+            rd::rd_kafka_AdminOptions_set_broker(options.ptr(), broker, text, length)
         })?;
-        if let Some(broker) = self.broker {
-            // SAFETY: as above.
-            check(unsafe {
-                rd::rd_kafka_AdminOptions_set_broker(options.ptr(), broker, text, length)
-            })?;
-        }
-        send(native, options.ptr(), queue.ptr());
-        // SAFETY: the queue is live; its event is owned by whoever polls it.
-        let event = unsafe {
-            let event = rd::rd_kafka_queue_poll(queue.ptr(), millis(self.timeout + REPLY_SLACK));
-            Owned::new(event, rd::rd_kafka_event_destroy)
-                .map_err(|_| KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?
-        };
-        // SAFETY: the event is live; the call only reads it.
-        check(unsafe { rd::rd_kafka_event_error(event.ptr()) })?;
-        Ok(event)
     }
+    // SAFETY: every object is live; the answer comes as an event in the queue, which is owned
+    // by whoever polls it.
+    let event = unsafe {
+        rd::rd_kafka_DescribeTopics(native, topics.ptr(), options.ptr(), queue.ptr());
+        let event = rd::rd_kafka_queue_poll(queue.ptr(), millis(timeout + REPLY_SLACK));
+        Owned::new(event, rd::rd_kafka_event_destroy)
+            .map_err(|_| KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?
+    };
+    // SAFETY: the event is live; the call only reads it.
+    check(unsafe { rd::rd_kafka_event_error(event.ptr()) })?;
+    Ok(event)
 }
 
 fn millis(duration: Duration) -> i32 {

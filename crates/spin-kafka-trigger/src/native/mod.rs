@@ -12,9 +12,9 @@ use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 
-pub(crate) use admin::{owned_partitions, topic_id};
+pub(crate) use admin::topic_id;
 pub(crate) use message::borrowed_message;
-pub(crate) use queue::{Event, PartitionQueue};
+pub(crate) use queue::{Event, Fetched, PartitionQueue};
 
 /// The partition's lowest offset and high watermark as the last fetch told them; nothing is
 /// asked. Negative: not known yet.

@@ -27,6 +27,9 @@ pub(crate) struct Fetched {
     pub event: Event,
     /// The broker that answered; negative if librdkafka does not say.
     pub broker: i32,
+    /// How often the partition had got a leader when the record was written; negative if the
+    /// record does not say.
+    pub epoch: i32,
 }
 
 pub(crate) enum Event {
@@ -80,8 +83,9 @@ impl PartitionQueue {
                 code => Event::Failed(code),
             };
             let broker = rd::rd_kafka_message_broker_id(record);
+            let epoch = rd::rd_kafka_message_leader_epoch(record);
             rd::rd_kafka_message_destroy(record);
-            Some(Fetched { event, broker })
+            Some(Fetched { event, broker, epoch })
         }
     }
 }

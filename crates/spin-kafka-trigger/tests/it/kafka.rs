@@ -99,6 +99,8 @@ async fn a_topic_made_again_is_another_log() {
     assert!(second[0].log_id.starts_with(cluster), "it is the same cluster");
     session.stop().await;
     let mut logs = logs.lock().unwrap().clone();
+    // A log that has no position may have been cut before.
+    logs.retain(|log| !log.contains('~'));
     logs.dedup();
     assert_eq!(logs, [&*first[0].log_id, &*second[0].log_id]);
 }

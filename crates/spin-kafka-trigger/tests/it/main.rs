@@ -3,11 +3,13 @@
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]
 
 mod chaos;
+mod cut;
 mod failures;
 mod kafka;
 mod letters;
 mod memory;
 mod mock;
+mod names;
 mod quiet;
 mod ranges;
 mod reading;

@@ -1,13 +1,14 @@
 //! Health of a member that has nothing to read.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use local_servers::{Kafka, KafkaConfig};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use spin_kafka_trigger::{Config, Position};
+use spin_kafka_trigger::{Config, Position, Start};
 
-use crate::support::cluster::{brokers, create_topic, delete_topic};
+use crate::support::cluster::{add_partitions, brokers, create_topic, delete_topic};
 use crate::support::{PATIENCE, Session, committed, config, produce, until};
 
 /// A producer that has begun a transaction.
@@ -144,5 +145,45 @@ async fn a_topic_that_does_not_exist_is_named() {
     produce(&brokers, topic, 0, 1, 10);
     session.apply_until(1).await;
     until("no complaint", || session.progress.missing_topics().is_empty()).await;
+    session.stop().await;
+}
+
+/// Writes to partitions that were just added; every record must come.
+async fn read_added(session: &mut Session, brokers: &str, topic: &str, added: Range<i32>) {
+    add_partitions(brokers, topic, added.end).await;
+    for partition in added.clone() {
+        produce(brokers, topic, partition, 20, 10);
+    }
+    let mut records = 0;
+    while records < 20 * added.len() {
+        let batch = session.call().await.apply();
+        assert!(added.contains(&batch.partition), "{}", batch.partition);
+        records += batch.messages.len();
+    }
+    for partition in added {
+        until("the commit", || committed(brokers, topic, topic, partition) == Some(20)).await;
+    }
+    assert_eq!(session.metrics.records_lost.get(), 0);
+}
+
+/// Under `latest`, a group passes over what lies in the topic when it begins, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_added_under_latest_are_read_from_their_beginning() {
+    let (brokers, topic) = (brokers(), "added-partitions");
+    create_topic(&brokers, topic, 2).await;
+    for partition in 0..2 {
+        produce(&brokers, topic, partition, 5, 10);
+    }
+    let config = Config { start: Start::Latest, ..config(&brokers, topic) };
+    let mut session = Session::start(config.clone());
+    for partition in 0..2 {
+        until("the first commit", || committed(&brokers, topic, topic, partition) == Some(5)).await;
+    }
+    read_added(&mut session, &brokers, topic, 2..4).await;
+    session.stop().await;
+    // Another member learns from the commits how many partitions there were.
+    let mut session = Session::start(config);
+    until("the assignment", || session.progress.partitions().len() == 4).await;
+    read_added(&mut session, &brokers, topic, 4..5).await;
     session.stop().await;
 }

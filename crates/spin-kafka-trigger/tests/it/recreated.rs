@@ -1,68 +1,18 @@
 //! A topic that is deleted and created again is another log, whatever its length and whenever
 //! it happens: nothing of the old log stands for anything in the new one.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
-use spin_kafka_trigger::{
-    Batch, Config, Failure, GroupProtocol, Handler, Position, Rejection, Trigger,
-};
+use spin_kafka_trigger::{Config, GroupProtocol, Trigger};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::{brokers, create_topic, delete_topic};
+use crate::support::store::Store;
 use crate::support::{config, produce, until, within};
 
 /// Records in the first log.
 const FIRST: usize = 10;
-
-/// A handler that keeps a position in each log, as an atomic store would.
-#[derive(Clone, Default)]
-struct Store(Arc<Mutex<HashMap<String, Log>>>);
-
-#[derive(Clone, Default)]
-struct Log {
-    position: i64,
-    applied: Vec<i64>,
-}
-
-impl Store {
-    /// Records applied, log by log, the longest first.
-    fn applied(&self) -> Vec<Vec<i64>> {
-        let mut logs: Vec<_> =
-            self.0.lock().unwrap().values().map(|log| log.applied.clone()).collect();
-        logs.sort_by_key(|log| std::cmp::Reverse(log.len()));
-        logs
-    }
-
-    fn total(&self) -> usize {
-        self.0.lock().unwrap().values().map(|log| log.applied.len()).sum()
-    }
-}
-
-impl Handler for Store {
-    async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-        let mut logs = self.0.lock().unwrap();
-        let log = logs.entry(batch.log_id.to_string()).or_default();
-        if log.position < batch.start {
-            return if batch.first {
-                Err(Failure::Lost)
-            } else {
-                Err(Failure::Rewind(log.position))
-            };
-        }
-        let new = batch.messages.iter().map(|message| message.offset);
-        log.applied.extend(new.filter(|offset| *offset >= log.position).collect::<Vec<_>>());
-        log.position = log.position.max(batch.end);
-        Ok(Vec::new())
-    }
-
-    async fn position(&self, _: &str, log_id: &str, _: i32) -> Result<Position, Failure> {
-        let logs = self.0.lock().unwrap();
-        Ok(logs.get(log_id).map_or(Position::Start, |log| Position::At(log.position)))
-    }
-}
 
 /// How a topic is created again.
 #[derive(Clone, Copy)]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use local_servers::shared_kafka;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -36,18 +37,45 @@ pub async fn create_topic_with(
     partitions: i32,
     settings: &[(&str, &str)],
 ) {
+    create_topic_as(brokers, topic, TopicReplication::Fixed(1), partitions, settings).await;
+}
+
+/// The same with these replicas.
+pub async fn create_topic_as(
+    brokers: &str,
+    topic: &str,
+    replicas: TopicReplication<'_>,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) {
     let admin = admin(brokers);
-    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let wanted = NewTopic::new(topic, partitions, replicas);
     let wanted = settings.iter().fold(wanted, |wanted, (name, value)| wanted.set(name, value));
     for made in admin.create_topics([&wanted], &options()).await.unwrap() {
         made.unwrap();
     }
+    await_leaders(&admin, topic, usize::try_from(partitions).unwrap()).await;
+}
+
+async fn await_leaders(admin: &AdminClient<DefaultClientContext>, topic: &str, partitions: usize) {
     super::until("the topic's leaders", || {
         let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
-        let partitions = metadata.topics()[0].partitions();
-        !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)
+        let found = metadata.topics()[0].partitions();
+        found.len() >= partitions && found.iter().all(|partition| partition.leader() >= 0)
     })
     .await;
+}
+
+/// Gives a topic so many partitions, and waits for the leaders of those that are new.
+pub async fn add_partitions(brokers: &str, topic: &str, partitions: i32) {
+    let admin = admin(brokers);
+    let wanted = usize::try_from(partitions).unwrap();
+    for added in
+        admin.create_partitions([&NewPartitions::new(topic, wanted)], &options()).await.unwrap()
+    {
+        added.unwrap();
+    }
+    await_leaders(&admin, topic, wanted).await;
 }
 
 /// Deletes a topic and waits until it is gone.

@@ -5,6 +5,7 @@ pub mod journal;
 pub mod ledger;
 pub mod letters;
 pub mod member;
+pub mod store;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,6 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest wait for anything; a test that reaches it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// RUST_LOG=spin_kafka_trigger=debug shows what an engine does.
+pub fn show_log() {
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
+}
 
 /// Waits for what must come.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -118,11 +127,7 @@ impl Session {
         config: Config,
         position: impl Fn(&str, &str, i32) -> Result<Position, Failure> + Send + Sync + 'static,
     ) -> Self {
-        // RUST_LOG=spin_kafka_trigger=debug shows what an engine does.
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-            .with_test_writer()
-            .try_init();
+        show_log();
         let (sender, calls) = mpsc::unbounded_channel();
         let handler = Remote { calls: sender, position: Box::new(position) };
         let trigger = Trigger::new(config, handler).unwrap();

@@ -1,0 +1,65 @@
+//! The partitions of a member of a classic group, as its leader wrote them
+//! (`ConsumerProtocolAssignment` of Kafka's protocol).
+
+/// A topic's name and a partition's number.
+pub(crate) type TopicPartition = (String, i32);
+
+/// Reads an assignment; none if it is not one. What follows the partitions is left alone.
+pub(crate) fn read(mut bytes: &[u8]) -> Option<Vec<TopicPartition>> {
+    // A member that was assigned nothing may have no assignment at all.
+    if bytes.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut partitions = Vec::new();
+    let _version = i16::from_be_bytes(take(&mut bytes)?);
+    for _ in 0..count(&mut bytes)? {
+        let length = usize::try_from(i16::from_be_bytes(take(&mut bytes)?)).ok()?;
+        let (name, rest) = bytes.split_at_checked(length)?;
+        let name = str::from_utf8(name).ok()?;
+        bytes = rest;
+        for _ in 0..count(&mut bytes)? {
+            partitions.push((name.to_owned(), i32::from_be_bytes(take(&mut bytes)?)));
+        }
+    }
+    Some(partitions)
+}
+
+/// How many elements follow.
+fn count(bytes: &mut &[u8]) -> Option<usize> {
+    usize::try_from(i32::from_be_bytes(take(bytes)?)).ok()
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn partitions_are_read() {
+        let bytes = [
+            &[0, 3, 0, 0, 0, 2][..],
+            &[0, 1, b'a', 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 5],
+            &[0, 2, b'b', b'c', 0, 0, 0, 1, 0, 0, 0, 1],
+            &[0xff, 0xff, 0xff, 0xff],
+        ]
+        .concat();
+        let expected = [("a", 0), ("a", 5), ("bc", 1)].map(|(name, n)| (name.to_owned(), n));
+        assert_eq!(read(&bytes), Some(expected.to_vec()));
+        assert_eq!(read(&[]), Some(Vec::new()));
+        assert_eq!(read(&bytes[..20]), None);
+        assert_eq!(read(&[0, 0, 0xff, 0xff, 0xff, 0xff]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = read(&bytes);
+        }
+    }
+}
