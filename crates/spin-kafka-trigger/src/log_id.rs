@@ -59,8 +59,11 @@ impl Log {
 pub(crate) struct LogIds {
     config: Config,
     client: OnceLock<FutureProducer<Plain>>,
-    slots: Mutex<HashMap<(Arc<str>, Option<i32>), Arc<Slot>>>,
+    slots: Mutex<HashMap<Question, Arc<Slot>>>,
 }
+
+/// A topic, and the broker to ask, unless any will do.
+type Question = (Arc<str>, Option<i32>);
 
 /// The last answer. Locked while the cluster is asked, so that partitions share an answer.
 type Slot = tokio::sync::Mutex<Option<Answer>>;

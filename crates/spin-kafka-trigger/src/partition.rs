@@ -151,11 +151,11 @@ impl Partition {
     async fn read(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<(), Halt> {
         self.seek(cursor.read_from).await?;
         self.resume().await?;
-        self.reader.begin(cursor.read_from);
+        self.reader.begin(cursor.start, cursor.read_from);
         while let Turned::Moved = self.follow(cursor, turn).await? {
             self.standing.moved(cursor.start);
             self.seek(cursor.read_from).await?;
-            self.reader.begin(cursor.read_from);
+            self.reader.begin(cursor.start, cursor.read_from);
         }
         Ok(())
     }

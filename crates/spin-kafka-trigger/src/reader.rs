@@ -96,7 +96,7 @@ impl Reader {
             queue,
             nonempty,
             builder: BatchBuilder::new(batch_records_max, batch_bytes_max),
-            sequence: Sequence::new(0),
+            sequence: Sequence::new(0, 0),
             origin: Origin::default(),
             epoch: -1,
             until: None,
@@ -125,12 +125,13 @@ impl Reader {
         self.ended
     }
 
-    /// Reading goes on at `position`, to which the client was made to seek.
-    pub fn begin(&mut self, position: i64) {
+    /// Reading goes on at `position`. The client was made to seek to `read_from`, the log's start
+    /// if that lies behind the position.
+    pub fn begin(&mut self, position: i64, read_from: i64) {
         self.builder.clear();
         self.origin = Origin::default();
         self.epoch = -1;
-        self.sequence = Sequence::new(position);
+        self.sequence = Sequence::new(position, read_from);
     }
 
     /// Frees what was fetched, once the partition is paused. (librdkafka drops what is outdated

@@ -25,9 +25,9 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    /// Reading begins at `next`.
-    pub fn new(next: i64) -> Self {
-        Self { next, reported: next }
+    /// Reading begins at `next`, and what is missing below `reported` was reported already.
+    pub fn new(next: i64, reported: i64) -> Self {
+        Self { next, reported }
     }
 
     /// The lowest offset that the next record may have.
@@ -75,7 +75,7 @@ mod tests {
         fn passes_each_offset_once_and_in_order(
             start in 0_i64..100, offsets in prop::collection::vec(0_i64..200, 0..300),
         ) {
-            let mut sequence = Sequence::new(start);
+            let mut sequence = Sequence::new(start, start);
             let mut passed = vec![start - 1];
             for offset in offsets {
                 let before = sequence.next();
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_gap_below_the_log_start_is_a_loss_and_told_once() {
-        let mut sequence = Sequence::new(10);
+        let mut sequence = Sequence::new(10, 10);
         assert_eq!(sequence.observe(50), Step::Gap { from: 10 });
         assert_eq!(sequence.lost(10..50, 40), Some(10..40));
         assert_eq!(sequence.lost(10..50, 40), None);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_compacted_gap_is_no_loss() {
-        let mut sequence = Sequence::new(10);
+        let mut sequence = Sequence::new(10, 10);
         assert_eq!(sequence.observe(50), Step::Gap { from: 10 });
         assert_eq!(sequence.lost(10..50, 0), None);
         assert_eq!(sequence.lost(10..50, -1), None, "an unknown log start is no loss");
@@ -110,18 +110,25 @@ mod tests {
 
     #[test]
     fn a_log_start_beyond_the_record_counts_up_to_the_record_only() {
-        let mut sequence = Sequence::new(10);
+        let mut sequence = Sequence::new(10, 10);
         sequence.observe(50);
         assert_eq!(sequence.lost(10..50, 900), Some(10..50));
     }
 
     #[test]
     fn the_end_of_the_log_may_lie_behind_markers_or_expired_records() {
-        let mut sequence = Sequence::new(10);
+        let mut sequence = Sequence::new(10, 10);
         assert!(!sequence.reach(10) && !sequence.reach(9));
         assert!(sequence.reach(30));
         assert_eq!(sequence.next(), 30);
         assert_eq!(sequence.lost(10..30, 0), None, "markers");
         assert_eq!(sequence.lost(10..30, 30), Some(10..30), "expired records");
+    }
+
+    #[test]
+    fn what_was_gone_at_the_begin_is_reported_elsewhere() {
+        let mut sequence = Sequence::new(10, 20);
+        assert!(sequence.reach(20), "the position moves over it");
+        assert_eq!(sequence.lost(10..20, 20), None);
     }
 }

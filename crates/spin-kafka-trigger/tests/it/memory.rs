@@ -132,7 +132,7 @@ async fn one_reader(settings: serde_json::Value, topic: &str, records: i64) {
     };
     let summary = trigger.until(all).await.unwrap();
     let grown = peak - before;
-    eprintln!(
+    println!(
         "{records} records of lag took {grown} bytes at most; memory_bytes_max is {MEMORY_BYTES_MAX}"
     );
     assert_eq!(summary.records, records as u64);

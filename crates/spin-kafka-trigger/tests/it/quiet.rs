@@ -8,7 +8,9 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use spin_kafka_trigger::{Config, Position, Start};
 
-use crate::support::cluster::{add_partitions, brokers, create_topic, delete_topic};
+use crate::support::cluster::{
+    add_partitions, brokers, create_topic, delete_records, delete_topic,
+};
 use crate::support::{PATIENCE, Session, committed, config, produce, until};
 
 /// A producer that has begun a transaction.
@@ -108,6 +110,22 @@ async fn records_behind_an_open_transaction_are_lag_but_no_stall() {
     ended.await.unwrap();
     session.apply_until(3).await;
     until("no lag", || lag(&session) == Some(0)).await;
+    session.stop().await;
+}
+
+/// Retention may have deleted everything that was left to read.
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_records_at_the_end_of_the_log_are_lost_but_no_lag() {
+    let (brokers, topic) = (brokers(), "expired");
+    create_topic(&brokers, topic, 1).await;
+    produce(&brokers, topic, 0, 10, 10);
+    delete_records(&brokers, topic, 0, 10).await;
+    let mut session = Session::start_at(strict(&brokers, topic), |_, _, _| Ok(Position::At(5)));
+    let batch = session.call().await.apply();
+    assert_eq!((batch.start, batch.end, batch.messages.len()), (5, 10, 0));
+    until("no lag", || lag(&session) == Some(0)).await;
+    assert_eq!(session.progress.stalled(), []);
+    assert_eq!(session.metrics.records_lost.get(), 5);
     session.stop().await;
 }
 

@@ -51,7 +51,7 @@ pub fn timed(log: &[Line], offset: usize, timestamp_ms: Option<i64>) -> Update {
         value: value.as_deref(),
     };
     let range = Range { start, end: start + 1, first: offset == 0 };
-    Update::read(source(), range, Bounds::default(), [record].into_iter())
+    Update::read(source(), range, Bounds::default(), [record])
 }
 
 /// A log of the same sale over and over.
