@@ -5,6 +5,7 @@ mod settings;
 mod store;
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use aggregate::{Monitored, Range, Record, Source, Step, Update};
 use bindings::exports::spin_kafka::events::{checkpoint, handler};
@@ -23,6 +24,10 @@ mod bindings {
     export!(Aggregator);
 }
 
+/// No call of the store begins later than this in a batch. A call takes 35 s at most, so the
+/// batch ends before the trigger's deadline (60 s by default), which would blame its records.
+const CALLS_BEGIN_WITHIN: Duration = Duration::from_secs(20);
+
 struct Aggregator;
 
 thread_local! {
@@ -37,7 +42,11 @@ impl handler::Guest for Aggregator {
         let source = Source { group: group.clone(), topic, log_id, partition };
         let records = messages.iter().map(record);
         let mut update = Update::read(source, Range { start, end, first }, *bounds, records);
+        let begun = Instant::now();
         loop {
+            if begun.elapsed() >= CALLS_BEGIN_WITHIN {
+                return Err(Failure::Retry("Valkey is too slow to apply the batch".into()));
+            }
             let command = MONITORED.with_borrow(|monitored| update.command(monitored));
             let reply = store::call(command).await?;
             let step = MONITORED.with_borrow_mut(|monitored| update.reply(reply, monitored));

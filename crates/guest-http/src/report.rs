@@ -1,6 +1,7 @@
 //! Says on standard error, which is the component's log, what no client is told.
 
 use std::cell::Cell;
+use std::io::Write as _;
 
 use guest_tasks::now_ms;
 use intake::IntakeError;
@@ -26,7 +27,14 @@ pub fn report(error: &IntakeError) {
     };
     LAST.set(Some((now, 0)));
     match left_out {
-        0 => eprintln!("a sale was not accepted: {details}"),
-        more => eprintln!("a sale was not accepted: {details} ({more} more since the last line)"),
+        0 => line(format_args!("a sale was not accepted: {details}")),
+        more => line(format_args!(
+            "a sale was not accepted: {details} ({more} more since the last line)"
+        )),
     }
+}
+
+/// Writes a line to standard error, in one piece. One that cannot be written is lost.
+fn line(text: std::fmt::Arguments<'_>) {
+    drop(std::io::stderr().write_all(format!("{text}\n").as_bytes()));
 }

@@ -25,6 +25,8 @@ const ASK_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// just assigned refuses the first ones.
 const ASKS_QUIET: u32 = 6;
 
+/// The pause after a broker that served records did not confirm their log.
+const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
 /// How long before the newest record that was read a log's end may have been lost.
 const CUT_MARGIN_MS: i64 = 60_000;
 /// The other partitions' answers about a topic are good for this long when nothing is read.
@@ -167,8 +169,12 @@ impl Partition {
                 Ok(_) => return Ok(false),
                 Err(error) => {
                     let (topic, partition) = (&self.topic, self.number);
-                    tracing::debug!(%topic, partition, broker, %error, "the log is not certain");
-                    self.pause(ASK_BACKOFF).await?;
+                    tracing::warn!(
+                        %topic, partition, broker, %error,
+                        "the broker did not confirm which log the records are from; reading them \
+                         again"
+                    );
+                    self.pause(CONFIRM_PAUSE).await?;
                     return Ok(false);
                 }
             }

@@ -162,12 +162,19 @@ struct State {
 }
 
 impl Standing {
-    /// Everything before `position` is applied.
+    /// Everything before `position` is applied. Going back is no progress.
     pub fn moved(&self, position: i64) {
         let mut state = self.lock();
+        let advanced = position > state.position;
         state.position = position;
         state.oldest_ms = None;
-        state.waiting_since = (state.readable > position).then(Instant::now);
+        if state.readable <= position {
+            state.waiting_since = None;
+        } else if advanced {
+            state.waiting_since = Some(Instant::now());
+        } else {
+            state.waiting_since.get_or_insert_with(Instant::now);
+        }
     }
 
     /// The log can be read up to `readable`, and ends at `end`.
@@ -300,6 +307,21 @@ mod tests {
         standing.waits(None, Some(16));
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(progress.stalled()[0].lag, 6, "a record was read and is not applied");
+    }
+
+    #[test]
+    fn a_partition_that_goes_back_again_and_again_stalls() {
+        let progress = progress(20);
+        let standing = progress.add(&Arc::from("sales"), 0);
+        standing.heard(10, 10);
+        standing.moved(5);
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(3));
+            standing.moved(5);
+            standing.moved(4);
+            standing.waits(None, None);
+        }
+        assert_eq!(progress.stalled()[0].lag, 6);
     }
 
     #[test]

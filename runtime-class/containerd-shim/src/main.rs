@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
     // It has no log: the container's processes have one of their own, on standard error.
     if let Err(error) = server_life::start_zygote() {
-        eprintln!("Error: cannot open a pipe: {error}");
+        printing::note(format_args!("Error: cannot open a pipe: {error}"));
         return ExitCode::FAILURE;
     }
     log::start();

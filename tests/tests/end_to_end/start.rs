@@ -1,8 +1,9 @@
 //! What is wrong is told at the start, with the file and the line or the import.
 
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
-use local_servers::{Valkey, ValkeyConfig, shared_kafka};
+use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Pipeline, Store, Wiring, doorbuster, eventually, root};
+use sale::Sale;
 
 async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
     let manifest = std::fs::read_to_string(root().join("spin-fused.toml")).unwrap();
@@ -66,6 +67,30 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
             assert!(error.contains(text), "`{text}` is not in:\n{error}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_may_come_up_after_the_program() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let brokers = format!("127.0.0.1:{port}");
+    let pipeline =
+        Pipeline::on_topic(Wiring::Fused, &brokers, &valkey.url(), "brokers-later").await.unwrap();
+    let sale = Sale { category: 1, product_id: "tv".into(), price: 9.99, quantity: 1 };
+    let client = pipeline.client();
+    let refused = client.post("/purchase", sale.to_json()).await.unwrap();
+    assert_eq!(refused.status, 503, "nobody can take the sale yet");
+    let kafka = Kafka::start(KafkaConfig { port: Some(port), ..KafkaConfig::default() });
+    let kafka = kafka.await.unwrap();
+    eventually("the sale is accepted", async || {
+        let answer = client.post("/purchase", sale.to_json()).await.ok()?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let store = pipeline.store().await.unwrap();
+    eventually("the sale is counted", async || (store.total().await >= 1).then_some(())).await;
+    pipeline.stop().await.unwrap();
+    kafka.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -4,26 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 use component_host::App;
-use host_producer::{
-    NewTopic, ProducerConfig, RECORD_BYTES, TopicState, ensure_topic, record_bytes_max,
-};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use runner::Common;
-use spin_kafka_trigger::{FailedRecords, is_pattern};
-use trigger_kafka::TriggerConfig;
 use valkey_codec::Servers;
 
 use super::args::Args;
 use super::embedded::EmbeddedKafka;
-
-/// Partitions of a topic that is missing.
-const PARTITIONS: i32 = 3;
-/// Of a dead-letter topic that is missing: letters keep the order they were written in.
-const DEAD_LETTER_PARTITIONS: i32 = 1;
-/// Room for what a dead letter's headers say besides its record.
-const DEAD_LETTER_HEADERS_BYTES: u64 = 64 * 1024;
-/// Longest letter of topics whose longest record is not known: twice Kafka's default.
-const DEAD_LETTER_BYTES_MAX: u64 = 2 * 1024 * 1024;
+use super::topics::Topics;
 
 /// The variables by which an application knows its brokers and its store.
 const BROKERS: &str = "kafka_brokers";
@@ -160,76 +147,12 @@ impl Backends {
         Ok(known)
     }
 
-    /// Makes the trigger's topics, and those for its dead letters, if they are missing.
-    pub async fn ensure_topics(&self, trigger: &TriggerConfig) -> Result<()> {
-        let engine = &trigger.engine;
-        let cluster = trigger.producer();
-        let named = engine.topics.iter().filter(|topic| !is_pattern(topic));
-        let mut for_letters = BTreeMap::<String, Vec<&str>>::new();
-        for topic in named {
-            self.ensure(&cluster, NewTopic::new(topic, PARTITIONS)).await?;
-            let letters = engine.dead_letter_topic(topic).into_owned();
-            for_letters.entry(letters).or_default().push(topic);
+    /// The topics on these brokers.
+    pub fn topics(&self) -> Topics<'_, EmbeddedKafka> {
+        match &self.kafka {
+            KafkaBackend::Embedded(kafka) => Topics { embedded: Some(kafka) },
+            KafkaBackend::Given | KafkaBackend::Local(_) => Topics { embedded: None },
         }
-        if !engine.dead_letter_topic.is_empty() {
-            for_letters.entry(engine.dead_letter_topic.clone()).or_default();
-        }
-        if engine.failed_records == FailedRecords::DeadLetter {
-            for (name, sources) in &for_letters {
-                self.ensure_dead_letter_topic(&cluster, name, sources).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A dead letter is its record and some headers: it must fit where the record did.
-    async fn ensure_dead_letter_topic(
-        &self,
-        cluster: &ProducerConfig,
-        name: &str,
-        sources: &[&str],
-    ) -> Result<()> {
-        let partitions = DEAD_LETTER_PARTITIONS;
-        if let KafkaBackend::Embedded(kafka) = &self.kafka {
-            return kafka.create_topic(name, partitions);
-        }
-        let mut longest = None;
-        for topic in sources {
-            longest = longest.max(record_bytes_max(cluster, topic).await?);
-        }
-        let wanted = longest
-            .map_or(DEAD_LETTER_BYTES_MAX, |bytes| bytes.saturating_add(DEAD_LETTER_HEADERS_BYTES))
-            .min(u64::from(i32::MAX.unsigned_abs()));
-        let settings: &[(&str, &str)] = &[(RECORD_BYTES, &wanted.to_string())];
-        match self.ensure(cluster, NewTopic { name, partitions, settings }).await? {
-            TopicState::Created => {}
-            TopicState::Exists => {
-                let most = record_bytes_max(cluster, name).await?;
-                if longest.is_some() && most.is_some_and(|most| most < wanted) {
-                    tracing::warn!(
-                        dead_letter_topic = name,
-                        max_message_bytes = most,
-                        wanted,
-                        "the dead-letter topic takes shorter records than the topic that is read: \
-                         letters of long records are written without them. Raise its \
-                         max.message.bytes"
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn ensure(&self, cluster: &ProducerConfig, topic: NewTopic<'_>) -> Result<TopicState> {
-        if let KafkaBackend::Embedded(kafka) = &self.kafka {
-            kafka.create_topic(topic.name, topic.partitions)?;
-            return Ok(TopicState::Exists);
-        }
-        let state = ensure_topic(cluster, topic).await?;
-        if matches!(state, TopicState::Created) {
-            tracing::info!(topic = topic.name, partitions = topic.partitions, "topic created");
-        }
-        Ok(state)
     }
 
     /// Stops what was started, in the data's order.

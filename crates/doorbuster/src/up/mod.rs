@@ -5,6 +5,7 @@ mod backends;
 mod banner;
 mod embedded;
 mod reload;
+mod topics;
 
 use std::pin::pin;
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
 struct Running {
     parts: Parts,
     backends: Backends,
+    _topics: AbortOnDropHandle<()>,
     _reload: AbortOnDropHandle<()>,
     _checks: Option<AbortOnDropHandle<()>>,
 }
@@ -53,9 +55,20 @@ impl Running {
         let backends = Backends::start(args, &app, &common).await?;
         let variables = common.variables(&app, backends.variables(args, &app, &common)?)?;
         let configs = TriggerConfig::read_all(&app, &variables)?;
+        let mut later = Vec::new();
         for config in &configs {
-            backends.ensure_topics(config).await?;
+            match backends.topics().ensure_all(config).await {
+                Ok(()) => {}
+                // What comes up together with its brokers starts without them, and is not ready.
+                Err(error) if topics::is_passing(&error) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "topics not found; starting without them");
+                    later.push(config.clone());
+                }
+                Err(error) => return Err(error),
+            }
         }
+        let topics = AbortOnDropHandle::new(tokio::spawn(topics::ensure_later(later)));
         let files = Files::of(&app);
         let addresses = Addresses { listen: Some(args.listen), operator: args.operator };
         let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
@@ -65,6 +78,6 @@ impl Running {
         let checks = (!backends.forgets()).then(|| Checks::of(&app, &configs, &variables));
         let checks = checks.map(|checks| AbortOnDropHandle::new(tokio::spawn(checks.run())));
         banner::print(&app, &parts, &backends);
-        Ok(Self { parts, backends, _reload: reload, _checks: checks })
+        Ok(Self { parts, backends, _topics: topics, _reload: reload, _checks: checks })
     }
 }
