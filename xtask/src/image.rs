@@ -30,7 +30,7 @@ const APPLICATION: &str = "app/spin.toml";
 /// The tag, unless another one is given.
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
-/// What `cargo xtask image` is told.
+/// The arguments of `cargo xtask image`.
 #[derive(Debug, PartialEq, Eq)]
 struct Args<'a> {
     /// The manifest of the application that is baked in.

@@ -79,7 +79,8 @@ impl Connection {
         let mut replies = self.replies(1).await?;
         let rest = commands.len().saturating_sub(1);
         if replies.first().is_some_and(|reply| is_unknown_hello(address, reply)) {
-            // What was said behind it; errors, as nobody was let in.
+            // The answers to the commands sent along with HELLO. All are errors: the connection is
+            // not authenticated yet.
             self.replies(rest).await?;
             return self.greet_by_parts(address).await;
         }

@@ -1,4 +1,4 @@
-//! Says on standard error, which is the component's log, what no client is told.
+//! Writes the details of errors that clients do not get to standard error, the component's log.
 
 use std::cell::Cell;
 use std::io::Write as _;

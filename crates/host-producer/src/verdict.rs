@@ -25,7 +25,7 @@ pub fn classify(code: Code, topic: &str, brokers: &str, reachable: bool) -> Prod
     let text = format!("topic `{topic}` at {brokers}: {code}");
     match code {
         Code::QueueFull => ProduceError::QueueFull,
-        // It was sent, and nobody knows what became of it.
+        // It was sent; whether it was written is unknown.
         Code::PurgeInflight => ProduceError::TimedOut(text),
         Code::MessageTimedOut | Code::RequestTimedOut | Code::OperationTimedOut => {
             if reachable {

@@ -76,7 +76,7 @@ impl ClientLog {
     /// An error of the client, as `ClientContext::error` gets it.
     pub fn error(&self, error: &KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        // A reader that asked to be told where a log ends gets it as an answer, too.
+        // A consumer that asks for this event also gets it from its queue.
         if code == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }

@@ -11,17 +11,16 @@ use crate::assignment::{self, TopicPartition};
 use crate::engine::Engine;
 use crate::group::{Consumer, Group};
 use crate::pattern::{self, is_pattern};
+use crate::questions::ANSWER_TIMEOUT;
 use crate::{Config, GroupProtocol};
 
 /// How often the group is compared with its topics.
 const INTERVAL: Duration = Duration::from_secs(15);
-/// How long the cluster may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The state of a group whose members are agreed.
 const STABLE: &str = "Stable";
 /// Partitions may be without a member for a moment while topics or members change. Found so
-/// often in a row, nobody is going to take them. One of the last two is left to chance, so that
-/// not all members act at once.
+/// often in a row, no member will take them. Which of the two numbers counts is random, so that not
+/// all members act at once.
 const LOOKS: [u32; 2] = [2, 3];
 
 /// Compares the group with its topics, and joins it again if partitions are left out.
@@ -35,32 +34,33 @@ pub(crate) struct CoverageCheck {
     limit: u32,
 }
 
-impl CoverageCheck {
-    pub fn new() -> Self {
+impl Default for CoverageCheck {
+    fn default() -> Self {
         Self { last: None, found: 0, limit: limit() }
     }
+}
 
+impl CoverageCheck {
     /// Looks if it is time to. Blocks.
     pub fn run(&mut self, engine: &Engine, consumer: &Consumer) {
         if self.last.is_some_and(|last| last.elapsed() < INTERVAL) {
             return;
         }
         self.last = Some(Instant::now());
-        match Topics::look(engine, consumer).and_then(|topics| {
-            let unread = topics.unread(engine, consumer)?;
-            Ok((topics.missing, unread))
-        }) {
-            Ok((missing, unread)) => {
-                // While the members are not agreed, whatever is left out may still be taken.
-                if let Some(unread) = &unread {
-                    self.judge(engine, consumer, unread);
-                }
-                engine.progress.set_coverage(missing, unread);
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the group could not be compared with its topics");
-            }
+        if let Err(error) = self.look(engine, consumer) {
+            tracing::debug!(%error, "the group could not be compared with its topics");
         }
+    }
+
+    fn look(&mut self, engine: &Engine, consumer: &Consumer) -> KafkaResult<()> {
+        let topics = Topics::find(engine, consumer)?;
+        let unread = topics.unread(engine, consumer)?;
+        // During a rebalance, partitions without a member may still be assigned.
+        if let Some(unread) = &unread {
+            self.judge(engine, consumer, unread);
+        }
+        engine.progress.set_coverage(topics.missing, unread);
+        Ok(())
     }
 
     fn judge(&mut self, engine: &Engine, consumer: &Consumer, unread: &[TopicPartition]) {
@@ -91,21 +91,20 @@ struct Topics {
 }
 
 impl Topics {
-    fn look(engine: &Engine, consumer: &Consumer) -> KafkaResult<Self> {
+    fn find(engine: &Engine, consumer: &Consumer) -> KafkaResult<Self> {
         let mut topics = Self::default();
-        for topic in &engine.config.topics {
-            if is_pattern(topic) {
-                let pattern = pattern::compile(topic).ok();
-                let all = consumer.fetch_metadata(None, ANSWER_TIMEOUT)?;
-                for found in all.topics() {
-                    if pattern.as_ref().is_some_and(|pattern| pattern.is_match(found.name())) {
-                        topics.add(found);
-                    }
-                }
-            } else {
-                let named = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
-                named.topics().iter().for_each(|found| topics.add(found));
-            }
+        let (patterns, names): (Vec<_>, Vec<_>) =
+            engine.config.topics.iter().partition(|topic| is_pattern(topic));
+        for name in names {
+            let named = consumer.fetch_metadata(Some(name), ANSWER_TIMEOUT)?;
+            named.topics().iter().for_each(|found| topics.add(found));
+        }
+        let patterns: Vec<_> =
+            patterns.into_iter().filter_map(|pattern| pattern::compile(pattern).ok()).collect();
+        if !patterns.is_empty() {
+            let all = consumer.fetch_metadata(None, ANSWER_TIMEOUT)?;
+            let matches = |name: &str| patterns.iter().any(|pattern| pattern.is_match(name));
+            all.topics().iter().filter(|topic| matches(topic.name())).for_each(|t| topics.add(t));
         }
         Ok(topics)
     }

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, Producer as _};
 
 use crate::client_log::Plain;
+use crate::questions::ANSWER_TIMEOUT;
 use crate::{Config, client_config, native};
 
-/// How long the cluster may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How the id of librdkafka's in-process cluster begins (`rdkafka_mock.c`). It names no
 /// controller, so no request for topic ids reaches it; its topics live and end with the cluster.
 const MOCK_CLUSTER: &str = "mockCluster";

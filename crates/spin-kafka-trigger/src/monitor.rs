@@ -1,6 +1,6 @@
 //! Asks the cluster what no fetch tells.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
@@ -9,25 +9,24 @@ use crate::coverage::CoverageCheck;
 use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::native;
+use crate::questions::ANSWER_TIMEOUT;
 
 /// How often it looks: a partition's lag is never older by much.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long the cluster may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Looks after the membership and after partitions that tell nothing of themselves, because
 /// their queue is full or their turn has not come, until the engine stops.
 pub(crate) async fn run(engine: Arc<Engine>, consumer: Arc<Consumer>) {
-    let coverage = Arc::new(Mutex::new(CoverageCheck::new()));
+    let mut coverage = CoverageCheck::default();
     loop {
-        let (looking, looked, coverage) = (engine.clone(), consumer.clone(), coverage.clone());
-        // It fails only by a panic; the next round is another one's.
-        let _ = tokio::task::spawn_blocking(move || {
+        let (looking, looked) = (engine.clone(), consumer.clone());
+        let round = tokio::task::spawn_blocking(move || {
             look(&looking, &looked);
-            let mut coverage = coverage.lock().unwrap_or_else(PoisonError::into_inner);
             coverage.run(&looking, &looked);
-        })
-        .await;
+            coverage
+        });
+        // It fails only by a panic; the next round begins anew.
+        coverage = round.await.unwrap_or_default();
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}

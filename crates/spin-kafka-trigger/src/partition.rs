@@ -14,16 +14,13 @@ use crate::attempt::Behind;
 use crate::batch::Gathered;
 use crate::engine::Engine;
 use crate::group::Consumer;
+use crate::identity::LOG_CHECK_INTERVAL;
 use crate::lease::Lease;
 use crate::log_id::Log;
 use crate::progress::Standing;
 use crate::reader::{Origin, Read, Reader};
 use crate::turns::Turn;
 use crate::{Batch, Error, Message, offsets};
-
-/// How often the topic's identity is checked while there is nothing to read. A topic that is
-/// deleted and created again is noticed after about this time, at its first record at the latest.
-const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A partition that this member owns.
 pub(crate) struct Partition {
@@ -125,7 +122,7 @@ impl Partition {
 
     async fn consume(&mut self) -> Result<(), Halt> {
         let mut cursor = self.locate(None).await?;
-        self.standing.moved(cursor.start);
+        self.standing.begins_at(cursor.start);
         loop {
             self.take_turn(&mut cursor).await?;
         }
@@ -139,7 +136,7 @@ impl Partition {
         };
         if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL && self.log_replaced(cursor).await {
             self.relocate(cursor, None).await?;
-            self.standing.moved(cursor.start);
+            self.standing.begins_at(cursor.start);
         }
         self.read(cursor, &turn).await?;
         self.suspend().await?;
@@ -153,7 +150,7 @@ impl Partition {
         self.resume().await?;
         self.reader.begin(cursor.start, cursor.read_from);
         while let Turned::Moved = self.follow(cursor, turn).await? {
-            self.standing.moved(cursor.start);
+            self.standing.begins_at(cursor.start);
             self.seek(cursor.read_from).await?;
             self.reader.begin(cursor.start, cursor.read_from);
         }
@@ -228,7 +225,7 @@ impl Partition {
     /// Everything before `offset` is applied.
     pub fn moved(&self, offset: i64) {
         self.store(offset);
-        self.standing.moved(offset);
+        self.standing.applied_to(offset);
     }
 
     /// Stores the offset for the next commit, unless the partition was given away.

@@ -1,54 +1,22 @@
 //! Where to read a partition from.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::KafkaResult;
-use rdkafka::{Offset, TopicPartitionList};
 
-use crate::backoff::Backoff;
 use crate::call::answer;
-use crate::group::Consumer;
 use crate::log_id::{CUTS_MAX, Log};
-use crate::partition::{Cursor, Halt, Partition, Turned};
-use crate::reader::{Cut, Origin};
+use crate::partition::{Cursor, Halt, Partition};
+use crate::questions::ANSWER_TIMEOUT;
+use crate::reader::Cut;
 use crate::{Failure, Position, Start, offsets};
-
-/// How long one question to the cluster may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The first pause after a question without an answer.
-const ASK_BACKOFF: Duration = Duration::from_millis(5);
-/// The longest.
-const ASK_BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Failed questions before the log says more than a debug line: a partition that was only
-/// just assigned refuses the first ones.
-const ASKS_QUIET: u32 = 6;
-
-/// The pause after a broker that served records did not confirm their log.
-const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
-/// How long before the newest record that was read a log's end may have been lost.
-const CUT_MARGIN_MS: i64 = 60_000;
-/// The other partitions' answers about a topic are good for this long when nothing is read.
-const ASKED_RECENTLY: Duration = Duration::from_secs(4);
 
 /// Where to begin.
 struct Found {
     start: i64,
     /// The group has no offset here yet.
     is_new: bool,
-}
-
-/// A question to the cluster that is asked until there is an answer.
-struct Patience {
-    what: &'static str,
-    backoff: Backoff,
-}
-
-impl Patience {
-    fn new(what: &'static str) -> Self {
-        Self { what, backoff: Backoff::new(ASK_BACKOFF, ASK_BACKOFF_MAX) }
-    }
 }
 
 impl Partition {
@@ -73,172 +41,6 @@ impl Partition {
             let found = Cursor { kept, first, ..Cursor::at(log, found.start) };
             return self.within(found, None, ends).await;
         }
-    }
-
-    /// The position after the log went back: in a new log its beginning, in the same log the
-    /// offset from which it was written anew.
-    pub async fn relocate(&self, cursor: &mut Cursor, cut: Cut) -> Result<Turned, Halt> {
-        loop {
-            let log_id = self.log_id(Instant::now()).await?;
-            let replaced = log_id != cursor.log.id;
-            let found = if replaced {
-                self.replaced(cursor, &log_id)?;
-                Some(self.stored(&log_id).await?)
-            } else {
-                None
-            };
-            let ends = self.watermarks().await?;
-            if self.log_id(Instant::now()).await? != log_id {
-                continue;
-            }
-            let found = match found {
-                Some((log, position)) => {
-                    let start = if let Position::At(offset) = position { offset } else { ends.0 };
-                    let first = position == Position::Start;
-                    Cursor { kept: cursor.kept, first, ..Cursor::at(log, start) }
-                }
-                None => Cursor { checked: Instant::now(), ..cursor.clone() },
-            };
-            let cut = cut.filter(|_| !replaced);
-            *cursor = self.within(found, cut, ends).await?;
-            return Ok(Turned::Moved);
-        }
-    }
-
-    /// The offset before `start` from which the log was written anew, if it was.
-    ///
-    /// The records themselves tell it, unless the brokers forgot with the log's end who had led
-    /// it. Then the records' times must do, with a margin: what comes twice is recognized by its
-    /// idempotency key, what is left out is lost.
-    async fn parted(
-        &self,
-        start: i64,
-        cut: Cut,
-        (low, high): (i64, i64),
-    ) -> Result<Option<i64>, Halt> {
-        if cut.is_some() || high >= start {
-            return Ok(cut.filter(|from| *from < start));
-        }
-        let written = match self.reader.newest_ms() {
-            Some(newest_ms) => self.written_at(newest_ms.saturating_sub(CUT_MARGIN_MS)).await?,
-            None => None,
-        };
-        Ok(Some(written.unwrap_or(high).clamp(low, high)))
-    }
-
-    /// The same log, which lost its end at `from` and was written anew from there.
-    fn cut(&self, mut cursor: Cursor, from: i64) -> Result<Cursor, Halt> {
-        let (topic, partition, position) = (&self.topic, self.number, cursor.start);
-        if cursor.kept {
-            let cut = cursor.log.cut().ok_or_else(|| {
-                let reason = format!("the log lost its end for the {}th time", CUTS_MAX + 1);
-                self.fault(position, reason)
-            })?;
-            (cursor.log, cursor.first) = (cut, true);
-        }
-        tracing::error!(
-            %topic, partition, from, position,
-            "the brokers lost the end of the log: a replica without it was elected, or a disk is \
-             older. What was applied up to `position` stays; what was written since is read from \
-             `from`"
-        );
-        (cursor.start, cursor.read_from, cursor.checked) = (from, from, Instant::now());
-        self.engine.metrics.records_lost.inc_by(position.saturating_sub(from).unsigned_abs());
-        Ok(cursor)
-    }
-
-    /// The topic is another one than it was.
-    fn replaced(&self, cursor: &Cursor, log_id: &Arc<str>) -> Result<(), Halt> {
-        if self.reader.is_bounded() {
-            let reason = "the topic was deleted and created again while it was replayed";
-            return Err(self.fault(cursor.start, reason));
-        }
-        let (topic, partition, old) = (&self.topic, self.number, &cursor.log.id);
-        tracing::warn!(%topic, partition, %old, new = %log_id, "the topic was replaced");
-        Ok(())
-    }
-
-    /// Whether records of this origin lie in the log that the cursor names. Every broker that
-    /// served them is asked after they were fetched; if one does not answer, nothing is known,
-    /// and they must be fetched again.
-    pub async fn is_from(&self, cursor: &mut Cursor, origin: &Origin) -> Result<bool, Halt> {
-        let fetched = Instant::now();
-        for broker in &origin.brokers {
-            match self.asked_of(Some(*broker), fetched).await? {
-                Ok(log_id) if log_id == cursor.log.id => {}
-                Ok(_) => return Ok(false),
-                Err(error) => {
-                    let (topic, partition) = (&self.topic, self.number);
-                    tracing::warn!(
-                        %topic, partition, broker, %error,
-                        "the broker did not confirm which log the records are from; reading them \
-                         again"
-                    );
-                    self.pause(CONFIRM_PAUSE).await?;
-                    return Ok(false);
-                }
-            }
-        }
-        cursor.checked = fetched;
-        Ok(true)
-    }
-
-    /// Whether the topic is another one than it was. A cluster that does not answer is asked
-    /// again with the next batch.
-    pub async fn log_replaced(&self, cursor: &mut Cursor) -> bool {
-        // Other partitions of the topic may have asked already.
-        let not_before = cursor.checked + ASKED_RECENTLY;
-        match self.asked_of(None, not_before).await {
-            Ok(Ok(log_id)) => {
-                cursor.checked = Instant::now();
-                log_id != cursor.log.id
-            }
-            _ => false,
-        }
-    }
-
-    /// The topic's log id according to this broker, or any.
-    async fn asked_of(
-        &self,
-        broker: Option<i32>,
-        not_before: Instant,
-    ) -> Result<KafkaResult<Arc<str>>, Halt> {
-        let ids = &self.engine.log_ids;
-        tokio::select! {
-            () = self.stop.cancelled() => Err(Halt::Stopped),
-            answer = ids.get(&self.topic, broker, not_before) => Ok(answer),
-        }
-    }
-
-    /// Makes the client fetch from `position`. What it fetched before is dropped.
-    pub async fn seek(&self, position: i64) -> Result<(), Halt> {
-        let (topic, partition) = (self.topic.clone(), self.number);
-        self.ask("seek", move |consumer| {
-            consumer.seek(&topic, partition, Offset::Offset(position), ANSWER_TIMEOUT)
-        })
-        .await
-    }
-
-    /// Stops fetching, and drops what was fetched, until the partition's next turn.
-    pub async fn suspend(&self) -> Result<(), Halt> {
-        let (topic, partition) = (self.topic.clone(), self.number);
-        self.ask("pause", move |consumer| {
-            let mut paused = TopicPartitionList::new();
-            paused.add_partition(&topic, partition);
-            consumer.pause(&paused)
-        })
-        .await
-    }
-
-    /// Lets the client fetch; a partition is assigned paused, until its position is known.
-    pub async fn resume(&self) -> Result<(), Halt> {
-        let (topic, partition) = (self.topic.clone(), self.number);
-        self.ask("resume", move |consumer| {
-            let mut resumed = TopicPartitionList::new();
-            resumed.add_partition(&topic, partition);
-            consumer.resume(&resumed)
-        })
-        .await
     }
 
     /// The handler's position in the topic's log, and by which name it knows that.
@@ -384,7 +186,7 @@ impl Partition {
 
     /// Holds a position against the log. What lies below the log's start is gone; a position
     /// beyond its end means that the log lost its own.
-    async fn within(
+    pub async fn within(
         &self,
         mut cursor: Cursor,
         cut: Cut,
@@ -402,71 +204,5 @@ impl Partition {
         let (start, log_id) = (cursor.start, &cursor.log.name);
         tracing::info!(%topic, partition, %log_id, start, low, high, "reading");
         Ok(cursor)
-    }
-
-    /// The offset of the first record that was written at this time or later.
-    async fn written_at(&self, timestamp_ms: i64) -> Result<Option<i64>, Halt> {
-        let (topic, partition) = (self.topic.clone(), self.number);
-        self.ask("offset for the time", move |consumer| {
-            offsets::written_at(consumer, &topic, partition, timestamp_ms, ANSWER_TIMEOUT)
-        })
-        .await
-    }
-
-    pub async fn log_id(&self, not_before: Instant) -> Result<Arc<str>, Halt> {
-        let mut patience = Patience::new("log id");
-        loop {
-            match self.asked_of(None, not_before).await? {
-                Ok(log_id) => return Ok(log_id),
-                Err(error) => self.wait(&mut patience, error.to_string()).await?,
-            }
-        }
-    }
-
-    async fn watermarks(&self) -> Result<(i64, i64), Halt> {
-        let (topic, partition) = (self.topic.clone(), self.number);
-        self.ask("watermarks", move |consumer| {
-            consumer.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT)
-        })
-        .await
-    }
-
-    async fn committed(&self) -> Result<Option<i64>, Halt> {
-        let (topic, partition) = (self.topic.clone(), self.number);
-        self.ask("committed offset", move |consumer| {
-            offsets::committed(consumer, &topic, partition, ANSWER_TIMEOUT)
-        })
-        .await
-    }
-
-    /// Asks the cluster until it answers; the handler's partitions elsewhere go on meanwhile.
-    async fn ask<T: Send + 'static>(
-        &self,
-        what: &'static str,
-        question: impl Fn(&Consumer) -> KafkaResult<T> + Send + Sync + 'static,
-    ) -> Result<T, Halt> {
-        let question = Arc::new(question);
-        let mut patience = Patience::new(what);
-        loop {
-            let (consumer, question) = (self.consumer.clone(), question.clone());
-            let reason = match tokio::task::spawn_blocking(move || question(&consumer)).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            };
-            self.wait(&mut patience, reason).await?;
-        }
-    }
-
-    /// Waits before the cluster is asked again.
-    async fn wait(&self, patience: &mut Patience, reason: String) -> Result<(), Halt> {
-        let Patience { what, backoff } = patience;
-        let (topic, partition, pause) = (&self.topic, self.number, backoff.next());
-        if backoff.attempts() <= ASKS_QUIET {
-            tracing::debug!(%topic, partition, what, reason, "no answer yet; asking again");
-        } else {
-            tracing::warn!(%topic, partition, what, reason, "no answer yet; asking again");
-        }
-        self.pause(pause).await
     }
 }

@@ -161,19 +161,30 @@ struct State {
     oldest_ms: Option<i64>,
 }
 
+impl State {
+    fn move_to(&mut self, position: i64) {
+        self.position = position;
+        self.oldest_ms = None;
+    }
+}
+
 impl Standing {
-    /// Everything before `position` is applied. Going back is no progress.
-    pub fn moved(&self, position: i64) {
+    /// Everything before `position` is applied.
+    pub fn applied_to(&self, position: i64) {
         let mut state = self.lock();
-        let advanced = position > state.position;
-        state.position = position;
-        state.oldest_ms = None;
-        if state.readable <= position {
-            state.waiting_since = None;
-        } else if advanced {
-            state.waiting_since = Some(Instant::now());
-        } else {
+        state.move_to(position);
+        state.waiting_since = (state.readable > position).then(Instant::now);
+    }
+
+    /// Reading begins at `position`. That is no progress: a partition that only begins again and
+    /// again stalls.
+    pub fn begins_at(&self, position: i64) {
+        let mut state = self.lock();
+        state.move_to(position);
+        if state.readable > position {
             state.waiting_since.get_or_insert_with(Instant::now);
+        } else {
+            state.waiting_since = None;
         }
     }
 
@@ -284,7 +295,7 @@ mod tests {
         standing.heard(10, 10);
         nap();
         assert_eq!(progress.stalled()[0].lag, 10);
-        standing.moved(10);
+        standing.applied_to(10);
         nap();
         assert_eq!(progress.stalled(), []);
         standing.heard(11, 11);
@@ -299,7 +310,7 @@ mod tests {
     fn an_open_transaction_is_lag_but_not_a_stall() {
         let progress = progress(1);
         let standing = progress.add(&Arc::from("sales"), 0);
-        standing.moved(10);
+        standing.applied_to(10);
         standing.heard(10, 15);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(progress.partitions()[0].lag, 5);
@@ -310,15 +321,15 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_goes_back_again_and_again_stalls() {
+    fn a_partition_that_begins_again_and_again_stalls() {
         let progress = progress(20);
         let standing = progress.add(&Arc::from("sales"), 0);
         standing.heard(10, 10);
-        standing.moved(5);
+        standing.begins_at(5);
         for _ in 0..10 {
             std::thread::sleep(Duration::from_millis(3));
-            standing.moved(5);
-            standing.moved(4);
+            standing.begins_at(5);
+            standing.begins_at(4);
             standing.waits(None, None);
         }
         assert_eq!(progress.stalled()[0].lag, 6);

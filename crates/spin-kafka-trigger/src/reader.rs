@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
@@ -13,13 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::{BatchBuilder, Gathered};
 use crate::engine::Engine;
 use crate::group::Consumer;
+use crate::identity::LOG_CHECK_INTERVAL;
 use crate::native::{Event, Fetched, PartitionQueue};
 use crate::sequence::{Sequence, Step};
 use crate::turns::Turn;
 use crate::{Config, Error, Message, filter, native};
-
-/// How long reading waits for a record before it lets the caller look after the topic.
-const IDLE: Duration = Duration::from_secs(5);
 
 /// Reads a partition in order; skips what comes twice, notices what is gone.
 pub(crate) struct Reader {
@@ -56,7 +53,7 @@ pub(crate) struct Origin {
 pub(crate) enum Read {
     /// What a batch is made of.
     Records(Gathered, Origin),
-    /// There was nothing to read for a while.
+    /// There was nothing to read for [`LOG_CHECK_INTERVAL`].
     Idle,
     /// Another partition's turn has come, and there is nothing to read here.
     TurnOver,
@@ -155,7 +152,7 @@ impl Reader {
                     () = stop.cancelled() => {}
                     () = self.nonempty.notified() => {}
                     () = turn.over() => return Ok(Read::TurnOver),
-                    () = tokio::time::sleep(IDLE) => return Ok(Read::Idle),
+                    () = tokio::time::sleep(LOG_CHECK_INTERVAL) => return Ok(Read::Idle),
                 },
                 Drained::Empty => {
                     let wait = self.engine.config.batch_wait();

@@ -110,12 +110,12 @@ impl Partition {
         let kept = self.keeps_position_up_to(position, from)?;
         let mut cursor = Cursor { kept, first: false, ..Cursor::at(log, from) };
         self.standing.heard(to, to);
-        self.standing.moved(from);
+        self.standing.begins_at(from);
         self.reader.end_at(to);
         while !self.reader.has_ended() {
             self.take_turn(&mut cursor).await?;
         }
-        self.standing.moved(to);
+        self.standing.applied_to(to);
         Ok(())
     }
 

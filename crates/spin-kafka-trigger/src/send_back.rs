@@ -228,7 +228,7 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
     }
 }
 
-/// The record's first place in the log, and its time, which tells a topic made again.
+/// The record's first place in the log, and its time, which differs if the topic was created again.
 fn identity(letter: &DeadLetter) -> String {
     let said = |name| letter.said(name).unwrap_or("-");
     let (topic, partition) = (said(headers::TOPIC), said(headers::PARTITION));

@@ -1,4 +1,4 @@
-//! What HTTP and gRPC ask of any server, whatever is behind it.
+//! The rules of HTTP and gRPC that hold for every server.
 
 use http::Method;
 use intake::grpc;

@@ -1,13 +1,8 @@
 //! Which component answers where several routes fit, as in Spin.
 
-use std::sync::Arc;
-use std::time::Duration;
+use component_host::Limits;
 
-use component_host::http::Server;
-use component_host::output::Outputs;
-use component_host::variables::Variables;
-use component_host::{CompileCache, Host, Limits, manifest};
-use pipeline_tests::{Client, root};
+use crate::guests::{load, serve_app};
 
 /// `wicked` answers `good` at `/good`, `older` answers what it is sent.
 const MANIFEST: &str = r#"
@@ -38,18 +33,8 @@ source = "components/older.wasm"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_of_the_same_and_the_most_specific_of_others() {
-    let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target")).unwrap();
-    std::fs::write(file.path(), MANIFEST).unwrap();
-    let app = manifest::read(file.path()).unwrap();
     let limits = Limits::default();
-    let variables = Variables::default();
-    let outputs = Outputs::default();
-    let cache = CompileCache::UserFolder;
-    let host = Host::load(&app, &variables, limits.clone(), outputs, &cache, &[]).unwrap();
-    let address = "127.0.0.1:0".parse().unwrap();
-    let server = Server::bind(address, host.services(), Arc::new(limits)).await.unwrap();
-    let client = Client::new(&format!("http://{}", server.address()));
-    tokio::spawn(server.run(Box::pin(std::future::pending()), Duration::ZERO));
+    let client = serve_app(load(MANIFEST, &limits).unwrap(), limits).await;
     for (path, status, text) in [
         ("/good", 200, "echo"),
         ("/good/", 200, "echo"),

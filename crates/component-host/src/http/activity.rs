@@ -1,8 +1,8 @@
 //! What a connection is busy with, and until when it may be.
 //!
-//! A connection is in one of three states, and each has a limit: nothing is asked (from its first
-//! moment, and between two requests, whatever bytes come), an answer waits for the client to take
-//! it, or a request is at work, whose own limits hold.
+//! A connection is in one of three states, and each has a limit: no request is open (also before
+//! the first and between two, even if some bytes arrive), an answer waits for the client to read
+//! it, or a request is being handled, to which the limits of requests apply.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) struct Times {
     pub send: Duration,
 }
 
-/// How long a connection that is told to end may take for it.
+/// How long a connection may take to close after it was asked to.
 const END_LIMIT: Duration = Duration::from_secs(1);
 
 /// What one connection is busy with.
@@ -145,7 +145,7 @@ mod tests {
 
     const TIMES: Times = Times { head: Duration::from_secs(10), send: Duration::from_secs(30) };
 
-    /// What is due so many seconds from now.
+    /// The state of the limits after this many seconds.
     fn after(seconds: u64, activity: &Activity) -> Due {
         activity.due(Instant::now() + Duration::from_secs(seconds))
     }

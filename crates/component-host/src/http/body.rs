@@ -48,7 +48,7 @@ where
 const REST_BYTES_MAX: u64 = 1 << 20;
 const REST_LIMIT: Duration = Duration::from_secs(5);
 
-/// What became of a request's body so far. In the request's extensions, for whoever answers it.
+/// The state of a request's body. Put into the request's extensions for the code that answers it.
 #[derive(Clone, Default)]
 pub(crate) struct BodyWatch(Arc<Watch>);
 
@@ -81,12 +81,12 @@ impl BodyWatch {
     }
 }
 
-/// A client's body: it ends with an error if the client does not send it in time. If it was
-/// answered before all of it was read, the rest is read for nobody: the client, which still sends,
-/// would else find its connection broken instead of the answer.
+/// A client's body: it ends with an error if the client does not send it in time. If the request
+/// is answered before all of the body was read, the rest is read and dropped. Otherwise the client,
+/// which is still sending, would find its connection broken instead of the answer.
 pub struct RequestBody {
     body: Option<Incoming>,
-    /// The client waits for a word before it sends the body; reading gives it that.
+    /// The client waits for `100 Continue` before it sends the body; the first read sends that.
     unasked: bool,
     watch: BodyWatch,
     limit: Duration,
@@ -115,7 +115,7 @@ impl RequestBody {
     }
 }
 
-/// Whether the client sends the body only when it is told to.
+/// Whether the client waits for `100 Continue` before it sends the body.
 pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
     let expected = headers.get(header::EXPECT);
     expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

@@ -76,8 +76,8 @@ pub(super) async fn run(
                 continue;
             }
             let Due::Later(until) = due else { continue };
-            // Most events move the limit further away: the timer is left where it is, and set anew
-            // when it strikes too early.
+            // Most events move the limit further away. The timer is not moved then; if it fires
+            // too early, it is set again.
             let until = until.unwrap_or(now + LOOK_AGAIN);
             if sleep.is_elapsed() || until < sleep.deadline() {
                 sleep.as_mut().reset(until);
@@ -90,7 +90,7 @@ pub(super) async fn run(
     .await;
 }
 
-/// A socket that tells whether the client takes what is written.
+/// A socket that records whether the client reads what is written.
 struct Socket {
     stream: TcpStream,
     activity: Arc<Activity>,
@@ -145,7 +145,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// An answer's body that tells when a part of it is asked for.
+/// An answer's body that records when a part of it is sent.
 struct Sent {
     body: WasiBody,
     work: Work,

@@ -1,4 +1,4 @@
-//! One request and its answer, whoever gives it: what HTTP asks of any server.
+//! One request and its answer: the rules of HTTP that hold for every server, whatever answers.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;

@@ -146,7 +146,7 @@ impl Room {
                 "as many connections as are allowed are open; new ones wait until one ends"
             );
         }
-        // Not at the first that ends: the next would be told of again.
+        // Not when the first connection ends: the next one would be logged again.
         if self.full && free > (self.max / 10) as usize {
             self.full = false;
             tracing::info!(port = self.port, "there is room for new connections again");
@@ -156,7 +156,7 @@ impl Room {
 
     /// Waits until no connection is left.
     async fn emptied(&self) {
-        // An error says that the semaphore was closed, which nobody does.
+        // It fails only if the semaphore is closed, and no code closes it.
         let _ = self.places.acquire_many(self.max).await;
     }
 }

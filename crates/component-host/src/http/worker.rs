@@ -252,8 +252,8 @@ impl End {
                 Phase::PostReturn if shared.late => GRACE,
                 Phase::Requests | Phase::PostReturn => self.request_timeout + GRACE,
             };
-        // Most requests move the deadline further away: the timer is left where it is, and set
-        // anew when it strikes too early.
+        // Most requests move the deadline further away. The timer is not moved then; if it fires
+        // too early, it is set again.
         if deadline < self.sleep.deadline() {
             self.sleep.as_mut().reset(deadline);
         }

@@ -1,4 +1,4 @@
-//! A connection that is not used again if its request waits in vain.
+//! A connection that is not used again if its request gets no answer.
 
 use std::time::{Duration, Instant};
 

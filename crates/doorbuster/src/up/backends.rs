@@ -6,11 +6,12 @@ use anyhow::{Context as _, Result, bail};
 use component_host::App;
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use runner::Common;
+use trigger_kafka::TriggerConfig;
 use valkey_codec::Servers;
 
 use super::args::Args;
 use super::embedded::EmbeddedKafka;
-use super::topics::Topics;
+use super::topics;
 
 /// The variables by which an application knows its brokers and its store.
 const BROKERS: &str = "kafka_brokers";
@@ -147,12 +148,14 @@ impl Backends {
         Ok(known)
     }
 
-    /// The topics on these brokers.
-    pub fn topics(&self) -> Topics<'_, EmbeddedKafka> {
-        match &self.kafka {
-            KafkaBackend::Embedded(kafka) => Topics { embedded: Some(kafka) },
-            KafkaBackend::Given | KafkaBackend::Local(_) => Topics { embedded: None },
-        }
+    /// Creates the trigger's topics, and those of its dead letters, if they are missing.
+    pub async fn ensure_topics(&self, trigger: &TriggerConfig) -> Result<()> {
+        let KafkaBackend::Embedded(kafka) = &self.kafka else {
+            return topics::ensure(trigger).await;
+        };
+        topics::needed(trigger)
+            .iter()
+            .try_for_each(|topic| kafka.create_topic(&topic.name, topic.partitions))
     }
 
     /// Stops what was started, in the data's order.

@@ -57,7 +57,7 @@ impl Running {
         let configs = TriggerConfig::read_all(&app, &variables)?;
         let mut later = Vec::new();
         for config in &configs {
-            match backends.topics().ensure_all(config).await {
+            match backends.ensure_topics(config).await {
                 Ok(()) => {}
                 // What comes up together with its brokers starts without them, and is not ready.
                 Err(error) if topics::is_passing(&error) => {

@@ -99,7 +99,7 @@ fn describe<C: ClientContext>(
         })?;
     }
     // SAFETY: every object is live; the answer comes as an event in the queue, which is owned
-    // by whoever polls it.
+    // by this function once polled.
     let event = unsafe {
         rd::rd_kafka_DescribeTopics(native, topics.ptr(), options.ptr(), queue.ptr());
         let event = rd::rd_kafka_queue_poll(queue.ptr(), millis(timeout + REPLY_SLACK));

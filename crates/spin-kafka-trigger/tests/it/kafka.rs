@@ -8,11 +8,11 @@ use crate::support::cluster::{
     brokers, create_topic, create_topic_with, delete_records, delete_topic,
 };
 use crate::support::ledger::Ledger;
+use crate::support::letters::records;
 use crate::support::{Session, committed, config, produce, until, within};
 use local_servers::{Kafka, KafkaConfig};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use spin_kafka_trigger::{Config, GroupProtocol, Position, Trigger};
 use tokio_util::sync::CancellationToken;
 
@@ -159,20 +159,6 @@ async fn transaction_markers_are_gaps_but_no_loss() {
     assert_eq!(committed(&brokers, topic, topic, 0), Some(25));
 }
 
-/// How many records a fresh look at the log finds.
-fn records_left(brokers: &str, topic: &str) -> usize {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "looker")
-        .set("enable.partition.eof", "true")
-        .create()
-        .unwrap();
-    let mut all = TopicPartitionList::new();
-    all.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
-    consumer.assign(&all).unwrap();
-    std::iter::from_fn(|| consumer.poll(Duration::from_secs(30))?.ok().map(drop)).count()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn compacted_records_are_gaps_but_no_loss() {
     const ROUNDS: i64 = 20;
@@ -193,7 +179,7 @@ async fn compacted_records_are_gaps_but_no_loss() {
     }
     let end = ROUNDS * 5;
     let looked = brokers.clone();
-    let compacted = move || records_left(&looked, topic) < 50;
+    let compacted = move || records(&looked, topic).len() < 50;
     until("the compaction", compacted).await;
     let mut session = Session::start_at(config(&brokers, topic), |_, _, _| Ok(Position::At(0)));
     let batches = session.apply_until(end).await;

@@ -114,6 +114,7 @@ async fn measure(test: &str, brokers: &str) {
 }
 
 /// Reads everything, in a process of its own, and holds its memory against the setting.
+#[allow(clippy::print_stderr, reason = "the test that started this one reads it")]
 async fn one_reader(settings: serde_json::Value, topic: &str, records: i64) {
     let config = Config {
         memory_bytes_max: MEMORY_BYTES_MAX,
@@ -132,7 +133,7 @@ async fn one_reader(settings: serde_json::Value, topic: &str, records: i64) {
     };
     let summary = trigger.until(all).await.unwrap();
     let grown = peak - before;
-    println!(
+    eprintln!(
         "{records} records of lag took {grown} bytes at most; memory_bytes_max is {MEMORY_BYTES_MAX}"
     );
     assert_eq!(summary.records, records as u64);

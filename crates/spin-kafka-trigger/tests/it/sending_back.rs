@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseRecord, Producer as _};
 use serde_json::json;
 use spin_kafka_trigger::{Config, DeadLetterTopic, Error, LetterCounts, SentBack, headers};
 
-/// The header that tells a double.
+/// The header by which a repeated record is recognized.
 const IDENTITY: &str = "idempotency-key";
 
 /// Writes letters of a topic's records by hand: each with the topic it names, and further headers.

@@ -1,0 +1,169 @@
+//! Whether a partition's records still lie in the log that they are counted under.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaResult;
+
+use crate::Position;
+use crate::log_id::CUTS_MAX;
+use crate::partition::{Cursor, Halt, Partition, Turned};
+use crate::questions::Patience;
+use crate::reader::{Cut, Origin};
+
+/// How often the topic's id is checked while there is nothing to read. A topic that is deleted and
+/// created again is noticed after about this time, or with its first record.
+pub(crate) const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The pause after a broker that served records did not confirm their log.
+const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
+/// How long before the newest record that was read a log's end may have been lost.
+const CUT_MARGIN_MS: i64 = 60_000;
+/// The other partitions' answers about a topic are good for this long when nothing is read.
+const ASKED_RECENTLY: Duration = Duration::from_secs(4);
+
+impl Partition {
+    /// The position after the log went back: in a new log its beginning, in the same log the
+    /// offset from which it was written anew.
+    pub async fn relocate(&self, cursor: &mut Cursor, cut: Cut) -> Result<Turned, Halt> {
+        loop {
+            let log_id = self.log_id(Instant::now()).await?;
+            let replaced = log_id != cursor.log.id;
+            let found = if replaced {
+                self.replaced(cursor, &log_id)?;
+                Some(self.stored(&log_id).await?)
+            } else {
+                None
+            };
+            let ends = self.watermarks().await?;
+            if self.log_id(Instant::now()).await? != log_id {
+                continue;
+            }
+            let found = match found {
+                Some((log, position)) => {
+                    let start = if let Position::At(offset) = position { offset } else { ends.0 };
+                    let first = position == Position::Start;
+                    Cursor { kept: cursor.kept, first, ..Cursor::at(log, start) }
+                }
+                None => Cursor { checked: Instant::now(), ..cursor.clone() },
+            };
+            let cut = cut.filter(|_| !replaced);
+            *cursor = self.within(found, cut, ends).await?;
+            return Ok(Turned::Moved);
+        }
+    }
+
+    /// The offset before `start` from which the log was written anew, if it was.
+    ///
+    /// The records themselves tell it, unless the brokers forgot with the log's end who had led
+    /// it. Then the records' times must do, with a margin: what comes twice is recognized by its
+    /// idempotency key, what is left out is lost.
+    pub async fn parted(
+        &self,
+        start: i64,
+        cut: Cut,
+        (low, high): (i64, i64),
+    ) -> Result<Option<i64>, Halt> {
+        if cut.is_some() || high >= start {
+            return Ok(cut.filter(|from| *from < start));
+        }
+        let written = match self.reader.newest_ms() {
+            Some(newest_ms) => self.written_at(newest_ms.saturating_sub(CUT_MARGIN_MS)).await?,
+            None => None,
+        };
+        Ok(Some(written.unwrap_or(high).clamp(low, high)))
+    }
+
+    /// The same log, which lost its end at `from` and was written anew from there.
+    pub fn cut(&self, mut cursor: Cursor, from: i64) -> Result<Cursor, Halt> {
+        let (topic, partition, position) = (&self.topic, self.number, cursor.start);
+        if cursor.kept {
+            let cut = cursor.log.cut().ok_or_else(|| {
+                let reason = format!("the log lost its end for the {}th time", CUTS_MAX + 1);
+                self.fault(position, reason)
+            })?;
+            (cursor.log, cursor.first) = (cut, true);
+        }
+        tracing::error!(
+            %topic, partition, from, position,
+            "the brokers lost the end of the log: a replica without it was elected, or a disk is \
+             older. What was applied up to `position` stays; what was written since is read from \
+             `from`"
+        );
+        (cursor.start, cursor.read_from, cursor.checked) = (from, from, Instant::now());
+        self.engine.metrics.records_lost.inc_by(position.saturating_sub(from).unsigned_abs());
+        Ok(cursor)
+    }
+
+    /// The topic is another one than it was.
+    fn replaced(&self, cursor: &Cursor, log_id: &Arc<str>) -> Result<(), Halt> {
+        if self.reader.is_bounded() {
+            let reason = "the topic was deleted and created again while it was replayed";
+            return Err(self.fault(cursor.start, reason));
+        }
+        let (topic, partition, old) = (&self.topic, self.number, &cursor.log.id);
+        tracing::warn!(%topic, partition, %old, new = %log_id, "the topic was replaced");
+        Ok(())
+    }
+
+    /// Whether records of this origin lie in the log that the cursor names. Every broker that
+    /// served them is asked after they were fetched; if one does not answer, nothing is known,
+    /// and they must be fetched again.
+    pub async fn is_from(&self, cursor: &mut Cursor, origin: &Origin) -> Result<bool, Halt> {
+        let fetched = Instant::now();
+        for broker in &origin.brokers {
+            match self.asked_of(Some(*broker), fetched).await? {
+                Ok(log_id) if log_id == cursor.log.id => {}
+                Ok(_) => return Ok(false),
+                Err(error) => {
+                    let (topic, partition) = (&self.topic, self.number);
+                    tracing::warn!(
+                        %topic, partition, broker, %error,
+                        "the broker did not confirm which log the records are from; reading them \
+                         again"
+                    );
+                    self.pause(CONFIRM_PAUSE).await?;
+                    return Ok(false);
+                }
+            }
+        }
+        cursor.checked = fetched;
+        Ok(true)
+    }
+
+    /// Whether the topic is another one than it was. A cluster that does not answer is asked
+    /// again with the next batch.
+    pub async fn log_replaced(&self, cursor: &mut Cursor) -> bool {
+        // Other partitions of the topic may have asked already.
+        let not_before = cursor.checked + ASKED_RECENTLY;
+        match self.asked_of(None, not_before).await {
+            Ok(Ok(log_id)) => {
+                cursor.checked = Instant::now();
+                log_id != cursor.log.id
+            }
+            _ => false,
+        }
+    }
+
+    /// The topic's log id according to this broker, or any.
+    async fn asked_of(
+        &self,
+        broker: Option<i32>,
+        not_before: Instant,
+    ) -> Result<KafkaResult<Arc<str>>, Halt> {
+        let ids = &self.engine.log_ids;
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Halt::Stopped),
+            answer = ids.get(&self.topic, broker, not_before) => Ok(answer),
+        }
+    }
+
+    pub async fn log_id(&self, not_before: Instant) -> Result<Arc<str>, Halt> {
+        let mut patience = Patience::new("log id");
+        loop {
+            match self.asked_of(None, not_before).await? {
+                Ok(log_id) => return Ok(log_id),
+                Err(error) => self.wait(&mut patience, error.to_string()).await?,
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A partition's questions to the cluster, and what it asks of the client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::backoff::Backoff;
+use crate::group::Consumer;
+use crate::offsets;
+use crate::partition::{Halt, Partition};
+
+/// How long one question to the cluster may take.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first pause after a question without an answer.
+const ASK_BACKOFF: Duration = Duration::from_millis(5);
+/// The longest.
+const ASK_BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Failed questions before the log says more than a debug line: a partition that was only
+/// just assigned refuses the first ones.
+const ASKS_QUIET: u32 = 6;
+
+/// A question to the cluster that is asked until there is an answer.
+pub(crate) struct Patience {
+    what: &'static str,
+    backoff: Backoff,
+}
+
+impl Patience {
+    pub fn new(what: &'static str) -> Self {
+        Self { what, backoff: Backoff::new(ASK_BACKOFF, ASK_BACKOFF_MAX) }
+    }
+}
+
+impl Partition {
+    /// Makes the client fetch from `position`. What it fetched before is dropped.
+    pub async fn seek(&self, position: i64) -> Result<(), Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("seek", move |consumer| {
+            consumer.seek(&topic, partition, Offset::Offset(position), ANSWER_TIMEOUT)
+        })
+        .await
+    }
+
+    /// Stops fetching, and drops what was fetched, until the partition's next turn.
+    pub async fn suspend(&self) -> Result<(), Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("pause", move |consumer| {
+            let mut paused = TopicPartitionList::new();
+            paused.add_partition(&topic, partition);
+            consumer.pause(&paused)
+        })
+        .await
+    }
+
+    /// Lets the client fetch; a partition is assigned paused, until its position is known.
+    pub async fn resume(&self) -> Result<(), Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("resume", move |consumer| {
+            let mut resumed = TopicPartitionList::new();
+            resumed.add_partition(&topic, partition);
+            consumer.resume(&resumed)
+        })
+        .await
+    }
+
+    /// The offset of the first record that was written at this time or later.
+    pub async fn written_at(&self, timestamp_ms: i64) -> Result<Option<i64>, Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("offset for the time", move |consumer| {
+            offsets::written_at(consumer, &topic, partition, timestamp_ms, ANSWER_TIMEOUT)
+        })
+        .await
+    }
+
+    pub async fn watermarks(&self) -> Result<(i64, i64), Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("watermarks", move |consumer| {
+            consumer.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT)
+        })
+        .await
+    }
+
+    pub async fn committed(&self) -> Result<Option<i64>, Halt> {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        self.ask("committed offset", move |consumer| {
+            offsets::committed(consumer, &topic, partition, ANSWER_TIMEOUT)
+        })
+        .await
+    }
+
+    /// Asks the cluster until it answers; the handler's partitions elsewhere go on meanwhile.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        question: impl Fn(&Consumer) -> KafkaResult<T> + Send + Sync + 'static,
+    ) -> Result<T, Halt> {
+        let question = Arc::new(question);
+        let mut patience = Patience::new(what);
+        loop {
+            let (consumer, question) = (self.consumer.clone(), question.clone());
+            let reason = match tokio::task::spawn_blocking(move || question(&consumer)).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            self.wait(&mut patience, reason).await?;
+        }
+    }
+
+    /// Waits before the cluster is asked again.
+    pub async fn wait(&self, patience: &mut Patience, reason: String) -> Result<(), Halt> {
+        let Patience { what, backoff } = patience;
+        let (topic, partition, pause) = (&self.topic, self.number, backoff.next());
+        if backoff.attempts() <= ASKS_QUIET {
+            tracing::debug!(%topic, partition, what, reason, "no answer yet; asking again");
+        } else {
+            tracing::warn!(%topic, partition, what, reason, "no answer yet; asking again");
+        }
+        self.pause(pause).await
+    }
+}
