@@ -32,13 +32,14 @@ impl SentinelConfig {
     /// Under which name it knows the primary.
     pub const NAME: &str = "doorbuster";
 
-    /// Alone and impatient.
+    /// Alone, and no more patient than a busy machine allows: a server that is only slow must not
+    /// be taken for one that is down.
     pub fn of(primary: u16) -> Self {
         Self {
             primary,
             quorum: 1,
-            down_after: Duration::from_secs(1),
-            failover_limit: Duration::from_secs(3),
+            down_after: Duration::from_secs(3),
+            failover_limit: Duration::from_secs(20),
         }
     }
 

@@ -10,9 +10,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::Calls;
 use crate::dead_letters::DeadLetters;
+use crate::extent::Extent;
 use crate::log_id::LogIds;
 use crate::turns::Turns;
 use crate::{Config, Error, Metrics, Progress};
+
+/// What was read of a partition.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    /// The log's name.
+    pub log: Arc<str>,
+    pub read: Extent,
+    /// The latest timestamp.
+    pub newest_ms: Option<i64>,
+}
 
 pub(crate) struct Engine {
     pub config: Config,
@@ -20,9 +31,9 @@ pub(crate) struct Engine {
     pub metrics: Arc<Metrics>,
     pub progress: Arc<Progress>,
     pub log_ids: LogIds,
-    /// The latest timestamp that was read of each partition, also of those that were given back:
-    /// if the brokers lose the end of a log, it tells where to read again.
-    pub newest: Mutex<HashMap<(Arc<str>, i32), i64>>,
+    /// What was read of each partition, also of those that were given back: if the brokers lose
+    /// the end of a log, it tells where to read again.
+    pub history: Mutex<HashMap<(Arc<str>, i32), History>>,
     pub dead_letters: DeadLetters,
     /// Partitions that are read at once.
     pub turns: Turns,
@@ -49,7 +60,7 @@ impl Engine {
             metrics,
             progress,
             log_ids: LogIds::new(config.clone()),
-            newest: Mutex::default(),
+            history: Mutex::default(),
             dead_letters: DeadLetters::new(config.clone()),
             turns: Turns::new(config.partitions_at_once()),
             calls: Semaphore::new(config.concurrency_max),

@@ -24,7 +24,7 @@ const ASKED_RECENTLY: Duration = Duration::from_secs(4);
 impl Partition {
     /// The position after the log went back: in a new log its beginning, in the same log the
     /// offset from which it was written anew.
-    pub async fn relocate(&self, cursor: &mut Cursor, cut: Cut) -> Result<Turned, Halt> {
+    pub async fn relocate(&self, cursor: &mut Cursor, cut: Option<Cut>) -> Result<Turned, Halt> {
         loop {
             let log_id = self.log_id(Instant::now()).await?;
             let replaced = log_id != cursor.log.id;
@@ -52,30 +52,36 @@ impl Partition {
         }
     }
 
-    /// The offset before `start` from which the log was written anew, if it was.
+    /// The offset from which the log was written anew after the cursor had read it, if it was.
     ///
     /// The records themselves tell it, unless the brokers forgot with the log's end who had led
     /// it. Then the records' times must do, with a margin: what comes twice is recognized by its
     /// idempotency key, what is left out is lost.
     pub async fn parted(
         &self,
-        start: i64,
-        cut: Cut,
+        cursor: &Cursor,
+        cut: Option<Cut>,
         (low, high): (i64, i64),
     ) -> Result<Option<i64>, Halt> {
-        if cut.is_some() || high >= start {
-            return Ok(cut.filter(|from| *from < start));
+        let end = cursor.read.end;
+        match cut {
+            Some(Cut::At(from)) => return Ok((from < end).then_some(from)),
+            _ if high >= end => return Ok(None),
+            // The next records tell.
+            None if cursor.read.epoch >= 0 => return Ok(None),
+            None | Some(Cut::Unknown) => {}
         }
-        let written = match self.reader.newest_ms() {
+        let history = self.reader.history(&cursor.log.name);
+        let written = match history.and_then(|history| history.newest_ms) {
             Some(newest_ms) => self.written_at(newest_ms.saturating_sub(CUT_MARGIN_MS)).await?,
             None => None,
         };
-        Ok(Some(written.unwrap_or(high).clamp(low, high)))
+        Ok(Some(written.unwrap_or(high).min(cursor.start).clamp(low, high)))
     }
 
     /// The same log, which lost its end at `from` and was written anew from there.
     pub fn cut(&self, mut cursor: Cursor, from: i64) -> Result<Cursor, Halt> {
-        let (topic, partition, position) = (&self.topic, self.number, cursor.start);
+        let (topic, partition, position) = (&self.topic, self.number, cursor.read.end);
         if cursor.kept {
             let cut = cursor.log.cut().ok_or_else(|| {
                 let reason = format!("the log lost its end for the {}th time", CUTS_MAX + 1);
@@ -86,10 +92,11 @@ impl Partition {
         tracing::error!(
             %topic, partition, from, position,
             "the brokers lost the end of the log: a replica without it was elected, or a disk is \
-             older. What was applied up to `position` stays; what was written since is read from \
+             older. What was applied before `position` stays; what was written since is read from \
              `from`"
         );
         (cursor.start, cursor.read_from, cursor.checked) = (from, from, Instant::now());
+        cursor.read.end = from;
         self.engine.metrics.records_lost.inc_by(position.saturating_sub(from).unsigned_abs());
         Ok(cursor)
     }

@@ -14,6 +14,7 @@ mod dead_letter_topic;
 mod dead_letters;
 mod engine;
 mod error;
+mod extent;
 mod failed;
 mod filter;
 mod group;

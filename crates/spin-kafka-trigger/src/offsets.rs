@@ -6,6 +6,9 @@ use rdkafka::consumer::{Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::extent::Extent;
+use crate::native;
+
 /// What a commit says besides its offset: how many partitions the topic had when the group began
 /// to read it. Later ones are new, and are read from their beginning even under `latest`.
 const PARTITIONS_PREFIX: &str = "partitions=";
@@ -51,16 +54,18 @@ pub(crate) fn partitions<C: ConsumerContext>(
     Ok(i32::try_from(count).unwrap_or(i32::MAX))
 }
 
-/// The group's committed offset.
+/// The group's committed offset, with the leader epoch that was committed.
 pub(crate) fn committed<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     topic: &str,
     partition: i32,
     timeout: Duration,
-) -> KafkaResult<Option<i64>> {
+) -> KafkaResult<Option<Extent>> {
     let mut asked = TopicPartitionList::new();
     asked.add_partition(topic, partition);
-    only_offset(consumer.committed_offsets(asked, timeout)?)
+    let answered = consumer.committed_offsets(asked, timeout)?;
+    let epoch = native::leader_epoch(&answered);
+    Ok(only_offset(&answered)?.map(|end| Extent { end, epoch }))
 }
 
 /// The offset of the first record that was written at this time or later. Kafka knows no time
@@ -74,11 +79,11 @@ pub(crate) fn written_at<C: ConsumerContext>(
 ) -> KafkaResult<Option<i64>> {
     let mut asked = TopicPartitionList::new();
     asked.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms.max(0)))?;
-    only_offset(consumer.offsets_for_times(asked, timeout)?)
+    only_offset(&consumer.offsets_for_times(asked, timeout)?)
 }
 
 /// The answer about the one partition that was asked about.
-fn only_offset(answered: TopicPartitionList) -> KafkaResult<Option<i64>> {
+fn only_offset(answered: &TopicPartitionList) -> KafkaResult<Option<i64>> {
     let answered = answered.elements();
     let offset = answered.first().ok_or(KafkaError::NoMessageReceived)?;
     offset.error()?;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt::Behind;
 use crate::batch::Gathered;
 use crate::engine::Engine;
+use crate::extent::Extent;
 use crate::group::Consumer;
 use crate::identity::LOG_CHECK_INTERVAL;
 use crate::lease::Lease;
@@ -20,7 +21,7 @@ use crate::log_id::Log;
 use crate::progress::Standing;
 use crate::reader::{Origin, Read, Reader};
 use crate::turns::Turn;
-use crate::{Batch, Error, Message, offsets};
+use crate::{Batch, Error, Message, native, offsets};
 
 /// A partition that this member owns.
 pub(crate) struct Partition {
@@ -50,6 +51,8 @@ pub(crate) struct Cursor {
     pub start: i64,
     /// Where the client reads: `start`, or the log's start if that is gone.
     pub read_from: i64,
+    /// How far the log was read: beyond `start` where batches come again.
+    pub read: Extent,
     /// Whether the handler keeps its position.
     pub kept: bool,
     /// Whether the next batch may be the first of this log that the handler applies.
@@ -59,7 +62,15 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// At a position of a log whose id was just asked for.
     pub fn at(log: Log, start: i64) -> Self {
-        Self { log, checked: Instant::now(), start, read_from: start, kept: false, first: true }
+        Self {
+            log,
+            checked: Instant::now(),
+            start,
+            read_from: start,
+            read: Extent::up_to(start),
+            kept: false,
+            first: true,
+        }
     }
 }
 
@@ -146,13 +157,13 @@ impl Partition {
 
     /// Reads until the turn is over, from wherever the handler and the log say.
     async fn read(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<(), Halt> {
-        self.seek(cursor.read_from).await?;
+        self.seek(cursor).await?;
         self.resume().await?;
-        self.reader.begin(cursor.start, cursor.read_from);
+        self.reader.begin(cursor);
         while let Turned::Moved = self.follow(cursor, turn).await? {
             self.standing.begins_at(cursor.start);
-            self.seek(cursor.read_from).await?;
-            self.reader.begin(cursor.start, cursor.read_from);
+            self.seek(cursor).await?;
+            self.reader.begin(cursor);
         }
         Ok(())
     }
@@ -166,7 +177,7 @@ impl Partition {
                     return self.relocate(cursor, None).await;
                 }
                 Read::Idle => continue,
-                Read::Truncated(cut) => return self.relocate(cursor, cut).await,
+                Read::Truncated(cut) => return self.relocate(cursor, Some(cut)).await,
                 Read::TurnOver | Read::Ended => return Ok(Turned::Over),
                 Read::Stopped => return Err(Halt::Stopped),
             };
@@ -193,6 +204,7 @@ impl Partition {
                 }
             }
             (cursor.start, cursor.read_from, cursor.first) = (end, end, false);
+            cursor.read = self.reader.read();
             if turn.is_over() {
                 return Ok(Turned::Over);
             }
@@ -253,6 +265,7 @@ impl Partition {
         {
             partition.set_metadata(offsets::metadata(*partitions));
         }
+        native::set_leader_epoch(&mut offsets, self.reader.read().epoch_at(offset));
         Ok(offsets)
     }
 

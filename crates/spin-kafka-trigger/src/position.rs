@@ -6,6 +6,7 @@ use std::time::Instant;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 
 use crate::call::answer;
+use crate::extent::Extent;
 use crate::log_id::{CUTS_MAX, Log};
 use crate::partition::{Cursor, Halt, Partition};
 use crate::questions::ANSWER_TIMEOUT;
@@ -15,8 +16,17 @@ use crate::{Failure, Position, Start, offsets};
 /// Where to begin.
 struct Found {
     start: i64,
+    /// How far the log was read before.
+    read: Extent,
     /// The group has no offset here yet.
     is_new: bool,
+}
+
+impl Found {
+    /// Nothing is known of what was read before.
+    fn at(start: i64, is_new: bool) -> Self {
+        Self { start, read: Extent::up_to(start), is_new }
+    }
 }
 
 impl Partition {
@@ -28,7 +38,7 @@ impl Partition {
             let log_id = self.log_id(Instant::now()).await?;
             let (log, position) = self.stored(&log_id).await?;
             let ends = self.watermarks().await?;
-            let found = self.begin(position, ends, applied).await?;
+            let found = self.begin(&log, position, ends, applied).await?;
             // What was found belongs to the log only if the topic is still the same one.
             if self.log_id(Instant::now()).await? != log_id {
                 continue;
@@ -38,7 +48,8 @@ impl Partition {
             }
             let kept = position != Position::Committed;
             let first = position == Position::Start;
-            let found = Cursor { kept, first, ..Cursor::at(log, found.start) };
+            let read = found.read;
+            let found = Cursor { kept, first, read, ..Cursor::at(log, found.start) };
             return self.within(found, None, ends).await;
         }
     }
@@ -99,16 +110,17 @@ impl Partition {
     /// Where to begin, given the handler's position and the log's ends.
     async fn begin(
         &self,
+        log: &Log,
         position: Position,
         ends: (i64, i64),
         applied: Option<i64>,
     ) -> Result<Found, Halt> {
         match position {
-            Position::At(offset) => self.owed(offset).await,
+            Position::At(offset) => self.owed(log, offset).await,
             Position::Start => self.rebuild(ends, applied).await,
             Position::Committed => Ok(match self.committed().await? {
-                Some(start) => Found { start, is_new: false },
-                None => Found { start: self.configured(ends).await?, is_new: true },
+                Some(read) => Found { start: read.end, read, is_new: false },
+                None => Found::at(self.configured(ends).await?, true),
             }),
         }
     }
@@ -118,9 +130,9 @@ impl Partition {
     async fn rebuild(&self, ends: (i64, i64), applied: Option<i64>) -> Result<Found, Halt> {
         let (start, low) = (self.configured(ends).await?, ends.0);
         let Some(committed) = self.committed().await? else {
-            return Ok(Found { start, is_new: true });
+            return Ok(Found::at(start, true));
         };
-        let (from, read) = (start.min(committed), applied.unwrap_or(committed));
+        let (from, read) = (start.min(committed.end), applied.unwrap_or(committed.end));
         if from < read {
             self.engine.metrics.rebuilds.inc();
             let (topic, partition) = (&self.topic, self.number);
@@ -130,7 +142,7 @@ impl Partition {
                  again from `from`. What lay below `low` is no longer in the log"
             );
         }
-        Ok(Found { start: from, is_new: false })
+        Ok(Found::at(from, false))
     }
 
     /// From the handler's position; or from the committed offset, if that lies before it.
@@ -138,10 +150,19 @@ impl Partition {
     /// The handler moves its position together with its results, the engine commits once the
     /// dead letters are written, too. In between, a crash would lose them: the handler gets
     /// those batches again, knows them, and names the records it refused once more.
-    async fn owed(&self, position: i64) -> Result<Found, Halt> {
-        Ok(match self.committed().await? {
-            Some(committed) => Found { start: committed.min(position), is_new: false },
-            None => Found { start: position, is_new: true },
+    async fn owed(&self, log: &Log, position: i64) -> Result<Found, Halt> {
+        let committed = self.committed().await?;
+        let history = self.reader.history(&log.name).map(|history| history.read);
+        let read = match history.filter(|read| read.end >= position) {
+            Some(read) => read,
+            None => Extent {
+                end: position,
+                epoch: committed.map_or(-1, |committed| committed.epoch_at(position)),
+            },
+        };
+        Ok(match committed {
+            Some(committed) => Found { start: committed.end.min(position), read, is_new: false },
+            None => Found { start: position, read, is_new: true },
         })
     }
 
@@ -189,10 +210,10 @@ impl Partition {
     pub async fn within(
         &self,
         mut cursor: Cursor,
-        cut: Cut,
+        cut: Option<Cut>,
         (low, high): (i64, i64),
     ) -> Result<Cursor, Halt> {
-        if let Some(from) = self.parted(cursor.start, cut, (low, high)).await? {
+        if let Some(from) = self.parted(&cursor, cut, (low, high)).await? {
             cursor = self.cut(cursor, from)?;
         }
         let (topic, partition) = (&self.topic, self.number);

@@ -8,9 +8,10 @@ use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::backoff::Backoff;
+use crate::extent::Extent;
 use crate::group::Consumer;
-use crate::offsets;
-use crate::partition::{Halt, Partition};
+use crate::partition::{Cursor, Halt, Partition};
+use crate::{native, offsets};
 
 /// How long one question to the cluster may take.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,11 +36,17 @@ impl Patience {
 }
 
 impl Partition {
-    /// Makes the client fetch from `position`. What it fetched before is dropped.
-    pub async fn seek(&self, position: i64) -> Result<(), Halt> {
-        let (topic, partition) = (self.topic.clone(), self.number);
+    /// Makes the client fetch from the cursor. What it fetched before is dropped. If the leader's
+    /// log does not hold what was read before, the client goes back to where they part.
+    pub async fn seek(&self, cursor: &Cursor) -> Result<(), Halt> {
+        let (topic, partition, position) = (self.topic.clone(), self.number, cursor.read_from);
+        let epoch = cursor.read.epoch_at(position);
         self.ask("seek", move |consumer| {
-            consumer.seek(&topic, partition, Offset::Offset(position), ANSWER_TIMEOUT)
+            let mut sought = TopicPartitionList::new();
+            sought.add_partition_offset(&topic, partition, Offset::Offset(position))?;
+            native::set_leader_epoch(&mut sought, epoch);
+            let sought = consumer.seek_partitions(sought, ANSWER_TIMEOUT)?;
+            sought.elements().iter().try_for_each(|partition| partition.error())
         })
         .await
     }
@@ -83,7 +90,8 @@ impl Partition {
         .await
     }
 
-    pub async fn committed(&self) -> Result<Option<i64>, Halt> {
+    /// The group's committed offset, with the leader epoch that was committed.
+    pub async fn committed(&self) -> Result<Option<Extent>, Halt> {
         let (topic, partition) = (self.topic.clone(), self.number);
         self.ask("committed offset", move |consumer| {
             offsets::committed(consumer, &topic, partition, ANSWER_TIMEOUT)

@@ -10,10 +10,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{BatchBuilder, Gathered};
-use crate::engine::Engine;
+use crate::engine::{Engine, History};
+use crate::extent::Extent;
 use crate::group::Consumer;
 use crate::identity::LOG_CHECK_INTERVAL;
 use crate::native::{Event, Fetched, PartitionQueue};
+use crate::partition::Cursor;
 use crate::sequence::{Sequence, Step};
 use crate::turns::Turn;
 use crate::{Config, Error, Message, filter, native};
@@ -30,15 +32,23 @@ pub(crate) struct Reader {
     sequence: Sequence,
     /// What else is known of the records in the builder.
     origin: Origin,
-    /// The epoch of the last record that was read in order; negative if unknown.
-    epoch: i32,
+    /// The name of the log that is read.
+    log: Arc<str>,
+    /// How far it was read.
+    read: Extent,
     /// Where reading ends, if it does.
     until: Option<i64>,
     ended: bool,
 }
 
-/// The first offset that was written anew in a log that goes back, if the records tell.
-pub(crate) type Cut = Option<i64>;
+/// Where a log that was read further was written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// From this offset on.
+    At(i64),
+    /// Somewhere below where it was read: the records do not tell.
+    Unknown,
+}
 
 /// Where records came from.
 #[derive(Debug, Default)]
@@ -95,7 +105,8 @@ impl Reader {
             builder: BatchBuilder::new(batch_records_max, batch_bytes_max),
             sequence: Sequence::new(0, 0),
             origin: Origin::default(),
-            epoch: -1,
+            log: Arc::default(),
+            read: Extent::up_to(0),
             until: None,
             ended: false,
         })
@@ -111,10 +122,16 @@ impl Reader {
         self.until.is_some()
     }
 
-    /// The latest timestamp of the partition's records that this process has read.
-    pub fn newest_ms(&self) -> Option<i64> {
-        let newest = self.engine.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.get(&(self.topic.clone(), self.partition)).copied()
+    /// What this process has read of the log of this name, if anything.
+    pub fn history(&self, log: &Arc<str>) -> Option<History> {
+        let histories = self.engine.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = histories.get(&(self.topic.clone(), self.partition))?;
+        (history.log == *log).then(|| history.clone())
+    }
+
+    /// How far the log was read.
+    pub fn read(&self) -> Extent {
+        self.read
     }
 
     /// Whether everything was read.
@@ -122,13 +139,12 @@ impl Reader {
         self.ended
     }
 
-    /// Reading goes on at `position`. The client was made to seek to `read_from`, the log's start
-    /// if that lies behind the position.
-    pub fn begin(&mut self, position: i64, read_from: i64) {
+    /// Reading goes on at the cursor. The client was made to seek there.
+    pub fn begin(&mut self, cursor: &Cursor) {
         self.builder.clear();
         self.origin = Origin::default();
-        self.epoch = -1;
-        self.sequence = Sequence::new(position, read_from);
+        (self.log, self.read) = (cursor.log.name.clone(), cursor.read);
+        self.sequence = Sequence::new(cursor.start, cursor.read_from);
     }
 
     /// Frees what was fetched, once the partition is paused. (librdkafka drops what is outdated
@@ -184,17 +200,21 @@ impl Reader {
     fn take(&mut self) -> Option<Read> {
         let gathered = self.builder.take()?;
         let timestamps = gathered.messages.iter().filter_map(|message| message.timestamp_ms);
-        if let Some(newest_ms) = timestamps.max() {
-            let mut newest = self.engine.newest.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = newest.entry((self.topic.clone(), self.partition)).or_insert(newest_ms);
-            *known = newest_ms.max(*known);
-        }
+        self.remember(timestamps.max());
         let origin = std::mem::take(&mut self.origin);
         if !self.builder.is_empty() {
             // A record that did not fit begins the next batch; the last broker served it.
             self.origin.brokers.extend(origin.brokers.last());
         }
         Some(Read::Records(gathered, origin))
+    }
+
+    fn remember(&self, newest_ms: Option<i64>) {
+        let key = (self.topic.clone(), self.partition);
+        let mut histories = self.engine.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = histories.get(&key).filter(|known| known.log == self.log);
+        let newest_ms = newest_ms.max(known.and_then(|known| known.newest_ms));
+        histories.insert(key, History { log: self.log.clone(), read: self.read, newest_ms });
     }
 
     /// Takes what is queued, up to a full batch. No await, no lock of ours, no hop.
@@ -226,19 +246,18 @@ impl Reader {
             self.ended = true;
             return None;
         }
+        // A leader without the end of the log was elected, and has written there since.
+        // librdkafka asks it where its log parted from the old one, and reads on from there.
+        if !self.read.take(message.offset, epoch) {
+            return Some(Cut::At(message.offset));
+        }
         match self.sequence.observe(message.offset) {
             Step::Next => {}
             Step::Gap { from } => self.find_loss(from..message.offset),
-            // A leader without the end of the log was elected, and has written there since.
-            // librdkafka asks it where its log parted from the old one, and reads on from there.
-            Step::Behind if self.epoch >= 0 && epoch > self.epoch => {
-                return Some(Some(message.offset));
-            }
             // A rebalance makes librdkafka fetch again what it had queued; at worst the last
             // record comes twice.
             Step::Behind => return self.truncated(),
         }
-        self.epoch = epoch;
         self.served_by(broker);
         if filter::pass(&self.engine.config.filters, &message) {
             self.builder.push(message);
@@ -255,9 +274,10 @@ impl Reader {
     fn reach(&mut self, end: i64, broker: i32) -> Option<Cut> {
         self.ended = self.until.is_some();
         let from = self.sequence.next();
-        if end < from {
+        if end < from.max(self.read.end) {
             return self.truncated();
         }
+        self.read.reach(end);
         if self.sequence.reach(end) {
             self.find_loss(from..end);
             self.served_by(broker);
@@ -266,11 +286,11 @@ impl Reader {
         None
     }
 
-    /// Whether the log ends before the position. It is another one then, or was cut.
+    /// Whether the log ends before what was read. It is another one then, or was cut.
     fn truncated(&self) -> Option<Cut> {
         let (_, end) = self.watermarks();
-        let truncated = (0..self.sequence.next()).contains(&end);
-        truncated.then_some(None)
+        let truncated = (0..self.sequence.next().max(self.read.end)).contains(&end);
+        truncated.then_some(Cut::Unknown)
     }
 
     fn served_by(&mut self, broker: i32) {

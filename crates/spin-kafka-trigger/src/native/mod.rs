@@ -8,6 +8,7 @@ mod queue;
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -50,6 +51,26 @@ pub(crate) fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
         let joined = !CStr::from_ptr(id).is_empty();
         rd::rd_kafka_mem_free(client.native_ptr(), id.cast());
         joined
+    }
+}
+
+/// The leader epoch of the list's only partition; negative if it has none.
+pub(crate) fn leader_epoch(list: &TopicPartitionList) -> i32 {
+    // SAFETY: the list lives as long as its borrow, and an element is read only if there is one.
+    unsafe {
+        let list = &*list.ptr();
+        if list.cnt == 0 { -1 } else { rd::rd_kafka_topic_partition_get_leader_epoch(list.elems) }
+    }
+}
+
+/// Gives the list's only partition a leader epoch; a negative one is none.
+pub(crate) fn set_leader_epoch(list: &mut TopicPartitionList, epoch: i32) {
+    // SAFETY: the list is borrowed alone, and an element is written only if there is one.
+    unsafe {
+        let list = &*list.ptr();
+        if list.cnt > 0 {
+            rd::rd_kafka_topic_partition_set_leader_epoch(list.elems, epoch.max(-1));
+        }
     }
 }
 

@@ -131,7 +131,6 @@ async fn expired_records_at_the_end_of_the_log_are_lost_but_no_lag() {
 
 /// The member's leader assigns partitions while the topic is gone; when it is back, nothing in
 /// the group changes.
-#[ignore = "failed once of three runs on a busy machine; not understood yet"]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_created_again_while_the_group_forms_is_read() {
     let topic = "formed-without";
