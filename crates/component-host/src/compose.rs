@@ -7,13 +7,10 @@ use std::collections::HashMap;
 use wac_graph::types::{ItemKind, Package};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 
-use crate::Error;
 use crate::app::{Component, Dependency, Source};
 use crate::denial::{self, NETWORK, RIGHTS};
 use crate::linker::{exports_candidate, released};
-
-/// The preamble of a binary.
-const HEADER_BYTES: usize = 8;
+use crate::{Error, componentize};
 
 /// The component's bytes with its dependencies plugged in. `capabilities` are the interfaces that
 /// the host's program provides.
@@ -202,22 +199,8 @@ pub(crate) fn without_version(name: &str) -> &str {
 }
 
 fn read<'a>(component: &Component, source: &'a Source) -> Result<Cow<'a, [u8]>, Error> {
-    let checked = source.read().and_then(|bytes| check_header(&bytes).map(|()| bytes));
-    checked.map_err(|message| of_source(component, source, message))
-}
-
-/// Refuses what is no component at its first bytes, in words that say what it is.
-pub fn check_header(bytes: &[u8]) -> Result<(), String> {
-    match bytes.get(..HEADER_BYTES) {
-        // The layer of a component is 1, that of a core module 0.
-        Some([b'\0', b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
-        Some([b'\0', b'a', b's', b'm', _, _, 0, 0]) => Err(
-            "a core module of WebAssembly, not a component; build it for wasm32-wasip2, or make \
-             one of it by `wasm-tools component new`"
-                .into(),
-        ),
-        _ => Err("not a WebAssembly component: build it first, or name another file".into()),
-    }
+    let read = source.read().and_then(componentize::component);
+    read.map_err(|message| of_source(component, source, message))
 }
 
 fn package(
@@ -262,18 +245,7 @@ fn of_source(component: &Component, source: &Source, message: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_header, names};
-
-    #[test]
-    fn a_file_that_is_no_component_is_refused_by_its_kind() {
-        assert_eq!(check_header(b"\0asm\x0d\0\x01\0..."), Ok(()));
-        let module = check_header(b"\0asm\x01\0\0\0...").unwrap_err();
-        assert!(module.contains("core module"), "{module}");
-        for bytes in [b"".as_slice(), b"\0asm", b"[package]\nname", b"(component)"] {
-            let fault = check_header(bytes).unwrap_err();
-            assert!(fault.starts_with("not a WebAssembly component"), "{fault}");
-        }
-    }
+    use super::names;
 
     #[test]
     fn a_dependency_names_an_interface_or_its_package() {

@@ -9,6 +9,7 @@ pub mod allowed_hosts;
 pub mod app;
 pub mod capability;
 pub mod compile_cache;
+pub mod componentize;
 pub mod compose;
 mod denial;
 pub mod engine;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use component_host::App;
-use component_host::compose::check_header;
+use component_host::componentize::Binary;
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
@@ -39,7 +39,7 @@ impl Artifact {
         app.metadata.other.remove(ORIGIN);
         let mut components = BTreeMap::new();
         for source in app.sources_mut() {
-            let read = source.read().and_then(|bytes| check_header(&bytes).map(|()| bytes));
+            let read = source.read().and_then(|bytes| Binary::of(&bytes).map(|_| bytes));
             let read = read.map_err(|message| format!("{source}: {message}"));
             let content = Bytes::from(read.map_err(Error::Unfit)?.into_owned());
             let digest = digest(&content);

@@ -1,0 +1,104 @@
+//! Makes components of core modules, as Spin does: its SDKs up to 5 build modules for the target
+//! `wasm32-wasip1`, which contain the types of what they import and export.
+
+use std::borrow::Cow;
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1,
+    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,
+};
+use wit_component::ComponentEncoder;
+
+/// Length of a header: the magic number, the version and the layer.
+const HEADER_BYTES: usize = 8;
+
+/// What a file of WebAssembly is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// A component.
+    Component,
+    /// A core module.
+    Module,
+}
+
+impl Binary {
+    /// Tells it by the first bytes.
+    ///
+    /// # Errors
+    /// The file is neither.
+    pub fn of(bytes: &[u8]) -> Result<Self, String> {
+        match bytes.get(..HEADER_BYTES) {
+            Some([b'\0', b'a', b's', b'm', _, _, 1, 0]) => Ok(Self::Component),
+            Some([b'\0', b'a', b's', b'm', _, _, 0, 0]) => Ok(Self::Module),
+            _ => Err("not a WebAssembly component: build it first, or name another file".into()),
+        }
+    }
+}
+
+/// The component, made of a core module if the bytes are one.
+pub(crate) fn component(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, String> {
+    match Binary::of(&bytes)? {
+        Binary::Component => Ok(bytes),
+        Binary::Module => encode(&bytes).map(Cow::Owned),
+    }
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|encoder| encoder.adapter(PREVIEW1, ADAPTER))
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|e| {
+            format!(
+                "it is a core module of which no component can be made: build it for the target \
+                 wasm32-wasip2 ({e:#})"
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CompileCache, Limits, engine};
+
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+    /// A module that imports `MODULE.NAME`, a function without parameters and results.
+    fn importing(module: &str, name: &str) -> Vec<u8> {
+        let text = |text: &str| [&[text.len() as u8][..], text.as_bytes()].concat();
+        let import = [&[1][..], &text(module), &text(name), &[0, 0]].concat();
+        let types = [1, 4, 1, 0x60, 0, 0];
+        [MODULE, &types, &[2, import.len() as u8], &import].concat()
+    }
+
+    #[test]
+    fn the_first_bytes_tell_what_a_file_is() {
+        assert_eq!(Binary::of(b"\0asm\x0d\0\x01\0..."), Ok(Binary::Component));
+        assert_eq!(Binary::of(MODULE), Ok(Binary::Module));
+        for bytes in [b"".as_slice(), b"\0asm", b"[package]\nname", b"(component)"] {
+            let fault = Binary::of(bytes).unwrap_err();
+            assert!(fault.starts_with("not a WebAssembly component"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_module_becomes_a_component() {
+        let engine = engine::build(&Limits::default(), &CompileCache::Disabled).unwrap();
+        let made = component(Cow::Borrowed(MODULE)).unwrap();
+        wasmtime::component::Component::from_binary(&engine, &made).unwrap();
+        // What is one already stays as it is.
+        let again = component(Cow::Borrowed(&made)).unwrap();
+        assert_eq!(again, made);
+        assert!(matches!(again, Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_module_that_cannot_become_one_is_refused_with_advice() {
+        let cut = [MODULE, &[1, 9]].concat();
+        for module in [cut, importing("env", "print")] {
+            let fault = component(Cow::Owned(module)).unwrap_err();
+            assert!(fault.contains("core module") && fault.contains("wasm32-wasip2"), "{fault}");
+        }
+    }
+}
