@@ -12,6 +12,7 @@
 --                                                  younger generation
 --       8 seen_before:<group>:<topic>:<partition>  the older one
 --       9 seen_since:<group>:<topic>  hash: partition -> when the younger one began, in ms
+--       10 to 14 suma_precio_micros:<category> of every category
 --       then nine keys for each category, in the order of the fields in `category` below
 -- ARGV  1 partition  2 log id  3 start  4 end  5 whether it may be the log's first batch: 0, 1
 --       6 sales  7 highest price  8 lowest price
@@ -90,6 +91,12 @@ local stored = redis.call('HGET', KEYS[1], partition)
 local stored_log = redis.call('HGET', KEYS[2], partition)
 local same_log = not stored_log or stored_log == '' or log == '' or stored_log == log
 if not (stored and same_log) and not first then return { 'lost' } end
+-- The exact sums are written with the first sale: counters without one are not this script's,
+-- and adding to them would count their sales again.
+if not stored and redis.call('EXISTS', KEYS[3]) == 1
+  and redis.call('EXISTS', unpack(KEYS, 10, 14)) == 0 then
+  error({ err = 'FOREIGN another program counted the sales in ' .. KEYS[3] })
+end
 local position = stored and same_log and integer(stored, KEYS[1]) or start
 if position < start then return { 'rewind', stored } end
 if position >= finish then return { 'duplicate', stored } end
@@ -112,7 +119,7 @@ end
 
 local categories, names, guesses_right = {}, {}, true
 for index = 1, tonumber(take()) do
-  local key = 9 + (index - 1) * 9
+  local key = 14 + (index - 1) * 9
   local category = {
     count_key = KEYS[key + 1], units_key = KEYS[key + 2], micros_key = KEYS[key + 3],
     price_key = KEYS[key + 4], units_average_key = KEYS[key + 5],

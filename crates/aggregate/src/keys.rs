@@ -6,12 +6,15 @@ use sale::Category;
 pub(crate) const GLOBAL: [&str; 4] =
     ["total_ventas", "ranking_productos", "precio_max_global", "precio_min_global"];
 
-/// Keys of each category, before the colon. `suma_precio_micros` is ours: the exact sum, from
-/// which `suma_precio` is written.
+/// The exact sum of a category's prices, from which `suma_precio` is written. The other keys are
+/// known to other programs, this one is written by us alone.
+const EXACT_SUM: &str = "suma_precio_micros";
+
+/// Keys of each category, before the colon.
 const CATEGORY: [&str; 9] = [
     "contador",
     "suma_cantidad",
-    "suma_precio_micros",
+    EXACT_SUM,
     "suma_precio",
     "promedio_productos",
     "promedio_precio_tag",
@@ -19,6 +22,11 @@ const CATEGORY: [&str; 9] = [
     "stream_precio_producto_unico",
     "ranking_productos_cat",
 ];
+
+/// The exact sums of all categories.
+pub(crate) fn exact_sums() -> impl Iterator<Item = String> {
+    Category::ALL.iter().map(|category| format!("{EXACT_SUM}:{}", category.name()))
+}
 
 /// The keys of one category.
 pub(crate) fn of_category(category: Category) -> impl Iterator<Item = String> {

@@ -46,6 +46,7 @@ impl Command {
         let mut all = vec![source.offset_key(), source.log_key()];
         all.extend(keys::GLOBAL.map(String::from));
         all.extend(source.seen_keys());
+        all.extend(keys::exact_sums());
         all.extend(categories.flat_map(keys::of_category));
         self.integer(all.len());
         self.0.extend(all.into_iter().map(String::into_bytes));

@@ -16,6 +16,9 @@ use crate::{Error, Monitored, Range, Record, Source};
 /// them in between.
 const CALLS_MAX: u32 = 8;
 
+/// How the script's error begins if the counters are not its own.
+const FOREIGN: &str = "FOREIGN ";
+
 /// A record that is no sale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
@@ -95,6 +98,7 @@ impl Update {
                 self.by = By::Source;
                 Step::Again
             }
+            Reply::Error(text) if text.starts_with(FOREIGN) => return Err(Error::Foreign(text)),
             Reply::Error(text) => return Err(Error::Refused(text)),
         };
         if step == Step::Again && self.calls == CALLS_MAX {

@@ -138,8 +138,9 @@ impl Partition {
             let (topic, partition) = (&self.topic, self.number);
             tracing::warn!(
                 %topic, partition, from, read, low,
-                "the handler's store is empty though the log was read up to `read`; it is built \
-                 again from `from`. What lay below `low` is no longer in the log"
+                "the handler has no position in this log though the group has read it up to `read`: \
+                 its store is new, or lost what it had. It is built again from `from`. What lay \
+                 below `low` is no longer in the log"
             );
         }
         Ok(Found::at(from, false))
