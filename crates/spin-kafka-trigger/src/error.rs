@@ -93,7 +93,10 @@ pub enum Error {
         reason: String,
     },
     /// Records cannot be read; going on would skip them.
-    #[error("{topic}/{partition}: the records from offset {offset} on cannot be read: {code}")]
+    #[error(
+        "{topic}/{partition}: the records from offset {offset} on cannot be read: {code}. If a batch \
+         unpacks to more than `receive.message.max.bytes`, raise that setting of `client`"
+    )]
     Unreadable {
         /// The topic.
         topic: String,

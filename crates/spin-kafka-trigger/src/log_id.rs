@@ -64,11 +64,12 @@ pub(crate) struct LogIds {
 /// A topic, and the broker to ask, unless any will do.
 type Question = (Arc<str>, Option<i32>);
 
-/// The last answer. Locked while the cluster is asked, so that partitions share an answer.
+/// The last answer. Locked while the cluster is asked, so that partitions share an answer, and a
+/// failure too: they would otherwise wait for one time-out after the other.
 type Slot = tokio::sync::Mutex<Option<Answer>>;
 
 struct Answer {
-    id: Arc<str>,
+    id: KafkaResult<Arc<str>>,
     asked: Instant,
 }
 
@@ -88,14 +89,14 @@ impl LogIds {
         let slot = self.slot(topic, broker);
         let mut last = slot.lock().await;
         if let Some(answer) = last.as_ref().filter(|answer| answer.asked >= not_before) {
-            return Ok(answer.id.clone());
+            return answer.id.clone();
         }
         let (client, topic, asked) = (self.client()?, topic.clone(), Instant::now());
         let asking = tokio::task::spawn_blocking(move || ask(&client, &topic, broker));
         // The task fails only if the runtime shuts down.
-        let id: Arc<str> = asking.await.map_err(|_| KafkaError::Canceled)??.into();
+        let id = asking.await.map_err(|_| KafkaError::Canceled)?.map(Arc::from);
         *last = Some(Answer { id: id.clone(), asked });
-        Ok(id)
+        id
     }
 
     /// The client that asks: a producer, because it serves its own events; it writes nothing.
