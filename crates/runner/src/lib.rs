@@ -9,6 +9,7 @@ pub mod consumers;
 pub mod environment;
 mod operators;
 pub mod parts;
+mod running;
 pub mod runtime_config;
 pub mod shutdown;
 pub mod telemetry;

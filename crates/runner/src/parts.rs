@@ -15,17 +15,12 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use host_producer::ProducerConfig;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trigger_kafka::{GuestHandler, KafkaTrigger, Operator, ProducerCapability, TriggerConfig};
 
+use crate::running::{REQUESTS_LIMIT, Running};
 use crate::{Common, Consumers, operators};
-
-/// Time after the stop in which requests may end. With what follows, and the triggers'
-/// `drain_deadline_ms`, it stays below the 30 seconds that Kubernetes gives.
-const REQUESTS_LIMIT: Duration = Duration::from_secs(10);
-
-/// Time that records of requests which were broken off get to be acknowledged then.
-const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// The types of triggers that an application may have here.
 pub const TRIGGER_TYPES: [&str; 2] = ["http", "kafka"];
@@ -41,7 +36,6 @@ pub struct Addresses {
 
 /// An application, ready to run.
 pub struct Parts {
-    /// Components find each other through the host: it lives as long as any of them runs.
     host: Arc<Host>,
     server: Option<Server>,
     producer: Option<Arc<ProducerCapability>>,
@@ -113,42 +107,30 @@ impl Parts {
         self.operators.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Serves and consumes until `stop` or a fault, then drains in the data's order: no new
-    /// requests, then what the producer still holds, then the batches in flight.
+    /// Serves and consumes until `stop` or a fault, then drains.
     ///
     /// Boxed, as [`Parts::start`]: every program would otherwise compile all of this once more.
     pub fn run(self, stop: BoxFuture<'_, ()>) -> BoxFuture<'_, Result<()>> {
-        self.run_until(stop).boxed()
+        async { self.running().until(stop).await }.boxed()
     }
 
-    async fn run_until(self, stop: BoxFuture<'_, ()>) -> Result<()> {
+    fn running(self) -> Running {
         let stop_serving = CancellationToken::new();
-        let _host = self.host;
-        let _operators = operators::serve(self.operators, Operator::new(&self.triggers));
-        let mut consumers = Consumers::start(self.triggers);
-        let server = self.server.map(|server| {
+        let operators = operators::serve(self.operators, Operator::new(&self.triggers));
+        let mut server = JoinSet::new();
+        if let Some(http) = self.server {
             let stopped = stop_serving.clone().cancelled_owned().boxed();
-            tokio::spawn(server.run(stopped, REQUESTS_LIMIT - self.linger))
-        });
-        tokio::select! {
-            () = stop => {}
-            () = consumers.ended() => {}
+            server.spawn(http.run(stopped, REQUESTS_LIMIT - self.linger));
         }
-        if server.is_some() {
-            tokio::time::sleep(self.linger).await;
+        Running {
+            _host: Some(self.host),
+            server,
+            stop_serving,
+            operators,
+            producer: self.producer,
+            consumers: Consumers::start(self.triggers),
+            linger: self.linger,
         }
-        stop_serving.cancel();
-        if let Some(server) = server
-            && !server.await.context("the HTTP server failed")?
-        {
-            tracing::warn!("requests were still under way at the drain deadline");
-        }
-        let flushed = match &self.producer {
-            Some(producer) => producer.flush(FLUSH_LIMIT).await,
-            None => Ok(()),
-        };
-        consumers.drain().await?;
-        flushed.context("accepted records were not acknowledged before the end")
     }
 }
 

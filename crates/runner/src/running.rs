@@ -1,0 +1,136 @@
+//! An application while it runs, and how it ends.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Error, Result, anyhow};
+use component_host::Host;
+use futures::future::BoxFuture;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use trigger_kafka::ProducerCapability;
+
+use crate::Consumers;
+
+/// Time after the stop in which requests may end. With what follows, and the triggers'
+/// `drain_deadline_ms`, it stays below the 30 seconds that Kubernetes gives.
+pub const REQUESTS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time that records of requests which were broken off get to be acknowledged then.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// What runs. Each field is dropped once the application has ended.
+pub struct Running {
+    /// Components find each other through the host: it lives as long as any of them runs.
+    pub _host: Option<Arc<Host>>,
+    /// The HTTP server; it ends after `stop_serving`, and tells whether all requests did.
+    pub server: JoinSet<bool>,
+    pub stop_serving: CancellationToken,
+    /// The operators' ports, which are served until the end.
+    pub operators: JoinSet<io::Result<()>>,
+    pub producer: Option<Arc<ProducerCapability>>,
+    pub consumers: Consumers,
+    /// How long new requests are taken after the stop; at most [`REQUESTS_LIMIT`].
+    pub linger: Duration,
+}
+
+impl Running {
+    /// Runs until `stop`, a fault of a trigger, or the end of a port that nobody stopped; then
+    /// drains in the data's order: no new requests, then what the producer still holds, then the
+    /// batches in flight.
+    pub async fn until(mut self, stop: BoxFuture<'_, ()>) -> Result<()> {
+        let port = tokio::select! {
+            () = stop => Ok(()),
+            () = self.consumers.ended() => Ok(()),
+            fault = ended(&mut self.server, "the HTTP server") => Err(fault),
+            fault = ended(&mut self.operators, "an operators' port") => Err(fault),
+        };
+        if let Err(fault) = &port {
+            tracing::error!("{fault:#}; the program ends");
+        }
+        let served = self.end_requests().await;
+        let flushed = match &self.producer {
+            Some(producer) => producer.flush(FLUSH_LIMIT).await,
+            None => Ok(()),
+        };
+        let drained = self.consumers.drain().await;
+        port?;
+        served?;
+        drained?;
+        flushed.context("accepted records were not acknowledged before the end")
+    }
+
+    async fn end_requests(&mut self) -> Result<()> {
+        if !self.server.is_empty() {
+            tokio::time::sleep(self.linger).await;
+        }
+        self.stop_serving.cancel();
+        while let Some(ended) = self.server.join_next().await {
+            if !ended.context("the HTTP server failed")? {
+                tracing::warn!("requests were still under way at the drain deadline");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Resolves with the fault when one of the tasks ends; never, if there is none.
+async fn ended<T: 'static>(tasks: &mut JoinSet<T>, what: &str) -> Error {
+    match tasks.join_next().await {
+        Some(Ok(_)) => anyhow!("{what} has ended by itself"),
+        Some(Err(error)) => Error::new(error).context(format!("{what} failed")),
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn nothing() -> Running {
+        Running {
+            _host: None,
+            server: JoinSet::new(),
+            stop_serving: CancellationToken::new(),
+            operators: JoinSet::new(),
+            producer: None,
+            consumers: Consumers::start(Vec::new()),
+            linger: Duration::ZERO,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_port_ends_the_program_with_an_error() {
+        let mut running = nothing();
+        running.server.spawn(async { panic!("a fault of the server") });
+        let fault = running.until(pending().boxed()).await.unwrap_err();
+        assert!(format!("{fault:#}").starts_with("the HTTP server failed: "), "{fault:#}");
+
+        let mut running = nothing();
+        running.operators.spawn(async { Ok(()) });
+        let stop_serving = running.stop_serving.clone();
+        // The server still drains.
+        running.server.spawn(async move {
+            stop_serving.cancelled().await;
+            true
+        });
+        let fault = running.until(pending().boxed()).await.unwrap_err();
+        assert_eq!(fault.to_string(), "an operators' port has ended by itself");
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_no_error() {
+        let mut running = nothing();
+        running.operators.spawn(pending());
+        let stop_serving = running.stop_serving.clone();
+        running.server.spawn(async move {
+            stop_serving.cancelled().await;
+            false
+        });
+        running.until(std::future::ready(()).boxed()).await.unwrap();
+    }
+}
