@@ -10,7 +10,6 @@ mod source;
 mod up;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use runner::environment::without_empty;
@@ -19,9 +18,6 @@ use runner::{Telemetry, shutdown};
 /// Requests come and go on several threads, in small pieces.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Time that tasks get to end once the command has ended.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 
 /// A serverless, real-time event pipeline of WebAssembly components.
 #[derive(Parser)]
@@ -66,7 +62,7 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(run(cli.command));
     // A signal at the start does not wait for a component that is being compiled.
-    runtime.shutdown_timeout(SHUTDOWN_LIMIT);
+    runtime.shutdown_timeout(shutdown::TASKS_LIMIT);
     telemetry.end();
     match ended {
         Ok(code) => code,

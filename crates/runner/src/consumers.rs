@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use spin_kafka_trigger::Summary;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trigger_kafka::{Error, KafkaTrigger};
 
@@ -34,21 +35,57 @@ impl Consumers {
         }
     }
 
-    /// Lets the batches in flight end and leaves the groups. Fails if one failed.
-    pub async fn drain(mut self) -> Result<()> {
+    /// Lets the batches in flight end and leaves the groups, until `deadline`: what has not ended
+    /// then is dropped, and its batches come again. Fails if one failed.
+    pub async fn drain(mut self, deadline: Instant) -> Result<()> {
         self.stop.cancel();
-        let mut ended: Vec<Ended> = self.first.into_iter().collect();
-        while let Some(task) = self.running.join_next().await {
-            ended.push(task);
-        }
         let mut first = Ok(());
-        for ended in ended {
-            match ended.context("a Kafka trigger failed").and_then(|ended| Ok(ended?)) {
-                Ok(summary) => tracing::info!(?summary, "Kafka trigger drained"),
-                Err(error) if first.is_ok() => first = Err(error),
-                Err(error) => tracing::error!("{error:#}"),
+        if let Some(ended) = self.first.take() {
+            judge(ended, &mut first);
+        }
+        loop {
+            match timeout_at(deadline, self.running.join_next()).await {
+                Ok(Some(ended)) => judge(ended, &mut first),
+                Ok(None) => return first,
+                Err(_) => {
+                    let triggers = self.running.len();
+                    tracing::warn!(triggers, "Kafka triggers did not drain in time");
+                    return first;
+                }
             }
         }
-        first
+    }
+}
+
+/// Logs how a trigger ended; the first fault is kept.
+fn judge(ended: Ended, first: &mut Result<()>) {
+    match ended.context("a Kafka trigger failed").and_then(|ended| Ok(ended?)) {
+        Ok(summary) => tracing::info!(?summary, "Kafka trigger drained"),
+        Err(error) if first.is_ok() => *first = Err(error),
+        Err(error) => tracing::error!("{error:#}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_ends_the_drain() {
+        let mut consumers = Consumers::start(Vec::new());
+        consumers.running.spawn(pending());
+        consumers.drain(Instant::now()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_fault_is_told_although_another_trigger_does_not_drain() {
+        let mut consumers = Consumers::start(Vec::new());
+        consumers.running.spawn(async { panic!("a fault of the trigger") });
+        consumers.ended().await;
+        consumers.running.spawn(pending());
+        let fault = consumers.drain(Instant::now()).await.unwrap_err();
+        assert!(format!("{fault:#}").starts_with("a Kafka trigger failed: "), "{fault:#}");
     }
 }

@@ -9,17 +9,23 @@ use anyhow::{Context as _, Error, Result, anyhow};
 use component_host::Host;
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trigger_kafka::ProducerCapability;
 
 use crate::Consumers;
 
-/// Time after the stop in which requests may end. With what follows, and the triggers'
-/// `drain_deadline_ms`, it stays below the 30 seconds that Kubernetes gives.
+/// Longest time from the stop until the end. With the second that tasks get after it
+/// ([`TASKS_LIMIT`](crate::shutdown::TASKS_LIMIT)) and the two of the last traces it stays below
+/// the 30 seconds that Kubernetes gives.
+const STOP_LIMIT: Duration = Duration::from_secs(24);
+
+/// The requests' share: new ones are taken for a while, then those under way may end.
 pub const REQUESTS_LIMIT: Duration = Duration::from_secs(10);
 
-/// Time that records of requests which were broken off get to be acknowledged then.
-const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// The producer's share: records of requests that were broken off get to be acknowledged. What
+/// is left, 10 seconds or more, belongs to the Kafka triggers.
+const FLUSH_LIMIT: Duration = Duration::from_secs(4);
 
 /// What runs. Each field is dropped once the application has ended.
 pub struct Running {
@@ -39,7 +45,7 @@ pub struct Running {
 impl Running {
     /// Runs until `stop`, a fault of a trigger, or the end of a port that nobody stopped; then
     /// drains in the data's order: no new requests, then what the producer still holds, then the
-    /// batches in flight.
+    /// batches in flight. All of it ends within [`STOP_LIMIT`].
     pub async fn until(mut self, stop: BoxFuture<'_, ()>) -> Result<()> {
         let port = tokio::select! {
             () = stop => Ok(()),
@@ -50,12 +56,13 @@ impl Running {
         if let Err(fault) = &port {
             tracing::error!("{fault:#}; the program ends");
         }
+        let deadline = Instant::now() + STOP_LIMIT;
         let served = self.end_requests().await;
         let flushed = match &self.producer {
             Some(producer) => producer.flush(FLUSH_LIMIT).await,
             None => Ok(()),
         };
-        let drained = self.consumers.drain().await;
+        let drained = self.consumers.drain(deadline).await;
         port?;
         served?;
         drained?;
@@ -132,5 +139,16 @@ mod tests {
             false
         });
         running.until(std::future::ready(()).boxed()).await.unwrap();
+    }
+
+    /// The shares of requests and producer leave the triggers their `drain_deadline_ms`, and what
+    /// the programs wait for afterwards still fits into the 30 seconds of Kubernetes.
+    #[test]
+    fn the_shares_fit_into_the_whole() {
+        let drain = spin_kafka_trigger::Config::default().drain_deadline_ms;
+        let shares = REQUESTS_LIMIT + FLUSH_LIMIT + Duration::from_millis(drain);
+        assert!(shares <= STOP_LIMIT, "{shares:?}");
+        let after = crate::shutdown::TASKS_LIMIT + crate::telemetry::LAST_TRACES_LIMIT;
+        assert!(STOP_LIMIT + after < Duration::from_secs(30));
     }
 }

@@ -1,6 +1,7 @@
 //! Logs on stderr, and traces to an OpenTelemetry collector if one is named.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use anyhow::{Error, Result, bail};
 use opentelemetry::KeyValue;
@@ -22,6 +23,9 @@ const FILTER: &str = "RUST_LOG";
 
 /// How it is logged.
 const FORMAT: &str = "DOORBUSTER_LOG";
+
+/// Time in which the last traces must go out.
+pub const LAST_TRACES_LIMIT: Duration = Duration::from_secs(2);
 
 /// What must go out before the program ends.
 pub struct Telemetry(Option<SdkTracerProvider>);
@@ -66,7 +70,9 @@ impl Telemetry {
 
     /// Sends what was gathered.
     pub fn end(self) {
-        if let Some(Err(error)) = self.0.map(|provider| provider.shutdown()) {
+        if let Some(Err(error)) =
+            self.0.map(|provider| provider.shutdown_with_timeout(LAST_TRACES_LIMIT))
+        {
             tracing::warn!(%error, "the last traces were not sent");
         }
     }

@@ -6,9 +6,8 @@ mod parents;
 mod run;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use runner::Telemetry;
+use runner::{Telemetry, shutdown};
 
 use cli::Cli;
 use parents::Parents;
@@ -16,9 +15,6 @@ use parents::Parents;
 /// As in `doorbuster`: work comes and goes on several threads, in small pieces.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Time that tasks get to end once the triggers have ended.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::read();
@@ -39,7 +35,7 @@ fn main() -> ExitCode {
         .and_then(|runtime| {
             let ended = runtime.block_on(run::run(cli, parents));
             // A signal at the start does not wait for a component that is being compiled.
-            runtime.shutdown_timeout(SHUTDOWN_LIMIT);
+            runtime.shutdown_timeout(shutdown::TASKS_LIMIT);
             ended
         });
     telemetry.end();
