@@ -24,5 +24,6 @@ mod resp2;
 mod routes;
 mod secured;
 mod start;
+mod stop;
 mod trigger;
 mod wasm_producer;

@@ -1,0 +1,58 @@
+//! How the program ends.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pipeline_tests::{doorbuster, root};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+
+/// An application that needs no servers.
+const MANIFEST: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "older"
+[[trigger.http]]
+route = "/..."
+component = "older"
+[component.older]
+source = "components/older.wasm"
+"#;
+
+/// Runs it; after the first signal it takes requests for ten seconds more.
+async fn serve(manifest: &Path) -> Child {
+    let mut command = doorbuster();
+    command.args(["up", "--listen", "127.0.0.1:0", "--linger-s", "10", "--from"]).arg(manifest);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().unwrap().starts_with("Ctrl-C") {}
+    child
+}
+
+/// The exit code after this signal again and again.
+async fn end(mut child: Child, signal: Signal) -> Option<i32> {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.unwrap().code(),
+            _ = ticks.tick() => {
+                let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap());
+                kill(pid, signal).unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_signal_that_is_repeated_ends_the_program_at_once() {
+    let manifest = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target"));
+    let manifest = manifest.unwrap();
+    std::fs::write(manifest.path(), MANIFEST).unwrap();
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let child = serve(manifest.path()).await;
+        // It would be 0 after a drain.
+        assert_eq!(end(child, signal).await, Some(code), "{signal}");
+    }
+}
