@@ -1,7 +1,8 @@
 //! Runs the application, as `doorbuster up` does: the same parts, the same deadlines.
 
+use std::pin::pin;
+
 use anyhow::Result;
-use component_host::App;
 use runner::{Checks, Common, Parts, Telemetry, shutdown};
 use tokio_util::task::AbortOnDropHandle;
 use trigger_kafka::TriggerConfig;
@@ -17,28 +18,45 @@ const SERVICE: &str = "doorbuster";
 pub fn run(image: Image, arguments: &[String]) -> Result<()> {
     let telemetry = Telemetry::start(SERVICE)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = Settings::read(arguments).and_then(|settings| {
-        let app = image.read()?;
-        runtime.block_on(serve(app, settings))
-    });
-    drop(runtime);
+    let ended = runtime.block_on(serve(image, arguments));
+    // A component that is being compiled does not hold up the end.
+    runtime.shutdown_timeout(shutdown::TASKS_LIMIT);
     telemetry.end();
     ended
 }
 
-async fn serve(mut app: App, settings: Settings) -> Result<()> {
-    let end = end()?;
-    settings.retain(&mut app)?;
-    let addresses = settings.addresses();
-    let common = Common::read(settings.common())?;
-    common.provide(&mut app);
-    let variables = common.variables(&app, Default::default())?;
-    let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
-    let configs = TriggerConfig::read_all(&app, &variables)?;
-    announce(&parts, &configs);
-    let checks = Checks::of(&app, &configs, &variables);
-    let _checks = AbortOnDropHandle::new(tokio::spawn(checks.run()));
-    parts.run(Box::pin(end)).await
+async fn serve(image: Image, arguments: &[String]) -> Result<()> {
+    let mut end = pin!(end()?);
+    let settings = Settings::read(arguments)?;
+    let running = tokio::select! {
+        biased;
+        () = &mut end => return Ok(()),
+        running = Running::start(image, settings) => running?,
+    };
+    running.parts.run(Box::pin(end)).await
+}
+
+/// What was started.
+struct Running {
+    parts: Parts,
+    _checks: AbortOnDropHandle<()>,
+}
+
+impl Running {
+    async fn start(image: Image, settings: Settings) -> Result<Self> {
+        // Reading may take long, as compiling: neither holds up a signal.
+        let mut app = tokio::task::spawn_blocking(move || image.read()).await??;
+        settings.retain(&mut app)?;
+        let addresses = settings.addresses();
+        let common = Common::read(settings.common())?;
+        common.provide(&mut app);
+        let variables = common.variables(&app, Default::default())?;
+        let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
+        let configs = TriggerConfig::read_all(&app, &variables)?;
+        announce(&parts, &configs);
+        let checks = Checks::of(&app, &configs, &variables);
+        Ok(Self { parts, _checks: AbortOnDropHandle::new(tokio::spawn(checks.run())) })
+    }
 }
 
 /// Resolves when the application is to end: at a signal, or when the shim's server has ended.

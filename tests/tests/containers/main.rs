@@ -13,6 +13,7 @@ use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use pipeline_tests::{Client, Store, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::net::unix::pipe;
 
 use container::{Container, Node, free_address, output};
 
@@ -260,4 +261,25 @@ async fn unless_told_otherwise_it_serves_on_port_80() {
     assert_eq!(output(&mut inside).unwrap().trim(), "b'echo'");
     container.signal("SIGINT");
     assert_eq!(container.ended().await.0, 0);
+}
+
+/// The manifest is a pipe that nobody writes, so the start stands still.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_during_the_start_ends_it() {
+    let node = Node::start(&[]).await;
+    let files = image::files(TWO, &["wicked", "older"]);
+    node.import(&image::ordinary("test/two:1", &files)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spin.toml");
+    output(Command::new("mkfifo").arg(&path)).unwrap();
+    let mount = format!("type=bind,src={},dst=/spin.toml,options=rbind:ro", path.display());
+    let container = node.run("test/two:1", &[], &["--net-host", "--mount", &mount]);
+    // It can be opened once the start reads it, which then waits for what is written.
+    let _writer = eventually("the manifest is read", async || {
+        pipe::OpenOptions::new().open_sender(&path).ok()
+    })
+    .await;
+    container.signal("SIGTERM");
+    let (code, log) = container.ended().await;
+    assert_eq!(code, 0, "{log}");
 }
