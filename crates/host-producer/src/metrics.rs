@@ -1,74 +1,47 @@
 //! What the producer counts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 
 use crate::ProduceError;
 
-/// Records given to the producer.
-pub const RECORDS: &str = "kafka_producer_records_total";
-/// Records that the broker acknowledged.
-pub const DELIVERED: &str = "kafka_producer_delivered_total";
-/// Calls refused because the queue was full.
-pub const QUEUE_FULL: &str = "kafka_producer_queue_full_total";
-/// Calls that failed otherwise.
-pub const FAILED: &str = "kafka_producer_failed_total";
-
-/// Kafka clients that failed for good and were replaced.
-pub const REPLACED: &str = "kafka_producer_replaced_total";
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// The value now.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, count: usize) {
-        self.0.fetch_add(count as u64, Ordering::Relaxed);
-    }
-}
-
-/// The producer's counters; each is named by a constant of this module.
+/// The producer's counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// [`RECORDS`].
+    /// Records given to the producer.
     pub records: Counter,
-    /// [`DELIVERED`].
+    /// Records that the broker acknowledged.
     pub delivered: Counter,
-    /// [`QUEUE_FULL`].
+    /// Calls refused because the queue was full.
     pub queue_full: Counter,
-    /// [`FAILED`].
+    /// Calls that failed otherwise.
     pub failed: Counter,
-    /// [`REPLACED`].
+    /// Kafka clients that failed for good and were replaced.
     pub replaced: Counter,
 }
 
 impl Metrics {
-    /// Every counter by its name.
-    pub fn all(&self) -> [(&'static str, u64); 5] {
-        [
-            (RECORDS, self.records.get()),
-            (DELIVERED, self.delivered.get()),
-            (QUEUE_FULL, self.queue_full.get()),
-            (FAILED, self.failed.get()),
-            (REPLACED, self.replaced.get()),
-        ]
-    }
-
-    pub(crate) fn count_replacement(&self) {
-        self.replaced.add(1);
+    /// Puts the counters under `kafka_producer_`. A counter's name ends in `_total`.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("kafka_producer");
+        for (name, help, counter) in [
+            ("records", "Records given to the producer", &self.records),
+            ("delivered", "Records that the broker acknowledged", &self.delivered),
+            ("queue_full", "Calls refused because the queue was full", &self.queue_full),
+            ("failed", "Calls that failed otherwise", &self.failed),
+            ("replaced", "Kafka clients that failed for good and were replaced", &self.replaced),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
     }
 
     /// Counts a call of `records` records.
     pub(crate) fn count<T>(&self, records: usize, outcome: &Result<Vec<T>, ProduceError>) {
-        self.records.add(records);
+        self.records.inc_by(records as u64);
         match outcome {
-            Ok(delivered) => self.delivered.add(delivered.len()),
-            Err(ProduceError::QueueFull) => self.queue_full.add(1),
-            Err(_) => self.failed.add(1),
-        }
+            Ok(delivered) => self.delivered.inc_by(delivered.len() as u64),
+            Err(ProduceError::QueueFull) => self.queue_full.inc(),
+            Err(_) => self.failed.inc(),
+        };
     }
 }

@@ -102,7 +102,7 @@ impl Inner {
         match Client::new(&self.config) {
             Ok(client) => {
                 tracing::warn!(%brokers, %code, "the Kafka producer cannot go on; using a new one");
-                self.metrics.count_replacement();
+                self.metrics.replaced.inc();
                 release(std::mem::replace(&mut *current, Arc::new(client)));
             }
             // Every call fails and says why until a client can be created.

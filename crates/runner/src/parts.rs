@@ -116,7 +116,8 @@ impl Parts {
 
     fn running(self) -> Running {
         let stop_serving = CancellationToken::new();
-        let operators = operators::serve(self.operators, Operator::new(&self.triggers));
+        let operator = Operator::new(&self.triggers, self.producer.as_deref());
+        let operators = operators::serve(self.operators, operator);
         let mut server = JoinSet::new();
         if let Some(http) = self.server {
             let stopped = stop_serving.clone().cancelled_owned().boxed();

@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use spin_kafka_trigger::Progress;
 use tokio::net::TcpListener;
 
-use crate::KafkaTrigger;
+use crate::{KafkaTrigger, ProducerCapability};
 
 /// OpenMetrics, as Prometheus reads it.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -24,7 +24,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// Connections at once; past it new ones wait. Few ask: probes and Prometheus.
 const CONNECTIONS_MAX: usize = 256;
 
-/// The operators' view of the Kafka triggers of a process. Cheap to clone.
+/// The operators' view of the Kafka triggers and of the producer of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Operator(Arc<View>);
 
@@ -34,9 +34,12 @@ struct View {
 }
 
 impl Operator {
-    /// The view of these triggers.
-    pub fn new(triggers: &[KafkaTrigger]) -> Self {
+    /// The view of these triggers, and of the host's producer.
+    pub fn new(triggers: &[KafkaTrigger], producer: Option<&ProducerCapability>) -> Self {
         let mut registry = Registry::default();
+        if let Some(producer) = producer {
+            producer.register(&mut registry);
+        }
         triggers.iter().for_each(|trigger| trigger.register(&mut registry));
         let named = |trigger: &KafkaTrigger| (trigger.handler().component(), trigger.progress());
         Self(Arc::new(View { registry, triggers: triggers.iter().map(named).collect() }))

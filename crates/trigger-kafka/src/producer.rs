@@ -7,6 +7,7 @@ use std::time::Duration;
 use component_host::allowed_hosts::AllowedHosts;
 use component_host::{Capability, GuestState};
 use host_producer::{Error, Header as OutgoingHeader, OutgoingRecord, Producer, ProducerConfig};
+use prometheus_client::registry::Registry;
 use wasmtime::component::Linker;
 
 use crate::events::{Delivery, Outgoing, PRODUCER, ProduceError};
@@ -29,6 +30,13 @@ impl ProducerCapability {
         match self.producer.get() {
             Some(producer) => producer.flush(deadline).await,
             None => Ok(()),
+        }
+    }
+
+    /// Puts its counters there, if a component imports it.
+    pub fn register(&self, registry: &mut Registry) {
+        if let Some(producer) = self.producer.get() {
+            producer.metrics().register(registry);
         }
     }
 
@@ -113,5 +121,44 @@ fn failure(error: host_producer::ProduceError) -> ProduceError {
         Native::TooLarge(text) => ProduceError::TooLarge(text),
         Native::Refused(text) => ProduceError::Refused(text),
         Native::Other(text) => ProduceError::Other(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    fn metrics(producer: &ProducerCapability) -> String {
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        producer.register(&mut registry);
+        encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn its_counters_are_there_once_a_component_imports_it() {
+        let provided = ProducerCapability::new(ProducerConfig::new("127.0.0.1:1")).unwrap();
+        assert_eq!(metrics(&provided), "# EOF\n");
+        provided.start().unwrap();
+        let nowhere = OutgoingRecord {
+            topic: "no topic".into(),
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        let sent = provided.producer.get().unwrap().send(vec![nowhere.clone(), nowhere]).await;
+        assert!(matches!(sent, Err(host_producer::ProduceError::Refused(_))), "{sent:?}");
+        let text = metrics(&provided);
+        for line in [
+            "kafka_producer_records_total 2",
+            "kafka_producer_delivered_total 0",
+            "kafka_producer_queue_full_total 0",
+            "kafka_producer_failed_total 1",
+            "kafka_producer_replaced_total 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "`{line}` is not in:\n{text}");
+        }
     }
 }
