@@ -4,13 +4,14 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
+use kafka_log::ends_producer;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
 use crate::reach::Reach;
 use crate::record::native_headers;
-use crate::verdict::{classify, ends_client};
+use crate::verdict::classify;
 use crate::{Delivery, Error, Metrics, OutgoingRecord, ProduceError, ProducerConfig};
 
 /// How often it is looked whether a client that was replaced is still in use.
@@ -197,7 +198,7 @@ impl Client {
         let Some(code) = error.rdkafka_error_code() else {
             return ProduceError::Other(format!("topic `{topic}` at {brokers}: {error}"));
         };
-        if ends_client(code) {
+        if ends_producer(code) {
             self.ended.get_or_init(|| code);
         }
         // The code that made the producer unusable says more than that it is unusable.

@@ -1,23 +1,8 @@
 //! What librdkafka's errors mean for a record.
 
+use kafka_log::ends_producer;
 use produce::ProduceError;
 use rdkafka::error::RDKafkaErrorCode as Code;
-
-/// Whether the client that got this error can never write again: the log no longer holds what it
-/// wrote before, or another client took its place. The broker did not write the record, or the
-/// client gave it up before sending it.
-pub fn ends_client(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Fatal
-            | Code::Fenced
-            | Code::InvalidProducerEpoch
-            | Code::InvalidProducerIdMapping
-            | Code::OutOfOrderSequenceNumber
-            | Code::ProducerFenced
-            | Code::UnknownProducerId
-    )
-}
 
 /// The class of librdkafka's error. `reachable` says whether a broker could be reached:
 /// for librdkafka, a record that waits for a broker in vain has timed out as well.
@@ -47,7 +32,7 @@ pub fn classify(code: Code, topic: &str, brokers: &str, reachable: bool) -> Prod
         | Code::Resolve
         // Dropped with its client before it was sent.
         | Code::PurgeQueue => ProduceError::Unavailable(text),
-        code if ends_client(code) => ProduceError::Unavailable(text),
+        code if ends_producer(code) => ProduceError::Unavailable(text),
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
             ProduceError::TooLarge(text)
         }

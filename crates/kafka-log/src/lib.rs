@@ -1,9 +1,11 @@
-//! Writes what librdkafka reports to our log.
+//! Writes what librdkafka reports to our log, and says which errors end a producer.
 //!
 //! A client that cannot reach its brokers tries on many times a second and reports every
 //! failure. An error is therefore logged when it first happens, then once in [`QUIET`] with the
 //! number of times that it happened meanwhile. An error without a cause of its own names the
 //! last connection that failed.
+
+mod ended;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+pub use ended::ends_producer;
 
 /// An error that repeats is logged again after this time.
 pub const QUIET: Duration = Duration::from_secs(30);

@@ -1,10 +1,12 @@
 //! Writes records that were given up to their dead-letter topic.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::future::join_all;
+use kafka_log::ends_producer;
 use rdkafka::config::FromClientConfigAndContext as _;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{FutureProducer, Producer as _};
 
 use crate::client_log::Plain;
@@ -20,12 +22,49 @@ const RECORD_BYTES_MAX: usize = 90_000_000;
 /// one has failed for good.
 pub(crate) struct DeadLetters {
     config: Config,
-    producer: Mutex<Option<FutureProducer<Plain>>>,
+    client: Mutex<Option<Arc<Client>>>,
+}
+
+/// One Kafka client.
+struct Client {
+    native: FutureProducer<Plain>,
+    /// The error after which it can never write again.
+    ended: OnceLock<RDKafkaErrorCode>,
+}
+
+impl Client {
+    fn new(config: &Config) -> Result<Self, KafkaError> {
+        let native = client_config::producer(config);
+        let native = FutureProducer::from_config_and_context(&native, Plain::new(config))?;
+        Ok(Self { native, ended: OnceLock::new() })
+    }
+
+    /// The error after which it can never write again, if there was one.
+    fn ended(&self) -> Option<RDKafkaErrorCode> {
+        let fatal = || self.native.client().fatal_error().map(|(code, _)| code);
+        self.ended.get().copied().or_else(fatal)
+    }
+
+    /// Answers once the broker has the record.
+    async fn write(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: OwnedHeaders,
+    ) -> Result<(), KafkaError> {
+        let written = record::write(&self.native, topic, key, value, headers).await;
+        let code = written.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+        if let Some(code) = code.filter(|code| ends_producer(*code)) {
+            self.ended.get_or_init(|| code);
+        }
+        written
+    }
 }
 
 impl DeadLetters {
     pub fn new(config: Config) -> Self {
-        Self { config, producer: Mutex::new(None) }
+        Self { config, client: Mutex::new(None) }
     }
 
     /// Answers once the broker has every letter; else those that it does not have, and why.
@@ -33,11 +72,11 @@ impl DeadLetters {
         &self,
         letters: Vec<Letter<'a>>,
     ) -> Result<(), (Vec<Letter<'a>>, KafkaError)> {
-        let producer = match self.producer() {
-            Ok(producer) => producer,
+        let client = match self.client() {
+            Ok(client) => client,
             Err(reason) => return Err((letters, reason)),
         };
-        let sent = join_all(letters.iter().map(|letter| self.send_one(&producer, letter))).await;
+        let sent = join_all(letters.iter().map(|letter| self.send_one(&client, letter))).await;
         let mut fault = None;
         let mut left = Vec::new();
         for (letter, sent) in letters.into_iter().zip(sent) {
@@ -49,20 +88,18 @@ impl DeadLetters {
         fault.map_or(Ok(()), |reason| Err((left, reason)))
     }
 
-    fn producer(&self) -> Result<FutureProducer<Plain>, KafkaError> {
-        let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(producer) = current.as_ref() {
-            let Some((code, reason)) = producer.client().fatal_error() else {
-                return Ok(producer.clone());
-            };
+    /// The client to write with: a new one if the last has failed for good.
+    fn client(&self) -> Result<Arc<Client>, KafkaError> {
+        let mut current = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = current.as_ref() {
+            let Some(code) = client.ended() else { return Ok(client.clone()) };
             let brokers = &self.config.brokers;
             tracing::warn!(
-                %brokers, %code, reason,
+                %brokers, %code,
                 "the Kafka producer of dead letters cannot go on; using a new one"
             );
         }
-        let native = client_config::producer(&self.config);
-        let created = FutureProducer::from_config_and_context(&native, Plain::new(&self.config))?;
+        let created = Arc::new(Client::new(&self.config)?);
         if let Some(ended) = current.replace(created.clone()) {
             // Its end may block.
             tokio::task::spawn_blocking(|| drop(ended));
@@ -71,24 +108,18 @@ impl DeadLetters {
     }
 
     /// Writes the letter whole if the topic takes it, else without its record.
-    async fn send_one(
-        &self,
-        producer: &FutureProducer<Plain>,
-        letter: &Letter<'_>,
-    ) -> Result<(), KafkaError> {
+    async fn send_one(&self, client: &Client, letter: &Letter<'_>) -> Result<(), KafkaError> {
         let topic = self.config.dead_letter_topic(&letter.batch.topic);
         let Message { key, value, .. } = letter.record;
         if letter.record.content_bytes() <= RECORD_BYTES_MAX {
             let headers = letter.headers(&self.config.group);
-            let whole =
-                record::write(producer, &topic, key.as_deref(), value.as_deref(), headers).await;
-            match whole {
+            match client.write(&topic, key.as_deref(), value.as_deref(), headers).await {
                 Err(error) if is_too_large(&error) => {}
                 written => return written,
             }
         }
         let headers = letter.headers_alone(&self.config.group);
-        record::write(producer, &topic, letter.short_key(), None, headers).await?;
+        client.write(&topic, letter.short_key(), None, headers).await?;
         tracing::warn!(
             topic = %letter.batch.topic,
             partition = letter.batch.partition,
@@ -99,5 +130,64 @@ impl DeadLetters {
              size and reason only. Raise the topic's max.message.bytes to keep the next one"
         );
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::{Batch, FailureClass};
+
+    fn batch() -> Batch {
+        let record = Message {
+            offset: 0,
+            timestamp_ms: None,
+            key: None,
+            value: Some(b"bad".to_vec()),
+            headers: Vec::new(),
+        };
+        Batch {
+            topic: "sales".into(),
+            log_id: "log".into(),
+            partition: 0,
+            first: true,
+            start: 0,
+            end: 1,
+            messages: vec![record],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_cannot_go_on_is_replaced() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("sales.dead-letter", 1, 1).unwrap();
+        let letters =
+            DeadLetters::new(Config { brokers: cluster.bootstrap_servers(), ..Config::default() });
+        let batch = batch();
+        let letter = || Letter {
+            batch: &batch,
+            record: &batch.messages[0],
+            class: FailureClass::Rejected,
+            attempts: 1,
+            reason: "bad",
+        };
+        letters.send(vec![letter()]).await.map_err(|(_, error)| error).unwrap();
+        let first = letters.client().unwrap();
+
+        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[refused]);
+        assert!(letters.send(vec![letter()]).await.is_err());
+        assert!(Arc::ptr_eq(&first, &letters.client().unwrap()), "it can still write");
+
+        // The broker does not know what this producer wrote before.
+        let lost = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[lost]);
+        let (left, error) = letters.send(vec![letter(), letter()]).await.unwrap_err();
+        assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::OutOfOrderSequenceNumber));
+        letters.send(left).await.map_err(|(_, error)| error).unwrap();
+        assert!(!Arc::ptr_eq(&first, &letters.client().unwrap()), "another client wrote them");
     }
 }
