@@ -7,6 +7,9 @@ use http::Uri;
 /// A year.
 const SECONDS_MAX: u64 = 365 * 24 * 60 * 60;
 
+/// With a pause of a second between two tries: a day.
+const RETRIES_MAX: i64 = 24 * 60 * 60;
+
 /// Reads a URL; what in it would have no effect is refused.
 fn parse_url(text: &str) -> Result<Uri, String> {
     let example = "write http://HOST:PORT/PATH";
@@ -66,8 +69,8 @@ pub struct Args {
     /// the requests that waited behind it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
-    /// Tries again after a failure that may pass, with the same Idempotency-Key.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Tries again after a failure that may pass, with the same Idempotency-Key; Ctrl-C ends them.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=RETRIES_MAX))]
     pub retries: u32,
     /// Longest wait for an answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
@@ -138,6 +141,13 @@ mod tests {
                 "{fault}"
             );
         }
+    }
+
+    #[test]
+    fn retries_are_bounded() {
+        let retries = |text| Cli::try_parse_from(["load", "--retries", text]);
+        assert_eq!(retries("86400").unwrap().args.retries, 86_400);
+        assert!(retries("86401").is_err());
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! each, latencies in a histogram, and every accepted sale in a ledger.
 
 mod args;
+mod books;
 mod connection;
 mod repeats;
 mod run;
 mod sales;
+mod sender;
 mod summary;
 
 use std::process::ExitCode;
@@ -15,13 +17,14 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 pub use args::Args;
+pub use run::Stop;
 pub use summary::Summary;
 
 /// Sends the load and prints what became of it. The exit code tells whether every request
 /// was accepted.
-pub async fn main(args: Args, shutdown: BoxFuture<'static, ()>) -> Result<ExitCode> {
+pub async fn main(args: Args, interrupt: BoxFuture<'static, ()>) -> Result<ExitCode> {
     let json = args.json;
-    let summary = run(args, shutdown).await?;
+    let summary = run(args, Stop::Interrupt(interrupt)).await?;
     if json {
         printing::result(serde_json::to_string(&summary)?)?;
     } else {
@@ -30,8 +33,8 @@ pub async fn main(args: Args, shutdown: BoxFuture<'static, ()>) -> Result<ExitCo
     Ok(if summary.all_accepted() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sends the load until it is done or `shutdown`. Boxed: a caller's crate would otherwise compile
-/// the HTTP client once more.
-pub fn run(args: Args, shutdown: BoxFuture<'static, ()>) -> BoxFuture<'static, Result<Summary>> {
-    run::run(args, shutdown).boxed()
+/// Sends the load until it is done or stopped. Boxed: a caller's crate would otherwise compile the
+/// HTTP client once more.
+pub fn run(args: Args, stop: Stop) -> BoxFuture<'static, Result<Summary>> {
+    run::run(args, stop).boxed()
 }

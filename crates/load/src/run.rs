@@ -1,44 +1,49 @@
 //! The load itself: workers that share a sequence of sales.
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::HeaderValue;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::{Entry, Outcome};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::connection::{Answer, Connection};
+use crate::books;
+use crate::connection::Answer;
 use crate::repeats::{Repeats, Request};
 use crate::sales::draw;
+use crate::sender::Sender;
 use crate::summary::{Summary, Tally};
 
-/// Ledger entries waiting to be written; past it the senders wait.
-const LEDGER_QUEUE: usize = 4_096;
+/// What ends a load before it is done: no further sale is begun.
+pub enum Stop {
+    /// Sales that were begun are sent again as often as ever until they are accepted.
+    Finish(BoxFuture<'static, ()>),
+    /// No sale is sent again, and answers get a few seconds.
+    Interrupt(BoxFuture<'static, ()>),
+}
 
-/// Pause before a retry or after a refused connection: the first, and the longest.
-const PAUSE: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+impl Stop {
+    /// The load ends when it is done.
+    pub fn never() -> Self {
+        Self::Finish(pending().boxed())
+    }
+}
 
-/// Sends the load until it is done or `shutdown`.
-pub async fn run(args: Args, mut shutdown: BoxFuture<'static, ()>) -> Result<Summary> {
+/// Sends the load until it is done or stopped.
+pub async fn run(args: Args, stop: Stop) -> Result<Summary> {
     let (entries, writer) = match &args.ledger {
         Some(path) => {
-            let (sender, receiver) = mpsc::channel(LEDGER_QUEUE);
-            let out = File::create(path)
-                .with_context(|| format!("cannot write the ledger {}", path.display()))?;
-            let path = path.clone();
-            let writer = tokio::task::spawn_blocking(move || write_ledger(out, receiver, &path));
-            (Some(sender), Some(writer))
+            let (entries, writer) = books::open(path)?;
+            (Some(entries), Some(writer))
         }
         None => (None, None),
     };
@@ -48,15 +53,19 @@ pub async fn run(args: Args, mut shutdown: BoxFuture<'static, ()>) -> Result<Sum
         workers.spawn(worker(shared.clone(), entries.clone()));
     }
     drop(entries);
+    let (mut stop, ended) = match stop {
+        Stop::Finish(stop) => (stop, &shared.finish),
+        Stop::Interrupt(stop) => (stop, &shared.interrupt),
+    };
     let (mut tally, mut failed) = (Tally::default(), None);
     loop {
         tokio::select! {
-            () = &mut shutdown, if !shared.stopped() => shared.stop.store(true, Ordering::Relaxed),
+            () = &mut stop, if !ended.is_cancelled() => ended.cancel(),
             done = workers.join_next() => match done {
                 Some(done) => match done.context("a sender failed")? {
                     Ok(done) => tally.merge(&done),
                     Err(error) => {
-                        shared.stop.store(true, Ordering::Relaxed);
+                        shared.interrupt.cancel();
                         failed.get_or_insert(error);
                     }
                 },
@@ -80,7 +89,10 @@ pub async fn run(args: Args, mut shutdown: BoxFuture<'static, ()>) -> Result<Sum
 struct Shared {
     args: Args,
     next: AtomicU64,
-    stop: AtomicBool,
+    /// No further sale is begun.
+    finish: CancellationToken,
+    /// Nor is any sent again.
+    interrupt: CancellationToken,
     start: Instant,
     bar: ProgressBar,
     run: u32,
@@ -99,18 +111,16 @@ impl Shared {
         if let Ok(style) = style {
             bar.set_style(style);
         }
+        let interrupt = CancellationToken::new();
         Self {
             args,
             next: AtomicU64::new(0),
-            stop: AtomicBool::new(false),
+            finish: interrupt.child_token(),
+            interrupt,
             start: Instant::now(),
             bar,
             run: rand::random(),
         }
-    }
-
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
     }
 
     /// The next number to send, and when it is due; none when the load is done.
@@ -124,22 +134,20 @@ impl Shared {
             Some(seconds) => due >= self.start + Duration::from_secs(seconds),
             None => number >= self.args.count,
         };
-        (!done && !self.stopped()).then_some((number, due))
+        (!done && !self.finish.is_cancelled()).then_some((number, due))
     }
 }
 
 async fn worker(shared: Arc<Shared>, entries: Option<mpsc::Sender<Entry>>) -> Result<Tally> {
-    let limit = Duration::from_secs(shared.args.timeout);
-    let mut sender = Sender {
-        connection: Connection::new(&shared.args.url, limit)?,
-        retries_max: shared.args.retries,
-        retries: 0,
-    };
+    let mut sender = Sender::new(&shared.args, shared.interrupt.clone())?;
     let mut repeats = Repeats::new(shared.args.repeat);
     let mut tally = Tally::default();
     while let Some((number, due)) = shared.take() {
         if shared.args.rate.is_some() {
-            tokio::time::sleep_until(due).await;
+            tokio::select! {
+                () = shared.finish.cancelled() => break,
+                () = tokio::time::sleep_until(due) => {}
+            }
         }
         let sale = draw(shared.args.seed, number, shared.args.products);
         let request = Request {
@@ -160,6 +168,7 @@ async fn worker(shared: Arc<Shared>, entries: Option<mpsc::Sender<Entry>>) -> Re
             entries.send(entry).await.context("the ledger cannot be written")?;
         }
         if outcome == Outcome::Accepted
+            && !shared.interrupt.is_cancelled()
             && let Some(earlier) = repeats.next(request)
         {
             let (answer, _) = sender.send(&earlier).await?;
@@ -170,44 +179,82 @@ async fn worker(shared: Arc<Shared>, entries: Option<mpsc::Sender<Entry>>) -> Re
     Ok(tally)
 }
 
-/// Sends requests over one connection, again if they fail.
-struct Sender {
-    connection: Connection,
-    retries_max: u32,
-    retries: u64,
-}
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
 
-impl Sender {
-    /// Posts a sale, with retries; also tells whether some try may have been written.
-    async fn send(&mut self, request: &Request) -> Result<(Answer, bool)> {
-        let key = HeaderValue::from_str(&request.key)?;
-        let key = request.keyed.then_some(&key);
-        let mut unsure = false;
-        let mut pause = PAUSE;
-        for attempt in 0.. {
-            let answer = self.connection.post(key, request.body.clone()).await;
-            unsure |= answer.may_be_written();
-            if matches!(answer, Answer::NotSent(_)) {
-                // Nobody listens: do not spin.
-                tokio::time::sleep(pause).await;
-            }
-            if attempt >= self.retries_max || !answer.may_pass() {
-                return Ok((answer, unsure));
-            }
-            self.retries += 1;
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-        Ok((Answer::Broken, unsure))
-    }
-}
+    use clap::Parser as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
 
-fn write_ledger(file: File, mut entries: mpsc::Receiver<Entry>, path: &Path) -> Result<()> {
-    let place = || format!("cannot write the ledger {}", path.display());
-    let mut out = BufWriter::new(file);
-    while let Some(entry) = entries.blocking_recv() {
-        ledger::write(&mut out, &entry).with_context(place)?;
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
     }
-    out.flush().with_context(place)?;
-    out.get_ref().sync_all().with_context(place)
+
+    const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+
+    /// A server that gives every request this answer; it says when a request came.
+    async fn server(answer: &'static [u8]) -> (String, mpsc::Receiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/purchase", listener.local_addr().unwrap());
+        let (came, comes) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let came = came.clone();
+                tokio::spawn(async move {
+                    let mut request = [0; 4_096];
+                    // Each request is so small that it comes at once.
+                    while stream.read(&mut request).await.unwrap_or(0) > 0 {
+                        let _ = came.try_send(());
+                        stream.write_all(answer).await.unwrap();
+                    }
+                });
+            }
+        });
+        (url, comes)
+    }
+
+    fn args(url: &str, more: &[&str]) -> Args {
+        let all = ["load", "--quiet", "-c", "1", "--url", url];
+        Cli::try_parse_from(all.iter().chain(more)).unwrap().args
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_ends_the_retries() {
+        let (url, mut comes) = server(UNAVAILABLE).await;
+        let interrupt = Stop::Interrupt(async move { _ = comes.recv().await }.boxed());
+        let summary = run(args(&url, &["--retries", "86400"]), interrupt).await.unwrap();
+        assert_eq!((summary.requests, summary.accepted), (1, 0));
+        assert_eq!(summary.failed.get("503"), Some(&1));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_unknown() {
+        let (url, mut comes) = server(b"").await;
+        let interrupt = Stop::Interrupt(async move { _ = comes.recv().await }.boxed());
+        let ledger = tempfile::NamedTempFile::new().unwrap();
+        let path = ledger.path().to_str().unwrap();
+        let more = ["--timeout", "86400", "--retries", "86400", "--ledger", path];
+        let summary = run(args(&url, &more), interrupt).await.unwrap();
+        assert_eq!((summary.requests, summary.accepted), (1, 0));
+        let entries: Vec<Entry> =
+            ledger::read(ledger.path()).unwrap().collect::<Result<_>>().unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].outcome, Outcome::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_rate_that_lets_nothing_begin_for_long_is_stopped() {
+        let (url, comes) = server(UNAVAILABLE).await;
+        drop(comes);
+        // A request is due each second: the last connection would wait for hours.
+        let args = Args { connections: 10_000, ..args(&url, &["--rate", "1"]) };
+        let summary = run(args, Stop::Finish(ready(()).boxed())).await.unwrap();
+        assert!(summary.requests <= 1, "{summary:?}");
+    }
 }

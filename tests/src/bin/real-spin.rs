@@ -86,7 +86,7 @@ async fn main() -> Result<()> {
         "--ledger",
         &ledger.to_string_lossy(),
     ]);
-    let summary = load::run(load.args, Box::pin(std::future::pending())).await?;
+    let summary = load::run(load.args, load::Stop::never()).await?;
     println!("{summary}");
     let books = ledger::verify::verify(&ledger, &valkey.url(), Duration::from_secs(60)).await?;
     ensure!(books.agrees(), "accepted and counted differ: {books:?}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use http::Method;
-use load::Summary;
+use load::{Stop, Summary};
 use sale::Sale;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -91,7 +91,7 @@ impl Traffic {
 
     fn load(&mut self, args: load::Args) {
         self.ledgers.extend(args.ledger.clone());
-        let stop = Box::pin(self.stop.clone().cancelled_owned());
+        let stop = Stop::Finish(Box::pin(self.stop.clone().cancelled_owned()));
         self.loads.push(tokio::spawn(load::run(args, stop)));
     }
 

@@ -22,7 +22,7 @@ async fn load_and_verify(pipeline: &Pipeline) {
     let ledger_text = ledger.to_str().unwrap();
     let args = ["load", "--url", &url, "-n", SALES, "-c", "64", "--ledger", ledger_text, "--quiet"];
     let load = Load::parse_from(args);
-    let summary = load::run(load.args, Box::pin(std::future::pending())).await.unwrap();
+    let summary = load::run(load.args, load::Stop::never()).await.unwrap();
     assert!(summary.all_accepted(), "{summary:?}\n{}", pipeline.log());
     let report = ledger::verify::verify(&ledger, pipeline.valkey_url(), Duration::from_secs(60))
         .await

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use http::Method;
-use load::Summary;
+use load::{Stop, Summary};
 use local_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Client, Pipeline, Store, Wiring, eventually};
 use tempfile::TempDir;
@@ -99,7 +99,7 @@ fn load(url: String, ledger: &Path, stop: &CancellationToken) -> JoinHandle<Summ
         json: false,
         quiet: true,
     };
-    let stop = Box::pin(stop.clone().cancelled_owned());
+    let stop = Stop::Finish(Box::pin(stop.clone().cancelled_owned()));
     tokio::spawn(async move { load::run(args, stop).await.unwrap() })
 }
 

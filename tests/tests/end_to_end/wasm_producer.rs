@@ -67,7 +67,7 @@ async fn a_broker_restart_loses_and_doubles_nothing() {
         "--ledger",
         ledger.to_str().unwrap(),
     ]);
-    let load = tokio::spawn(load::run(load.args, Box::pin(std::future::pending())));
+    let load = tokio::spawn(load::run(load.args, load::Stop::never()));
     let store = Store::connect(&valkey.url()).await.unwrap();
     eventually("the load is under way", async || (store.total().await > SALES / 8).then_some(()))
         .await;

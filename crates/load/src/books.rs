@@ -1,0 +1,39 @@
+//! Writes the ledger.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use ledger::Entry;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinHandle;
+
+/// Entries waiting to be written; past it the senders wait.
+const QUEUE: usize = 4_096;
+
+/// Entries that are written at once.
+const AT_ONCE: usize = 1_024;
+
+/// Empties the file and writes there what is sent, until the last sender is dropped.
+pub(crate) fn open(path: &Path) -> Result<(Sender<Entry>, JoinHandle<Result<()>>)> {
+    let place = format!("cannot write the ledger {}", path.display());
+    let file = File::create(path).with_context(|| place.clone())?;
+    let (entries, received) = mpsc::channel(QUEUE);
+    let writer = tokio::task::spawn_blocking(move || write(file, received).context(place));
+    Ok((entries, writer))
+}
+
+/// Each call of the system writes whole lines, so that a program that is killed leaves none that is
+/// cut.
+fn write(mut file: File, mut entries: Receiver<Entry>) -> Result<()> {
+    let (mut received, mut lines) = (Vec::new(), Vec::new());
+    while entries.blocking_recv_many(&mut received, AT_ONCE) > 0 {
+        for entry in received.drain(..) {
+            ledger::write(&mut lines, &entry)?;
+        }
+        file.write_all(&lines)?;
+        lines.clear();
+    }
+    Ok(file.sync_all()?)
+}

@@ -1,0 +1,78 @@
+//! Sends requests over one connection, again if they fail.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use http::HeaderValue;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Args;
+use crate::connection::{Answer, Connection};
+use crate::repeats::Request;
+
+/// Pause before a retry or after a refused connection: the first, and the longest.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Time that an answer gets once the load is to stop.
+const LAST_ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Sender {
+    connection: Connection,
+    retries_max: u32,
+    /// Requests that were sent again.
+    pub retries: u64,
+    stop: CancellationToken,
+}
+
+impl Sender {
+    pub fn new(args: &Args, stop: CancellationToken) -> Result<Self> {
+        let connection = Connection::new(&args.url, Duration::from_secs(args.timeout))?;
+        Ok(Self { connection, retries_max: args.retries, retries: 0, stop })
+    }
+
+    /// Posts a sale, with retries until `stop`; also tells whether some try may have been written.
+    pub async fn send(&mut self, request: &Request) -> Result<(Answer, bool)> {
+        let key = HeaderValue::from_str(&request.key)?;
+        let key = request.keyed.then_some(&key);
+        let mut unsure = false;
+        let mut pause = PAUSE;
+        for attempt in 0.. {
+            let answer = self.post(key, request).await;
+            unsure |= answer.may_be_written();
+            if matches!(answer, Answer::NotSent(_)) {
+                // Nobody listens: do not spin.
+                self.pause(pause).await;
+            }
+            if attempt >= self.retries_max || !answer.may_pass() {
+                return Ok((answer, unsure));
+            }
+            self.pause(pause).await;
+            if self.stop.is_cancelled() {
+                return Ok((answer, unsure));
+            }
+            self.retries += 1;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        Ok((Answer::Broken, unsure))
+    }
+
+    /// Posts it once; after `stop` the answer gets [`LAST_ANSWER_LIMIT`].
+    async fn post(&mut self, key: Option<&HeaderValue>, request: &Request) -> Answer {
+        let too_late = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(LAST_ANSWER_LIMIT).await;
+        };
+        tokio::select! {
+            answer = self.connection.post(key, request.body.clone()) => answer,
+            () = too_late => Answer::Broken,
+        }
+    }
+
+    async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
