@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 
 use crate::assignment::{self, TopicPartition};
@@ -23,6 +23,12 @@ const STABLE: &str = "Stable";
 /// all members act at once.
 const LOOKS: [u32; 2] = [2, 3];
 
+/// Failed checks in a row before the log says more than a debug line: brokers that restart answer
+/// a minute later.
+const FAILED_QUIET: u32 = 4;
+/// A failed check, in the log.
+const NOT_COMPARED: &str = "it is not known whether the group reads every partition of its topics";
+
 /// Compares the group with its topics, and joins it again if partitions are left out.
 ///
 /// The members' leader assigns partitions by what it knows of the topics at that moment. A
@@ -32,11 +38,13 @@ pub(crate) struct CoverageCheck {
     /// How often in a row partitions were left out.
     found: u32,
     limit: u32,
+    /// How often in a row the group could not be compared.
+    failed: u32,
 }
 
 impl Default for CoverageCheck {
     fn default() -> Self {
-        Self { last: None, found: 0, limit: limit() }
+        Self { last: None, found: 0, limit: limit(), failed: 0 }
     }
 }
 
@@ -47,8 +55,19 @@ impl CoverageCheck {
             return;
         }
         self.last = Some(Instant::now());
-        if let Err(error) = self.look(engine, consumer) {
-            tracing::debug!(%error, "the group could not be compared with its topics");
+        match self.look(engine, consumer) {
+            Ok(()) => self.failed = 0,
+            Err(error) => self.count_failure(&engine.config.group, &error),
+        }
+    }
+
+    fn count_failure(&mut self, group: &str, error: &KafkaError) {
+        let failed = self.failed.saturating_add(1);
+        self.failed = failed;
+        if failed <= FAILED_QUIET {
+            tracing::debug!(group, failed, %error, "{NOT_COMPARED}");
+        } else {
+            tracing::warn!(group, failed, %error, "{NOT_COMPARED}");
         }
     }
 
@@ -144,5 +163,43 @@ impl Topics {
         }
         let unread = self.partitions.iter().filter(|partition| !owned.contains(*partition));
         Ok(Some(unread.cloned().collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use tracing::subscriber::with_default;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_check_that_fails_again_and_again_is_logged() {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(Mutex::new(log.clone())).finish();
+        let error = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        let mut check = CoverageCheck::default();
+        with_default(subscriber, || {
+            (0..FAILED_QUIET).for_each(|_| check.count_failure("group", &error));
+            assert!(log.0.lock().unwrap().is_empty(), "brokers may restart");
+            check.count_failure("group", &error);
+        });
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains(NOT_COMPARED) && log.contains("OperationTimedOut"), "{log}");
     }
 }

@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::pattern::is_pattern;
+use crate::questions::ASKS_QUIET;
 use crate::refusal::{advice, is_refusal};
 use crate::{Config, FailedRecords};
 
@@ -21,15 +22,16 @@ const BACKOFF: Duration = Duration::from_millis(100);
 /// The longest.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+/// A failed question, in the log.
+const NO_ANSWER: &str = "it is not known yet whether dead letters can be written; asking again";
+
 /// Says which dead-letter topics are missing or closed to this client. A cluster that does not
 /// answer is asked until it does, or the engine stops.
 pub(crate) async fn look(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     for topic in names(&engine.config) {
-        let mut backoff = Backoff::new(BACKOFF, BACKOFF_MAX);
-        loop {
-            let (asked, name) = (consumer.clone(), topic.clone());
-            let answer = tokio::task::spawn_blocking(move || refusal(&asked, &name)).await;
-            if let Ok(Ok(refusal)) = answer {
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            refusal = ask(&consumer, &topic) => {
                 if let Some(error) = refusal {
                     tracing::warn!(
                         dead_letter_topic = %topic,
@@ -39,13 +41,28 @@ pub(crate) async fn look(engine: Arc<Engine>, consumer: Arc<Consumer>) {
                          stop its partition until they can"
                     );
                 }
-                break;
-            }
-            tokio::select! {
-                () = engine.stop.cancelled() => return,
-                () = tokio::time::sleep(backoff.next()) => {}
             }
         }
+    }
+}
+
+/// Asks until the cluster answers why it would refuse a letter, as far as it tells.
+async fn ask(consumer: &Arc<Consumer>, topic: &str) -> Option<KafkaError> {
+    let mut backoff = Backoff::new(BACKOFF, BACKOFF_MAX);
+    loop {
+        let (asked, name) = (consumer.clone(), topic.to_owned());
+        let reason = match tokio::task::spawn_blocking(move || refusal(&asked, &name)).await {
+            Ok(Ok(refusal)) => return refusal,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let pause = backoff.next();
+        if backoff.attempts() <= ASKS_QUIET {
+            tracing::debug!(dead_letter_topic = %topic, reason, "{NO_ANSWER}");
+        } else {
+            tracing::warn!(dead_letter_topic = %topic, reason, "{NO_ANSWER}");
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 

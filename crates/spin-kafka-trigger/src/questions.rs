@@ -21,7 +21,7 @@ const ASK_BACKOFF: Duration = Duration::from_millis(5);
 const ASK_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Failed questions before the log says more than a debug line: a partition that was only
 /// just assigned refuses the first ones.
-const ASKS_QUIET: u32 = 6;
+pub(crate) const ASKS_QUIET: u32 = 6;
 
 /// A question to the cluster that is asked until there is an answer.
 pub(crate) struct Patience {

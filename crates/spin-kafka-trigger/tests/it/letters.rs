@@ -11,7 +11,9 @@ use crate::support::letters::{Letter, letters};
 use crate::support::{Session, committed, config, produce, until};
 use local_servers::{Kafka, KafkaConfig};
 use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use rdkafka::types::RDKafkaRespErr;
 use spin_kafka_trigger::{Config, headers};
 
 const ACL_TOOL: &str = "org.apache.kafka.tools.AclCommand";
@@ -157,6 +159,25 @@ async fn a_missing_topic_is_named_at_the_start() {
     assert!(
         written.contains("letters-missing.dead-letter") && written.contains("create the topic")
     );
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_of_which_the_brokers_tell_nothing_is_named() {
+    let cluster: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+    let topic = "letters-unknown";
+    cluster.create_topic(topic, 1, 1).unwrap();
+    let letters = format!("{topic}.dead-letter");
+    cluster.create_topic(&letters, 1, 1).unwrap();
+    let passing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    cluster.topic_error(&letters, passing).unwrap();
+    let written = Log::default();
+    let writer = Mutex::new(written.clone());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let session = Session::start(config(&cluster.bootstrap_servers(), topic));
+    until("the warning", || written.contains("whether dead letters can be written")).await;
+    assert!(written.contains(&letters) && written.contains("LeaderNotAvailable"));
     session.stop().await;
 }
 
