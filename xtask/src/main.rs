@@ -3,6 +3,7 @@
 mod build;
 mod count;
 mod image;
+mod mutants;
 mod pack;
 mod packages;
 mod plugin;
@@ -29,6 +30,8 @@ cargo xtask <task>
   test           install what the tests need and run them all
   test-containers  run the shim's tests, with a real containerd; needs root
   chaos [ARGS]   break things at random under load and compare the books: --minutes N --seed S
+  mutants [TEXT] break the engine on purpose, one severe fault at a time (those whose name contains
+                 TEXT), and expect a test to fail
   spin [ARGS]    run the pipeline in a real Spin with the packed plugin: --spin PATH
   secrets        make the passwords of k8s/ that are missing
   manifests      make them, render k8s/ in every way, and check each object strictly
@@ -60,6 +63,7 @@ fn main() -> Result<()> {
             build::pipeline(Profile::Release, &["chaos"])?;
             run::replace(&Profile::Release.program("chaos"), &rest)
         }
+        "mutants" => mutants::run(&rest.join(" ")),
         "spin" => {
             build::pipeline(Profile::Release, &["real-spin"])?;
             plugin::build(&[])?;

@@ -6,10 +6,12 @@ mod java;
 mod node;
 mod properties;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 pub use self::cluster::{ClusterConfig, KafkaCluster};
@@ -172,10 +174,31 @@ impl Kafka {
         limit_file_size(self.pid(), None)
     }
 
+    /// Copies its records and metadata. It must not run.
+    pub fn copy_data_to(&self, folder: &Path) -> Result<()> {
+        copy(&self.node.data(), folder)
+    }
+
+    /// Replaces its records and metadata by a copy. It must not run.
+    pub fn take_data_from(&self, folder: &Path) -> Result<()> {
+        let data = self.node.data();
+        fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
+        copy(folder, &data)
+    }
+
     /// A new broker on the same ports with the same data, after a crash of this one.
     pub async fn restart(mut self) -> Result<Self> {
         self.relaunch().await?;
         self.ready().await?;
         Ok(self)
     }
+}
+
+/// Copies a folder's files into another folder, which is made if it is missing.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+    let copied = copied.context("cannot run `cp`")?;
+    ensure!(copied.success(), "cannot copy {} to {}", from.display(), to.display());
+    Ok(())
 }

@@ -26,6 +26,8 @@ const LOOKS: [u32; 2] = [2, 3];
 /// Failed checks in a row before the log says more than a debug line: brokers that restart answer
 /// a minute later.
 const FAILED_QUIET: u32 = 4;
+/// Failed checks in a row before the process is no longer ready.
+const FAILED_READY: u32 = 1;
 /// A failed check, in the log.
 const NOT_COMPARED: &str = "it is not known whether the group reads every partition of its topics";
 
@@ -57,7 +59,12 @@ impl CoverageCheck {
         self.last = Some(Instant::now());
         match self.look(engine, consumer) {
             Ok(()) => self.failed = 0,
-            Err(error) => self.count_failure(&engine.config.group, &error),
+            Err(error) => {
+                self.count_failure(&engine.config.group, &error);
+                if self.failed > FAILED_READY {
+                    engine.progress.set_unanswered();
+                }
+            }
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Progress {
 struct Coverage {
     missing: Vec<String>,
     unread: Vec<(String, i32)>,
+    /// The brokers do not tell.
+    unknown: bool,
 }
 
 /// One partition at this moment.
@@ -64,6 +66,11 @@ impl Progress {
     /// Whether this process has joined the consumer group.
     pub fn is_member(&self) -> bool {
         self.member.load(Ordering::Relaxed)
+    }
+
+    /// Whether the brokers answer questions about the group's topics. They are asked every 15 s.
+    pub fn is_answered(&self) -> bool {
+        !self.coverage.lock().unwrap_or_else(PoisonError::into_inner).unknown
     }
 
     /// Topics that the settings name and that do not exist.
@@ -105,10 +112,15 @@ impl Progress {
     /// was if that is not known.
     pub(crate) fn set_coverage(&self, missing: Vec<String>, unread: Option<Vec<(String, i32)>>) {
         let mut coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
-        coverage.missing = missing;
+        (coverage.missing, coverage.unknown) = (missing, false);
         if let Some(unread) = unread {
             coverage.unread = unread;
         }
+    }
+
+    /// Nothing can be found out about the group's topics.
+    pub(crate) fn set_unanswered(&self) {
+        self.coverage.lock().unwrap_or_else(PoisonError::into_inner).unknown = true;
     }
 
     pub(crate) fn set_member(&self, member: bool) {

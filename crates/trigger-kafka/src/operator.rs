@@ -116,10 +116,14 @@ impl View {
         outside.map(|(component, _)| format!("{component}: not in its group yet\n")).collect()
     }
 
-    /// A line for each topic and each partition that nobody in a trigger's group reads.
+    /// A line for each trigger whose brokers do not answer, and for each topic and each partition
+    /// that nobody in its group reads.
     fn unread(&self) -> String {
         let mut lines = String::new();
         for (component, progress) in &self.triggers {
+            if !progress.is_answered() {
+                let _ = writeln!(lines, "{component}: the brokers do not answer");
+            }
             for topic in progress.missing_topics() {
                 let _ = writeln!(lines, "{component}: topic {topic} does not exist");
             }

@@ -51,11 +51,16 @@ async fn run(args: Args) -> Result<bool> {
     let mut world = World::start(&Setup::default()).await?;
     let (mut books, mut report) = (Books::default(), Report::default());
     let (begun, length) = (Instant::now(), Duration::from_secs(60 * args.minutes));
-    let mut agrees = true;
+    let (mut agrees, mut shortened) = (true, false);
     for (fault, seed) in schedule.context("no fault is described so")? {
         if begun.elapsed() >= length || !agrees {
             break;
         }
+        if shortened && !fault.shortens_log() {
+            world = World::start(&Setup::default()).await?;
+            books = Books::default();
+        }
+        shortened = fault.shortens_log();
         let outcome = Episode { fault, seed }.run(&mut world, &mut books).await;
         let outcome = outcome.with_context(|| format!("{}\n{}", fault.describe(), world.logs()))?;
         agrees = outcome.verdict.agrees();

@@ -54,11 +54,12 @@ impl Episode {
         let manners =
             Manners { keyless: fault.spares_intake(), repeat_all: fault == Fault::Repeats };
         let traffic = Traffic::start(world, seed, manners).await?;
-        fault.strike(world, &mut Rng::with_seed(seed)).await?;
+        let foreign = fault.strike(world, &mut Rng::with_seed(seed)).await?;
+        foreign.iter().for_each(|sale| books.add(sale));
         let (fresh, recovery) = fresh_sale(world, seed).await?;
         books.add(&fresh);
         let ledgers = traffic.finish().await?;
-        let mut accepted = 1;
+        let mut accepted = 1 + foreign.len() as u64;
         for file in &ledgers.files {
             accepted += books.enter(file)?;
         }

@@ -31,6 +31,24 @@ pub enum Fault {
     LeaderLost,
     /// A broker's disk is full: it ends, and is started again with room.
     DiskFull,
+    /// A broker comes back with its disk as it was some time before.
+    OlderDisk,
+    /// The topic is deleted once all is counted, and made again at once or after 3, 12 or 35 s.
+    TopicAgain,
+    /// Records that are counted are deleted from the log.
+    LogExpired,
+    /// A foreign program writes sales in transactions: one it commits, one it aborts, and one
+    /// stays open for a while.
+    Transactions,
+    /// A foreign program writes sales whose records have no time, or one that is long past or
+    /// ahead.
+    OddTimes,
+    /// A record must be given up while there is no topic for dead letters.
+    LettersGone,
+    /// A record must be given up while the topic for dead letters takes no record of its size.
+    LettersTooSmall,
+    /// Hundreds of clients connect to each front door and send nothing, or half a request.
+    IdleClients,
     /// The store is killed and comes back with its append-only file.
     StoreCrash,
     /// The store is frozen.
@@ -43,6 +61,10 @@ pub enum Fault {
     StoreFlush,
     /// A replica that lags takes the store's place.
     StoreFailover,
+    /// The store's memory is full: it refuses writes.
+    StoreFull,
+    /// The store's user loses the right to a command that updates need half-way.
+    StoreForbids,
     /// The network is cut between two parts.
     Cut(Link),
     /// The network between two parts is slow.
@@ -68,17 +90,33 @@ impl Fault {
             Self::BrokersCrash,
             Self::LeaderLost,
             Self::DiskFull,
+            Self::OlderDisk,
+            Self::TopicAgain,
+            Self::LogExpired,
+            Self::Transactions,
+            Self::OddTimes,
+            Self::LettersGone,
+            Self::LettersTooSmall,
+            Self::IdleClients,
             Self::StoreCrash,
             Self::StorePause,
             Self::StoreWithoutFile,
             Self::StoreSnapshot,
             Self::StoreFlush,
             Self::StoreFailover,
+            Self::StoreFull,
+            Self::StoreForbids,
         ];
         for link in Link::ALL {
             all.extend([Self::Cut(link), Self::Slow(link), Self::Mute(link)]);
         }
         all
+    }
+
+    /// Whether it takes records out of the log. A store that loses something after that can no
+    /// longer be built again from the log.
+    pub fn shortens_log(self) -> bool {
+        matches!(self, Self::TopicAgain | Self::LogExpired)
     }
 
     /// Whether every request is answered all the same.
@@ -93,7 +131,15 @@ impl Fault {
             | Self::StoreWithoutFile
             | Self::StoreSnapshot
             | Self::StoreFlush
-            | Self::StoreFailover => true,
+            | Self::StoreFailover
+            | Self::StoreFull
+            | Self::StoreForbids
+            | Self::LogExpired
+            | Self::Transactions
+            | Self::OddTimes
+            | Self::LettersGone
+            | Self::LettersTooSmall
+            | Self::IdleClients => true,
             Self::Cut(link) | Self::Slow(link) | Self::Mute(link) => link == Link::Store,
             _ => false,
         }

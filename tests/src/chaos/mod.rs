@@ -20,6 +20,8 @@ mod report;
 mod schedule;
 mod store;
 mod strike;
+mod strike_topics;
+mod topics;
 mod traffic;
 mod world;
 

@@ -4,7 +4,8 @@ use fastrand::Rng;
 
 use super::fault::Fault;
 
-/// Faults in random order, again and again; the same seed gives the same order.
+/// Faults in random order, again and again; the same seed gives the same order. Those that shorten
+/// the log come last in each cycle.
 pub struct Schedule {
     random: Rng,
     faults: Vec<Fault>,
@@ -28,6 +29,7 @@ impl Iterator for Schedule {
         if self.cycle.is_empty() {
             self.cycle = self.faults.clone();
             self.random.shuffle(&mut self.cycle);
+            self.cycle.sort_by_key(|fault| !fault.shortens_log());
         }
         Some((self.cycle.pop()?, self.random.u64(..)))
     }

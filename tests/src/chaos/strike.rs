@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use fastrand::Rng;
+use sale::Sale;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::fault::Fault;
 use super::kafka::{BROKERS, Kafka};
@@ -14,13 +18,28 @@ use super::world::{CHAINED, COUNTER, FUSED, World};
 /// How long a member is frozen: longer than the group waits for it.
 const ZOMBIE: Duration = Duration::from_secs(9);
 /// How long other things are away.
-const SHORT: Duration = Duration::from_millis(1_500);
+pub(super) const SHORT: Duration = Duration::from_millis(1_500);
+/// Connections that `IdleClients` opens to each front door.
+const IDLE_CLIENTS: usize = 300;
+/// How a client opens HTTP/2: the preface, and settings without a value.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// How far a wall clock jumps: a broker takes records from up to an hour ahead.
 const JUMP_S: i64 = 3_000;
 
 impl Fault {
-    /// Lets it happen, and puts right what it broke.
-    pub async fn strike(self, world: &mut World, random: &mut Rng) -> Result<()> {
+    /// Lets it happen, and puts right what it broke. Answers the sales that it made itself.
+    pub async fn strike(self, world: &mut World, random: &mut Rng) -> Result<Vec<Sale>> {
+        match self {
+            Self::Transactions | Self::OddTimes => return self.write_sales(world, random).await,
+            Self::TopicAgain | Self::LogExpired | Self::LettersGone | Self::LettersTooSmall => {
+                self.strike_topics(world, random).await?;
+            }
+            _ => self.strike_parts(world, random).await?,
+        }
+        Ok(Vec::new())
+    }
+
+    async fn strike_parts(self, world: &mut World, random: &mut Rng) -> Result<()> {
         match self {
             Self::FrontCrash
             | Self::FrontZombie
@@ -34,19 +53,29 @@ impl Fault {
             | Self::BrokerPause
             | Self::BrokersCrash
             | Self::LeaderLost
-            | Self::DiskFull => self.strike_kafka(&mut world.kafka, random.usize(..BROKERS)).await,
+            | Self::DiskFull
+            | Self::OlderDisk => self.strike_kafka(&mut world.kafka, random.usize(..BROKERS)).await,
             Self::StoreCrash
             | Self::StorePause
             | Self::StoreWithoutFile
             | Self::StoreSnapshot
             | Self::StoreFlush
-            | Self::StoreFailover => self.strike_store(&mut world.store).await,
+            | Self::StoreFailover
+            | Self::StoreFull
+            | Self::StoreForbids => self.strike_store(&mut world.store).await,
             Self::Cut(link) => blow(world, link, Weather::Cut).await,
             Self::Slow(link) => {
                 let delay = Duration::from_millis(random.u64(20..200));
                 blow(world, link, Weather::Slow(delay)).await
             }
             Self::Mute(link) => blow(world, link, Weather::Mute).await,
+            Self::IdleClients => idle_clients(world).await,
+            Self::TopicAgain
+            | Self::LogExpired
+            | Self::Transactions
+            | Self::OddTimes
+            | Self::LettersGone
+            | Self::LettersTooSmall => unreachable!("struck elsewhere"),
         }
     }
 
@@ -91,6 +120,16 @@ impl Fault {
                 hold(SHORT).await;
                 cluster.restart(broker).await
             }
+            Self::OlderDisk => {
+                let older = TempDir::with_prefix("older-disk-")?;
+                cluster.kill(broker).await?;
+                cluster.broker(broker)?.copy_data_to(older.path())?;
+                cluster.restart(broker).await?;
+                hold(2 * SHORT).await;
+                cluster.kill(broker).await?;
+                cluster.broker(broker)?.take_data_from(older.path())?;
+                cluster.restart(broker).await
+            }
             _ => {
                 cluster.kill(broker).await?;
                 hold(SHORT).await;
@@ -118,13 +157,23 @@ impl Fault {
                 hold(SHORT).await;
                 store.fail_over(replica).await
             }
+            Self::StoreFull => {
+                store.look().await?.configure("maxmemory", "1").await?;
+                hold(SHORT).await;
+                store.look().await?.configure("maxmemory", "0").await
+            }
+            Self::StoreForbids => {
+                store.look().await?.say(&["ACL", "SETUSER", "default", "-zadd"]).await?;
+                hold(SHORT).await;
+                store.look().await?.say(&["ACL", "SETUSER", "default", "+zadd"]).await
+            }
             _ => store.crash().await,
         }
     }
 }
 
 /// The length of a fault: nothing can be awaited here, it lasts as long as it lasts.
-async fn hold(time: Duration) {
+pub(super) async fn hold(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
@@ -138,6 +187,23 @@ async fn blow(world: &World, link: Link, weather: Weather) -> Result<()> {
     world.set(link, weather);
     hold(SHORT).await;
     world.set(link, Weather::Clear);
+    Ok(())
+}
+
+/// Connections to each front door: a third says nothing, a third sends half a request's head, and
+/// a third opens HTTP/2 and says nothing more.
+async fn idle_clients(world: &World) -> Result<()> {
+    let beginnings = [&b""[..], b"POST /purchase HTTP/1.1\r\nHost: a\r\nConte", HTTP2];
+    let mut connections = Vec::new();
+    for front in [CHAINED, FUSED] {
+        let port = world.member(front).port()?;
+        for beginning in beginnings.iter().cycle().take(IDLE_CLIENTS) {
+            let mut connection = TcpStream::connect(("127.0.0.1", port)).await?;
+            connection.write_all(beginning).await?;
+            connections.push(connection);
+        }
+    }
+    hold(2 * SHORT).await;
     Ok(())
 }
 

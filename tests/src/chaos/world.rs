@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use local_servers::FakeClock;
 use tempfile::TempDir;
 
@@ -17,6 +16,8 @@ use crate::{Launch, Pipeline, Store, Wiring, eventually};
 
 /// The topic of every world.
 pub const TOPIC: &str = "sales";
+/// The topic of its dead letters.
+pub const LETTERS: &str = "sales.dead-letter";
 /// Its partitions: two for each member of the group.
 pub const PARTITIONS: i32 = 6;
 /// The group of every world.
@@ -50,10 +51,7 @@ impl World {
         let (kafka, store) = tokio::try_join!(Kafka::start(), StoreHost::start())?;
         let clients = Proxy::start().await?;
         let hops = [Proxy::start().await?, Proxy::start().await?];
-        let topic = NewTopic::new(TOPIC, PARTITIONS);
-        ensure_topic(&ProducerConfig::new(kafka.bootstrap()), topic)
-            .await
-            .context("cannot make the topic")?;
+        kafka.make_topic(TOPIC, PARTITIONS).await.context("cannot make the topic")?;
         let clock = FakeClock::new()?;
         let manifests = TempDir::with_prefix("manifests-")?;
         let launch = |wiring: Wiring| -> Result<Launch> {
@@ -158,6 +156,16 @@ impl World {
         })
         .await;
         Ok(())
+    }
+
+    /// Up to which offset each partition is counted.
+    pub async fn counted(&self) -> Result<Vec<i64>> {
+        let positions = positions(&self.store.look().await?).await?;
+        let counted = |partition: i32| match positions.get(&partition.to_string()) {
+            Some(position) => Ok(position.parse()?),
+            None => Ok(0),
+        };
+        (0..PARTITIONS).map(counted).collect()
     }
 
     /// Where log and store stand.

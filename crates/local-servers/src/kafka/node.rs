@@ -59,6 +59,11 @@ impl Node {
         Ok(Self { java, properties, jvm, dir, temporary })
     }
 
+    /// Where its records and metadata are.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
     /// Starts the broker; it takes connections only later.
     pub fn launch(&self) -> Result<Process> {
         let mut command = self.java.broker(self.jvm, &properties_file(&self.dir));

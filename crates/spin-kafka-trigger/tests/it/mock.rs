@@ -48,6 +48,20 @@ fn assert_joined(batches: &[Batch]) {
 }
 
 #[tokio::test]
+async fn brokers_that_do_not_answer_are_told_until_they_do() {
+    let cluster = Cluster::start(1);
+    cluster.produce(1, 10);
+    let mut session = Session::start(cluster.config());
+    session.apply_until(1).await;
+    assert!(session.progress.is_answered());
+    cluster.0.broker_down(1).unwrap();
+    until("the complaint", || !session.progress.is_answered()).await;
+    cluster.0.broker_up(1).unwrap();
+    until("no complaint", || session.progress.is_answered()).await;
+    session.stop().await;
+}
+
+#[tokio::test]
 async fn batches_are_bounded_and_in_order() {
     let cluster = Cluster::start(1);
     cluster.produce(2_500, 10);

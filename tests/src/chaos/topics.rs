@@ -1,0 +1,167 @@
+//! The cluster's topics, as an operator or a foreign program changes them, past the proxies.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaResult;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use sale::Sale;
+
+use super::kafka::Kafka;
+use crate::eventually;
+
+/// How long one request to the cluster may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A sale in a record that no front door wrote.
+pub struct Foreign {
+    /// What was sold.
+    pub sale: Sale,
+    /// The record's timestamp in ms since 1970; -1 is none.
+    pub timestamp_ms: i64,
+}
+
+/// Whether a transaction is completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    /// Its records count.
+    Commit,
+    /// They do not.
+    Abort,
+}
+
+impl Kafka {
+    /// Makes a topic if it is missing.
+    pub async fn make_topic(&self, topic: &str, partitions: i32) -> Result<()> {
+        let config = ProducerConfig::new(self.cluster.unproxied());
+        ensure_topic(&config, NewTopic::new(topic, partitions)).await?;
+        Ok(())
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub async fn delete_topic(&self, topic: &str) -> Result<()> {
+        let admin = self.admin()?;
+        answered(admin.delete_topics(&[topic], &options()).await?)?;
+        eventually("the topic is gone", async || {
+            let metadata = admin.inner().fetch_metadata(Some(topic), LIMIT).ok()?;
+            metadata.topics().first()?.error().map(drop)
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Sets the size of the largest batch that a topic takes; the brokers' default if none.
+    pub async fn limit_batches(&self, topic: &str, bytes: Option<&str>) -> Result<()> {
+        let altered = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let altered = bytes.into_iter().fold(altered, |a, bytes| a.set("max.message.bytes", bytes));
+        answered(self.admin()?.alter_configs(&[altered], &options()).await?)
+    }
+
+    /// Deletes each partition's records before these offsets.
+    pub async fn delete_records(&self, topic: &str, before: &[i64]) -> Result<()> {
+        let mut deleted = TopicPartitionList::new();
+        for (partition, offset) in (0..).zip(before) {
+            deleted.add_partition_offset(topic, partition, Offset::Offset(*offset))?;
+        }
+        let deleted = self.admin()?.delete_records(&deleted, &options()).await?;
+        deleted.elements().iter().try_for_each(|partition| partition.error())?;
+        Ok(())
+    }
+
+    /// Writes a record that is not a sale.
+    pub async fn write_rubbish(&self, topic: &str) -> Result<()> {
+        let topic = topic.to_owned();
+        self.produce(&[], move |producer| {
+            send(producer, BaseRecord::to(&topic).key("rubbish").payload("rubbish"))?;
+            producer.flush(LIMIT)
+        })
+        .await
+    }
+
+    /// Writes sales with keys of their own.
+    pub async fn write(&self, topic: &str, sales: Vec<Foreign>) -> Result<()> {
+        let topic = topic.to_owned();
+        self.produce(&[], move |producer| {
+            sales.iter().try_for_each(|foreign| write(producer, &topic, foreign))?;
+            producer.flush(LIMIT)
+        })
+        .await
+    }
+
+    /// Writes sales in a transaction that stays open for a while.
+    pub async fn write_in_transaction(
+        &self,
+        topic: &str,
+        sales: Vec<Foreign>,
+        open: Duration,
+        completion: Completion,
+    ) -> Result<()> {
+        let topic = topic.to_owned();
+        self.produce(&[("transactional.id", "foreign")], move |producer| {
+            producer.init_transactions(LIMIT)?;
+            producer.begin_transaction()?;
+            sales.iter().try_for_each(|foreign| write(producer, &topic, foreign))?;
+            producer.flush(LIMIT)?;
+            // Nothing to wait for: this is how long the transaction is open.
+            std::thread::sleep(open);
+            match completion {
+                Completion::Commit => producer.commit_transaction(LIMIT),
+                Completion::Abort => producer.abort_transaction(LIMIT),
+            }
+        })
+        .await
+    }
+
+    async fn produce(
+        &self,
+        settings: &[(&str, &str)],
+        job: impl FnOnce(&BaseProducer) -> KafkaResult<()> + Send + 'static,
+    ) -> Result<()> {
+        let mut config = self.client();
+        settings.iter().for_each(|(name, value)| {
+            config.set(*name, *value);
+        });
+        Ok(tokio::task::spawn_blocking(move || job(&config.create::<BaseProducer>()?)).await??)
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        Ok(self.client().create()?)
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.cluster.unproxied()).set("acks", "all");
+        config
+    }
+}
+
+fn write(producer: &BaseProducer, topic: &str, foreign: &Foreign) -> KafkaResult<()> {
+    let key = foreign.sale.product_id.as_str();
+    let headers = OwnedHeaders::new().insert(Header { key: "idempotency-key", value: Some(key) });
+    let payload = foreign.sale.to_json();
+    let record = BaseRecord::to(topic).key(key).payload(&payload).headers(headers);
+    send(producer, record.timestamp(foreign.timestamp_ms))
+}
+
+fn send<P: rdkafka::message::ToBytes + ?Sized>(
+    producer: &BaseProducer,
+    record: BaseRecord<'_, str, P>,
+) -> KafkaResult<()> {
+    producer.send(record).map_err(|(error, _)| error)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT))
+}
+
+fn answered<T, E: std::fmt::Debug>(answers: Vec<Result<T, E>>) -> Result<()> {
+    for answer in answers {
+        ensure!(answer.is_ok(), "the brokers refused: {:?}", answer.err());
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Breaks the engine on purpose, one severe fault at a time, and expects its tests to fail.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::run::{cargo_command, root};
+
+/// A change that breaks a promise, and the test that must find it out.
+struct Mutant {
+    name: &'static str,
+    file: &'static str,
+    sound: &'static str,
+    broken: &'static str,
+    package: &'static str,
+    program: &'static [&'static str],
+    test: &'static str,
+}
+
+/// The tests on real servers.
+const IT: &[&str] = &["--test", "it"];
+
+const MUTANTS: [Mutant; 6] = [
+    Mutant {
+        name: "the topic's id is taken from a cache",
+        file: "crates/spin-kafka-trigger/src/log_id.rs",
+        sound: "filter(|answer| answer.asked >= not_before)",
+        broken: "filter(|answer| answer.asked.elapsed().as_secs() < 30 || answer.asked >= not_before)",
+        package: "spin-kafka-trigger",
+        program: IT,
+        test: "recreated::a_topic_created_again_is_read_once_from_its_beginning",
+    },
+    Mutant {
+        name: "records below the position are read as if they were known",
+        file: "crates/spin-kafka-trigger/src/extent.rs",
+        sound: "return self.epoch < 0 || epoch <= self.epoch;",
+        broken: "return true;",
+        package: "spin-kafka-trigger",
+        program: IT,
+        test: "cut::a_leader_that_has_written_more_than_was_lost_is_read_alike",
+    },
+    Mutant {
+        name: "the offset moves though the letter is not written",
+        file: "crates/spin-kafka-trigger/src/failed.rs",
+        sound: "self.give_up(letters).await",
+        broken: "self.moved(batch.end);\n        self.give_up(letters).await",
+        package: "spin-kafka-trigger",
+        program: IT,
+        test: "failures::the_offset_moves_only_when_the_letter_is_written",
+    },
+    Mutant {
+        name: "letters are marked as sent back before they are",
+        file: "crates/spin-kafka-trigger/src/send_back.rs",
+        sound: "self.mark(partition, &Marks::default())?;",
+        broken: "let mut all = Marks::default();
+            chunk.iter().for_each(|letter| all.add(letter.record.offset));
+            self.mark(partition, &all)?;",
+        package: "spin-kafka-trigger",
+        program: IT,
+        test: "sending_back::what_cannot_go_is_named_and_left_and_the_rest_goes_once",
+    },
+    Mutant {
+        name: "the trigger keeps its producer after an error for good",
+        file: "crates/spin-kafka-trigger/src/dead_letters.rs",
+        sound: "let Some(code) = client.ended() else",
+        broken: "let Some(code) = None::<RDKafkaErrorCode> else",
+        package: "spin-kafka-trigger",
+        program: &["--lib"],
+        test: "dead_letters::tests::a_client_that_cannot_go_on_is_replaced",
+    },
+    Mutant {
+        name: "the host keeps its producer after an error for good",
+        file: "crates/host-producer/src/producer.rs",
+        sound: "Some(code) => self.replace(&client, code),",
+        broken: "Some(_) => client,",
+        package: "host-producer",
+        program: IT,
+        test: "kafka::a_broker_that_comes_back_with_an_older_disk_is_written_to_again",
+    },
+];
+
+/// Runs each mutant's test, or those whose name contains `only`.
+pub fn run(only: &str) -> Result<()> {
+    let folder = root().join("target/mutants");
+    let mut missed = Vec::new();
+    for mutant in MUTANTS.iter().filter(|mutant| mutant.name.contains(only)) {
+        let caught = mutant.is_caught(&folder)?;
+        printing::result(format_args!(
+            "{}: {}",
+            if caught { "caught" } else { "MISSED" },
+            mutant.name
+        ))?;
+        if !caught {
+            missed.push(mutant.name);
+        }
+    }
+    ensure!(missed.is_empty(), "no test fails although {}", missed.join("; and although "));
+    Ok(())
+}
+
+impl Mutant {
+    fn is_caught(&self, folder: &Path) -> Result<bool> {
+        let source = copy_project(folder)?;
+        // A mutant that fails for another reason than its change would look caught.
+        ensure!(self.passes(folder, &source)?, "{} fails on the sound code", self.test);
+        let file = source.join(self.file);
+        let text = fs::read_to_string(&file).with_context(|| self.file)?;
+        ensure!(
+            text.matches(self.sound).count() == 1,
+            "{} does not have `{}` exactly once",
+            self.file,
+            self.sound
+        );
+        fs::write(&file, text.replace(self.sound, self.broken))?;
+        Ok(!self.passes(folder, &source)?)
+    }
+
+    /// Builds and runs the test; fails if it cannot be built or is not there.
+    fn passes(&self, folder: &Path, source: &Path) -> Result<bool> {
+        let cargo = |more: &[&str]| {
+            let mut command = cargo_command();
+            command.args(["test", "--quiet", "--package", self.package]).args(self.program);
+            command.args(more).current_dir(source);
+            command.env("CARGO_TARGET_DIR", folder.join("build"));
+            command.env("DOORBUSTER_HOME", root().join("target/servers"));
+            command
+        };
+        let built = cargo(&["--no-run"]).status().context("cannot run cargo")?;
+        ensure!(built.success(), "`{}` cannot be built", self.name);
+        let output = cargo(&["--", "--exact", self.test]).stderr(Stdio::inherit()).output()?;
+        let output = String::from_utf8_lossy(&output.stdout);
+        let (passed, failed) = ("1 passed; 0 failed", "0 passed; 1 failed");
+        ensure!(
+            output.contains(passed) || output.contains(failed),
+            "{} did not run:\n{output}",
+            self.test
+        );
+        Ok(output.contains(passed))
+    }
+}
+
+/// A fresh copy of what Git tracks, or would track.
+fn copy_project(folder: &Path) -> Result<PathBuf> {
+    let source = folder.join("source");
+    if source.exists() {
+        fs::remove_dir_all(&source)?;
+    }
+    fs::create_dir_all(&source)?;
+    let pack = "git ls-files -z --cached --others --exclude-standard \
+                | tar --create --null --files-from - --ignore-failed-read \
+                | tar --extract --directory \"$0\"";
+    let copied = Command::new("sh").args(["-c", pack]).arg(&source).current_dir(root()).status()?;
+    ensure!(copied.success(), "cannot copy the project to {}", source.display());
+    Ok(source)
+}
