@@ -22,12 +22,17 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Waits until `probe` answers something; fails with `what` if it never does.
 pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
+    in_time(what, probe).await.unwrap_or_else(|late| panic!("{late}"))
+}
+
+/// The same where a test has more to say about the failure.
+pub async fn in_time<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> anyhow::Result<T> {
     let start = Instant::now();
     loop {
         if let Some(value) = probe().await {
-            return value;
+            return Ok(value);
         }
-        assert!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+        anyhow::ensure!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -157,7 +157,13 @@ impl Topics {
         if !engine.progress.is_member() || *group_protocol == GroupProtocol::Consumer {
             return Ok(None);
         }
-        let groups = consumer.fetch_group_list(Some(group), ANSWER_TIMEOUT)?;
+        let groups = match consumer.fetch_group_list(Some(group), ANSWER_TIMEOUT) {
+            // librdkafka's in-process cluster lists no groups.
+            Err(KafkaError::GroupListFetch(RDKafkaErrorCode::UnsupportedFeature)) => {
+                return Ok(None);
+            }
+            groups => groups?,
+        };
         let Some(group) = groups.groups().iter().find(|group| group.state() == STABLE) else {
             return Ok(None);
         };

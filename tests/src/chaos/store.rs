@@ -7,7 +7,7 @@ use local_servers::{Valkey, ValkeyConfig};
 use tempfile::TempDir;
 
 use super::proxy::{Proxy, Weather};
-use crate::{Store, eventually};
+use crate::{Store, in_time};
 
 /// A Valkey with an append-only file behind a proxy.
 pub struct StoreHost {
@@ -97,10 +97,10 @@ impl StoreHost {
         let config = ValkeyConfig { replica_of, append_only: false, ..config(&folder) };
         let valkey = Valkey::start(config).await?;
         let store = Store::connect(&valkey.url()).await?;
-        eventually("the replica has caught up", async || {
+        in_time("the replica has caught up", async || {
             store.info("replication").await.ok()?.contains("master_link_status:up").then_some(())
         })
-        .await;
+        .await?;
         store.say(&["REPLICAOF", "NO", "ONE"]).await?;
         Ok(Replica { valkey, folder })
     }
@@ -127,12 +127,12 @@ impl StoreHost {
     async fn append(&self) -> Result<()> {
         let store = self.look().await?;
         store.configure("appendonly", "yes").await?;
-        eventually("the append-only file", async || {
+        in_time("the append-only file", async || {
             let info = store.info("persistence").await.ok()?;
             let done = ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"];
             done.iter().all(|field| info.contains(field)).then_some(())
         })
-        .await;
+        .await?;
         Ok(())
     }
 

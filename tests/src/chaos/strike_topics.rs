@@ -11,7 +11,7 @@ use super::link::{Link, Weather};
 use super::strike::{SHORT, hold};
 use super::topics::{Completion, Foreign};
 use super::world::{LETTERS, PARTITIONS, TOPIC, World};
-use crate::eventually;
+use crate::in_time;
 
 /// For how long the topic is gone, in seconds.
 const TOPIC_GONE_S: [u64; 4] = [0, 3, 12, 35];
@@ -102,10 +102,10 @@ fn sales(random: &mut Rng, name: &str, times: impl Iterator<Item = i64>) -> Vec<
 
 /// Waits until there are more letters than before.
 async fn letter(world: &World, before: i64) -> Result<()> {
-    eventually("the dead letter is written", async || {
+    in_time("the dead letter is written", async || {
         let ends = world.kafka.ends(LETTERS, 1).await.ok()?;
         (ends.iter().sum::<i64>() > before).then_some(())
     })
-    .await;
+    .await?;
     Ok(())
 }

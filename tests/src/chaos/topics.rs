@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sale::Sale;
 
 use super::kafka::Kafka;
-use crate::eventually;
+use crate::in_time;
 
 /// How long one request to the cluster may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -47,11 +47,11 @@ impl Kafka {
     pub async fn delete_topic(&self, topic: &str) -> Result<()> {
         let admin = self.admin()?;
         answered(admin.delete_topics(&[topic], &options()).await?)?;
-        eventually("the topic is gone", async || {
+        in_time("the topic is gone", async || {
             let metadata = admin.inner().fetch_metadata(Some(topic), LIMIT).ok()?;
             metadata.topics().first()?.error().map(drop)
         })
-        .await;
+        .await?;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::world::World;
-use crate::{Client, eventually};
+use crate::{Client, in_time};
 
 /// Requests a second of clients that try until they are accepted, and of those that have no key
 /// and try once.
@@ -62,10 +62,10 @@ impl Traffic {
             let (without_keys, timeout) = (true, KEYLESS_LIMIT_S);
             traffic.load(load::Args { without_keys, timeout, ..args });
         }
-        eventually("sales are counted", async || {
+        in_time("sales are counted", async || {
             (store.total().await >= begun + BEGINNING).then_some(())
         })
-        .await;
+        .await?;
         Ok(traffic)
     }
 
@@ -120,16 +120,16 @@ pub async fn fresh_sale(world: &World, number: u64) -> Result<(Sale, Duration)> 
     let sale = Sale { category: 1, product_id: product_id.clone(), price: 1.0, quantity: 1 };
     let (begun, client) = (Instant::now(), Client::new(&world.url()));
     let headers = [("content-type", "application/json"), ("idempotency-key", &product_id)];
-    eventually("a fresh sale is accepted", async || {
+    in_time("a fresh sale is accepted", async || {
         let send = client.send(Method::POST, "/purchase", &headers, sale.to_json());
         let answer = tokio::time::timeout(Duration::from_secs(ANSWER_LIMIT_S), send).await;
         (answer.ok()?.ok()?.status == 200).then_some(())
     })
-    .await;
+    .await?;
     let store = world.store.look().await.context("the store cannot be looked at")?;
-    eventually("a fresh sale is counted", async || {
+    in_time("a fresh sale is counted", async || {
         store.score("ranking_productos", &product_id).await.map(drop)
     })
-    .await;
+    .await?;
     Ok((sale, begun.elapsed()))
 }

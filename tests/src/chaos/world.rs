@@ -12,7 +12,7 @@ use super::manifest::{Setup, manifest};
 use super::member::Member;
 use super::proxy::{Proxy, Weather};
 use super::store::StoreHost;
-use crate::{Launch, Pipeline, Store, Wiring, eventually};
+use crate::{Launch, Pipeline, Store, Wiring, in_time};
 
 /// The topic of every world.
 pub const TOPIC: &str = "sales";
@@ -147,14 +147,14 @@ impl World {
     pub async fn settle(&self) -> Result<()> {
         let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
         let store = self.store.look().await?;
-        eventually("the log is counted to its end", async || {
+        in_time("the log is counted to its end", async || {
             let positions = positions(&store).await.ok()?;
             let reached = |(partition, end): (usize, &i64)| {
                 *end == 0 || positions.get(&partition.to_string()) == Some(&end.to_string())
             };
             ends.iter().enumerate().all(reached).then_some(())
         })
-        .await;
+        .await?;
         Ok(())
     }
 
