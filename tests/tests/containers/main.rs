@@ -263,19 +263,19 @@ async fn unless_told_otherwise_it_serves_on_port_80() {
     assert_eq!(container.ended().await.0, 0);
 }
 
-/// The manifest is a pipe that nobody writes, so the start stands still.
+/// A component is a pipe that nobody writes, so the start stands still.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_during_the_start_ends_it() {
     let node = Node::start(&[]).await;
-    let files = image::files(TWO, &["wicked", "older"]);
-    node.import(&image::ordinary("test/two:1", &files)).unwrap();
+    let manifest = TWO.replace("wicked.wasm", "held/wicked.wasm");
+    node.import(&image::ordinary("test/two:1", &image::files(&manifest, &["older"]))).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("spin.toml");
+    let path = folder.path().join("wicked.wasm");
     output(Command::new("mkfifo").arg(&path)).unwrap();
-    let mount = format!("type=bind,src={},dst=/spin.toml,options=rbind:ro", path.display());
+    let mount = format!("type=bind,src={},dst=/held,options=rbind:ro", folder.path().display());
     let container = node.run("test/two:1", &[], &["--net-host", "--mount", &mount]);
     // It can be opened once the start reads it, which then waits for what is written.
-    let _writer = eventually("the manifest is read", async || {
+    let _writer = eventually("the component is read", async || {
         pipe::OpenOptions::new().open_sender(&path).ok()
     })
     .await;

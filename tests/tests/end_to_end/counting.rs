@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use local_servers::shared_kafka;
-use pipeline_tests::{Pipeline, Wiring};
+use local_servers::{Valkey, ValkeyConfig, shared_kafka};
+use pipeline_tests::{Launch, Pipeline, Wiring};
+use sale::Sale;
 
 /// Enough for thousands of batches and every product in every category.
 const SALES: &str = "20000";
@@ -43,4 +44,27 @@ async fn both_wirings_count_every_sale_and_give_the_same_keys() {
     }
     assert!(keys[0].len() > 20, "{:?}", keys[0].keys());
     assert_eq!(keys[0], keys[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_what_the_producer_has_written() {
+    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let topic = "sales-that-operators-see";
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let manifest = Wiring::Fused.manifest();
+    let mut launch = Launch::new(manifest, shared_kafka().bootstrap(), valkey.url(), topic)
+        .variable("kafka_topic", topic)
+        .variable("kafka_group", topic);
+    launch.envs.push(("DOORBUSTER_OPERATOR".into(), free.to_string()));
+    let pipeline = Pipeline::launch(&launch).await.unwrap();
+    let sale = Sale { category: 1, product_id: "tv".into(), price: 9.99, quantity: 1 };
+    let answer = pipeline.client().post("/purchase", sale.to_json()).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", pipeline.log());
+    let metrics = reqwest::get(format!("http://{free}/metrics")).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for line in ["kafka_producer_records_total 1", "kafka_producer_delivered_total 1"] {
+        assert!(metrics.lines().any(|found| found == line), "`{line}` is not in:\n{metrics}");
+    }
+    assert!(metrics.contains("spin_kafka_records_total{component=\"aggregator\"}"), "{metrics}");
+    pipeline.stop().await.unwrap();
 }
