@@ -112,6 +112,9 @@ mod tests {
         }
     }
 
+    /// The shortest component: its header.
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
     fn read(command: &Path, layers: Vec<WasmLayer>) -> Result<App> {
         Image::of(&Container { command: command.display().to_string(), layers }).read()
     }
@@ -140,7 +143,7 @@ mod tests {
     fn layers_are_found_by_their_digests() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("spin.toml"), TEXT).unwrap();
-        fs::write(folder.path().join("front.wasm"), "front").unwrap();
+        fs::write(folder.path().join("front.wasm"), COMPONENT).unwrap();
         let app = manifest::read(&folder.path().join("spin.toml")).unwrap();
         let Artifact { application, components } = Artifact::of(&app).unwrap();
         let named = format!("sha256:{}", "0".repeat(64));
@@ -151,6 +154,6 @@ mod tests {
         layers.extend(components.map(|(digest, content)| layer(COMPONENT_LAYER, digest, content)));
         let mut app = read(Path::new("/"), layers).unwrap();
         let sources: Vec<_> = app.sources_mut().map(|s| s.read().unwrap().into_owned()).collect();
-        assert_eq!(sources, [b"front".to_vec()]);
+        assert_eq!(sources, [COMPONENT]);
     }
 }

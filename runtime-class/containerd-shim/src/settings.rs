@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_flag_that_is_wrong_is_told_in_a_line() {
         let told = fault(&["--listen", "80"]);
-        assert!(told.starts_with("invalid value '80' for '--listen <ADDR:PORT>'"), "{told}");
+        assert!(told.starts_with("invalid value '80' for '--listen <HOST:PORT>'"), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
         let told = fault(&["--local", "folder"]);
         assert!(told.contains("'--local'"), "{told}");
