@@ -13,6 +13,8 @@ mod sandbox;
 mod serve;
 mod server_life;
 mod settings;
+mod stats;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,10 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     log::start();
+    let _stats = match stats::stand_between() {
+        Ok(server) => server,
+        Err(error) => return printing::failure(&error.context("cannot serve containerd")),
+    };
     Doorbuster::run(Config { no_setup_logger: true, ..Config::default() });
     ExitCode::SUCCESS
 }

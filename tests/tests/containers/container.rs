@@ -152,6 +152,12 @@ impl Container {
         line.split_whitespace().nth(1).map(str::to_owned)
     }
 
+    /// What containerd reports of its use.
+    pub fn metrics(&self) -> serde_json::Value {
+        let metrics = output(self.ctr().args(["tasks", "metrics", "--format", "json", &self.id]));
+        serde_json::from_str(&metrics.unwrap()).unwrap()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: &str) {
         output(self.ctr().args(["tasks", "kill", "--signal", signal, &self.id])).unwrap();

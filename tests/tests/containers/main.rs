@@ -283,3 +283,28 @@ async fn a_signal_during_the_start_ends_it() {
     let (code, log) = container.ended().await;
     assert_eq!(code, 0, "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containerd_knows_the_processor_time_and_the_limit_of_memory() {
+    let node = Node::start(&[]).await;
+    let files = image::files(TWO, &["wicked", "older"]);
+    node.import(&image::ordinary("test/two:1", &files)).unwrap();
+    let address = free_address();
+    let variables = [("SPIN_HTTP_LISTEN_ADDR", address.as_str())];
+    let limit = 1_u64 << 30;
+    let flags = ["--net-host", "--memory-limit", &limit.to_string()];
+    let container = node.run("test/two:1", &variables, &flags);
+    container.client(&address).await;
+    // In hundredths of a second; a part of it was used before the process entered its group.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", container.pid().unwrap())).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let used: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    assert!(used > 0, "compiling its components takes longer");
+    let metrics = container.metrics();
+    let total = metrics["cpu"]["usage"]["total"].as_u64().unwrap();
+    assert!(total >= used * 5_000_000, "{used} hundredths of a second: {metrics}");
+    assert_eq!(metrics["memory"]["usage"]["limit"].as_u64(), Some(limit), "{metrics}");
+    assert!(metrics["memory"]["usage"]["usage"].as_u64() > Some(0), "{metrics}");
+    container.signal("SIGTERM");
+    assert_eq!(container.ended().await.0, 0);
+}
