@@ -6,6 +6,7 @@ use redis_protocol::resp3::decode::complete::decode;
 use redis_protocol::resp3::types::{OwnedFrame, Resp3Frame as _};
 
 use crate::Error;
+use crate::nesting::{DEPTH_MAX, fits};
 
 /// A value in a reply.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +65,7 @@ impl Decoder {
             return self.next_resp2();
         }
         loop {
+            self.check_nesting()?;
             let decoded = decode(&self.bytes).map_err(|e| Error::Protocol(e.to_string()))?;
             let Some((frame, length)) = decoded else {
                 return Ok(None);
@@ -77,7 +79,15 @@ impl Decoder {
 }
 
 impl Decoder {
+    fn check_nesting(&self) -> Result<(), Error> {
+        if fits(&self.bytes) {
+            return Ok(());
+        }
+        Err(Error::Protocol(format!("an unknown type, or more than {DEPTH_MAX} levels")))
+    }
+
     fn next_resp2(&mut self) -> Result<Option<Reply>, Error> {
+        self.check_nesting()?;
         let decoded = resp2::decode::decode(&self.bytes);
         let decoded = decoded.map_err(|error| Error::Protocol(error.to_string()))?;
         let Some((frame, length)) = decoded else {
@@ -202,5 +212,11 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.feed(b"*1\r\n*1\r\n:1\r\n");
         assert!(matches!(decoder.next(), Err(Error::Protocol(_))));
+        // So deep that the decoder would use up the stack.
+        for resp2 in [false, true] {
+            let mut decoder = Decoder { resp2, ..Decoder::default() };
+            decoder.feed(&b"*1\r\n".repeat(1_000_000));
+            assert!(matches!(decoder.next(), Err(Error::Protocol(_))));
+        }
     }
 }

@@ -6,6 +6,7 @@ mod decode;
 mod encode;
 mod error;
 mod hello;
+mod nesting;
 mod role;
 mod script;
 mod servers;

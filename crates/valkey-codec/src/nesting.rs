@@ -1,0 +1,132 @@
+//! Checks how deep a reply nests before it is decoded: the decoder calls itself for each level, and
+//! a server could make it use up the stack with a few kilobytes.
+
+/// Deepest nesting of a reply. The reply to HELLO needs 4.
+pub const DEPTH_MAX: usize = 8;
+
+/// Whether the first reply, as far as it has come, nests no deeper than [`DEPTH_MAX`] and has no
+/// part of an unknown type. Whether it is well-formed otherwise is left to the decoder.
+pub fn fits(mut bytes: &[u8]) -> bool {
+    // For each open level, how many of its parts are not complete.
+    let mut open = [0_u64; DEPTH_MAX];
+    let mut depth = 0;
+    while let Some((kind, rest)) = bytes.split_first() {
+        let Some(is_container) = is_container(*kind) else { return false };
+        let part = if is_container { container(*kind, rest) } else { single(*kind, rest) };
+        let Some((parts, rest)) = part else { return true };
+        bytes = rest;
+        if parts > 0 {
+            let Some(level) = open.get_mut(depth) else { return false };
+            *level = parts;
+            depth += 1;
+            continue;
+        }
+        // With this part those are complete that it is the last one of.
+        while let Some(level) = depth.checked_sub(1).and_then(|last| open.get_mut(last)) {
+            *level -= 1;
+            if *level > 0 {
+                break;
+            }
+            depth -= 1;
+        }
+        if depth == 0 {
+            return true;
+        }
+    }
+    true
+}
+
+/// Whether a type has parts; none if there is no such type.
+fn is_container(kind: u8) -> Option<bool> {
+    match kind {
+        b'*' | b'~' | b'>' | b'%' | b'|' => Some(true),
+        b'$' | b'!' | b'=' | b';' | b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' | b'.' => {
+            Some(false)
+        }
+        _ => None,
+    }
+}
+
+/// How many parts follow, and the bytes of the first; none if its length is not all there.
+fn container(kind: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (count, rest) = number(bytes)?;
+    let count = u64::try_from(count).unwrap_or(0);
+    let parts = match kind {
+        b'%' => count.saturating_mul(2),
+        // What has the attributes comes after them.
+        b'|' => count.saturating_mul(2).saturating_add(1),
+        _ => count,
+    };
+    Some((parts, rest))
+}
+
+/// No parts, and what follows; none if it is not all there.
+fn single(kind: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = match kind {
+        b'$' | b'!' | b'=' | b';' => {
+            let (length, rest) = number(bytes)?;
+            text(kind, length, rest)?
+        }
+        _ => line(bytes)?.1,
+    };
+    Some((0, rest))
+}
+
+/// The number up to the end of the line, and what follows; none if it is not all there, or none.
+fn number(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let (digits, rest) = line(bytes)?;
+    Some((str::from_utf8(digits).ok()?.parse().ok()?, rest))
+}
+
+/// The bytes up to the end of the line, and what follows.
+fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    Some((bytes.get(..end)?, bytes.get(end + 2..)?))
+}
+
+/// What follows a text of this length. Null has a negative length and no text, like the end of a
+/// text in chunks.
+fn text(kind: u8, length: i64, bytes: &[u8]) -> Option<&[u8]> {
+    match usize::try_from(length) {
+        Ok(0) if kind == b';' => Some(bytes),
+        Ok(length) => bytes.get(length.checked_add(2)?..),
+        Err(_) => Some(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_counted() {
+        let nested = |levels: usize, inner: &str| format!("{}{inner}", "*1\r\n".repeat(levels));
+        assert!(fits(nested(DEPTH_MAX, ":1\r\n").as_bytes()));
+        assert!(!fits(nested(DEPTH_MAX + 1, ":1\r\n").as_bytes()));
+        assert!(!fits(nested(100_000, "").as_bytes()));
+        for inner in ["%1\r\n+k\r\n:1\r\n", "~1\r\n:1\r\n", ">1\r\n:1\r\n", "|0\r\n:1\r\n"] {
+            assert!(fits(nested(DEPTH_MAX - 1, inner).as_bytes()), "{inner}");
+            assert!(!fits(nested(DEPTH_MAX, inner).as_bytes()), "{inner}");
+        }
+    }
+
+    #[test]
+    fn levels_that_are_complete_do_not_count() {
+        let list = "*2\r\n*1\r\n$5\r\n*1\r\n*\r\n*0\r\n";
+        let row = format!("*20\r\n{}", list.repeat(20));
+        assert!(fits(row.as_bytes()));
+        let after = format!("*2\r\n*1\r\n:1\r\n{}:1\r\n", "*1\r\n".repeat(DEPTH_MAX));
+        assert!(!fits(after.as_bytes()), "the second part nests too deep");
+        let next = format!(":1\r\n{}", "*1\r\n".repeat(DEPTH_MAX + 1));
+        assert!(fits(next.as_bytes()), "only the first reply counts");
+    }
+
+    #[test]
+    fn what_is_not_all_there_or_not_well_formed_is_left_to_the_decoder() {
+        for bytes in ["", "*", "*1", "*1\r", "*x\r\n", "$9223372036854775807\r\n", "$3\r\nab", "+a"]
+        {
+            assert!(fits(bytes.as_bytes()), "{bytes}");
+        }
+        assert!(!fits(b"HELLO") && !fits(b"*1\r\nx"));
+    }
+}
