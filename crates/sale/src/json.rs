@@ -36,6 +36,10 @@ impl Sale {
     }
 }
 
+/// Longest name and longest reason in a violation, in bytes: serde repeats what was sent, and writes
+/// some of it longer than it was.
+const TEXT_BYTES_MAX: usize = 200;
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Record {
@@ -53,8 +57,21 @@ fn must_be_object(json: &[u8]) -> Result<(), Violation> {
     }
 }
 
-/// Reads again, slower, to name the field.
+/// Reads again, slower, to name the field. What is sent to the client stays short.
 fn explain<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Violation {
+    let Violation { field, reason } = find_fault::<T>(json);
+    Violation::new(shorten(field.into_owned()), shorten(reason))
+}
+
+fn shorten(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push('…');
+    }
+    text
+}
+
+fn find_fault<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Violation {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
         Err(error) => error,
@@ -134,6 +151,20 @@ mod tests {
             (b"{\"categoria\":1,\"producto_id\":\"\xff\"}".to_vec(), "body"),
         ] {
             assert_eq!(field_of(&json), field, "{}", String::from_utf8_lossy(&json));
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated_at_length() {
+        let long = "\u{7f}".repeat(10_000);
+        for (json, field) in [
+            (GOOD.replace("cantidad_vendida", &long), long.get(..TEXT_BYTES_MAX).unwrap()),
+            (GOOD.replace("19.99", &format!("\"{long}\"")), "precio"),
+        ] {
+            let violation = Sale::from_request_json(json.as_bytes()).unwrap_err();
+            assert!(violation.field.starts_with(field), "{violation}");
+            assert!(violation.field.len() <= TEXT_BYTES_MAX + '…'.len_utf8());
+            assert!(violation.reason.len() <= TEXT_BYTES_MAX + '…'.len_utf8(), "{violation}");
         }
     }
 
