@@ -139,7 +139,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         return Err(wrong_key("must be there once"));
     }
     let text = value.to_str().unwrap_or("").trim();
-    let bare = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    // The next hop would take the inner quotes off, too.
+    if quoted.is_some_and(|text| text.contains('"')) {
+        return Err(wrong_key("must have no quotes in a quoted string"));
+    }
+    let bare = quoted.unwrap_or(text);
     check_key(bare, IDEMPOTENCY_KEY_BYTES_MAX)?;
     Ok(Some(bare.into()))
 }
@@ -226,7 +231,7 @@ mod tests {
         let key = |value: &str| context(&headers(&[("idempotency-key", value)]));
         assert_eq!(key("abc").unwrap().idempotency_key.as_deref(), Some("abc"));
         assert_eq!(key("\"abc\"").unwrap().idempotency_key.as_deref(), Some("abc"));
-        for wrong in ["", "\"\"", "a b", &"x".repeat(129)] {
+        for wrong in ["", "\"\"", "\"\"abc\"\"", "a b", &"x".repeat(129)] {
             let problem = key(wrong).unwrap_err();
             assert_eq!((problem.status, problem.field.as_deref()), (400, Some("Idempotency-Key")));
         }
