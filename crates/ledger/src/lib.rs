@@ -9,5 +9,5 @@ pub mod verify;
 
 pub use actual::{Actual, connect};
 pub use diff::{Difference, diff};
-pub use entry::{Entry, Outcome, read, write};
+pub use entry::{Entry, Outcome, entries, read, write};
 pub use expected::{CategoryBooks, Expected};
