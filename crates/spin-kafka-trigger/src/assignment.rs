@@ -1,11 +1,10 @@
 //! The partitions of a member of a classic group, as its leader wrote them
 //! (`ConsumerProtocolAssignment` of Kafka's protocol).
 
-/// A topic's name and a partition's number.
-pub(crate) type TopicPartition = (String, i32);
-
-/// Reads an assignment; none if it is not one. What follows the partitions is left alone.
-pub(crate) fn read(mut bytes: &[u8]) -> Option<Vec<TopicPartition>> {
+/// Reads an assignment: topics' names and partitions' numbers; none if it is not one. What follows
+/// the partitions is left alone. Names are borrowed: a long one with many partitions would take far
+/// more memory than the bytes.
+pub(crate) fn read(mut bytes: &[u8]) -> Option<Vec<(&str, i32)>> {
     // A member that was assigned nothing may have no assignment at all.
     if bytes.is_empty() {
         return Some(Vec::new());
@@ -18,7 +17,7 @@ pub(crate) fn read(mut bytes: &[u8]) -> Option<Vec<TopicPartition>> {
         let name = str::from_utf8(name).ok()?;
         bytes = rest;
         for _ in 0..count(&mut bytes)? {
-            partitions.push((name.to_owned(), i32::from_be_bytes(take(&mut bytes)?)));
+            partitions.push((name, i32::from_be_bytes(take(&mut bytes)?)));
         }
     }
     Some(partitions)
@@ -49,8 +48,7 @@ mod tests {
             &[0xff, 0xff, 0xff, 0xff],
         ]
         .concat();
-        let expected = [("a", 0), ("a", 5), ("bc", 1)].map(|(name, n)| (name.to_owned(), n));
-        assert_eq!(read(&bytes), Some(expected.to_vec()));
+        assert_eq!(read(&bytes), Some(vec![("a", 0), ("a", 5), ("bc", 1)]));
         assert_eq!(read(&[]), Some(Vec::new()));
         assert_eq!(read(&bytes[..20]), None);
         assert_eq!(read(&[0, 0, 0xff, 0xff, 0xff, 0xff]), None);

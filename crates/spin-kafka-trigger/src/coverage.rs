@@ -7,12 +7,15 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 
-use crate::assignment::{self, TopicPartition};
+use crate::assignment;
 use crate::engine::Engine;
 use crate::group::{Consumer, Group};
 use crate::pattern::{self, is_pattern};
 use crate::questions::ANSWER_TIMEOUT;
 use crate::{Config, GroupProtocol};
+
+/// A topic's name and a partition's number.
+type TopicPartition = (String, i32);
 
 /// How often the group is compared with its topics.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -174,7 +177,8 @@ impl Topics {
             };
             owned.extend(partitions);
         }
-        let unread = self.partitions.iter().filter(|partition| !owned.contains(*partition));
+        let is_owned = |(name, number): &TopicPartition| owned.contains(&(name.as_str(), *number));
+        let unread = self.partitions.iter().filter(|partition| !is_owned(partition));
         Ok(Some(unread.cloned().collect()))
     }
 }
