@@ -2,6 +2,7 @@
 
 mod build;
 mod count;
+mod fuzz;
 mod image;
 mod mutants;
 mod pack;
@@ -32,6 +33,8 @@ cargo xtask <task>
   chaos [ARGS]   break things at random under load and compare the books: --minutes N --seed S
   mutants [TEXT] break the engine on purpose, one severe fault at a time (those whose name contains
                  TEXT), and expect a test to fail
+  fuzz [ARGS]    fuzz the decoders of bytes from outside: --seconds N for each target, TARGET;
+                 needs cargo-fuzz
   spin [ARGS]    run the pipeline in a real Spin with the packed plugin: --spin PATH
   secrets        make the passwords of k8s/ that are missing
   manifests      make them, render k8s/ in every way, and check each object strictly
@@ -69,6 +72,7 @@ fn main() -> Result<()> {
             plugin::build(&[])?;
             run::replace(&Profile::Release.program("real-spin"), &rest)
         }
+        "fuzz" => fuzz::run(&rest),
         "secrets" => run::manifests("secrets"),
         "manifests" => run::manifests("check"),
         "bench" => {

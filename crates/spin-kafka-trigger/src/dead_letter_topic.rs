@@ -212,7 +212,7 @@ impl DeadLetterTopic {
 }
 
 /// The letters that a marker names; none if the record is a letter.
-fn marks_of(record: &Message) -> Option<Marks> {
+pub(crate) fn marks_of(record: &Message) -> Option<Marks> {
     match record.headers.as_slice() {
         [header] if header.name == SENT_BACK && record.key.is_none() && record.value.is_none() => {
             let list = std::str::from_utf8(header.value.as_deref()?).ok()?;

@@ -12,6 +12,8 @@ mod config;
 mod coverage;
 mod dead_letter_topic;
 mod dead_letters;
+#[doc(hidden)]
+pub mod decoders;
 mod engine;
 mod error;
 mod extent;

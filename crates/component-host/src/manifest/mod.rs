@@ -27,7 +27,8 @@ pub fn read(path: &Path) -> Result<App, Error> {
     parse(path, &text)
 }
 
-fn parse(path: &Path, text: &str) -> Result<App, Error> {
+/// Reads the text of the manifest at `path`.
+pub fn parse(path: &Path, text: &str) -> Result<App, Error> {
     let mut reader = Reader::new(path, text);
     check_version(&reader, text)?;
     let manifest: schema::Manifest = toml::from_str(text).map_err(|e| reader.syntax(&e))?;

@@ -1,0 +1,48 @@
+//! The decoders of bytes from outside, for the checks in `tests/decoders` alone.
+
+use rdkafka::message::Headers as _;
+
+use crate::letter::Letter;
+use crate::marks::Marks;
+use crate::{Batch, FailureClass, Filter, Header, Message, assignment, dead_letter_topic, filter};
+
+/// The partitions of an assignment.
+pub fn assigned(bytes: &[u8]) -> Option<Vec<(&str, i32)>> {
+    assignment::read(bytes)
+}
+
+/// The list that a marker would carry for the offsets of this list, how many there are, and
+/// whether each of `offsets` is among them.
+pub fn marks(text: &str, offsets: &[i64]) -> Option<(String, u64, Vec<bool>)> {
+    let marks = Marks::parse(text)?;
+    let contained = offsets.iter().map(|offset| marks.contains(*offset)).collect();
+    Some((marks.list(), marks.count_within(0, i64::MAX), contained))
+}
+
+/// The list of a record that is a marker.
+pub fn marker(record: &Message) -> Option<String> {
+    dead_letter_topic::marks_of(record).map(|marks| marks.list())
+}
+
+/// Whether the record meets every condition.
+pub fn passes(filters: &[Filter], record: &Message) -> bool {
+    filter::pass(filters, record)
+}
+
+/// The headers of a record's letter, with the record and without it.
+pub fn letter_headers(
+    batch: &Batch,
+    record: &Message,
+    class: FailureClass,
+    reason: &str,
+    group: &str,
+) -> [Vec<Header>; 2] {
+    let letter = Letter { batch, record, class, attempts: 1, reason };
+    [letter.headers(group), letter.headers_alone(group)].map(|headers| {
+        let read = |header: rdkafka::message::Header<'_, &[u8]>| Header {
+            name: header.key.into(),
+            value: header.value.map(<[u8]>::to_vec),
+        };
+        headers.iter().map(read).collect()
+    })
+}

@@ -1,0 +1,38 @@
+//! Conditions on a field of a record's JSON.
+//!
+//! Input: a pointer, the text to compare with, the record's value.
+
+use serde_json::Value;
+use spin_kafka_trigger::decoders::passes;
+use spin_kafka_trigger::{Field, Filter, Message};
+
+use crate::lines;
+
+/// Checks an input.
+pub fn check(mut bytes: &[u8]) {
+    let (pointer, text) = (lines::line(&mut bytes), lines::line(&mut bytes));
+    let (Ok(pointer), Ok(text)) = (std::str::from_utf8(pointer), std::str::from_utf8(text)) else {
+        return;
+    };
+    let Ok(field) = Field::try_from(format!("json:{pointer}")) else { return };
+    let equals = Filter { on: field.clone(), equals: Some(text.into()), prefix: None };
+    let prefix = Filter { on: field, equals: None, prefix: Some(text.into()) };
+    let record = record(bytes);
+    let (equals, prefix) = (passes(&[equals], &record), passes(&[prefix], &record));
+    // Values that `serde_json` does not take, as large numbers, have no other reader to compare with.
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
+    let (expected_equals, expected_prefix) = match value.pointer(pointer) {
+        Some(Value::String(found)) => (found == text, found.starts_with(text)),
+        Some(Value::Bool(found)) => (found.to_string() == text, false),
+        Some(Value::Null) => (text == "null", false),
+        // As the record writes it, which the value does not tell.
+        Some(Value::Number(_)) => (equals, false),
+        Some(Value::Array(_) | Value::Object(_)) | None => (false, false),
+    };
+    assert_eq!((equals, prefix), (expected_equals, expected_prefix), "{pointer} {text} {value}");
+}
+
+fn record(value: &[u8]) -> Message {
+    let value = Some(value.to_vec());
+    Message { offset: 0, timestamp_ms: None, key: None, value, headers: Vec::new() }
+}

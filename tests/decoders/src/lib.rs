@@ -1,0 +1,83 @@
+//! What must hold for every decoder of bytes from outside, whatever the bytes.
+//!
+//! A check takes bytes as a fuzzer makes them and panics if a decoder breaks its promise. The fuzz
+//! targets in `tests/fuzz` call the checks; the test here runs them on the inputs that are kept in
+//! `tests/fuzz/corpus`.
+
+mod assignment;
+mod composition;
+mod filter;
+mod grpc;
+mod kafka;
+mod ledger;
+mod letter;
+mod lines;
+mod lock_file;
+mod manifest;
+mod marks;
+mod request;
+mod sales;
+mod update;
+mod valkey;
+
+pub use assignment::check as assignment;
+pub use composition::check as composition;
+pub use filter::check as filter;
+pub use grpc::check as grpc;
+pub use kafka::check as kafka;
+pub use ledger::check as ledger;
+pub use letter::check as letter;
+pub use lock_file::check as lock_file;
+pub use manifest::check as manifest;
+pub use marks::check as marks;
+pub use request::check as request;
+pub use update::check as update;
+pub use valkey::check as valkey;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Every check, by the name of its fuzz target.
+    const CHECKS: [(&str, fn(&[u8])); 13] = [
+        ("assignment", assignment),
+        ("composition", composition),
+        ("filter", filter),
+        ("grpc", grpc),
+        ("kafka", kafka),
+        ("ledger", ledger),
+        ("letter", letter),
+        ("lock_file", lock_file),
+        ("manifest", manifest),
+        ("marks", marks),
+        ("request", request),
+        ("update", update),
+        ("valkey", valkey),
+    ];
+
+    fn inside(folder: &Path) -> BTreeSet<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn every_kept_input_passes_its_check() {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+        let folders = CHECKS.map(|(name, _)| fuzz.join("corpus").join(name));
+        assert_eq!(inside(&fuzz.join("corpus")), BTreeSet::from(folders.clone()));
+        let targets = CHECKS.map(|(name, _)| fuzz.join("targets").join(format!("{name}.rs")));
+        assert_eq!(inside(&fuzz.join("targets")), BTreeSet::from(targets));
+        for ((_, check), folder) in CHECKS.iter().zip(folders) {
+            let inputs = inside(&folder);
+            assert!(!inputs.is_empty(), "{} is empty", folder.display());
+            for input in inputs {
+                // Shown if the check fails.
+                println!("{}", input.display());
+                check(&fs::read(input).unwrap());
+            }
+        }
+    }
+}

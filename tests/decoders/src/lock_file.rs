@@ -1,0 +1,27 @@
+//! The JSON of a locked application.
+
+use std::path::Path;
+
+use component_host::App;
+
+use crate::manifest::{check_locked, check_rights};
+
+/// Checks an input.
+pub fn check(bytes: &[u8]) {
+    match App::from_json(Path::new("spin.lock"), bytes) {
+        Ok(mut app) => {
+            check_locked(&app);
+            check_rights(&app);
+            for source in app.sources_mut() {
+                // No path is made of anything but a URL of a file.
+                assert!(
+                    source.path().is_ok_and(|path| path.is_absolute()) || source.path().is_err()
+                );
+                let _ = source.to_string();
+            }
+            app.retain_triggers(&["http"]);
+            assert!(app.triggers.iter().all(|trigger| trigger.trigger_type == "http"));
+        }
+        Err(error) => assert!(error.to_string().starts_with("spin.lock"), "{error}"),
+    }
+}

@@ -1,0 +1,129 @@
+//! Requests: the head of one, and its body as one sale, as many, and as a next hop's problem.
+//!
+//! Input: the method, a line for each header, an empty line, the body.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use intake::request::{self, BODY_BYTES_MAX, Context, IDEMPOTENCY_KEY, TRACEPARENT};
+use intake::{ITEMS_MAX, IntakeError, Problem, Results, parse_many};
+use sale::{Sale, Violation};
+
+use crate::{lines, sales};
+
+const MEDIA_TYPES: [&str; 2] = ["application/json", "application/x-ndjson"];
+
+/// Longest answer to a wrong sale.
+const PROBLEM_BYTES_MAX: usize = 4 << 10;
+
+/// Checks an input.
+pub fn check(mut bytes: &[u8]) {
+    let head = lines::block(&mut bytes);
+    check_head(&head);
+    check_one(bytes);
+    check_many(bytes);
+    check_answer(bytes);
+}
+
+fn check_head(head: &[&[u8]]) {
+    let method = head.first().and_then(|method| Method::from_bytes(method).ok());
+    let method = method.unwrap_or(Method::POST);
+    let mut headers = HeaderMap::new();
+    for field in head.iter().skip(1) {
+        let colon = field.iter().position(|byte| *byte == b':').unwrap_or(field.len());
+        let (name, value) = field.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
+            headers.append(name, value);
+        }
+    }
+    match request::check(&method, &headers, &MEDIA_TYPES, BODY_BYTES_MAX) {
+        Ok(context) => {
+            assert_eq!(method, Method::POST);
+            assert_eq!(request::context(&headers).as_ref(), Ok(&context));
+            check_context(context);
+        }
+        Err(problem) => check_problem(&problem),
+    }
+}
+
+/// The next hop takes it as it is, and so it does for each of many sales.
+fn check_context(context: Context) {
+    assert_eq!(request::context(&headers(&context)).as_ref(), Ok(&context));
+    let Ok(many) = context.of_many() else { return };
+    for item in [0, ITEMS_MAX - 1].map(|index| many.of_item(index)) {
+        assert_eq!(request::context(&headers(&item)).as_ref(), Ok(&item));
+    }
+}
+
+fn headers(context: &Context) -> HeaderMap {
+    let Context { idempotency_key, traceparent } = context;
+    let fields = [(IDEMPOTENCY_KEY, idempotency_key), (TRACEPARENT, traceparent)];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+}
+
+fn check_one(body: &[u8]) {
+    let taken = Sale::from_request_json(body);
+    let record = Sale::from_record_json(body);
+    for result in [&taken, &record] {
+        match result {
+            Ok(sale) => sales::check(sale),
+            Err(violation) => check_violation(violation),
+        }
+    }
+    if taken.is_ok() {
+        assert_eq!(taken, record);
+    }
+}
+
+fn check_many(body: &[u8]) {
+    for lines in [false, true] {
+        let items = match parse_many(body, lines) {
+            Ok(items) => items,
+            Err(problem) => {
+                check_problem(&problem);
+                continue;
+            }
+        };
+        let count = items.len();
+        assert!((1..=ITEMS_MAX).contains(&count));
+        for item in &items {
+            match item {
+                Ok(sale) => sales::check(sale),
+                Err(violation) => check_violation(violation),
+            }
+        }
+        let results = items.into_iter().map(|item| item.map(drop).map_err(IntakeError::from));
+        let results = Results(results.collect());
+        let answer = results.to_json();
+        assert!(answer.len() <= 100 + count * PROBLEM_BYTES_MAX);
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(answer["results"].as_array().unwrap().len(), count);
+    }
+}
+
+fn check_violation(violation: &Violation) {
+    check_problem(&Problem::from(violation.clone()));
+}
+
+/// An answer to a client is a problem of theirs, and short.
+fn check_problem(problem: &Problem) {
+    assert!(problem.status().is_client_error(), "{problem:?}");
+    let json = problem.to_json();
+    assert!(json.len() <= PROBLEM_BYTES_MAX, "{} bytes: {problem:?}", json.len());
+    assert_eq!(serde_json::from_slice::<Problem>(&json).unwrap(), *problem);
+}
+
+/// What a next hop answers has its class from the status, and no text of it that is for the log
+/// comes to the client.
+fn check_answer(body: &[u8]) {
+    for status in [200_u16, 400, 422, 429, 500, 503, 504] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let error = Problem::to_error(status, body);
+        let problem = Problem::from(error.clone());
+        let again = Problem::to_error(problem.status(), &problem.to_json());
+        assert_eq!(std::mem::discriminant(&again), std::mem::discriminant(&error));
+        assert_eq!(again.for_client(), error.for_client());
+    }
+}

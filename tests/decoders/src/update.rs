@@ -1,0 +1,58 @@
+//! A batch of records, and what the store answers to its script.
+//!
+//! Input: a line for each answer, its words separated by blanks, an error's with `-` before the
+//! first; an empty line; a line for each record, its key and its value separated by a tab.
+
+use aggregate::{Monitored, Range, Record, Reply, Source, Step, Update};
+use idempotency::Bounds;
+
+use crate::lines;
+
+/// Calls of the script for one batch, at most.
+const CALLS_MAX: usize = 8;
+
+/// Words of a call that are there whatever the batch, and words for each record.
+const WORDS_MAX: usize = 200;
+const WORDS_PER_RECORD: usize = 20;
+
+/// Checks an input.
+pub fn check(mut bytes: &[u8]) {
+    let answers = lines::block(&mut bytes);
+    let records: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    let end = records.len() as i64;
+    let source = Source { group: "g".into(), topic: "t".into(), log_id: "l".into(), partition: 3 };
+    let range = Range { start: 0, end, first: true };
+    let read = records.iter().zip(0..).map(|(line, offset)| record(line, offset));
+    let mut update = Update::read(source, range, Bounds::default(), read);
+    let mut monitored = Monitored::default();
+    let (mut calls, mut words) = (0, usize::MAX);
+    for answer in answers {
+        let command = update.command(&monitored);
+        assert!(command.len() <= words.max(WORDS_MAX), "a call grows");
+        assert!(command.len() <= WORDS_MAX + WORDS_PER_RECORD * records.len());
+        words = command.len();
+        calls += 1;
+        assert!(calls <= CALLS_MAX);
+        if !matches!(update.reply(reply(answer), &mut monitored), Ok(Step::Again)) {
+            break;
+        }
+    }
+    let rejections = update.rejections();
+    assert!(rejections.len() <= records.len());
+    assert!(rejections.iter().all(|rejection| (0..end).contains(&rejection.offset)));
+}
+
+fn record(line: &[u8], offset: i64) -> Record<'_> {
+    let mut parts = line.splitn(2, |byte| *byte == b'\t');
+    let (first, second) = (parts.next(), parts.next());
+    let (idempotency_key, value) = if second.is_some() { (first, second) } else { (None, first) };
+    Record { offset, timestamp_ms: Some(offset), idempotency_key, value }
+}
+
+fn reply(line: &[u8]) -> Reply {
+    let text = String::from_utf8_lossy(line);
+    match text.strip_prefix('-') {
+        Some(error) => Reply::Error(error.into()),
+        None => Reply::Answer(text.split(' ').map(str::to_owned).collect()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Valkey's replies.
+//!
+//! Input: a byte with the protocol's version and the length of the pieces, then what the server
+//! sends.
+
+use valkey_codec::{
+    Address, Decoder, Error, Refusal, Reply, Scalar, encode, is_unknown_hello, refusal,
+    refusal_by_parts, shows_no_primary,
+};
+
+use crate::lines;
+
+const PASSWORD: &str = "correct-horse";
+
+/// Checks an input.
+pub fn check(mut bytes: &[u8]) {
+    let options = lines::byte(&mut bytes);
+    let (resp2, piece) = (options & 1 == 1, usize::from(options >> 1) + 1);
+    let whole = replies(bytes, resp2, bytes.len().max(1));
+    let pieces = replies(bytes, resp2, piece);
+    assert_eq!(shapes(&whole.0), shapes(&pieces.0));
+    assert_eq!(whole.1.is_some(), pieces.1.is_some(), "{:?} {:?}", whole.1, pieces.1);
+    let scalars = || whole.0.iter().flat_map(scalars);
+    assert!(scalars().count() + whole.0.len() <= bytes.len());
+    assert!(scalars().map(text_bytes).sum::<usize>() <= bytes.len());
+    check_greeting(&whole.0);
+    check_commands(bytes, resp2);
+}
+
+/// Every reply, and what ended them.
+fn replies(bytes: &[u8], resp2: bool, piece: usize) -> (Vec<Reply>, Option<Error>) {
+    let mut decoder = Decoder::default();
+    if resp2 {
+        decoder.expect_resp2();
+    }
+    let mut replies = Vec::new();
+    for piece in bytes.chunks(piece) {
+        decoder.feed(piece);
+        loop {
+            match decoder.next() {
+                Ok(Some(reply)) => replies.push(reply),
+                Ok(None) => break,
+                Err(error) => return (replies, Some(error)),
+            }
+        }
+    }
+    assert!(decoder.pending() <= bytes.len());
+    (replies, None)
+}
+
+/// Sets and maps come in any order, and of pairs with the same key any stays.
+fn shapes(replies: &[Reply]) -> Vec<Vec<String>> {
+    let shape = |reply: &Reply| {
+        let mut shape: Vec<String> = match reply {
+            Reply::One(one) => vec![format!("{one:?}")],
+            Reply::Many(many) => many.iter().map(|one| format!("{one:?}")).collect(),
+            Reply::Pairs(pairs) => pairs.iter().map(|(key, _)| format!("{key:?}")).collect(),
+        };
+        shape.sort_unstable();
+        shape
+    };
+    replies.iter().map(shape).collect()
+}
+
+fn scalars(reply: &Reply) -> Vec<&Scalar> {
+    match reply {
+        Reply::One(one) => vec![one],
+        Reply::Many(many) => many.iter().collect(),
+        Reply::Pairs(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).collect(),
+    }
+}
+
+fn text_bytes(scalar: &Scalar) -> usize {
+    match scalar {
+        Scalar::Text(text) => text.len(),
+        // What is not UTF-8 is replaced by three bytes.
+        Scalar::Error(text) => text.replace('\u{fffd}', "?").len(),
+        _ => 0,
+    }
+}
+
+/// Whatever a server answers to the greeting, its text shows no password.
+fn check_greeting(replies: &[Reply]) {
+    let address = Address::parse(&format!("redis://ana:{PASSWORD}@h/1")).unwrap();
+    for refusal in [refusal(&address, replies), refusal_by_parts(&address, replies)] {
+        if let Some(Refusal::Credentials(text) | Refusal::Other(text)) = refusal {
+            assert!(!text.contains(PASSWORD), "{text}");
+        }
+    }
+    for reply in replies {
+        let is_error = matches!(reply, Reply::One(Scalar::Error(_)));
+        assert!(is_error || !is_unknown_hello(&address, reply) && !shows_no_primary(reply));
+    }
+}
+
+/// A command that is sent would be read as it was meant.
+fn check_commands(bytes: &[u8], resp2: bool) {
+    let command: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let sent = encode(&[command.clone(), command.clone()]).unwrap();
+    let read = Reply::Many(command.into_iter().map(Scalar::Text).collect());
+    let (replies, fault) = replies(&sent, resp2, sent.len());
+    assert_eq!(replies, [read.clone(), read]);
+    assert_eq!(fault, None);
+}
