@@ -12,6 +12,9 @@ use wac_parser::resolution::Error as Unresolved;
 
 pub use error::Error;
 
+/// Most opening brackets in a text: the parser calls itself for each level of them.
+const BRACKETS_MAX: usize = 200;
+
 /// A package by its name and version.
 type Key = (String, Option<Version>);
 
@@ -22,6 +25,9 @@ pub fn compose(
     text: &str,
     mut read: impl FnMut(&str) -> Result<Vec<u8>, Error>,
 ) -> Result<Vec<u8>, Error> {
+    if text.matches(['(', '<', '{']).count() > BRACKETS_MAX {
+        return Err(Error::Text(format!("more than {BRACKETS_MAX} opening brackets")));
+    }
     let document = Document::parse(text).map_err(Error::text)?;
     let mut packages: BTreeMap<Key, Vec<u8>> = BTreeMap::new();
     loop {
@@ -64,6 +70,17 @@ mod tests {
         match name {
             "a:b" | "a:c-d" => Ok(EMPTY.into()),
             other => Err(Error::Package { name: other.into(), reason: "not there".into() }),
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        for (begin, level) in [("let b = ", "("), ("interface i { type t = ", "list<")] {
+            let text = |levels| format!("package x:y;\n{begin}{}", level.repeat(levels));
+            let allowed = BRACKETS_MAX - begin.matches('{').count();
+            let fault = |levels| compose(&text(levels), read).unwrap_err().to_string();
+            assert!(fault(allowed).contains("expected"), "{}", fault(allowed));
+            assert!(fault(allowed + 1).contains("more than 200 opening brackets"));
         }
     }
 
