@@ -42,8 +42,10 @@ mod tests {
 
     use super::*;
 
+    type Check = fn(&[u8]);
+
     /// Every check, by the name of its fuzz target.
-    const CHECKS: [(&str, fn(&[u8])); 13] = [
+    const CHECKS: [(&str, Check); 13] = [
         ("assignment", assignment),
         ("composition", composition),
         ("filter", filter),
