@@ -16,7 +16,7 @@ pub fn check(bytes: &[u8]) {
                 check_written(&entry);
                 expected.add(&entry.sale);
             }
-            Err(error) => assert!(error.to_string().starts_with(&format!("ledger:{count}: "))),
+            Err(error) => assert!(format!("{error:#}").starts_with(&format!("ledger:{count}: "))),
         }
     }
     assert!(count <= bytes.len());
