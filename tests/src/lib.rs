@@ -7,6 +7,7 @@ mod pipeline;
 mod plugin;
 mod retained;
 mod store;
+mod without_servers;
 
 pub use fragile::{Fragile, OTHER_BUILD};
 pub use http::{Answer, Client};
@@ -14,6 +15,7 @@ pub use pipeline::{Launch, Pipeline, Wiring, doorbuster, program, root};
 pub use plugin::{Locked, plugin};
 pub use retained::{Deployment, Retained};
 pub use store::Store;
+pub use without_servers::without_servers;
 
 use std::time::{Duration, Instant};
 

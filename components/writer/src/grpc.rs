@@ -51,7 +51,7 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
         append(grpc::request_message(field(GRPC_ENCODING), &body)?, context).await
     };
     let done = match limit {
-        // What nobody waits for any more is not begun.
+        // The caller no longer waits: nothing is written.
         Some(limit) if begun.elapsed() >= limit => None,
         Some(limit) => within(limit, work).await,
         None => Some(work.await),

@@ -8,32 +8,13 @@ use std::process::Stdio;
 use local_servers::{Valkey, ValkeyConfig};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pipeline_tests::{doorbuster, eventually, root};
+use pipeline_tests::{doorbuster, eventually, without_servers};
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
 /// The exit code of a command whose result cannot be written.
 const UNWRITTEN: Option<i32> = Some(74);
-
-/// An application that needs no servers.
-const MANIFEST: &str = r#"
-spin_manifest_version = 2
-[application]
-name = "older"
-[[trigger.http]]
-route = "/..."
-component = "older"
-[component.older]
-source = "components/older.wasm"
-"#;
-
-fn manifest() -> NamedTempFile {
-    let builder = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target"));
-    let file = builder.unwrap();
-    std::fs::write(file.path(), MANIFEST).unwrap();
-    file
-}
 
 /// A full disk.
 fn full() -> Stdio {
@@ -67,7 +48,7 @@ async fn serves(mut command: Command, address: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_goes_on() {
-    let manifest = manifest();
+    let manifest = without_servers().unwrap();
     for (stdout, stderr) in [(closed(), full()), (full(), closed())] {
         let address = free_address().await;
         let logs = tempfile::tempdir().unwrap();
@@ -114,7 +95,7 @@ async fn a_result_that_cannot_be_written_is_a_failure_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_variable_is_not_set_and_an_address_may_have_a_name() {
-    let manifest = manifest();
+    let manifest = without_servers().unwrap();
     let address = free_address().await.replace("127.0.0.1", "localhost");
     let mut command = doorbuster();
     command.args(["up", "--listen", &address, "--from"]).arg(manifest.path());
@@ -142,7 +123,7 @@ async fn an_empty_variable_is_not_set_and_an_address_may_have_a_name() {
 
 #[tokio::test]
 async fn a_variable_that_means_nothing_is_refused_by_name() {
-    let manifest = manifest();
+    let manifest = without_servers().unwrap();
     for (name, value) in [
         ("RUST_LOG", "nonsense=="),
         ("DOORBUSTER_LOG", "xml"),

@@ -5,21 +5,9 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pipeline_tests::{doorbuster, root};
+use pipeline_tests::{doorbuster, without_servers};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
-
-/// An application that needs no servers.
-const MANIFEST: &str = r#"
-spin_manifest_version = 2
-[application]
-name = "older"
-[[trigger.http]]
-route = "/..."
-component = "older"
-[component.older]
-source = "components/older.wasm"
-"#;
 
 /// Runs it; after the first signal it takes requests for ten seconds more.
 async fn serve(manifest: &Path) -> Child {
@@ -47,9 +35,7 @@ async fn end(mut child: Child, signal: Signal) -> Option<i32> {
 
 #[tokio::test]
 async fn a_signal_that_is_repeated_ends_the_program_at_once() {
-    let manifest = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target"));
-    let manifest = manifest.unwrap();
-    std::fs::write(manifest.path(), MANIFEST).unwrap();
+    let manifest = without_servers().unwrap();
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
         let child = serve(manifest.path()).await;
         // It would be 0 after a drain.
