@@ -158,7 +158,7 @@ impl TopicSettings {
                 UNCLEAN,
                 allowed,
                 "a replica that lacks the last records may become leader, so that acknowledged records \
-                 vanish, and new ones get their offsets and look counted already",
+                 vanish from the topic, and new ones get their offsets",
                 "Set unclean.leader.election.enable to false",
             )
         })
