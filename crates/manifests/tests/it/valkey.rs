@@ -324,7 +324,7 @@ fn users_may_do_what_they_need_and_no_more() {
 
 /// A batch of one sale with an idempotency key, in the order that the script's head describes.
 fn call_of(script: &str, batch: usize) -> Vec<&str> {
-    let mut call = vec!["eval", script, "18"];
+    let mut call = vec!["eval", script, "23"];
     call.extend([
         "offset:g:t",
         "offset_log:g:t",
@@ -335,6 +335,11 @@ fn call_of(script: &str, batch: usize) -> Vec<&str> {
         "seen:g:t:0",
         "seen_before:g:t:0",
         "seen_since:g:t",
+        "suma_precio_micros:Electronica",
+        "suma_precio_micros:Ropa",
+        "suma_precio_micros:Hogar",
+        "suma_precio_micros:Belleza",
+        "suma_precio_micros:Otros",
         "contador:Belleza",
         "suma_cantidad:Belleza",
         "suma_precio_micros:Belleza",
