@@ -92,6 +92,21 @@ pub enum Error {
         /// What cannot be found, and what to give instead.
         reason: String,
     },
+    /// There are records to read, and librdkafka fetches none. A new client does.
+    #[error(
+        "{topic}/{partition}: the client has fetched nothing from offset {offset} on for {waited_s} \
+         s, though its log goes on"
+    )]
+    Deaf {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where reading is to go on.
+        offset: i64,
+        /// For how long.
+        waited_s: u64,
+    },
     /// Records cannot be read; going on would skip them.
     #[error(
         "{topic}/{partition}: the records from offset {offset} on cannot be read: {code}. If a batch \
@@ -112,7 +127,7 @@ pub enum Error {
 impl Error {
     /// Whether starting the engine again may help without anyone changing anything.
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Error::Group { .. } | Error::InstanceIdInUse { .. })
+        matches!(self, Error::Group { .. } | Error::InstanceIdInUse { .. } | Error::Deaf { .. })
     }
 
     /// The client could not be made. The value of a property is left out: it may be a secret.

@@ -23,6 +23,10 @@ use crate::reader::{Origin, Read, Reader};
 use crate::turns::Turn;
 use crate::{Batch, Error, Message, native, offsets};
 
+/// A client that has fetched nothing for so long since it was told to is replaced. A fetch brings
+/// at most a megabyte at once, by default.
+const DEAF_AFTER: Duration = Duration::from_secs(30);
+
 /// A partition that this member owns.
 pub(crate) struct Partition {
     pub engine: Arc<Engine>,
@@ -145,27 +149,39 @@ impl Partition {
             () = self.stop.cancelled() => return Err(Halt::Stopped),
             turn = self.engine.turns.take() => turn,
         };
-        if cursor.checked.elapsed() >= LOG_CHECK_INTERVAL && self.log_replaced(cursor).await {
+        let moved =
+            cursor.checked.elapsed() >= LOG_CHECK_INTERVAL && self.log_replaced(cursor).await;
+        if moved {
             self.relocate(cursor, None).await?;
-            self.standing.begins_at(cursor.start);
         }
-        self.read(cursor, &turn).await?;
+        self.read(cursor, &turn, moved).await?;
         self.suspend().await?;
         self.reader.discard();
         Ok(())
     }
 
-    /// Reads until the turn is over, from wherever the handler and the log say.
-    async fn read(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<(), Halt> {
-        self.seek(cursor).await?;
-        self.resume().await?;
-        self.reader.begin(cursor);
-        while let Turned::Moved = self.follow(cursor, turn).await? {
-            self.standing.begins_at(cursor.start);
+    /// Reads until the turn is over, from wherever the handler and the log say. `moved` says that
+    /// the cursor is not where reading ended.
+    async fn read(
+        &mut self,
+        cursor: &mut Cursor,
+        turn: &Turn,
+        mut moved: bool,
+    ) -> Result<(), Halt> {
+        loop {
             self.seek(cursor).await?;
+            self.resume().await?;
             self.reader.begin(cursor);
+            if moved {
+                self.standing.begins_at(cursor.start);
+                // What was committed may belong to another log, or lie behind what is read now.
+                self.store(cursor.start);
+            }
+            match self.follow(cursor, turn).await? {
+                Turned::Moved => moved = true,
+                Turned::Over => return Ok(()),
+            }
         }
-        Ok(())
     }
 
     /// Hands over batch after batch until the order of reading breaks.
@@ -176,7 +192,10 @@ impl Partition {
                 Read::Idle if self.log_replaced(cursor).await => {
                     return self.relocate(cursor, None).await;
                 }
-                Read::Idle => continue,
+                Read::Idle => {
+                    self.check_hearing(cursor).await?;
+                    continue;
+                }
                 Read::Truncated(cut) => return self.relocate(cursor, Some(cut)).await,
                 Read::TurnOver | Read::Ended => return Ok(Turned::Over),
                 Read::Stopped => return Err(Halt::Stopped),
@@ -209,6 +228,23 @@ impl Partition {
                 return Ok(Turned::Over);
             }
         }
+    }
+
+    /// Fails if the client has fetched nothing though there is something to read.
+    ///
+    /// librdkafka 2.12 keeps the leader epoch of a partition whose topic was deleted and created
+    /// again, and takes what the brokers tell of the new leader, whose epoch is lower, for outdated.
+    async fn check_hearing(&self, cursor: &Cursor) -> Result<(), Halt> {
+        let waited = self.reader.deaf_for();
+        if waited < DEAF_AFTER || self.watermarks().await?.1 <= cursor.read_from {
+            return Ok(());
+        }
+        Err(Halt::Failed(Error::Deaf {
+            topic: self.topic.to_string(),
+            partition: self.number,
+            offset: cursor.read_from,
+            waited_s: waited.as_secs(),
+        }))
     }
 
     /// Moves the cursor to where the handler's store is.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
@@ -36,6 +37,8 @@ pub(crate) struct Reader {
     log: Arc<str>,
     /// How far it was read.
     read: Extent,
+    /// When reading began, until the first answer to a fetch.
+    deaf_since: Option<Instant>,
     /// Where reading ends, if it does.
     until: Option<i64>,
     ended: bool,
@@ -107,6 +110,7 @@ impl Reader {
             origin: Origin::default(),
             log: Arc::default(),
             read: Extent::up_to(0),
+            deaf_since: None,
             until: None,
             ended: false,
         })
@@ -129,6 +133,11 @@ impl Reader {
         (history.log == *log).then(|| history.clone())
     }
 
+    /// For how long no fetch was answered since reading began.
+    pub fn deaf_for(&self) -> Duration {
+        self.deaf_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
     /// How far the log was read.
     pub fn read(&self) -> Extent {
         self.read
@@ -144,6 +153,7 @@ impl Reader {
         self.builder.clear();
         self.origin = Origin::default();
         (self.log, self.read) = (cursor.log.name.clone(), cursor.read);
+        self.deaf_since = Some(Instant::now());
         self.sequence = Sequence::new(cursor.start, cursor.read_from);
     }
 
@@ -225,6 +235,9 @@ impl Reader {
             }
             let Some(fetched) = self.queue.poll() else { return Ok(Drained::Empty) };
             let Fetched { event, broker, epoch } = fetched;
+            if !matches!(event, Event::Failed(_)) {
+                self.deaf_since = None;
+            }
             let cut = match event {
                 Event::Record(message) => self.observe(message, broker, epoch),
                 Event::End(offset) => self.reach(offset, broker),

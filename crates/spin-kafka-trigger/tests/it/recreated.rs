@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use local_servers::{ClusterConfig, KafkaCluster};
+use rdkafka::admin::TopicReplication;
 use spin_kafka_trigger::{Config, GroupProtocol, Trigger};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::cluster::{brokers, create_topic, delete_topic};
+use crate::support::cluster::{brokers, create_topic, create_topic_as, delete_topic};
 use crate::support::store::Store;
-use crate::support::{config, produce, until, within};
+use crate::support::{config, produce, show_log, until, within};
 
 /// Records in the first log.
 const FIRST: usize = 10;
@@ -80,6 +82,32 @@ async fn every_length(protocol: GroupProtocol, name: &str) {
         }
     }
     join_all(cases).await;
+}
+
+/// Every election raises a partition's leader epoch; that of a new topic begins at 0.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_created_again_after_elections_is_read() {
+    let mut cluster = KafkaCluster::start(ClusterConfig::default()).await.unwrap();
+    let (brokers, topic) = (cluster.bootstrap(), "created-again-after-elections");
+    create_topic_as(&brokers, topic, TopicReplication::Fixed(3), 1, &[]).await;
+    produce_all(&brokers, topic, FIRST).await;
+    let (store, stop) = (Store::default(), CancellationToken::new());
+    show_log();
+    let run = Trigger::run(config(&brokers, topic), store.clone(), stop.clone().cancelled_owned());
+    let member = tokio::spawn(run);
+    for broker in 0..3 {
+        cluster.kill(broker).await.unwrap();
+        cluster.restart(broker).await.unwrap();
+    }
+    produce_all(&brokers, topic, FIRST).await;
+    until("what was written after the elections", || store.total() == 2 * FIRST).await;
+    delete_topic(&brokers, topic).await;
+    create_topic_as(&brokers, topic, TopicReplication::Fixed(3), 1, &[]).await;
+    produce_all(&brokers, topic, FIRST).await;
+    until("the second log", || store.total() == 3 * FIRST).await;
+    stop.cancel();
+    within("the member's end", member).await.unwrap().unwrap();
+    cluster.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
