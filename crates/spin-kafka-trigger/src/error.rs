@@ -97,7 +97,7 @@ pub enum Error {
         "{topic}/{partition}: the client has fetched nothing from offset {offset} on for {waited_s} \
          s, though its log goes on"
     )]
-    Deaf {
+    NothingFetched {
         /// The topic.
         topic: String,
         /// The partition.
@@ -127,7 +127,10 @@ pub enum Error {
 impl Error {
     /// Whether starting the engine again may help without anyone changing anything.
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Error::Group { .. } | Error::InstanceIdInUse { .. } | Error::Deaf { .. })
+        matches!(
+            self,
+            Error::Group { .. } | Error::InstanceIdInUse { .. } | Error::NothingFetched { .. }
+        )
     }
 
     /// The client could not be made. The value of a property is left out: it may be a secret.

@@ -25,7 +25,7 @@ use crate::{Batch, Error, Message, native, offsets};
 
 /// A client that has fetched nothing for so long since it was told to is replaced. A fetch brings
 /// at most a megabyte at once, by default.
-const DEAF_AFTER: Duration = Duration::from_secs(30);
+const FETCH_LIMIT: Duration = Duration::from_secs(30);
 
 /// A partition that this member owns.
 pub(crate) struct Partition {
@@ -193,7 +193,7 @@ impl Partition {
                     return self.relocate(cursor, None).await;
                 }
                 Read::Idle => {
-                    self.check_hearing(cursor).await?;
+                    self.check_fetching(cursor).await?;
                     continue;
                 }
                 Read::Truncated(cut) => return self.relocate(cursor, Some(cut)).await,
@@ -234,12 +234,12 @@ impl Partition {
     ///
     /// librdkafka 2.12 keeps the leader epoch of a partition whose topic was deleted and created
     /// again, and takes what the brokers tell of the new leader, whose epoch is lower, for outdated.
-    async fn check_hearing(&self, cursor: &Cursor) -> Result<(), Halt> {
-        let waited = self.reader.deaf_for();
-        if waited < DEAF_AFTER || self.watermarks().await?.1 <= cursor.read_from {
+    async fn check_fetching(&self, cursor: &Cursor) -> Result<(), Halt> {
+        let waited = self.reader.unanswered_for();
+        if waited < FETCH_LIMIT || self.watermarks().await?.1 <= cursor.read_from {
             return Ok(());
         }
-        Err(Halt::Failed(Error::Deaf {
+        Err(Halt::Failed(Error::NothingFetched {
             topic: self.topic.to_string(),
             partition: self.number,
             offset: cursor.read_from,

@@ -38,7 +38,7 @@ pub(crate) struct Reader {
     /// How far it was read.
     read: Extent,
     /// When reading began, until the first answer to a fetch.
-    deaf_since: Option<Instant>,
+    unanswered_since: Option<Instant>,
     /// Where reading ends, if it does.
     until: Option<i64>,
     ended: bool,
@@ -110,7 +110,7 @@ impl Reader {
             origin: Origin::default(),
             log: Arc::default(),
             read: Extent::up_to(0),
-            deaf_since: None,
+            unanswered_since: None,
             until: None,
             ended: false,
         })
@@ -134,8 +134,8 @@ impl Reader {
     }
 
     /// For how long no fetch was answered since reading began.
-    pub fn deaf_for(&self) -> Duration {
-        self.deaf_since.map(|since| since.elapsed()).unwrap_or_default()
+    pub fn unanswered_for(&self) -> Duration {
+        self.unanswered_since.map(|since| since.elapsed()).unwrap_or_default()
     }
 
     /// How far the log was read.
@@ -153,7 +153,7 @@ impl Reader {
         self.builder.clear();
         self.origin = Origin::default();
         (self.log, self.read) = (cursor.log.name.clone(), cursor.read);
-        self.deaf_since = Some(Instant::now());
+        self.unanswered_since = Some(Instant::now());
         self.sequence = Sequence::new(cursor.start, cursor.read_from);
     }
 
@@ -236,7 +236,7 @@ impl Reader {
             let Some(fetched) = self.queue.poll() else { return Ok(Drained::Empty) };
             let Fetched { event, broker, epoch } = fetched;
             if !matches!(event, Event::Failed(_)) {
-                self.deaf_since = None;
+                self.unanswered_since = None;
             }
             let cut = match event {
                 Event::Record(message) => self.observe(message, broker, epoch),

@@ -92,7 +92,7 @@ impl<H: Handler> Trigger<H> {
                         tracing::warn!(%error, pause_s, "cannot join the group yet; trying again");
                         let _ = timeout(REJOIN_PAUSE, stop.cancelled()).await;
                     }
-                    Err(error @ Error::Deaf { .. }) if !stop.is_cancelled() => {
+                    Err(error @ Error::NothingFetched { .. }) if !stop.is_cancelled() => {
                         tracing::warn!(%error, "using a new Kafka client");
                     }
                     ended => return ended,
