@@ -64,12 +64,11 @@ pub(crate) struct LogIds {
 /// A topic, and the broker to ask, unless any will do.
 type Question = (Arc<str>, Option<i32>);
 
-/// The last answer. Locked while the cluster is asked, so that partitions share an answer, and a
-/// failure too: they would otherwise wait for one time-out after the other.
+/// The last answer. Locked while the cluster is asked, so that partitions share an answer.
 type Slot = tokio::sync::Mutex<Option<Answer>>;
 
 struct Answer {
-    id: KafkaResult<Arc<str>>,
+    id: Arc<str>,
     asked: Instant,
 }
 
@@ -89,14 +88,14 @@ impl LogIds {
         let slot = self.slot(topic, broker);
         let mut last = slot.lock().await;
         if let Some(answer) = last.as_ref().filter(|answer| answer.asked >= not_before) {
-            return answer.id.clone();
+            return Ok(answer.id.clone());
         }
         let (client, topic, asked) = (self.client()?, topic.clone(), Instant::now());
         let asking = tokio::task::spawn_blocking(move || ask(&client, &topic, broker));
         // The task fails only if the runtime shuts down.
-        let id = asking.await.map_err(|_| KafkaError::Canceled)?.map(Arc::from);
+        let id: Arc<str> = asking.await.map_err(|_| KafkaError::Canceled)??.into();
         *last = Some(Answer { id: id.clone(), asked });
-        id
+        Ok(id)
     }
 
     /// The client that asks: a producer, because it serves its own events; it writes nothing.
