@@ -54,10 +54,10 @@ async fn locust_headless_sells_and_every_sale_is_counted() {
     let pipeline = Pipeline::start(Wiring::Fused, &kafka.bootstrap()).await.unwrap();
     let host = pipeline.purchase_url().replace("/purchase", "/");
     let args = ["--headless", "--host", &host, "--users", "20", "--spawn-rate", "20"];
-    let rest = ["--run-time", "5s", "--stop-timeout", "20", "--percentages", "ropa=30,belleza=70"];
+    let rest = ["--run-time", "20s", "--stop-timeout", "20", "--percentages", "ropa=30,belleza=70"];
     let report = run(&locust, &[args.as_slice(), &rest].concat()).await.unwrap();
     let sent = requests(&report).expect(&report);
-    assert!(sent > 0, "{report}");
+    assert!(sent > 100, "{report}");
     let store = pipeline.store().await.unwrap();
     eventually("all are counted", async || (store.total().await >= sent).then_some(())).await;
     assert_eq!(store.total().await, sent, "{report}");
