@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
-use kafka_log::ends_producer;
+use kafka_log::is_replaced_after;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
@@ -20,8 +20,9 @@ const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 /// An idempotent producer with acks=all. Clones share one connection, queue and thread; one
 /// producer serves a whole process.
 ///
-/// The Kafka client behind it is replaced when it has failed for good, for example because the
-/// broker lost the end of a log to which the client had written.
+/// The Kafka client behind it is replaced when it cannot write any more, for example because the
+/// broker lost the end of a log to which the client had written, and when a record times out
+/// though a broker answers.
 #[derive(Clone)]
 pub struct Producer(Arc<Inner>);
 
@@ -36,7 +37,7 @@ struct Client {
     native: FutureProducer<Reach>,
     reach: Reach,
     config: ProducerConfig,
-    /// The error after which it can never write again.
+    /// The error after which it is replaced.
     ended: OnceLock<RDKafkaErrorCode>,
 }
 
@@ -85,7 +86,7 @@ impl Producer {
 }
 
 impl Inner {
-    /// The client to write with: a new one if the last has failed for good.
+    /// The client to write with: a new one after an error of the last that asks for it.
     fn client(&self) -> Arc<Client> {
         let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
         match client.ended() {
@@ -102,7 +103,7 @@ impl Inner {
         let brokers = &self.config.brokers;
         match Client::new(&self.config) {
             Ok(client) => {
-                tracing::warn!(%brokers, %code, "the Kafka producer cannot go on; using a new one");
+                tracing::warn!(%brokers, %code, "replacing the Kafka producer after an error");
                 self.metrics.replaced.inc();
                 release(std::mem::replace(&mut *current, Arc::new(client)));
             }
@@ -132,7 +133,7 @@ impl Client {
         Ok(Self { native, reach, config: config.clone(), ended: OnceLock::new() })
     }
 
-    /// The error after which it can never write again, if there was one.
+    /// The error after which it is replaced, if there was one.
     fn ended(&self) -> Option<RDKafkaErrorCode> {
         let fatal = || self.native.client().fatal_error().map(|(code, _)| code);
         self.ended.get().copied().or_else(fatal)
@@ -198,7 +199,7 @@ impl Client {
         let Some(code) = error.rdkafka_error_code() else {
             return ProduceError::Other(format!("topic `{topic}` at {brokers}: {error}"));
         };
-        if ends_producer(code) {
+        if is_replaced_after(code, self.reach.is_reachable()) {
             self.ended.get_or_init(|| code);
         }
         // The code that made the producer unusable says more than that it is unusable.

@@ -1,4 +1,4 @@
-//! Which errors end a producer.
+//! After which errors a producer is replaced.
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
@@ -18,6 +18,16 @@ pub fn ends_producer(code: Code) -> bool {
     )
 }
 
+/// Whether the producer that got this error is replaced before the next record: it can never
+/// write again, or the record timed out though a broker could be reached.
+///
+/// Such a record may have gone to a broker that does not lead its partition: librdkafka keeps the
+/// leader epoch of a deleted topic, and ignores the leaders of a new topic of that name until
+/// their epoch reaches it.
+pub fn is_replaced_after(code: Code, reachable: bool) -> bool {
+    ends_producer(code) || (reachable && code == Code::MessageTimedOut)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +40,8 @@ mod tests {
         for code in [Code::MessageTimedOut, Code::QueueFull, Code::MessageSizeTooLarge] {
             assert!(!ends_producer(code), "{code:?}");
         }
+        assert!(is_replaced_after(Code::MessageTimedOut, true));
+        assert!(!is_replaced_after(Code::MessageTimedOut, false));
+        assert!(!is_replaced_after(Code::QueueFull, true));
     }
 }

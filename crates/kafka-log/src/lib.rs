@@ -1,4 +1,4 @@
-//! Writes what librdkafka reports to our log, and says which errors end a producer.
+//! Writes what librdkafka reports to our log, and says after which errors a producer is replaced.
 //!
 //! A client that cannot reach its brokers tries on many times a second and reports every
 //! failure. An error is therefore logged when it first happens, then once in [`QUIET`] with the
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-pub use ended::ends_producer;
+pub use ended::{ends_producer, is_replaced_after};
 
 /// An error that repeats is logged again after this time.
 pub const QUIET: Duration = Duration::from_secs(30);

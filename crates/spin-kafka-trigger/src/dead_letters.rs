@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::future::join_all;
-use kafka_log::ends_producer;
+use kafka_log::is_replaced_after;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
@@ -19,7 +19,7 @@ use crate::{Config, Message, client_config, record};
 const RECORD_BYTES_MAX: usize = 90_000_000;
 
 /// The producer of dead letters. Its client is created with the first letter, and again after
-/// one has failed for good.
+/// an error after which it is replaced.
 pub(crate) struct DeadLetters {
     config: Config,
     client: Mutex<Option<Arc<Client>>>,
@@ -28,7 +28,7 @@ pub(crate) struct DeadLetters {
 /// One Kafka client.
 struct Client {
     native: FutureProducer<Plain>,
-    /// The error after which it can never write again.
+    /// The error after which it is replaced.
     ended: OnceLock<RDKafkaErrorCode>,
 }
 
@@ -39,7 +39,7 @@ impl Client {
         Ok(Self { native, ended: OnceLock::new() })
     }
 
-    /// The error after which it can never write again, if there was one.
+    /// The error after which it is replaced, if there was one.
     fn ended(&self) -> Option<RDKafkaErrorCode> {
         let fatal = || self.native.client().fatal_error().map(|(code, _)| code);
         self.ended.get().copied().or_else(fatal)
@@ -55,7 +55,7 @@ impl Client {
     ) -> Result<(), KafkaError> {
         let written = record::write(&self.native, topic, key, value, headers).await;
         let code = written.as_ref().err().and_then(KafkaError::rdkafka_error_code);
-        if let Some(code) = code.filter(|code| ends_producer(*code)) {
+        if let Some(code) = code.filter(|code| is_replaced_after(*code, true)) {
             self.ended.get_or_init(|| code);
         }
         written
@@ -88,7 +88,7 @@ impl DeadLetters {
         fault.map_or(Ok(()), |reason| Err((left, reason)))
     }
 
-    /// The client to write with: a new one if the last has failed for good.
+    /// The client to write with: a new one after an error of the last that asks for it.
     fn client(&self) -> Result<Arc<Client>, KafkaError> {
         let mut current = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = current.as_ref() {
@@ -96,7 +96,7 @@ impl DeadLetters {
             let brokers = &self.config.brokers;
             tracing::warn!(
                 %brokers, %code,
-                "the Kafka producer of dead letters cannot go on; using a new one"
+                "replacing the Kafka producer of dead letters after an error"
             );
         }
         let created = Arc::new(Client::new(&self.config)?);

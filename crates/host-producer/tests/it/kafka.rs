@@ -8,7 +8,9 @@ use host_producer::{
     Delivery, Header, NewTopic, OutgoingRecord, ProduceError, Producer, ProducerConfig, TopicState,
     ensure_topic,
 };
-use local_servers::{Kafka, KafkaConfig, shared_kafka};
+use local_servers::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig, shared_kafka};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Headers as _;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
@@ -239,4 +241,42 @@ async fn a_broker_that_comes_back_with_an_older_disk_is_written_to_again() {
     assert_eq!(sent[0].offset, 1, "no refused record was written");
     assert!(producer.metrics().replaced.get() >= 1);
     kafka.stop().await.unwrap();
+}
+
+/// Every election raises a partition's leader epoch; that of a new topic begins at 0.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_created_again_after_elections_is_written_to() {
+    const PARTITIONS: i32 = 12;
+    let mut cluster = KafkaCluster::start(ClusterConfig::default()).await.unwrap();
+    let (brokers, topic) = (cluster.bootstrap(), "created-again");
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+    let config = ProducerConfig::new(&brokers);
+    ensure_topic(&config, NewTopic::new(topic, PARTITIONS)).await.unwrap();
+    let producer = producer(&brokers);
+    // One key for each partition.
+    let keys: Vec<Vec<u8>> = (0..PARTITIONS)
+        .map(|partition| {
+            let mut keys = (0..).map(|number: u32| number.to_string().into_bytes());
+            keys.find(|key| produce::partition(key, PARTITIONS) == partition).unwrap()
+        })
+        .collect();
+    let write_to_all = || async {
+        for key in &keys {
+            let send = || producer.send(vec![record(topic, key, b"v")]);
+            within("the ack", async { while send().await.is_err() {} }).await;
+        }
+    };
+    for broker in 0..3 {
+        cluster.kill(broker).await.unwrap();
+        write_to_all().await;
+        cluster.restart(broker).await.unwrap();
+        write_to_all().await;
+    }
+    for deleted in admin.delete_topics(&[topic], &AdminOptions::new()).await.unwrap() {
+        deleted.unwrap();
+    }
+    ensure_topic(&config, NewTopic::new(topic, PARTITIONS)).await.unwrap();
+    write_to_all().await;
+    cluster.stop().await.unwrap();
 }
