@@ -1,8 +1,8 @@
 //! What must hold for every decoder of bytes from outside, whatever the bytes.
 //!
 //! A check takes bytes as a fuzzer makes them and panics if a decoder breaks its promise. The fuzz
-//! targets in `tests/fuzz` call the checks; the test here runs them on the inputs that are kept in
-//! `tests/fuzz/corpus`.
+//! targets in `tests/fuzz` call the checks; the tests here run them on the inputs that are kept in
+//! `tests/fuzz/corpus`, and on mutations of them.
 
 mod assignment;
 mod composition;
@@ -39,10 +39,18 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use mutatis::check::Check as Mutations;
+    use mutatis::mutators;
 
     use super::*;
 
     type Check = fn(&[u8]);
+
+    /// How many mutated inputs each decoder gets at least, and for how long it gets more.
+    const MUTATIONS_MIN: usize = 50;
+    const MUTATING: Duration = Duration::from_millis(700);
 
     /// Every check, by the name of its fuzz target.
     const CHECKS: [(&str, Check); 13] = [
@@ -61,17 +69,21 @@ mod tests {
         ("valkey", valkey),
     ];
 
+    fn corpus() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus")
+    }
+
     fn inside(folder: &Path) -> BTreeSet<PathBuf> {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
     #[test]
-    fn every_kept_input_passes_its_check() {
-        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
-        let folders = CHECKS.map(|(name, _)| fuzz.join("corpus").join(name));
-        assert_eq!(inside(&fuzz.join("corpus")), BTreeSet::from(folders.clone()));
-        let targets = CHECKS.map(|(name, _)| fuzz.join("targets").join(format!("{name}.rs")));
-        assert_eq!(inside(&fuzz.join("targets")), BTreeSet::from(targets));
+    fn kept_inputs_pass_their_check() {
+        let folders = CHECKS.map(|(name, _)| corpus().join(name));
+        assert_eq!(inside(&corpus()), BTreeSet::from(folders.clone()));
+        let folder = corpus().join("../targets");
+        let targets = CHECKS.map(|(name, _)| folder.join(format!("{name}.rs")));
+        assert_eq!(inside(&folder), BTreeSet::from(targets));
         for ((_, check), folder) in CHECKS.iter().zip(folders) {
             let inputs = inside(&folder);
             assert!(!inputs.is_empty(), "{} is empty", folder.display());
@@ -80,6 +92,22 @@ mod tests {
                 println!("{}", input.display());
                 check(&fs::read(input).unwrap());
             }
+        }
+    }
+
+    /// A failure prints the input, which belongs into the corpus.
+    #[test]
+    fn mutated_inputs_pass_their_check() {
+        for (name, check) in CHECKS {
+            let kept = inside(&corpus().join(name));
+            let kept = kept.into_iter().map(|input| fs::read(input).unwrap());
+            let mut mutations = Mutations::new();
+            mutations.min_iters(MUTATIONS_MIN).max_iters(usize::MAX).max_duration(MUTATING);
+            let checked = mutations.run_with(mutators::default::<Vec<u8>>(), kept, |input| {
+                check(input);
+                Ok::<(), String>(())
+            });
+            checked.unwrap_or_else(|failure| panic!("{name}: {failure}"));
         }
     }
 }
