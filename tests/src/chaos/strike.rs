@@ -29,18 +29,11 @@ const JUMP_S: i64 = 3_000;
 impl Fault {
     /// Lets it happen, and puts right what it broke. Answers the sales that it made itself.
     pub async fn strike(self, world: &mut World, random: &mut Rng) -> Result<Vec<Sale>> {
-        match self {
+        let struck = match self {
             Self::Transactions | Self::OddTimes => return self.write_sales(world, random).await,
             Self::TopicAgain | Self::LogExpired | Self::LettersGone | Self::LettersTooSmall => {
-                self.strike_topics(world, random).await?;
+                self.strike_topics(world, random).await
             }
-            _ => self.strike_parts(world, random).await?,
-        }
-        Ok(Vec::new())
-    }
-
-    async fn strike_parts(self, world: &mut World, random: &mut Rng) -> Result<()> {
-        match self {
             Self::FrontCrash
             | Self::FrontZombie
             | Self::FrontRestart
@@ -70,13 +63,8 @@ impl Fault {
             }
             Self::Mute(link) => blow(world, link, Weather::Mute).await,
             Self::IdleClients => idle_clients(world).await,
-            Self::TopicAgain
-            | Self::LogExpired
-            | Self::Transactions
-            | Self::OddTimes
-            | Self::LettersGone
-            | Self::LettersTooSmall => unreachable!("struck elsewhere"),
-        }
+        };
+        struck.map(|()| Vec::new())
     }
 
     async fn strike_members(self, world: &mut World, random: &mut Rng) -> Result<()> {
