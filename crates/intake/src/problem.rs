@@ -32,7 +32,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of a kind that this crate knows: see `docs/http.md` for the list.
+    /// A problem of a kind that this crate knows: see `docs/reference/http.md` for the list.
     pub(crate) fn new(kind: &'static str, status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),

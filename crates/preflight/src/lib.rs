@@ -4,7 +4,7 @@
 //! The promise: a sale that was acknowledged is counted once. It rests on Kafka keeping every
 //! acknowledged sale until it is counted, and on Valkey keeping results and positions together.
 //! [`check_topic`] and [`check_store`] ask both how they are set. They change nothing there,
-//! and no wait is without a bound. `docs/operations.md` is the same for people.
+//! and no wait is without a bound. `docs/guide/operations.md` is the same for people.
 
 mod contact;
 mod error;

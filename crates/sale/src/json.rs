@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    /// The table in `docs/migrate.md`.
+    /// The table in `docs/guide/migrate.md`.
     #[test]
     fn records_that_the_original_counted_and_this_does_not() {
         let swap = |from: &str, to: &str| GOOD.replace(from, to);

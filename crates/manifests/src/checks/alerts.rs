@@ -28,7 +28,7 @@ const OTHERS: [&str; 6] = [
 ];
 
 /// The page that explains the alerts.
-const PAGE: &str = "docs/operations.md";
+const PAGE: &str = "docs/guide/operations.md";
 
 /// What is not there.
 pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {

@@ -13,7 +13,7 @@ const HOSTS: &str = "valkey-hosts";
 const SERVER: &str = "valkey-server";
 const URLS: &str = "valkey-urls";
 
-/// Settings without which the promise does not hold: see docs/operations.md.
+/// Settings without which the promise does not hold: see docs/guide/operations.md.
 const SETTINGS: [&str; 3] =
     ["appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"];
 
