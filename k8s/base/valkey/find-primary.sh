@@ -1,7 +1,7 @@
-# Functions of the start scripts: who is the primary?
+# Functions for the start scripts, which determine the primary.
 #
-# VALKEY_HOSTS      every member's name, separated by blanks
-# VALKEY_HOST       this member's name
+# VALKEY_HOSTS      the names of all members, separated by spaces
+# VALKEY_HOST       the name of this member
 # SENTINEL_PASSWORD the password of the user `sentinel`, and of the Sentinels
 
 GROUP=doorbuster
@@ -9,17 +9,17 @@ PORT=6379
 SENTINEL_PORT=26379
 STATE=${STATE:-/data/sentinel}
 
-# valkey-cli reads the password from here; on the command line it would show in `ps`.
+# valkey-cli reads the password from here; on the command line it would be visible in `ps`.
 export VALKEYCLI_AUTH="$SENTINEL_PASSWORD" REDISCLI_AUTH="$SENTINEL_PASSWORD"
 
-# ask_sentinel HOST WORD...: what the Sentinel of that member answers.
+# ask_sentinel HOST WORD...: the answer of the Sentinel of that member.
 ask_sentinel() {
   sentinel=$1
   shift
   timeout 3 valkey-cli -h "$sentinel" -p "$SENTINEL_PORT" "$@" 2>/dev/null
 }
 
-# ask_valkey HOST WORD...: what the Valkey of that member answers.
+# ask_valkey HOST WORD...: the answer of the Valkey server of that member.
 ask_valkey() {
   valkey=$1
   shift
@@ -31,13 +31,13 @@ role_of() {
   ask_valkey "$1" info replication | tr -d '\r' | sed -n 's/^role://p'
 }
 
-# field NAME: the value after this name in Sentinel's list of names and values.
+# field NAME: the value of this name in Sentinel's list of names and values.
 field() {
   sed -n "/^$1\$/{n;p;q;}"
 }
 
-# What the Sentinels say: the answer of the latest election wins, since one of them may have
-# slept through it. Nothing if none answers.
+# The primary by the answers of the Sentinels. The answer from the latest election is used, because
+# one of them may have missed it. Empty if none answers.
 elected() {
   for host in $VALKEY_HOSTS; do
     answer=$(ask_sentinel "$host" sentinel master "$GROUP" | tr -d '\r')
@@ -49,14 +49,14 @@ elected() {
   done | sort -n | tail -n 1 | cut -d ' ' -f 2
 }
 
-# What this member's own Sentinel wrote down before it ended.
+# The primary that the Sentinel of this member saved before it ended.
 remembered() {
   if [ -f "$STATE/sentinel.conf" ]; then
     sed -n "s/^sentinel monitor $GROUP \([^ ]*\) .*/\1/p" "$STATE/sentinel.conf" | tail -n 1
   fi
 }
 
-# Another member that says of itself that it is the primary.
+# Another member that reports to be the primary.
 acting() {
   for host in $VALKEY_HOSTS; do
     if [ "$host" != "$VALKEY_HOST" ] && [ "$(role_of "$host")" = master ]; then
@@ -66,9 +66,9 @@ acting() {
   done
 }
 
-# The primary, from whoever knows: elections first, then what runs, then what is written down.
-# The first member if nobody ever heard of one, after asking for a while: a member that lost its
-# disk must not take the others' silence of a moment for a new beginning.
+# The primary, from the first source that names one: the elections, the other members, or the saved
+# state. If no source has one, the first member; but only after some time, so that a member that
+# lost its disk does not start a new data set because the others do not answer for a moment.
 find_primary() {
   tries=0
   while :; do

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Ready: it answers, and a replica has its primary's data. A rolling update waits for that.
+# Readiness: the server answers, and a replica has the data of its primary. A rolling update waits
+# for this.
 set -eu
 . "$(dirname "$0")/find-primary.sh"
 

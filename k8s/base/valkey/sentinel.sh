@@ -1,8 +1,8 @@
 #!/bin/sh
-# Starts this member's Sentinel, which remembers elections on disk.
+# Starts the Sentinel of this member, which saves elections on disk.
 #
-# Beside the variables of find-primary.sh:
-# QUORUM  Sentinels that must miss the primary
+# Variables in addition to those of find-primary.sh:
+# QUORUM  number of Sentinels that must consider the primary down
 set -eu
 here=$(dirname "$0")
 . "$here/find-primary.sh"
@@ -12,7 +12,7 @@ mkdir -p "$STATE"
 umask 077
 
 if [ ! -s "$conf" ]; then
-  # The first time there is nobody to elect before the primary answers.
+  # At the first start there is no election before the primary answers.
   primary=$(find_primary)
   until [ -n "$(role_of "$primary")" ]; do
     echo "waiting for $primary"
@@ -22,9 +22,10 @@ if [ ! -s "$conf" ]; then
   echo "sentinel monitor $GROUP $primary $PORT $QUORUM" >"$conf"
 fi
 
-# What an election decided stays; the rest is written anew, so that it can be changed. So are the
-# replicas: one whose name does not resolve at a start is written back with the primary's, and a
-# file that names a replica twice is refused for ever.
+# The results of elections are kept. The other settings are written again at each start, so that
+# they can be changed. So is the list of replicas, because Sentinel saves a replica whose name does
+# not resolve at a start under the name of the primary, and refuses a file that contains a replica
+# twice.
 kept=$(grep -Ev '^(port|dir|protected-mode|requirepass|user|sentinel (resolve-hostnames|announce-hostnames|announce-ip|announce-port|auth-user|auth-pass|sentinel-pass|down-after-milliseconds|failover-timeout|parallel-syncs|known-replica) )' "$conf" |
   sed "s/^\(sentinel monitor $GROUP [^ ]* [^ ]*\) .*/\1 $QUORUM/")
 watched=$(printf '%s\n' "$kept" | sed -n "s/^sentinel monitor $GROUP \([^ ]*\) .*/\1/p")
@@ -34,7 +35,7 @@ watched=$(printf '%s\n' "$kept" | sed -n "s/^sentinel monitor $GROUP \([^ ]*\) .
   echo "protected-mode no"
   echo "requirepass $SENTINEL_PASSWORD"
   echo "sentinel sentinel-pass $SENTINEL_PASSWORD"
-  # Pods get other addresses, names stay. Must come before the first name.
+  # The addresses of pods change, their names do not. Must precede the first name.
   echo "sentinel resolve-hostnames yes"
   echo "sentinel announce-hostnames yes"
   echo "sentinel announce-ip $VALKEY_HOST"

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Before this member stops: hands the primary's role to a replica, so that no write is lost.
+# Hands over the role of the primary to a replica before this member stops, so that no write is
+# lost.
 set -eu
 . "$(dirname "$0")/find-primary.sh"
 
-# The Sentinel of this very pod is stopping, too: any other does.
+# The Sentinel of this pod is stopping, too, so another one is used.
 asked=
 for host in $VALKEY_HOSTS; do
   [ "$(role_of "$VALKEY_HOST")" = master ] || exit 0

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Starts this member's Valkey in the role that the others give it.
+# Starts the Valkey server of this member, in the role that find-primary.sh determines.
 #
-# Beside the variables of find-primary.sh:
+# Variables in addition to those of find-primary.sh:
 # REPLICATION_PASSWORD  the password of the user `replication`
-# REPLICAS_MIN          replicas that must have a write; 0 for a single server
+# REPLICAS_MIN          number of replicas that must have a write; 0 for a single server
 set -eu
 here=$(dirname "$0")
 . "$here/find-primary.sh"
@@ -12,9 +12,9 @@ RUN=${RUN:-/run/valkey}
 BASE_CONF=${BASE_CONF:-$here/valkey.conf}
 DATA=${DATA:-/data}
 
-# A primary that comes back with an empty disk would empty its replicas, too. The Sentinels miss
-# it meanwhile and elect one that has the data: wait for that, but not for ever, for then it is
-# the only one left.
+# A primary that returns with an empty disk would empty its replicas, too. So it waits until the
+# Sentinels have elected a server that has the data. The time is limited: if none is elected, this
+# is the only server left.
 yield_if_empty() {
   tries=0
   while [ "$primary" = "$VALKEY_HOST" ] && [ "$primary" != "$VALKEY_HOSTS" ] &&
@@ -31,7 +31,7 @@ primary=$(find_primary)
 yield_if_empty
 echo "the primary is $primary, this is $VALKEY_HOST"
 
-# In memory, since it holds a password. Sentinel has it rewritten when roles change.
+# In memory, because it contains a password. Sentinel makes Valkey rewrite it when roles change.
 conf="$RUN/valkey.conf"
 umask 077
 {
