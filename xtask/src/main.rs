@@ -20,24 +20,26 @@ use profile::Profile;
 const USAGE: &str = "\
 cargo xtask <task>
 
-  up [ARGS]      build the program and the components, compiled quickly rather than for speed, and
-                 run the whole pipeline; ARGS go to `doorbuster up`
-  build          build target/release/doorbuster and the components in target/components/ for speed
-  plugin [ARGS]  pack the Spin plugin in target/plugin/: --url URL
+  up [ARGS]      build the program and the components, in the profile that compiles fast, and run
+                 the whole pipeline; ARGS are passed to `doorbuster up`
+  build          build target/release/doorbuster and the components in target/components/, in the
+                 optimized profile
+  plugin [ARGS]  pack the Spin plugin in target/plugin/; --url URL
   push REF       push the application to an OCI registry: REGISTRY/NAME[:TAG]
-  image [ARGS]   build our image in target/image/; --app bakes the application into it, --tag TAG
-                 names it
+  image [ARGS]   build our image in target/image/; --app adds the application to it, --tag TAG sets
+                 its tag
   shim           build the containerd shim and pack it in target/shim/
-  test           install what the tests need and run them all
-  test-containers  run the shim's tests, with a real containerd; needs root
-  chaos [ARGS]   break things at random under load and compare the books: --minutes N --seed S
-  mutants [TEXT] break the engine on purpose, one severe fault at a time (those whose name contains
-                 TEXT), and expect a test to fail
+  test [TEXT]    install what the tests need and run all tests, or those with TEXT in their names
+  test-containers  run the tests of the shim and the image with a real containerd; needs root
+  chaos [ARGS]   inject random faults under load and compare the counts with the ledger:
+                 --minutes N --seed S
+  mutants [TEXT] break the engine in one severe way at a time (those whose name contains TEXT), and
+                 check that a test fails
   fuzz [ARGS]    fuzz the decoders of bytes from outside: --seconds N for each target, TARGET;
                  needs cargo-fuzz
   spin [ARGS]    run the pipeline in a real Spin with the packed plugin: --spin PATH
-  secrets        make the passwords of k8s/ that are missing
-  manifests      make them, render k8s/ in every way, and check each object strictly
+  secrets        create the missing passwords of k8s/
+  manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   compare the pipeline with the same one without WebAssembly
   lint           check format, lints, licences and versions of dependencies; needs cargo-deny
   audit          check dependencies for known vulnerabilities; needs cargo-deny and the internet

@@ -6,24 +6,24 @@ use clap::Parser;
 
 /// Compare the pipeline with the same one without WebAssembly, on real Kafka and Valkey.
 ///
-/// The contenders run in turn, A B C A B C; what counts is the ratio of their medians. Use a
-/// machine that does nothing else meanwhile. A short look: --rounds 1 --seconds 2 --sales 50000.
+/// The contenders run in turn, A B C A B C; the result is the ratio of their medians. Use a machine
+/// that does nothing else meanwhile. For a short run: --rounds 1 --seconds 2 --sales 50000.
 #[derive(Parser, Debug, Clone)]
 #[command(name = "bench")]
 pub struct Args {
-    /// Turns of each contender.
+    /// Number of runs of each contender.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
-    /// How long each load on the front door is measured.
+    /// Time for which each load on the request path is measured, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
-    /// Connections of the load, one after the other.
+    /// Numbers of connections of the load, measured one after the other.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [50, 200])]
     pub connections: Vec<u32>,
-    /// Sales in the topic that is drained.
+    /// Number of sales in the topic that is counted.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub sales: u64,
-    /// Where the figures go, as JSON.
+    /// File to which the results are written, as JSON.
     #[arg(long, value_name = "FILE", default_value = "target/bench/compare.json")]
     pub out: PathBuf,
 }

@@ -28,23 +28,23 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(15);
 
 const ACCEPTED: &str = r#"{"status":"Procesado"}"#;
 
-/// Take sales over HTTP and write them to Kafka.
+/// Accept sales over HTTP and write them to Kafka.
 #[derive(clap::Args)]
 pub struct Args {
     /// Address to listen on.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
-    /// Kafka's bootstrap brokers.
+    /// Bootstrap brokers of Kafka.
     #[arg(long, value_name = "HOST:PORT[,…]")]
     kafka: String,
     /// The topic; it must exist.
     #[arg(long, value_name = "NAME", default_value = "sales-topic")]
     topic: String,
-    /// Where idempotency keys are claimed.
+    /// Valkey in which idempotency keys are claimed.
     #[arg(long, value_name = "redis://HOST:PORT")]
     valkey: String,
-    /// Whose acknowledgement is waited for. `leader` loses sales with the leader: only to show
-    /// that the fault suite finds it out.
+    /// Replicas whose acknowledgement is required. With `leader`, the loss of the leader loses
+    /// sales; use it only to show that the fault suite detects this.
     #[arg(long, value_name = "WHO", default_value = "all", value_parser = ["all", "leader"])]
     acks: String,
 }

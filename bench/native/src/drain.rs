@@ -32,19 +32,19 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Count a topic's records in Valkey.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Kafka's bootstrap brokers.
+    /// Bootstrap brokers of Kafka.
     #[arg(long, value_name = "HOST:PORT[,…]")]
     kafka: String,
     /// The topic.
     #[arg(long, value_name = "NAME", default_value = "sales-topic")]
     topic: String,
-    /// Under whose name positions are stored and committed.
+    /// Consumer group under which positions are stored and committed.
     #[arg(long, value_name = "NAME", default_value = "black-friday-group")]
     group: String,
     /// Valkey.
     #[arg(long, value_name = "redis://HOST:PORT")]
     valkey: String,
-    /// End after so many records and print what they took; go on for ever if not given.
+    /// Number of records after which to end and print the duration; by default there is no end.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     expect: Option<u64>,
 }

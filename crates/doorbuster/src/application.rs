@@ -14,10 +14,10 @@ use crate::source::Source;
 pub struct Application {
     #[command(flatten)]
     pub source: Source,
-    /// The component behind the trigger; needed if there are several.
+    /// Component of the trigger; required if the application has several triggers.
     #[arg(long, value_name = "ID")]
     pub component: Option<String>,
-    /// Kafka's bootstrap brokers; sets the variable `kafka_brokers`.
+    /// Bootstrap brokers of Kafka; sets the variable `kafka_brokers`.
     #[arg(long, value_name = "HOST:PORT[,…]", value_parser = parse_brokers)]
     pub kafka: Option<String>,
     #[command(flatten)]

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use composition::Error;
 
-/// Compose components into one, as a .wac file says.
+/// Compose components into one component with a .wac file.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The composition, in the WAC language.
+    /// File with the composition, in the WAC language.
     composition: PathBuf,
-    /// Folder of the components: package `ns:my-name` is `my_name.wasm`.
+    /// Folder of the components: the package `ns:my-name` is the file `my_name.wasm`.
     #[arg(long, value_name = "DIR")]
     components: PathBuf,
-    /// Where to write the composed component.
+    /// File to which the composed component is written.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 }

@@ -29,19 +29,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run an application: its HTTP and its Kafka components in one process.
+    /// Run an application: its HTTP and Kafka components in one process.
     Up(Box<up::Args>),
-    /// Send sales as fast as they are taken, and write down which were accepted.
+    /// Send sales as fast as they are answered, and record which were accepted.
     Load(load::Args),
-    /// Compare what was accepted with what Valkey counted; exit 1 unless they agree.
+    /// Compare the accepted sales with the counts in Valkey; exit with 1 if they differ.
     Verify(ledger::verify::Args),
-    /// Run a component over a part of its topics once more, outside the consumer group.
+    /// Run a component again over a part of its topics, outside the consumer group.
     Replay(replay::Args),
     /// List, show and send back dead letters: the records that were given up.
     Dlq(dlq::Args),
     /// Push an application to an OCI registry, for `up -f` and `spin up -f`.
     Push(push::Args),
-    /// Compose components into one, as a .wac file says.
+    /// Compose components into one component with a .wac file.
     Compose(compose::Args),
 }
 

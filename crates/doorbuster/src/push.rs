@@ -11,17 +11,17 @@ use crate::source::transport;
 
 /// Push an application to an OCI registry, in the format of `spin registry push`.
 ///
-/// Components are not composed with their dependencies before, so that a host may provide some of
-/// those itself. Credentials come from Docker's configuration (`docker login`).
+/// Components are not composed with their dependencies, so a host may provide some of these itself.
+/// Credentials come from Docker's configuration (`docker login`).
 #[derive(clap::Args)]
 pub struct Args {
-    /// Where to: REGISTRY/NAME[:TAG].
+    /// Reference of the artifact: REGISTRY/NAME[:TAG].
     #[arg(value_name = "REF", value_parser = |text: &str| parse_reference(text))]
     reference: Reference,
-    /// The application's manifest.
+    /// Manifest of the application.
     #[arg(short = 'f', long, value_name = "FILE", default_value = "spin.toml")]
     from: PathBuf,
-    /// Speak plain HTTP to the registry, as is done anyway to one on this machine.
+    /// Use plain HTTP for the registry. A registry on this machine may use it in any case.
     #[arg(short = 'k', long)]
     insecure: bool,
 }

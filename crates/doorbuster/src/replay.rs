@@ -20,21 +20,21 @@ use runner::shutdown;
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Run a component over a part of its topics once more, outside the consumer group.
+/// Run a component again over a part of its topics, outside the consumer group.
 ///
-/// Nothing is committed. A component that keeps its position (the aggregator does) recognises
-/// what it applied before and counts nothing twice; any other does its work again.
+/// Nothing is committed. A component that stores its position, such as the aggregator, recognises
+/// what it applied before and counts nothing twice. Any other component handles the records again.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     application: Application,
-    /// The first record of each partition: an offset, a time (RFC 3339), `earliest`.
+    /// First record of each partition: an offset, a time (RFC 3339), or `earliest`.
     #[arg(long, value_name = "PLACE", default_value = "earliest")]
     since: Bound,
-    /// The record after the last: an offset, a time (RFC 3339), `latest`.
+    /// End of the range, exclusive: an offset, a time (RFC 3339), or `latest`.
     #[arg(long, value_name = "PLACE", default_value = "latest")]
     until: Bound,
-    /// Only read and count; the component is not called.
+    /// Only read and count the records; do not call the component.
     #[arg(long)]
     dry_run: bool,
 }

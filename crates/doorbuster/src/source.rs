@@ -10,13 +10,13 @@ use registry::{Reference, Transport, parse_reference, pull};
 /// Which application.
 #[derive(Clone, clap::Args)]
 pub struct Source {
-    /// The application: its manifest, or its artifact in a registry, REGISTRY/NAME[:TAG].
+    /// The application: a manifest, or an artifact in a registry, REGISTRY/NAME[:TAG].
     #[arg(short = 'f', long, value_name = "FILE|REF", default_value = "spin.toml")]
     from: String,
-    /// Take this manifest, whatever --from says: for an image that brings its application.
+    /// Run this manifest regardless of --from; for an image that contains the application.
     #[arg(long, value_name = "FILE", env = "DOORBUSTER_APPLICATION")]
     application: Option<PathBuf>,
-    /// Speak plain HTTP to the registry, as is done anyway to one on this machine.
+    /// Use plain HTTP for the registry. A registry on this machine may use it in any case.
     #[arg(short = 'k', long)]
     insecure: bool,
 }

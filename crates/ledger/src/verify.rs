@@ -22,15 +22,15 @@ const POLL: Duration = Duration::from_millis(100);
 /// Differing keys that are printed; more are only counted.
 const PRINTED_MAX: usize = 20;
 
-/// Compare what was accepted with what Valkey counted; exit 1 unless they agree.
+/// Compare the accepted sales with the counts in Valkey; exit with 1 if they differ.
 ///
-/// The store must have been empty before the requests of the ledger.
+/// Valkey must have been empty before the requests of the ledger.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The ledger that `doorbuster load` wrote.
+    /// Ledger that `doorbuster load` wrote.
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
-    /// The Valkey that the pipeline counts in.
+    /// Valkey in which the pipeline counts.
     #[arg(
         long,
         value_name = "redis://HOST:PORT[,…]",
@@ -38,7 +38,7 @@ pub struct Args {
         env = "DOORBUSTER_VALKEY"
     )]
     valkey: String,
-    /// Give up when the count has not grown for so many seconds.
+    /// Time in seconds without a new count after which to give up.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
 }

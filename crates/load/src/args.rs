@@ -38,10 +38,10 @@ fn parse_url(text: &str) -> Result<Uri, String> {
     Ok(url)
 }
 
-/// Send sales as fast as they are taken, and write down which were accepted.
+/// Send sales as fast as they are answered, and record which were accepted.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// Where sales go.
+    /// URL to which the sales are sent.
     #[arg(
         long,
         value_name = "URL",
@@ -49,7 +49,7 @@ pub struct Args {
         default_value = "http://127.0.0.1:3000/purchase"
     )]
     pub url: Uri,
-    /// Requests to send.
+    /// Number of requests to send.
     #[arg(
         long,
         short = 'n',
@@ -58,37 +58,38 @@ pub struct Args {
         conflicts_with = "seconds"
     )]
     pub count: u64,
-    /// Send for so many seconds instead of a number of requests.
+    /// Time in seconds for which to send requests, instead of their number.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     pub seconds: Option<u64>,
-    /// Connections, each with one request at a time.
+    /// Number of connections, each with one request at a time.
     #[arg(long, short = 'c', value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: u32,
-    /// Requests a second, evenly spread; as fast as they are answered if not given. Latency is
-    /// then measured from the moment a request was due, so that a slow answer is not hidden by
-    /// the requests that waited behind it.
+    /// Requests per second, evenly distributed; by default as fast as they are answered. Latency is
+    /// then measured from the time at which a request was due, so that it includes the delay of
+    /// requests that wait behind a slow answer.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
-    /// Tries again after a failure that may pass, with the same Idempotency-Key; Ctrl-C ends them.
+    /// Maximum number of retries after a temporary failure, with the same Idempotency-Key; Ctrl-C
+    /// ends them.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=RETRIES_MAX))]
     pub retries: u32,
-    /// Longest wait for an answer.
+    /// Maximum time to wait for an answer, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     pub timeout: u64,
-    /// Of 100 accepted requests, repeat so many once more, some time later: a client that never
-    /// saw its answer. They must not be counted again.
+    /// Percentage of accepted requests that are repeated some time later, as by a client that did
+    /// not get its answer. They must not be counted again.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100))]
     pub repeat: u8,
-    /// Send no Idempotency-Key: a sale that is sent again is then another sale.
+    /// Send no Idempotency-Key: a sale that is sent again is then counted again.
     #[arg(long, conflicts_with_all = ["repeat", "retries"])]
     pub without_keys: bool,
-    /// Seed of the random sales: the same seed sends the same sales.
+    /// Seed of the random sales: the same seed produces the same sales.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Different products in each category.
+    /// Number of different products in each category.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub products: u32,
-    /// Write every accepted sale here, for `doorbuster verify`.
+    /// File to which every accepted sale is written, for `doorbuster verify`.
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
     /// Print the summary as one line of JSON.

@@ -24,36 +24,36 @@ pub struct CommonArgs {
     /// Values of variables.
     #[command(flatten)]
     pub variables: VariableArgs,
-    /// Write the output of components to files in this folder; with an empty value to none.
-    /// By default `logs` in the state folder.
+    /// Folder for files with the output of components; empty for no files. By default `logs` in the
+    /// state folder.
     #[arg(short = 'L', long, value_name = "DIR", env = "SPIN_LOG_DIR")]
     pub log_dir: Option<String>,
     /// Empty the log files at the start.
     #[arg(long)]
     pub truncate_logs: bool,
-    /// Show the output of this component only; may be repeated.
+    /// Show only the output of this component; may be repeated.
     #[arg(long, value_name = "COMPONENT")]
     pub follow: Vec<String>,
     /// Show no output of components.
     #[arg(short, long, aliases = ["sh", "shush"], conflicts_with = "follow")]
     pub quiet: bool,
-    /// Keep state in this folder; with an empty value in none. By default `.spin` beside the
-    /// manifest under `spin up`, none otherwise.
+    /// State folder; empty for none. By default `.spin` beside the manifest in `spin up`, and none
+    /// otherwise.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<String>,
-    /// Linear memory that one instance may take, in bytes.
+    /// Maximum linear memory of one instance, in bytes.
     #[arg(long, value_name = "BYTES", env = "SPIN_MAX_INSTANCE_MEMORY")]
     pub max_instance_memory: Option<usize>,
-    /// Satisfy this import by the host rather than by a dependency
-    /// (`spin-kafka:events/producer`), as `tool.doorbuster.provide` does in a manifest.
+    /// The host provides this import (`spin-kafka:events/producer`) instead of a dependency, as
+    /// with `tool.doorbuster.provide` in a manifest.
     #[arg(long, value_name = "INTERFACE", value_delimiter = ',', env = "DOORBUSTER_PROVIDE")]
     pub provide: Vec<String>,
-    /// Seconds for which new requests are still served after the signal to end, 10 at most: on
-    /// Kubernetes they come until every node knows. By default none.
+    /// Seconds for which new requests are served after the signal to end, 10 at most: on Kubernetes
+    /// requests arrive until every node has been informed. By default none.
     #[arg(long, value_name = "SECONDS", env = "DOORBUSTER_LINGER_S")]
     pub linger_s: Option<u64>,
-    /// Keep compiled components as this file says: a table `[cache]` in wasmtime's format. By
-    /// default they are kept in `doorbuster/components` of the user's folder for caches.
+    /// File with the settings of the cache for compiled components: a table `[cache]` in wasmtime's
+    /// format. By default they are kept in `doorbuster/components` in the user's cache folder.
     #[arg(
         long,
         value_name = "FILE",

@@ -21,11 +21,11 @@ const DOTENV: &str = ".env";
 /// Where values of variables come from.
 #[derive(Clone, Default, clap::Args)]
 pub struct VariableArgs {
-    /// Set a variable of the application: NAME=VALUE, or NAME=@FILE for a file's content; or
-    /// several at once by @FILE.json or @FILE.toml. May be repeated.
+    /// Set a variable of the application: NAME=VALUE, or NAME=@FILE for the content of a file; or
+    /// several variables with @FILE.json or @FILE.toml. May be repeated.
     #[arg(long = "variable", value_name = "NAME=VALUE")]
     pub variables: Vec<Given>,
-    /// Read where variables come from, and other settings of all triggers, from this file.
+    /// Runtime configuration file: variables providers and other settings of all triggers.
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
     pub runtime_config_file: Option<PathBuf>,
 }

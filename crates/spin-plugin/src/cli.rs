@@ -16,8 +16,8 @@ use serde_json::json;
 pub struct Cli {
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Serve operators on this address: /metrics for Prometheus, /healthz, /readyz. In an
-    /// application without HTTP triggers `--listen` says the same.
+    /// Address of the operator port, which serves /metrics for Prometheus, /healthz and /readyz. In
+    /// an application without HTTP triggers, `--listen` has the same effect.
     #[arg(
         long,
         alias = "listen",
@@ -26,11 +26,11 @@ pub struct Cli {
         env = "DOORBUSTER_OPERATOR"
     )]
     pub operator: Option<SocketAddr>,
-    /// Answer the help text of these flags; `spin up --help` asks.
+    /// Print the help text of these flags; used by `spin up --help`.
     #[arg(long, hide = true)]
     help_args_only: bool,
-    /// Answer, on standard error, which flags there are; `spin up` asks where an application has
-    /// triggers of several types.
+    /// Print the list of flags to standard error; used by `spin up` if an application has triggers
+    /// of several types.
     #[arg(long, hide = true)]
     launch_metadata_only: bool,
 }

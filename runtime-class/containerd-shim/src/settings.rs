@@ -17,11 +17,11 @@ const RUNTIME_CONFIG: &str = "/runtime-config.toml";
 /// Seconds in which Kubernetes tells its nodes that a pod is to end.
 const LINGER_S: u64 = 5;
 
-/// As of `doorbuster up`, without what starts servers.
+/// The flags of `doorbuster up`, without those that start servers.
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true)]
 pub struct Settings {
-    /// Address that the HTTP components are served on; without any, operators.
+    /// Address of the HTTP components. If the application has none, address of the operator port.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -30,7 +30,7 @@ pub struct Settings {
         env = "SPIN_HTTP_LISTEN_ADDR"
     )]
     listen: SocketAddr,
-    /// Serve operators on this address: /metrics for Prometheus, /healthz, /readyz.
+    /// Address of the operator port, which serves /metrics for Prometheus, /healthz and /readyz.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -38,7 +38,7 @@ pub struct Settings {
         env = "DOORBUSTER_OPERATOR"
     )]
     operator: Option<SocketAddr>,
-    /// The components to run; all of them if none is named.
+    /// Components to run; all by default.
     #[arg(
         long = "component-id",
         value_name = "ID",

@@ -9,20 +9,20 @@ use clap::Parser;
 use pipeline_tests::chaos::{Books, Episode, Outcome, Report, Schedule, Setup, World};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Faults at random under load, and books that must agree after each.
+/// Inject random faults under load, and compare the counts with the ledger after each.
 #[derive(Parser)]
 #[command(name = "cargo xtask chaos")]
 struct Args {
-    /// Go on for so many minutes.
+    /// Duration in minutes.
     #[arg(long, value_name = "N", default_value_t = 10)]
     minutes: u64,
-    /// Repeat the faults of this seed; a new one if not given.
+    /// Seed of the faults to repeat; random by default.
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Only faults whose description contains one of these.
+    /// Inject only faults whose description contains one of these texts.
     #[arg(long, value_name = "TEXT[,…]", value_delimiter = ',', default_value = "")]
     only: Vec<String>,
-    /// Write the page with the table here.
+    /// File to which the page with the results is written.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }

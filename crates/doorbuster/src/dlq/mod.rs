@@ -15,7 +15,7 @@ use crate::application::Application;
 /// Most letters that are named because they cannot be sent back.
 const LEFT_NAMED_MAX: u64 = 20;
 
-/// Look after the records that were given up.
+/// List, show and send back dead letters: the records that were given up.
 ///
 /// A letter is open until it is sent back.
 #[derive(clap::Args)]
@@ -26,28 +26,29 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Action {
-    /// List the letters: where each came from, when and why it was given up.
+    /// List the letters with their source, time and reason.
     List(Common),
-    /// Show one letter whole: its headers, its key and its value.
+    /// Show one letter with its headers, key and value.
     Show {
         #[command(flatten)]
         common: Common,
-        /// The letter's place in the dead-letter topic, as `list` says it.
+        /// Place of the letter in the dead-letter topic, as `list` prints it.
         #[arg(value_name = "PARTITION/OFFSET", value_parser = place)]
         at: (i32, i64),
     },
     /// Write open letters back to the topics they came from, and count them before and after.
     ///
-    /// What was sent is marked in the dead-letter topic, after at most 100 letters. A letter that
-    /// cannot be sent (its topic is gone, it does not name one, it was written without its
-    /// record) is named and stays open; the others are sent, and the exit code is 1.
+    /// The letters that were sent are marked in the dead-letter topic, after at most 100 letters. A
+    /// letter that cannot be sent (its topic does not exist, it does not name its topic, it was
+    /// written without its record) is reported and stays open. The others are sent, and the exit
+    /// code is 1.
     Replay {
         #[command(flatten)]
         common: Common,
-        /// Send back so many at most, the oldest first.
+        /// Maximum number of letters to send back, the oldest first.
         #[arg(long, value_name = "LETTERS")]
         max: Option<u64>,
-        /// Only say how many would be sent back.
+        /// Only print how many letters would be sent back.
         #[arg(long)]
         dry_run: bool,
     },
@@ -57,7 +58,7 @@ enum Action {
 struct Common {
     #[command(flatten)]
     application: Application,
-    /// The dead-letter topic, if it is not the trigger's only one.
+    /// Dead-letter topic; required if the trigger has several.
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
 }

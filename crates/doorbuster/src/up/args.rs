@@ -10,17 +10,17 @@ use runner::args::parse_address;
 use crate::brokers::parse_brokers;
 use crate::source::Source;
 
-/// Run an application: its HTTP and its Kafka components in one process.
+/// Run an application: its HTTP and Kafka components in one process.
 ///
-/// Where the application uses the variables `kafka_brokers` and `valkey_url` and nothing gives them
-/// a value, it brings its own: a Kafka broker inside this process and a Valkey server as a child.
-/// They are for a look around: they forget when they stop. With --local DIR they are real Apache
-/// Kafka and Valkey that keep their data in DIR.
+/// If the application uses the variables `kafka_brokers` and `valkey_url` and they have no value,
+/// this command starts its own servers: a Kafka broker inside this process, and a Valkey server as
+/// a child process. They are for trying out the application: their data is deleted at the end. With
+/// --local DIR they are Apache Kafka and Valkey and keep their data in DIR.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub source: Source,
-    /// Run this component alone, with its triggers; may be repeated.
+    /// Run only this component, with its triggers; may be repeated.
     #[arg(
         short,
         long,
@@ -29,7 +29,7 @@ pub struct Args {
         env = "SPIN_COMPONENTS_TO_RETAIN"
     )]
     pub component_id: Vec<String>,
-    /// Address that the HTTP components are served on. Without any, operators are served on it.
+    /// Address of the HTTP components. If the application has none, address of the operator port.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -38,7 +38,7 @@ pub struct Args {
         env = "SPIN_HTTP_LISTEN_ADDR"
     )]
     pub listen: SocketAddr,
-    /// Serve operators on this address: /metrics for Prometheus, /healthz, /readyz.
+    /// Address of the operator port, which serves /metrics for Prometheus, /healthz and /readyz.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -46,15 +46,15 @@ pub struct Args {
         env = "DOORBUSTER_OPERATOR"
     )]
     pub operator: Option<SocketAddr>,
-    /// Take over new builds of the components as soon as their files change; SIGHUP does it
-    /// once. The Kafka group is not left for it.
+    /// Load new builds of the components when their files change; SIGHUP does this once. The
+    /// consumer group is not left.
     #[arg(long)]
     pub watch: bool,
-    /// Kafka's bootstrap brokers; sets the variable `kafka_brokers`.
+    /// Bootstrap brokers of Kafka; sets the variable `kafka_brokers`.
     #[arg(long, value_name = "HOST:PORT[,…]", value_parser = parse_brokers)]
     pub kafka: Option<String>,
-    /// Valkey, of several servers the one that is the primary; sets the variables `valkey_url` and
-    /// `valkey_address`.
+    /// Valkey; if several servers are named, the primary is used. Sets the variables `valkey_url`
+    /// and `valkey_address`.
     #[arg(
         long,
         value_name = "redis://HOST:PORT[,…]",
@@ -62,10 +62,10 @@ pub struct Args {
         env = "DOORBUSTER_VALKEY"
     )]
     pub valkey: Option<String>,
-    /// Start real Kafka and Valkey on this machine and keep their data here.
+    /// Start Apache Kafka and Valkey on this machine and keep their data in this folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["kafka", "valkey"])]
     pub local: Option<PathBuf>,
-    /// Never bring servers; a variable that would name them must have a value.
+    /// Never start servers; `kafka_brokers` and `valkey_url` must have values, if they are used.
     #[arg(
         long,
         env = "DOORBUSTER_NO_EMBEDDED",
