@@ -15,6 +15,10 @@ use crate::Error;
 /// Prefixes of the client properties that say how to get in.
 const SECURITY: [&str; 3] = ["sasl.", "security.", "ssl."];
 
+/// The variable with the group under which a component stores its positions. A batch does not say
+/// which group it was read by.
+const GROUP_VARIABLE: &str = "kafka_group";
+
 /// The settings of one Kafka trigger: the engine's, and those of the call.
 #[derive(Debug, Clone)]
 pub struct TriggerConfig {
@@ -81,7 +85,24 @@ impl TriggerConfig {
         let component = trigger.component().unwrap_or_default().into();
         let config = Self::parse(component, settings).map_err(&fault)?;
         config.engine.validate().map_err(|e| fault(e.to_string()))?;
+        config.check_group(app, variables).map_err(fault)?;
         Ok(config)
+    }
+
+    /// Positions that are stored under another group than the trigger's are never found again.
+    fn check_group(&self, app: &App, variables: &Variables) -> Result<(), String> {
+        let component = app.components.iter().find(|component| component.id == self.component);
+        let template = component.and_then(|component| component.config.get(GROUP_VARIABLE));
+        let Some(template) = template else { return Ok(()) };
+        let stored = variables.render(template).map_err(|error| error.to_string())?;
+        if stored == self.engine.group {
+            return Ok(());
+        }
+        Err(format!(
+            "group is `{}`, but component `{}` stores its positions under the group `{stored}` (its \
+             variable `{GROUP_VARIABLE}`): give both the same value",
+            self.engine.group, self.component
+        ))
     }
 
     fn parse(component: String, mut settings: Map<String, Value>) -> Result<Self, String> {
@@ -99,5 +120,47 @@ impl TriggerConfig {
         let engine = Config::deserialize(Value::Object(settings)).map_err(|e| e.to_string())?;
         let handler_deadline = Duration::from_millis(call.handler_deadline_ms);
         Ok(Self { component, engine, handler_deadline })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Reads a trigger with this group, whose component has these variables.
+    fn read(group: &str, variables: &str) -> Result<Vec<TriggerConfig>, Error> {
+        let manifest = format!(
+            r#"
+            spin_manifest_version = 2
+            [application]
+            name = "counts"
+            [variables]
+            stored = {{ default = "counters" }}
+            [[trigger.kafka]]
+            brokers = "127.0.0.1:9092"
+            topic = "sales"
+            group = "{group}"
+            component = "counter"
+            [component.counter]
+            source = "counter.wasm"
+            {variables}
+            "#
+        );
+        let app = component_host::manifest::parse(Path::new("spin.toml"), &manifest).unwrap();
+        let variables = Variables::resolve(&app.variables, |_| None).unwrap();
+        TriggerConfig::read_all(&app, &variables)
+    }
+
+    #[test]
+    fn a_component_stores_its_positions_under_the_triggers_group() {
+        let stored = r#"variables = { kafka_group = "{{ stored }}" }"#;
+        assert!(read("counters", stored).is_ok());
+        assert!(read("others", "").is_ok(), "it stores no positions");
+        let error = read("others", stored).unwrap_err().to_string();
+        for part in ["spin.toml", "`others`", "`counter`", "`counters`", "kafka_group"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
     }
 }
