@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use rayon::prelude::*;
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
@@ -119,9 +120,12 @@ struct Loader {
 }
 
 impl Loader {
-    /// The components that some trigger starts.
+    /// The components that some trigger starts, on all processors.
     fn load_all(&self, app: &App) -> Result<BTreeMap<String, Guest>, Error> {
-        app.started().map(|component| Ok((component.id.clone(), self.load(component)?))).collect()
+        let components: Vec<&Component> = app.started().collect();
+        let loaded: Vec<_> = components.par_iter().map(|component| self.load(component)).collect();
+        let ids = components.iter().map(|component| component.id.clone());
+        ids.zip(loaded).map(|(id, guest)| Ok((id, guest?))).collect()
     }
 
     fn load(&self, component: &Component) -> Result<Guest, Error> {

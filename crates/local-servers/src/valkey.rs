@@ -50,6 +50,13 @@ pub struct Valkey {
 impl Valkey {
     /// Installs the server if need be, starts it and waits until it answers.
     pub async fn start(config: ValkeyConfig) -> Result<Self> {
+        let mut valkey = Self::launch(config).await?;
+        valkey.ready().await?;
+        Ok(valkey)
+    }
+
+    /// Installs the server if need be, and starts it.
+    pub async fn launch(config: ValkeyConfig) -> Result<Self> {
         let (dir, temporary) = match &config.data_dir {
             Some(dir) => (dir.clone(), None),
             None => {
@@ -61,14 +68,19 @@ impl Valkey {
             .with_context(|| format!("cannot create {}", dir.display()))?;
         let binary = tokio::task::spawn_blocking(binary).await??;
         let port = config.port.map_or_else(|| FreePorts::default().find(), Ok)?;
-        let mut process = Process::start(
+        let process = Process::start(
             "valkey",
             command(&binary, &config, port, &dir),
             &dir.join("valkey.log"),
             temporary.as_ref(),
         )?;
-        process.wait_until(START_LIMIT, || answers(port)).await?;
         Ok(Self { process, config, port, _temporary: temporary })
+    }
+
+    /// Waits until it answers.
+    pub async fn ready(&mut self) -> Result<()> {
+        let port = self.port;
+        self.process.wait_until(START_LIMIT, || answers(port)).await
     }
 
     /// `redis://127.0.0.1:PORT`.

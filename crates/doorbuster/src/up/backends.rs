@@ -38,7 +38,8 @@ enum KafkaBackend {
 }
 
 impl Backends {
-    /// Takes what is given, and starts what the application uses and nobody gave.
+    /// Takes what is given, and starts what the application uses and nobody gave. Valkey may not
+    /// answer yet: see [`Backends::ready`].
     pub async fn start(args: &Args, app: &App, common: &Common) -> Result<Self> {
         for (flag, variable) in [("--kafka", BROKERS), ("--valkey", STORE)] {
             let is_given = if variable == BROKERS { &args.kafka } else { &args.valkey };
@@ -107,10 +108,18 @@ impl Backends {
             append_only: args.local.is_some(),
             ..ValkeyConfig::default()
         };
-        let valkey = Valkey::start(config).await.context("cannot start Valkey")?;
+        let valkey = Valkey::launch(config).await.context("cannot start Valkey")?;
         self.valkey_url = Some(valkey.url());
         self.valkey = Some(Box::new(valkey));
         Ok(())
+    }
+
+    /// Waits until everything that was started answers.
+    pub async fn ready(&mut self) -> Result<()> {
+        match &mut self.valkey {
+            Some(valkey) => valkey.ready().await.context("cannot start Valkey"),
+            None => Ok(()),
+        }
     }
 
     /// Kafka's bootstrap brokers.
@@ -153,9 +162,10 @@ impl Backends {
         let KafkaBackend::Embedded(kafka) = &self.kafka else {
             return topics::ensure(trigger).await;
         };
-        topics::needed(trigger)
-            .iter()
-            .try_for_each(|topic| kafka.create_topic(&topic.name, topic.partitions))
+        for topic in topics::needed(trigger) {
+            kafka.create_topic(&topic.name, topic.partitions).await?;
+        }
+        Ok(())
     }
 
     /// Stops what was started, in the data's order.

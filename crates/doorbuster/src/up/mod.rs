@@ -52,7 +52,7 @@ impl Running {
         }
         app.check_triggers(&TRIGGER_TYPES)?;
         common.provide(&mut app);
-        let backends = Backends::start(args, &app, &common).await?;
+        let mut backends = Backends::start(args, &app, &common).await?;
         let variables = common.variables(&app, backends.variables(args, &app, &common)?)?;
         let configs = TriggerConfig::read_all(&app, &variables)?;
         let mut later = Vec::new();
@@ -71,7 +71,8 @@ impl Running {
         let topics = AbortOnDropHandle::new(tokio::spawn(topics::ensure_later(later)));
         let files = Files::of(&app);
         let addresses = Addresses { listen: Some(args.listen), operator: args.operator };
-        let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
+        let parts = Parts::start(&app, &variables, &common, addresses, None);
+        let (parts, ()) = tokio::try_join!(parts, backends.ready())?;
         let reload = Reload::new(files, parts.host(), parts.handlers());
         let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(hangup, args.watch)));
         // The embedded broker promises nothing.
