@@ -9,7 +9,8 @@ pub struct Limits {
     /// it fails in the guest, which then traps as a rule. Default 128 MiB.
     pub instance_memory_bytes_max: usize,
     /// Instances alive at once in the process, all components together, each member of a
-    /// composition counted. Past it an instantiation fails: 503 for a request. Default 1,000.
+    /// composition counted. Past it an instantiation fails: 503 for a request. The HTTP instances
+    /// of one component are at most this, divided by the number of components. Default 1,000.
     pub instances_max: u32,
     /// Requests that one HTTP instance serves before it is dropped. Default 100,000: a guest
     /// that leaks is renewed now and then, and the renewal costs nothing measurable.

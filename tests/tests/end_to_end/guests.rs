@@ -208,6 +208,31 @@ async fn without_room_for_another_instance_requests_are_told_to_come_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_component_leaves_the_others_their_instances() {
+    const OTHER: &str = r#"
+[[trigger.http]]
+route = "/other"
+component = "other"
+[component.other]
+source = "components/wicked.wasm"
+"#;
+    // Two components: each may have one instance.
+    let request_timeout = Duration::from_secs(5);
+    let (instances_max, requests_at_once_per_instance_max) = (2, 1);
+    let limits =
+        Limits { instances_max, requests_at_once_per_instance_max, request_timeout, ..limits() };
+    let manifest = MANIFEST.replace("GUEST", "wicked") + OTHER;
+    let client = Arc::new(serve_app(load(&manifest, &limits).unwrap(), limits).await);
+    let hanging = hang(client.clone());
+    pipeline_tests::eventually("the component has as many instances as it may", async || {
+        (status(&client, "/good").await == 503).then_some(())
+    })
+    .await;
+    assert_eq!(status(&client, "/other").await, 200);
+    assert_eq!(hanging.await.unwrap(), 504);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_requests_share_few_instances() {
     let client = Arc::new(serve("wicked", limits()).await);
     let requests = (0..300).map(|_| {

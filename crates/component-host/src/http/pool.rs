@@ -36,6 +36,8 @@ pub(super) struct Pool {
     pub at_once_max: usize,
     /// Instances that can compute at once.
     parallel: usize,
+    /// Most instances alive at once: the others of the process are for the other components.
+    instances_max: usize,
     queue: Mutex<Queue>,
     /// Tells one instance at rest that a request came.
     pushed: Notify,
@@ -57,6 +59,8 @@ pub(super) struct Queue {
     pub load: Load,
     /// Instances that are being made.
     pub starting: usize,
+    /// Instances from their start to their end, also those that take no more requests.
+    pub alive: usize,
     /// Whether any job was taken since this was last looked at.
     moved: bool,
     /// Whether anybody looks.
@@ -75,15 +79,23 @@ pub(super) struct Load {
 #[error("no HTTP instance could be made: {0}")]
 pub(super) struct NoInstance(String);
 
+/// Why no other instance is started: the component has all that it may have.
+#[derive(Debug, thiserror::Error)]
+#[error("the component has {0} instances, which is its share of the process's instances")]
+struct NoShare(usize);
+
 /// Why a request has no answer: its instance broke.
 #[derive(Debug, thiserror::Error)]
 #[error("the instance that served the request broke")]
 pub(super) struct Broken;
 
 impl Pool {
-    /// Fails if the component exports no HTTP handler of WASI 0.2 or 0.3.
-    pub fn new(guest: &Guest, limits: &Arc<Limits>) -> Result<Arc<Self>, Error> {
+    /// The pool of one of so many components of the process. Fails if the component exports no
+    /// HTTP handler of WASI 0.2 or 0.3.
+    pub fn new(guest: &Guest, limits: &Arc<Limits>, components: usize) -> Result<Arc<Self>, Error> {
         let proxy = proxy(guest)?;
+        let required = guest.pre().component().resources_required();
+        let memories = required.map_or(1, |required| required.num_memories);
         // A handler of WASI 0.2 serves one request in its life.
         let (total_max, at_once_max) = match &proxy {
             ProxyPre::P3(_) => {
@@ -98,6 +110,7 @@ impl Pool {
             total_max,
             at_once_max,
             parallel: available_parallelism().map_or(1, usize::from),
+            instances_max: share(limits.instances_max, components, memories),
             queue: Mutex::default(),
             pushed: Notify::new(),
             closed: AtomicBool::new(false),
@@ -147,15 +160,20 @@ impl Pool {
 
     fn push(self: &Arc<Self>, job: Job) {
         let mut queue = self.queue();
+        // Those whose callers wait are fewer: the callers are counted.
+        let full = queue.jobs.len() >= self.limits.requests_at_once_max;
+        let abandoned = if full { queue.take_abandoned() } else { VecDeque::new() };
         queue.jobs.push_back(job);
-        if self.wants_another(&queue) {
-            self.start(&mut queue);
-        }
+        let has_places = !self.wants_another(&queue) || self.start(&mut queue);
         if !queue.watched {
             (queue.watched, queue.moved) = (true, false);
             tokio::spawn(self.clone().watch());
         }
         drop(queue);
+        drop(abandoned);
+        if !has_places {
+            self.refuse_beyond_share();
+        }
         self.wake_one();
     }
 
@@ -182,18 +200,25 @@ impl Pool {
         queue.load.wants_another(queue.jobs.len(), self.parallel, self.at_once_max)
     }
 
-    /// Starts an instance.
-    pub fn start(self: &Arc<Self>, queue: &mut Queue) {
+    /// Starts an instance, unless the component has as many as it may have.
+    pub fn start(self: &Arc<Self>, queue: &mut Queue) -> bool {
+        if queue.alive >= self.instances_max {
+            return false;
+        }
         queue.load.instances += 1;
         queue.starting += 1;
+        queue.alive += 1;
         tokio::spawn(worker::run(self.clone()));
+        true
     }
 
-    /// Starts another instance whenever those that are there stand still, until nothing waits.
+    /// Drops the requests whose callers went away, and starts another instance whenever those that
+    /// are there stand still, until nothing waits.
     async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(STANDSTILL).await;
             let mut queue = self.queue();
+            let abandoned = queue.take_abandoned();
             if queue.jobs.is_empty() {
                 queue.watched = false;
                 return;
@@ -201,7 +226,14 @@ impl Pool {
             if !std::mem::take(&mut queue.moved) && queue.starting == 0 {
                 self.start(&mut queue);
             }
+            drop(queue);
+            drop(abandoned);
         }
+    }
+
+    /// Answers those that would need another instance than the component may have.
+    pub fn refuse_beyond_share(&self) {
+        self.refuse(&wasmtime::Error::new(NoShare(self.instances_max)));
     }
 
     /// Answers those that have no place with the instances that are there.
@@ -245,6 +277,25 @@ fn proxy(guest: &Guest) -> Result<ProxyPre<GuestState>, Error> {
     }
 }
 
+/// The instances that one of so many components may have, each with so many memories.
+fn share(instances_max: u32, components: usize, memories: u32) -> usize {
+    let instances = usize::try_from(instances_max / memories.max(1)).unwrap_or(usize::MAX);
+    (instances / components.max(1)).max(1)
+}
+
+impl Queue {
+    /// Takes the requests whose callers went away. To be dropped once the queue is not locked.
+    fn take_abandoned(&mut self) -> VecDeque<Job> {
+        if !self.jobs.iter().any(|job| job.answer.is_canceled()) {
+            return VecDeque::new();
+        }
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        let (abandoned, jobs) = jobs.partition(|job| job.answer.is_canceled());
+        self.jobs = jobs;
+        abandoned
+    }
+}
+
 impl Load {
     /// Whether one more instance is wanted for so many that wait: until each processor has one,
     /// and when those that are there have no room.
@@ -257,10 +308,43 @@ impl Load {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::{BodyExt as _, Empty};
+
     use super::*;
 
     fn wants(instances: usize, at_work: usize, waiting: usize) -> bool {
         Load { instances, at_work }.wants_another(waiting, 2, 64)
+    }
+
+    fn job() -> (Job, oneshot::Receiver<wasmtime::Result<Response>>) {
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let (answer, answered) = oneshot::channel();
+        (Job { request: Request::new(body), answer }, answered)
+    }
+
+    #[test]
+    fn requests_whose_callers_went_away_leave_the_queue() {
+        let (first, waiting) = job();
+        let (second, gone) = job();
+        let (third, also_waiting) = job();
+        let mut queue = Queue { jobs: [first, second, third].into(), ..Queue::default() };
+        assert!(queue.take_abandoned().is_empty());
+        drop(gone);
+        assert_eq!(queue.take_abandoned().len(), 1);
+        assert_eq!(queue.jobs.len(), 2);
+        drop(waiting);
+        drop(also_waiting);
+        assert_eq!(queue.take_abandoned().len(), 2);
+        assert!(queue.jobs.is_empty());
+    }
+
+    #[test]
+    fn the_components_share_the_instances_of_the_process() {
+        assert_eq!(share(1_000, 1, 1), 1_000);
+        assert_eq!(share(1_000, 4, 1), 250);
+        assert_eq!(share(1_000, 4, 5), 50, "each memory counts");
+        assert_eq!(share(1_000, 1, 0), 1_000);
+        assert_eq!(share(1, 4, 2), 1, "each can have one");
     }
 
     #[test]

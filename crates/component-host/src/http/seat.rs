@@ -79,10 +79,16 @@ impl Seat {
             let mut queue = self.pool.queue();
             queue.load.instances -= 1;
             queue.load.at_work -= self.at_work;
-            while !queue.jobs.is_empty() && self.pool.wants_another(&queue) {
-                self.pool.start(&mut queue);
+            let mut has_places = true;
+            while has_places && !queue.jobs.is_empty() && self.pool.wants_another(&queue) {
+                has_places = self.pool.start(&mut queue);
             }
-            if !queue.jobs.is_empty() {
+            let left = !queue.jobs.is_empty();
+            drop(queue);
+            if !has_places {
+                self.pool.refuse_beyond_share();
+            }
+            if left {
                 self.pool.wake_one();
             }
         }
@@ -92,6 +98,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.made();
+        self.pool.queue().alive -= 1;
         self.close();
     }
 }

@@ -23,14 +23,18 @@ pub struct HttpService {
     pool: RwLock<Arc<Pool>>,
     permits: Arc<Semaphore>,
     limits: Arc<Limits>,
+    /// The components of the process, which share its instances.
+    components: usize,
 }
 
 impl HttpService {
-    /// Fails if the component exports no HTTP handler.
-    pub fn new(guest: &Guest, limits: &Arc<Limits>) -> Result<Self, Error> {
+    /// The service of one of so many components of the process. Fails if the component exports no
+    /// HTTP handler.
+    pub fn new(guest: &Guest, limits: &Arc<Limits>, components: usize) -> Result<Self, Error> {
         Ok(Self {
             component: guest.id.clone(),
-            pool: RwLock::new(Pool::new(guest, limits)?),
+            pool: RwLock::new(Pool::new(guest, limits, components)?),
+            components,
             permits: Arc::new(Semaphore::new(limits.requests_at_once_max)),
             limits: limits.clone(),
         })
@@ -38,7 +42,7 @@ impl HttpService {
 
     /// A pool of instances of another build of the component.
     pub(super) fn prepare(&self, guest: &Guest) -> Result<Arc<Pool>, Error> {
-        Pool::new(guest, &self.limits)
+        Pool::new(guest, &self.limits, self.components)
     }
 
     /// Requests from now on go to this pool; those under way end in the old one.

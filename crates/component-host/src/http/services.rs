@@ -43,7 +43,7 @@ impl Services {
             let service = match by_id.get(id) {
                 Some(service) => Arc::clone(service),
                 None => {
-                    let service = Arc::new(HttpService::new(guest, limits)?);
+                    let service = Arc::new(HttpService::new(guest, limits, guests.len())?);
                     by_id.insert(id.to_owned(), service.clone());
                     service
                 }
