@@ -24,7 +24,8 @@ pub struct Limits {
     /// so. Default 8,192.
     pub connections_max: usize,
     /// Time a request may take until its response's head, and then again until the end of a
-    /// gathered body. Past it 504; the instance takes no new requests. Default 30 s.
+    /// gathered body. Past it 504; the instance takes no new requests. Also the time that may pass
+    /// between two parts of a streamed body; past it the body is cut off. Default 30 s.
     pub request_timeout: Duration,
     /// Time a client may take until its next request's head is there in full, from its connection
     /// or from the end of the last answer. Past it the connection ends. Default 10 s.

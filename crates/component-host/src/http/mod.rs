@@ -13,6 +13,7 @@ mod server;
 mod service;
 mod services;
 pub(crate) mod spin_fields;
+mod streamed;
 mod worker;
 
 pub use body::RequestBody;

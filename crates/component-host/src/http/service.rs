@@ -14,6 +14,7 @@ use super::body::{BodyWatch, expects_continue, gather, small_length};
 use super::exchange::without_content;
 use super::pool::{Broken, NoInstance, Pool};
 use super::problem::Problem;
+use super::streamed::Streamed;
 use crate::guest::Guest;
 use crate::{Error, Limits};
 
@@ -135,11 +136,7 @@ impl HttpService {
                     tracing::error!(component, length, "an answer is not as long as it announced");
                     Problem::GuestFailed
                 })?,
-            None => body
-                .map_frame(move |frame| {
-                    let _at_work = &permit;
-                    frame
-                })
+            None => Streamed::new(body, permit, &self.component, self.limits.request_timeout)
                 .boxed_unsync(),
         };
         Ok(Response::from_parts(parts, body))

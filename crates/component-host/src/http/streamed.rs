@@ -1,0 +1,115 @@
+//! The body of an answer while its component sends it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
+use wasmtime_wasi_http::{Error as HttpError, WasiBody};
+
+/// A streamed body. It ends with an error if its component sends no part of it in time, and counts
+/// as a request of the component until it is dropped.
+pub(super) struct Streamed {
+    body: WasiBody,
+    _permit: OwnedSemaphorePermit,
+    component: Arc<str>,
+    limit: Duration,
+    /// Whether the component is waited for; not while the client takes nothing.
+    waits: bool,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Streamed {
+    pub fn new(
+        body: WasiBody,
+        permit: OwnedSemaphorePermit,
+        component: &Arc<str>,
+        limit: Duration,
+    ) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(limit));
+        let component = component.clone();
+        Self { body, _permit: permit, component, limit, waits: false, sleep }
+    }
+
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        if !std::mem::replace(&mut self.waits, true) {
+            self.sleep.as_mut().reset(Instant::now() + self.limit);
+        }
+        self.sleep.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if polled.is_ready() {
+            this.waits = false;
+            return polled;
+        }
+        if !this.is_late(cx) {
+            return Poll::Pending;
+        }
+        let (component, limit) = (&*this.component, this.limit);
+        tracing::warn!(
+            component,
+            ?limit,
+            "the component sent no part of its answer; it is cut off"
+        );
+        Poll::Ready(Some(Err(HttpError::HttpResponseTimeout)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::mpsc;
+    use futures::{FutureExt as _, StreamExt as _};
+    use http_body_util::{BodyExt as _, StreamBody};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_component_that_sends_nothing_more_is_cut_off() {
+        let (parts, sent) = mpsc::unbounded::<Bytes>();
+        let body = StreamBody::new(sent.map(|part| Ok::<_, HttpError>(Frame::data(part))));
+        let permits = Arc::new(Semaphore::new(1));
+        let permit = permits.clone().try_acquire_owned().unwrap();
+        let mut body = Streamed::new(body.boxed_unsync(), permit, &"slow".into(), LIMIT);
+        for _ in 0..3 {
+            assert!(body.frame().now_or_never().is_none());
+            tokio::time::advance(LIMIT - Duration::from_secs(1)).await;
+            parts.unbounded_send("part".into()).unwrap();
+            assert!(body.frame().await.unwrap().is_ok());
+            // The client takes nothing for long, which is no fault of the component.
+            tokio::time::advance(2 * LIMIT).await;
+        }
+        let begun = Instant::now();
+        let cut = body.frame().await.unwrap();
+        assert!(matches!(cut, Err(HttpError::HttpResponseTimeout)), "{cut:?}");
+        assert_eq!(begun.elapsed(), LIMIT);
+        assert_eq!(permits.available_permits(), 0);
+        drop(body);
+        assert_eq!(permits.available_permits(), 1);
+    }
+}
