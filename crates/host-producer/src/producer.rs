@@ -17,6 +17,9 @@ use crate::{Delivery, Error, Metrics, OutgoingRecord, ProduceError, ProducerConf
 /// How often it is looked whether a client that was replaced is still in use.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Longest time in which the brokers are asked whether they answer again.
+const ASK_LIMIT: Duration = Duration::from_secs(1);
+
 /// An idempotent producer with acks=all. Clones share one connection, queue and thread; one
 /// producer serves a whole process.
 ///
@@ -30,6 +33,8 @@ struct Inner {
     client: RwLock<Arc<Client>>,
     config: ProducerConfig,
     metrics: Metrics,
+    /// Held while the brokers are asked whether they answer again.
+    asking: tokio::sync::Mutex<()>,
 }
 
 /// One Kafka client.
@@ -46,7 +51,8 @@ impl Producer {
     pub fn new(config: ProducerConfig) -> Result<Self, Error> {
         config.validate()?;
         let client = RwLock::new(Arc::new(Client::new(&config)?));
-        Ok(Self(Arc::new(Inner { client, config, metrics: Metrics::default() })))
+        let (metrics, asking) = (Metrics::default(), tokio::sync::Mutex::default());
+        Ok(Self(Arc::new(Inner { client, config, metrics, asking })))
     }
 
     /// The counters.
@@ -64,6 +70,24 @@ impl Producer {
         let outcome = self.0.client().send(&records).await;
         self.0.metrics.count(records.len(), &outcome);
         outcome
+    }
+
+    /// Why records cannot be written: the last one failed because no broker was reached, and none
+    /// answers now. None for a producer that nobody uses. Takes at most a second.
+    pub async fn fault(&self) -> Option<String> {
+        let client = self.0.client();
+        let topic = client.reach.failed_topic()?;
+        let brokers = &self.0.config.brokers;
+        let fault = format!("the producer reaches no Kafka broker of {brokers}");
+        // One question at a time.
+        let Ok(_asking) = self.0.asking.try_lock() else { return Some(fault) };
+        let asked = client.clone();
+        let ask = move || asked.native.client().fetch_metadata(Some(&topic), ASK_LIMIT).is_ok();
+        if tokio::task::spawn_blocking(ask).await.unwrap_or(false) {
+            client.reach.answered();
+            return None;
+        }
+        Some(fault)
     }
 
     /// Waits until every record so far has its acknowledgement or its error.
@@ -190,6 +214,7 @@ impl Client {
 
     fn unreachable(&self, records: &[OutgoingRecord]) -> ProduceError {
         let topic = records.first().map_or("", |record| &record.topic);
+        self.reach.failed(topic);
         let code = RDKafkaErrorCode::AllBrokersDown;
         classify(code, topic, &self.config.brokers, false)
     }
@@ -205,6 +230,11 @@ impl Client {
         // The code that made the producer unusable says more than that it is unusable.
         let fatal = (code == RDKafkaErrorCode::Fatal).then(|| self.native.client().fatal_error());
         let code = fatal.flatten().map_or(code, |(code, _)| code);
-        classify(code, topic, brokers, self.reach.is_reachable())
+        let reachable = self.reach.is_reachable();
+        let error = classify(code, topic, brokers, reachable);
+        if !reachable && matches!(error, ProduceError::Unavailable(_)) {
+            self.reach.failed(topic);
+        }
+        error
     }
 }

@@ -10,34 +10,63 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// Since when no broker can be reached; none while one can.
+/// Whether a broker can be reached.
 ///
-/// librdkafka tells when the last connection is gone, not when one is back: an
-/// acknowledgement tells that.
+/// librdkafka reports when the last connection is gone, not when one is back: an
+/// acknowledgement or another answer shows that.
 #[derive(Clone)]
 pub(crate) struct Reach {
-    lost_since: watch::Sender<Option<Instant>>,
+    state: watch::Sender<State>,
     log: Arc<ClientLog>,
+}
+
+/// What is known since the last answer of a broker.
+#[derive(Default)]
+struct State {
+    /// Since when no broker can be reached; none while one can.
+    lost_since: Option<Instant>,
+    /// The topic of a record that failed because no broker was reached. A lost connection alone
+    /// is no failure: brokers close connections that nobody uses.
+    failed_topic: Option<String>,
 }
 
 impl Reach {
     pub fn new() -> Self {
-        Self { lost_since: watch::Sender::new(None), log: Arc::default() }
+        Self { state: watch::Sender::default(), log: Arc::default() }
     }
 
     pub fn is_reachable(&self) -> bool {
-        self.lost_since.borrow().is_none()
+        self.state.borrow().lost_since.is_none()
     }
 
     /// A broker answered.
     pub fn answered(&self) {
-        self.lost_since.send_if_modified(|since| since.take().is_some());
+        self.state.send_if_modified(|state| {
+            let changed = state.lost_since.is_some() || state.failed_topic.is_some();
+            if changed {
+                *state = State::default();
+            }
+            changed
+        });
+    }
+
+    /// A record of this topic failed because no broker was reached.
+    pub fn failed(&self, topic: &str) {
+        self.state.send_if_modified(|state| {
+            state.failed_topic.get_or_insert_with(|| topic.into());
+            false
+        });
+    }
+
+    /// The topic of a record that failed because no broker was reached, if none answered since.
+    pub fn failed_topic(&self) -> Option<String> {
+        self.state.borrow().failed_topic.clone()
     }
 
     fn lost(&self) {
-        self.lost_since.send_if_modified(|since| {
-            let first = since.is_none();
-            since.get_or_insert_with(Instant::now);
+        self.state.send_if_modified(|state| {
+            let first = state.lost_since.is_none();
+            state.lost_since.get_or_insert_with(Instant::now);
             first
         });
     }
@@ -46,16 +75,16 @@ impl Reach {
     /// as long.
     pub async fn given_up(&self, patience: Duration) {
         let called = Instant::now();
-        let mut since = self.lost_since.subscribe();
+        let mut state = self.state.subscribe();
         loop {
-            let lost = *since.borrow_and_update();
+            let lost = state.borrow_and_update().lost_since;
             let give_up = lost.map(|lost| lost.max(called) + patience);
             tokio::select! {
                 () = async { match give_up {
                     Some(at) => sleep_until(at).await,
                     None => std::future::pending().await,
                 } } => return,
-                changed = since.changed() => if changed.is_err() { return },
+                changed = state.changed() => if changed.is_err() { return },
             }
         }
     }
@@ -77,6 +106,18 @@ impl ClientContext for Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lost_connection_alone_is_no_failure() {
+        let reach = Reach::new();
+        reach.lost();
+        assert_eq!(reach.failed_topic(), None);
+        reach.failed("sales");
+        assert_eq!(reach.failed_topic().as_deref(), Some("sales"));
+        reach.answered();
+        assert_eq!(reach.failed_topic(), None);
+        assert!(reach.is_reachable());
+    }
 
     const PATIENCE: Duration = Duration::from_secs(2);
 

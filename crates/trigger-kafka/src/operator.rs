@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use component_host::Limits;
 use component_host::http::{Answer, HEALTH_PATH, RequestBody, serve, text};
+use host_producer::Producer;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use prometheus_client::encoding;
 use prometheus_client::registry::Registry;
@@ -30,6 +31,7 @@ pub struct Operator(Arc<View>);
 
 struct View {
     registry: Registry,
+    producer: Option<Producer>,
     triggers: Vec<(String, Arc<Progress>)>,
 }
 
@@ -42,7 +44,9 @@ impl Operator {
         }
         triggers.iter().for_each(|trigger| trigger.register(&mut registry));
         let named = |trigger: &KafkaTrigger| (trigger.handler().component(), trigger.progress());
-        Self(Arc::new(View { registry, triggers: triggers.iter().map(named).collect() }))
+        let triggers = triggers.iter().map(named).collect();
+        let producer = producer.and_then(ProducerCapability::producer);
+        Self(Arc::new(View { registry, producer, triggers }))
     }
 
     /// Serves these paths until `shutdown`.
@@ -52,8 +56,8 @@ impl Operator {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
         let handler = Arc::new(move |request: Request<RequestBody>, _peer: SocketAddr| {
-            let answer = self.0.answer(request.method(), request.uri().path());
-            Box::pin(std::future::ready(answer)) as _
+            let view = self.0.clone();
+            Box::pin(async move { view.answer(request.method(), request.uri().path()).await }) as _
         });
         let limits = Limits { connections_max: CONNECTIONS_MAX, ..Limits::default() };
         serve(listener, &limits, handler, Box::pin(shutdown), Duration::ZERO).await;
@@ -68,7 +72,7 @@ impl Operator {
 }
 
 impl View {
-    fn answer(&self, method: &Method, path: &str) -> Answer {
+    async fn answer(&self, method: &Method, path: &str) -> Answer {
         match path {
             "/metrics" | "/healthz" | "/readyz" | HEALTH_PATH
                 if !matches!(*method, Method::GET | Method::HEAD) =>
@@ -78,8 +82,11 @@ impl View {
             "/metrics" => self.metrics(),
             // Alive: every partition moves, or has nothing left.
             "/healthz" => verdict(self.stalled()),
-            // Ready: alive, and a member of each group.
-            "/readyz" => verdict(self.stalled() + &self.outside() + &self.unread()),
+            // Ready: alive, a member of each group, and able to write.
+            "/readyz" => {
+                let consuming = self.stalled() + &self.outside() + &self.unread();
+                verdict(consuming + &self.unwritable().await)
+            }
             HEALTH_PATH => text(StatusCode::OK, TEXT, "OK".into()),
             _ => text(StatusCode::NOT_FOUND, TEXT, "nothing is served here\n".into()),
         }
@@ -108,6 +115,12 @@ impl View {
             }
         }
         lines
+    }
+
+    /// A line if the components' records cannot be written.
+    async fn unwritable(&self) -> String {
+        let Some(producer) = &self.producer else { return String::new() };
+        producer.fault().await.map_or_else(String::new, |fault| fault + "\n")
     }
 
     /// A line for each trigger that has not joined its group.
@@ -147,4 +160,29 @@ fn method_not_allowed() -> Answer {
     let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, TEXT, body);
     answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use host_producer::{OutgoingRecord, ProducerConfig};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_producer_whose_record_found_no_broker_is_not_ready() {
+        let config =
+            ProducerConfig { unreachable_timeout_ms: 100, ..ProducerConfig::new("127.0.0.1:1") };
+        let producer = Producer::new(config).unwrap();
+        let registry = Registry::default();
+        let view = View { registry, producer: Some(producer.clone()), triggers: Vec::new() };
+        let status = async |path| view.answer(&Method::GET, path).await.status();
+        assert_eq!(status("/readyz").await, StatusCode::OK, "nobody has used it");
+        let record =
+            OutgoingRecord { topic: "sales".into(), key: None, value: None, headers: Vec::new() };
+        producer.send(vec![record]).await.unwrap_err();
+        assert_eq!(status("/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status("/healthz").await, StatusCode::OK, "a restart would not help");
+        let unwritable = view.unwritable().await;
+        assert_eq!(unwritable, "the producer reaches no Kafka broker of 127.0.0.1:1\n");
+    }
 }

@@ -40,6 +40,11 @@ impl ProducerCapability {
         }
     }
 
+    /// The producer, if a component imports it.
+    pub(crate) fn producer(&self) -> Option<Producer> {
+        self.producer.get().cloned()
+    }
+
     fn start(&self) -> Result<(), String> {
         if self.producer.get().is_none() {
             let producer = Producer::new(self.config.clone())

@@ -87,6 +87,28 @@ async fn a_broker_that_comes_back_is_written_to_again() {
     producer.flush(Duration::from_secs(30)).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_is_at_fault_until_a_broker_answers_again() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 1, 1).unwrap();
+    let config = ProducerConfig {
+        unreachable_timeout_ms: 200,
+        ..ProducerConfig::new(cluster.bootstrap_servers())
+    };
+    let producer = Producer::new(config).unwrap();
+    let send = || producer.send(vec![record(TOPIC, b"k", b"v")]);
+    within("the ack", send()).await.unwrap();
+    cluster.broker_down(-1).unwrap();
+    assert_eq!(producer.fault().await, None, "no record has failed");
+    let error = within("the error", send()).await;
+    assert!(matches!(error, Err(ProduceError::Unavailable(_))), "{error:?}");
+    let fault = producer.fault().await.unwrap();
+    assert!(fault.contains(&cluster.bootstrap_servers()), "{fault}");
+    // Nothing is written meanwhile.
+    cluster.broker_up(-1).unwrap();
+    within("the recovery", async { while producer.fault().await.is_some() {} }).await;
+}
+
 #[tokio::test]
 async fn a_topic_without_a_broker_is_a_passing_fault_that_names_both() {
     let config = ProducerConfig::new(NOWHERE);
