@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::SemaphorePermit;
+
 use crate::apply::Part;
 use crate::backoff::Backoff;
 use crate::call::answer;
@@ -63,11 +65,7 @@ impl Partition {
 
     /// One call, once the handler has room for it.
     async fn call(&self, batch: &Arc<Batch>) -> Result<Result<Vec<Rejection>, Failure>, Halt> {
-        let _room = tokio::select! {
-            () = self.stop.cancelled() => return Err(Halt::Stopped),
-            // The semaphore is never closed.
-            room = self.engine.calls.acquire() => room,
-        };
+        let _room = self.room().await?;
         let metrics = &self.engine.metrics;
         let in_flight = InFlight::new(metrics, batch);
         let begun = Instant::now();
@@ -75,6 +73,15 @@ impl Partition {
         metrics.handler_seconds.observe(begun.elapsed().as_secs_f64());
         in_flight.answered();
         Ok(answer)
+    }
+
+    /// Waits until the handler has room for another call.
+    pub async fn room(&self) -> Result<Option<SemaphorePermit<'_>>, Halt> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Halt::Stopped),
+            // The semaphore is never closed.
+            room = self.engine.calls.acquire() => Ok(room.ok()),
+        }
     }
 
     fn applied(&self, batch: &Batch) {

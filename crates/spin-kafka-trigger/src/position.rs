@@ -70,12 +70,14 @@ impl Partition {
     async fn position_in(&self, log_id: &Arc<str>) -> Result<Position, Halt> {
         let mut backoff = self.backoff();
         loop {
+            let room = self.room().await?;
             let (handler, topic) = (self.engine.handler.clone(), self.topic.clone());
             let call = handler.position(topic, log_id.clone(), self.number);
             let answer = tokio::select! {
                 () = self.stop.cancelled() => return Err(Halt::Stopped),
                 answer = answer(call) => answer,
             };
+            drop(room);
             match answer {
                 Ok(Position::At(offset)) if offset < 0 => {
                     let reason = format!("the handler's position {offset} is below 0");

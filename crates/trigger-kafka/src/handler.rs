@@ -32,7 +32,8 @@ struct Build {
     guest: Guest,
     handle: ComponentExportIndex,
     position: Option<ComponentExportIndex>,
-    /// Instances at rest: at most one for each batch that was ever in flight at once.
+    /// Instances at rest: at most one for each call that was ever in flight at once, so not more
+    /// than `concurrency_max`.
     idle: Mutex<Vec<Warm>>,
 }
 

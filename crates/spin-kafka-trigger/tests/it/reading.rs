@@ -1,6 +1,8 @@
 //! What is read, and in which order, on a real Kafka broker.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::cluster::{brokers, create_topic};
@@ -49,6 +51,29 @@ async fn reading_begins_at_a_time() {
     until("the position", || committed(&brokers, "after", topic, 0) == Some(4)).await;
     produce(&brokers, topic, 0, 1, 1);
     assert_eq!(session.apply_until(5).await[0].start, 4);
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn questions_for_positions_count_as_calls() {
+    const PARTITIONS: i32 = 8;
+    let (brokers, topic) = (brokers(), "positions-as-calls");
+    create_topic(&brokers, topic, PARTITIONS).await;
+    let config = Config { concurrency_max: 1, ..config(&brokers, topic) };
+    let (asked, at_once, most) =
+        <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+    let counters = (asked.clone(), at_once, most.clone());
+    let session = Session::start_at(config, move |_, _, _| {
+        let (asked, at_once, most) = &counters;
+        most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // A question that takes a while: the others come meanwhile.
+        std::thread::sleep(Duration::from_millis(20));
+        at_once.fetch_sub(1, Ordering::SeqCst);
+        asked.fetch_add(1, Ordering::SeqCst);
+        Ok(Position::Committed)
+    });
+    until("the positions", || asked.load(Ordering::SeqCst) >= PARTITIONS as usize).await;
+    assert_eq!(most.load(Ordering::SeqCst), 1);
     session.stop().await;
 }
 
