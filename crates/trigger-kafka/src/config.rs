@@ -26,7 +26,8 @@ pub struct TriggerConfig {
     pub component: String,
     /// The consumer engine's settings.
     pub engine: Config,
-    /// Time one call may take; past it the instance is dropped and the batch comes again.
+    /// Time one call may take, and before it the initialization of a new instance; past it the
+    /// instance is dropped and the batch comes again.
     /// Manifest: `handler_deadline_ms`, default 60,000.
     pub handler_deadline: Duration,
 }

@@ -116,17 +116,24 @@ impl GuestHandler {
         }
     }
 
-    /// No room for another instance passes.
+    /// No room for another instance passes. An instance that is not ready by the deadline is no
+    /// fault of the records, which must not become dead letters for it.
     async fn take(&self, build: &Build) -> Result<Warm, engine::Failure> {
         if let Some(warm) = build.idle().pop() {
             return Ok(warm);
         }
-        match build.guest.instantiate().await {
-            Ok((store, instance)) => {
+        let deadline = self.0.deadline;
+        match tokio::time::timeout(deadline, build.guest.instantiate()).await {
+            Ok(Ok((store, instance))) => {
                 self.0.instances.inc();
                 Ok(Warm { store, instance, alive: self.0.instances.clone() })
             }
-            Err(error) => Err(engine::Failure::Retry(error.to_string())),
+            Ok(Err(error)) => Err(engine::Failure::Retry(error.to_string())),
+            Err(_) => {
+                let component = build.guest.id();
+                let reason = format!("component `{component}` was not initialized in {deadline:?}");
+                Err(engine::Failure::Retry(reason))
+            }
         }
     }
 }
