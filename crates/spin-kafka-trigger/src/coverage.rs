@@ -28,7 +28,7 @@ const LOOKS: [u32; 2] = [2, 3];
 
 /// Failed checks in a row before the log says more than a debug line: brokers that restart answer
 /// a minute later.
-const FAILED_QUIET: u32 = 4;
+pub(crate) const FAILED_QUIET: u32 = 4;
 /// Failed checks in a row before the process is no longer ready.
 const FAILED_READY: u32 = 1;
 /// A failed check, in the log.

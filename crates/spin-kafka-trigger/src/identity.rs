@@ -1,11 +1,13 @@
 //! Whether a partition's records still lie in the log that they are counted under.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 
 use crate::Position;
+use crate::coverage::FAILED_QUIET;
 use crate::log_id::CUTS_MAX;
 use crate::partition::{Cursor, Halt, Partition, Turned};
 use crate::questions::Patience;
@@ -20,6 +22,8 @@ const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
 const CUT_MARGIN_MS: i64 = 60_000;
 /// The other partitions' answers about a topic are good for this long when nothing is read.
 const ASKED_RECENTLY: Duration = Duration::from_secs(4);
+/// A failed check of a partition's log, in the log of the program.
+const NOT_CHECKED: &str = "it is not known whether the topic was deleted and created again";
 
 impl Partition {
     /// The position after the log went back: in a new log its beginning, in the same log the
@@ -145,9 +149,24 @@ impl Partition {
         match self.asked_of(None, not_before).await {
             Ok(Ok(log_id)) => {
                 cursor.checked = Instant::now();
+                self.log_checks_failed.store(0, Ordering::Relaxed);
                 log_id != cursor.log.id
             }
-            _ => false,
+            Ok(Err(error)) => {
+                self.count_failed_check(&error);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn count_failed_check(&self, error: &KafkaError) {
+        let failed = self.log_checks_failed.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let (topic, partition) = (&self.topic, self.number);
+        if failed <= FAILED_QUIET {
+            tracing::debug!(%topic, partition, failed, %error, "{NOT_CHECKED}");
+        } else {
+            tracing::warn!(%topic, partition, failed, %error, "{NOT_CHECKED}");
         }
     }
 

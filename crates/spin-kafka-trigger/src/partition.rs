@@ -38,6 +38,8 @@ pub(crate) struct Partition {
     pub standing: Arc<Standing>,
     /// Records given up one after the other, without one applied between.
     pub poison_in_a_row: AtomicU32,
+    /// Checks in a row that did not show whether the topic was replaced.
+    pub log_checks_failed: AtomicU32,
     pub reader: Reader,
     /// How many partitions the topic had when the group began to read it; only under `latest`.
     pub partitions_at_start: OnceLock<i32>,
@@ -121,6 +123,7 @@ impl Partition {
             lease: Arc::new(Lease::new()),
             standing,
             poison_in_a_row: AtomicU32::new(0),
+            log_checks_failed: AtomicU32::new(0),
             reader,
             partitions_at_start: OnceLock::new(),
             _end: end,
