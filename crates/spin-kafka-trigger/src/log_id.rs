@@ -64,12 +64,37 @@ pub(crate) struct LogIds {
 /// A topic, and the broker to ask, unless any will do.
 type Question = (Arc<str>, Option<i32>);
 
-/// The last answer. Locked while the cluster is asked, so that partitions share an answer.
-type Slot = tokio::sync::Mutex<Option<Answer>>;
+/// The last answer. Locked while the cluster is asked, so that partitions share an answer, also
+/// one that is an error: otherwise the partitions would wait one after the other.
+#[derive(Default)]
+struct Slot(tokio::sync::Mutex<Option<Answer>>);
 
 struct Answer {
-    id: Arc<str>,
+    id: KafkaResult<Arc<str>>,
     asked: Instant,
+}
+
+impl Slot {
+    /// An answer that was asked for at `not_before` or later; an error only if it was asked for
+    /// while this waited.
+    async fn get(
+        &self,
+        not_before: Instant,
+        ask: impl AsyncFnOnce() -> KafkaResult<Arc<str>>,
+    ) -> KafkaResult<Arc<str>> {
+        let called = Instant::now();
+        let mut last = self.0.lock().await;
+        let holds = |answer: &&Answer| {
+            answer.asked >= not_before && (answer.id.is_ok() || answer.asked >= called)
+        };
+        if let Some(answer) = last.as_ref().filter(holds) {
+            return answer.id.clone();
+        }
+        let asked = Instant::now();
+        let id = ask().await;
+        *last = Some(Answer { id: id.clone(), asked });
+        id
+    }
 }
 
 impl LogIds {
@@ -86,16 +111,13 @@ impl LogIds {
         not_before: Instant,
     ) -> KafkaResult<Arc<str>> {
         let slot = self.slot(topic, broker);
-        let mut last = slot.lock().await;
-        if let Some(answer) = last.as_ref().filter(|answer| answer.asked >= not_before) {
-            return Ok(answer.id.clone());
-        }
-        let (client, topic, asked) = (self.client()?, topic.clone(), Instant::now());
-        let asking = tokio::task::spawn_blocking(move || ask(&client, &topic, broker));
-        // The task fails only if the runtime shuts down.
-        let id: Arc<str> = asking.await.map_err(|_| KafkaError::Canceled)??.into();
-        *last = Some(Answer { id: id.clone(), asked });
-        Ok(id)
+        let question = async || {
+            let (client, topic) = (self.client()?, topic.clone());
+            let asking = tokio::task::spawn_blocking(move || ask(&client, &topic, broker));
+            // The task fails only if the runtime shuts down.
+            Ok(asking.await.map_err(|_| KafkaError::Canceled)??.into())
+        };
+        slot.get(not_before, question).await
     }
 
     /// The client that asks: a producer, because it serves its own events; it writes nothing.
@@ -127,5 +149,33 @@ fn ask(client: &FutureProducer<Plain>, topic: &str, broker: Option<i32>) -> Kafk
         Ok(None) | Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => Ok(cluster),
         // Anything else may pass. The cluster's id alone would look like another log.
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures::future::{join, join_all};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn those_that_wait_share_an_error() {
+        let (slot, asked) = (Slot::default(), Cell::new(0));
+        let fail = async || {
+            asked.set(asked.get() + 1);
+            tokio::task::yield_now().await;
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))
+        };
+        let begun = Instant::now();
+        let waiting = (0..100).map(|_| slot.get(Instant::now(), fail));
+        assert!(join_all(waiting).await.iter().all(Result::is_err));
+        assert_eq!(asked.get(), 2, "one is under way, the next is for all that wait");
+        // An error is no answer for later questions, which an older answer would satisfy.
+        let (answer, _) = join(slot.get(begun, async || Ok("id".into())), async {}).await;
+        assert_eq!(answer.as_deref(), Ok("id"));
+        assert_eq!(slot.get(begun, fail).await.as_deref(), Ok("id"));
+        assert_eq!(asked.get(), 2);
     }
 }
