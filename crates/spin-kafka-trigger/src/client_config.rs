@@ -25,6 +25,14 @@ const METADATA_REFRESH_MS: &str = "30000";
 const MESSAGE_BYTES_MAX: &str = "100000000";
 /// How long a letter may wait for the broker before the log says why; then it is sent again.
 const LETTER_TIMEOUT_MS: &str = "30000";
+/// Most letters, and kilobytes of them, in the producer's queue, beside `memory_bytes_max`; further
+/// ones wait for room. More than the longest letter.
+const LETTERS_QUEUED_MAX: &str = "10000";
+const LETTERS_QUEUED_KBYTES_MAX: &str = "262144";
+/// How long a request may wait for the broker's answer, unless `client` says something else. It
+/// also limits the commits that are waited for: they take at most the session timeout, while the
+/// group's coordinator is looked for, and this. librdkafka's default.
+const REQUEST_TIMEOUT_MS: &str = "60000";
 /// Both names of the property that chooses a producer's compression.
 const COMPRESSION: [&str; 2] = ["compression.type", "compression.codec"];
 
@@ -80,6 +88,8 @@ pub(crate) fn producer(config: &Config) -> ClientConfig {
     native
         .set("message.max.bytes", MESSAGE_BYTES_MAX)
         .set("message.timeout.ms", LETTER_TIMEOUT_MS)
+        .set("queue.buffering.max.messages", LETTERS_QUEUED_MAX)
+        .set("queue.buffering.max.kbytes", LETTERS_QUEUED_KBYTES_MAX)
         // The broker judges the size of a batch: a letter must not be refused for its neighbours.
         .set("batch.num.messages", "1");
     if !COMPRESSION.iter().any(|name| config.client.contains(name)) {
@@ -99,6 +109,7 @@ fn common(config: &Config, native: &mut ClientConfig) {
     native
         .set("socket.nagle.disable", "true")
         .set("socket.keepalive.enable", "true")
+        .set("socket.timeout.ms", REQUEST_TIMEOUT_MS)
         // A topic that was made, or that this client may read now, is noticed so soon.
         .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS);
     if config.oauth_token().is_some() {
