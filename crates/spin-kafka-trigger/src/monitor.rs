@@ -9,24 +9,29 @@ use crate::coverage::CoverageCheck;
 use crate::engine::Engine;
 use crate::group::Consumer;
 use crate::native;
+use crate::progress::TopicPartition;
 use crate::questions::ANSWER_TIMEOUT;
 
 /// How often it looks: a partition's lag is never older by much.
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// No question about a partition begins later in a round: membership and coverage are looked at in
+/// every round. The next round begins with the partitions that were left out.
+const ROUND_LIMIT: Duration = Duration::from_secs(10);
+
 /// Looks after the membership and after partitions that tell nothing of themselves, because
 /// their queue is full or their turn has not come, until the engine stops.
 pub(crate) async fn run(engine: Arc<Engine>, consumer: Arc<Consumer>) {
-    let mut coverage = CoverageCheck::default();
+    let (mut coverage, mut left_out) = (CoverageCheck::default(), None);
     loop {
         let (looking, looked) = (engine.clone(), consumer.clone());
         let round = tokio::task::spawn_blocking(move || {
-            look(&looking, &looked);
+            let left_out = look(&looking, &looked, left_out);
             coverage.run(&looking, &looked);
-            coverage
+            (coverage, left_out)
         });
         // It fails only by a panic; the next round begins anew.
-        coverage = round.await.unwrap_or_default();
+        (coverage, left_out) = round.await.unwrap_or_default();
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
@@ -34,12 +39,22 @@ pub(crate) async fn run(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     }
 }
 
-fn look(engine: &Engine, consumer: &Consumer) {
+/// Answers the partition with which the next round begins, if there was no time for all.
+fn look(
+    engine: &Engine,
+    consumer: &Consumer,
+    from: Option<TopicPartition>,
+) -> Option<TopicPartition> {
     engine.progress.set_member(native::is_member(consumer.client()));
-    let Some(since) = Instant::now().checked_sub(INTERVAL) else { return };
-    for ((topic, partition), standing) in engine.progress.unheard_since(since) {
+    let begun = Instant::now();
+    let mut unheard = engine.progress.unheard_since(begun.checked_sub(INTERVAL)?);
+    begin_with(&mut unheard, from.as_ref());
+    for ((topic, partition), standing) in unheard {
         if engine.stop.is_cancelled() {
-            return;
+            return None;
+        }
+        if begun.elapsed() >= ROUND_LIMIT {
+            return Some((topic, partition));
         }
         match consumer.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT) {
             Ok((_, readable)) => {
@@ -48,5 +63,33 @@ fn look(engine: &Engine, consumer: &Consumer) {
             }
             Err(error) => tracing::debug!(%topic, partition, %error, "the log's end is not known"),
         }
+    }
+    None
+}
+
+/// Sorts the partitions, the one at `from` or behind it first.
+fn begin_with<T>(partitions: &mut [(TopicPartition, T)], from: Option<&TopicPartition>) {
+    partitions.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    if let Some(from) = from {
+        let before = partitions.partition_point(|(partition, _)| partition < from);
+        partitions.rotate_left(before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_begins_with_those_that_were_left_out() {
+        let partition = |number| (Arc::from("sales"), number);
+        let order = |from: Option<i32>| {
+            let mut partitions: Vec<_> = [2, 0, 3, 1].map(|number| (partition(number), ())).into();
+            begin_with(&mut partitions, from.map(partition).as_ref());
+            partitions.into_iter().map(|((_, number), ())| number).collect::<Vec<_>>()
+        };
+        assert_eq!(order(None), [0, 1, 2, 3]);
+        assert_eq!(order(Some(2)), [2, 3, 0, 1]);
+        assert_eq!(order(Some(9)), [0, 1, 2, 3], "it was given back meanwhile");
     }
 }

@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::Config;
 
-type TopicPartition = (Arc<str>, i32);
+pub(crate) type TopicPartition = (Arc<str>, i32);
 
 /// How far the partitions of this member are.
 #[derive(Debug)]
