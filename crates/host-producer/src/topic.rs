@@ -94,9 +94,20 @@ pub async fn record_bytes_max(config: &ProducerConfig, topic: &str) -> Result<Op
         .map_err(|error| Error::client(config, error))?;
     let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let described = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
-    let resource = described.ok().and_then(|all| all.into_iter().flatten().next());
-    let value = resource.as_ref().and_then(|resource| resource.get(RECORD_BYTES)?.value.as_deref());
+    let resource = match described.map(|all| all.into_iter().next()) {
+        Ok(Some(Ok(resource))) => resource,
+        Ok(Some(Err(code))) => return Ok(unknown_record_bytes(topic, &code)),
+        Ok(None) => return Ok(None),
+        Err(error) => return Ok(unknown_record_bytes(topic, &error)),
+    };
+    let value = resource.get(RECORD_BYTES).and_then(|setting| setting.value.as_deref());
     Ok(value.and_then(|value| value.parse().ok()))
+}
+
+/// A cluster that does not answer, or not this client, is no reason to fail.
+fn unknown_record_bytes(topic: &str, error: &dyn std::fmt::Display) -> Option<u64> {
+    tracing::warn!(topic, %error, "the topic's {RECORD_BYTES} is not known; it is not checked");
+    None
 }
 
 /// Whether the client may not make topics.
