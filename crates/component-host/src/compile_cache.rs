@@ -47,7 +47,10 @@ impl CompileCache {
 /// The cache in the user's folder, unless it cannot be used: a container often has no place for one, and
 /// starts all the same.
 fn user_cache() -> Option<Cache> {
-    let folder = user_folder(|name| std::env::var_os(name).map(PathBuf::from))?;
+    let Some(folder) = user_folder(|name| std::env::var_os(name).map(PathBuf::from)) else {
+        tracing::debug!("no compile cache: neither XDG_CACHE_HOME nor HOME names a folder");
+        return None;
+    };
     let opened = private_folder(&folder).and_then(|()| {
         let mut config = CacheConfig::new();
         config.with_directory(&folder).with_files_total_size_soft_limit(FOLDER_BYTES_MAX);
@@ -55,7 +58,8 @@ fn user_cache() -> Option<Cache> {
     });
     opened
         .inspect_err(|error| {
-            tracing::debug!(folder = %folder.display(), error, "no compile cache");
+            let folder = folder.display();
+            tracing::warn!(%folder, error, "no compile cache: every start compiles the components");
         })
         .ok()
 }
