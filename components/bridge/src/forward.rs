@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use guest_http::Variable;
+use guest_http::{Variable, report_retry};
 use guest_tasks::{now_ms, within};
 use intake::{CircuitBreaker, Deadline, IntakeError, RetryBudget, TRIES_MAX};
 use sales_wit::types::{Context, Sale};
@@ -49,7 +49,12 @@ async fn try_again(sale: Sale, context: Context) -> Result<(), IntakeError> {
             Err(error) => sales_wit::to_error(error),
         };
         let may_retry = error.is_retriable() && error.is_surely_unwritten() && tries < TRIES_MAX;
-        if !may_retry || !BUDGET.with_borrow_mut(RetryBudget::withdraw) {
+        if !may_retry {
+            return Err(error);
+        }
+        let has_budget = BUDGET.with_borrow_mut(RetryBudget::withdraw);
+        report_retry(&error, has_budget);
+        if !has_budget {
             return Err(error);
         }
         tries += 1;

@@ -13,7 +13,7 @@ mod write;
 
 pub use answer::{answer, problem};
 pub use context::with_context;
-pub use report::report;
+pub use report::{report, report_retry};
 pub use send::{Bounds, Outcome, send};
 pub use serve::{Request, read_body, serve};
 pub use variable::Variable;
