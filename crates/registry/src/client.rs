@@ -33,6 +33,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that it may be silent.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Time for the whole of a push or a pull: 512 MiB at about a megabyte in a second.
+const WHOLE_LIMIT: Duration = Duration::from_secs(600);
+
 /// The label by which images of different applications differ, as Spin writes it.
 const APPLICATION_DIGEST: &str = "com.fermyon.spin.lockedAppDigest";
 
@@ -57,17 +60,26 @@ pub fn push<'a>(
     to: &'a Reference,
     transport: Transport,
 ) -> BoxFuture<'a, Result<String, Error>> {
-    push_artifact(app, to, transport).boxed()
+    within("push", to, push_artifact(app, to, transport)).boxed()
 }
 
 /// Pulls an application into memory.
 pub fn pull(from: &Reference, transport: Transport) -> BoxFuture<'_, Result<App, Error>> {
-    pull_artifact(from, transport).boxed()
+    within("pull", from, pull_artifact(from, transport)).boxed()
+}
+
+async fn within<T>(
+    what: &'static str,
+    reference: &Reference,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let slow = |_| Error::Slow { what, reference: reference.to_string(), limit: WHOLE_LIMIT };
+    tokio::time::timeout(WHOLE_LIMIT, work).await.map_err(slow)?
 }
 
 async fn push_artifact(app: &App, to: &Reference, transport: Transport) -> Result<String, Error> {
     let artifact = Artifact::of(app)?;
-    let auth = credentials::of(to)?;
+    let auth = credentials::of(to).await?;
     let layers = layers(artifact);
     let failed = |source| fault("push", to, source);
     let config = config(layers.first().map(ImageLayer::sha256_digest)).map_err(failed)?;
@@ -78,7 +90,7 @@ async fn push_artifact(app: &App, to: &Reference, transport: Transport) -> Resul
 }
 
 async fn pull_artifact(from: &Reference, transport: Transport) -> Result<App, Error> {
-    let auth = credentials::of(from)?;
+    let auth = credentials::of(from).await?;
     let client = reach(from, transport, &auth, RegistryOperation::Pull).await;
     let failed = |source| fault("pull", from, source);
     let (manifest, _) = client.pull_image_manifest(from, &auth).await.map_err(failed)?;

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use oci_client::Reference;
 use oci_client::secrets::RegistryAuth;
+use tokio::sync::oneshot;
 
 use crate::Error;
 
@@ -14,10 +16,28 @@ use crate::Error;
 const HUB: [&str; 2] = ["docker.io", "index.docker.io"];
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
+/// Time that a credential helper may take: it may ask the user for a password.
+const HELPER_LIMIT: Duration = Duration::from_secs(60);
+
 /// Those for the reference's registry; none if nothing is configured.
-pub fn of(reference: &Reference) -> Result<RegistryAuth, Error> {
-    let registry = reference.resolve_registry();
-    configuration().map_or(Ok(RegistryAuth::Anonymous), |path| in_file(path, registry))
+pub async fn of(reference: &Reference) -> Result<RegistryAuth, Error> {
+    let Some(path) = configuration() else { return Ok(RegistryAuth::Anonymous) };
+    let registry = reference.resolve_registry().to_owned();
+    let late =
+        Error::Helper { registry: registry.clone(), path: path.clone(), limit: HELPER_LIMIT };
+    within_limit(move || in_file(path, &registry)).await.unwrap_or(Err(late))
+}
+
+/// Runs this on a thread of its own, which nothing waits for past the limit: the caller, and the
+/// end of the program, must not wait for a helper that does not end.
+async fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (answer, answered) = oneshot::channel();
+    // Without a thread the sender is dropped, which is no answer, either.
+    let _ = std::thread::Builder::new().name("credentials".into()).spawn(move || {
+        // Past the limit nothing takes the answer.
+        let _ = answer.send(work());
+    });
+    tokio::time::timeout(HELPER_LIMIT, answered).await.ok()?.ok()
 }
 
 /// Without usable credentials requests are anonymous; a registry that requires credentials refuses
@@ -61,6 +81,17 @@ fn configuration() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_helper_that_does_not_end_is_not_waited_for() {
+        let (_running, runs) = std::sync::mpsc::channel::<()>();
+        assert_eq!(within_limit(move || runs.recv().is_ok()).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_ends_has_an_answer() {
+        assert_eq!(within_limit(|| 1).await, Some(1));
+    }
 
     #[test]
     fn a_file_without_usable_credentials_leaves_an_open_registry_open() {

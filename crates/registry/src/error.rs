@@ -1,6 +1,7 @@
 //! What can go wrong between an application and a registry.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use oci_client::errors::OciDistributionError;
 
@@ -46,6 +47,30 @@ pub enum Error {
         /// What the registry or the network says.
         source: Box<OciDistributionError>,
     },
+    /// It took too long.
+    #[error("cannot {what} {reference}: it took longer than {} s", .limit.as_secs())]
+    Slow {
+        /// What was to be done.
+        what: &'static str,
+        /// The artifact.
+        reference: String,
+        /// The time it may take.
+        limit: Duration,
+    },
+    /// Docker's credential helper does not answer.
+    #[error(
+        "no credentials for {registry} within {} s: the credential helper that {path} names does \
+         not answer; run it by hand, or log in without it",
+        .limit.as_secs()
+    )]
+    Helper {
+        /// The registry.
+        registry: String,
+        /// Docker's configuration.
+        path: PathBuf,
+        /// The time it may take.
+        limit: Duration,
+    },
     /// The artifact is no Spin application, or one that is not whole.
     #[error("{artifact} is no Spin application: {message}")]
     NotAnApplication {
@@ -65,7 +90,11 @@ pub enum Error {
 impl Error {
     /// Whether the same may succeed later without anyone changing anything.
     pub fn is_retriable(&self) -> bool {
-        let Error::Registry { source, .. } = self else { return false };
+        let source = match self {
+            Error::Slow { .. } | Error::Helper { .. } => return true,
+            Error::Registry { source, .. } => source,
+            _ => return false,
+        };
         match &**source {
             OciDistributionError::RequestError(error) => !error.is_builder(),
             OciDistributionError::IoError(_) => true,
