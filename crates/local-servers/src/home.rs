@@ -1,10 +1,21 @@
 //! Where the servers are installed, how a part is installed once, and what is there already.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// Time that a command may take: Maven, pip and apt-get load what they install, Go compiles it.
+const RUN_LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// Time to wait for another process that installs the same: two commands of it.
+const LOCK_LIMIT: Duration = Duration::from_secs(2 * RUN_LIMIT.as_secs());
+
+/// How often a command or a lock is looked at.
+const POLL: Duration = Duration::from_millis(10);
 
 /// The folder of the installed servers: `DOORBUSTER_HOME`, else `.doorbuster` in the current
 /// folder.
@@ -24,7 +35,8 @@ pub fn install(
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
     let home = home.canonicalize()?;
     let lock = File::create(home.join(format!("{name}.lock")))?;
-    lock.lock().with_context(|| format!("cannot lock the installation of {name}"))?;
+    wait_for(&lock, LOCK_LIMIT)
+        .with_context(|| format!("cannot lock the installation of {name}"))?;
     let wanted = made(&home);
     if !wanted.exists() {
         tracing::info!(name, folder = %home.display(), "installing");
@@ -34,6 +46,19 @@ pub fn install(
     Ok(wanted)
 }
 
+/// Locks the file.
+fn wait_for(lock: &File, limit: Duration) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < limit => std::thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => bail!("another process has held it for {limit:?}"),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+    }
+}
+
 /// The first folder on the PATH that has all these programs.
 pub fn on_path(programs: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -41,23 +66,80 @@ pub fn on_path(programs: &[&str]) -> Option<PathBuf> {
     std::env::split_paths(&path).find(has_all)
 }
 
-/// Runs a command to its end and answers what it printed. If it fails, the error shows that and
-/// says what is `needed`.
+/// Runs a command to its end and answers what it printed. If it fails or takes too long, the error
+/// shows that and says what is `needed`.
 pub fn run(command: &mut Command, needed: &str) -> Result<String> {
+    run_within(RUN_LIMIT, command, needed)
+}
+
+fn run_within(limit: Duration, command: &mut Command, needed: &str) -> Result<String> {
     let shown = format!("{command:?}");
-    let output = command.output().with_context(|| format!("cannot run {shown}: {needed}"))?;
-    ensure!(
-        output.status.success(),
-        "{shown} failed ({needed}):\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    // Files: nobody would empty a pipe while the command is waited for.
+    let (mut output, mut errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(errors.try_clone()?)
+        .spawn()
+        .with_context(|| format!("cannot run {shown}: {needed}"))?;
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break Some(status),
+            None if begun.elapsed() < limit => std::thread::sleep(POLL),
+            None => {
+                child.kill()?;
+                child.wait()?;
+                break None;
+            }
+        }
+    };
+    let (output, errors) = (written(&mut output)?, written(&mut errors)?);
+    match status {
+        Some(status) if status.success() => Ok(output),
+        Some(_) => bail!("{shown} failed ({needed}):\n{output}{errors}"),
+        None => bail!("{shown} took longer than {limit:?} ({needed}):\n{output}{errors}"),
+    }
+}
+
+fn written(file: &mut File) -> Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_does_not_end_is_ended() {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let printed = run_within(RUN_LIMIT, &mut shell("echo out; echo err >&2"), "a shell");
+        assert_eq!(printed.unwrap(), "out\n");
+        let fault = run_within(RUN_LIMIT, &mut shell("echo why >&2; exit 3"), "a shell");
+        let fault = fault.unwrap_err().to_string();
+        assert!(fault.contains("failed (a shell)") && fault.contains("why"), "{fault}");
+        let fault = run_within(Duration::ZERO, &mut shell("exec sleep 600"), "a shell");
+        let fault = fault.unwrap_err().to_string();
+        assert!(fault.contains("took longer than 0ns (a shell)"), "{fault}");
+    }
+
+    #[test]
+    fn a_lock_is_not_waited_for_without_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (held, other) = (file.reopen().unwrap(), file.reopen().unwrap());
+        wait_for(&held, Duration::ZERO).unwrap();
+        let fault = wait_for(&other, Duration::ZERO).unwrap_err().to_string();
+        assert!(fault.contains("another process"), "{fault}");
+        drop(held);
+        wait_for(&other, Duration::ZERO).unwrap();
+    }
 
     #[test]
     fn programs_are_found_only_where_all_of_them_are() {
