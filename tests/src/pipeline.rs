@@ -272,7 +272,15 @@ impl Pipeline {
         self.end(Signal::SIGTERM).await
     }
 
-    /// The same by a signal: Ctrl-C is SIGINT.
+    /// Waits for its end; fails unless it ends well.
+    pub async fn ended(mut self) -> Result<()> {
+        let ended = tokio::time::timeout(START_LIMIT, self.child.wait()).await;
+        let status = ended.with_context(|| format!("it does not end\n{}", self.log()))??;
+        ensure!(status.success(), "{status}\n{}", self.log());
+        Ok(())
+    }
+
+    /// Sends it a signal, Ctrl-C is SIGINT, and waits; fails unless it ends well.
     pub async fn end(mut self, signal: Signal) -> Result<()> {
         self.signal(signal)?;
         let status = self.child.wait().await?;

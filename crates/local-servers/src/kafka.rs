@@ -140,6 +140,11 @@ impl Kafka {
         self.process.has_ended()
     }
 
+    /// Waits until it ends by itself; answers what to say about it, with the end of its log.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        self.process.ended().await
+    }
+
     /// Stops it as an operator would.
     pub async fn stop(self) -> Result<()> {
         self.process.stop().await

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -73,6 +73,15 @@ impl Process {
             self.dismiss();
         }
         Ok(ended)
+    }
+
+    /// Waits until the server ends by itself; answers what to say about it.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        let status = match self.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => format!("{error:#}"),
+        };
+        anyhow!("{} has ended by itself ({status})\n{}", self.name, self.log_tail())
     }
 
     /// Waits until `ready` says so; fails when the server ends or `limit` passes before.

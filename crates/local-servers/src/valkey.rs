@@ -98,6 +98,16 @@ impl Valkey {
         self.process.pid()
     }
 
+    /// Whether it has ended, by itself or killed.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        self.process.has_ended()
+    }
+
+    /// Waits until it ends by itself; answers what to say about it, with the end of its log.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        self.process.ended().await
+    }
+
     /// Stops it as an operator would: its data is saved if it has a folder.
     pub async fn stop(self) -> Result<()> {
         self.process.stop().await

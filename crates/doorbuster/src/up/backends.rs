@@ -1,8 +1,9 @@
 //! Kafka and Valkey behind the pipeline: given, embedded, or real ones on this machine.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use component_host::App;
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use runner::Common;
@@ -168,12 +169,44 @@ impl Backends {
         Ok(())
     }
 
-    /// Stops what was started, in the data's order.
+    /// Waits until a server that was started ends by itself; answers what to say about it. Never
+    /// without such a server.
+    pub fn ended(&mut self) -> impl Future<Output = Error> + Send {
+        let kafka = match &mut self.kafka {
+            KafkaBackend::Local(kafka) => Some(kafka),
+            KafkaBackend::Given | KafkaBackend::Embedded(_) => None,
+        };
+        let valkey = self.valkey.as_mut();
+        async move {
+            let kafka = async {
+                match kafka {
+                    Some(kafka) => kafka.ended().await,
+                    None => pending().await,
+                }
+            };
+            let valkey = async {
+                match valkey {
+                    Some(valkey) => valkey.ended().await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                ended = kafka => ended,
+                ended = valkey => ended,
+            }
+        }
+    }
+
+    /// Stops what was started and still runs, in the data's order.
     pub async fn stop(self) -> Result<()> {
-        if let KafkaBackend::Local(kafka) = self.kafka {
+        if let KafkaBackend::Local(mut kafka) = self.kafka
+            && !kafka.has_ended()?
+        {
             kafka.stop().await.context("Kafka did not stop cleanly")?;
         }
-        if let Some(valkey) = self.valkey {
+        if let Some(mut valkey) = self.valkey
+            && !valkey.has_ended()?
+        {
             valkey.stop().await.context("Valkey did not stop cleanly")?;
         }
         Ok(())

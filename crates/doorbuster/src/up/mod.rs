@@ -29,8 +29,26 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         () = &mut signal => return Ok(ExitCode::SUCCESS),
         running = Running::start(&args, hangup) => running?,
     };
-    let ended = running.parts.run(Box::pin(signal)).await;
-    running.backends.stop().await?;
+    let Running { parts, mut backends, _topics, _reload, _checks } = running;
+    let server_ended = backends.ended();
+    let mut fault = None;
+    let stop = async {
+        tokio::select! {
+            // A signal may go to the servers, too.
+            biased;
+            () = &mut signal => {}
+            ended = server_ended => {
+                tracing::error!("a server that this program started has ended; the program ends");
+                fault = Some(ended);
+            }
+        }
+    };
+    let ended = parts.run(Box::pin(stop)).await;
+    let stopped = backends.stop().await;
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    stopped?;
     ended.map(|()| ExitCode::SUCCESS)
 }
 
