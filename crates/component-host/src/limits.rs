@@ -61,6 +61,10 @@ pub struct Limits {
     /// peer may have vanished meanwhile. Default 5 s, which is below the `head_timeout` of a peer
     /// that is this host, too: that one closes connections at rest.
     pub idle_outbound_timeout: Duration,
+    /// Outgoing requests at once in the process, until the end of their answers; each takes a
+    /// connection, but for gRPC. Past it a request fails at once: waiting could keep those that
+    /// have a place waiting, too, if they are for this process. Default 16,384.
+    pub outbound_requests_at_once_max: usize,
     /// Idle connections kept per outgoing host. Default 256.
     pub idle_outbound_connections_max: usize,
 }
@@ -85,6 +89,7 @@ impl Default for Limits {
             outbound_timeout: Duration::from_secs(30),
             outbound_silence_max: Duration::from_secs(12),
             idle_outbound_timeout: Duration::from_secs(5),
+            outbound_requests_at_once_max: 16_384,
             idle_outbound_connections_max: 256,
         }
     }

@@ -16,6 +16,10 @@ use crate::memory::MemoryCap;
 use crate::outbound::Outbound;
 use crate::output::Output;
 
+/// Most resources of an instance at once: sockets, streams, requests, answers. Past it, making
+/// another one traps.
+const RESOURCES_MAX: usize = 10_000;
+
 /// The data of a [`Store`]: one instance's rights and resources.
 pub struct GuestState {
     pub(crate) table: ResourceTable,
@@ -83,7 +87,7 @@ impl StateTemplate {
 
     fn state(&self) -> GuestState {
         GuestState {
-            table: ResourceTable::new(),
+            table: table(),
             wasi: self.wasi(),
             http: WasiHttpCtx::new(),
             outbound: self.outbound.clone(),
@@ -127,6 +131,13 @@ impl StateTemplate {
             .socket_addr_check(check)
             .build()
     }
+}
+
+/// A table that takes no more resources than a guest may have.
+fn table() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(RESOURCES_MAX);
+    table
 }
 
 /// Whether a bind only asks the system for a free port, as a connecting socket does.

@@ -23,6 +23,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// hyper's own lower bound for a connection's buffer.
 const MIN_BUFFER_BYTES: usize = 8_192;
 
+/// Requests at once on an HTTP/2 connection; more are refused. hyper's default.
+const STREAMS_MAX: u32 = 200;
+
+/// Bytes of a request's body, and of all bodies of a connection, that an HTTP/2 client may send
+/// before they are read. hyper's defaults.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+
+/// Bytes of an answer that are kept for an HTTP/2 client that does not read. hyper's default.
+const SEND_BUFFER_BYTES: usize = 400 << 10;
+
 /// Time after which the system probes a client that is silent, and between two probes.
 const PROBE: Duration = Duration::from_secs(15);
 
@@ -114,7 +125,12 @@ fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     // Without timers of hyper's: they do not cover every state of a connection.
     http.http1().max_buf_size(limits.head_bytes_max.max(MIN_BUFFER_BYTES));
-    http.http2().max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX));
+    http.http2()
+        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES);
     http
 }
 

@@ -2,12 +2,14 @@
 
 use std::error::Error as _;
 use std::io;
+use std::sync::Arc;
 
 use ::http::{Request, Response, header};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use super::suspect::Suspect;
@@ -21,6 +23,7 @@ const DNS_ERROR: &str = "dns error";
 pub(crate) struct Client {
     http1: Pool<HttpConnector, WasiBody>,
     http2: Pool<HttpConnector, WasiBody>,
+    places: Arc<Semaphore>,
 }
 
 impl Client {
@@ -47,6 +50,7 @@ impl Client {
         Self {
             http1: builder.build(connector.clone()),
             http2: builder.http2_only(true).build(connector),
+            places: Arc::new(Semaphore::new(limits.outbound_requests_at_once_max)),
         }
     }
 
@@ -61,8 +65,10 @@ impl Client {
                 "this host sends plain http only; put a proxy that speaks TLS in between".into(),
             )));
         }
+        let place = self.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| HttpError::ConnectionLimitReached)?;
         request.headers_mut().remove(header::HOST);
-        let suspect = Suspect::of(&mut request);
+        let suspect = Suspect::of(&mut request, place);
         let pool = if is_grpc(&request) { &self.http2 } else { &self.http1 };
         let response = pool.request(request).await.map_err(|error| failure(&error))?;
         Ok((response.map(|body| body.map_err(HttpError::from).boxed_unsync()), suspect))

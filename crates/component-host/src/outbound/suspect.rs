@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use ::http::Request;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A request that is given up after this time without a byte from the peer makes its connection
 /// suspect. One that is given up sooner has another reason, such as a client that went away.
@@ -17,17 +18,20 @@ pub(crate) struct Suspect {
     /// None for a request that goes over no connection.
     connection: Option<CaptureConnection>,
     since: Instant,
+    /// Its place among the outgoing requests.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Suspect {
-    /// The connection that this request will go over.
-    pub fn of<B>(request: &mut Request<B>) -> Self {
-        Self { connection: Some(capture_connection(request)), since: Instant::now() }
+    /// The connection that this request, which has this place, will go over.
+    pub fn of<B>(request: &mut Request<B>, place: OwnedSemaphorePermit) -> Self {
+        let connection = Some(capture_connection(request));
+        Self { connection, since: Instant::now(), _place: Some(place) }
     }
 
     /// For a request that goes over no connection.
     pub fn none() -> Self {
-        Self { connection: None, since: Instant::now() }
+        Self { connection: None, since: Instant::now(), _place: None }
     }
 
     /// The peer sent something.
