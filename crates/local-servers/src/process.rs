@@ -20,6 +20,9 @@ const POLL: Duration = Duration::from_millis(25);
 /// Time a server gets to stop by itself before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
+/// Size of a log above which a start empties it.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+
 /// Lines of the log that an error shows.
 const LOG_TAIL_LINES: usize = 20;
 
@@ -47,6 +50,9 @@ impl Process {
             .append(true)
             .open(log)
             .with_context(|| format!("cannot write {}", log.display()))?;
+        if file.metadata()?.len() > LOG_BYTES_MAX {
+            file.set_len(0)?;
+        }
         let child = command
             .stdin(std::process::Stdio::null())
             .stdout(file.try_clone()?)
