@@ -22,12 +22,12 @@ struct Mutant {
 /// The tests on real servers.
 const IT: &[&str] = &["--test", "it"];
 
-const MUTANTS: [Mutant; 6] = [
+const MUTANTS: [Mutant; 7] = [
     Mutant {
         name: "the topic's id is taken from a cache",
         file: "crates/spin-kafka-trigger/src/log_id.rs",
-        sound: "filter(|answer| answer.asked >= not_before)",
-        broken: "filter(|answer| answer.asked.elapsed().as_secs() < 30 || answer.asked >= not_before)",
+        sound: "answer.asked >= not_before &&",
+        broken: "(answer.asked.elapsed().as_secs() < 30 || answer.asked >= not_before) &&",
         package: "spin-kafka-trigger",
         program: IT,
         test: "recreated::a_topic_created_again_is_read_once_from_its_beginning",
@@ -78,6 +78,15 @@ const MUTANTS: [Mutant; 6] = [
         package: "host-producer",
         program: IT,
         test: "kafka::a_broker_that_comes_back_with_an_older_disk_is_written_to_again",
+    },
+    Mutant {
+        name: "a producer is kept though its records time out",
+        file: "crates/kafka-log/src/ended.rs",
+        sound: "ends_producer(code) || (reachable && code == Code::MessageTimedOut)",
+        broken: "ends_producer(code) || (code == Code::MessageTimedOut && !reachable)",
+        package: "host-producer",
+        program: IT,
+        test: "kafka::a_topic_created_again_after_elections_is_written_to",
     },
 ];
 
