@@ -1,20 +1,20 @@
-//! How long, and how many.
+//! How many idempotency keys are remembered, and for how long.
 
-/// How much is remembered.
+/// The limits of a set of remembered keys.
 ///
-/// A memory has two generations. The younger one takes what is new; when it is full or old
-/// enough it becomes the older one, and what was the older one is forgotten. So a key is
-/// remembered at least until `keys_max` others have come or `window_s` seconds have passed,
-/// whichever is first, and at most for twice as many and twice as long.
+/// The set has two generations. New keys are added to the younger one. When it is full or old
+/// enough, it replaces the older one, whose keys are forgotten. So a key is remembered at least
+/// until `keys_max` other keys were added or `window_s` seconds have passed, whichever is first,
+/// and at most for twice that number and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Keys in one generation.
+    /// Maximum number of keys in one generation.
     pub keys_max: u32,
-    /// Age of one generation, in seconds.
+    /// Maximum age of one generation, in seconds.
     pub window_s: u32,
 }
 
-/// A setting that cannot be used.
+/// The value of a setting is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Spin variable `{variable}`: `{value}` must be a whole number from 1 to {max}")]
 pub struct BoundsError {
@@ -29,12 +29,13 @@ impl Bounds {
     /// The Spin variable that sets [`Bounds::window_s`].
     pub const WINDOW_VARIABLE: &str = "idempotency_window_s";
 
-    /// Most keys that may be asked for: a generation of them takes about 5 GB in Valkey.
+    /// Maximum of [`Bounds::keys_max`]: a generation of this size takes about 5 GB in Valkey.
     const KEYS_LIMIT: u32 = 100_000_000;
-    /// Longest window that may be asked for: 366 days.
+    /// Maximum of [`Bounds::window_s`]: 366 days.
     const WINDOW_LIMIT_S: u32 = 366 * 86_400;
 
-    /// Reads the variables' values; the default for one that is not set.
+    /// Parses the variables' values. None means that the variable is not set, and selects the
+    /// default.
     pub fn parse(keys_max: Option<&str>, window_s: Option<&str>) -> Result<Self, BoundsError> {
         let default = Self::default();
         let number = |variable, value: Option<&str>, default, max| match value {
@@ -53,7 +54,8 @@ impl Bounds {
 }
 
 impl Default for Bounds {
-    /// Half a million keys, some 26 MB for each partition, and the 24 hours for which payment services keep a key.
+    /// Half a million keys, which take about 26 MB for each partition, and 24 hours, which is how
+    /// long payment services keep a key.
     fn default() -> Self {
         Self { keys_max: 500_000, window_s: 86_400 }
     }

@@ -1,4 +1,4 @@
-//! A key, claimed for one body.
+//! The claim of an idempotency key for one body.
 
 use valkey_codec::{By, Script, is_unknown_script};
 
@@ -6,7 +6,7 @@ use crate::{Bounds, Fingerprint};
 
 static SCRIPT: Script = Script::new(include_str!("claim.lua"));
 
-/// A request for a key. Send [`Claim::command`], hand the answer to [`Claim::answer`].
+/// A claim of a key. Send [`Claim::command`], and pass the reply to [`Claim::answer`].
 #[derive(Debug)]
 pub struct Claim<'a> {
     topic: &'a str,
@@ -16,26 +16,26 @@ pub struct Claim<'a> {
     by: By,
 }
 
-/// What Valkey answered.
+/// The reply of Valkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A word of the script.
+    /// The word that the script returned.
     Word(String),
-    /// An error, with its code.
+    /// An error, including its code.
     Error(String),
 }
 
-/// Whose the key is.
+/// The owner of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claimed {
-    /// This body's, since now or since an earlier try.
+    /// The key belongs to this body, by this claim or an earlier one.
     Ours,
-    /// Another body's: the sale must not be written.
+    /// The key belongs to another body: the sale must not be written.
     Taken,
 }
 
 impl<'a> Claim<'a> {
-    /// Claims `key` for a record of `topic` with this body.
+    /// A claim of `key` for a record of `topic` with this body.
     pub fn new(topic: &'a str, key: &'a str, body: &[u8], bounds: Bounds) -> Self {
         let fingerprint = Fingerprint::of(key.as_bytes(), body);
         Self { topic, key, fingerprint, bounds, by: By::Name }
@@ -57,8 +57,9 @@ impl<'a> Claim<'a> {
         command
     }
 
-    /// Takes the answer: none means that the command, which has changed, must be sent again.
-    /// An error is what Valkey said instead; whose the key is remains open.
+    /// Evaluates the reply. `Ok(None)` means that Valkey does not know the script: send
+    /// [`Claim::command`], which now contains the source, again. `Err` contains any other error of
+    /// Valkey; then it is not known who owns the key.
     pub fn answer(&mut self, answer: Answer) -> Result<Option<Claimed>, String> {
         match answer {
             Answer::Word(word) => match word.as_str() {

@@ -1,11 +1,11 @@
-//! Tells a repeated sale from a new one by its `Idempotency-Key`.
+//! Recognizes repeated sales by their `Idempotency-Key`.
 //!
-//! A sale with a key is what its key and its body say: the same key with the same body is the
-//! same sale, however often it is sent ([`Fingerprint`]). The aggregator remembers fingerprints
-//! in the same step in which it counts, so a sale that lies twice in the log counts once. The
-//! writer claims a key before it writes ([`Claim`]), so that a second body under the same key
-//! is refused while the client still waits for the answer. Both memories are bounded by time
-//! and number ([`Bounds`]).
+//! A sale with a key is identified by its key and its body: the same key with the same body is the
+//! same sale, however often it is sent ([`Fingerprint`]). The aggregator stores the fingerprints in
+//! the same atomic step as the counts, so a sale that was written to the log twice is counted once.
+//! The writer claims a key before it writes the sale ([`Claim`]), so that another body with the
+//! same key is refused while the client still waits for the answer. The number and the age of the
+//! remembered keys are limited ([`Bounds`]).
 
 mod bounds;
 mod claim;

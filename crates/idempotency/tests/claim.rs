@@ -1,4 +1,4 @@
-//! Claims on a real Valkey.
+//! Tests of claims with a real Valkey.
 
 #![allow(clippy::unwrap_used)]
 
@@ -38,7 +38,7 @@ impl Door {
         }
     }
 
-    /// Makes the younger generation older by so many seconds.
+    /// Makes the younger generation older by this number of seconds.
     async fn pass(&mut self, seconds: i64) {
         let _: i64 = cmd("DECRBY")
             .arg("claims_since:t")
@@ -94,7 +94,7 @@ async fn a_key_is_kept_for_one_window_at_least_and_two_at_most() {
     door.pass(1_000).await;
     door.claim("last", "one").await;
     assert_eq!(door.keys().await, 1, "both generations were too old");
-    // The store's clock is set back: nothing is forgotten for it, nor kept for ever.
+    // The store's clock is set back: no key is forgotten, and none is kept for longer.
     door.pass(-1_000).await;
     assert_eq!(door.claim("last", "two").await, Claimed::Taken);
     door.claim("after", "one").await;

@@ -1,27 +1,27 @@
-//! A circuit breaker: stops calling what does not answer, and tries again now and then.
+//! A circuit breaker: after repeated failures it refuses calls and only lets single probes through.
 
-/// Consecutive failures that open the circuit.
+/// Number of consecutive failures that opens the circuit.
 const FAILURES_MAX: u32 = 20;
 
-/// How long an open circuit refuses before one call may probe, in milliseconds.
+/// Time for which an open circuit refuses calls before it lets one probe through, in milliseconds.
 const PAUSE_MS: u64 = 1_000;
 
-// A client that waits as it is told meets a circuit that lets a call through.
+// A client that waits for `Retry-After` finds a circuit that lets a call through.
 const _: () = assert!(crate::RETRY_AFTER_SECONDS as u64 * 1_000 >= PAUSE_MS);
 
-/// The state of one circuit. The time is passed in, in milliseconds of any steady clock.
+/// The state of one circuit. The caller passes the time, in milliseconds of any monotonic clock.
 ///
-/// It lives in a component's instance: each instance finds out for itself.
+/// It is part of a component's instance, so each instance opens and closes its own circuit.
 #[derive(Debug, Default)]
 pub struct CircuitBreaker {
     failures: u32,
-    /// When the circuit opened or was last probed; none while it is closed.
+    /// When the circuit opened or last let a probe through; None while it is closed.
     refused_since_ms: Option<u64>,
 }
 
 impl CircuitBreaker {
-    /// Whether a call may be made now. In an open circuit one call after each pause may; only
-    /// there the clock is asked.
+    /// Whether a call may be made now. An open circuit lets one call through after each pause.
+    /// `now_ms` is called only if the circuit is open.
     pub fn allow(&mut self, now_ms: impl FnOnce() -> u64) -> bool {
         let Some(since) = &mut self.refused_since_ms else {
             return true;
@@ -35,15 +35,16 @@ impl CircuitBreaker {
         may_probe
     }
 
-    /// A call was answered, or refused for a reason of its own: the next hop lives.
+    /// Records that the next hop answered, or rejected the call because of its content. Closes the
+    /// circuit.
     pub fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// A call was not answered.
+    /// Records that a call was not answered.
     ///
-    /// Calls that were under way when the circuit opened fail later one by one; they do not
-    /// lengthen the pause.
+    /// Calls that were in flight when the circuit opened fail one after the other; they do not
+    /// extend the pause.
     pub fn failed(&mut self, now_ms: u64) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES_MAX {
@@ -80,8 +81,8 @@ mod tests {
         assert!(breaker.allow(|| 2 * PAUSE_MS) && breaker.allow(|| 2 * PAUSE_MS));
     }
 
-    /// What happens to a circuit: time passes, then a call starts if it may, or one of those
-    /// under way ends.
+    /// What happens to a circuit: time passes and a call starts if it is allowed to, or a call in
+    /// flight ends.
     #[derive(Debug, Clone, Copy)]
     enum Event {
         Start,

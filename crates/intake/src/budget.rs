@@ -1,33 +1,35 @@
-//! A retry budget: retries are a share of the requests, so that they never multiply a flood.
+//! A retry budget: retries are limited to a share of the requests, so that they cannot multiply an
+//! overload.
 //!
-//! Only what was surely not written is retried ([`crate::IntakeError::is_surely_unwritten`]): a
-//! sale without an idempotency key that may lie in the log already would be counted twice.
+//! Only a sale that was certainly not written is retried
+//! ([`crate::IntakeError::is_surely_unwritten`]): a sale without an idempotency key that is in the
+//! log already would be counted twice.
 
-/// What a request adds, in hundredths of a retry.
+/// What each request adds, in hundredths of a retry. 20 allows one retry for five requests.
 const DEPOSIT: u32 = 20;
 
-/// What a retry takes.
+/// What a retry costs, in hundredths of a retry.
 const RETRY: u32 = 100;
 
-/// Most that is saved up: a burst of ten retries.
+/// Maximum balance: a burst of ten retries.
 const SAVED_MAX: u32 = 10 * RETRY;
 
-/// Most tries of one request, the first included.
+/// Maximum number of attempts for one request, including the first.
 pub const TRIES_MAX: u32 = 3;
 
-/// A balance of retries.
+/// The balance of retries of one instance.
 #[derive(Debug, Default)]
 pub struct RetryBudget {
     saved: u32,
 }
 
 impl RetryBudget {
-    /// A request is made for the first time.
+    /// Adds the share of a new request. Must not be called for its retries.
     pub fn deposit(&mut self) {
         self.saved = (self.saved + DEPOSIT).min(SAVED_MAX);
     }
 
-    /// Takes a retry if there is one.
+    /// Takes one retry from the balance. Returns false if the balance is too low.
     pub fn withdraw(&mut self) -> bool {
         let enough = self.saved >= RETRY;
         if enough {

@@ -1,25 +1,25 @@
-//! How long the bridge waits for the next hop, retries included.
+//! How long the bridge waits for the next hop, including retries.
 
 use std::time::Duration;
 
 use crate::IntakeError;
 
-/// The time a sale has from the bridge to the broker's acknowledgement and back.
+/// Time limit of a sale from the bridge to the broker's acknowledgement and back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Duration);
 
 impl Deadline {
-    /// Spin variable with the time in milliseconds. Where it is not declared, the time is
+    /// Spin variable that sets the limit, in milliseconds. If it is not declared, the limit is
     /// [`Deadline::MS_MAX`].
     pub const VARIABLE: &str = "request_timeout_ms";
 
-    /// Longest time, in milliseconds.
+    /// Maximum, in milliseconds.
     ///
-    /// It lies between the producer's `delivery_timeout_ms` (10,000) and what `intake-http`
-    /// waits (20,000), so that whoever knows most about a failure is the one to tell it.
+    /// It is longer than the producer's `delivery_timeout_ms` (10,000) and shorter than the time
+    /// that `intake-http` waits (20,000), so that the part closest to the failure reports it.
     pub const MS_MAX: u64 = 15_000;
 
-    /// Reads the variable's value.
+    /// Parses the variable's value. Fails unless it is a number from 1 to [`Deadline::MS_MAX`].
     pub fn parse(text: &str) -> Result<Self, IntakeError> {
         match text.trim().parse() {
             Ok(ms @ 1..=Self::MS_MAX) => Ok(Self(Duration::from_millis(ms))),
@@ -31,12 +31,12 @@ impl Deadline {
         }
     }
 
-    /// The time.
+    /// The limit as a duration.
     pub fn duration(self) -> Duration {
         self.0
     }
 
-    /// What a sale gets that is not acknowledged in this time.
+    /// The error for a sale that was not acknowledged within the limit.
     pub fn passed(self) -> IntakeError {
         IntakeError::TimedOut(format!("no acknowledgement within {} ms", self.0.as_millis()))
     }

@@ -1,4 +1,4 @@
-//! What can happen to a sale on its way.
+//! The errors of the request path of a sale.
 
 use std::borrow::Cow;
 
@@ -7,22 +7,22 @@ use sale::Violation;
 /// Why a sale was not accepted; the cases of `doorbuster:sales/types.intake-error`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IntakeError {
-    /// The sale is wrong. Nothing was written.
+    /// The sale is not valid. Nothing was written.
     #[error("{0}")]
     Invalid(#[from] Violation),
-    /// The idempotency key belongs to another sale. Nothing was written.
+    /// The idempotency key was used for another sale. Nothing was written.
     #[error("{0}")]
     KeyTaken(String),
-    /// Too much is under way. Nothing was written.
+    /// Too many sales are in progress. Nothing was written.
     #[error("{0}")]
     Overloaded(String),
-    /// Something further down cannot be reached. It may have been written.
+    /// A later hop, or a server that it needs, cannot be reached. The sale may have been written.
     #[error("{0}")]
     Unavailable(String),
-    /// No answer in time. It may have been written.
+    /// No answer in time. The sale may have been written.
     #[error("{0}")]
     TimedOut(String),
-    /// Any other fault further down. It may have been written.
+    /// Any other failure of a later hop. The sale may have been written.
     #[error("{0}")]
     Other(String),
 }
@@ -33,8 +33,8 @@ impl IntakeError {
         !matches!(self, IntakeError::Invalid(_) | IntakeError::KeyTaken(_))
     }
 
-    /// What a client is told of it. Texts about what is behind this service name hosts, topics and
-    /// settings: they are for the log.
+    /// The text for the client. The original texts of failures behind this service contain host
+    /// names, topics and settings, so they are replaced; see [`IntakeError::for_log`].
     pub fn for_client(&self) -> Cow<'_, str> {
         match self {
             Self::Invalid(violation) => violation.reason.as_str().into(),
@@ -57,7 +57,7 @@ impl IntakeError {
         }
     }
 
-    /// What no client is told of it.
+    /// The text that is only for the log; None if the client gets the full text.
     pub fn for_log(&self) -> Option<&str> {
         match self {
             Self::Unavailable(text) | Self::TimedOut(text) | Self::Other(text) => Some(text),
@@ -65,8 +65,8 @@ impl IntakeError {
         }
     }
 
-    /// Whether it is sure that nothing was written, so that a retry cannot count the sale
-    /// twice even without an idempotency key.
+    /// Whether it is certain that nothing was written, so that a retry cannot count the sale twice
+    /// even without an idempotency key.
     pub fn is_surely_unwritten(&self) -> bool {
         use IntakeError::{Invalid, KeyTaken, Overloaded};
         matches!(self, Invalid(_) | KeyTaken(_) | Overloaded(_))

@@ -1,7 +1,7 @@
 //! Unary gRPC without a transport: message frames and status codes.
 //!
-//! Only what one unary call needs. Generated servers ask for futures that may move between
-//! threads, which calls of other components are not; see `docs/adr/0003-grpc-by-hand.md`.
+//! Contains only what one unary call needs. Generated servers require futures that are `Send`, and
+//! calls of other components are not; see `docs/adr/0003-grpc-by-hand.md`.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,54 +14,56 @@ use crate::{IntakeError, Problem};
 /// Media type of gRPC.
 pub const CONTENT_TYPE: &str = "application/grpc";
 
-/// Whether a content type means gRPC with protobuf messages; gRPC-Web is another protocol.
+/// Whether a content type means gRPC with protobuf messages. gRPC-Web is a different protocol and
+/// is not accepted.
 pub fn is_content_type(value: &[u8]) -> bool {
     let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     media_type.eq_ignore_ascii_case(CONTENT_TYPE.as_bytes())
         || media_type.eq_ignore_ascii_case(b"application/grpc+proto")
 }
 
-/// The path of the one method.
+/// Path of the only method.
 pub const METHOD_PATH: &str = "/blackfriday.ProductSaleService/ProcesarVenta";
 
-/// Longest message, in bytes: a sale takes less than 200.
+/// Maximum length of a message, in bytes. A sale takes less than 200.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
-/// Bytes before a message: a flag for compression and the length.
+/// Length of the frame header, in bytes: one for the compression flag and four for the message's
+/// length.
 const FRAME_HEAD_BYTES: usize = 5;
 
-/// Longest body with one message, in bytes.
+/// Maximum length of a body, which contains one framed message, in bytes.
 pub const BODY_BYTES_MAX: usize = FRAME_HEAD_BYTES + MESSAGE_BYTES_MAX;
 
-/// The compression that is none, the only one that is taken.
+/// The only compression that is accepted, which means no compression.
 pub const IDENTITY: &str = "identity";
 
-/// Status codes that are used here, as gRPC numbers them.
+/// The gRPC status codes that are used here.
 pub mod code {
     /// Success.
     pub const OK: u32 = 0;
-    /// The caller's message is wrong.
+    /// The request's message is not valid.
     pub const INVALID_ARGUMENT: u32 = 3;
     /// No answer in time.
     pub const DEADLINE_EXCEEDED: u32 = 4;
-    /// The idempotency key belongs to another sale.
+    /// The idempotency key was used for another sale.
     pub const ALREADY_EXISTS: u32 = 6;
-    /// Too much under way, or a message that is too long.
+    /// Too many requests in progress, or the message is too long.
     pub const RESOURCE_EXHAUSTED: u32 = 8;
-    /// No such method, or a compression that is not supported.
+    /// Unknown method, or a compression that is not supported.
     pub const UNIMPLEMENTED: u32 = 12;
-    /// A fault further down.
+    /// A failure of a later hop.
     pub const INTERNAL: u32 = 13;
-    /// Something further down cannot be reached.
+    /// A later hop, or a server that it needs, cannot be reached.
     pub const UNAVAILABLE: u32 = 14;
 }
 
-/// How a call ended.
+/// The result of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// One of [`code`].
     pub code: u32,
-    /// For the caller.
+    /// The text for the caller.
     pub message: String,
 }
 
@@ -71,7 +73,8 @@ impl Status {
         Self { code, message: message.into() }
     }
 
-    /// A request is wrong: the problem of a request over HTTP, in gRPC's words.
+    /// The status for a request that is not valid. Requests are checked with the same problems as
+    /// over HTTP.
     pub fn invalid(problem: Problem) -> Self {
         let code = match problem.status() {
             StatusCode::PAYLOAD_TOO_LARGE => code::RESOURCE_EXHAUSTED,
@@ -85,7 +88,7 @@ impl Status {
         Self::new(code, message)
     }
 
-    /// The message as the header `grpc-message` carries it.
+    /// The message percent-encoded, as the value of the header `grpc-message`.
     pub fn encoded_message(&self) -> String {
         let mut out = String::with_capacity(self.message.len());
         for byte in self.message.bytes() {
@@ -97,7 +100,7 @@ impl Status {
         out
     }
 
-    /// Reads the headers `grpc-status` and `grpc-message`.
+    /// Decodes the headers `grpc-status` and `grpc-message`. None if the code is not a number.
     pub fn decode(code: &str, message: &str) -> Option<Self> {
         Some(Self { code: code.parse().ok()?, message: percent_decode(message).into_owned() })
     }
@@ -129,7 +132,7 @@ fn hex_byte(digits: &[u8; 2]) -> Option<u8> {
     u8::try_from(high? << 4 | low?).ok()
 }
 
-/// Puts a message into a frame.
+/// Puts a message into an uncompressed frame.
 pub fn frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     let mut out = Vec::with_capacity(FRAME_HEAD_BYTES + message.len());
@@ -139,7 +142,7 @@ pub fn frame(message: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Takes the one message out of a request's body; `encoding` is its `grpc-encoding`.
+/// Extracts the only message from a request's body. `encoding` is the value of `grpc-encoding`.
 pub fn request_message<'b>(encoding: Option<&[u8]>, body: &'b [u8]) -> Result<&'b [u8], Status> {
     let unknown = encoding.filter(|encoding| *encoding != IDENTITY.as_bytes());
     match (body.first(), unknown) {
@@ -152,7 +155,7 @@ pub fn request_message<'b>(encoding: Option<&[u8]>, body: &'b [u8]) -> Result<&'
     }
 }
 
-/// How long a caller waits: the value of `grpc-timeout`.
+/// Parses the value of `grpc-timeout`: the time that the caller waits.
 pub fn timeout(value: &[u8]) -> Result<Duration, Violation> {
     let wrong = || Violation::new("grpc-timeout", "must be 1 to 8 digits and a unit of HMSmun");
     let (unit, digits) = value.split_last().ok_or_else(wrong)?;
@@ -170,7 +173,7 @@ pub fn timeout(value: &[u8]) -> Result<Duration, Violation> {
     }
 }
 
-/// Takes the one message out of a body.
+/// Extracts the only message from a body.
 pub fn unframe(body: &[u8]) -> Result<&[u8], Status> {
     let broken = || Status::new(code::INTERNAL, "the body is not one whole gRPC message");
     let (head, message) = body.split_at_checked(FRAME_HEAD_BYTES).ok_or_else(broken)?;
@@ -197,7 +200,7 @@ impl From<&IntakeError> for Status {
             IntakeError::Other(_) => code::INTERNAL,
         };
         let message = match error {
-            // It reads `field: reason`.
+            // The text has the form `field: reason`.
             IntakeError::Invalid(violation) => violation.to_string(),
             error => error.for_client().into_owned(),
         };

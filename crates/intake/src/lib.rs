@@ -1,8 +1,8 @@
-//! The way of a sale from the request to the log, without its transport.
+//! The request path of a sale from the request to the log, without its transport.
 //!
-//! The components of the request path are thin shells around this crate: what a request must
-//! look like ([`request`]), what can happen to a sale ([`IntakeError`]) and how that is said
-//! over HTTP ([`Problem`]) and gRPC ([`grpc`]), and when a bridge stops calling
+//! The components of the request path only convert types around this crate. It contains the checks
+//! of a request ([`request`]), the errors of a sale ([`IntakeError`]) and their representation in
+//! HTTP ([`Problem`]) and gRPC ([`grpc`]), and the limits on calls of the next hop
 //! ([`CircuitBreaker`], [`RetryBudget`], [`Deadline`]).
 
 mod breaker;
@@ -21,5 +21,5 @@ pub use error::IntakeError;
 pub use many::{ITEMS_MAX, Items, MANY_KEY_BYTES_MAX, Results, parse as parse_many};
 pub use problem::{CONTENT_TYPE as PROBLEM_CONTENT_TYPE, Problem, RETRY_AFTER_SECONDS};
 
-/// What an accepted sale is answered with, under a name that depends on the hop.
+/// The word in the answer to an accepted sale. The name of the field depends on the hop.
 pub const PROCESSED: &str = "Procesado";

@@ -1,4 +1,4 @@
-//! `POST /purchases`: many sales in one request, each answered on its own.
+//! `POST /purchases`: several sales in one request, each with its own result.
 
 use http::StatusCode;
 use sale::{Sale, Violation};
@@ -7,21 +7,22 @@ use serde_json::value::RawValue;
 use crate::request::{Context, IDEMPOTENCY_KEY_BYTES_MAX, check_key};
 use crate::{IntakeError, PROCESSED, Problem};
 
-/// Most sales in one request.
+/// Maximum number of sales in one request.
 pub const ITEMS_MAX: usize = 1_000;
 
-/// Longest `Idempotency-Key` of a request with many sales, in bytes: with a sale's place
-/// behind it, it is still a key that every hop takes.
+/// Maximum length of the `Idempotency-Key` of a request with several sales, in bytes. Each sale
+/// gets this key with `:` and its index appended, which must still be within the limit of all hops.
 pub const MANY_KEY_BYTES_MAX: usize = IDEMPOTENCY_KEY_BYTES_MAX - ":999".len();
 const _: () = assert!(ITEMS_MAX <= 1_000, "a sale's place takes three digits");
 
-/// The sales of a request, in its order; a wrong one does not spoil the others.
+/// The sales of a request, in its order. A sale that is not valid does not affect the others.
 pub type Items = Vec<Result<Sale, Violation>>;
 
-/// Reads a JSON array, or lines of JSON if the media type says so.
+/// Parses a JSON array, or one JSON object per line if `lines` is set.
 pub fn parse(body: &[u8], lines: bool) -> Result<Items, Problem> {
     let items = if lines { split_lines(body) } else { split_array(body)? };
-    // Counted before any is read: explaining what is wrong with an item is the dear part.
+    // Counted before any item is parsed, because explaining what is wrong with an item is
+    // expensive.
     let reason = match items.len() {
         0 => "must hold at least one sale".into(),
         n if n > ITEMS_MAX => format!("must hold at most {ITEMS_MAX} sales"),
@@ -44,7 +45,7 @@ fn split_array(body: &[u8]) -> Result<Vec<&[u8]>, Violation> {
 }
 
 impl Context {
-    /// The context of a request with many sales, if each sale's key can be made from its key.
+    /// Checks that the key, with an index appended, stays within the limit of a key.
     pub fn of_many(self) -> Result<Self, Problem> {
         if let Some(key) = &self.idempotency_key {
             check_key(key, MANY_KEY_BYTES_MAX)?;
@@ -52,18 +53,19 @@ impl Context {
         Ok(self)
     }
 
-    /// The context of one sale of many: its key is the request's with the sale's place.
+    /// The context of one of the sales. Its key is the request's key with `:` and the sale's index
+    /// appended.
     pub fn of_item(&self, index: usize) -> Self {
         let key = self.idempotency_key.as_ref().map(|key| format!("{key}:{index}"));
         Self { idempotency_key: key, traceparent: self.traceparent.clone() }
     }
 }
 
-/// What became of each sale of a request, in its order.
+/// The result of each sale of a request, in the request's order.
 pub struct Results(pub Vec<Result<(), IntakeError>>);
 
 impl Results {
-    /// 200 only if all were accepted; the common status if all failed alike; else 207.
+    /// 200 if all were accepted, the common status if all failed with the same one, otherwise 207.
     pub fn status(&self) -> StatusCode {
         let mut statuses = self.0.iter().map(|result| match result {
             Ok(()) => StatusCode::OK,
@@ -73,7 +75,7 @@ impl Results {
         if statuses.all(|status| status == first) { first } else { StatusCode::MULTI_STATUS }
     }
 
-    /// The body: how many were accepted, and each sale's answer.
+    /// The response body: the number of accepted sales, and the result of each sale.
     pub fn to_json(&self) -> Vec<u8> {
         let accepted = self.0.iter().filter(|result| result.is_ok()).count();
         let results: Vec<serde_json::Value> = self

@@ -1,4 +1,4 @@
-//! Failures over HTTP: RFC 9457 problem details.
+//! Failures over HTTP, as problem details (RFC 9457).
 
 use std::borrow::Cow;
 
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::IntakeError;
 
-/// Media type of a problem.
+/// Media type of problem details.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// Seconds after which a client may try again, when the fault may pass.
+/// Value of `Retry-After`, in seconds, for failures that may be temporary.
 pub const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// A failure, as it is written into the answer's body.
+/// A failure, as it is written to the response body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Which kind of problem: `urn:doorbuster:problem:<kind>`.
+    /// The kind of the problem: `urn:doorbuster:problem:<kind>`.
     #[serde(rename = "type")]
     pub kind: Cow<'static, str>,
-    /// The kind in words.
+    /// The kind as a short text.
     pub title: Cow<'static, str>,
-    /// The answer's HTTP status.
+    /// The HTTP status of the response.
     pub status: u16,
-    /// What is wrong with this request and what to do.
+    /// What is wrong with this request, and what the client can do.
     pub detail: String,
-    /// The field or header that is wrong.
+    /// The field or header that is not valid; None if the problem is not about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<Cow<'static, str>>,
 }
 
 impl Problem {
-    /// A problem of a kind that this crate knows: see `docs/reference/http.md` for the list.
+    /// A problem of one of the kinds that are listed in `docs/reference/http.md`.
     pub(crate) fn new(kind: &'static str, status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
@@ -48,24 +48,24 @@ impl Problem {
         self
     }
 
-    /// The status as the HTTP crate has it.
+    /// The status as a type of the `http` crate.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The body.
+    /// Serializes the problem as a response body.
     pub fn to_json(&self) -> Vec<u8> {
-        // Strings and a number into memory: cannot fail.
+        // This cannot fail: strings and a number are written to memory.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Whether the answer carries `Retry-After`.
+    /// Whether the response has a `Retry-After` header.
     pub fn may_pass(&self) -> bool {
         matches!(self.status, 429 | 503)
     }
 
-    /// What a next hop's failed answer means: by its body if that is a problem, else by its
-    /// status alone.
+    /// The error that a failed response of the next hop stands for: from its body if that contains
+    /// problem details, otherwise from its status.
     pub fn to_error(status: StatusCode, body: &[u8]) -> IntakeError {
         let problem = serde_json::from_slice::<Problem>(body).ok();
         let detail = match &problem {
@@ -87,7 +87,7 @@ impl Problem {
 }
 
 impl IntakeError {
-    /// The status that this failure has over HTTP.
+    /// The HTTP status of this error.
     pub fn http_status(&self) -> StatusCode {
         match self {
             IntakeError::Invalid(_) => StatusCode::BAD_REQUEST,

@@ -1,4 +1,4 @@
-//! What a request to the front door or the bridge must look like.
+//! Checks of a request to the components `ingest` and `bridge`.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
@@ -6,35 +6,35 @@ use sale::Violation;
 
 use crate::Problem;
 
-/// Longest body with one sale, in bytes.
+/// Maximum length of a body with one sale, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Longest body with many sales, in bytes.
+/// Maximum length of a body with several sales, in bytes.
 pub const MANY_BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Longest `Idempotency-Key`, in bytes.
+/// Maximum length of an `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
-/// Name of the header that makes a retry recognisable.
+/// Name of the header that identifies retries of the same request.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Name of the W3C trace context's header.
+/// Name of the header of the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// Ids that stand for none in a trace context.
+/// The ids that are not valid in a trace context.
 const TRACE_ID_NONE: &str = "00000000000000000000000000000000";
 const PARENT_ID_NONE: &str = "0000000000000000";
 
-/// What travels with a sale.
+/// The metadata that is passed on with a sale.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context {
-    /// The request's `Idempotency-Key`.
+    /// The request's `Idempotency-Key`, without quotes.
     pub idempotency_key: Option<String>,
-    /// The request's `traceparent`, if it is well-formed.
+    /// The request's `traceparent`; None if it is missing or not well-formed.
     pub traceparent: Option<String>,
 }
 
-/// Checks all but the body: method, media type, announced length, context.
+/// Checks everything except the body: method, media type, announced length and context.
 pub fn check(
     method: &Method,
     headers: &HeaderMap,
@@ -52,35 +52,35 @@ pub fn check(
     context(headers)
 }
 
-/// The announced length of a body. In 64 bits everywhere: in WebAssembly a `usize` has 32.
+/// The announced length of a body. It is 64 bits wide because a `usize` has 32 bits in WebAssembly.
 pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads the context of a request, whatever its body.
+/// Reads the context from a request's headers.
 pub fn context(headers: &HeaderMap) -> Result<Context, Problem> {
     Ok(Context { idempotency_key: idempotency_key(headers)?, traceparent: traceparent(headers) })
 }
 
-/// 404.
+/// The problem for an unknown path (404).
 pub fn not_found(path: &str) -> Problem {
     let detail = format!("nothing is served at {path}; sales go to POST /purchase");
     Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
 }
 
-/// 413.
+/// The problem for a body that is too large (413).
 pub fn body_too_large(bytes_max: usize) -> Problem {
     let detail = format!("the body must be at most {bytes_max} bytes");
     Problem::new("urn:doorbuster:problem:too-large", StatusCode::PAYLOAD_TOO_LARGE, detail)
         .with_field("body")
 }
 
-/// 400 for a body that cannot be read to its end.
+/// The problem for a body that cannot be read to its end (400).
 pub fn body_broken() -> Problem {
     Violation::new("body", "could not be read to its end").into()
 }
 
-/// 415 for a request whose body has no media type that is taken.
+/// The problem for a body with a media type that is not accepted (415).
 pub fn wrong_media_type(accepted: &[&str]) -> Problem {
     let detail = format!("the content type must be {}", accepted.join(" or "));
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -113,7 +113,7 @@ fn check_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Proble
     Err(problem)
 }
 
-/// Bodies are taken as they are; nothing here decompresses them.
+/// Compressed bodies are refused, because they are not decompressed here.
 fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
     let plain = |value: &HeaderValue| {
@@ -129,7 +129,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
         .with_field(header::CONTENT_ENCODING.as_str()))
 }
 
-/// The key: visible ASCII, bare or as the quoted string of the IETF draft.
+/// Reads the key: visible ASCII, either bare or as a quoted string, as in the IETF draft.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else {
@@ -140,7 +140,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
     let text = value.to_str().unwrap_or("").trim();
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    // The next hop would take the inner quotes off, too.
+    // A quoted string within the quotes would lose its quotes at the next hop, too.
     if quoted.is_some_and(|text| text.contains('"')) {
         return Err(wrong_key("must have no quotes in a quoted string"));
     }
@@ -160,8 +160,8 @@ fn wrong_key(reason: impl Into<String>) -> Problem {
     Violation::new("Idempotency-Key", reason).into()
 }
 
-/// `00-<32 hex>-<16 hex>-<2 hex>`, neither id all zeros; anything else is dropped, as the W3C
-/// asks.
+/// Reads `00-<32 hex>-<16 hex>-<2 hex>`, where neither id is all zeros. Any other value is ignored,
+/// as the W3C specification demands.
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(TRACEPARENT)?.to_str().ok()?;
     let mut parts = text.split('-');

@@ -1,6 +1,7 @@
-//! The shop's categories.
+//! The product categories of the shop.
 
-/// A product category. Its name is part of Valkey's keys.
+/// A product category. [`Category::name`] is part of the names of Valkey keys, so the variants keep
+/// their Spanish wire names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Category {
     /// Number 1.
@@ -16,7 +17,7 @@ pub enum Category {
 }
 
 impl Category {
-    /// All of them, in the order of their numbers.
+    /// All categories, in the order of their numbers on the wire.
     pub const ALL: [Category; 5] = [
         Category::Electronica,
         Category::Ropa,
@@ -25,7 +26,8 @@ impl Category {
         Category::Otros,
     ];
 
-    /// The category of a number on the wire.
+    /// The category of a `categoria` number on the wire. Every number that is not 1 to 4 is
+    /// [`Category::Otros`].
     pub fn of(number: i32) -> Self {
         match number {
             1 => Category::Electronica,
@@ -36,7 +38,7 @@ impl Category {
         }
     }
 
-    /// The name in the keys.
+    /// The name that is used in Valkey keys.
     pub fn name(self) -> &'static str {
         match self {
             Category::Electronica => "Electronica",

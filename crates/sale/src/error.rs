@@ -1,24 +1,24 @@
-//! What is wrong with a sale.
+//! The error of this crate: a field of a sale that is not valid.
 
 use std::borrow::Cow;
 
-/// A field that is wrong, and how.
+/// A field that is not valid, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct Violation {
-    /// The field's wire name; `body` when the whole is no JSON object.
+    /// The field's wire name, or `body` if the whole body is not a JSON object.
     pub field: Cow<'static, str>,
-    /// What it must be.
+    /// What the value must be, for example `must be 1 to 128 bytes long`.
     pub reason: String,
 }
 
 impl Violation {
-    /// A violation of a field known by name.
+    /// A violation of the field with this wire name.
     pub fn new(field: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
         Self { field: field.into(), reason: reason.into() }
     }
 
-    /// Never: the same sale is wrong again.
+    /// Always false: the same sale is rejected again.
     pub fn is_retriable(&self) -> bool {
         false
     }

@@ -1,11 +1,12 @@
-//! The sale as JSON: strict from a client, lenient from the log.
+//! The sale as JSON: strict for requests of clients, lenient for records of the log.
 
 use serde::Deserialize;
 
 use crate::{Sale, Violation};
 
 impl Sale {
-    /// Reads what a client sent: an object with exactly the four fields, within the limits.
+    /// Parses a client's request: an object with exactly the four fields, whose values are within
+    /// the limits.
     pub fn from_request_json(json: &[u8]) -> Result<Self, Violation> {
         must_be_object(json)?;
         let sale: Sale = serde_json::from_slice(json).map_err(|_| explain::<Sale>(json))?;
@@ -13,8 +14,9 @@ impl Sale {
         Ok(sale)
     }
 
-    /// Reads what lies in the log. Writers in Go leave out fields that are zero and may add
-    /// fields of their own; the limits hold all the same.
+    /// Parses the value of a record in the log. Programs written in Go leave out fields whose value
+    /// is zero and may add other fields, so missing and unknown fields are accepted. The limits
+    /// apply nevertheless.
     pub fn from_record_json(json: &[u8]) -> Result<Self, Violation> {
         must_be_object(json)?;
         let record: Record = serde_json::from_slice(json).map_err(|_| explain::<Record>(json))?;
@@ -28,16 +30,16 @@ impl Sale {
         Ok(sale)
     }
 
-    /// The wire's JSON, its fields in the contract's order.
+    /// Serializes the sale in the wire format, with the fields in the order of the contract.
     pub fn to_json(&self) -> Vec<u8> {
-        // Writing integers, finite numbers and a string into memory cannot fail, and a number
-        // that is not finite becomes null.
+        // This cannot fail: integers, finite numbers and a string are written to memory, and
+        // serde_json writes a number that is not finite as null.
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
-/// Longest name and longest reason in a violation, in bytes: serde repeats what was sent, and writes
-/// some of it longer than it was.
+/// Maximum length of the field name and of the reason in a violation, in bytes. Error messages of
+/// serde repeat parts of the input and escape them, which can make them longer than the input.
 const TEXT_BYTES_MAX: usize = 200;
 
 #[derive(Deserialize, Default)]
@@ -49,7 +51,7 @@ struct Record {
     cantidad_vendida: i32,
 }
 
-/// Serde would take an array of the fields' values for the object.
+/// Without this check, serde would also accept an array that contains the values of the fields.
 fn must_be_object(json: &[u8]) -> Result<(), Violation> {
     match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => Ok(()),
@@ -57,7 +59,8 @@ fn must_be_object(json: &[u8]) -> Result<(), Violation> {
     }
 }
 
-/// Reads again, slower, to name the field. What is sent to the client stays short.
+/// Parses again, more slowly, to find the field that is not valid. Limits the length of the texts,
+/// because they are sent to the client.
 fn explain<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Violation {
     let Violation { field, reason } = find_fault::<T>(json);
     Violation::new(shorten(field.into_owned()), shorten(reason))
@@ -93,7 +96,7 @@ fn find_fault<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Violation {
     }
 }
 
-/// The field that serde names when one is missing, unknown or there twice.
+/// The field that serde's message names, if it is missing, unknown or duplicated.
 fn named_field(reason: &str) -> Option<&str> {
     let (before, after) = reason.split_once('`')?;
     matches!(before, "missing field " | "unknown field " | "duplicate field ")
@@ -178,7 +181,7 @@ mod tests {
         }
     }
 
-    /// The table in `docs/guide/migrate.md`.
+    /// The cases of the table in `docs/guide/migrate.md`.
     #[test]
     fn records_that_the_original_counted_and_this_does_not() {
         let swap = |from: &str, to: &str| GOOD.replace(from, to);
@@ -203,7 +206,7 @@ mod tests {
         }
         let not_utf8 = [&b"{\"producto_id\":\"\xff\","[..], b"\"cantidad_vendida\":1}"].concat();
         assert!(Sale::from_record_json(&not_utf8).is_err());
-        // An unknown field, so the price is missing.
+        // `Precio` is an unknown field, so the price is missing and counts as zero.
         let sale = Sale::from_record_json(swap("precio", "Precio").as_bytes()).unwrap();
         assert_eq!(sale.price, 0.0);
     }

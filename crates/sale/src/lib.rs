@@ -1,4 +1,4 @@
-//! A sale: its fields, limits, categories and JSON, as the wire contract has them.
+//! A sale as the wire contract defines it: its fields, limits and categories, and its JSON formats.
 
 mod category;
 mod error;

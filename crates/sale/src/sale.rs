@@ -1,29 +1,30 @@
-//! The sale and its limits.
+//! The sale and the limits of its fields.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Violation;
 
-/// Longest `producto_id`, in bytes.
+/// Maximum length of `producto_id`, in bytes.
 pub const PRODUCT_ID_BYTES_MAX: usize = 128;
 
-/// Highest `precio`, in units of the shop's currency. With it, sums of prices in millionths
-/// fit 64 bits for nine million sales at the highest price; the store refuses what would not.
+/// Maximum `precio`, in units of the shop's currency. It makes the sum of the prices, in
+/// millionths, of nine million sales at this price fit into 64 bits. The script in Valkey refuses a
+/// larger sum.
 pub const PRICE_MAX: f64 = 1_000_000.0;
 
-/// Sums of prices are kept in millionths of the currency's unit: exact for any price that
-/// people write, and the same however sales are split into batches.
+/// Prices are summed in millionths of the currency's unit. Integer sums are exact for prices with
+/// up to six decimals, and do not depend on how sales are split into batches.
 pub const MICROS_PER_UNIT: f64 = 1_000_000.0;
 
-/// Highest `cantidad_vendida`.
+/// Maximum `cantidad_vendida`.
 pub const QUANTITY_MAX: i32 = 1_000_000;
 
-/// One sale. Serde's form is the wire's JSON, without the limits: see
-/// [`Sale::from_request_json`] and [`Sale::from_record_json`].
+/// One sale. The serde implementations produce the JSON of the wire but do not check the limits; to
+/// parse, use [`Sale::from_request_json`] or [`Sale::from_record_json`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sale {
-    /// Category number; see [`crate::Category::of`].
+    /// Number of the category; see [`crate::Category::of`].
     #[serde(rename = "categoria")]
     pub category: i32,
     /// The product's identifier.
@@ -38,13 +39,13 @@ pub struct Sale {
 }
 
 impl Sale {
-    /// The price in millionths, as it is summed: the nearest whole number, and of two that are
-    /// equally near the one farther from zero. Within [`PRICE_MAX`] it is at most 10^12.
+    /// The price in millionths, rounded to the nearest integer; halves are rounded away from zero.
+    /// For prices up to [`PRICE_MAX`] it is at most 10^12.
     pub fn price_micros(&self) -> i64 {
         (self.price * MICROS_PER_UNIT).round() as i64
     }
 
-    /// Checks the limits.
+    /// Checks the limits of all fields, and returns the first violation.
     pub fn validate(&self) -> Result<(), Violation> {
         if self.product_id.is_empty() || self.product_id.len() > PRODUCT_ID_BYTES_MAX {
             let reason = format!("must be 1 to {PRODUCT_ID_BYTES_MAX} bytes long");
