@@ -1,9 +1,9 @@
--- Applies the delta of one batch of one partition, once.
+-- Applies the delta of one batch of one partition, exactly once.
 --
--- The position in the log is stored in the same step as the result. A batch that comes again
--- (after a crash, a rebalance, or from a second owner of the partition) is recognised by it.
--- A script that fails half-way keeps what it wrote, so everything that can fail is tried
--- first (parts 1 to 3); part 4 only writes.
+-- The position in the log is stored in the same atomic step as the result, so a batch that is sent
+-- again (after a crash, a rebalance, or by a second owner of the partition) is recognised. Valkey
+-- does not roll back a script that fails: what it wrote before stays. So everything that can fail
+-- is checked first (parts 1 to 3), and only part 4 writes.
 --
 -- KEYS  1 offset:<group>:<topic>      hash: partition -> next offset
 --       2 offset_log:<group>:<topic>  hash: partition -> the log that the offset belongs to
@@ -14,28 +14,28 @@
 --       9 seen_since:<group>:<topic>  hash: partition -> when the younger one began, in ms
 --       10 to 14 suma_precio_micros:<category> of every category
 --       then nine keys for each category, in the order of the fields in `category` below
--- ARGV  1 partition  2 log id  3 start  4 end  5 whether it may be the log's first batch: 0, 1
+-- ARGV  1 partition  2 log id  3 start  4 end  5 whether the log may have no position yet: 0, 1
 --       6 sales  7 highest price  8 lowest price
 --       9 fingerprints in a generation  10 age of a generation in ms
---       11 when the newest record was written, in ms; '' if no record says
+--       11 time of the newest record, in ms; '' if no record has a time
 --       12 n, then n fingerprints,
---       number of categories, then for each: sales, units, price in millionths,
---       first product, guessed monitored product, n, n prices of that product,
+--       number of categories, then for each: sales, units, sum of prices in millionths,
+--       first product, expected monitored product, n, n prices of that product,
 --       m, m products, m units
 --
--- Answers  applied                the delta and the position are stored
---          duplicate, position    the whole batch was applied before; nothing was done
---          rewind, position       the store lost its end; read again from there
---          lost                   there is no position though there was one
---          differs, position, n, n names, index...   fold again, and mind: where the stored
---                                 position is; the monitored product of each category, ''
---                                 where there is none yet; which of the fingerprints, from 0,
---                                 were counted before
--- or an error, and nothing is done.
+-- Returns  applied                the delta and the position are stored
+--          duplicate, position    the whole batch was applied before; nothing was changed
+--          rewind, position       the store lost updates; read again from this position
+--          lost                   the store has no position, although there must be one
+--          differs, position, n, n names, index...   compute the delta again, with: the stored
+--                                 position; the monitored product of each category, ''
+--                                 if there is none yet; the indexes, from 0, of the
+--                                 fingerprints that were counted before
+-- or fails with an error, and nothing is changed.
 
-local SUM_MAX = 9.2e18     -- below 2^63, by more than a double is off there
-local STREAM_LENGTH = 1000 -- entries that a price stream is trimmed to
-local CHUNK = 1000         -- values in one command; `unpack` takes less than 8,000
+local SUM_MAX = 9.2e18     -- below 2^63 by more than the rounding error of a double
+local STREAM_LENGTH = 1000 -- entries to which a price stream is trimmed
+local CHUNK = 1000         -- values in one command; `unpack` accepts less than 8,000
 
 local partition, log, start, finish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local first, sales = ARGV[5] == '1', tonumber(ARGV[6])
@@ -48,13 +48,13 @@ local function take()
   return ARGV[next_arg - 1]
 end
 
--- Leaves out the next `length` arguments and answers where they begin.
+-- Skips the next `length` arguments, and returns the index of the first one.
 local function skip(length)
   next_arg = next_arg + length
   return next_arg - length
 end
 
--- An integer as Valkey writes it.
+-- Parses an integer in the form in which Valkey stores it.
 local function integer(text, key)
   if text ~= '0' and not string.find(text, '^%-?[1-9]%d*$') then
     error({ err = 'WRONGTYPE ' .. key .. ' holds no integer: delete it or put it right' })
@@ -69,15 +69,16 @@ local function must_fit(key, added)
   end
 end
 
--- The keys were checked against the user's rights when the script was called, not so the
--- commands that it is going to use.
+-- When a script is called, Valkey checks the user's rights only for the keys. The rights for the
+-- commands in it must be checked here, before anything is written.
 local function must_be_allowed(...)
   if not redis.acl_check_cmd(...) then
     error({ err = 'NOPERM the script needs the command ' .. (...) .. ': grant it to its user' })
   end
 end
 
--- Calls `command key value...` with so many arguments at a time and hands on its answers.
+-- Calls `command key value...` with at most CHUNK arguments at a time, and passes each reply to
+-- `each`.
 local function in_chunks(command, key, from, count, each)
   for done = 0, count - 1, CHUNK do
     local to = math.min(done + CHUNK, count) - 1
@@ -85,14 +86,14 @@ local function in_chunks(command, key, from, count, each)
   end
 end
 
--- 1. The position. One of another log (a topic made anew, another cluster) counts as none.
+-- 1. The position. One of another log (a topic that was created again, another cluster) is ignored.
 
 local stored = redis.call('HGET', KEYS[1], partition)
 local stored_log = redis.call('HGET', KEYS[2], partition)
 local same_log = not stored_log or stored_log == '' or log == '' or stored_log == log
 if not (stored and same_log) and not first then return { 'lost' } end
--- The exact sums are written with the first sale: counters without one are not this script's,
--- and adding to them would count their sales again.
+-- The exact sums are written together with the first sale. Counters without an exact sum were
+-- written by another program; adding to them would count those sales again.
 if not stored and redis.call('EXISTS', KEYS[3]) == 1
   and redis.call('EXISTS', unpack(KEYS, 10, 14)) == 0 then
   error({ err = 'FOREIGN another program counted the sales in ' .. KEYS[3] })
@@ -101,7 +102,7 @@ local position = stored and same_log and integer(stored, KEYS[1]) or start
 if position < start then return { 'rewind', stored } end
 if position >= finish then return { 'duplicate', stored } end
 
--- 2. Sales that were counted before, from other records. Still nothing is written.
+-- 2. Sales that were counted before, from other records. Nothing is written yet.
 
 local repeated, new = {}, tonumber(take())
 local new_from = skip(new)
@@ -115,7 +116,7 @@ if new > 0 then
   end
 end
 
--- 3. The categories' deltas, and whether they fit what is stored. Still nothing is written.
+-- 3. The categories' deltas, and whether they fit the stored values. Nothing is written yet.
 
 local categories, names, guesses_right = {}, {}, true
 for index = 1, tonumber(take()) do
@@ -168,9 +169,9 @@ if new > 0 then
   must_be_allowed('RENAME', KEYS[7], KEYS[8])
 end
 
--- 4. Everything fits: write.
+-- 4. All checks have passed: write.
 
--- A number as the shortest decimal that reads back as the same double.
+-- Formats a number as the shortest decimal that parses to the same double.
 local function shortest(number)
   for digits = 15, 17 do
     local text = string.format('%.' .. digits .. 'g', number)
@@ -178,7 +179,7 @@ local function shortest(number)
   end
 end
 
--- An integer of millionths, as a string, as a decimal: '19990000' -> '19.99'.
+-- Converts an integer number of millionths, as a string, to a decimal: '19990000' -> '19.99'.
 local function from_micros(text)
   text = string.rep('0', 7 - #text) .. text
   local fraction = string.gsub(string.sub(text, -6), '0+$', '')
@@ -186,7 +187,7 @@ local function from_micros(text)
   return fraction == '' and whole or whole .. '.' .. fraction
 end
 
--- Adds units to a ranking: two commands for all products of a chunk instead of one for each.
+-- Adds units to a ranking, with two commands for a whole chunk of products.
 local function rank(key, from, to, units_from)
   local scores = redis.call('ZMSCORE', key, unpack(ARGV, from, to))
   local entries = {}
@@ -201,13 +202,14 @@ for _, category in ipairs(categories) do
   local count = redis.call('INCRBY', category.count_key, category.count)
   local units = redis.call('INCRBY', category.units_key, category.units)
   redis.call('INCRBY', category.micros_key, category.micros)
-  -- Read back as text: the number that INCRBY answers is a double here, exact to 2^53 only.
+  -- Read back as text: Lua converts the reply of INCRBY to a double, which is exact up to 2^53
+  -- only.
   local micros = redis.call('GET', category.micros_key)
   redis.call('SET', category.price_key, from_micros(micros))
   redis.call('SET', category.units_average_key, shortest(units / count))
   redis.call('SET', category.price_average_key, shortest(tonumber(micros) / 1e6 / count))
   redis.call('SET', category.monitored_key, category.guess, 'NX')
-  -- Exactly trimmed, and once: the last price does it for all.
+  -- The trimming is exact, and done once: the command for the last price trims for all of them.
   local last = category.prices_from + category.prices - 1
   for arg = category.prices_from, last - 1 do
     redis.call('XADD', category.stream_key, '*', 'precio', ARGV[arg])
@@ -225,14 +227,15 @@ end
 
 if sales > 0 then
   redis.call('INCRBY', KEYS[3], ARGV[6])
-  -- The maximum starts from zero, as it always has: a price of zero never becomes it.
+  -- The maximum starts at zero, as in the original system: a price of zero is never stored as
+  -- maximum.
   if highest > (stored_highest or 0) then redis.call('SET', KEYS[5], ARGV[7]) end
   if not stored_lowest or lowest < stored_lowest then redis.call('SET', KEYS[6], ARGV[8]) end
 end
 
 if new > 0 then
-  -- The records' times are whatever the clients wrote. One that is missing or old changes
-  -- nothing, and one that lies far ahead makes a generation end early, but only one.
+  -- The records' timestamps are set by the clients. A missing or old one has no effect; one that is
+  -- far in the future ends one generation too early, but only one.
   local full = redis.call('SCARD', KEYS[7]) >= seen_max
   local old = now and since and now - since >= seen_window
   if full or old then
@@ -246,6 +249,6 @@ if new > 0 then
 end
 
 redis.call('HSET', KEYS[1], partition, ARGV[4])
--- A broker that tells no log leaves what is known of it.
+-- If the broker reports no log id, the stored one is kept.
 if log ~= '' then redis.call('HSET', KEYS[2], partition, log) end
 return { 'applied' }

@@ -1,41 +1,42 @@
-//! What a batch adds.
+//! The changes to the counts that result from a batch.
 
 use std::collections::{BTreeMap, HashMap};
 
 use sale::{Category, Sale};
 
-/// Entries that the price streams are trimmed to; of a batch no more can remain.
+/// Number of entries to which the price streams are trimmed, so no more of a batch can remain.
 pub const STREAM_LENGTH: usize = 1_000;
 
-/// What the sales of a batch add up to.
+/// The sums over the sales of a batch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Delta<'a> {
     /// Number of sales.
     pub count: u64,
-    /// Highest and lowest price; none without sales.
+    /// Lowest and highest price; None if there are no sales.
     pub price_range: Option<(f64, f64)>,
-    /// By category, those that occur.
+    /// The categories that occur in the batch.
     pub categories: BTreeMap<Category, CategoryDelta<'a>>,
 }
 
-/// What one category gets.
+/// The sums over the sales of one category.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CategoryDelta<'a> {
     /// Number of sales.
     pub count: u64,
     /// Units sold.
     pub units: i64,
-    /// Sum of the prices in millionths. Nine million sales at the highest price fit; a sum
-    /// that would not stays at the end of the range, which the script refuses.
+    /// Sum of the prices in millionths. It saturates at the limits of its type, and the script
+    /// refuses such a value. Nine million sales at the highest price fit.
     pub price_micros: i64,
-    /// The product of the category's first sale.
+    /// The product of the category's first sale. It becomes the monitored product if there is none
+    /// yet.
     pub first: &'a str,
-    /// Units by product.
+    /// Units sold, by product.
     pub products: HashMap<&'a str, i64>,
 }
 
 impl<'a> Delta<'a> {
-    /// Adds up the sales.
+    /// Sums up the sales.
     pub fn of(sales: impl IntoIterator<Item = &'a Sale>) -> Self {
         let mut delta = Self::default();
         for sale in sales {
@@ -72,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// A sale and its price in millionths, as it was before it became a floating-point number.
+    /// A sale, and its price in millionths before the conversion to a floating-point number.
     fn sale() -> impl Strategy<Value = (Sale, i64)> {
         (0..7i32, 0..4u8, 0..=1_000_000_000_000i64, 1..=sale::QUANTITY_MAX).prop_map(
             |(category, product, micros, quantity)| {

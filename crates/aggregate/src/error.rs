@@ -1,31 +1,34 @@
-//! What can go wrong with an update.
+//! The errors of an update.
 
-/// A fault of an update. Nothing of the batch was applied.
+/// An update failed. Nothing of the batch was applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Valkey answered with an error: loading, read-only, out of memory, an overflow.
+    /// Valkey returned an error, for example because it is loading, read-only or out of memory, or
+    /// because a sum would overflow.
     #[error("Valkey refused the update: {0}")]
     Refused(String),
-    /// The store holds counters of another program.
+    /// Valkey contains counters of another program.
     #[error(
         "Valkey holds counters that another program wrote, and no position that says which records \
          they cover ({0}): adding to them would count sales twice. Empty Valkey, and the whole topic \
          is counted from its beginning"
     )]
     Foreign(String),
-    /// Another owner of the partition moved its position or its names at every call.
+    /// Another owner of the partition changed its position or its monitored products between all
+    /// calls.
     #[error("another consumer keeps applying the same partition: not applied after {calls} calls")]
     Contended {
-        /// Calls of the script that were made.
+        /// Number of calls of the script that were made.
         calls: u32,
     },
-    /// An answer that the script never gives.
+    /// A reply that the script never returns.
     #[error("Valkey gave an unexpected answer: {0}")]
     Unexpected(String),
 }
 
 impl Error {
-    /// Whether the same update may succeed later: a refusal may pass, a wrong answer hardly.
+    /// Whether the same update may succeed later. A refusal may be temporary, an unexpected reply
+    /// is not.
     pub fn is_retriable(&self) -> bool {
         match self {
             Error::Refused(_) | Error::Contended { .. } => true,

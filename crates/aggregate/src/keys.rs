@@ -1,16 +1,16 @@
-//! The keys of the contract, in the order in which the script takes them.
+//! The Valkey keys of the contract, in the order in which the script expects them.
 
 use sale::Category;
 
-/// Keys that all categories share.
+/// Keys that do not belong to a category.
 pub(crate) const GLOBAL: [&str; 4] =
     ["total_ventas", "ranking_productos", "precio_max_global", "precio_min_global"];
 
-/// The exact sum of a category's prices, from which `suma_precio` is written. The other keys are
-/// known to other programs, this one is written by us alone.
+/// The exact sum of a category's prices, from which `suma_precio` is computed. Other programs read
+/// the other keys; this one is used only by the script.
 const EXACT_SUM: &str = "suma_precio_micros";
 
-/// Keys of each category, before the colon.
+/// Keys of each category: the part before the colon.
 const CATEGORY: [&str; 9] = [
     "contador",
     "suma_cantidad",
@@ -23,12 +23,12 @@ const CATEGORY: [&str; 9] = [
     "ranking_productos_cat",
 ];
 
-/// The exact sums of all categories.
+/// The keys of the exact sums of all categories.
 pub(crate) fn exact_sums() -> impl Iterator<Item = String> {
     Category::ALL.iter().map(|category| format!("{EXACT_SUM}:{}", category.name()))
 }
 
-/// The keys of one category.
+/// All keys of one category.
 pub(crate) fn of_category(category: Category) -> impl Iterator<Item = String> {
     CATEGORY.iter().map(move |key| format!("{key}:{}", category.name()))
 }

@@ -1,11 +1,11 @@
-//! Folds a batch of sales into one atomic Valkey update.
+//! Applies a batch of sales to Valkey in one atomic update.
 //!
-//! An [`Update`] holds a batch's sales and is driven to its end by whoever can talk to Valkey:
-//! send [`Update::command`], hand the reply to [`Update::reply`], do what its [`Step`] says.
-//! The script (`apply.lua`) compares the stored position with the batch and applies the
-//! result and the new position together, so that a batch that comes again changes nothing.
-//! In the same step it remembers the sales that have an idempotency key, so that a sale that
-//! was written twice counts once.
+//! An [`Update`] contains the sales of a batch and does no I/O: send [`Update::command`], pass the
+//! reply to [`Update::reply`], and continue as the returned [`Step`] says. The script (`apply.lua`)
+//! compares the stored position with the batch, and stores the result and the new position
+//! together, so a batch that is sent again changes nothing. In the same step it stores the
+//! fingerprints of the sales that have an idempotency key, so a sale that was written twice is
+//! counted once.
 
 mod delta;
 mod error;

@@ -1,12 +1,12 @@
-//! The monitored products, as far as they are known here.
+//! The monitored products of the categories.
 
 use std::collections::BTreeMap;
 
 use sale::Category;
 
-/// Remembers which product each category monitors, from one batch to the next.
-///
-/// It is a guess that the script checks: right after the first batch, as a rule for ever.
+/// A cache of the product that each category monitors, which is kept from one batch to the next.
+/// The script checks the cached values. After the first batch they are correct, and they rarely
+/// change.
 #[derive(Debug, Clone, Default)]
 pub struct Monitored(BTreeMap<Category, String>);
 
@@ -15,7 +15,7 @@ impl Monitored {
         self.0.get(&category).map(String::as_str)
     }
 
-    /// An empty name means that the category monitors none yet.
+    /// Stores the name of a category's product. An empty name means that the category has none yet.
     pub(crate) fn set(&mut self, category: Category, name: &str) {
         if name.is_empty() {
             self.0.remove(&category);

@@ -1,4 +1,4 @@
-//! A batch's records, as they come and as they are kept.
+//! The records of a batch, before and after they are parsed.
 
 use idempotency::Fingerprint;
 use sale::Sale;
@@ -6,28 +6,29 @@ use sale::Sale;
 /// A record of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
-    /// When it was written, in milliseconds since 1970, if the log tells.
+    /// When it was written, in milliseconds since 1970; None if the record has no timestamp.
     pub timestamp_ms: Option<i64>,
-    /// Its header `idempotency-key`.
+    /// The value of its header `idempotency-key`.
     pub idempotency_key: Option<&'a [u8]>,
-    /// Its value; none is a tombstone.
+    /// The record's value; None for a tombstone.
     pub value: Option<&'a [u8]>,
 }
 
-/// The offsets that a batch stands for.
+/// The range of offsets of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
-    /// Where it begins.
+    /// The first offset.
     pub start: i64,
-    /// The offset after it.
+    /// The offset after the last one.
     pub end: i64,
-    /// Whether it may be the first of its log: then no stored position is none lost.
+    /// Whether this may be the first batch that is read from its log. If it is not, and there is no
+    /// stored position, the position was lost.
     pub first: bool,
 }
 
-/// A record that is a sale.
+/// A record that contains a valid sale.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub offset: i64,
@@ -37,7 +38,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The record's sale; else what is wrong with it.
+    /// Parses a record. The error says why it is not a valid sale.
     pub fn of(record: Record<'_>) -> Result<Self, String> {
         let Record { offset, timestamp_ms, idempotency_key, value } = record;
         let value = value.ok_or("a tombstone is no sale")?;

@@ -1,4 +1,4 @@
-//! The script's keys and arguments.
+//! The keys and arguments of the script.
 
 use idempotency::Bounds;
 use sale::Category;
@@ -10,11 +10,11 @@ use crate::{Monitored, Source, keys};
 
 static SCRIPT: Script = Script::new(include_str!("apply.lua"));
 
-/// A command under construction.
+/// A command that is being built.
 pub(crate) struct Command(Vec<Vec<u8>>);
 
 impl Command {
-    /// The call for what is left of a batch.
+    /// The call of the script for the remaining sales of a batch.
     pub fn build(
         by: By,
         source: &Source,
@@ -112,7 +112,7 @@ impl Command {
         self.0.push(itoa::Buffer::new().format(number).as_bytes().to_vec());
     }
 
-    /// The shortest decimal that names the number, never with an exponent.
+    /// Adds a price as the shortest decimal that parses to the same number, never with an exponent.
     fn price(&mut self, price: f64) {
         self.0.push(price.to_string().into_bytes());
     }

@@ -1,28 +1,28 @@
-//! Where a batch comes from.
+//! The partition that a batch comes from.
 
-/// A partition of one log, read by one group.
+/// A partition of one log, as it is read by one consumer group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The consumer group.
     pub group: String,
     /// The topic.
     pub topic: String,
-    /// Which log this is; empty if the broker tells none.
+    /// The id of the log; empty if the broker reports none.
     pub log_id: String,
     /// The partition's number.
     pub partition: i32,
 }
 
 impl Source {
-    /// The command that reads the stored position: two values, offset and log.
+    /// The commands that read the stored position: one for the offset, one for the log id.
     pub fn position_commands(&self) -> [Vec<Vec<u8>>; 2] {
         [self.offset_key(), self.log_key()].map(|key| {
             vec![b"HGET".to_vec(), key.into_bytes(), self.partition.to_string().into_bytes()]
         })
     }
 
-    /// The stored position, from the replies to [`Source::position_commands`]: none if there
-    /// is none or it belongs to another log.
+    /// The stored position, from the replies to [`Source::position_commands`]. None if there is
+    /// none, or if it belongs to another log.
     pub fn position(&self, offset: Option<&[u8]>, log_id: Option<&[u8]>) -> Option<i64> {
         let known = log_id.unwrap_or_default();
         let other = !known.is_empty() && !self.log_id.is_empty() && known != self.log_id.as_bytes();
@@ -40,8 +40,8 @@ impl Source {
         format!("offset_log:{}:{}", self.group, self.topic)
     }
 
-    /// The keys of what was counted lately: the younger generation, the older one, and when
-    /// the younger one of each partition began.
+    /// The keys of the stored fingerprints: the younger generation, the older one, and the start
+    /// times of the younger generations of all partitions.
     pub(crate) fn seen_keys(&self) -> [String; 3] {
         let Self { group, topic, partition, .. } = self;
         [

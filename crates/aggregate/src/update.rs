@@ -1,4 +1,4 @@
-//! One batch on its way into Valkey.
+//! The application of one batch to Valkey.
 
 use std::collections::HashSet;
 
@@ -10,47 +10,47 @@ use crate::record::Entry;
 use crate::script::Command;
 use crate::{Error, Monitored, Range, Record, Source};
 
-/// Calls of the script for one batch, at most. Alone it takes three: the first, one with the
-/// source if Valkey does not know it, one after it told what differs: the monitored products, a
-/// position inside the batch, repeated sales. A second owner of the partition may move any of
-/// them in between.
+/// Maximum number of calls of the script for one batch. Without another owner of the partition,
+/// three are sufficient: the first one, one with the source if Valkey does not know the script, and
+/// one after the script has reported differences (the monitored products, a position inside the
+/// batch, repeated sales). A second owner may change any of these in between.
 const CALLS_MAX: u32 = 8;
 
-/// How the script's error begins if the counters are not its own.
+/// Start of the script's error if the counters were written by another program.
 const FOREIGN: &str = "FOREIGN ";
 
-/// A record that is no sale.
+/// A record that is not a valid sale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
-    /// What is wrong with it.
+    /// Why it is not valid.
     pub reason: String,
 }
 
 /// Valkey's reply to the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The script's answer: an array of strings.
+    /// The script's return value: an array of strings.
     Answer(Vec<String>),
-    /// An error, with its code.
+    /// An error, including its code.
     Error(String),
 }
 
-/// What to do next.
+/// What the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The batch is applied, now or before: done.
+    /// The batch is applied, by this call or an earlier one.
     Done,
-    /// Send [`Update::command`] again: it has changed.
+    /// Send [`Update::command`] again; it has changed.
     Again,
-    /// The store lost its last writes: read again from this position.
+    /// The store lost its last updates: read again from this position.
     Rewind(i64),
-    /// The store lost everything.
+    /// The store lost all data of this partition.
     Lost,
 }
 
-/// A batch's sales, and where they belong.
+/// The sales of a batch, and the partition they belong to.
 #[derive(Debug)]
 pub struct Update {
     source: Source,
@@ -63,7 +63,8 @@ pub struct Update {
 }
 
 impl Update {
-    /// Reads the records of a batch. Of records that repeat a sale, the first stays.
+    /// Parses the records of a batch. If several records contain the same sale, the first one is
+    /// kept.
     pub fn read<'a>(
         source: Source,
         range: Range,
@@ -89,7 +90,8 @@ impl Update {
         Command::build(*by, source, *range, *bounds, entries, monitored)
     }
 
-    /// Takes the reply to the command.
+    /// Evaluates the reply to the command. Fails if Valkey refused the update, if it belongs to
+    /// another program, or after [`CALLS_MAX`] calls.
     pub fn reply(&mut self, reply: Reply, monitored: &mut Monitored) -> Result<Step, Error> {
         self.calls += 1;
         let step = match reply {
@@ -130,19 +132,19 @@ impl Update {
         }
     }
 
-    /// The records that are no sales.
+    /// The records that are not valid sales.
     pub fn rejections(self) -> Vec<Rejection> {
         self.rejections
     }
 
-    /// The script told the names of the monitored products.
+    /// Stores the names of the monitored products that the script returned.
     fn learn(&self, names: &[String], monitored: &mut Monitored) {
         for (category, name) in self.categories().into_iter().zip(names) {
             monitored.set(category, name);
         }
     }
 
-    /// What was a guess is now known.
+    /// After the script has accepted the expected products, they are stored.
     fn remember(&self, monitored: &mut Monitored) {
         for category in self.categories() {
             if monitored.get(category).is_none()
@@ -158,13 +160,13 @@ impl Update {
         sales.filter(move |sale| Category::of(sale.category) == category)
     }
 
-    /// The categories that occur, in the order in which the script takes them.
+    /// The categories that occur in the batch, in the order in which the script expects them.
     fn categories(&self) -> Vec<Category> {
         Category::ALL.into_iter().filter(|c| self.of(*c).next().is_some()).collect()
     }
 
-    /// Leaves out sales that were counted from another record; `repeated` are their places among
-    /// those that have a fingerprint.
+    /// Removes sales that were counted from another record. `repeated` contains their indexes among
+    /// the entries that have a fingerprint.
     fn leave_out(&mut self, repeated: &HashSet<usize>) {
         let mut place = 0;
         self.entries.retain(|entry| {
@@ -174,7 +176,7 @@ impl Update {
         });
     }
 
-    /// Leaves out what is applied already.
+    /// Removes entries and rejections before the stored position, because they were applied before.
     fn skip_to(&mut self, position: i64) {
         self.entries.retain(|entry| entry.offset >= position);
         self.rejections.retain(|rejection| rejection.offset >= position);
@@ -182,7 +184,7 @@ impl Update {
     }
 }
 
-/// What the script found other than it was told.
+/// The values that the script found to differ from its arguments.
 struct Told<'a> {
     position: i64,
     names: &'a [String],
@@ -238,7 +240,7 @@ mod tests {
         let unknown = || Reply::Error("NOSCRIPT No matching script.".into());
         assert_eq!(update.reply(unknown(), &mut monitored), Ok(Step::Again));
         assert_eq!(update.command(&monitored)[0], b"EVAL");
-        // A server that does not know what it was given has another trouble.
+        // A server that does not know a script whose source was sent has another problem.
         assert!(matches!(update.reply(unknown(), &mut monitored), Err(Error::Refused(_))));
     }
 

@@ -1,31 +1,32 @@
-//! Calls that come while a round trip is under way share the next one.
+//! Combines concurrent calls: calls that arrive during a round trip share the next one.
 //!
-//! Nothing runs but the calls themselves: one leads a round with the jobs of all that wait. So
-//! whoever holds them is at rest when no call is there.
+//! There is no background task. One of the calls leads: it executes one round with the jobs of all
+//! waiting calls. So the owner of a [`Rounds`] is idle when there is no call.
 //!
-//! A guest's calls are tasks of their own, and Rust's wakers do not reach from one to another:
-//! how a call waits for another comes from outside.
+//! In a guest, every call is a task of its own, and a Rust waker cannot wake another task. So the
+//! caller provides the means by which one call waits for another.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// Calls that share round trips. `J` is what a call wants done, `R` what it gets for it; dropping
-/// a `W` wakes the call that waits for that.
+/// Calls that share round trips. `J` is the job of a call, `R` its result. Dropping a `W` wakes the
+/// call that waits for it.
 pub struct Rounds<J, R, W> {
     waiting: RefCell<Vec<Job<J, R, W>>>,
     led: Cell<bool>,
 }
 
-/// One call's job in a round. Dropped without an answer it leaves its call with none.
+/// The job of one call in a round. If it is dropped without an answer, its call gets no result.
 pub struct Job<J, R, W> {
     /// What is to be done.
     pub job: J,
     place: Rc<Place<R, W>>,
 }
 
-/// Where a call waits.
+/// The state that a job shares with its waiting call.
 struct Place<R, W> {
-    /// What came of the job, if it is over; with none in it, it never got an answer.
+    /// The result, once the job is over; `Some(None)` means that the job was dropped without an
+    /// answer.
     over: Cell<Option<Option<R>>>,
     wake: Cell<Option<W>>,
 }
@@ -37,13 +38,14 @@ impl<J, R, W> Default for Rounds<J, R, W> {
 }
 
 impl<J, R, W> Rounds<J, R, W> {
-    /// Gets a job done, in a round that this call leads or another one.
+    /// Executes a job, in a round that is led by this call or by another one.
     ///
-    /// `lead` takes the jobs of one round when it is ready for them, and does them; rounds come
-    /// one after the other. `wake_up` makes a wake-up: one end to drop, and one to wait for that.
+    /// `lead` takes the jobs of one round when it can process them, and processes them. Rounds are
+    /// executed one after the other. `wake_up` creates a pair: a value that wakes when it is
+    /// dropped, and a future that waits for this.
     ///
-    /// None if the call that led ended before the job was done, which may have been begun; or if
-    /// `lead` took no jobs.
+    /// Returns None if the leading call ended before the job was answered (the job may have been
+    /// started), or if `lead` took no jobs.
     pub async fn join<Woken: Future<Output = ()>>(
         &self,
         job: J,
@@ -71,8 +73,8 @@ impl<J, R, W> Rounds<J, R, W> {
         }
     }
 
-    /// Lets a call that waits lead, unless one does: the last that came, for it is likely to
-    /// have the most time.
+    /// If no call leads, lets the waiting call that arrived last lead, because it probably has the
+    /// most time left.
     fn pass_on(&self) {
         if !self.led.get() {
             let next = self.waiting.borrow().last().map(|job| job.place.clone());
@@ -82,7 +84,7 @@ impl<J, R, W> Rounds<J, R, W> {
 }
 
 impl<J, R, W> Job<J, R, W> {
-    /// Answers the call.
+    /// Passes the result to the call.
     pub fn answer(self, result: R) {
         self.place.over.set(Some(Some(result)));
     }
@@ -96,7 +98,8 @@ impl<J, R, W> Drop for Job<J, R, W> {
     }
 }
 
-/// A call, from its coming to its end, whatever ends it.
+/// A call in progress. Its job is removed when the call ends for any reason, including
+/// cancellation.
 struct Call<'a, J, R, W> {
     rounds: &'a Rounds<J, R, W>,
     place: Rc<Place<R, W>>,
@@ -109,7 +112,7 @@ impl<'a, J, R, W> Call<'a, J, R, W> {
         Self { rounds, place }
     }
 
-    /// Where its job stands among those that wait, if it does.
+    /// The index of its job among the waiting ones; None if the job was taken.
     fn position(&self) -> Option<usize> {
         let waiting = self.rounds.waiting.borrow();
         waiting.iter().position(|job| Rc::ptr_eq(&job.place, &self.place))
@@ -120,13 +123,13 @@ impl<J, R, W> Drop for Call<'_, J, R, W> {
     fn drop(&mut self) {
         let ours = self.position().map(|at| self.rounds.waiting.borrow_mut().remove(at));
         if ours.is_some() {
-            // It may have been this one's turn to lead.
+            // This call may have been chosen to lead.
             self.rounds.pass_on();
         }
     }
 }
 
-/// A call's turn to lead; whatever ends it, another call gets it.
+/// The right of a call to lead. When it is dropped, another call gets it.
 pub struct Turn<'a, J, R, W>(&'a Rounds<J, R, W>);
 
 impl<'a, J, R, W> Turn<'a, J, R, W> {
@@ -134,7 +137,7 @@ impl<'a, J, R, W> Turn<'a, J, R, W> {
         (!rounds.led.replace(true)).then(|| Self(rounds))
     }
 
-    /// The jobs of all that wait.
+    /// Takes the jobs of all waiting calls.
     pub fn jobs(&self) -> Vec<Job<J, R, W>> {
         self.0.waiting.take()
     }

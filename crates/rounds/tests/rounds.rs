@@ -1,4 +1,4 @@
-//! Calls that share rounds: nobody waits for ever, nobody gets another's answer.
+//! Calls that share rounds: no call waits for ever, and no call gets the result of another.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,7 +19,7 @@ fn wake_up() -> (Wake, impl Future<Output = ()>) {
     (wake, woken.map(drop))
 }
 
-/// Answers each job with its double.
+/// Answers each job with twice its value.
 fn double(jobs: Vec<Job>) {
     for job in jobs {
         let twice = job.job * 2;
@@ -79,7 +79,7 @@ async fn the_calls_of_a_round_whose_leader_is_cancelled_are_let_go() {
         double(jobs);
     });
     let mut leader = Box::pin(line.join(2, wake_up, async |turn: &Lead<'_>| {
-        // The jobs are dropped with the call that has them.
+        // The jobs are dropped together with the leading call.
         let _jobs = turn.jobs();
         std::future::pending::<()>().await;
     }));
@@ -91,7 +91,7 @@ async fn the_calls_of_a_round_whose_leader_is_cancelled_are_let_go() {
     assert!(futures::poll!(&mut member).is_pending());
     assert!(futures::poll!(&mut leader).is_pending());
     assert_eq!(first.await, Some(2));
-    // The call that came last leads, and the round has both.
+    // The call that arrived last leads the next round, with both jobs.
     assert!(futures::poll!(&mut leader).is_pending());
     assert!(futures::poll!(&mut late).is_pending());
     drop(leader);
@@ -116,7 +116,7 @@ async fn a_call_that_is_cancelled_while_it_waits_is_not_begun_and_passes_its_tur
     assert!(futures::poll!(&mut second).is_pending());
     assert!(futures::poll!(&mut third).is_pending());
     assert_eq!(first.await, Some(2));
-    // It was woken to lead, and goes before it does.
+    // It was woken to lead, and ends before it does.
     drop(third);
     assert_eq!(second.await, Some(4));
     assert_eq!(*begun.borrow(), [1, 2]);

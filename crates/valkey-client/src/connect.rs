@@ -1,4 +1,4 @@
-//! Asks one server after the other.
+//! Tries one server after the other.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use valkey_codec::{Address, PRIMARY, ROLE, Servers};
 
 use crate::{Error, Fault};
 
-/// How long one server may take to let us in and to tell its role.
+/// Maximum time for connecting to one server, including the request of its role.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long any answer may take after that. A server that runs a script answers nobody else.
+/// Maximum time for each later reply. A server answers no other client while it runs a script.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Connects to the server that says that it is the primary; answers which it is, too. The role of
-/// a server alone is not asked: there is no other.
+/// Connects to the server that reports to be the primary, and returns its address, too. A single
+/// server is not asked for its role.
 pub async fn connect(servers: &Servers) -> Result<(Address, MultiplexedConnection), Error> {
     let alone = servers.iter().len() == 1;
     let mut faults = Vec::new();
@@ -34,7 +34,7 @@ pub async fn connect(servers: &Servers) -> Result<(Address, MultiplexedConnectio
 }
 
 async fn one(address: &Address, alone: bool) -> Result<MultiplexedConnection, Fault> {
-    // The limit around this function holds for the first.
+    // Connecting is limited by the caller.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(Some(ANSWER_LIMIT));
@@ -52,7 +52,7 @@ async fn one(address: &Address, alone: bool) -> Result<MultiplexedConnection, Fa
 }
 
 fn client(address: &Address) -> RedisResult<Client> {
-    // Nothing is left behind at the server, not even this library's name.
+    // The library would otherwise send its name to the server.
     let mut who =
         RedisConnectionInfo::default().set_db(address.database.into()).set_skip_set_lib_name();
     if let Some(user) = &address.user {
@@ -65,8 +65,8 @@ fn client(address: &Address) -> RedisResult<Client> {
     Client::open(server.set_redis_settings(who))
 }
 
-/// HELLO without a version changes nothing, and every user may ask it. Old servers and some proxies
-/// do not know it.
+/// The server's role. HELLO without a version changes nothing, and every user may call it. Old
+/// servers and some proxies do not support it; they are asked with ROLE.
 async fn role(connection: &mut MultiplexedConnection) -> RedisResult<String> {
     let told = redis::cmd("HELLO").query_async(connection).await;
     let told: BTreeMap<String, Value> = match told {

@@ -6,32 +6,33 @@ use std::time::Duration;
 use redis::RedisError;
 use valkey_codec::{Address, shown};
 
-/// There is no primary, or no way to it: what was found at each of the servers.
+/// No server is a reachable primary. Contains the reason for each server.
 #[derive(Debug, thiserror::Error)]
 pub struct Error {
-    /// What was found, and where.
+    /// The servers that were tried, and why each was not used.
     pub faults: Vec<(Address, Fault)>,
 }
 
-/// What was found at a server.
+/// Why a server was not used.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// No answer.
+    /// The server did not answer within this time.
     #[error("nothing came in {0:?}")]
     Silent(Duration),
-    /// It copies another one, or is no store at all.
+    /// The server is a replica, or not a data store at all (a Sentinel); contains its role.
     #[error("it is not the primary; its role: {0}")]
     Role(String),
-    /// It refuses, in words that might repeat the password.
+    /// The server rejected the connection. Its text is omitted, because it might repeat the
+    /// password.
     #[error("{0}")]
     Hidden(String),
-    /// It cannot be reached, or refuses.
+    /// The server cannot be reached, or rejected the connection.
     #[error("{0}")]
     Redis(#[from] RedisError),
 }
 
 impl Fault {
-    /// What an error is, without its words if these might repeat the password.
+    /// Classifies an error, and omits its text if that might repeat the password.
     pub(crate) fn of(address: &Address, error: RedisError) -> Self {
         let code = error.code().unwrap_or("an error").to_owned();
         let text = error.detail().map(|detail| format!("{code} {detail}"));
@@ -46,7 +47,8 @@ impl Fault {
 }
 
 impl Error {
-    /// Another server may be the primary later; credentials stay wrong.
+    /// Whether a later attempt may succeed. Another server may become the primary, but wrong
+    /// credentials stay wrong.
     pub fn is_retriable(&self) -> bool {
         self.faults.iter().any(|(_, fault)| match fault {
             Fault::Silent(_) | Fault::Role(_) => true,
@@ -57,7 +59,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
-    /// A server alone needs no name: it was given by whoever asks.
+    /// A single server is not named, because the caller knows its address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let [(_, fault)] = self.faults.as_slice() {
             return fault.fmt(f);

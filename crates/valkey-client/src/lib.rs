@@ -1,6 +1,6 @@
-//! A native connection to the primary among several Valkey servers, for those who look at the
-//! store from beside the pipeline: the books, the checks at the start, tests. The pipeline's own
-//! is the component `valkey`.
+//! A native client that connects to the primary of several Valkey servers. It is used outside of
+//! the pipeline: by the comparison of the books, the checks at the start, and tests. The components
+//! of the pipeline use the component `valkey`.
 
 mod connect;
 mod error;

@@ -1,4 +1,4 @@
-//! Real Valkey servers.
+//! Tests with real Valkey servers.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 

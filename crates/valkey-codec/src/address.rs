@@ -1,4 +1,4 @@
-//! Where a server is, and as whom to speak to it.
+//! The address of a server, and the credentials for it.
 
 use std::fmt;
 
@@ -7,33 +7,33 @@ use url::Url;
 
 use crate::Error;
 
-/// Valkey's port when the URL names none.
+/// The port if the URL has none.
 const DEFAULT_PORT: u16 = 6379;
 
-/// What a `redis://` URL with one host says.
+/// A `redis://` URL with one host, parsed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Host name or IP address, without brackets.
+    /// Host name or IP address; IPv6 addresses without brackets.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// User; `default` if only a password is given, none without a password.
+    /// User name. It is `default` if only a password is given; None without a password.
     pub user: Option<String>,
     /// Password.
     pub password: Option<String>,
-    /// Number of the database; 0 if none is named.
+    /// Number of the database. Default: 0.
     pub database: u32,
 }
 
 impl fmt::Debug for Address {
-    /// Without the credentials.
+    /// Does not print the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}/{}", self.database)
     }
 }
 
 impl fmt::Display for Address {
-    /// `host:port`, an IPv6 address in brackets.
+    /// Prints `host:port`, with an IPv6 address in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -44,7 +44,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Reads `redis://[user:password@]host[:port][/db]`; user and password percent-encoded.
+    /// Parses `redis://[user:password@]host[:port][/db]`. User and password are percent-encoded.
     pub fn parse(url: &str) -> Result<Self, Error> {
         let wrong = |what: &str| Error::Address(what.into());
         let url = Url::parse(url).map_err(|e| wrong(&e.to_string()))?;
@@ -54,7 +54,8 @@ impl Address {
                  the program",
             ));
         }
-        // Refused rather than left out: who writes `?tls=true` expects what is not there.
+        // Refused instead of ignored: someone who writes `?tls=true` expects a feature that does
+        // not exist.
         if url.query().is_some() || url.fragment().is_some() {
             return Err(wrong(
                 "`?` and `#` have no meaning in it; in a password they are %3F and %23",

@@ -1,4 +1,4 @@
-//! Replies from bytes.
+//! Decodes replies.
 
 use bytes::BytesMut;
 use redis_protocol::resp2;
@@ -8,7 +8,7 @@ use redis_protocol::resp3::types::{OwnedFrame, Resp3Frame as _};
 use crate::Error;
 use crate::nesting::{DEPTH_MAX, fits};
 
-/// A value in a reply.
+/// A single value in a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar {
     /// Null.
@@ -17,13 +17,13 @@ pub enum Scalar {
     Integer(i64),
     /// A double.
     Double(f64),
-    /// A string of any kind.
+    /// A string of any type of the protocol.
     Text(Vec<u8>),
-    /// An error, with its code.
+    /// An error, including its code.
     Error(String),
 }
 
-/// The reply to one command: `doorbuster:valkey/client.reply`.
+/// The reply to one command; the type `doorbuster:valkey/client.reply`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// A single value.
@@ -34,7 +34,7 @@ pub enum Reply {
     Pairs(Vec<(Scalar, Scalar)>),
 }
 
-/// Collects bytes until they are whole replies.
+/// Collects received bytes until they contain complete replies.
 #[derive(Debug, Default)]
 pub struct Decoder {
     bytes: BytesMut,
@@ -42,23 +42,23 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// From now on the server speaks RESP2: null has another form there, and a map is an array.
+    /// The server uses RESP2 from now on, where null has another encoding and maps are arrays.
     pub fn expect_resp2(&mut self) {
         self.resp2 = true;
     }
 
-    /// Bytes that wait for the rest of their reply.
+    /// Number of received bytes that are not decoded yet.
     pub fn pending(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Adds what the server sent.
+    /// Adds received bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Takes the next whole reply; none until more bytes come. Out-of-band messages are
-    /// dropped: nothing here subscribes to any.
+    /// Removes and returns the next complete reply. None if more bytes are needed. Out-of-band
+    /// messages are dropped, because no command that is sent here subscribes to any.
     #[allow(clippy::should_implement_trait, reason = "none is not the end: more may come")]
     pub fn next(&mut self) -> Result<Option<Reply>, Error> {
         if self.resp2 {
@@ -134,7 +134,8 @@ fn reply(frame: OwnedFrame) -> Result<Reply, Error> {
     }
 }
 
-/// The answer to HELLO holds a list of modules, which nobody asks for: it becomes null.
+/// A value of a map. Nested containers become null: the reply to HELLO contains a list of modules
+/// that is not used.
 fn map_value(frame: OwnedFrame) -> Result<Scalar, Error> {
     match frame {
         OwnedFrame::Array { .. } | OwnedFrame::Set { .. } | OwnedFrame::Map { .. } => {
@@ -212,7 +213,7 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.feed(b"*1\r\n*1\r\n:1\r\n");
         assert!(matches!(decoder.next(), Err(Error::Protocol(_))));
-        // So deep that the decoder would use up the stack.
+        // So deeply nested that the decoder would overflow the stack.
         for resp2 in [false, true] {
             let mut decoder = Decoder { resp2, ..Decoder::default() };
             decoder.feed(&b"*1\r\n".repeat(1_000_000));

@@ -1,4 +1,4 @@
-//! Commands as bytes.
+//! Encodes commands.
 
 use bytes::BytesMut;
 use redis_protocol::resp3::encode::complete::extend_encode_borrowed;
@@ -6,7 +6,7 @@ use redis_protocol::resp3::types::BorrowedFrame;
 
 use crate::Error;
 
-/// A pipeline's commands, one after the other.
+/// The commands of a pipeline, encoded one after the other.
 pub fn encode(commands: &[Vec<Vec<u8>>]) -> Result<Vec<u8>, Error> {
     let mut out = BytesMut::new();
     for command in commands {

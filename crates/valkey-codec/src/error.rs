@@ -1,13 +1,13 @@
-//! What can be wrong with an address or an answer.
+//! The errors of this crate.
 
-/// A fault of the codec.
+/// An address, a reply or a command is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The URL is not `redis://[user:password@]host[:port][,host[:port]…][/db]`. It is not
-    /// shown: it may hold a password.
+    /// The URL does not have the form `redis://[user:password@]host[:port][,host[:port]…][/db]`.
+    /// The text does not contain the URL, which may contain a password.
     #[error("the URL must be redis://[user:password@]host[:port][,host[:port]…][/db]: {0}")]
     Address(String),
-    /// The server's bytes are no RESP3, or nest deeper than replies may.
+    /// The received bytes are not RESP, or nested too deeply.
     #[error("the server sent what is no reply: {0}")]
     Protocol(String),
     /// A command cannot be encoded.
@@ -16,7 +16,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Never: the same bytes are wrong again.
+    /// Always false: the same bytes are rejected again.
     pub fn is_retriable(&self) -> bool {
         false
     }

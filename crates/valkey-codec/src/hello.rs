@@ -1,38 +1,40 @@
-//! What is said first on a connection.
+//! The first commands on a connection, and the evaluation of their replies.
 
 use crate::role::{UNTOLD, code, other_role, role_in_info, shows_no_primary};
 use crate::{Address, Reply, Scalar};
 
-/// Under which name the server lists the connection.
+/// The name under which the server lists the connection.
 const CLIENT_NAME: &str = "doorbuster";
 
-/// Codes of the errors with which a server refuses a user, a password or a right.
+/// Codes of the errors with which a server rejects a user, a password or a missing permission.
 const CREDENTIAL_CODES: [&str; 3] = ["NOAUTH", "WRONGPASS", "NOPERM"];
 
-/// A script that may write, and does not: a server that would refuse its writes refuses it, and
-/// tells why. A primary that came back after its failover still calls itself one for a while; with
-/// `min-replicas-to-write` it is known by this. Servers before version 7 call it a wrong script.
+/// A script that is declared as writing but writes nothing. A server that would refuse its writes
+/// refuses the script, with the reason. This detects a former primary that was restarted after a
+/// failover: it reports the role of a primary for a while, but refuses writes because of
+/// `min-replicas-to-write`. Servers before version 7 reject the script's first line as a syntax
+/// error.
 const PROBE: &str = "#!lua\nreturn 1";
 
-/// Why a connection is of no use, in the server's words.
+/// Why a connection cannot be used, with the server's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The user, the password or the database.
+    /// The user, the password or the database was rejected.
     Credentials(String),
-    /// It is not the primary: its role.
+    /// The server is not the primary; contains its role.
     Role(String),
-    /// Something else: too many clients, a server that does not know RESP3, or takes no writes.
+    /// Another reason, for example too many clients, no RESP3, or no writes.
     Other(String),
 }
 
-/// The user that a password alone belongs to.
+/// The user to which a password without a user name belongs.
 const DEFAULT_USER: &str = "default";
 
-/// What errors begin with.
+/// The codes that errors begin with.
 const CODES: [&str; 8] =
     ["ERR", "NOAUTH", "WRONGPASS", "NOPERM", "NOPROTO", "LOADING", "READONLY", "NOREPLICAS"];
 
-/// What errors begin with that repeat no argument of a command.
+/// Beginnings of errors that do not repeat an argument of the command.
 const HARMLESS: [&str; 8] = [
     "ERR max number of clients",
     "ERR DB index",
@@ -44,7 +46,8 @@ const HARMLESS: [&str; 8] = [
     "NOREPLICAS ",
 ];
 
-/// The protocol's version and who speaks; whether the server takes writes; which database.
+/// Commands that select RESP3, authenticate and name the client, then check that the server accepts
+/// writes, and select the database.
 pub fn hello(address: &Address) -> Vec<Vec<Vec<u8>>> {
     let mut hello: Vec<Vec<u8>> = vec![b"HELLO".to_vec(), b"3".to_vec()];
     if let (Some(user), Some(password)) = (&address.user, &address.password) {
@@ -54,12 +57,13 @@ pub fn hello(address: &Address) -> Vec<Vec<Vec<u8>>> {
     [vec![hello], probe_and_select(address)].concat()
 }
 
-/// The same for a server that does not know HELLO, an old one or a proxy: it goes on in RESP2.
+/// The same for a server that does not support HELLO, such as an old one or a proxy. The connection
+/// uses RESP2.
 pub fn hello_by_parts(address: &Address) -> Vec<Vec<Vec<u8>>> {
     let mut commands = Vec::new();
     if let (Some(user), Some(password)) = (&address.user, &address.password) {
         let mut auth = vec![b"AUTH".to_vec()];
-        // Servers before version 6 have no users and take the password alone.
+        // Servers before version 6 have no users and expect only the password.
         auth.extend((user != DEFAULT_USER).then(|| user.clone().into_bytes()));
         auth.push(password.clone().into_bytes());
         commands.push(auth);
@@ -76,8 +80,8 @@ fn probe_and_select(address: &Address) -> Vec<Vec<Vec<u8>>> {
     commands
 }
 
-/// Whether the first reply to [`hello`] says that the server does not know HELLO. Some that want a
-/// password say that first, though the password was there.
+/// Whether the first reply to [`hello`] means that the server does not support HELLO. Some servers
+/// that require a password report a missing password first, although it was sent.
 pub fn is_unknown_hello(address: &Address, reply: &Reply) -> bool {
     error(reply).is_some_and(|text| {
         text.starts_with("ERR unknown command")
@@ -86,8 +90,8 @@ pub fn is_unknown_hello(address: &Address, reply: &Reply) -> bool {
     })
 }
 
-/// Whether the replies to [`hello`] say that the connection is of no use. The first may be looked
-/// at alone: a server that refuses may close the connection without a word on the rest.
+/// Why the connection cannot be used, according to the replies to [`hello`]; None if it can. May be
+/// called with the first reply only, because a server may close the connection after it.
 pub fn refusal(address: &Address, replies: &[Reply]) -> Option<Refusal> {
     let (first, rest) = replies.split_first()?;
     match error(first) {
@@ -118,10 +122,11 @@ pub fn refusal_by_parts(address: &Address, replies: &[Reply]) -> Option<Refusal>
     }
 }
 
-/// Whether the replies to the probe and to SELECT say so.
+/// Why the connection cannot be used, according to the replies to the probe and to SELECT.
 fn unwritable(address: &Address, replies: &[Reply]) -> Option<Refusal> {
     let (probe, select) = replies.split_first()?;
-    // Whoever may not use EVAL, or uses it on an old server, is told nothing by it.
+    // Other errors of the probe are ignored: the user may lack the permission to use EVAL, or the
+    // server may be too old.
     if let Some(text) = error(probe).filter(|_| shows_no_primary(probe)) {
         return Some(Refusal::Other(shown(address, text)));
     }
@@ -129,9 +134,9 @@ fn unwritable(address: &Address, replies: &[Reply]) -> Option<Refusal> {
     Some(Refusal::Credentials(shown(address, text)))
 }
 
-/// A server's text as it may be shown. Some repeat the arguments of a command that they do not
-/// know, and with them the password: where one was sent, only texts that are known not to do so
-/// are shown in full.
+/// A server's text in a form that may be logged. Some servers repeat the arguments of a command
+/// that they do not know, and with them the password. If a password was sent, only texts that are
+/// known not to contain it are returned in full.
 pub fn shown(address: &Address, text: &str) -> String {
     let Some(password) = &address.password else { return text.into() };
     let harmless = HARMLESS.iter().any(|known| text.starts_with(known));

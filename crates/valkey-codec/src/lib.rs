@@ -1,5 +1,5 @@
-//! Valkey's wire without its transport: the addresses of servers and which of them is the
-//! primary, pipelines of commands as RESP, scripts, and replies.
+//! The Valkey protocol without its transport: addresses of servers, detection of the primary,
+//! commands encoded as RESP, scripts, and replies.
 
 mod address;
 mod decode;

@@ -1,13 +1,13 @@
-//! Checks how deep a reply nests before it is decoded: the decoder calls itself for each level, and
-//! a server could make it use up the stack with a few kilobytes.
+//! Checks the nesting depth of a reply before it is decoded. The decoder is recursive, so a server
+//! could overflow the stack with a few kilobytes.
 
-/// Deepest nesting of a reply. The reply to HELLO needs 4.
+/// Maximum nesting depth of a reply. The reply to HELLO needs 4.
 pub const DEPTH_MAX: usize = 8;
 
-/// Whether the first reply, as far as it has come, nests no deeper than [`DEPTH_MAX`] and has no
-/// part of an unknown type. Whether it is well-formed otherwise is left to the decoder.
+/// Whether the first reply, as far as it was received, is nested no deeper than [`DEPTH_MAX`] and
+/// contains no unknown type. All other errors are left to the decoder.
 pub fn fits(mut bytes: &[u8]) -> bool {
-    // For each open level, how many of its parts are not complete.
+    // The number of incomplete parts of each open level.
     let mut open = [0_u64; DEPTH_MAX];
     let mut depth = 0;
     while let Some((kind, rest)) = bytes.split_first() {
@@ -21,7 +21,7 @@ pub fn fits(mut bytes: &[u8]) -> bool {
             depth += 1;
             continue;
         }
-        // With this part those are complete that it is the last one of.
+        // Close all levels of which this was the last part.
         while let Some(level) = depth.checked_sub(1).and_then(|last| open.get_mut(last)) {
             *level -= 1;
             if *level > 0 {
@@ -36,7 +36,7 @@ pub fn fits(mut bytes: &[u8]) -> bool {
     true
 }
 
-/// Whether a type has parts; none if there is no such type.
+/// Whether a type contains other values; None if the type does not exist.
 fn is_container(kind: u8) -> Option<bool> {
     match kind {
         b'*' | b'~' | b'>' | b'%' | b'|' => Some(true),
@@ -47,20 +47,20 @@ fn is_container(kind: u8) -> Option<bool> {
     }
 }
 
-/// How many parts follow, and the bytes of the first; none if its length is not all there.
+/// The number of parts, and the bytes of the first one. None if the length is not complete.
 fn container(kind: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (count, rest) = number(bytes)?;
     let count = u64::try_from(count).unwrap_or(0);
     let parts = match kind {
         b'%' => count.saturating_mul(2),
-        // What has the attributes comes after them.
+        // The value that the attributes belong to follows them.
         b'|' => count.saturating_mul(2).saturating_add(1),
         _ => count,
     };
     Some((parts, rest))
 }
 
-/// No parts, and what follows; none if it is not all there.
+/// Skips a value without parts. None if it is not complete.
 fn single(kind: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
     let rest = match kind {
         b'$' | b'!' | b'=' | b';' => {
@@ -72,19 +72,20 @@ fn single(kind: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((0, rest))
 }
 
-/// The number up to the end of the line, and what follows; none if it is not all there, or none.
+/// The number up to the end of the line, and the bytes after it. None if the line is not complete
+/// or is not a number.
 fn number(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let (digits, rest) = line(bytes)?;
     Some((str::from_utf8(digits).ok()?.parse().ok()?, rest))
 }
 
-/// The bytes up to the end of the line, and what follows.
+/// The bytes up to the end of the line, and the bytes after it. None if the line is not complete.
 fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     Some((bytes.get(..end)?, bytes.get(end + 2..)?))
 }
 
-/// What follows a text of this length. Null has a negative length and no text, like the end of a
+/// The bytes after a text of this length. Null has a negative length and no text, like the end of a
 /// text in chunks.
 fn text(kind: u8, length: i64, bytes: &[u8]) -> Option<&[u8]> {
     match usize::try_from(length) {

@@ -1,22 +1,22 @@
-//! Whether a server is the primary: what it says when it is asked, and what shows it later.
+//! Detects whether a server is the primary, from its reported role and from later errors.
 
 use crate::{Reply, Scalar};
 
-/// Under which name HELLO tells a server's role.
+/// The name of the field with the server's role in the reply to HELLO.
 pub const ROLE: &str = "role";
 
-/// The role that takes writes.
+/// The role of a server that accepts writes.
 pub const PRIMARY: &str = "master";
 
-/// What a role is called that the server does not tell, as a Sentinel.
+/// Used as the role of a server that reports none, such as a Sentinel.
 pub(crate) const UNTOLD: &str = "not told";
 
-/// Codes of the errors of a server that takes no writes for what it is: a replica; one that
-/// has lost its primary; one that has just been started, while another may have taken its place;
-/// a primary that its replicas have left, perhaps for a new one.
+/// Codes of the errors of a server that does not accept writes: a replica; a replica that has lost
+/// its primary; a server that was just started, while another one may have become the primary; a
+/// primary with too few replicas, perhaps because they follow a new primary.
 const CODES: [&str; 4] = ["READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS"];
 
-/// The role of the server that answered HELLO like this, if it is not the primary.
+/// The role according to the reply to HELLO; None for the primary.
 pub(crate) fn other_role(hello: &Reply) -> Option<String> {
     let Reply::Pairs(pairs) = hello else { return Some(UNTOLD.into()) };
     let role = pairs.iter().find_map(|(name, value)| match (name, value) {
@@ -29,23 +29,24 @@ pub(crate) fn other_role(hello: &Reply) -> Option<String> {
         .then(|| role.map_or(UNTOLD.into(), |role| String::from_utf8_lossy(role).into_owned()))
 }
 
-/// The role of the server whose INFO this is, if it is not the primary.
+/// The role according to the reply to INFO; None for the primary.
 pub(crate) fn role_in_info(info: &[u8]) -> Option<String> {
     let info = String::from_utf8_lossy(info);
     let role = info.lines().find_map(|line| line.trim().strip_prefix("role:")).unwrap_or(UNTOLD);
     (role != PRIMARY).then(|| role.to_owned())
 }
 
-/// Whether this reply shows that the server is not the primary, or may no longer be: whoever
-/// wants to write should look for the primary anew. What was asked for was not done.
+/// Whether a reply means that the server is not the primary, or may no longer be, so that the
+/// client should look for the primary again. The command was not executed.
 pub fn shows_no_primary(reply: &Reply) -> bool {
     let Reply::One(Scalar::Error(text)) = reply else { return false };
-    // Before version 7 the error of a command in a script stood behind the script's place.
+    // Before version 7, the error of a command in a script was preceded by its position in the
+    // script.
     let (_, inner) = text.rsplit_once(": -").unwrap_or_default();
     [text.as_str(), inner].iter().any(|text| CODES.contains(&code(text)))
 }
 
-/// The word that an error begins with.
+/// The first word of an error: its code.
 pub(crate) fn code(error: &str) -> &str {
     error.split(' ').next().unwrap_or_default()
 }

@@ -1,10 +1,10 @@
-//! A Lua script as a command.
+//! Calls of Lua scripts.
 
 use std::sync::OnceLock;
 
 use sha1::{Digest as _, Sha1};
 
-/// A script that Valkey keeps by its name once it has seen its source.
+/// A script. After Valkey has received its source once, it can be called by its SHA-1.
 pub struct Script {
     source: &'static str,
     name: OnceLock<String>,
@@ -13,19 +13,19 @@ pub struct Script {
 /// How a script is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
-    /// By name: Valkey knows it already, or answers `NOSCRIPT`.
+    /// By its SHA-1: Valkey executes it, or returns `NOSCRIPT` if it does not have the source.
     Name,
-    /// With its source, which Valkey then keeps.
+    /// With its source, which Valkey caches.
     Source,
 }
 
 impl Script {
-    /// The script with this source.
+    /// A script with this source.
     pub const fn new(source: &'static str) -> Self {
         Self { source, name: OnceLock::new() }
     }
 
-    /// The first two words of a call; the number of keys, the keys and the arguments follow.
+    /// The first two words of a call. The number of keys, the keys and the arguments must follow.
     pub fn call(&self, by: By) -> [Vec<u8>; 2] {
         match by {
             By::Name => [b"EVALSHA".to_vec(), self.name().as_bytes().to_vec()],
@@ -33,14 +33,14 @@ impl Script {
         }
     }
 
-    /// The name that Valkey gives the script: its SHA-1 in hexadecimal.
+    /// The script's SHA-1 in hexadecimal.
     fn name(&self) -> &str {
         let digest = || Sha1::digest(self.source);
         self.name.get_or_init(|| digest().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
-/// Whether an error says that Valkey does not know the script's name.
+/// Whether an error means that Valkey does not have the script's source.
 pub fn is_unknown_script(error: &str) -> bool {
     error.starts_with("NOSCRIPT")
 }

@@ -1,25 +1,26 @@
-//! The servers of which one is the primary.
+//! A list of servers, one of which is the primary.
 
 use std::fmt;
 
 use crate::{Address, Error};
 
-/// Most servers in a URL. A new connection may ask all of them at once.
+/// Maximum number of servers in a URL. A new connection may have to ask all of them.
 pub const SERVERS_MAX: usize = 8;
 
-/// What a `redis://` URL with one host or several says: a primary and its replicas, in any
-/// order, or a server alone. There is always one. User, password and database are those of all.
+/// A `redis://` URL with one or more hosts, parsed: a primary and its replicas in any order, or a
+/// single server. The list is never empty. User, password and database are the same for all
+/// servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Servers(Vec<Address>);
 
 impl Servers {
-    /// Reads `redis://[user:password@]host[:port][,host[:port]…][/db]`.
+    /// Parses `redis://[user:password@]host[:port][,host[:port]…][/db]`.
     pub fn parse(url: &str) -> Result<Self, Error> {
         let wrong = |what: &str| Error::Address(what.into());
         let (scheme, rest) =
             url.split_once("://").ok_or_else(|| wrong("it begins with redis://"))?;
         let (authority, database) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        // A comma in a password separates nothing.
+        // Only commas after the last `@` separate hosts; a password may contain commas.
         let (who, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         let count = hosts.split(',').count();
         if count > SERVERS_MAX {
@@ -30,16 +31,16 @@ impl Servers {
         hosts.split(',').map(one).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Each of them, in the URL's order.
+    /// The servers in the order of the URL.
     pub fn iter(&self) -> std::slice::Iter<'_, Address> {
         self.0.iter()
     }
 
-    /// Each of them with its place, beginning with this one; a place beyond the last counts
-    /// from the first again.
+    /// The servers with their indexes, starting at `place` and wrapping around. An index after the
+    /// last one is taken modulo the number of servers.
     pub fn beginning_with(&self, place: usize) -> impl Iterator<Item = (usize, &Address)> {
         let count = self.0.len();
-        // Never empty.
+        // The list is never empty.
         self.0.iter().enumerate().cycle().skip(place.checked_rem(count).unwrap_or(0)).take(count)
     }
 
@@ -53,7 +54,7 @@ impl Servers {
 }
 
 impl fmt::Display for Servers {
-    /// `host:port[,host:port…]`.
+    /// Prints `host:port[,host:port…]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, server) in self.0.iter().enumerate() {
             write!(f, "{}{server}", if place == 0 { "" } else { "," })?;
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(places, [2, 0, 1]);
     }
 
-    /// Credentials as a URL has them, and what they are. Their letters are in no host.
+    /// Credentials as they are written in a URL, and decoded. Hosts contain none of these letters.
     fn secret() -> impl Strategy<Value = (String, String)> {
         prop::sample::select(vec![("X", "X"), ("X%40Y", "X@Y"), ("X,Y", "X,Y"), ("X%2FY", "X/Y")])
             .prop_map(|(written, meant)| (written.into(), meant.into()))

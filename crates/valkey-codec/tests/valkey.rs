@@ -1,4 +1,4 @@
-//! The codec against a real Valkey.
+//! Tests of the codec with a real Valkey.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -12,7 +12,7 @@ use valkey_codec::{
     is_unknown_hello, refusal, refusal_by_parts, shows_no_primary,
 };
 
-/// A connection without the component around it.
+/// A connection that uses the codec directly, without the component.
 struct Connection {
     stream: TcpStream,
     decoder: Decoder,
@@ -201,7 +201,7 @@ async fn errors_tell_that_it_is_a_primary_no_more() {
     check("CONFIG SET replica-serve-stale-data no", &["GET a"], "MASTERDOWN ");
 }
 
-/// A server as old ones and some proxies are.
+/// A server that does not know a command, like old servers and some proxies.
 async fn without(command: &str) -> Valkey {
     let words = ["--requirepass", "s3cret&word", "--rename-command", command, ""];
     let arguments = words.map(str::to_owned).to_vec();
@@ -241,7 +241,8 @@ async fn a_server_without_hello_is_spoken_to_in_resp2() {
 async fn a_server_that_repeats_the_password_is_not_quoted() {
     let server = without("AUTH").await;
     let url = server.url().replace("//", "//:s3cret&word@");
-    // HELLO takes the password, too; without it there is no way in.
+    // HELLO also accepts a password, so both commands are disabled: there is no way to
+    // authenticate.
     let arguments: Vec<String> =
         ["--rename-command", "AUTH", "", "--rename-command", "HELLO", ""].map(Into::into).to_vec();
     assert!(Connection::open(&url).is_ok());

@@ -1,4 +1,4 @@
-//! The script on a real Valkey.
+//! Tests of the script with a real Valkey.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod script;

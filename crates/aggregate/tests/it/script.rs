@@ -1,4 +1,4 @@
-//! The script's answers on a real Valkey, case by case.
+//! The return values of the script, case by case, with a real Valkey.
 
 use aggregate::{Error, Monitored, STREAM_LENGTH, Source, Step};
 use idempotency::Bounds;
@@ -54,7 +54,7 @@ fn the_position_of_another_log_counts_as_none() {
     store.apply(batch(&log, 0, 5), &mut names);
     let recreated = Source { log_id: "cluster/recreated".into(), ..source() };
     let lines: Vec<Line> = log.into_iter().map(|value| (None, value)).collect();
-    // Who reads the old log on finds no position, and begins nothing with it.
+    // A consumer that still reads the old log finds no position, and cannot start one.
     let late = read(recreated.clone(), &lines, 3, 5, Bounds::default());
     assert_eq!(store.apply(late, &mut names).0, Step::Lost);
     let update = read(recreated.clone(), &lines, 0, 5, Bounds::default());
@@ -91,7 +91,7 @@ fn a_store_that_lost_everything_says_so() {
     assert_eq!(store.say::<i64>("GET total_ventas"), 10);
 }
 
-/// A log of as many sales as keys.
+/// A log with one sale for each key.
 fn keyed(keys: &[&str]) -> Vec<Line> {
     keys.iter().map(|key| (Some((*key).to_owned()), Some(television().to_json()))).collect()
 }
@@ -131,7 +131,7 @@ fn a_key_is_forgotten_after_so_many_others() {
 fn a_key_is_forgotten_when_the_log_has_gone_on_for_so_long() {
     let mut store = Store::start();
     let mut names = Monitored::default();
-    // A second lies between two records.
+    // Records are written one second apart.
     let log = keyed(&["a", "b", "c", "d", "e", "a", "d"]);
     let bounds = Bounds { window_s: 2, ..Bounds::default() };
     for offset in 0..log.len() {
@@ -206,7 +206,7 @@ fn a_batch_takes_one_round_trip_once_script_and_names_are_known() {
     let mut names = Monitored::default();
     assert_eq!(store.apply(batch(0, 1_000), &mut names).1, 2, "the source goes once");
     assert_eq!(store.apply(batch(1_000, 2_000), &mut names).1, 1);
-    // The worst of it: a restarted store, a new instance, and half the batch applied.
+    // The worst case: a restarted store, a new instance, and half of the batch applied.
     store.say::<()>("SCRIPT FLUSH");
     let (step, calls) = store.apply(batch(1_507, 2_507), &mut Monitored::default());
     assert_eq!((step, calls), (Step::Done, 3));
@@ -235,13 +235,13 @@ fn records_that_are_no_sales_are_told_and_passed_over() {
     assert_eq!(update.rejections().iter().map(|r| r.offset).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(store.say::<i64>("HGET offset:g:t 2"), 3);
     assert_eq!(store.say::<i64>("GET total_ventas"), 1);
-    // Nor does a batch without any sale stop the partition.
+    // A batch without any sale does not stop the partition either.
     assert_eq!(store.apply(batch(&[&log[..], &[None]].concat(), 3, 4), &mut names).0, Step::Done);
     assert_eq!(store.say::<i64>("HGET offset:g:t 2"), 4);
 }
 
-/// Batches of odd sizes: Valkey keeps a stream in nodes of 100 entries, and the approximate way of
-/// trimming removes whole nodes alone.
+/// Batches whose sizes are not multiples of 100: Valkey stores a stream in nodes of 100 entries,
+/// and approximate trimming removes only whole nodes.
 #[test]
 fn the_stream_keeps_its_last_prices() {
     let mut store = Store::start();
@@ -320,7 +320,7 @@ fn counters_that_another_program_wrote_are_left_alone() {
     assert_eq!(store.contents(), before);
     store.say::<()>("FLUSHALL");
     store.apply(batch(&log, 0, 3), &mut Monitored::default());
-    // A group or a topic that comes later finds counters with an exact sum.
+    // A group or a topic that is added later finds counters with an exact sum.
     let lines: Vec<Line> = log.into_iter().map(|value| (None, value)).collect();
     let other = Source { topic: "other".into(), ..source() };
     let update = read(other, &lines, 0, 3, Bounds::default());

@@ -1,5 +1,5 @@
-//! The update on a real Valkey against a naive model that counts one record at a time, in
-//! whatever batches, repeats, overlaps and losses of the store the records come.
+//! The update with a real Valkey, compared with a naive model that counts one record at a time, for
+//! any sequence of batches, repeats, overlaps and losses of the store.
 
 use std::cell::RefCell;
 
@@ -12,13 +12,14 @@ use crate::support::model::{Model, Record};
 use crate::support::store::Store;
 use crate::support::{Line, keyed_batch};
 
-/// What happens to the partition.
+/// An event in the life of the partition.
 #[derive(Debug, Clone)]
 enum Event {
-    /// A batch of so many records is applied, from so far before the reader's position as
-    /// this part of it: a repeat after a crash, or a second owner with names of its own.
+    /// A batch of `length` records is applied. It begins at this fraction of the reader's position,
+    /// like a repeat after a crash. `second` is a second owner with its own cache of monitored
+    /// products.
     Read { from: f64, length: usize, second: bool },
-    /// The store goes back to this part of what it had.
+    /// The store is reset to this fraction of what it had applied.
     Loss { keeps: f64 },
 }
 
@@ -39,7 +40,7 @@ fn record() -> impl Strategy<Value = Record> {
                 Record::Sale { category, product: format!("p{product}"), micros, quantity, key }
             }
         ),
-        // A retry is likely to meet its like, and now and then another body.
+        // A retry often finds the same body, and sometimes another one, under its key.
         3 => (0..3u8, 1..3i32).prop_map(|(key, quantity)| {
             Record::Sale { category: 1, product: "again".into(), micros: 0, quantity, key: Some(key) }
         }),
@@ -48,14 +49,14 @@ fn record() -> impl Strategy<Value = Record> {
     ]
 }
 
-/// A reader of the partition, who may be in error about where it is.
+/// A reader of the partition, whose position may differ from the stored one.
 struct Reader<'a> {
     store: &'a mut Store,
     log: Vec<Line>,
     names: [Monitored; 2],
-    /// What the store has applied.
+    /// The number of records that the store has applied.
     stored: usize,
-    /// Where the reader reads next.
+    /// The next offset to read.
     next: usize,
 }
 
@@ -124,7 +125,7 @@ fn any_batches_repeats_overlaps_and_losses_count_each_record_once() {
         for event in &events {
             reader.live(event)?;
         }
-        // A new assignment: it begins at the stored position.
+        // A new assignment starts at the stored position.
         reader.read(reader.stored, records.len(), 0)?;
         prop_assert_eq!(store.contents(), Model::contents(&records));
         Ok(())
@@ -132,7 +133,7 @@ fn any_batches_repeats_overlaps_and_losses_count_each_record_once() {
     result.unwrap();
 }
 
-/// Both begin, and each call of one falls between two of the other.
+/// Both owners begin, and each call of one is made between two calls of the other.
 #[test]
 fn two_owners_at_once_count_each_record_once() {
     let mut store = Store::start();

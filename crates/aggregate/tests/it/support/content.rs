@@ -1,16 +1,16 @@
-//! What a key holds.
+//! The content of a Valkey key.
 
 use std::collections::BTreeMap;
 
-/// All keys of a store.
+/// All keys of a store, with their contents.
 pub type Contents = BTreeMap<String, Content>;
 
-/// What a key holds.
+/// The content of a key.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// A string, to the byte.
+    /// A string that is compared byte by byte.
     Text(String),
-    /// A string that is the decimal of a number.
+    /// A string that is compared as a number.
     Number(f64),
     /// A sorted set.
     Scores(BTreeMap<String, f64>),
@@ -21,7 +21,7 @@ pub enum Content {
 }
 
 impl PartialEq for Content {
-    /// A number that was divided may be off by its last digit.
+    /// The last digit of a quotient may differ.
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Text(a), Self::Text(b)) => a == b,

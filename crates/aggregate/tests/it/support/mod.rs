@@ -1,4 +1,4 @@
-//! The update's tests: a model, and a real Valkey to compare it with.
+//! Shared parts of the tests: a model, and a real Valkey to compare with it.
 
 pub mod content;
 pub mod model;
@@ -8,7 +8,7 @@ use aggregate::{Range, Record, Source, Update};
 use idempotency::Bounds;
 use sale::Sale;
 
-/// Where all records of the tests come from.
+/// The source of all records of the tests.
 pub fn source() -> Source {
     Source { group: "g".into(), topic: "t".into(), log_id: "cluster/topic".into(), partition: 2 }
 }
@@ -16,19 +16,18 @@ pub fn source() -> Source {
 /// A record's idempotency key and value; without a value it is a tombstone.
 pub type Line = (Option<String>, Option<Vec<u8>>);
 
-/// The batch of the log's records from `start` to `end`; none is a tombstone.
+/// The batch of the log's records from `start` to `end`. None is a tombstone.
 pub fn batch(log: &[Option<Vec<u8>>], start: usize, end: usize) -> Update {
     let log: Vec<Line> = log.iter().map(|value| (None, value.clone())).collect();
     keyed_batch(&log, start, end, Bounds::default())
 }
 
-/// The batch of the log's lines from `start` to `end`. Each was written a second after the one
-/// before.
+/// The batch of the log's lines from `start` to `end`, which were written one second apart.
 pub fn keyed_batch(log: &[Line], start: usize, end: usize, bounds: Bounds) -> Update {
     read(source(), log, start, end, bounds)
 }
 
-/// The batch of the lines of this source's log.
+/// The batch of the lines from `start` to `end` of this source's log.
 pub fn read(source: Source, log: &[Line], start: usize, end: usize, bounds: Bounds) -> Update {
     let lines = log[start..end].iter().zip(start as i64..);
     let records = lines.map(|((key, value), offset)| Record {
@@ -41,7 +40,7 @@ pub fn read(source: Source, log: &[Line], start: usize, end: usize, bounds: Boun
     Update::read(source, range, bounds, records)
 }
 
-/// The batch of one line that was written at this time, if at any.
+/// The batch of one line with this timestamp.
 pub fn timed(log: &[Line], offset: usize, timestamp_ms: Option<i64>) -> Update {
     let ((key, value), start) = (&log[offset], offset as i64);
     let record = Record {
@@ -54,7 +53,7 @@ pub fn timed(log: &[Line], offset: usize, timestamp_ms: Option<i64>) -> Update {
     Update::read(source(), range, Bounds::default(), [record])
 }
 
-/// A log of the same sale over and over.
+/// A log that contains the same sale `length` times.
 pub fn log_of(sale: &Sale, length: usize) -> Vec<Option<Vec<u8>>> {
     vec![Some(sale.to_json()); length]
 }

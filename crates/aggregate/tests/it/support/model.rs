@@ -1,4 +1,5 @@
-//! What the consumer of the original does with each record, one at a time, with exact sums.
+//! The model: counts one record at a time with exact sums, like the consumer of the original
+//! system.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use super::content::{Content, Contents};
 pub enum Record {
     /// A sale at a price in millionths of the currency's unit.
     Sale { category: i32, product: String, micros: i64, quantity: i32, key: Option<u8> },
-    /// No sale; none is a tombstone.
+    /// Not a sale; None is a tombstone.
     Junk(Option<Vec<u8>>),
 }
 
@@ -50,7 +51,7 @@ struct Books {
     ranking: BTreeMap<String, f64>,
 }
 
-/// The keys after some records, counted one by one.
+/// The expected keys after some records, counted one by one.
 #[derive(Default)]
 pub struct Model {
     records: usize,
@@ -63,7 +64,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// What must be in the store after these records.
+    /// The expected content of the store after these records.
     pub fn contents(records: &[Record]) -> Contents {
         let mut model = Self::default();
         records.iter().for_each(|record| model.count(record));
@@ -131,7 +132,7 @@ impl Model {
     }
 }
 
-/// Millionths as a decimal without zeros at its end.
+/// Formats millionths as a decimal without trailing zeros.
 fn decimal(micros: i64) -> String {
     let decimal = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
     decimal.trim_end_matches('0').trim_end_matches('.').to_owned()

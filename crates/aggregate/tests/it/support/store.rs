@@ -1,4 +1,4 @@
-//! A real Valkey, driven as the component drives it.
+//! A real Valkey that is called like the component calls it.
 
 use aggregate::{Error, Monitored, Reply, Step, Update};
 use local_servers::{Valkey, ValkeyConfig};
@@ -7,11 +7,11 @@ use tokio::runtime::Runtime;
 
 use super::content::{Content, Contents};
 
-/// A server of its own and a connection to it.
+/// A server of its own, and a connection to it.
 pub struct Store {
     connection: Connection,
     server: Valkey,
-    // Last: the server is its child.
+    // Dropped last: the server is a child process that needs the runtime.
     _runtime: Runtime,
 }
 
@@ -24,7 +24,7 @@ impl Store {
         Self { connection, server, _runtime: runtime }
     }
 
-    /// Speaks as another user from here on.
+    /// Connects as another user.
     pub fn login(&mut self, user: &str, password: &str) {
         let url = self.server.url().replace("//", &format!("//{user}:{password}@"));
         self.connection = redis::Client::open(url).unwrap().get_connection().unwrap();
@@ -36,7 +36,7 @@ impl Store {
         cmd(words[0]).arg(&words[1..]).query(&mut self.connection).unwrap()
     }
 
-    /// One call of the script.
+    /// Makes one call of the script.
     pub fn call(&mut self, update: &mut Update, monitored: &mut Monitored) -> Result<Step, Error> {
         let mut command = Cmd::new();
         for argument in update.command(monitored) {
@@ -49,7 +49,7 @@ impl Store {
         update.reply(reply, monitored)
     }
 
-    /// Drives an update to its end. Answers the calls it took, too.
+    /// Applies an update completely. Also returns the number of calls.
     pub fn try_apply(
         &mut self,
         mut update: Update,
@@ -64,12 +64,12 @@ impl Store {
         }
     }
 
-    /// Drives an update that must not fail.
+    /// Applies an update that must not fail.
     pub fn apply(&mut self, update: Update, monitored: &mut Monitored) -> (Step, u32) {
         self.try_apply(update, monitored).unwrap()
     }
 
-    /// Everything that is stored, but for the memory of what was counted.
+    /// All stored keys except the fingerprints.
     pub fn contents(&mut self) -> Contents {
         let keys: Vec<String> = self.say("KEYS *");
         let memory = |key: &String| key.starts_with("seen");
@@ -97,7 +97,7 @@ impl Store {
     }
 }
 
-/// An error as the server wrote it.
+/// The error's text as the server wrote it.
 fn text(error: &RedisError) -> String {
     format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default())
 }
