@@ -12,7 +12,7 @@ pub const STREAM_LENGTH: usize = 1_000;
 pub struct Delta<'a> {
     /// Number of sales.
     pub count: u64,
-    /// Lowest and highest price; None if there are no sales.
+    /// Highest and lowest price, in this order; None if there are no sales.
     pub price_range: Option<(f64, f64)>,
     /// The categories that occur in the batch.
     pub categories: BTreeMap<Category, CategoryDelta<'a>>,

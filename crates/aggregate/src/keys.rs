@@ -6,8 +6,8 @@ use sale::Category;
 pub(crate) const GLOBAL: [&str; 4] =
     ["total_ventas", "ranking_productos", "precio_max_global", "precio_min_global"];
 
-/// The exact sum of a category's prices, from which `suma_precio` is computed. Other programs read
-/// the other keys; this one is used only by the script.
+/// The exact sum of a category's prices, from which `suma_precio` is computed. Other programs
+/// know the other keys; this one is written only by the script.
 const EXACT_SUM: &str = "suma_precio_micros";
 
 /// Keys of each category: the part before the colon.

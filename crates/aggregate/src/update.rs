@@ -90,8 +90,8 @@ impl Update {
         Command::build(*by, source, *range, *bounds, entries, monitored)
     }
 
-    /// Evaluates the reply to the command. Fails if Valkey refused the update, if it belongs to
-    /// another program, or after [`CALLS_MAX`] calls.
+    /// Evaluates the reply to the command. Fails if Valkey refused the update, if its
+    /// counters belong to another program, or after `CALLS_MAX` calls.
     pub fn reply(&mut self, reply: Reply, monitored: &mut Monitored) -> Result<Step, Error> {
         self.calls += 1;
         let step = match reply {

@@ -1,4 +1,4 @@
-//! Where a broker is.
+//! The address of a broker.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads `host:port`; an IPv6 address stands in brackets.
+    /// Parses `host:port`; an IPv6 address must be in brackets. None if the text has another form.
     pub fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

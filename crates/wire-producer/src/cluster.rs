@@ -1,4 +1,4 @@
-//! The brokers and their topics, as the last answers had them.
+//! The brokers and topics of the cluster, according to the latest metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -16,11 +16,11 @@ use crate::Address;
 use crate::partition::Partition;
 use crate::topic::Topic;
 
-/// Most topics that one producer writes to. They are never forgotten: a partition's sequence
-/// must not begin again.
+/// Maximum number of topics that one producer writes to. Topics are never removed, because the
+/// sequence numbers of their partitions must not start again.
 pub const TOPICS_MAX: usize = 1_000;
 
-/// How long records without a key go to the same partition.
+/// Time for which records without a key go to the same partition, so that they share batches.
 const STICKY: Duration = Duration::from_millis(100);
 
 /// Brokers, topics and partitions.
@@ -29,7 +29,7 @@ pub struct Cluster<W> {
     pub brokers: BTreeMap<i32, Address>,
     pub topics: HashMap<Rc<str>, Topic>,
     pub partitions: Vec<Partition<W>>,
-    /// The address to ask next.
+    /// The index of the address to ask next.
     next: usize,
 }
 
@@ -44,7 +44,7 @@ impl<W> Cluster<W> {
         }
     }
 
-    /// Every address that a broker may have.
+    /// All known addresses: those of the metadata and the bootstrap brokers.
     pub fn addresses(&self) -> Vec<&Address> {
         let mut addresses: Vec<_> = self.brokers.values().chain(&self.bootstrap).collect();
         addresses.sort_unstable();
@@ -52,7 +52,7 @@ impl<W> Cluster<W> {
         addresses
     }
 
-    /// The address to ask now: each in turn.
+    /// The address to ask next; takes them in turn. None if there is no address.
     pub fn next_address(&mut self) -> Option<Address> {
         let addresses = self.addresses();
         let place = self.next.checked_rem(addresses.len())?;
@@ -61,7 +61,7 @@ impl<W> Cluster<W> {
         address
     }
 
-    /// Asks about every topic that was or is wanted.
+    /// The metadata request for every topic that was used or is needed.
     pub fn question(&self) -> MetadataRequest {
         let topics = self.topics.keys().map(|name| {
             let name = TopicName(StrBytes::from_string(name.to_string()));
@@ -72,7 +72,8 @@ impl<W> Cluster<W> {
             .with_allow_auto_topic_creation(false)
     }
 
-    /// Takes the answer in. Who waits for a partition whose leader has changed is woken.
+    /// Applies a metadata response. Wakes the calls that wait for a partition whose leader has
+    /// changed.
     pub fn learn(&mut self, answer: MetadataResponse, now: Duration) {
         let address = |host: StrBytes, port| {
             Some(Address { host: host.to_string(), port: u16::try_from(port).ok()? })
@@ -120,14 +121,15 @@ impl<W> Cluster<W> {
         }
     }
 
-    /// Whether a topic or a leader that someone waits for is not there.
+    /// Whether metadata is missing that a call waits for: a topic's partitions or a partition's
+    /// leader.
     pub fn is_incomplete(&self) -> bool {
         let missing = |topic: &Topic| topic.wanted > 0 && topic.partitions.is_empty();
         let waits = |partition: &Partition<W>| partition.leader.is_none() && !partition.is_idle();
         self.topics.values().any(missing) || self.partitions.iter().any(waits)
     }
 
-    /// The partition for a record of a topic whose partitions are known.
+    /// Chooses the partition for a record of a topic whose partitions are known.
     pub fn choose(
         &mut self,
         topic: &str,
@@ -159,7 +161,7 @@ impl<W> Cluster<W> {
 }
 
 fn leader(partition: &MetadataResponsePartition) -> Option<i32> {
-    // A partition may have a leader although a replica is missing.
+    // The broker may report a leader although a replica is missing.
     let code = Code::try_from_code(partition.error_code);
     let led = matches!(code, None | Some(Code::ReplicaNotAvailable));
     led.then_some(partition.leader_id.0).filter(|leader| *leader >= 0)

@@ -1,4 +1,4 @@
-//! The codecs of record batches, as Kafka's clients expect them.
+//! The compression of record batches, in the variants that Kafka's clients can read.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -7,13 +7,13 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
 use crate::Compression;
 
-/// Numbers of the codecs in a batch's attributes.
+/// The numbers of the codecs in the attributes of a batch.
 const NONE: i16 = 0;
 const SNAPPY: i16 = 2;
 const LZ4: i16 = 3;
 
-/// The records as they go into the batch, and the number of the codec: none where the codec
-/// makes them no smaller.
+/// The records as they are written to the batch, and the number of the codec. If compression does
+/// not make them smaller, they are returned uncompressed.
 pub fn compress(records: &[u8], compression: Compression) -> (Cow<'_, [u8]>, i16) {
     let (compressed, number) = match compression {
         Compression::None => (None, NONE),
@@ -26,7 +26,7 @@ pub fn compress(records: &[u8], compression: Compression) -> (Cow<'_, [u8]>, i16
     }
 }
 
-/// A frame of independent blocks: Java reads no others.
+/// Uses independent blocks, because the Java client cannot read others.
 fn lz4(records: &[u8]) -> Option<Vec<u8>> {
     let info = FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
     let mut encoder = FrameEncoder::with_frame_info(info, Vec::with_capacity(records.len() / 2));

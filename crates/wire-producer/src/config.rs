@@ -1,51 +1,51 @@
-//! The producer's settings.
+//! MiB, like the Java client.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::{Address, Error};
 
-/// Where the brokers are, and how records are batched, bounded and given up.
+/// The settings of the producer: brokers, batching, limits and timeouts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Bootstrap brokers, as they were written. Required.
+    /// Bootstrap brokers: `host:port`, separated by commas. Required.
     pub brokers: String,
-    /// The name this client gives itself at the broker. Default `doorbuster`.
+    /// The client id that is sent to the brokers. Default: `doorbuster`.
     pub client_id: String,
-    /// Whom it says it is; nobody by default.
+    /// Credentials for SASL; None, the default, connects without authentication.
     pub sasl: Option<Sasl>,
-    /// Codec of the record batches. Default `lz4`.
+    /// Codec of the record batches. Default: `lz4`.
     pub compression: Compression,
-    /// How long a record may wait for its acknowledgement, all retries included.
-    /// Default 10 s.
+    /// Maximum time from the call to the acknowledgement of a record, including all retries.
+    /// Default: 10 s.
     pub delivery_timeout: Duration,
-    /// How long a record may wait while no broker can be reached. Default 2 s.
+    /// Maximum time that a record waits while no broker can be reached. Default: 2 s.
     pub unreachable_timeout: Duration,
-    /// How long a record may wait for a topic that the brokers do not know: it may only just
-    /// have been made. Default 2 s.
+    /// Maximum time that a record waits for a topic that the brokers do not know. It may have been
+    /// created just before. Default: 2 s.
     pub missing_timeout: Duration,
-    /// How long a broker may take for one request before the connection counts as broken and
-    /// the request is sent again. Default 5 s.
+    /// Maximum time for the response to one request. After it the connection is considered broken,
+    /// and the request is sent again. Default: 5 s.
     pub request_timeout: Duration,
-    /// Connections at rest for longer are not used again, but closed. Default 5 s: far below
-    /// the time after which brokers close them.
+    /// Connections that were idle for longer are closed instead of used again. Default: 5 s, which
+    /// is far less than the idle timeout of the brokers.
     pub idle_timeout: Duration,
-    /// Age at which the brokers are asked about the topics again: partitions may have been
-    /// added. Default 5 min, as Java's.
+    /// Age at which the metadata is requested again, because partitions may have been added.
+    /// Default: 5 min, like the Java client.
     pub metadata_max_age: Duration,
-    /// Most bytes of records in one request, and of one record, before compression. Default
-    /// 1 MiB, as Java's.
+    /// Maximum size of the records in one request, and of one record, in bytes before compression.
+    /// Default:
     pub request_bytes_max: usize,
-    /// Most records that wait for their acknowledgement; more are refused at once. Default
-    /// 10,000: an instance serves few calls at once.
+    /// Maximum number of records that wait for their acknowledgement; more are refused at once.
+    /// Default: 10,000, because an instance serves few calls at once.
     pub queue_records_max: usize,
-    /// Most bytes that wait for their acknowledgement; more are refused at once. Default
-    /// 16 MiB.
+    /// Maximum total size of the records that wait for their acknowledgement, in bytes; more are
+    /// refused at once. Default: 16 MiB.
     pub queue_bytes_max: usize,
 }
 
 impl Config {
-    /// The defaults, for these brokers.
+    /// The default settings with these bootstrap brokers.
     pub fn new(brokers: impl Into<String>) -> Self {
         Self {
             brokers: brokers.into(),
@@ -64,7 +64,7 @@ impl Config {
         }
     }
 
-    /// The bootstrap brokers, `host:port`, separated by commas.
+    /// The bootstrap brokers, parsed. Fails if there are none or one is not `host:port`.
     pub fn addresses(&self) -> Result<Vec<Address>, Error> {
         let parts = self.brokers.split(',').map(str::trim).filter(|part| !part.is_empty());
         let addresses = parts.map(|part| {
@@ -79,20 +79,20 @@ impl Config {
     }
 }
 
-/// A codec.
+/// The codec of record batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// Records as they are.
+    /// No compression.
     None,
-    /// The cheapest in CPU.
+    /// LZ4, which needs the least CPU time. The default.
     #[default]
     Lz4,
-    /// Alike.
+    /// Snappy.
     Snappy,
 }
 
 impl Compression {
-    /// Reads `lz4`, `snappy` or `none`.
+    /// Parses `lz4`, `snappy` or `none`.
     pub fn parse(text: &str) -> Result<Self, Error> {
         match text {
             "none" => Ok(Self::None),
@@ -103,10 +103,10 @@ impl Compression {
     }
 }
 
-/// Whom a client says it is, and how it shows it.
+/// The SASL credentials of the client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sasl {
-    /// How it shows it.
+    /// How the password is used.
     pub mechanism: Mechanism,
     /// The user's name.
     pub username: String,
@@ -115,7 +115,7 @@ pub struct Sasl {
 }
 
 impl fmt::Debug for Sasl {
-    /// Without the password.
+    /// Does not print the password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { mechanism, username, .. } = self;
         write!(formatter, "{} as {username}", mechanism.name())
@@ -125,16 +125,16 @@ impl fmt::Debug for Sasl {
 /// A SASL mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
-    /// Sends the password.
+    /// The password is sent to the broker.
     Plain,
-    /// Proves to know the password, and has the broker prove it.
+    /// SCRAM with SHA-256: client and broker prove to each other that they know the password.
     ScramSha256,
-    /// The same with another hash.
+    /// SCRAM with SHA-512.
     ScramSha512,
 }
 
 impl Mechanism {
-    /// Reads Kafka's name of the mechanism.
+    /// Parses Kafka's name of the mechanism.
     pub fn parse(text: &str) -> Result<Self, Error> {
         [Self::Plain, Self::ScramSha256, Self::ScramSha512]
             .into_iter()

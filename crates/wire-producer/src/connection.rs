@@ -1,4 +1,4 @@
-//! A connection to a broker: says who it is, then one request at a time.
+//! A connection to a broker: authentication, then one request at a time.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use crate::verdict::words;
 use crate::wire::{self, Speak, Spoken};
 use crate::{Address, Config, ConnectError, sasl};
 
-/// Time to connect and to say who speaks.
+/// Maximum time for connecting, the version request and authentication.
 pub const OPEN_LIMIT: Duration = Duration::from_secs(2);
 
-/// An open connection. A request that was not answered leaves it broken: drop it.
+/// An open connection. If a request was not answered, the connection is broken and must be dropped.
 pub struct Connection<S> {
-    /// Where it leads.
+    /// The address of the broker.
     pub address: Address,
     stream: S,
-    /// What the broker speaks; none until it has said so.
+    /// The request versions that the broker supports; empty until it has reported them.
     versions: Vec<ApiVersion>,
     client: StrBytes,
     correlation: i32,
     received: Vec<u8>,
     used: Duration,
-    /// When the broker wants to hear again who speaks.
+    /// When the session must be authenticated again; None if it does not expire.
     pub expires: Option<Duration>,
 }
 
 impl<S: Stream> Connection<S> {
-    /// Connects, learns what the broker speaks, and says who it is.
+    /// Connects, requests the supported versions, and authenticates.
     pub async fn open<N: Network<Stream = S>>(
         network: &N,
         address: &Address,
@@ -70,7 +70,7 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    /// One request and its response.
+    /// Sends one request and waits for its response.
     pub async fn exchange<R: Speak>(&mut self, request: &R) -> Result<R::Response, ConnectError> {
         let known = self.versions.iter().find(|known| known.api_key == R::KEY as i16);
         let spoken = known.and_then(|known| {
@@ -105,17 +105,18 @@ impl<S: Stream> Connection<S> {
         wire::decode::<R>(&self.received, spoken, self.correlation)
     }
 
-    /// An error of this connection.
+    /// An error that names this connection.
     pub fn broken(&self, text: &str) -> ConnectError {
         ConnectError::Unreachable(format!("{}: {text}", self.address))
     }
 
-    /// Lays it aside until the next request.
+    /// Marks the connection as idle since now.
     pub fn rest(&mut self, now: Duration) {
         self.used = now;
     }
 
-    /// Whether it may still be used after its rest.
+    /// Whether the connection may be used again: it was not idle for too long and its session has
+    /// not expired.
     pub fn is_fresh(&self, now: Duration, idle: Duration) -> bool {
         now.saturating_sub(self.used) < idle && self.expires.is_none_or(|expires| now < expires)
     }

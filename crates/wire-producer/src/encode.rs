@@ -1,6 +1,6 @@
-//! Record batches on the wire: format 2, which all brokers since 0.11 take.
+//! Encodes record batches in format 2, which all brokers since 0.11 accept.
 //!
-//! `kafka-protocol`'s own encoder keeps headers in a map, and so loses one of two with the
+//! `kafka-protocol`'s own encoder stores headers in a map, so it loses one of two headers with the
 //! same name.
 
 use bytes::{BufMut as _, Bytes};
@@ -14,10 +14,11 @@ use crate::{Compression, Header};
 
 const MAGIC: i8 = 2;
 
-/// Bytes of a batch from its checksum, which it does not cover itself, to its records.
+/// Length of the part of a batch's header that the checksum covers: from after the checksum to the
+/// records.
 const CHECKED_HEAD: usize = 40;
 
-/// Bytes of a batch besides its records.
+/// Length of a batch's header in bytes.
 pub const BATCH_OVERHEAD: usize = 61;
 
 /// One record of a batch.
@@ -79,18 +80,19 @@ fn put_record(batch: &mut Vec<u8>, offset: i64, time: i64, record: &OutgoingReco
     batch.put_slice(&body);
 }
 
-/// The bytes after their length; null has the length -1.
+/// Writes the length and the bytes; null has the length -1.
 fn put_bytes(to: &mut Vec<u8>, bytes: Option<&[u8]>) {
     put_varint(to, bytes.map_or(-1, |bytes| i64::from(length(bytes))));
     to.put_slice(bytes.unwrap_or_default());
 }
 
-/// Records that do not fit in a request are refused long before 31 bits are too few.
+/// The conversion does not truncate: larger records are refused before.
 fn length(bytes: &[u8]) -> i32 {
     i32::try_from(bytes.len()).unwrap_or(i32::MAX)
 }
 
-/// Seven bits a byte, the lowest first, the sign in the lowest.
+/// Writes a varint with zigzag encoding: seven bits per byte, lowest bits first, sign in the lowest
+/// bit.
 fn put_varint(to: &mut Vec<u8>, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)) as u64;
     while rest > 0x7f {

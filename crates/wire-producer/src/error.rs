@@ -1,34 +1,34 @@
-//! Why a producer cannot be made, and why there is no connection.
+//! The errors of the settings and of connections.
 
-/// A wrong setting.
+/// A setting is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The bootstrap list.
+    /// The list of bootstrap brokers is not valid.
     #[error("{0}")]
     Brokers(String),
-    /// The codec's name.
+    /// The name of the codec is unknown.
     #[error("`{0}` is no codec: use lz4, snappy or none")]
     Compression(String),
-    /// The mechanism's name.
+    /// The name of the mechanism is unknown.
     #[error("`{0}` is no mechanism: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")]
     Mechanism(String),
 }
 
 impl Error {
-    /// Never: the same settings are wrong again.
+    /// Always false: the same settings are rejected again.
     pub fn is_retriable(&self) -> bool {
         false
     }
 }
 
-/// Why there is no connection to a broker, or no longer. Texts name the broker.
+/// Why there is no connection to a broker, or it broke. The texts contain the broker's address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// It does not answer; it may, later.
+    /// The broker does not answer. A later attempt may succeed.
     #[error("{0}")]
     Unreachable(String),
-    /// Someone said no: the broker to the credentials, or the host to the address or to the
-    /// look-up of its name.
+    /// The broker rejected the credentials, or the host rejected the address or the look-up of its
+    /// name.
     #[error("{0}")]
     Refused(String),
 }

@@ -1,4 +1,4 @@
-//! A fault that may pass, and what it is to those for whom it does not pass in time.
+//! A failure that may be temporary, and its error for records that waited too long.
 
 use kafka_protocol::error::ResponseError as Code;
 
@@ -9,12 +9,12 @@ use crate::{ConnectError, ProduceError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     reason: String,
-    /// Whether the leader cannot be reached or has too few replicas in sync.
+    /// Whether the leader cannot be reached or has too few in-sync replicas.
     is_unavailable: bool,
 }
 
 impl Fault {
-    /// The broker's answer.
+    /// The broker answered with this error code.
     pub fn answer(code: i16) -> Self {
         let error = Code::try_from_code(code);
         let is_unavailable =
@@ -27,12 +27,13 @@ impl Fault {
         Self { reason: error.to_string(), is_unavailable: true }
     }
 
-    /// Nothing was heard of it.
+    /// The leader did not answer.
     pub fn silence() -> Self {
         Self { reason: "no acknowledgement in time".into(), is_unavailable: false }
     }
 
-    /// The error of a record that waited in vain for the fault to pass.
+    /// The error for a record that waited for too long. `about` adds the topic and the partition to
+    /// the reason.
     pub fn error(&self, about: impl FnOnce(&str) -> String) -> ProduceError {
         let text = about(&self.reason);
         if self.is_unavailable {

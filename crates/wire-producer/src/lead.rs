@@ -1,5 +1,5 @@
-//! A call's turn to do the work of all: to send what waits for a broker, or to ask the brokers
-//! about the topics.
+//! The work that one call does for all: sending the queued records of a broker, and requesting
+//! metadata.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::sequence::ProducerId;
 use crate::verdict::{is_refusal, words};
 use crate::wire::Speak;
 
-/// Time that a broker gets to answer a question.
+/// Maximum time for a broker's response to a metadata or producer id request.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 impl<N: Network> Producer<N> {
-    /// Sends what waits for a broker, once, and lets the next call lead.
+    /// Sends the queued records of a broker once, then lets the next call lead.
     pub(crate) async fn lead(&self, broker: i32) {
         let _turn = Turn { producer: self, broker };
         if let Err(error) = self.round(broker).await {
@@ -42,7 +42,7 @@ impl<N: Network> Producer<N> {
         Ok(())
     }
 
-    /// The connection to a broker: the one at rest, else a new one.
+    /// The idle connection to a broker, or a new one.
     async fn connection(&self, broker: i32) -> Result<Connection<N::Stream>, ConnectError> {
         let address = {
             let mut state = self.state.borrow_mut();
@@ -59,7 +59,8 @@ impl<N: Network> Producer<N> {
         Connection::open(&self.network, &address, &self.config).await
     }
 
-    /// The id under which this producer's records are told from those that come again.
+    /// The producer id, with which brokers recognise batches that were sent before. Requests it on
+    /// first use.
     async fn producer_id(
         &self,
         connection: &mut Connection<N::Stream>,
@@ -74,7 +75,7 @@ impl<N: Network> Producer<N> {
         match Code::try_from_code(answer.error_code) {
             None => {
                 let given = ProducerId { id: answer.producer_id.0, epoch: answer.producer_epoch };
-                // Another call may have been quicker, with another broker.
+                // Another call may have got an id from another broker in between.
                 Ok(*self.state.borrow_mut().producer.get_or_insert(given))
             }
             Some(code) if is_refusal(code) => Err(ConnectError::Refused(format!(
@@ -86,8 +87,8 @@ impl<N: Network> Producer<N> {
         }
     }
 
-    /// Asks one broker about the topics, after a pause if something went wrong before; or
-    /// waits while another call does.
+    /// Requests metadata from one broker, after a pause if the last attempt failed. If another call
+    /// is doing so, waits for its end.
     pub(crate) async fn ask(&self) {
         if self.state.borrow().asking {
             let (wake, wait) = self.network.wake_up();
@@ -133,7 +134,7 @@ impl<N: Network> Producer<N> {
         Ok(())
     }
 
-    /// Sends a request and waits for its answer, but no longer than `limit`.
+    /// Sends a request and waits for its response, for at most `limit`.
     async fn exchange<R: Speak>(
         &self,
         connection: &mut Connection<N::Stream>,
@@ -148,7 +149,7 @@ impl<N: Network> Producer<N> {
     }
 }
 
-/// A call's turn at a broker; whatever ends it, another call gets it.
+/// The right of a call to send to a broker. When it is dropped, another call gets it.
 struct Turn<'a, N: Network> {
     producer: &'a Producer<N>,
     broker: i32,
@@ -160,7 +161,7 @@ impl<N: Network> Drop for Turn<'_, N> {
     }
 }
 
-/// A call's turn to ask; whatever ends it, all who wait look what has changed.
+/// The right of a call to request metadata. When it is dropped, all waiting calls are woken.
 struct Asking<'a, N: Network>(&'a Producer<N>);
 
 impl<'a, N: Network> Asking<'a, N> {

@@ -1,16 +1,16 @@
-//! An idempotent Kafka producer with acks=all that brings no network and no task of its own:
-//! for guests, which have no threads, and whose instance is to be dropped when no call is left.
+//! An idempotent Kafka producer with acks=all that needs no threads and no background task, for
+//! WebAssembly guests. The network is provided by the caller, and an instance without calls is idle
+//! and can be dropped.
 //!
-//! A record with a key goes to the partition that Java's clients would choose, so every
-//! producer puts a key in the same place. Nothing waits without a bound: a full queue refuses
-//! at once, and every record has its acknowledgement or its error by the delivery timeout, or
-//! little later.
+//! A record with a key is written to the partition that the Java client would choose, so all
+//! producers agree. All waits and queues are limited: if the queue is full, records are refused at
+//! once, and every record gets its acknowledgement or its error within the delivery timeout or
+//! shortly after.
 //!
-//! Calls under way at once share requests: while one request is under way to a broker, what
-//! comes meanwhile is queued and goes with the next. There is never more than one, so records
-//! keep their order. A batch whose request was not answered is sent again, byte for byte, until
-//! the broker answers; it knows the batch again by the producer's id, its epoch and the batch's
-//! sequence.
+//! Concurrent calls share requests: records that arrive during a request to a broker are queued and
+//! sent with the next one. There is at most one request per broker at a time, so records keep their
+//! order. A batch whose request was not answered is sent again, byte for byte, until the broker
+//! answers. The broker recognises it by the producer id, the epoch and the batch's sequence number.
 
 mod address;
 mod cluster;

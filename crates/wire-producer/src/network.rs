@@ -1,5 +1,5 @@
-//! What the producer needs of the world around it: connections, clocks, and a way for one call
-//! to wake another.
+//! What the caller provides: connections, clocks, random numbers, and a way for one call to wake
+//! another.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -7,40 +7,40 @@ use std::time::Duration;
 
 use crate::{Address, ConnectError};
 
-/// Connections, clocks, chance and wake-ups.
+/// Connections, clocks, random numbers and wake-ups.
 pub trait Network {
     /// An open connection.
     type Stream: Stream;
-    /// Wakes who waits for it when it is dropped.
+    /// Wakes the call that waits for it when it is dropped.
     type Wake;
 
-    /// A wake-up: one end to drop, and one to wait for that. A guest's calls are tasks of their
-    /// own, and Rust's wakers do not reach from one to another.
+    /// Creates a pair: a value that wakes when it is dropped, and a future that waits for this. In
+    /// a guest, every call is a task of its own, and a Rust waker cannot wake another task.
     fn wake_up(&self) -> (Self::Wake, impl Future<Output = ()>);
     /// Connects to a broker.
     fn connect(
         &self,
         address: &Address,
     ) -> impl Future<Output = Result<Self::Stream, ConnectError>>;
-    /// Waits.
+    /// Waits for this time.
     fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
-    /// The time on a steady clock.
+    /// The time of a monotonic clock.
     fn now(&self) -> Duration;
     /// Milliseconds since 1970-01-01 UTC.
     fn unix_ms(&self) -> i64;
-    /// Random bits that nobody can guess.
+    /// Random bits that cannot be predicted.
     fn random(&self) -> u64;
 }
 
-/// An open connection. Errors say why it is broken.
+/// An open connection. An error is the reason why it is broken.
 pub trait Stream {
-    /// Sends all of the bytes.
+    /// Sends all bytes.
     fn write(&mut self, bytes: Vec<u8>) -> impl Future<Output = Result<(), String>>;
-    /// Waits for bytes, at least one, and appends them.
+    /// Waits for at least one byte, and appends what was received.
     fn read(&mut self, bytes: &mut Vec<u8>) -> impl Future<Output = Result<(), String>>;
 }
 
-/// Waits for `work`, but no longer than `limit`.
+/// Waits for `work`, for at most `limit`. None if the time is over.
 pub(crate) async fn within<N: Network, T>(
     network: &N,
     limit: Duration,

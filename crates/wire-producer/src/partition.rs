@@ -1,4 +1,4 @@
-//! A partition: the records that wait for it, and the batch that is on its way.
+//! A partition: the queued records and the batch in flight.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -14,52 +14,51 @@ use crate::sequence::{ProducerId, Sequence};
 use crate::ticket::Shared;
 use crate::{Config, Delivery, ProduceError};
 
-/// Most records of a batch.
+/// Maximum number of records in a batch.
 const BATCH_RECORDS_MAX: usize = 10_000;
 
-/// A record and who waits for it.
+/// A record and the ticket of its call.
 pub struct Queued<W> {
     pub record: OutgoingRecord,
     pub timestamp_ms: i64,
     pub ticket: Shared<W>,
-    /// Its place among the ticket's records.
+    /// The record's index among those of the ticket.
     pub place: usize,
 }
 
-/// Records as they are sent, and sent again: byte for byte the same, so that the broker knows
-/// them again.
+/// Records as they are sent. They are sent again byte for byte, so that the broker recognises them.
 pub struct Batch<W> {
-    /// Tells it from the partition's other batches.
+    /// Distinguishes this batch from the partition's other batches.
     id: u64,
     pub bytes: Bytes,
     pub records: VecDeque<Queued<W>>,
-    /// Whether an attempt may have been written without an answer.
+    /// Whether an unanswered attempt may have been written.
     pub in_doubt: bool,
     attempts: u32,
 }
 
-/// One sending of a batch.
+/// One attempt to send a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     batch: u64,
     number: u32,
-    /// Whether an earlier one may have been written.
+    /// Whether an earlier attempt may have been written.
     doubted: bool,
 }
 
-/// A partition's records that are not acknowledged.
+/// The records of a partition that are not acknowledged.
 pub struct Partition<W> {
     pub topic: Rc<str>,
     pub number: i32,
-    /// The broker to send to; none if that must be asked.
+    /// The broker to send to; None if it must be requested.
     pub leader: Option<i32>,
     pub queue: VecDeque<Queued<W>>,
     pub batch: Option<Batch<W>>,
-    /// The last passing fault.
+    /// The last temporary failure; None if there was none since the last success.
     pub fault: Option<Fault>,
     sequence: Option<Sequence>,
     sealed: u64,
-    /// Most records of the next batch: fewer after one that was too large.
+    /// Maximum number of records in the next batch. It is reduced after a batch that was too large.
     batch_records_max: usize,
 }
 
@@ -78,7 +77,7 @@ impl<W> Partition<W> {
         }
     }
 
-    /// Takes another broker for the leader; those who wait look where to wait now.
+    /// Sets the leader. If it has changed, wakes the waiting calls.
     pub fn follow(&mut self, leader: Option<i32>) {
         if self.leader != leader {
             self.leader = leader;
@@ -88,25 +87,26 @@ impl<W> Partition<W> {
         }
     }
 
-    /// Whether nothing waits.
+    /// Whether no record is waiting.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.batch.is_none()
     }
 
-    /// Who waits, the longest first. A ticket comes once for each of its records.
+    /// The tickets of the waiting records, the oldest first. A ticket occurs once for each of its
+    /// records.
     pub fn tickets(&self) -> impl Iterator<Item = &Shared<W>> {
         let sent = self.batch.iter().flat_map(|batch| &batch.records);
         sent.chain(&self.queue).map(|queued| &queued.ticket)
     }
 
-    /// Fails those whose calls began at `entered` or before.
+    /// Fails the records whose calls began at `entered` or before.
     pub fn expire(&self, entered: Duration, error: impl Fn() -> ProduceError) {
         for ticket in self.tickets().filter(|ticket| ticket.entered <= entered) {
             ticket.failed(&error);
         }
     }
 
-    /// Fails everyone: with `error`, or with `doubt` where the records may have been written.
+    /// Fails all records: with `doubt` those that may have been written, the others with `error`.
     pub fn fail(&self, error: impl Fn() -> ProduceError, doubt: impl Fn() -> ProduceError) {
         if let Some(batch) = &self.batch {
             batch.fail(|| if batch.in_doubt { doubt() } else { error() });
@@ -114,13 +114,13 @@ impl<W> Partition<W> {
         self.queue.iter().for_each(|queued| queued.ticket.failed(&error));
     }
 
-    /// Takes back what was not sent of a call that does not wait any more.
+    /// Removes the records of a cancelled call that were not sent.
     pub fn forget(&mut self, ticket: u64) {
         self.queue.retain(|queued| queued.ticket.id != ticket);
     }
 
-    /// The batch to send: the one on its way, else a new one of what waits; none if nothing
-    /// does.
+    /// The batch to send: the one in flight, otherwise a new one of the queued records. None if
+    /// there are none.
     pub fn seal(&mut self, producer: ProducerId, config: &Config) -> Option<&mut Batch<W>> {
         if self.batch.is_none() {
             self.batch = self.next_batch(producer, config);
@@ -153,20 +153,20 @@ impl<W> Partition<W> {
         Some(Batch { id: self.sealed, bytes, records, in_doubt: false, attempts: 0 })
     }
 
-    /// Whether the batch's youngest record came at `entered` or before.
+    /// Whether the batch's newest record arrived at `entered` or before.
     pub fn is_overdue(&self, entered: Duration) -> bool {
         let overdue = |queued: &Queued<W>| queued.ticket.entered <= entered;
         self.batch.as_ref().is_some_and(|batch| batch.records.iter().all(overdue))
     }
 
-    /// Forgets the batch. If it may have been written, the broker will take it no more once it
-    /// has taken what follows. Answers whether the producer's id can still be used.
+    /// Drops the batch. If it may have been written, a higher epoch begins, so that the broker
+    /// refuses the old batch. Returns whether the producer id can still be used.
     pub fn abandon(&mut self) -> bool {
         let in_doubt = self.batch.take().is_some_and(|batch| batch.in_doubt);
         !in_doubt || self.fence()
     }
 
-    /// Begins a higher epoch; answers whether there is one.
+    /// Begins a higher epoch. Returns false if there is none, and a new producer id is needed.
     pub fn fence(&mut self) -> bool {
         let fenced = self.sequence.and_then(Sequence::fence);
         let exhausted = self.sequence.is_some() && fenced.is_none();
@@ -174,7 +174,7 @@ impl<W> Partition<W> {
         !exhausted
     }
 
-    /// The batch lies in the log.
+    /// The broker has written the batch.
     pub fn written(&mut self, base_offset: i64) {
         let Some(batch) = self.batch.take() else { return };
         self.fault = None;
@@ -185,15 +185,16 @@ impl<W> Partition<W> {
             sequence.advance(count);
         }
         for (place, queued) in (0..).zip(&batch.records) {
-            // A broker that knows the batch only as one of long ago knows no offset: -1.
+            // A broker that recognises an old batch as a duplicate may not know its offset, and
+            // returns -1.
             let offset = if base_offset < 0 { -1 } else { base_offset.saturating_add(place) };
             let delivery = Delivery { partition: self.number, offset };
             queued.ticket.delivered(queued.place, delivery);
         }
     }
 
-    /// Puts the records of a batch that was not written back into the queue, for batches of
-    /// at most so many.
+    /// Puts the records of a batch that was not written back into the queue. The next batches have
+    /// at most `records_max` records.
     pub fn unseal(&mut self, records_max: usize) {
         let Some(batch) = self.batch.take() else { return };
         self.batch_records_max = records_max.max(1);
@@ -202,32 +203,32 @@ impl<W> Partition<W> {
 }
 
 impl<W> Batch<W> {
-    /// Begins to send it: from now on it is in doubt.
+    /// Begins an attempt. From now on the batch may have been written.
     pub fn attempt(&mut self) -> Attempt {
         self.attempts += 1;
         let doubted = std::mem::replace(&mut self.in_doubt, true);
         Attempt { batch: self.id, number: self.attempts, doubted }
     }
 
-    /// Whether another attempt than this may have been written: one before it, or one that was
-    /// begun since, with a new leader. None if it was an attempt at an earlier batch.
+    /// Whether another attempt may have been written: an earlier one, or one that was begun later
+    /// with a new leader. None if `attempt` belongs to an earlier batch.
     pub fn is_doubted(&self, attempt: Attempt) -> Option<bool> {
         let is_last = attempt.number == self.attempts;
         (attempt.batch == self.id).then_some(attempt.doubted || !is_last)
     }
 
-    /// Fails everyone who waits for the batch.
+    /// Fails all calls that wait for the batch.
     pub fn fail(&self, error: impl Fn() -> ProduceError) {
         self.records.iter().for_each(|queued| queued.ticket.failed(&error));
     }
 
-    /// When the call began that has waited longest and still waits.
+    /// The start of the oldest call that still waits.
     pub fn oldest(&self) -> Option<Duration> {
         let waiting = self.records.iter().filter(|queued| !queued.ticket.is_settled());
         waiting.map(|queued| queued.ticket.entered).min()
     }
 
-    /// Whether a ticket's records may have been written with it.
+    /// Whether records of this ticket may have been written with the batch.
     pub fn may_have_written(&self, ticket: u64) -> bool {
         self.in_doubt && self.records.iter().any(|queued| queued.ticket.id == ticket)
     }

@@ -1,4 +1,4 @@
-//! Writes records and waits for the broker.
+//! Writes records and waits for the acknowledgement of the broker.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,8 +17,8 @@ use crate::{Config, Delivery, Error, OutgoingRecord, ProduceError};
 
 /// An idempotent producer with acks=all.
 ///
-/// It has no task of its own: its work is done by the calls of [`Producer::send`] that are
-/// under way, and none is left when these have their answers.
+/// It has no background task. The work is done by the calls of [`Producer::send`] that are in
+/// progress.
 pub struct Producer<N: Network> {
     pub(crate) network: N,
     pub(crate) config: Config,
@@ -26,19 +26,19 @@ pub struct Producer<N: Network> {
 }
 
 impl<N: Network> Producer<N> {
-    /// Fails if a setting is wrong. Brokers that cannot be reached are no error yet.
+    /// Fails if a setting is not valid. Unreachable brokers are reported by [`Producer::send`].
     pub fn new(config: Config, network: N) -> Result<Self, Error> {
         let state = RefCell::new(State::new(config.addresses()?));
         Ok(Self { network, config, state })
     }
 
-    /// Writes the records and answers when the broker has acknowledged them all, with the
-    /// deliveries in the order of the records. Records of one call with the same key keep
-    /// their order. On an error some records of a call with several may have been written.
+    /// Writes the records and waits until the broker has acknowledged all of them. Returns the
+    /// deliveries in the order of the records. Records of one call with the same key keep their
+    /// order. If a call with several records fails, some of them may have been written.
     ///
-    /// Ends by the delivery timeout, or little later; sooner while no broker can be reached,
-    /// and at once when the queue is full. Dropping the future takes back only what was not
-    /// sent.
+    /// Returns within the delivery timeout or shortly after, sooner while no broker can be reached,
+    /// and at once if the queue is full. If the future is dropped, records that were not sent are
+    /// removed.
     pub async fn send(&self, records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
         let entered = self.network.now();
         let _held = self.hold(&records)?;
@@ -56,7 +56,7 @@ impl<N: Network> Producer<N> {
         Ok(deliveries.into_iter().map(|(_, delivery)| delivery).collect())
     }
 
-    /// Checks the records and makes room for them.
+    /// Checks the records and reserves room for them in the queue.
     fn hold(&self, records: &[OutgoingRecord]) -> Result<Holding<'_, N>, ProduceError> {
         let mut held = Held { records: records.len(), bytes: 0 };
         for record in records {
@@ -116,7 +116,7 @@ impl<N: Network> Producer<N> {
         }
     }
 
-    /// Queues the records, those of each partition with a ticket of their own.
+    /// Queues the records, with one ticket for each partition.
     fn enqueue(
         &self,
         records: Vec<OutgoingRecord>,
@@ -143,12 +143,13 @@ impl<N: Network> Producer<N> {
         Ok(tickets.collect())
     }
 
-    /// Waits for a ticket's records, and does the work while nobody else does.
+    /// Waits for a ticket's records, and does the work while no other call does.
     async fn acknowledged(&self, waiting: &Waiting<'_, N>) -> Result<Vec<Delivery>, ProduceError> {
         let ticket = &waiting.ticket;
         loop {
             if let Some(answer) = ticket.answer() {
-                // It may just have been chosen to lead, and its call may wait for more.
+                // This call may have been chosen to lead, but may go on to wait for other
+                // partitions.
                 self.state.borrow_mut().resign(ticket.id, None);
                 return answer;
             }
@@ -188,7 +189,7 @@ impl<N: Network> Producer<N> {
     }
 }
 
-/// The room that a call's records take.
+/// The room in the queue that a call's records take. It is released on drop.
 struct Holding<'a, N: Network> {
     producer: &'a Producer<N>,
     held: Held,
@@ -202,11 +203,11 @@ impl<N: Network> Drop for Holding<'_, N> {
     }
 }
 
-/// A call's wait for one partition.
+/// A call that waits for one partition.
 struct Waiting<'a, N: Network> {
     producer: &'a Producer<N>,
     ticket: Shared<N::Wake>,
-    /// Where the records stand in the call.
+    /// The indexes of the records in the call.
     places: Vec<usize>,
 }
 
@@ -216,7 +217,8 @@ impl<N: Network> Drop for Waiting<'_, N> {
     }
 }
 
-/// A call's wish to know a topic. One that nobody wants and nobody knows is forgotten.
+/// A call that waits for a topic's metadata. Topics that no call needs and no broker knows are
+/// removed.
 struct Wanted<'a, N: Network> {
     producer: &'a Producer<N>,
     topic: &'a str,

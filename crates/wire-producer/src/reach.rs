@@ -1,31 +1,31 @@
-//! Whether any broker can be reached, and what the last attempts said.
+//! Tracks whether any broker can be reached, and the errors of the last attempts.
 
 use std::time::Duration;
 
 use crate::ConnectError;
 
-/// Pause before the second attempt in a row; it doubles with each that follows.
+/// Pause before the second attempt in a row; it doubles with every further attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
-/// Longest pause: a broker that comes back is noticed after it.
+/// Maximum pause, after which a broker that is available again is noticed.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// What is known of the brokers' reachability.
+/// The reachability of the brokers.
 #[derive(Default)]
 pub struct Reach {
-    /// Failures in a row.
+    /// Number of consecutive failures.
     failures: usize,
-    /// When the first of these was.
+    /// The time of the first of them.
     since: Option<Duration>,
-    /// What the last of these said.
+    /// The text of the last of them.
     said: String,
-    /// Among these, what the last said that was a refusal.
+    /// The text of the last of them that was a refusal.
     refusal: Option<String>,
-    /// When all brokers had failed and one of them by a refusal, and what that said.
+    /// If all brokers have failed and one of them refused: the time, and the text of the refusal.
     refused: Option<(Duration, String)>,
-    /// Whether as many failures as there are brokers came in a row.
+    /// Whether there were as many consecutive failures as there are brokers.
     pub is_lost: bool,
-    /// Faults in a row, of attempts and of batches.
+    /// Consecutive failures of attempts and batches, from which the pause is computed.
     faults: u32,
 }
 
@@ -40,12 +40,12 @@ impl Reach {
         self.faults = 0;
     }
 
-    /// Something did not go as it should, and will be tried again.
+    /// A failure that is followed by another attempt.
     pub fn fault(&mut self) {
         self.faults = self.faults.saturating_add(1);
     }
 
-    /// One of so many brokers could not be reached.
+    /// A connection failed; `brokers` is the number of brokers.
     pub fn failed(&mut self, error: ConnectError, brokers: usize, now: Duration) {
         self.failures += 1;
         self.since.get_or_insert(now);
@@ -61,25 +61,25 @@ impl Reach {
         }
     }
 
-    /// What the last failure said.
+    /// The text of the last failure.
     pub fn said(&self) -> &str {
         &self.said
     }
 
-    /// What a broker said no with while a call waited that began at `entered`, if no other
-    /// said yes.
+    /// The text of a refusal that a call that began at `entered` has seen, if no broker has
+    /// accepted the client since.
     pub fn refused(&self, entered: Duration) -> Option<&str> {
         let (at, text) = self.refused.as_ref()?;
         (*at >= entered).then_some(text)
     }
 
-    /// Whether no broker could be reached for as long as `patience` of a call's time.
+    /// Whether no broker could be reached for `patience` since the call began.
     pub fn given_up(&self, entered: Duration, patience: Duration, now: Duration) -> bool {
         let since = self.since.filter(|_| self.is_lost);
         since.is_some_and(|since| now.saturating_sub(since.max(entered)) >= patience)
     }
 
-    /// How long to wait before the next attempt.
+    /// The pause before the next attempt.
     pub fn pause(&self) -> Duration {
         match self.faults.checked_sub(1) {
             None => Duration::ZERO,

@@ -1,14 +1,14 @@
-//! How large a record is.
+//! The size of a record.
 
 use produce::{Header, OutgoingRecord};
 
-/// Most bytes of a record besides its key, value and headers.
+/// Maximum size of a record without its key, value and headers, in bytes.
 const RECORD_OVERHEAD: usize = 36;
 
-/// Most bytes of a header besides its name and value.
+/// Maximum size of a header without its name and value, in bytes.
 const HEADER_OVERHEAD: usize = 10;
 
-/// Bytes that the record takes at most in a batch, before compression.
+/// Maximum size of the record in a batch before compression, in bytes.
 pub fn bytes_max(record: &OutgoingRecord) -> usize {
     let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
     let header = |header: &Header| HEADER_OVERHEAD + header.name.len() + length(&header.value);

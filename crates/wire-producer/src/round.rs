@@ -1,4 +1,4 @@
-//! One request to a broker with all that waits for it, and what its answer means.
+//! One request to a broker with all queued records, and the evaluation of its response.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -19,24 +19,24 @@ use crate::state::State;
 use crate::verdict::{Verdict, verdict};
 use crate::{Config, ConnectError, ProduceError};
 
-/// All in-sync replicas.
+/// The acknowledgement of all in-sync replicas is required.
 const ACKS_ALL: i16 = -1;
 
-/// Shortest wait for an answer, unless the settings want less.
+/// Minimum time to wait for a response, unless the settings have less.
 const LIMIT_MIN: Duration = Duration::from_secs(1);
 
-/// A request that was begun.
+/// A request that was built.
 pub struct Round {
     pub request: ProduceRequest,
-    /// The partitions that it has a batch of.
+    /// The partitions of which it contains a batch.
     pub sent: Vec<(usize, Attempt)>,
-    /// How long to wait for the answer.
+    /// Maximum time to wait for the response.
     pub limit: Duration,
 }
 
 impl<W, S: Stream> State<W, S> {
-    /// The request with all that waits for a broker; none if nothing does. From now on its
-    /// batches are in doubt.
+    /// Builds the request with everything that waits for a broker; None if nothing does. From now
+    /// on its batches may have been written.
     pub fn begin(
         &mut self,
         broker: i32,
@@ -45,7 +45,7 @@ impl<W, S: Stream> State<W, S> {
         config: &Config,
     ) -> Option<Round> {
         self.expire(now, config);
-        // Without numbers left for a partition the next round has a new id.
+        // If a partition has used up its sequence numbers, the next round gets a new producer id.
         if self.producer != Some(producer) {
             return None;
         }
@@ -72,14 +72,16 @@ impl<W, S: Stream> State<W, S> {
             topics.entry(topic).or_default().push(data);
         }
         let left = (oldest + config.delivery_timeout).saturating_sub(now);
-        // A connection is not given up for the sake of one record whose time is almost over.
+        // The wait is not shortened below LIMIT_MIN for a record whose time is almost over, because
+        // an unanswered request breaks the connection.
         let limit = left.clamp(LIMIT_MIN.min(config.request_timeout), config.request_timeout);
-        // The broker answers for slow replicas before the wait for its answer is over.
+        // The broker reports slow replicas before the wait for its response is over.
         let replicas = limit / 2;
         (!sent.is_empty()).then(|| Round { request: request(topics, replicas), sent, limit })
     }
 
-    /// Gives up what has waited too long, whoever leads it.
+    /// Fails all records of a broker's partitions that have waited for too long, whichever call
+    /// leads.
     fn expire(&mut self, now: Duration, config: &Config) {
         let Some(entered) = now.checked_sub(config.delivery_timeout) else { return };
         for place in &self.busy {
@@ -95,7 +97,7 @@ impl<W, S: Stream> State<W, S> {
         self.busy.retain(|place| partitions.get(*place).is_some_and(|p| !p.is_idle()));
     }
 
-    /// Takes the answer to a request in.
+    /// Evaluates the response to a request.
     pub fn settle(&mut self, round: &Round, answer: ProduceResponse, config: &Config) {
         self.reach.answered();
         let answers: BTreeMap<(String, i32), PartitionProduceResponse> = answer
@@ -126,8 +128,8 @@ impl<W, S: Stream> State<W, S> {
         }
     }
 
-    /// A broker could not be reached, or its connection broke: who leads its partitions is
-    /// asked again.
+    /// The broker cannot be reached, or its connection broke. The leaders of its partitions are
+    /// requested again.
     pub fn lost(&mut self, broker: i32, error: &ConnectError, config: &Config) {
         self.reach.fault();
         for place in &self.busy {

@@ -1,4 +1,4 @@
-//! Says at a broker who this client is.
+//! SASL authentication.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::network::{Network, Stream};
 use crate::scram::Scram;
 use crate::verdict::words;
 
-/// The part of a session's lifetime after which it is not used any more.
+/// The share of a session's lifetime after which it is not used any more, in percent.
 const LIFETIME_USED_PERCENT: u64 = 85;
 
-/// Authenticates, and answers for how long the broker takes it; none for ever.
+/// Authenticates. Returns the lifetime of the session; None if it does not expire.
 pub async fn authenticate<S: Stream, N: Network>(
     connection: &mut Connection<S>,
     sasl: &Sasl,
@@ -52,7 +52,7 @@ pub async fn authenticate<S: Stream, N: Network>(
     Ok(lifetime_ms.map(|ms| Duration::from_millis(ms.saturating_mul(LIFETIME_USED_PERCENT) / 100)))
 }
 
-/// One message and its answer, with the session's lifetime in milliseconds.
+/// Sends one message. Returns the answer and the session's lifetime in milliseconds.
 async fn say<S: Stream>(
     connection: &mut Connection<S>,
     sasl: &Sasl,

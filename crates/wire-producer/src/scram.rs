@@ -1,4 +1,4 @@
-//! A client's part of SCRAM (RFC 5802, RFC 7677), without channel binding.
+//! The client side of SCRAM (RFC 5802, RFC 7677), without channel binding.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,35 +8,35 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::config::{Mechanism, Sasl};
 
-/// Most iterations that a server may ask for: they are work for this side.
+/// Maximum number of iterations that is accepted from a server, because they cost CPU time here.
 const ITERATIONS_MAX: u32 = 100_000;
 
-/// A conversation, after its first message.
+/// An exchange after its first message.
 pub struct Scram<'a> {
     sasl: &'a Sasl,
     nonce: String,
     first: String,
 }
 
-/// A last message, and the proof that the server must answer.
+/// The last message, and the signature that the server must return.
 pub struct Last {
     pub message: Vec<u8>,
     pub expected: Vec<u8>,
 }
 
 impl<'a> Scram<'a> {
-    /// `nonce` is printable, without commas.
+    /// `nonce` must be printable and contain no commas.
     pub fn new(sasl: &'a Sasl, nonce: String) -> Self {
         let username = sasl.username.replace('=', "=3D").replace(',', "=2C");
         Self { sasl, first: format!("n={username},r={nonce}"), nonce }
     }
 
-    /// The first message.
+    /// The first message of the client.
     pub fn first(&self) -> Vec<u8> {
         format!("n,,{}", self.first).into_bytes()
     }
 
-    /// The last message, in answer to the server's first; none if that is no such message.
+    /// The last message, computed from the server's first message. None if that is not valid.
     pub fn last(&self, server_first: &[u8]) -> Option<Last> {
         let server_first = std::str::from_utf8(server_first).ok()?;
         let mut parts = server_first.split(',');
@@ -59,7 +59,7 @@ impl<'a> Scram<'a> {
     }
 }
 
-/// The client's proof and the server's signature, with one hash.
+/// The client's proof and the server's signature, for one hash function.
 macro_rules! prove {
     ($name:ident, $hash:ty, $bytes:literal) => {
         impl Scram<'_> {
@@ -98,7 +98,7 @@ mod tests {
         Sasl { mechanism, username: username.into(), password: "pencil".into() }
     }
 
-    /// RFC 7677, section 3.
+    /// The example of RFC 7677, section 3.
     #[test]
     fn the_example_of_the_rfc() {
         let sasl = sasl(Mechanism::ScramSha256, "user");

@@ -1,13 +1,13 @@
-//! How a broker tells a record that comes again from a new one: producer id, epoch, sequence.
+//! How a broker recognises batches that were sent before: producer id, epoch, sequence number.
 
-/// An id that a broker gave this producer, with its first epoch.
+/// The id that a broker has assigned to this producer, with its first epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProducerId {
     pub id: i64,
     pub epoch: i16,
 }
 
-/// The place of the next batch among those that this producer writes to one partition.
+/// The sequence number of the next batch of this producer for one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequence {
     pub producer: ProducerId,
@@ -15,19 +15,19 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// The first of a producer.
+    /// The first sequence number of a producer id.
     pub fn first(producer: ProducerId) -> Self {
         Self { producer, next: 0 }
     }
 
-    /// Moves on after a batch that was written. After the largest number comes 0.
+    /// Advances by the number of records of a written batch. The largest number is followed by 0.
     pub fn advance(&mut self, records: i32) {
         self.next = self.next.wrapping_add(records) & i32::MAX;
     }
 
-    /// What follows a batch given up without knowing its fate: a higher epoch, in which
-    /// numbers begin anew, and which the broker lets no batch of a lower one follow. None if
-    /// there is none higher, and the producer needs another id.
+    /// The sequence after a batch that was given up and may have been written: a higher epoch, in
+    /// which the numbers start again. The broker refuses batches of lower epochs after it. None if
+    /// there is no higher epoch, so the producer needs another id.
     pub fn fence(self) -> Option<Self> {
         let ProducerId { id, epoch } = self.producer;
         let epoch = epoch.checked_add(1)?;

@@ -1,4 +1,4 @@
-//! What a broker's answer means for a partition's batch.
+//! Applies a broker's response to a partition's batch.
 
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 
@@ -8,8 +8,8 @@ use crate::verdict::{Verdict, verdict, words};
 use crate::{Config, ProduceError};
 
 impl<W> Partition<W> {
-    /// Takes a broker's answer to an attempt at the batch in. Answers whether the producer's id
-    /// can still be used.
+    /// Evaluates the response to an attempt to send the batch. Returns whether the producer id can
+    /// still be used.
     pub fn settle(
         &mut self,
         attempt: Attempt,
@@ -30,8 +30,8 @@ impl<W> Partition<W> {
                 self.follow(None);
                 return true;
             }
-            // It stays in doubt: were its number used again, the broker could take the next batch
-            // for this one.
+            // The batch may still have been written: if its sequence number were used again, the
+            // broker could take the next batch for this one.
             Verdict::Other => {}
             _ => batch.in_doubt = doubted,
         }
@@ -42,13 +42,13 @@ impl<W> Partition<W> {
                 batch.fail(|| ProduceError::Unavailable(text.clone()));
                 self.abandon()
             }
-            // Nothing of it was written: its records can be sent as new ones.
+            // Nothing of the batch was written, so its records can be sent as new ones.
             Verdict::OutOfSequence => {
                 self.unseal(count);
                 self.follow(None);
                 self.fence()
             }
-            // The smaller batches tell which record is to blame.
+            // Smaller batches show which record causes the error.
             Verdict::TooLarge | Verdict::BadRecord if count > 1 => {
                 self.unseal(count / 2);
                 true
@@ -95,7 +95,7 @@ mod tests {
     const TOO_LARGE: i16 = 10;
     const UNAUTHORIZED: i16 = 29;
 
-    /// A partition with its broker, and so many tickets for one record each.
+    /// A partition with a leader, and `records` tickets with one record each.
     fn partition(records: usize) -> (Partition<()>, Vec<Shared<()>>) {
         let mut partition = Partition::new("t".into(), 0);
         partition.follow(Some(1));
@@ -113,7 +113,7 @@ mod tests {
         Config::new("kafka:9092")
     }
 
-    /// Number of records, epoch and sequence of the batch that would be sent next.
+    /// Number of records, epoch and sequence number of the batch that would be sent next.
     fn next(partition: &mut Partition<()>) -> (i32, i16, i32) {
         let batch = partition.seal(PRODUCER, &config()).unwrap();
         let number = |at: usize| i32::from_be_bytes(batch.bytes[at..at + 4].try_into().unwrap());
@@ -130,7 +130,7 @@ mod tests {
         assert!(partition.settle(attempt, &answer, &config()));
     }
 
-    /// An attempt and its answer, after one without if `doubted`.
+    /// An attempt and its response; if `doubted`, after an attempt without a response.
     fn attempted(partition: &mut Partition<()>, code: i16, doubted: bool) {
         if doubted {
             attempt(partition);
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn an_answer_counts_for_its_own_batch_only() {
         let (mut partition, tickets) = partition(1);
-        // The leader moves while the first attempt is under way.
+        // The leader changes while the first attempt is in flight.
         let (old, new) = (attempt(&mut partition), attempt(&mut partition));
         answered(&mut partition, new, 0);
         assert!(tickets[0].answer().is_some());
@@ -194,7 +194,7 @@ mod tests {
         attempted(&mut partition, OUT_OF_ORDER, false);
         assert!(tickets.iter().all(|ticket| ticket.answer().is_none()));
         assert_eq!(next(&mut partition), (2, 1, 0));
-        // An earlier attempt may be in the log: nobody knows.
+        // An earlier attempt may have been written, which cannot be determined.
         attempted(&mut partition, OUT_OF_ORDER, true);
         for ticket in tickets {
             assert!(matches!(ticket.answer(), Some(Err(ProduceError::Unavailable(_)))));

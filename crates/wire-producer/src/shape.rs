@@ -1,19 +1,19 @@
-//! Checks a response before it is decoded.
+//! Checks the shape of a response before it is decoded.
 //!
-//! `kafka-protocol` makes room for as many elements as an array announces. Here an array must
-//! have its elements before anyone makes room for them.
+//! `kafka-protocol` allocates memory for as many elements as an array announces. This check ensures
+//! that the announced elements exist.
 
 use bytes::Buf;
 
-/// A part of a response. Only versions without tagged fields are spoken here.
+/// A part of a response. Only versions without tagged fields are used.
 pub enum Field {
-    /// So many bytes.
+    /// A fixed number of bytes.
     Fixed(usize),
-    /// A text after its 16-bit length.
+    /// A string after its 16-bit length.
     Text,
     /// Bytes after their 32-bit length.
     Bytes,
-    /// Elements after their 32-bit number.
+    /// Elements after their 32-bit count.
     Array(&'static [Field]),
 }
 
@@ -35,7 +35,7 @@ pub const PRODUCE_3: &[Field] = &[Array(&[Text, Array(&[Fixed(22)])]), Fixed(4)]
 pub const PRODUCE_8: &[Field] =
     &[Array(&[Text, Array(&[Fixed(30), Array(&[Fixed(4), Text]), Text])]), Fixed(4)];
 
-/// Whether the bytes begin with what the fields say.
+/// Whether the bytes begin with these fields. Removes them from `bytes`.
 pub fn fits(fields: &[Field], bytes: &mut &[u8]) -> bool {
     fields.iter().all(|field| match field {
         Fixed(length) => skip(bytes, *length),
@@ -43,7 +43,7 @@ pub fn fits(fields: &[Field], bytes: &mut &[u8]) -> bool {
         Bytes => {
             bytes.try_get_i32().is_ok_and(|length| skip(bytes, length.try_into().unwrap_or(0)))
         }
-        // Ends with the bytes at the latest: no element is empty.
+        // Ends at the end of the bytes at the latest, because no element is empty.
         Array(element) => {
             bytes.try_get_i32().is_ok_and(|count| (0..count).all(|_| fits(element, bytes)))
         }

@@ -1,9 +1,9 @@
-//! All that the calls under way share.
+//! The state that the calls in progress share.
 //!
-//! Nobody but these calls does the work: an instance at rest has no task. For each broker one
-//! of the calls that wait for it leads: it sends what all have queued, in one request, and
-//! gives everyone their answers. Then another one leads. Whoever leaves while it leads,
-//! dropped or with its answer, has another one lead.
+//! There is no background task: the calls do the work. For each broker one of the waiting calls
+//! leads: it sends the queued records of all calls in one request and passes the results to them.
+//! Then another call leads. If the leading call ends, with its result or by cancellation, another
+//! one takes over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,34 +19,34 @@ use crate::sequence::ProducerId;
 use crate::ticket::{Shared, Ticket};
 use crate::{Address, Config, ProduceError};
 
-/// What is kept for a broker.
+/// The state of one broker.
 pub struct Lane<S> {
-    /// The ticket whose call leads or is about to.
+    /// The ticket whose call leads or was chosen to lead.
     pub leader: Option<u64>,
-    /// The connection, while no request is under way on it.
+    /// The connection, while no request is in flight on it.
     pub connection: Option<Connection<S>>,
 }
 
-/// What the calls share. `W` wakes a call, `S` is a connection's stream.
+/// The shared state. `W` wakes a call, `S` is the stream of a connection.
 pub struct State<W, S> {
     pub cluster: Cluster<W>,
     pub lanes: BTreeMap<i32, Lane<S>>,
-    /// Partitions for which records wait.
+    /// Partitions with waiting records.
     pub busy: BTreeSet<usize>,
-    /// The partition whose turn it is when not all fit in a request.
+    /// The partition that comes first if not all fit into a request.
     pub turn: usize,
     pub reach: Reach,
     pub producer: Option<ProducerId>,
-    /// Whether some call asks the brokers about the topics.
+    /// Whether a call is requesting metadata.
     pub asking: bool,
-    /// Wakes those who wait for its end.
+    /// Wakes the calls that wait for the metadata.
     pub curious: Vec<W>,
-    /// Records of all calls, and their bytes.
+    /// Number and size of the records of all calls.
     pub held: Held,
     tickets: u64,
 }
 
-/// Records of the calls under way, and their bytes.
+/// Number and size of the records of the calls in progress.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Held {
     pub records: usize,
@@ -55,11 +55,11 @@ pub struct Held {
 
 /// What a call does next.
 pub enum Step {
-    /// Leads the lane of this broker.
+    /// Send the queued records of this broker.
     Lead(i32),
-    /// Asks the brokers, or waits until another call has.
+    /// Request metadata, or wait until another call has done so.
     Ask,
-    /// Waits until it is woken.
+    /// Wait until the call is woken.
     Wait,
 }
 
@@ -102,7 +102,7 @@ impl<W, S: Stream> State<W, S> {
         ticket
     }
 
-    /// What a call does next that has no answer yet.
+    /// What a call without a result does next.
     pub fn step(&mut self, ticket: &Ticket<W>) -> Step {
         let partition = self.cluster.partitions.get(ticket.partition);
         let broker = partition.and_then(|partition| partition.leader);
@@ -122,7 +122,7 @@ impl<W, S: Stream> State<W, S> {
         self.lanes.entry(broker).or_insert(Lane { leader: None, connection: None })
     }
 
-    /// Has others lead where this ticket's call led, but for one lane.
+    /// Gives up leading on behalf of this ticket, except for one broker, and lets other calls lead.
     pub fn resign(&mut self, ticket: u64, but: Option<i32>) {
         let led = |(broker, lane): (&i32, &Lane<S>)| {
             (lane.leader == Some(ticket) && but != Some(*broker)).then_some(*broker)
@@ -131,7 +131,7 @@ impl<W, S: Stream> State<W, S> {
         led.into_iter().for_each(|broker| self.pass_on(broker));
     }
 
-    /// Has the call lead that waits longest for this broker.
+    /// Lets the call lead that has waited longest for this broker.
     pub fn pass_on(&mut self, broker: i32) {
         let partitions = &self.cluster.partitions;
         let waiting = self.busy.iter().filter_map(|place| partitions.get(*place));
@@ -143,7 +143,7 @@ impl<W, S: Stream> State<W, S> {
         self.lane(broker).leader = next;
     }
 
-    /// A call has its answer, or was dropped.
+    /// The call has its result, or was cancelled.
     pub fn leave(&mut self, ticket: &Ticket<W>) {
         ticket.leave();
         if let Some(partition) = self.cluster.partitions.get_mut(ticket.partition) {
@@ -155,20 +155,20 @@ impl<W, S: Stream> State<W, S> {
         self.resign(ticket.id, None);
     }
 
-    /// Closes connections that rested too long.
+    /// Closes connections that were idle for too long.
     pub fn close_idle(&mut self, now: Duration, idle: Duration) {
         for lane in self.lanes.values_mut() {
             lane.connection.take_if(|connection| !connection.is_fresh(now, idle));
         }
     }
 
-    /// The connection at rest to an address.
+    /// Takes the idle connection to an address.
     pub fn take(&mut self, address: &Address) -> Option<Connection<S>> {
         let mut resting = self.lanes.values_mut().map(|lane| &mut lane.connection);
         resting.find_map(|resting| resting.take_if(|connection| connection.address == *address))
     }
 
-    /// Keeps a connection for the broker that it leads to, if that has none.
+    /// Stores a connection as that of its broker, unless that has one.
     pub fn keep(&mut self, connection: Connection<S>) {
         let mut brokers = self.cluster.brokers.iter();
         let broker = brokers.find(|(_, address)| **address == connection.address);
@@ -177,8 +177,8 @@ impl<W, S: Stream> State<W, S> {
         }
     }
 
-    /// Why a call that began at `entered` has waited long enough for a topic's partitions, or
-    /// for one's leader after `fault`.
+    /// Why a call that began at `entered` has waited long enough for a topic's partitions, or,
+    /// after `fault`, for the leader of one; None if it continues to wait.
     pub fn hopeless(
         &self,
         topic: &str,

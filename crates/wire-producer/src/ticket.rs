@@ -1,4 +1,4 @@
-//! What a call waits for: the acknowledgements of its records of one partition.
+//! The acknowledgements that a call waits for, of its records of one partition.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::{Delivery, ProduceError};
 
-/// A ticket, with the call and with the records that wait.
+/// A ticket. It is shared by the call and its waiting records.
 pub type Shared<W> = Rc<Ticket<W>>;
 
-/// A call's wait for its records of one partition.
+/// The state of a call's records of one partition.
 pub struct Ticket<W> {
-    /// Tells it from others.
+    /// Distinguishes this ticket from others.
     pub id: u64,
-    /// Where the records go.
+    /// The index of the partition.
     pub partition: usize,
     /// When the call began.
     pub entered: Duration,
@@ -24,14 +24,14 @@ struct State<W> {
     deliveries: Vec<Option<Delivery>>,
     missing: usize,
     failure: Option<ProduceError>,
-    /// Wakes the call; none while it does not wait.
+    /// Wakes the call; None while it does not wait.
     wake: Option<W>,
-    /// The call has its answer or was dropped.
+    /// The call has its result or was cancelled.
     gone: bool,
 }
 
 impl<W> Ticket<W> {
-    /// A ticket for so many records.
+    /// A ticket for this number of records.
     pub fn new(id: u64, partition: usize, entered: Duration, records: usize) -> Shared<W> {
         let state = State {
             deliveries: vec![None; records],
@@ -43,7 +43,7 @@ impl<W> Ticket<W> {
         Rc::new(Self { id, partition, entered, state: RefCell::new(state) })
     }
 
-    /// One of the records lies in the log.
+    /// One of the records was written.
     pub fn delivered(&self, record: usize, delivery: Delivery) {
         let mut state = self.state.borrow_mut();
         let Some(place @ None) = state.deliveries.get_mut(record) else { return };
@@ -54,7 +54,7 @@ impl<W> Ticket<W> {
         }
     }
 
-    /// One of the records has no acknowledgement: the call need not wait for the others.
+    /// One of the records failed, so the call need not wait for the others.
     pub fn failed(&self, error: impl FnOnce() -> ProduceError) {
         let mut state = self.state.borrow_mut();
         if state.missing > 0 && state.failure.is_none() {
@@ -63,13 +63,13 @@ impl<W> Ticket<W> {
         }
     }
 
-    /// Whether nobody waits for the records any more.
+    /// Whether no call waits for the records any more.
     pub fn is_settled(&self) -> bool {
         let state = self.state.borrow();
         state.gone || state.missing == 0 || state.failure.is_some()
     }
 
-    /// The answer, once there is one.
+    /// The result; None until it is complete.
     pub fn answer(&self) -> Option<Result<Vec<Delivery>, ProduceError>> {
         let mut state = self.state.borrow_mut();
         match state.failure.take() {
@@ -79,17 +79,17 @@ impl<W> Ticket<W> {
         }
     }
 
-    /// The call waits.
+    /// The call begins to wait.
     pub fn wait(&self, wake: W) {
         self.state.borrow_mut().wake = Some(wake);
     }
 
-    /// Wakes the call; answers whether it waited.
+    /// Wakes the call. Returns whether it was waiting.
     pub fn wake(&self) -> bool {
         self.state.borrow_mut().wake.take().is_some()
     }
 
-    /// The call has its answer or was dropped.
+    /// The call has its result or was cancelled.
     pub fn leave(&self) {
         let mut state = self.state.borrow_mut();
         state.gone = true;

@@ -1,4 +1,4 @@
-//! What the brokers say about a topic.
+//! The metadata of a topic.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,38 +7,39 @@ use kafka_protocol::error::ResponseError as Code;
 
 use crate::verdict::{is_refusal, words};
 
-/// A topic that was asked about.
+/// A topic whose metadata was requested.
 pub struct Topic {
     pub name: Rc<str>,
-    /// Its partitions, in the order of their numbers, by their places among all; none until
-    /// the brokers have named them.
+    /// The indexes of its partitions, ordered by partition number; empty until a broker has
+    /// reported them.
     pub partitions: Vec<usize>,
-    /// How many of them there are now: a topic that is made anew may have fewer.
+    /// The current number of partitions. A topic that was created again may have fewer than before.
     pub count: usize,
-    /// When the brokers named them.
+    /// When the brokers reported them.
     pub asked: Duration,
-    /// Calls that wait for them.
+    /// Number of calls that wait for the metadata.
     pub wanted: usize,
-    /// What the brokers answer instead.
+    /// The error that the brokers reported instead.
     pub fault: Option<TopicFault>,
-    /// Where records without a key go, and until when: so records of many calls share a batch.
+    /// The partition for records without a key, and until when, so that records of many calls share
+    /// a batch.
     pub sticky: Option<(usize, Duration)>,
 }
 
-/// Brokers' answer that there is something wrong with a topic.
+/// The brokers reported an error for a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicFault {
-    /// Kafka's number of it.
+    /// Kafka's error code.
     pub code: i16,
-    /// Since when they say so.
+    /// When it was first reported.
     pub since: Duration,
-    /// When they last said so.
+    /// When it was last reported.
     pub said: Duration,
 }
 
 impl TopicFault {
-    /// Whether a call that began at `entered` need not wait for it to pass. A topic that is
-    /// not there may only just have been made, and is waited for with `patience`.
+    /// Whether a call that began at `entered` need not wait any longer. A missing topic may have
+    /// been created just before, so calls wait for `patience`.
     pub fn is_final(&self, entered: Duration, now: Duration, patience: Duration) -> bool {
         match Code::try_from_code(self.code) {
             Some(Code::UnknownTopicOrPartition) => {
@@ -48,7 +49,7 @@ impl TopicFault {
         }
     }
 
-    /// What the brokers say.
+    /// The error as a text.
     pub fn reason(&self) -> String {
         match Code::try_from_code(self.code) {
             Some(Code::UnknownTopicOrPartition) => "it does not exist".into(),
@@ -58,7 +59,7 @@ impl TopicFault {
 }
 
 impl Topic {
-    /// A topic that nobody was asked about yet.
+    /// A topic whose metadata was not requested yet.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.into(),
@@ -71,7 +72,7 @@ impl Topic {
         }
     }
 
-    /// The brokers answered so, or without a fault.
+    /// The brokers reported this error code; 0 means no error.
     pub fn answered(&mut self, code: i16, now: Duration) {
         let before = self.fault.filter(|fault| fault.code == code);
         let since = before.map_or(now, |fault| fault.since);

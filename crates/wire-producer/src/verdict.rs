@@ -1,29 +1,30 @@
-//! What a broker's answer means for a batch.
+//! The meaning of an error code in a produce response.
 
 use kafka_protocol::error::ResponseError as Code;
 
-/// What became of a batch that was sent.
+/// The result of sending a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It lies in the log, now or from an earlier attempt.
+    /// The batch was written, by this attempt or an earlier one.
     Written,
-    /// It may be written later, maybe by another broker. It may have been written, too: a
-    /// leader that loses its place says so only after it has appended.
+    /// The batch may be written later, perhaps by another broker. It may also have been written: a
+    /// leader that loses its role reports this only after it has appended the batch.
     Retry,
-    /// This attempt was not written: the broker expected another sequence. It has lost what it
-    /// knew of this producer, or an earlier batch.
+    /// This attempt was not written, because the broker expected another sequence number. The
+    /// broker has lost its state of this producer, or an earlier batch.
     OutOfSequence,
-    /// Not written: larger than the topic allows. Its records may be small enough alone.
+    /// Not written: the batch is larger than the topic allows. Its records may be small enough
+    /// alone.
     TooLarge,
-    /// Not written for the sake of some of its records.
+    /// Not written because of some of its records.
     BadRecord,
-    /// Not written: the broker refuses this client or this topic.
+    /// Not written: the broker denies access for this client or to this topic.
     Refused,
-    /// The broker failed in a way that says nothing of the log.
+    /// The broker failed in a way that does not tell whether the batch was written.
     Other,
 }
 
-/// The verdict of a response's error code.
+/// Maps the error code of a response.
 pub fn verdict(code: i16) -> Verdict {
     let Some(error) = Code::try_from_code(code) else { return Verdict::Written };
     match error {
@@ -41,7 +42,7 @@ pub fn verdict(code: i16) -> Verdict {
     }
 }
 
-/// Whether a broker says with it that this client may not do what it wants.
+/// Whether the code means that this client has no permission.
 pub fn is_refusal(error: Code) -> bool {
     matches!(
         error,
@@ -56,7 +57,7 @@ pub fn is_refusal(error: Code) -> bool {
     )
 }
 
-/// What an error code says, in words.
+/// The error code as a text.
 pub fn words(code: i16) -> String {
     match Code::try_from_code(code) {
         None => "no error".into(),
@@ -65,7 +66,7 @@ pub fn words(code: i16) -> String {
     }
 }
 
-/// `NotEnoughReplicas` as `not enough replicas`.
+/// Converts `NotEnoughReplicas` to `not enough replicas`.
 fn in_words(name: &str) -> String {
     let mut words = String::with_capacity(name.len() + 8);
     for letter in name.chars() {

@@ -1,7 +1,7 @@
-//! Requests and responses as frames, in the versions spoken here.
+//! Encodes requests and decodes responses.
 //!
-//! Of each request one or two versions are spoken, the newest that brokers since 2.4 (else
-//! 0.11) know and that have no tagged fields: nothing newer adds what a producer needs.
+//! Of each request one or two versions are used: the newest ones without tagged fields that brokers
+//! since 2.4, or since 0.11, support. Newer versions add nothing that a producer needs.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use kafka_protocol::messages::{
@@ -13,22 +13,22 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use crate::shape::{self, Field, fits};
 
-/// Longest response.
+/// Maximum length of a response, in bytes.
 pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
-/// Version of the requests' headers without tagged fields.
+/// Version of the request headers without tagged fields.
 const HEADER_VERSION: i16 = 1;
 
-/// A version, and what a response of it looks like.
+/// A version of a request, and the shape of its response.
 pub type Spoken = (i16, &'static [Field]);
 
 /// A request that this crate sends.
 pub trait Speak: Encodable {
-    /// Kafka's number of it.
+    /// Kafka's number of the request.
     const KEY: ApiKey;
-    /// What is answered.
+    /// The type of the response.
     type Response: Decodable;
-    /// The versions spoken, the best first.
+    /// The supported versions, in the order of preference.
     const SPOKEN: &'static [Spoken];
 }
 
@@ -69,7 +69,7 @@ impl Speak for ProduceRequest {
     const SPOKEN: &'static [Spoken] = &[(8, shape::PRODUCE_8), (3, shape::PRODUCE_3)];
 }
 
-/// A request's frame.
+/// Encodes a request as a frame.
 pub fn encode<R: Speak>(
     request: &R,
     version: i16,
@@ -91,7 +91,7 @@ pub fn encode<R: Speak>(
     Ok(frame)
 }
 
-/// The first frame's length with its prefix, once that has arrived.
+/// The length of the first frame including its length prefix; None if the prefix is not complete.
 pub fn frame_length(mut bytes: &[u8]) -> Result<Option<usize>, String> {
     let Ok(length) = bytes.try_get_i32() else { return Ok(None) };
     match usize::try_from(length) {
@@ -100,7 +100,7 @@ pub fn frame_length(mut bytes: &[u8]) -> Result<Option<usize>, String> {
     }
 }
 
-/// The response in a whole frame.
+/// Decodes the response in a complete frame.
 pub fn decode<R: Speak>(
     frame: &[u8],
     spoken: Spoken,
@@ -125,13 +125,13 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever a broker sends, it is an answer or an error.
+        /// Whatever a broker sends is decoded or reported as an error, without a panic.
         #[test]
         fn hostile_bytes_are_refused(
             mut frame in proptest::collection::vec(any::<u8>(), 0..300),
             few in 0_u8..3,
         ) {
-            // Small numbers get farther into the shapes.
+            // Small numbers are valid lengths more often, so decoding gets farther.
             frame.iter_mut().step_by(2).for_each(|byte| *byte %= few + 1);
             frame.splice(0..frame.len().min(8), [0, 0, 0, 0, 0, 0, 0, 9]);
             for spoken in ProduceRequest::SPOKEN {

@@ -1,4 +1,4 @@
-//! The producer on three brokers, of which one dies: its partitions get other leaders.
+//! The producer on three brokers, one of which is killed: its partitions get other leaders.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -46,7 +46,7 @@ fn records_follow_their_leaders() {
             .flat_map(|caller| (0..RECORDS / CALLERS).map(move |n| format!("{caller}-{n}")));
         assert_once(&read, values);
 
-        // Two replicas are left of the three that this topic wants.
+        // Two replicas are left of the three that this topic requires.
         let broker = cluster.broker(0).unwrap();
         create(broker, "strict", 1, &["--config", "min.insync.replicas=3"]).await;
         let delivery_timeout = Duration::from_millis(500);

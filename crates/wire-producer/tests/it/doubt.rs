@@ -1,5 +1,5 @@
-//! Requests whose answers are lost, and calls that are dropped: a gate before a real broker
-//! sees to both.
+//! Requests whose responses are lost, and calls that are cancelled. A proxy in front of a real
+//! broker holds or drops the responses.
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,9 +15,9 @@ use wire_producer::{Config, Delivery, ProduceError, Producer};
 
 type Sent = JoinHandle<Result<Vec<Delivery>, ProduceError>>;
 
-/// The broker, and the port that it tells clients instead of its own.
+/// The broker, and the port that it advertises to clients instead of its own.
 static BROKER: LazyLock<(Runtime, Kafka, u16)> = LazyLock::new(|| {
-    // Not within the runtime of the test that comes first.
+    // Started on its own thread, because the first test already runs in a runtime.
     let start = || {
         let runtime = Runtime::new().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -28,7 +28,7 @@ static BROKER: LazyLock<(Runtime, Kafka, u16)> = LazyLock::new(|| {
     std::thread::spawn(start).join().unwrap()
 });
 
-/// There is one gate at a time.
+/// There is one proxy at a time.
 static GATE: Mutex<()> = Mutex::new(());
 
 struct Setting {
@@ -37,8 +37,8 @@ struct Setting {
     producer: &'static Producer<Tcp>,
 }
 
-/// Runs a test with a topic of one partition, a gate before the broker, and a producer that has
-/// written one record.
+/// Runs a test with a topic of one partition, a proxy in front of the broker, and a producer that
+/// has written one record.
 fn with_gate(
     topic: &'static str,
     change: impl FnOnce(&mut Config),
@@ -65,12 +65,12 @@ impl Setting {
         spawn_local(async move { producer.send(vec![record]).await })
     }
 
-    /// Waits until the broker has answered so many requests.
+    /// Waits until the broker has answered this number of requests.
     async fn answered(&self, requests: usize) {
         until("the answers", || self.gate.answered() >= requests).await;
     }
 
-    /// The log's values, in their order, when one more is written.
+    /// Writes one more record, and returns the values of the log in their order.
     async fn log(&self) -> Vec<String> {
         let last = self.send("last").await.unwrap().unwrap()[0].offset;
         let read = consume(&BROKER.1, self.topic, last as usize + 1).await;
@@ -78,7 +78,7 @@ impl Setting {
     }
 }
 
-/// The place of a record.
+/// The expected result for a record with this offset.
 fn at(offset: i64) -> Result<Vec<Delivery>, ProduceError> {
     Ok(vec![Delivery { partition: 0, offset }])
 }
@@ -91,7 +91,7 @@ fn a_batch_whose_answer_is_lost_is_written_once() {
         async |setting| {
             setting.gate.set(Answers::Lost);
             let sent = [setting.send("a"), setting.send("b"), setting.send("c")];
-            // At least once more with the answer lost again.
+            // At least one more response is lost.
             setting.answered(4).await;
             setting.gate.set(Answers::Passed);
             for (sent, offset) in sent.into_iter().zip(1..) {
@@ -152,7 +152,7 @@ fn calls_dropped_anywhere_stop_no_other() {
                 for _ in 0..fastrand::u32(..12) {
                     tokio::task::yield_now().await;
                 }
-                // Now and then in the middle of an exchange.
+                // Some calls are cancelled in the middle of an exchange.
                 if turn % 3 == 0 {
                     tokio::time::sleep(Duration::from_micros(fastrand::u64(..2_000))).await;
                 }
@@ -183,7 +183,7 @@ fn what_follows_a_batch_given_up_is_written_once() {
             setting.gate.set(Answers::Held);
             let error = setting.send("given up").await.unwrap();
             assert!(error.is_err_and(|error| error.is_retriable()));
-            // Its time is over for the batch as well: it is not sent again.
+            // The batch's time is over as well, so it is not sent again.
             setting.gate.set(Answers::Passed);
             for (n, offset) in (0..3).zip(2..) {
                 assert_eq!(setting.send(&n.to_string()).await.unwrap(), at(offset));

@@ -1,4 +1,4 @@
-//! The producer on a real Kafka broker that dies, freezes and comes back.
+//! The producer on a real Kafka broker that is killed, paused and restarted.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ fn a_broker_that_dies_and_freezes_has_every_record_once_and_in_order() {
     run(async {
         let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
         create(&kafka, "restart", 6, &[]).await;
-        // Room for the restart within one record's delivery.
+        // The delivery timeout is longer than the restart.
         let patient = Duration::from_secs(60);
         let producer = producer(Config {
             delivery_timeout: patient,

@@ -1,4 +1,4 @@
-//! The producer on a real Kafka broker that is well.
+//! The producer on a real Kafka broker without failures.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -126,7 +126,7 @@ fn a_missing_topic_is_refused_and_not_made() {
             assert!(text.contains("`missing`") && text.contains("not exist"), "{text}");
             assert!(text.contains(&shared_kafka().bootstrap()), "{text}");
         }
-        // The same producer takes the topic once it is there.
+        // The same producer can write to the topic once it exists.
         create(shared_kafka(), "missing", 1, &[]).await;
         let sent = producer.send(vec![record("missing", "k", "v")]).await;
         assert_eq!(sent, Ok(vec![Delivery { partition: 0, offset: 0 }]));
@@ -149,13 +149,13 @@ fn a_record_that_is_too_large_harms_no_other() {
     run(async {
         create(shared_kafka(), "large", 1, &["--config", "max.message.bytes=2000"]).await;
         let producer = producer(Config { compression: Compression::None, ..config() });
-        // Refused here, and refused by the broker.
+        // Refused by the producer, and refused by the broker.
         for bytes in [2_000_000, 3_000] {
             let error = producer.send(vec![record("large", "k", vec![b'x'; bytes])]).await;
             let Err(ProduceError::TooLarge(text)) = error else { panic!("{error:?}") };
             assert!(text.contains("large"), "{text}");
         }
-        // Small enough each, but not together; and one among them that is too large.
+        // Each record is small enough, but not all together; and one of them is too large.
         let calls = (0..100).map(|n| {
             let bytes = if n == 50 { 3_000 } else { 300 };
             producer.send(vec![record("large", "k", vec![b'x'; bytes])])

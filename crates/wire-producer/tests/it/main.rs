@@ -1,4 +1,4 @@
-//! The producer on real brokers.
+//! Tests of the producer with real brokers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cluster;

@@ -1,4 +1,4 @@
-//! The producer on a real Kafka broker that asks who its clients are, and may refuse them.
+//! The producer on a real Kafka broker with authentication and authorization.
 
 use std::sync::LazyLock;
 
@@ -8,11 +8,11 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tokio::runtime::Runtime;
 use wire_producer::{Config, Delivery, Mechanism, ProduceError, Sasl};
 
-/// May write to topics whose names begin with `open-`.
+/// A user that may write to topics whose names begin with `open-`.
 const WRITER: &str = "writer";
 
 static BROKER: LazyLock<(Runtime, Kafka, String)> = LazyLock::new(|| {
-    // Not within the runtime of the test that comes first.
+    // Started on its own thread, because the first test already runs in a runtime.
     std::thread::spawn(start).join().unwrap()
 });
 
@@ -101,7 +101,7 @@ fn a_wrong_password_is_refused_and_not_shown() {
 #[test]
 fn a_topic_without_the_right_to_write_is_refused() {
     run(async {
-        // One may not even be seen, the other not be written to.
+        // The client may not describe the first topic, and may not write to the second.
         for topic in ["closed-topic", "seen-topic"] {
             let error = send(config("PLAIN", &BROKER.2), topic).await;
             let Err(ProduceError::Refused(text)) = error else { panic!("{error:?}") };

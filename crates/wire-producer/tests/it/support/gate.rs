@@ -1,4 +1,4 @@
-//! A gate before a broker: passes connections on, and holds or loses answers when told to.
+//! A proxy in front of a broker, which can hold or drop responses.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,33 +7,33 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Kafka's number of the request to produce.
+/// Kafka's number of the produce request.
 const PRODUCE: i16 = 0;
 
-/// What happens to the answers of requests to produce.
+/// What happens to the responses to produce requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answers {
     /// They are passed on.
     Passed,
-    /// They are kept back; the connection stays open.
+    /// They are held back; the connection stays open.
     Held,
-    /// Each closes its connection instead.
+    /// The connection is closed instead.
     Lost,
 }
 
-/// A gate; it goes with the test's process.
+/// A proxy, which runs until the test's process ends.
 #[derive(Clone)]
 pub struct Gate(Rc<RefCell<State>>);
 
 struct State {
     answers: Answers,
-    /// Requests to produce that the broker answered.
+    /// Number of produce requests that the broker answered.
     answered: usize,
     connections: usize,
 }
 
 impl Gate {
-    /// Opens a gate to a port; answers its own.
+    /// Starts a proxy for a broker's port on this listener.
     pub async fn open(listener: TcpListener, broker: u16) -> Self {
         let state = State { answers: Answers::Passed, answered: 0, connections: 0 };
         let gate = Self(Rc::new(RefCell::new(state)));
@@ -52,12 +52,13 @@ impl Gate {
         self.0.borrow_mut().answers = answers;
     }
 
-    /// Requests to produce that the broker answered, whether passed on or not.
+    /// Number of produce requests that the broker answered, whether or not the responses were
+    /// passed on.
     pub fn answered(&self) -> usize {
         self.0.borrow().answered
     }
 
-    /// Connections that were opened.
+    /// Number of connections that were opened.
     pub fn connections(&self) -> usize {
         self.0.borrow().connections
     }

@@ -1,4 +1,4 @@
-//! What the tests share: a network on tokio, and a real broker.
+//! Shared parts of the tests: a network on tokio, and a real broker.
 
 pub mod gate;
 pub mod network;
@@ -13,16 +13,17 @@ use wire_producer::{Config, OutgoingRecord, Producer};
 
 use self::network::Tcp;
 
-/// Longest wait for anything, on the slowest machine; a test that reaches it hangs.
+/// Maximum wait for any condition. It is long because the machine may be slow; a test that reaches
+/// it hangs.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Runs a test whose calls are tasks of one thread, as a guest's are.
+/// Runs a test whose calls are tasks of one thread, like those of a guest.
 pub fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(LocalSet::new().run_until(within("the test's end", test)));
 }
 
-/// Waits for what must come.
+/// Waits for an event that must happen.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
@@ -40,7 +41,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     within(what, holds).await;
 }
 
-/// A producer that lives as long as the test's process.
+/// A producer that lives until the test's process ends.
 pub fn producer(config: Config) -> &'static Producer<Tcp> {
     Box::leak(Box::new(Producer::new(config, Tcp).unwrap()))
 }
@@ -54,7 +55,7 @@ pub fn record(topic: &str, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Ou
     }
 }
 
-/// Makes a topic.
+/// Creates a topic.
 pub async fn create(kafka: &Kafka, topic: &str, partitions: usize, more: &[&str]) {
     let partitions = partitions.to_string();
     let args = ["--create", "--topic", topic, "--partitions", &partitions];
@@ -62,7 +63,8 @@ pub async fn create(kafka: &Kafka, topic: &str, partitions: usize, more: &[&str]
     kafka.tool(tool, &[&args[..], more].concat()).await.unwrap();
 }
 
-/// Reads so many records with Java's console consumer: partition, offset, key and value of each.
+/// Reads this number of records with Java's console consumer: partition, offset, key and value of
+/// each.
 pub async fn consume(kafka: &Kafka, topic: &str, records: usize) -> Vec<Read> {
     let records = records.to_string();
     let args = [
@@ -104,14 +106,14 @@ pub struct Read {
     pub value: String,
 }
 
-/// Number of records in the topic.
+/// The number of records in the topic.
 pub async fn count(kafka: &Kafka, topic: &str) -> usize {
     let tool = "org.apache.kafka.tools.GetOffsetShell";
     let offsets = kafka.tool(tool, &["--topic", topic]).await.unwrap();
     offsets.lines().filter_map(|line| line.rsplit(':').next()?.parse::<usize>().ok()).sum()
 }
 
-/// Each value was read once.
+/// Asserts that each value was read exactly once.
 pub fn assert_once(read: &[Read], sent: impl Iterator<Item = String>) {
     let mut times: HashMap<&str, usize> = HashMap::new();
     read.iter().for_each(|read| *times.entry(&read.value).or_default() += 1);

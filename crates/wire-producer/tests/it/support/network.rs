@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use wire_producer::{Address, ConnectError, Network, Stream};
 
-/// The machine's network.
+/// The network of this machine.
 pub struct Tcp;
 
 impl Network for Tcp {
