@@ -1,4 +1,5 @@
-//! Generates the messages from the project's `proto/`, with a compiler in Rust: no `protoc`.
+//! Generates the messages from the project's `proto/` with a compiler written in Rust, so `protoc`
+//! is not needed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=../../proto/product_sale.proto");

@@ -1,16 +1,16 @@
-//! Spares a component calls from the host that only poll.
+//! Suppresses calls from the host that only poll.
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// Keeps the executor of the current call calm until its end.
+/// Suppresses spurious polls of the current call until [`Calm::end`].
 ///
-/// The SDK's executor (wit-bindgen 0.57) holds a call's tasks in a `FuturesUnordered`, which
-/// asks to be polled again whenever it has polled all that it holds. With a single task, every
-/// wait is then a yield: the host goes round its loop and calls the component once more, for
-/// nothing. With a second task that sleeps, the executor yields at the first wait only.
+/// The SDK's executor (wit-bindgen 0.57) stores a call's tasks in a `FuturesUnordered`, which
+/// requests another poll whenever it has polled all its tasks. With a single task, every wait
+/// therefore becomes a yield: the host's event loop runs once and calls the component again without
+/// a reason. If there is a second task that sleeps, the executor yields only at the first wait.
 #[must_use = "a call whose sleeper is not ended does not end"]
 pub struct Calm(Rc<Sleep>);
 
@@ -21,7 +21,7 @@ struct Sleep {
 }
 
 impl Calm {
-    /// Adds the sleeper.
+    /// Adds a task that sleeps.
     #[expect(clippy::new_without_default, reason = "it does something to the current call")]
     pub fn new() -> Self {
         let sleep = Rc::<Sleep>::default();
@@ -36,8 +36,9 @@ impl Calm {
         Self(sleep)
     }
 
-    /// Ends the sleeper. Dropping does not: a call that is cancelled is dropped between two
-    /// polls, its sleeper with it, and there the executor takes no wake-up, but traps.
+    /// Ends the sleeping task. Dropping does not end it: a cancelled call is dropped between two
+    /// polls, together with its sleeping task, and at that time a wake-up would make the executor
+    /// trap.
     pub fn end(self) {
         self.0.over.set(true);
         if let Some(sleeper) = self.0.sleeper.take() {
@@ -46,7 +47,7 @@ impl Calm {
     }
 }
 
-/// Does the work of a call from another component.
+/// Runs a call from another component, without spurious polls.
 pub async fn calmly<T>(work: impl Future<Output = T>) -> T {
     let calm = Calm::new();
     let done = work.await;

@@ -1,5 +1,5 @@
-//! How the calls of a guest wait: with a limit, for each other, and without being polled for
-//! nothing.
+//! Waiting in guests: time limits, wake-ups from one call to another, and suppression of spurious
+//! polls.
 
 mod calm;
 mod limit;

@@ -1,4 +1,4 @@
-//! A limit for waiting, and the clock for it.
+//! Waiting with a limit, and the clock for it.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use spin_sdk::wasip3::clocks::monotonic_clock;
 
-/// Milliseconds on a steady clock.
+/// The time of a monotonic clock in milliseconds.
 pub fn now_ms() -> u64 {
     monotonic_clock::now() / 1_000_000
 }
 
-/// Waits for `work`, but no longer than `limit`.
+/// Waits for `work`, for at most `limit`. None if the time is over.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut limit = pin!(spin_sdk::time::sleep(limit));

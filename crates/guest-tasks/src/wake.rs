@@ -1,15 +1,15 @@
-//! One call wakes another.
+//! Wake-ups from one call to another.
 
 use spin_sdk::wasip3::wit_stream;
 use spin_sdk::wit_bindgen::StreamWriter;
 
-/// Wakes who waits for it when it is dropped: the end of a stream in which nothing is ever
-/// written. Each call is a task of its own to the host, and one that waits for nothing of the
-/// host's is never polled again: Rust's wakers end at the task's border, an event of a stream does
-/// not.
+/// Wakes the call that waits for it when it is dropped: it is the writing end of a stream in which
+/// nothing is ever written. For the host, every call is a task of its own, which is polled again
+/// only after an event of the host. A Rust waker cannot wake another task; the end of a stream is
+/// an event of the host.
 pub type Wake = StreamWriter<u8>;
 
-/// A wake-up: one end to drop, and one to wait for that.
+/// Creates a pair: a value that wakes when it is dropped, and a future that waits for this.
 pub fn wake_up() -> (Wake, impl Future<Output = ()>) {
     let (wake, mut wait) = wit_stream::new();
     let woken = async move {

@@ -6,8 +6,8 @@ use spin_sdk::wit_bindgen::{StreamReader, StreamResult, StreamWriter};
 
 use crate::{Error, dial};
 
-/// An open connection. It belongs to no call: one may open it and another use it, one after
-/// the other. Drop it when a call was dropped that was using it.
+/// An open connection. It does not belong to a call: different calls may use it one after the
+/// other. If a call is cancelled while it uses the connection, drop the connection.
 pub struct Connection {
     writer: StreamWriter<u8>,
     reader: StreamReader<u8>,
@@ -19,8 +19,8 @@ impl Connection {
     pub async fn open(host: &str, port: u16) -> Result<Self, Error> {
         let socket = dial(host, port).await?;
         let (writer, outgoing) = wit_stream::new();
-        // How sending and receiving end is seen where they are used; the futures that tell it
-        // again need not be watched.
+        // The end of sending and receiving is visible in the streams, so the futures that also
+        // report it are not needed.
         drop(socket.send(outgoing));
         let (reader, _) = socket.receive();
         Ok(Self { writer, reader, _socket: socket })
@@ -32,8 +32,8 @@ impl Connection {
         if unsent.is_empty() { Ok(()) } else { Err(Error::Closed) }
     }
 
-    /// Waits for bytes and appends them: as many as have come and the buffer has room for. It
-    /// must have room.
+    /// Waits for bytes, and appends as many as were received and fit into the capacity of `buffer`,
+    /// which must have room. Returns their number, and the buffer.
     pub async fn read(&mut self, buffer: Vec<u8>) -> (Result<usize, Error>, Vec<u8>) {
         let (result, buffer) = self.reader.read(buffer).await;
         match result {

@@ -1,4 +1,4 @@
-//! Opens a TCP connection, and says which of the reasons it was when it cannot.
+//! Opens a TCP connection, and determines the cause if this fails.
 
 use std::net::IpAddr;
 
@@ -10,10 +10,10 @@ use spin_sdk::wasip3::sockets::types::{
 
 use crate::Error;
 
-/// Time between two probes of a connection at rest, in nanoseconds.
+/// Time between two keep-alive probes of an idle connection, in nanoseconds.
 const PROBE_NS: u64 = 5_000_000_000;
 
-/// Probes without an answer after which the connection ends.
+/// Number of unanswered keep-alive probes after which the connection is closed.
 const PROBES: u32 = 2;
 
 /// Connects to the first of the host's addresses that answers.
@@ -46,7 +46,7 @@ async fn addresses(host: &str, port: u16) -> Result<Vec<IpAddress>, Error> {
         ip_name_lookup::ErrorCode::AccessDenied => {
             Error::Denied(format!("the look-up of {host} was refused; {}", advice(host, port)))
         }
-        // Spin answers this to every look-up of a socket.
+        // Spin returns this for every name look-up of a component with sockets.
         ip_name_lookup::ErrorCode::PermanentResolverFailure => Error::Denied(format!(
             "the look-up of {host} failed for good; if this is Spin, which looks up no names \
              for sockets, write an IP address"
@@ -84,9 +84,9 @@ async fn connect(ip: IpAddress, port: u16) -> Result<TcpSocket, ErrorCode> {
     Ok(socket)
 }
 
-/// Has the system probe a connection at rest, so that a peer that vanished is noticed. Whoever
-/// waits for an answer sets a limit of its own: a socket of WASI has none for bytes that nobody
-/// acknowledges. A host that cannot set it is no reason to do without a connection.
+/// Enables keep-alive probes, so that a peer that has disappeared is noticed. WASI sockets have no
+/// timeout for bytes that are not acknowledged, so callers that wait for an answer need their own
+/// limit. Errors are ignored: a connection without probes is better than none.
 fn keep_alive(socket: &TcpSocket) {
     let _ = socket.set_keep_alive_idle_time(PROBE_NS);
     let _ = socket.set_keep_alive_interval(PROBE_NS);

@@ -1,12 +1,12 @@
-//! Why there is no connection.
+//! The errors of connections.
 
-/// Why there is no connection, or none any more. Texts say what to do.
+/// Why there is no connection, or it ended. The texts say what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The host lets the component connect nowhere under this name or address.
+    /// The host does not allow connections to this name or address.
     #[error("{0}")]
     Denied(String),
-    /// The name has no address, or nobody answers there.
+    /// The name has no address, or the address does not answer.
     #[error("{0}")]
     Unreachable(String),
     /// The peer closed the connection.
@@ -15,7 +15,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it may be otherwise later, without anyone changing a setting.
+    /// Whether a later attempt may succeed without any change of the configuration.
     pub fn is_retriable(&self) -> bool {
         !matches!(self, Self::Denied(_))
     }

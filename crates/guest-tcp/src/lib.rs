@@ -1,7 +1,7 @@
 //! TCP connections of guests over WASI 0.3 sockets.
 //!
-//! A connection is driven only where it is used: an instance at rest has no task of its own
-//! and can be dropped, which closes its connections.
+//! A connection is only driven by the calls that use it. An instance without calls has no task and
+//! can be dropped, which closes its connections.
 
 mod connection;
 mod dial;

@@ -1,10 +1,10 @@
-//! After which errors a producer is replaced.
+//! The errors after which a producer is replaced.
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-/// Whether the idempotent producer that got this error can never write again: the log no longer
-/// holds what it wrote before, or another client took its place. The broker did not write the
-/// record, or the client gave it up before sending it.
+/// Whether this error means that an idempotent producer can never write again: the log does not
+/// contain what it wrote before, or another client took its id. The record was not written: the
+/// broker rejected it, or the client gave it up before sending it.
 pub fn ends_producer(code: Code) -> bool {
     matches!(
         code,
@@ -18,12 +18,12 @@ pub fn ends_producer(code: Code) -> bool {
     )
 }
 
-/// Whether the producer that got this error is replaced before the next record: it can never
-/// write again, or the record timed out though a broker could be reached.
+/// Whether a producer is replaced after this error, before the next record: it can never write
+/// again, or the record timed out although a broker could be reached.
 ///
-/// Such a record may have gone to a broker that does not lead its partition: librdkafka keeps the
-/// leader epoch of a deleted topic, and ignores the leaders of a new topic of that name until
-/// their epoch reaches it.
+/// Such a record may have been sent to a broker that is not the leader of its partition: librdkafka
+/// keeps the leader epoch of a deleted topic, and ignores the leaders of a new topic with the same
+/// name until their epoch reaches it.
 pub fn is_replaced_after(code: Code, reachable: bool) -> bool {
     ends_producer(code) || (reachable && code == Code::MessageTimedOut)
 }

@@ -1,9 +1,9 @@
-//! Writes what librdkafka reports to our log, and says after which errors a producer is replaced.
+//! Writes what librdkafka reports to the log of the program, and defines after which errors a
+//! producer is replaced.
 //!
-//! A client that cannot reach its brokers tries on many times a second and reports every
-//! failure. An error is therefore logged when it first happens, then once in [`QUIET`] with the
-//! number of times that it happened meanwhile. An error without a cause of its own names the
-//! last connection that failed.
+//! A client that cannot reach its brokers retries many times a second and reports every failure.
+//! Therefore an error is logged when it first occurs, and then once in [`QUIET`] with the number of
+//! occurrences since. If an error does not contain its cause, the last failed connection is added.
 
 mod ended;
 
@@ -16,10 +16,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 pub use ended::{ends_producer, is_replaced_after};
 
-/// An error that repeats is logged again after this time.
+/// Time after which a repeated error is logged again.
 pub const QUIET: Duration = Duration::from_secs(30);
 
-/// The facility of librdkafka's log lines about connections that fail.
+/// The facility of librdkafka's log lines about failed connections.
 const CONNECTION_FAILED: &str = "FAIL";
 
 /// The log of one Kafka client.
@@ -28,9 +28,9 @@ pub struct ClientLog(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// What librdkafka said about the last connection that failed; it names the address.
+    /// librdkafka's text about the last failed connection, which contains the address.
     failed_connection: String,
-    /// By the number of their code.
+    /// The logged errors by the number of their code.
     errors: HashMap<Option<i32>, Repeated>,
 }
 
@@ -38,12 +38,12 @@ struct State {
 #[derive(Debug)]
 struct Repeated {
     logged: Instant,
-    /// Times that it happened since.
+    /// Number of occurrences since it was logged.
     since: u32,
 }
 
 impl State {
-    /// Whether the error is to be logged now, and how often it happened since it last was.
+    /// The number of occurrences since the error was last logged; None if it is not logged now.
     fn admit(&mut self, code: Option<RDKafkaErrorCode>, now: Instant) -> Option<u32> {
         let code = code.map(|code| code as i32);
         let Some(repeated) = self.errors.get_mut(&code) else {
@@ -63,7 +63,7 @@ impl ClientLog {
     /// A log line of librdkafka, as `ClientContext::log` gets it.
     pub fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            // Reported by `error`, too.
+            // The same failure is also passed to `error`.
             _ if facility == CONNECTION_FAILED => {
                 message.clone_into(&mut self.lock().failed_connection);
                 tracing::debug!(facility, message, "librdkafka");
@@ -80,7 +80,7 @@ impl ClientLog {
     /// An error of the client, as `ClientContext::error` gets it.
     pub fn error(&self, error: &KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        // A consumer that asks for this event also gets it from its queue.
+        // A consumer that enables this event also gets it from its queue.
         if code == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }

@@ -1,4 +1,4 @@
-//! What Valkey holds.
+//! The counts that are stored in Valkey.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use redis::aio::MultiplexedConnection;
 use sale::Category;
 use valkey_codec::Servers;
 
-/// The stored results, as they lie there.
+/// The stored counts, without conversion.
 #[derive(Debug, Clone, Default)]
 pub struct Actual {
-    /// Plain keys.
+    /// Keys with a single value.
     pub values: BTreeMap<String, String>,
-    /// Sorted sets: member and score.
+    /// Sorted sets: score by member.
     pub rankings: BTreeMap<String, BTreeMap<String, f64>>,
-    /// Streams: the field `precio` of each entry.
+    /// Streams: the field `precio` of every entry.
     pub streams: BTreeMap<String, Vec<String>>,
 }
 
-/// Keys of one value for each category.
+/// Keys that have a value for each category.
 pub(crate) const CATEGORY_VALUES: [&str; 6] = [
     "contador",
     "suma_cantidad",
@@ -29,11 +29,11 @@ pub(crate) const CATEGORY_VALUES: [&str; 6] = [
     "producto_monitoreado_nombre",
 ];
 
-/// Keys of one value for all.
+/// Keys that have a single value.
 pub(crate) const GLOBAL_VALUES: [&str; 3] =
     ["total_ventas", "precio_max_global", "precio_min_global"];
 
-/// Connects to the store: to its primary, if the URL names several servers.
+/// Connects to Valkey. If the URL has several servers, connects to the primary.
 pub async fn connect(url: &str) -> Result<MultiplexedConnection> {
     let servers = Servers::parse(url)?;
     let connected = valkey_client::connect(&servers).await;
@@ -42,7 +42,7 @@ pub async fn connect(url: &str) -> Result<MultiplexedConnection> {
     Ok(connection)
 }
 
-/// The count of all sales so far.
+/// The number of sales that were counted so far.
 pub(crate) async fn total(store: &mut MultiplexedConnection) -> Result<u64> {
     let total: Option<u64> = store.get("total_ventas").await.context("cannot read total_ventas")?;
     Ok(total.unwrap_or(0))

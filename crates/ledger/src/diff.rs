@@ -1,4 +1,4 @@
-//! Compares the recount with the store, key by key.
+//! Compares the recount with Valkey, key by key.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -8,28 +8,28 @@ use rust_decimal::Decimal;
 use crate::actual::Actual;
 use crate::expected::{CategoryBooks, Expected, price_bits};
 
-/// How far an average may be off, relative to itself: it is a quotient of doubles.
+/// Maximum relative error of an average, because it is a quotient of doubles.
 const AVERAGE_TOLERANCE: f64 = 1e-9;
 
-/// Entries that the price stream keeps.
+/// Number of entries that the price stream keeps.
 const STREAM_LENGTH: u64 = 1_000;
 
-/// A key that does not hold what it must.
+/// A key with a wrong value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The key, with the member after a space where it is a sorted set.
+    /// The key. For a sorted set it is followed by a space and the member.
     pub key: String,
-    /// What it must hold.
+    /// The expected value.
     pub expected: String,
-    /// What it holds; `nothing` if it is missing.
+    /// The stored value; `nothing` if the key is missing.
     pub actual: String,
 }
 
-/// Every key that differs. None means that the books agree.
+/// All keys with a wrong value. If there are none, the books agree.
 pub fn diff(expected: &Expected, actual: &Actual) -> Vec<Difference> {
     let mut found = Found { actual, differences: Vec::new() };
     match expected.total {
-        // The aggregator writes nothing before the first sale.
+        // The aggregator writes no keys before the first sale.
         0 if !actual.values.contains_key("total_ventas") => {}
         total => found.number("total_ventas", total),
     }
@@ -62,8 +62,8 @@ impl Found<'_> {
         self.monitored(name, books);
     }
 
-    /// The monitored product is whichever of the category came first, which the order of the
-    /// requests does not tell; its stream holds its prices and no others.
+    /// The monitored product is the product of the first sale of the category that was counted,
+    /// which the ledger does not show. Its stream must contain its prices and no others.
     fn monitored(&mut self, name: &str, books: &CategoryBooks) {
         let key = format!("producto_monitoreado_nombre:{name}");
         let Some(product) = self.actual.values.get(&key) else {
@@ -163,7 +163,7 @@ mod tests {
         Sale { category: 1, product_id: "tv".into(), price, quantity: 1 }
     }
 
-    /// What the aggregator stores for one sale of the first category.
+    /// The keys that the aggregator stores for one sale of the first category.
     fn stored(sum: &str, price: &str) -> Actual {
         let values = [
             ("total_ventas", "1"),

@@ -1,4 +1,4 @@
-//! A line of the ledger file.
+//! The lines of a ledger file.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _, Write};
@@ -8,35 +8,36 @@ use anyhow::{Context as _, Result, anyhow};
 use sale::Sale;
 use serde::{Deserialize, Serialize};
 
-/// How faults begin.
+/// Beginnings of error texts.
 const NO_LINE: &str = "not a line of a ledger";
 
 const CUT_LINE: &str = "the last line is cut off: `load` was killed while it wrote it. Remove the \
                         line to compare the rest; the sale in it may have been accepted, so one \
                         sale more may be counted";
 
-/// Longest line, in bytes. A sale and its key take at most a quarter of it, even if every character
-/// is escaped.
+/// Maximum length of a line, in bytes. A sale and its key take at most a quarter of it, even if
+/// every character is escaped.
 const LINE_BYTES_MAX: u64 = 8 << 10;
 
-/// What is known of a request after its last try.
+/// The result of a request after its last attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// 200: the sale is a debt and must be counted once.
+    /// The response was 200: the sale must be counted exactly once.
     Accepted,
-    /// No answer, or one that leaves open whether it was written: it may be counted once.
+    /// There was no response, or one that does not tell whether the sale was written: it may be
+    /// counted once.
     Unknown,
 }
 
-/// One request: its key, what became of it, and its sale.
+/// One request: its key, its result and its sale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The request's idempotency key.
     pub key: String,
-    /// What became of it.
+    /// The result.
     pub outcome: Outcome,
-    /// What was sold.
+    /// The sale that was sent.
     pub sale: Sale,
 }
 
@@ -47,13 +48,13 @@ pub fn write(out: &mut impl Write, entry: &Entry) -> Result<()> {
     Ok(())
 }
 
-/// Reads a ledger line by line, so that its length does not matter.
+/// Reads a ledger line by line, so that its size is not limited by the memory.
 pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Entry>> + use<>> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(entries(path.display().to_string(), BufReader::new(file)))
 }
 
-/// The entries of a ledger; `name` is what faults call it.
+/// The entries of a ledger. Error texts call it `name`.
 pub fn entries<R: BufRead>(
     name: String,
     mut from: R,
@@ -144,7 +145,7 @@ mod tests {
             let fault = format!("{:#}", found[1].as_ref().unwrap_err());
             assert!(fault.contains(":2: the last line is cut off"), "{fault}");
         }
-        // All but the end of the line is there.
+        // Only the line break at the end is missing.
         assert!(bytes(&text[..text.len() - 1]).iter().all(Result::is_ok));
 
         let found = bytes(&[&text[..line - 2], b"\n", &text[..line]].concat());

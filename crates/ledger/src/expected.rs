@@ -1,5 +1,5 @@
-//! What Valkey must hold: a recount, one sale at a time. It shares with the aggregator what a sale
-//! is, its category and the rounding of its price, and no code that adds up.
+//! The expected counts: a recount, one sale at a time. It shares the parsing of a sale, its
+//! category and the rounding of its price with the aggregator, but no code that adds up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,30 +7,30 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 use sale::{Category, Sale};
 
-/// Places behind the point to which prices are summed: those of [`Sale::price_micros`].
+/// Number of decimals to which prices are summed, as in [`Sale::price_micros`].
 const PRICE_PLACES: u32 = 6;
 
-/// What is counted for one category.
+/// The counts of one category.
 #[derive(Debug, Clone, Default)]
 pub struct CategoryBooks {
     /// `contador:<cat>`
     pub count: u64,
     /// `suma_cantidad:<cat>`
     pub quantity: i64,
-    /// `suma_precio:<cat>`, exact
+    /// `suma_precio:<cat>`, exact.
     pub price: Decimal,
     /// `ranking_productos_cat:<cat>`
     pub ranking: BTreeMap<String, i64>,
-    /// Prices seen of each product, for the stream of the monitored one.
+    /// The prices of each product, for the stream of the monitored product.
     pub prices: BTreeMap<String, BTreeSet<u64>>,
-    /// Sales of each product.
+    /// The number of sales of each product.
     pub sales: BTreeMap<String, u64>,
 }
 
-/// What all accepted sales add up to.
+/// The counts of all accepted sales.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
-    /// By the category's name.
+    /// The counts by the name of the category.
     pub categories: BTreeMap<&'static str, CategoryBooks>,
     /// `total_ventas`
     pub total: u64,
@@ -54,7 +54,8 @@ impl Expected {
         books.prices.entry(sale.product_id.clone()).or_default().insert(price_bits(sale.price));
         self.total += 1;
         *self.ranking.entry(sale.product_id.clone()).or_default() += i64::from(sale.quantity);
-        // The original's maximum starts from zero and is stored only when exceeded.
+        // In the original system the maximum starts at zero and is stored only if a price exceeds
+        // it.
         if sale.price > self.price_max.unwrap_or(0.0) {
             self.price_max = Some(sale.price);
         }
@@ -64,7 +65,7 @@ impl Expected {
     }
 }
 
-/// A price as a key. Zero has two forms, which are the same price.
+/// A price as a map key. Positive and negative zero are the same price.
 pub(crate) fn price_bits(price: f64) -> u64 {
     (price + 0.0).to_bits()
 }

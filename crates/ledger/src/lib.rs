@@ -1,5 +1,5 @@
-//! The books: a ledger file says which sales were accepted; Valkey says what was counted.
-//! [`verify`] recounts the first, plainly and on its own, and compares every key.
+//! Compares the books: a ledger file contains the accepted sales, and Valkey the counts. [`verify`]
+//! recounts the ledger with simple, independent code and compares every key.
 
 mod actual;
 mod diff;

@@ -1,4 +1,4 @@
-//! `doorbuster verify`: collects the debts of a ledger from Valkey.
+//! `doorbuster verify`: compares a ledger with the counts in Valkey.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::diff::{Difference, diff};
 use crate::entry::{Outcome, read};
 use crate::expected::Expected;
 
-/// How often the count is looked at while it grows.
+/// Interval at which the count is read while it grows.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Differing keys that are printed; more are only counted.
+/// Maximum number of differing keys that are printed; the others are only counted.
 const PRINTED_MAX: usize = 20;
 
 /// Compare the accepted sales with the counts in Valkey; exit with 1 if they differ.
@@ -43,21 +43,21 @@ pub struct Args {
     wait: u64,
 }
 
-/// What the comparison found.
+/// The result of the comparison.
 #[derive(Debug)]
 pub struct Report {
-    /// Requests answered with 200.
+    /// Number of requests answered with 200.
     pub accepted: u64,
-    /// Requests of which nobody knows whether they were written.
+    /// Number of requests of which it is not known whether they were written.
     pub unknown: u64,
-    /// Sales counted.
+    /// Number of counted sales.
     pub counted: u64,
-    /// Keys that differ; not compared while `unknown` is not zero.
+    /// The keys that differ. They are not compared while `unknown` is not zero.
     pub differences: Vec<Difference>,
 }
 
 impl Report {
-    /// Whether nothing is lost and nothing doubled.
+    /// Whether no sale is missing and none was counted twice.
     pub fn agrees(&self) -> bool {
         let most = self.accepted + self.unknown;
         (self.accepted..=most).contains(&self.counted) && self.differences.is_empty()
@@ -84,15 +84,16 @@ impl fmt::Display for Report {
     }
 }
 
-/// Verifies and prints.
+/// Compares the books and prints the result.
 pub async fn main(args: Args) -> Result<ExitCode> {
     let report = verify(&args.ledger, &args.valkey, Duration::from_secs(args.wait)).await?;
     printing::result(&report)?;
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Recounts the ledger, waits until the store has counted as much or stands still for `wait`,
-/// and compares. Boxed: a caller's crate would otherwise compile the client of Valkey once more.
+/// Recounts the ledger, waits until Valkey has counted as many sales or the count has not grown for
+/// `wait`, and compares. The future is boxed, because otherwise every crate that calls this
+/// function would compile the Valkey client again.
 pub fn verify<'a>(
     ledger: &'a Path,
     valkey: &'a str,
@@ -118,7 +119,7 @@ async fn compare(ledger: &Path, valkey: &str, wait: Duration) -> Result<Report> 
     Ok(Report { accepted: expected.total, unknown, counted, differences })
 }
 
-/// Waits until the count reaches `wanted`; answers the last count seen.
+/// Waits until the count reaches `wanted`, or stops growing for `wait`. Returns the last count.
 async fn settle(store: &mut MultiplexedConnection, wanted: u64, wait: Duration) -> Result<u64> {
     let bar = ProgressBar::new(wanted);
     let (mut last, mut grown) = (actual::total(store).await?, Instant::now());

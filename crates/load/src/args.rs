@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use http::Uri;
 
-/// A year.
+/// One year.
 const SECONDS_MAX: u64 = 365 * 24 * 60 * 60;
 
-/// With a pause of a second between two tries: a day.
+/// One day, because the pause between two attempts is one second at most.
 const RETRIES_MAX: i64 = 24 * 60 * 60;
 
-/// Reads a URL; what in it would have no effect is refused.
+/// Parses a URL. Parts that would have no effect are refused.
 fn parse_url(text: &str) -> Result<Uri, String> {
     let example = "write http://HOST:PORT/PATH";
     if text.contains('#') {

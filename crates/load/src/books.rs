@@ -9,13 +9,13 @@ use ledger::Entry;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
-/// Entries waiting to be written; past it the senders wait.
+/// Maximum number of entries that wait to be written; if it is reached, the senders wait.
 const QUEUE: usize = 4_096;
 
-/// Entries that are written at once.
+/// Maximum number of entries that are written with one system call.
 const AT_ONCE: usize = 1_024;
 
-/// Empties the file and writes there what is sent, until the last sender is dropped.
+/// Truncates the file, and writes the entries that are sent, until the last sender is dropped.
 pub(crate) fn open(path: &Path) -> Result<(Sender<Entry>, JoinHandle<Result<()>>)> {
     let place = format!("cannot write the ledger {}", path.display());
     let file = File::create(path).with_context(|| place.clone())?;
@@ -24,8 +24,8 @@ pub(crate) fn open(path: &Path) -> Result<(Sender<Entry>, JoinHandle<Result<()>>
     Ok((entries, writer))
 }
 
-/// Each call of the system writes whole lines, so that a program that is killed leaves none that is
-/// cut.
+/// Writes the entries. Every system call writes complete lines, so a program that is killed leaves
+/// no incomplete line.
 fn write(mut file: File, mut entries: Receiver<Entry>) -> Result<()> {
     let (mut received, mut lines) = (Vec::new(), Vec::new());
     while entries.blocking_recv_many(&mut received, AT_ONCE) > 0 {

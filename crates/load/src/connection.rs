@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection, opened again when it breaks.
+//! One HTTP/1.1 connection, which is opened again after a failure.
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// The only body that means success.
+/// The only body of a response that means success.
 const ACCEPTED: &[u8] = br#"{"status":"Procesado"}"#;
 
-/// Longest answer that is read.
+/// Maximum size of a response, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// What a request came to.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// 200 with the body of the contract.
+    /// The response was 200 with the expected body.
     Accepted,
-    /// Any other answer, by its status.
+    /// Any other response, with its status.
     Refused(StatusCode),
-    /// 200 with another body: a server that is not ours, or a lie.
+    /// The response was 200 with an unexpected body: the server is not the pipeline, or has a bug.
     Odd,
-    /// The connection could not be opened, and why: nothing was sent.
+    /// The connection could not be opened, for this reason. Nothing was sent.
     NotSent(String),
-    /// The connection broke, or the answer did not come in time.
+    /// The connection broke, or there was no response in time.
     Broken,
 }
 
 impl Answer {
-    /// Whether the sale may have been written although it was not accepted. Only answers of
-    /// the front door itself rule that out.
+    /// Whether the sale may have been written although it was not accepted. Only a response of
+    /// `ingest` with a client error excludes that.
     pub fn may_be_written(&self) -> bool {
         match self {
             Answer::Refused(status) => status.is_server_error(),
@@ -42,7 +42,7 @@ impl Answer {
         }
     }
 
-    /// Whether another try may be answered better.
+    /// Whether a retry may succeed.
     pub fn may_pass(&self) -> bool {
         match self {
             Answer::Refused(status) => {
@@ -53,7 +53,7 @@ impl Answer {
         }
     }
 
-    /// The name it is counted under.
+    /// The name under which the result is counted.
     pub fn name(&self) -> String {
         match self {
             Answer::Accepted => "200".into(),
@@ -70,7 +70,7 @@ pub(crate) struct Connection {
     address: String,
     host: HeaderValue,
     path: Uri,
-    /// Longest wait for an answer.
+    /// Maximum time to wait for a response.
     limit: Duration,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
@@ -88,7 +88,7 @@ impl Connection {
         })
     }
 
-    /// Posts one sale and reads the whole answer.
+    /// Posts one sale and reads the complete response.
     pub async fn post(&mut self, key: Option<&HeaderValue>, body: Bytes) -> Answer {
         let mut sender = match tokio::time::timeout(self.limit, self.sender()).await {
             Ok(Ok(sender)) => sender,
@@ -113,7 +113,7 @@ impl Connection {
         }
     }
 
-    /// The open connection, ready for a request; opened if there is none.
+    /// The open connection, ready for a request. Opens one if there is none.
     async fn sender(&mut self) -> Result<SendRequest<Full<Bytes>>> {
         if let Some(mut sender) = self.sender.take()
             && sender.ready().await.is_ok()

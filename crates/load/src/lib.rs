@@ -1,5 +1,5 @@
-//! A fast HTTP load generator: random sales over many connections, an `Idempotency-Key` on
-//! each, latencies in a histogram, and every accepted sale in a ledger.
+//! A fast HTTP load generator: random sales over many connections, each with an `Idempotency-Key`,
+//! latencies in a histogram, and every accepted sale in a ledger.
 
 mod args;
 mod books;
@@ -20,8 +20,7 @@ pub use args::Args;
 pub use run::Stop;
 pub use summary::Summary;
 
-/// Sends the load and prints what became of it. The exit code tells whether every request
-/// was accepted.
+/// Sends the load and prints the summary. The exit code says whether every request was accepted.
 pub async fn main(args: Args, interrupt: BoxFuture<'static, ()>) -> Result<ExitCode> {
     let json = args.json;
     let summary = run(args, Stop::Interrupt(interrupt)).await?;
@@ -33,8 +32,8 @@ pub async fn main(args: Args, interrupt: BoxFuture<'static, ()>) -> Result<ExitC
     Ok(if summary.all_accepted() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sends the load until it is done or stopped. Boxed: a caller's crate would otherwise compile the
-/// HTTP client once more.
+/// Sends the load until it is complete or stopped. The future is boxed, because otherwise every
+/// crate that calls this function would compile the HTTP client again.
 pub fn run(args: Args, stop: Stop) -> BoxFuture<'static, Result<Summary>> {
     run::run(args, stop).boxed()
 }

@@ -1,21 +1,21 @@
-//! Requests that are sent once more although they were answered.
+//! Requests that are sent again although they were accepted.
 
 use bytes::Bytes;
 
-/// Accepted requests that one worker keeps to choose from: a repetition comes late and out of
-/// order.
+/// Number of accepted requests that a worker keeps to choose from, so that repetitions are sent
+/// late and out of order.
 const KEPT: usize = 64;
 
-/// One sale as it is sent.
+/// A sale as it is sent.
 #[derive(Clone)]
 pub(crate) struct Request {
     pub key: String,
-    /// Whether the key is sent.
+    /// Whether the request has an `Idempotency-Key` header.
     pub keyed: bool,
     pub body: Bytes,
 }
 
-/// Chooses what to repeat.
+/// Chooses the requests that are repeated.
 pub(crate) struct Repeats {
     percent: u8,
     kept: Vec<Request>,
@@ -26,7 +26,7 @@ impl Repeats {
         Self { percent, kept: Vec::new() }
     }
 
-    /// Keeps an accepted request; answers an earlier one if one is to be repeated now.
+    /// Stores an accepted request. Returns an earlier one if one is to be repeated now.
     pub fn next(&mut self, accepted: Request) -> Option<Request> {
         if self.percent == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! The load itself: workers that share a sequence of sales.
+//! The load: workers that share a sequence of sales.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -23,22 +23,22 @@ use crate::sales::draw;
 use crate::sender::Sender;
 use crate::summary::{Summary, Tally};
 
-/// What ends a load before it is done: no further sale is begun.
+/// Stops a load before it is complete: no further sales are started.
 pub enum Stop {
-    /// Sales that were begun are sent again as often as ever until they are accepted.
+    /// Sales that were started are retried as usual until they are accepted.
     Finish(BoxFuture<'static, ()>),
-    /// No sale is sent again, and answers get a few seconds.
+    /// No sale is retried, and responses must arrive within a few seconds.
     Interrupt(BoxFuture<'static, ()>),
 }
 
 impl Stop {
-    /// The load ends when it is done.
+    /// The load runs until it is complete.
     pub fn never() -> Self {
         Self::Finish(pending().boxed())
     }
 }
 
-/// Sends the load until it is done or stopped.
+/// Sends the load until it is complete or stopped.
 pub async fn run(args: Args, stop: Stop) -> Result<Summary> {
     let (entries, writer) = match &args.ledger {
         Some(path) => {
@@ -76,7 +76,7 @@ pub async fn run(args: Args, stop: Stop) -> Result<Summary> {
     let elapsed = shared.start.elapsed();
     shared.bar.finish_and_clear();
     if let Some(writer) = writer {
-        // If the senders failed for want of it, it says why.
+        // If the senders failed because the ledger could not be written, this error says why.
         writer.await.context("the ledger's writer failed")??;
     }
     if let Some(error) = failed {
@@ -85,13 +85,13 @@ pub async fn run(args: Args, stop: Stop) -> Result<Summary> {
     Ok(Summary::new(tally, elapsed))
 }
 
-/// What the workers share.
+/// The state that the workers share.
 struct Shared {
     args: Args,
     next: AtomicU64,
-    /// No further sale is begun.
+    /// Cancelled when no further sales are started.
     finish: CancellationToken,
-    /// Nor is any sent again.
+    /// Cancelled when no sale is retried either.
     interrupt: CancellationToken,
     start: Instant,
     bar: ProgressBar,
@@ -123,7 +123,7 @@ impl Shared {
         }
     }
 
-    /// The next number to send, and when it is due; none when the load is done.
+    /// The next sale's number and the time at which it is due; None when the load is complete.
     fn take(&self) -> Option<(u64, Instant)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let due = match self.args.rate {
@@ -197,7 +197,7 @@ mod tests {
 
     const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
 
-    /// A server that gives every request this answer; it says when a request came.
+    /// A server that answers every request like this, and reports when a request arrived.
     async fn server(answer: &'static [u8]) -> (String, mpsc::Receiver<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/purchase", listener.local_addr().unwrap());
@@ -208,7 +208,7 @@ mod tests {
                 let came = came.clone();
                 tokio::spawn(async move {
                     let mut request = [0; 4_096];
-                    // Each request is so small that it comes at once.
+                    // The requests are so small that each arrives at once.
                     while stream.read(&mut request).await.unwrap_or(0) > 0 {
                         let _ = came.try_send(());
                         stream.write_all(answer).await.unwrap();
@@ -252,7 +252,7 @@ mod tests {
     async fn a_rate_that_lets_nothing_begin_for_long_is_stopped() {
         let (url, comes) = server(UNAVAILABLE).await;
         drop(comes);
-        // A request is due each second: the last connection would wait for hours.
+        // One request is due each second, so the last connection would wait for hours.
         let args = Args { connections: 10_000, ..args(&url, &["--rate", "1"]) };
         let summary = run(args, Stop::Finish(ready(()).boxed())).await.unwrap();
         assert!(summary.requests <= 1, "{summary:?}");

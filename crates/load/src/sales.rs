@@ -1,17 +1,17 @@
-//! Random sales from a seed.
+//! Random sales, generated from a seed.
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use sale::Sale;
 
-/// Highest price that is drawn, in cents.
+/// Maximum price that is generated, in cents.
 const PRICE_CENTS_MAX: u32 = 200_000;
 
-/// Most units that are drawn.
+/// Maximum quantity that is generated.
 const QUANTITY_MAX: i32 = 10;
 
-/// The sale with this number in the sequence of a seed. It depends on nothing else, so that
-/// any connection may send it.
+/// The sale with this number in the sequence of a seed. It depends only on the arguments, so any
+/// connection may send it.
 pub(crate) fn draw(seed: u64, number: u64, products: u32) -> Sale {
     let mut random = SmallRng::seed_from_u64(seed.rotate_left(32) ^ number);
     let category = random.random_range(1..=4);

@@ -1,4 +1,4 @@
-//! Sends requests over one connection, again if they fail.
+//! Sends requests over one connection, with retries.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::args::Args;
 use crate::connection::{Answer, Connection};
 use crate::repeats::Request;
 
-/// Pause before a retry or after a refused connection: the first, and the longest.
+/// The first and the longest pause before a retry or after a refused connection.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Time that an answer gets once the load is to stop.
+/// Maximum time for a response after the load was stopped.
 const LAST_ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Sender {
     connection: Connection,
     retries_max: u32,
-    /// Requests that were sent again.
+    /// Number of retries.
     pub retries: u64,
     stop: CancellationToken,
 }
@@ -31,7 +31,8 @@ impl Sender {
         Ok(Self { connection, retries_max: args.retries, retries: 0, stop })
     }
 
-    /// Posts a sale, with retries until `stop`; also tells whether some try may have been written.
+    /// Posts a sale, with retries until `stop`. Also returns whether some attempt may have been
+    /// written.
     pub async fn send(&mut self, request: &Request) -> Result<(Answer, bool)> {
         let key = HeaderValue::from_str(&request.key)?;
         let key = request.keyed.then_some(&key);
@@ -41,7 +42,7 @@ impl Sender {
             let answer = self.post(key, request).await;
             unsure |= answer.may_be_written();
             if matches!(answer, Answer::NotSent(_)) {
-                // Nobody listens: do not spin.
+                // No server listens: pause instead of connecting in a busy loop.
                 self.pause(pause).await;
             }
             if attempt >= self.retries_max || !answer.may_pass() {
@@ -57,7 +58,7 @@ impl Sender {
         Ok((Answer::Broken, unsure))
     }
 
-    /// Posts it once; after `stop` the answer gets [`LAST_ANSWER_LIMIT`].
+    /// Posts the sale once. After `stop`, the response must arrive within [`LAST_ANSWER_LIMIT`].
     async fn post(&mut self, key: Option<&HeaderValue>, request: &Request) -> Answer {
         let too_late = async {
             self.stop.cancelled().await;

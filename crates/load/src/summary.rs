@@ -1,4 +1,4 @@
-//! What became of the load.
+//! The results of the load.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::connection::Answer;
 
-/// Longest latency that is told apart, in microseconds: two minutes.
+/// Maximum latency that the histogram records, in microseconds: two minutes.
 const LATENCY_MAX_US: u64 = 120_000_000;
 
-/// One worker's count.
+/// The results of one worker.
 pub(crate) struct Tally {
     answers: BTreeMap<String, u64>,
     accepted: u64,
@@ -41,7 +41,7 @@ impl Tally {
         self.latencies_us.saturating_record(us.max(1));
     }
 
-    /// A request was sent once more although it had been accepted.
+    /// Counts a request that was repeated although it was accepted.
     pub fn repeated(&mut self, answer: &Answer) {
         self.repeats += 1;
         if *answer != Answer::Accepted {
@@ -56,29 +56,29 @@ impl Tally {
         self.accepted += other.accepted;
         self.retries += other.retries;
         self.repeats += other.repeats;
-        // Both have the same bounds.
+        // Cannot fail, because both histograms have the same limits.
         let _ = self.latencies_us.add(&other.latencies_us);
     }
 }
 
-/// What became of a load.
+/// The results of a load.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
-    /// Requests that were sent, each counted once however often it was tried.
+    /// Number of requests; retries are not counted.
     pub requests: u64,
-    /// Requests answered with 200 and the contract's body.
+    /// Number of requests answered with 200 and the expected body.
     pub accepted: u64,
-    /// The others, by status or fault.
+    /// Number of the other requests, by status or error.
     pub failed: BTreeMap<String, u64>,
-    /// Tries beyond the first.
+    /// Number of retries.
     pub retries: u64,
-    /// Requests that were sent once more although they had been accepted.
+    /// Number of requests that were repeated although they were accepted.
     pub repeats: u64,
-    /// Time the load took, in seconds.
+    /// Duration of the load, in seconds.
     pub elapsed_s: f64,
-    /// Accepted requests a second.
+    /// Accepted requests per second.
     pub accepted_per_s: f64,
-    /// Latency percentiles in milliseconds, of all requests.
+    /// Latency percentiles of all requests, in milliseconds.
     pub latency_ms: BTreeMap<&'static str, f64>,
 }
 
@@ -105,13 +105,13 @@ impl Summary {
         }
     }
 
-    /// Whether there was no failure at all.
+    /// Whether all requests, including repetitions, were accepted.
     pub fn all_accepted(&self) -> bool {
         self.accepted == self.requests && self.failed.is_empty()
     }
 }
 
-/// The figures, one a line.
+/// Prints one figure per line.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "requests    {}", self.requests)?;

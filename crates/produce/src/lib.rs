@@ -1,5 +1,5 @@
-//! What both producers have in common, the host's on librdkafka and the one in WebAssembly:
-//! the record they take, what they answer, and the partition that a key belongs to.
+//! The types that the host's producer (on librdkafka) and the producer in WebAssembly have in
+//! common: the record, the result, the error, and the partitioner.
 
 mod error;
 mod partitioner;

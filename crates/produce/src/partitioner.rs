@@ -1,15 +1,15 @@
-//! The partition that Java's clients give a key.
+//! The partitioner of the Java client.
 
-/// The partition of a key among `partitions`, of which there is at least one.
+/// The partition of a key. `partitions` is the number of partitions of the topic, at least 1.
 pub fn partition(key: &[u8], partitions: i32) -> i32 {
     (murmur2(key) & i32::MAX).checked_rem(partitions).unwrap_or(0)
 }
 
-/// 32-bit murmur2 with Kafka's seed.
+/// The 32-bit murmur2 hash with Kafka's seed.
 fn murmur2(data: &[u8]) -> i32 {
     const MIX: u32 = 0x5bd1_e995;
     const SEED: u32 = 0x9747_b28c;
-    // Java's lengths are 32 bits wide.
+    // The Java client hashes the length as a 32-bit integer.
     let mut hash = SEED ^ data.len() as u32;
     let (words, tail) = data.as_chunks::<4>();
     for word in words {
@@ -29,7 +29,7 @@ fn murmur2(data: &[u8]) -> i32 {
 mod tests {
     use super::*;
 
-    /// From the tests of Kafka's own `Utils.murmur2`.
+    /// Test vectors of Kafka's own `Utils.murmur2`.
     #[test]
     fn javas_vectors() {
         for (key, hash) in [

@@ -1,15 +1,15 @@
-//! What is written, and where it came to lie.
+//! The record to write, and its position in the log.
 
 /// A record to write.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OutgoingRecord {
-    /// The topic's name. It must exist: nothing creates it on the way.
+    /// The topic's name. The topic must exist; it is not created.
     pub topic: String,
-    /// The key; without one the producer chooses the partition.
+    /// The key. For a record without a key, the producer chooses the partition.
     pub key: Option<Vec<u8>>,
-    /// The value; none writes a tombstone.
+    /// The value; None writes a tombstone.
     pub value: Option<Vec<u8>>,
-    /// The headers, in order; a name may come several times.
+    /// The headers, in order. A name may occur several times.
     pub headers: Vec<Header>,
 }
 
@@ -18,23 +18,23 @@ pub struct OutgoingRecord {
 pub struct Header {
     /// The header's name.
     pub name: String,
-    /// The header's value; none is Kafka's null, which is not an empty value.
+    /// The header's value. None is Kafka's null, which is different from an empty value.
     pub value: Option<Vec<u8>>,
 }
 
-/// Where the broker put a record.
+/// The position at which the broker has written a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
     /// The partition's number.
     pub partition: i32,
-    /// The record's offset; -1 if the broker only knows that it has the record.
+    /// The record's offset; -1 if the broker recognised a duplicate and does not know its offset.
     pub offset: i64,
 }
 
-/// Longest name that Kafka lets a topic have.
+/// Maximum length of a topic's name in Kafka, in bytes.
 const TOPIC_BYTES_MAX: usize = 249;
 
-/// Whether Kafka lets a topic have this name.
+/// Whether Kafka accepts this name for a topic.
 pub fn is_topic_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=TOPIC_BYTES_MAX).contains(&name.len())

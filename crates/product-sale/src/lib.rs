@@ -12,7 +12,7 @@ pub use generated::{CategoriaProducto, ProductSaleRequest, ProductSaleResponse};
 use sale::Sale;
 
 impl From<ProductSaleRequest> for Sale {
-    /// Checks nothing: see [`Sale::validate`].
+    /// Does not check the limits; see [`Sale::validate`].
     fn from(request: ProductSaleRequest) -> Self {
         Sale {
             category: request.categoria,
@@ -34,10 +34,11 @@ impl From<Sale> for ProductSaleRequest {
     }
 }
 
-/// What the original writer answers for a sale that the broker acknowledged: it never sets `exito`.
+/// The text of the original writer's response for an acknowledged sale. That writer never sets
+/// `exito`.
 const PROCESSED: &str = "Procesado";
 
-/// Whether a writer's answer says that the sale was written.
+/// Whether a writer's response means that the sale was written.
 pub fn is_success(response: &ProductSaleResponse) -> bool {
     response.exito || response.estado == PROCESSED
 }
@@ -51,7 +52,7 @@ mod tests {
         let success =
             |estado: &str, exito| is_success(&ProductSaleResponse { estado: estado.into(), exito });
         assert!(success("Procesado", false) && success("Procesado", true) && success("", true));
-        // What the original writer says of its failures.
+        // The texts with which the original writer reports failures.
         for failure in ["Error marshaling", "Error Kafka", "procesado", ""] {
             assert!(!success(failure, false), "{failure}");
         }

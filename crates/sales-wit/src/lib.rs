@@ -1,5 +1,5 @@
-//! The types of `doorbuster:sales` as Rust, generated once for all components of the request
-//! path, and their conversions to the crates that hold the logic.
+//! The types of `doorbuster:sales` in Rust, generated once for all components of the request path,
+//! and conversions between them and the types of the crates `sale` and `intake`.
 
 #[allow(missing_docs, reason = "generated; the .wit files say what it is")]
 mod generated {
@@ -20,31 +20,31 @@ pub use generated::doorbuster::sales::types;
 
 use types::IntakeError as Wit;
 
-/// The sale as the interface has it.
+/// Converts a sale to the type of the interface.
 pub fn from_sale(sale: sale::Sale) -> types::Sale {
     let sale::Sale { category, product_id, price, quantity } = sale;
     types::Sale { category, product_id, price, quantity }
 }
 
-/// The sale as the logic has it.
+/// Converts a sale from the type of the interface.
 pub fn to_sale(sale: types::Sale) -> sale::Sale {
     let types::Sale { category, product_id, price, quantity } = sale;
     sale::Sale { category, product_id, price, quantity }
 }
 
-/// The context as the interface has it.
+/// Converts a context to the type of the interface.
 pub fn from_context(context: intake::request::Context) -> types::Context {
     let intake::request::Context { idempotency_key, traceparent } = context;
     types::Context { idempotency_key, traceparent }
 }
 
-/// The context as the logic has it.
+/// Converts a context from the type of the interface.
 pub fn to_context(context: types::Context) -> intake::request::Context {
     let types::Context { idempotency_key, traceparent } = context;
     intake::request::Context { idempotency_key, traceparent }
 }
 
-/// The error as the interface has it.
+/// Converts an error to the type of the interface.
 pub fn from_error(error: intake::IntakeError) -> Wit {
     match error {
         intake::IntakeError::Invalid(violation) => Wit::Invalid(types::Violation {
@@ -59,7 +59,7 @@ pub fn from_error(error: intake::IntakeError) -> Wit {
     }
 }
 
-/// The error as the logic has it.
+/// Converts an error from the type of the interface.
 pub fn to_error(error: Wit) -> intake::IntakeError {
     match error {
         Wit::Invalid(types::Violation { field, reason }) => {

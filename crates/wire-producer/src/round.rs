@@ -80,7 +80,7 @@ impl<W, S: Stream> State<W, S> {
         (!sent.is_empty()).then(|| Round { request: request(topics, replicas), sent, limit })
     }
 
-    /// Fails all records of a broker's partitions that have waited for too long, whichever call
+    /// Fails all records that have waited for too long, in the partitions of all brokers.
     /// leads.
     fn expire(&mut self, now: Duration, config: &Config) {
         let Some(entered) = now.checked_sub(config.delivery_timeout) else { return };
