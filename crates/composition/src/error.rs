@@ -1,22 +1,22 @@
-//! Why components cannot be composed.
+//! The errors of a composition.
 
 use std::fmt::Display;
 
-/// A fault of a composition.
+/// The components cannot be composed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The text is not WAC, or its components do not fit together.
+    /// The text is not valid WAC, or its components do not fit together.
     #[error("{0}")]
     Text(String),
     /// A package cannot be read.
     #[error("`{name}`: {reason}")]
     Package {
-        /// The package.
+        /// The name of the package.
         name: String,
-        /// What is wrong.
+        /// The cause.
         reason: String,
     },
-    /// The text names its own package as one of its components.
+    /// The text uses its own package as one of its components.
     #[error("`{0}` is the composition itself")]
     Itself(String),
 }
@@ -26,7 +26,7 @@ impl Error {
         Self::Text(error.to_string())
     }
 
-    /// Never: the same text is wrong again.
+    /// Always false: the same text is rejected again.
     pub fn is_retriable(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! Composes components as a text in the WAC language says.
+//! Composes WebAssembly components as described by a document in the WAC language.
 
 mod error;
 
@@ -12,15 +12,15 @@ use wac_parser::resolution::Error as Unresolved;
 
 pub use error::Error;
 
-/// Most opening brackets in a text: the parser calls itself for each level of them.
+/// Maximum number of opening brackets in a document, because the parser is recursive.
 const BRACKETS_MAX: usize = 200;
 
-/// A package by its name and version.
+/// A package: its name and version.
 type Key = (String, Option<Version>);
 
-/// The composed component. `read` answers the component of a package, `ns:name`. Each package is
-/// read when the document's resolver asks for it, so that nothing but the resolver needs to know
-/// where a document may name one.
+/// Returns the composed component. `read` returns the component of a package with the name
+/// `ns:name`. It is called when the document's resolver needs a package, so only the resolver has
+/// to know the places where a document can refer to one.
 pub fn compose(
     text: &str,
     mut read: impl FnMut(&str) -> Result<Vec<u8>, Error>,

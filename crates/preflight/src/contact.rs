@@ -1,4 +1,4 @@
-//! The first contact with the brokers, and why there is none.
+//! The first request to the brokers, and the cause if it fails.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 use crate::Error;
 
-/// How long the brokers may take to answer.
+/// Maximum time for all attempts.
 const CONTACT_LIMIT: Duration = Duration::from_secs(10);
-/// How long one try may take. After each is looked whether a broker refused us: librdkafka
-/// itself would go on trying.
+/// Maximum time for one attempt. After each attempt the errors are checked for a refusal, because
+/// librdkafka itself would retry for ever.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
-/// How long to listen to what librdkafka has to say after a try.
+/// Time for which librdkafka's events are read after an attempt.
 const LISTEN_LIMIT: Duration = Duration::from_millis(100);
 
 const CREDENTIALS: &str = "Check user, password, mechanism and certificates";
 
-/// Asks for the topic's metadata. Blocks for about `CONTACT_LIMIT` at most.
+/// Requests the topic's metadata. Blocks for about `CONTACT_LIMIT` at most.
 pub(crate) fn metadata(native: &ClientConfig, place: &str, topic: &str) -> Result<Metadata, Error> {
     let client: BaseProducer<Heard> =
         native.create_with_context(Heard::default()).map_err(|error| Error::client(&error))?;
@@ -34,7 +34,7 @@ pub(crate) fn metadata(native: &ClientConfig, place: &str, topic: &str) -> Resul
             Ok(metadata) => return Ok(metadata),
             Err(error) => error,
         };
-        // This lets librdkafka say what it met.
+        // Lets librdkafka call the callbacks with its errors.
         client.poll(LISTEN_LIMIT);
         let heard = client.context();
         if heard.is_over() || Instant::now() >= deadline {
@@ -43,13 +43,13 @@ pub(crate) fn metadata(native: &ClientConfig, place: &str, topic: &str) -> Resul
     }
 }
 
-/// What librdkafka said of its connections.
+/// What librdkafka has reported about its connections.
 #[derive(Default)]
 struct Heard(Mutex<Said>);
 
 #[derive(Default)]
 struct Said {
-    /// A broker answered that we may not in, or is not the one we trust.
+    /// A broker rejected the client, or its certificate is not trusted.
     refusal: Option<String>,
     /// A connection failed.
     failure: Option<String>,
@@ -75,7 +75,7 @@ impl Heard {
 }
 
 impl ClientContext for Heard {
-    /// What matters comes as an error, too.
+    /// Only logged, because important events are also reported as errors.
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(facility, message, "librdkafka");
     }
@@ -97,6 +97,6 @@ impl ClientContext for Heard {
 impl ProducerContext for Heard {
     type DeliveryOpaque = ();
 
-    /// Nothing is ever sent.
+    /// Never called, because no record is sent.
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }

@@ -1,40 +1,41 @@
-//! Why a check could not be made.
+//! The errors of the checks.
 
 use rdkafka::error::KafkaError;
 
-/// A check could not be made. Texts say where and what to do; secrets are in none of them.
+/// A check could not be performed. The texts name the server and the remedy, and contain no
+/// secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting of ours is wrong.
+    /// A setting of the client is not valid.
     #[error("setting `{setting}`: {reason}")]
     Config {
         /// The setting's name.
         setting: String,
-        /// What is wrong with it. Its value is left out: it may be a secret.
+        /// Why it is not valid. The value is omitted, because it may be a secret.
         reason: String,
     },
-    /// No answer.
+    /// The server does not answer.
     #[error("{place} does not answer: {reason}. Check that it runs and can be reached from here")]
     Unreachable {
-        /// Which server.
+        /// The name of the server.
         place: String,
-        /// What was tried, or how long.
+        /// The last error, or how long the check has waited.
         reason: String,
     },
-    /// The server answered, and does not let us go on.
+    /// The server answered, but rejected the client.
     #[error("{place} refuses: {reason}. {remedy}")]
     Refused {
-        /// Which server.
+        /// The name of the server.
         place: String,
-        /// The server's words.
+        /// The server's text.
         reason: String,
-        /// What to do.
+        /// What the operator can do.
         remedy: String,
     },
 }
 
 impl Error {
-    /// Whether asking again may help without anyone changing anything.
+    /// Whether a later attempt may succeed without any change of the configuration.
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
@@ -47,7 +48,7 @@ impl Error {
         Self::Refused { place: place.into(), reason: clause(reason), remedy: remedy.into() }
     }
 
-    /// The Kafka client could not be made.
+    /// The Kafka client could not be created.
     pub(crate) fn client(error: &KafkaError) -> Self {
         match error {
             KafkaError::ClientConfig(_, _, name, _) => Self::Config {
@@ -61,7 +62,7 @@ impl Error {
     }
 }
 
-/// The words of a server, to go on after them.
+/// A server's text without its full stop, so that the sentence can continue.
 fn clause(reason: impl ToString) -> String {
     reason.to_string().trim_end_matches('.').into()
 }

@@ -1,10 +1,10 @@
-//! What the topic and the store must be set to, and a warning for each setting that cannot
-//! keep the promise.
+//! Checks the settings of the topic and of Valkey, and warns about each one that can break the
+//! guarantee.
 //!
-//! The promise: a sale that was acknowledged is counted once. It rests on Kafka keeping every
-//! acknowledged sale until it is counted, and on Valkey keeping results and positions together.
-//! [`check_topic`] and [`check_store`] ask both how they are set. They change nothing there,
-//! and no wait is without a bound. `docs/guide/operations.md` is the same for people.
+//! The guarantee: a sale that was acknowledged is counted exactly once. It requires that Kafka
+//! keeps every acknowledged sale until it is counted, and that Valkey keeps counts and positions
+//! together. [`check_topic`] and [`check_store`] read the settings of both. They change nothing,
+//! and all waits are limited. `docs/guide/operations.md` explains the settings.
 
 mod contact;
 mod error;

@@ -1,11 +1,11 @@
-//! A length of time in words.
+//! Formats a duration as words.
 
 use std::time::Duration;
 
 const UNITS: [(&str, u64); 4] =
     [("day", 24 * 60 * 60), ("hour", 60 * 60), ("minute", 60), ("second", 1)];
 
-/// Its two largest units: `6 days 12 hours`.
+/// The two largest units of the duration, for example `6 days 12 hours`.
 pub(crate) fn in_words(span: Duration) -> String {
     let mut rest = span.as_secs();
     let mut words = Vec::new();

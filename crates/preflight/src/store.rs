@@ -1,4 +1,4 @@
-//! Asks Valkey how it is set.
+//! Reads the settings of Valkey.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -11,15 +11,15 @@ use valkey_codec::Servers;
 use crate::store_settings::{ASKED, StoreSettings};
 use crate::{Error, Warning};
 
-/// The word with which a server answers who should have given a password.
+/// The code of the error of a server that requires a password.
 const NO_PASSWORD: &str = "NOAUTH";
 
 const CREDENTIALS: &str = "Check user, password and database in the URL";
 const NO_PRIMARY: &str = "Name the primary, too";
 
-/// Asks how the store is set, its primary if the URL names several servers, and answers a warning
-/// for each setting that cannot keep the promise. Where this user may not use INFO or CONFIG GET,
-/// one warning names what nobody told.
+/// Reads the settings of the store (of the primary, if the URL has several servers), and returns a
+/// warning for each one that can break the guarantee. If the user may not call INFO or CONFIG GET,
+/// one warning lists the settings that are not known.
 pub async fn check_store(url: &str) -> Result<Vec<Warning>, Error> {
     let servers = Servers::parse(url).map_err(|error| Error::Config {
         setting: "the Valkey URL".into(),
@@ -27,7 +27,8 @@ pub async fn check_store(url: &str) -> Result<Vec<Warning>, Error> {
     })?;
     let (place, mut store) = connect(&servers).await?;
     let info: Option<String> = ask(&place, redis::cmd("INFO").query_async(&mut store)).await?;
-    // One by one: older servers take one name only, and a pattern for all would fetch passwords.
+    // One name per command: older servers accept only one, and a pattern for all would fetch
+    // passwords.
     let mut names = redis::pipe();
     for name in ASKED {
         names.cmd("CONFIG").arg("GET").arg(name);
@@ -53,7 +54,7 @@ fn place(server: &impl Display) -> String {
     format!("Valkey at {server}")
 }
 
-/// None if this user may not ask that, or this server cannot be asked.
+/// None if the user may not call this command, or the server does not support it.
 async fn ask<T>(
     place: &str,
     answer: impl Future<Output = RedisResult<T>>,
@@ -68,12 +69,12 @@ async fn ask<T>(
     }
 }
 
-/// The server did not let us in, as far as it asks for a password at all.
+/// Whether the server requires authentication, or rejected it.
 fn is_stranger(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed || error.code() == Some(NO_PASSWORD)
 }
 
-/// An answer, if an unkind one.
+/// Whether the error was sent by the server, unlike an error of the connection.
 fn is_answer(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }

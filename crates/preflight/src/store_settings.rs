@@ -1,4 +1,4 @@
-//! What Valkey says of itself, and what of it cannot keep the promise.
+//! The settings of Valkey, and the warnings about them.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ const MIN_REPLICAS: &str = "min-replicas-to-write";
 const SAVE: &str = "save";
 const SAVE_STATUS: &str = "rdb_last_bgsave_status";
 
-/// What CONFIG GET is asked for.
+/// The parameters that are read with CONFIG GET.
 pub(crate) const ASKED: [&str; 6] =
     [APPEND_ONLY, APPEND_FSYNC, SAVE, MEMORY, MEMORY_POLICY, MIN_REPLICAS];
 
 const APPEND: &str = "Set appendonly to yes and appendfsync to everysec";
 
-/// What Valkey says of itself; none where it does not.
+/// The settings of Valkey; None for those that it does not report.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StoreSettings {
     role: Option<String>,
@@ -38,7 +38,7 @@ pub(crate) struct StoreSettings {
 }
 
 impl StoreSettings {
-    /// From the text of INFO and the answers of CONFIG GET; either may be empty.
+    /// Parses the text of INFO and the replies to CONFIG GET. Either may be empty.
     pub fn new(info: &str, config: &BTreeMap<String, String>) -> Self {
         let info: BTreeMap<&str, &str> =
             info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
@@ -60,7 +60,7 @@ impl StoreSettings {
         }
     }
 
-    /// A warning for each setting that cannot keep the promise.
+    /// A warning for each setting that can break the guarantee.
     pub fn warnings(&self) -> Vec<Warning> {
         let found = [
             self.replica(),
@@ -85,7 +85,7 @@ impl StoreSettings {
         ))
     }
 
-    /// What only matters where a replica may take over.
+    /// The warning that only applies if a replica may be promoted.
     pub fn lone_primary(&self) -> Option<Warning> {
         let found = self.min_replicas.as_deref().filter(|count| *count == "0")?;
         Some(Warning::new(
@@ -111,7 +111,7 @@ impl StoreSettings {
 
     fn eviction(&self) -> Option<Warning> {
         let memory = self.memory.filter(|bytes| *bytes > 0)?;
-        // No key of ours expires, so `volatile-*` never finds one to evict.
+        // The pipeline's keys have no expiry, so a policy `volatile-*` evicts none of them.
         let policy =
             self.memory_policy.as_deref().filter(|policy| policy.starts_with("allkeys-"))?;
         Some(Warning::new(
@@ -148,7 +148,8 @@ impl StoreSettings {
         }
     }
 
-    /// With `everysec` a crash loses a second or two, which is read again at once.
+    /// With `everysec`, a crash loses up to two seconds of writes, and these records are read
+    /// again.
     fn fsync(&self) -> Option<Warning> {
         let fsync = self.append_fsync.as_deref().filter(|fsync| *fsync == "no")?;
         (self.appends == Some(true)).then(|| {
@@ -190,7 +191,7 @@ impl StoreSettings {
             (MEMORY, self.memory.is_some()),
             (MEMORY_POLICY, self.memory_policy.is_some()),
             (APPEND_ONLY, self.appends.is_some()),
-            // Each matters only with or without an append-only file.
+            // Each of the two is only relevant with, or only without, an append-only file.
             (APPEND_FSYNC, self.append_fsync.is_some() || self.appends == Some(false)),
             (SAVE, self.save.is_some() || self.appends == Some(true)),
             (APPEND_STATUS, self.append_status.is_some()),
@@ -214,7 +215,7 @@ mod tests {
                         aof_last_write_status:ok\r\nrdb_last_bgsave_status:ok\r\n\
                         # Replication\r\nrole:master\r\n# Cluster\r\ncluster_enabled:0\r\n";
 
-    /// The warnings of a sound store whose INFO has `to` instead of `from`.
+    /// The warnings about a correct store after these replacements in its INFO.
     fn warnings(changes: &[(&str, &str)], config: &[(&str, &str)]) -> Vec<Warning> {
         let info = changes.iter().fold(INFO.to_owned(), |info, (from, to)| {
             assert!(info.contains(from), "{from}");
@@ -226,7 +227,7 @@ mod tests {
         StoreSettings::new(&info, &config).warnings()
     }
 
-    /// The one warning of such a store.
+    /// The only warning about such a store.
     #[track_caller]
     fn only(changes: &[(&str, &str)], config: &[(&str, &str)]) -> Warning {
         let [warning] = warnings(changes, config).try_into().unwrap();

@@ -1,4 +1,4 @@
-//! Asks Kafka how a topic is set.
+//! Reads the settings of a topic from Kafka.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use rdkafka::metadata::Metadata;
 use crate::topic_settings::TopicSettings;
 use crate::{Error, Warning, contact};
 
-/// How long the brokers may take to tell the topic's settings.
+/// Maximum time for the brokers to return the topic's settings.
 const SETTINGS_LIMIT: Duration = Duration::from_secs(10);
-/// How long all of it may take. A client ends only when its look-up of a name does.
+/// Maximum time for the whole check. A client cannot be closed while it looks up a host name.
 const CHECK_LIMIT: Duration = Duration::from_secs(25);
 
-/// The mechanism whose tokens this check cannot provide.
+/// The mechanism for which this check has no tokens.
 const TOKENS: &str = "OAUTHBEARER";
 const NO_TOKEN: &str = "This check knows no tokens for OAUTHBEARER: look at the topic by hand";
 
-/// Asks how the topic is set, and answers a warning for each setting that cannot keep the
-/// promise. `client` are further librdkafka properties, such as those of SASL and TLS.
+/// Reads the settings of the topic, and returns a warning for each one that can break the
+/// guarantee. `client` contains additional librdkafka properties, such as those for SASL and TLS.
 ///
-/// Needs the right to describe the topic. Without the right to describe its settings, one
-/// warning names those. So it does for SASL OAUTHBEARER, with which nothing is asked: the
-/// admin client of `rdkafka` takes no tokens. librdkafka's own broker for tests never answers
-/// a question for settings.
+/// Requires the permission to describe the topic. Without the permission to describe its
+/// configuration, one warning lists the settings that are not known. The same warning is returned
+/// for SASL OAUTHBEARER, for which no request is sent, because the admin client of `rdkafka` cannot
+/// use tokens. librdkafka's mock broker never answers the request for the configuration.
 pub async fn check_topic(
     brokers: &str,
     client: &BTreeMap<String, String>,
@@ -40,7 +40,7 @@ pub async fn check_topic(
     Ok(off_thread(brokers, client, topic, ask).await?.warnings())
 }
 
-/// Asks whether the topic exists and may be described. With SASL OAUTHBEARER nothing is asked.
+/// Checks that the topic exists and may be described. With SASL OAUTHBEARER, no request is sent.
 pub async fn check_topic_exists(
     brokers: &str,
     client: &BTreeMap<String, String>,
@@ -52,7 +52,7 @@ pub async fn check_topic_exists(
     off_thread(brokers, client, topic, replicas).await.map(drop)
 }
 
-/// Asks the brokers on a thread of its own: librdkafka blocks, not least when a client ends.
+/// Runs on a thread of its own, because librdkafka blocks, also when a client is closed.
 async fn off_thread<T: Send + 'static>(
     brokers: &str,
     client: &BTreeMap<String, String>,
@@ -88,7 +88,7 @@ fn native(brokers: &str, client: &BTreeMap<String, String>) -> ClientConfig {
     for (name, value) in client {
         native.set(name, value);
     }
-    // To ask must not make a topic.
+    // The request must not create the topic.
     native.set("bootstrap.servers", brokers.trim()).set("allow.auto.create.topics", "false");
     native
 }
@@ -100,12 +100,12 @@ fn ask(native: &ClientConfig, place: &str, topic: &str) -> Result<TopicSettings,
     Ok(TopicSettings::new(replicas, value))
 }
 
-/// The smallest number of replicas of a partition of the topic, which must exist.
+/// The minimum number of replicas of the topic's partitions. Fails if the topic does not exist.
 fn replicas(native: &ClientConfig, place: &str, topic: &str) -> Result<Option<usize>, Error> {
     fewest_replicas(&contact::metadata(native, place, topic)?, place)
 }
 
-/// The smallest number of replicas of a partition.
+/// The minimum number of replicas of a partition.
 fn fewest_replicas(metadata: &Metadata, place: &str) -> Result<Option<usize>, Error> {
     let Some(topic) = metadata.topics().first() else { return Ok(None) };
     match topic.error().map(Code::from) {
@@ -118,7 +118,7 @@ fn fewest_replicas(metadata: &Metadata, place: &str) -> Result<Option<usize>, Er
     }
 }
 
-/// The topic's settings; none if this user may not see them, or the brokers cannot tell.
+/// The topic's settings. None if this user may not read them, or the brokers do not support it.
 fn describe(
     native: &ClientConfig,
     place: &str,

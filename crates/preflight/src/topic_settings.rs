@@ -1,4 +1,4 @@
-//! What the brokers say of a topic, and what of it cannot keep the promise.
+//! The settings of a topic, and the warnings about them.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::Warning;
 use crate::span::in_words;
 
-/// Shortest retention without a warning: an outage over a long weekend is covered. Kafka's
-/// default is the same.
+/// Minimum retention without a warning. It covers an outage over a long weekend, and is Kafka's
+/// default.
 pub const RETENTION_MIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The size of a full batch of our producer: librdkafka's default `batch.size`. It does not
-/// divide a batch that the broker finds too large.
+/// The size of a full batch of the producer: librdkafka's default `batch.size`. librdkafka does not
+/// split a batch that the broker rejects as too large.
 const BATCH_BYTES: u64 = 1_000_000;
 
 const CLEANUP_POLICY: &str = "cleanup.policy";
@@ -25,7 +25,7 @@ const UNCLEAN: &str = "unclean.leader.election.enable";
 const REPLICATE: &str = "Give the topic 3 replicas, each on a broker of its own, and set \
                          min.insync.replicas to 2";
 
-/// What the brokers say of a topic; none where they do not.
+/// The settings of a topic; None for those that the brokers do not report.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TopicSettings {
     cleanup_policy: Option<String>,
@@ -38,7 +38,8 @@ pub(crate) struct TopicSettings {
 }
 
 impl TopicSettings {
-    /// From the smallest number of replicas of a partition, and the settings by Kafka's names.
+    /// Creates the settings from the minimum number of replicas, and a look-up by Kafka's setting
+    /// names.
     pub fn new<'a>(replicas: Option<usize>, value: impl Fn(&str) -> Option<&'a str>) -> Self {
         Self {
             cleanup_policy: value(CLEANUP_POLICY).map(str::to_owned),
@@ -51,7 +52,7 @@ impl TopicSettings {
         }
     }
 
-    /// A warning for each setting that cannot keep the promise.
+    /// A warning for each setting that can break the guarantee.
     pub fn warnings(&self) -> Vec<Warning> {
         let found = [
             self.cleanup(),
@@ -71,7 +72,7 @@ impl TopicSettings {
         policies.split(',').any(|policy| policy.trim() == wanted)
     }
 
-    /// Whether retention applies. It does by default.
+    /// Whether records are deleted after the retention, which is the default.
     fn deletes(&self) -> bool {
         self.cleanup_policy.is_none() || self.has_policy("delete")
     }
@@ -88,7 +89,7 @@ impl TopicSettings {
     }
 
     fn retention_time(&self) -> Option<Warning> {
-        // Negative: for ever.
+        // A negative value means that records are kept for ever.
         let ms = self.retention_ms.and_then(|ms| u64::try_from(ms).ok())?;
         let span = Duration::from_millis(ms);
         let covered = in_words(span);
@@ -136,7 +137,7 @@ impl TopicSettings {
                 format!("a partition takes no sale, for its replicas are fewer ({replicas})"),
                 REPLICATE,
             ),
-            // The lack of replicas is told of instead.
+            // There is another warning for too few replicas.
             Some(..2) => None,
             Some(replicas) if min_insync == replicas => warning(
                 format!("one broker down stops all writes, for all {replicas} replicas are needed"),
@@ -204,7 +205,7 @@ fn parsed<T: FromStr>(text: Option<&str>) -> Option<T> {
 mod tests {
     use super::*;
 
-    /// What a topic with nothing to warn of says.
+    /// The settings of a topic without warnings.
     const SOUND: [(&str, &str); 6] = [
         (CLEANUP_POLICY, "delete"),
         (RETENTION_MS, "604800000"),
@@ -214,7 +215,7 @@ mod tests {
         (MESSAGE_BYTES, "1048588"),
     ];
 
-    /// The warnings of a sound topic, but for these settings.
+    /// The warnings about a correct topic after these changes.
     fn warnings(replicas: usize, changed: &[(&str, &'static str)]) -> Vec<Warning> {
         let value = |name: &str| {
             let mut values = changed.iter().chain(&SOUND);
@@ -223,7 +224,7 @@ mod tests {
         TopicSettings::new(Some(replicas), value).warnings()
     }
 
-    /// The one warning of such a topic.
+    /// The only warning about such a topic.
     #[track_caller]
     fn only(replicas: usize, changed: &[(&str, &'static str)]) -> Warning {
         let [warning] = warnings(replicas, changed).try_into().unwrap();

@@ -1,19 +1,19 @@
-//! A setting that cannot keep the promise.
+//! A warning about a setting.
 
 use std::fmt;
 
-/// The value of what nobody told.
+/// The value of settings that could not be read.
 const NOT_KNOWN: &str = "not known";
 
-/// A setting that cannot keep the promise. Printed, it is two plain sentences: what is set and
-/// what can happen, and what to set.
+/// A setting that can break the guarantee. It is printed as two sentences: the value and the
+/// consequence, then the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The setting, by the server's own name where it has one.
+    /// The setting's name, as the server calls it if possible.
     pub setting: String,
-    /// What it is set to.
+    /// Its value.
     pub found: String,
-    /// What can happen, to be read after a colon; without a full stop.
+    /// What can happen, as a clause that follows a colon, without a full stop.
     pub consequence: String,
     /// What to do, as a sentence without its full stop.
     pub remedy: String,
@@ -38,7 +38,7 @@ impl Warning {
         Self { remedy: remedy.into(), ..self }
     }
 
-    /// One warning for all settings that nobody told; none if there are none.
+    /// One warning for all settings that could not be read; None if there are none.
     pub(crate) fn not_known(settings: &[&str], remedy: &str) -> Option<Self> {
         let consequence = "nobody told, so nothing here warns of a wrong value";
         let some = !settings.is_empty();

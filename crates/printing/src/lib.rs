@@ -1,16 +1,16 @@
-//! The one way in which the programs print.
+//! The output functions of the programs.
 //!
-//! `println!` and `eprintln!` panic where nothing can be written: a reader that has gone, a full
-//! disk. A lint denies them. There are two kinds of output: the result of a command must be written,
-//! or the command fails ([`result`]); messages for people who watch may be lost ([`announce`],
-//! [`note`]), so that a server goes on.
+//! `println!` and `eprintln!` panic if the output cannot be written, for example because a pipe was
+//! closed or the disk is full; a lint forbids them. There are two kinds of output: the result of a
+//! command must be written, otherwise the command fails ([`result`]); messages for users may be
+//! lost ([`announce`], [`note`]), so that a server continues.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Exit code of a command whose result could not be written: `EX_IOERR` of `sysexits.h`. Other
-/// failures have 1, so that a verdict is never mistaken for it.
+/// Exit code of a command whose result could not be written: `EX_IOERR` of `sysexits.h`. It differs
+/// from the code of other failures, 1, so that it is not mistaken for a negative result.
 pub const UNWRITTEN: u8 = 74;
 
 /// The result of a command could not be written.
@@ -18,24 +18,22 @@ pub const UNWRITTEN: u8 = 74;
 #[error("cannot write the result to standard output")]
 pub struct Unwritten(#[source] io::Error);
 
-/// Writes the result of a command, or a part of it, to standard output, with a line break at its
-/// end.
+/// Writes the result of a command, or a part of it, to standard output, followed by a line break.
 pub fn result(text: impl Display) -> Result<(), Unwritten> {
     write(io::stdout().lock(), text).map_err(Unwritten)
 }
 
-/// Writes to standard output what is only for people who watch. Nothing happens where nobody can
-/// read it.
+/// Writes a message for users to standard output. Errors are ignored.
 pub fn announce(text: impl Display) {
     drop(write(io::stdout().lock(), text));
 }
 
-/// The same to standard error.
+/// Writes a message for users to standard error. Errors are ignored.
 pub fn note(text: impl Display) {
     drop(write(io::stderr().lock(), text));
 }
 
-/// Writes why a program fails to standard error, and answers its exit code.
+/// Writes the error of a program to standard error, and returns the exit code.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
     note(format_args!("Error: {error:#}"));
     code(error).into()

@@ -1,4 +1,4 @@
-//! The application that `spin up` hands over.
+//! The application that `spin up` passes to the plugin.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,20 @@ use component_host::origin::Origin;
 use serde_json::Value;
 use url::Url;
 
-/// Where the locked application is.
+/// Variable with the URL of the locked application.
 const LOCKED_URL: &str = "SPIN_LOCKED_URL";
 
-/// The manifest's folder; empty for the current one; not set for an application from elsewhere.
+/// Variable with the folder of the manifest. It is empty for the current folder, and not set for an
+/// application that is not on this machine.
 const LOCAL_APP_DIR: &str = "SPIN_LOCAL_APP_DIR";
 
-/// The folder beside the manifest in which Spin keeps state.
+/// The folder beside the manifest in which Spin stores state.
 const STATE_DIR: &str = ".spin";
 
-/// Where the application came from, in its metadata.
+/// The metadata field with the origin of the application.
 const ORIGIN: &str = "origin";
 
-/// Reads it, and leaves only what is for Kafka.
+/// Reads the locked application, and removes everything that is not for the Kafka trigger.
 pub fn read() -> Result<App> {
     let Ok(url) = std::env::var(LOCKED_URL) else {
         bail!(
@@ -32,7 +33,7 @@ pub fn read() -> Result<App> {
     let path = path.with_context(|| format!("{LOCKED_URL}={url}: not the URL of a file"))?;
     let text = std::fs::read(&path).with_context(|| format!("{LOCKED_URL}={url}"))?;
     let mut app = App::from_json(&path, &text)?;
-    // Spin removes the lock file; what a user can look at is the manifest.
+    // Error texts refer to the manifest, because Spin deletes the lock file.
     let manifest = app.metadata.other.get(ORIGIN).and_then(Value::as_str);
     let manifest = manifest.and_then(|url| Url::parse(url).ok()?.to_file_path().ok());
     if let Some(manifest) = manifest {
@@ -42,7 +43,7 @@ pub fn read() -> Result<App> {
     Ok(app)
 }
 
-/// The state folder, unless something else is said.
+/// The default folder for state; None if the application is not on this machine.
 pub fn state_dir() -> Option<PathBuf> {
     let dir = std::env::var_os(LOCAL_APP_DIR)?;
     Some(PathBuf::from(dir).join(STATE_DIR))

@@ -36,13 +36,14 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads the arguments; ends the program if they are wrong.
+    /// Parses the arguments. Exits if they are not valid.
     pub fn read() -> Self {
         let matches = without_empty(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
-    /// Answers what `spin up` asks before it starts anything; false if it asks nothing.
+    /// Answers the queries with which `spin up` calls the plugin before it runs an application.
+    /// Returns false if this call is not such a query.
     pub fn answers(&self) -> Result<bool, Unwritten> {
         if self.help_args_only {
             let mut command = Self::command().disable_help_flag(true).disable_version_flag(true);
@@ -55,8 +56,8 @@ impl Cli {
     }
 }
 
-/// The flags, as `spin up` wants to know them. `--listen` is not among them: where there are
-/// HTTP triggers it is theirs.
+/// The flags in the form that `spin up` expects. `--listen` is not included, because it belongs to
+/// the HTTP trigger if there is one.
 fn launch_metadata() -> serde_json::Value {
     let command = Cli::command();
     let flags = command.get_arguments().map(|flag| {

@@ -1,4 +1,4 @@
-//! `trigger-kafka`: what `spin up` starts for an application with `[[trigger.kafka]]`.
+//! `trigger-kafka`: the program that `spin up` starts for an application with `[[trigger.kafka]]`.
 
 mod application;
 mod cli;
@@ -12,7 +12,8 @@ use runner::{Telemetry, shutdown};
 use cli::Cli;
 use parents::Parents;
 
-/// As in `doorbuster`: work comes and goes on several threads, in small pieces.
+/// The same allocator as in `doorbuster`: memory is allocated and freed on different threads, in
+/// small pieces.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         .map_err(Into::into)
         .and_then(|runtime| {
             let ended = runtime.block_on(run::run(cli, parents));
-            // A signal at the start does not wait for a component that is being compiled.
+            // A signal during the start does not wait for the compilation of a component.
             runtime.shutdown_timeout(shutdown::TASKS_LIMIT);
             ended
         });

@@ -1,33 +1,36 @@
-//! `spin up`, while it lives. It starts `spin trigger-kafka`, which starts this program; if either
-//! is killed nobody tells, and a consumer that nobody can stop would go on.
+//! Watches the processes of `spin up`. It starts `spin trigger-kafka`, which starts this program.
+//! If one of them is killed, this program gets no signal, and the consumer would go on without a
+//! way to stop it from Spin.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Pid, getppid};
 
-/// How often they are looked for.
+/// Interval at which the parent processes are checked.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Spin's executable, as Spin says it to what it starts.
+/// Variable in which Spin passes the path of its executable.
 const SPIN: &str = "SPIN_BIN_PATH";
 
-/// The processes that started this one.
+/// The parent and the grandparent of this process.
 #[derive(Debug, Clone)]
 pub struct Parents {
     parent: Option<Pid>,
-    /// The parent's parent; none where it cannot be asked.
+    /// The parent's parent; None if it could not be read.
     grandparent: Option<u32>,
 }
 
 impl Parents {
-    /// As they are now.
+    /// The current parents.
     pub fn now() -> Self {
         let parent = getppid();
         Self { parent, grandparent: parent.and_then(parent_of) }
     }
 
-    /// Whether Spin started this program and is gone already: both are Spin's executable.
+    /// Whether Spin started this program and has ended already: a parent or grandparent is another
+    /// program.
+    /// executable.
     pub fn are_gone(&self) -> bool {
         let Some(spin) = std::env::var_os(SPIN).map(PathBuf::from) else { return false };
         let Some(parent) = self.parent else { return true };
@@ -37,14 +40,14 @@ impl Parents {
             || self.grandparent.is_some_and(is_other)
     }
 
-    /// Returns once one of them is gone.
+    /// Resolves when one of the parents has ended.
     pub async fn gone(self) {
         while !self.differ_from(&Self::now()) {
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    /// A parent that cannot be asked for its own is no other parent.
+    /// If a grandparent could not be read, it counts as unchanged.
     fn differ_from(&self, now: &Self) -> bool {
         let changed = |(then, now): (u32, u32)| then != now;
         self.parent != now.parent || self.grandparent.zip(now.grandparent).is_some_and(changed)
@@ -55,7 +58,8 @@ fn executable(pid: u32) -> std::io::Result<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe"))
 }
 
-/// Links may lead to it, and an upgrade may have replaced it: then nothing is known.
+/// Compares resolved paths. If a path cannot be resolved, for example after an upgrade, the answer
+/// is not known.
 fn is_same_file(running: &Path, named: &Path) -> bool {
     match (running.canonicalize(), named.canonicalize()) {
         (Ok(running), Ok(named)) => running == named,
@@ -63,7 +67,8 @@ fn is_same_file(running: &Path, named: &Path) -> bool {
     }
 }
 
-/// The fourth field of `/proc/<pid>/stat`; the second is a name in brackets and may hold any.
+/// The fourth field of `/proc/<pid>/stat`. The second one is a name in parentheses that may itself
+/// contain parentheses.
 fn parent_of(pid: Pid) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     let (_, after) = stat.rsplit_once(") ")?;

@@ -81,7 +81,6 @@ impl<W, S: Stream> State<W, S> {
     }
 
     /// Fails all records that have waited for too long, in the partitions of all brokers.
-    /// leads.
     fn expire(&mut self, now: Duration, config: &Config) {
         let Some(entered) = now.checked_sub(config.delivery_timeout) else { return };
         for place in &self.busy {

@@ -1,4 +1,4 @@
-//! The checks on real servers.
+//! Tests of the checks with real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod store;

@@ -1,4 +1,4 @@
-//! Real Valkey servers.
+//! Tests with real Valkey servers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ async fn start(append_only: bool) -> Valkey {
     Valkey::start(ValkeyConfig { append_only, ..ValkeyConfig::default() }).await.unwrap()
 }
 
-/// Asks the server something, such as `CONFIG SET save ""` without the quotes.
+/// Sends a command, for example `CONFIG SET save ""` without the quotes.
 async fn say<T: FromRedisValue>(store: &Valkey, words: &[&str]) -> T {
     let client = redis::Client::open(store.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -30,7 +30,7 @@ async fn check(url: &str) -> Result<Vec<Warning>, Error> {
     within("the check", check_store(url)).await
 }
 
-/// The store's URL with a user.
+/// The store's URL with these credentials.
 fn url_of(store: &Valkey, user: &str, password: &str) -> String {
     format!("redis://{user}:{password}@127.0.0.1:{}", store.port())
 }
@@ -71,7 +71,7 @@ async fn a_replica_is_told() {
     assert_eq!(settings(&warnings), ["role"]);
 }
 
-/// A URL of several servers.
+/// A URL with several servers.
 fn url_of_all(stores: &[&Valkey]) -> String {
     let hosts: Vec<String> = stores.iter().map(|s| format!("127.0.0.1:{}", s.port())).collect();
     format!("redis://{}", hosts.join(","))
@@ -117,7 +117,7 @@ async fn a_failed_snapshot_is_told() {
         ..ValkeyConfig::default()
     };
     let store = Valkey::start(config).await.unwrap();
-    // Where the snapshot is to be there is a folder.
+    // A folder at the path of the snapshot makes saving fail.
     std::fs::create_dir(dir.path().join("dump.rdb")).unwrap();
     say::<()>(&store, &["BGSAVE"]).await;
     let failed = async {
@@ -190,7 +190,7 @@ async fn a_check_only_asks() {
     let told: String = say(&store, &["INFO", "commandstats"]).await;
     let commands = told.lines().filter_map(|line| line.strip_prefix("cmdstat_"));
     let commands = commands.filter_map(|line| Some(line.split_once(':')?.0));
-    // `config|resetstat` and `client|setinfo` are this test's own.
+    // `config|resetstat` and `client|setinfo` are called by the test itself.
     let own = ["config|resetstat", "client|setinfo"];
     let mut asked: Vec<&str> = commands.filter(|name| !own.contains(name)).collect();
     asked.sort_unstable();

@@ -1,4 +1,4 @@
-//! Topics of a real Kafka broker.
+//! Tests with topics of a real Kafka broker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn check_as_guest(password: &str, topic: &str) -> Result<Vec<Warning>, Err
     within("the check", check_topic(&brokers, &client, topic)).await
 }
 
-/// Kafka creates a topic a moment before every request sees it.
+/// Waits until the topic is known: Kafka creates a topic shortly before all requests see it.
 async fn known(topic: &str) {
     within("the topic", async {
         while check(topic).await.is_err() {
@@ -75,7 +75,7 @@ async fn every_setting_is_read() {
 async fn a_missing_topic_is_told_and_not_made() {
     let error = check("missing").await.unwrap_err();
     assert_refused(&error, "topic `missing`", PASSWORD);
-    // Topics appear in the order in which they are asked for.
+    // Topics become visible in the order of their creation.
     create("asked-later", &[]).await;
     known("asked-later").await;
     let client: BaseConsumer =

@@ -1,5 +1,5 @@
-//! One broker for all tests of the process: it asks on some of its ports who its clients are,
-//! and makes topics that it is asked for.
+//! One broker for all tests of the process. Some of its ports require authentication, and topics
+//! are created when they are requested.
 
 use std::sync::LazyLock;
 
@@ -12,14 +12,14 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use tokio::runtime::Runtime;
 
-/// May describe the topic `half-open`, but not its settings.
+/// A user that may describe the topic `half-open`, but not its configuration.
 pub const GUEST: &str = "guest";
 pub const PASSWORD: &str = "guests-own-secret";
 
 /// The broker; it ends with the process.
 pub fn kafka() -> &'static Kafka {
     static SHARED: LazyLock<(Runtime, Kafka)> = LazyLock::new(|| {
-        // Not within the runtime of the test that comes first.
+        // Started on its own thread, because the first test already runs in a runtime.
         std::thread::spawn(start).join().unwrap()
     });
     &SHARED.1
@@ -42,7 +42,7 @@ fn start() -> (Runtime, Kafka) {
     (runtime, kafka)
 }
 
-/// The guest, and certificates: no test uses them, but a secured broker needs some.
+/// The user, and certificates, which no test uses but a broker with security requires.
 fn security() -> Security {
     let mut params = named("authority", &[]);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -65,7 +65,7 @@ fn named(name: &str, hosts: &[&str]) -> CertificateParams {
     params
 }
 
-/// Makes a topic of two partitions with these settings.
+/// Creates a topic with two partitions and these settings.
 pub async fn create(topic: &str, settings: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", kafka().bootstrap()).create().unwrap();

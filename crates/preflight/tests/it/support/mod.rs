@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Shared parts of the tests.
 
 pub mod broker;
 
@@ -9,10 +9,10 @@ use std::time::Duration;
 use preflight::{Error, Warning};
 use tokio::net::TcpListener;
 
-/// Longest wait for anything; a test that reaches it hangs.
+/// Maximum wait for any condition; a test that reaches it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for what must come.
+/// Waits for an event that must happen.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
@@ -20,7 +20,7 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// The settings that are warned of.
+/// The names of the settings in the warnings.
 pub fn settings(warnings: &[Warning]) -> Vec<&str> {
     warnings.iter().map(|warning| warning.setting.as_str()).collect()
 }
@@ -29,14 +29,14 @@ pub fn owned(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A port that takes connections and never answers.
+/// A port that accepts connections and never answers.
 pub async fn silence() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
 }
 
-/// A port on which nobody listens.
+/// A port on which no server listens.
 pub async fn nobody() -> u16 {
     silence().await.1
 }
