@@ -1,4 +1,4 @@
-//! Valkey's users: what each may do.
+//! The users of Valkey and their permissions.
 
 use sha2::{Digest as _, Sha256};
 
@@ -6,14 +6,14 @@ use sha2::{Digest as _, Sha256};
 pub struct User {
     /// Its name.
     pub name: &'static str,
-    /// Its rights, in the words of Valkey's ACL file.
+    /// The user's permissions, in the syntax of Valkey's ACL file.
     rights: &'static [&'static str],
 }
 
-/// Every user. `default`, as whom nobody logs in, is off.
+/// All users. The user `default`, which is not used, is disabled.
 pub const USERS: [User; 5] = [
-    // Applies batches: the commands of crates/aggregate/src/apply.lua, the position's HGET, what
-    // the client says first, and what the check at the start asks.
+    // Applies batches: the commands of crates/aggregate/src/apply.lua, the HGET of the position,
+    // and the commands of the client's connection and of the checks at the start.
     User {
         name: "aggregator",
         rights: &[
@@ -37,7 +37,7 @@ pub const USERS: [User; 5] = [
             "~claims:* ~claims_before:* ~claims_since:*",
         ],
     },
-    // Looks at the keys of the contract, and can write none.
+    // Reads the keys of the contract, and cannot write.
     User {
         name: "grafana",
         rights: &[
@@ -50,9 +50,9 @@ pub const USERS: [User; 5] = [
             "%R~producto_monitoreado_nombre:* %R~stream_precio_producto_unico:*",
         ],
     },
-    // What a replica says to its primary.
+    // The commands that a replica sends to its primary.
     User { name: "replication", rights: &["+psync +replconf +ping"] },
-    // What Sentinel's manual asks for, and INFO for the scripts in k8s/base/valkey.
+    // The permissions that Sentinel's manual requires, and INFO for the scripts in k8s/base/valkey.
     User {
         name: "sentinel",
         rights: &[
@@ -66,27 +66,27 @@ pub const USERS: [User; 5] = [
 pub fn file(password: impl Fn(&str) -> String) -> String {
     let users = USERS.iter().map(|user| {
         let hash = hash(&password(user.name));
-        // From nothing: no keys, no channels, no commands.
+        // `reset` removes all keys, channels and commands first.
         format!("user {} reset on #{hash} {}\n", user.name, user.rights.join(" "))
     });
     std::iter::once("user default off\n".to_owned()).chain(users).collect()
 }
 
-/// A password as an ACL file has it.
+/// The hash of a password in the form of an ACL file.
 pub fn hash(password: &str) -> String {
     Sha256::digest(password).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A line of an ACL file.
+/// A line of an ACL file, which defines a user.
 #[derive(Debug)]
 pub struct Line<'a> {
     /// The user's name.
     pub name: &'a str,
-    /// What follows.
+    /// The words after the name.
     pub words: Vec<&'a str>,
 }
 
-/// The users of an ACL file.
+/// Parses the users of an ACL file.
 pub fn parse(file: &str) -> impl Iterator<Item = Line<'_>> {
     file.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -96,12 +96,12 @@ pub fn parse(file: &str) -> impl Iterator<Item = Line<'_>> {
 }
 
 impl Line<'_> {
-    /// Whether this password lets the user in.
+    /// Whether the user is enabled and has this password.
     pub fn takes(&self, password: &str) -> bool {
         self.words.contains(&"on") && self.words.contains(&format!("#{}", hash(password)).as_str())
     }
 
-    /// Whether a key may be read.
+    /// Whether the user may read a key.
     pub fn reads(&self, key: &str) -> bool {
         self.words
             .iter()

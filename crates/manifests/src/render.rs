@@ -1,4 +1,4 @@
-//! Renders what would be applied: each overlay, alone and with each component on top of it.
+//! Renders the objects that would be applied: each overlay, alone and with each component added.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::object::{Object, at, list};
 use crate::yaml;
 
-/// An overlay, perhaps with a component that it does not name itself.
+/// An overlay, optionally with a component that it does not include itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
     /// The overlay's name.
@@ -20,7 +20,7 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// `overlay` or `overlay with component`.
+    /// The variant's name: `overlay` or `overlay with component`.
     pub fn name(&self) -> String {
         match &self.component {
             Some(component) => format!("{} with {component}", self.overlay),
@@ -28,7 +28,7 @@ impl Variant {
         }
     }
 
-    /// Every variant of the project at `root`.
+    /// All variants of the project at `root`.
     pub fn all(root: &Path) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         for overlay in folders(&root.join("k8s/overlays"))? {
@@ -43,11 +43,11 @@ impl Variant {
         Ok(all)
     }
 
-    /// What `kubectl apply -k` would apply.
+    /// Renders the objects that `kubectl apply -k` would apply.
     pub fn render(&self, root: &Path) -> Result<Vec<Object>> {
         let overlay = root.join("k8s/overlays").join(&self.overlay);
         let Some(component) = &self.component else { return kustomize(&overlay) };
-        // Below the root: kustomize takes relative paths only.
+        // Below the root, because kustomize accepts only relative paths.
         let scratch = root.join("target");
         fs::create_dir_all(&scratch).with_context(|| scratch.display().to_string())?;
         let folder = tempfile::Builder::new().prefix("manifests-").tempdir_in(&scratch)?;
@@ -63,7 +63,7 @@ impl Variant {
     }
 }
 
-/// The names of the folders in a folder, in order.
+/// The names of the folders in a folder, sorted.
 fn folders(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
@@ -76,7 +76,7 @@ fn folders(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// An overlay's kustomization.
+/// Reads the kustomization of an overlay.
 fn read(overlay: &Path) -> Result<Value> {
     let file = overlay.join("kustomization.yaml");
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;

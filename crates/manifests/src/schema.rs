@@ -1,4 +1,4 @@
-//! Checks objects against the schemas of their kinds. Unknown fields are refused.
+//! Checks objects against the schemas of their kinds. Unknown fields are errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,13 +12,13 @@ use serde_json::{Map, Value, json};
 use crate::object::{Finding, Object, at, list, text};
 use crate::{install, yaml};
 
-/// How the schemas of the wheel name their common definitions.
+/// The prefix with which the schemas of the wheel refer to their common definitions.
 const DEFINITIONS_FILE: &str = "/api/_definitions.json#";
 
-/// What the definitions of custom resources leave to Kubernetes itself.
+/// The definition that custom resources leave to Kubernetes.
 const OBJECT_META: &str = "#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
-/// The schemas of all kinds that are known.
+/// The schemas of all known kinds.
 pub struct Schemas {
     /// By API version and kind.
     kinds: BTreeMap<(String, String), Value>,
@@ -27,7 +27,7 @@ pub struct Schemas {
 }
 
 impl Schemas {
-    /// Installs them if need be, and reads them.
+    /// Reads the schemas. Installs them if they are missing.
     pub fn load() -> Result<Self> {
         let folder = install::kubernetes()?;
         let read = |name: &str| read_json(&folder.join(name));
@@ -48,7 +48,7 @@ impl Schemas {
         Ok(schemas)
     }
 
-    /// The schema of a built-in kind: it names its kind and version itself.
+    /// Adds the schema of a built-in kind, which contains its kind and version.
     fn add_built_in(&mut self, file: &Path) -> Result<()> {
         let schema = read_json(file)?;
         let word = |field: &str| text(&schema, &format!("properties.{field}.enum.0")).to_owned();
@@ -83,7 +83,7 @@ impl Schemas {
         Ok(())
     }
 
-    /// What the schema of its kind has against an object.
+    /// Checks an object against the schema of its kind.
     pub fn check(&self, object: &Object) -> Result<Vec<Finding>> {
         let key = (object.text("apiVersion").to_owned(), object.kind().to_owned());
         let Some(schema) = self.kinds.get(&key) else {
@@ -94,8 +94,8 @@ impl Schemas {
         Ok(found.into_iter().map(|(place, message)| object.finding(&place, message)).collect())
     }
 
-    /// What the schema of a type of Kubernetes' core, such as `Volume`, has against a value:
-    /// places and messages.
+    /// Checks a value against a type of the Kubernetes core API, such as `Volume`. Returns paths
+    /// and messages.
     pub fn check_core(&self, name: &str, value: &Value) -> Result<Vec<(String, String)>> {
         let schema = json!({ "$ref": format!("#/$defs/io.k8s.api.core.v1.{name}") });
         self.errors(name, &schema, value)
@@ -115,7 +115,7 @@ impl Schemas {
         Ok(errors.map(|e| (place(e.instance_path().as_str()), e.to_string())).collect())
     }
 
-    /// The schema with the definitions that it needs, and those that these need.
+    /// The schema together with all definitions that it needs, directly or indirectly.
     fn whole(&self, schema: &Value) -> Value {
         let mut needed = BTreeSet::new();
         let mut left = references(schema);
@@ -144,7 +144,7 @@ fn read_json(file: &Path) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| file.display().to_string())
 }
 
-/// The definitions that a schema names.
+/// The definitions that a schema refers to.
 fn references(schema: &Value) -> Vec<String> {
     match schema {
         Value::Object(map) => map
@@ -161,7 +161,7 @@ fn references(schema: &Value) -> Vec<String> {
     }
 }
 
-/// Kubernetes drops fields that a definition does not list; here they are mistakes.
+/// Makes unknown fields errors; Kubernetes would drop them.
 fn refuse_unknown(schema: &mut Value) {
     let Some(map) = schema.as_object_mut() else { return };
     let open = map.contains_key("additionalProperties")
@@ -169,7 +169,7 @@ fn refuse_unknown(schema: &mut Value) {
     if map.contains_key("properties") && !open {
         map.insert("additionalProperties".into(), json!(false));
     }
-    // Not into `anyOf` and its like: those repeat a part of the properties only.
+    // `anyOf` and similar keywords are left out, because they repeat only a part of the properties.
     if let Some(properties) = map.get_mut("properties").and_then(Value::as_object_mut) {
         properties.values_mut().for_each(refuse_unknown);
     }

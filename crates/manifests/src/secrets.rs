@@ -1,5 +1,5 @@
-//! Makes the files that kustomize's secret generators read: random passwords, and what holds
-//! them. What exists is left alone.
+//! Creates the files that kustomize's secret generators read: random passwords, and files that
+//! contain them. Existing files are not changed.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
@@ -14,14 +14,13 @@ use crate::acl;
 use crate::object::{Object, find};
 use crate::yaml;
 
-/// Random bytes of a password: as many as its hash has.
+/// Length of a password in bytes, like that of its hash.
 const PASSWORD_BYTES: usize = 32;
 
-/// Users whose whole URL is needed.
+/// Users whose complete URL is needed.
 const URL_USERS: [&str; 2] = ["aggregator", "writer"];
 
-/// Makes what is missing for each overlay of the project at `root`, and answers which files it
-/// made.
+/// Creates the missing files for each overlay of the project at `root`, and returns their paths.
 pub fn generate(root: &Path) -> Result<Vec<PathBuf>> {
     let mut made = Vec::new();
     let overlays = root.join("k8s/overlays");
@@ -62,7 +61,8 @@ fn for_overlay(root: &Path, overlay: &Path) -> Result<Vec<PathBuf>> {
     Ok(folder.made)
 }
 
-/// `host:port,…` of the overlay's Valkeys: of its own ConfigMap, else of the base's.
+/// The addresses `host:port,…` of the overlay's Valkey members: from its own ConfigMap, otherwise
+/// from the base's.
 fn addresses(root: &Path, overlay: &Path) -> Result<String> {
     for file in [overlay.join("valkey.yaml"), root.join("k8s/base/valkey/hosts.yaml")] {
         if !file.exists() {
@@ -78,7 +78,7 @@ fn addresses(root: &Path, overlay: &Path) -> Result<String> {
     anyhow::bail!("no file names the addresses of Valkey for {}", overlay.display())
 }
 
-/// 256 random bits from the operating system, in hexadecimal: they need no escape anywhere.
+/// 256 random bits from the operating system in hexadecimal, which needs no escaping anywhere.
 fn password() -> Result<String> {
     let mut bytes = [0; PASSWORD_BYTES];
     OsRng.try_fill_bytes(&mut bytes).context("the operating system gives no random bytes")?;
@@ -98,7 +98,7 @@ impl Folder {
         Ok(self)
     }
 
-    /// The content of a file, which is made if it is missing: readable for its owner only.
+    /// Reads a file, or creates it with this content, readable only for its owner.
     fn keep(&mut self, name: &str, content: impl FnOnce() -> Result<String>) -> Result<String> {
         let path = self.path.join(name);
         let shown = || format!("cannot write {}", path.display());
@@ -106,7 +106,7 @@ impl Folder {
             return fs::read_to_string(&path).with_context(|| path.display().to_string());
         }
         let content = content()?;
-        // Renamed at the end: a file half written is never taken for whole.
+        // Renamed at the end, so that an incomplete file is not mistaken for a complete one.
         let making = self.path.join(format!(".{name}.making"));
         let mut file = OpenOptions::new()
             .write(true)

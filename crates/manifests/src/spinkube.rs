@@ -1,5 +1,5 @@
-//! SpinKube's kinds, whose definitions no registry carries: strict types, and the rules that its
-//! webhooks and controllers enforce.
+//! SpinKube's kinds, whose definitions are in no package registry: strict types, and the rules that
+//! its webhooks and controllers enforce.
 
 mod app;
 mod executor;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::object::{Finding, Object};
 use crate::schema::Schemas;
 
-/// What is wrong with an object of one of SpinKube's kinds; none if it is of another.
+/// Checks an object of one of SpinKube's kinds; None if it is of another kind.
 pub fn check(object: &Object, schemas: &Schemas) -> Result<Option<Vec<Finding>>> {
     let found = match (object.text("apiVersion"), object.kind()) {
         ("core.spinkube.dev/v1alpha1", "SpinApp") => app::check(object, schemas)?,
@@ -23,7 +23,7 @@ pub fn check(object: &Object, schemas: &Schemas) -> Result<Option<Vec<Finding>>>
     Ok(Some(found))
 }
 
-/// Reads `spec`, refusing what the type does not name.
+/// Parses `spec`. Unknown fields are errors.
 fn spec<T: DeserializeOwned>(object: &Object) -> Result<T, Finding> {
     serde_path_to_error::deserialize(object.at("spec")).map_err(|error| {
         let place = match error.path().to_string().as_str() {

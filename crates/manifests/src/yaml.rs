@@ -1,9 +1,9 @@
-//! Reads YAML.
+//! Parses YAML.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-/// Every document of a text; empty ones are left out.
+/// All documents of a text, without empty ones.
 pub fn documents(text: &str) -> Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("this is no YAML")?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())

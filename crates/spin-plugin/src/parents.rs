@@ -28,9 +28,8 @@ impl Parents {
         Self { parent, grandparent: parent.and_then(parent_of) }
     }
 
-    /// Whether Spin started this program and has ended already: a parent or grandparent is another
-    /// program.
-    /// executable.
+    /// Whether Spin started this program and has ended already: the parent or the
+    /// grandparent is another program.
     pub fn are_gone(&self) -> bool {
         let Some(spin) = std::env::var_os(SPIN).map(PathBuf::from) else { return false };
         let Some(parent) = self.parent else { return true };
@@ -58,8 +57,8 @@ fn executable(pid: u32) -> std::io::Result<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe"))
 }
 
-/// Compares resolved paths. If a path cannot be resolved, for example after an upgrade, the answer
-/// is not known.
+/// Compares resolved paths. True if one cannot be resolved, for example after an upgrade, because
+/// then nothing is known.
 fn is_same_file(running: &Path, named: &Path) -> bool {
     match (running.canonicalize(), named.canonicalize()) {
         (Ok(running), Ok(named)) => running == named,

@@ -1,4 +1,4 @@
-//! Alerts name metrics that exist, and people can look up what an alert means.
+//! Checks that alerts use metrics that exist, and that the documentation explains every alert.
 
 use anyhow::Result;
 use regex::Regex;
@@ -7,17 +7,17 @@ use serde_json::Value;
 use crate::Project;
 use crate::object::{Finding, Object, list, of_kind, text};
 
-/// Where our own metrics are registered.
+/// The files that register the metrics of the trigger.
 const SOURCES: [&str; 3] = [
     "crates/spin-kafka-trigger/src/metrics.rs",
     "crates/spin-kafka-trigger/src/progress.rs",
     "crates/trigger-kafka/src/handler.rs",
 ];
 
-/// What our own metrics begin with.
+/// The prefix of the metrics of the trigger.
 const PREFIX: &str = "spin_kafka_";
 
-/// Metrics of others: Strimzi's reporter, the kubelet, kube-state-metrics.
+/// Metrics of other programs: Strimzi's reporter, the kubelet and kube-state-metrics.
 const OTHERS: [&str; 6] = [
     "kafka_controller_kafkacontroller_offlinepartitionscount",
     "kafka_server_replicamanager_underminisrpartitioncount",
@@ -30,7 +30,7 @@ const OTHERS: [&str; 6] = [
 /// The page that explains the alerts.
 const PAGE: &str = "docs/guide/operations.md";
 
-/// What is not there.
+/// The alerts that use unknown metrics or are not documented.
 pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     let metric = Regex::new(r"\b([a-z]+(?:_[a-z]+)+)\s*\{")?;
     let sources: Result<Vec<String>> = SOURCES.iter().map(|file| project.read(file)).collect();
@@ -55,7 +55,7 @@ pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// Every alert with its place.
+/// All alerts, with their paths.
 fn alerts(rule: &Object) -> impl Iterator<Item = (String, &Value)> {
     rule.list("spec.groups").iter().enumerate().flat_map(|(g, group)| {
         let rules = list(group, "rules").iter().enumerate();
@@ -63,7 +63,7 @@ fn alerts(rule: &Object) -> impl Iterator<Item = (String, &Value)> {
     })
 }
 
-/// A metric of ours is registered by its name without prefix and unit.
+/// Metrics of the trigger are registered by their names without prefix and unit.
 fn exists(name: &str, sources: &str) -> bool {
     let Some(name) = name.strip_prefix(PREFIX) else { return OTHERS.contains(&name) };
     let known = |name: &str| sources.contains(&format!("\"{name}\""));

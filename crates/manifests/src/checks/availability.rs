@@ -1,4 +1,4 @@
-//! Whether sales are still taken while a pod is replaced, or lost.
+//! Checks that sales are still accepted while a pod is replaced or after it was lost.
 
 use crate::Project;
 use crate::object::{Finding, Object, find, of_kind};
@@ -6,15 +6,15 @@ use crate::object::{Finding, Object, find, of_kind};
 /// The topic of the sales.
 const TOPIC: &str = "sales-topic";
 
-/// Seconds between two probes of readiness, at most. A pod that is deleted serves new requests for
-/// 5 seconds more (`DOORBUSTER_LINGER_S`), and the one in its place needs some of them to start.
+/// Maximum period of the readiness probe, in seconds. A deleted pod serves new requests for another
+/// 5 seconds (`DOORBUSTER_LINGER_S`), and the new pod needs some of them to start.
 const READINESS_PERIOD_S: u64 = 1;
 
-/// Replicas of whatever takes sales, where the topic has several: a single one is lost with its
-/// node.
+/// Minimum number of replicas of an application that accepts sales, if the topic has several
+/// replicas. A single one is lost together with its node.
 const REPLICAS_MIN: u64 = 2;
 
-/// What does not fit.
+/// The violations of these rules.
 pub fn check(project: &Project, objects: &[Object]) -> Vec<Finding> {
     let topic = find(objects, "KafkaTopic", TOPIC);
     let replicated = topic.and_then(|topic| topic.at("spec.replicas").as_u64()) > Some(1);

@@ -1,4 +1,5 @@
-//! Topics, users and their rights, and how the applications reach the brokers.
+//! Checks the topics, the users and their permissions, and the applications' connections to the
+//! brokers.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +7,14 @@ use super::sources::variable;
 use crate::Project;
 use crate::object::{Finding, Object, find, list, of_kind, text};
 
-/// What the broker must take of a dead letter: a record, its headers, and what happened to it.
+/// Minimum of `max.message.bytes` of the dead-letter topic: a record, its headers, and those that
+/// describe the failure.
 const LETTER_BYTES: u64 = 2_097_152;
 
-/// A right: resource type, its name, operation.
+/// A permission: type and name of the resource, and the operation.
 type Right = (String, String, String);
 
-/// What does not fit.
+/// The violations of these rules.
 pub fn check(project: &Project, objects: &[Object]) -> Vec<Finding> {
     let mut found = Vec::new();
     for object in objects {
@@ -52,7 +54,7 @@ fn replicas(topic: &Object, brokers: u64) -> Vec<Finding> {
         let message = format!("is {replicas}, and there are {brokers} brokers");
         found.push(topic.finding("spec.replicas", message));
     }
-    // With one broker nothing can be had; else one may be lost and no acknowledged sale with it.
+    // With two or more replicas, one broker may be lost without losing an acknowledged sale.
     let wanted = replicas.min(2);
     let place = "spec.config";
     let least = topic.0.pointer("/spec/config/min.insync.replicas").and_then(|v| v.as_u64());
@@ -62,7 +64,8 @@ fn replicas(topic: &Object, brokers: u64) -> Vec<Finding> {
     found
 }
 
-/// Who reads or writes Kafka says who it is, over TLS, and has the rights it needs and no others.
+/// An application that reads or writes Kafka authenticates over TLS, and has exactly the
+/// permissions that it needs.
 fn application(project: &Project, objects: &[Object], app: &Object) -> Vec<Finding> {
     let kept = app.list("spec.components").iter();
     let kept: Vec<_> = kept.filter_map(|id| project.components.get(id.as_str()?)).collect();
@@ -92,7 +95,7 @@ fn application(project: &Project, objects: &[Object], app: &Object) -> Vec<Findi
     found
 }
 
-/// The brokers' one listener wants a password, within TLS.
+/// The only listener of the brokers requires a password, over TLS.
 fn credentials(app: &Object, objects: &[Object], user: &str) -> Vec<Finding> {
     let place = "spec.variables";
     let mut found = Vec::new();
@@ -133,7 +136,7 @@ fn topic_rights(topic: &str, operations: &[&str]) -> Vec<Right> {
     operations.iter().map(|o| ("topic".into(), topic.into(), (*o).into())).collect()
 }
 
-/// KEDA compares the group's position with the topic's end, and may do nothing else.
+/// KEDA compares the group's position with the end of the topic, and may do nothing else.
 fn scaler_rights(objects: &[Object], scaler: &Object) -> Vec<Finding> {
     let mut found = Vec::new();
     for trigger in scaler.list("spec.triggers") {

@@ -1,4 +1,4 @@
-//! The network policies allow the arrows of the picture, and nothing more.
+//! Checks that the network policies allow exactly the connections of a table.
 
 mod arrows;
 
@@ -11,11 +11,11 @@ use super::selector::takes;
 use super::workload::{Labels, SOLVER, Workload, workloads};
 use crate::object::{Finding, Object, list, of_kind};
 
-/// Somebody who may call or be called.
+/// A pod or an external program that may open or accept connections.
 struct Peer {
     name: String,
     labels: Labels,
-    /// The namespace, unless it is ours; none outside of the cluster.
+    /// Whether it is in our namespace, in another one, or outside of the cluster.
     place: Place,
 }
 
@@ -26,11 +26,11 @@ enum Place {
     Outside,
 }
 
-/// Name and value.
+/// Name and value of a label.
 type Label = (&'static str, &'static str);
 
-/// Others in the cluster whom we deal with, by the labels that their own projects give them, and
-/// one that has no business here.
+/// Other programs in the cluster that have connections with ours, with the labels from their own
+/// projects, and one that must have none.
 const OTHERS: [(&str, &str, &[Label]); 6] = [
     ("dns", "kube-system", &[("k8s-app", "kube-dns")]),
     ("ingress-controller", "ingress-nginx", &[("app.kubernetes.io/name", "ingress-nginx")]),
@@ -40,10 +40,10 @@ const OTHERS: [(&str, &str, &[Label]); 6] = [
     ("stranger", "default", &[]),
 ];
 
-/// Ports that are tried besides those that somebody names: no policy may leave ports open.
+/// Ports that are tested in addition to those that an object names: no policy may leave ports open.
 const OTHER_PORTS: [u16; 2] = [1, 22];
 
-/// What is allowed too much, or not.
+/// The connections that are allowed but not expected, or expected but not allowed.
 pub fn check(objects: &[Object]) -> Vec<Finding> {
     let workloads = workloads(objects);
     let network = Network::new(objects, &workloads);
@@ -84,7 +84,7 @@ enum Way {
 }
 
 impl Way {
-    /// The type, the rules and the rules' peers in a policy.
+    /// The policy type, the field with the rules, and the field with a rule's peers.
     fn words(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::In => ("Ingress", "spec.ingress", "from"),
@@ -118,7 +118,7 @@ impl<'a> Network<'a> {
         Self { policies, peers: ours.chain(others).chain([outside]).collect(), ports }
     }
 
-    /// Everything that may be reached.
+    /// All connections that are possible.
     fn arrows(&self) -> BTreeSet<Arrow> {
         let mut arrows = BTreeSet::new();
         for from in &self.peers {
@@ -130,7 +130,8 @@ impl<'a> Network<'a> {
         arrows
     }
 
-    /// Whether `from` may reach this port of `to`. Who is not ours is held back by nobody here.
+    /// Whether `from` may connect to this port of `to`. Pods in other namespaces are not restricted
+    /// here.
     fn allows(&self, from: &Peer, to: &Peer, port: u16) -> bool {
         let ours = |peer: &Peer| peer.place == Place::Ours;
         (ours(from) || ours(to))
@@ -138,7 +139,8 @@ impl<'a> Network<'a> {
             && (!ours(to) || self.opens(Way::In, to, from, port))
     }
 
-    /// Whether the policies of `pod` let it talk with `peer`. A pod without policies may do so.
+    /// Whether the policies of `pod` allow a connection with `peer`. A pod without policies has no
+    /// restrictions.
     fn opens(&self, way: Way, pod: &Peer, peer: &Peer, port: u16) -> bool {
         let (kind, rules, peers) = way.words();
         let mut policies = self.policies.iter().filter(|policy| {
@@ -170,7 +172,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Strimzi makes policies from the listeners' peers: they must name the same.
+    /// Strimzi generates policies from the listeners' peers, so these must be the same.
     fn listeners(&self, cluster: &Object, expected: &BTreeSet<Arrow>) -> Vec<Finding> {
         let mut found = Vec::new();
         for (index, listener) in cluster.list("spec.kafka.listeners").iter().enumerate() {
@@ -198,8 +200,9 @@ fn opens_port(rule: &Value, port: u16) -> bool {
     ports.is_empty() || ports.iter().any(|one| one.get("port").is_none() || is_it(one))
 }
 
-/// A rule without peers is for everybody. Out of the cluster that stands for the outside: it is
-/// meant for addresses that no selector can name.
+/// Whether a rule with these peers applies to `peer`. A rule without peers applies to everybody.
+/// For outgoing connections it stands for addresses outside of the cluster, which no selector can
+/// match.
 fn opens_peer(peers: &[Value], peer: &Peer, way: Way) -> bool {
     if peers.is_empty() {
         return match way {

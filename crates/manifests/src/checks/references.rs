@@ -1,4 +1,5 @@
-//! Everything that is named exists: Secrets, ConfigMaps, their keys, claims, Services, ports.
+//! Checks that all referenced objects exist: Secrets, ConfigMaps, their keys, claims, Services,
+//! ports.
 
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use super::sources::Sources;
 use super::workload::{Workload, workloads};
 use crate::object::{Finding, Object, entries, find, list, of_kind, text, walk};
 
-/// What is named and does not exist.
+/// The references to objects that do not exist.
 pub fn check(objects: &[Object]) -> Vec<Finding> {
     let (sources, workloads) = (Sources::of(objects), workloads(objects));
     let mut found = Vec::new();
@@ -44,7 +45,7 @@ pub fn check(objects: &[Object]) -> Vec<Finding> {
     found
 }
 
-/// A pod of an account that does not exist is never made. `default` is always there.
+/// A pod whose account does not exist is never created. The account `default` always exists.
 fn account(object: &Object, path: &str, value: &Value, objects: &[Object]) -> Option<Finding> {
     let is_it = path.rsplit('.').next() == Some("serviceAccountName");
     let name = value.as_str().filter(|name| is_it && *name != "default")?;
@@ -52,7 +53,7 @@ fn account(object: &Object, path: &str, value: &Value, objects: &[Object]) -> Op
     missing.then(|| object.finding(path, format!("there is no ServiceAccount {name}")))
 }
 
-/// What is missing if the value at this path names a Secret or a ConfigMap.
+/// What is missing if the value at this path refers to a Secret or a ConfigMap.
 fn missing_source(path: &str, value: &Value, sources: &Sources) -> Option<String> {
     let optional = value.get("optional") == Some(&Value::Bool(true));
     if optional {
@@ -96,7 +97,7 @@ fn claims<'a>(object: &'a Object, objects: &'a [Object]) -> impl Iterator<Item =
     })
 }
 
-/// Probes that name ports which their container does not have, and mounts of no volume.
+/// Probes with ports that their container does not have, and mounts of volumes that do not exist.
 fn probes(object: &Object) -> Vec<Finding> {
     let place = "spec.template.spec.containers";
     let claims = object.list("spec.volumeClaimTemplates");
@@ -157,7 +158,7 @@ fn targets(service: &Object, workloads: &[Workload]) -> Vec<Finding> {
     found
 }
 
-/// An Ingress must lead to a port of a Service; each SpinApp has one, with port 80.
+/// An Ingress must refer to a port of a Service. Every SpinApp has a Service with port 80.
 fn backends(ingress: &Object, objects: &[Object]) -> Vec<Finding> {
     let mut found = Vec::new();
     walk(&ingress.0, "", &mut |path, value| {

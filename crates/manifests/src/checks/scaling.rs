@@ -1,11 +1,11 @@
-//! Who scales what, and how far.
+//! Checks the autoscalers.
 
 use std::collections::BTreeMap;
 
 use crate::checks::sources::variable;
 use crate::object::{Finding, Object, find, list, of_kind, text};
 
-/// What does not fit.
+/// The violations of these rules.
 pub fn check(objects: &[Object]) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut scaled: BTreeMap<&str, &Object> = BTreeMap::new();
@@ -41,7 +41,7 @@ fn whom(scaler: &Object, target: &str, objects: &[Object]) -> Option<Finding> {
         return missing.then(|| scaler.finding(place, message));
     };
     if app.at("spec.enableAutoscaling").as_bool() != Some(true) {
-        // The operator would set the number back again and again.
+        // Otherwise the operator would reset the number of replicas again and again.
         return Some(scaler.finding(place, format!("{target} lacks enableAutoscaling: true")));
     }
     let by_processor = scaler.kind() == "HorizontalPodAutoscaler";
@@ -49,7 +49,8 @@ fn whom(scaler: &Object, target: &str, objects: &[Object]) -> Option<Finding> {
         .then(|| scaler.finding(place, format!("{target} requests no cpu to compare with")))
 }
 
-/// Scaling by lag must look at what the application reads, and stop at its partitions.
+/// Scaling by lag must use the group and topic that the application reads, and at most as many
+/// replicas as there are partitions.
 fn by_lag(object: &Object, objects: &[Object]) -> Vec<Finding> {
     let mut found = Vec::new();
     let app = find(objects, "SpinApp", object.text("spec.scaleTargetRef.name"));

@@ -1,4 +1,4 @@
-//! Secrets and ConfigMaps, those included that operators make at run time.
+//! Secrets and ConfigMaps, including those that operators create at run time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::object::{Object, entries, list, text};
 
-/// Keys of every Secret and every ConfigMap, by kind and name.
+/// The keys of every Secret and ConfigMap, by kind and name.
 pub struct Sources(BTreeMap<(&'static str, String), BTreeSet<String>>);
 
 impl Sources {
-    /// Those that are rendered, and those that are made of what is rendered.
+    /// The rendered ones, and those that operators create from rendered objects.
     pub fn of(objects: &[Object]) -> Self {
         let mut all = BTreeMap::new();
         for object in objects {
@@ -38,7 +38,8 @@ impl Sources {
         Self(all)
     }
 
-    /// What is missing, if this source or this key of it is.
+    /// A text that says what is missing if the object or the key does not exist; None if both
+    /// exist.
     pub fn missing(&self, kind: &'static str, name: &str, key: Option<&str>) -> Option<String> {
         let Some(keys) = self.0.get(&(kind, name.to_owned())) else {
             return Some(format!("there is no {kind} {name}"));
@@ -52,7 +53,7 @@ fn keys<'a>(object: &'a Object, fields: &[&str]) -> Vec<&'a str> {
     fields.iter().flat_map(|field| entries(&object.0, field)).map(|(key, _)| &**key).collect()
 }
 
-/// The Secrets that cert-manager makes for an Ingress that asks for them.
+/// The Secrets that cert-manager creates for an Ingress with its annotation.
 pub fn certificates(object: &Object) -> Vec<String> {
     let asks = entries(&object.0, "metadata.annotations").any(|(name, _)| {
         matches!(&**name, "cert-manager.io/cluster-issuer" | "cert-manager.io/issuer")
@@ -68,13 +69,13 @@ pub fn secret(objects: &[Object], name: &str, key: &str) -> Option<String> {
     decoded(value.as_str()?)
 }
 
-/// The text behind a Secret's base64, which kustomize breaks into lines.
+/// Decodes the base64 text of a Secret, which kustomize breaks into lines.
 pub fn decoded(base64: &str) -> Option<String> {
     let whole: String = base64.split_whitespace().collect();
     String::from_utf8(STANDARD.decode(whole).ok()?).ok()
 }
 
-/// The value of a variable of a SpinApp, as far as it is known before it runs.
+/// The value of a variable of a SpinApp; None if it is only known at run time.
 pub fn variable(objects: &[Object], app: &Object, name: &str) -> Option<String> {
     let variable =
         list(&app.0, "spec.variables").iter().find(|variable| text(variable, "name") == name)?;

@@ -1,4 +1,4 @@
-//! SpinApps against `spin.toml`: components, variables, executors.
+//! Checks the SpinApps against `spin.toml`: components, variables, executors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,11 +6,12 @@ use super::sources::variable;
 use crate::Project;
 use crate::object::{Finding, Object, find, of_kind, text};
 
-/// Paths that answer probes: those of a Kafka-only application, and that of one with HTTP.
+/// Paths of the probes: those of an application with only Kafka triggers, and that of one with
+/// HTTP.
 const KAFKA_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 const HTTP_PATH: &str = "/.well-known/spin/health";
 
-/// Variables that all applications see alike.
+/// Variables that must have the same value in all applications.
 const SHARED: [&str; 8] = [
     "kafka_brokers",
     "kafka_topic",
@@ -22,7 +23,7 @@ const SHARED: [&str; 8] = [
     "idempotency_window_s",
 ];
 
-/// What does not fit.
+/// The violations of these rules.
 pub fn check(project: &Project, objects: &[Object]) -> Vec<Finding> {
     let mut found = Vec::new();
     for app in of_kind(objects, "SpinApp") {
@@ -45,7 +46,8 @@ pub fn check(project: &Project, objects: &[Object]) -> Vec<Finding> {
 fn executor(app: &Object, objects: &[Object]) -> Option<Finding> {
     let name = app.text("spec.executor");
     let namespace = app.text("metadata.namespace");
-    // The webhook looks for it when the application is applied, so it must come first.
+    // The webhook looks up the executor when the application is created, so the executor must come
+    // first.
     let before = objects.iter().take_while(|object| object.id() != app.id());
     let is_it = |object: &Object| {
         object.kind() == "SpinAppExecutor"
@@ -69,7 +71,7 @@ fn components(project: &Project, app: &Object) -> Vec<Finding> {
     unknown.map(|id| app.finding("spec.components", message(id))).collect()
 }
 
-/// Every variable that is needed is set, and no other.
+/// Checks that every needed variable is set, and no other.
 fn variables(project: &Project, app: &Object) -> Vec<Finding> {
     let place = "spec.variables";
     let kept: Vec<_> = retained(app).filter_map(|id| project.components.get(id)).collect();
@@ -90,7 +92,7 @@ fn variables(project: &Project, app: &Object) -> Vec<Finding> {
     found
 }
 
-/// What writer and aggregator must see alike, and which application all of them are.
+/// Checks that the shared variables and the application's image are the same everywhere.
 fn agreement(objects: &[Object]) -> Vec<Finding> {
     let mut first: BTreeMap<&str, String> = BTreeMap::new();
     let mut found = Vec::new();
@@ -110,7 +112,7 @@ fn agreement(objects: &[Object]) -> Vec<Finding> {
     found
 }
 
-/// The names that clients and consumers of old know.
+/// Checks the names that existing clients and consumers use.
 fn wire_names(project: &Project, objects: &[Object]) -> Vec<Finding> {
     let mut found = Vec::new();
     for app in of_kind(objects, "SpinApp") {

@@ -1,4 +1,4 @@
-//! Names of the cluster's DNS in any text lead to a Service and one of its ports.
+//! Checks that DNS names of the cluster, in any text, refer to a Service and one of its ports.
 
 use anyhow::Result;
 use regex::Regex;
@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::sources::decoded;
 use crate::object::{Finding, Object, find, text, walk};
 
-/// `http://` or nothing, perhaps a pod, a Service, the namespace, perhaps a port.
+/// An optional `http://`, an optional pod, a Service, the namespace, and an optional port.
 const NAME: &str = r"(http://)?(?:([a-z0-9-]+|\$\(POD\))\.)?([a-z0-9-]+)\.([a-z0-9-]+)\.svc\.cluster\.local(?::(\d+))?";
 
-/// What no Service answers for.
+/// The names that belong to no Service or port.
 pub fn check(objects: &[Object]) -> Result<Vec<Finding>> {
     let name = Regex::new(NAME)?;
     let mut found = Vec::new();
@@ -33,7 +33,7 @@ pub fn check(objects: &[Object]) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// A Secret's value as its reader sees it.
+/// The decoded value of a Secret.
 fn plain(object: &Object, path: &str, text: &str) -> String {
     let is_encoded = object.kind() == "Secret" && path.starts_with("data.");
     is_encoded.then(|| decoded(text)).flatten().unwrap_or_else(|| text.to_owned())
@@ -70,7 +70,7 @@ impl Place<'_> {
     }
 }
 
-/// The ports of a Service, those of operators included.
+/// The ports of a Service, including those that operators create; None if it does not exist.
 fn ports(objects: &[Object], service: &str) -> Option<Vec<u64>> {
     if let Some(service) = find(objects, "Service", service) {
         let ports = service.list("spec.ports").iter();

@@ -1,4 +1,4 @@
-//! Valkey's members, settings, users and URLs agree with each other.
+//! Checks that Valkey's members, settings, users and URLs agree with each other.
 
 use anyhow::Result;
 use regex::Regex;
@@ -13,11 +13,11 @@ const HOSTS: &str = "valkey-hosts";
 const SERVER: &str = "valkey-server";
 const URLS: &str = "valkey-urls";
 
-/// Settings without which the promise does not hold: see docs/guide/operations.md.
+/// Settings that the guarantee requires; see docs/guide/operations.md.
 const SETTINGS: [&str; 3] =
     ["appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"];
 
-/// What does not fit.
+/// The violations of these rules.
 pub fn check(objects: &[Object]) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     let (Some(set), Some(hosts)) =
@@ -35,7 +35,7 @@ pub fn check(objects: &[Object]) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// The list of members, the number of pods, and how many must agree.
+/// The list of members, the number of pods, and the quorum.
 fn members(set: &Object, hosts: &Object) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut wrong = |place: &str, message: String| found.push(hosts.finding(place, message));
@@ -71,7 +71,7 @@ fn settings(objects: &[Object]) -> Vec<Finding> {
     found
 }
 
-/// A URL names every member, and a user whose password is right.
+/// Every URL must contain all members, and a user with the correct password.
 fn urls(objects: &[Object], hosts: &Object, users: &[Line<'_>]) -> Result<Vec<Finding>> {
     let shape = Regex::new("^redis://([a-z]+):([0-9a-f]+)@([^/]+)$")?;
     let Some(object) = find(objects, "Secret", URLS) else { return Ok(Vec::new()) };
@@ -137,7 +137,7 @@ fn passwords(objects: &[Object], users: &[Line<'_>]) -> Vec<Finding> {
     found
 }
 
-/// Grafana's user can write nothing, and can read what the dashboards show.
+/// The user for Grafana may not write, and must be able to read the keys of the dashboards.
 fn grafana(objects: &[Object], users: &[Line<'_>]) -> Vec<Finding> {
     let mut found = Vec::new();
     let Some(line) = users.iter().find(|line| line.name == "grafana") else { return found };

@@ -1,28 +1,28 @@
-//! What runs as pods, the pods that operators make included.
+//! The workloads, including pods that operators create.
 
 use std::collections::BTreeMap;
 
 use super::sources::certificates;
 use crate::object::{Object, entries, list, text};
 
-/// Pods that cert-manager starts to prove that a host is ours, and ends again.
+/// The temporary pods with which cert-manager proves the ownership of a host name.
 pub const SOLVER: &str = "http01-solver";
 
-/// Labels of a pod.
+/// The labels of a pod.
 pub type Labels = BTreeMap<String, String>;
 
-/// Pods that are alike.
+/// A set of identical pods.
 #[derive(Debug, Clone)]
 pub struct Workload {
-    /// Its name in the table of arrows.
+    /// Its name in the table of connections.
     pub name: String,
-    /// The pods' labels.
+    /// The labels of the pods.
     pub labels: Labels,
-    /// Ports by name.
+    /// The ports by name.
     pub ports: BTreeMap<String, u16>,
 }
 
-/// Every workload that comes of these objects.
+/// All workloads that these objects create.
 pub fn workloads(objects: &[Object]) -> Vec<Workload> {
     let asks = objects.iter().any(|object| !certificates(object).is_empty());
     objects.iter().flat_map(of).chain(asks.then(solver)).collect()
@@ -49,7 +49,7 @@ fn template(object: &Object) -> Workload {
     Workload { name: object.name().into(), labels: labels.collect(), ports: ports.collect() }
 }
 
-/// The operator's Deployment of a SpinApp.
+/// The Deployment that the operator creates for a SpinApp.
 fn app(object: &Object) -> Workload {
     let name = object.name().to_owned();
     Workload {

@@ -11,7 +11,8 @@ use super::spec;
 use crate::object::{Finding, Object};
 use crate::schema::Schemas;
 
-/// The label `core.spinkube.dev/app.<name>.status` is as long as a label may be.
+/// Maximum length of a name: the label `core.spinkube.dev/app.<name>.status` may have 63
+/// characters.
 const NAME_MAX: usize = 52;
 
 type Strings = BTreeMap<String, String>;
@@ -116,7 +117,7 @@ struct Probe {
     failure_threshold: Option<u32>,
 }
 
-/// Without `httpHeaders` the webhook writes null, which the definition then refuses.
+/// The field is required: without it the webhook writes null, which the definition rejects.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct HttpGet {
@@ -142,7 +143,7 @@ struct Resources {
     requests: Strings,
 }
 
-/// What is wrong with a SpinApp.
+/// The errors in a SpinApp.
 pub fn check(object: &Object, schemas: &Schemas) -> Result<Vec<Finding>> {
     let spec: Spec = match spec(object) {
         Ok(spec) => spec,
@@ -246,7 +247,7 @@ impl Spec {
         found
     }
 
-    /// Values of Kubernetes' own types.
+    /// Checks the values whose types are defined by Kubernetes.
     fn embedded(&self, object: &Object, schemas: &Schemas) -> Result<Vec<Finding>> {
         let sources = self.variables.iter().enumerate().filter_map(|(index, variable)| {
             let place = format!("spec.variables.{index}.valueFrom");

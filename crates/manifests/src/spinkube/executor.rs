@@ -34,7 +34,7 @@ struct Otel {
     exporter_otlp_logs_endpoint: Option<String>,
 }
 
-/// What is wrong with a SpinAppExecutor.
+/// The errors in a SpinAppExecutor.
 pub fn check(object: &Object) -> Vec<Finding> {
     let spec: Spec = match spec(object) {
         Ok(spec) => spec,
@@ -42,7 +42,7 @@ pub fn check(object: &Object) -> Vec<Finding> {
     };
     let place = "spec.deploymentConfig";
     let Some(config) = spec.deployment_config else {
-        // The controller reads it without looking whether it is there.
+        // The controller dereferences it without a check.
         let missing = || object.finding(place, "is needed with createDeployment: true");
         return spec.create_deployment.then(missing).into_iter().collect();
     };

@@ -1,6 +1,6 @@
-//! Kubernetes' quantities, as far as memory and processors need them.
+//! Parses Kubernetes quantities, as far as they are used for memory and CPU.
 
-/// The quantity in its base unit, bytes or processors; none if it is not one.
+/// The quantity in its base unit, bytes or CPUs; None if the text is not a quantity.
 pub fn quantity(text: &str) -> Option<f64> {
     const UNITS: [(&str, f64); 9] = [
         ("Ki", 1024.0),

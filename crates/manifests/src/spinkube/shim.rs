@@ -1,4 +1,4 @@
-//! `Shim`, of the runtime-class-manager.
+//! `Shim`, a kind of the runtime-class-manager.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::spec;
 use crate::object::{Finding, Object};
 
-/// Names of architectures that the manager knows.
+/// Names of architectures that the manager accepts.
 const ARCHITECTURES: [&str; 4] = ["amd64", "arm64", "x86_64", "aarch64"];
 
 #[derive(Deserialize)]
@@ -69,7 +69,7 @@ struct Rolling {
     max_update: u32,
 }
 
-/// What is wrong with a Shim.
+/// The errors in a Shim.
 pub fn check(object: &Object) -> Vec<Finding> {
     let spec: Spec = match spec(object) {
         Ok(spec) => spec,
@@ -80,7 +80,7 @@ pub fn check(object: &Object) -> Vec<Finding> {
     if !object.at("metadata.namespace").is_null() {
         wrong("metadata.namespace", "a Shim belongs to the whole cluster");
     }
-    // The manager writes the handler into containerd's configuration under the Shim's name.
+    // The manager uses the Shim's name for the handler in containerd's configuration.
     if spec.runtime_class.handler != object.name() {
         wrong("spec.runtimeClass.handler", "must be the Shim's own name");
     }

@@ -1,5 +1,5 @@
-//! The manifests of the project are right, and wrong ones are refused: by the very check that
-//! `cargo xtask manifests` runs, with the object and the place.
+//! The project's manifests pass the check of `cargo xtask manifests`, and wrong ones are refused,
+//! with the object and the path.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -25,7 +25,7 @@ fn render(overlay: &str, component: Option<&str>) -> Vec<Object> {
     variant.render(&root()).unwrap()
 }
 
-/// The overlay that has the most in it.
+/// The overlay with the most objects.
 fn prod() -> Vec<Object> {
     static PROD: OnceLock<Vec<Object>> = OnceLock::new();
     PROD.get_or_init(|| render("prod", None)).clone()
@@ -47,7 +47,7 @@ fn every_overlay_with_every_component_is_right() {
     }
 }
 
-/// What the objects are before and after a change.
+/// The rendered objects after a change.
 struct Tampered(Vec<Object>);
 
 impl Tampered {
@@ -56,7 +56,7 @@ impl Tampered {
         &mut self.0.iter_mut().find(is_it).unwrap_or_else(|| panic!("there is no {id}")).0
     }
 
-    /// Sets a field, which may be new, of the object.
+    /// Sets a field of an object; it may be a new one.
     fn set(mut self, id: &str, pointer: &str, value: Value) -> Self {
         let (parent, field) = pointer.rsplit_once('/').unwrap();
         let parent = self.object(id).pointer_mut(parent).expect("the field's parent");
@@ -67,7 +67,7 @@ impl Tampered {
         self
     }
 
-    /// Removes a field that there is.
+    /// Removes an existing field.
     fn remove(mut self, id: &str, pointer: &str) -> Self {
         let (parent, field) = pointer.rsplit_once('/').unwrap();
         let parent = self.object(id).pointer_mut(parent).expect("the field's parent");
@@ -98,12 +98,12 @@ impl Tampered {
         self
     }
 
-    /// The check refuses it, at this object and place, with these words.
+    /// Asserts that the check finds this error at this object and path.
     #[track_caller]
     fn must_be_refused(self, object: &str, place: &str, words: &str) {
         let found = check(project(), &self.0).unwrap();
         let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
-        // The name may go on: kustomize adds a hash to a ConfigMap's.
+        // The found name may be longer: kustomize appends a hash to the names of ConfigMaps.
         let is_it = |line: &&String| {
             let (found, rest) = line.split_once(": ").unwrap();
             found.starts_with(object) && rest.starts_with(place)

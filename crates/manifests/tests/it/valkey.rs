@@ -1,5 +1,5 @@
-//! Valkey as the manifests start it: the real server, the real scripts, the generated users, on
-//! addresses of loopback instead of pods.
+//! Valkey as the manifests start it: the real server, the real scripts and the generated users,
+//! with loopback addresses instead of pods.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use manifests::generate_secrets;
 use tempfile::TempDir;
 
-/// How long anything may take: elections on a busy machine.
+/// Maximum wait for any condition, such as an election on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// What stands in for valkey-cli, which no package carries alone. It is called so often that the
-/// real interpreter is looked up once, and begins with nothing that is not needed.
+/// Writes a replacement for valkey-cli, for which there is no separate package. It is called very
+/// often, so the path of the interpreter is looked up only once, and unneeded start-up work is
+/// disabled.
 fn write_cli(path: &Path) {
     let ask = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     let python = String::from_utf8(ask.unwrap().stdout).unwrap();
@@ -31,7 +32,7 @@ fn write_cli(path: &Path) {
 /// Three members with Sentinel.
 struct Members {
     folder: TempDir,
-    /// The third number of their addresses; the second is the process's.
+    /// The third number of their addresses. The second one depends on the process id.
     network: u8,
     running: Vec<[Option<Child>; 2]>,
 }
@@ -49,10 +50,10 @@ impl Members {
         members
     }
 
-    /// None of them runs yet.
+    /// Creates the files; no member is running yet.
     fn new() -> Self {
         let folder = TempDir::with_prefix("members-").unwrap();
-        // The generator's own files for an overlay that has the base's members.
+        // The generator's files for an overlay with the members of the base.
         let hosts = folder.path().join("k8s/base/valkey");
         fs::create_dir_all(&hosts).unwrap();
         fs::create_dir_all(folder.path().join("k8s/overlays/here")).unwrap();
@@ -76,18 +77,18 @@ impl Members {
         self.folder.path().join(below)
     }
 
-    /// An address of loopback that nobody else is likely to have.
+    /// A loopback address that is probably not used by another process.
     fn host(&self, member: usize) -> String {
         let process = 1 + std::process::id() % 250;
         format!("127.{process}.{}.{}", self.network, member + 1)
     }
 
-    /// A script of the manifests, with the environment that the StatefulSet gives it.
+    /// A script of the manifests, with the environment that the StatefulSet provides.
     fn script(&self, name: &str, member: usize) -> Command {
         let here = self.path(&member.to_string());
         let path = std::env::var("PATH").unwrap();
         let hosts: Vec<String> = (0..3).map(|member| self.host(member)).collect();
-        // Dies with this process, whatever ends that.
+        // The script is killed when this process ends for any reason.
         let mut script = Command::new("setpriv");
         script
             .args(["--pdeathsig", "KILL", "sh"])
@@ -109,7 +110,7 @@ impl Members {
         script
     }
 
-    /// Starts both of a member's containers.
+    /// Starts both containers of a member.
     fn run(&mut self, member: usize) {
         let here = self.path(&member.to_string());
         fs::create_dir_all(here.join("data")).unwrap();
@@ -128,7 +129,7 @@ impl Members {
         });
     }
 
-    /// Ends both at once.
+    /// Kills both containers of a member.
     fn kill(&mut self, member: usize) {
         for child in self.running[member].iter_mut().filter_map(Option::take) {
             let mut child = child;
@@ -162,8 +163,8 @@ impl Members {
         files.map(|f| format!("{f}:\n{}\n", fs::read_to_string(self.path(&f)).unwrap())).collect()
     }
 
-    /// Waits until there is one primary, two replicas that have its data, and three Sentinels
-    /// that know of all this; answers the primary.
+    /// Waits until there is one primary, two replicas with its data, and three Sentinels that know
+    /// them. Returns the primary.
     fn settled(&self) -> usize {
         self.wait("one primary and two replicas", || {
             let info: Vec<String> =
@@ -213,7 +214,7 @@ fn the_data_outlives_crashes_lost_disks_planned_stops_and_outages() {
     assert_eq!(members.ask(first, "aggregator", &["set", "total_ventas", "7"]), "OK");
     members.wait("readiness", || (0..3).all(|member| members.is_ready(member)).then_some(()));
 
-    // Back at once, with an empty disk: it must not empty the others.
+    // The member restarts at once with an empty disk, and must not replicate that to the others.
     members.kill(first);
     assert!(!members.is_ready(first));
     fs::remove_dir_all(members.path(&format!("{first}/data"))).unwrap();
@@ -224,7 +225,7 @@ fn the_data_outlives_crashes_lost_disks_planned_stops_and_outages() {
         assert_eq!(members.ask(member, "aggregator", &["get", "total_ventas"]), "7", "{member}");
     }
 
-    // A stop that was planned: the role is handed over first.
+    // A planned stop transfers the role to another member first.
     assert!(members.script("stop.sh", second).status().unwrap().success());
     assert!(members.ask(second, "sentinel", &["info", "replication"]).contains("role:slave"));
     let third = members.settled();
@@ -236,7 +237,7 @@ fn the_data_outlives_crashes_lost_disks_planned_stops_and_outages() {
     });
     std::thread::sleep(Duration::from_millis(1500)); // everysec: not observable from outside
 
-    // All at once: who was the primary is written down.
+    // All are killed at once: the primary is stored on disk.
     (0..3).for_each(|member| members.kill(member));
     (0..3).for_each(|member| members.run(member));
     assert_eq!(members.settled(), third);
@@ -248,7 +249,7 @@ fn a_sentinel_starts_again_though_no_name_resolves() {
     let mut members = Members::new();
     let state = members.path("0/data/sentinel");
     fs::create_dir_all(&state).unwrap();
-    // As a Sentinel leaves it that started when no name resolved.
+    // The state in which a Sentinel leaves the file if no name could be resolved at its start.
     let replica = "sentinel known-replica doorbuster valkey-0.invalid 6379\n";
     let damaged =
         format!("sentinel monitor doorbuster valkey-0.invalid 6379 2\n{replica}{replica}");
@@ -289,7 +290,7 @@ fn users_may_do_what_they_need_and_no_more() {
     }
     let claim = include_str!("../../../idempotency/src/claim.lua");
     let keys = ["3", "claims:sales-topic", "claims_before:sales-topic", "claims_since:sales-topic"];
-    // A generation of one key: the second claim makes a new one.
+    // A generation holds one key, so the second claim starts a new one.
     for key in ["one", "two"] {
         let call = [&["eval", claim][..], &keys, &[key, "fingerprint", "1", "1000"]].concat();
         assert_eq!(ask("writer", &call), "claimed");
@@ -322,7 +323,8 @@ fn users_may_do_what_they_need_and_no_more() {
     assert!(members.cli(primary, "6379", None, &["ping"]).starts_with("NOAUTH"));
 }
 
-/// A batch of one sale with an idempotency key, in the order that the script's head describes.
+/// A batch of one sale with an idempotency key, in the order that the script's first comment
+/// describes.
 fn call_of(script: &str, batch: usize) -> Vec<&str> {
     let mut call = vec!["eval", script, "23"];
     call.extend([
@@ -354,7 +356,7 @@ fn call_of(script: &str, batch: usize) -> Vec<&str> {
         if batch == 0 { (["0", "1"], "1", "f1") } else { (["1", "2"], "0", "f2") };
     call.extend(["0", "log"]);
     call.extend(position);
-    // A generation of one fingerprint: the second batch makes a new one.
+    // A generation holds one fingerprint, so the second batch starts a new one.
     call.extend([first, "1", "5", "5", "1", "1000", "1700000000000", "1", fingerprint]);
     call.extend(["1", "1", "2", "5000000", "p", "p", "1", "5", "1", "p", "2"]);
     call
@@ -376,7 +378,7 @@ fn secrets_are_made_once_and_for_their_owner_only() {
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600, "{}", path.display());
         assert!(!contents[index + 1..].contains(&contents[index]), "twice: {}", path.display());
     }
-    // What is missing is made again, and nothing else.
+    // Only the missing file is created again.
     fs::remove_file(&made[0]).unwrap();
     assert_eq!(generate_secrets(folder.path()).unwrap(), [made[0].clone()]);
     let again: Vec<String> = made.iter().map(|path| fs::read_to_string(path).unwrap()).collect();

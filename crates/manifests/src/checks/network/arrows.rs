@@ -1,17 +1,17 @@
-//! The picture: who may reach whom.
+//! The table of the expected connections.
 
 use std::collections::BTreeSet;
 
 use super::{SOLVER, Workload};
 use crate::object::{Object, find, of_kind, text};
 
-/// From, to, port.
+/// A connection: from, to, port.
 pub type Arrow = (String, String, u16);
 
-/// Addresses that no selector can name.
+/// Addresses that no selector can match.
 pub const ANYWHERE: &str = "anywhere";
 
-/// Arrows that are always there.
+/// Connections that are always expected.
 const ALWAYS: [(&str, &str, u16); 17] = [
     ("ingress-controller", "ingest", 80),
     ("ingest", "bridge", 80),
@@ -21,12 +21,12 @@ const ALWAYS: [(&str, &str, u16); 17] = [
     ("aggregator", "kafka", 9093),
     ("aggregator", "valkey", 6379),
     ("grafana", "valkey", 6379),
-    // The plugin catalogue.
+    // The plugin catalogue of Grafana.
     ("grafana", ANYWHERE, 443),
-    // Replication, Sentinel.
+    // Replication and Sentinel.
     ("valkey", "valkey", 6379),
     ("valkey", "valkey", 26379),
-    // Controllers, replication.
+    // Controllers and replication.
     ("kafka", "kafka", 9090),
     ("kafka", "kafka", 9091),
     ("entity-operator", "kafka", 9091),
@@ -35,14 +35,14 @@ const ALWAYS: [(&str, &str, u16); 17] = [
     ("cluster-operator", "kafka", 8443),
 ];
 
-/// The Kubernetes API: its Service's port, and those of its server, which is what a policy sees
-/// once the address is translated. minikube has 8443, MicroK8s 16443.
+/// Ports of the Kubernetes API: that of its Service, and those of its server, which a policy sees
+/// after the address was translated. minikube uses 8443, MicroK8s 16443.
 const API: [u16; 4] = [443, 6443, 8443, 16443];
 
-/// Every arrow that there must be, with what these objects include.
+/// All connections that are expected with these objects.
 pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
     let mut arrows: Vec<(&str, &str, u16)> = ALWAYS.to_vec();
-    // Everybody looks up names.
+    // Every workload uses DNS.
     arrows.extend(workloads.iter().map(|workload| (workload.name.as_str(), "dns", 53)));
     arrows.extend(API.map(|port| ("entity-operator", ANYWHERE, port)));
     if workloads.iter().any(|workload| workload.name == SOLVER) {
@@ -55,7 +55,7 @@ pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
         arrows.extend([("prometheus", "aggregator", 80), ("prometheus", "kafka", 9404)]);
     }
     if of_kind(objects, "Kafka").any(|cluster| !cluster.at("spec.kafka.rack").is_null()) {
-        // A broker asks the Kubernetes API for its node's zone.
+        // A broker asks the Kubernetes API for the zone of its node.
         arrows.extend(API.map(|port| ("kafka", ANYWHERE, port)));
     }
     let pulls = find(objects, "NetworkPolicy", "app-pull").is_some();
@@ -64,8 +64,8 @@ pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
     arrows.into_iter().map(|(from, to, port)| (from.into(), to.into(), port)).collect()
 }
 
-/// Whether the container fetches the application itself: with an image as the executor, unless
-/// the application is loaded by hand.
+/// Whether the container downloads the application itself: if the executor is an image, unless the
+/// application is loaded by hand.
 fn needs_pull(objects: &[Object], app: &Object) -> bool {
     let executor = find(objects, "SpinAppExecutor", app.text("spec.executor"));
     let by_image = executor.is_some_and(|e| !e.at("spec.deploymentConfig.spinImage").is_null());
