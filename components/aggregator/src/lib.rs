@@ -1,5 +1,5 @@
-//! The aggregator: a batch of sales in, one atomic update of Valkey out. What it counts and
-//! how is in the crate `aggregate`; this is the shell that talks to Valkey.
+//! The aggregator: applies each batch of sales to Valkey in one atomic update. The crate
+//! `aggregate` defines what is counted and how; this component sends its commands to Valkey.
 
 mod settings;
 mod store;
@@ -24,14 +24,15 @@ mod bindings {
     export!(Aggregator);
 }
 
-/// No call of the store begins later than this in a batch. A call takes 35 s at most, so the
-/// batch ends before the trigger's deadline (60 s by default), which would blame its records.
+/// No call of Valkey for a batch starts later than this. One call takes 35 s at most, so the batch
+/// ends before the trigger's deadline (60 s by default), after which its records would be treated
+/// as poison.
 const CALLS_BEGIN_WITHIN: Duration = Duration::from_secs(20);
 
 struct Aggregator;
 
 thread_local! {
-    /// What earlier batches told of the monitored products; a guess that the script checks.
+    /// The monitored products that earlier batches reported; the script checks them.
     static MONITORED: RefCell<Monitored> = RefCell::default();
 }
 
@@ -73,7 +74,7 @@ impl checkpoint::Guest for Aggregator {
     }
 }
 
-/// Name of the record header that makes a retry recognisable.
+/// Name of the record header that identifies retries of the same request.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 fn record(message: &Message) -> Record<'_> {

@@ -7,16 +7,16 @@ use spin_sdk::variables::{Error, get};
 
 use crate::bindings::spin_kafka::events::types::Failure;
 
-/// What the variables say; it cannot change while the instance lives.
+/// The values of the variables. They do not change during the life of an instance.
 pub struct Settings {
-    /// The group under whose name positions are stored: `kafka_group`.
+    /// The consumer group for which positions are stored: `kafka_group`.
     pub group: String,
-    /// How much is remembered of what was counted.
+    /// The limits on the number and the age of the stored fingerprints.
     pub bounds: Bounds,
 }
 
 impl Settings {
-    /// Reads the variables once.
+    /// Reads the variables on the first call.
     pub async fn get() -> Result<&'static Self, Failure> {
         static SETTINGS: OnceLock<Settings> = OnceLock::new();
         if let Some(settings) = SETTINGS.get() {
@@ -31,7 +31,7 @@ impl Settings {
     }
 }
 
-/// A variable's value; none if the component declares no such variable.
+/// The value of a variable; None if the component does not declare it.
 async fn find(name: &str) -> Result<Option<String>, Failure> {
     match get(name).await {
         Ok(value) => Ok(Some(value)),

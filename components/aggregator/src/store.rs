@@ -1,11 +1,11 @@
-//! Valkey, as the aggregator uses it.
+//! The aggregator's calls of Valkey.
 
 use crate::bindings::doorbuster::valkey::client::{ClientError, Reply, Scalar, pipeline};
 use crate::bindings::spin_kafka::events::types::Failure;
 
 type Command = Vec<Vec<u8>>;
 
-/// Sends a call of the script.
+/// Calls the script.
 pub async fn call(command: Command) -> Result<aggregate::Reply, Failure> {
     match one(pipeline(vec![command]).await.map_err(client_failure)?)? {
         Reply::One(Scalar::Error(text)) => Ok(aggregate::Reply::Error(text)),
@@ -14,7 +14,7 @@ pub async fn call(command: Command) -> Result<aggregate::Reply, Failure> {
     }
 }
 
-/// Reads two values.
+/// Reads two values; None for one that does not exist.
 pub async fn read(commands: [Command; 2]) -> Result<[Option<Vec<u8>>; 2], Failure> {
     let replies = pipeline(commands.into()).await.map_err(client_failure)?;
     let mut values = [None, None];
@@ -40,7 +40,8 @@ fn word(value: Scalar) -> String {
     }
 }
 
-/// A wrong configuration stays wrong; everything else may pass, and the batch must not be lost.
+/// Wrong settings need a change by an operator. Everything else may be temporary, and the batch
+/// must not be lost.
 fn client_failure(error: ClientError) -> Failure {
     match error {
         ClientError::Config(text) => Failure::Fatal(text),
@@ -51,7 +52,7 @@ fn client_failure(error: ClientError) -> Failure {
     }
 }
 
-/// What the update itself says.
+/// Maps an error of the update to an answer to the trigger.
 pub fn failure(error: aggregate::Error) -> Failure {
     if error.is_retriable() {
         Failure::Retry(error.to_string())

@@ -1,5 +1,5 @@
-//! The front door: `POST /purchase` and `POST /purchases`, answered after the broker's
-//! acknowledgement.
+//! Accepts sales over HTTP: `POST /purchase` and `POST /purchases`. The response is sent after the
+//! broker's acknowledgement.
 
 mod many;
 mod one;
@@ -21,7 +21,7 @@ mod bindings {
 guest_http::handler!(route);
 
 async fn route(request: Request) -> Answer {
-    // Slashes at both ends make no difference to a route either.
+    // Routes of a Spin application also ignore slashes at both ends.
     let answer = match request.uri().path().trim_matches('/') {
         "purchase" => one::purchase(request).await,
         "purchases" => many::purchases(request).await,
@@ -30,7 +30,7 @@ async fn route(request: Request) -> Answer {
     answer.unwrap_or_else(|failure| problem(&failure))
 }
 
-/// Hands a sale to the next hop.
+/// Passes a sale to the next hop.
 async fn accept(sale: sale::Sale, context: request::Context) -> Result<(), intake::IntakeError> {
     let (sale, context) = (sales_wit::from_sale(sale), sales_wit::from_context(context));
     let accepted = bindings::doorbuster::sales::intake::accept(sale, context).await;

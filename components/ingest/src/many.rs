@@ -7,13 +7,13 @@ use intake::request::{Context, MANY_BODY_BYTES_MAX, check};
 use intake::{IntakeError, Problem, Results, parse_many};
 use sale::{Sale, Violation};
 
-/// Sales of one request that are under way at once.
+/// Maximum number of sales of one request that are in progress at once.
 const AT_ONCE_MAX: usize = 64;
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 
-/// Takes many sales and answers for each.
+/// Accepts several sales, and returns the result of each.
 pub async fn purchases(request: Request) -> Result<Answer, Problem> {
     let (head, body) = request.into_parts();
     let context =
@@ -36,7 +36,7 @@ async fn item_of(
     crate::accept(item?, context.of_item(index)).await
 }
 
-/// The whole request failed for a reason that may pass.
+/// Adds `Retry-After` if the whole request failed for a reason that may be temporary.
 fn with_retry_after(mut answer: Answer) -> Answer {
     if matches!(answer.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         answer.headers_mut().insert("retry-after", intake::RETRY_AFTER_SECONDS.into());

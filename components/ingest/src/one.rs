@@ -8,7 +8,7 @@ use sale::Sale;
 
 const ACCEPTED: &[u8] = br#"{"status":"Procesado"}"#;
 
-/// Takes one sale.
+/// Accepts one sale.
 pub async fn purchase(request: Request) -> Result<Answer, Problem> {
     let (head, body) = request.into_parts();
     let context = check(&head.method, &head.headers, &["application/json"], BODY_BYTES_MAX)?;

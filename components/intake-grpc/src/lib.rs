@@ -1,4 +1,4 @@
-//! Stands for the next hop, which it calls over gRPC: `ProductSaleService` at `{writer_url}`.
+//! Implements `intake` by calling the next hop over gRPC: `ProductSaleService` at `{writer_url}`.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ mod bindings {
 
 static WRITER_URL: Variable = Variable::new("writer_url");
 
-/// Time the writer gets, also told to it as `grpc-timeout`.
+/// Maximum time for the writer's response, which is also sent as `grpc-timeout`.
 const WAIT_MAX: Duration = Duration::from_secs(15);
 const GRPC_TIMEOUT: &str = "15S";
 
@@ -38,7 +38,7 @@ const BOUNDS: Bounds = Bounds {
     outcome: Outcome::InTrailers,
 };
 
-/// The next hop over gRPC.
+/// The client of the next hop over gRPC.
 struct IntakeGrpc;
 
 impl Guest for IntakeGrpc {
@@ -66,7 +66,7 @@ fn request(base: &str, sale: sale::Sale, context: Context) -> Result<Request<Byt
         .map_err(|e| IntakeError::Other(format!("Spin variable `writer_url`: `{base}`: {e}")))
 }
 
-/// Success is status 0 with a message that says so; anything less is a failure.
+/// A call is successful only if the gRPC status is 0 and the message reports success.
 fn outcome(base: &str, answer: Answer) -> Result<(), IntakeError> {
     let (head, body) = answer.into_parts();
     if head.status != StatusCode::OK {
@@ -80,7 +80,7 @@ fn outcome(base: &str, answer: Answer) -> Result<(), IntakeError> {
     let message = grpc::unframe(&body.data).map_err(IntakeError::from)?;
     match ProductSaleResponse::decode(message) {
         Ok(response) if is_success(&response) => Ok(()),
-        // The original writer answers its failures with status 0 and a text.
+        // The original writer reports failures with status 0 and a text.
         Ok(response) => Err(odd(&format!("the writer says `{}`", response.estado))),
         Err(e) => Err(odd(&format!("no ProductSaleResponse: {e}"))),
     }

@@ -1,4 +1,4 @@
-//! Stands for the next hop, which it calls over HTTP: `POST {bridge_url}/forward`.
+//! Implements `intake` by calling the next hop over HTTP: `POST {bridge_url}/forward`.
 
 use std::time::Duration;
 
@@ -26,15 +26,15 @@ mod bindings {
 
 static BRIDGE_URL: Variable = Variable::new("bridge_url");
 
-/// The wait is above the bridge's own deadline, so that its answer arrives; a problem fits
-/// well into the answer.
+/// The time limit is longer than the bridge's own deadline, so that its response arrives. The size
+/// limit is far larger than problem details.
 const BOUNDS: Bounds = Bounds {
     wait_max: Duration::from_secs(20),
     answer_bytes_max: 64 << 10,
     outcome: Outcome::InStatus,
 };
 
-/// The next hop over HTTP.
+/// The client of the next hop over HTTP.
 struct IntakeHttp;
 
 impl Guest for IntakeHttp {

@@ -1,4 +1,4 @@
-//! The interface's types as the producer has them, and back.
+//! Conversions between the types of the interface and those of the producer.
 
 use crate::bindings::exports::spin_kafka::events::producer::{Delivery, Outgoing, ProduceError};
 

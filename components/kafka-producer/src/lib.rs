@@ -1,10 +1,10 @@
-//! The Kafka outbound connector, for hosts that do not provide `spin-kafka:events/producer`
-//! themselves, such as Spin's HTTP trigger.
+//! A Kafka producer for hosts that do not provide `spin-kafka:events/producer` themselves, such as
+//! Spin's HTTP trigger.
 //!
-//! An instance has one producer, which all its calls share. It has no task besides these calls:
-//! connections are driven by the calls that wait for them, so an instance at rest is idle, its
-//! host can drop it, and its connections close with it. One that is called again after a rest
-//! closes what rested too long and opens it anew.
+//! An instance has one producer, which all its calls share. There is no background task: the
+//! connections are driven by the waiting calls. So an instance without calls is idle and can be
+//! dropped by its host, which closes the connections. A call after a longer pause closes idle
+//! connections and opens new ones.
 
 mod convert;
 mod network;
@@ -32,7 +32,7 @@ mod bindings {
 }
 
 thread_local! {
-    /// The instance's producer. It is never replaced: its sequences must go on.
+    /// The instance's producer. It is never replaced, because its sequence numbers must continue.
     static PRODUCER: OnceCell<Rc<Producer<Sockets>>> = const { OnceCell::new() };
 }
 
@@ -55,6 +55,6 @@ async fn producer() -> Result<Rc<Producer<Sockets>>, String> {
     }
     let config = settings::read().await?;
     let made = Producer::new(config, Sockets).map_err(|e| settings::wrong(settings::BROKERS, e))?;
-    // Another call may have made it meanwhile.
+    // Another call may have created it in between.
     Ok(PRODUCER.with(|producer| producer.get_or_init(|| Rc::new(made)).clone()))
 }

@@ -8,10 +8,10 @@ use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use wire_producer::{Address, ConnectError, Network, Stream};
 
-/// Bytes asked of the socket at once.
+/// Number of bytes that are requested from the socket at once.
 const READ_BYTES: usize = 16 << 10;
 
-/// What WASI offers.
+/// The network and clocks of WASI.
 pub struct Sockets;
 
 impl Network for Sockets {

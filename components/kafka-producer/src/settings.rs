@@ -1,4 +1,4 @@
-//! The producer's settings, from Spin variables. All but the brokers may be left undeclared.
+//! The producer's settings, from Spin variables. Only the variable with the brokers is required.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use wire_producer::{Compression, Config, Mechanism, Sasl};
 /// Bootstrap brokers, `host:port`, separated by commas.
 pub const BROKERS: &str = "kafka_brokers";
 
-/// `plaintext` or `sasl_plaintext`; WASI has no TLS.
+/// `plaintext` or `sasl_plaintext`. WASI has no TLS.
 const SECURITY: &str = "kafka_security";
 
-/// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`; none if not declared or empty.
+/// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`. No authentication if it is not declared or empty.
 const MECHANISM: &str = "kafka_sasl_mechanism";
 
-/// The user's name.
+/// The name of the user.
 const USERNAME: &str = "kafka_username";
 
-/// The user's password.
+/// The password of the user.
 const PASSWORD: &str = "kafka_password";
 
 /// `lz4` (the default), `snappy` or `none`.
 const COMPRESSION: &str = "kafka_compression";
 
-/// Milliseconds that a record may wait for its acknowledgement.
+/// Maximum time from the call to the acknowledgement of a record, in milliseconds.
 const DELIVERY: &str = "kafka_delivery_timeout_ms";
 
-/// Milliseconds of these while no broker can be reached.
+/// Maximum time that a record waits while no broker can be reached, in milliseconds.
 const UNREACHABLE: &str = "kafka_unreachable_timeout_ms";
 
-/// Longest of either.
+/// Maximum of both timeouts.
 const TIMEOUT_MS_MAX: u64 = 900_000;
 
-/// Reads them all. The error names the variable.
+/// Reads all settings. The error names the variable.
 pub async fn read() -> Result<Config, String> {
     let mut config = Config::new(need(BROKERS).await?);
     if find(SECURITY).await?.is_some_and(|security| security.to_ascii_lowercase().ends_with("ssl"))
@@ -56,7 +56,7 @@ pub async fn read() -> Result<Config, String> {
     Ok(config)
 }
 
-/// What is wrong with a variable.
+/// The error text for a variable.
 pub fn wrong(name: &str, reason: impl std::fmt::Display) -> String {
     format!("Spin variable `{name}`: {reason}")
 }

@@ -1,4 +1,4 @@
-//! One connection: a write of commands, then their replies.
+//! One connection, on which commands are written and then their replies are read.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use valkey_codec::{
 
 use crate::bindings::exports::doorbuster::valkey::client::ClientError;
 
-/// Bytes asked of the socket at once.
+/// Number of bytes that are requested from the socket at once.
 const READ_BYTES: usize = 64 << 10;
 
-/// Longest reply to a whole pipeline; more breaks the connection.
+/// Maximum size of the replies to a pipeline. Larger replies break the connection.
 const REPLIES_BYTES_MAX: usize = 16 << 20;
 
-/// Time that a server gets to connect and say hello.
+/// Maximum time for connecting and the first commands.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// An open connection.
 pub struct Connection {
-    /// Its server's place in the URL.
+    /// The index of its server in the URL.
     server: usize,
     tcp: guest_tcp::Connection,
     decoder: Decoder,
@@ -30,8 +30,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, says who speaks, selects the database; fails unless this is the primary. The
-    /// server's place is only noted.
+    /// Connects, authenticates, and selects the database. Fails if the server is not the primary.
+    /// `server` is the index that [`Connection::server`] returns.
     pub async fn open(server: usize, address: &Address) -> Result<Self, ClientError> {
         let opening = async {
             let tcp = guest_tcp::Connection::open(&address.host, address.port).await;
@@ -47,7 +47,7 @@ impl Connection {
             }
         };
         match within(CONNECT_LIMIT, opening).await {
-            // No command of a caller was under way.
+            // No command of a caller was sent yet.
             Some(Err(ClientError::Interrupted(text))) => {
                 Err(ClientError::Connect(format!("{address}: {text}")))
             }
@@ -62,25 +62,25 @@ impl Connection {
         }
     }
 
-    /// The place of its server.
+    /// The index of its server in the URL.
     pub fn server(&self) -> usize {
         self.server
     }
 
-    /// Whether the server has sent what was asked for and nothing more.
+    /// Whether there are no received bytes beyond the expected replies.
     pub fn is_at_rest(&self) -> bool {
         self.decoder.pending() == 0
     }
 
-    /// Says hello; answers why the connection is of no use, if so.
+    /// Sends the first commands. Returns why the connection cannot be used; None if it can.
     async fn greet(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
         let commands = hello(address);
         self.send(encode(&commands).map_err(protocol)?).await?;
         let mut replies = self.replies(1).await?;
         let rest = commands.len().saturating_sub(1);
         if replies.first().is_some_and(|reply| is_unknown_hello(address, reply)) {
-            // The answers to the commands sent along with HELLO. All are errors: the connection is
-            // not authenticated yet.
+            // Reads the replies to the commands that were sent together with HELLO. All are errors,
+            // because the connection is not authenticated yet.
             self.replies(rest).await?;
             return self.greet_by_parts(address).await;
         }
@@ -90,7 +90,7 @@ impl Connection {
         Ok(refusal(address, &replies))
     }
 
-    /// The same where the server does not know HELLO.
+    /// The same for a server that does not support HELLO.
     async fn greet_by_parts(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
         self.decoder.expect_resp2();
         let commands = hello_by_parts(address);
@@ -104,7 +104,7 @@ impl Connection {
         self.tcp.write(commands).await.map_err(interrupted)
     }
 
-    /// Waits for the replies to so many commands.
+    /// Waits for the replies to `count` commands.
     pub async fn replies(&mut self, count: usize) -> Result<Vec<Reply>, ClientError> {
         let mut replies = Vec::with_capacity(count);
         let mut received = 0;
@@ -141,7 +141,7 @@ fn refused(address: &Address, reason: Refusal) -> ClientError {
     }
 }
 
-/// What cannot be said, or was not understood.
+/// The error for commands that cannot be encoded and for replies that cannot be decoded.
 pub fn protocol(error: impl std::fmt::Display) -> ClientError {
     ClientError::Protocol(error.to_string())
 }

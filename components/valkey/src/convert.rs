@@ -1,4 +1,4 @@
-//! The codec's replies as the interface has them.
+//! Converts replies to the types of the interface.
 
 use valkey_codec as codec;
 

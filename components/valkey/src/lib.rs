@@ -1,9 +1,9 @@
-//! The Valkey outbound connector: one connection to the primary, which all calls of an instance
-//! share. Calls that come while others are on their way go together in the next round trip.
+//! A Valkey client: one connection to the primary, which all calls of an instance share. Calls that
+//! arrive during a round trip are combined into the next one.
 //!
-//! The connection is opened on first use, kept for a while and opened anew after a fault, or when
-//! the server is the primary no more. Nothing runs at rest, so that the host can drop an instance
-//! that is idle, and its connection with it.
+//! The connection is opened on first use, kept for a while, and opened again after a failure or if
+//! the server is no longer the primary. There is no background task, so the host can drop an idle
+//! instance together with its connection.
 
 mod connection;
 mod convert;
@@ -31,7 +31,7 @@ mod bindings {
     export!(Valkey);
 }
 
-/// Most commands in one pipeline.
+/// Maximum number of commands in one pipeline.
 const COMMANDS_MAX: usize = 10_000;
 
 thread_local! {

@@ -1,5 +1,5 @@
-//! Which of the servers is the primary. A failover is the work of Sentinel, or of an operator:
-//! whoever is the primary says so, so that it is enough to ask.
+//! Finds the primary among the servers. A failover is made by Sentinel or by an operator.
+//! Afterwards the new primary reports its role, so it is sufficient to ask each server.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,22 +11,22 @@ use valkey_codec::Servers;
 use crate::bindings::exports::doorbuster::valkey::client::ClientError;
 use crate::connection::Connection;
 
-/// How long one server is asked alone before all others are asked, too. Enough for a sound one,
-/// and so short that a caller who waits no longer than the writer does (250 ms) still gets an
-/// answer while the server that comes first is silent.
+/// Time for which one server is asked alone before all others are asked, too. It is sufficient for
+/// a server that works, and short enough for a caller with a limit like the writer's (250 ms) to
+/// get an answer although the first server does not answer.
 const HEAD_START: Duration = Duration::from_millis(50);
 
-/// Place of the server that is asked first: it was the primary last.
+/// Index of the server that is asked first: the last known primary.
 static FIRST: AtomicUsize = AtomicUsize::new(0);
 
-/// Connects to the first server that says that it is the primary and takes writes.
+/// Connects to the first server that reports to be the primary and accepts writes.
 pub async fn connect(servers: &Servers) -> Result<Connection, ClientError> {
     let mut order = servers
         .beginning_with(FIRST.load(Ordering::Relaxed))
         .map(|(place, address)| Connection::open(place, address));
     let mut asked: FuturesUnordered<_> = order.by_ref().take(1).collect();
     let early = within(HEAD_START, asked.next()).await.flatten();
-    // None of these begins before its answer is waited for.
+    // The futures are lazy: none of these is started before it is polled.
     asked.extend(order);
     let mut answers = stream::iter(early).chain(asked);
     let mut faults = Vec::new();
@@ -42,7 +42,7 @@ pub async fn connect(servers: &Servers) -> Result<Connection, ClientError> {
     Err(in_one(faults))
 }
 
-/// What each of the servers answered.
+/// Combines the errors of all servers into one.
 fn in_one(mut faults: Vec<ClientError>) -> ClientError {
     if faults.len() > 1 {
         let texts: Vec<&str> = faults.iter().map(text).collect();

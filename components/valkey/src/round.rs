@@ -1,4 +1,4 @@
-//! One round trip with the commands of all calls that wait.
+//! One round trip with the commands of all waiting calls.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -11,41 +11,42 @@ use crate::bindings::exports::doorbuster::valkey::client::ClientError;
 use crate::connection::Connection;
 use crate::primary;
 
-/// Time a round trip may take.
+/// Maximum time of a round trip.
 pub const ROUND_LIMIT: Duration = Duration::from_secs(30);
 
-/// A connection that rested longer is closed at the next call: the server, or something between,
-/// may have dropped it without a word.
+/// A connection that was idle for longer is closed at the next call, because the server or a
+/// firewall may have dropped it without notice.
 const REST_MAX: Duration = Duration::from_secs(5);
 
-/// What all calls of the instance share.
+/// The state that all calls of the instance share.
 #[derive(Default)]
 pub struct Shared {
     pub rounds: Rounds<Exchange, Replies, Wake>,
-    /// The connection at rest, and since when.
+    /// The idle connection, and since when it is idle.
     resting: RefCell<Option<(Instant, Connection)>>,
 }
 
-/// One call's part of a round trip.
+/// The part of one call in a round trip.
 pub struct Exchange {
-    /// Its commands, encoded.
+    /// The encoded commands of the call.
     pub bytes: Vec<u8>,
-    /// How many replies they get.
+    /// The number of replies to them.
     pub replies: usize,
 }
 
-/// What a call gets.
+/// The result of a call.
 pub type Replies = Result<Vec<Reply>, ClientError>;
 
 type Jobs = Vec<Job<Exchange, Replies, Wake>>;
 
-/// A call's turn to do the next round.
+/// The right of a call to execute the next round.
 pub type Turn<'a> = rounds::Turn<'a, Exchange, Replies, Wake>;
 
 impl Shared {
-    /// Does one round.
+    /// Executes one round.
     pub async fn lead(&self, turn: &Turn<'_>) {
-        // Taken out: whatever ends this round early leaves no connection with half a reply.
+        // The connection is removed from the shared state, so that a cancelled round cannot leave
+        // one with a partly read reply there.
         let rested = self.resting.take().filter(|(since, _)| since.elapsed() < REST_MAX);
         let connection = match rested {
             Some((_, connection)) => Ok(connection),
@@ -62,8 +63,8 @@ impl Shared {
     }
 }
 
-/// Sends all commands in one write and gives each call its replies as they come. Answers whether
-/// the connection is worth keeping.
+/// Sends all commands in one write, and passes the replies to each call as they arrive. Returns
+/// whether the connection can be kept.
 async fn exchange(connection: &mut Connection, mut jobs: Jobs) -> bool {
     let bytes: Vec<_> = jobs.iter_mut().map(|job| std::mem::take(&mut job.job.bytes)).collect();
     if let Err(error) = connection.send(bytes.concat()).await {
@@ -94,7 +95,7 @@ fn fail(jobs: impl IntoIterator<Item = Job<Exchange, Replies, Wake>>, error: &Cl
     }
 }
 
-/// What a fault in one call's replies is to those that come after it.
+/// The error for the calls whose replies would have followed a failed one.
 fn interrupted(error: &ClientError) -> ClientError {
     match error {
         ClientError::Protocol(text) => {

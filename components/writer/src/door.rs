@@ -1,4 +1,5 @@
-//! The door before the log: an idempotency key belongs to the first sale that comes with it.
+//! Claims the idempotency key before a sale is written: a key belongs to the first sale that uses
+//! it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -11,25 +12,25 @@ use intake::{CircuitBreaker, IntakeError};
 
 use crate::bindings::doorbuster::valkey::client::{ClientError, Reply, Scalar, pipeline};
 
-/// Time that Valkey gets. Without its answer the sale is written all the same: the aggregator
-/// knows a retry by its key and its values.
+/// Maximum time for Valkey's answer. Without an answer the sale is written nevertheless; the
+/// aggregator recognises retries by their key and values.
 const LIMIT: Duration = Duration::from_millis(250);
 
 static KEYS_MAX: Variable = Variable::new(Bounds::KEYS_MAX_VARIABLE);
 static WINDOW: Variable = Variable::new(Bounds::WINDOW_VARIABLE);
 
-/// Time between two complaints about the same trouble.
+/// Minimum time between two log entries about the same failure.
 const COMPLAINT_MS: u64 = 60_000;
 
 thread_local! {
-    /// Spares requests the wait for a Valkey that does not answer.
+    /// Avoids waiting for a Valkey that does not answer.
     static BREAKER: RefCell<CircuitBreaker> = RefCell::default();
-    /// When it was last said that Valkey does not answer.
+    /// When the failure was last logged.
     static COMPLAINED_MS: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Claims the key for this body. An error says that another sale has it, or that the
-/// configuration is wrong.
+/// Claims the key for this body. Fails if the key belongs to another sale, or if the configuration
+/// is not valid.
 pub async fn claim(topic: &str, key: &str, body: &[u8]) -> Result<(), IntakeError> {
     let bounds = bounds().await?;
     if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms)) {
@@ -57,7 +58,7 @@ pub async fn claim(topic: &str, key: &str, body: &[u8]) -> Result<(), IntakeErro
     }
 }
 
-/// Says, now and then, that keys are not checked: clients do not notice, operators must.
+/// Logs, at a limited rate, that keys are not checked, because only operators can notice it.
 fn complain(text: &str) {
     let now = now_ms();
     let due = |last: u64| now.saturating_sub(last) >= COMPLAINT_MS;
@@ -67,11 +68,11 @@ fn complain(text: &str) {
     }
 }
 
-/// Why nobody knows whose the key is.
+/// Why it is not known who owns the key.
 enum Fault {
-    /// It is not known where Valkey is.
+    /// The address of Valkey is not configured.
     Config(String),
-    /// Valkey cannot be asked, or cannot say, and why.
+    /// Valkey could not be asked or returned an error, for this reason.
     NoAnswer(String),
 }
 
@@ -99,7 +100,7 @@ async fn ask(mut claim: Claim<'_>) -> Result<Claimed, Fault> {
     }
 }
 
-/// The memory's bounds; they cannot change while the instance lives.
+/// The limits of the remembered keys. They do not change during the life of an instance.
 async fn bounds() -> Result<Bounds, IntakeError> {
     static BOUNDS: OnceLock<Bounds> = OnceLock::new();
     if let Some(bounds) = BOUNDS.get() {

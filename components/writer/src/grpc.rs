@@ -19,7 +19,7 @@ const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-en
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// Answers any request to the writer.
+/// Answers any HTTP request to the writer.
 pub async fn answer(request: Request) -> Answer {
     if !is_grpc(request.headers()) {
         return problem(&wrong_media_type(&[grpc::CONTENT_TYPE]));
@@ -51,7 +51,7 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
         append(grpc::request_message(field(GRPC_ENCODING), &body)?, context).await
     };
     let done = match limit {
-        // The caller no longer waits: nothing is written.
+        // The caller no longer waits, so nothing is written.
         Some(limit) if begun.elapsed() >= limit => None,
         Some(limit) => within(limit, work).await,
         None => Some(work.await),
@@ -71,7 +71,7 @@ async fn append(message: &[u8], context: Context) -> Result<(), Status> {
     appended.map_err(|error| Status::from(&error))
 }
 
-/// A message, then the status as a trailer.
+/// A response with a message, and the status in the trailers.
 fn success(message: &ProductSaleResponse) -> Answer {
     let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code::OK))]);
     let data = grpc::frame(&message.encode_to_vec()).into();
@@ -80,7 +80,7 @@ fn success(message: &ProductSaleResponse) -> Answer {
     response
 }
 
-/// No message: the status is among the headers.
+/// A response without a message; the status is in the headers.
 fn failure(status: &Status) -> Answer {
     let mut response = empty();
     let headers = response.headers_mut();
@@ -89,7 +89,7 @@ fn failure(status: &Status) -> Answer {
     if status.code == code::UNIMPLEMENTED {
         headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(grpc::IDENTITY));
     }
-    // An encoded message is printable ASCII, which every header takes.
+    // Cannot fail: an encoded message is printable ASCII.
     if let Ok(message) = HeaderValue::from_str(&status.encoded_message()) {
         headers.insert(GRPC_MESSAGE, message);
     }

@@ -1,5 +1,5 @@
-//! The writer: takes a sale over gRPC (`ProductSaleService`) or from another component, claims
-//! its idempotency key, writes it to the log, and answers when the broker has acknowledged it.
+//! The writer: accepts a sale over gRPC (`ProductSaleService`) or from another component, claims
+//! its idempotency key, writes it to Kafka, and answers after the broker's acknowledgement.
 
 mod door;
 mod grpc;
@@ -29,7 +29,7 @@ mod bindings {
     export!(Writer);
 }
 
-/// The writer, called by a component.
+/// The interface for calls from other components.
 struct Writer;
 
 impl Guest for Writer {

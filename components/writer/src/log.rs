@@ -1,4 +1,4 @@
-//! A sale as a record of the log.
+//! Writes a sale to Kafka.
 
 use guest_http::{Variable, report};
 use intake::IntakeError;
@@ -11,9 +11,9 @@ use crate::door;
 
 static TOPIC: Variable = Variable::new("kafka_topic");
 
-/// Writes the sale; answers when the broker has acknowledged it.
+/// Writes the sale and waits for the broker's acknowledgement.
 pub async fn append(sale: Sale, context: Context) -> Result<(), IntakeError> {
-    // The writer is reachable from outside: it trusts no earlier hop.
+    // Validated again, because the writer can also be called by clients outside of the application.
     sale.validate()?;
     let (topic, value) = (TOPIC.get().await?, sale.to_json());
     if let Some(key) = &context.idempotency_key {
