@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
-/// The components of the manifests, as packages. Their files take underscores.
+/// The packages of the components that the manifests use. Their files have underscores in the name.
 const COMPONENTS: [&str; 8] = [
     "ingest",
     "bridge",
@@ -19,16 +19,16 @@ const COMPONENTS: [&str; 8] = [
     "intake-grpc",
 ];
 
-/// The components that only tests call.
+/// The components that only tests use.
 const TEST_GUESTS: [&str; 6] = ["asker", "candidate", "curious", "fragile", "older", "wicked"];
 
-/// What the components share. It compiles for their target alone.
+/// Crates that the components share. They compile only for the target of the components.
 const SHARED_BY_COMPONENTS: [&str; 4] = ["guest-http", "guest-tasks", "guest-tcp", "sales-wit"];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
-/// The program `doorbuster` and these other ones, `target/components/*.wasm`, and the fused
-/// pipeline among them.
+/// Builds the program `doorbuster`, the other given programs, and the components in
+/// `target/components/*.wasm`, including the fused one.
 pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
     components(profile, &COMPONENTS)?;
     let mut targets = vec!["--bin", "doorbuster"];
@@ -37,14 +37,14 @@ pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
     fused(profile)
 }
 
-/// All that the tests run: every program, every component, and the test programs.
+/// Builds everything that the tests need: all programs, all components, and the test programs.
 pub fn for_tests() -> Result<()> {
     components(Profile::Dev, &[&COMPONENTS[..], &TEST_GUESTS].concat())?;
     cargo(&Profile::Dev.native(&["build"], &["--bins", "--tests"]))?;
     fused(Profile::Dev)
 }
 
-/// Lints the components and what they share.
+/// Lints the components and the crates that they share.
 pub fn lint_components() -> Result<()> {
     let packages = [&COMPONENTS[..], &TEST_GUESTS, &SHARED_BY_COMPONENTS].concat();
     cargo_for_wasm("clippy", Profile::Dev, &packages, &["--", "--deny", "warnings"])
@@ -59,7 +59,7 @@ fn cargo_for_wasm(command: &str, profile: Profile, packages: &[&str], rest: &[&s
     cargo(&args)
 }
 
-/// Builds components and copies them to where the manifests name them.
+/// Builds components, and copies them to the paths in the manifests.
 fn components(profile: Profile, packages: &[&str]) -> Result<()> {
     cargo_for_wasm("build", profile, packages, &[])?;
     let (_, folder) = profile.components();
@@ -75,12 +75,13 @@ fn components(profile: Profile, packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// rust-toolchain.toml names the target, but rustup may be set not to install by itself.
+/// rust-toolchain.toml contains the target, but rustup may be configured not to install it
+/// automatically.
 fn add_target() -> Result<()> {
     run("rustup", &["target", "add", WASM_TARGET])
 }
 
-/// Composes the components of the request path into one.
+/// Composes the components of the request path into one component.
 fn fused(profile: Profile) -> Result<()> {
     run(
         &profile.program("doorbuster").to_string_lossy(),

@@ -1,4 +1,4 @@
-//! Adds up what `cargo test` says at the end of each test program.
+//! Sums up the results that `cargo test` prints for each test program.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -9,17 +9,17 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::run::{cargo_command, root};
 
-/// Tests that ran.
+/// The number of tests by result.
 #[derive(Debug, Default)]
 pub struct Count {
     pub passed: u64,
     pub failed: u64,
     pub skipped: u64,
-    /// Whether cargo itself was content: a test program that crashes counts no test.
+    /// Whether cargo itself succeeded. A test program that crashes prints no result.
     pub succeeded: bool,
 }
 
-/// Runs `cargo args…` with these variables in its environment, shows its output and counts.
+/// Runs `cargo args…` with these environment variables, prints its output and counts the results.
 pub fn cargo_test(args: &[impl AsRef<OsStr>], variables: &[(&str, String)]) -> Result<Count> {
     let mut child = cargo_command()
         .args(args)
@@ -40,7 +40,7 @@ pub fn cargo_test(args: &[impl AsRef<OsStr>], variables: &[(&str, String)]) -> R
 }
 
 impl Count {
-    /// Says them; fails unless all passed and there were some.
+    /// Prints the numbers. Fails if a test failed or none was run.
     pub fn judge(&self) -> Result<()> {
         let Self { passed, failed, skipped, .. } = self;
         printing::result(format_args!("\n{passed} passed, {failed} failed, {skipped} skipped"))?;
@@ -49,13 +49,13 @@ impl Count {
         Ok(())
     }
 
-    /// Fails unless all passed.
+    /// Fails if a test failed.
     pub fn require_success(&self) -> Result<()> {
         ensure!(self.failed == 0 && self.succeeded, "tests failed");
         Ok(())
     }
 
-    /// `test result: ok. 5 passed; 0 failed; 1 ignored; …`
+    /// Parses a line like `test result: ok. 5 passed; 0 failed; 1 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some((_, result)) = line.split_once("test result: ") else {
             return;

@@ -1,4 +1,4 @@
-//! Fuzzes the decoders of bytes from outside: `tests/fuzz`.
+//! Fuzzes the decoders of external input: `tests/fuzz`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,20 +7,20 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::run::{cargo, root};
 
-/// Seconds for each target.
+/// Default duration for each target, in seconds.
 const SECONDS: &str = "20";
 
-/// The package of the targets.
+/// The package with the targets.
 const FOLDER: &str = "tests/fuzz";
 
-/// Where it is built, and where inputs are kept that are found.
+/// The build folder, in which inputs that were found are also stored.
 const BUILT: &str = "target/fuzz";
 
-/// Time that one input may take, in seconds, and memory, in MiB.
+/// Maximum time for one input, in seconds, and maximum memory, in MiB.
 const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=2048"];
 
-/// Builds the targets and runs each of them, or the one that is named, beginning with the inputs
-/// that are kept. Ends with the first that fails.
+/// Builds the targets and runs all of them, or the given one, starting with the inputs in the
+/// repository. Stops at the first failure.
 pub fn run(args: &[String]) -> Result<()> {
     let (seconds, rest) = match args {
         [flag, seconds, rest @ ..] if flag == "--seconds" => (seconds.as_str(), rest),
@@ -42,19 +42,19 @@ fn fuzz(target: &str, seconds: &str) -> Result<()> {
     fs::create_dir_all(&found).with_context(|| found.display().to_string())?;
     let (found, kept) = (found.to_string_lossy(), corpus().join(target));
     let (kept, time) = (kept.to_string_lossy(), format!("-max_total_time={seconds}"));
-    // New inputs go into the first folder.
+    // New inputs are stored in the first folder.
     let options = [target, &*found, &*kept, "--", &time, "-print_final_stats=1"];
     cargo(&cargo_fuzz("run", &[&options[..], &LIMITS].concat()))
 }
 
-/// The sanitizers need an unstable compiler, and the project has no unsafe code but for calls of
-/// librdkafka.
+/// Without sanitizers: they need an unstable compiler, and the project has no unsafe code except
+/// calls of librdkafka.
 fn cargo_fuzz<'a>(command: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
     let common = ["--sanitizer", "none", "--fuzz-dir", FOLDER, "--target-dir", BUILT];
     [&["fuzz", command], &common[..], rest].concat()
 }
 
-/// Each target has a folder with the inputs that are kept.
+/// The names of the targets. Each has a folder with its inputs.
 fn targets() -> Result<Vec<String>> {
     let read = |folder: &Path| -> std::io::Result<Vec<String>> {
         let entries = fs::read_dir(folder)?;

@@ -1,4 +1,5 @@
-//! Our image, without a daemon: the program and the few files that it needs, as an OCI layout.
+//! Builds the container image without a daemon: the program and the few files that it needs, as an
+//! OCI layout.
 
 mod layout;
 mod root_fs;
@@ -15,25 +16,25 @@ use crate::run::root;
 
 use layout::{Layer, Layout};
 
-/// Its name, where a container runtime looks for an image that was loaded by hand.
+/// The name under which container runtimes look for an image that was loaded by hand.
 const REFERENCE: &str = "docker.io/library/doorbuster";
 
-/// Who the program runs as: the number that images without users have agreed on.
+/// The user and group of the program: the numbers that images without a user database commonly use.
 const USER: &str = "65532:65532";
 
-/// Seconds in which Kubernetes tells its nodes that a pod is to end.
+/// Time in seconds in which Kubernetes informs its nodes that a pod is being deleted.
 const LINGER_S: u64 = 5;
 
-/// The baked application's manifest.
+/// The path of the manifest in an image with an application.
 const APPLICATION: &str = "app/spin.toml";
 
-/// The tag, unless another one is given.
+/// The default tag.
 const TAG: &str = env!("CARGO_PKG_VERSION");
 
 /// The arguments of `cargo xtask image`.
 #[derive(Debug, PartialEq, Eq)]
 struct Args<'a> {
-    /// The manifest of the application that is baked in.
+    /// The manifest of the application in the image; None for an image without one.
     app: Option<&'a str>,
     tag: &'a str,
 }
@@ -57,7 +58,7 @@ impl<'a> Args<'a> {
     }
 }
 
-/// Longest tag, as registries take it.
+/// Maximum length of a tag in registries.
 const TAG_LENGTH_MAX: usize = 128;
 
 fn is_tag(text: &str) -> bool {
@@ -68,17 +69,17 @@ fn is_tag(text: &str) -> bool {
         && text.chars().all(fits)
 }
 
-/// Builds the program and writes the image to `target/image/doorbuster/` and, packed for
-/// `ctr images import` and the like, to `target/image/doorbuster.tar`. With `--app` the image
-/// contains the application and always runs that; it is written to `doorbuster-app` then. `--tag`
-/// is the tag that the archive gives it.
+/// Builds the program, and writes the image to `target/image/doorbuster/` and, as an archive for
+/// `ctr images import` and similar commands, to `target/image/doorbuster.tar`. With `--app`, the
+/// image contains the application and always runs it, and the name is `doorbuster-app`. `--tag`
+/// sets the image's tag in the archive.
 pub fn build(args: &[String]) -> Result<()> {
     let Args { app, tag } = Args::parse(args)?;
     build::pipeline(Profile::Release, &[])?;
     pack_as(Profile::Release, app, tag)
 }
 
-/// Writes the image of a program that is built; `app` is the manifest of the application in it.
+/// Writes an image with the built program. `app` is the manifest of the application in it.
 pub fn pack(profile: Profile, app: Option<&str>) -> Result<()> {
     pack_as(profile, app, TAG)
 }
@@ -100,7 +101,7 @@ fn pack_as(profile: Profile, app: Option<&str>, tag: &str) -> Result<()> {
     Ok(printing::result(format_args!("{} {reference}@{digest}", packed.display()))?)
 }
 
-/// How a container of it is run.
+/// The configuration with which containers of the image run.
 fn config(has_app: bool) -> Value {
     let mut env =
         vec!["DOORBUSTER_NO_EMBEDDED=true".to_owned(), format!("DOORBUSTER_LINGER_S={LINGER_S}")];
@@ -122,7 +123,7 @@ fn config(has_app: bool) -> Value {
     })
 }
 
-/// The manifest and the components that it names, in its folder.
+/// A layer with the manifest and its components.
 fn baked(manifest: &Path) -> Result<Layer> {
     let text = read(manifest)?;
     let table: toml::Table = toml::from_str(std::str::from_utf8(&text)?)
@@ -140,7 +141,7 @@ fn baked(manifest: &Path) -> Result<Layer> {
     Ok(layer)
 }
 
-/// The files that a manifest names.
+/// Collects the component files in a manifest.
 fn components(value: &toml::Value, files: &mut Vec<String>) {
     match value {
         toml::Value::String(text) if text.ends_with(".wasm") => files.push(text.clone()),
@@ -150,7 +151,7 @@ fn components(value: &toml::Value, files: &mut Vec<String>) {
     }
 }
 
-/// A file of this machine that goes into the image.
+/// Reads a file of this machine that is copied into the image.
 fn system(path: &str) -> Result<Vec<u8>> {
     read(&PathBuf::from(path))
 }

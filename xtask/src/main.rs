@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask <task>`. CI calls nothing else.
+//! The tasks of the project: `cargo xtask <task>`. CI uses only these.
 
 mod build;
 mod count;

@@ -1,4 +1,4 @@
-//! Breaks the engine on purpose, one severe fault at a time, and expects its tests to fail.
+//! Mutation tests of the engine: applies one severe fault at a time, and expects the tests to fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::run::{cargo_command, root};
 
-/// A change that breaks a promise, and the test that must find it out.
+/// A change that breaks a guarantee, and the test that must detect it.
 struct Mutant {
     name: &'static str,
     file: &'static str,
@@ -19,7 +19,7 @@ struct Mutant {
     test: &'static str,
 }
 
-/// The tests on real servers.
+/// The integration tests with real servers.
 const IT: &[&str] = &["--test", "it"];
 
 const MUTANTS: [Mutant; 7] = [
@@ -90,7 +90,7 @@ const MUTANTS: [Mutant; 7] = [
     },
 ];
 
-/// Runs each mutant's test, or those whose name contains `only`.
+/// Runs the test of every mutant, or of those whose name contains `only`.
 pub fn run(only: &str) -> Result<()> {
     let folder = root().join("target/mutants");
     let mut missed = Vec::new();
@@ -112,7 +112,8 @@ pub fn run(only: &str) -> Result<()> {
 impl Mutant {
     fn is_caught(&self, folder: &Path) -> Result<bool> {
         let source = copy_project(folder)?;
-        // A mutant that fails for another reason than its change would look caught.
+        // Checked first, because a mutant that fails for another reason would look as if it was
+        // detected.
         ensure!(self.passes(folder, &source)?, "{} fails on the sound code", self.test);
         let file = source.join(self.file);
         let text = fs::read_to_string(&file).with_context(|| self.file)?;
@@ -126,7 +127,7 @@ impl Mutant {
         Ok(!self.passes(folder, &source)?)
     }
 
-    /// Builds and runs the test; fails if it cannot be built or is not there.
+    /// Builds and runs the test. Fails if it cannot be built or does not exist.
     fn passes(&self, folder: &Path, source: &Path) -> Result<bool> {
         let cargo = |more: &[&str]| {
             let mut command = cargo_command();
@@ -150,7 +151,7 @@ impl Mutant {
     }
 }
 
-/// A fresh copy of what Git tracks, or would track.
+/// A new copy of all files that Git tracks, and of the untracked ones that are not ignored.
 fn copy_project(folder: &Path) -> Result<PathBuf> {
     let source = folder.join("source");
     if source.exists() {

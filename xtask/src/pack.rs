@@ -1,4 +1,4 @@
-//! Packs files: the same bytes for the same content.
+//! Packs files reproducibly: the same content always results in the same bytes.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,35 +11,35 @@ use sha2::{Digest as _, Sha256};
 use crate::profile::Profile;
 use crate::run::run;
 
-/// A tar archive in the making: no times, no owners.
+/// A tar archive that is being built, without times and owners.
 pub struct Archive(tar::Builder<Vec<u8>>);
 
 impl Archive {
-    /// An empty one.
+    /// An empty archive.
     pub fn new() -> Self {
         Self(tar::Builder::new(Vec::new()))
     }
 
-    /// A file at this path, with these permissions.
+    /// Adds a file with this path and these permissions.
     pub fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
         let mut header = header(tar::EntryType::Regular, mode);
         header.set_size(content.len().try_into()?);
         Ok(self.0.append_data(&mut header, path, content)?)
     }
 
-    /// A folder at this path.
+    /// Adds a folder.
     pub fn folder(&mut self, path: &str) -> Result<()> {
         let mut header = header(tar::EntryType::Directory, 0o755);
         Ok(self.0.append_data(&mut header, path, std::io::empty())?)
     }
 
-    /// Gives the next file this extended attribute.
+    /// Sets an extended attribute of the next file.
     pub fn attribute(&mut self, name: &str, value: &[u8]) -> Result<()> {
         let name = format!("SCHILY.xattr.{name}");
         Ok(self.0.append_pax_extensions([(name.as_str(), value)])?)
     }
 
-    /// Its bytes.
+    /// The bytes of the archive.
     pub fn finish(self) -> Result<Vec<u8>> {
         Ok(self.0.into_inner()?)
     }
@@ -56,19 +56,19 @@ fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
     header
 }
 
-/// Compresses, without a time or a name.
+/// Compresses without a time and a file name.
 pub fn gzip(content: &[u8]) -> Result<Vec<u8>> {
     let mut zip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
     zip.write_all(content)?;
     Ok(zip.finish()?)
 }
 
-/// The SHA-256 in hexadecimal digits.
+/// The SHA-256 hash in hexadecimal digits.
 pub fn sha256(content: &[u8]) -> String {
     format!("{:x}", Sha256::digest(content))
 }
 
-/// A copy of a program without debug information, which would be nine tenths of it.
+/// A copy of a program without debug information, which is nine tenths of its size.
 pub fn stripped(profile: Profile, name: &str, folder: &Path) -> Result<PathBuf> {
     let stripped = folder.join(name);
     let (from, to) = (profile.program(name), stripped.to_string_lossy().into_owned());
@@ -81,7 +81,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| path.display().to_string())
 }
 
-/// Writes a file, and the folders that it lies in.
+/// Writes a file, and creates missing folders.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     let place = || path.display().to_string();
     if let Some(folder) = path.parent() {
@@ -90,7 +90,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     fs::write(path, content).with_context(place)
 }
 
-/// The name that images have for this machine's.
+/// The name of this machine's architecture in images.
 pub fn architecture() -> Result<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => Ok("amd64"),

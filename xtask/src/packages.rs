@@ -1,15 +1,15 @@
-//! The packages that Cargo selects where none is named.
+//! The default packages of the workspace.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::run::{cargo_command, root};
 
-/// Their descriptions, as `cargo metadata` prints them.
+/// The packages in the format of `cargo metadata`.
 pub struct Packages(Vec<Value>);
 
 impl Packages {
-    /// Asks Cargo.
+    /// Runs `cargo metadata`.
     pub fn read() -> Result<Self> {
         let output = cargo_command()
             .args(["metadata", "--format-version", "1", "--no-deps"])
@@ -24,12 +24,12 @@ impl Packages {
         Ok(Self(packages))
     }
 
-    /// Their names.
+    /// The names of the packages.
     pub fn names(&self) -> Vec<String> {
         self.0.iter().filter_map(name).collect()
     }
 
-    /// The names of their test programs, without those that run only when they are named.
+    /// The names of their test programs, except those that run only if they are named.
     pub fn test_programs(&self) -> Vec<String> {
         let targets = self.0.iter().flat_map(|package| list(package, "targets"));
         let tests = targets.filter(|target| {

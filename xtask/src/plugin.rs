@@ -1,4 +1,4 @@
-//! Packs the Spin plugin: a tarball and the manifest that `spin plugins install --file` reads.
+//! Packs the Spin plugin: an archive, and the manifest for `spin plugins install --file`.
 
 use std::fs;
 
@@ -9,14 +9,14 @@ use crate::pack::{Archive, gzip, read, sha256, stripped, write};
 use crate::profile::Profile;
 use crate::run::{cargo, root};
 
-/// The plugin's name, and that of the executable in it, as Spin wants it for `[[trigger.kafka]]`.
+/// The name of the plugin and of its executable, which Spin derives from `[[trigger.kafka]]`.
 const NAME: &str = "trigger-kafka";
 
-/// The Spin that understands the components: WASI 0.3.0.
+/// The Spin versions that support the components: they need WASI 0.3.0.
 const SPIN: &str = ">=4.1";
 
-/// Writes `target/plugin/trigger-kafka.json` and the tarball beside it. The manifest names the
-/// tarball as a file, or below `url` where it will be published.
+/// Writes `target/plugin/trigger-kafka.json` and the archive beside it. The manifest refers to the
+/// archive by its path, or by `url` if it will be published there.
 pub fn build(args: &[String]) -> Result<()> {
     let url = match args {
         [] => None,
@@ -27,7 +27,7 @@ pub fn build(args: &[String]) -> Result<()> {
     pack(Profile::Release, url)
 }
 
-/// Packs a plugin that is built.
+/// Packs a plugin that was built.
 pub fn pack(profile: Profile, url: Option<&str>) -> Result<()> {
     let out = root().join("target/plugin");
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
@@ -57,13 +57,13 @@ pub fn pack(profile: Profile, url: Option<&str>) -> Result<()> {
     });
     let manifest_path = out.join(format!("{NAME}.json"));
     write(&manifest_path, format!("{manifest:#}\n").as_bytes())?;
-    // Spin installs no second build of the same version, and says that it is there.
+    // Spin does not replace an installed plugin of the same version, but fails.
     printing::result(format_args!("spin plugins uninstall {NAME}   # if it is installed"))?;
     let command = format!("spin plugins install --file {} --yes", manifest_path.display());
     Ok(printing::result(command)?)
 }
 
-/// Spin's names for this machine.
+/// Spin's names for the operating system and the architecture of this machine.
 fn platform() -> Result<(&'static str, &'static str)> {
     let arch = match std::env::consts::ARCH {
         "x86_64" => "amd64",

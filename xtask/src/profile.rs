@@ -1,23 +1,23 @@
-//! How code is compiled, and where the results lie.
+//! The compiler profiles, and the folders of their results.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::run::root;
 
-/// A choice of Cargo profiles: one for native code, one for components.
+/// A pair of Cargo profiles: one for native code, one for components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Compiles quickly: for tests and `cargo xtask up`. Links the system's OpenSSL if there is
+    /// Fast compilation, for tests and `cargo xtask up`. Links the system's OpenSSL if there is
     /// one.
     Dev,
-    /// Compiles for speed: for what is shipped or measured. Compiles the OpenSSL that Cargo.lock
-    /// names, so that the programs run where none is installed.
+    /// Fast code, for programs that are shipped or measured. Compiles the OpenSSL that Cargo.lock
+    /// contains, so that the programs run on systems without one.
     Release,
 }
 
 impl Profile {
-    /// `COMMAND… REST…` of Cargo, on native packages.
+    /// The arguments of Cargo for native packages: `COMMAND… REST…`.
     pub fn native<'a>(self, command: &[&'a str], rest: &[&'a str]) -> Vec<&'a str> {
         let mut args = command.to_vec();
         if self == Profile::Release {
@@ -30,7 +30,7 @@ impl Profile {
         args
     }
 
-    /// Cargo's profile of components, and the folder that Cargo gives it.
+    /// Cargo's profile for components, and the name of its folder.
     pub fn components(self) -> (&'static str, &'static str) {
         match self {
             Profile::Dev => ("dev", "debug"),
@@ -38,7 +38,7 @@ impl Profile {
         }
     }
 
-    /// A native program.
+    /// The path of a native program.
     pub fn program(self, name: &str) -> PathBuf {
         let folder = match self {
             Profile::Dev => "debug",

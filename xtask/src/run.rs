@@ -1,4 +1,4 @@
-//! Runs programs from the project's root and stops at the first that fails.
+//! Runs programs in the project's root.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -14,7 +14,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Into::into).unwrap_or_default()
 }
 
-/// Runs `program args…` in the root, its output shown.
+/// Runs `program args…` in the project's root, with its output shown. Fails if it fails.
 pub fn run(program: &str, args: &[&str]) -> Result<()> {
     finish(Command::new(program).args(args))
 }
@@ -24,17 +24,17 @@ pub fn cargo(args: &[&str]) -> Result<()> {
     finish(cargo_command().args(args))
 }
 
-/// The same with these variables in its environment.
+/// The same with these environment variables.
 pub fn cargo_with(args: &[String], variables: &[(&str, String)]) -> Result<()> {
     finish(cargo_command().args(args).envs(variables.iter().map(|(name, value)| (name, value))))
 }
 
-/// The cargo on the PATH, as everybody else calls it: what was built through another path to the
-/// same compiler is not reused.
+/// The cargo on the PATH, as in a shell: what was built through another path to the same compiler
+/// is not reused.
 pub fn cargo_command() -> Command {
     let mut command = Command::new("cargo");
-    // `cargo xtask` describes this package in them, and build scripts that depend on one would run
-    // again.
+    // `cargo xtask` sets variables that describe this package. Build scripts that depend on one of
+    // them would run again.
     let describes_package = |name: &str| {
         ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|p| name.starts_with(p))
     };
@@ -56,7 +56,7 @@ fn finish(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Becomes `doorbuster <subcommand> args…`, so that signals go straight to it.
+/// Replaces this process by `doorbuster <subcommand> args…`, so that it gets signals directly.
 pub fn doorbuster(profile: Profile, subcommand: &str, args: &[String]) -> Result<()> {
     let mut all = vec![subcommand.to_owned()];
     all.extend_from_slice(args);
@@ -68,7 +68,7 @@ pub fn manifests(task: &str) -> Result<()> {
     cargo(&["run", "--quiet", "--bin", "manifests", "--", task])
 }
 
-/// Becomes the program.
+/// Replaces this process by the program.
 pub fn replace(program: &Path, args: &[String]) -> Result<()> {
     let error = Command::new(program).args(args).current_dir(root()).exec();
     Err(error).with_context(|| format!("cannot run {}", program.display()))

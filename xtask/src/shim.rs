@@ -1,4 +1,4 @@
-//! Builds the containerd shim and packs it for the nodes.
+//! Builds and packs the containerd shim.
 
 use std::fs;
 use std::path::Path;
@@ -14,12 +14,12 @@ use crate::run::{cargo_with, root, run};
 
 const PACKAGE: &str = "containerd-shim-doorbuster";
 
-/// The executable: containerd makes this name of `io.containerd.doorbuster.v1`.
+/// The name of the executable, which containerd derives from `io.containerd.doorbuster.v1`.
 const NAME: &str = "containerd-shim-doorbuster-v1";
 
 const NEEDED: &str = "apt-get install libseccomp-dev protobuf-compiler";
 
-/// Writes `target/shim/<NAME>-linux-<arch>.tar.gz` and says its SHA-256, for the resource `Shim`.
+/// Writes `target/shim/<NAME>-linux-<arch>.tar.gz`, and prints its SHA-256 for the resource `Shim`.
 pub fn build(profile: Profile) -> Result<()> {
     let args = selected(&["build"], profile, &["--bin", NAME])?;
     cargo_with(&args, &environment()?)?;
@@ -33,21 +33,21 @@ pub fn build(profile: Profile) -> Result<()> {
     Ok(printing::result(format_args!("{}  {}", sha256(&tarball), path.display()))?)
 }
 
-/// Lints it.
+/// Lints the shim.
 pub fn lint() -> Result<()> {
     let rest = ["--all-targets", "--", "--deny", "warnings"];
     let args = selected(&["clippy"], Profile::Dev, &rest)?;
     cargo_with(&args, &environment()?)
 }
 
-/// Runs its own tests and the test programs that are `named`; `args` go to them.
+/// Runs the shim's own tests and the test programs in `named`, with these arguments.
 pub fn test(named: &[&str], args: &[&str]) -> Result<Count> {
     let rest = [&["--bin", NAME], named, &["--"], args].concat();
     let args = selected(&["test", "--no-fail-fast"], Profile::Dev, &rest)?;
     count::cargo_test(&args, &environment()?)
 }
 
-/// A command on the default packages and the shim, so that both share their dependencies.
+/// Selects the default packages together with the shim, so that they share the built dependencies.
 fn selected(command: &[&str], profile: Profile, rest: &[&str]) -> Result<Vec<String>> {
     let packages = Packages::read()?.names();
     let mut args = profile.native(command, &[]);
@@ -58,12 +58,12 @@ fn selected(command: &[&str], profile: Profile, rest: &[&str]) -> Result<Vec<Str
     Ok(args.into_iter().map(str::to_owned).collect())
 }
 
-/// Has libseccomp linked into the shim: a node then needs nothing but the executable.
+/// Links libseccomp statically into the shim, so that nodes need only the executable.
 fn environment() -> Result<Vec<(&'static str, String)>> {
     run("protoc", &["--version"]).context(NEEDED)?;
     let output = Command::new("cc").arg("-print-file-name=libseccomp.a").output();
     let library = String::from_utf8(output.context("cannot run cc")?.stdout)?;
-    // Only the name, if there is none.
+    // `cc` prints only the file name if there is no such library.
     let folder = Path::new(library.trim()).parent().filter(|folder| folder.is_absolute());
     let folder = folder.with_context(|| format!("there is no libseccomp.a: {NEEDED}"))?;
     let folder = folder.canonicalize()?.display().to_string();

@@ -8,8 +8,8 @@ use crate::profile::Profile;
 use crate::run::cargo;
 use crate::{build, image, plugin, shim};
 
-/// Runs the unit tests, then builds what the other tests run, then runs these; `args` go to the
-/// test programs.
+/// Runs the unit tests, then builds the programs and components for the other tests, and runs
+/// these. `args` are passed to the test programs.
 pub fn all(args: &[String]) -> Result<()> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut count = test(&["--lib", "--bins"], &args)?;
@@ -27,7 +27,8 @@ fn test(targets: &[&str], args: &[&str]) -> Result<Count> {
     count::cargo_test(&Profile::Dev.native(&["test", "--no-fail-fast"], &rest), &[])
 }
 
-/// Runs the shim's tests, and those of shim and image with a real containerd; `args` go to them.
+/// Runs the shim's tests, and those of shim and image with a real containerd. `args` are passed to
+/// them.
 pub fn containers(args: &[String]) -> Result<()> {
     build::for_tests()?;
     image::pack(Profile::Dev, Some("spin.toml"))?;
@@ -36,7 +37,7 @@ pub fn containers(args: &[String]) -> Result<()> {
     shim::test(&["--test", "containers"], &args)?.judge()
 }
 
-/// Format, dependencies and lints.
+/// Checks the format, the dependencies and the lints.
 pub fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["deny", "check", "bans", "licenses", "sources"])?;
@@ -46,7 +47,8 @@ pub fn lint() -> Result<()> {
     build::lint_components()
 }
 
-/// Known vulnerabilities of dependencies. Downloads the advisories, so `lint` leaves it out.
+/// Checks the dependencies for known vulnerabilities. Not a part of `lint`, because it downloads
+/// the advisories.
 pub fn audit() -> Result<()> {
     cargo(&["deny", "check", "advisories"])
 }

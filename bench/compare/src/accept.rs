@@ -1,4 +1,4 @@
-//! The front door under load: HTTP to the broker's acknowledgement.
+//! Measures the request path: from the HTTP request to the broker's acknowledgement.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -15,30 +15,30 @@ use crate::servers::Servers;
 
 const TOPIC: &str = "bench-accept";
 
-/// As `doorbuster up` makes it.
+/// The same number of partitions that `doorbuster up` creates.
 pub const PARTITIONS: i32 = 3;
 
-/// Load before the clock starts: the contender's caches are warm then.
+/// Load before the measurement, which warms up the caches of the contender, in seconds.
 const WARM_UP_SECONDS: u64 = 2;
 
-/// Loads before the first turn, few and many connections.
+/// Numbers of connections of the loads before the first turn, and their duration.
 const WARM_UP_CONNECTIONS: [u32; 2] = [50, 200];
 const BROKER_WARM_UP_SECONDS: u64 = 5;
 
-/// One load on one contender.
+/// The result of one load on one contender.
 #[derive(Debug, Clone, Serialize)]
 pub struct Accept {
-    /// Who.
+    /// The measured contender.
     pub contender: Contender,
     /// Connections, each with one request at a time.
     pub connections: u32,
-    /// Accepted sales a second.
+    /// Accepted sales per second.
     pub accepted_per_s: f64,
-    /// Median latency.
+    /// Median latency, in milliseconds.
     pub p50_ms: f64,
-    /// What one request in a hundred exceeds.
+    /// 99th percentile of the latency, in milliseconds.
     pub p99_ms: f64,
-    /// CPU seconds per 100,000 sales, by process.
+    /// CPU seconds per 100,000 accepted sales, by process.
     pub cpu_s: AcceptCpu,
 }
 
@@ -53,7 +53,7 @@ pub struct AcceptCpu {
     pub kafka: f64,
 }
 
-/// What `doorbuster load --json` prints, as far as it is used here.
+/// The used fields of the output of `doorbuster load --json`.
 #[derive(Deserialize)]
 struct Summary {
     requests: u64,
@@ -68,8 +68,8 @@ struct Latency {
     p99: f64,
 }
 
-/// Makes the topic and loads the broker until its code is compiled: a cold one would slow the
-/// first turn down, whoever has it.
+/// Creates the topic, and loads the broker until the JVM has compiled its code. A cold broker would
+/// slow down whichever contender comes first.
 pub async fn warm_up(servers: &Servers) -> Result<()> {
     ensure_topic(&ProducerConfig::new(servers.brokers()), NewTopic::new(TOPIC, PARTITIONS)).await?;
     let (server, address) = Contender::Native.start_accept(TOPIC, servers).await?;
@@ -109,7 +109,8 @@ fn kafka_cpu(servers: &Servers) -> Result<f64> {
     cpu::of_process(servers.kafka.pid())
 }
 
-/// Runs the load generator as a process of its own. A load with a failure measures nothing.
+/// Runs the load generator as a separate process. Fails if a request failed, because such a
+/// measurement would not be comparable.
 async fn load(address: SocketAddr, connections: u32, seconds: u64) -> Result<Summary> {
     let output = Command::new(program("doorbuster")?)
         .args(["load", "--json", "--url", &format!("http://{address}/purchase")])

@@ -1,4 +1,4 @@
-//! What is compared, and how each is started.
+//! The pipelines that are compared, and how each is started.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,25 +16,25 @@ use crate::servers::Servers;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Contender {
-    /// Without WebAssembly: what the others are measured against.
+    /// The pipeline without WebAssembly, which the others are compared with.
     Native,
-    /// Ours, the request path in one component.
+    /// Doorbuster, with the request path in one component.
     Fused,
-    /// Ours, each hop a component of its own.
+    /// Doorbuster, with a component for each hop.
     Chained,
-    /// As fused, and the Kafka producer in WebAssembly, too, as Spin's HTTP trigger runs it.
+    /// Like fused, but with the Kafka producer in WebAssembly, as Spin's HTTP trigger runs it.
     #[serde(rename = "wasm-only")]
     WasmOnly,
 }
 
 impl Contender {
-    /// Those that accept, in the order of their turns.
+    /// The contenders of the request path, in the order of their turns.
     pub const ACCEPT: [Self; 4] = [Self::Native, Self::Fused, Self::Chained, Self::WasmOnly];
 
-    /// Those that drain.
+    /// The contenders that count a backlog.
     pub const DRAIN: [Self; 3] = [Self::Native, Self::Fused, Self::Chained];
 
-    /// Starts the request path alone and waits until it listens.
+    /// Starts only the request path, and waits until it listens.
     pub async fn start_accept(
         self,
         topic: &str,
@@ -53,7 +53,7 @@ impl Contender {
         Ok((process, address))
     }
 
-    /// Starts the way from Kafka to Valkey.
+    /// Starts only the part from Kafka to Valkey.
     pub fn start_drain(self, topic: &str, group: &str, servers: &Servers) -> Result<Process> {
         let command = match self.manifest() {
             None => native("drain", topic, servers, &["--group", group])?,
@@ -85,7 +85,7 @@ impl fmt::Display for Contender {
     }
 }
 
-/// A program that the same build made.
+/// The path of a program that was built together with this one.
 pub fn program(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell where this program is")?;
     Ok(this.with_file_name(name))

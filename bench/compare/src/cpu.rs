@@ -1,15 +1,15 @@
-//! CPU seconds of processes, in user and kernel mode, all threads.
+//! CPU seconds of processes: user and kernel mode, all threads.
 
 use anyhow::{Context as _, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use nix::unistd::{SysconfVar, sysconf};
 
-/// Place of `utime` among the fields after the command's name: proc_pid_stat(5), fields 14
-/// and 15, the first after the name being 3.
+/// Index of `utime` among the fields after the command's name. In proc_pid_stat(5), `utime` and
+/// `stime` are fields 14 and 15, and the first field after the name is field 3.
 const UTIME: usize = 11;
 
-/// CPU seconds that a process has used, to a hundredth.
+/// CPU seconds that a process has used, with a resolution of 1/100 s.
 pub fn of_process(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/stat");
     let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
@@ -18,13 +18,13 @@ pub fn of_process(pid: u32) -> Result<f64> {
     Ok(ticks as f64 / per_second as f64)
 }
 
-/// CPU seconds of all children that have ended and were waited for.
+/// CPU seconds of all child processes that have ended and were waited for.
 pub fn of_ended_children() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot read the children's usage")?;
     Ok((usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6)
 }
 
-/// What was used between two moments, for each 100,000 of `sales`.
+/// The CPU time between two measurements, per 100,000 of `sales`.
 pub fn per_100_000<const N: usize>(before: [f64; N], after: [f64; N], sales: u64) -> [f64; N] {
     let mut used = after;
     for (used, before) in used.iter_mut().zip(before) {
@@ -33,8 +33,8 @@ pub fn per_100_000<const N: usize>(before: [f64; N], after: [f64; N], sales: u64
     used
 }
 
-/// `utime` and `stime`. The command's name may hold anything, so fields are counted from
-/// behind it.
+/// `utime` and `stime`. The command's name may contain spaces and parentheses, so fields are
+/// counted from its end.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(UTIME);

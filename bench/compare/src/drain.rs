@@ -1,4 +1,4 @@
-//! A backlog on its way from Kafka into Valkey.
+//! Measures how fast a backlog in Kafka is counted in Valkey.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use crate::cpu;
 use crate::process::Process;
 use crate::servers::Servers;
 
-/// The topic that holds the backlog.
+/// The topic with the backlog.
 pub const TOPIC: &str = "bench-drain";
 
-/// How often the count is read.
+/// Interval at which the count is read.
 const POLL: Duration = Duration::from_millis(5);
 
-/// A contender that counts nothing for so long is given up.
+/// A contender that counts nothing for this time is considered failed.
 const IDLE_MAX: Duration = Duration::from_secs(90);
 
-/// One drain by one contender.
+/// The result of one contender.
 #[derive(Debug, Clone, Serialize)]
 pub struct Drain {
-    /// Who.
+    /// The measured contender.
     pub contender: Contender,
-    /// Sales counted a second, from the first seen in Valkey to the last.
+    /// Counted sales per second, from the first count that was seen in Valkey to the last.
     pub records_per_s: f64,
-    /// CPU seconds per 100,000 sales, by process.
+    /// CPU seconds per 100,000 counted sales, by process.
     pub cpu_s: DrainCpu,
 }
 
@@ -38,23 +38,23 @@ pub struct Drain {
 pub struct DrainCpu {
     /// The contender.
     pub consumer: f64,
-    /// The store.
+    /// Valkey.
     pub valkey: f64,
     /// The broker.
     pub kafka: f64,
 }
 
-/// A moment of the drain.
+/// A measurement during the drain.
 struct Mark {
     at: Instant,
     counted: u64,
     cpu_s: [f64; 3],
 }
 
-/// One turn: the whole backlog, by a new group, into an empty store.
+/// One turn: the whole backlog, with a new group and an empty Valkey.
 ///
-/// All contenders are watched from outside, by the count in Valkey. Starting up is not
-/// measured: the clock starts at the first sales counted, which are then left out.
+/// All contenders are measured from outside, by the count in Valkey. The start-up is not included:
+/// the time starts when the first sales are counted, and these sales are not included either.
 pub async fn measure(
     contender: Contender,
     round: u32,
@@ -83,7 +83,7 @@ pub async fn measure(
     })
 }
 
-/// Waits until so many sales are counted.
+/// Waits until this number of sales is counted.
 async fn reach(
     sales: u64,
     consumer: &mut Process,

@@ -1,4 +1,4 @@
-//! Fills the topic that is drained.
+//! Fills the topic for the drain.
 
 use anyhow::{Context as _, Result};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -7,17 +7,17 @@ use sale::Sale;
 
 use crate::accept::PARTITIONS;
 
-/// Records that are sent together, and how many times that is under way.
+/// Number of records that are sent together, and number of such groups in flight.
 const CHUNK: u64 = 1_000;
 const CHUNKS_IN_FLIGHT: usize = 16;
 
-/// Sales are the same in every run.
+/// The seed is fixed, so that the sales are the same in every run.
 const SEED: u64 = 1;
 
-/// Different products in each category, as many as the load generator's.
+/// Number of different products in each category, like that of the load generator.
 const PRODUCTS: u32 = 50;
 
-/// Writes so many random sales, as the pipeline writes them.
+/// Writes random sales in the same format as the pipeline.
 pub async fn fill(brokers: &str, topic: &str, sales: u64) -> Result<()> {
     ensure_topic(&ProducerConfig::new(brokers), NewTopic::new(topic, PARTITIONS)).await?;
     let producer = Producer::new(ProducerConfig::new(brokers))?;

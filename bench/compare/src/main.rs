@@ -1,4 +1,4 @@
-//! Runs ours and the native pipeline in turn, on the same real Kafka and Valkey, and prints
+//! Runs Doorbuster and the native pipeline in turn, on the same real Kafka and Valkey, and prints
 //! medians, ratios and CPU seconds.
 
 mod accept;
@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let args = Args::parse();
     let mut terminate = signal(SignalKind::terminate())?;
-    // Dropping the run ends every process that it started.
+    // Dropping the future ends every process that it started.
     tokio::select! {
         done = run(&args) => done,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
@@ -57,7 +57,7 @@ async fn run(args: &Args) -> Result<()> {
         }
     }
     servers.stop().await?;
-    // First, so that a closed output does not lose them.
+    // Written before printing, so that the results are not lost if the output is closed.
     write(args, &report)?;
     printing::result(&report)?;
     Ok(printing::result(format_args!("All figures: {}", args.out.display()))?)

@@ -1,15 +1,14 @@
-//! A manifest that is a part of another.
+//! Derives a manifest that contains only a part of another one.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// Where it is written.
+/// The folder for derived manifests.
 const FOLDER: &str = "target/bench";
 
-/// The application without its Kafka trigger, in a file of its own: the native program that
-/// it is compared with does not consume either. With `wasm_only` nothing of it is left to the
-/// host.
+/// Writes a manifest without the Kafka trigger, because the native program of the request path does
+/// not consume either. With `wasm_only`, the host provides none of the dependencies.
 pub fn request_path_of(manifest: &Path, wasm_only: bool) -> Result<PathBuf> {
     let place = || manifest.display().to_string();
     let text = std::fs::read_to_string(manifest).with_context(place)?;
@@ -29,7 +28,7 @@ pub fn request_path_of(manifest: &Path, wasm_only: bool) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// Takes out the Kafka triggers and the components that only they call.
+/// Removes the Kafka triggers and the components that only they use.
 fn drop_kafka(app: &mut toml::Table) {
     let removed = table(app, "trigger").and_then(|triggers| triggers.remove("kafka"));
     let triggers = removed.as_ref().and_then(toml::Value::as_array).into_iter().flatten();
@@ -39,7 +38,7 @@ fn drop_kafka(app: &mut toml::Table) {
     }
 }
 
-/// Takes out what says that the host provides something in place of a dependency.
+/// Removes the settings that let the host provide a dependency.
 fn drop_provided(app: &mut toml::Table) {
     for (_, component) in table(app, "component").into_iter().flatten() {
         if let Some(component) = component.as_table_mut() {
@@ -48,7 +47,7 @@ fn drop_provided(app: &mut toml::Table) {
     }
 }
 
-/// The file moves: what its paths started from is written out.
+/// Makes the paths absolute, because the derived manifest is in another folder.
 fn make_paths_absolute(app: &mut toml::Table, folder: &Path) {
     for (_, component) in table(app, "component").into_iter().flatten() {
         let Some(component) = component.as_table_mut() else {

@@ -1,4 +1,4 @@
-//! A contender's process.
+//! The process of a contender.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -13,25 +13,25 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-/// Where logs go.
+/// The folder for logs.
 const LOGS: &str = "target/bench";
 
-/// Time until it listens: ours compiles its components first.
+/// Maximum time until it listens. Doorbuster compiles its components first.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
-/// Time it gets to stop by itself.
+/// Maximum time until it has stopped after a signal.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// A running contender; killed when dropped.
+/// A running contender. It is killed when dropped.
 pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts it; its output goes to `target/bench/<name>.log`.
+    /// Starts the process. Its output is written to `target/bench/<name>.log`.
     pub fn start(name: &str, mut command: Command) -> Result<Self> {
         fs::create_dir_all(LOGS).with_context(|| format!("cannot create {LOGS}"))?;
         let log = Path::new(LOGS).join(format!("{name}.log"));
@@ -48,12 +48,12 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> Result<u32> {
         self.child.id().context("the process has ended")
     }
 
-    /// Waits until it accepts connections.
+    /// Waits until the process accepts connections.
     pub async fn listens(&mut self, address: SocketAddr) -> Result<()> {
         let give_up = Instant::now() + START_LIMIT;
         while TcpStream::connect(address).await.is_err() {
@@ -69,7 +69,7 @@ impl Process {
         Ok(())
     }
 
-    /// Fails if it has ended.
+    /// Fails if the process has ended.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             Some(status) => bail!("it ended by itself ({status}): see {}", self.log.display()),
@@ -77,7 +77,7 @@ impl Process {
         }
     }
 
-    /// Asks it to stop and waits for its end.
+    /// Stops the process with SIGTERM, and waits until it has ended.
     pub async fn stop(mut self) -> Result<()> {
         let pid = i32::try_from(self.pid()?)?;
         kill(Pid::from_raw(pid), Signal::SIGTERM).context("cannot signal the process")?;
@@ -89,7 +89,7 @@ impl Process {
     }
 }
 
-/// A loopback address that was free a moment ago.
+/// A free loopback address. Another process may take it before it is used.
 pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)

@@ -1,4 +1,4 @@
-//! All figures, and how they are shown.
+//! All results, and their presentation.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use crate::accept::Accept;
 use crate::contender::Contender;
 use crate::drain::Drain;
 
-/// The figures of every turn.
+/// The results of every turn.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Loads on the front door.
+    /// The results of the request path.
     pub accepts: Vec<Accept>,
-    /// Drains.
+    /// The results of the drains.
     pub drains: Vec<Drain>,
 }
 
-/// Medians, with the ratio to native.
+/// Prints the medians, with their ratio to the native pipeline.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut connections: Vec<u32> = self.accepts.iter().map(|a| a.connections).collect();
@@ -82,7 +82,7 @@ impl Report {
     }
 }
 
-/// The middle one, or the mean of the two in the middle; not a number without any.
+/// The median; NaN if there are no figures.
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);

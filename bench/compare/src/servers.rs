@@ -1,9 +1,9 @@
-//! Kafka and Valkey behind all contenders.
+//! Kafka and Valkey, which all contenders use.
 
 use anyhow::{Context as _, Result};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 
-/// Both servers, fresh at the start.
+/// Both servers, empty at the start.
 pub struct Servers {
     /// The broker.
     pub kafka: Kafka,
@@ -12,7 +12,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Installs them if need be and starts them.
+    /// Starts both servers. Installs them if they are missing.
     pub async fn start() -> Result<Self> {
         let kafka = Kafka::start(KafkaConfig { tuned: true, ..KafkaConfig::default() });
         let kafka = kafka.await.context("cannot start Kafka")?;
@@ -20,7 +20,7 @@ impl Servers {
         Ok(Self { kafka, valkey })
     }
 
-    /// Kafka's bootstrap brokers.
+    /// The bootstrap brokers.
     pub fn brokers(&self) -> String {
         self.kafka.bootstrap()
     }

@@ -1,4 +1,4 @@
-//! `POST /purchase`, answered when the broker has acknowledged the sale.
+//! `POST /purchase`: the response is sent after the broker has acknowledged the sale.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::door::Door;
 
-/// Time that records under way get for their acknowledgement at the end.
+/// Maximum time at the end for the acknowledgement of records in flight.
 const FLUSH_LIMIT: Duration = Duration::from_secs(15);
 
 const ACCEPTED: &str = r#"{"status":"Procesado"}"#;
@@ -66,7 +66,7 @@ pub async fn run(args: Args) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?
         .tap_io(|stream| {
-            // Best effort: without it answers are slower, not wrong.
+            // Best effort: without TCP_NODELAY, responses are slower but correct.
             let _ = stream.set_nodelay(true);
         });
     let router = Router::new().route("/purchase", any(purchase)).with_state(log);

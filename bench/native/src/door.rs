@@ -1,4 +1,4 @@
-//! The door before the log: the writer's, without WebAssembly.
+//! Claims idempotency keys like the component `writer`, but without WebAssembly.
 
 use anyhow::{Context as _, Result};
 use idempotency::{Answer, Bounds, Claim, Claimed};
@@ -6,11 +6,11 @@ use intake::IntakeError;
 use redis::Cmd;
 use redis::aio::MultiplexedConnection;
 
-/// One connection that all requests share.
+/// A connection that all requests share.
 pub struct Door(MultiplexedConnection);
 
 impl Door {
-    /// Connects.
+    /// Connects to Valkey.
     pub async fn open(url: &str) -> Result<Self> {
         let client = redis::Client::open(url).context("--valkey")?;
         let connection = client.get_multiplexed_async_connection().await;
@@ -30,7 +30,7 @@ impl Door {
                 Err(error) if error.kind() == redis::ServerErrorKind::NoScript.into() => {
                     Answer::Error("NOSCRIPT".into())
                 }
-                // The sale is written all the same.
+                // The sale is written nevertheless.
                 Err(_) => return Ok(()),
             };
             match claim.answer(answer) {

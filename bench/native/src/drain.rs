@@ -1,5 +1,5 @@
-//! A topic's records into Valkey: a fold and one call of the script for each batch, one
-//! thread and one connection for each partition, so that Valkey never waits for a fold.
+//! Counts a topic's records in Valkey. Every partition has its own thread and connection, so that
+//! Valkey does not wait while a batch is prepared; every batch is one call of the script.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,13 +20,13 @@ use crate::store::Store;
 /// The client that reads all partitions.
 pub type Consumer = Arc<BaseConsumer>;
 
-/// How long the cluster may take to describe the topic.
+/// Maximum time for the cluster to describe the topic.
 const METADATA_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often the client's own events are served.
+/// Interval at which the client's own events are handled.
 const SERVE: Duration = Duration::from_millis(20);
 
-/// A drain that expects records ends with an error if none was applied for so long.
+/// If a number of records is expected and none was applied for this time, the program fails.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Count a topic's records in Valkey.
@@ -49,7 +49,7 @@ pub struct Args {
     expect: Option<u64>,
 }
 
-/// What the partitions have done together.
+/// The progress of all partitions together.
 pub struct Progress {
     expected: u64,
     applied: AtomicU64,
@@ -58,7 +58,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The first batch is read: the clock starts.
+    /// The first batch was read: starts the measurement.
     pub fn started(&self) -> Result<()> {
         if self.start.get().is_none() {
             let now = (Instant::now(), cpu_s()?);
@@ -67,12 +67,12 @@ impl Progress {
         Ok(())
     }
 
-    /// So many more records are in Valkey.
+    /// Adds a number of applied records.
     pub fn applied(&self, records: usize) {
         self.applied.fetch_add(records as u64, Ordering::Relaxed);
     }
 
-    /// Whether there are enough, or another partition failed.
+    /// Whether enough records are applied, or another partition failed.
     pub fn is_done(&self) -> bool {
         self.count() >= self.expected || self.stop.load(Ordering::Relaxed)
     }
@@ -81,7 +81,7 @@ impl Progress {
         self.applied.load(Ordering::Relaxed)
     }
 
-    /// What it took, from the first batch read to now.
+    /// The results, from the first batch to now.
     fn summary(&self) -> Result<Value> {
         let (start, cpu_start_s) = self.start.get().context("no record was read")?;
         let (records, elapsed_s) = (self.count(), start.elapsed().as_secs_f64());
@@ -95,13 +95,13 @@ impl Progress {
     }
 }
 
-/// CPU seconds of this process, all threads, in user and kernel mode.
+/// CPU seconds of this process: user and kernel mode, all threads.
 fn cpu_s() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).context("cannot read this process's CPU time")?;
     Ok((usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6)
 }
 
-/// Applies records until there were enough, then prints what they took as a line of JSON.
+/// Applies records until the expected number is reached, then prints the results as a line of JSON.
 pub fn run(args: &Args) -> Result<()> {
     let consumer: Consumer = Arc::new(client(args)?);
     let partitions = assign(args, &consumer)?;
@@ -145,7 +145,8 @@ fn client(args: &Args) -> Result<BaseConsumer> {
         .with_context(|| format!("cannot make a consumer for {}", args.kafka))
 }
 
-/// Reads every partition from its stored position: one process needs no group to share them.
+/// Assigns every partition, starting at its stored position. A single process needs no group
+/// management.
 fn assign(args: &Args, consumer: &Consumer) -> Result<Vec<Partition>> {
     let metadata = consumer
         .fetch_metadata(Some(&args.topic), METADATA_LIMIT)
@@ -178,7 +179,7 @@ fn assign(args: &Args, consumer: &Consumer) -> Result<Vec<Partition>> {
         .collect()
 }
 
-/// Serves the client until there are enough records or a thread ended before.
+/// Handles the client's events until enough records are applied or a thread has ended.
 fn serve(consumer: &Consumer, progress: &Progress, ended: impl Fn() -> bool) -> Result<()> {
     let (mut count, mut since) = (0, Instant::now());
     while !progress.is_done() && !ended() {

@@ -1,6 +1,6 @@
-//! The same pipeline without WebAssembly: `accept` is ingest to Kafka, `drain` is Kafka to
-//! Valkey. Both do the work that the components do, with the same pure crates and the same
-//! producer, so that what is measured between them and ours is the host and the components.
+//! The same pipeline without WebAssembly: `accept` is the path from ingest to Kafka, `drain` the
+//! path from Kafka to Valkey. Both use the same pure crates and the same producer as the
+//! components, so the difference to Doorbuster is caused by the host and the components.
 
 mod accept;
 mod door;
@@ -11,11 +11,11 @@ mod store;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-/// Requests come and go on several threads, in small pieces.
+/// Memory is allocated and freed on different threads, in small pieces.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Ours without WebAssembly.
+/// Doorbuster's pipeline without WebAssembly.
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! One partition on its way into Valkey, on a thread of its own.
+//! Applies the records of one partition to Valkey, on a thread of its own.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use rdkafka::message::{BorrowedMessage, Headers as _};
 use crate::drain::{Consumer, Progress};
 use crate::store::Store;
 
-/// Most records in a batch: the trigger's default.
+/// Maximum number of records in a batch, like the trigger's default.
 const BATCH_RECORDS_MAX: usize = 1_000;
 
-/// How long a batch that has a record waits for more: the trigger's default.
+/// Maximum time that a batch with at least one record waits for more, like the trigger's default.
 const BATCH_WAIT: Duration = Duration::from_millis(5);
 
-/// How often an idle partition looks whether the end is reached.
+/// Interval at which an idle partition checks whether the end is reached.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// What one partition needs.
+/// The parameters of one partition.
 pub struct Partition {
     /// The client that reads all partitions.
     pub consumer: Consumer,
@@ -32,14 +32,14 @@ pub struct Partition {
     pub queue: PartitionQueue<DefaultConsumerContext>,
     /// This partition's connection.
     pub store: Store,
-    /// Under whose name the position is stored.
+    /// The group and the topic for which the position is stored.
     pub source: Source,
-    /// Where reading begins.
+    /// The first offset to read.
     pub position: i64,
 }
 
 impl Partition {
-    /// Applies batch after batch until all partitions together have enough.
+    /// Applies batches until all partitions together have applied enough records.
     pub fn run(self, progress: &Progress) -> Result<()> {
         let Self { consumer, queue, mut store, source, mut position } = self;
         let mut monitored = Monitored::default();
@@ -77,7 +77,7 @@ fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
     }
 }
 
-/// The next records, at most a batch; none when the partition is idle.
+/// The next records, at most one batch; empty if the partition is idle.
 fn next_batch(
     queue: &PartitionQueue<DefaultConsumerContext>,
 ) -> KafkaResult<Vec<BorrowedMessage<'_>>> {

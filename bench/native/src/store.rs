@@ -1,4 +1,4 @@
-//! A connection to Valkey.
+//! A blocking connection to Valkey.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use valkey_codec::{Address, Decoder, Reply, Scalar, encode, hello};
 
-/// Longest wait for an answer.
+/// Maximum time to wait for a reply.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Bytes that are read at once.
+/// Number of bytes that are read at once.
 const READ_BYTES: usize = 16 << 10;
 
-/// One connection, used by one thread.
+/// A connection that is used by one thread.
 pub struct Store {
     stream: TcpStream,
     decoder: Decoder,
@@ -21,7 +21,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects and says hello.
+    /// Connects, and sends the first commands.
     pub fn connect(url: &str) -> Result<Self> {
         let url = Address::parse(url).context("--valkey")?;
         let stream = TcpStream::connect((url.host.as_str(), url.port))
@@ -39,7 +39,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Sends the commands in one write and reads their replies.
+    /// Sends the commands in one write, and reads their replies.
     pub fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>> {
         let place = format!("Valkey at {:?}", self.url);
         self.stream.write_all(&encode(commands)?).with_context(|| place.clone())?;
@@ -70,7 +70,7 @@ impl Store {
         }
     }
 
-    /// Reads values; none for keys that are not there.
+    /// Reads values; None for keys that do not exist.
     pub fn read<const N: usize>(
         &mut self,
         commands: [Vec<Vec<u8>>; N],

@@ -1,4 +1,4 @@
-//! The application in a container's image.
+//! Reads the application from a container's image.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,23 +9,23 @@ use component_host::{App, manifest};
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, Source, WasmLayer};
 use registry::{APPLICATION_LAYER, Artifact};
 
-/// The manifest's name.
+/// The file name of the manifest.
 const MANIFEST: &str = "spin.toml";
 
-/// What messages call an artifact: containerd does not tell its reference.
+/// The name of an artifact in error texts, because containerd does not pass its reference.
 const ARTIFACT: &str = "the image";
 
-/// What a container is made from.
+/// The kinds of images.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Image {
-    /// Files: the command is the manifest, or its folder.
+    /// An image with files: the command is the path of the manifest or of its folder.
     Files(PathBuf),
-    /// The layers of a registry's artifact.
+    /// An artifact of a registry: the layers of a Spin application.
     Artifact(Artifact),
 }
 
 impl Image {
-    /// The image of a container.
+    /// Determines the kind of a container's image.
     pub fn of(context: &impl RuntimeContext) -> Self {
         match context.entrypoint().source {
             Source::File(command) => Image::Files(command),
@@ -88,7 +88,7 @@ mod tests {
         source = "front.wasm"
     "#;
 
-    /// What containerd's library knows of a container.
+    /// A container as containerd's library describes it.
     struct Container {
         command: String,
         layers: Vec<WasmLayer>,
@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    /// The shortest component: its header.
+    /// The shortest valid component: only a header.
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
     fn read(command: &Path, layers: Vec<WasmLayer>) -> Result<App> {

@@ -1,4 +1,5 @@
-//! The environment: nothing of the node's reaches an application, all of the container's does.
+//! The environment of the container's process: it must contain all variables of the container, and
+//! none of the node.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -10,7 +11,8 @@ use anyhow::{Context as _, Result};
 use libcontainer::workload::Executor as _;
 use libcontainer::workload::default::DefaultExecutor;
 
-/// What containerd tells its shims, where systemd is asked for control groups, and what is logged.
+/// The variables that are kept: those that containerd passes to its shims, those that systemd's
+/// control groups need, and the log filter.
 const OF_THE_SHIM: [&str; 9] = [
     "DBUS_SESSION_BUS_ADDRESS",
     "DBUS_SYSTEM_BUS_ADDRESS",
@@ -23,10 +25,10 @@ const OF_THE_SHIM: [&str; 9] = [
     "XDG_RUNTIME_DIR",
 ];
 
-/// Starts this program anew, with only what a shim needs of containerd's environment.
+/// Restarts this program with only those variables of containerd's environment that a shim needs.
 ///
-/// The containers' processes are forks of this one: what is in its environment is in theirs, where
-/// `/proc/1/environ` shows it, and a Linux container of the same pod gets it as its own.
+/// The containers' processes are forks of this one and inherit its environment, which is visible in
+/// `/proc/1/environ`. A Linux container of the same pod would also get it as its own environment.
 pub fn leave_the_nodes() -> io::Result<()> {
     let (kept, left): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| is_kept(name));
     if left.is_empty() {
@@ -42,15 +44,15 @@ fn is_kept(name: &OsStr) -> bool {
     OF_THE_SHIM.iter().any(|kept| name == *kept)
 }
 
-/// Puts the container's variables, `NAME=VALUE`, in the place of this process's.
+/// Replaces the environment of this process by the container's variables, in the form `NAME=VALUE`.
 ///
-/// To be called before there is a thread that reads them.
+/// Must be called before other threads that read the environment are started.
 pub fn become_the_containers(variables: &[String]) -> Result<()> {
     let pair = |variable: &String| {
         variable.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
     };
     let variables: HashMap<_, _> = variables.iter().filter_map(pair).collect();
-    // What containers of other runtimes get theirs by.
+    // The function that containers of other runtimes use to set theirs.
     DefaultExecutor {}.setup_envs(variables).context("cannot set the container's environment")
 }
 

@@ -1,15 +1,15 @@
-//! The log of the shim itself, which containerd writes into its own.
+//! The log of the shim itself, which containerd includes in its own log.
 
 use std::fs::File;
 use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 
-/// A pipe in the folder where containerd starts its shims.
+/// A named pipe in the folder in which containerd starts its shims.
 const PIPE: &str = "log";
 
-/// Warnings, or what `RUST_LOG` says, in containerd's environment. Without the pipe, as when
-/// somebody asks for the version, nothing is logged.
+/// Logs warnings, or what `RUST_LOG` in containerd's environment selects. Without the pipe, for
+/// example if a user asks for the version, nothing is logged.
 pub fn start() {
     let Ok(pipe) = File::options().write(true).open(PIPE) else { return };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));

@@ -1,10 +1,11 @@
-//! `containerd-shim-doorbuster-v1`: what containerd starts for a container whose runtime is
-//! `io.containerd.doorbuster.v1`.
+//! `containerd-shim-doorbuster-v1`: the program that containerd starts for a container whose
+//! runtime is `io.containerd.doorbuster.v1`.
 //!
-//! Three processes come of it. containerd starts the shim, which starts itself again as the server
-//! that containerd then speaks to. Before it has any thread, the server forks a zygote: from that
-//! come the containers' processes, which enter the container's namespaces and control groups, give
-//! up its privileges, and then, without another program being started, run the application.
+//! It runs as three kinds of processes. containerd starts the shim, which starts itself again as
+//! the server that containerd communicates with. Before the server starts a thread, it forks a
+//! zygote. The containers' processes are forks of the zygote: they enter the container's namespaces
+//! and control groups, give up their privileges, and run the application without executing another
+//! program.
 
 mod application;
 mod environment;
@@ -22,7 +23,8 @@ use containerd_shim_wasm::shim::{Cli as _, Config};
 
 use sandbox::Doorbuster;
 
-/// As in `doorbuster`: work comes and goes on several threads, in small pieces.
+/// The same allocator as in `doorbuster`: memory is allocated and freed on different threads, in
+/// small pieces.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
         let error = anyhow::Error::new(error);
         return printing::failure(&error.context("cannot start without the node's environment"));
     }
-    // It has no log: the container's processes have one of their own, on standard error.
+    // The shim has no log here; the containers' processes log to their own standard error.
     if let Err(error) = server_life::start_zygote() {
         printing::note(format_args!("Error: cannot open a pipe: {error}"));
         return ExitCode::FAILURE;

@@ -1,4 +1,5 @@
-//! What containerd's library calls: the shim, and in a container's process the application.
+//! The interfaces that containerd's library calls: the shim, and, in a container's process, the
+//! application.
 
 use std::thread;
 
@@ -11,7 +12,7 @@ use registry::{APPLICATION_LAYER, COMPONENT_LAYER};
 use crate::application::Image;
 use crate::{environment, serve};
 
-/// The application did not start, or did not end well.
+/// Exit code if the application did not start or failed.
 const FAILED: i32 = 1;
 
 /// The shim.
@@ -33,23 +34,25 @@ impl Shim for Doorbuster {
     }
 }
 
-/// A container's application.
+/// The application of a container.
 #[derive(Default)]
 pub struct Application;
 
 impl Sandbox for Application {
-    /// Whatever is wrong is told by [`Application::run_wasi`], on the container's standard error:
-    /// what is refused here ends in containerd's log, without its reason.
+    /// Accepts everything. Errors are reported by [`Application::run_wasi`] on the container's
+    /// standard error; an error returned here would appear only in containerd's log, without its
+    /// reason.
     async fn can_handle(&self, _context: &impl RuntimeContext) -> Result<()> {
         Ok(())
     }
 
-    /// Runs the application until SIGTERM, and answers the container's exit code.
+    /// Runs the application until SIGTERM, and returns the container's exit code.
     async fn run_wasi(&self, context: &impl RuntimeContext) -> Result<i32> {
         let image = Image::of(context);
         let arguments = context.args().get(1..).unwrap_or_default().to_vec();
         let ran = environment::become_the_containers(context.envs()).and_then(|()| {
-            // On a thread that is not the caller's runtime's: one cannot be started within another.
+            // On a new thread, because the caller has a tokio runtime and another one cannot be
+            // started within it.
             let running = thread::Builder::new().name("application".into());
             let running = running.spawn(move || serve::run(image, &arguments))?;
             running.join().unwrap_or_else(|_| anyhow::bail!("a part of the program panicked"))

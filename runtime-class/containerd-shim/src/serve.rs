@@ -1,4 +1,4 @@
-//! Runs the application, as `doorbuster up` does: the same parts, the same deadlines.
+//! Runs the application with the same parts and the same deadlines as `doorbuster up`.
 
 use std::pin::pin;
 
@@ -11,15 +11,15 @@ use crate::application::Image;
 use crate::server_life;
 use crate::settings::Settings;
 
-/// The name of the service in traces, unless `OTEL_SERVICE_NAME` says another.
+/// The service name in traces, unless `OTEL_SERVICE_NAME` is set.
 const SERVICE: &str = "doorbuster";
 
-/// Runs until a signal, or until a part fails.
+/// Runs until a signal arrives or a part fails.
 pub fn run(image: Image, arguments: &[String]) -> Result<()> {
     let telemetry = Telemetry::start(SERVICE)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(image, arguments));
-    // A component that is being compiled does not hold up the end.
+    // The end does not wait for a component that is being compiled.
     runtime.shutdown_timeout(shutdown::TASKS_LIMIT);
     telemetry.end();
     ended
@@ -36,7 +36,7 @@ async fn serve(image: Image, arguments: &[String]) -> Result<()> {
     running.parts.run(Box::pin(end)).await
 }
 
-/// What was started.
+/// The running parts of the application.
 struct Running {
     parts: Parts,
     _checks: AbortOnDropHandle<()>,
@@ -44,7 +44,7 @@ struct Running {
 
 impl Running {
     async fn start(image: Image, settings: Settings) -> Result<Self> {
-        // Reading may take long, as compiling: neither holds up a signal.
+        // Reading may take as long as compiling; a signal must not wait for either.
         let mut app = tokio::task::spawn_blocking(move || image.read()).await??;
         settings.retain(&mut app)?;
         let addresses = settings.addresses();
@@ -59,7 +59,7 @@ impl Running {
     }
 }
 
-/// Resolves when the application is to end: at a signal, or when the shim's server has ended.
+/// Resolves when the application must end: after a signal, or when the shim's server has ended.
 fn end() -> Result<impl Future<Output = ()> + Send> {
     let signal = shutdown::signal();
     let server_ended = server_life::ended()?;
@@ -73,7 +73,7 @@ fn end() -> Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// A line for each address and each trigger.
+/// Logs a line for each address and each trigger.
 fn announce(parts: &Parts, configs: &[TriggerConfig]) {
     if let Some(address) = parts.address() {
         tracing::info!(%address, "HTTP components are served");

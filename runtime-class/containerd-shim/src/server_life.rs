@@ -1,6 +1,7 @@
-//! Whether the shim's server still runs. It alone keeps the writing end of a pipe whose reading end
-//! the containers' processes have, so that they read the pipe's end when it is gone, however it
-//! ended. Without it nobody would end them, read their exit codes, or tell containerd of them.
+//! Detects the end of the shim's server. Only the server keeps the writing end of a pipe, and the
+//! containers' processes have the reading end. They read the end of the pipe when the server has
+//! ended for any reason. Without the server, no process would stop them, collect their exit codes,
+//! or report them to containerd.
 
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::sync::{Mutex, PoisonError};
@@ -12,14 +13,14 @@ use zygote::Zygote;
 static READER: Mutex<Option<PipeReader>> = Mutex::new(None);
 static WRITER: Mutex<Option<PipeWriter>> = Mutex::new(None);
 
-/// Opens the pipe and starts the zygote, from which the containers' processes come. To be called
-/// while there is a single thread.
+/// Opens the pipe and starts the zygote, which forks the containers' processes. Must be called
+/// while there is only one thread.
 pub fn start_zygote() -> io::Result<()> {
     let (reader, writer) = io::pipe()?;
     keep(&READER, reader);
     keep(&WRITER, writer);
     Zygote::init();
-    // The zygote has a copy of the writing end, which would keep the pipe open.
+    // The zygote must close its copy of the writing end, which would keep the pipe open.
     Zygote::global().run(|()| drop(take(&WRITER)), ());
     Ok(())
 }
@@ -29,13 +30,13 @@ pub fn ended() -> io::Result<impl Future<Output = ()> + Send> {
     let (ended, wait) = oneshot::channel();
     if let Some(mut reader) = take(&READER) {
         thread::Builder::new().name("server-life".into()).spawn(move || {
-            // Nothing is ever written; an error means as little to wait for as the end.
+            // Nothing is ever written to the pipe. An error is treated like its end.
             let _ = reader.read(&mut [0]);
             let _ = ended.send(());
         })?;
     }
     Ok(async {
-        // An error means that nobody reads the pipe: this is no container's process.
+        // An error means that no thread reads the pipe, because this is not a container's process.
         if wait.await.is_err() {
             std::future::pending().await
         }

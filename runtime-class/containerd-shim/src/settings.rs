@@ -1,4 +1,4 @@
-//! What the container's environment and the arguments after its command say.
+//! The settings of a container: its environment, and the arguments after its command.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,13 +11,13 @@ use runner::args::parse_address;
 use runner::environment::without_empty;
 use runner::{Addresses, CommonArgs};
 
-/// Where Kubernetes' operator for Spin mounts the runtime configuration.
+/// The path at which the Spin operator of Kubernetes mounts the runtime configuration.
 const RUNTIME_CONFIG: &str = "/runtime-config.toml";
 
-/// Seconds in which Kubernetes tells its nodes that a pod is to end.
+/// Time in seconds in which Kubernetes informs its nodes that a pod is being deleted.
 const LINGER_S: u64 = 5;
 
-/// The flags of `doorbuster up`, without those that start servers.
+/// The flags of `doorbuster up`, except those that start servers.
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true)]
 pub struct Settings {
@@ -51,7 +51,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads them.
+    /// Parses the environment and the arguments.
     pub fn read(arguments: &[String]) -> Result<Self> {
         let matches = without_empty(Self::command()).try_get_matches_from(arguments);
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches));
@@ -64,12 +64,12 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Where the application is reached.
+    /// The addresses of the application.
     pub fn addresses(&self) -> Addresses {
         Addresses { listen: Some(self.listen), operator: self.operator }
     }
 
-    /// Leaves the components that are wanted.
+    /// Removes the components that are not selected.
     pub fn retain(&self, app: &mut App) -> Result<()> {
         if !self.components.is_empty() {
             app.retain_components(&self.components)?;
@@ -77,8 +77,9 @@ impl Settings {
         Ok(())
     }
 
-    /// The flags that every Spin trigger takes, without a compile cache: the container must not
-    /// choose a folder of the node from which the shim takes machine code.
+    /// The flags that all Spin triggers have. The compile cache is disabled: otherwise a container
+    /// could choose a folder of the node from which the shim, with the node's privileges, loads
+    /// machine code.
     pub fn common(self) -> CommonArgs {
         let mut common = self.common;
         (common.cache, common.disable_cache) = (None, true);
@@ -86,7 +87,7 @@ impl Settings {
     }
 }
 
-/// What is wrong with a flag, and which variable said it if one did.
+/// The error for a wrong flag, with the name of the variable if it was set by one.
 fn told(fault: &clap::Error) -> anyhow::Error {
     let text = fault.to_string();
     let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ");

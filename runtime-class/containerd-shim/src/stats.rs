@@ -1,8 +1,8 @@
-//! Reports to containerd what a container uses.
+//! Reports the resource usage of a container to containerd.
 //!
-//! The library that the shim is made with reports no processor time, or in the wrong unit, and no
-//! limit of memory, and has no way to replace that. So this service stands between containerd and
-//! the library's: it passes every request on, and corrects the answer to one of them.
+//! The library that the shim uses reports no CPU time or one in the wrong unit, reports no memory
+//! limit, and provides no way to change that. So this service is a proxy between containerd and the
+//! library's service: it forwards all requests, and corrects the response to one of them.
 
 use std::fs;
 use std::io;
@@ -24,15 +24,15 @@ use containerd_shim::{Context as Call, TtrpcContext, TtrpcResult};
 
 use crate::usage::Usage;
 
-/// The listening socket that a shim's server is started with, by its number.
+/// The file descriptor of the listening socket with which a shim's server is started.
 const SOCKET: RawFd = 3;
 
-/// The library's socket in the container's folder, where the server is started; it is gone once
-/// this service has connected.
+/// The library's own socket in the container's folder, in which the server is started. It is
+/// deleted after this service has connected.
 const INNER: &str = "library.sock";
 
-/// Begins to serve in the library's place, if this process is a shim's server. To be called before
-/// the library listens, and after the zygote was started: this starts threads.
+/// Starts the proxy, if this process is a shim's server. Must be called before the library listens,
+/// and after the zygote was started, because it starts threads.
 pub fn stand_between() -> Result<Option<Server>> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let flags = containerd_shim::parse(&arguments)?;
@@ -51,21 +51,21 @@ pub fn stand_between() -> Result<Option<Server>> {
     Ok(Some(server))
 }
 
-/// Gives the library this socket, and answers the one that containerd connects to.
+/// Passes a new socket to the library, and returns the one that containerd connects to.
 #[expect(unsafe_code, reason = "the library takes its socket by its number")]
 fn exchange(listener: &UnixListener) -> io::Result<OwnedFd> {
     // SAFETY: the process that started this one gave it the socket, and nobody has used it yet.
     let mut socket = unsafe { OwnedFd::from_raw_fd(SOCKET) };
     let containerd = socket.try_clone()?;
     rustix::io::dup2(listener, &mut socket)?;
-    // From here on it is the library's.
+    // From here on the library owns the descriptor.
     let _: RawFd = socket.into_raw_fd();
     Ok(containerd)
 }
 
 struct Between(TaskClient);
 
-/// The same deadline and the same metadata.
+/// The same deadline and metadata for the forwarded request.
 fn same(context: &TtrpcContext) -> Call {
     Call { metadata: context.metadata.clone(), timeout_nano: context.timeout_nano }
 }
@@ -109,7 +109,7 @@ impl Task for Between {
     }
 }
 
-/// The encoded metrics with these numbers in them.
+/// Replaces the values in the encoded metrics.
 fn correct(metrics: &[u8], usage: &Usage) -> Result<Vec<u8>> {
     let mut metrics = Metrics::parse_from_bytes(metrics)?;
     let times = metrics.cpu.mut_or_insert_default().usage.mut_or_insert_default();

@@ -1,4 +1,4 @@
-//! What a container uses, as its control groups tell.
+//! The resource usage of a container, read from its control groups.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,27 +6,27 @@ use std::path::{Path, PathBuf};
 
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// The unit of version 2's `cpu.stat`.
+/// `cpu.stat` of version 2 contains microseconds.
 const NS_PER_US: u64 = 1_000;
 
-/// Processor time since the start, and the memory that may be used.
+/// The CPU time since the start, and the memory limit.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Usage {
     pub total_ns: u64,
     pub user_ns: u64,
     pub kernel_ns: u64,
-    /// A huge number if there is no limit.
+    /// The memory limit in bytes; a very large number if there is none.
     pub memory_bytes_max: u64,
 }
 
 impl Usage {
-    /// Of the control groups that this process is in.
+    /// Reads the usage of the control groups of this process.
     pub fn of(pid: u32) -> io::Result<Self> {
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
         Self::read(&groups, Path::new(GROUPS))
     }
 
-    /// `groups` is the process's `/proc/PID/cgroup`.
+    /// `groups` is the content of `/proc/PID/cgroup`.
     fn read(groups: &str, root: &Path) -> io::Result<Self> {
         match (folder(groups, "cpuacct", root), folder(groups, "memory", root)) {
             (Some(cpu), Some(memory)) => Self::version_1(&cpu, &memory),
@@ -58,7 +58,7 @@ impl Usage {
     }
 }
 
-/// The folder of the group that has this controller; version 2's line names none.
+/// The folder of the group with this controller. The line of version 2 names no controller.
 fn folder(groups: &str, controller: &str, root: &Path) -> Option<PathBuf> {
     groups.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;

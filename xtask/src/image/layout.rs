@@ -1,4 +1,4 @@
-//! An image as an OCI layout.
+//! An image in the format of an OCI layout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 
 use crate::pack::{Archive, architecture, gzip, sha256, write};
 
-/// Media types of an image's parts.
+/// Media types of the parts of an image.
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// The folder that blobs lie in.
+/// The folder with the blobs.
 const BLOBS: &str = "blobs/sha256/";
 
-/// The attribute that file capabilities are kept in.
+/// The extended attribute that contains file capabilities.
 const CAPABILITY: &str = "security.capability";
 
-/// Files of the image that change together.
+/// A set of files that usually change together.
 #[derive(Default)]
 pub struct Layer(BTreeMap<String, File>);
 
@@ -37,7 +37,7 @@ impl Layer {
         self.0.insert(path.into(), File { mode, content, capability: None });
     }
 
-    /// Gives a file capabilities.
+    /// Sets the capabilities of a file.
     pub fn capable(&mut self, path: &str, capability: Vec<u8>) {
         self.0.entry(path.into()).or_default().capability = Some(capability);
     }
@@ -59,17 +59,17 @@ impl Layer {
     }
 }
 
-/// An image's blobs by their digests, and its index.
+/// The blobs of an image by their digests, and its index.
 pub struct Layout {
     blobs: BTreeMap<String, Vec<u8>>,
     index: Value,
     digest: String,
-    /// What an archive of Docker's has in place of the index, for `docker load` and its like.
+    /// The index in the format of Docker archives, for `docker load` and similar commands.
     loadable: Value,
 }
 
 impl Layout {
-    /// An image of these layers that is called `reference` and run as `config` says.
+    /// Creates an image with these layers, named `reference`, with this configuration.
     pub fn new(reference: &str, layers: Vec<Layer>, config: &Value) -> Result<Self> {
         let mut blobs = BTreeMap::new();
         let (mut descriptors, mut contents) = (Vec::new(), Vec::new());
@@ -119,12 +119,12 @@ impl Layout {
         Ok(Self { blobs, index, digest, loadable })
     }
 
-    /// The manifest's digest.
+    /// The digest of the manifest.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Writes it in place of what the folder holds.
+    /// Writes the layout, replacing the content of the folder.
     pub fn write(&self, folder: &Path) -> Result<()> {
         if folder.exists() {
             fs::remove_dir_all(folder)?;
@@ -133,7 +133,7 @@ impl Layout {
         files.iter().try_for_each(|(path, content)| write(&folder.join(path), content))
     }
 
-    /// As one archive, which Docker can load, too.
+    /// The layout as an archive, which Docker can load, too.
     pub fn pack(&self) -> Result<Vec<u8>> {
         let mut archive = Archive::new();
         archive.file("manifest.json", 0o644, &serde_json::to_vec(&self.loadable)?)?;
@@ -155,12 +155,12 @@ impl Layout {
     }
 }
 
-/// Where a described blob lies.
+/// The path of a blob.
 fn place(described: &Value) -> Option<String> {
     Some(described["digest"].as_str()?.replace("sha256:", BLOBS))
 }
 
-/// Keeps a blob, and describes it.
+/// Stores a blob, and returns its descriptor.
 fn store(blobs: &mut BTreeMap<String, Vec<u8>>, kind: &str, blob: Vec<u8>) -> Value {
     let hash = sha256(&blob);
     let described =

@@ -1,4 +1,4 @@
-//! What the image is made of.
+//! The content of the image.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,14 +12,14 @@ use crate::profile::Profile;
 
 const PROGRAM: &str = "doorbuster";
 
-/// Certificates of those who sign registries' own; where OpenSSL looks for them.
+/// Certificates of the public certificate authorities, at the path where OpenSSL expects them.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Lets the program listen on port 80 though it is not root: `CAP_NET_BIND_SERVICE` (bit 10),
-/// permitted and effective, as `struct vfs_cap_data` of linux/capability.h, revision 2.
+/// Allows the program to listen on port 80 without root: `CAP_NET_BIND_SERVICE` (bit 10), permitted
+/// and effective, as `struct vfs_cap_data` of linux/capability.h, revision 2.
 const CAPABILITY: [u32; 5] = [0x0200_0001, 1 << 10, 0, 0, 0];
 
-/// The layers: what seldom changes first.
+/// The layers, starting with the one that changes least often.
 pub fn layers(profile: Profile, scratch: &Path) -> Result<Vec<Layer>> {
     std::fs::create_dir_all(scratch).with_context(|| scratch.display().to_string())?;
     let mut base = Layer::default();
@@ -37,7 +37,8 @@ pub fn layers(profile: Profile, scratch: &Path) -> Result<Vec<Layer>> {
     Ok(vec![base, program])
 }
 
-/// The libraries that the program is linked to, and their loader, by the paths it knows them by.
+/// The shared libraries that the program needs, and the dynamic loader, by the paths in the
+/// program.
 fn libraries(program: &Path) -> Result<Vec<String>> {
     let output = Command::new("ldd").arg(program).output().context("cannot run ldd")?;
     let listed = String::from_utf8(output.stdout)?;
