@@ -1,4 +1,4 @@
-//! An application of one Kafka component, the guest `fragile`, on a topic of its own.
+//! An application with one Kafka component, the guest `fragile`, and its own topic.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use tokio::process::Command;
 
 use crate::pipeline::{Pipeline, doorbuster, root};
 
-/// The name of the build in the guest, as long as [`OTHER_BUILD`].
+/// The name of the build in the guest. It has the same length as [`OTHER_BUILD`].
 const BUILD: &[u8] = b"the first build";
-/// What a test writes over it.
+/// The name that a test writes over it.
 pub const OTHER_BUILD: &str = "the other build";
 
-/// The application's folder, its topic and its broker.
+/// The application's folder, topic and broker.
 pub struct Fragile {
     folder: TempDir,
     brokers: String,
@@ -23,7 +23,7 @@ pub struct Fragile {
 }
 
 impl Fragile {
-    /// Makes the topic, with one partition, and a manifest with these trigger settings.
+    /// Creates the topic with one partition, and a manifest with these trigger settings.
     pub async fn new(brokers: &str, topic: &str, settings: &str) -> Result<Self> {
         ensure_topic(&ProducerConfig::new(brokers), NewTopic::new(topic, 1)).await?;
         let folder = TempDir::new_in(root().join("target"))?;
@@ -56,19 +56,19 @@ source = "fragile.wasm"
         self.folder.path().join("spin.toml")
     }
 
-    /// Runs it.
+    /// Runs the application.
     pub async fn up(&self, more: &[&str]) -> Result<Pipeline> {
         let operator = ["--operator", self.operator.as_str()];
         Pipeline::of_manifest(&self.manifest(), &self.brokers, &[&operator, more].concat()).await
     }
 
-    /// Runs it with these variables in its environment.
+    /// Runs the application with these environment variables.
     pub async fn up_with_env(&self, env: &[(&str, &str)]) -> Result<Pipeline> {
         let more = ["--operator", self.operator.as_str()];
         Pipeline::with_env(&self.manifest(), &self.brokers, &more, env).await
     }
 
-    /// Makes a new build of the component, in place of the old file.
+    /// Replaces the component by another build.
     pub fn build_anew(&self) -> Result<()> {
         let file = wasm(self.folder.path());
         let mut bytes = std::fs::read(&file)?;
@@ -80,12 +80,12 @@ source = "fragile.wasm"
         Ok(std::fs::rename(new, file)?)
     }
 
-    /// Puts something that is no component in the place of its file.
+    /// Replaces the component by a file that is not a component.
     pub fn spoil(&self) -> Result<()> {
         Ok(std::fs::write(wasm(self.folder.path()), "no component")?)
     }
 
-    /// Writes records with these values, and with this `traceparent` if there is one.
+    /// Writes records with these values, optionally with a `traceparent`.
     pub async fn produce(&self, values: &[&str], traceparent: Option<&str>) -> Result<()> {
         let header = |value: &str| Header { name: "traceparent".into(), value: Some(value.into()) };
         let record = |value: &&str| OutgoingRecord {
@@ -99,25 +99,26 @@ source = "fragile.wasm"
         Ok(())
     }
 
-    /// Where operators ask: `ADDR:PORT`.
+    /// The address of the operator port: `HOST:PORT`.
     pub fn operator(&self) -> &str {
         &self.operator
     }
 
-    /// What an operator is told: status and body.
+    /// Requests a path of the operator port. Returns status and body; None if it does not answer.
     pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
         let answer = reqwest::get(format!("http://{}{path}", self.operator)).await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
-    /// A metric of the component.
+    /// The value of a metric of the component.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let (_, metrics) = self.ask("/metrics").await?;
         let line = metrics.lines().find(|line| line.starts_with(&format!("{name}{{")))?;
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
-    /// What a command of the program prints about it; fails if the command does.
+    /// Runs a command of the program for this application, and returns its output. Fails if the
+    /// command fails.
     pub async fn command(&self, words: &[&str]) -> Result<String> {
         let mut command: Command = doorbuster();
         command.args(words).arg("--from").arg(self.manifest()).args(["--kafka", &self.brokers]);

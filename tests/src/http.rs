@@ -11,23 +11,23 @@ use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// An HTTP client for one pipeline.
+/// An HTTP client of one pipeline.
 pub struct Client {
     base: String,
     http1: Pool<HttpConnector, Full<Bytes>>,
     http2: Pool<HttpConnector, Full<Bytes>>,
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
-    /// Its trailers, if any.
+    /// The trailers; empty if there are none.
     pub trailers: HeaderMap,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
@@ -58,17 +58,17 @@ impl Client {
         }
     }
 
-    /// Whom it asks: `ADDR`.
+    /// The address of the server, without `http://`.
     pub fn address(&self) -> &str {
         self.base.trim_start_matches("http://")
     }
 
-    /// `POST` of JSON.
+    /// Sends a `POST` request with JSON.
     pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
         self.send(Method::POST, path, &[("content-type", "application/json")], body).await
     }
 
-    /// Any request over HTTP/1.1.
+    /// Sends any request over HTTP/1.1.
     pub async fn send(
         &self,
         method: Method,
@@ -79,7 +79,7 @@ impl Client {
         self.exchange(&self.http1, method, path, headers, body.into()).await
     }
 
-    /// Any request over HTTP/2.
+    /// Sends any request over HTTP/2.
     pub async fn send2(
         &self,
         method: Method,
@@ -90,13 +90,14 @@ impl Client {
         self.exchange(&self.http2, method, path, headers, body.into()).await
     }
 
-    /// The head of an answer over HTTP/2, whose body nobody reads while this is kept.
+    /// Sends a request over HTTP/2, and returns the head of the response. Its body is not read
+    /// while it is kept.
     pub async fn unread2(&self, path: &str) -> Result<Response<Incoming>> {
         let request = Request::get(format!("{}{path}", self.base)).body(Full::default())?;
         Ok(self.http2.request(request).await?)
     }
 
-    /// A `POST` over HTTP/2, as gRPC does it.
+    /// Sends a `POST` request over HTTP/2, like a gRPC client.
     pub async fn grpc(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
         let headers = [("content-type", "application/grpc"), ("te", "trailers")];
         self.exchange(&self.http2, Method::POST, path, &headers, body.into()).await
@@ -114,8 +115,8 @@ impl Client {
         self.exchange(&self.http2, Method::POST, path, &headers, body.into()).await
     }
 
-    /// These bytes on a connection of their own, which the client may then break off; answers
-    /// all that comes back.
+    /// Sends these bytes on a new connection, which the client then closes if `breaks_off`. Returns
+    /// everything that was received.
     pub async fn raw(&self, bytes: &[u8], breaks_off: bool) -> Result<String> {
         let mut stream = TcpStream::connect(self.base.trim_start_matches("http://")).await?;
         stream.write_all(bytes).await?;

@@ -1,4 +1,5 @@
-//! What the end-to-end tests share: a running pipeline, requests to it, a look at its store.
+//! Shared parts of the end-to-end tests: a running pipeline, requests to it, and access to its
+//! Valkey.
 
 pub mod chaos;
 mod fragile;
@@ -19,15 +20,15 @@ pub use without_servers::without_servers;
 
 use std::time::{Duration, Instant};
 
-/// How long a condition may take to come true, on a machine that does other things too.
+/// Maximum time until a condition holds. It is long because the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Waits until `probe` answers something; fails with `what` if it never does.
+/// Waits until `probe` returns a value. Panics with `what` after two minutes.
 pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
     in_time(what, probe).await.unwrap_or_else(|late| panic!("{late}"))
 }
 
-/// The same where a test has more to say about the failure.
+/// The same, but returns the error, for tests that add details.
 pub async fn in_time<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> anyhow::Result<T> {
     let start = Instant::now();
     loop {

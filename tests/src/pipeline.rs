@@ -1,4 +1,4 @@
-//! A running pipeline: the built program with real servers behind it.
+//! A running pipeline: the built program with real servers.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use crate::{Client, Store};
 
-/// Which wiring of the same components.
+/// The wiring of the components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wiring {
     /// `spin.toml`: HTTP and gRPC between the hops.
@@ -25,7 +25,7 @@ pub enum Wiring {
 }
 
 impl Wiring {
-    /// The wiring's manifest, from the project's root.
+    /// The path of the manifest, relative to the project's root.
     pub fn manifest(self) -> &'static str {
         match self {
             Wiring::Chained => "spin.toml",
@@ -39,23 +39,23 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Into::into).unwrap_or_default()
 }
 
-/// A program that was built together with this one.
+/// The path of a program that was built together with this one.
 pub fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap_or_default();
     let folder = this.parent().unwrap_or(Path::new(""));
-    // Cargo puts test programs one folder deeper than the others.
+    // Cargo stores test programs one folder deeper than other programs.
     let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     folder.join(name)
 }
 
-/// `doorbuster`, run in the project's root.
+/// A command that runs `doorbuster` in the project's root.
 pub fn doorbuster() -> Command {
     let mut command = Command::new(program("doorbuster"));
     command.current_dir(root()).kill_on_drop(true);
     command
 }
 
-/// How a pipeline on given servers is started.
+/// How a pipeline is started on existing servers.
 #[derive(Debug, Clone)]
 pub struct Launch {
     manifest: PathBuf,
@@ -63,12 +63,12 @@ pub struct Launch {
     valkey_url: String,
     topic: String,
     variables: Vec<String>,
-    /// Its environment, besides the one it inherits.
+    /// Additional environment variables.
     pub envs: Vec<(String, String)>,
 }
 
 impl Launch {
-    /// This manifest on these servers. The topic is only noted.
+    /// A manifest and its servers. The topic is only stored for [`Pipeline::topic`].
     pub fn new(
         manifest: impl Into<PathBuf>,
         brokers: impl Into<String>,
@@ -85,36 +85,37 @@ impl Launch {
         }
     }
 
-    /// Sets a variable.
+    /// Sets a variable of the application.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push(format!("{name}={value}"));
         self
     }
 }
 
-/// A pipeline with a store of its own and a topic of its own.
+/// A pipeline with its own Valkey and its own topic.
 pub struct Pipeline {
     child: Child,
     log: NamedTempFile,
     base: String,
-    /// Its topic.
+    /// The topic.
     pub topic: String,
-    /// Its store; none if it was given one.
+    /// Its own Valkey; None if it uses an existing one.
     pub valkey: Option<Valkey>,
     valkey_url: String,
 }
 
-/// How long a start may take: real servers, on a machine that does other things too.
+/// Maximum time for a start. It is long because real servers are started on a machine that may be
+/// busy.
 const START_LIMIT: Duration = Duration::from_secs(180);
 
-/// A topic that no other pipeline of this process has.
+/// A topic that no other pipeline of this process uses.
 fn next_topic() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("sales-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Pipeline {
-    /// Starts a pipeline against this broker.
+    /// Starts a pipeline with these brokers.
     pub async fn start(wiring: Wiring, brokers: &str) -> Result<Self> {
         let valkey = Valkey::start(ValkeyConfig::default()).await?;
         let url = valkey.url();
@@ -123,7 +124,7 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Starts a pipeline that counts in this store.
+    /// Starts a pipeline that counts in this Valkey.
     pub async fn with_store(wiring: Wiring, brokers: &str, valkey_url: &str) -> Result<Self> {
         Self::on_topic(wiring, brokers, valkey_url, &next_topic()).await
     }
@@ -141,7 +142,7 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Starts a pipeline that goes on with this topic and this store.
+    /// Starts a pipeline that continues with this topic and this Valkey.
     pub async fn on_topic(
         wiring: Wiring,
         brokers: &str,
@@ -151,14 +152,14 @@ impl Pipeline {
         Self::launch(&Self::plan(wiring, brokers, valkey_url, topic)).await
     }
 
-    /// A wiring with a topic and a group of its own.
+    /// How to start a wiring with its own topic and group.
     fn plan(wiring: Wiring, brokers: &str, valkey_url: &str, topic: &str) -> Launch {
         Launch::new(wiring.manifest(), brokers, valkey_url, topic)
             .variable("kafka_topic", topic)
             .variable("kafka_group", &format!("group-{topic}"))
     }
 
-    /// Starts a pipeline as planned.
+    /// Starts a pipeline.
     pub async fn launch(launch: &Launch) -> Result<Self> {
         let Launch { manifest, brokers, valkey_url, topic, variables, envs } = launch;
         let mut command = doorbuster();
@@ -169,12 +170,12 @@ impl Pipeline {
         Self::spawn(command, topic).await
     }
 
-    /// Runs this manifest, whose only variables are those of Kafka, with further arguments.
+    /// Runs a manifest that has only Kafka's variables, with additional arguments.
     pub async fn of_manifest(manifest: &Path, brokers: &str, more: &[&str]) -> Result<Self> {
         Self::with_env(manifest, brokers, more, &[]).await
     }
 
-    /// The same with these variables in its environment.
+    /// The same with additional environment variables.
     pub async fn with_env(
         manifest: &Path,
         brokers: &str,
@@ -187,7 +188,7 @@ impl Pipeline {
         Self::spawn(command, "").await
     }
 
-    /// Starts a chained pipeline with servers of its own, as these arguments say.
+    /// Starts a chained pipeline with its own servers, with these arguments.
     pub async fn with_own_servers(arguments: &[&str]) -> Result<Self> {
         let mut command = doorbuster();
         command.arg("up").args(arguments);
@@ -213,12 +214,12 @@ impl Pipeline {
         Ok(Self { child, log, base, topic: topic.into(), valkey: None, valkey_url })
     }
 
-    /// Requests to it.
+    /// A client for its HTTP components.
     pub fn client(&self) -> Client {
         Client::new(&self.base)
     }
 
-    /// Its store.
+    /// A connection to its Valkey.
     pub async fn store(&self) -> Result<Store> {
         Store::connect(&self.valkey_url).await
     }
@@ -228,17 +229,17 @@ impl Pipeline {
         format!("{}/purchase", self.base)
     }
 
-    /// Its store's URL.
+    /// The URL of its Valkey.
     pub fn valkey_url(&self) -> &str {
         &self.valkey_url
     }
 
-    /// What it wrote on stderr so far.
+    /// What it wrote to stderr so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The file of what it writes on stderr, which outlives it.
+    /// A hard link to the file with its stderr, which remains after the pipeline was dropped.
     pub fn log_file(&self) -> Result<tempfile::TempPath> {
         let kept = NamedTempFile::new()?.into_temp_path();
         std::fs::remove_file(&kept)?;
@@ -246,33 +247,33 @@ impl Pipeline {
         Ok(kept)
     }
 
-    /// The port that it serves on.
+    /// The port of its HTTP components.
     pub fn port(&self) -> Result<u16> {
         let (_, port) = self.base.rsplit_once(':').context("no port in its address")?;
         Ok(port.parse()?)
     }
 
-    /// Ends it at once, as a crash does.
+    /// Kills the process.
     pub async fn kill(mut self) -> Result<()> {
         Ok(self.child.kill().await?)
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap_or(0)
     }
 
-    /// Sends it a signal that does not end it.
+    /// Sends a signal that does not end the process.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill(Pid::from_raw(i32::try_from(self.pid())?), signal)?)
     }
 
-    /// Asks it to end and waits; fails unless it ends well.
+    /// Stops it with SIGTERM, and waits. Fails unless the exit code is 0.
     pub async fn stop(self) -> Result<()> {
         self.end(Signal::SIGTERM).await
     }
 
-    /// Waits for its end; fails unless it ends well.
+    /// Waits until the program ends. Fails unless it exits with success.
     pub async fn ended(mut self) -> Result<()> {
         let ended = tokio::time::timeout(START_LIMIT, self.child.wait()).await;
         let status = ended.with_context(|| format!("it does not end\n{}", self.log()))??;
@@ -280,7 +281,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Sends it a signal, Ctrl-C is SIGINT, and waits; fails unless it ends well.
+    /// Sends a signal (Ctrl-C is SIGINT) and waits until the program ends. Fails unless it exits
+    /// with success.
     pub async fn end(mut self, signal: Signal) -> Result<()> {
         self.signal(signal)?;
         let status = self.child.wait().await?;
@@ -289,8 +291,8 @@ impl Pipeline {
     }
 }
 
-/// Reads the pipeline's and the store's address from the greeting, empty if it has none, and goes
-/// on reading so that the pipe never fills.
+/// Reads the addresses of the pipeline and of Valkey from the output at the start; empty if they
+/// are missing. Continues to read, so that the pipe does not fill up.
 async fn greeting(stdout: tokio::process::ChildStdout) -> Result<(String, String)> {
     let mut lines = BufReader::new(stdout).lines();
     let (mut base, mut valkey) = (String::new(), String::new());

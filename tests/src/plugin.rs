@@ -1,4 +1,4 @@
-//! The Spin plugin, started as `spin up` starts it.
+//! Starts the Spin plugin in the same way as `spin up`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,15 +10,15 @@ use tokio::process::Command;
 
 use crate::{program, root};
 
-/// An application that was locked, in a folder of its own.
+/// A locked application in its own folder.
 pub struct Locked {
-    /// The manifest's folder, as Spin tells it.
+    /// The folder of the manifest, which Spin passes to the plugin.
     pub folder: TempDir,
     lock: PathBuf,
 }
 
 impl Locked {
-    /// Locks the application of a manifest, from the project's root.
+    /// Locks the application of a manifest in the project's root.
     pub fn new(file: &str) -> Result<Self> {
         Self::of(&root().join(file))
     }
@@ -31,7 +31,7 @@ impl Locked {
         Ok(Self { folder, lock })
     }
 
-    /// The plugin, with the environment that Spin gives it.
+    /// The plugin, with the environment that Spin provides.
     pub fn plugin(&self) -> Command {
         let mut command = plugin();
         command
@@ -42,7 +42,7 @@ impl Locked {
         command
     }
 
-    /// What a component wrote: `stdout` or `stderr`.
+    /// The output of a component: `stream` is `stdout` or `stderr`.
     pub fn log(&self, component: &str, stream: &str) -> Option<String> {
         let file = format!(".spin/logs/{component}_{stream}.txt");
         std::fs::read_to_string(self.folder.path().join(file)).ok()

@@ -1,4 +1,5 @@
-//! One component of an application out of a registry, run as an operator on a cluster runs it.
+//! Runs one component of an application from a registry in the same way as an operator on a
+//! cluster.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -12,19 +13,19 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::doorbuster;
 
-/// How long a start may take, on a machine that does other things too.
+/// Maximum time for a start. It is long because the machine may be busy.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// Lines that end with an address, and how it ends in them.
+/// The beginnings of lines with an address, and what follows the address.
 const ADDRESSES: [(&str, &str); 2] =
     [("Doorbuster is running: ", "/purchase"), ("Operators: ", "/metrics, /healthz, /readyz")];
 
 /// How an application is run.
 #[derive(Debug, Clone)]
 pub struct Deployment {
-    /// Its artifact.
+    /// The reference of its artifact.
     pub reference: String,
-    /// The environment of every process.
+    /// Environment variables of every process.
     pub env: Vec<(String, String)>,
 }
 
@@ -34,15 +35,15 @@ pub struct Retained {
     log: NamedTempFile,
     /// `http://ADDR:PORT`.
     pub url: String,
-    /// It is read while it starts.
+    /// Kept until the end, because it is read during the start.
     _runtime_config: NamedTempFile,
 }
 
 impl Deployment {
-    /// With the arguments of SpinKube's operator.
+    /// The command with the arguments that SpinKube's operator uses.
     fn command(&self, component: &str, env: &[(&str, &str)]) -> Result<(Command, NamedTempFile)> {
         let runtime_config = NamedTempFile::new()?;
-        // What the operator writes.
+        // The content of the file that the operator writes.
         let text = "[[config_provider]]\ntype = 'env'\nprefix = 'SPIN_VARIABLE_'\n";
         std::fs::write(&runtime_config, text)?;
         let mut command = doorbuster();
@@ -58,7 +59,7 @@ impl Deployment {
         Ok((command, runtime_config))
     }
 
-    /// Starts a component with further variables in its environment.
+    /// Starts a component with additional environment variables.
     pub async fn start(&self, component: &str, env: &[(&str, &str)]) -> Result<Retained> {
         let (mut command, runtime_config) = self.command(component, env)?;
         let log = NamedTempFile::new()?;
@@ -71,7 +72,7 @@ impl Deployment {
         Ok(Retained { child, log, url, _runtime_config: runtime_config })
     }
 
-    /// Begins to start a component.
+    /// Starts a component without waiting for its address.
     pub fn begin(&self, component: &str) -> Result<Retained> {
         let (mut command, runtime_config) = self.command(component, &[])?;
         let log = NamedTempFile::new()?;
@@ -79,14 +80,14 @@ impl Deployment {
         Ok(Retained { child, log, url: String::new(), _runtime_config: runtime_config })
     }
 
-    /// Runs a component that cannot start, to its end.
+    /// Runs a component that cannot start, and waits for its end.
     pub async fn fails(&self, component: &str, env: &[(&str, &str)]) -> Result<Output> {
         let (mut command, _runtime_config) = self.command(component, env)?;
         Ok(tokio::time::timeout(START_LIMIT, command.output()).await??)
     }
 }
 
-/// The first address that is told; the rest is read, too, so that the pipe never fills.
+/// The first address in the output. Continues to read, so that the pipe does not fill up.
 async fn address(stdout: ChildStdout) -> Result<String> {
     let mut lines = BufReader::new(stdout).lines();
     while let Some(line) = lines.next_line().await? {
@@ -101,26 +102,26 @@ async fn address(stdout: ChildStdout) -> Result<String> {
 }
 
 impl Retained {
-    /// Asks it to end, as Kubernetes does.
+    /// Sends SIGTERM, like Kubernetes.
     pub fn terminate(&self) -> Result<()> {
         let pid = self.child.id().context("it has ended")?;
         Ok(kill(Pid::from_raw(pid.try_into()?), Signal::SIGTERM)?)
     }
 
-    /// Asks it to end, and fails unless it ends well.
+    /// Sends SIGTERM, and waits. Fails unless the exit code is 0.
     pub async fn stop(self) -> Result<()> {
         self.terminate()?;
         self.ended().await
     }
 
-    /// Waits for its end, and fails unless it is a good one.
+    /// Waits for the end. Fails unless the exit code is 0.
     pub async fn ended(mut self) -> Result<()> {
         let status = self.child.wait().await?;
         ensure!(status.success(), "{status}\n{}", self.log());
         Ok(())
     }
 
-    /// What it wrote on stderr so far.
+    /// What it wrote to stderr so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

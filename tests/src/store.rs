@@ -1,4 +1,4 @@
-//! A look at the pipeline's store.
+//! Access to the pipeline's Valkey.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use redis::aio::MultiplexedConnection;
 pub struct Store(MultiplexedConnection);
 
 impl Store {
-    /// Connects; if the URL names several servers, to their primary.
+    /// Connects. If the URL has several servers, connects to the primary.
     pub async fn connect(url: &str) -> Result<Self> {
         Ok(Self(ledger::connect(url).await?))
     }
 
-    /// A plain value.
+    /// A string value; None if the key does not exist.
     pub async fn get(&self, key: &str) -> Option<String> {
         self.0.clone().get(key).await.ok().flatten()
     }
 
-    /// The count of all sales.
+    /// The number of counted sales.
     pub async fn total(&self) -> u64 {
         self.get("total_ventas").await.and_then(|total| total.parse().ok()).unwrap_or(0)
     }
 
-    /// Sends a command whose answer is a mere OK.
+    /// Sends a command whose reply is only OK.
     pub async fn say(&self, words: &[&str]) -> Result<()> {
         let mut command = redis::Cmd::new();
         words.iter().for_each(|word| {
@@ -34,33 +34,33 @@ impl Store {
         Ok(command.query_async(&mut self.0.clone()).await?)
     }
 
-    /// Sets one of the server's settings.
+    /// Sets a configuration parameter of the server.
     pub async fn configure(&self, setting: &str, value: &str) -> Result<()> {
         self.say(&["CONFIG", "SET", setting, value]).await
     }
 
-    /// A section of what the server tells of itself.
+    /// A section of the reply to INFO.
     pub async fn info(&self, section: &str) -> Result<String> {
         Ok(redis::cmd("INFO").arg(section).query_async(&mut self.0.clone()).await?)
     }
 
-    /// A hash.
+    /// All fields of a hash.
     pub async fn fields(&self, key: &str) -> Result<BTreeMap<String, String>> {
         Ok(self.0.clone().hgetall(key).await?)
     }
 
-    /// A member's score in a ranking.
+    /// The score of a member of a sorted set.
     pub async fn score(&self, key: &str, member: &str) -> Option<f64> {
         self.0.clone().zscore(key, member).await.ok().flatten()
     }
 
-    /// Empties it.
+    /// Deletes all keys.
     pub async fn flush(&self) -> Result<()> {
         self.say(&["FLUSHALL"]).await
     }
 
-    /// Every plain value and every ranking that does not depend on the order in which sales of
-    /// different partitions arrive.
+    /// The string values and sorted sets that do not depend on the order in which sales of
+    /// different partitions are counted.
     pub async fn ordered_keys(&self) -> Result<BTreeMap<String, String>> {
         let mut store = self.0.clone();
         let keys: Vec<String> = store.keys("*").await?;

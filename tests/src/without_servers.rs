@@ -1,4 +1,4 @@
-//! An application that needs no servers.
+//! An application that needs no Kafka and no Valkey.
 
 use anyhow::Result;
 use tempfile::NamedTempFile;
@@ -16,7 +16,7 @@ component = "older"
 source = "components/older.wasm"
 "#;
 
-/// Its manifest, beside the components that were built.
+/// Writes its manifest beside the built components.
 pub fn without_servers() -> Result<NamedTempFile> {
     let manifest = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target"))?;
     std::fs::write(manifest.path(), MANIFEST)?;

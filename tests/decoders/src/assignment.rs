@@ -1,4 +1,4 @@
-//! The assignment of a group's member.
+//! The decoder of a group member's assignment.
 
 use spin_kafka_trigger::decoders::assigned;
 
@@ -9,7 +9,8 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(assigned(&encode(&partitions)), Some(partitions));
 }
 
-/// An assignment as a leader writes it, each topic with the partitions that follow each other.
+/// Encodes an assignment like the leader of a group. Each topic is followed by its adjacent
+/// partitions.
 fn encode(partitions: &[(&str, i32)]) -> Vec<u8> {
     let topics: Vec<_> = partitions.chunk_by(|one, next| one.0 == next.0).collect();
     let mut bytes = vec![0, 0];

@@ -1,8 +1,8 @@
-//! A composition in the WAC language.
+//! The composition of components described in the WAC language.
 
 use composition::{Error, compose};
 
-/// Longest composition of the components below that a short text makes, for each of its bytes.
+/// Maximum size of a composition of the components below, per byte of the text.
 const COMPOSED_BYTES_PER_BYTE: usize = 200;
 
 /// A component without imports and exports.

@@ -1,6 +1,6 @@
-//! Conditions on a field of a record's JSON.
+//! The filters on a field of a record's JSON.
 //!
-//! Input: a pointer, the text to compare with, the record's value.
+//! Input: a line with a JSON pointer, a line with the text to compare with, and the record's value.
 
 use serde_json::Value;
 use spin_kafka_trigger::decoders::passes;
@@ -19,13 +19,14 @@ pub fn check(mut bytes: &[u8]) {
     let prefix = Filter { on: field, equals: None, prefix: Some(text.into()) };
     let record = record(bytes);
     let (equals, prefix) = (passes(&[equals], &record), passes(&[prefix], &record));
-    // Values that `serde_json` does not take, as large numbers, have no other reader to compare with.
+    // Some values, such as large numbers, are rejected by `serde_json`, so there is nothing to
+    // compare with.
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
     let (expected_equals, expected_prefix) = match value.pointer(pointer) {
         Some(Value::String(found)) => (found == text, found.starts_with(text)),
         Some(Value::Bool(found)) => (found.to_string() == text, false),
         Some(Value::Null) => (text == "null", false),
-        // As the record writes it, which the value does not tell.
+        // Numbers are compared as they are written in the record, which `Value` does not contain.
         Some(Value::Number(_)) => (equals, false),
         Some(Value::Array(_) | Value::Object(_)) | None => (false, false),
     };

@@ -1,4 +1,4 @@
-//! gRPC: content type, time, compression, status and message of a call, and its body.
+//! gRPC: content type, timeout, compression, status and message of a call, and its body.
 //!
 //! Input: a line for each of `content-type`, `grpc-timeout`, `grpc-encoding`, `grpc-status` and
 //! `grpc-message`, then the body.
@@ -38,7 +38,7 @@ pub fn check(mut bytes: &[u8]) {
             Err(status) => assert_ne!(status.code, code::OK),
         }
     }
-    // A fuzzer seldom makes a frame.
+    // Checked without a frame, too, because a fuzzer rarely generates one.
     check_message(body);
 }
 
@@ -56,7 +56,7 @@ fn check_status(code: &str, message: &str) {
 
 fn check_message(message: &[u8]) {
     if let Ok(request) = ProductSaleRequest::decode(message) {
-        // Bytes, because of prices that are no numbers.
+        // Compared as bytes, because a price may be NaN.
         let bytes = request.encode_to_vec();
         assert!(bytes.len() <= message.len().max(1) * 2);
         assert_eq!(ProductSaleRequest::decode(&*bytes).unwrap().encode_to_vec(), bytes);

@@ -1,7 +1,8 @@
-//! A Kafka producer whose brokers answer anything.
+//! A Kafka producer whose brokers send arbitrary responses.
 //!
-//! Input: a byte with the producer's settings, then the answers: two bytes with the length, then
-//! what follows the number of the request; with the highest bit set, bytes as they are.
+//! Input: a byte with the producer's settings, then the responses. Each has two bytes with its
+//! length, then what follows the correlation id; if the highest bit of the length is set, the bytes
+//! are sent as they are.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -18,13 +19,13 @@ use wire_producer::{
 
 use crate::lines;
 
-/// More polls than any call takes that goes on.
+/// Maximum number of polls of a call; one that makes progress needs less.
 const POLLS_MAX: usize = 100_000;
-/// Requests that a call sends while no broker answers.
+/// Maximum number of requests of a call while no broker answers.
 const REQUESTS_MAX: usize = 2_000;
-/// A call ends by the delivery timeout, or little later.
+/// Maximum duration of a call: the delivery timeout, and some time more.
 const TIME_MAX: Duration = Duration::from_secs(20);
-/// Digits of a number of SCRAM's iterations that is tried: more would take long.
+/// Maximum number of digits of SCRAM's iteration count. Larger counts would take too long.
 const ITERATION_DIGITS_MAX: usize = 3;
 
 const MECHANISMS: [Option<Mechanism>; 4] =
@@ -62,7 +63,7 @@ fn check_deliveries(sent: Result<Vec<Delivery>, ProduceError>, count: usize) {
     assert!(deliveries.iter().all(|it| it.partition >= 0 && it.offset >= -1), "{deliveries:?}");
 }
 
-/// Some with a key, some without.
+/// Records with and without a key.
 fn records(count: usize) -> Vec<OutgoingRecord> {
     let record = |number: usize| OutgoingRecord {
         topic: "t".into(),
@@ -79,8 +80,8 @@ fn has_many_iterations(bytes: &[u8]) -> bool {
     starts.into_iter().any(|(at, _)| digits(&bytes[at + 2..]) > ITERATION_DIGITS_MAX)
 }
 
-/// Polls the call until it ends. Nothing here needs a waker: what is pending is ready at the next
-/// poll, unless the call waits for what never comes.
+/// Polls the call until it has ended. No waker is needed: what is pending is ready at the next
+/// poll, unless the call waits for something that never happens.
 fn finish<T>(call: impl Future<Output = T>) -> T {
     let mut call = pin!(call);
     let mut context = Context::from_waker(noop_waker_ref());
@@ -92,7 +93,7 @@ fn finish<T>(call: impl Future<Output = T>) -> T {
     panic!("the call does not end");
 }
 
-/// All brokers at once.
+/// All brokers together.
 #[derive(Default)]
 struct Brokers {
     answers: RefCell<Vec<u8>>,
@@ -103,7 +104,7 @@ struct Brokers {
 }
 
 impl Brokers {
-    /// The next answer, as a frame; none if there is no more.
+    /// The next response as a frame; None if there are no more.
     fn answer(&self, correlation: [u8; 4]) -> Option<Vec<u8>> {
         let (answers, at) = (self.answers.borrow(), self.taken.get());
         let mut rest = answers.get(at..)?;

@@ -1,4 +1,4 @@
-//! A ledger file.
+//! The decoder of a ledger file.
 
 use ledger::{Actual, Entry, Expected, diff, entries, write};
 
@@ -20,7 +20,7 @@ pub fn check(bytes: &[u8]) {
         }
     }
     assert!(count <= bytes.len());
-    // A store that holds nothing differs as soon as a sale was accepted.
+    // An empty Valkey differs if at least one sale was accepted.
     assert_eq!(diff(&expected, &Actual::default()).is_empty(), expected.total == 0);
 }
 

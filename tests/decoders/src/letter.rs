@@ -1,14 +1,14 @@
 //! The headers of a dead letter.
 //!
-//! Input: a line for each of the topic, the consumer group and the reason; a line `name=value` for
-//! each header of the record, an empty line, the record's value.
+//! Input: a line each for the topic, the consumer group and the reason; a line `name=value` for
+//! each header of the record; an empty line; the record's value.
 
 use spin_kafka_trigger::decoders::{letter_headers, marker};
 use spin_kafka_trigger::{Batch, DeadLetter, FailureClass, Header, Message, headers};
 
 use crate::lines;
 
-/// Most bytes that a letter adds to its record, besides the names of topic and group.
+/// Maximum number of bytes that a letter adds to its record, besides the names of topic and group.
 const ADDED_BYTES_MAX: usize = 6 << 10;
 
 /// Checks an input.
@@ -50,7 +50,7 @@ fn check_said(letter: &DeadLetter, topic: &str, group: &str, reason: &str) {
     assert!(reason.starts_with(said) && (said.len() > 4_000 || said == reason));
 }
 
-/// A header as librdkafka hands it over: its name ends before a NUL.
+/// A header as librdkafka passes it: the name ends before a NUL byte.
 fn header(line: &[u8]) -> Header {
     let line: Vec<&[u8]> = line.splitn(2, |byte| *byte == b'=').collect();
     let name = line[0].split(|byte| *byte == 0).next().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! What must hold for every decoder of bytes from outside, whatever the bytes.
+//! The checks that every decoder of external input must pass for any input.
 //!
-//! A check takes bytes as a fuzzer makes them and panics if a decoder breaks its promise. The fuzz
-//! targets in `tests/fuzz` call the checks; the tests here run them on the inputs that are kept in
-//! `tests/fuzz/corpus`, and on mutations of them.
+//! A check takes bytes from a fuzzer, and panics if a decoder breaks its contract. The fuzz targets
+//! in `tests/fuzz` call the checks. The tests here run them with the inputs in `tests/fuzz/corpus`,
+//! and with mutations of these.
 
 mod assignment;
 mod composition;
@@ -48,11 +48,11 @@ mod tests {
 
     type Check = fn(&[u8]);
 
-    /// How many mutated inputs each decoder gets at least, and for how long it gets more.
+    /// Minimum number of mutated inputs for each decoder, and the time for further ones.
     const MUTATIONS_MIN: usize = 50;
     const MUTATING: Duration = Duration::from_millis(700);
 
-    /// Every check, by the name of its fuzz target.
+    /// All checks, by the names of their fuzz targets.
     const CHECKS: [(&str, Check); 13] = [
         ("assignment", assignment),
         ("composition", composition),
@@ -88,14 +88,14 @@ mod tests {
             let inputs = inside(&folder);
             assert!(!inputs.is_empty(), "{} is empty", folder.display());
             for input in inputs {
-                // Shown if the check fails.
+                // The test harness prints this if the check fails.
                 println!("{}", input.display());
                 check(&fs::read(input).unwrap());
             }
         }
     }
 
-    /// A failure prints the input, which belongs into the corpus.
+    /// After a failure, add the printed input to the corpus.
     #[test]
     fn mutated_inputs_pass_their_check() {
         for (name, check) in CHECKS {

@@ -1,6 +1,6 @@
 //! Splits an input into the parts that a check needs.
 
-/// The bytes up to the end of the line, which are taken off.
+/// Removes and returns the bytes up to the end of the line.
 pub fn line<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     let end = bytes.iter().position(|byte| *byte == b'\n');
     let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
@@ -8,7 +8,7 @@ pub fn line<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     line
 }
 
-/// The lines up to an empty one, which are taken off, and it with them.
+/// Removes and returns the lines up to an empty one, which is removed, too.
 pub fn block<'a>(bytes: &mut &'a [u8]) -> Vec<&'a [u8]> {
     let mut lines = Vec::new();
     while !bytes.is_empty() {
@@ -20,7 +20,7 @@ pub fn block<'a>(bytes: &mut &'a [u8]) -> Vec<&'a [u8]> {
     lines
 }
 
-/// The next byte; 0 if there is none.
+/// Removes and returns the next byte; 0 if there is none.
 pub fn byte(bytes: &mut &[u8]) -> u8 {
     let Some((first, rest)) = bytes.split_first() else { return 0 };
     *bytes = rest;

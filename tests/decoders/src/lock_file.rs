@@ -1,4 +1,4 @@
-//! The JSON of a locked application.
+//! The decoder of a locked application in JSON.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub fn check(bytes: &[u8]) {
             check_locked(&app);
             check_rights(&app);
             for source in app.sources_mut() {
-                // No path is made of anything but a URL of a file.
+                // Only file URLs may become paths.
                 assert!(
                     source.path().is_ok_and(|path| path.is_absolute()) || source.path().is_err()
                 );

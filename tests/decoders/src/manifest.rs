@@ -1,4 +1,4 @@
-//! The text of a `spin.toml`.
+//! The parser of `spin.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,7 +23,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// A fault names the file and a line that is there.
+/// Checks that an error names the file and an existing line.
 fn check_fault(fault: &str, text: &str) {
     let place = fault.strip_prefix(PATH).and_then(|rest| rest.strip_prefix(':'));
     let line = place.and_then(|rest| rest.split(':').next());
@@ -45,7 +45,7 @@ fn check_names(app: &App) {
     assert!(app.triggers.iter().all(|t| t.component().is_some_and(|id| ids.contains(id))));
 }
 
-/// As a lock file it is the same application.
+/// Checks that the same application results from its lock file.
 pub fn check_locked(app: &App) {
     let locked = serde_json::to_vec(app).unwrap();
     let again = App::from_json(Path::new("spin.lock"), &locked).unwrap();
@@ -54,7 +54,7 @@ pub fn check_locked(app: &App) {
     assert_eq!(again.started().count(), app.started().count());
 }
 
-/// With its default variables: an entry of the allowed hosts is refused or means something.
+/// Checks the allowed hosts with default variables: every entry is either refused or valid.
 pub fn check_rights(app: &App) {
     let _ = app.check_triggers(&["http", "kafka"]);
     assert!(!app.uses("no such variable"));

@@ -1,4 +1,4 @@
-//! The list of a marker: which letters were sent back.
+//! The list in a marker, which contains the letters that were sent back.
 
 use spin_kafka_trigger::decoders::{marker, marks};
 use spin_kafka_trigger::{Header, Message};
@@ -19,12 +19,12 @@ pub fn check(bytes: &[u8]) {
     let is_marked = |offset: &i64| ranges.iter().any(|(a, b)| (a..=b).contains(&offset));
     assert_eq!(contained, edges.iter().map(is_marked).collect::<Vec<_>>(), "{text}");
     assert_eq!(count, size(ranges), "{text}");
-    // Written and read again it is the same, and as short as can be.
+    // Encoded and decoded again, the list is the same and as short as possible.
     let (again, same, _) = marks(&list, &[]).unwrap();
     assert_eq!((again, same), (list, count), "{text}");
 }
 
-/// The ranges of a list, plainly read; none if it is not one.
+/// The ranges of a list, parsed in a simple way; None if it is not a list.
 fn ranges(text: &str) -> Option<Vec<(i64, i64)>> {
     let parts = text.split(',').filter(|part| !part.is_empty());
     let range = |part: &str| {
@@ -35,7 +35,7 @@ fn ranges(text: &str) -> Option<Vec<(i64, i64)>> {
     parts.map(range).collect()
 }
 
-/// How many offsets there are in the ranges together.
+/// The number of offsets in all ranges together.
 fn size(mut ranges: Vec<(i64, i64)>) -> u64 {
     ranges.sort_unstable();
     let (mut size, mut next) = (0, 0);

@@ -1,4 +1,5 @@
-//! Requests: the head of one, and its body as one sale, as many, and as a next hop's problem.
+//! Requests: the head, and the body as one sale, as several sales, and as problem details of the
+//! next hop.
 //!
 //! Input: the method, a line for each header, an empty line, the body.
 
@@ -11,7 +12,7 @@ use crate::{lines, sales};
 
 const MEDIA_TYPES: [&str; 2] = ["application/json", "application/x-ndjson"];
 
-/// Longest answer to a wrong sale.
+/// Maximum size of the response to an invalid sale.
 const PROBLEM_BYTES_MAX: usize = 4 << 10;
 
 /// Checks an input.
@@ -47,7 +48,7 @@ fn check_head(head: &[&[u8]]) {
     }
 }
 
-/// The next hop takes it as it is, and so it does for each of many sales.
+/// Checks that the next hop accepts the context unchanged, also for one of several sales.
 fn check_context(context: Context) {
     assert_eq!(request::context(&headers(&context)).as_ref(), Ok(&context));
     let Ok(many) = context.of_many() else { return };
@@ -107,7 +108,7 @@ fn check_violation(violation: &Violation) {
     check_problem(&Problem::from(violation.clone()));
 }
 
-/// An answer to a client is a problem of theirs, and short.
+/// Checks that a problem for a client has a client error status, and is short.
 fn check_problem(problem: &Problem) {
     assert!(problem.status().is_client_error(), "{problem:?}");
     let json = problem.to_json();
@@ -115,8 +116,8 @@ fn check_problem(problem: &Problem) {
     assert_eq!(serde_json::from_slice::<Problem>(&json).unwrap(), *problem);
 }
 
-/// What a next hop answers has its class from the status, and no text of it that is for the log
-/// comes to the client.
+/// Checks that the error for a response of the next hop is determined by the status, and that texts
+/// that are only for the log are not sent to the client.
 fn check_answer(body: &[u8]) {
     for status in [200_u16, 400, 422, 429, 500, 503, 504] {
         let status = StatusCode::from_u16(status).unwrap();

@@ -1,11 +1,12 @@
-//! What must hold for a sale that was taken.
+//! The properties of every accepted sale.
 
 use sale::{MICROS_PER_UNIT, Sale};
 
-/// Longest JSON of a sale: an id of 128 bytes, each of them escaped, and three numbers.
+/// Maximum size of a sale's JSON: an id of 128 bytes, each of them escaped, and three numbers.
 const JSON_BYTES_MAX: usize = 1_024;
 
-/// It is within the limits, and its JSON is the same sale to everyone.
+/// Checks that the sale is within the limits, and that its JSON is parsed to the same sale
+/// everywhere.
 pub fn check(sale: &Sale) {
     assert_eq!(sale.validate(), Ok(()));
     assert!((0..=1_000_000_000_000).contains(&sale.price_micros()), "{sale:?}");

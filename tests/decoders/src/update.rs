@@ -1,17 +1,18 @@
-//! A batch of records, and what the store answers to its script.
+//! A batch of records, and Valkey's replies to the script.
 //!
-//! Input: a line for each answer, its words separated by blanks, an error's with `-` before the
-//! first; an empty line; a line for each record, its key and its value separated by a tab.
+//! Input: a line for each reply, with its words separated by blanks, and `-` before the first word
+//! of an error; an empty line; a line for each record, with its key and its value separated by a
+//! tab.
 
 use aggregate::{Monitored, Range, Record, Reply, Source, Step, Update};
 use idempotency::Bounds;
 
 use crate::lines;
 
-/// Calls of the script for one batch, at most.
+/// Maximum number of calls of the script for one batch.
 const CALLS_MAX: usize = 8;
 
-/// Words of a call that are there whatever the batch, and words for each record.
+/// Maximum number of words of a call without records, and maximum number for each record.
 const WORDS_MAX: usize = 200;
 const WORDS_PER_RECORD: usize = 20;
 

@@ -1,7 +1,7 @@
-//! Valkey's replies.
+//! The decoder of Valkey's replies.
 //!
-//! Input: a byte with the protocol's version and the length of the pieces, then what the server
-//! sends.
+//! Input: a byte with the protocol's version and the length of the pieces, then the bytes that the
+//! server sends.
 
 use valkey_codec::{
     Address, Decoder, Error, Refusal, Reply, Scalar, encode, is_unknown_hello, refusal,
@@ -27,7 +27,7 @@ pub fn check(mut bytes: &[u8]) {
     check_commands(bytes, resp2);
 }
 
-/// Every reply, and what ended them.
+/// All replies, and the error that ended them.
 fn replies(bytes: &[u8], resp2: bool, piece: usize) -> (Vec<Reply>, Option<Error>) {
     let mut decoder = Decoder::default();
     if resp2 {
@@ -48,7 +48,7 @@ fn replies(bytes: &[u8], resp2: bool, piece: usize) -> (Vec<Reply>, Option<Error
     (replies, None)
 }
 
-/// Sets and maps come in any order, and of pairs with the same key any stays.
+/// Sets and maps have no order, and of several pairs with the same key any may remain.
 fn shapes(replies: &[Reply]) -> Vec<Vec<String>> {
     let shape = |reply: &Reply| {
         let mut shape: Vec<String> = match reply {
@@ -73,13 +73,13 @@ fn scalars(reply: &Reply) -> Vec<&Scalar> {
 fn text_bytes(scalar: &Scalar) -> usize {
     match scalar {
         Scalar::Text(text) => text.len(),
-        // What is not UTF-8 is replaced by three bytes.
+        // Invalid UTF-8 is replaced by a character of three bytes.
         Scalar::Error(text) => text.replace('\u{fffd}', "?").len(),
         _ => 0,
     }
 }
 
-/// Whatever a server answers to the greeting, its text shows no password.
+/// Checks that no text contains the password, whatever the server replies to the first commands.
 fn check_greeting(replies: &[Reply]) {
     let address = Address::parse(&format!("redis://ana:{PASSWORD}@h/1")).unwrap();
     for refusal in [refusal(&address, replies), refusal_by_parts(&address, replies)] {
@@ -93,7 +93,7 @@ fn check_greeting(replies: &[Reply]) {
     }
 }
 
-/// A command that is sent would be read as it was meant.
+/// Checks that a command is decoded to the same command after it was encoded.
 fn check_commands(bytes: &[u8], resp2: bool) {
     let command: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let sent = encode(&[command.clone(), command.clone()]).unwrap();

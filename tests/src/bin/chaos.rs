@@ -31,7 +31,7 @@ struct Args {
 async fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let mut terminate = signal(SignalKind::terminate())?;
-    // Whichever comes first: what was started ends with the run.
+    // The first of both ends the run, and everything that was started.
     tokio::select! {
         agrees = run(args) => {
             Ok(if agrees? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -41,7 +41,7 @@ async fn main() -> Result<ExitCode> {
     }
 }
 
-/// Answers whether the books agreed to the end.
+/// Returns whether the books agreed until the end.
 async fn run(args: Args) -> Result<bool> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
     let run = format!("`cargo xtask chaos --minutes {} --seed {seed}`", args.minutes);

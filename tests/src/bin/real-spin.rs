@@ -1,4 +1,4 @@
-//! The pipeline in a real Spin with the packed plugin: `cargo xtask spin --spin PATH`.
+//! Runs the pipeline in a real Spin with the packed plugin: `cargo xtask spin --spin PATH`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -51,7 +51,7 @@ component = "aggregator"
 source = "WASM"
 "#;
 
-/// A Spin with nothing in it but the plugin.
+/// A Spin without any other plugin.
 struct Spin {
     program: PathBuf,
     data: TempDir,
@@ -93,7 +93,7 @@ async fn main() -> Result<()> {
     println!("{} accepted, {} counted", books.counted, books.counted);
     ensure!(summary.all_accepted(), "some sales were not accepted");
 
-    // Its HTTP trigger cannot have the port: that ends the Kafka trigger, too.
+    // The HTTP trigger fails because its port is in use, which must end the Kafka trigger, too.
     let plugins = spin.plugins().len();
     let status = spin.up(&args.from, port, &kafka, &valkey)?.wait().await?;
     ensure!(!status.success(), "a second spin up on the same port succeeded");
@@ -111,7 +111,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Ctrl-C on a terminal: to the whole process group.
+/// Sends SIGINT to the whole process group, like Ctrl-C on a terminal.
 fn interrupt(child: &Child) -> Result<()> {
     let pid = child.id().context("spin up has ended")?;
     Ok(kill(Pid::from_raw(-i32::try_from(pid)?), Signal::SIGINT)?)
@@ -135,9 +135,9 @@ impl Spin {
         command
     }
 
-    /// Its help, and its errors, are as they would be for a trigger of Spin's own.
+    /// Checks that help and errors are shown as for a trigger that is part of Spin.
     async fn answers_for_the_plugin(&self, from: &Path) -> Result<()> {
-        // Of an application with triggers of several types Spin shows none of their own.
+        // For an application with triggers of several types, Spin shows the help of none of them.
         let only_kafka = self.data.path().join("only-kafka.toml");
         let wasm = root().join("target/components/aggregator.wasm");
         std::fs::write(&only_kafka, ONLY_KAFKA.replace("WASM", &wasm.to_string_lossy()))?;
@@ -167,7 +167,7 @@ impl Spin {
         Ok(command.spawn()?)
     }
 
-    /// Processes that run this Spin's plugin.
+    /// The processes that run the plugin of this Spin.
     fn plugins(&self) -> Vec<PathBuf> {
         let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
         let programs = processes.flatten().map(|process| process.path().join("exe").read_link());

@@ -1,4 +1,4 @@
-//! What was acknowledged, against what is counted.
+//! Compares the acknowledged sales with the counts in Valkey.
 
 use std::path::Path;
 
@@ -6,30 +6,31 @@ use anyhow::{Result, ensure};
 use ledger::{Actual, Difference, Expected, Outcome, diff};
 use sale::Sale;
 
-/// Every sale that was acknowledged so far.
+/// All sales that were acknowledged so far.
 #[derive(Default)]
 pub struct Books(Expected);
 
-/// What the comparison found.
+/// The result of the comparison.
 #[derive(Debug, Clone)]
 pub struct Verdict {
-    /// Sales that were acknowledged and are not counted.
+    /// Number of sales that were acknowledged but not counted.
     pub lost: u64,
-    /// Sales that are counted once too often.
+    /// Number by which the counted sales exceed the acknowledged ones.
     pub doubled: u64,
-    /// Every key that differs.
+    /// The keys with wrong values.
     pub differences: Vec<Difference>,
 }
 
 impl Verdict {
-    /// Whether all is as it must be.
+    /// Whether all keys have the correct value.
     pub fn agrees(&self) -> bool {
         self.differences.is_empty()
     }
 }
 
 impl Books {
-    /// Enters the debts of a ledger; answers how many. Each request must have been answered.
+    /// Adds the accepted sales of a ledger, and returns their number. Fails if a request has no
+    /// known result.
     pub fn enter(&mut self, ledger: &Path) -> Result<u64> {
         let mut accepted = 0;
         for entry in ledger::read(ledger)? {
@@ -41,12 +42,12 @@ impl Books {
         Ok(accepted)
     }
 
-    /// Enters one debt.
+    /// Adds one acknowledged sale.
     pub fn add(&mut self, sale: &Sale) {
         self.0.add(sale);
     }
 
-    /// Collects the debts from a store that has counted everything.
+    /// Compares with the counts in Valkey, which must have counted everything.
     pub async fn check(&self, url: &str) -> Result<Verdict> {
         let actual = Actual::read(&mut ledger::connect(url).await?).await?;
         let (mut lost, mut doubled) = (0, 0);

@@ -1,10 +1,10 @@
-//! Faults in words.
+//! Descriptions of the faults.
 
 use super::fault::Fault;
 use super::link::Link;
 
 impl Fault {
-    /// What it is, for the table.
+    /// The description for the table.
     pub fn describe(self) -> String {
         match self {
             Self::FrontCrash => "a process that takes and counts sales: `kill -9`".into(),
@@ -60,7 +60,7 @@ impl Fault {
         }
     }
 
-    /// What is known of the same fault in the design that this one descends from.
+    /// The known behaviour of an earlier design after the same fault.
     pub fn before(self) -> &'static str {
         match self {
             Self::FrontCrash | Self::CounterCrash => "up to 1,568 doubled",

@@ -1,4 +1,4 @@
-//! One fault from its beginning to the books.
+//! One episode: a fault under load, up to the comparison of the books.
 
 use std::time::Duration;
 
@@ -13,34 +13,34 @@ use super::world::World;
 /// A fault under load.
 #[derive(Debug, Clone, Copy)]
 pub struct Episode {
-    /// What happens.
+    /// The fault.
     pub fault: Fault,
-    /// For its details and the sales.
+    /// Seed for its details and for the sales.
     pub seed: u64,
 }
 
-/// What came of the load.
+/// The results of the load.
 #[derive(Debug, Clone, Copy)]
 pub struct Passed {
-    /// Sales that were acknowledged.
+    /// Number of acknowledged sales.
     pub accepted: u64,
-    /// From the end of the fault until a fresh sale was counted.
+    /// Time from the end of the fault until a new sale was counted.
     pub recovery: Duration,
 }
 
-/// How an episode ended.
+/// The result of an episode.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// What happened.
+    /// The fault.
     pub fault: Fault,
-    /// What came of the load.
+    /// The results of the load.
     pub passed: Passed,
-    /// What the books say.
+    /// The result of the comparison.
     pub verdict: Verdict,
 }
 
 impl Episode {
-    /// Lets it happen to a world whose books agree, and compares them.
+    /// Runs the episode in a world whose books agree, and compares them afterwards.
     pub async fn run(self, world: &mut World, books: &mut Books) -> Result<Outcome> {
         let passed = self.happen(world, books).await?;
         world.settle().await?;
@@ -48,7 +48,7 @@ impl Episode {
         Ok(Outcome { fault: self.fault, passed, verdict })
     }
 
-    /// Lets it happen under load; enters what was acknowledged.
+    /// Runs the fault under load, and adds the acknowledged sales to the books.
     pub async fn happen(self, world: &mut World, books: &mut Books) -> Result<Passed> {
         let Self { fault, seed } = self;
         let manners =

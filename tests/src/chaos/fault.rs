@@ -1,80 +1,85 @@
-//! What can happen.
+//! The faults.
 
 use super::link::Link;
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
-    /// A front door is killed and started again.
+    /// A process with the request path is killed and started again.
     FrontCrash,
-    /// A front door is frozen for longer than the group waits, and wakes up.
+    /// A process with the request path is paused for longer than the session timeout, and then
+    /// continued.
     FrontZombie,
-    /// A front door is ended with SIGTERM and started again.
+    /// A process with the request path is stopped with SIGTERM and started again.
     FrontRestart,
-    /// The process that only counts is killed and started again.
+    /// The process with only the aggregator is killed and started again.
     CounterCrash,
-    /// The process that only counts is frozen for longer than the group waits, and wakes up.
+    /// The process with only the aggregator is paused for longer than the session timeout, and then
+    /// continued.
     CounterZombie,
     /// A member joins the group and leaves it.
     Rebalance,
-    /// The wall clock of a front door jumps, ahead or back, and is put right again.
+    /// The wall clock of a process with the request path jumps forward or back, and is corrected
+    /// later.
     ClockJump,
-    /// Clients send every accepted sale once more, late and out of order.
+    /// Clients send every accepted sale again, late and out of order.
     Repeats,
     /// A broker is killed and started again.
     BrokerCrash,
-    /// A broker is frozen.
+    /// A broker is paused.
     BrokerPause,
     /// All brokers are killed at once and started again.
     BrokersCrash,
-    /// Two brokers freeze, the third crashes, and the two wake up without it.
+    /// Two brokers are paused, the third one crashes, and the two are continued without it.
     LeaderLost,
-    /// A broker's disk is full: it ends, and is started again with room.
+    /// The disk of a broker is full: the broker ends, and is started again with free space.
     DiskFull,
-    /// A broker comes back with its disk as it was some time before.
+    /// A broker is started again with an older state of its disk.
     OlderDisk,
-    /// The topic is deleted once all is counted, and made again at once or after 3, 12 or 35 s.
+    /// The topic is deleted after all records are counted, and created again at once or after 3, 12
+    /// or 35 s.
     TopicAgain,
-    /// Records that are counted are deleted from the log.
+    /// Records that were counted are deleted from the log.
     LogExpired,
-    /// A foreign program writes sales in transactions: one it commits, one it aborts, and one
+    /// Another program writes sales in transactions: one is committed, one is aborted, and one
     /// stays open for a while.
     Transactions,
-    /// A foreign program writes sales whose records have no time, or one that is long past or
-    /// ahead.
+    /// Another program writes sales whose records have no timestamp, or one far in the past or in
+    /// the future.
     OddTimes,
-    /// A record must be given up while there is no topic for dead letters.
+    /// A record must be given up while the dead-letter topic does not exist.
     LettersGone,
-    /// A record must be given up while the topic for dead letters takes no record of its size.
+    /// A record must be given up while the dead-letter topic accepts no record of its size.
     LettersTooSmall,
-    /// Hundreds of clients connect to each front door and send nothing, or half a request.
+    /// Hundreds of clients connect to every process with the request path and send nothing, or half
+    /// a request.
     IdleClients,
-    /// The store is killed and comes back with its append-only file.
+    /// Valkey is killed and started again with its append-only file.
     StoreCrash,
-    /// The store is frozen.
+    /// Valkey is paused.
     StorePause,
-    /// The store is killed and comes back empty: it had no append-only file.
+    /// Valkey is killed and started again empty, because it had no append-only file.
     StoreWithoutFile,
-    /// The store is killed and comes back with an older snapshot.
+    /// Valkey is killed and started again with an older snapshot.
     StoreSnapshot,
-    /// Everything in the store is deleted.
+    /// All keys in Valkey are deleted.
     StoreFlush,
-    /// A replica that lags takes the store's place.
+    /// A replica that lags behind becomes the primary.
     StoreFailover,
-    /// The store's memory is full: it refuses writes.
+    /// Valkey's memory is full, so it refuses writes.
     StoreFull,
-    /// The store's user loses the right to a command that updates need half-way.
+    /// Valkey's user loses the permission for a command that the script needs in its middle.
     StoreForbids,
-    /// The network is cut between two parts.
+    /// The connections between two parts are interrupted.
     Cut(Link),
     /// The network between two parts is slow.
     Slow(Link),
-    /// Requests pass between two parts and answers do not.
+    /// Requests between two parts arrive, but responses do not.
     Mute(Link),
 }
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub fn all() -> Vec<Self> {
         let mut all = vec![
             Self::FrontCrash,
@@ -113,13 +118,13 @@ impl Fault {
         all
     }
 
-    /// Whether it takes records out of the log. A store that loses something after that can no
-    /// longer be built again from the log.
+    /// Whether the fault removes records from the log. If Valkey loses data after that, the counts
+    /// cannot be rebuilt from the log.
     pub fn shortens_log(self) -> bool {
         matches!(self, Self::TopicAgain | Self::LogExpired)
     }
 
-    /// Whether every request is answered all the same.
+    /// Whether every request must be accepted in spite of the fault.
     pub fn spares_intake(self) -> bool {
         match self {
             Self::CounterCrash

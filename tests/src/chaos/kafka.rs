@@ -1,4 +1,4 @@
-//! The brokers and the network in front of them.
+//! The brokers, and the network in front of them.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use super::proxy::{Proxy, Weather};
 
-/// Brokers; each keeps every record.
+/// Number of brokers; every broker has every record.
 pub const BROKERS: usize = 3;
 
-/// How long one question to the cluster may take.
+/// Maximum time for a request to the cluster.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// A cluster whose clients come through proxies.
+/// A cluster that clients reach through proxies.
 pub struct Kafka {
     /// The brokers.
     pub cluster: KafkaCluster,
@@ -33,7 +33,7 @@ impl Kafka {
         let config = ClusterConfig {
             nodes: BROKERS,
             advertised_ports: Some(advertised),
-            // A group that nobody has joined yet need not wait for more members.
+            // The first assignment of a new group need not wait for more members.
             properties: vec!["group.initial.rebalance.delay.ms=0".into()],
         };
         let cluster = KafkaCluster::start(config).await?;
@@ -43,18 +43,18 @@ impl Kafka {
         Ok(Self { cluster, proxies })
     }
 
-    /// The brokers as the pipeline knows them.
+    /// The bootstrap brokers for the pipeline: the proxies.
     pub fn bootstrap(&self) -> String {
         let addresses = self.proxies.iter().map(|proxy| format!("127.0.0.1:{}", proxy.port()));
         addresses.collect::<Vec<_>>().join(",")
     }
 
-    /// Changes the weather in front of all brokers.
+    /// Sets the state of the network in front of all brokers.
     pub fn set(&self, weather: Weather) {
         self.proxies.iter().for_each(|proxy| proxy.set(weather));
     }
 
-    /// The offset after the last record of each partition, asked past the proxies.
+    /// The end offset of each partition, requested without the proxies.
     pub async fn ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>> {
         let (brokers, topic) = (self.cluster.unproxied(), topic.to_owned());
         let asked = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! Which part of the network.
+//! The parts of the network.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ pub use super::proxy::Weather;
 /// A part of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Link {
-    /// Between clients and the front doors.
+    /// Between the clients and the request path.
     Clients,
-    /// Between the hops of the chained process: ingest to bridge, bridge to writer.
+    /// Between the components of the chained process: ingest to bridge, bridge to writer.
     Hops,
     /// Between the processes and all brokers.
     Kafka,
-    /// Between the processes and the store.
+    /// Between the processes and Valkey.
     Store,
 }
 
 impl Link {
-    /// All of them.
+    /// All parts.
     pub const ALL: [Self; 4] = [Self::Clients, Self::Hops, Self::Kafka, Self::Store];
 }
 

@@ -1,4 +1,4 @@
-//! The members' manifests: those of the project, with the settings of a world.
+//! The manifests of the members: those of the project, with additional settings.
 
 use std::path::{Path, PathBuf};
 
@@ -6,19 +6,19 @@ use anyhow::{Result, ensure};
 
 use crate::{Wiring, root};
 
-/// What the members' manifests say besides: a member that is silent for six seconds, the least
-/// that Kafka takes, loses its partitions.
+/// Additional settings. A member that is silent for six seconds, the minimum in Kafka, loses its
+/// partitions.
 const SETTINGS: &str =
     "session_timeout_ms = 6000\ndrain_deadline_ms = 3000\nretry_backoff_max_ms = 1000";
 
-/// What may be other than built.
+/// What may differ from the built pipeline.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
-    /// The aggregator's component, if not the one that was built.
+    /// The component of the aggregator; None for the one that was built.
     pub aggregator: Option<PathBuf>,
 }
 
-/// Writes a wiring's manifest for a world.
+/// Writes the manifest of a wiring.
 pub fn manifest(wiring: Wiring, setup: &Setup, folder: &Path) -> Result<PathBuf> {
     let mut text = std::fs::read_to_string(root().join(wiring.manifest()))?;
     let brokers = "\nbrokers = \"{{ kafka_brokers }}\"\n";

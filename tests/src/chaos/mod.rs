@@ -1,10 +1,10 @@
-//! Faults at random under load, and books that must agree after each.
+//! Random faults under load, after each of which the books must agree.
 //!
-//! A [`World`] is a pipeline with everything that it talks to: three brokers, a store, two
-//! processes that take and count sales (one chained, one fused), one that only counts, and a
-//! network between all of them that can be cut. An episode puts a load on it, strikes with a
-//! [`Fault`], heals, sends a fresh sale, waits until the log is counted to its end, and
-//! compares every key in the store with the sales that were acknowledged.
+//! A [`World`] is a pipeline with all its servers: three brokers, Valkey, two processes that accept
+//! and count sales (one chained, one fused), one that only counts, and a network between them that
+//! can be interrupted. An episode sends a load, causes a [`Fault`], repairs it, sends a new sale,
+//! waits until the log is counted up to its end, and compares every key in Valkey with the
+//! acknowledged sales.
 
 mod books;
 mod describe;

@@ -1,4 +1,4 @@
-//! Builds that are broken on purpose.
+//! Components with deliberate bugs.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::root;
 
-/// Makes a broken aggregator: changes the script that lies in the built component. What is put
-/// in a text's place may be shorter.
+/// Creates an aggregator with a bug by changing the script in the built component. The new text
+/// must not be longer than the old one; it is padded with blanks.
 pub fn aggregator(folder: &Path, changes: &[(&str, &str)]) -> Result<PathBuf> {
     let built = root().join("target/components/aggregator.wasm");
     let mut bytes = std::fs::read(&built).with_context(|| format!("no {}", built.display()))?;

@@ -1,4 +1,4 @@
-//! A part of the network: a TCP proxy on loopback that can be cut, slowed down and muted.
+//! A part of the network: a TCP proxy on loopback that can interrupt, delay or drop the traffic.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,26 +11,26 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Bytes that are passed on at once.
+/// Maximum number of bytes that are forwarded at once.
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// What the network is like.
+/// The state of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
-    /// Everything passes.
+    /// Everything is forwarded.
     Clear,
-    /// Connections break, and new ones are refused.
+    /// Open connections are closed, and new ones are refused.
     Cut,
-    /// Everything passes so much later, in both directions.
+    /// Everything is forwarded with this delay, in both directions.
     Slow(Duration),
-    /// Requests pass, answers do not; connections break when the weather changes.
+    /// Requests are forwarded, responses are not. Connections are closed when the state changes.
     Mute,
-    /// The peers of the connections that are open now have vanished: nothing passes on these any
-    /// more, whatever comes later, and they stay open. New connections are clear.
+    /// The peers of the open connections have disappeared: nothing is forwarded on these any more,
+    /// even if the state changes, and they stay open. New connections work.
     Vanished,
 }
 
-/// A proxy in front of one or more servers on loopback; new connections go to them in turn.
+/// A proxy in front of one or more servers on loopback. New connections are distributed among them.
 pub struct Proxy {
     port: u16,
     targets: Arc<RwLock<Vec<u16>>>,
@@ -39,7 +39,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens; passes nothing on before it has targets.
+    /// Starts to listen. Forwards nothing until there are targets.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr().context("no port")?.port();
@@ -49,17 +49,17 @@ impl Proxy {
         Ok(Self { port, targets, weather, _listening: AbortOnDropHandle::new(listening) })
     }
 
-    /// The port to connect to.
+    /// The port of the proxy.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Sets the ports of the servers behind it. Open connections stay where they are.
+    /// Sets the ports of the servers. Open connections are not changed.
     pub fn aim(&self, targets: Vec<u16>) {
         *self.targets.write().unwrap_or_else(PoisonError::into_inner) = targets;
     }
 
-    /// Changes the weather.
+    /// Sets the state of the network.
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }
@@ -86,7 +86,7 @@ async fn listen(
     }
 }
 
-/// Connects to the server whose turn it is, or to the next that takes a connection.
+/// Connects to the next server in turn that accepts a connection.
 async fn connect(ports: &[u16], turn: usize) -> Option<TcpStream> {
     for offset in 0..ports.len() {
         let port = ports[(turn + offset) % ports.len()];
@@ -97,11 +97,12 @@ async fn connect(ports: &[u16], turn: usize) -> Option<TcpStream> {
     None
 }
 
-/// Passes bytes in both directions until one side ends or the weather breaks the connection.
+/// Forwards bytes in both directions until one side ends or the state of the network closes the
+/// connection.
 async fn pass(client: TcpStream, server: TcpStream, mut weather: watch::Receiver<Weather>) {
-    // What has vanished already is another connection's peer.
+    // A state that was set before does not concern this connection.
     weather.mark_unchanged();
-    // Best effort: without it the network is slower, not wrong.
+    // Best effort: without TCP_NODELAY, the network is slower but correct.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let (from_client, to_client) = client.into_split();
@@ -112,7 +113,7 @@ async fn pass(client: TcpStream, server: TcpStream, mut weather: watch::Receiver
     }
 }
 
-/// Passes bytes in one direction; `answers` says whether a mute network swallows them.
+/// Forwards bytes in one direction. `answers` says whether these bytes are responses.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -153,7 +154,7 @@ async fn pump(
     }
 }
 
-/// Reads for nobody until the sender closes the connection.
+/// Reads and discards bytes until the sender closes the connection.
 async fn swallow(mut from: impl AsyncRead + Unpin, buffer: &mut [u8]) {
     while let Ok(1..) = from.read(buffer).await {}
 }

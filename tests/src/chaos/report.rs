@@ -1,4 +1,4 @@
-//! The table of what happened.
+//! The table of the results.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::episode::Outcome;
 use super::fault::Fault;
 
-/// What stands around the table.
+/// The page around the table.
 const PAGE: &str = include_str!("delivery.md");
 
 /// All episodes of a run.
@@ -25,7 +25,7 @@ struct Row {
 }
 
 impl Report {
-    /// Enters an episode.
+    /// Adds an episode.
     pub fn enter(&mut self, outcome: &Outcome) {
         let row = self.rows.entry(outcome.fault).or_default();
         row.accepted += outcome.passed.accepted;
@@ -34,7 +34,7 @@ impl Report {
         row.recoveries.push(outcome.passed.recovery);
     }
 
-    /// Episodes, sales accepted, lost and doubled.
+    /// Number of episodes, and of accepted, lost and doubled sales.
     pub fn totals(&self) -> (usize, u64, u64, u64) {
         self.rows.values().fold((0, 0, 0, 0), |(times, accepted, lost, doubled), row| {
             let times = times + row.recoveries.len();
@@ -42,12 +42,12 @@ impl Report {
         })
     }
 
-    /// The page with the table; `run` says what was run.
+    /// The page with the table; `run` describes the run.
     pub fn page(&self, run: &str) -> String {
         PAGE.replace("{run}", run).replace("{table}\n", &self.table())
     }
 
-    /// The table, in Markdown.
+    /// The table in Markdown.
     pub fn table(&self) -> String {
         let mut table = String::from(
             "| fault | times | accepted | lost | doubled | s to recover: median, most | \
@@ -58,7 +58,7 @@ impl Report {
             let mut recoveries = row.recoveries.clone();
             recoveries.sort_unstable();
             let seconds = |time: Option<&Duration>| time.map_or(0.0, Duration::as_secs_f64);
-            // Writing into a string cannot fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(
                 table,
                 "| {} | {} | {} | {} | {} | {:.1}, {:.1} | {} |",

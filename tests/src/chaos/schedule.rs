@@ -1,11 +1,11 @@
-//! Which fault comes next.
+//! The order of the faults.
 
 use fastrand::Rng;
 
 use super::fault::Fault;
 
-/// Faults in random order, again and again; the same seed gives the same order. Those that shorten
-/// the log come last in each cycle.
+/// An endless sequence of faults in random order, determined by the seed. The faults that remove
+/// records from the log are the last ones of each cycle.
 pub struct Schedule {
     random: Rng,
     faults: Vec<Fault>,
@@ -13,7 +13,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of this seed, of the faults that are wanted; none if none is.
+    /// A sequence of the selected faults; None if none is selected.
     pub fn new(seed: u64, wanted: impl Fn(&Fault) -> bool) -> Option<Self> {
         let faults: Vec<Fault> = Fault::all().into_iter().filter(wanted).collect();
         let random = Rng::with_seed(seed);

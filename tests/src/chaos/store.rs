@@ -1,4 +1,4 @@
-//! The store, what is done to it, and the network in front of it.
+//! Valkey, its faults, and the network in front of it.
 
 use std::path::PathBuf;
 
@@ -14,12 +14,12 @@ pub struct StoreHost {
     valkey: Valkey,
     config: ValkeyConfig,
     proxy: Proxy,
-    /// The folders of this one and of those that it took over from.
+    /// The data folders of this server and of its predecessors.
     folders: Vec<TempDir>,
 }
 
 impl StoreHost {
-    /// Starts an empty one.
+    /// Starts an empty server.
     pub async fn start() -> Result<Self> {
         let (proxy, folder) = (Proxy::start().await?, TempDir::with_prefix("store-")?);
         let config = config(&folder);
@@ -28,69 +28,69 @@ impl StoreHost {
         Ok(Self { valkey, config, proxy, folders: vec![folder] })
     }
 
-    /// As the pipeline knows it.
+    /// The URL for the pipeline: the proxy.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.proxy.port())
     }
 
-    /// A connection past the proxy.
+    /// A connection without the proxy.
     pub async fn look(&self) -> Result<Store> {
         Store::connect(&self.valkey.url()).await
     }
 
-    /// The URL past the proxy.
+    /// The URL without the proxy.
     pub fn direct_url(&self) -> String {
         self.valkey.url()
     }
 
-    /// Changes the weather in front of it.
+    /// Sets the state of the network in front of it.
     pub fn set(&self, weather: Weather) {
         self.proxy.set(weather);
     }
 
-    /// Freezes it.
+    /// Pauses the server.
     pub fn pause(&self) -> Result<()> {
         self.valkey.pause()
     }
 
-    /// Lets it go on.
+    /// Continues the server.
     pub fn resume(&self) -> Result<()> {
         self.valkey.resume()
     }
 
-    /// Kills it; it comes back with what its file has.
+    /// Kills the server and starts it again with its append-only file.
     pub async fn crash(&mut self) -> Result<()> {
         self.valkey.kill().await?;
         self.come_back(self.config.clone()).await
     }
 
-    /// Kills it; it comes back without a file.
+    /// Kills the server and starts it again without a file.
     pub async fn crash_without_file(&mut self) -> Result<()> {
         self.valkey.kill().await?;
         std::fs::remove_dir_all(self.folder()?.join("appendonlydir"))?;
         self.come_back(self.config.clone()).await
     }
 
-    /// Saves what it has now.
+    /// Saves a snapshot.
     pub async fn save(&self) -> Result<()> {
         self.look().await?.say(&["SAVE"]).await
     }
 
-    /// Kills it; it comes back with what was saved.
+    /// Kills the server and starts it again with the snapshot.
     pub async fn restore(&mut self) -> Result<()> {
         self.valkey.kill().await?;
         std::fs::remove_dir_all(self.folder()?.join("appendonlydir"))?;
-        // With an append-only file asked for, a snapshot would not be read.
+        // With an append-only file configured, the server would not read the snapshot.
         self.come_back(ValkeyConfig { append_only: false, ..self.config.clone() }).await?;
         self.append().await
     }
 
-    /// Forgets everything while it runs.
+    /// Deletes all keys.
     pub async fn flush(&self) -> Result<()> {
         self.look().await?.flush().await
     }
 
-    /// A replica that has everything up to now and gets nothing after it.
+    /// A replica that has everything up to now, and gets nothing afterwards.
     pub async fn late_replica(&self) -> Result<Replica> {
         let folder = TempDir::with_prefix("store-")?;
         let replica_of = Some(self.valkey.port());
@@ -105,7 +105,7 @@ impl StoreHost {
         Ok(Replica { valkey, folder })
     }
 
-    /// Kills it; the replica takes its place.
+    /// Kills the server and promotes the replica.
     pub async fn fail_over(&mut self, replica: Replica) -> Result<()> {
         self.valkey.kill().await?;
         let Replica { valkey, folder } = replica;
@@ -123,7 +123,7 @@ impl StoreHost {
         Ok(())
     }
 
-    /// Begins an append-only file with what it has.
+    /// Starts an append-only file with the current data.
     async fn append(&self) -> Result<()> {
         let store = self.look().await?;
         store.configure("appendonly", "yes").await?;
@@ -143,7 +143,7 @@ impl StoreHost {
     }
 }
 
-/// A store that waits to take over.
+/// A replica that can be promoted.
 pub struct Replica {
     valkey: Valkey,
     folder: TempDir,

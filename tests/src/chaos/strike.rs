@@ -1,4 +1,4 @@
-//! Faults, as they are done.
+//! The implementation of the faults.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use super::link::{Link, Weather};
 use super::store::StoreHost;
 use super::world::{CHAINED, COUNTER, FUSED, World};
 
-/// How long a member is frozen: longer than the group waits for it.
+/// Time for which a member is paused: longer than the session timeout.
 const ZOMBIE: Duration = Duration::from_secs(9);
-/// How long other things are away.
+/// Time for which other parts are unavailable.
 pub(super) const SHORT: Duration = Duration::from_millis(1_500);
-/// Connections that `IdleClients` opens to each front door.
+/// Number of connections that `IdleClients` opens to each process with the request path.
 const IDLE_CLIENTS: usize = 300;
-/// How a client opens HTTP/2: the preface, and settings without a value.
+/// The first bytes of HTTP/2: the preface, and an empty SETTINGS frame.
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-/// How far a wall clock jumps: a broker takes records from up to an hour ahead.
+/// Jump of the wall clock. A broker accepts timestamps up to an hour in the future.
 const JUMP_S: i64 = 3_000;
 
 impl Fault {
-    /// Lets it happen, and puts right what it broke. Answers the sales that it made itself.
+    /// Causes the fault and repairs it. Returns the sales that it wrote itself.
     pub async fn strike(self, world: &mut World, random: &mut Rng) -> Result<Vec<Sale>> {
         let struck = match self {
             Self::Transactions | Self::OddTimes => return self.write_sales(world, random).await,
@@ -85,7 +85,7 @@ impl Fault {
                 hold(SHORT).await;
                 world.clock.jump(0)
             }
-            // The clients do it.
+            // This fault is caused by the clients.
             _ => {
                 hold(SHORT).await;
                 Ok(())
@@ -160,7 +160,7 @@ impl Fault {
     }
 }
 
-/// The length of a fault: nothing can be awaited here, it lasts as long as it lasts.
+/// Waits for the duration of a fault, for which there is no condition to wait for.
 pub(super) async fn hold(time: Duration) {
     tokio::time::sleep(time).await;
 }
@@ -178,8 +178,8 @@ async fn blow(world: &World, link: Link, weather: Weather) -> Result<()> {
     Ok(())
 }
 
-/// Connections to each front door: a third says nothing, a third sends half a request's head, and
-/// a third opens HTTP/2 and says nothing more.
+/// Connections to each process with the request path. One third sends nothing, one third half of a
+/// request's head, and one third only the first bytes of HTTP/2.
 async fn idle_clients(world: &World) -> Result<()> {
     let beginnings = [&b""[..], b"POST /purchase HTTP/1.1\r\nHost: a\r\nConte", HTTP2];
     let mut connections = Vec::new();
@@ -195,7 +195,8 @@ async fn idle_clients(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// What this broker takes while the others are frozen is on this broker only, and lost with it.
+/// The records that this broker accepts while the others are paused exist only on this broker, and
+/// are lost with it.
 async fn lose_leader(kafka: &mut Kafka, leader: usize) -> Result<()> {
     let cluster = &mut kafka.cluster;
     let others = (0..BROKERS).filter(|broker| *broker != leader);

@@ -1,4 +1,4 @@
-//! Faults of the topics, and records that other programs write.
+//! Faults of topics, and records that other programs write.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,15 +13,15 @@ use super::topics::{Completion, Foreign};
 use super::world::{LETTERS, PARTITIONS, TOPIC, World};
 use crate::in_time;
 
-/// For how long the topic is gone, in seconds.
+/// Times for which the topic does not exist, in seconds.
 const TOPIC_GONE_S: [u64; 4] = [0, 3, 12, 35];
-/// Sales of another program in one go.
+/// Number of sales that another program writes at once.
 const FOREIGN_SALES: usize = 60;
-/// A record's timestamps, in ms since 1970: none, its beginning, and 1990.
+/// Timestamps of records, in ms since 1970: none, the beginning, and 1990.
 const PAST_MS: [i64; 3] = [-1, 1, 631_152_000_000];
-/// How far ahead of the clock a timestamp lies, in ms: a broker takes up to an hour.
+/// How far a timestamp is in the future, in ms. A broker accepts up to an hour.
 const AHEAD_MS: i64 = 3_000_000;
-/// A batch is never so small, in bytes.
+/// A size that every batch exceeds, in bytes.
 const NO_BATCH: &str = "1";
 
 impl Fault {
@@ -29,7 +29,7 @@ impl Fault {
         let kafka = &world.kafka;
         match self {
             Self::TopicAgain => {
-                // What lies in the log and is not counted would be gone with it.
+                // Records that are not counted yet would be lost together with the topic.
                 world.set(Link::Clients, Weather::Cut);
                 hold(SHORT).await;
                 world.settle().await?;
@@ -58,7 +58,7 @@ impl Fault {
         }
     }
 
-    /// Answers the sales that count.
+    /// Returns the sales that must be counted.
     pub(super) async fn write_sales(self, world: &World, random: &mut Rng) -> Result<Vec<Sale>> {
         let kafka = &world.kafka;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
@@ -86,7 +86,7 @@ impl Fault {
     }
 }
 
-/// Sales of products of their own.
+/// Sales with their own products.
 fn sales(random: &mut Rng, name: &str, times: impl Iterator<Item = i64>) -> Vec<Foreign> {
     let series = random.u64(..);
     times

@@ -1,4 +1,4 @@
-//! The cluster's topics, as an operator or a foreign program changes them, past the proxies.
+//! Changes of the cluster's topics by an operator or another program, without the proxies.
 
 use std::time::Duration;
 
@@ -15,35 +15,35 @@ use sale::Sale;
 use super::kafka::Kafka;
 use crate::in_time;
 
-/// How long one request to the cluster may take.
+/// Maximum time for a request to the cluster.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A sale in a record that no front door wrote.
+/// A sale in a record that was not written by the pipeline.
 pub struct Foreign {
-    /// What was sold.
+    /// The sale.
     pub sale: Sale,
-    /// The record's timestamp in ms since 1970; -1 is none.
+    /// The record's timestamp in ms since 1970; -1 for none.
     pub timestamp_ms: i64,
 }
 
-/// Whether a transaction is completed.
+/// How a transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion {
     /// Its records count.
     Commit,
-    /// They do not.
+    /// Its records do not count.
     Abort,
 }
 
 impl Kafka {
-    /// Makes a topic if it is missing.
+    /// Creates a topic if it does not exist.
     pub async fn make_topic(&self, topic: &str, partitions: i32) -> Result<()> {
         let config = ProducerConfig::new(self.cluster.unproxied());
         ensure_topic(&config, NewTopic::new(topic, partitions)).await?;
         Ok(())
     }
 
-    /// Deletes a topic and waits until it is gone.
+    /// Deletes a topic, and waits until it does not exist any more.
     pub async fn delete_topic(&self, topic: &str) -> Result<()> {
         let admin = self.admin()?;
         answered(admin.delete_topics(&[topic], &options()).await?)?;
@@ -55,7 +55,7 @@ impl Kafka {
         Ok(())
     }
 
-    /// Sets the size of the largest batch that a topic takes; the brokers' default if none.
+    /// Sets the maximum size of a topic's batches; None for the brokers' default.
     pub async fn limit_batches(&self, topic: &str, bytes: Option<&str>) -> Result<()> {
         let altered = AlterConfig::new(ResourceSpecifier::Topic(topic));
         let altered = bytes.into_iter().fold(altered, |a, bytes| a.set("max.message.bytes", bytes));
@@ -83,7 +83,7 @@ impl Kafka {
         .await
     }
 
-    /// Writes sales with keys of their own.
+    /// Writes sales with their own keys.
     pub async fn write(&self, topic: &str, sales: Vec<Foreign>) -> Result<()> {
         let topic = topic.to_owned();
         self.produce(&[], move |producer| {
@@ -107,7 +107,7 @@ impl Kafka {
             producer.begin_transaction()?;
             sales.iter().try_for_each(|foreign| write(producer, &topic, foreign))?;
             producer.flush(LIMIT)?;
-            // Nothing to wait for: this is how long the transaction is open.
+            // There is no condition to wait for: the transaction is open for this time.
             std::thread::sleep(open);
             match completion {
                 Completion::Commit => producer.commit_transaction(LIMIT),

@@ -1,4 +1,4 @@
-//! What clients do meanwhile.
+//! The load during a fault.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,21 +14,21 @@ use tokio_util::sync::CancellationToken;
 use super::world::World;
 use crate::{Client, in_time};
 
-/// Requests a second of clients that try until they are accepted, and of those that have no key
-/// and try once.
+/// Requests per second of clients that retry until they are accepted, and of clients without keys,
+/// which do not retry.
 const RATE: u64 = 500;
 const KEYLESS_RATE: u64 = 300;
-/// Connections of each kind.
+/// Number of connections of each kind of client.
 const CONNECTIONS: u32 = 16;
-/// Accepted requests of 100 that are sent once more.
+/// Percentage of accepted requests that are sent again.
 const REPEAT: u8 = 10;
-/// Longest wait for an answer, in seconds; those who cannot try again are patient.
+/// Maximum time to wait for a response, in seconds. It is longer for clients that do not retry.
 const ANSWER_LIMIT_S: u64 = 3;
 const KEYLESS_LIMIT_S: u64 = 60;
-/// Sales that are counted before the fault.
+/// Number of sales that are counted before the fault.
 const BEGINNING: u64 = 200;
 
-/// Loads under way.
+/// The loads in progress.
 pub struct Traffic {
     stop: CancellationToken,
     loads: Vec<JoinHandle<Result<Summary>>>,
@@ -36,17 +36,18 @@ pub struct Traffic {
     folder: TempDir,
 }
 
-/// How clients behave.
+/// The behaviour of the clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Manners {
-    /// Whether some send no key. Then each request must be answered at the first try.
+    /// Whether some clients send no key. Then each of their requests must be accepted at the first
+    /// attempt.
     pub keyless: bool,
-    /// Whether every accepted request is sent once more.
+    /// Whether every accepted request is sent again.
     pub repeat_all: bool,
 }
 
 impl Traffic {
-    /// Starts the loads and waits until sales are counted.
+    /// Starts the loads, and waits until sales are counted.
     pub async fn start(world: &World, seed: u64, manners: Manners) -> Result<Self> {
         let (folder, stop) = (TempDir::with_prefix("ledgers-")?, CancellationToken::new());
         let mut traffic = Self { stop, loads: Vec::new(), ledgers: Vec::new(), folder };
@@ -95,7 +96,7 @@ impl Traffic {
         self.loads.push(tokio::spawn(load::run(args, stop)));
     }
 
-    /// Lets the clients finish what they have begun; answers their ledgers.
+    /// Lets the clients complete the requests that they have started. Returns their ledgers.
     pub async fn finish(mut self) -> Result<Ledgers> {
         self.stop.cancel();
         for load in self.loads.drain(..) {
@@ -106,15 +107,15 @@ impl Traffic {
     }
 }
 
-/// The ledgers of a traffic.
+/// The ledgers of the loads.
 pub struct Ledgers {
-    /// The files.
+    /// The paths of the files.
     pub files: Vec<PathBuf>,
     _folder: TempDir,
 }
 
-/// Sends a sale of a product of its own until it is accepted, and waits until it is counted.
-/// Answers the sale and how long that took.
+/// Sends a sale with a new product until it is accepted, and waits until it is counted. Returns the
+/// sale and the time that this took.
 pub async fn fresh_sale(world: &World, number: u64) -> Result<(Sale, Duration)> {
     let product_id = format!("fresh-{number}");
     let sale = Sale { category: 1, product_id: product_id.clone(), price: 1.0, quantity: 1 };

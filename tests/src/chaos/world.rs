@@ -1,4 +1,4 @@
-//! The pipeline under test with everything around it.
+//! The pipeline under test, with all its servers.
 
 use std::collections::BTreeMap;
 
@@ -14,29 +14,30 @@ use super::proxy::{Proxy, Weather};
 use super::store::StoreHost;
 use crate::{Launch, Pipeline, Store, Wiring, in_time};
 
-/// The topic of every world.
+/// The topic of the sales.
 pub const TOPIC: &str = "sales";
-/// The topic of its dead letters.
+/// The dead-letter topic.
 pub const LETTERS: &str = "sales.dead-letter";
-/// Its partitions: two for each member of the group.
+/// Number of partitions: two for each member of the group.
 pub const PARTITIONS: i32 = 6;
-/// The group of every world.
+/// The consumer group.
 const GROUP: &str = "counters";
 
-/// Members of a world, by number: two front doors that also count, then one that only counts.
+/// Indexes of the members: two processes with the request path, which also count, and one that only
+/// counts.
 pub const CHAINED: usize = 0;
-/// The fused front door.
+/// The process with the fused wiring.
 pub const FUSED: usize = 1;
-/// The one that only counts.
+/// The process that only counts.
 pub const COUNTER: usize = 2;
 
-/// A pipeline and all that it depends on.
+/// A pipeline with all its servers.
 pub struct World {
     /// The brokers.
     pub kafka: Kafka,
-    /// The store.
+    /// Valkey.
     pub store: StoreHost,
-    /// The chained process's wall clock.
+    /// The wall clock of the chained process.
     pub clock: FakeClock,
     members: Vec<Member>,
     spare: Launch,
@@ -46,7 +47,7 @@ pub struct World {
 }
 
 impl World {
-    /// Starts everything. The members may still be sharing the partitions then.
+    /// Starts everything. The assignment of the partitions may not be complete yet.
     pub async fn start(setup: &Setup) -> Result<Self> {
         let (kafka, store) = tokio::try_join!(Kafka::start(), StoreHost::start())?;
         let clients = Proxy::start().await?;
@@ -88,12 +89,12 @@ impl World {
         Ok(world)
     }
 
-    /// Where clients send sales.
+    /// The URL for the clients.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.clients.port())
     }
 
-    /// A member.
+    /// The member with this index.
     pub fn member(&self, index: usize) -> &Member {
         &self.members[index]
     }
@@ -104,7 +105,7 @@ impl World {
         self.come_back(index).await
     }
 
-    /// Ends a member as an operator would and starts it again.
+    /// Stops a member with SIGTERM and starts it again.
     pub async fn restart(&mut self, index: usize) -> Result<()> {
         self.members[index].stop().await?;
         self.come_back(index).await
@@ -115,12 +116,12 @@ impl World {
         self.aim()
     }
 
-    /// One member more, which takes no requests; to be stopped by whoever asks for it.
+    /// Starts another member, which gets no requests. The caller must stop it.
     pub async fn one_more(&self) -> Result<Pipeline> {
         Pipeline::launch(&self.spare).await
     }
 
-    /// Changes the weather of a part of the network.
+    /// Sets the state of a part of the network.
     pub fn set(&self, link: Link, weather: Weather) {
         match link {
             Link::Clients => self.clients.set(weather),
@@ -130,7 +131,7 @@ impl World {
         }
     }
 
-    /// Tells the network where the members are.
+    /// Sets the targets of the proxies.
     fn aim(&self) -> Result<()> {
         let chained = self.members[CHAINED].port()?;
         self.clients.aim(vec![chained, self.members[FUSED].port()?]);
@@ -138,7 +139,7 @@ impl World {
         Ok(())
     }
 
-    /// Sends clients to another server.
+    /// Redirects the clients to another server.
     pub fn send_clients_to(&self, port: u16) {
         self.clients.aim(vec![port]);
     }
@@ -158,7 +159,7 @@ impl World {
         Ok(())
     }
 
-    /// Up to which offset each partition is counted.
+    /// The stored position of each partition.
     pub async fn counted(&self) -> Result<Vec<i64>> {
         let positions = positions(&self.store.look().await?).await?;
         let counted = |partition: i32| match positions.get(&partition.to_string()) {
@@ -168,21 +169,21 @@ impl World {
         (0..PARTITIONS).map(counted).collect()
     }
 
-    /// Where log and store stand.
+    /// The end offsets and the stored positions.
     pub async fn stand(&self) -> Result<String> {
         let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
         let positions = positions(&self.store.look().await?).await?;
         Ok(format!("the log ends at {ends:?}, the store is at {positions:?}"))
     }
 
-    /// What the members said lately, for whoever looks for a fault.
+    /// The recent logs of the members, for error texts.
     pub fn logs(&self) -> String {
         let logs = self.members.iter().map(Member::log);
         logs.collect::<Vec<_>>().join("\n--- next member\n")
     }
 }
 
-/// The stored position of each partition.
+/// The stored position of each partition, by its number.
 async fn positions(store: &Store) -> Result<BTreeMap<String, String>> {
     store.fields(&format!("offset:{GROUP}:{TOPIC}")).await
 }

@@ -1,4 +1,4 @@
-//! Containers on a containerd of the test's own, run by the shim as `cargo xtask shim` packs it,
+//! Containers in a containerd that the test starts, run by the shim as `cargo xtask shim` packs it,
 //! or by runc.
 
 use std::io::Write as _;
@@ -15,23 +15,23 @@ use tokio::process::Child;
 const RUNTIME: &str = "io.containerd.doorbuster.v1";
 const RUNC: &str = "io.containerd.runc.v2";
 
-/// Copies an image's files instead of stacking folders, which not every file system can.
+/// Copies the files of an image, because overlays are not supported by all file systems.
 const SNAPSHOTTER: [&str; 2] = ["--snapshotter", "native"];
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A containerd.
+/// A running containerd.
 #[derive(Clone)]
 pub struct Node(Arc<Containerd>);
 
 impl Node {
-    /// Starts it with these variables in its environment.
+    /// Starts containerd with these environment variables.
     pub async fn start(variables: &[(&str, &str)]) -> Self {
         let shims = root().join("target/shim");
         Self(Arc::new(Containerd::start(&shims, variables).await.unwrap()))
     }
 
-    /// Imports an image; answers what `ctr` says against it.
+    /// Imports an image. The error is the output of `ctr`.
     pub fn import(&self, image: &[u8]) -> Result<(), String> {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(image).unwrap();
@@ -40,8 +40,8 @@ impl Node {
         output(&mut import).map(drop)
     }
 
-    /// Makes a container of an image and starts it, with these variables and these flags of
-    /// `ctr run`.
+    /// Creates a container of an image and starts it, with these environment variables and these
+    /// flags of `ctr run`.
     pub fn run(&self, image: &str, variables: &[(&str, &str)], flags: &[&str]) -> Container {
         let id = new_id();
         let mut run = self.0.ctr();
@@ -50,7 +50,7 @@ impl Node {
         self.attach(run, id)
     }
 
-    /// The same of an image with a program of its own, which gets these arguments.
+    /// The same for an image with its own program, which gets these arguments.
     pub fn run_program(
         &self,
         image: &str,
@@ -65,7 +65,7 @@ impl Node {
         self.attach(run, id)
     }
 
-    /// The same in two steps, with `between` after the first.
+    /// The same in two steps, with a call of `between` after the first.
     pub fn create_and_start(
         &self,
         image: &str,
@@ -96,24 +96,25 @@ fn arguments(runtime: &str, variables: &[(&str, &str)]) -> Vec<String> {
     fixed.chain(variables).collect()
 }
 
-/// Where containerd's library keeps containers is the same for all of them on a machine.
+/// The ids must be unique on a machine, because containerd's library uses one folder for all
+/// containers.
 fn new_id() -> String {
     format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// What a command prints, or what it says against it.
+/// The output of a command; the error is its stderr.
 pub fn output(command: &mut Command) -> Result<String, String> {
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// An address on loopback that is free.
+/// A free loopback address.
 pub fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// A container; removed when dropped.
+/// A container, which is removed when dropped.
 pub struct Container {
     node: Node,
     id: String,
@@ -122,7 +123,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// What it wrote, on both streams.
+    /// Its output on both streams.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -137,7 +138,7 @@ impl Container {
         client
     }
 
-    /// Waits until its log holds this.
+    /// Waits until its output contains this text.
     pub async fn says(&self, text: &str) {
         eventually(&format!("the log says `{text}`"), async || {
             self.log().contains(text).then_some(())
@@ -145,25 +146,25 @@ impl Container {
         .await;
     }
 
-    /// Its process, as the machine counts them.
+    /// The process id on the machine.
     pub fn pid(&self) -> Option<String> {
         let tasks = output(self.ctr().args(["tasks", "list"])).ok()?;
         let line = tasks.lines().find(|line| line.split_whitespace().next() == Some(&self.id))?;
         line.split_whitespace().nth(1).map(str::to_owned)
     }
 
-    /// What containerd reports of its use.
+    /// The metrics that containerd reports.
     pub fn metrics(&self) -> serde_json::Value {
         let metrics = output(self.ctr().args(["tasks", "metrics", "--format", "json", &self.id]));
         serde_json::from_str(&metrics.unwrap()).unwrap()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal.
     pub fn signal(&self, signal: &str) {
         output(self.ctr().args(["tasks", "kill", "--signal", signal, &self.id])).unwrap();
     }
 
-    /// Waits for its end; answers its exit code and its log.
+    /// Waits for the end. Returns the exit code and the output.
     pub async fn ended(mut self) -> (i32, String) {
         let status = self.ctr.wait().await.unwrap();
         (status.code().unwrap(), self.log())

@@ -1,4 +1,4 @@
-//! Images, as `ctr images import` reads them: an OCI layout in a tar.
+//! Creates images in the format that `ctr images import` reads: an OCI layout in a tar archive.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,10 +13,10 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const FILES: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// Files of an image: path and content.
+/// The files of an image: path and content.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-/// A manifest of the project with the components that it names, where they are in the project.
+/// A manifest of the project, and its components with the paths in the manifest.
 pub fn files_of(name: &str) -> Files {
     let mut app = manifest::read(&root().join(name)).unwrap();
     let paths = app.sources_mut().map(|source| source.path().unwrap());
@@ -40,7 +40,7 @@ pub fn files(manifest: &str, components: &[&str]) -> Files {
     components.iter().map(component).chain([manifest]).collect()
 }
 
-/// An ordinary image of files, whose command is `/`.
+/// An ordinary image with files, whose command is `/`.
 pub fn ordinary(name: &str, files: &Files) -> Vec<u8> {
     let layer = tar(files.iter().map(|(name, content)| (name.as_str(), content.as_slice())));
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
@@ -53,7 +53,7 @@ pub fn ordinary(name: &str, files: &Files) -> Vec<u8> {
     layout(name, &config, &[(FILES, &layer)])
 }
 
-/// A registry's artifact, as `spin registry push` makes it of files.
+/// An artifact of a registry, as `spin registry push` creates it from files.
 pub fn artifact(name: &str, files: &Files) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     files.iter().for_each(|(name, content)| write(&folder.path().join(name), content));

@@ -1,5 +1,5 @@
-//! The containerd shim and our image under a real containerd. `cargo xtask test-containers` runs
-//! these: they need root, and the shim's own libraries.
+//! Tests of the containerd shim and the container image with a real containerd. `cargo xtask
+//! test-containers` runs them: they need root, and the shim's build dependencies.
 
 mod container;
 mod image;
@@ -22,7 +22,7 @@ type Variables<'a> = &'a [(&'a str, &'a str)];
 
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}"#;
 
-/// Two guests, one of them wicked.
+/// An application with two guests, one of which misbehaves.
 const TWO: &str = r#"
 spin_manifest_version = 2
 [application]
@@ -39,7 +39,7 @@ component = "older"
 source = "older.wasm"
 "#;
 
-/// A guest that tells its variable.
+/// An application whose guest returns its variable.
 const TELLING: &str = r#"
 spin_manifest_version = 2
 [application]
@@ -57,7 +57,7 @@ environment = { only = "this" }
 "tests:curious/probe" = { path = "curious.wasm", inherit_configuration = true }
 "#;
 
-/// Imports `TWO` and runs it with these variables.
+/// Imports `TWO` and runs it with these environment variables.
 async fn two(node: &Node, variables: &[(&str, &str)]) -> (Container, Client) {
     node.import(&image::ordinary("test/two:1", &image::files(TWO, &["wicked", "older"]))).unwrap();
     let address = free_address();
@@ -67,7 +67,7 @@ async fn two(node: &Node, variables: &[(&str, &str)]) -> (Container, Client) {
     (container, client)
 }
 
-/// The pipeline on real servers.
+/// The pipeline with real servers.
 struct Pipeline {
     container: Container,
     client: Client,
@@ -113,7 +113,7 @@ async fn sales_are_taken_and_counted_and_sigterm_drains() {
     }
     shop.counted(20).await;
 
-    // A request whose body is yet to come when the signal does.
+    // The body of this request arrives after the signal.
     let mut late = TcpStream::connect(&shop.address).await.unwrap();
     let head = format!(
         "POST /purchase HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\n\
@@ -226,8 +226,9 @@ async fn what_is_wrong_is_told_where_it_is_seen() {
     }
 }
 
-/// containerd 1.6 imports an artifact but makes no container of it; later ones do. So the image is
-/// exchanged for the artifact once there is the container: the shim asks for it by its name.
+/// containerd 1.6 imports an artifact but cannot create a container of it; later versions can. So
+/// the container is created from an image, which is then replaced by the artifact: the shim looks
+/// it up by its name.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_layers_of_an_artifact_are_an_application() {
     let node = Node::start(&[]).await;
@@ -236,7 +237,7 @@ async fn the_layers_of_an_artifact_are_an_application() {
     let address = free_address();
     let variables = [("SPIN_HTTP_LISTEN_ADDR", address.as_str())];
     let container = node.create_and_start("test/shape:1", &variables, || {
-        // Whether it can be unpacked depends on the version.
+        // Depending on the version, unpacking the artifact may fail.
         let _ = node.import(&image::artifact("test/shape:1", &files));
     });
     let client = container.client(&address).await;
@@ -246,7 +247,7 @@ async fn the_layers_of_an_artifact_are_an_application() {
     assert_eq!(container.ended().await.0, 0);
 }
 
-/// In a network of its own, with the system calls that containers have as a rule.
+/// In a network namespace of its own, with the usual restrictions of system calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn unless_told_otherwise_it_serves_on_port_80() {
     let node = Node::start(&[]).await;
@@ -263,7 +264,7 @@ async fn unless_told_otherwise_it_serves_on_port_80() {
     assert_eq!(container.ended().await.0, 0);
 }
 
-/// A component is a pipe that nobody writes, so the start stands still.
+/// A component is a named pipe without a writer, so that the start blocks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_during_the_start_ends_it() {
     let node = Node::start(&[]).await;
@@ -274,7 +275,7 @@ async fn a_signal_during_the_start_ends_it() {
     output(Command::new("mkfifo").arg(&path)).unwrap();
     let mount = format!("type=bind,src={},dst=/held,options=rbind:ro", folder.path().display());
     let container = node.run("test/two:1", &[], &["--net-host", "--mount", &mount]);
-    // It can be opened once the start reads it, which then waits for what is written.
+    // The writer can open the pipe once the start reads it; the start then waits for data.
     let _writer = eventually("the component is read", async || {
         pipe::OpenOptions::new().open_sender(&path).ok()
     })
@@ -295,7 +296,7 @@ async fn containerd_knows_the_processor_time_and_the_limit_of_memory() {
     let flags = ["--net-host", "--memory-limit", &limit.to_string()];
     let container = node.run("test/two:1", &variables, &flags);
     container.client(&address).await;
-    // In hundredths of a second; a part of it was used before the process entered its group.
+    // In units of 1/100 s. A part of it was used before the process entered its control group.
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", container.pid().unwrap())).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let used: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();

@@ -1,4 +1,4 @@
-//! Our own image under runc, as a SpinApp's pod has it.
+//! The container image under runc, with the settings of a SpinApp's pod.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,11 +7,11 @@ use pipeline_tests::root;
 
 use crate::container::Node;
 
-/// What `cargo xtask image --app` writes, and how the image in it is called.
+/// The output of `cargo xtask image --app`, and the name of its image.
 const ARCHIVE: &str = "target/image/doorbuster-app.tar";
 const IMAGE: &str = concat!("docker.io/library/doorbuster:", env!("CARGO_PKG_VERSION"));
 
-/// A port that only who may can listen on.
+/// A privileged port.
 const ADDRESS: &str = "127.0.0.1:980";
 
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}"#;
@@ -23,7 +23,7 @@ async fn our_image_takes_the_operators_arguments_as_nobody_on_a_read_only_root()
     let config = tempfile::NamedTempFile::new().unwrap();
     let provider = "[[config_provider]]\ntype = 'env'\nprefix = 'SPIN_VARIABLE_'\n";
     fs::write(config.path(), provider).unwrap();
-    // As Kubernetes mounts it.
+    // The permissions of a file that Kubernetes mounts.
     fs::set_permissions(config.path(), Permissions::from_mode(0o644)).unwrap();
     let file = config.path().display();
     let mount = format!("type=bind,src={file},dst=/runtime-config.toml,options=rbind:ro");
@@ -31,7 +31,7 @@ async fn our_image_takes_the_operators_arguments_as_nobody_on_a_read_only_root()
         IMAGE,
         &[("SPIN_VARIABLE_BRIDGE_URL", "http://127.0.0.1:9"), ("DOORBUSTER_LINGER_S", "0")],
         &["--read-only", "--net-host", "--mount", &mount],
-        // `ctr` puts these in place of the entry point, too; Kubernetes appends them to it.
+        // `ctr` replaces the entry point by these arguments; Kubernetes appends them.
         &[
             "/doorbuster",
             "up",

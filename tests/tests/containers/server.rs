@@ -1,4 +1,4 @@
-//! What becomes of a container whose shim's server is killed.
+//! What happens to a container whose shim's server is killed.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::container::Node;
 use crate::two;
 
-/// A line of `/proc/PID/status`, without its name; none if there is no such process.
+/// A line of `/proc/PID/status` without its name; None if the process does not exist.
 fn status(pid: &str, name: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -29,7 +29,7 @@ async fn an_application_ends_when_its_server_is_killed() {
     })
     .await;
     eventually("the application's process has ended", async || {
-        // Nobody need have collected its exit code.
+        // A zombie counts as ended, because there may be no process that collects its exit code.
         status(&application, "State").is_none_or(|state| state.starts_with('Z')).then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! The application as an artifact of a registry, and its components as applications of their own,
+//! The application as an artifact of a registry, with each component run as a separate application,
 //! as on a cluster.
 
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use pipeline_tests::{Client, Deployment, Launch, Pipeline, Store, doorbuster, ev
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-/// A registry that asks for credentials, and a Docker configuration that has them.
+/// A registry that requires credentials, and a Docker configuration with them.
 struct Shop {
     registry: Registry,
     docker: TempDir,
@@ -86,16 +86,17 @@ async fn four_applications_of_one_artifact_count_a_sale() {
     assert_eq!(answer.status, 200, "{}", ingest.log());
     let store = Store::connect(&valkey.url()).await.unwrap();
     eventually("the sale is counted", async || (store.total().await == 1).then_some(())).await;
-    // Each runs alone, and the one without HTTP is looked after where the others serve.
+    // Each process runs only its component, and the one without HTTP serves the operator port
+    // instead.
     let elsewhere = Client::new(&ingest.url).post("/forward", SALE).await.unwrap();
     assert_eq!(elsewhere.status, 404);
     let (_, metrics) = get(&aggregator.url, "/metrics").await;
     assert!(metrics.contains("spin_kafka_lag"), "{metrics}");
-    // Who uses no server looks for none.
+    // A component that uses no server does not check one.
     for application in [&ingest, &bridge] {
         assert!(!application.log().contains("WARN"), "{}", application.log());
     }
-    // On Kubernetes requests come until every node knows that a pod is to end.
+    // On Kubernetes, requests arrive until every node knows that the pod is being deleted.
     ingest.terminate().unwrap();
     let answer = Client::new(&ingest.url).post("/purchase", SALE).await.unwrap();
     assert_eq!(answer.status, 200, "{}", ingest.log());
@@ -112,7 +113,7 @@ async fn a_signal_ends_a_program_that_is_still_starting() {
     let deployment = Deployment { reference: format!("{address}/doorbuster:1"), env: Vec::new() };
     let starting = deployment.begin("ingest").unwrap();
     let _pulling = silent.accept().await.unwrap();
-    // Were it the signal itself that ends it, it would not end well.
+    // If the default action of the signal ended the process, the exit code would not be 0.
     starting.stop().await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! The fault suite in its short form: every fault once, in an order that is another each time.
+//! The short form of the fault suite: every fault once, in a random order.
 
 use pipeline_tests::chaos::{Books, Episode, Fault, Schedule, Setup, World};
 

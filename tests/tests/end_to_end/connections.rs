@@ -1,4 +1,5 @@
-//! A connection that asks nothing, or takes no answer, has an end in every state, on every port.
+//! Connections that send no request or read no response are closed in every state and on every
+//! port.
 
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use tokio::net::TcpStream;
 
 use crate::guests;
 
-/// The beginning of HTTP/2 and an empty SETTINGS frame.
+/// The preface of HTTP/2 and an empty SETTINGS frame.
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// What a client has sent before it falls silent, and whether it is in the middle of a request.
+/// What a client has sent before it is silent, and whether a request has begun.
 const SILENT: [(&str, &[u8]); 8] = [
     ("nothing", b""),
     ("one byte", b"P"),
@@ -28,7 +29,7 @@ const SILENT: [(&str, &[u8]); 8] = [
     ),
 ];
 
-/// A port with room for a single connection, and with little patience.
+/// A server with room for a single connection, and with short timeouts.
 async fn narrow() -> Client {
     let short = Duration::from_secs(1);
     let limits = Limits {
@@ -49,7 +50,7 @@ async fn connect(client: &Client) -> TcpStream {
 /// Reads until the server closes the connection.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    // A connection that is reset is over, too.
+    // A reset also ends the connection.
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -89,7 +90,7 @@ async fn requests_in_a_row_keep_their_connection() {
     let limits = Limits { head_timeout: Duration::from_secs(2), ..guests::limits() };
     let client = guests::serve("wicked", limits).await;
     let mut connection = connect(&client).await;
-    // Each takes a tenth of a second: together they take longer than a connection may rest.
+    // Each request takes a tenth of a second; together they take longer than the idle timeout.
     for _ in 0..30 {
         connection.write_all(b"POST /who HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();
@@ -118,7 +119,7 @@ async fn a_body_that_comes_slowly_but_in_time_is_read() {
     assert!(answer.contains("Some(\"read\")"), "{answer}");
 }
 
-/// The same server with the limits that a user gets.
+/// The same server with the default limits.
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_port_closes_silent_connections() {
     let kafka = shared_kafka();

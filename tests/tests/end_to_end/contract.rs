@@ -11,7 +11,7 @@ use crate::guests::{limits, serve};
 const SALE: &str = r#"{"categoria":4,"producto_id":"crema","precio":12.5,"cantidad_vendida":3}"#;
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// A head and what may follow it, on a connection that ends with the answer.
+/// Sends a head and an optional body on a connection that ends with the response.
 async fn raw(client: &Client, head: &str, body: &str) -> String {
     let request = format!("{head}\r\nconnection: close\r\n\r\n{body}");
     client.raw(request.as_bytes(), false).await.unwrap()
@@ -99,7 +99,7 @@ fn message(length: usize) -> Vec<u8> {
     request.encode_to_vec()
 }
 
-/// A client that waits for 100 Continue sends no body before.
+/// A client that waits for `100 Continue` sends no body before.
 async fn expectations(client: &Client) {
     for (head, status) in [
         ("content-type: text/plain\r\ncontent-length: 10", "415"),

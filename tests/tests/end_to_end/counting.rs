@@ -1,4 +1,4 @@
-//! What is accepted is counted: both wirings, the same sales, the same keys.
+//! All accepted sales are counted: with both wirings, the same sales result in the same keys.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use local_servers::{Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Launch, Pipeline, Wiring};
 use sale::Sale;
 
-/// Enough for thousands of batches and every product in every category.
+/// Sufficient for thousands of batches, and for every product in every category.
 const SALES: &str = "20000";
 
 #[derive(clap::Parser)]

@@ -1,4 +1,4 @@
-//! Valkey's primary changes: it is found among the servers that are named, and the books agree.
+//! Failovers of Valkey: the new primary is found among the configured servers, and the books agree.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1.5,"cantidad_vendida":1}"#;
 const OTHER: &str = r#"{"categoria":1,"producto_id":"radio","precio":1.5,"cantidad_vendida":1}"#;
 
-/// Sentinels, and how many must agree that the primary is down.
+/// Number of Sentinels, and how many must agree that the primary is down.
 const SENTINELS: usize = 3;
 const QUORUM: u8 = 2;
 
-/// Sales that are counted before the next thing happens.
+/// Number of sales that are counted before the next step.
 const SOME: u64 = 300;
 
-/// A URL of several servers.
+/// A URL with several servers.
 fn url_of(servers: &[&Valkey]) -> String {
     let hosts: Vec<String> = servers.iter().map(|s| format!("127.0.0.1:{}", s.port())).collect();
     format!("redis://{}", hosts.join(","))
@@ -32,12 +32,12 @@ async fn look(server: &Valkey) -> Store {
     Store::connect(&server.url()).await.unwrap()
 }
 
-/// What a server says of its role, over a new connection: Sentinel closes those that were open.
+/// The replication state of a server, over a new connection, because Sentinel closes open ones.
 async fn replication(url: &str) -> Option<String> {
     Store::connect(url).await.ok()?.info("replication").await.ok()
 }
 
-/// A server with a file that refuses writes without a replica.
+/// A server with an append-only file, which refuses writes without a replica.
 async fn start(replica_of: Option<u16>) -> (Valkey, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let config = ValkeyConfig {
@@ -50,7 +50,7 @@ async fn start(replica_of: Option<u16>) -> (Valkey, TempDir) {
     (Valkey::start(config).await.unwrap(), folder)
 }
 
-/// Sentinels that know the two replicas and each other.
+/// Starts Sentinels, and waits until they know the replicas and each other.
 async fn watch(primary: &Valkey) -> Vec<Sentinel> {
     eventually("the replicas have caught up", async || {
         let info = replication(&primary.url()).await?;
@@ -81,7 +81,7 @@ async fn knows_all(sentinel: &Sentinel) -> bool {
     count("num-slaves") == Some(2) && count("num-other-sentinels") == Some(SENTINELS - 1)
 }
 
-/// Clients that try until they are accepted, and repeat some of what was.
+/// A load whose clients retry until they are accepted, and repeat some accepted requests.
 fn load(url: String, ledger: &Path, stop: &CancellationToken) -> JoinHandle<Summary> {
     let args = load::Args {
         url: url.parse().unwrap(),
@@ -103,10 +103,10 @@ fn load(url: String, ledger: &Path, stop: &CancellationToken) -> JoinHandle<Summ
     tokio::spawn(async move { load::run(args, stop).await.unwrap() })
 }
 
-/// A test that waits longer for sales to be counted hangs.
+/// Maximum time until sales are counted; a test that reaches it hangs.
 const COUNTS_WITHIN: Duration = Duration::from_secs(120);
 
-/// Waits until so many more sales are counted there.
+/// Waits until a number of further sales is counted.
 async fn counts_on(store: &Store, pipeline: &Pipeline) {
     let wanted = store.total().await + SOME;
     let counted = async {
@@ -145,7 +145,7 @@ async fn a_failover_loses_nothing_and_counts_nothing_twice() {
     let new = Store::connect(&new).await.unwrap();
     counts_on(&new, &pipeline).await;
 
-    // It comes back as the primary that it was.
+    // The old primary is started again, and still has that role.
     let first = first.restart().await.unwrap();
     counts_on(&new, &pipeline).await;
     eventually("the old primary is a replica", async || {
@@ -179,7 +179,8 @@ async fn a_silent_server_keeps_no_key_from_being_checked() {
     let url = url_of(&[&silent, &primary]);
     let pipeline = Pipeline::with_store(Wiring::Fused, &kafka.bootstrap(), &url).await.unwrap();
     let client = pipeline.client();
-    // The first ones may come while all is still cold.
+    // The first attempts may exceed the writer's time limit for Valkey, because the caches are
+    // cold.
     eventually("a taken key is refused", async || {
         let key = format!("key-{}", fastrand::u64(..));
         assert_eq!(post(&client, &key, SALE).await, 200);

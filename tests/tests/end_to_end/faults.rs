@@ -1,4 +1,4 @@
-//! What breaks is said, and nothing is lost.
+//! Failures are reported, and no sale is lost.
 
 use host_producer::{OutgoingRecord, Producer, ProducerConfig};
 use local_servers::{Kafka, KafkaConfig, shared_kafka};
@@ -72,7 +72,7 @@ async fn a_malformed_record_is_rejected_with_its_reason_and_the_rest_goes_on() {
     let kafka = shared_kafka();
     let pipeline = Pipeline::start(Wiring::Fused, &kafka.bootstrap()).await.unwrap();
     let producer = Producer::new(ProducerConfig::new(kafka.bootstrap())).unwrap();
-    // What the original Go writer leaves out, it leaves out because it is zero.
+    // The original writer in Go leaves out fields whose value is zero.
     let from_go = r#"{"producto_id":"go","precio":2,"cantidad_vendida":1}"#;
     for value in [Some(SALE), Some("{"), None, Some(r#"{"precio":"x"}"#), Some(from_go)] {
         let record = OutgoingRecord {

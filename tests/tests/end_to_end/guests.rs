@@ -1,4 +1,4 @@
-//! The host and its guests: what a wicked one does harms its own request and nobody else's.
+//! The host and its guests: a guest that misbehaves affects only its own request.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ component = "guest"
 source = "components/GUEST.wasm"
 "#;
 
-/// Serves the guest, and answers a client for it. The host lives as long as the server's task.
+/// Serves the guest, and returns a client. The host runs as long as the server's task.
 pub(super) async fn serve(guest: &str, limits: Limits) -> Client {
     serve_app(load(&MANIFEST.replace("GUEST", guest), &limits).unwrap(), limits).await
 }
@@ -85,7 +85,7 @@ async fn what_is_not_allowed_is_denied() {
     assert!(answer.text().contains("HttpRequestDenied"), "{}", answer.text());
 }
 
-/// `asker` calls `curious`, which looks at what the test names.
+/// `asker` calls `curious`, which tries to use the given capability.
 const WITH_DEPENDENCY: &str = r#"
 spin_manifest_version = 2
 [application]
@@ -102,7 +102,7 @@ environment = { address = "the-environment" }
 "tests:curious/probe" = { path = "components/curious.wasm", inherit_configuration = INHERIT }
 "#;
 
-/// What the dependency sees of each thing, with the right to it and without.
+/// The result for each capability, with the permission and without it.
 const SIGHTS: [(&str, &str, &str, &str); 8] = [
     ("variables", "variables", "the-variable", "Undefined"),
     ("environment", "environment", "the-environment", "NotPresent"),
@@ -130,7 +130,7 @@ async fn a_dependency_sees_what_it_inherits_and_nothing_else() {
     }
 }
 
-/// Both import sockets of WASI 0.3, each other functions of them.
+/// Both import WASI 0.3 sockets, but different functions of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_dependencies_are_denied_side_by_side() {
     let manifest = std::fs::read_to_string(root().join("spin.toml")).unwrap();
@@ -160,8 +160,8 @@ async fn a_dependency_is_refused_by_name() {
     }
 }
 
-/// A request that hangs until its deadline; sent again when it is turned away, as it is while
-/// another one is served.
+/// Sends a request that is not answered before its deadline. It is sent again if it is refused
+/// because another request is in progress.
 fn hang(client: Arc<Client>) -> JoinHandle<u16> {
     tokio::spawn(async move {
         loop {
@@ -245,7 +245,7 @@ async fn many_requests_share_few_instances() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         instances.insert(answer.text());
     }
-    // Five have room for all; a machine with more processors, or a slow one, has more.
+    // Five instances would be sufficient; a machine with more processors, or a slow one, has more.
     let parallel = std::thread::available_parallelism().unwrap().get();
     assert!((2..=2 * parallel.max(5)).contains(&instances.len()), "{}", instances.len());
 }
@@ -254,7 +254,7 @@ async fn many_requests_share_few_instances() {
 async fn requests_that_compute_hold_up_no_others() {
     let limits = Limits { request_timeout: Duration::from_secs(10), ..limits() };
     let client = Arc::new(serve("wicked", limits).await);
-    // As many as the instances that are there for all processors.
+    // As many requests as there are instances for all processors.
     let parallel = std::thread::available_parallelism().unwrap().get();
     let computing = (0..parallel).map(|_| {
         let client = client.clone();
@@ -279,9 +279,9 @@ async fn an_answer_before_the_end_of_the_body_breaks_no_connection() {
         let head =
             format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {BODY_BYTES}\r\n\r\n");
         connection.write_all(head.as_bytes()).await.unwrap();
-        // The guest does not look at the body.
+        // The guest does not read the body.
         let mut answer = Vec::new();
-        // In chunks, the last of which is empty.
+        // The response is chunked, and the last chunk is empty.
         while !answer.ends_with(b"good\r\n0\r\n\r\n") {
             assert_ne!(connection.read_buf(&mut answer).await.unwrap(), 0, "closed");
         }

@@ -1,4 +1,4 @@
-//! A retry is counted once, and a key stands for one sale.
+//! A retry is counted once, and a key identifies one sale.
 
 use http::Method;
 use intake::grpc;
@@ -14,10 +14,11 @@ async fn post(client: &Client, path: &str, key: &str, body: &str) -> Answer {
     client.send(Method::POST, path, &headers, body.to_owned()).await.unwrap()
 }
 
-/// Waits until so many sales are counted, and a fresh one after them: so none is on its way.
+/// Waits until `total` sales are counted, and a later one in each partition, so that none is in
+/// progress.
 async fn settles_at(pipeline: &Pipeline, total: u64) {
     let (client, store) = (pipeline.client(), pipeline.store().await.unwrap());
-    // One for each partition: a product's partition is not known here.
+    // Sent with many products, because the test does not know the partition of a product.
     for product in 0..20 {
         let fresh = OTHER.replace("radio", &format!("fresh-{product}"));
         assert_eq!(client.post("/purchase", fresh).await.unwrap().status, 200);
@@ -41,7 +42,7 @@ async fn a_retry_counts_once_and_a_key_stands_for_one_sale() {
         assert_eq!(refused.status, 422, "{}", refused.text());
         assert_eq!(refused.header("content-type"), "application/problem+json");
         assert_eq!(refused.json()["type"], "urn:doorbuster:problem:key-taken");
-        // Of many sales each has a key of its own: the request's and its place.
+        // Each of several sales has its own key: the request's key and the index.
         let many = format!("[{SALE},{OTHER}]");
         for _ in 0..2 {
             assert_eq!(post(&client, "/purchases", "m", &many).await.status, 200);
@@ -110,7 +111,7 @@ async fn an_emptied_store_is_built_again_from_the_log() {
     settles_at(&pipeline, 50).await;
     let store = pipeline.store().await.unwrap();
     store.flush().await.unwrap();
-    // Noticed with the next sale of each partition.
+    // The loss is noticed with the next sale of each partition.
     for product in 0..20 {
         let late = OTHER.replace("radio", &format!("late-{product}"));
         assert_eq!(client.post("/purchase", late).await.unwrap().status, 200);
@@ -118,7 +119,7 @@ async fn an_emptied_store_is_built_again_from_the_log() {
     eventually("all are counted again", async || (store.total().await >= 90).then_some(())).await;
     assert_eq!(store.total().await, 90);
     assert!(pipeline.log().contains("built again"), "{}", pipeline.log());
-    // The memory of keys is built again, too.
+    // The set of remembered keys is rebuilt, too.
     assert_eq!(post(&client, "/purchase", "k7", &SALE.replace("tv", "p7")).await.status, 200);
     settles_at(&pipeline, 90).await;
     pipeline.stop().await.unwrap();

@@ -1,13 +1,13 @@
-//! Every component imports only what Spin 4.1 offers, or what its dependencies satisfy.
+//! Every component imports only interfaces that Spin 4.1 provides or its dependencies satisfy.
 
 use component_host::app::Component;
 use component_host::{compose, manifest};
 use pipeline_tests::root;
 use wac_graph::types::{Package, Types};
 
-/// What Spin 4.1 offers to its guests, by package and version: the world `platform` of its WIT
-/// package `spin:up@4.1.0`, as far as components of today use it. Of WASI 0.2 any release will
-/// do.
+/// The interfaces that Spin 4.1 provides to its guests, by package and version: the world
+/// `platform` of its WIT package `spin:up@4.1.0`, as far as the components use it. Any release of
+/// WASI 0.2 is accepted.
 const SPIN: [(&str, &str); 21] = [
     ("fermyon:spin", "2.0.0"),
     ("spin:key-value", "3.0.0"),
@@ -32,7 +32,7 @@ const SPIN: [(&str, &str); 21] = [
     ("wasi:sockets", "0.3.0"),
 ];
 
-/// Interfaces that hold types only: nobody need provide them.
+/// Interfaces that contain only types, which need no provider.
 const TYPES_ONLY: [&str; 2] = ["doorbuster:sales/types@0.1.0", "spin-kafka:events/types@0.1.0"];
 
 fn offers(import: &str) -> bool {
@@ -45,7 +45,7 @@ fn offers(import: &str) -> bool {
 
 /// The imports that neither Spin nor a dependency satisfies.
 fn missing(component: &Component) -> Vec<String> {
-    // Spin provides nothing of ours.
+    // Spin provides none of the project's own interfaces.
     let component = Component { provide: Vec::new(), ..component.clone() };
     let bytes = compose::compose(&component, &[]).unwrap();
     let mut types = Types::default();

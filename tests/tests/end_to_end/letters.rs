@@ -1,4 +1,4 @@
-//! Dead letters and ranges of the log, by the program's commands.
+//! Dead letters and replays of the log, with the program's commands.
 
 use host_producer::{
     Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic, record_bytes_max,
@@ -25,7 +25,7 @@ async fn write(brokers: &str, topic: &str, value: &str, headers: &[(&str, &str)]
     producer.send(vec![record]).await.unwrap();
 }
 
-/// Runs a command of the program; answers whether it succeeded, and what it wrote on stdout and
+/// Runs a command of the program. Returns whether it succeeded, and its output on stdout and
 /// stderr.
 async fn command(words: &[&str]) -> (bool, String, String) {
     let output = doorbuster().args(words).output().await.unwrap();
@@ -48,7 +48,7 @@ async fn a_letter_that_cannot_go_is_named_and_does_not_hold_up_the_others() {
     write(&brokers, "stuck-letters.dead-letter", "x", &[]).await;
     write(&brokers, "stuck-letters.dead-letter", "x", &[("__connect.errors.topic", "gone")]).await;
 
-    // The second time there is nothing left that could go.
+    // The second time, no letter is left that can be sent.
     for _ in 0..2 {
         let error = fragile.command(&["dlq", "replay"]).await.unwrap_err().to_string();
         for said in [
@@ -85,7 +85,7 @@ async fn a_partition_whose_letters_are_refused_is_unhealthy() {
     })
     .await;
     assert!(complaint.contains("refused-letters/0"), "{complaint}");
-    // The first attempt may still be under way when the partition is unhealthy.
+    // The first attempt may still be in progress when the partition becomes unhealthy.
     eventually("the advice", async || {
         running.log().contains("raise the topic's max.message.bytes").then_some(())
     })
@@ -130,7 +130,7 @@ async fn two_letters_of_one_sale_are_counted_once() {
     let (success, said, error) = command(&words).await;
     assert!(success && said.contains("2 letters sent back"), "{said}{error}");
     let store = pipeline.store().await.unwrap();
-    // A sale after them in the same partition: so both were seen.
+    // A sale after the letters in the same partition: when it is counted, both were read.
     write(&brokers, &pipeline.topic, SALE, &[]).await;
     eventually("the sales are counted", async || (store.total().await >= 2).then_some(())).await;
     assert_eq!(store.total().await, 2);
@@ -167,7 +167,7 @@ async fn a_replay_on_an_empty_store_leaves_counting_to_the_trigger() {
     let pipeline = Pipeline::launch(&launch).await.unwrap();
     let store_of = pipeline.store().await.unwrap();
     eventually("all are counted", async || (store_of.total().await >= SALES).then_some(())).await;
-    // Once there is a position, the same replay is taken, and counts nothing twice.
+    // After there is a position, the same replay is accepted, and counts nothing twice.
     let words = [&["replay", "--since", "0", "--kafka", &brokers], &variables[..], &store].concat();
     let (success, said, error) = command(&words).await;
     assert!(success && said.contains("20 records"), "{said}{error}");

@@ -1,4 +1,4 @@
-//! `locust --headless` against the pipeline: every user is served, and the count agrees.
+//! `locust --headless` with the pipeline: every request is accepted, and the count agrees.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -26,7 +26,7 @@ async fn run(program: &Path, args: &[&str]) -> Result<String> {
     Ok(text)
 }
 
-/// Locust in an environment of its own, installed once.
+/// Locust in a virtual environment, which is installed once.
 async fn locust() -> Result<std::path::PathBuf> {
     std::fs::create_dir_all(home())?;
     let venv = home().canonicalize()?.join("locust");
@@ -39,7 +39,7 @@ async fn locust() -> Result<std::path::PathBuf> {
     Ok(locust)
 }
 
-/// The number of requests in Locust's closing line: `Aggregated  1234  0(0.00%) | …`.
+/// The number of requests in Locust's last line: `Aggregated  1234  0(0.00%) | …`.
 fn requests(report: &str) -> Option<u64> {
     let line = report
         .lines()

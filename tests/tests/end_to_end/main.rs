@@ -1,4 +1,4 @@
-//! The whole pipeline, on real servers.
+//! Tests of the whole pipeline with real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod artifact;

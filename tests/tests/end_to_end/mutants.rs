@@ -1,4 +1,4 @@
-//! The fault suite on builds that are broken on purpose: it must find each out.
+//! The fault suite with components that have deliberate bugs: it must detect each of them.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use pipeline_tests::chaos::{Books, Episode, Fault, Link, Setup, Verdict, World, 
 use pipeline_tests::{eventually, program};
 use tokio::process::Command;
 
-/// Times that a fault may strike before it must have been found out.
+/// Maximum number of faults until the bug must have been detected.
 const TRIES: u64 = 5;
-/// How long it may take after a fault until it shows.
+/// Maximum time after a fault until the bug is visible.
 const SHOWS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Strikes until the books show what is wrong.
+/// Causes faults until the books show the error.
 async fn must_show(world: &mut World, fault: Fault, wrong: impl Fn(&Verdict) -> bool) {
     let mut books = Books::default();
     for seed in 0..TRIES {
@@ -37,7 +37,7 @@ async fn broken(changes: &[(&str, &str)], fault: Fault) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_offset_stored_after_the_result_is_found_out() {
-    // The position is stored with the next batch.
+    // This bug stores the position only with the next batch.
     let changes = [
         (
             "redis.call('HSET', KEYS[1], partition, ARGV[4])",
@@ -60,7 +60,7 @@ async fn a_forgotten_idempotency_key_is_found_out() {
     broken(&[(memory, "")], Fault::Repeats).await;
 }
 
-/// The pipeline without WebAssembly, whose producer may be told to wait for the leader only.
+/// The pipeline without WebAssembly, whose producer can be configured to wait only for the leader.
 fn native(kafka: &str, valkey: &str, port: u16) -> Command {
     let mut command = Command::new(program("native-bench"));
     command.args(["accept", "--acks", "leader", "--topic", "sales"]);

@@ -1,5 +1,5 @@
-//! The same components across a network: HTTP/1.1 to another process's bridge, gRPC over
-//! HTTP/2 to another process's writer.
+//! The same components across a network: HTTP/1.1 to the bridge of another process, and gRPC over
+//! HTTP/2 to the writer of another process.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -58,7 +58,7 @@ async fn hops_in_other_processes() {
     far.stop().await.unwrap();
 }
 
-/// Accepts connections for ever; answers each with a head and half of its body.
+/// Accepts connections, and answers each with a head and half of its body.
 async fn stalling_hop() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -87,8 +87,8 @@ async fn a_hop_that_stalls_within_its_answer_is_timed_out() {
     near.stop().await.unwrap();
 }
 
-/// A peer that vanishes ends no connection: its node is lost, or the network between is. The
-/// requests under way fail, and those after the limit go over a new connection.
+/// A peer that disappears does not close its connections, for example if its node or the network
+/// fails. The requests in progress fail, and those after the time limit use a new connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hop_whose_peer_vanished_is_reached_over_a_new_connection() {
     let kafka = shared_kafka();
@@ -106,7 +106,7 @@ async fn a_hop_whose_peer_vanished_is_reached_over_a_new_connection() {
             accepted += 1;
         }
         relay.set(Weather::Vanished);
-        // Twice in a row: one answer could come over a connection that is given up after it.
+        // Twice, because one response could arrive over a connection that is closed afterwards.
         for _ in 0..2 {
             eventually("sales are accepted again", async || {
                 let answer = client.post("/purchase", SALE).await.unwrap();
@@ -126,7 +126,7 @@ async fn a_hop_whose_peer_vanished_is_reached_over_a_new_connection() {
     far.stop().await.unwrap();
 }
 
-/// A writer that answers every call as the original does: `exito` is never set, and failures have
+/// A writer that answers every call like the original one: `exito` is never set, and failures have
 /// status 0, too.
 async fn original_writer(estado: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -9,7 +9,7 @@ use wac_graph::{CompositionGraph, EncodeOptions};
 
 use crate::guests::{limits, load, serve_app};
 
-/// The release candidate of Spin 4.0, of spin-sdk 6, and of what `spin registry push` composes.
+/// The release candidate of Spin 4.0, of spin-sdk 6, and of the adapter of `spin registry push`.
 const CANDIDATE: &str = "0.3.0-rc-2026-03-15";
 
 const ALONE: &str = r#"
@@ -40,7 +40,7 @@ variables = { address = "the-variable" }
 "tests:curious/probe" = { path = "components/candidate.wasm", inherit_configuration = INHERIT }
 "#;
 
-/// What the component sees of each thing, with the right to it and without.
+/// The result for each capability, with the permission and without it.
 const SIGHTS: [(&str, &str, &str); 6] = [
     ("variables", "Ok(\"the-variable\")", "Undefined"),
     ("undeclared", "Undefined", "Undefined"),
@@ -71,9 +71,9 @@ async fn a_dependency_of_a_release_candidate_sees_what_it_inherits() {
     see(&AS_DEPENDENCY.replace("INHERIT", "false"), false).await;
 }
 
-/// `spin registry push` composes a component with its dependencies and with an adapter that
-/// denies. What is pushed imports the adapter's interfaces of the release candidate beside those
-/// of 0.3.0, and exports those of 0.3.0.
+/// `spin registry push` composes a component with its dependencies and with an adapter that denies
+/// access. The result imports the adapter's interfaces of the release candidate in addition to
+/// those of 0.3.0, and exports those of 0.3.0.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_spin_composed_is_served() {
     let pushed = tempfile::Builder::new().suffix(".wasm").tempfile_in(root().join("target"));
@@ -83,7 +83,7 @@ async fn a_component_that_spin_composed_is_served() {
     see(&ALONE.replace("components/candidate.wasm", file), true).await;
 }
 
-/// `asker` with `candidate` plugged in.
+/// `asker` composed with `candidate`.
 fn composed() -> Vec<u8> {
     let mut graph = CompositionGraph::new();
     let mut add = |name: &str| {
@@ -108,7 +108,7 @@ fn imports(bytes: &[u8]) -> Vec<String> {
     graph.types()[package.ty()].imports.keys().cloned().collect()
 }
 
-/// The host calls a handler by the name that it has in 0.3.0.
+/// The host calls a handler by its name in 0.3.0.
 #[test]
 fn a_handler_of_a_release_candidate_gets_the_name_of_the_release() {
     let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target")).unwrap();

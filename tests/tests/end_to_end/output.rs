@@ -1,5 +1,4 @@
-//! What happens where output cannot be written: a server serves on, a command fails with a code of
-//! its own.
+//! Output that cannot be written: a server continues, a command fails with a specific exit code.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -21,12 +20,12 @@ fn full() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").unwrap().into()
 }
 
-/// A pipe that nobody reads.
+/// A pipe without a reader.
 fn closed() -> Stdio {
     std::io::pipe().unwrap().1.into()
 }
 
-/// An address that nothing listens on at the moment.
+/// A free loopback address.
 async fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()
@@ -74,7 +73,7 @@ async fn a_result_that_cannot_be_written_is_a_failure_of_its_own() {
         command.args(["load", "--url", &nowhere, "-n", "1", "-c", "1"]);
         command
     };
-    // Nothing accepted, nothing counted: the books agree.
+    // No sale was accepted and none was counted, so the books agree.
     let output = verify(ledger.path()).output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     for out in [full, closed] {

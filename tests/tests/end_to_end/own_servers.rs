@@ -1,4 +1,4 @@
-//! `doorbuster up` with servers of its own: embedded by default, real ones with `--local`.
+//! `doorbuster up` with its own servers: embedded ones by default, real ones with `--local`.
 
 use nix::sys::signal::Signal;
 use pipeline_tests::{Pipeline, eventually};
@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}"#;
 
-/// Sells once and waits until so many sales are counted.
+/// Sends one sale, and waits until `total` sales are counted.
 async fn sell(pipeline: &Pipeline, total: u64) {
     let answer = pipeline.client().post("/purchase", SALE).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.text()), (200, r#"{"status":"Procesado"}"#.into()));

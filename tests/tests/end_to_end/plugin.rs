@@ -1,4 +1,4 @@
-//! The Spin plugin under everything that `spin up` does to it.
+//! The Spin plugin with everything that `spin up` does to it.
 
 use std::process::{Output, Stdio};
 
@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 const SALE: &[u8] =
     br#"{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}"#;
 
-/// Real servers, and `spin.toml` locked.
+/// Real servers, and `spin.toml` as a locked application.
 struct World {
     kafka: Kafka,
     valkey: Valkey,
@@ -41,7 +41,7 @@ impl World {
             .unwrap();
     }
 
-    /// The plugin on these servers.
+    /// The plugin with these servers.
     fn plugin(&self) -> Command {
         let mut command = self.locked.plugin();
         self.on_servers(&mut command);
@@ -51,7 +51,7 @@ impl World {
     fn on_servers(&self, command: &mut Command) {
         let (brokers, valkey) = (self.kafka.bootstrap(), self.valkey.url());
         let address = valkey.trim_start_matches("redis://").to_owned();
-        // One in each way that Spin has.
+        // One variable in each of the ways that Spin supports.
         let config = self.locked.folder.path().join("runtime-config.toml");
         let text = format!(
             "[[variables_provider]]\ntype = \"static\"\nvalues = {{ valkey_address = \"{address}\" }}\n"
@@ -97,7 +97,7 @@ async fn it_counts_and_drains_at_both_signals_at_once() {
         world.sell(sales).await;
         total += u64::try_from(sales).unwrap();
         world.counted(total).await;
-        // On a terminal Ctrl-C is a SIGINT to everybody and a SIGTERM from `spin up`.
+        // On a terminal, Ctrl-C sends SIGINT to all processes, and `spin up` sends SIGTERM.
         signal(&child, Signal::SIGTERM);
         signal(&child, Signal::SIGINT);
         let output = child.wait_with_output().await.unwrap();
@@ -128,7 +128,7 @@ async fn it_waits_for_a_topic_that_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_ends_when_spin_is_killed() {
     let world = World::new().await;
-    // `spin up` starts `spin trigger-kafka`, which starts the plugin; either may be killed.
+    // `spin up` starts `spin trigger-kafka`, which starts the plugin. Either of them may be killed.
     for killed in ["wrapper", "spin"] {
         let program = program("trigger-kafka");
         let pids = world.locked.folder.path().join(format!("pids-{killed}"));
@@ -166,7 +166,7 @@ async fn it_ends_when_spin_is_killed() {
             .await;
         let log = std::fs::read_to_string(pids.with_added_extension("log")).unwrap();
         assert!(log.contains("left_group: true"), "{log}");
-        // What is left of the other.
+        // Ends the remaining process.
         let _ = kill(wrapper, Signal::SIGKILL);
         outer.wait().await.unwrap();
     }
@@ -214,7 +214,7 @@ async fn what_is_wrong_is_told() {
     let alone = output(&mut plugin()).await;
     assert_eq!(alone.status.code(), Some(1));
     assert!(text(&alone.stderr).contains("SPIN_LOCKED_URL is not set"), "{alone:?}");
-    // Started by a Spin that is gone: another program is the parent now.
+    // Started by a Spin that has already ended, so the parent is another program.
     let orphan = output(locked.plugin().env("SPIN_BIN_PATH", "/bin/sh")).await;
     assert_eq!(orphan.status.code(), Some(1));
     assert!(text(&orphan.stderr).contains("`spin up` ended before"), "{orphan:?}");

@@ -1,4 +1,4 @@
-//! What requests get: the contract's answers, and problems that name what is wrong.
+//! The responses to requests: those of the contract, and problem details that name the cause.
 
 use http::Method;
 use intake::grpc;
@@ -42,7 +42,7 @@ async fn purchase(client: &Client) -> u64 {
     1
 }
 
-/// Bodies without a length come in chunks; those that break off are no sale.
+/// Bodies without a length are chunked. Incomplete ones are not sales.
 async fn streamed(client: &Client) -> u64 {
     let head = "POST /purchase HTTP/1.1\r\nhost: sales\r\nconnection: close\r\n\
                 content-type: application/json\r\n";

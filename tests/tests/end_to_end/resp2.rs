@@ -1,4 +1,4 @@
-//! A store that does not know HELLO, as old ones and some proxies are.
+//! A Valkey that does not support HELLO, like old servers and some proxies.
 
 use http::Method;
 use local_servers::{Valkey, ValkeyConfig, shared_kafka};

@@ -1,10 +1,10 @@
-//! Which component answers where several routes fit, as in Spin.
+//! The component that answers if several routes match, as in Spin.
 
 use component_host::Limits;
 
 use crate::guests::{load, serve_app};
 
-/// `wicked` answers `good` at `/good`, `older` answers what it is sent.
+/// `wicked` answers `good` at `/good`, `older` returns the body.
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 [application]

@@ -1,5 +1,5 @@
-//! Brokers that speak TLS and ask who their clients are: the rights that the manifests for
-//! Kubernetes give to writer and aggregator are enough.
+//! Brokers with TLS and authentication: the permissions in the Kubernetes manifests are sufficient
+//! for writer and aggregator.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn kafka_users() -> Vec<Value> {
     users.unwrap()
 }
 
-/// What they may do, as the tool wants it.
+/// The permissions of a user, as arguments of Kafka's tool.
 fn rights(user: &Value) -> Vec<Vec<String>> {
     let name = user["metadata"]["name"].as_str().unwrap();
     let rules = user["spec"]["authorization"]["acls"].as_array().unwrap();
@@ -94,7 +94,8 @@ async fn the_rights_of_the_manifests_are_enough() {
     let store = Store::connect(&valkey.url()).await.unwrap();
     eventually("the sale is counted", async || (store.total().await == 1).then_some(())).await;
 
-    // The aggregator gives up what is no sale, which takes the right to write letters.
+    // The aggregator rejects a record that is not a sale, which needs the permission to write dead
+    // letters.
     let producer = Producer::new(everything).unwrap();
     let record = |value: &[u8]| OutgoingRecord {
         topic: "sales-topic".into(),

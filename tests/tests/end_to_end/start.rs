@@ -1,4 +1,4 @@
-//! What is wrong is told at the start, with the file and the line or the import.
+//! Errors are reported at the start, with the file and the line, or with the import.
 
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, shared_kafka};
@@ -7,7 +7,7 @@ use sale::Sale;
 
 async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
     let manifest = std::fs::read_to_string(root().join("spin-fused.toml")).unwrap();
-    // Beside the real one, so that its relative paths hold.
+    // In the same folder as the real manifest, because of its relative paths.
     let file = tempfile::Builder::new()
         .prefix("spin-")
         .suffix(".toml")

@@ -1,4 +1,4 @@
-//! How the program ends.
+//! The end of the program.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use pipeline_tests::{doorbuster, without_servers};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
-/// Runs it; after the first signal it takes requests for ten seconds more.
+/// Runs the program. After the first signal it accepts requests for another ten seconds.
 async fn serve(manifest: &Path) -> Child {
     let mut command = doorbuster();
     command.args(["up", "--listen", "127.0.0.1:0", "--linger-s", "10", "--from"]).arg(manifest);
@@ -19,7 +19,7 @@ async fn serve(manifest: &Path) -> Child {
     child
 }
 
-/// The exit code after this signal again and again.
+/// The exit code if this signal is sent repeatedly.
 async fn end(mut child: Child, signal: Signal) -> Option<i32> {
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
     loop {
@@ -38,7 +38,7 @@ async fn a_signal_that_is_repeated_ends_the_program_at_once() {
     let manifest = without_servers().unwrap();
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
         let child = serve(manifest.path()).await;
-        // It would be 0 after a drain.
+        // After a drain the exit code would be 0.
         assert_eq!(end(child, signal).await, Some(code), "{signal}");
     }
 }

@@ -1,4 +1,4 @@
-//! The Kafka trigger with a component that breaks as it is told.
+//! The Kafka trigger with a component that fails on demand.
 
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +26,7 @@ async fn each_way_to_break_costs_its_own_record_only() {
     .await;
     eventually("no lag", async || (fragile.metric("spin_kafka_lag").await? == 0.0).then_some(()))
         .await;
-    // The one that was refused is applied, as far as the component is concerned.
+    // The rejected record counts as applied.
     assert_eq!(fragile.metric("spin_kafka_records_total").await, Some(6.0));
     assert_eq!(fragile.metric("spin_kafka_poison_records_total").await, Some(3.0));
     assert_eq!(fragile.ask("/healthz").await.unwrap().0, 200);
@@ -72,7 +72,7 @@ async fn letters_go_back_once_and_a_range_is_replayed_aside() {
     let again = fragile.command(&["dlq", "replay"]).await.unwrap();
     assert!(again.contains("0 letters sent back"), "{again}");
 
-    // Three records, and the one that came back.
+    // Three records, and the one that was sent back.
     let all = fragile.command(&["replay", "--dry-run"]).await.unwrap();
     assert_eq!(all, "4 records would be handed over\n");
     let some = fragile.command(&["replay", "--since", "2", "--until", "3"]).await.unwrap();
@@ -80,7 +80,8 @@ async fn letters_go_back_once_and_a_range_is_replayed_aside() {
     let none = fragile.command(&["replay", "--since", "2100-01-01T00:00:00Z"]).await.unwrap();
     assert_eq!(none, "0 records in 0 batches; 0 rejected, 0 dead letters\n");
 
-    // The group was not touched by it: it goes on with the record that came back.
+    // The replay did not change the group's offsets: it continues with the record that was sent
+    // back.
     let running = fragile.up(&[]).await.unwrap();
     eventually("the record that came back, and no other", async || {
         (fragile.metric("spin_kafka_records_total").await? == 1.0).then_some(())
@@ -102,7 +103,7 @@ async fn an_end_under_load_drains_and_the_next_start_begins_exactly_after() {
     let applied = async || fragile.metric("spin_kafka_records_total").await;
     eventually("some records", async || (applied().await? > 0.0).then_some(())).await;
     let log = running.log_file().unwrap();
-    // It ends with exit code 0, or this fails.
+    // Fails unless the exit code is 0.
     running.stop().await.unwrap();
     let log = std::fs::read_to_string(log).unwrap();
     let summary = log.lines().find(|line| line.contains("Kafka trigger drained")).unwrap();
@@ -196,7 +197,7 @@ async fn a_partition_that_does_not_move_is_unhealthy() {
     running.stop().await.unwrap();
 }
 
-/// The receiving end of OTLP over HTTP.
+/// A server that receives OTLP over HTTP.
 async fn collector() -> (String, Arc<Mutex<Vec<Span>>>) {
     let spans = Arc::<Mutex<Vec<Span>>>::default();
     let received = spans.clone();
@@ -228,7 +229,7 @@ async fn a_records_trace_goes_on_in_the_trigger() {
         (fragile.metric("spin_kafka_records_total").await? == 2.0).then_some(())
     })
     .await;
-    // The end sends what was gathered.
+    // At its end, the program sends the collected spans.
     running.stop().await.unwrap();
     let spans = eventually("the spans", async || {
         let spans = spans.lock().unwrap().clone();

@@ -1,4 +1,4 @@
-//! The Kafka producer in WebAssembly, behind the writer, as Spin's HTTP trigger runs it.
+//! The Kafka producer in WebAssembly, used by the writer, as in Spin's HTTP trigger.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Launch, Pipeline, Store, eventually, root};
 use tempfile::NamedTempFile;
 
-/// Sales of the load. A broker restarts while they come.
+/// Number of sales of the load, during which a broker is restarted.
 const SALES: u64 = 40_000;
 
-/// Calls at once.
+/// Number of concurrent calls.
 const CONNECTIONS: &str = "64";
 
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1.5,"cantidad_vendida":1}"#;
@@ -23,7 +23,7 @@ struct Load {
     args: load::Args,
 }
 
-/// The fused wiring without the host's producer, and with this change.
+/// The fused wiring without the host's producer, with this change.
 fn manifest(change: impl Fn(String) -> String) -> NamedTempFile {
     let text = std::fs::read_to_string(root().join("spin-fused.toml")).unwrap();
     let own = text.replace("provide = [\"spin-kafka:events/producer\"]", "provide = []");
@@ -46,14 +46,14 @@ async fn start(manifest: &Path, kafka: &Kafka, valkey: &Valkey, topic: &str) -> 
 async fn a_broker_restart_loses_and_doubles_nothing() {
     let mut kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
-    // Longer than a restart: no sale may fail.
+    // Longer than a restart, so no sale may fail.
     let patient = r#"variables = { kafka_delivery_timeout_ms = "60000", kafka_unreachable_timeout_ms = "60000", kafka_brokers"#;
     let manifest = manifest(|text| text.replace("variables = { kafka_brokers", patient));
     let pipeline = start(manifest.path(), &kafka, &valkey, "restarted").await;
     let dir = tempfile::tempdir().unwrap();
     let ledger = dir.path().join("ledger.ndjson");
     let (url, sales) = (pipeline.purchase_url(), SALES.to_string());
-    // Without keys a sale that lies in the log twice is counted twice.
+    // Without keys, a sale that was written twice is counted twice.
     let load = Load::parse_from([
         "load",
         "--url",
@@ -82,7 +82,7 @@ async fn a_broker_restart_loses_and_doubles_nothing() {
     read_by_java(&kafka).await;
 }
 
-/// Java's consumer reads every record, of every batch.
+/// Java's consumer reads every record of every batch.
 async fn read_by_java(kafka: &Kafka) {
     let read = [
         "--topic",
@@ -109,7 +109,7 @@ async fn at_rest_its_connections_are_closed() {
     let store = Store::connect(&valkey.url()).await.unwrap();
     assert_eq!(client.post("/purchase", SALE).await.unwrap().status, 200);
     eventually("it is counted", async || (store.total().await == 1).then_some(())).await;
-    // The consumer's, and those of the instance that has just written.
+    // The connections of the consumer, and those of the instance that has just written.
     let awake = connections(kafka.port());
     for _ in 0..8 {
         let sales = (0..64).map(|_| client.post("/purchase", SALE));
@@ -125,7 +125,7 @@ async fn at_rest_its_connections_are_closed() {
     assert_eq!(client.post("/purchase", SALE).await.unwrap().status, 200, "and it wakes up");
 }
 
-/// Connections to this port of the loopback that are established.
+/// The number of established connections to this port of the loopback interface.
 fn connections(port: u16) -> usize {
     const ESTABLISHED: &str = "01";
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();

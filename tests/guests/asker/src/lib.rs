@@ -1,4 +1,4 @@
-//! Answers what its dependency saw at the thing that the request's path names.
+//! Calls its dependency with the path of the request, and returns the result.
 
 use bytes::Bytes;
 use http::Response;

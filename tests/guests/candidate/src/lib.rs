@@ -1,4 +1,5 @@
-//! A guest of a release candidate of WASI 0.3: an HTTP component, and a dependency for `asker`.
+//! A test guest for a release candidate of WASI 0.3: an HTTP component, and a dependency for
+//! `asker`.
 #![allow(clippy::unwrap_used, reason = "a trap is a failed test")]
 
 use bindings::exports::tests::curious::probe;
@@ -30,7 +31,7 @@ mod bindings {
 /// A variable that the test sets.
 const ADDRESS: &str = "address";
 
-/// Nobody listens here: whoever may ask is refused by the system.
+/// No server listens on this address: an allowed connection is refused by the operating system.
 const HOST: &str = "127.0.0.1:1";
 
 struct Candidate;

@@ -1,4 +1,4 @@
-//! A dependency that looks at all there is.
+//! A test dependency that tries to use every capability of the host.
 
 use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
 
@@ -20,7 +20,7 @@ mod bindings {
     export!(Curious);
 }
 
-/// Where the test listens, in the variable and in the environment.
+/// The name of the variable, also in the environment, with the address of the test's server.
 const ADDRESS: &str = "address";
 
 struct Curious;
@@ -41,7 +41,7 @@ impl Guest for Curious {
     }
 }
 
-/// Nobody listens here: whoever may ask is refused by the system.
+/// No server listens on this address: an allowed connection is refused by the operating system.
 const HOST: &str = "127.0.0.1:1";
 
 async fn socket() -> String {

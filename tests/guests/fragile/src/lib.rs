@@ -1,5 +1,5 @@
-//! A guest that breaks as a record's value says: the Kafka trigger's tests call it. It keeps no
-//! offsets.
+//! A test guest for the Kafka trigger that fails as the record's value demands. It has no
+//! checkpoint.
 
 use bindings::exports::spin_kafka::events::handler;
 use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
@@ -16,7 +16,7 @@ mod bindings {
     export!(Fragile);
 }
 
-/// Which build this is. A test writes another name over it to make a new build.
+/// The name of the build. A test overwrites it in the binary to create a new build.
 const BUILD: &str = "the first build";
 
 struct Fragile;
@@ -50,7 +50,7 @@ fn spin() {
     }
 }
 
-/// Takes memory until there is none.
+/// Allocates memory until none is left.
 fn grow() {
     let mut taken: Vec<Vec<u8>> = Vec::new();
     loop {

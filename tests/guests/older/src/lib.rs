@@ -1,5 +1,5 @@
-//! A guest of WASI 0.2, as older SDKs and other languages make them: it sends back the body that
-//! it gets.
+//! A test guest for WASI 0.2, like components of older SDKs and other languages. It returns the
+//! body of the request.
 #![allow(clippy::unwrap_used, reason = "a trap is a failed test")]
 
 use wasip2::exports::http::incoming_handler::Guest;
@@ -8,7 +8,7 @@ use wasip2::http::types::{
     Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
 
-/// Most bytes in one write, as WASI 0.2 bounds them.
+/// Maximum number of bytes in one write; the limit of WASI 0.2.
 const WRITE_BYTES_MAX: u64 = 4_096;
 
 struct Echo;

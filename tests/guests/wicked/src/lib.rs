@@ -1,4 +1,4 @@
-//! A guest that does all that a guest must not: the host's tests call it.
+//! A test guest that misbehaves in every way that the host must handle.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::OnceLock;
@@ -40,22 +40,22 @@ async fn handle(request: Request) -> Result<Response<Full<Bytes>>, Error> {
     })
 }
 
-/// More than a connection's buffers hold.
+/// More than the buffers of a connection can hold, in bytes.
 const LARGE_BYTES: usize = 16 << 20;
 
-/// Tells what it sees of the request's head.
+/// Returns the head of the request as the guest sees it.
 fn head(request: &Request) -> Response<Full<Bytes>> {
     Response::new(Full::from(format!("{}\n{:?}", request.uri(), request.headers())))
 }
 
-/// Gives content where there must not be any.
+/// Sends a body with a status that must not have one.
 fn no_content() -> Response<Full<Bytes>> {
     let mut response = announcing(4, "body");
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
-/// Tells, after a while, which instance it is.
+/// Returns the id of the instance, after a pause.
 async fn who() -> Response<Full<Bytes>> {
     static NAME: OnceLock<u64> = OnceLock::new();
     spin_sdk::time::sleep(Duration::from_millis(100)).await;
@@ -63,7 +63,7 @@ async fn who() -> Response<Full<Bytes>> {
     Response::new(Full::from(name.to_string()))
 }
 
-/// Takes memory until there is none.
+/// Allocates memory until none is left.
 fn grow() -> Response<Full<Bytes>> {
     let mut taken: Vec<Vec<u8>> = Vec::new();
     loop {
@@ -71,20 +71,20 @@ fn grow() -> Response<Full<Bytes>> {
     }
 }
 
-/// Announces a length that the body has not.
+/// Announces a length that differs from that of the body.
 fn announcing(length: u64, body: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     response
 }
 
-/// Opens a socket that it may not open.
+/// Opens a socket without the permission.
 fn connect() -> Response<Full<Bytes>> {
     let refused = std::net::TcpStream::connect("127.0.0.1:1").err();
     Response::new(Full::from(format!("{:?}", refused.map(|error| error.kind()))))
 }
 
-/// Asks a host that it may not ask.
+/// Sends a request to a host that is not allowed.
 async fn fetch() -> Response<Full<Bytes>> {
     let answer = spin_sdk::http::get("http://127.0.0.1:1/").await;
     Response::new(Full::from(format!("{:?}", answer.err())))
