@@ -1,4 +1,4 @@
-//! MiB, like the Java client.
+//! The settings of the producer.
 
 use std::fmt;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct Config {
     /// Default: 5 min, like the Java client.
     pub metadata_max_age: Duration,
     /// Maximum size of the records in one request, and of one record, in bytes before compression.
-    /// Default:
+    /// Default: 1 MiB, like the Java client.
     pub request_bytes_max: usize,
     /// Maximum number of records that wait for their acknowledgement; more are refused at once.
     /// Default: 10,000, because an instance serves few calls at once.
