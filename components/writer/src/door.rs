@@ -33,6 +33,7 @@ thread_local! {
 /// is not valid.
 pub async fn claim(topic: &str, key: &str, body: &[u8]) -> Result<(), IntakeError> {
     let bounds = bounds().await?;
+    // While Valkey does not answer, sales are written without this check.
     if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms)) {
         return Ok(());
     }
@@ -70,7 +71,7 @@ fn complain(text: &str) {
 
 /// Why it is not known who owns the key.
 enum Fault {
-    /// The address of Valkey is not configured.
+    /// The address of Valkey is missing or not valid.
     Config(String),
     /// Valkey could not be asked or returned an error, for this reason.
     NoAnswer(String),

@@ -45,6 +45,7 @@ fn failure(error: ProduceError) -> IntakeError {
         ProduceError::TimedOut(text) => IntakeError::TimedOut(text),
         ProduceError::Unavailable(text) => IntakeError::Unavailable(text),
         ProduceError::TooLarge(text) => {
+            // The text names the topic and the brokers, so it is logged but not sent to the client.
             report(&IntakeError::Other(text));
             IntakeError::Invalid(Violation::new("body", "is longer than the topic allows"))
         }

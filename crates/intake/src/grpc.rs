@@ -106,6 +106,7 @@ impl Status {
     }
 }
 
+/// Decodes percent escapes. Those that are not valid are kept unchanged.
 fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return text.into();

@@ -75,6 +75,7 @@ impl Problem {
         match status {
             StatusCode::BAD_REQUEST => match problem.and_then(|problem| problem.field) {
                 Some(field) => IntakeError::Invalid(Violation { field, reason: detail }),
+                // A client's error always names a field, so this is a failure between the hops.
                 None => IntakeError::Other(detail),
             },
             StatusCode::UNPROCESSABLE_ENTITY => IntakeError::KeyTaken(detail),

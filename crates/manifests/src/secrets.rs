@@ -14,7 +14,7 @@ use crate::acl;
 use crate::object::{Object, find};
 use crate::yaml;
 
-/// Length of a password in bytes, like that of its hash.
+/// Number of random bytes of a password, the same as that of its hash.
 const PASSWORD_BYTES: usize = 32;
 
 /// Users whose complete URL is needed.

@@ -60,6 +60,7 @@ impl<J, R, W> Rounds<J, R, W> {
             match Turn::take(self) {
                 Some(turn) => {
                     lead(&turn).await;
+                    // `lead` took no jobs; another attempt could loop for ever.
                     if call.position().is_some() {
                         return None;
                     }
@@ -92,6 +93,7 @@ impl<J, R, W> Job<J, R, W> {
 
 impl<J, R, W> Drop for Job<J, R, W> {
     fn drop(&mut self) {
+        // Keeps an answer that was given; otherwise the call learns that there is none.
         let over = self.place.over.take();
         self.place.over.set(over.or(Some(None)));
         drop(self.place.wake.take());

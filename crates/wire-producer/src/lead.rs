@@ -37,6 +37,7 @@ impl<N: Network> Producer<N> {
             let answer = self.exchange(&mut connection, &round.request, round.limit).await?;
             self.state.borrow_mut().settle(&round, answer, &self.config);
         }
+        // Not reached after an error, so a connection with an unanswered request is dropped.
         connection.rest(self.network.now());
         self.state.borrow_mut().lane(broker).connection = Some(connection);
         Ok(())
@@ -127,6 +128,7 @@ impl<N: Network> Producer<N> {
         let mut state = self.state.borrow_mut();
         state.reach.answered();
         state.cluster.learn(answer, now);
+        // Counts as a failure, so that the next request comes after a pause.
         if state.cluster.is_incomplete() {
             state.reach.fault();
         }

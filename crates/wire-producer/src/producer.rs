@@ -96,6 +96,7 @@ impl<N: Network> Producer<N> {
         });
         match known {
             Some(until) if now < until => return Ok(()),
+            // The metadata is old but usable, so a failed request is not an error.
             Some(_) => {
                 self.ask().await;
                 return Ok(());

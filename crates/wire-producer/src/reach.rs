@@ -54,6 +54,7 @@ impl Reach {
             self.refusal = Some(text);
         }
         if self.failures >= brokers {
+            // All brokers have failed once: counts the next pass over them separately.
             self.failures = 0;
             self.is_lost = true;
             self.refused = self.refusal.take().map(|text| (now, text));

@@ -58,6 +58,7 @@ impl<W, S: Stream> State<W, S> {
                 continue;
             }
             if bytes >= config.request_bytes_max {
+                // The request is full; the next one begins with this partition.
                 self.turn = *place;
                 break;
             }
@@ -110,6 +111,7 @@ impl<W, S: Stream> State<W, S> {
         for (place, attempt) in &round.sent {
             let Some(partition) = self.cluster.partitions.get_mut(*place) else { continue };
             let answer = answers.get(&(partition.topic.to_string(), partition.number));
+            // A partition that the response leaves out is treated like a lost response.
             let answer = answer.cloned().unwrap_or_else(|| {
                 PartitionProduceResponse::default().with_error_code(Code::NetworkException.code())
             });

@@ -177,8 +177,8 @@ impl<W, S: Stream> State<W, S> {
         }
     }
 
-    /// Why a call that began at `entered` has waited long enough for a topic's partitions, or,
-    /// after `fault`, for the leader of one; None if it continues to wait.
+    /// The error for a call that began at `entered` and has waited long enough for a topic's
+    /// partitions, or, after `fault`, for the leader of one; None if it continues to wait.
     pub fn hopeless(
         &self,
         topic: &str,

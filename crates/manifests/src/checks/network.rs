@@ -130,8 +130,8 @@ impl<'a> Network<'a> {
         arrows
     }
 
-    /// Whether `from` may connect to this port of `to`. Pods in other namespaces are not restricted
-    /// here.
+    /// Whether `from` may connect to this port of `to`. Peers outside of our namespace have no
+    /// policies here.
     fn allows(&self, from: &Peer, to: &Peer, port: u16) -> bool {
         let ours = |peer: &Peer| peer.place == Place::Ours;
         (ours(from) || ours(to))
