@@ -76,7 +76,8 @@ async fn exchange(connection: &mut Connection, mut jobs: Jobs) -> bool {
     while let Some(job) = jobs.next() {
         match connection.replies(job.job.replies).await {
             Ok(replies) => {
-                // The connection is then closed, so that the next round looks for the primary again.
+                // The connection is then closed, so that the next round looks for the primary
+                // again.
                 primary &= !replies.iter().any(shows_no_primary);
                 job.answer(Ok(replies));
             }

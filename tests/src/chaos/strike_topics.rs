@@ -17,7 +17,7 @@ use crate::in_time;
 const TOPIC_GONE_S: [u64; 4] = [0, 3, 12, 35];
 /// Number of sales that another program writes at once.
 const FOREIGN_SALES: usize = 60;
-/// Timestamps of records, in ms since 1970: none, the beginning, and 1990.
+/// Timestamps of records, in ms since 1970: none, 1 ms after the epoch, and 1990.
 const PAST_MS: [i64; 3] = [-1, 1, 631_152_000_000];
 /// How far a timestamp is in the future, in ms. A broker accepts up to an hour.
 const AHEAD_MS: i64 = 3_000_000;

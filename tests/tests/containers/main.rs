@@ -1,5 +1,5 @@
-//! Tests of the containerd shim and the container image with a real containerd. `cargo xtask
-//! test-containers` runs them: they need root, and the shim's build dependencies.
+//! Tests of the containerd shim and the container image with a real containerd. They need root, and
+//! the shim's build dependencies, so only `cargo xtask test-containers` runs them.
 
 mod container;
 mod image;
