@@ -13,15 +13,16 @@ const PRICE_PLACES: u32 = 6;
 /// The counts of one category.
 #[derive(Debug, Clone, Default)]
 pub struct CategoryBooks {
-    /// `contador:<cat>`
+    /// `contador:<cat>`: the number of sales.
     pub count: u64,
-    /// `suma_cantidad:<cat>`
+    /// `suma_cantidad:<cat>`: the units sold.
     pub quantity: i64,
-    /// `suma_precio:<cat>`, exact.
+    /// `suma_precio:<cat>`: the exact sum of the prices.
     pub price: Decimal,
-    /// `ranking_productos_cat:<cat>`
+    /// `ranking_productos_cat:<cat>`: the units sold of each product.
     pub ranking: BTreeMap<String, i64>,
-    /// The prices of each product, for the stream of the monitored product.
+    /// The prices of each product, as the bits of a double, to check the stream of the monitored
+    /// product.
     pub prices: BTreeMap<String, BTreeSet<u64>>,
     /// The number of sales of each product.
     pub sales: BTreeMap<String, u64>,
@@ -32,13 +33,13 @@ pub struct CategoryBooks {
 pub struct Expected {
     /// The counts by the name of the category.
     pub categories: BTreeMap<&'static str, CategoryBooks>,
-    /// `total_ventas`
+    /// `total_ventas`: the number of all sales.
     pub total: u64,
-    /// `ranking_productos`
+    /// `ranking_productos`: the units sold of each product.
     pub ranking: BTreeMap<String, i64>,
-    /// `precio_max_global`
+    /// `precio_max_global`: the highest price; None if it is zero or there are no sales.
     pub price_max: Option<f64>,
-    /// `precio_min_global`
+    /// `precio_min_global`: the lowest price; None if there are no sales.
     pub price_min: Option<f64>,
 }
 
@@ -71,12 +72,12 @@ pub(crate) fn price_bits(price: f64) -> u64 {
 }
 
 impl CategoryBooks {
-    /// `promedio_productos:<cat>`
+    /// `promedio_productos:<cat>`: the average number of units of a sale.
     pub fn quantity_average(&self) -> f64 {
         self.quantity as f64 / self.count as f64
     }
 
-    /// `promedio_precio_tag:<cat>`
+    /// `promedio_precio_tag:<cat>`: the average price of a sale.
     pub fn price_average(&self) -> f64 {
         self.price.to_f64().unwrap_or(f64::NAN) / self.count as f64
     }

@@ -4,15 +4,15 @@
 /// their Spanish wire names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Category {
-    /// Number 1.
+    /// Number 1 on the wire: electronics.
     Electronica,
-    /// Number 2.
+    /// Number 2 on the wire: clothing.
     Ropa,
-    /// Number 3.
+    /// Number 3 on the wire: household goods.
     Hogar,
-    /// Number 4.
+    /// Number 4 on the wire: beauty products.
     Belleza,
-    /// Any other number.
+    /// Any other number on the wire: other products.
     Otros,
 }
 

@@ -27,13 +27,13 @@ pub struct Sale {
     /// Number of the category; see [`crate::Category::of`].
     #[serde(rename = "categoria")]
     pub category: i32,
-    /// The product's identifier.
+    /// The product's identifier: 1 to [`PRODUCT_ID_BYTES_MAX`] bytes, no control characters.
     #[serde(rename = "producto_id")]
     pub product_id: String,
-    /// Price of one unit.
+    /// Price of one unit, in units of the shop's currency: 0 to [`PRICE_MAX`].
     #[serde(rename = "precio")]
     pub price: f64,
-    /// Units sold.
+    /// Units sold: 1 to [`QUANTITY_MAX`].
     #[serde(rename = "cantidad_vendida")]
     pub quantity: i32,
 }

@@ -1,4 +1,4 @@
-//! The flags, and what `spin up` asks about them.
+//! The flags, and the answers to the queries of `spin up` about them.
 
 use std::net::SocketAddr;
 

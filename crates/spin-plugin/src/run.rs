@@ -1,4 +1,4 @@
-//! Runs the Kafka triggers until Spin says stop, or is gone.
+//! Runs the Kafka triggers until a signal arrives or `spin up` has ended.
 
 use std::pin::pin;
 
@@ -11,7 +11,7 @@ use crate::application;
 use crate::cli::Cli;
 use crate::parents::Parents;
 
-/// Runs until a signal, until Spin is gone, or until a trigger fails.
+/// Runs until a signal arrives, `spin up` has ended, or a trigger fails.
 pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
     let mut signal = pin!(shutdown::signal());
     if parents.are_gone() {
@@ -44,7 +44,7 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
     parts.run(Box::pin(stop)).await
 }
 
-/// A line for each trigger: its topics, its group, its component.
+/// Prints a line for each trigger: component, topics, brokers and group.
 fn announce(configs: &[TriggerConfig]) {
     printing::announce("\nConsuming from Kafka");
     for config in configs {

@@ -1,4 +1,4 @@
-//! Why there is no connection.
+//! The errors of connecting.
 
 use std::fmt;
 use std::time::Duration;
