@@ -4,6 +4,7 @@
 mod answer;
 mod context;
 mod read;
+mod reply;
 mod report;
 mod send;
 mod serve;
@@ -13,6 +14,7 @@ mod write;
 
 pub use answer::{answer, problem};
 pub use context::with_context;
+pub use reply::{Pieces, Reply};
 pub use report::{report, report_retry};
 pub use send::{Bounds, Outcome, send};
 pub use serve::{Request, read_body, serve};
@@ -22,7 +24,8 @@ pub use whole::{Answer, Whole};
 #[doc(hidden)]
 pub use spin_sdk;
 
-/// Exports `wasi:http/handler`, with a function from [`Request`] to [`Answer`] that answers.
+/// Exports `wasi:http/handler`, with a function from [`Request`] to [`Answer`] or [`Reply`] that
+/// answers.
 #[macro_export]
 macro_rules! handler {
     ($($answer:ident)::+) => {

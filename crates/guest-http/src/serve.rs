@@ -4,6 +4,8 @@
 //! components look at, with fewer calls between component and host.
 
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use guest_tasks::Calm;
 use http::{HeaderName, Method, StatusCode, Uri, header};
 use intake::Problem;
@@ -12,8 +14,9 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response 
 use spin_sdk::wasip3::wit_future;
 
 use crate::read::{Incoming, Unreadable};
-use crate::whole::{Answer, from_fields, to_fields};
-use crate::write::{internal, write};
+use crate::reply::Reply;
+use crate::whole::{from_fields, to_fields};
+use crate::write::{internal, write, write_pieces};
 
 /// A request: its method, its path, the headers that are looked at, and its body.
 pub type Request = http::Request<Unread>;
@@ -22,10 +25,11 @@ pub type Request = http::Request<Unread>;
 pub struct Unread(HostRequest);
 
 /// The headers of a request that a component here looks at.
-const LOOKED_AT: [HeaderName; 7] = [
+const LOOKED_AT: [HeaderName; 8] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
+    header::IF_NONE_MATCH,
     HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("grpc-timeout"),
     HeaderName::from_static(IDEMPOTENCY_KEY),
@@ -33,9 +37,9 @@ const LOOKED_AT: [HeaderName; 7] = [
 ];
 
 /// Answers the host's request with what `handler` says.
-pub async fn serve(
+pub async fn serve<R: Into<Reply>>(
     request: HostRequest,
-    handler: impl AsyncFnOnce(Request) -> Answer,
+    handler: impl AsyncFnOnce(Request) -> R,
 ) -> Result<HostResponse, ErrorCode> {
     let calm = Calm::new();
     match answer(request, handler).await {
@@ -54,13 +58,23 @@ pub async fn serve(
 }
 
 /// The response, and the work that sends its body.
-async fn answer(
+async fn answer<R: Into<Reply>>(
     request: HostRequest,
-    handler: impl AsyncFnOnce(Request) -> Answer,
-) -> Result<(HostResponse, impl Future<Output = ()> + 'static), ErrorCode> {
-    let (head, body) = handler(receive(request)?).await.into_parts();
+    handler: impl AsyncFnOnce(Request) -> R,
+) -> Result<(HostResponse, LocalBoxFuture<'static, ()>), ErrorCode> {
+    let (head, outgoing, work) = match handler(receive(request)?).await.into() {
+        Reply::Whole(answer) => {
+            let (head, body) = answer.into_parts();
+            let (outgoing, work) = write(body)?;
+            (head, outgoing, work.boxed_local())
+        }
+        Reply::InPieces(answer) => {
+            let (head, pieces) = answer.into_parts();
+            let (outgoing, work) = write_pieces(pieces);
+            (head, outgoing, work.boxed_local())
+        }
+    };
     let headers = to_fields(&head.headers).map_err(internal)?;
-    let (outgoing, work) = write(body)?;
     let (response, _sent) = HostResponse::new(headers, outgoing.contents, outgoing.trailers);
     // A new response says 200.
     if head.status != StatusCode::OK {

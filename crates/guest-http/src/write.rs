@@ -1,10 +1,18 @@
 //! Hands a body to the host.
 
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use guest_tasks::within;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::{FutureReader, StreamReader};
 
+use crate::reply::Pieces;
 use crate::whole::{Whole, to_fields};
+
+/// How long a client may take to take a piece of a body.
+const PIECE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the host reads of a body.
 pub(crate) struct Outgoing {
@@ -27,6 +35,24 @@ pub(crate) fn write(body: Whole) -> Result<(Outgoing, impl Future<Output = ()>),
         drop(end.write(Ok(fields)).await);
     };
     Ok((Outgoing { contents, trailers }, work))
+}
+
+/// The same for a body that comes in pieces. The work ends with the pieces, when the client has
+/// gone, or when the client took too long to take one.
+pub(crate) fn write_pieces(mut pieces: Pieces) -> (Outgoing, impl Future<Output = ()>) {
+    let (mut writer, contents) = wit_stream::new();
+    let (end, trailers) = wit_future::new(|| Ok(None));
+    let work = async move {
+        while let Some(piece) = pieces.next().await {
+            let taken = within(PIECE_LIMIT, writer.write_all(piece.into())).await;
+            if taken.is_none_or(|left| !left.is_empty()) {
+                break;
+            }
+        }
+        drop(writer);
+        drop(end.write(Ok(None)).await);
+    };
+    (Outgoing { contents: Some(contents), trailers }, work)
 }
 
 pub(crate) fn internal(error: impl std::fmt::Display) -> ErrorCode {
