@@ -8,11 +8,12 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 8] = [
+const COMPONENTS: [&str; 9] = [
     "ingest",
     "bridge",
     "writer",
     "aggregator",
+    "dashboard",
     "valkey",
     "kafka-producer",
     "intake-http",

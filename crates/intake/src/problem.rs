@@ -33,7 +33,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of one of the kinds that are listed in `docs/reference/http.md`.
-    pub(crate) fn new(kind: &'static str, status: StatusCode, detail: impl Into<String>) -> Self {
+    pub fn new(kind: &'static str, status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
             title: status.canonical_reason().unwrap_or("Problem").into(),
@@ -43,7 +43,8 @@ impl Problem {
         }
     }
 
-    pub(crate) fn with_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+    /// The same problem with the name of the field or header that is wrong.
+    pub fn with_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
         self.field = Some(field.into());
         self
     }

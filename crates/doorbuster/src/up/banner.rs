@@ -9,15 +9,21 @@ use super::backends::Backends;
 /// The route that the text shows how to call.
 const PURCHASE: &str = "/purchase";
 
+/// The route of the live page, and of all that no other component serves.
+const EVERYTHING_ELSE: &str = "/...";
+
 /// Prints the addresses, what to try and what to expect.
 pub fn print(app: &App, parts: &Parts, backends: &Backends) {
     printing::announce(text(app, parts, backends));
 }
 
 fn text(app: &App, parts: &Parts, backends: &Backends) -> String {
-    let sells = app.triggers("http").any(|trigger| {
-        trigger.trigger_config.get("route").and_then(Value::as_str) == Some(PURCHASE)
-    });
+    let serves = |route: &str| {
+        app.triggers("http").any(|trigger| {
+            trigger.trigger_config.get("route").and_then(Value::as_str) == Some(route)
+        })
+    };
+    let sells = serves(PURCHASE);
     let place = parts.address().map(|address| format!(": http://{address}")).unwrap_or_default();
     let route = if sells { PURCHASE } else { "" };
     let mut text = format!("\nDoorbuster is running{place}{route}\n");
@@ -29,6 +35,9 @@ fn text(app: &App, parts: &Parts, backends: &Backends) -> String {
     }
     text += "\n";
     if let (true, Some(address)) = (sells, parts.address()) {
+        if serves(EVERYTHING_ELSE) {
+            text += &format!("Open http://{address}/ to see the sales live and to send one.\n\n");
+        }
         text += &sale(&address.to_string());
     }
     for operator in parts.operators() {

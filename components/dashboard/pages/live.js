@@ -1,0 +1,93 @@
+// The figures as they come: server-sent events, watched, because a connection can end silently.
+
+/** The server sends something at least every 2 s. */
+const SILENCE_MAX_MS = 5000;
+
+/** A stream that stays silent for so long is replaced. */
+const REPLACE_AFTER_MS = 10000;
+
+const CHECK_MS = 1000;
+
+/**
+ * Calls `onFigures` with each snapshot, `onTime` with the server's time while nothing changes, and
+ * `onState` with `live`, `stale` (the store cannot be read) or `lost` (no connection).
+ */
+export function watch({ onFigures, onTime, onState }) {
+  let source;
+  let heard = performance.now();
+  let opened = heard;
+
+  const hear = (state) => {
+    heard = performance.now();
+    onState(state);
+  };
+
+  function open() {
+    source?.close();
+    opened = performance.now();
+    source = new EventSource('/api/v1/events');
+    source.addEventListener('figures', (event) => {
+      hear('live');
+      onFigures(JSON.parse(event.data));
+    });
+    source.addEventListener('unchanged', (event) => {
+      hear('live');
+      onTime(JSON.parse(event.data).time_ms);
+    });
+    source.addEventListener('unavailable', () => hear('stale'));
+  }
+
+  function check() {
+    const now = performance.now();
+    if (now - heard < SILENCE_MAX_MS) return;
+    onState('lost');
+    const ended = source.readyState === EventSource.CLOSED;
+    if (now - opened > (ended ? CHECK_MS : REPLACE_AFTER_MS)) open();
+  }
+
+  open();
+  setInterval(check, CHECK_MS);
+  // Timers of a hidden page are slow; a look at it must not show what is long past.
+  document.addEventListener('visibilitychange', () => document.hidden || check());
+}
+
+/** Sales per second, from the counts of the last minute. */
+export class Rate {
+  #samples = [];
+
+  /** A count of all sales at a time of the server. */
+  add(time, sales) {
+    const last = this.#samples.at(-1);
+    if (last && (sales < last.sales || time < last.time)) this.#samples = [];
+    this.#samples.push({ time, sales });
+    const begin = time - 62000;
+    while (this.#samples.length > 2 && this.#samples[1].time < begin) this.#samples.shift();
+  }
+
+  /** The mean of the last `seconds`; null before two counts are known. */
+  now(seconds = 3) {
+    const [first, last] = [this.#samples[0], this.#samples.at(-1)];
+    if (!last || last.time === first.time) return null;
+    const from = Math.max(first.time, last.time - seconds * 1000);
+    return ((last.sales - this.#at(from)) * 1000) / (last.time - from);
+  }
+
+  /** The rate of each of the last 60 seconds, oldest first; null where nothing is known. */
+  minute() {
+    const last = this.#samples.at(-1);
+    if (!last) return [];
+    const first = this.#samples[0].time;
+    return Array.from({ length: 60 }, (_, index) => {
+      const end = last.time - (59 - index) * 1000;
+      return end - 1000 < first ? null : this.#at(end) - this.#at(end - 1000);
+    });
+  }
+
+  /** The count at a time, on the line between the counts before and after it. */
+  #at(time) {
+    const after = this.#samples.findIndex((sample) => sample.time >= time);
+    if (after <= 0) return this.#samples[after === 0 ? 0 : this.#samples.length - 1].sales;
+    const [a, b] = [this.#samples[after - 1], this.#samples[after]];
+    return a.sales + ((b.sales - a.sales) * (time - a.time)) / (b.time - a.time);
+  }
+}

@@ -1,0 +1,107 @@
+// Sends one sale and follows it until it is counted.
+
+import { text, whole } from './texts.js';
+
+const COUNTED_WITHIN_MS = 10000;
+const ASK_AGAIN_MS = 40;
+
+let outcome;
+
+function show(...lines) {
+  outcome.replaceChildren(
+    ...lines.map(({ kind, words, value }) => {
+      const line = document.createElement('p');
+      line.className = kind;
+      line.append(words);
+      if (value !== undefined) {
+        const strong = document.createElement('strong');
+        strong.textContent = value;
+        line.append(' ', strong);
+      }
+      return line;
+    }),
+  );
+}
+
+/** A key that makes a second try of the same sale harmless. */
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Units of this product that were counted in this category. */
+async function countedUnits(sale) {
+  const answer = await fetch(`/api/v1/products/${encodeURIComponent(sale.producto_id)}`, { cache: 'no-store' });
+  if (answer.status === 404) return 0;
+  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  const product = await answer.json();
+  return product.categories.find(({ categoria }) => categoria === sale.categoria)?.units ?? 0;
+}
+
+/** Waits until the units have grown by those of the sale. Other sales of the same product at the
+ * same time count, too: then this ends early. */
+async function untilCounted(sale, before) {
+  const begun = performance.now();
+  while (performance.now() - begun < COUNTED_WITHIN_MS) {
+    const units = await countedUnits(sale).catch(() => -1);
+    if (units >= before + sale.cantidad_vendida) return true;
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  }
+  return false;
+}
+
+async function refusal(answer) {
+  const problem = await answer.json().catch(() => ({}));
+  const detail = [problem.field, problem.detail ?? problem.title].filter(Boolean).join(': ');
+  return text('refused', { status: answer.status, detail: detail || answer.statusText });
+}
+
+const milliseconds = (since) => `${whole(performance.now() - since)} ms`;
+
+// Kept while a sale has no answer, so that sending it again cannot count it twice.
+let pending = { body: '', key: '' };
+
+async function send(form) {
+  const fields = new FormData(form);
+  const sale = {
+    categoria: Number(fields.get('categoria')),
+    producto_id: fields.get('producto_id'),
+    precio: Number(fields.get('precio')),
+    cantidad_vendida: Number(fields.get('cantidad_vendida')),
+  };
+  const body = JSON.stringify(sale);
+  if (pending.body !== body) pending = { body, key: newKey() };
+  const before = await countedUnits(sale).catch(() => null);
+  const begun = performance.now();
+  let answer;
+  try {
+    const headers = { 'content-type': 'application/json', 'idempotency-key': pending.key };
+    answer = await fetch('/purchase', { method: 'POST', headers, body });
+  } catch {
+    return show({ kind: 'bad', words: text('unanswered') });
+  }
+  if (!answer.ok) return show({ kind: 'bad', words: await refusal(answer) });
+  pending = { body: '', key: '' };
+  const accepted = { kind: 'good', words: text('accepted'), value: milliseconds(begun) };
+  show(accepted, { kind: '', words: text('counting') });
+  const counted = before !== null && (await untilCounted(sale, before));
+  if (counted) return show(accepted, { kind: 'good', words: text('counted'), value: milliseconds(begun) });
+  show(accepted, { kind: '', words: text('notCounted', { seconds: COUNTED_WITHIN_MS / 1000 }) });
+}
+
+/** Prepares the form. */
+export function prepareForm() {
+  const form = document.getElementById('sell');
+  outcome = document.getElementById('outcome');
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const button = form.querySelector('button');
+    button.disabled = true;
+    try {
+      await send(form);
+    } finally {
+      button.disabled = false;
+      button.focus();
+    }
+  });
+}

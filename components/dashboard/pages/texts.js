@@ -1,0 +1,179 @@
+// The page's texts in both languages, and numbers as each language writes them.
+
+const EN = {
+  skip: 'Skip to the figures',
+  tagline: 'Sales in over HTTP, counted exactly once',
+  connecting: 'Connecting',
+  live: 'Live',
+  stale: 'Not up to date',
+  lost: 'No connection',
+  staleNotice: 'The store cannot be read at the moment. The figures are from {time}; the page updates them as soon as it answers again.',
+  staleNoticeEmpty: 'The store cannot be read at the moment. The page shows the figures as soon as it answers.',
+  lostNotice: 'The connection is lost. The figures are from {time}; the page keeps trying to connect.',
+  lostNoticeEmpty: 'The server does not answer. The page keeps trying to connect.',
+  totals: 'Totals',
+  salesCounted: 'Sales counted',
+  empty: 'No sale has been counted yet. Send the first one with the form.',
+  salesPerSecond: 'Sales per second',
+  rateSummary: 'Sales per second in the last minute: now {now}, at most {max}',
+  aMinuteAgo: '60 s ago',
+  now: 'now',
+  units: 'Units sold',
+  averagePrice: 'Average price',
+  priceMin: 'Lowest price',
+  priceMax: 'Highest price',
+  categories: 'Categories',
+  category: 'Category',
+  salesShort: 'Sales',
+  unitsShort: 'Units',
+  unitsPerSale: 'Units per sale',
+  share: 'Share of units',
+  sell: 'Send a sale',
+  product: 'Product',
+  priceOfUnit: 'Unit price',
+  send: 'Send',
+  sellHint: 'It goes over HTTP into Kafka, and from there it is counted in Valkey. The times of both steps appear here.',
+  accepted: 'Written to Kafka and acknowledged',
+  counting: 'Waiting until it is counted',
+  counted: 'Counted',
+  notCounted: 'Accepted, but not counted within {seconds} s. The figures follow as soon as the aggregator catches up.',
+  refused: 'Not accepted ({status}): {detail}',
+  unanswered: 'No answer. The sale may have been written; send it again with the same button: it counts once.',
+  topProducts: 'Top products',
+  unitsSoldInAll: 'Units sold, all categories',
+  unitsSold: 'Units sold',
+  noProducts: 'No sales yet',
+  byCategory: 'One category',
+  prices: 'Price of the monitored product',
+  pricesOf: '{product} · {count} latest sales',
+  noPrices: 'The first product sold here is monitored',
+  pricesSummary: '{count} prices of {product}, from {min} to {max}; the latest is {last}',
+  priceAxis: 'Price',
+  salesAxis: 'Sales in the order in which they were counted',
+  currency: 'Prices are in the shop’s currency. An average price is per sale, whatever its units.',
+  totalsLink: 'Totals as JSON',
+  Electronica: 'Electronics',
+  Ropa: 'Clothing',
+  Hogar: 'Home',
+  Belleza: 'Beauty',
+  Otros: 'Other',
+};
+
+const ES = {
+  skip: 'Ir a las cifras',
+  tagline: 'Ventas recibidas por HTTP, contadas exactamente una vez',
+  connecting: 'Conectando',
+  live: 'En vivo',
+  stale: 'Sin actualizar',
+  lost: 'Sin conexión',
+  staleNotice: 'En este momento no se puede leer el almacén de datos. Las cifras son de las {time}; la página las actualizará en cuanto vuelva a responder.',
+  staleNoticeEmpty: 'En este momento no se puede leer el almacén de datos. La página mostrará las cifras en cuanto responda.',
+  lostNotice: 'Se ha perdido la conexión. Las cifras son de las {time}; la página sigue intentando conectarse.',
+  lostNoticeEmpty: 'El servidor no responde. La página sigue intentando conectarse.',
+  totals: 'Totales',
+  salesCounted: 'Ventas contadas',
+  empty: 'Todavía no se ha contado ninguna venta. Envíe la primera con el formulario.',
+  salesPerSecond: 'Ventas por segundo',
+  rateSummary: 'Ventas por segundo en el último minuto: ahora {now}, como máximo {max}',
+  aMinuteAgo: 'hace 60 s',
+  now: 'ahora',
+  units: 'Unidades vendidas',
+  averagePrice: 'Precio medio',
+  priceMin: 'Precio mínimo',
+  priceMax: 'Precio máximo',
+  categories: 'Categorías',
+  category: 'Categoría',
+  salesShort: 'Ventas',
+  unitsShort: 'Unidades',
+  unitsPerSale: 'Unidades por venta',
+  share: 'Proporción de las unidades',
+  sell: 'Enviar una venta',
+  product: 'Producto',
+  priceOfUnit: 'Precio por unidad',
+  send: 'Enviar',
+  sellHint: 'La venta pasa por HTTP a Kafka y después se cuenta en Valkey. Aquí aparecerá cuánto tarda cada paso.',
+  accepted: 'Escrita en Kafka y confirmada',
+  counting: 'Esperando a que se cuente',
+  counted: 'Contada',
+  notCounted: 'Aceptada, pero no contada en {seconds} s. Las cifras la incluirán en cuanto el agregador se ponga al día.',
+  refused: 'No aceptada ({status}): {detail}',
+  unanswered: 'No hubo respuesta. Es posible que la venta se haya escrito; envíela otra vez con el mismo botón: se contará una sola vez.',
+  topProducts: 'Productos más vendidos',
+  unitsSoldInAll: 'Unidades vendidas, todas las categorías',
+  unitsSold: 'Unidades vendidas',
+  noProducts: 'Todavía no hay ventas',
+  byCategory: 'Una categoría',
+  prices: 'Precio del producto monitoreado',
+  pricesOf: '{product} · últimas {count} ventas',
+  noPrices: 'Se monitorea el primer producto que se venda aquí',
+  pricesSummary: '{count} precios de {product}, de {min} a {max}; el último es {last}',
+  priceAxis: 'Precio',
+  salesAxis: 'Ventas en el orden en que se contaron',
+  currency: 'Los precios están en la moneda de la tienda. El precio medio es por venta, sin importar sus unidades.',
+  totalsLink: 'Totales en JSON',
+  Electronica: 'Electrónica',
+  Ropa: 'Ropa',
+  Hogar: 'Hogar',
+  Belleza: 'Belleza',
+  Otros: 'Otros',
+};
+
+const LANGUAGES = { en: EN, es: ES };
+const KEPT = 'doorbuster-language';
+
+let language = 'en';
+let formats;
+
+function kept() {
+  try {
+    return localStorage.getItem(KEPT);
+  } catch {
+    return null; // The browser keeps nothing for this page.
+  }
+}
+
+/** The language that was chosen, else the browser's first one that there is, else English. */
+export function preferredLanguage() {
+  const wanted = [kept(), ...navigator.languages].filter(Boolean);
+  return wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in LANGUAGES) ?? 'en';
+}
+
+/** Writes the page's fixed texts in this language. */
+export function setLanguage(chosen, { keep = false } = {}) {
+  language = chosen;
+  if (keep) {
+    try {
+      localStorage.setItem(KEPT, chosen);
+    } catch {
+      // It holds until the page is loaded again.
+    }
+  }
+  const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(chosen)) ?? chosen;
+  const format = (options) => new Intl.NumberFormat(locale, options);
+  formats = {
+    whole: format({ maximumFractionDigits: 0, useGrouping: true }),
+    rate: format({ minimumFractionDigits: 1, maximumFractionDigits: 1 }),
+    price: format({ minimumFractionDigits: 2, maximumFractionDigits: 2 }),
+    time: new Intl.DateTimeFormat(locale, { timeStyle: 'medium' }),
+  };
+  document.documentElement.lang = chosen;
+  for (const element of document.querySelectorAll('[data-text]')) {
+    element.textContent = text(element.dataset.text);
+  }
+  for (const button of document.querySelectorAll('[data-language]')) {
+    button.setAttribute('aria-pressed', String(button.dataset.language === chosen));
+  }
+}
+
+/** A text, with its `{places}` filled. */
+export function text(name, places = {}) {
+  return LANGUAGES[language][name].replace(/\{(\w+)\}/g, (_, place) => places[place]);
+}
+
+const NONE = '–';
+const formatted = (kind, value) => (value === null || value === undefined ? NONE : formats[kind].format(value));
+
+export const whole = (value) => formatted('whole', value);
+export const rate = (value) => formatted(value >= 100 ? 'whole' : 'rate', value);
+export const price = (value) => formatted('price', value);
+export const time = (milliseconds) => formatted('time', milliseconds);

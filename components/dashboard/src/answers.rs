@@ -1,0 +1,67 @@
+//! Answers with their validators, and problems.
+
+use bytes::Bytes;
+use figures::Etag;
+use guest_http::{Answer, answer, problem};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use intake::Problem;
+
+/// A content, or 304 if the client has it already.
+pub fn content(head: &Parts, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let body = body.into();
+    let etag = Etag::of(&body);
+    let mut response = if is_known(&head.headers, &etag) {
+        let mut response = Answer::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        answer(StatusCode::OK, content_type, body)
+    };
+    let headers = response.headers_mut();
+    // To be kept, and asked for again each time: an answer without changes is a mere 304.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // A tag is quoted hexadecimal digits, which every header takes.
+    if let Ok(value) = HeaderValue::from_str(etag.as_str()) {
+        headers.insert(header::ETAG, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn is_known(headers: &HeaderMap, etag: &Etag) -> bool {
+    let fields = headers.get_all(header::IF_NONE_MATCH).iter();
+    fields.filter_map(|field| field.to_str().ok()).any(|field| etag.is_named_by(field))
+}
+
+/// A problem as an answer.
+pub fn failure(what: &Problem) -> Answer {
+    let mut response = problem(what);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if headers.contains_key(header::ALLOW) {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+/// 404.
+pub fn not_found(path: &str) -> Problem {
+    let detail = format!(
+        "nothing is served at {path}; /openapi.json lists what is, and sales go to POST /purchase"
+    );
+    Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
+}
+
+/// 405.
+pub fn method_not_allowed() -> Problem {
+    let detail = "only GET and HEAD are allowed here";
+    Problem::new("urn:doorbuster:problem:method", StatusCode::METHOD_NOT_ALLOWED, detail)
+        .with_field("method")
+}
+
+/// 503 for one viewer too many.
+pub fn too_many_viewers(viewers_max: usize) -> Problem {
+    let detail = format!("{viewers_max} clients read events from this instance; try again");
+    Problem::new("urn:doorbuster:problem:busy", StatusCode::SERVICE_UNAVAILABLE, detail)
+}

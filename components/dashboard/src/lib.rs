@@ -1,0 +1,67 @@
+//! The dashboard: the live page at `/`, its server-sent events, and the read API. What it reads
+//! and how is in the crate `figures`; this is the shell that talks to Valkey.
+
+mod answers;
+mod events;
+mod files;
+mod store;
+mod viewers;
+
+use figures::Query;
+use guest_http::{Reply, Request};
+use http::Method;
+use http::request::Parts;
+use intake::Problem;
+
+use answers::{content, failure, method_not_allowed, not_found};
+
+#[allow(missing_docs, reason = "generated")]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:dashboard/component",
+        path: ["../../wit/doorbuster-valkey", "world.wit"],
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+
+guest_http::handler!(route);
+
+/// The path of the read API, before the name of a resource.
+const API: &str = "/api/v1/";
+
+async fn route(request: Request) -> Reply {
+    let (head, _body) = request.into_parts();
+    respond(&head).await.unwrap_or_else(|problem| failure(&problem).into())
+}
+
+async fn respond(head: &Parts) -> Result<Reply, Problem> {
+    let path = head.uri.path();
+    if let Some(file) = files::at(path) {
+        check_method(&head.method)?;
+        return Ok(file.answer(head).into());
+    }
+    match path.strip_prefix(API) {
+        Some("events") => {
+            check_method(&head.method)?;
+            events::answer(&head.method)
+        }
+        Some(resource) => api(head, resource).await,
+        None => Err(not_found(path)),
+    }
+}
+
+async fn api(head: &Parts, resource: &str) -> Result<Reply, Problem> {
+    let query = Query::parse(resource, head.uri.query().unwrap_or_default());
+    if matches!(query, Ok(None)) {
+        return Err(not_found(head.uri.path()));
+    }
+    check_method(&head.method)?;
+    let query = query?.ok_or_else(|| not_found(head.uri.path()))?;
+    let json = store::ask(&query).await?;
+    Ok(content(head, "application/json", json).into())
+}
+
+fn check_method(method: &Method) -> Result<(), Problem> {
+    if matches!(*method, Method::GET | Method::HEAD) { Ok(()) } else { Err(method_not_allowed()) }
+}

@@ -1,0 +1,80 @@
+//! Valkey, as the dashboard reads it.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use figures::{Error, Query, Snapshot};
+use guest_tasks::{now_ms, within};
+use intake::Problem;
+
+use crate::bindings::doorbuster::valkey::client::{ClientError, Reply, Scalar, pipeline};
+
+/// Time that Valkey gets to answer.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Time between two lines about figures that cannot be read.
+const COMPLAINT_MS: u64 = 60_000;
+
+thread_local! {
+    /// When it was last logged that figures cannot be read.
+    static COMPLAINED_MS: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// The answer to a query, as JSON.
+pub async fn ask(query: &Query) -> Result<Vec<u8>, Problem> {
+    match read(query.command()).await.and_then(|reply| query.answer(reply)) {
+        Ok(json) => Ok(json),
+        Err(error) => Err(report(&error)),
+    }
+}
+
+/// All figures at this moment.
+pub async fn snapshot() -> Result<Snapshot, Problem> {
+    match read(Snapshot::command()).await.and_then(Snapshot::of) {
+        Ok(snapshot) => Ok(snapshot),
+        Err(error) => Err(report(&error)),
+    }
+}
+
+/// Sends the command, in one round trip: the values of its reply, or the server's error.
+async fn read(command: Vec<Vec<u8>>) -> Result<Result<Vec<String>, String>, Error> {
+    let replies = within(LIMIT, pipeline(vec![command])).await;
+    let replies = replies.ok_or_else(|| Error::Unavailable(format!("no reply in {LIMIT:?}")))?;
+    match replies.map_err(fault)?.into_iter().next() {
+        Some(Reply::Many(values)) => {
+            values.into_iter().map(text).collect::<Option<_>>().map(Ok).ok_or(Error::Unexpected)
+        }
+        Some(Reply::One(Scalar::Error(text))) => Ok(Err(text)),
+        _ => Err(Error::Unexpected),
+    }
+}
+
+fn text(value: Scalar) -> Option<String> {
+    match value {
+        Scalar::Text(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+        Scalar::Integer(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn fault(error: ClientError) -> Error {
+    match error {
+        ClientError::Config(text) => Error::Refused(text),
+        ClientError::Connect(text)
+        | ClientError::Auth(text)
+        | ClientError::Interrupted(text)
+        | ClientError::Protocol(text) => Error::Unavailable(text),
+    }
+}
+
+/// What the client is told; what only operators may know goes to the log, once in a while.
+fn report(error: &Error) -> Problem {
+    let problem = Problem::from(error);
+    let now = now_ms();
+    let due = |last: u64| now.saturating_sub(last) >= COMPLAINT_MS;
+    if problem.status().is_server_error() && COMPLAINED_MS.get().is_none_or(due) {
+        COMPLAINED_MS.set(Some(now));
+        printing::note(format_args!("the figures cannot be read: {error}"));
+    }
+    problem
+}

@@ -1,0 +1,108 @@
+//! What all viewers of an instance share: the latest figures, read by one of them for all.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use figures::Etag;
+use guest_tasks::now_ms;
+use intake::Problem;
+
+use crate::answers::too_many_viewers;
+use crate::store;
+
+/// Time between two reads.
+pub const INTERVAL_MS: u64 = 250;
+
+/// The same while the figures cannot be read.
+const INTERVAL_OF_FAILURES_MS: u64 = 1_000;
+
+/// Viewers of one instance, at most.
+const VIEWERS_MAX: usize = 1_000;
+
+thread_local! {
+    static LATEST: RefCell<Option<Rc<Latest>>> = const { RefCell::new(None) };
+    static IS_READING: Cell<bool> = const { Cell::new(false) };
+    static VIEWERS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What the last read brought.
+pub struct Latest {
+    /// When the read ended.
+    read_ms: u64,
+    /// The figures, or why there are none.
+    pub outcome: Result<Frame, Problem>,
+}
+
+/// Figures as an event, written once for all viewers.
+pub struct Frame {
+    /// Names the figures.
+    pub etag: Etag,
+    /// Valkey's time of the read, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// The event.
+    pub event: Bytes,
+}
+
+/// A place among the viewers, until it is dropped.
+pub struct Place(());
+
+impl Place {
+    /// Takes a place; there are only so many.
+    pub fn take() -> Result<Self, Problem> {
+        if VIEWERS.get() >= VIEWERS_MAX {
+            return Err(too_many_viewers(VIEWERS_MAX));
+        }
+        VIEWERS.set(VIEWERS.get() + 1);
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        VIEWERS.set(VIEWERS.get().saturating_sub(1));
+    }
+}
+
+/// The right to read, until it is dropped: the viewer that reads may leave in between.
+struct Turn(());
+
+impl Turn {
+    fn take() -> Option<Self> {
+        (!IS_READING.replace(true)).then_some(Self(()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        IS_READING.set(false);
+    }
+}
+
+/// The latest figures: read now if they are due and no other viewer reads them. None before the
+/// first read has ended.
+pub async fn latest() -> Option<Rc<Latest>> {
+    let known = LATEST.with_borrow(Clone::clone);
+    if known.as_ref().is_some_and(|latest| latest.is_fresh()) {
+        return known;
+    }
+    let Some(_turn) = Turn::take() else { return known };
+    let outcome = store::snapshot().await.map(|snapshot| Frame {
+        event: crate::events::figures(&snapshot),
+        etag: snapshot.etag,
+        time_ms: snapshot.time_ms,
+    });
+    let latest = Rc::new(Latest { read_ms: now_ms(), outcome });
+    LATEST.set(Some(latest.clone()));
+    Some(latest)
+}
+
+impl Latest {
+    fn is_fresh(&self) -> bool {
+        let interval = match self.outcome {
+            Ok(_) => INTERVAL_MS,
+            Err(_) => INTERVAL_OF_FAILURES_MS,
+        };
+        now_ms().saturating_sub(self.read_ms) < interval
+    }
+}

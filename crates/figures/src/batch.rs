@@ -1,0 +1,103 @@
+//! Several commands in one call of the script, and their replies.
+
+use std::vec::IntoIter;
+
+use crate::Error;
+
+/// The script.
+pub(crate) const SCRIPT: &str = include_str!("read.lua");
+
+/// Commands for one call of the script.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    keys: Vec<String>,
+    arguments: Vec<String>,
+}
+
+impl Batch {
+    /// Adds a command without keys.
+    pub fn ask(&mut self, words: &[&str]) {
+        self.arguments.push(words.len().to_string());
+        self.arguments.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// Adds a command about one key: `command key rest…`.
+    pub fn ask_of(&mut self, command: &str, key: &str, rest: &[&str]) {
+        self.keys.push(key.to_owned());
+        self.ask(&[&[command, key], rest].concat());
+    }
+
+    /// Adds an `MGET`.
+    pub fn get(&mut self, keys: &[String]) {
+        self.keys.extend_from_slice(keys);
+        let words: Vec<&str> =
+            std::iter::once("MGET").chain(keys.iter().map(String::as_str)).collect();
+        self.ask(&words);
+    }
+
+    /// The one command that runs them all. It may not write, which the server sees to.
+    pub fn command(self) -> Vec<Vec<u8>> {
+        let head = ["EVAL_RO".to_owned(), SCRIPT.to_owned(), self.keys.len().to_string()];
+        let words = head.into_iter().chain(self.keys).chain(self.arguments);
+        words.map(String::into_bytes).collect()
+    }
+}
+
+/// The replies to a batch, command by command.
+pub(crate) struct Replies(IntoIter<String>);
+
+impl Replies {
+    /// The values of the script's answer.
+    pub fn new(values: Vec<String>) -> Self {
+        Self(values.into_iter())
+    }
+
+    /// The values of the next command's reply.
+    pub fn take(&mut self) -> Result<Vec<String>, Error> {
+        let count = self.0.next().and_then(|count| count.parse().ok()).ok_or(Error::Unexpected)?;
+        let values: Vec<String> = self.0.by_ref().take(count).collect();
+        if values.len() == count { Ok(values) } else { Err(Error::Unexpected) }
+    }
+
+    /// The next command's reply, which is a single value; '' if there is none.
+    pub fn take_one(&mut self) -> Result<String, Error> {
+        self.take()?.into_iter().next().ok_or(Error::Unexpected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replies(words: &[&str]) -> Replies {
+        Replies::new(words.iter().map(|word| (*word).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_batch_names_its_keys_and_the_length_of_each_command() {
+        let mut batch = Batch::default();
+        batch.get(&["a".into(), "b".into()]);
+        batch.ask_of("ZCARD", "c", &[]);
+        let command = batch.command();
+        let words: Vec<_> = command.iter().map(|word| String::from_utf8_lossy(word)).collect();
+        assert_eq!(words[0], "EVAL_RO");
+        assert_eq!(words[2..], ["3", "a", "b", "c", "3", "MGET", "a", "b", "2", "ZCARD", "c"]);
+    }
+
+    #[test]
+    fn replies_are_taken_command_by_command() {
+        let mut replies = replies(&["2", "x", "", "0", "1", "7"]);
+        assert_eq!(replies.take(), Ok(vec!["x".into(), String::new()]));
+        assert_eq!(replies.take(), Ok(vec![]));
+        assert_eq!(replies.take_one(), Ok("7".into()));
+        assert_eq!(replies.take(), Err(Error::Unexpected));
+    }
+
+    #[test]
+    fn a_reply_that_is_cut_short_is_an_error() {
+        for words in [&["2", "x"][..], &["x"], &[]] {
+            assert_eq!(replies(words).take(), Err(Error::Unexpected), "{words:?}");
+        }
+        assert_eq!(replies(&["0"]).take_one(), Err(Error::Unexpected));
+    }
+}

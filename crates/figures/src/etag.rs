@@ -1,0 +1,45 @@
+//! Entity tags: whether a client has this content already.
+
+use twox_hash::XxHash3_128;
+
+/// The strong entity tag of a content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Etag(String);
+
+impl Etag {
+    /// The tag of these bytes.
+    pub fn of(content: &[u8]) -> Self {
+        Self(format!("\"{:032x}\"", XxHash3_128::oneshot(content)))
+    }
+
+    /// The header's value.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the value of an `If-None-Match` field names this content. The comparison is weak,
+    /// as RFC 9110 has it for this field.
+    pub fn is_named_by(&self, if_none_match: &str) -> bool {
+        let mut tags = if_none_match.split(',').map(str::trim);
+        tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_names_its_content_alone() {
+        let (one, other) = (Etag::of(b"one"), Etag::of(b"other"));
+        assert_ne!(one, other);
+        assert_eq!(one, Etag::of(b"one"));
+        for field in [one.as_str(), "*", &format!("{}, {}", other.as_str(), one.as_str())] {
+            assert!(one.is_named_by(field), "{field}");
+        }
+        assert!(one.is_named_by(&format!("W/{}", one.as_str())));
+        for field in [other.as_str(), "", one.as_str().trim_matches('"')] {
+            assert!(!one.is_named_by(field), "{field}");
+        }
+    }
+}

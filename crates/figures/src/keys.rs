@@ -1,0 +1,54 @@
+//! The keys that the aggregator writes.
+
+use sale::Category;
+
+pub(crate) const TOTAL: &str = "total_ventas";
+pub(crate) const PRICE_MAX: &str = "precio_max_global";
+pub(crate) const PRICE_MIN: &str = "precio_min_global";
+
+/// Plain values of each category, before the colon, in the order in which they are read.
+const VALUES: [&str; 6] = [
+    "contador",
+    "suma_cantidad",
+    "suma_precio",
+    "promedio_productos",
+    "promedio_precio_tag",
+    "producto_monitoreado_nombre",
+];
+
+/// How many plain values a category has.
+pub(crate) const VALUES_OF_CATEGORY: usize = VALUES.len();
+
+/// The plain values of a category.
+pub(crate) fn values(category: Category) -> impl Iterator<Item = String> {
+    VALUES.iter().map(move |key| format!("{key}:{}", category.name()))
+}
+
+/// The name of a category's monitored product.
+pub(crate) fn monitored(category: Category) -> String {
+    format!("producto_monitoreado_nombre:{}", category.name())
+}
+
+/// The prices of that product.
+pub(crate) fn prices(category: Category) -> String {
+    format!("stream_precio_producto_unico:{}", category.name())
+}
+
+/// The ranking of a category's products; without a category that of all.
+pub(crate) fn ranking(category: Option<Category>) -> String {
+    match category {
+        Some(category) => format!("ranking_productos_cat:{}", category.name()),
+        None => "ranking_productos".into(),
+    }
+}
+
+/// The number that stands for a category: 0 for all that the contract has no name for.
+pub(crate) fn number(category: Category) -> i32 {
+    match category {
+        Category::Electronica => 1,
+        Category::Ropa => 2,
+        Category::Hogar => 3,
+        Category::Belleza => 4,
+        Category::Otros => 0,
+    }
+}

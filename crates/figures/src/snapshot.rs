@@ -1,0 +1,93 @@
+//! All that the live page shows, at one moment.
+
+use sale::Category;
+use serde::Serialize;
+
+use crate::answer::{self, Categories, CategoryFigures, PricesOf, Ranking, Totals};
+use crate::batch::{Batch, Replies};
+use crate::query::json;
+use crate::{Error, Etag, Query, keys};
+
+/// Products of the ranking of all categories, and of each category's.
+const PRODUCTS: u32 = 8;
+const PRODUCTS_OF_CATEGORY: u32 = 5;
+
+/// Prices of each monitored product.
+const PRICES: u32 = 60;
+
+/// All figures at one moment. `time_ms` is left out: it alone changes without a sale.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figures {
+    totals: Totals,
+    categories: Vec<CategoryFigures>,
+    rankings: Vec<Ranking>,
+    prices: Vec<PricesOf>,
+    #[serde(skip)]
+    time_ms: i64,
+}
+
+/// A snapshot, written once for all who watch.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Valkey's time when the figures were read, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// Names the figures: equal as long as no sale is counted.
+    pub etag: Etag,
+    /// The figures as a JSON object.
+    pub json: Vec<u8>,
+}
+
+impl Snapshot {
+    /// The command that fetches the figures.
+    pub fn command() -> Vec<Vec<u8>> {
+        Query::Snapshot.command()
+    }
+
+    /// From the reply to the command.
+    pub fn of(reply: Result<Vec<String>, String>) -> Result<Self, Error> {
+        let figures = take(&mut Replies::new(reply.map_err(Error::of_server)?))?;
+        let json = json(&figures);
+        Ok(Self { time_ms: figures.time_ms, etag: Etag::of(&json), json })
+    }
+}
+
+/// The rankings: of which category, and how many products.
+fn rankings() -> impl Iterator<Item = (Option<Category>, u32)> {
+    let each = Category::ALL.map(|category| (Some(category), PRODUCTS_OF_CATEGORY));
+    std::iter::once((None, PRODUCTS)).chain(each)
+}
+
+pub(crate) fn ask(batch: &mut Batch) {
+    batch.ask(&["TIME"]);
+    answer::ask_totals(batch);
+    for (category, limit) in rankings() {
+        answer::ask_ranking(batch, category, 0, limit);
+    }
+    for category in Category::ALL {
+        answer::ask_prices(batch, category, PRICES);
+    }
+}
+
+pub(crate) fn take(replies: &mut Replies) -> Result<Figures, Error> {
+    let time_ms = time_ms(&replies.take()?).ok_or(Error::Unexpected)?;
+    let values = replies.take()?;
+    let categories = Categories::take(replies)?.categories;
+    let totals = Totals::of(&values, &categories)?;
+    let rankings = rankings()
+        .map(|(category, limit)| answer::take_ranking(replies, category, 0, limit))
+        .collect::<Result<_, _>>()?;
+    let mut prices = Vec::new();
+    for (category, figures) in Category::ALL.into_iter().zip(&categories) {
+        let name = figures.monitored_product.clone().unwrap_or_default();
+        debug_assert_eq!(keys::number(category), figures.categoria);
+        prices.push(PricesOf::take(replies, category, name)?);
+    }
+    Ok(Figures { totals, categories, rankings, prices, time_ms })
+}
+
+/// `TIME` answers seconds and microseconds.
+fn time_ms(values: &[String]) -> Option<i64> {
+    let [seconds, micros] = values else { return None };
+    let (seconds, micros): (i64, i64) = (seconds.parse().ok()?, micros.parse().ok()?);
+    seconds.checked_mul(1_000)?.checked_add(micros / 1_000)
+}
