@@ -1,4 +1,4 @@
-//! The answers, as the read API writes them: `docs/api.md` lists every field and its unit.
+//! The answers, as the read API writes them: `docs/reference/api.md` lists every field and its unit.
 
 use sale::Category;
 use serde::Serialize;
