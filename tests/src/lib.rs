@@ -1,7 +1,9 @@
 //! Shared parts of the end-to-end tests: a running pipeline, requests to it, and access to its
 //! Valkey.
 
+mod browser;
 pub mod chaos;
+mod events;
 mod fragile;
 mod http;
 mod pipeline;
@@ -10,6 +12,8 @@ mod retained;
 mod store;
 mod without_servers;
 
+pub use browser::{Browser, View};
+pub use events::{Event, Events};
 pub use fragile::{Fragile, OTHER_BUILD};
 pub use http::{Answer, Client};
 pub use pipeline::{Launch, Pipeline, Wiring, doorbuster, program, root};
@@ -30,9 +34,18 @@ pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T 
 
 /// The same, but returns the error, for tests that add details.
 pub async fn in_time<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> anyhow::Result<T> {
+    in_time_mut(what, &mut (), async |()| probe().await).await
+}
+
+/// The same with something that the probe changes.
+pub(crate) async fn in_time_mut<S, T>(
+    what: &str,
+    subject: &mut S,
+    probe: impl AsyncFn(&mut S) -> Option<T>,
+) -> anyhow::Result<T> {
     let start = Instant::now();
     loop {
-        if let Some(value) = probe().await {
+        if let Some(value) = probe(subject).await {
             return Ok(value);
         }
         anyhow::ensure!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");

@@ -17,6 +17,9 @@ pub const INTERVAL_MS: u64 = 250;
 /// The same while the figures cannot be read.
 const INTERVAL_OF_FAILURES_MS: u64 = 1_000;
 
+/// How old the figures may be that a viewer gets while another one reads.
+const AGE_MAX_MS: u64 = 3_000;
+
 /// Viewers of one instance, at most.
 const VIEWERS_MAX: usize = 1_000;
 
@@ -79,14 +82,16 @@ impl Drop for Turn {
     }
 }
 
-/// The latest figures: read now if they are due and no other viewer reads them. None before the
-/// first read has ended.
+/// The latest figures: read now if they are due and no other viewer reads them. None while
+/// another one reads and what is known is old.
 pub async fn latest() -> Option<Rc<Latest>> {
     let known = LATEST.with_borrow(Clone::clone);
     if known.as_ref().is_some_and(|latest| latest.is_fresh()) {
         return known;
     }
-    let Some(_turn) = Turn::take() else { return known };
+    let Some(_turn) = Turn::take() else {
+        return known.filter(|latest| latest.age_ms() < AGE_MAX_MS);
+    };
     let outcome = store::snapshot().await.map(|snapshot| Frame {
         event: crate::events::figures(&snapshot),
         etag: snapshot.etag,
@@ -103,6 +108,10 @@ impl Latest {
             Ok(_) => INTERVAL_MS,
             Err(_) => INTERVAL_OF_FAILURES_MS,
         };
-        now_ms().saturating_sub(self.read_ms) < interval
+        self.age_ms() < interval
+    }
+
+    fn age_ms(&self) -> u64 {
+        now_ms().saturating_sub(self.read_ms)
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or
 //! from the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central;
-//! containerd from Debian (or from the PATH). Tests use them, and so does `doorbuster up --local`.
+//! containerd and Chromium from Debian (or from the PATH). Tests use them, and so does `doorbuster up --local`.
 
+mod chromium;
 mod clock;
 mod containerd;
 mod debian;
@@ -21,6 +22,7 @@ mod valkey;
 mod watchdog;
 mod wheel;
 
+pub use chromium::Chromium;
 pub use clock::FakeClock;
 pub use containerd::Containerd;
 pub use home::{home, install, run};
