@@ -102,16 +102,21 @@ impl Totals {
     /// From the plain values and the categories' figures.
     pub fn of(values: &[String], categories: &[CategoryFigures]) -> Result<Self, Error> {
         let [sales, price_min, price_max] = values else { return Err(Error::Unexpected) };
-        let counted: i64 = categories.iter().map(|category| category.sales).sum();
+        let counted = sum(categories.iter().map(|category| category.sales));
         let price_sum: f64 = categories.iter().map(|category| category.price_sum).sum();
         Ok(Self {
             sales: integer(keys::TOTAL, sales)?,
-            units: categories.iter().map(|category| category.units).sum(),
+            units: sum(categories.iter().map(|category| category.units)),
             average_price: (counted > 0).then(|| price_sum / counted as f64),
             price_min: decimal(keys::PRICE_MIN, price_min)?,
             price_max: decimal(keys::PRICE_MAX, price_max)?,
         })
     }
+}
+
+/// Another program may have written any numbers into the keys.
+fn sum(numbers: impl Iterator<Item = i64>) -> i64 {
+    numbers.fold(0, i64::saturating_add)
 }
 
 pub(crate) fn ask_categories(batch: &mut Batch) {

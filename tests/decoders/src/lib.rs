@@ -6,6 +6,7 @@
 
 mod assignment;
 mod composition;
+mod figures;
 mod filter;
 mod grpc;
 mod kafka;
@@ -22,6 +23,7 @@ mod valkey;
 
 pub use assignment::check as assignment;
 pub use composition::check as composition;
+pub use figures::check as figures;
 pub use filter::check as filter;
 pub use grpc::check as grpc;
 pub use kafka::check as kafka;
@@ -53,9 +55,10 @@ mod tests {
     const MUTATING: Duration = Duration::from_millis(700);
 
     /// All checks, by the names of their fuzz targets.
-    const CHECKS: [(&str, Check); 13] = [
+    const CHECKS: [(&str, Check); 14] = [
         ("assignment", assignment),
         ("composition", composition),
+        ("figures", figures),
         ("filter", filter),
         ("grpc", grpc),
         ("kafka", kafka),
