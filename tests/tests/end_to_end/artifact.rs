@@ -153,7 +153,11 @@ async fn faults_name_the_artifact_and_what_to_do() {
     let deployment = |reference: String| Deployment { reference, env: vec![shop.docker_config()] };
     let here = deployment(shop.reference());
     let cases: [(&Deployment, &str, &[&str]); 5] = [
-        (&here, "ingress", &["no component `ingress`", "aggregator, bridge, ingest, writer"]),
+        (
+            &here,
+            "ingress",
+            &["no component `ingress`", "aggregator, bridge, dashboard, ingest, writer"],
+        ),
         (&here, "aggregator", &["`kafka_brokers`", "SPIN_VARIABLE_KAFKA_BROKERS"]),
         (&here, "ingest", &["`ingest`", "bridge.spin.internal", "name where it is"]),
         (&deployment(shop.reference() + "1"), "ingest", &["doorbuster:1.01", "manifest unknown"]),
