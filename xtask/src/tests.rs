@@ -8,9 +8,6 @@ use crate::profile::Profile;
 use crate::run::cargo;
 use crate::{build, image, plugin, shim};
 
-/// The variable by which a test program knows how many tests to run at once.
-const THREADS: &str = "RUST_TEST_THREADS";
-
 /// Runs the unit tests, then builds the programs and components for the other tests, and runs
 /// these. `args` are passed to the test programs.
 pub fn all(args: &[String]) -> Result<()> {
@@ -27,17 +24,7 @@ pub fn all(args: &[String]) -> Result<()> {
 
 fn test(targets: &[&str], args: &[&str]) -> Result<Count> {
     let rest = [targets, &["--"], args].concat();
-    count::cargo_test(&Profile::Dev.native(&["test", "--no-fail-fast"], &rest), &threads())
-}
-
-/// How many tests of a program run at once, unless the caller has set it: one more than there are
-/// processors, because a test spends most of its time waiting for servers.
-fn threads() -> Vec<(&'static str, String)> {
-    if std::env::var_os(THREADS).is_some() {
-        return Vec::new();
-    }
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    vec![(THREADS, (processors + 1).to_string())]
+    count::cargo_test(&Profile::Dev.native(&["test", "--no-fail-fast"], &rest), &[])
 }
 
 /// Runs the shim's tests, and those of shim and image with a real containerd. `args` are passed to
