@@ -1,5 +1,5 @@
-//! How fast a backlog is drained: the engine with a handler that does nothing, and a bare
-//! consumer that polls. Starts a Kafka broker of its own.
+//! Measures how fast a backlog is drained: by the engine with a handler that does nothing, and by a
+//! plain consumer that polls. Starts its own Kafka broker.
 //!
 //! `cargo run --release -p spin-kafka-trigger --example drain [RECORDS]`
 #![allow(clippy::print_stdout)]
@@ -64,7 +64,7 @@ fn produce(brokers: &str, records: u64) -> Result<()> {
     Ok(producer.flush(Duration::from_secs(60))?)
 }
 
-/// From the first record to the last: joining the group is not measured.
+/// The time from the first record to the last, so that joining the group is not measured.
 fn poll(brokers: &str, group: &str, records: u64) -> Result<Duration> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)

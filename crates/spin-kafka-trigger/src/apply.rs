@@ -1,4 +1,4 @@
-//! Applies a batch: whole if the handler bears it, else in parts.
+//! Applies a batch: in one call if the handler succeeds, else in parts.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -10,26 +10,28 @@ use crate::attempt::{Behind, Outcome};
 use crate::backoff::Backoff;
 use crate::partition::{Halt, Partition};
 
-/// A batch, or what is left of one, on its way to the handler.
+/// A batch, or a part of one, that is still to be handed to the handler.
 pub(crate) struct Part {
     pub batch: Batch,
-    /// How often the handler broke down over it, and over what it was a part of.
+    /// Number of breakdowns of the handler over this part, or over a larger part that contained it.
     pub failures: u32,
     pub backoff: Backoff,
 }
 
-/// What reaches beyond the batch itself.
+/// What is the same for all parts of a batch.
 #[derive(Clone, Copy)]
 struct Terms {
-    /// The handler keeps its position: it must hear of every offset.
+    /// Whether the handler keeps its position. Such a handler must also get the offsets without
+    /// records.
     keeps_position: bool,
-    /// The parts come in the order of their offsets: each moves the position.
+    /// Whether the parts are handed over in the order of their offsets, one at a time. Each part
+    /// then moves the position.
     in_order: bool,
 }
 
 impl Partition {
-    /// Applies the batch and moves the position to its end. Answers how far the handler's
-    /// store is behind, if it is.
+    /// Applies the batch and moves the position to its end. Returns how far the handler's store is
+    /// behind; `None` if it is not.
     pub async fn apply(&self, batch: Batch, keeps_position: bool) -> Result<Option<Behind>, Halt> {
         let lanes = self.engine.config.key_concurrency;
         if lanes == 1 {
@@ -49,8 +51,8 @@ impl Partition {
         Ok(behind)
     }
 
-    /// Hands over the batch. What breaks the handler is halved until a single record is to
-    /// blame, which is given up.
+    /// Hands the batch to the handler. A part over which the handler breaks down is halved until it
+    /// holds a single record; that record is given up.
     async fn work_off(&self, batch: Batch, terms: Terms) -> Result<Option<Behind>, Halt> {
         let mut parts = vec![Part { batch, failures: 0, backoff: self.backoff() }];
         while let Some(part) = parts.pop() {
@@ -94,7 +96,7 @@ impl Partition {
         Ok(None)
     }
 
-    /// The second half, then the first: the last is worked off first.
+    /// The two halves in reverse order: the caller takes the next part from the end of its stack.
     fn halves(&self, part: Part) -> [Part; 2] {
         let Part { mut batch, failures, .. } = part;
         let messages = batch.messages.split_off(batch.messages.len() / 2);
@@ -104,14 +106,15 @@ impl Partition {
         [second, batch].map(|batch| Part { batch, failures, backoff: self.backoff() })
     }
 
-    /// The offsets without the record: the handler's position moves on over it.
+    /// The offsets of the part without its record. The handler's position still has to move past
+    /// them.
     fn emptied(&self, part: Part) -> Part {
         Part { batch: part.batch.clone_empty(), failures: 0, backoff: self.backoff() }
     }
 }
 
-/// Splits a batch so that records with the same key stay together, in order. Each part stands
-/// for the whole batch's offsets, with gaps.
+/// Splits a batch by key into at most `lanes` parts. Records with the same key stay in one part, in
+/// order. Each part covers all offsets of the batch and has gaps.
 fn by_key(mut batch: Batch, lanes: usize) -> Vec<Batch> {
     let mut split: HashMap<u64, Batch> = HashMap::new();
     for message in std::mem::take(&mut batch.messages) {

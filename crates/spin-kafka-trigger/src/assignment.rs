@@ -1,11 +1,11 @@
-//! The partitions of a member of a classic group, as its leader wrote them
+//! Decodes the partitions of a member of a classic group, as the leader of the group encoded them
 //! (`ConsumerProtocolAssignment` of Kafka's protocol).
 
-/// Reads an assignment: topics' names and partitions' numbers; none if it is not one. What follows
-/// the partitions is left alone. Names are borrowed: a long one with many partitions would take far
-/// more memory than the bytes.
+/// Reads the topics' names and partition numbers of an assignment. Returns `None` if the bytes are
+/// not an assignment. The bytes after the partitions are ignored. The names are borrowed, because a
+/// copy of a long name for each of many partitions would take far more memory than the input.
 pub(crate) fn read(mut bytes: &[u8]) -> Option<Vec<(&str, i32)>> {
-    // A member that was assigned nothing may have no assignment at all.
+    // A member without partitions may have an empty assignment.
     if bytes.is_empty() {
         return Some(Vec::new());
     }
@@ -23,7 +23,7 @@ pub(crate) fn read(mut bytes: &[u8]) -> Option<Vec<(&str, i32)>> {
     Some(partitions)
 }
 
-/// How many elements follow.
+/// Reads the number of the elements that follow.
 fn count(bytes: &mut &[u8]) -> Option<usize> {
     usize::try_from(i32::from_be_bytes(take(bytes)?)).ok()
 }

@@ -1,4 +1,4 @@
-//! Hands a batch to the handler until it has an answer for it.
+//! Hands a batch to the handler and repeats the call until it has a final result.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,27 +14,28 @@ use crate::metrics::Metrics;
 use crate::partition::{Halt, Partition};
 use crate::{Batch, Failure, FailureClass, Rejection};
 
-/// How far a handler's store is behind; the lesser, the further.
+/// How far a handler's store is behind. The lesser value is further behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Behind {
-    /// It has lost everything.
+    /// The store has lost everything.
     Empty,
-    /// It has lost its end: this is its position.
+    /// The store has lost its latest entries; this is its position.
     At(i64),
 }
 
-/// What came of a batch.
+/// The result of handing over a batch.
 pub(crate) enum Outcome {
-    /// It is applied, and what the handler refused is taken care of.
+    /// The batch is applied, and the records that the handler rejected are given up.
     Applied,
-    /// The handler's store is behind.
+    /// The handler's store is behind the batch's start.
     Behind(Behind),
-    /// The handler cannot bear it as it is.
+    /// The handler fails with this part; it has to be split.
     Broken(Part, Blame),
 }
 
 impl Partition {
-    /// Hands the batch over, again and again while the handler asks for it.
+    /// Hands the part over, and repeats that for as long as the handler asks for a retry and has
+    /// retries left.
     pub async fn attempt(&self, part: Part) -> Result<Outcome, Halt> {
         let batch = Arc::new(part.batch);
         let mut backoff = self.backoff();
@@ -63,7 +64,7 @@ impl Partition {
         Ok(Outcome::Broken(Part { batch: Arc::unwrap_or_clone(batch), ..part }, blame))
     }
 
-    /// One call, once the handler has room for it.
+    /// Makes one call, as soon as fewer than `concurrency_max` calls are running.
     async fn call(&self, batch: &Arc<Batch>) -> Result<Result<Vec<Rejection>, Failure>, Halt> {
         let _room = self.room().await?;
         let metrics = &self.engine.metrics;
@@ -75,7 +76,8 @@ impl Partition {
         Ok(answer)
     }
 
-    /// Waits until the handler has room for another call.
+    /// Waits until fewer than `concurrency_max` calls are running. `None` is never returned in
+    /// practice: the semaphore is never closed.
     pub async fn room(&self) -> Result<Option<SemaphorePermit<'_>>, Halt> {
         tokio::select! {
             () = self.stop.cancelled() => Err(Halt::Stopped),
@@ -94,8 +96,8 @@ impl Partition {
         }
     }
 
-    /// Whether the handler asked for as many retries as it may. An answer is the attempt after
-    /// as many pauses.
+    /// Whether the handler has asked for a retry `retry_attempts_max` times. The number of an
+    /// attempt is the number of pauses before it.
     fn is_spent(&self, backoff: &Backoff) -> bool {
         let max = self.engine.config.retry_attempts_max;
         max > 0 && backoff.attempts() + 1 >= max
@@ -127,7 +129,7 @@ impl Partition {
         );
     }
 
-    /// The handler's position must lie before the batch.
+    /// Fails unless the handler's position lies before the batch's start.
     fn rewind(&self, batch: &Batch, position: i64) -> Result<Behind, Halt> {
         let start = batch.start;
         if !(0..start).contains(&position) {
@@ -142,7 +144,7 @@ impl Partition {
         Ok(Behind::At(position))
     }
 
-    /// The handler must have stored a position before.
+    /// Fails unless the handler must have stored a position before.
     fn lost(&self, batch: &Batch) -> Result<Behind, Halt> {
         let start = batch.start;
         if batch.first {
@@ -163,7 +165,8 @@ impl Partition {
     }
 }
 
-/// A batch that the handler has. Dropped before its answer, it counts as unfinished.
+/// Counts a batch that the handler is working on. If it is dropped before the handler answers, the
+/// batch is counted as unfinished.
 struct InFlight<'a> {
     metrics: &'a Metrics,
     batch: &'a Batch,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// An exponential backoff with jitter: pause `n` lies between half and all of
-/// `first * 2^n`, never above `max`, and it never gives up.
+/// An exponential backoff with jitter: pause `n` lies between 50% and 100% of `first * 2^n`, which
+/// is limited to `max`. The number of pauses is not limited.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -16,7 +16,7 @@ impl Backoff {
         Self { first, max, attempts: 0 }
     }
 
-    /// How many pauses were asked for.
+    /// How many pauses were taken.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -34,8 +34,8 @@ impl Backoff {
     }
 }
 
-/// Partitions that fail together must not come back together: half of the pause is left to
-/// chance. `chance` is in 0..1.
+/// Between half and all of `ceiling`. The random half keeps partitions that failed at the same time
+/// from retrying at the same time. `chance` is in 0..1.
 fn jittered(ceiling: Duration, chance: f64) -> Duration {
     let half = ceiling / 2;
     half + half.mul_f64(chance)

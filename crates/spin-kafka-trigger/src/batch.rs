@@ -10,50 +10,51 @@ use std::sync::Arc;
 pub struct Batch {
     /// The topic's name.
     pub topic: Arc<str>,
-    /// Which log this is: it changes when the topic is deleted and made again and when the
-    /// brokers are another cluster. Compare it for equality only.
+    /// Identifies the log: the value changes when the topic is deleted and created again, and when
+    /// the brokers belong to another cluster. Compare it for equality only.
     pub log_id: Arc<str>,
     /// The partition's number.
     pub partition: i32,
-    /// Whether it may be the first of this log that a handler applies that keeps its position:
-    /// at the assignment it had none, and it has applied nothing since. If not, and it finds
-    /// no position, it has lost it: [`Failure::Lost`](crate::Failure::Lost).
+    /// Whether this may be the first batch of this log for a handler that keeps its position: the
+    /// handler had no position at the assignment and has applied nothing since. If this is `false`
+    /// and the handler finds no position in its store, it has lost it and must return
+    /// [`Failure::Lost`](crate::Failure::Lost).
     pub first: bool,
-    /// The position that the batch was read from: the end of the one before.
+    /// The position at which the batch begins: the end of the previous batch.
     pub start: i64,
-    /// The position after all that was read for the batch.
+    /// The offset after the last one that the batch covers.
     pub end: i64,
-    /// The records. None if those between `start` and `end` were filtered out or given up: a
-    /// handler that keeps a position stores `end` all the same, and only such a one gets it.
+    /// The records. Empty if all records between `start` and `end` were filtered out or given up.
+    /// Only a handler that keeps its position gets an empty batch; it must store `end`.
     pub messages: Vec<Message>,
 }
 
-/// One record as it lies in the log.
+/// One record of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Offset in its partition.
     pub offset: i64,
     /// The record's timestamp in milliseconds since 1970-01-01 UTC, if it has one.
     pub timestamp_ms: Option<i64>,
-    /// The key's bytes; none is a null key.
+    /// The key's bytes; `None` is a null key.
     pub key: Option<Vec<u8>>,
-    /// The value's bytes; none is a tombstone.
+    /// The value's bytes; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// The headers in the order they were produced; a name may come several times.
+    /// The headers in the order in which they were produced. A name may occur several times.
     pub headers: Vec<Header>,
 }
 
 /// A record header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// The header's name. Bytes that are no UTF-8 are replaced by U+FFFD.
+    /// The header's name. Bytes that are not UTF-8 are replaced by U+FFFD.
     pub name: String,
-    /// The header's value; none is Kafka's null, which is not an empty value.
+    /// The header's value; `None` is Kafka's null, which is not an empty value.
     pub value: Option<Vec<u8>>,
 }
 
 impl Batch {
-    /// The same offsets without a record.
+    /// A batch with the same offsets and no records.
     pub(crate) fn clone_empty(&self) -> Self {
         Self {
             topic: self.topic.clone(),
@@ -65,45 +66,47 @@ impl Batch {
 }
 
 impl Message {
-    /// Bytes of key, value and headers.
+    /// The number of bytes of key, value and headers.
     pub(crate) fn content_bytes(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers = self.headers.iter().map(|header| header.name.len() + length(&header.value));
         length(&self.key) + length(&self.value) + headers.sum::<usize>()
     }
 
-    /// What the record takes of a batch's bytes: its content, and a fixed cost for itself and
-    /// for each of its headers, however short they are.
+    /// How many bytes the record counts for in a batch: its content, and a fixed cost for the
+    /// record and for each header, however short they are.
     fn cost(&self) -> usize {
         self.content_bytes() + RECORD_COST_BYTES + self.headers.len() * HEADER_COST_BYTES
     }
 }
 
-/// What an allocation takes at most besides the bytes that were asked for.
+/// The most that an allocation takes besides the bytes that were asked for.
 const ALLOCATION_BYTES: usize = 32;
-/// A record without a byte of content, with its key, its value and its list of headers.
+/// Memory of a record without content: the struct and the allocations of its key, its value and its
+/// list of headers.
 const RECORD_COST_BYTES: usize = size_of::<Message>() + 3 * ALLOCATION_BYTES;
-/// A header without a byte of content, with its name and its value.
+/// Memory of a header without content: the struct and the allocations of its name and its value.
 const HEADER_COST_BYTES: usize = size_of::<Header>() + 2 * ALLOCATION_BYTES;
 
-/// Records that are passed over do not fill a batch; after so many times the most records of a
-/// batch it is taken for full all the same, so that the position moves.
+/// Records that a filter drops do not fill a batch. After this many times `batch_records_max` of
+/// them the batch counts as full, so that the position moves.
 const PASSED_OVER_FACTOR: usize = 100;
 
-/// Gathers records until one of the bounds is reached.
+/// Gathers records until a limit is reached.
 pub(crate) struct BatchBuilder {
     records_max: usize,
     bytes_max: usize,
     messages: Vec<Message>,
     bytes: usize,
     passed_over: usize,
-    /// The offset after the last record that was gathered or passed over.
+    /// The offset after the last record that was gathered or dropped by a filter.
     end: Option<i64>,
-    /// The record that would have taken the batch over `bytes_max`: the next batch's first.
+    /// The record that would have exceeded `bytes_max`. It becomes the first record of the next
+    /// batch.
     held: Option<Message>,
 }
 
-/// Records for a batch, and the offset after all that was read for it.
+/// The records of a batch, and the offset after the last one that was read for it.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub messages: Vec<Message>,
@@ -123,7 +126,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Adds a record. One that is larger than a whole batch gets a batch of its own.
+    /// Adds a record. A record larger than `bytes_max` gets a batch of its own.
     pub fn push(&mut self, message: Message) {
         debug_assert!(!self.is_full(), "a full batch is taken before the next record is read");
         let bytes = message.cost();
@@ -136,7 +139,7 @@ impl BatchBuilder {
         }
     }
 
-    /// A record was read that is not handed over.
+    /// Notes that a record was read that is not handed to the handler.
     pub fn pass_over(&mut self, offset: i64) {
         self.passed_over += 1;
         self.end = Some(offset + 1);
@@ -154,7 +157,8 @@ impl BatchBuilder {
         self.end.is_none()
     }
 
-    /// What was read so far, if anything. The next batch begins with what did not fit.
+    /// Takes what was gathered; `None` if nothing was read. The next batch begins with the record
+    /// that did not fit.
     pub fn take(&mut self) -> Option<Gathered> {
         let end = self.end.take()?;
         let next = Vec::with_capacity(self.messages.len());
@@ -167,7 +171,7 @@ impl BatchBuilder {
         Some(Gathered { messages, end })
     }
 
-    /// Forgets everything gathered; it will be read again.
+    /// Drops everything that was gathered. The caller must read it again.
     pub fn clear(&mut self) {
         *self = Self::new(self.records_max, self.bytes_max);
     }

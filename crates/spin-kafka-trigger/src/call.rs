@@ -1,7 +1,7 @@
-//! A call of the handler in a task of its own.
+//! Runs a call of the handler in a task of its own.
 //!
-//! A handler that panics or never yields then harms its call only, and the partition's task
-//! stays at a point where it can be stopped.
+//! A handler that panics or never yields then affects its own call only, and the task of the
+//! partition can still be stopped.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{Batch, Failure, Handler, Position, Rejection};
 
 type Call<T> = AbortOnDropHandle<Result<T, Failure>>;
 
-/// A [`Handler`] whose type is forgotten, so that the engine is compiled once.
+/// [`Handler`] as a trait object, so that the engine is compiled only once.
 pub(crate) trait Calls: Send + Sync {
     fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Vec<Rejection>>;
     fn position(
@@ -40,7 +40,7 @@ impl<H: Handler> Calls for H {
     }
 }
 
-/// Waits for the answer.
+/// Waits for the handler's answer.
 pub(crate) async fn answer<T>(call: Call<T>) -> Result<T, Failure> {
     call.await.unwrap_or_else(|error| Err(Failure::Trap(reason(error))))
 }

@@ -1,42 +1,46 @@
-//! The settings in librdkafka's words.
+//! Translates the settings into librdkafka's properties.
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use crate::{Config, GroupProtocol, oauth};
 
-/// librdkafka's own `max.poll.interval.ms`, which may not be below the session timeout.
+/// librdkafka's default of `max.poll.interval.ms`. The value must not be below the session timeout.
 const POLL_INTERVAL_MAX_MS: u64 = 300_000;
-/// A partition whose queue was full asks for more after this pause. librdkafka's default of a
-/// second would leave the handler idle for most of it.
+/// The pause before librdkafka fetches again for a partition whose queue was full. With
+/// librdkafka's default of a second the handler would be idle for most of that time.
 const QUEUE_BACKOFF_MS: &str = "5";
-/// So many records are fetched ahead at most: `queue_bytes_max` over this. With a third of them
-/// the handler waited for records two fifths of its time (`cargo xtask bench`, drain).
+/// At most `queue_bytes_max` divided by this number of records are fetched ahead. With a third of
+/// that limit the handler spent two fifths of its time waiting for records (`cargo xtask bench`,
+/// drain).
 const QUEUED_RECORD_BYTES: usize = 160;
-/// About what librdkafka keeps for a queued record besides its bytes.
+/// Approximate memory that librdkafka needs for a queued record besides the record's bytes.
 const RECORD_OVERHEAD_BYTES: usize = 512;
 /// librdkafka's default `fetch.message.max.bytes`.
 const FETCH_BYTES: usize = 1024 * 1024;
-/// What a fetch takes when it is unpacked into records of 100 bytes, as a multiple of its size.
+/// Memory of a fetch that is unpacked into records of 100 bytes, as a multiple of the fetch's size.
 const FETCH_FACTOR: usize = 6;
-/// How often the client looks whether its topics changed; librdkafka's default is five minutes.
+/// How often the client looks for changed topics; librdkafka's default is five minutes.
 const METADATA_REFRESH_MS: &str = "30000";
-/// Longest message that the client itself lets pass; the broker judges by the topic's limit.
+/// The longest message that the client accepts. The limit that matters is the topic's, which the
+/// broker checks.
 const MESSAGE_BYTES_MAX: &str = "100000000";
-/// How long a letter may wait for the broker before the log says why; then it is sent again.
+/// How long a letter may wait for the broker. Then the reason is logged, and the letter is sent
+/// again.
 const LETTER_TIMEOUT_MS: &str = "30000";
-/// Most letters, and kilobytes of them, in the producer's queue, beside `memory_bytes_max`; further
-/// ones wait for room. More than the longest letter.
+/// The most letters, and kilobytes of letters, in the producer's queue; the letters after them
+/// wait. This memory is not part of `memory_bytes_max`. The limit is above the size of the longest
+/// letter.
 const LETTERS_QUEUED_MAX: &str = "10000";
 const LETTERS_QUEUED_KBYTES_MAX: &str = "262144";
-/// How long a request may wait for the broker's answer, unless `client` says something else. It
-/// also limits the commits that are waited for: they take at most the session timeout, while the
-/// group's coordinator is looked for, and this. librdkafka's default.
+/// How long a request may wait for the broker's answer, unless `client` sets another value. This is
+/// librdkafka's default. It also limits the commits that block: they take at most the session
+/// timeout, while the group's coordinator is looked for, plus this time.
 const REQUEST_TIMEOUT_MS: &str = "60000";
-/// Both names of the property that chooses a producer's compression.
+/// The two names of the property for a producer's compression.
 const COMPRESSION: [&str; 2] = ["compression.type", "compression.codec"];
 
-/// For a member of the group.
+/// The configuration of a member of the group.
 pub(crate) fn consumer(config: &Config) -> ClientConfig {
     let mut native = ClientConfig::new();
     let poll_interval_ms = config.session_timeout_ms.max(POLL_INTERVAL_MAX_MS);
@@ -49,13 +53,15 @@ pub(crate) fn consumer(config: &Config) -> ClientConfig {
         .set("queued.max.messages.kbytes", (config.queue_bytes_max / 1024).to_string())
         .set("queued.min.messages", queued_records(config).to_string())
         .set("auto.commit.interval.ms", config.commit_interval_ms.to_string())
-        // Only what the handler has applied is stored, and only what is stored committed.
+        // Only offsets that the handler has applied are stored, and only stored offsets are
+        // committed.
         .set("enable.auto.commit", "true")
         .set("enable.auto.offset.store", "false")
-        // The engine always reads from an explicit position; this is for a position that
-        // the log lost meanwhile, which the engine notices and reports.
+        // The engine always reads from an explicit position. This setting applies to a position
+        // that has disappeared from the log in the meantime, which the engine detects and reports.
         .set("auto.offset.reset", "earliest")
-        // Offsets without a record, such as the markers of transactions, may end the log.
+        // The end event is needed because the last offsets of a log may belong to no record, for
+        // example to transaction markers.
         .set("enable.partition.eof", "true")
         .set("allow.auto.create.topics", "false");
     if !config.instance_id.is_empty() {
@@ -70,19 +76,19 @@ pub(crate) fn consumer(config: &Config) -> ClientConfig {
     native
 }
 
-/// For reading outside the group.
+/// The configuration of a client that reads outside the group.
 pub(crate) fn reader(config: &Config) -> ClientConfig {
     consumer(&Config { instance_id: String::new(), ..config.clone() })
 }
 
-/// For a client that only asks about topics.
+/// The configuration of a client that only asks about topics.
 pub(crate) fn inquirer(config: &Config) -> ClientConfig {
     let mut native = ClientConfig::new();
     common(config, &mut native);
     native
 }
 
-/// For the producer of dead letters.
+/// The configuration of the producer of dead letters.
 pub(crate) fn producer(config: &Config) -> ClientConfig {
     let mut native = ClientConfig::new();
     native
@@ -90,17 +96,19 @@ pub(crate) fn producer(config: &Config) -> ClientConfig {
         .set("message.timeout.ms", LETTER_TIMEOUT_MS)
         .set("queue.buffering.max.messages", LETTERS_QUEUED_MAX)
         .set("queue.buffering.max.kbytes", LETTERS_QUEUED_KBYTES_MAX)
-        // The broker judges the size of a batch: a letter must not be refused for its neighbours.
+        // The broker checks the size of a whole batch: a letter must not be refused because of
+        // other letters in its batch.
         .set("batch.num.messages", "1");
     if !COMPRESSION.iter().any(|name| config.client.contains(name)) {
-        // A record that was compressed fits its topic with a multiple of the topic's limit.
+        // A record that was compressed by its producer may be several times larger than its topic's
+        // limit.
         native.set(COMPRESSION[0], "zstd");
     }
     common(config, &mut native);
     native
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        // As Java's clients choose, so that a key's letters lie in one partition.
+        // The partitioner of the Java clients, so that the letters of a key are in one partition.
         .set("partitioner", "murmur2_random");
     native
 }
@@ -110,7 +118,8 @@ fn common(config: &Config, native: &mut ClientConfig) {
         .set("socket.nagle.disable", "true")
         .set("socket.keepalive.enable", "true")
         .set("socket.timeout.ms", REQUEST_TIMEOUT_MS)
-        // A topic that was made, or that this client may read now, is noticed so soon.
+        // This limits the time until the client notices a topic that was created, or that it may
+        // read now.
         .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS);
     if config.oauth_token().is_some() {
         native.set("sasl.mechanism", oauth::MECHANISM);
@@ -124,8 +133,8 @@ fn common(config: &Config, native: &mut ClientConfig) {
         .set_log_level(RDKafkaLogLevel::Info);
 }
 
-/// What a partition that is being read may take: its queue, the fetch that overshoots it, and a
-/// batch that is gathered while another is with the handler.
+/// The most memory that a partition needs while it is read: its queue, the fetch that exceeds the
+/// queue's limit, and a batch that is gathered while another is with the handler.
 pub(crate) fn partition_bytes_max(config: &Config) -> usize {
     let fetch = config.client.get("fetch.message.max.bytes").and_then(|text| text.parse().ok());
     let records = queued_records(config).saturating_mul(RECORD_OVERHEAD_BYTES);

@@ -1,4 +1,4 @@
-//! The context of the engine's smaller clients.
+//! The context of the engine's auxiliary clients.
 
 use kafka_log::ClientLog;
 use rdkafka::client::{ClientContext, OAuthToken};
@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use crate::secret::Secret;
 use crate::{Config, oauth};
 
-/// The context of a client that needs nothing but a log, and perhaps a token.
+/// The context of a client that only needs to log and, with SASL OAUTHBEARER, a token.
 pub(crate) struct Plain {
     oauth_token: Option<Secret>,
     log: ClientLog,

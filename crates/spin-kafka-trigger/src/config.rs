@@ -10,121 +10,131 @@ use crate::properties::ClientProperties;
 use crate::secret::Secret;
 use crate::{Error, Filter, Start, client_config, oauth, topics};
 
-/// Highest session timeout that librdkafka takes.
+/// The highest session timeout that librdkafka accepts.
 const SESSION_TIMEOUT_MAX_MS: u64 = 3_600_000;
-/// Highest `queued.max.messages.kbytes` that librdkafka takes, in bytes.
+/// The highest `queued.max.messages.kbytes` that librdkafka accepts, in bytes.
 const QUEUE_BYTES_MAX: usize = (i32::MAX as usize / 1024) * 1024;
 
-/// How the group reads, batches, retries and drains. Unknown settings are refused.
+/// How the group reads, batches, retries and drains. Unknown settings are an error.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Bootstrap brokers, `host:port`, separated by commas. Required.
     pub brokers: String,
-    /// Names of the topics to read, at least one; one that begins with `^` is a pattern: a
-    /// regular expression with which the topic's name begins. Of regular expressions it may have
-    /// what POSIX and RE2 read alike: `.`, `[a-z]`, `*`, `+`, `?`, `{2,3}`, `|`, `(`, `)`, `$`,
-    /// `\.` and `\-`. A topic that is missing is read once it appears; nothing creates it.
+    /// Names or patterns of the topics to read, at least one. A name that begins with `^` is a
+    /// pattern: a regular expression that matches at the beginning of a topic's name. It may use
+    /// only the syntax that POSIX and RE2 interpret alike: `.`, `[a-z]`, `*`, `+`, `?`, `{2,3}`,
+    /// `|`, `(`, `)`, `$`, `\.` and `\-`. A missing topic is read as soon as it exists; the engine
+    /// does not create it.
     pub topics: Vec<String>,
     /// The consumer group. Required.
     pub group: String,
-    /// How members agree on their partitions. Default `classic`.
+    /// The group protocol. Default `classic`.
     pub group_protocol: GroupProtocol,
-    /// This member's lasting name in the group: a restart within the session timeout then
-    /// moves no partition. Empty, the default, for none. No two members may have the same.
+    /// The static member name (`group.instance.id`): with it, a restart within the session timeout
+    /// causes no rebalance. No two members may have the same name. Empty, the default, for a
+    /// dynamic member.
     pub instance_id: String,
-    /// The name this client gives itself at the broker. Default `spin-kafka-trigger`.
+    /// The client id that is sent to the broker. Default `spin-kafka-trigger`.
     pub client_id: String,
-    /// Where to begin without a committed or stored position. Default `earliest`.
+    /// Where to begin if there is no committed or stored position. Default `earliest`.
     pub start: Start,
-    /// Conditions that a record must meet, all of them, to be handed over. One that does not
-    /// is counted and counts as handled. Default none.
+    /// Conditions that a record must meet; it is handed over only if it meets all of them. Other
+    /// records are counted in a metric, and their offsets are committed. Default none.
     pub filters: Vec<Filter>,
-    /// Most records in a batch. Default 1,000.
+    /// The most records in a batch. Default 1,000.
     pub batch_records_max: usize,
-    /// Most bytes of keys, values and headers in a batch, with about 200 for each record and
-    /// 112 for each header, which they take besides. A record larger than this comes alone.
-    /// Default 1 MiB.
+    /// The most bytes of keys, values and headers in a batch. Each record counts about 200 bytes
+    /// more and each header 112, for their structs and allocations. A larger record gets a batch of
+    /// its own. Default 1 MiB.
     pub batch_bytes_max: usize,
-    /// How long a batch that has a record waits for more; a full one never waits. Default 5.
+    /// How long a batch that has at least one record waits for more, in milliseconds. A full batch
+    /// does not wait. Default 5.
     pub batch_wait_ms: u64,
-    /// Batches that the handler may have at once in this process. Default 64.
+    /// The most batches that the handler processes at the same time in this process. Default 64.
     pub concurrency_max: usize,
-    /// Parts into which a batch is split by its records' keys, to be handled at once; records
-    /// with the same key keep their order. Only for a handler that keeps no position.
-    /// Default 1: the whole batch in order.
+    /// Number of parts into which a batch is split by the keys of its records. The parts are
+    /// handled concurrently; records with the same key keep their order. Only for a handler that
+    /// keeps no position. Default 1: the whole batch, in order.
     pub key_concurrency: usize,
-    /// The first pause after a failed batch; each further one is twice as long. Default 100.
+    /// The first pause after a failed attempt, in milliseconds; the upper limit of each further
+    /// pause is twice as long. Default 100.
     pub retry_backoff_ms: u64,
-    /// The longest pause after a failed batch. Default 10,000.
+    /// The longest pause after a failed attempt, in milliseconds. Default 10,000.
     pub retry_backoff_max_ms: u64,
-    /// How often a batch is tried that the handler asks to retry, before it is taken apart to
-    /// find the record to blame. Default 0: for ever.
+    /// How often a batch is tried while the handler asks for retries. After that it is split to
+    /// find the record that causes the failure. Default 0: no limit.
     pub retry_attempts_max: u32,
-    /// Failures that a record must have had its part in before it counts as poison, when the
-    /// handler breaks down over it. Default 3.
+    /// Number of failed attempts, each of them a breakdown of the handler, that a record must be
+    /// part of before it is treated as poison. Default 3.
     pub poison_attempts: u32,
-    /// What becomes of poison, and of records that the handler rejects. Default `dead-letter`.
+    /// What happens to poison, and to records that the handler rejects. Default `dead-letter`.
     pub failed_records: FailedRecords,
-    /// The topic for dead letters. Empty, the default, for the record's topic with
-    /// `.dead-letter` added. Nothing creates it; until it exists the partition waits.
+    /// The topic for dead letters. Empty, the default, for the name of the record's topic with
+    /// `.dead-letter` added. The engine does not create it; a partition that needs it waits until
+    /// it exists.
     pub dead_letter_topic: String,
-    /// Poison records of a partition in a row, without one applied between, after which the
-    /// engine stops: then the handler is broken, not the records. Default 100.
+    /// Number of consecutive poison records of a partition, with no record applied in between,
+    /// after which the engine stops: it then assumes that the handler is broken, not the records.
+    /// Default 100.
     pub poison_in_a_row_max: u32,
-    /// How long batches in flight get to end when a partition is revoked or the engine stops;
-    /// then they are dropped and come again. Below `session_timeout_ms`. Default 10,000.
+    /// How long batches in flight may continue when a partition is revoked or the engine stops, in
+    /// milliseconds. After that they are dropped, and are delivered again later. Must be below
+    /// `session_timeout_ms`. Default 10,000.
     pub drain_deadline_ms: u64,
-    /// The group takes the partitions of a member that is silent for so long, and nothing of them
-    /// is handled until then. A member that only stalls loses them, too; what it had in flight
-    /// comes again. Default 15,000. With the protocol `consumer` the broker decides.
+    /// After a member has sent no heartbeat for this long, in milliseconds, the group reassigns its
+    /// partitions. Until then nobody reads them. A member that was only stalled loses them, too,
+    /// and its batches in flight are delivered again. Default 15,000. With the protocol `consumer`
+    /// the broker's setting applies.
     pub session_timeout_ms: u64,
-    /// Most bytes of records that are fetched ahead of the handler, for each partition that
-    /// is read at the time. Default 16 MiB.
+    /// The most bytes of records that are fetched ahead of the handler, for each partition that is
+    /// being read. Default 16 MiB.
     pub queue_bytes_max: usize,
-    /// Memory for records, whatever the lag: so many partitions are read at once as have room
-    /// in it, by turns if there are more. Room for one is about four times `queue_bytes_max`
-    /// (librdkafka needs most of it for itself), six fetches
+    /// Memory for records, however large the lag is. It limits how many partitions are read at
+    /// once; if there are more, they take turns. One partition needs about four times
+    /// `queue_bytes_max` (most of it for librdkafka's own structures), six fetches
     /// (`client."fetch.message.max.bytes"`, 1 MiB) and two batches. Default 1 GiB.
     pub memory_bytes_max: usize,
-    /// How often the offsets of handled batches are committed. Default 1,000.
+    /// How often the offsets of handled batches are committed, in milliseconds. Default 1,000.
     pub commit_interval_ms: u64,
-    /// A partition with records left and no progress for so long is unhealthy. Longer than
-    /// the slowest batch. Default 120,000.
+    /// After this many milliseconds without progress a partition with records left is unhealthy.
+    /// Must be longer than the slowest batch takes. Default 120,000.
     pub stalled_after_ms: u64,
-    /// Records of lag for each replica, for the hint how many replicas there should be.
+    /// Records of lag for each replica, for the metric that suggests the number of replicas.
     /// Default 10,000.
     pub lag_per_replica: u64,
-    /// The bearer token for SASL OAUTHBEARER. A JWT says itself when it expires; another token
-    /// is taken to last. Never printed. None, the default, or empty for none.
+    /// The bearer token for SASL OAUTHBEARER. The expiry is read from the token if it is a JWT;
+    /// another token is assumed to remain valid. Never printed. Absent, the default, or empty for
+    /// no token.
     pub oauth_token: Option<Secret>,
-    /// Further librdkafka properties (TLS, SASL, fetch sizes), by librdkafka's names. Those
-    /// that the settings above or the engine decide are refused. Values are never printed.
+    /// Further librdkafka properties (TLS, SASL, fetch sizes), by librdkafka's names. Properties
+    /// that the settings above or the engine determine are an error. Values are never printed.
     pub client: ClientProperties,
 }
 
-/// How the members of the group agree on their partitions.
+/// How the partitions are assigned to the members of the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GroupProtocol {
-    /// By a leader among them, with the assignor `cooperative-sticky`.
+    /// The group's leader assigns them, with the assignor `cooperative-sticky`.
     #[default]
     Classic,
-    /// By the broker (KIP-848; Kafka 4.0 or newer).
+    /// The broker assigns them (KIP-848; Kafka 4.0 or newer).
     Consumer,
 }
 
-/// What becomes of a record that cannot be applied.
+/// What happens to a record that cannot be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailedRecords {
-    /// It goes to the dead-letter topic; its offset moves once the broker has it there.
+    /// It is written to the dead-letter topic. Its offset is committed after the broker has
+    /// acknowledged that.
     #[default]
     DeadLetter,
-    /// It is counted, logged and passed over.
+    /// It is counted and logged, and its offset is committed.
     Skip,
-    /// The engine stops in front of it. A record that the handler rejects, having applied the
-    /// rest of its batch, comes again after the next start.
+    /// The engine stops before committing the record's offset. If the handler rejected the record
+    /// and applied the rest of its batch, the record is delivered again after the next start.
     Stop,
 }
 
@@ -165,7 +175,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks every setting and how they go together; the error names the setting.
+    /// Checks each setting and the conditions between settings. The error names the setting.
     pub fn validate(&self) -> Result<(), Error> {
         check("brokers", !self.brokers.trim().is_empty(), "give at least one `host:port`")?;
         check("group", !self.group.is_empty(), "give the consumer group's name")?;
@@ -201,13 +211,13 @@ impl Config {
         self.client.validate()
     }
 
-    /// How many partitions have room in `memory_bytes_max` at once.
+    /// How many partitions can be read at once within `memory_bytes_max`.
     pub(crate) fn partitions_at_once(&self) -> usize {
         let room = client_config::partition_bytes_max(self);
         (self.memory_bytes_max / room).min(Semaphore::MAX_PERMITS)
     }
 
-    /// The dead-letter topic of a topic's records.
+    /// The name of the dead-letter topic for the records of `topic`.
     pub fn dead_letter_topic<'a>(&'a self, topic: &str) -> Cow<'a, str> {
         if self.dead_letter_topic.is_empty() {
             Cow::Owned(format!("{topic}{}", topics::DEAD_LETTER_SUFFIX))
@@ -216,7 +226,7 @@ impl Config {
         }
     }
 
-    /// The token, if one is given.
+    /// The token, if one is set.
     pub(crate) fn oauth_token(&self) -> Option<&Secret> {
         self.oauth_token.as_ref().filter(|token| !token.expose().is_empty())
     }

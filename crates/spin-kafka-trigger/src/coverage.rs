@@ -1,4 +1,4 @@
-//! Whether the group reads every partition of its topics.
+//! Checks whether the group reads every partition of its topics.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -19,31 +19,31 @@ type TopicPartition = (String, i32);
 
 /// How often the group is compared with its topics.
 const INTERVAL: Duration = Duration::from_secs(15);
-/// The state of a group whose members are agreed.
+/// The state of a group whose members have completed a rebalance.
 const STABLE: &str = "Stable";
-/// Partitions may be without a member for a moment while topics or members change. Found so
-/// often in a row, no member will take them. Which of the two numbers counts is random, so that not
-/// all members act at once.
+/// Number of consecutive checks that must find a partition without a member before it counts as
+/// unread. While topics or members change, a partition may have no member for a moment. One of the
+/// two numbers is chosen at random, so that not all members rejoin at once.
 const LOOKS: [u32; 2] = [2, 3];
 
-/// Failed checks in a row before the log says more than a debug line: brokers that restart answer
-/// a minute later.
+/// Number of consecutive failed checks before the log level rises above debug: after a restart the
+/// brokers answer within a minute.
 pub(crate) const FAILED_QUIET: u32 = 4;
-/// Failed checks in a row before the process is no longer ready.
+/// Number of consecutive failed checks before the process is no longer ready.
 const FAILED_READY: u32 = 1;
-/// A failed check, in the log.
+/// Log message for a failed check.
 const NOT_COMPARED: &str = "it is not known whether the group reads every partition of its topics";
 
-/// Compares the group with its topics, and joins it again if partitions are left out.
+/// Compares the group with its topics, and rejoins it if partitions are not assigned.
 ///
-/// The members' leader assigns partitions by what it knows of the topics at that moment. A
-/// topic that is created again just then may be left out, and no later change corrects that.
+/// The leader of the group assigns partitions by what it knows of the topics at that moment. It may
+/// omit a topic that is just being created again, and no later change corrects that.
 pub(crate) struct CoverageCheck {
     last: Option<Instant>,
-    /// How often in a row partitions were left out.
+    /// Number of consecutive checks that found partitions without a member.
     found: u32,
     limit: u32,
-    /// How often in a row the group could not be compared.
+    /// Number of consecutive checks that failed.
     failed: u32,
 }
 
@@ -54,7 +54,7 @@ impl Default for CoverageCheck {
 }
 
 impl CoverageCheck {
-    /// Looks if it is time to. Blocks.
+    /// Runs a check if one is due. Blocks.
     pub fn run(&mut self, engine: &Engine, consumer: &Consumer) {
         if self.last.is_some_and(|last| last.elapsed() < INTERVAL) {
             return;
@@ -84,7 +84,8 @@ impl CoverageCheck {
     fn look(&mut self, engine: &Engine, consumer: &Consumer) -> KafkaResult<()> {
         let topics = Topics::find(engine, consumer)?;
         let unread = topics.unread(engine, consumer)?;
-        // During a rebalance, partitions without a member may still be assigned.
+        // `None` means that a rebalance is in progress: partitions without a member may still be
+        // assigned.
         if let Some(unread) = &unread {
             self.judge(engine, consumer, unread);
         }
@@ -112,7 +113,7 @@ fn limit() -> u32 {
     fastrand::choice(LOOKS).unwrap_or_default()
 }
 
-/// The topics of the settings as they are.
+/// The topics that the settings select, as they exist.
 #[derive(Default)]
 struct Topics {
     missing: Vec<String>,
@@ -149,19 +150,19 @@ impl Topics {
         self.partitions.extend(partitions.map(|partition| (name.to_owned(), partition.id())));
     }
 
-    /// The partitions that no member reads; none while the members are not agreed.
+    /// The partitions that no member reads; `None` while a rebalance is in progress.
     fn unread(
         &self,
         engine: &Engine,
         consumer: &Consumer,
     ) -> KafkaResult<Option<Vec<TopicPartition>>> {
-        // With KIP-848 the broker assigns, and sees every change of a topic itself.
+        // With KIP-848 the broker assigns the partitions and sees every change of a topic.
         let Config { group, group_protocol, .. } = &engine.config;
         if !engine.progress.is_member() || *group_protocol == GroupProtocol::Consumer {
             return Ok(None);
         }
         let groups = match consumer.fetch_group_list(Some(group), ANSWER_TIMEOUT) {
-            // librdkafka's in-process cluster lists no groups.
+            // librdkafka's mock cluster cannot list groups.
             Err(KafkaError::GroupListFetch(RDKafkaErrorCode::UnsupportedFeature)) => {
                 return Ok(None);
             }

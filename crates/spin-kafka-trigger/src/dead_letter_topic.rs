@@ -1,4 +1,4 @@
-//! A dead-letter topic as operators see it: what lies in it.
+//! The contents of a dead-letter topic, for operators.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -13,21 +13,19 @@ use crate::client_log::Plain;
 use crate::marks::Marks;
 use crate::{Config, Error, Header, Message, client_config, headers, record};
 
-/// How long one question to the cluster may take.
+/// How long one request to the cluster may take.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Added to the group's name for the name that the reader of letters gives itself. It never
-/// joins that group and commits nothing.
+/// Suffix of the group id of the client that reads letters. The client never joins that group and
+/// commits nothing.
 const READER_SUFFIX: &str = ".dead-letters";
-/// The header of a marker: the offsets in the marker's own partition of letters that were sent
-/// back.
+/// The header of a marker: the offsets of letters in the marker's partition that were sent back.
 pub(crate) const SENT_BACK: &str = "spin-kafka.sent-back";
 
 /// A dead-letter topic. Its methods block.
 ///
-/// A letter is *open* until it is sent back. The topic itself says which are not: a *marker*, a
-/// record without key and value, lists in its header `spin-kafka.sent-back` the offsets of the
-/// letters of its partition that were. It is younger than they are, so that it stays as long as
-/// they do.
+/// A letter is *open* until it is sent back. A *marker*, a record of the same topic without key and
+/// value, lists in its header `spin-kafka.sent-back` the offsets of letters of its partition that
+/// were sent back. It is written after those letters, so retention does not delete it before them.
 pub struct DeadLetterTopic {
     pub(crate) config: Config,
     pub(crate) topic: String,
@@ -37,24 +35,25 @@ pub struct DeadLetterTopic {
 /// A record that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Its partition in the dead-letter topic.
+    /// The partition of the letter in the dead-letter topic.
     pub partition: i32,
-    /// Whether it was not sent back yet.
+    /// Whether the letter has not been sent back yet.
     pub open: bool,
-    /// Key, value and headers; the offset and the timestamp are the letter's.
+    /// Key, value and headers. The offset and the timestamp are those of the letter, not of the
+    /// original record.
     pub record: Message,
 }
 
 /// How many letters there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LetterCounts {
-    /// All that the topic holds.
+    /// All letters in the topic.
     pub all: u64,
-    /// Those that were not sent back.
+    /// The letters that have not been sent back.
     pub open: u64,
 }
 
-/// What a dead-letter topic held at one time.
+/// The contents of a dead-letter topic at one point in time.
 #[derive(Debug)]
 pub struct Survey {
     pub(crate) piles: Vec<Pile>,
@@ -71,13 +70,13 @@ pub(crate) struct Pile {
 }
 
 impl DeadLetter {
-    /// What a header says; the last one of that name counts.
+    /// The value of the header of this name, if it is UTF-8; the last one, if there are several.
     pub fn said(&self, name: &str) -> Option<&str> {
         let header = self.record.headers.iter().rfind(|header| header.name == name)?;
         std::str::from_utf8(header.value.as_deref()?).ok()
     }
 
-    /// The record's own headers, without those that describe the error.
+    /// The headers of the original record, without those that describe the error.
     pub fn own_headers(&self) -> impl Iterator<Item = &Header> {
         let describes = |header: &Header| {
             headers::PREFIXES.iter().any(|prefix| header.name.starts_with(prefix))
@@ -94,7 +93,7 @@ impl Survey {
 }
 
 impl DeadLetterTopic {
-    /// The letters in this topic, with the config's client.
+    /// Opens the dead-letter topic `topic` with the client of `config`.
     pub fn open(config: &Config, topic: &str) -> Result<Self, Error> {
         let reader = Config { group: format!("{}{READER_SUFFIX}", config.group), ..config.clone() };
         let native = client_config::reader(&reader);
@@ -103,7 +102,7 @@ impl DeadLetterTopic {
         Ok(Self { config: config.clone(), topic: topic.into(), consumer })
     }
 
-    /// Reads all of the topic and finds out which letters are open.
+    /// Reads the whole topic and determines which letters are open.
     pub fn survey(&self) -> Result<Survey, Error> {
         let mut piles = self.piles().map_err(|error| self.fault(&error))?;
         let mut counts = LetterCounts::default();
@@ -125,7 +124,8 @@ impl DeadLetterTopic {
         Ok(Survey { piles, counts })
     }
 
-    /// Shows every letter to `visit`, by partition and offset, until it breaks off.
+    /// Calls `visit` for each letter in the order of partition and offset, until `visit` returns
+    /// `Break`.
     pub fn read(&self, mut visit: impl FnMut(DeadLetter) -> ControlFlow<()>) -> Result<(), Error> {
         let mut flow = ControlFlow::Continue(());
         for pile in &self.survey()?.piles {
@@ -139,7 +139,7 @@ impl DeadLetterTopic {
         Ok(())
     }
 
-    /// The letters of a pile from an offset on.
+    /// Reads the letters of one partition, beginning at an offset.
     pub(crate) fn read_letters(
         &self,
         pile: &Pile,
@@ -183,7 +183,7 @@ impl DeadLetterTopic {
         while next < high {
             let read = match self.consumer.poll(ANSWER_TIMEOUT) {
                 Some(Ok(read)) if read.offset() < high => read,
-                // Whatever is missing before was compacted away.
+                // Offsets that are missing before this one were compacted away.
                 Some(Ok(_)) | Some(Err(KafkaError::PartitionEOF(_))) => break,
                 Some(Err(error)) => return Err(self.fault(&error)),
                 None => return Err(self.fault(&KafkaError::NoMessageReceived)),
@@ -196,8 +196,9 @@ impl DeadLetterTopic {
         Ok(())
     }
 
-    /// Makes the client read a partition from an offset on. What it fetched for an earlier
-    /// assignment is dropped: a notice that this one had reached its end would end the next.
+    /// Assigns the partition to the client, beginning at an offset. The records that were fetched
+    /// for an earlier assignment are dropped: an end-of-partition event of that assignment would
+    /// end the new read too early.
     fn assign(&self, partition: i32, from: i64) -> KafkaResult<()> {
         self.consumer.unassign()?;
         while self.consumer.poll(Duration::ZERO).is_some() {}
@@ -211,7 +212,7 @@ impl DeadLetterTopic {
     }
 }
 
-/// The letters that a marker names; none if the record is a letter.
+/// The offsets that a marker lists; `None` if the record is a letter.
 pub(crate) fn marks_of(record: &Message) -> Option<Marks> {
     match record.headers.as_slice() {
         [header] if header.name == SENT_BACK && record.key.is_none() && record.value.is_none() => {
@@ -245,7 +246,7 @@ mod tests {
         let marker = marks_of(&record(&[(SENT_BACK, "1-3")], None)).unwrap();
         assert_eq!(marker.list(), "1-3");
         assert!(marks_of(&record(&[(SENT_BACK, "")], None)).is_some(), "one that marks nothing");
-        // A record that carries such a header is still a letter.
+        // A record with a value is a letter even if it has such a header.
         assert!(marks_of(&record(&[(SENT_BACK, "1-3")], Some("value"))).is_none());
         assert!(marks_of(&record(&[(SENT_BACK, "1-3"), (headers::CLASS, "trap")], None)).is_none());
         assert!(marks_of(&record(&[(SENT_BACK, "all")], None)).is_none());

@@ -14,12 +14,12 @@ use crate::letter::Letter;
 use crate::refusal::is_too_large;
 use crate::{Config, Message, client_config, record};
 
-/// A letter with a longer record is written without it at once: more would not fit into one of
-/// the broker's requests (`socket.request.max.bytes`, 100 MiB by default).
+/// A letter for a longer record is written without the record at once, because the whole letter
+/// would not fit into one request to the broker (`socket.request.max.bytes`, 100 MiB by default).
 const RECORD_BYTES_MAX: usize = 90_000_000;
 
-/// The producer of dead letters. Its client is created with the first letter, and again after
-/// an error after which it is replaced.
+/// The producer of dead letters. Its client is created for the first letter, and is replaced after
+/// an error that makes it unusable.
 pub(crate) struct DeadLetters {
     config: Config,
     client: Mutex<Option<Arc<Client>>>,
@@ -28,7 +28,7 @@ pub(crate) struct DeadLetters {
 /// One Kafka client.
 struct Client {
     native: FutureProducer<Plain>,
-    /// The error after which it is replaced.
+    /// The error because of which the client must be replaced.
     ended: OnceLock<RDKafkaErrorCode>,
 }
 
@@ -39,13 +39,13 @@ impl Client {
         Ok(Self { native, ended: OnceLock::new() })
     }
 
-    /// The error after which it is replaced, if there was one.
+    /// The error because of which the client must be replaced, if there was one.
     fn ended(&self) -> Option<RDKafkaErrorCode> {
         let fatal = || self.native.client().fatal_error().map(|(code, _)| code);
         self.ended.get().copied().or_else(fatal)
     }
 
-    /// Answers once the broker has the record.
+    /// Writes a record; resolves when the broker has acknowledged it.
     async fn write(
         &self,
         topic: &str,
@@ -67,7 +67,8 @@ impl DeadLetters {
         Self { config, client: Mutex::new(None) }
     }
 
-    /// Answers once the broker has every letter; else those that it does not have, and why.
+    /// Writes the letters; resolves when the broker has acknowledged all of them. The error lists
+    /// the letters that were not acknowledged, with the reason.
     pub async fn send<'a>(
         &self,
         letters: Vec<Letter<'a>>,
@@ -88,7 +89,7 @@ impl DeadLetters {
         fault.map_or(Ok(()), |reason| Err((left, reason)))
     }
 
-    /// The client to write with: a new one after an error of the last that asks for it.
+    /// The current client; a new one if the last one must be replaced.
     fn client(&self) -> Result<Arc<Client>, KafkaError> {
         let mut current = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = current.as_ref() {
@@ -101,13 +102,14 @@ impl DeadLetters {
         }
         let created = Arc::new(Client::new(&self.config)?);
         if let Some(ended) = current.replace(created.clone()) {
-            // Its end may block.
+            // Dropping a client may block.
             tokio::task::spawn_blocking(|| drop(ended));
         }
         Ok(created)
     }
 
-    /// Writes the letter whole if the topic takes it, else without its record.
+    /// Writes the whole letter, or the letter without its record if the topic does not accept the
+    /// whole.
     async fn send_one(&self, client: &Client, letter: &Letter<'_>) -> Result<(), KafkaError> {
         let topic = self.config.dead_letter_topic(&letter.batch.topic);
         let Message { key, value, .. } = letter.record;
@@ -182,7 +184,7 @@ mod tests {
         assert!(letters.send(vec![letter()]).await.is_err());
         assert!(Arc::ptr_eq(&first, &letters.client().unwrap()), "it can still write");
 
-        // The broker does not know what this producer wrote before.
+        // This error means that the broker has lost the state of this producer.
         let lost = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
         cluster.request_errors(RDKafkaApiKey::Produce, &[lost]);
         let (left, error) = letters.send(vec![letter(), letter()]).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The decoders of bytes from outside, for the checks in `tests/decoders` alone.
+//! The decoders of external input, only for the checks in `tests/decoders`.
 
 use rdkafka::message::Headers as _;
 
@@ -6,20 +6,20 @@ use crate::letter::Letter;
 use crate::marks::Marks;
 use crate::{Batch, FailureClass, Filter, Header, Message, assignment, dead_letter_topic, filter};
 
-/// The partitions of an assignment.
+/// The partitions of an assignment; `None` if the bytes are not an assignment.
 pub fn assigned(bytes: &[u8]) -> Option<Vec<(&str, i32)>> {
     assignment::read(bytes)
 }
 
-/// The list that a marker would carry for the offsets of this list, how many there are, and
-/// whether each of `offsets` is among them.
+/// Parses a marker's list; returns the list as a marker would carry it, the number of its offsets,
+/// and whether each of `offsets` is among them.
 pub fn marks(text: &str, offsets: &[i64]) -> Option<(String, u64, Vec<bool>)> {
     let marks = Marks::parse(text)?;
     let contained = offsets.iter().map(|offset| marks.contains(*offset)).collect();
     Some((marks.list(), marks.count_within(0, i64::MAX), contained))
 }
 
-/// The list of a record that is a marker.
+/// The list of offsets of a marker; `None` if the record is not a marker.
 pub fn marker(record: &Message) -> Option<String> {
     dead_letter_topic::marks_of(record).map(|marks| marks.list())
 }
@@ -29,7 +29,7 @@ pub fn passes(filters: &[Filter], record: &Message) -> bool {
     filter::pass(filters, record)
 }
 
-/// The headers of a record's letter, with the record and without it.
+/// The headers of the letter for a record: with the record, and without it.
 pub fn letter_headers(
     batch: &Batch,
     record: &Message,

@@ -1,4 +1,4 @@
-//! What all parts of a running engine share.
+//! The state that all parts of a running engine share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,13 +15,13 @@ use crate::log_id::LogIds;
 use crate::turns::Turns;
 use crate::{Config, Error, Metrics, Progress};
 
-/// What was read of a partition.
+/// What was read of a partition's log.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     /// The log's name.
     pub log: Arc<str>,
     pub read: Extent,
-    /// The latest timestamp.
+    /// The latest timestamp of the records that were read.
     pub newest_ms: Option<i64>,
 }
 
@@ -31,23 +31,23 @@ pub(crate) struct Engine {
     pub metrics: Arc<Metrics>,
     pub progress: Arc<Progress>,
     pub log_ids: LogIds,
-    /// What was read of each partition, also of those that were given back: if the brokers lose
-    /// the end of a log, it tells where to read again.
+    /// What was read of each partition, including revoked ones. If the brokers lose the end of a
+    /// log, this determines where to read again.
     pub history: Mutex<HashMap<(Arc<str>, i32), History>>,
     pub dead_letters: DeadLetters,
-    /// Partitions that are read at once.
+    /// Limits the number of partitions that are read at once.
     pub turns: Turns,
-    /// Batches that the handler may have at once.
+    /// Limits the number of batches that the handler processes at the same time.
     pub calls: Semaphore,
-    /// Where the partitions' tasks run.
+    /// The runtime of the partitions' tasks.
     pub runtime: Handle,
-    /// Cancelled when the engine is to drain: no batch is handed over after.
+    /// Cancelled when the engine has to drain. After that no batch is handed over.
     pub stop: CancellationToken,
     failures: mpsc::Sender<Error>,
 }
 
 impl Engine {
-    /// The receiver gets the fault that stops the engine.
+    /// Creates the state; the receiver gets the error that stops the engine.
     pub fn new(
         config: Config,
         handler: Arc<dyn Calls>,
@@ -72,14 +72,14 @@ impl Engine {
         (Arc::new(engine), failed)
     }
 
-    /// Stops the engine with this fault, if it is the first.
+    /// Stops the engine with this error. Only the first error is kept.
     pub fn fail(&self, error: Error) {
         if let Err(error) = self.failures.try_send(error) {
             tracing::error!(error = %error.into_inner(), "further fault while stopping");
         }
     }
 
-    /// Stops the engine because the client got this error and cannot go on.
+    /// Stops the engine because of an error from which the client cannot recover.
     pub fn fail_client(&self, error: KafkaError) {
         let code = RDKafkaErrorCode::UnreleasedInstanceId;
         if matches!(error, KafkaError::MessageConsumptionFatal(found) if found == code) {
@@ -90,12 +90,12 @@ impl Engine {
         }
     }
 
-    /// Stops the engine because the client cannot go on.
+    /// Stops the engine because the client cannot continue.
     pub fn fail_group(&self, reason: impl ToString) {
         self.fail(self.group_error(reason));
     }
 
-    /// Why the client cannot go on.
+    /// The error for a client that cannot continue.
     pub fn group_error(&self, reason: impl ToString) -> Error {
         Error::Group {
             group: self.config.group.clone(),
@@ -104,7 +104,8 @@ impl Engine {
         }
     }
 
-    /// Says that the log no longer holds the offsets from `from` up to, not including, `to`.
+    /// Logs and counts that the log no longer holds the offsets from `from` up to, not including,
+    /// `to`.
     pub fn report_loss(&self, topic: &str, partition: i32, from: i64, to: i64) {
         self.metrics.records_lost.inc_by(to.saturating_sub(from).unsigned_abs());
         tracing::error!(topic, partition, from, to, "offsets are gone from the log");

@@ -1,19 +1,19 @@
-//! Why the engine stopped.
+//! The errors that stop the engine.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::FailureClass;
 use crate::properties::ClientProperties;
 
-/// A fault that stops the engine. Faults that pass are retried and logged instead.
+/// An error that stops the engine. Transient errors are retried and logged instead.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting is wrong.
+    /// The value of a setting is invalid.
     #[error("setting `{setting}`: {reason}")]
     Config {
         /// The setting's name.
         setting: String,
-        /// What it must be.
+        /// What the value must be.
         reason: String,
     },
     /// The Kafka client could not be set up.
@@ -21,10 +21,10 @@ pub enum Error {
     Client {
         /// The bootstrap brokers.
         brokers: String,
-        /// librdkafka's words.
+        /// The message of librdkafka.
         reason: String,
     },
-    /// The Kafka client cannot go on; a new one may.
+    /// The Kafka client cannot continue; a new client may work.
     #[error("the Kafka client of group {group} at {brokers} failed: {reason}")]
     Group {
         /// The consumer group.
@@ -34,8 +34,8 @@ pub enum Error {
         /// What failed.
         reason: String,
     },
-    /// The group still has a member of this name, which was not ended properly. The engine tries
-    /// on until the broker gives that one up.
+    /// The group still has a member with this static name that did not leave. The engine retries
+    /// until that member's session times out.
     #[error(
         "group {group} at {brokers} still has a member with the instance id {instance_id}: it \
          was killed and its session lasts, or another process has the same id"
@@ -48,19 +48,20 @@ pub enum Error {
         /// The setting `instance_id`.
         instance_id: String,
     },
-    /// The handler cannot go on, or broke its contract.
+    /// The handler cannot continue, or it broke its contract.
     #[error("{topic}/{partition} at offset {offset}: {reason}")]
     Handler {
         /// The topic.
         topic: String,
         /// The partition.
         partition: i32,
-        /// Start of the batch; the partition's position is still there. -1 before the first.
+        /// Start of the batch, which is still the position of the partition; -1 before the first
+        /// batch.
         offset: i64,
-        /// The handler's words, or which rule it broke.
+        /// The handler's message, or the rule that it broke.
         reason: String,
     },
-    /// A record cannot be applied, and the settings say to stop in front of it.
+    /// A record cannot be applied, and `failed_records` is `stop`.
     #[error(
         "{topic}/{partition} at offset {offset}: the record cannot be applied ({class}): {reason}"
     )]
@@ -71,9 +72,9 @@ pub enum Error {
         partition: i32,
         /// The record's offset.
         offset: i64,
-        /// What happened.
+        /// Why the record was given up.
         class: FailureClass,
-        /// The handler's words.
+        /// The handler's message.
         reason: String,
     },
     /// A dead-letter topic cannot be read, or its letters cannot be sent back.
@@ -81,18 +82,18 @@ pub enum Error {
     DeadLetters {
         /// The topic.
         topic: String,
-        /// What failed, with the letter it concerns.
+        /// What failed, and for which letter.
         reason: String,
     },
-    /// The range to replay cannot be found.
+    /// The range to replay cannot be determined.
     #[error("topic {topic}: {reason}")]
     Range {
         /// The topic.
         topic: String,
-        /// What cannot be found, and what to give instead.
+        /// What cannot be found, and what to specify instead.
         reason: String,
     },
-    /// There are records to read, and librdkafka fetches none. A new client does.
+    /// There are records to read, but librdkafka fetches none. A new client does.
     #[error(
         "{topic}/{partition}: the client has fetched nothing from offset {offset} on for {waited_s} \
          s, though its log goes on"
@@ -102,12 +103,12 @@ pub enum Error {
         topic: String,
         /// The partition.
         partition: i32,
-        /// Where reading is to go on.
+        /// The offset to read next.
         offset: i64,
-        /// For how long.
+        /// For how many seconds nothing was fetched.
         waited_s: u64,
     },
-    /// Records cannot be read; going on would skip them.
+    /// Records cannot be read; continuing would skip them.
     #[error(
         "{topic}/{partition}: the records from offset {offset} on cannot be read: {code}. If a batch \
          unpacks to more than `receive.message.max.bytes`, raise that setting of `client`"
@@ -117,7 +118,7 @@ pub enum Error {
         topic: String,
         /// The partition.
         partition: i32,
-        /// Where the unreadable part begins.
+        /// The first offset that cannot be read.
         offset: i64,
         /// librdkafka's error.
         code: RDKafkaErrorCode,
@@ -125,7 +126,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether starting the engine again may help without anyone changing anything.
+    /// Whether starting the engine again may succeed without a change of the settings or the
+    /// records.
     pub fn is_retriable(&self) -> bool {
         matches!(
             self,
@@ -133,7 +135,8 @@ impl Error {
         )
     }
 
-    /// The client could not be made. The value of a property is left out: it may be a secret.
+    /// The error for a client that could not be created. The value of a property is left out: it
+    /// may be a secret.
     pub(crate) fn client(brokers: &str, properties: &ClientProperties, error: KafkaError) -> Self {
         match error {
             KafkaError::ClientConfig(_, _, name, _) if properties.contains(&name) => Error::Config {

@@ -1,26 +1,28 @@
-//! How far a log was read.
+//! How far a partition's log was read.
 
-/// What was read of a partition's log, over all the times that this process had the partition.
+/// How far a partition's log was read, over all assignments of the partition to this process.
 ///
-/// A leader epoch counts how often the partition had got a leader when a record was written. It
-/// never falls along a log. A record with a higher epoch below `end` is therefore not the record
-/// that was read there: a replica that lacked the end of the log became the leader.
+/// A leader epoch counts the elections of the partition's leader; a record carries the epoch under
+/// which it was written. The epochs of a log never fall from one record to the next. A record below
+/// `end` with a higher epoch is therefore not the record that was read at that offset: a replica
+/// without the end of the log had become the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The offset after the last record that was read.
     pub end: i64,
-    /// The leader epoch of that record, or a later one under which it was read; negative if
+    /// The leader epoch of that record, or a later epoch during which it was read; negative if
     /// unknown.
     pub epoch: i32,
 }
 
 impl Extent {
-    /// Up to `end`; the epoch is not known.
+    /// Read up to `end`; the epoch is not known.
     pub fn up_to(end: i64) -> Self {
         Self { end, epoch: -1 }
     }
 
-    /// Takes a record. False if the log was written anew from its offset on.
+    /// Notes a record that was read. Returns `false` if the log was rewritten from the record's
+    /// offset on.
     pub fn take(&mut self, offset: i64, epoch: i32) -> bool {
         if offset < self.end {
             return self.epoch < 0 || epoch <= self.epoch;
@@ -29,12 +31,13 @@ impl Extent {
         true
     }
 
-    /// The log was read up to `end`; no record lies between.
+    /// Notes that the log was read up to `end`, and that the last offsets before `end` hold no
+    /// record.
     pub fn reach(&mut self, end: i64) {
         self.end = self.end.max(end);
     }
 
-    /// The epoch with which a broker can tell whether its log holds what was read before
+    /// The epoch with which a broker can check whether its log contains what was read before
     /// `position`; negative if unknown.
     pub fn epoch_at(&self, position: i64) -> i32 {
         if position <= self.end { self.epoch } else { -1 }

@@ -1,4 +1,4 @@
-//! What becomes of records that cannot be applied.
+//! Handles records that cannot be applied.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -11,15 +11,15 @@ use crate::{Batch, Error, FailedRecords, Rejection};
 /// Why a record was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureClass {
-    /// The handler refuses the record.
+    /// The handler rejected the record.
     Rejected,
-    /// The handler asked for a retry until the attempts were used up.
+    /// The handler asked for retries until the attempts were used up.
     Retries,
-    /// The handler broke down over the record.
+    /// The handler trapped on the record.
     Trap,
-    /// The handler gave no answer in its time.
+    /// The handler did not answer before its deadline.
     Deadline,
-    /// The handler wanted more memory than it may have.
+    /// The handler exceeded its memory limit.
     Memory,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for FailureClass {
     }
 }
 
-/// Why an attempt failed for good.
+/// Why an attempt failed permanently.
 #[derive(Debug)]
 pub(crate) struct Blame {
     pub class: FailureClass,
@@ -60,7 +60,7 @@ impl Partition {
             .await
     }
 
-    /// Gives up the records that the handler refused.
+    /// Gives up the records that the handler rejected.
     pub async fn reject(&self, batch: &Batch, rejections: &[Rejection]) -> Result<(), Halt> {
         let mut letters = Vec::with_capacity(rejections.len());
         for Rejection { offset, reason } in rejections {
@@ -98,8 +98,8 @@ impl Partition {
         }
     }
 
-    /// Writes the letters. What keeps the broker from taking them is for an operator to mend:
-    /// the partition waits, says what it waits for, and goes on once they are written.
+    /// Writes the letters. If the broker does not accept them, an operator has to fix the cause:
+    /// the partition waits, logs the cause, and continues after the letters are written.
     async fn write_dead_letters(&self, mut letters: Vec<Letter<'_>>) -> Result<(), Halt> {
         let mut backoff = self.backoff();
         loop {

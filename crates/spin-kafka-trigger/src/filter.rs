@@ -1,25 +1,26 @@
-//! Which records are handed over.
+//! Filters: which records are handed to the handler.
 
 use serde::Deserialize;
 
 use crate::json::{Document, Part, Pointer};
 use crate::{Error, Message};
 
-/// A condition that a record must meet: one of [`Filter::equals`] and [`Filter::prefix`] on
-/// one part of it. A part that is missing meets none. A record whose value is not JSON, so that
-/// nobody can tell what a field of it would be, is handed over: the handler judges it.
+/// A condition that a record must meet: either [`Filter::equals`] or [`Filter::prefix`], on one
+/// part of the record. A missing part meets no condition. A record whose value is not JSON is
+/// handed over in spite of a condition on a field, because the field cannot be determined; the
+/// handler decides.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    /// The part: `key`; `header:NAME`, any header of that name; or `json:POINTER`, a field of
-    /// the value as RFC 6901 points to it, such as `json:/categoria`.
+    /// The part: `key`; `header:NAME`, any header of that name; or `json:POINTER`, a field of the
+    /// value by its RFC 6901 pointer, such as `json:/categoria`.
     pub on: Field,
-    /// The part is exactly this. Text of JSON is compared without its quotes and escapes;
-    /// numbers, booleans and null are compared as the record writes them: `1`, `1.50`, `true`,
-    /// `null`. `1.5` is not `1.50`.
+    /// The part equals this value. A JSON string is compared without its quotes and escapes; a
+    /// number, a boolean or null is compared as it is written in the record: `1`, `1.50`, `true`,
+    /// `null`. `1.5` does not equal `1.50`.
     #[serde(default)]
     pub equals: Option<String>,
-    /// The part begins with this. In JSON only text does.
+    /// The part begins with this value. Of JSON values only strings can meet this.
     #[serde(default)]
     pub prefix: Option<String>,
 }
@@ -77,8 +78,8 @@ impl Filter {
     }
 }
 
-/// Whether the record meets every condition. The value is looked at once at most, and only if
-/// a condition asks for a field of it.
+/// Whether the record meets every condition. The value is parsed at most once, and only if a
+/// condition refers to a field of it.
 pub(crate) fn pass(filters: &[Filter], record: &Message) -> bool {
     let mut document = None;
     filters.iter().all(|filter| match &filter.on {
@@ -90,7 +91,7 @@ pub(crate) fn pass(filters: &[Filter], record: &Message) -> bool {
         Field::Json(pointer) => {
             let Some(value) = record.value.as_deref() else { return false };
             let document = document.get_or_insert_with(|| Document::read(value));
-            // What is not JSON is for the handler to judge.
+            // Whether a value that is not JSON is acceptable is for the handler to decide.
             document.as_ref().is_none_or(|document| filter.holds_json(&document.at(pointer)))
         }
     })

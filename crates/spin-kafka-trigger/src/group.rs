@@ -1,4 +1,4 @@
-//! Membership in the consumer group: what happens when partitions come and go.
+//! Membership in the consumer group: handles assignments and revocations.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -22,7 +22,7 @@ pub(crate) type Consumer = BaseConsumer<Group>;
 
 type TopicPartition = (Arc<str>, i32);
 
-/// The partitions that this member owns, and librdkafka's callbacks. All callbacks run on the
+/// The partitions that this member owns, and the callbacks of librdkafka. All callbacks run on the
 /// poll thread, one at a time.
 pub(crate) struct Group {
     engine: Arc<Engine>,
@@ -32,7 +32,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// A client that is subscribed; nothing happens before it is polled.
+    /// Creates a subscribed client. It joins the group when it is polled for the first time.
     pub fn join(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
         let config = engine.config.clone();
         let consumer = Self::client(engine, &client_config::consumer(&config))?;
@@ -41,13 +41,13 @@ impl Group {
         Ok(consumer)
     }
 
-    /// Leaves the group and joins it again, so that its members agree anew.
+    /// Leaves the group and joins it again, which causes a new assignment.
     pub fn rejoin(engine: &Engine, consumer: &Consumer) -> KafkaResult<()> {
         consumer.unsubscribe();
         subscribe(&engine.config, consumer)
     }
 
-    /// A client that never joins the group.
+    /// Creates a client that never joins the group.
     pub fn aside(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
         let native = client_config::reader(&engine.config);
         Self::client(engine, &native)
@@ -69,19 +69,20 @@ impl Group {
         Ok(consumer)
     }
 
-    /// Stops every partition, within the drain deadline, and commits.
+    /// Stops every partition within the drain deadline, and commits.
     pub fn drain(&self, consumer: &Consumer) {
         let running = self.lock().drain().map(|(_, running)| running).collect();
         self.stop(consumer, running);
     }
 
-    /// Starts a task for each partition. Reading begins when the task has its position.
+    /// Starts a task for each partition. Reading begins after the task has determined its position.
     fn assign(&self, consumer: &Consumer, assigned: &TopicPartitionList) -> KafkaResult<()> {
-        // A client that is being closed cannot be owned any more; nothing is to be started.
+        // The client is being closed if it has no other owner; no task must start then.
         let Some(owner) = self.consumer.get().and_then(Weak::upgrade) else {
             return consumer.incremental_assign(assigned);
         };
-        // Splitting before assigning: librdkafka then never sends a record to the main queue.
+        // The queues are split before the assignment, so that librdkafka never puts a record into
+        // the main queue.
         let mut partitions = Vec::new();
         for assigned in assigned.elements() {
             let (topic, number) = (assigned.topic(), assigned.partition());
@@ -90,10 +91,11 @@ impl Group {
                 None => self.engine.fail_group(format!("{topic}/{number} has no queue")),
             }
         }
-        // Paused before it is assigned, nothing is fetched until the task has its position. Until
-        // then the offset means nothing, but it must be a number: `Offset::End` would be asked
-        // for, and an answer that comes after the task's seek makes librdkafka ask again and go
-        // to the end, past records that nobody has read.
+        // The partitions are paused before they are assigned, so that nothing is fetched until each
+        // task has its position. Until then the offset is not used, but it must be a number.
+        // `Offset::End` would make librdkafka request the end offset; if the answer arrived after
+        // the task's seek, librdkafka would query again and continue at the end, and would skip
+        // unread records.
         consumer.pause(assigned)?;
         let mut somewhere = TopicPartitionList::new();
         for partition in assigned.elements() {
@@ -133,7 +135,7 @@ impl Group {
             .collect()
     }
 
-    /// Lets batches in flight end, then commits what was applied.
+    /// Waits for batches in flight within the drain deadline, then commits what was applied.
     fn stop(&self, consumer: &Consumer, running: Vec<Running>) {
         if running.is_empty() {
             return;

@@ -1,26 +1,26 @@
-//! What the engine calls: whoever applies the batches.
+//! The interface that the engine calls to apply batches.
 
 use std::future::Future;
 
 use crate::Batch;
 
-/// Applies the batches of every partition this process owns.
+/// Applies the batches of all partitions that this process owns.
 ///
-/// Batches of one partition come in order, one at a time; those of different partitions may
-/// run at once. A panic counts as [`Failure::Trap`].
+/// Batches of one partition are passed in order, one at a time; batches of different partitions may
+/// be passed concurrently. A panic counts as [`Failure::Trap`].
 pub trait Handler: Send + Sync + 'static {
-    /// Applies one batch and answers the records it refuses. The batch is lent, so that the
-    /// same one can come again after a failure.
+    /// Applies one batch and returns the records that it rejects. The batch is borrowed, so that
+    /// the engine can pass the same one again after a failure.
     ///
-    /// The future is dropped in mid-way when the partition is lost or the drain deadline has
-    /// passed; the batch then comes again, here or in another process.
+    /// The future is dropped before it completes when the partition is lost or the drain deadline
+    /// has passed. The batch is then delivered again, in this process or another.
     fn handle(&self, batch: &Batch)
     -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send;
 
-    /// Where to read a partition from; asked at every assignment before the first batch.
+    /// Where to read a partition from. It is called at every assignment before the first batch.
     ///
-    /// A failure asks again after a pause, during which the partition is not read;
-    /// [`Failure::Fatal`] stops the engine; [`Failure::Rewind`] and [`Failure::Lost`] count as
+    /// After a failure it is called again after a pause; the partition is not read until then.
+    /// [`Failure::Fatal`] stops the engine. [`Failure::Rewind`] and [`Failure::Lost`] count as
     /// fatal here.
     fn position(
         &self,
@@ -33,8 +33,8 @@ pub trait Handler: Send + Sync + 'static {
 /// Where to read a partition from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
-    /// The handler keeps no offsets: read from the group's committed offset in Kafka, without
-    /// one from the configured start.
+    /// The handler keeps no offsets: read from the group's committed offset in Kafka, or from the
+    /// configured start if there is none.
     Committed,
     /// The handler keeps offsets and has none for this log: read from the configured start.
     Start,
@@ -42,34 +42,36 @@ pub enum Position {
     At(i64),
 }
 
-/// A record that the handler refuses. The rest of the batch counts as applied.
+/// A record that the handler rejects. The rest of the batch counts as applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The record's offset; it must be one of the batch's.
+    /// The record's offset; it must be one of the batch.
     pub offset: i64,
-    /// Why, for the operator.
+    /// The reason, for the operator.
     pub reason: String,
 }
 
 /// Why a batch was not applied.
 ///
-/// After the last three cases nobody knows what was applied. The batch is taken apart, in halves,
-/// until the record to blame stands alone; the others are applied.
+/// After `Trap`, `Deadline` and `Memory` it is unknown what was applied. The batch is split into
+/// halves until the record that causes the failure is isolated; the others are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// A passing fault, nothing was applied: the same batch comes again after a growing pause.
+    /// A transient failure; nothing was applied. The same batch is passed again after a growing
+    /// pause.
     Retry(String),
-    /// The handler's stored position, before the batch's start: the engine seeks there.
+    /// The handler's stored position, which is before the batch's start. The engine continues
+    /// reading there.
     Rewind(i64),
-    /// The handler has lost all that it stored, its position too: the engine asks for the
-    /// position as at an assignment and begins there.
+    /// The handler has lost everything that it stored, including its position. The engine asks for
+    /// the position, as at an assignment, and continues there.
     Lost,
-    /// No retry can help: the engine stops with this text.
+    /// No retry can succeed: the engine stops with this message.
     Fatal(String),
-    /// The handler broke down over the batch.
+    /// The handler broke down while it processed the batch.
     Trap(String),
-    /// The handler gave no answer in its time.
+    /// The handler did not answer before its deadline.
     Deadline(String),
-    /// The handler wanted more memory than it may have.
+    /// The handler exceeded its memory limit.
     Memory(String),
 }

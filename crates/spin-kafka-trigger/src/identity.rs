@@ -1,4 +1,4 @@
-//! Whether a partition's records still lie in the log that they are counted under.
+//! Checks whether a partition's records are still in the log under which they are counted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,21 +13,22 @@ use crate::partition::{Cursor, Halt, Partition, Turned};
 use crate::questions::Patience;
 use crate::reader::{Cut, Origin};
 
-/// How often the topic's id is checked while there is nothing to read. A topic that is deleted and
-/// created again is noticed after about this time, or with its first record.
+/// How often the topic's id is checked while there is nothing to read. A topic that was deleted and
+/// created again is detected after about this time, or with its first record.
 pub(crate) const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// The pause after a broker that served records did not confirm their log.
+/// The pause after a broker that served records did not confirm the id of their log.
 const CONFIRM_PAUSE: Duration = Duration::from_secs(1);
-/// How long before the newest record that was read a log's end may have been lost.
+/// How long before the newest record that was read the lost end of a log may begin, in
+/// milliseconds.
 const CUT_MARGIN_MS: i64 = 60_000;
-/// The other partitions' answers about a topic are good for this long when nothing is read.
+/// If nothing is read, another partition's answer about the same topic is reused for this long.
 const ASKED_RECENTLY: Duration = Duration::from_secs(4);
-/// A failed check of a partition's log, in the log of the program.
+/// Log message for a failed check of a partition's log.
 const NOT_CHECKED: &str = "it is not known whether the topic was deleted and created again";
 
 impl Partition {
-    /// The position after the log went back: in a new log its beginning, in the same log the
-    /// offset from which it was written anew.
+    /// The position after the log went back: in a new log its beginning; in the same log the offset
+    /// from which it was rewritten.
     pub async fn relocate(&self, cursor: &mut Cursor, cut: Option<Cut>) -> Result<Turned, Halt> {
         loop {
             let log_id = self.log_id(Instant::now()).await?;
@@ -56,11 +57,13 @@ impl Partition {
         }
     }
 
-    /// The offset from which the log was written anew after the cursor had read it, if it was.
+    /// The offset from which the log was rewritten after the cursor had read it; `None` if it was
+    /// not.
     ///
-    /// The records themselves tell it, unless the brokers forgot with the log's end who had led
-    /// it. Then the records' times must do, with a margin: what comes twice is recognized by its
-    /// idempotency key, what is left out is lost.
+    /// The leader epochs of the records show it, unless the brokers have lost the epochs together
+    /// with the end of the log. In that case the timestamps of the records are used, with a margin:
+    /// a record that is delivered twice is recognized by its idempotency key, but a record that is
+    /// left out is lost.
     pub async fn parted(
         &self,
         cursor: &Cursor,
@@ -71,7 +74,7 @@ impl Partition {
         match cut {
             Some(Cut::At(from)) => return Ok((from < end).then_some(from)),
             _ if high >= end => return Ok(None),
-            // The next records tell.
+            // The epochs of the next records will show it.
             None if cursor.read.epoch >= 0 => return Ok(None),
             None | Some(Cut::Unknown) => {}
         }
@@ -83,7 +86,7 @@ impl Partition {
         Ok(Some(written.unwrap_or(high).min(cursor.start).clamp(low, high)))
     }
 
-    /// The same log, which lost its end at `from` and was written anew from there.
+    /// A cursor for the same log after it lost its end at `from` and was rewritten from there.
     pub fn cut(&self, mut cursor: Cursor, from: i64) -> Result<Cursor, Halt> {
         let (topic, partition, position) = (&self.topic, self.number, cursor.read.end);
         if cursor.kept {
@@ -105,7 +108,7 @@ impl Partition {
         Ok(cursor)
     }
 
-    /// The topic is another one than it was.
+    /// Handles a topic that was deleted and created again.
     fn replaced(&self, cursor: &Cursor, log_id: &Arc<str>) -> Result<(), Halt> {
         if self.reader.is_bounded() {
             let reason = "the topic was deleted and created again while it was replayed";
@@ -116,9 +119,9 @@ impl Partition {
         Ok(())
     }
 
-    /// Whether records of this origin lie in the log that the cursor names. Every broker that
-    /// served them is asked after they were fetched; if one does not answer, nothing is known,
-    /// and they must be fetched again.
+    /// Whether records of this origin belong to the log that the cursor names. Every broker that
+    /// served them is asked after they were fetched. If a broker does not answer, the result is
+    /// unknown, and the records must be fetched again.
     pub async fn is_from(&self, cursor: &mut Cursor, origin: &Origin) -> Result<bool, Halt> {
         let fetched = Instant::now();
         for broker in &origin.brokers {
@@ -141,10 +144,10 @@ impl Partition {
         Ok(true)
     }
 
-    /// Whether the topic is another one than it was. A cluster that does not answer is asked
-    /// again with the next batch.
+    /// Whether the topic was deleted and created again. If the cluster does not answer, the check
+    /// is repeated with the next batch.
     pub async fn log_replaced(&self, cursor: &mut Cursor) -> bool {
-        // Other partitions of the topic may have asked already.
+        // Another partition of the topic may have asked already.
         let not_before = cursor.checked + ASKED_RECENTLY;
         match self.asked_of(None, not_before).await {
             Ok(Ok(log_id)) => {
@@ -170,7 +173,7 @@ impl Partition {
         }
     }
 
-    /// The topic's log id according to this broker, or any.
+    /// The topic's log id according to this broker, or to any broker if none is given.
     async fn asked_of(
         &self,
         broker: Option<i32>,

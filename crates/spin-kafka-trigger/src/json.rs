@@ -1,5 +1,5 @@
-//! Finds a field of a JSON value without judging the rest: numbers of any size and text with
-//! lone surrogates, which are JSON, are no obstacle.
+//! Finds a field of a JSON value without validating the rest: numbers of any size and strings with
+//! lone surrogates are valid JSON and are accepted.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A pointer of RFC 6901: `/a/0`.
+/// An RFC 6901 pointer: `/a/0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
@@ -30,29 +30,30 @@ impl FromStr for Pointer {
     }
 }
 
-/// A JSON value, as it is written.
+/// The text of a JSON value.
 pub(crate) struct Document<'a>(&'a RawValue);
 
-/// What lies at a pointer.
+/// The value at a pointer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Part<'a> {
-    /// Nothing.
+    /// There is no value.
     Missing,
-    /// Text, in UTF-8 but for lone surrogates, which are encoded in the same way.
+    /// A string in UTF-8. Lone surrogates are encoded in the same way.
     Text(Vec<u8>),
-    /// A number, a boolean or null, as it is written.
+    /// The text of a number, a boolean or null.
     Literal(&'a str),
     /// An object or an array.
     Container,
 }
 
 impl<'a> Document<'a> {
-    /// None if the bytes are not JSON.
+    /// Returns `None` if the bytes are not JSON.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok().map(Self)
     }
 
-    /// What lies at the pointer. Of members with the same name the last one counts.
+    /// The value at the pointer. If an object has several members of the same name, the last one is
+    /// used.
     pub fn at(&self, pointer: &Pointer) -> Part<'a> {
         let mut value = self.0;
         for step in &pointer.0 {
@@ -116,7 +117,7 @@ fn element<'a>(array: &'a RawValue, index: &str) -> Option<&'a RawValue> {
     elements.get(index).copied()
 }
 
-/// Text of JSON without its quotes and escapes. Lone surrogates are no error.
+/// A JSON string without its quotes and escapes. Lone surrogates are not an error.
 struct Text(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Text {

@@ -1,9 +1,9 @@
-//! The right to store offsets of a partition.
+//! The right of a partition's task to store offsets.
 
 use std::sync::{Mutex, PoisonError};
 
-/// Held from assignment to revocation. Whoever revokes waits for a store under way, and no
-/// store begins after: an offset is never stored for a partition that was given away.
+/// Held from assignment to revocation. `revoke` waits for a store in progress, and no store begins
+/// after it: an offset is never stored for a partition that was revoked.
 #[derive(Debug)]
 pub(crate) struct Lease {
     held: Mutex<bool>,
@@ -14,7 +14,7 @@ impl Lease {
         Self { held: Mutex::new(true) }
     }
 
-    /// Runs `store` if the lease is still held; says whether it was.
+    /// Runs `store` if the lease is still held. Returns whether it was.
     pub fn while_held(&self, store: impl FnOnce()) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if *held {

@@ -1,75 +1,79 @@
-//! A record that was given up, as it is written to its dead-letter topic.
+//! A dead letter: a record that was given up, in the form in which it is written to its dead-letter
+//! topic.
 
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::{Batch, FailureClass, Message, record};
 
-/// Longest reason in a header; a trap's backtrace may be long.
+/// The longest reason in a header; the backtrace of a trap may be long.
 const REASON_BYTES_MAX: usize = 4 * 1024;
-/// Longest key of a letter that is written without its record.
+/// The longest key of a letter that is written without its record.
 const KEY_BYTES_MAX: usize = 1024;
 
-/// Headers of ours on a dead letter.
+/// The headers that the engine adds to a dead letter.
 pub mod headers {
     /// The consumer group.
     pub const GROUP: &str = "spin-kafka.errors.group";
-    /// When the record was given up, RFC 3339.
+    /// When the record was given up, as an RFC 3339 time.
     pub const TIME: &str = "spin-kafka.errors.time";
-    /// Failures that the record had its part in.
+    /// Number of failed attempts that the record was part of.
     pub const ATTEMPTS: &str = "spin-kafka.errors.attempts";
     /// The [`FailureClass`](crate::FailureClass).
     pub const CLASS: &str = "spin-kafka.errors.class";
-    /// The record's own timestamp, milliseconds since 1970-01-01 UTC.
+    /// The record's own timestamp in milliseconds since 1970-01-01 UTC.
     pub const TIMESTAMP: &str = "spin-kafka.errors.timestamp";
-    /// Bytes of the record's key, value and headers, on a letter that the dead-letter topic
-    /// does not take whole: the letter has no value, none of the record's headers, and no key
-    /// above 1 KiB.
+    /// Number of bytes of the record's key, value and headers. Only on a letter that is written
+    /// without its record because the dead-letter topic does not accept the whole letter: it has no
+    /// value, none of the record's headers, and no key above 1 KiB.
     pub const OMITTED_BYTES: &str = "spin-kafka.errors.omitted-bytes";
-    /// Kafka Connect's: the topic that the record was read from.
+    /// The topic that the record was read from; Kafka Connect's header.
     pub const TOPIC: &str = "__connect.errors.topic";
-    /// Kafka Connect's.
+    /// The partition that the record was read from; Kafka Connect's header.
     pub const PARTITION: &str = "__connect.errors.partition";
-    /// Kafka Connect's.
+    /// The offset of the record; Kafka Connect's header.
     pub const OFFSET: &str = "__connect.errors.offset";
-    /// Kafka Connect's: the reason.
+    /// Why the record was given up; Kafka Connect's header.
     pub const REASON: &str = "__connect.errors.exception.message";
 
-    /// What the names of headers begin with that describe the error.
+    /// The prefixes of the names of headers that describe the error.
     pub const PREFIXES: [&str; 3] =
         ["spin-kafka.errors.", "__connect.errors.", "__streams.errors."];
 }
 
-/// A record that was given up, and why.
+/// A record that was given up, and the reason.
 pub(crate) struct Letter<'a> {
     pub batch: &'a Batch,
     pub record: &'a Message,
     pub class: FailureClass,
-    /// Failures that the record had its part in.
+    /// Number of failed attempts that the record was part of.
     pub attempts: u32,
     pub reason: &'a str,
 }
 
 impl Letter<'_> {
-    /// The headers of the whole letter: the record's own, then what happened.
+    /// The headers of a whole letter: the headers of the record, then those that describe the
+    /// error.
     pub fn headers(&self, group: &str) -> OwnedHeaders {
         self.describe(record::headers(self.record.headers.iter()), group)
     }
 
-    /// The headers of a letter without its record: what happened, and the record's size.
+    /// The headers of a letter without its record: those that describe the error, and the record's
+    /// size.
     pub fn headers_alone(&self, group: &str) -> OwnedHeaders {
         let bytes = self.record.content_bytes().to_string();
         let header = Header { key: headers::OMITTED_BYTES, value: Some(&bytes) };
         self.describe(OwnedHeaders::new(), group).insert(header)
     }
 
-    /// The key of a letter without its record: none if it is long.
+    /// The key of a letter without its record; `None` if it is too long.
     pub fn short_key(&self) -> Option<&[u8]> {
         self.record.key.as_deref().filter(|key| key.len() <= KEY_BYTES_MAX)
     }
 
-    /// Adds what happened: in our words, in Kafka Connect's and in those of Kafka Streams
-    /// (KIP-1034). The reason is there once, under Kafka Connect's name. The letter's own
-    /// timestamp is when it was written, so that the topic keeps it for its full time.
+    /// Adds the headers that describe the error: the engine's own, those of Kafka Connect and those
+    /// of Kafka Streams (KIP-1034). The reason is added once, under Kafka Connect's name. The
+    /// timestamp of the letter is the time when it is written, so that the topic's retention time
+    /// begins then.
     fn describe(&self, mut all: OwnedHeaders, group: &str) -> OwnedHeaders {
         let Self { batch, record, class, attempts, .. } = self;
         let (partition, offset) = (batch.partition.to_string(), record.offset.to_string());

@@ -1,4 +1,4 @@
-//! Looks at the start whether dead letters can be written, before there is one.
+//! Checks at start whether dead letters can be written, before the first one is needed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use crate::questions::ASKS_QUIET;
 use crate::refusal::{advice, is_refusal};
 use crate::{Config, FailedRecords};
 
-/// How long the cluster may take to answer.
+/// How long one request to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The first pause after a question without an answer.
+/// The first pause after a request without an answer.
 const BACKOFF: Duration = Duration::from_millis(100);
-/// The longest.
+/// The longest pause after a request without an answer.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// A failed question, in the log.
+/// Log message for a request without an answer.
 const NO_ANSWER: &str = "it is not known yet whether dead letters can be written; asking again";
 
-/// Says which dead-letter topics are missing or closed to this client. A cluster that does not
-/// answer is asked until it does, or the engine stops.
+/// Logs which dead-letter topics are missing, and which of them this client may not use. If the
+/// cluster does not answer, the request is repeated until it does or the engine stops.
 pub(crate) async fn look(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     for topic in names(&engine.config) {
         tokio::select! {
@@ -46,7 +46,8 @@ pub(crate) async fn look(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     }
 }
 
-/// Asks until the cluster answers why it would refuse a letter, as far as it tells.
+/// Repeats the request until the cluster answers. Returns why a letter would be refused, as far as
+/// the cluster reveals it.
 async fn ask(consumer: &Arc<Consumer>, topic: &str) -> Option<KafkaError> {
     let mut backoff = Backoff::new(BACKOFF, BACKOFF_MAX);
     loop {
@@ -66,7 +67,7 @@ async fn ask(consumer: &Arc<Consumer>, topic: &str) -> Option<KafkaError> {
     }
 }
 
-/// The dead-letter topics as far as the settings name them.
+/// The dead-letter topics that can be derived from the settings.
 fn names(config: &Config) -> BTreeSet<String> {
     if config.failed_records != FailedRecords::DeadLetter {
         return BTreeSet::new();
@@ -78,7 +79,7 @@ fn names(config: &Config) -> BTreeSet<String> {
     named.map(|topic| config.dead_letter_topic(topic).into_owned()).collect()
 }
 
-/// Why the cluster would refuse a letter, as far as it tells.
+/// Why the cluster would refuse a letter, as far as it reveals it.
 fn refusal(consumer: &Consumer, topic: &str) -> KafkaResult<Option<KafkaError>> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
     let code = metadata.topics().first().and_then(|topic| topic.error());

@@ -1,4 +1,4 @@
-//! Which log a topic's name stands for.
+//! Identifies the log that is stored under a topic's name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,25 +12,26 @@ use crate::client_log::Plain;
 use crate::questions::ANSWER_TIMEOUT;
 use crate::{Config, client_config, native};
 
-/// How the id of librdkafka's in-process cluster begins (`rdkafka_mock.c`). It names no
-/// controller, so no request for topic ids reaches it; its topics live and end with the cluster.
+/// Prefix of the cluster id of librdkafka's mock cluster (`rdkafka_mock.c`). That cluster has no
+/// controller, so that requests for topic ids cannot be sent to it; its topics exist as long as the
+/// cluster.
 const MOCK_CLUSTER: &str = "mockCluster";
 
-/// How often a log may be cut.
+/// How many cuts of a log are supported.
 pub(crate) const CUTS_MAX: u32 = 8;
 
-/// A partition's log as handlers know it.
+/// A partition's log, as handlers identify it.
 ///
-/// A log that lost its end, for example because a replica without it was elected, gets another
-/// name: its offsets from there on stand for other records now, and a position in the old log
-/// says nothing about them.
+/// A log that lost its end, for example because a replica without it was elected leader, gets
+/// another name: its offsets from there on belong to other records now, and a position in the old
+/// log is not valid in the new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Log {
     /// The topic's log id.
     pub id: Arc<str>,
-    /// How often the log was cut, as far as this group noticed.
+    /// How often the log was cut, as far as this group detected it.
     pub cuts: u32,
-    /// What handlers get as the log's id.
+    /// The value that handlers get as the id of the log.
     pub name: Arc<str>,
 }
 
@@ -40,32 +41,33 @@ impl Log {
         Self { id: id.clone(), cuts, name }
     }
 
-    /// The log after it was cut once more, if it may be.
+    /// The log after one more cut; `None` after `CUTS_MAX` cuts.
     pub fn cut(&self) -> Option<Self> {
         (self.cuts < CUTS_MAX).then(|| Self::new(&self.id, self.cuts + 1))
     }
 }
 
-/// The ids of the topics' logs: `<cluster id>/<topic id>`, both as Kafka prints them; the
-/// cluster id alone where brokers give topics no ids (before Kafka 2.8).
+/// The ids of the topics' logs: `<cluster id>/<topic id>`, both in the form in which Kafka prints
+/// them; only the cluster id if the brokers do not support topic ids (before Kafka 2.8).
 ///
-/// A topic that is deleted and created again gets a new id, and an id is never used again. An
-/// answer therefore holds for records that were fetched before it was asked for, provided that
-/// the broker that served them gave it: another broker may not know the new topic yet.
+/// A topic that is deleted and created again gets a new id, and an id is never reused. An answer is
+/// therefore valid for records that were fetched before the request was sent, provided that the
+/// broker that served them gave it: another broker may not know the new topic yet.
 ///
-/// The consumer's own connections cannot be used to ask: a broker answers the requests of a
-/// connection in order, and a fetch that waits for records holds it for half a second.
+/// The consumer's own connections are not suitable for these requests: a broker answers the
+/// requests of a connection in order, and a fetch that waits for records blocks the connection for
+/// half a second.
 pub(crate) struct LogIds {
     config: Config,
     client: OnceLock<FutureProducer<Plain>>,
     slots: Mutex<HashMap<Question, Arc<Slot>>>,
 }
 
-/// A topic, and the broker to ask, unless any will do.
+/// A topic, and the id of the broker to ask; `None` for any broker.
 type Question = (Arc<str>, Option<i32>);
 
-/// The last answer. Locked while the cluster is asked, so that partitions share an answer, also
-/// one that is an error: otherwise the partitions would wait one after the other.
+/// The last answer. It is locked during the request, so that partitions share an answer, including
+/// an error: otherwise they would wait one after the other.
 #[derive(Default)]
 struct Slot(tokio::sync::Mutex<Option<Answer>>);
 
@@ -75,8 +77,8 @@ struct Answer {
 }
 
 impl Slot {
-    /// An answer that was asked for at `not_before` or later; an error only if it was asked for
-    /// while this waited.
+    /// Returns an answer that was requested at `not_before` or later. An error is reused only if it
+    /// was requested while this call waited.
     async fn get(
         &self,
         not_before: Instant,
@@ -102,8 +104,8 @@ impl LogIds {
         Self { config, client: OnceLock::new(), slots: Mutex::default() }
     }
 
-    /// The topic's log id according to this broker, or any: an answer that was asked for at
-    /// `not_before` or later.
+    /// The topic's log id according to this broker, or to any broker if none is given. The answer
+    /// was requested at `not_before` or later.
     pub async fn get(
         &self,
         topic: &Arc<str>,
@@ -120,7 +122,8 @@ impl LogIds {
         slot.get(not_before, question).await
     }
 
-    /// The client that asks: a producer, because it serves its own events; it writes nothing.
+    /// The client for the requests: a producer, because a `FutureProducer` polls its own events. It
+    /// writes nothing.
     fn client(&self) -> KafkaResult<FutureProducer<Plain>> {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
@@ -147,7 +150,7 @@ fn ask(client: &FutureProducer<Plain>, topic: &str, broker: Option<i32>) -> Kafk
     match native::topic_id(client, topic, broker, ANSWER_TIMEOUT) {
         Ok(Some(topic)) => Ok(format!("{cluster}/{topic}")),
         Ok(None) | Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => Ok(cluster),
-        // Anything else may pass. The cluster's id alone would look like another log.
+        // Other errors may be transient. The cluster id alone would look like another log.
         Err(error) => Err(error),
     }
 }
@@ -172,7 +175,8 @@ mod tests {
         let waiting = (0..100).map(|_| slot.get(Instant::now(), fail));
         assert!(join_all(waiting).await.iter().all(Result::is_err));
         assert_eq!(asked.get(), 2, "one is under way, the next is for all that wait");
-        // An error is no answer for later questions, which an older answer would satisfy.
+        // An error must not count as a newer answer to later requests, which an older answer would
+        // satisfy.
         let (answer, _) = join(slot.get(begun, async || Ok("id".into())), async {}).await;
         assert_eq!(answer.as_deref(), Ok("id"));
         assert_eq!(slot.get(begun, fail).await.as_deref(), Ok("id"));

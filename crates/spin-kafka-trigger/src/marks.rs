@@ -1,14 +1,14 @@
-//! Which letters of a partition were sent back.
+//! The offsets of the letters of a partition that were sent back.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// A set of offsets, as ranges: consecutive offsets take no more room than one.
+/// A set of offsets, stored as ranges: consecutive offsets take no more memory than one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Marks(BTreeMap<i64, i64>);
 
 impl Marks {
-    /// The offsets that a marker lists: `0-4,6`. None if the text is no such list.
+    /// Parses the list of a marker: `0-4,6`. Returns `None` if the text is not such a list.
     pub fn parse(text: &str) -> Option<Self> {
         let mut marks = Self::default();
         for range in text.split(',').filter(|range| !range.is_empty()) {
@@ -28,7 +28,7 @@ impl Marks {
         for (first, end) in &self.0 {
             let comma = if list.is_empty() { "" } else { "," };
             let last = end - 1;
-            // Writing to a string does not fail.
+            // Writing to a `String` does not fail.
             let _ = if *first == last {
                 write!(list, "{comma}{first}")
             } else {
@@ -55,7 +55,7 @@ impl Marks {
         if first >= end {
             return;
         }
-        // Whatever overlaps the range or touches it becomes a part of it.
+        // Ranges that overlap or touch the new one are merged with it.
         while let Some((&from, &to)) = self.0.range(..=end).next_back() {
             if to < first {
                 break;
@@ -71,7 +71,7 @@ impl Marks {
         self.0.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
     }
 
-    /// How many offsets of the set lie between `low` and `high`.
+    /// The number of offsets of the set from `low` up to, not including, `high`.
     pub fn count_within(&self, low: i64, high: i64) -> u64 {
         let within = |(first, end): (&i64, &i64)| {
             u64::try_from(high.min(*end).saturating_sub(low.max(*first))).unwrap_or(0)
@@ -131,7 +131,7 @@ mod tests {
             prop_assert_eq!(marks.count_within(low, high), within as u64);
             let outside = (low..).find(|offset| !set.contains(offset));
             prop_assert_eq!(Some(marks.first_outside(low)), outside);
-            // Ranges that touch are one.
+            // Ranges that touch are merged.
             let ranges: Vec<_> = marks.0.iter().collect();
             prop_assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0));
         }

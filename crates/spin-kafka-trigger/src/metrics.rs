@@ -1,54 +1,57 @@
-//! What the engine counts.
+//! The metrics of the engine.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// The engine's metrics since it was made.
+/// The metrics of one engine, counted from its creation on.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Records handed to the handler and applied, those that it refused included.
+    /// Records that were handed to the handler and applied, including those that it rejected.
     pub records: Counter,
-    /// Batches, and parts of batches, that were applied.
+    /// Batches and parts of batches that were applied.
     pub batches: Counter,
-    /// Records that met not every filter.
+    /// Records dropped by a filter.
     pub filtered: Counter,
-    /// Records the handler refused.
+    /// Records that the handler rejected.
     pub rejections: Counter,
-    /// Failed attempts, of a batch or of asking for a position, that were followed by another.
+    /// Failed attempts that were followed by another one; an attempt is a call with a batch or a
+    /// request for a position.
     pub retries: Counter,
-    /// Times that a batch, or a part of one, broke the handler: traps, deadlines, memory.
+    /// Breakdowns of the handler over a batch or a part of one: traps, missed deadlines, exceeded
+    /// memory limits.
     pub breakdowns: Counter,
-    /// Records found to break the handler.
+    /// Records that were found to break the handler.
     pub poison: Counter,
     /// Records written to a dead-letter topic.
     pub dead_letters: Counter,
-    /// Attempts to write dead letters that failed and are tried again.
+    /// Failed attempts to write dead letters; each is repeated.
     pub dead_letter_failures: Counter,
-    /// Records passed over because the settings say so.
+    /// Records that were given up without a dead letter, because `failed_records` is `skip`.
     pub skipped: Counter,
-    /// Times the handler's store was behind and the engine went back.
+    /// Times that the handler's store was behind, so that the engine read records again.
     pub rewinds: Counter,
-    /// Times the handler's store was empty though the group had read the log, and was built
-    /// again from it.
+    /// Times that the handler's store was found empty although the group had read the log, so that
+    /// it was rebuilt from the log.
     pub rebuilds: Counter,
     /// Assignments and revocations.
     pub rebalances: Counter,
-    /// Offsets that the log no longer held when they were to be read.
+    /// Offsets that the log no longer held when the engine wanted to read them.
     pub records_lost: Counter,
     /// Offset commits that the broker refused or did not answer.
     pub commit_failures: Counter,
-    /// Batches dropped in mid-way, at a drain deadline or with a lost assignment; they come
-    /// again.
+    /// Batches that were dropped before the handler answered, at a drain deadline or because the
+    /// assignment was lost. They are delivered again.
     pub unfinished: Counter,
-    /// Batches that the handler has at this moment.
+    /// Batches that the handler is processing at this moment.
     pub in_flight: Gauge,
-    /// Records in a batch.
+    /// Number of records of a batch.
     pub batch_records: Histogram,
-    /// How long the handler had a batch.
+    /// Duration of the handler's call with a batch, in seconds.
     pub handler_seconds: Histogram,
-    /// How long a rebalance kept the group's thread: most of it is batches in flight ending.
+    /// How long a rebalance blocked the poll thread of the group, in seconds. Most of it is the
+    /// wait for batches in flight.
     pub rebalance_seconds: Histogram,
 }
 
@@ -82,7 +85,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Puts the metrics under `spin_kafka_`. A counter's name ends in `_total`.
+    /// Registers the metrics with the prefix `spin_kafka_`. The name of a counter ends in `_total`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("spin_kafka");
         for (name, help, counter) in [

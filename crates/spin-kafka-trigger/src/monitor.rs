@@ -1,4 +1,4 @@
-//! Asks the cluster what no fetch tells.
+//! Queries the cluster for what fetch responses do not contain.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use crate::native;
 use crate::progress::TopicPartition;
 use crate::questions::ANSWER_TIMEOUT;
 
-/// How often it looks: a partition's lag is never older by much.
+/// How often the queries run. The lag of a partition is not much older than this.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// No question about a partition begins later in a round: membership and coverage are looked at in
-/// every round. The next round begins with the partitions that were left out.
+/// No query about a partition begins later than this in a round, because membership and coverage
+/// are checked in every round. The next round begins with the partitions that were left out.
 const ROUND_LIMIT: Duration = Duration::from_secs(10);
 
-/// Looks after the membership and after partitions that tell nothing of themselves, because
-/// their queue is full or their turn has not come, until the engine stops.
+/// Monitors the membership, and the partitions that receive no fetch responses because their queue
+/// is full or because they wait for a turn, until the engine stops.
 pub(crate) async fn run(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     let (mut coverage, mut left_out) = (CoverageCheck::default(), None);
     loop {
@@ -30,7 +30,7 @@ pub(crate) async fn run(engine: Arc<Engine>, consumer: Arc<Consumer>) {
             coverage.run(&looking, &looked);
             (coverage, left_out)
         });
-        // It fails only by a panic; the next round begins anew.
+        // The task fails only if it panics. The next round then begins with the initial state.
         (coverage, left_out) = round.await.unwrap_or_default();
         tokio::select! {
             () = engine.stop.cancelled() => return,
@@ -39,7 +39,8 @@ pub(crate) async fn run(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     }
 }
 
-/// Answers the partition with which the next round begins, if there was no time for all.
+/// Runs one round. Returns the partition with which the next round begins if the time was not
+/// sufficient for all.
 fn look(
     engine: &Engine,
     consumer: &Consumer,
@@ -67,7 +68,7 @@ fn look(
     None
 }
 
-/// Sorts the partitions, the one at `from` or behind it first.
+/// Sorts the partitions, then rotates them so that the first one at or after `from` comes first.
 fn begin_with<T>(partitions: &mut [(TopicPartition, T)], from: Option<&TopicPartition>) {
     partitions.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     if let Some(from) = from {

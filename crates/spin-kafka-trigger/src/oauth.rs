@@ -13,18 +13,20 @@ use crate::secret::Secret;
 
 /// The mechanism's name.
 pub(crate) const MECHANISM: &str = "OAUTHBEARER";
-/// Lifetime of a token that does not say when it expires. librdkafka asks again before.
+/// The assumed lifetime of a token that contains no expiry. librdkafka asks for a token again
+/// before it ends.
 const LIFETIME: Duration = Duration::from_secs(3_600);
 
-/// What the client must know of a token.
+/// The claims of a token that the client needs.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 struct Claims {
-    /// Seconds since 1970, perhaps with a fraction.
+    /// Expiry in seconds since 1970-01-01 UTC; may have a fraction.
     exp: Option<f64>,
     sub: Option<String>,
 }
 
-/// Refuses a token that would not be used, or that librdkafka would refuse by printing it.
+/// Rejects a token that would not be used, and a token that librdkafka would reject with an error
+/// text that contains it.
 pub(crate) fn validate(token: &Secret, client: &ClientProperties) -> Result<(), Error> {
     let token = token.expose();
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -56,12 +58,12 @@ fn refuse_property(name: &str, reason: &str) -> Result<(), Error> {
     refuse(&format!("client.\"{name}\""), reason)
 }
 
-/// What librdkafka is answered when it asks for a token.
+/// The answer to librdkafka's request for a token.
 pub(crate) fn answer(given: Option<&Secret>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
     Ok(token(given.ok_or("no `oauth_token` is set")?))
 }
 
-/// The token in librdkafka's words.
+/// The token in the form that librdkafka expects.
 fn token(token: &Secret) -> OAuthToken {
     let Claims { exp, sub } = claims(token.expose()).unwrap_or_default();
     let expires_ms = exp.map_or_else(|| since_epoch_ms(LIFETIME), |seconds| seconds * 1_000.0);
@@ -72,13 +74,14 @@ fn token(token: &Secret) -> OAuthToken {
     }
 }
 
-/// Milliseconds since 1970 at this time from now.
+/// Milliseconds from 1970-01-01 UTC to the time `from_now` after now.
 fn since_epoch_ms(from_now: Duration) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (now + from_now).as_millis() as f64
 }
 
-/// The claims of a JWT; none if the token is of another kind. The broker judges, not the client.
+/// The claims of a JWT; `None` if the token is of another kind. The token is not verified: that is
+/// up to the broker.
 fn claims(token: &str) -> Option<Claims> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&payload).ok()

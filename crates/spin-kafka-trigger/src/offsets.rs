@@ -1,4 +1,4 @@
-//! Questions about a partition's offsets, put to the cluster. They block.
+//! Queries for the offsets of a partition. They block.
 
 use std::time::Duration;
 
@@ -9,17 +9,18 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::extent::Extent;
 use crate::native;
 
-/// What a commit says besides its offset: how many partitions the topic had when the group began
-/// to read it. Later ones are new, and are read from their beginning even under `latest`.
+/// The metadata of a commit: how many partitions the topic had when the group began to read it.
+/// Partitions that were added later are read from their beginning, also if `start` is `latest`.
 const PARTITIONS_PREFIX: &str = "partitions=";
 
-/// The commit's text for a group that began with so many partitions.
+/// The metadata of the commits of a group that began with this number of partitions.
 pub(crate) fn metadata(partitions: i32) -> String {
     format!("{PARTITIONS_PREFIX}{partitions}")
 }
 
-/// How many partitions the topic had when the group began to read it, as its commits say; none
-/// if it has committed nothing there, or did so before commits said it.
+/// How many partitions the topic had when the group began to read it, according to the metadata of
+/// its commits. `None` if the group has committed nothing for the topic, or if its commits have no
+/// such metadata.
 pub(crate) fn partitions_at_start<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     topic: &str,
@@ -35,11 +36,11 @@ pub(crate) fn partitions_at_start<C: ConsumerContext>(
         .elements()
         .into_iter()
         .filter_map(|partition| partition.metadata().strip_prefix(PARTITIONS_PREFIX)?.parse().ok());
-    // Members that began while partitions were added may differ.
+    // Members that began while partitions were being added may have committed different numbers.
     Ok(said.min())
 }
 
-/// How many partitions the topic has.
+/// The number of the topic's partitions.
 pub(crate) fn partitions<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     topic: &str,
@@ -47,7 +48,7 @@ pub(crate) fn partitions<C: ConsumerContext>(
 ) -> KafkaResult<i32> {
     let metadata = consumer.fetch_metadata(Some(topic), timeout)?;
     let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
-    // One that is just being created, or was deleted.
+    // The topic is just being created, or was deleted.
     if count == 0 {
         return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
     }
@@ -68,8 +69,8 @@ pub(crate) fn committed<C: ConsumerContext>(
     Ok(only_offset(&answered)?.map(|end| Extent { end, epoch }))
 }
 
-/// The offset of the first record that was written at this time or later. Kafka knows no time
-/// before 1970: an earlier one is taken for its beginning.
+/// The offset of the first record that was written at this time or later. Kafka supports no times
+/// before 1970; an earlier time is replaced by 1970-01-01.
 pub(crate) fn written_at<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     topic: &str,
@@ -82,7 +83,7 @@ pub(crate) fn written_at<C: ConsumerContext>(
     only_offset(&consumer.offsets_for_times(asked, timeout)?)
 }
 
-/// The answer about the one partition that was asked about.
+/// The answer for the one partition of the request.
 fn only_offset(answered: &TopicPartitionList) -> KafkaResult<Option<i64>> {
     let answered = answered.elements();
     let offset = answered.first().ok_or(KafkaError::NoMessageReceived)?;

@@ -1,4 +1,5 @@
-//! The task of one partition: find the position, read, hand over, store the offset.
+//! The task of one partition: determines the position, reads, hands over batches, and stores
+//! offsets.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -23,8 +24,8 @@ use crate::reader::{Origin, Read, Reader};
 use crate::turns::Turn;
 use crate::{Batch, Error, Message, native, offsets};
 
-/// A client that has fetched nothing for so long since it was told to is replaced. A fetch brings
-/// at most a megabyte at once, by default.
+/// A client that has fetched nothing for this long although it should is replaced. With the default
+/// settings a fetch returns at most a megabyte.
 const FETCH_LIMIT: Duration = Duration::from_secs(30);
 
 /// A partition that this member owns.
@@ -36,14 +37,16 @@ pub(crate) struct Partition {
     pub stop: CancellationToken,
     pub lease: Arc<Lease>,
     pub standing: Arc<Standing>,
-    /// Records given up one after the other, without one applied between.
+    /// Number of consecutive records that were given up, with none applied in between.
     pub poison_in_a_row: AtomicU32,
-    /// Checks in a row that did not show whether the topic was replaced.
+    /// Number of consecutive checks that did not determine whether the topic was replaced.
     pub log_checks_failed: AtomicU32,
     pub reader: Reader,
-    /// How many partitions the topic had when the group began to read it; only under `latest`.
+    /// How many partitions the topic had when the group began to read it. Set only if `start` is
+    /// `latest`.
     pub partitions_at_start: OnceLock<i32>,
-    /// Says that the task is gone. The last field: dropped after the reader's queue.
+    /// Dropped when the task has ended. It is the last field, so that it is dropped after the
+    /// reader's queue.
     _end: Sender<()>,
 }
 
@@ -55,9 +58,9 @@ pub(crate) struct Cursor {
     pub checked: Instant,
     /// The next batch's start.
     pub start: i64,
-    /// Where the client reads: `start`, or the log's start if that is gone.
+    /// Where the client reads: `start`, or the beginning of the log if `start` no longer exists.
     pub read_from: i64,
-    /// How far the log was read: beyond `start` where batches come again.
+    /// How far the log was read. It is beyond `start` if batches are delivered again.
     pub read: Extent,
     /// Whether the handler keeps its position.
     pub kept: bool,
@@ -66,7 +69,7 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// At a position of a log whose id was just asked for.
+    /// A cursor at a position of a log whose id has just been queried.
     pub fn at(log: Log, start: i64) -> Self {
         Self {
             log,
@@ -80,17 +83,17 @@ impl Cursor {
     }
 }
 
-/// Why reading in order ended.
+/// Why the sequence of batches ended.
 pub(crate) enum Turned {
-    /// Reading goes on elsewhere.
+    /// Reading continues at another position.
     Moved,
-    /// It is another partition's turn.
+    /// The partition's turn is over.
     Over,
 }
 
 /// Why a partition's task ends.
 pub(crate) enum Halt {
-    /// The partition is given back.
+    /// The partition is revoked, or the engine drains.
     Stopped,
     /// The engine must stop.
     Failed(Error),
@@ -103,7 +106,8 @@ impl From<Error> for Halt {
 }
 
 impl Partition {
-    /// Splits the partition's queue; the receiver tells when the task and all it owns are gone.
+    /// Splits the partition's queue. The receiver is disconnected when the task and everything it
+    /// owns are gone.
     pub fn split(
         engine: &Arc<Engine>,
         consumer: &Arc<Consumer>,
@@ -131,7 +135,7 @@ impl Partition {
         Some((partition, ended))
     }
 
-    /// Reads until stopped. A fault that no retry can help stops the engine.
+    /// Reads until stopped. An error that no retry can fix stops the engine.
     pub async fn run(mut self) {
         if let Err(Halt::Failed(error)) = self.consume().await {
             self.engine.fail(error);
@@ -146,7 +150,8 @@ impl Partition {
         }
     }
 
-    /// Waits for a turn and reads until it is over; leaves the room to others.
+    /// Waits for a turn and reads until the turn is over. Between turns the memory is available to
+    /// other partitions.
     pub async fn take_turn(&mut self, cursor: &mut Cursor) -> Result<(), Halt> {
         let turn = tokio::select! {
             () = self.stop.cancelled() => return Err(Halt::Stopped),
@@ -163,8 +168,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Reads until the turn is over, from wherever the handler and the log say. `moved` says that
-    /// the cursor is not where reading ended.
+    /// Reads until the turn is over, from the position that the handler and the log determine.
+    /// `moved` means that the cursor is not where reading ended.
     async fn read(
         &mut self,
         cursor: &mut Cursor,
@@ -177,7 +182,8 @@ impl Partition {
             self.reader.begin(cursor);
             if moved {
                 self.standing.begins_at(cursor.start);
-                // What was committed may belong to another log, or lie behind what is read now.
+                // The committed offset may belong to another log, or may lie behind the current
+                // position.
                 self.store(cursor.start);
             }
             match self.follow(cursor, turn).await? {
@@ -187,7 +193,7 @@ impl Partition {
         }
     }
 
-    /// Hands over batch after batch until the order of reading breaks.
+    /// Hands over one batch after another until the sequence of offsets is interrupted.
     async fn follow(&mut self, cursor: &mut Cursor, turn: &Turn) -> Result<Turned, Halt> {
         loop {
             let (gathered, origin) = match self.reader.next(&self.stop, turn).await? {
@@ -236,7 +242,7 @@ impl Partition {
     /// Fails if the client has fetched nothing though there is something to read.
     ///
     /// librdkafka 2.12 keeps the leader epoch of a partition whose topic was deleted and created
-    /// again, and takes what the brokers tell of the new leader, whose epoch is lower, for outdated.
+    /// again, and considers the metadata of the new leader, whose epoch is lower, outdated.
     async fn check_fetching(&self, cursor: &Cursor) -> Result<(), Halt> {
         let waited = self.reader.unanswered_for();
         if waited < FETCH_LIMIT || self.watermarks().await?.1 <= cursor.read_from {
@@ -250,7 +256,7 @@ impl Partition {
         }))
     }
 
-    /// Moves the cursor to where the handler's store is.
+    /// Moves the cursor to the position of the handler's store.
     async fn go_back(&self, cursor: &mut Cursor, behind: Behind) -> Result<(), Halt> {
         if self.reader.is_bounded() {
             let reason = "the handler's store is behind what it is to replay";
@@ -263,7 +269,7 @@ impl Partition {
         Ok(())
     }
 
-    /// Tells what was read, before it is applied.
+    /// Reports what was read, before it is applied.
     fn report(&self, messages: &[Message], origin: &Origin) {
         for lost in &origin.lost {
             self.engine.report_loss(&self.topic, self.number, lost.start, lost.end);
@@ -273,13 +279,13 @@ impl Partition {
         self.standing.waits(messages.first().and_then(|message| message.timestamp_ms), end);
     }
 
-    /// Everything before `offset` is applied.
+    /// Notes that everything before `offset` is applied.
     pub fn moved(&self, offset: i64) {
         self.store(offset);
         self.standing.applied_to(offset);
     }
 
-    /// Stores the offset for the next commit, unless the partition was given away.
+    /// Stores the offset for the next commit, unless the partition was revoked.
     pub fn store(&self, offset: i64) {
         let offsets = self.offset_to_commit(offset);
         let stored = self.lease.while_held(|| {
@@ -295,7 +301,7 @@ impl Partition {
         }
     }
 
-    /// The offset as it is committed, with what every commit says.
+    /// The offset with the metadata of a commit.
     pub fn offset_to_commit(&self, offset: i64) -> KafkaResult<TopicPartitionList> {
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(&self.topic, self.number, Offset::Offset(offset))?;
@@ -308,7 +314,7 @@ impl Partition {
         Ok(offsets)
     }
 
-    /// A fault of the handler, at `offset`.
+    /// An error of the handler at `offset`.
     pub fn fault(&self, offset: i64, reason: impl Into<String>) -> Halt {
         Halt::Failed(Error::Handler {
             topic: self.topic.to_string(),
@@ -318,7 +324,7 @@ impl Partition {
         })
     }
 
-    /// Waits, unless the partition is given back meanwhile.
+    /// Waits; fails if the partition is revoked in the meantime.
     pub async fn pause(&self, pause: Duration) -> Result<(), Halt> {
         tokio::select! {
             () = self.stop.cancelled() => Err(Halt::Stopped),
@@ -328,7 +334,8 @@ impl Partition {
 }
 
 impl Drop for Partition {
-    /// A bug in the task must not leave the partition unread in silence.
+    /// If a bug ends the task early, the engine stops: otherwise the partition would remain unread
+    /// without notice.
     fn drop(&mut self) {
         self.engine.progress.remove(&self.topic, self.number, &self.standing);
         if std::thread::panicking() {

@@ -1,30 +1,30 @@
 //! Patterns of topic names.
 //!
-//! A pattern is matched by libc (POSIX) with the group protocol `classic` and by the broker (RE2)
-//! with `consumer`. Only syntax that means the same to both is allowed. libc finds a match
-//! anywhere, and the broker compares the whole name: [`normalized`] gives both the same rule, that
-//! a name must begin with a match.
+//! A pattern is matched by libc (POSIX) with the group protocol `classic`, and by the broker (RE2)
+//! with `consumer`. Only syntax that both interpret alike is allowed. libc searches for a match
+//! anywhere in the name, and the broker compares the whole name. [`normalized`] makes both follow
+//! the same rule: a name must begin with a match.
 
 use regex::Regex;
 
-/// Longest name of a topic, so that no more repetitions make sense.
+/// The longest name of a topic, in characters. More repetitions can match no name.
 const NAME_CHARS_MAX: u32 = 249;
 
-/// Whether the name is a pattern, as librdkafka sees it.
+/// Whether librdkafka treats the name as a pattern.
 pub fn is_pattern(topic: &str) -> bool {
     topic.starts_with('^')
 }
 
-/// The pattern as librdkafka and the broker get it.
+/// The pattern as it is passed to librdkafka and the broker.
 pub(crate) fn normalized(pattern: &str) -> String {
     format!("^({}).*", pattern.strip_prefix('^').unwrap_or(pattern))
 }
 
-/// The pattern to match names with; or what is wrong with it.
+/// The regular expression to match names with. The error says what is wrong with the pattern.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
     check(pattern)?;
     Regex::new(&normalized(pattern)).map_err(|error| {
-        // Its last line is the reason, after a drawing.
+        // The last line of the error is the reason; the lines above it show the position.
         let error = error.to_string();
         error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
     })
@@ -34,7 +34,7 @@ pub(crate) fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-/// Refuses what the two do not read alike, and what no name can match.
+/// Rejects what libc and RE2 interpret differently, and what no name can match.
 fn check(pattern: &str) -> Result<(), String> {
     let mut chars = pattern.chars();
     let mut before = None;
@@ -73,7 +73,7 @@ fn check(pattern: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The rest of `{n}`, `{n,}` or `{n,m}`.
+/// Reads the rest of `{n}`, `{n,}` or `{n,m}`.
 fn repetition(chars: &mut impl Iterator<Item = char>) -> Result<(), String> {
     let inside: String = chars.take_while(|c| *c != '}').collect();
     let mut counts = inside.split(',');
@@ -91,7 +91,7 @@ fn is_count(text: &str) -> bool {
     digits && text.parse::<u32>().is_ok_and(|count| count <= NAME_CHARS_MAX)
 }
 
-/// The rest of `[...]`.
+/// Reads the rest of `[...]`.
 fn class(chars: &mut impl Iterator<Item = char>) -> Result<(), String> {
     let inside: String = chars.take_while(|c| *c != ']').collect();
     let members = inside.strip_prefix('^').unwrap_or(&inside);

@@ -1,4 +1,4 @@
-//! The thread that keeps the membership alive.
+//! The thread that polls the client, so that the member stays in the group.
 
 use std::io;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use tokio::sync::oneshot;
 use crate::engine::Engine;
 use crate::group::Consumer;
 
-/// How soon the thread notices that it is to stop.
+/// The longest time until the thread notices that it has to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long a question to the cluster that is under way may keep the client open.
+/// How long a query in progress may keep the client open.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(6);
 
-/// Polls librdkafka's main queue, and nothing else: rebalances and errors are served however
-/// long a handler takes. Once the engine is told to stop it drains and leaves the group; the
-/// receiver tells when that is done.
+/// Polls the main queue of librdkafka and does nothing else, so that rebalances and errors are
+/// handled however long a handler takes. When the engine stops, the thread drains and leaves the
+/// group; then the receiver resolves.
 pub(crate) fn start(
     engine: Arc<Engine>,
     consumer: Arc<Consumer>,
@@ -30,7 +30,7 @@ pub(crate) fn start(
         poll(&engine, &consumer);
         consumer.context().drain(&consumer);
         close(consumer);
-        // The engine may have stopped waiting.
+        // The engine may no longer wait for this.
         let _ = done.send(());
     })?;
     Ok(left)
@@ -39,10 +39,11 @@ pub(crate) fn start(
 fn poll(engine: &Engine, consumer: &Consumer) {
     while !engine.stop.is_cancelled() {
         match consumer.poll(POLL_INTERVAL) {
-            // Errors that pass were logged by the client's context.
+            // The context of the client has logged transient errors.
             None | Some(Err(KafkaError::MessageConsumption(_) | KafkaError::PartitionEOF(_))) => {}
             Some(Err(error)) => engine.fail_client(error),
-            // Every partition has a queue of its own before it is fetched.
+            // Every partition's queue is split before it is fetched, so a record in the main queue
+            // is a bug.
             Some(Ok(record)) => engine.fail_group(format!(
                 "{}/{}: offset {} came outside the partition's queue",
                 record.topic(),
@@ -53,8 +54,8 @@ fn poll(engine: &Engine, consumer: &Consumer) {
     }
 }
 
-/// Leaves the group: dropping the last reference to the client does that, and it must happen
-/// here rather than in some task.
+/// Leaves the group by dropping the last reference to the client. This has to happen on this
+/// thread, not in a task.
 fn close(consumer: Arc<Consumer>) {
     let deadline = Instant::now() + RELEASE_DEADLINE;
     while Arc::strong_count(&consumer) > 1 && Instant::now() < deadline {

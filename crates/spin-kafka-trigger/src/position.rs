@@ -1,4 +1,4 @@
-//! Where to read a partition from.
+//! Determines the position from which to read a partition.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,25 +13,25 @@ use crate::questions::ANSWER_TIMEOUT;
 use crate::reader::Cut;
 use crate::{Failure, Position, Start, offsets};
 
-/// Where to begin.
+/// Where to begin reading.
 struct Found {
     start: i64,
     /// How far the log was read before.
     read: Extent,
-    /// The group has no offset here yet.
+    /// The group has not committed an offset for this partition yet.
     is_new: bool,
 }
 
 impl Found {
-    /// Nothing is known of what was read before.
+    /// A start without knowledge of what was read before.
     fn at(start: i64, is_new: bool) -> Self {
         Self { start, read: Extent::up_to(start), is_new }
     }
 }
 
 impl Partition {
-    /// The position at an assignment, or after the handler's store has lost everything that it
-    /// had of the log up to `applied`.
+    /// The position at an assignment, or after the handler's store lost everything that it had of
+    /// the log up to `applied`.
     pub async fn locate(&self, applied: Option<i64>) -> Result<Cursor, Halt> {
         self.find_partitions_at_start().await?;
         loop {
@@ -39,7 +39,7 @@ impl Partition {
             let (log, position) = self.stored(&log_id).await?;
             let ends = self.watermarks().await?;
             let found = self.begin(&log, position, ends, applied).await?;
-            // What was found belongs to the log only if the topic is still the same one.
+            // The position is valid only if the topic was not replaced in the meantime.
             if self.log_id(Instant::now()).await? != log_id {
                 continue;
             }
@@ -54,7 +54,8 @@ impl Partition {
         }
     }
 
-    /// The handler's position in the topic's log, and by which name it knows that.
+    /// The handler's position in the topic's log, and the name under which the handler knows that
+    /// log.
     pub async fn stored(&self, log_id: &Arc<str>) -> Result<(Log, Position), Halt> {
         for cuts in 0..=CUTS_MAX {
             let log = Log::new(log_id, cuts);
@@ -109,7 +110,7 @@ impl Partition {
         }
     }
 
-    /// Where to begin, given the handler's position and the log's ends.
+    /// Where to begin, given the handler's position and the lowest and highest offset of the log.
     async fn begin(
         &self,
         log: &Log,
@@ -127,8 +128,8 @@ impl Partition {
         }
     }
 
-    /// From the configured start, for a handler without a position. Its store is new; or, if
-    /// the group has read this log before, it has lost everything and is built again.
+    /// The configured start, for a handler without a position. Either its store is new, or the
+    /// group has read this log before: then the store has lost everything and is rebuilt.
     async fn rebuild(&self, ends: (i64, i64), applied: Option<i64>) -> Result<Found, Halt> {
         let (start, low) = (self.configured(ends).await?, ends.0);
         let Some(committed) = self.committed().await? else {
@@ -148,11 +149,12 @@ impl Partition {
         Ok(Found::at(from, false))
     }
 
-    /// From the handler's position; or from the committed offset, if that lies before it.
+    /// The handler's position, or the committed offset if that is lower.
     ///
-    /// The handler moves its position together with its results, the engine commits once the
-    /// dead letters are written, too. In between, a crash would lose them: the handler gets
-    /// those batches again, knows them, and names the records it refused once more.
+    /// The handler stores its position together with its results, but the engine commits only after
+    /// the dead letters are written. A crash between the two would lose the dead letters if reading
+    /// began at the handler's position. From the committed offset the handler gets those batches
+    /// again, recognizes them, and returns its rejections once more.
     async fn owed(&self, log: &Log, position: i64) -> Result<Found, Halt> {
         let committed = self.committed().await?;
         let history = self.reader.history(&log.name).map(|history| history.read);
@@ -178,7 +180,7 @@ impl Partition {
         }
     }
 
-    /// Finds out how many partitions the topic had when the group began to read it.
+    /// Determines how many partitions the topic had when the group began to read it.
     async fn find_partitions_at_start(&self) -> Result<(), Halt> {
         if self.engine.config.start != Start::Latest || self.partitions_at_start.get().is_some() {
             return Ok(());
@@ -195,21 +197,22 @@ impl Partition {
         Ok(())
     }
 
-    /// Whether the partition was added to the topic after the group had begun to read it.
+    /// Whether the partition was added to the topic after the group began to read it.
     fn is_new(&self) -> bool {
         self.partitions_at_start.get().is_some_and(|partitions| self.number >= *partitions)
     }
 
-    /// The group's first position here. It is committed before anything is read: a member
-    /// that begins at the end must not skip, after a restart, what came in between.
+    /// Sets the group's first position of this partition. It is committed before anything is read:
+    /// otherwise a member that begins at the end of the log would, after a restart, skip the
+    /// records written in between.
     async fn begin_group(&self, start: i64) -> Result<(), Halt> {
         let first = self.offset_to_commit(start);
         self.ask("first commit", move |consumer| consumer.commit(&first.clone()?, CommitMode::Sync))
             .await
     }
 
-    /// Holds a position against the log. What lies below the log's start is gone; a position
-    /// beyond its end means that the log lost its own.
+    /// Compares a position with the log. Records below the log's start are gone; a position beyond
+    /// its end means that the log has lost its end.
     pub async fn within(
         &self,
         mut cursor: Cursor,

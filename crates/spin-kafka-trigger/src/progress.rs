@@ -1,4 +1,4 @@
-//! How far the partitions are, and whether they move.
+//! The progress of the partitions, and whether they stall.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::Config;
 
 pub(crate) type TopicPartition = (Arc<str>, i32);
 
-/// How far the partitions of this member are.
+/// The progress of the partitions that this member owns.
 #[derive(Debug)]
 pub struct Progress {
     partitions: Mutex<HashMap<TopicPartition, Arc<Standing>>>,
@@ -26,29 +26,30 @@ pub struct Progress {
     lag_per_replica: u64,
 }
 
-/// What the group leaves out.
+/// Topics and partitions that the group does not read.
 #[derive(Debug, Default)]
 struct Coverage {
     missing: Vec<String>,
     unread: Vec<(String, i32)>,
-    /// The brokers do not tell.
+    /// Whether the brokers do not answer.
     unknown: bool,
 }
 
-/// One partition at this moment.
+/// The progress of one partition at this moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionProgress {
     /// The topic's name.
     pub topic: Arc<str>,
     /// The partition's number.
     pub partition: i32,
-    /// Offsets that are left, up to the log's end. They include the markers of transactions and
-    /// what lies behind a transaction that is still open.
+    /// Number of offsets from the position up to the end of the log. It includes transaction
+    /// markers and the records after the start of an open transaction.
     pub lag: u64,
-    /// Age of the oldest record that is not applied yet, by its timestamp, as far as one was
-    /// read.
+    /// Age of the oldest record that is not applied yet, by its timestamp. `None` if no such record
+    /// has been read.
     pub oldest: Option<Duration>,
-    /// For how long records could be read and none was applied, if that is too long.
+    /// For how long there have been records to read and none was applied; `None` if that is shorter
+    /// than `stalled_after_ms`.
     pub stalled_for: Option<Duration>,
 }
 
@@ -68,7 +69,7 @@ impl Progress {
         self.member.load(Ordering::Relaxed)
     }
 
-    /// Whether the brokers answer questions about the group's topics. They are asked every 15 s.
+    /// Whether the brokers answer queries about the group's topics. The queries run every 15 s.
     pub fn is_answered(&self) -> bool {
         !self.coverage.lock().unwrap_or_else(PoisonError::into_inner).unknown
     }
@@ -97,19 +98,20 @@ impl Progress {
         all
     }
 
-    /// Partitions with records left that did not move for too long.
+    /// Partitions with records left that have made no progress for too long.
     pub fn stalled(&self) -> Vec<PartitionProgress> {
         self.partitions().into_iter().filter(|partition| partition.stalled_for.is_some()).collect()
     }
 
-    /// Puts lag, age and the hint for replicas under `spin_kafka_`, as they are when asked.
+    /// Registers lag, age and the suggested number of replicas with the prefix `spin_kafka_`. The
+    /// values are computed when they are read.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("spin_kafka");
         registry.register_collector(Box::new(Gauges(self.clone())));
     }
 
-    /// What was found out about the group's topics. Which partitions nobody reads stays as it
-    /// was if that is not known.
+    /// Stores the result of a coverage check. `None` for `unread` means that it is not known; the
+    /// previous value is kept.
     pub(crate) fn set_coverage(&self, missing: Vec<String>, unread: Option<Vec<(String, i32)>>) {
         let mut coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
         (coverage.missing, coverage.unknown) = (missing, false);
@@ -118,7 +120,7 @@ impl Progress {
         }
     }
 
-    /// Nothing can be found out about the group's topics.
+    /// Notes that nothing can be determined about the group's topics.
     pub(crate) fn set_unanswered(&self) {
         self.coverage.lock().unwrap_or_else(PoisonError::into_inner).unknown = true;
     }
@@ -133,7 +135,7 @@ impl Progress {
         standing
     }
 
-    /// Forgets a partition, unless it was assigned again meanwhile.
+    /// Removes a partition, unless it was assigned again in the meantime.
     pub(crate) fn remove(&self, topic: &Arc<str>, partition: i32, standing: &Arc<Standing>) {
         let mut partitions = self.lock();
         let key = (topic.clone(), partition);
@@ -142,7 +144,7 @@ impl Progress {
         }
     }
 
-    /// Partitions whose log's end was not heard of since.
+    /// Partitions whose end of the log was not updated since this time.
     pub(crate) fn unheard_since(&self, since: Instant) -> Vec<(TopicPartition, Arc<Standing>)> {
         let partitions = self.lock();
         let unheard = partitions.iter().filter(|(_, standing)| standing.lock().heard < Some(since));
@@ -154,7 +156,7 @@ impl Progress {
     }
 }
 
-/// Where one partition stands.
+/// The state of one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Standing(Mutex<State>);
 
@@ -162,14 +164,14 @@ pub(crate) struct Standing(Mutex<State>);
 struct State {
     /// The next offset to apply.
     position: i64,
-    /// Up to where the log can be read: its end, or the start of an open transaction.
+    /// The offset up to which the log can be read: its end, or the start of an open transaction.
     readable: i64,
     /// The log's end.
     end: i64,
     heard: Option<Instant>,
     /// Since when records can be read and none was applied.
     waiting_since: Option<Instant>,
-    /// Timestamp of the first record that is read and not applied.
+    /// Timestamp of the first record that was read and is not applied yet.
     oldest_ms: Option<i64>,
 }
 
@@ -188,8 +190,8 @@ impl Standing {
         state.waiting_since = (state.readable > position).then(Instant::now);
     }
 
-    /// Reading begins at `position`. That is no progress: a partition that only begins again and
-    /// again stalls.
+    /// Reading begins at `position`. This does not count as progress: otherwise a partition that
+    /// restarts again and again would never count as stalled.
     pub fn begins_at(&self, position: i64) {
         let mut state = self.lock();
         state.move_to(position);
@@ -200,7 +202,7 @@ impl Standing {
         }
     }
 
-    /// The log can be read up to `readable`, and ends at `end`.
+    /// Notes that the log can be read up to `readable` and ends at `end`.
     pub fn heard(&self, readable: i64, end: i64) {
         let mut state = self.lock();
         state.readable = readable;
@@ -213,8 +215,8 @@ impl Standing {
         }
     }
 
-    /// Records were read that are not applied yet; the first was written at this time. The log
-    /// ends at `end`, if that is known.
+    /// Notes that records were read that are not applied yet. The first one has this timestamp. The
+    /// log ends at `end`, if that is known.
     pub fn waits(&self, timestamp_ms: Option<i64>, end: Option<i64>) {
         let mut state = self.lock();
         state.oldest_ms = timestamp_ms;

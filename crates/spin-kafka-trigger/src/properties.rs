@@ -8,7 +8,8 @@ use serde::Deserialize;
 use crate::Error;
 use crate::secret::Secret;
 
-/// Properties that the engine decides, and by which setting to change them, if by any.
+/// Properties that the engine sets, and the name of the setting that determines each, if there is
+/// one.
 const OWNED: [(&str, Option<&str>); 17] = [
     ("allow.auto.create.topics", None),
     ("auto.commit.interval.ms", Some("commit_interval_ms")),
@@ -29,14 +30,14 @@ const OWNED: [(&str, Option<&str>); 17] = [
     ("session.timeout.ms", Some("session_timeout_ms")),
 ];
 
-/// librdkafka properties by name. An empty value leaves librdkafka's default, so that a variable
-/// may be left empty. Printing shows the names only: values may be secrets.
+/// librdkafka properties by name. An empty value is ignored and leaves librdkafka's default, so
+/// that a variable may be left empty. `Debug` prints only the names: values may be secrets.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(from = "BTreeMap<String, Secret>")]
 pub struct ClientProperties(BTreeMap<String, Secret>);
 
 impl ClientProperties {
-    /// Refuses the properties that the engine itself decides.
+    /// Rejects the properties that the engine sets.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         for (name, setting) in OWNED {
             if self.0.contains_key(name) {
@@ -64,7 +65,7 @@ impl ClientProperties {
 }
 
 impl From<&ClientProperties> for BTreeMap<String, String> {
-    /// The properties in the clear, for another client of the same brokers.
+    /// The properties with their values in plain text, for another client of the same brokers.
     fn from(properties: &ClientProperties) -> Self {
         let named = properties.0.iter();
         named.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()

@@ -1,4 +1,4 @@
-//! A partition's questions to the cluster, and what it asks of the client.
+//! Queries of a partition's task to the cluster, and its commands to the client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::group::Consumer;
 use crate::partition::{Cursor, Halt, Partition};
 use crate::{native, offsets};
 
-/// How long one question to the cluster may take.
+/// How long one query may take.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The first pause after a question without an answer.
+/// The first pause after a query without an answer.
 const ASK_BACKOFF: Duration = Duration::from_millis(5);
-/// The longest.
+/// The longest pause after a query without an answer.
 const ASK_BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Failed questions before the log says more than a debug line: a partition that was only
-/// just assigned refuses the first ones.
+/// Number of failed queries before the log level rises above debug: the first ones fail while a
+/// partition has only just been assigned.
 pub(crate) const ASKS_QUIET: u32 = 6;
 
-/// A question to the cluster that is asked until there is an answer.
+/// A query that is repeated until the cluster answers.
 pub(crate) struct Patience {
     what: &'static str,
     backoff: Backoff,
@@ -36,8 +36,9 @@ impl Patience {
 }
 
 impl Partition {
-    /// Makes the client fetch from the cursor. What it fetched before is dropped. If the leader's
-    /// log does not hold what was read before, the client goes back to where they part.
+    /// Makes the client fetch from the cursor's position and drops what it fetched before. If the
+    /// leader's log does not contain what was read before, the client goes back to the offset at
+    /// which the logs diverge.
     pub async fn seek(&self, cursor: &Cursor) -> Result<(), Halt> {
         let (topic, partition, position) = (self.topic.clone(), self.number, cursor.read_from);
         let epoch = cursor.read.epoch_at(position);
@@ -51,7 +52,7 @@ impl Partition {
         .await
     }
 
-    /// Stops fetching, and drops what was fetched, until the partition's next turn.
+    /// Stops fetching and drops what was fetched, until the partition's next turn.
     pub async fn suspend(&self) -> Result<(), Halt> {
         let (topic, partition) = (self.topic.clone(), self.number);
         self.ask("pause", move |consumer| {
@@ -62,7 +63,8 @@ impl Partition {
         .await
     }
 
-    /// Lets the client fetch; a partition is assigned paused, until its position is known.
+    /// Lets the client fetch. A partition is paused from its assignment until its position is
+    /// known.
     pub async fn resume(&self) -> Result<(), Halt> {
         let (topic, partition) = (self.topic.clone(), self.number);
         self.ask("resume", move |consumer| {
@@ -99,7 +101,7 @@ impl Partition {
         .await
     }
 
-    /// Asks the cluster until it answers; the handler's partitions elsewhere go on meanwhile.
+    /// Repeats the query until the cluster answers. Other partitions continue in the meantime.
     pub async fn ask<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -118,7 +120,7 @@ impl Partition {
         }
     }
 
-    /// Waits before the cluster is asked again.
+    /// Waits before the query is repeated.
     pub async fn wait(&self, patience: &mut Patience, reason: String) -> Result<(), Halt> {
         let Patience { what, backoff } = patience;
         let (topic, partition, pause) = (&self.topic, self.number, backoff.next());

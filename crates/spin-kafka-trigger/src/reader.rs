@@ -1,4 +1,4 @@
-//! Reads one partition's own queue into batches.
+//! Reads the queue of one partition into batches.
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
@@ -21,7 +21,7 @@ use crate::sequence::{Sequence, Step};
 use crate::turns::Turn;
 use crate::{Config, Error, Message, filter, native};
 
-/// Reads a partition in order; skips what comes twice, notices what is gone.
+/// Reads a partition in order. It skips records that are fetched twice and detects lost ones.
 pub(crate) struct Reader {
     engine: Arc<Engine>,
     consumer: Arc<Consumer>,
@@ -31,25 +31,25 @@ pub(crate) struct Reader {
     nonempty: Arc<Notify>,
     builder: BatchBuilder,
     sequence: Sequence,
-    /// What else is known of the records in the builder.
+    /// Where the records in the builder came from.
     origin: Origin,
-    /// The name of the log that is read.
+    /// The name of the log that is being read.
     log: Arc<str>,
-    /// How far it was read.
+    /// How far the log was read.
     read: Extent,
-    /// When reading began, until the first answer to a fetch.
+    /// When reading began; `None` after the first answer to a fetch.
     unanswered_since: Option<Instant>,
-    /// Where reading ends, if it does.
+    /// The offset before which reading ends; `None` if there is no limit.
     until: Option<i64>,
     ended: bool,
 }
 
-/// Where a log that was read further was written anew.
+/// The offset from which a log was rewritten after it had been read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// From this offset on.
     At(i64),
-    /// Somewhere below where it was read: the records do not tell.
+    /// From an offset below the end of what was read that the records do not reveal.
     Unknown,
 }
 
@@ -58,23 +58,23 @@ pub(crate) enum Cut {
 pub(crate) struct Origin {
     /// The brokers that served them.
     pub brokers: Vec<i32>,
-    /// Offsets in front of them that the log no longer holds.
+    /// Ranges of offsets before the records that the log no longer holds.
     pub lost: Vec<Range<i64>>,
 }
 
-/// What reading came to.
+/// The result of reading.
 pub(crate) enum Read {
-    /// What a batch is made of.
+    /// The records for a batch.
     Records(Gathered, Origin),
     /// There was nothing to read for [`LOG_CHECK_INTERVAL`].
     Idle,
-    /// Another partition's turn has come, and there is nothing to read here.
+    /// The turn is over, and there is nothing to read.
     TurnOver,
-    /// The log goes back before the position: it was cut or replaced.
+    /// The log ends or changes before the position: it was cut or replaced.
     Truncated(Cut),
-    /// Everything up to where it is to end was read.
+    /// Everything before the limit was read.
     Ended,
-    /// The partition is to be given back.
+    /// The partition is revoked, or the engine drains.
     Stopped,
 }
 
@@ -87,8 +87,8 @@ enum Drained {
 }
 
 impl Reader {
-    /// Splits the partition's queue from the main one; none if librdkafka does not take the
-    /// topic's name.
+    /// Splits the partition's queue from the main queue. Returns `None` if librdkafka does not
+    /// accept the topic's name.
     pub fn split(
         engine: &Arc<Engine>,
         consumer: &Arc<Consumer>,
@@ -116,24 +116,24 @@ impl Reader {
         })
     }
 
-    /// Reading ends before `offset`, which the log has reached already.
+    /// Makes reading end before `offset`, which must not be beyond the end of the log.
     pub fn end_at(&mut self, offset: i64) {
         self.until = Some(offset);
     }
 
-    /// Whether reading ends somewhere.
+    /// Whether reading has an end.
     pub fn is_bounded(&self) -> bool {
         self.until.is_some()
     }
 
-    /// What this process has read of the log of this name, if anything.
+    /// What this process has read of the log of this name; `None` if nothing.
     pub fn history(&self, log: &Arc<str>) -> Option<History> {
         let histories = self.engine.history.lock().unwrap_or_else(PoisonError::into_inner);
         let history = histories.get(&(self.topic.clone(), self.partition))?;
         (history.log == *log).then(|| history.clone())
     }
 
-    /// For how long no fetch was answered since reading began.
+    /// The time since reading began, as long as no fetch was answered; zero after that.
     pub fn unanswered_for(&self) -> Duration {
         self.unanswered_since.map(|since| since.elapsed()).unwrap_or_default()
     }
@@ -143,12 +143,12 @@ impl Reader {
         self.read
     }
 
-    /// Whether everything was read.
+    /// Whether everything before the limit was read.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Reading goes on at the cursor. The client was made to seek there.
+    /// Continues reading at the cursor, to which the client has been made to seek.
     pub fn begin(&mut self, cursor: &Cursor) {
         self.builder.clear();
         self.origin = Origin::default();
@@ -157,15 +157,15 @@ impl Reader {
         self.sequence = Sequence::new(cursor.start, cursor.read_from);
     }
 
-    /// Frees what was fetched, once the partition is paused. (librdkafka drops what is outdated
-    /// when somebody asks for more, not before.)
+    /// Frees what was fetched, after the partition was paused. librdkafka drops outdated events
+    /// only when the queue is polled.
     pub fn discard(&mut self) {
         self.builder.clear();
         while self.queue.poll().is_some() {}
     }
 
-    /// The next batch's records. Waits for the first one as long as the turn lasts; then for
-    /// more as long as the configuration says, unless the batch is full.
+    /// The records of the next batch. Waits for the first record as long as the turn lasts, then
+    /// for more records for `batch_wait_ms` unless the batch is full.
     pub async fn next(&mut self, stop: &CancellationToken, turn: &Turn) -> Result<Read, Error> {
         let mut give_up: Option<Instant> = None;
         loop {
@@ -206,14 +206,14 @@ impl Reader {
         }
     }
 
-    /// What was gathered, if anything.
+    /// Takes what was gathered; `None` if nothing was.
     fn take(&mut self) -> Option<Read> {
         let gathered = self.builder.take()?;
         let timestamps = gathered.messages.iter().filter_map(|message| message.timestamp_ms);
         self.remember(timestamps.max());
         let origin = std::mem::take(&mut self.origin);
         if !self.builder.is_empty() {
-            // A record that did not fit begins the next batch; the last broker served it.
+            // The record that did not fit begins the next batch. It was served by the last broker.
             self.origin.brokers.extend(origin.brokers.last());
         }
         Some(Read::Records(gathered, origin))
@@ -227,7 +227,8 @@ impl Reader {
         histories.insert(key, History { log: self.log.clone(), read: self.read, newest_ms });
     }
 
-    /// Takes what is queued, up to a full batch. No await, no lock of ours, no hop.
+    /// Takes the queued events, up to a full batch. This is the hot path: it does not await and
+    /// takes no lock of the engine.
     fn drain(&mut self) -> Result<Drained, Error> {
         while !self.builder.is_full() {
             if self.ended {
@@ -253,22 +254,23 @@ impl Reader {
         Ok(Drained::Full)
     }
 
-    /// Gathers a record, unless the log turns out to be another one than was read before.
+    /// Gathers a record. Returns a cut if the record shows that the log was rewritten.
     fn observe(&mut self, message: Message, broker: i32, epoch: i32) -> Option<Cut> {
         if self.until.is_some_and(|until| message.offset >= until) {
             self.ended = true;
             return None;
         }
-        // A leader without the end of the log was elected, and has written there since.
-        // librdkafka asks it where its log parted from the old one, and reads on from there.
+        // A replica without the end of the log was elected leader, and new records were written
+        // since. librdkafka asks the leader where its log diverges from the old one, and continues
+        // from there.
         if !self.read.take(message.offset, epoch) {
             return Some(Cut::At(message.offset));
         }
         match self.sequence.observe(message.offset) {
             Step::Next => {}
             Step::Gap { from } => self.find_loss(from..message.offset),
-            // A rebalance makes librdkafka fetch again what it had queued; at worst the last
-            // record comes twice.
+            // After a rebalance, librdkafka fetches queued records again. The last record may then
+            // be delivered twice.
             Step::Behind => return self.truncated(),
         }
         self.served_by(broker);
@@ -281,9 +283,8 @@ impl Reader {
         None
     }
 
-    /// Everything before `end` was read. What lies there without being a record is passed over:
-    /// the markers of transactions, aborted records, and records that were deleted or compacted
-    /// away.
+    /// Notes that everything before `end` was read. Offsets without a delivered record are passed
+    /// over: transaction markers, aborted records, and records that were deleted or compacted away.
     fn reach(&mut self, end: i64, broker: i32) -> Option<Cut> {
         self.ended = self.until.is_some();
         let from = self.sequence.next();
@@ -299,7 +300,7 @@ impl Reader {
         None
     }
 
-    /// Whether the log ends before what was read. It is another one then, or was cut.
+    /// A cut if the log ends before what was read: it was replaced, or it lost its end.
     fn truncated(&self) -> Option<Cut> {
         let (_, end) = self.watermarks();
         let truncated = (0..self.sequence.next().max(self.read.end)).contains(&end);
@@ -317,13 +318,14 @@ impl Reader {
         self.origin.lost.extend(self.sequence.lost(gap, log_start));
     }
 
-    /// The log's start and end as the last fetch told them; negative if unknown.
+    /// The lowest and the highest offset of the log according to the last fetch response; negative
+    /// if unknown.
     pub fn watermarks(&self) -> (i64, i64) {
         native::watermarks(self.consumer.client(), &self.topic, self.partition).unwrap_or((-1, -1))
     }
 
-    /// Faults that pass are logged; librdkafka goes on by itself. Records that cannot be
-    /// decoded would be skipped: the engine stops instead.
+    /// Logs transient errors; librdkafka recovers from them automatically. Records that cannot be
+    /// decoded are an error that stops the engine, because they would be skipped otherwise.
     fn judge(&self, code: RDKafkaErrorCode) -> Result<(), Error> {
         let (topic, partition) = (&self.topic, self.partition);
         let offset = self.sequence.next();

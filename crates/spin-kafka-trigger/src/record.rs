@@ -1,4 +1,4 @@
-//! From librdkafka's record to ours, and back.
+//! Converts records from and to librdkafka's types.
 
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
@@ -21,8 +21,8 @@ pub(crate) fn headers<'a>(headers: impl Iterator<Item = &'a Header>) -> OwnedHea
     })
 }
 
-/// Writes a record with this key, this value and these headers; the key chooses the partition,
-/// the time is now. Answers once the broker has it.
+/// Writes a record with this key, value and headers. The key determines the partition, and the
+/// timestamp is the current time. Resolves when the broker has acknowledged the record.
 pub(crate) async fn write<C: ClientContext + 'static>(
     producer: &FutureProducer<C>,
     topic: &str,

@@ -1,8 +1,9 @@
-//! What it means that a broker does not take a record, and what an operator can do.
+//! Interprets the errors of a broker that does not accept a record.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-/// Whether the record is larger than the topic allows: the same record is refused again.
+/// Whether the record is larger than the topic allows. A retry of the same record would fail in the
+/// same way.
 pub(crate) fn is_too_large(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -10,8 +11,8 @@ pub(crate) fn is_too_large(error: &KafkaError) -> bool {
     )
 }
 
-/// Whether the broker is there and refuses this topic or this record, so that others may
-/// still be written.
+/// Whether the broker is reachable but refuses this topic or this record. Records of other topics
+/// may still be accepted.
 pub(crate) fn is_refusal(error: &KafkaError) -> bool {
     is_too_large(error)
         || matches!(
@@ -29,7 +30,7 @@ pub(crate) fn is_refusal(error: &KafkaError) -> bool {
         )
 }
 
-/// What makes the topic take records again.
+/// What an operator can do so that the topic accepts records again.
 pub(crate) fn advice(error: &KafkaError) -> &'static str {
     match error.rdkafka_error_code() {
         Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {

@@ -1,4 +1,4 @@
-//! Reads a part of the log once more, outside the consumer group.
+//! Reads a range of the log again, outside the consumer group.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -16,36 +16,36 @@ use crate::partition::{Cursor, Halt, Partition};
 use crate::pattern::is_pattern;
 use crate::{Error, Position, offsets};
 
-/// How long one question to the cluster may take.
+/// How long one query to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The part of each partition's log to read.
+/// The range of each partition's log to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     /// The first record.
     pub from: Bound,
-    /// The record after the last.
+    /// The first record after the range.
     pub to: Bound,
 }
 
-/// A place in each partition's log.
+/// A position in each partition's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// The oldest record.
     Earliest,
     /// After the newest record.
     Latest,
-    /// This offset; the log's nearest end if it lies outside.
+    /// This offset, or the nearest end of the log if it lies outside.
     Offset(i64),
-    /// The first record that was written at this time or later, in milliseconds since
-    /// 1970-01-01 UTC.
+    /// The first record that was written at this time or later, in milliseconds since 1970-01-01
+    /// UTC.
     Timestamp(i64),
 }
 
 impl FromStr for Bound {
     type Err = String;
 
-    /// `earliest`, `latest`, an offset, or a time of RFC 3339.
+    /// Parses `earliest`, `latest`, an offset, or an RFC 3339 time.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(offset) = text.parse() {
             return Ok(Bound::Offset(offset));
@@ -58,7 +58,7 @@ impl FromStr for Bound {
     }
 }
 
-/// A part of one partition's log.
+/// A range of one partition's log.
 #[derive(Debug)]
 struct Piece {
     topic: String,
@@ -67,7 +67,7 @@ struct Piece {
     to: i64,
 }
 
-/// Reads every partition's part through the handler. Nothing is committed.
+/// Passes the range of every partition to the handler. Nothing is committed.
 pub(crate) async fn run(
     engine: &Arc<Engine>,
     consumer: &Arc<Consumer>,
@@ -87,7 +87,7 @@ pub(crate) async fn run(
         start.map_err(fault)?;
         tasks.push((task, from, to));
     }
-    // Paused, nothing is fetched until a partition has its turn.
+    // The partitions are paused, so that nothing is fetched until a partition has its turn.
     let begun = consumer.pause(&assigned).and_then(|()| consumer.assign(&assigned));
     begun.map_err(fault)?;
     let tasks = tasks.into_iter().map(|(task, from, to)| async move {
@@ -119,9 +119,9 @@ impl Partition {
         Ok(())
     }
 
-    /// Whether the handler keeps its position. One that does must have reached `from`: where
-    /// counting begins is the group's to decide, and what lies between the handler's position
-    /// and `from` would never be counted.
+    /// Whether the handler keeps its position. The position of such a handler must be at or after
+    /// `from`. Otherwise the records between the position and `from` would never be counted,
+    /// because the group determines where counting begins.
     fn keeps_position_up_to(&self, position: Position, from: i64) -> Result<bool, Halt> {
         match position {
             Position::Committed => Ok(false),
@@ -142,7 +142,7 @@ impl Partition {
     }
 }
 
-/// Where the range lies in each partition; empty ones are left out.
+/// The range of each partition. Empty ranges are left out.
 fn pieces(engine: &Engine, consumer: &Consumer, range: Range) -> Result<Vec<Piece>, Error> {
     let mut pieces = Vec::new();
     for topic in &engine.config.topics {
@@ -178,7 +178,7 @@ fn pieces_of(consumer: &Consumer, topic: &str, range: Range) -> KafkaResult<Vec<
         .collect()
 }
 
-/// The answer of a broker that finds no record by its time.
+/// The error for a broker that does not find records by time.
 const NO_TIMES: KafkaError = KafkaError::OffsetFetch(RDKafkaErrorCode::UnsupportedVersion);
 
 fn place(
@@ -197,8 +197,8 @@ fn place(
                 |ms| offsets::written_at(consumer, topic, partition, ms, ANSWER_TIMEOUT);
             match written_at(ms)? {
                 Some(offset) => Ok(offset),
-                // Every record was written after 1970: a broker that finds none since then has
-                // no look-up by time.
+                // Every record was written after 1970. A broker that finds none since then does not
+                // support the lookup by time.
                 None if low < high && written_at(0)?.is_none() => Err(NO_TIMES),
                 None => Ok(high),
             }

@@ -1,4 +1,4 @@
-//! A partition's task, seen from outside: stopping it.
+//! Stops the tasks of partitions.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -11,7 +11,8 @@ use crate::engine::Engine;
 use crate::lease::Lease;
 use crate::partition::Partition;
 
-/// An aborted task ends at its next await; this is for a runtime that is very busy.
+/// How long to wait for an aborted task. It ends at its next await, which takes time only on a very
+/// busy runtime.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 /// A partition that is being read.
@@ -19,7 +20,7 @@ pub(crate) struct Running {
     stop: CancellationToken,
     lease: Arc<Lease>,
     task: AbortHandle,
-    /// Disconnected once the task and all it owned are gone.
+    /// Disconnected when the task and everything it owned are gone.
     ended: Receiver<()>,
 }
 
@@ -33,13 +34,13 @@ impl Running {
     /// Whether the task ended in time.
     fn ended_by(&self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
-        // Nothing is ever sent: an error other than the timeout is the end.
+        // Nothing is ever sent. Every error other than the timeout means that the task has ended.
         !matches!(self.ended.recv_timeout(left), Err(RecvTimeoutError::Timeout))
     }
 }
 
-/// Stops the tasks and lets batches in flight end by the deadline. No offset is stored after.
-/// Blocks.
+/// Stops the tasks, and waits for batches in flight until the deadline. No offset is stored after
+/// that. Blocks.
 pub(crate) fn drain(mut running: Vec<Running>, deadline: Duration) {
     for partition in &running {
         partition.stop.cancel();
@@ -53,16 +54,15 @@ pub(crate) fn drain(mut running: Vec<Running>, deadline: Duration) {
     abort(running);
 }
 
-/// Drops the tasks with whatever they are doing. No offset is stored after. Blocks for a
-/// moment.
+/// Aborts the tasks. No offset is stored after that. Blocks for at most a second.
 pub(crate) fn abort(running: Vec<Running>) {
     for partition in &running {
         partition.lease.revoke();
         partition.stop.cancel();
         partition.task.abort();
     }
-    // Their queues must be gone before the same partitions may come again: a queue has one
-    // wake-up call, and an old owner's end would silence the new one's.
+    // Their queues must be gone before the same partitions may be assigned again. A queue has only
+    // one callback, and dropping the old owner would remove the callback of the new one.
     let deadline = Instant::now() + ABORT_GRACE;
     if !running.iter().all(|partition| partition.ended_by(deadline)) {
         tracing::error!("partitions' tasks did not end; the runtime has no thread for them");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 
-/// A text that neither `Debug` nor an error shows.
+/// A text that is shown neither by `Debug` nor by an error.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -27,7 +27,7 @@ impl fmt::Debug for Secret {
 }
 
 impl<'de> Deserialize<'de> for Secret {
-    /// A number in place of a text is refused without being shown.
+    /// The error for a value of another type does not contain the value.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(serde::Deserialize)]
         #[serde(untagged)]
@@ -55,7 +55,8 @@ mod tests {
     #[test]
     fn a_number_is_refused_without_being_shown() {
         for settings in ["oauth_token = 4711", "[client]\n'sasl.password' = 4711"] {
-            // As the manifest's reader does it: from a table, which knows no source lines.
+            // The manifest reader also deserializes from a table, which has no source lines for the
+            // error.
             let table: toml::Table = toml::from_str(settings).unwrap();
             let error = table.try_into::<Config>().unwrap_err().to_string();
             assert!(error.contains("give a text, in quotes"), "{error}");

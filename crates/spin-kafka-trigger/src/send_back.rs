@@ -1,4 +1,4 @@
-//! Sends letters of a dead-letter topic back to where they came from.
+//! Sends the letters of a dead-letter topic back to the topics that they came from.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -18,48 +18,51 @@ use crate::marks::Marks;
 use crate::refusal::{advice, is_refusal};
 use crate::{DeadLetter, DeadLetterTopic, Error, Survey, client_config, headers, record, topics};
 
-/// Most letters that are sent back before they are marked.
+/// The most letters that are sent before they are marked.
 const CHUNK_LETTERS: usize = 100;
-/// Most bytes of such letters; one that is larger is sent alone.
+/// The most bytes of letters that are sent before they are marked. A larger letter is sent alone.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
-/// The header by which a component recognises a record that it got before.
+/// The header by which a component recognizes a record that it has already processed.
 const IDENTITY: &str = "idempotency-key";
 
-/// What became of open letters.
+/// The result for some of the open letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SentBack {
-    /// So many more were written to their topics, and marked.
+    /// This many more letters were written to their topics and marked.
     Sent(u64),
-    /// This one was not, and stays open.
+    /// This letter was not sent, and remains open.
     Left {
-        /// Its partition in the dead-letter topic.
+        /// The partition of the letter in the dead-letter topic.
         partition: i32,
-        /// Its offset there.
+        /// The offset of the letter in the dead-letter topic.
         offset: i64,
-        /// Why, and what to do about it.
+        /// The reason, and what an operator can do about it.
         reason: String,
     },
 }
 
-/// A run of letters back to their topics.
+/// One run that sends letters back.
 struct Run<'a, F> {
     letters: &'a DeadLetterTopic,
     producer: FutureProducer<Plain>,
-    /// Topics that letters came from; with the reason why they take none, if there is one.
+    /// The topics that the letters came from. The value is the reason why the topic accepts no
+    /// letters, if it does not.
     topics: HashMap<String, Option<String>>,
-    /// The partition whose letters are known to be markable.
+    /// The partition in which markers are known to be accepted.
     markable: Option<i32>,
     report: F,
 }
 
 impl DeadLetterTopic {
-    /// Writes open letters back to the topics they came from, with key, value and their own
-    /// headers, the oldest first, at most `max`; marks them as sent back, and tells `report`.
+    /// Writes at most `max` open letters, the oldest first, back to the topics that they came from,
+    /// with key, value and the record's own headers. Then it marks them as sent back and calls
+    /// `report`.
     ///
-    /// A letter that cannot go back is left open, and `report` gets the reason; the others go.
-    /// If the process ends in between, up to 100 letters may have been sent and not marked: the
-    /// next run sends them again. A record without an `idempotency-key` header gets one that
-    /// names its first place in the log, so that a component can tell such a double.
+    /// A letter that cannot be sent remains open, and `report` gets the reason; the others are
+    /// sent. If the process ends before a marker is written, up to 100 letters have been sent
+    /// without a mark, and the next run sends them again. A record without an `idempotency-key`
+    /// header gets one that names its original position in the log, so that a component can
+    /// recognize such a duplicate.
     pub fn replay(
         &self,
         survey: &Survey,
@@ -104,12 +107,13 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
         self.send_chunk(pile.partition, chunk)
     }
 
-    /// Sends the letters, then marks those that were written.
+    /// Sends the letters, then marks those that were acknowledged.
     fn send_chunk(&mut self, partition: i32, chunk: Vec<DeadLetter>) -> Result<(), Error> {
         if chunk.is_empty() {
             return Ok(());
         }
-        // Letters that cannot be marked would be sent with every run: try that first.
+        // Letters that cannot be marked would be sent again in every run, so this is checked before
+        // they are sent.
         if self.markable != Some(partition) {
             self.mark(partition, &Marks::default())?;
             self.markable = Some(partition);
@@ -163,7 +167,7 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
         record::write(&self.producer, topic, key, value, own).await
     }
 
-    /// Writes a marker into the letters' own partition.
+    /// Writes a marker to the partition of the letters.
     fn mark(&self, partition: i32, marks: &Marks) -> Result<(), Error> {
         let header = Header { key: SENT_BACK, value: Some(&marks.list()) };
         let marker = FutureRecord::<(), ()>::to(&self.letters.topic)
@@ -176,7 +180,7 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
         })
     }
 
-    /// Whether the letter can go back as far as one can tell before it is sent.
+    /// Whether the letter can be sent, as far as this can be determined in advance.
     fn can_go(&mut self, letter: &DeadLetter) -> Result<bool, Error> {
         let Some(topic) = letter.said(headers::TOPIC) else {
             let reason = format!("it has no header {}, which names its topic", headers::TOPIC);
@@ -204,7 +208,7 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
         }
     }
 
-    /// Why a topic takes no letters, if the cluster says so.
+    /// Why a topic accepts no letters, if the cluster reveals it.
     fn ask(&self, topic: &str) -> Result<Option<String>, Error> {
         let refused = |code: RDKafkaErrorCode| {
             let error = KafkaError::MetadataFetch(code);
@@ -228,7 +232,8 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
     }
 }
 
-/// The record's first place in the log, and its time, which differs if the topic was created again.
+/// The record's original position in the log, and its timestamp. The timestamp distinguishes it
+/// from a record at the same position after the topic was created again.
 fn identity(letter: &DeadLetter) -> String {
     let said = |name| letter.said(name).unwrap_or("-");
     let (topic, partition) = (said(headers::TOPIC), said(headers::PARTITION));

@@ -1,13 +1,14 @@
-//! Which offset comes next in a partition.
+//! Determines which offset is next in a partition.
 
 use std::ops::Range;
 
-/// What an offset says about the records before it.
+/// How an offset relates to the records before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The very next offset.
+    /// It is the next offset.
     Next,
-    /// Offsets from this one on are missing: compacted away, markers, or lost.
+    /// The offsets from `from` up to this one are missing: compacted away, transaction markers, or
+    /// lost.
     Gap {
         /// The first missing offset.
         from: i64,
@@ -16,16 +17,16 @@ pub(crate) enum Step {
     Behind,
 }
 
-/// The offsets of a partition as they are read.
+/// The sequence of the offsets of a partition as they are read.
 #[derive(Debug)]
 pub(crate) struct Sequence {
     next: i64,
-    /// Missing offsets below this one were reported.
+    /// The offset below which missing offsets were reported.
     reported: i64,
 }
 
 impl Sequence {
-    /// Reading begins at `next`, and what is missing below `reported` was reported already.
+    /// Reading begins at `next`. Missing offsets below `reported` have been reported already.
     pub fn new(next: i64, reported: i64) -> Self {
         Self { next, reported }
     }
@@ -35,7 +36,7 @@ impl Sequence {
         self.next
     }
 
-    /// Takes the offset of a record. One that is behind changes nothing.
+    /// Takes the offset of a record. An offset that is behind does not change the state.
     pub fn observe(&mut self, offset: i64) -> Step {
         let expected = self.next;
         if offset < expected {
@@ -45,15 +46,16 @@ impl Sequence {
         if offset == expected { Step::Next } else { Step::Gap { from: expected } }
     }
 
-    /// The log was read up to `end`; no record lies between. Tells whether offsets are missing.
+    /// Notes that the log was read up to `end`, and that the last offsets before `end` hold no
+    /// record. Returns whether offsets are missing.
     pub fn reach(&mut self, end: i64) -> bool {
         let missing = end > self.next;
         self.next = self.next.max(end);
         missing
     }
 
-    /// The offsets of a gap that the log no longer holds, `log_start` being its lowest: from
-    /// and to (exclusive), each loss once. A gap above the log's start is no loss.
+    /// The offsets of a gap that the log no longer holds, given its lowest offset `log_start`. Each
+    /// loss is returned only once. A gap above the log's start is not a loss.
     pub fn lost(&mut self, gap: Range<i64>, log_start: i64) -> Option<Range<i64>> {
         let to = log_start.min(gap.end);
         let from = gap.start.max(self.reported);

@@ -4,27 +4,27 @@ use crate::Error;
 use crate::config::check;
 use crate::pattern::{self, is_name_char, is_pattern};
 
-/// What is added to a topic's name for its dead letters.
+/// The suffix that makes a topic's name the name of its dead-letter topic.
 pub(crate) const DEAD_LETTER_SUFFIX: &str = ".dead-letter";
-/// Longest name that Kafka takes.
+/// The longest name that Kafka accepts.
 const NAME_BYTES_MAX: usize = 249;
 
-/// Whether Kafka takes it as a topic's name.
+/// Whether Kafka accepts the text as a topic's name.
 pub(crate) fn is_topic_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
         && name.chars().all(is_name_char)
         && !matches!(name, "." | "..")
 }
 
-/// The topics as librdkafka subscribes to them.
+/// The topics in the form in which librdkafka subscribes to them.
 pub(crate) fn subscription(topics: &[String]) -> Vec<String> {
     let all = topics.iter();
     all.map(|topic| if is_pattern(topic) { pattern::normalized(topic) } else { topic.clone() })
         .collect()
 }
 
-/// Refuses what cannot be read, and dead letters that could not be written or would come back as
-/// records.
+/// Rejects topics that cannot be read, and settings with which dead letters could not be written or
+/// would be read as records.
 pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<(), Error> {
     check("topics", !topics.is_empty(), "give at least one topic")?;
     check("topics", topics.iter().all(|topic| !topic.is_empty()), "give names that are not empty")?;
@@ -53,7 +53,8 @@ pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<()
     Ok(())
 }
 
-/// A name must be one, and leave room for the suffix if that makes the dead-letter topic.
+/// Checks a topic's name. If the suffix makes it the name of the dead-letter topic, the result must
+/// not be too long.
 fn check_name(topic: &str, dead_letter_topic: &str) -> Result<(), Error> {
     if !is_topic_name(topic) {
         return Err(refused("topics", not_a_name(topic)));

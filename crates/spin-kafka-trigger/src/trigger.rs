@@ -1,4 +1,4 @@
-//! The engine from start to drain.
+//! Runs the engine, from its start to the end of the drain.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::group::{Consumer, Group};
 use crate::replay::{self, Range};
 use crate::{Config, Error, Handler, Metrics, Progress, letter_topics, monitor, poller};
 
-/// How long, past the drain deadline, the last commit and the farewell to the group may take.
+/// How long the last commit and leaving the group may take, after the drain deadline.
 const LEAVE_GRACE: Duration = Duration::from_secs(10);
-/// The pause before the group is joined again under a name that it still knows.
+/// The pause before joining the group again under a static name that the group still has.
 const REJOIN_PAUSE: Duration = Duration::from_secs(5);
 
 /// A consumer engine that is ready to run.
@@ -26,39 +26,39 @@ pub struct Trigger<H> {
     progress: Arc<Progress>,
 }
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// Records applied.
     pub records: u64,
     /// Batches applied.
     pub batches: u64,
-    /// Records the handler refused.
+    /// Records that the handler rejected.
     pub rejections: u64,
     /// Records written to a dead-letter topic.
     pub dead_letters: u64,
-    /// Batches dropped in mid-way, at a drain deadline or when an assignment was lost. They
-    /// come again.
+    /// Batches that were dropped before the handler answered, at a drain deadline or because an
+    /// assignment was lost. They are delivered again.
     pub unfinished: u64,
-    /// Whether offsets were committed and the group was left in time. If not, the group waits
-    /// for the session timeout, and some batches may come again.
+    /// Whether the offsets were committed and the group was left in time. If not, the group waits
+    /// for the session timeout, and some batches may be delivered again.
     pub left_group: bool,
 }
 
 impl<H: Handler> Trigger<H> {
-    /// Fails if the settings are wrong. Nothing is started.
+    /// Creates an engine without starting it. Fails if the settings are invalid.
     pub fn new(config: Config, handler: H) -> Result<Self, Error> {
         config.validate()?;
         let progress = Arc::new(Progress::new(&config));
         Ok(Self { config, handler, metrics: Arc::default(), progress })
     }
 
-    /// The counters, to be read while the engine runs and after.
+    /// The metrics. They can be read while the engine runs and after it has ended.
     pub fn metrics(&self) -> Arc<Metrics> {
         self.metrics.clone()
     }
 
-    /// How far each partition is, to be read while the engine runs.
+    /// The progress of each partition, for use while the engine runs.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
     }
@@ -72,12 +72,12 @@ impl<H: Handler> Trigger<H> {
         Self::new(config, handler)?.until(shutdown).await
     }
 
-    /// Consumes until `shutdown`, then drains: batches in flight end within the drain
-    /// deadline, offsets are committed, the group is left. An error means that the engine
-    /// had to stop before; it drains all the same.
+    /// Consumes until `shutdown` resolves, then drains: it waits for batches in flight until the
+    /// drain deadline, commits the offsets and leaves the group. An error means that the engine had
+    /// to stop earlier; it has drained in that case, too.
     ///
-    /// Brokers that cannot be reached, or that refuse the client, are no error: the log says
-    /// why, and the engine tries on. Dropping the future drains in the background.
+    /// Unreachable brokers and brokers that refuse the client are not an error: the reason is
+    /// logged, and the engine retries. If the future is dropped, the drain runs in the background.
     pub async fn until(self, shutdown: impl Future<Output = ()>) -> Result<Summary, Error> {
         let Self { config, handler, metrics, progress } = self;
         let handler = Arc::new(handler);
@@ -110,10 +110,10 @@ impl<H: Handler> Trigger<H> {
         }
     }
 
-    /// Hands a part of the topics' logs to the handler, outside the group: nothing is
-    /// committed. Ends with the range, or at `shutdown`. A handler that keeps its position knows
-    /// what it applied before; if it has no position yet, or one before the range, the replay is
-    /// refused: it would decide what is never counted.
+    /// Passes a range of the topics' logs to the handler, outside the group: nothing is committed.
+    /// Ends with the range, or when `shutdown` resolves. A handler that keeps its position
+    /// recognizes what it has applied before. If it has no position yet, or one before the range,
+    /// the replay is an error: it would determine which records are never counted.
     pub async fn replay(
         self,
         range: Range,
@@ -150,7 +150,7 @@ async fn member(
     run(engine, consumer, failures, drain_deadline, stopped).await
 }
 
-/// Polls the client until `ended`, then drains.
+/// Polls the client until `ended` resolves, then drains.
 async fn run(
     engine: Arc<Engine>,
     consumer: Arc<Consumer>,
@@ -158,7 +158,7 @@ async fn run(
     drain_deadline: Duration,
     ended: impl Future<Output = Result<(), Error>>,
 ) -> Result<Summary, Error> {
-    // However this future ends, the thread drains and leaves the group.
+    // However this future ends, the thread then drains and leaves the group.
     let _stop = engine.stop.clone().drop_guard();
     let mut left = poller::start(engine.clone(), consumer)
         .map_err(|error| engine.group_error(format!("no thread to poll on: {error}")))?;
@@ -166,7 +166,7 @@ async fn run(
     let failure = tokio::select! {
         ended = ended => ended.err(),
         failure = failures.recv() => failure,
-        // The thread ends of itself only by a panic.
+        // The thread ends without a request only if it panics.
         _ = &mut left => Some(engine.group_error("the thread that polls the client died")),
     };
     engine.stop.cancel();

@@ -1,4 +1,4 @@
-//! Turns of the partitions, when there is not room for all of them at once.
+//! Limits how many partitions are read at once; if there are more, they take turns.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
-/// How long a turn lasts at least while others wait. A turn begins with a fetch of its own.
+/// The shortest turn while other partitions wait. A turn begins with a fetch of its own.
 const TURN: Duration = Duration::from_millis(500);
 
-/// The room for partitions that are read at once. Whoever has waited longest comes next.
+/// The permits for partitions that are read at once. The partition that has waited longest is next.
 pub(crate) struct Turns {
     room: Arc<Semaphore>,
     waiting: watch::Sender<usize>,
@@ -50,7 +50,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A partition's turn. Room for another when it is dropped.
+/// A partition's turn. When it is dropped, another partition can begin.
 pub(crate) struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
     waiting: watch::Receiver<usize>,
@@ -58,15 +58,15 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Whether another partition waits and this one had its time.
+    /// Whether another partition is waiting and this turn has lasted long enough.
     pub fn is_over(&self) -> bool {
         *self.waiting.borrow() > 0 && Instant::now() >= self.ends
     }
 
-    /// Waits until the turn is over: for ever if nobody else wants one.
+    /// Waits until the turn is over; for ever if no other partition is waiting.
     pub async fn over(&self) {
         tokio::time::sleep_until(self.ends).await;
-        // The other end lives in the engine, as long as its partitions.
+        // The sender is owned by the engine, which outlives its partitions.
         if self.waiting.clone().wait_for(|count| *count > 0).await.is_err() {
             std::future::pending().await
         }

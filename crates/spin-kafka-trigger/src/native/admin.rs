@@ -9,13 +9,14 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::Owned;
 
-/// How much longer than the broker the caller waits, so that librdkafka's own error comes first.
+/// How much longer than the broker's timeout the caller waits, so that the error comes from
+/// librdkafka.
 const REPLY_SLACK: Duration = Duration::from_secs(1);
-/// Room for an error text; librdkafka cuts what does not fit.
+/// Size of the buffer for an error text; librdkafka truncates a longer text.
 const ERROR_BYTES: usize = 256;
 
-/// Asks this broker, or any, for the topic's id; none if brokers give topics no ids.
-/// Blocks for about `timeout` at most.
+/// Requests the topic's id from this broker, or from any broker if none is given. Returns `None` if
+/// the brokers do not support topic ids. Blocks for at most about `timeout`.
 pub(crate) fn topic_id<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
@@ -88,7 +89,7 @@ fn describe<C: ClientContext>(
     };
     let mut error: [c_char; ERROR_BYTES] = [0; ERROR_BYTES];
     let (text, length) = (error.as_mut_ptr(), error.len());
-    // SAFETY: the options are live and the buffer is as long as said.
+    // SAFETY: the options are live and the buffer has the given length.
     check(unsafe {
         rd::rd_kafka_AdminOptions_set_request_timeout(options.ptr(), millis(timeout), text, length)
     })?;

@@ -15,7 +15,8 @@ pub(crate) fn borrowed_message(record: &BorrowedMessage<'_>) -> Message {
     unsafe { message(record.ptr()) }
 }
 
-/// Copies the record. (`rdkafka`'s own reader of headers panics on a name that is not UTF-8.)
+/// Copies the record. The header functions of `rdkafka` are not used, because they panic on a name
+/// that is not UTF-8.
 ///
 /// # Safety
 /// `record` must be a live message of a consumer that has no error.
@@ -67,7 +68,7 @@ unsafe fn headers(record: *const rd::rd_kafka_message_t) -> Vec<Header> {
 }
 
 /// # Safety
-/// `list` must be a live header list that nobody changes.
+/// `list` must be a live header list that is not modified during the call.
 unsafe fn header(list: *const rd::rd_kafka_headers_t, index: usize) -> Option<Header> {
     let mut name: *const c_char = ptr::null();
     let mut value: *const c_void = ptr::null();

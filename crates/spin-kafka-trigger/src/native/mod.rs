@@ -1,4 +1,4 @@
-//! What librdkafka can do and `rdkafka` does not offer. The crate's only unsafe code.
+//! Functions of librdkafka that `rdkafka` does not offer. The only unsafe code of the crate.
 #![allow(unsafe_code)]
 
 mod admin;
@@ -17,8 +17,8 @@ pub(crate) use admin::topic_id;
 pub(crate) use message::borrowed_message;
 pub(crate) use queue::{Event, Fetched, PartitionQueue};
 
-/// The partition's lowest offset and high watermark as the last fetch told them; nothing is
-/// asked. Negative: not known yet.
+/// The partition's lowest offset and high watermark according to the last fetch response; the
+/// cluster is not queried. Negative if not known yet.
 pub(crate) fn watermarks<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
@@ -63,7 +63,7 @@ pub(crate) fn leader_epoch(list: &TopicPartitionList) -> i32 {
     }
 }
 
-/// Gives the list's only partition a leader epoch; a negative one is none.
+/// Sets the leader epoch of the list's only partition; a negative value removes it.
 pub(crate) fn set_leader_epoch(list: &mut TopicPartitionList, epoch: i32) {
     // SAFETY: the list is borrowed alone, and an element is written only if there is one.
     unsafe {

@@ -1,4 +1,4 @@
-//! One partition's queue of fetched records.
+//! The queue of the fetched records of one partition.
 
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
@@ -13,29 +13,30 @@ use super::message::message;
 use crate::Message;
 use crate::group::Consumer;
 
-/// A partition's queue, split from the consumer's main queue. Unlike `rdkafka`'s own, it tells
-/// at which offset the end of the log was reached, and which broker the answer came from.
+/// A partition's queue, split from the consumer's main queue. Unlike `rdkafka`'s own type, it
+/// reports the offset at which the end of the log was reached, and the broker that answered the
+/// fetch.
 pub(crate) struct PartitionQueue {
     queue: NonNull<rd::rd_kafka_queue_t>,
     nonempty: Arc<Notify>,
-    /// Keeps the client open that the queue belongs to.
+    /// Keeps the client of the queue open.
     _consumer: Arc<Consumer>,
 }
 
-/// What a fetch brought.
+/// An event of a fetch.
 pub(crate) struct Fetched {
     pub event: Event,
     /// The broker that answered; negative if librdkafka does not say.
     pub broker: i32,
-    /// How often the partition had got a leader when the record was written; negative if the
-    /// record does not say.
+    /// The leader epoch under which the record was written, which counts the elections of the
+    /// partition's leader; negative if the record has none.
     pub epoch: i32,
 }
 
 pub(crate) enum Event {
     Record(Message),
-    /// Everything before this offset was read, and there is no more to read for now: the log's
-    /// end, or the first offset of a transaction that is still open.
+    /// Everything before this offset was read, and there is nothing more to read at present. It is
+    /// the end of the log, or the first offset of an open transaction.
     End(i64),
     Failed(RDKafkaErrorCode),
 }
@@ -46,8 +47,8 @@ unsafe impl Send for PartitionQueue {}
 unsafe impl Sync for PartitionQueue {}
 
 impl PartitionQueue {
-    /// Splits the partition's queue from the main one; none if librdkafka does not accept the
-    /// topic's name. `nonempty` is notified when records arrive in the empty queue.
+    /// Splits the partition's queue from the main queue. Returns `None` if librdkafka does not
+    /// accept the topic's name. `nonempty` is notified when records arrive in the empty queue.
     pub fn split(
         consumer: &Arc<Consumer>,
         topic: &str,
@@ -101,7 +102,7 @@ impl Drop for PartitionQueue {
     }
 }
 
-/// librdkafka's callback for a queue that is no longer empty.
+/// Callback of librdkafka for a queue that is no longer empty.
 unsafe extern "C" fn notify(_: *mut rd::rd_kafka_t, opaque: *mut c_void) {
     // SAFETY: `opaque` is the `Notify` of a queue whose callback was not removed yet.
     unsafe { (*opaque.cast::<Notify>()).notify_one() }

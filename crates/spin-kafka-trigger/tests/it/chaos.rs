@@ -1,6 +1,6 @@
-//! Members that come, go and are killed at random under load, on a real Kafka broker.
+//! Members that are started, stopped and killed at random under load, on a real Kafka broker.
 //!
-//! `CHAOS_SECONDS` says for how long (20 by default), `CHAOS_SEED` repeats a run.
+//! `CHAOS_SECONDS` sets the duration (20 by default); `CHAOS_SEED` repeats a run.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use tokio::process::Child;
 const TOPIC: &str = "chaos";
 const PARTITIONS: i32 = 4;
 const MEMBERS: usize = 3;
-/// Records that are written to each partition between two events.
+/// Number of records that are written to each partition between two events.
 const BURST: usize = 500;
-/// How long the groups may take to apply the rest once all members run.
+/// How long the groups may take to apply the remaining records after all members run.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A group under test: its members and the books they share.
+/// A group under test: its members, and the journal that they share.
 struct Team {
     name: String,
     settings: serde_json::Value,
@@ -51,7 +51,7 @@ impl Team {
         Self { name, settings, folder, journal, members, killed: 0, drained: 0 }
     }
 
-    /// Starts a member that is away; kills or stops one that is there.
+    /// Starts a member that is not running, or kills or stops one that is.
     async fn happen(&mut self, random: &mut fastrand::Rng) {
         let slot = random.usize(..MEMBERS);
         let Some(mut child) = self.members[slot].take() else {
@@ -95,7 +95,8 @@ impl Team {
         (0..PARTITIONS).all(|partition| self.journal.covered(partition) >= end)
     }
 
-    /// Every record at least once; with a checkpoint each batch begins where one ended.
+    /// Every record must be applied at least once; with a checkpoint each batch must begin where
+    /// another ended.
     fn judge(&self, end: i64) {
         let mut applied = 0;
         for partition in 0..PARTITIONS {
@@ -137,7 +138,7 @@ async fn members_that_are_killed_at_random_lose_nothing() {
     println!("CHAOS_SECONDS={seconds} CHAOS_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
 
-    // The broker, not the member, says how long a KIP-848 member may be silent.
+    // A KIP-848 member's session timeout is set at the broker, not at the member.
     let properties = vec![
         "group.consumer.min.session.timeout.ms=1000".to_owned(),
         "group.consumer.session.timeout.ms=6000".to_owned(),
@@ -178,7 +179,7 @@ async fn members_that_are_killed_at_random_lose_nothing() {
     teams.iter().for_each(|team| team.judge(end));
 }
 
-/// One member of a team, in a process of its own.
+/// Runs one member of a team in a process of its own.
 async fn one_member(settings: serde_json::Value) {
     let text = |name: &str| settings[name].as_str().unwrap().to_owned();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();

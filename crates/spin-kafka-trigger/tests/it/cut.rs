@@ -1,4 +1,5 @@
-//! A log that loses its end: records that were applied are gone, and others have their offsets.
+//! A log that loses its end: records that were applied are gone, and other records get their
+//! offsets.
 
 use std::path::Path;
 use std::process::Command;
@@ -32,7 +33,8 @@ impl Member {
         Self { store, stop, run }
     }
 
-    /// Waits until every record of this name was applied; `most` says how often at most.
+    /// Waits until every record of this name was applied. `most` is the highest permitted number of
+    /// times.
     async fn applied(&self, name: &str, records: usize, most: usize) {
         for number in 0..records {
             let value = format!("{name}-{number}");
@@ -61,7 +63,7 @@ async fn write(brokers: &str, topic: &'static str, name: &'static str, records: 
     tokio::task::spawn_blocking(written).await.unwrap();
 }
 
-/// Waits until so many replicas of the partition are in sync, and it has a leader.
+/// Waits until the partition has a leader and this many replicas in sync.
 async fn in_sync(brokers: &str, topic: &str, replicas: usize) {
     let client: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
@@ -75,7 +77,7 @@ async fn in_sync(brokers: &str, topic: &str, replicas: usize) {
     .await;
 }
 
-/// The leader writes alone, dies, and a replica that has none of that is elected.
+/// The leader writes alone and dies, and a replica without those records is elected.
 async fn unclean_election(topic: &'static str, lost: usize, written_anew: usize) {
     let mut cluster = KafkaCluster::start(ClusterConfig::default()).await.unwrap();
     let brokers = cluster.bootstrap();
@@ -96,8 +98,8 @@ async fn unclean_election(topic: &'static str, lost: usize, written_anew: usize)
     cluster.restart(0).await.unwrap();
     write(&brokers, topic, "later", 5).await;
     member.applied("later", 5, 1).await;
-    // If the group formed anew meanwhile, what was written shortly before comes twice; the store
-    // of sales recognizes it by its key.
+    // If the group rebalanced in the meantime, the records written shortly before are delivered
+    // twice; the store of sales recognizes them by their key.
     member.applied("kept", 10, 2).await;
     member.applied("lost", lost, 2).await;
     member.stop().await;
@@ -118,7 +120,8 @@ fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
 }
 
-/// The broker forgets with its log who had led it: only the records' times tell.
+/// The broker loses the leader epochs together with the end of the log: only the records'
+/// timestamps show the cut.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_with_an_older_disk_loses_no_record_that_it_takes_from_then_on() {
     let topic = "older-disk";
@@ -144,7 +147,8 @@ async fn a_broker_with_an_older_disk_loses_no_record_that_it_takes_from_then_on(
     let kafka = Kafka::start(config_of(port)).await.unwrap();
     write(&brokers, topic, "new", 5).await;
     member.applied("new", 5, 1).await;
-    // What was written shortly before comes twice; the store of sales knows it by its key.
+    // Records written shortly before are delivered twice; the store of sales recognizes them by
+    // their key.
     member.applied("kept", 10, 2).await;
     member.applied("lost", 20, 1).await;
     member.stop().await;

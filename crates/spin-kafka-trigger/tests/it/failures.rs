@@ -19,7 +19,7 @@ async fn create_with_letters(brokers: &str, topic: &str) {
     create_topic(brokers, &format!("{topic}.dead-letter"), 1).await;
 }
 
-/// Breaks down over some offsets and writes down what it was asked.
+/// Breaks down at some offsets, and records its calls.
 #[derive(Clone, Default)]
 struct Fragile {
     poison: Arc<Vec<i64>>,
@@ -73,7 +73,7 @@ async fn exactly_the_poison_record_of_a_thousand_is_dead_lettered() {
 
     let fragile = Fragile::new(&[637]);
     let trigger = Trigger::new(
-        // All in one batch: the bisection begins with a thousand.
+        // All records are in one batch: the bisection begins with a thousand.
         Config { batch_wait_ms: 3_000, ..config(&brokers, topic) },
         fragile.clone(),
     )
@@ -91,7 +91,7 @@ async fn exactly_the_poison_record_of_a_thousand_is_dead_lettered() {
     assert!(applied.values().all(|times| *times == 1), "each of the others once");
     let calls = fragile.calls.lock().unwrap();
     assert_eq!(calls[0], (0, 1_000, 1_000));
-    // ceil(log2(1000)) halvings, two calls each, and the first.
+    // ceil(log2(1000)) halvings with two calls each, and the first call.
     assert!(calls.len() <= 1 + 2 * 10, "{calls:?}");
     assert!(metrics.breakdowns.get() <= 11);
 
@@ -115,7 +115,7 @@ async fn exactly_the_poison_record_of_a_thousand_is_dead_lettered() {
         ("__streams.errors.partition", "0"),
         ("__streams.errors.offset", "637"),
     ] {
-        // One halving more or less: a thousand is no power of two.
+        // The number of halvings may differ by one, because a thousand is not a power of two.
         let said = letter.said(header);
         assert!(said == value || (header == headers::ATTEMPTS && said == "10"), "{header}: {said}");
     }
@@ -168,7 +168,7 @@ async fn letters_that_a_crash_left_unwritten_are_written_after_it() {
     let (brokers, topic) = (brokers(), "owed-letters");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
-    // It applied everything and stored its position; the letters could not be written.
+    // The handler applied everything and stored its position, but the letters could not be written.
     let config = Config { drain_deadline_ms: 100, ..config(&brokers, topic) };
     let mut session = Session::start_at(config.clone(), |_, _, _| Ok(Position::At(0)));
     session.call().await.reject(&[3]);

@@ -75,7 +75,7 @@ async fn a_topic_made_again_is_another_log() {
     let seen = logs.clone();
     let config = Config {
         client: std::collections::BTreeMap::from([(
-            // How soon a client hears that a topic is gone.
+            // Limits the time until the client notices that a topic is gone.
             "topic.metadata.refresh.interval.ms".to_owned(),
             "500".to_owned(),
         )])
@@ -99,7 +99,7 @@ async fn a_topic_made_again_is_another_log() {
     assert!(second[0].log_id.starts_with(cluster), "it is the same cluster");
     session.stop().await;
     let mut logs = logs.lock().unwrap().clone();
-    // A log that has no position may have been cut before.
+    // A log without a position may have been cut before.
     logs.retain(|log| !log.contains('~'));
     logs.dedup();
     assert_eq!(logs, [&*first[0].log_id, &*second[0].log_id]);
@@ -210,12 +210,13 @@ async fn a_broker_that_comes_back_is_read_on() {
     kafka.stop().await.unwrap();
 }
 
-/// The batch in flight is dropped with the lost assignment and comes again; nothing is skipped.
+/// The batch in flight is dropped with the lost assignment and delivered again; no record is
+/// skipped.
 async fn survives(kafka: &Kafka, topic: &str, cut: impl FnOnce(), mend: impl FnOnce()) {
     let brokers = kafka.bootstrap();
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 100, 10);
-    // Only full batches, however slowly the client hands records over on a busy machine.
+    // Only full batches, however slowly the client delivers records on a busy machine.
     let config = Config { batch_records_max: 50, batch_wait_ms: 10_000, ..config(&brokers, topic) };
     let mut session = Session::start(config);
     session.apply_until(50).await;
@@ -239,7 +240,8 @@ async fn a_broker_that_stands_still_for_a_while_loses_nothing() {
     kafka.stop().await.unwrap();
 }
 
-/// Runs itself again in a network of its own, where the only link can be cut.
+/// Runs the test program again in a network namespace of its own, in which the only link can be
+/// cut.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_is_cut_for_a_while_loses_nothing() {
     const ALONE: &str = "ALONE_IN_A_NETWORK";

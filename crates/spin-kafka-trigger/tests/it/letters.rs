@@ -1,4 +1,4 @@
-//! Dead letters that the broker does not take at once, or not whole, on a real Kafka broker.
+//! Dead letters that the broker does not accept at once, or not as a whole, on a real Kafka broker.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -40,7 +40,7 @@ fn produce_large(brokers: &str, topic: &str, values: &[Vec<u8>], codec: &str) {
     assert_eq!(producer.in_flight_count(), 0);
 }
 
-/// Rejects every record of a topic, and answers the letters.
+/// Rejects every record of a topic, and returns the letters.
 async fn reject_all(brokers: &str, topic: &str, records: i64) -> Vec<Letter> {
     let mut session = Session::start(config(brokers, topic));
     let mut end = 0;
@@ -126,7 +126,7 @@ async fn a_letter_is_not_refused_for_its_neighbours() {
     assert_eq!(without, ["50"]);
 }
 
-/// What an engine on this thread writes to its log.
+/// The log of an engine that runs on this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -181,7 +181,8 @@ async fn a_topic_of_which_the_brokers_tell_nothing_is_named() {
     session.stop().await;
 }
 
-/// A session in which a partition is unhealthy soon, and that notices changes of topics soon.
+/// A session in which a partition soon counts as unhealthy, and in which changes of topics are
+/// noticed soon.
 fn impatient(brokers: &str, topic: &str) -> Config {
     let refresh = [("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned())];
     Config {
@@ -191,7 +192,7 @@ fn impatient(brokers: &str, topic: &str) -> Config {
     }
 }
 
-/// Waits until the first record's letter failed to be written, and the partition is unhealthy.
+/// Waits until writing the first record's letter has failed and the partition is unhealthy.
 async fn stands_still(session: &mut Session, offset: i64) {
     let failures = session.metrics.dead_letter_failures.get();
     session.call().await.reject(&[offset]);

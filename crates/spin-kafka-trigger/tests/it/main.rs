@@ -1,4 +1,4 @@
-//! The engine on a real Kafka, and on the mock cluster of librdkafka.
+//! The engine on a real Kafka broker, and on the mock cluster of librdkafka.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]
 

@@ -14,11 +14,11 @@ const TOPIC: &str = "lag";
 const PARTITIONS: i32 = 12;
 const RECORDS: i64 = 5_000_000;
 const BYTES: usize = 100;
-/// Room for two of the twelve partitions.
+/// Sufficient for two of the twelve partitions.
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 const QUEUE_BYTES_MAX: usize = 4 << 20;
 
-/// Takes its time with the first batches, so that queues fill, then none.
+/// Delays the first batches, so that the queues fill, and no others.
 struct Count;
 
 impl Handler for Count {
@@ -73,7 +73,7 @@ async fn five_million_records_of_lag_stay_within_the_setting() {
     measure("memory::five_million_records_of_lag_stay_within_the_setting", &brokers).await;
 }
 
-/// Records that are nothing but headers, each of which is nothing but itself.
+/// Records that have only headers, each of them empty.
 const HEADERS_TOPIC: &str = "lag-of-headers";
 const HEADER_RECORDS: i64 = 500;
 const HEADERS: usize = 20_000;
@@ -103,7 +103,7 @@ async fn ten_million_empty_headers_stay_within_the_setting() {
     measure("memory::ten_million_empty_headers_stay_within_the_setting", &brokers).await;
 }
 
-/// Runs the test once more as a reader in a process of its own.
+/// Runs the test again as a reader in a process of its own.
 async fn measure(test: &str, brokers: &str) {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut child = member::start(test, &json!({ "brokers": brokers }), log.path());
@@ -113,7 +113,7 @@ async fn measure(test: &str, brokers: &str) {
     println!("{}", said.lines().find(|line| line.contains("bytes")).unwrap());
 }
 
-/// Reads everything, in a process of its own, and holds its memory against the setting.
+/// Reads everything, in a process of its own, and compares its memory with the setting.
 #[allow(clippy::print_stderr, reason = "the test that started this one reads it")]
 async fn one_reader(settings: serde_json::Value, topic: &str, records: i64) {
     let config = Config {

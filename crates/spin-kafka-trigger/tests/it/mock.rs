@@ -1,4 +1,4 @@
-//! The engine on librdkafka's own in-process cluster.
+//! The engine on the mock cluster of librdkafka.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn offsets(batches: &[Batch]) -> Vec<i64> {
     batches.iter().flat_map(|batch| &batch.messages).map(|message| message.offset).collect()
 }
 
-/// Every batch begins where the one before ended.
+/// Every batch must begin where the previous one ended.
 fn assert_joined(batches: &[Batch]) {
     assert!(batches.windows(2).all(|pair| pair[0].end == pair[1].start), "{batches:?}");
 }
@@ -142,7 +142,7 @@ async fn a_batch_that_breaks_the_handler_comes_again_in_halves() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let mut session = Session::start(cluster.config());
-    // Dropped without an answer, it panics.
+    // If the call is dropped without an answer, the handler panics.
     let whole = session.call().await.batch;
     let first = session.call().await.apply();
     let second = session.call().await.apply();
@@ -347,8 +347,8 @@ async fn a_revoked_partition_is_handed_over_at_the_exact_offset() {
     for partition in 0..2 {
         produce(&cluster.brokers(), TOPIC, partition, 10, 10);
     }
-    // The member hears of the rebalance by its heartbeat and must be back within five seconds of
-    // it: with the usual three seconds between heartbeats a busy machine is late.
+    // The member learns of the rebalance in the response to a heartbeat and must rejoin within five
+    // seconds: with the usual interval of three seconds a busy machine is too late.
     let heartbeat = [("heartbeat.interval.ms".to_owned(), "300".to_owned())];
     let config = Config {
         batch_records_max: 10,
@@ -363,7 +363,8 @@ async fn a_revoked_partition_is_handed_over_at_the_exact_offset() {
     }
     let before = first.metrics.rebalances.get();
     let mut second = Session::start(config);
-    // The revocation waits for the handler: the second member gets nothing before its answer.
+    // The revocation waits for the handler: the second member gets no partition before the
+    // handler's answer.
     until("the rebalance", || first.metrics.rebalances.get() > before).await;
     assert!(second.try_call().is_none());
     busy.into_iter().for_each(|call| {
@@ -410,7 +411,7 @@ async fn a_slow_handler_keeps_its_partition() {
     let mut session = Session::start(config);
     let slow = session.call().await;
     let before = session.metrics.rebalances.get();
-    // Not a wait for something: the handler takes longer than a member may.
+    // This sleep waits for no condition: the handler takes longer than a member may.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert!(!slow.is_abandoned());
     slow.apply();
@@ -420,7 +421,7 @@ async fn a_slow_handler_keeps_its_partition() {
     session.stop().await;
 }
 
-/// The mock cluster keeps 5 MB of a partition.
+/// More records than the mock cluster keeps: it keeps 5 MB of a partition.
 const MORE_THAN_THE_LOG_HOLDS: (usize, usize) = (800, 10_000);
 
 #[tokio::test]
@@ -443,7 +444,7 @@ async fn a_log_that_moves_on_under_a_slow_handler_is_noticed() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let mut session = Session::start(Config { batch_records_max: 5, ..cluster.config() });
-    // Five records are with the handler and five are queued when the log moves on.
+    // Five records are with the handler and five are queued when the beginning of the log moves.
     let slow = session.call().await;
     let (count, bytes) = MORE_THAN_THE_LOG_HOLDS;
     // Large enough for the fetched part to end before the log's new start.

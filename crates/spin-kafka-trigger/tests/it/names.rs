@@ -1,4 +1,4 @@
-//! A member with a lasting name that was killed and comes back.
+//! A member with a static name that was killed and is started again.
 
 use std::path::Path;
 

@@ -32,7 +32,7 @@ fn write(producer: &BaseProducer, topic: &str, records: usize) {
     producer.flush(PATIENCE).unwrap();
 }
 
-/// A partition counts as stalled at once if records are left.
+/// With these settings a partition counts as stalled at once if records are left.
 fn strict(brokers: &str, topic: &str) -> Config {
     Config { stalled_after_ms: 1, ..config(brokers, topic) }
 }
@@ -113,7 +113,7 @@ async fn records_behind_an_open_transaction_are_lag_but_no_stall() {
     session.stop().await;
 }
 
-/// Retention may have deleted everything that was left to read.
+/// Retention may have deleted all records that were left to read.
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_records_at_the_end_of_the_log_are_lost_but_no_lag() {
     let (brokers, topic) = (brokers(), "expired");
@@ -129,8 +129,8 @@ async fn expired_records_at_the_end_of_the_log_are_lost_but_no_lag() {
     session.stop().await;
 }
 
-/// The member's leader assigns partitions while the topic is gone; when it is back, nothing in
-/// the group changes.
+/// The group's leader assigns partitions while the topic is deleted. When the topic exists again,
+/// nothing in the group changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_created_again_while_the_group_forms_is_read() {
     let topic = "formed-without";
@@ -140,7 +140,7 @@ async fn a_topic_created_again_while_the_group_forms_is_read() {
     create_topic(&brokers, topic, 2).await;
     let mut session = Session::start(config(&brokers, topic));
     delete_topic(&brokers, topic).await;
-    // The fault itself: the group forms meanwhile.
+    // This sleep is part of the fault: the group is formed in the meantime.
     tokio::time::sleep(Duration::from_secs(6)).await;
     create_topic(&brokers, topic, 2).await;
     produce(&brokers, topic, 0, 5, 10);
@@ -166,7 +166,7 @@ async fn a_topic_that_does_not_exist_is_named() {
     session.stop().await;
 }
 
-/// Writes to partitions that were just added; every record must come.
+/// Writes to partitions that were just added. Every record must be delivered.
 async fn read_added(session: &mut Session, brokers: &str, topic: &str, added: Range<i32>) {
     add_partitions(brokers, topic, added.end).await;
     for partition in added.clone() {
@@ -184,7 +184,7 @@ async fn read_added(session: &mut Session, brokers: &str, topic: &str, added: Ra
     assert_eq!(session.metrics.records_lost.get(), 0);
 }
 
-/// Under `latest`, a group passes over what lies in the topic when it begins, and nothing else.
+/// With `latest`, a group skips the records that are in the topic when it begins, and no others.
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_added_under_latest_are_read_from_their_beginning() {
     let (brokers, topic) = (brokers(), "added-partitions");

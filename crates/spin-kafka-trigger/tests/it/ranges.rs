@@ -1,4 +1,4 @@
-//! A part of the log once more, outside the group, on a real Kafka broker.
+//! Replays of a range of the log, outside the group, on a real Kafka broker.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use spin_kafka_trigger::{
     Batch, Bound, Error, Failure, Handler, Position, Range, Rejection, Summary, Trigger,
 };
 
-/// Keeps this position, and writes down what it gets.
+/// Keeps this position, and records the batches that it gets.
 #[derive(Clone)]
 struct Kept {
     position: Position,
@@ -68,7 +68,7 @@ async fn a_handler_that_has_the_range_gets_it_again() {
     produce(&brokers, topic, 0, 20, 10);
     let (ended, got) = replay(topic, Position::At(20), Bound::Offset(5)).await;
     ended.unwrap();
-    // Filtered records, too: its position moves over them.
+    // The handler also gets the offsets of filtered records: its position moves past them.
     assert_eq!(got.first().map(|batch| (batch.start, batch.first)), Some((5, false)));
     assert_eq!(got.last().map(|batch| batch.end), Some(20));
     let (ended, _) = replay(topic, Position::Committed, Bound::Offset(5)).await;

@@ -1,4 +1,4 @@
-//! What is read, and in which order, on a real Kafka broker.
+//! Which records are read, and in which order, on a real Kafka broker.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ async fn reading_begins_at_a_time() {
     let (brokers, topic) = (brokers(), "at-a-time");
     create_topic(&brokers, topic, 1).await;
     let producer = producer(&brokers);
-    // Not so long ago that the broker would take them for outlived.
+    // Recent enough that retention does not delete the records.
     let epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64 - 60_000;
     for timestamp in [1_000, 2_000, 3_000, 4_000] {
         let record = BaseRecord::<(), _>::to(topic).payload("x").timestamp(epoch + timestamp);
@@ -66,7 +66,7 @@ async fn questions_for_positions_count_as_calls() {
     let session = Session::start_at(config, move |_, _, _| {
         let (asked, at_once, most) = &counters;
         most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        // A question that takes a while: the others come meanwhile.
+        // A slow query: the others arrive in the meantime.
         std::thread::sleep(Duration::from_millis(20));
         at_once.fetch_sub(1, Ordering::SeqCst);
         asked.fetch_add(1, Ordering::SeqCst);
@@ -184,7 +184,7 @@ async fn keys_are_handled_at_once_and_each_in_order() {
     produce_each(&brokers, topic, keys.iter().map(|key| (key.as_str(), String::new())));
     let config = Config { key_concurrency: 4, batch_wait_ms: 2_000, ..config(&brokers, topic) };
     let mut session = Session::start(config);
-    // Every part of the batch is with the handler before one is answered.
+    // All parts of the batch are with the handler before one of them is answered.
     let mut calls = vec![session.call().await, session.call().await];
     let records = |calls: &[crate::support::Call]| {
         calls.iter().map(|call| call.batch.messages.len()).sum::<usize>()
@@ -217,7 +217,8 @@ async fn partitions_take_turns_when_there_is_no_room_for_all() {
     let config = Config {
         queue_bytes_max: 1024 * 1024,
         batch_bytes_max: 1024 * 1024,
-        // Room for two: four times the queue, six fetches of 1 MiB and two batches each.
+        // Sufficient for two partitions: four times the queue, six fetches of 1 MiB and two batches
+        // each.
         memory_bytes_max: 26 * 1024 * 1024,
         ..config(&brokers, topic)
     };

@@ -1,5 +1,5 @@
-//! A topic that is deleted and created again is another log, whatever its length and whenever
-//! it happens: nothing of the old log stands for anything in the new one.
+//! A topic that is deleted and created again is another log, whatever its length is and whenever it
+//! happens: no state of the old log applies to the new one.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ struct Case {
     protocol: GroupProtocol,
     /// Records in the new log.
     records: usize,
-    /// Between the deletion and the creation.
+    /// Time between the deletion and the creation.
     after: Duration,
     /// Whether more records follow one by one.
     traffic: bool,
@@ -41,7 +41,7 @@ impl Case {
         until("the first log", || store.total() == FIRST).await;
 
         delete_topic(&brokers, &topic).await;
-        // The fault itself: nothing can be awaited here.
+        // This sleep is part of the fault: there is no condition to wait for.
         tokio::time::sleep(self.after).await;
         create_topic(&brokers, &topic, 1).await;
         let mut records = self.records;
@@ -73,7 +73,7 @@ async fn every_length(protocol: GroupProtocol, name: &str) {
     let mut cases = Vec::new();
     for (records, length) in [(FIRST / 2, "shorter"), (FIRST, "equal"), (3 * FIRST, "longer")] {
         for seconds in [0, 3, 12, 35] {
-            // Traffic hides what is found only while the topic is quiet, and the reverse.
+            // Some faults are detected only while the topic is quiet, others only with traffic.
             for traffic in [false, true].into_iter().filter(|traffic| *traffic || seconds < 35) {
                 let after = Duration::from_secs(seconds);
                 let case = Case { protocol, records, after, traffic };
@@ -84,7 +84,7 @@ async fn every_length(protocol: GroupProtocol, name: &str) {
     join_all(cases).await;
 }
 
-/// Every election raises a partition's leader epoch; that of a new topic begins at 0.
+/// Every election raises a partition's leader epoch; the epoch of a new topic begins at 0.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_created_again_after_elections_is_read() {
     let mut cluster = KafkaCluster::start(ClusterConfig::default()).await.unwrap();

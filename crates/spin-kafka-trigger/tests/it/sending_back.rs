@@ -1,4 +1,4 @@
-//! Letters on their way back to the topics they came from, on a real Kafka broker.
+//! Sending letters back to the topics that they came from, on a real Kafka broker.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use spin_kafka_trigger::{Config, DeadLetterTopic, Error, LetterCounts, SentBack,
 /// The header by which a repeated record is recognized.
 const IDENTITY: &str = "idempotency-key";
 
-/// Writes letters of a topic's records by hand: each with the topic it names, and further headers.
+/// Writes letters directly to a dead-letter topic, each with the topic that it names and with
+/// further headers.
 fn write_letters(brokers: &str, letters_topic: &str, letters: &[(&str, &[(&str, &str)])]) {
     let producer = producer(brokers);
     for (number, (topic, more)) in letters.iter().enumerate() {
@@ -42,7 +43,7 @@ fn write_letters(brokers: &str, letters_topic: &str, letters: &[(&str, &[(&str, 
     producer.flush(Duration::from_secs(30)).unwrap();
 }
 
-/// How many were sent back, and why the others were not.
+/// How many letters were sent back, and why the others were not.
 fn send_back(config: &Config, topic: &str, max: u64) -> (u64, Vec<String>, Option<Error>) {
     let letters = DeadLetterTopic::open(config, topic).unwrap();
     let survey = letters.survey().unwrap();
@@ -112,7 +113,7 @@ async fn what_cannot_go_is_named_and_left_and_the_rest_goes_once() {
         let values: Vec<_> = back.iter().map(|record| record.value.clone().unwrap()).collect();
         assert_eq!(values, [&b"value 0"[..], b"value 2", b"value 8"]);
         assert!(back.iter().all(|record| !record.has(headers::TOPIC)));
-        // Whoever asks, whatever the group: the topic itself knows.
+        // The group makes no difference: which letters are open is stored in the topic.
         let other = Config { group: "another".into(), ..config };
         assert_eq!(counts(&other, &letters_topic), LetterCounts { all: 9, open: 6 });
         let mut open = Vec::new();
@@ -139,7 +140,7 @@ async fn the_oldest_go_first_and_each_knows_its_first_place() {
     let config = config(&brokers, topic);
     tokio::task::spawn_blocking(move || {
         assert_eq!(send_back(&config, &letters_topic, 2).0, 2);
-        // What comes after the marks is read as before them.
+        // Letters after the markers are read like those before them.
         write_letters(&brokers, &letters_topic, &letters[..1]);
         assert_eq!(counts(&config, &letters_topic), LetterCounts { all: 4, open: 2 });
         assert_eq!(send_back(&config, &letters_topic, u64::MAX).0, 2);
@@ -147,7 +148,7 @@ async fn the_oldest_go_first_and_each_knows_its_first_place() {
         let back = records(&brokers, topic);
         let identities: Vec<_> = back.iter().map(|record| record.said(IDENTITY)).collect();
         let place = |offset| format!("{topic}/0@{offset}/1000");
-        // The last letter tells of the same record as the first.
+        // The last letter is for the same record as the first.
         assert_eq!(identities, [place(0), "the client's".into(), place(2), place(0)]);
         assert_eq!(back[1].headers.len(), 3, "{:?}", back[1].headers);
     })
@@ -175,7 +176,7 @@ async fn a_topic_that_takes_no_marks_sends_nothing_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_it_doubles_what_was_not_marked_and_no_more() {
     const LETTERS: usize = 2_000;
-    /// Letters that are sent before they are marked.
+    /// The most letters that are sent before they are marked.
     const UNMARKED_MAX: usize = 100;
     const TOPIC: &str = "back-killed";
     if let Some(settings) = member::settings() {

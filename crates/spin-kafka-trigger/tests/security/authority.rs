@@ -1,4 +1,4 @@
-//! Certificates, and who signs them.
+//! A certificate authority, and the certificates that it signs.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
@@ -27,7 +27,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// Signs a certificate for this name, good for these hosts.
+    /// Signs a certificate for this name that is valid for these hosts.
     pub fn sign(&self, name: &str, hosts: &[&str]) -> Identity {
         let key = key();
         let certificate = params(name, hosts).signed_by(&key, &self.0).unwrap();

@@ -1,6 +1,7 @@
-//! The engine on a real Kafka broker that asks who its clients are, and may refuse them.
+//! The engine on a real Kafka broker with authentication and authorization.
 //!
-//! In a program of its own: it captures the log of the whole process, in which no secret may appear.
+//! The tests have a program of their own, because they capture the log of the whole process, which
+//! must not contain a secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(dead_code, reason = "the other program uses more of the helpers")]
 
@@ -22,20 +23,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use local_servers::Listener;
 use spin_kafka_trigger::{Batch, Config, GroupProtocol};
 
-/// A topic with ten records. The group is not known yet.
+/// A topic with ten records. The group does not exist yet.
 async fn topic_of_ten(topic: &str) {
     let brokers = secured().kafka.bootstrap();
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
 }
 
-/// Every record up to `end` is there once and in order.
+/// Every record up to `end` must be there once and in order.
 fn assert_complete(batches: &[Batch], end: i64) {
     let offsets = batches.iter().flat_map(|batch| &batch.messages).map(|message| message.offset);
     assert_eq!(offsets.collect::<Vec<_>>(), (0..end).collect::<Vec<_>>());
 }
 
-/// Stops after the last record: its offset was committed, and nothing secret was logged.
+/// Stops after the last record. Its offset must be committed, and no secret logged.
 async fn stop(session: Session, topic: &str, end: i64) {
     assert_eq!(session.metrics.records_lost.get(), 0);
     assert!(session.stop().await.left_group);
@@ -123,7 +124,7 @@ async fn a_client_certificate_lets_in() {
     reads(topic, secured().config(Listener::MutualTls, topic, &client)).await;
 }
 
-/// Whoever may not in is told why, tries on, and stops when told to.
+/// An engine that is refused logs why, retries, and stops on request.
 async fn is_refused(config: Config, reason: &[&str]) {
     assert_none_in(&format!("{config:?}"));
     let mut session = Session::start(config);
@@ -184,7 +185,7 @@ async fn a_broker_with_a_certificate_for_another_host_is_told() {
 async fn a_client_without_a_certificate_is_told() {
     let config = secured().config(Listener::MutualTls, "open-refused", &[]);
     let address = format!("ssl://{}", config.brokers);
-    // Java's versions differ in which alert they send.
+    // The TLS alert depends on the version of Java.
     is_refused(config, &[&address, "SSL alert number"]).await;
 }
 
@@ -200,7 +201,7 @@ async fn a_password_that_becomes_right_lets_in() {
     stop(session, topic, 10).await;
 }
 
-/// A guest's engine.
+/// An engine of the user [`GUEST`].
 fn guest(topic: &str) -> Session {
     Session::start(guest_config(topic))
 }
@@ -247,7 +248,7 @@ async fn a_group_that_becomes_open_is_joined() {
     stop(session, topic, 10).await;
 }
 
-/// The same where the broker, not a member, leads the group.
+/// The same with KIP-848, where the broker coordinates the group.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kip_848_member_waits_for_its_rights_too() {
     let topic = "closed-848";

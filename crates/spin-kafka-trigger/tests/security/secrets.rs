@@ -1,4 +1,4 @@
-//! What the tests keep secret, and the log in which none of it may appear.
+//! The secrets of the tests, and the log, which must not contain any of them.
 
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -8,12 +8,12 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// Lines of the log that a failed wait shows.
 const TAIL_LINES: usize = 30;
-/// Shorter lines of a PEM text (its last one) could appear in a log by chance.
+/// A shorter line of a PEM text (its last one) could appear in a log by chance.
 const LINE_BYTES_MIN: usize = 16;
 
 static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// All that the process logs, down to the last level.
+/// The log of the process at all levels.
 static LOG: LazyLock<Log> = LazyLock::new(|| {
     let log = Log::default();
     let writer = log.clone();
@@ -38,7 +38,7 @@ impl io::Write for Log {
     }
 }
 
-/// Keeps the log from here on.
+/// Captures the log from now on.
 pub fn capture() {
     LazyLock::force(&LOG);
 }
@@ -47,7 +47,7 @@ fn log() -> String {
     String::from_utf8_lossy(&LOG.0.lock().unwrap()).into_owned()
 }
 
-/// Adds to the secrets; the lines of a PEM text one by one.
+/// Adds to the secrets; a PEM text line by line.
 pub fn keep(secret: String) -> String {
     let lines = secret.lines().filter(|line| !line.starts_with("-----"));
     let lines = lines.filter(|line| line.len() >= LINE_BYTES_MIN);
@@ -60,7 +60,7 @@ pub fn password() -> String {
     keep(std::iter::repeat_with(fastrand::alphanumeric).take(24).collect())
 }
 
-/// Waits for a line that holds all of this.
+/// Waits for a line that contains all these parts.
 pub async fn until_logged(parts: &[&str]) {
     let said = || log().lines().any(|line| parts.iter().all(|part| line.contains(part)));
     let wait = async {
@@ -76,7 +76,7 @@ pub async fn until_logged(parts: &[&str]) {
     }
 }
 
-/// No secret is in this text.
+/// The text must not contain a secret.
 pub fn assert_none_in(text: &str) {
     let secrets = SECRETS.lock().unwrap().clone();
     assert!(!secrets.is_empty());
@@ -86,7 +86,7 @@ pub fn assert_none_in(text: &str) {
     }
 }
 
-/// No secret was logged so far, by any test of the process.
+/// No test of the process may have logged a secret so far.
 pub fn assert_none_logged() {
     assert_none_in(&log());
 }

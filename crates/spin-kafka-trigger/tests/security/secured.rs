@@ -1,4 +1,4 @@
-//! A broker that asks who its clients are.
+//! A broker with authentication and authorization.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use crate::secrets;
 
 /// May read the topics and groups whose names begin with `open-`.
 pub const READER: &str = "reader";
-/// May read the same, but does not know the password.
+/// May read the same, but has a wrong password.
 pub const LATECOMER: &str = "latecomer";
 /// May read what a test grants.
 pub const GUEST: &str = "guest";
@@ -27,10 +27,11 @@ pub struct Secured {
     _runtime: Runtime,
 }
 
-/// One broker for all tests of the process; it ends with the process.
+/// One broker for all tests of the process. It ends with the process.
 pub fn secured() -> &'static Secured {
     static SHARED: LazyLock<Secured> = LazyLock::new(|| {
-        // Not within the runtime of the test that comes first.
+        // The broker must not start within the runtime of the first test, which ends with that
+        // test.
         std::thread::spawn(start).join().unwrap()
     });
     &SHARED
@@ -61,14 +62,14 @@ impl Secured {
         &self.users[user]
     }
 
-    /// Settings for one topic, with a group of the same name, through this listener.
+    /// Settings for one topic through this listener, with a group of the same name.
     pub fn config(&self, listener: Listener, topic: &str, client: &[(&str, &str)]) -> Config {
         let protocol = match listener {
             Listener::Sasl => "sasl_plaintext",
             Listener::SaslTls => "sasl_ssl",
             Listener::Tls | Listener::MutualTls => "ssl",
         };
-        // What a test repairs is to be noticed soon.
+        // Short intervals, so that what a test repairs is noticed soon.
         let soon = [
             ("reconnect.backoff.max.ms", "500"),
             ("topic.metadata.refresh.interval.ms", "500"),
@@ -95,12 +96,12 @@ impl Secured {
         self.config(Listener::Sasl, topic, &client)
     }
 
-    /// Grants the guest a right, such as `&["Read", "--topic", "sales"]`.
+    /// Grants a right to the user [`GUEST`], such as `&["Read", "--topic", "sales"]`.
     pub async fn grant(&self, right: &[&str]) {
         self.change_rights("--add", right).await;
     }
 
-    /// Takes a right from the guest.
+    /// Revokes a right of the user [`GUEST`].
     pub async fn withdraw(&self, right: &[&str]) {
         self.change_rights("--remove", right).await;
     }

@@ -30,7 +30,7 @@ pub async fn create_topic(brokers: &str, topic: &str, partitions: i32) {
     create_topic_with(brokers, topic, partitions, &[]).await;
 }
 
-/// The same with these settings of the topic.
+/// Creates a topic with these settings.
 pub async fn create_topic_with(
     brokers: &str,
     topic: &str,
@@ -40,7 +40,7 @@ pub async fn create_topic_with(
     create_topic_as(brokers, topic, TopicReplication::Fixed(1), partitions, settings).await;
 }
 
-/// The same with these replicas.
+/// Creates a topic with these settings and replicas.
 pub async fn create_topic_as(
     brokers: &str,
     topic: &str,
@@ -66,7 +66,7 @@ async fn await_leaders(admin: &AdminClient<DefaultClientContext>, topic: &str, p
     .await;
 }
 
-/// Gives a topic so many partitions, and waits for the leaders of those that are new.
+/// Increases the number of a topic's partitions, and waits for the leaders of the new ones.
 pub async fn add_partitions(brokers: &str, topic: &str, partitions: i32) {
     let admin = admin(brokers);
     let wanted = usize::try_from(partitions).unwrap();
@@ -98,7 +98,7 @@ pub async fn delete_records(brokers: &str, topic: &str, partition: i32, before: 
     admin(brokers).delete_records(&until, &options()).await.unwrap();
 }
 
-/// Changes a topic's settings; those that are not named are the brokers' defaults.
+/// Changes a topic's settings; those that are not named get the brokers' defaults.
 pub async fn alter_topic(brokers: &str, topic: &str, settings: &[(&str, &str)]) {
     let altered = AlterConfig::new(ResourceSpecifier::Topic(topic));
     let altered = settings.iter().fold(altered, |altered, (name, value)| altered.set(name, value));

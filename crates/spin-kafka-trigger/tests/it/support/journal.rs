@@ -1,4 +1,4 @@
-//! A handler that writes down what it applied, in files that outlive its process.
+//! A handler that records what it applied, in files that outlive its process.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -9,12 +9,12 @@ use spin_kafka_trigger::{Batch, Failure, Handler, Position, Rejection};
 /// Bytes of a line: two offsets, each with a blank or a line end after it.
 const LINE: u64 = 42;
 
-/// One file for each partition; a line for each batch. A line is written at once, so a process
-/// that is killed leaves it whole or not at all.
+/// One file for each partition, one line for each batch. A line is written with one call, so that a
+/// process that is killed leaves a complete line or none.
 pub struct Journal {
     folder: PathBuf,
-    /// Whether the end of the last line is the handler's position: result and position are then
-    /// one write.
+    /// Whether the end of the last line is the handler's position, so that the result and the
+    /// position are stored with one write.
     pub keeps_position: bool,
 }
 
@@ -28,7 +28,7 @@ impl Journal {
         File::options().read(true).append(true).create(true).open(path)
     }
 
-    /// The batches that were applied to a partition, in the order in which they were.
+    /// The batches that were applied to a partition, in the order of their application.
     pub fn batches(&self, partition: i32) -> Vec<(i64, i64)> {
         let mut text = String::new();
         self.open(partition).unwrap().read_to_string(&mut text).unwrap();

@@ -1,12 +1,12 @@
-//! A handler that keeps a book of what it applied.
+//! A handler that counts what it applied.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use spin_kafka_trigger::{Batch, Failure, Handler, Position, Rejection};
 
-/// How often each record was applied, over all handlers that share the book, and whether a
-/// batch did not begin where another ended.
+/// How often each record was applied, by all handlers that share the ledger, and the batches that
+/// did not begin where another ended.
 #[derive(Clone, Default)]
 pub struct Ledger(Arc<Mutex<Book>>);
 

@@ -38,12 +38,12 @@ impl From<BorrowedMessage<'_>> for Letter {
     }
 }
 
-/// Every dead letter of a topic whose dead-letter topic has one partition.
+/// All dead letters of a topic whose dead-letter topic has one partition.
 pub fn letters(brokers: &str, topic: &str) -> Vec<Letter> {
     records(brokers, &format!("{topic}.dead-letter"))
 }
 
-/// Every record of a topic with one partition.
+/// All records of a topic with one partition.
 pub fn records(brokers: &str, topic: &str) -> Vec<Letter> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)

@@ -1,12 +1,12 @@
-//! An engine in a process of its own: a test runs its own program again, for itself alone, with
-//! settings that make it the engine.
+//! An engine in a process of its own: a test runs its own program again, restricted to that test,
+//! with settings that make it the engine.
 
 use std::path::Path;
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-/// The variable that tells the process its settings.
+/// The environment variable with the settings of the process.
 const SETTINGS: &str = "MEMBER_SETTINGS";
 
 /// Starts the test `name` (`module::function`) of this program, with these settings.
@@ -22,7 +22,7 @@ pub fn start(name: &str, settings: &serde_json::Value, log: &Path) -> Child {
         .unwrap()
 }
 
-/// The settings, if this is such a process.
+/// The settings, if this is such a process; `None` in the test itself.
 pub fn settings() -> Option<serde_json::Value> {
     let settings = std::env::var(SETTINGS).ok()?;
     Some(serde_json::from_str(&settings).unwrap())

@@ -1,4 +1,4 @@
-//! What the tests share: a handler that the test answers for, and an engine under test.
+//! Common parts of the tests: a handler whose answers the test gives, and an engine under test.
 
 pub mod cluster;
 pub mod journal;
@@ -23,10 +23,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Longest wait for anything; a test that reaches it hangs.
+/// The longest wait for anything; a test that reaches it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// RUST_LOG=spin_kafka_trigger=debug shows what an engine does.
+/// Logs to the output of the test. `RUST_LOG=spin_kafka_trigger=debug` shows what an engine does.
 pub fn show_log() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -34,7 +34,7 @@ pub fn show_log() {
         .try_init();
 }
 
-/// Waits for what must come.
+/// Waits for the future; panics after [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
@@ -52,7 +52,8 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     .await;
 }
 
-/// A batch that the handler got and that waits for its answer. Dropped, the handler panics.
+/// A batch that the handler got and that waits for its answer. If it is dropped, the handler
+/// panics.
 pub struct Call {
     pub batch: Batch,
     answer: oneshot::Sender<Result<Vec<Rejection>, Failure>>,
@@ -76,7 +77,7 @@ impl Call {
         self.batch
     }
 
-    /// Whether the engine gave up waiting.
+    /// Whether the engine has stopped waiting for the answer.
     pub fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
     }
@@ -122,7 +123,7 @@ impl Session {
         Self::start_at(config, |_, _, _| Ok(Position::Committed))
     }
 
-    /// Runs with a handler that answers these positions.
+    /// Runs with a handler that returns these positions.
     pub fn start_at(
         config: Config,
         position: impl Fn(&str, &str, i32) -> Result<Position, Failure> + Send + Sync + 'static,
@@ -142,7 +143,7 @@ impl Session {
         within("a batch", self.calls.recv()).await.expect("the engine runs")
     }
 
-    /// A batch that the handler already has, if any.
+    /// The next batch, if the handler already has one.
     pub fn try_call(&mut self) -> Option<Call> {
         self.calls.try_recv().ok()
     }
@@ -165,7 +166,7 @@ impl Session {
         within("the engine's end", self.run).await.unwrap()
     }
 
-    /// Signals the shutdown and applies whatever the handler still gets.
+    /// Signals the shutdown and applies the batches that the handler still gets.
     pub async fn stop_applying(mut self) -> Summary {
         self.signal();
         within("the engine's end", async {
@@ -191,7 +192,7 @@ pub fn config(brokers: &str, topic: &str) -> Config {
         brokers: brokers.into(),
         topics: vec![topic.into()],
         group: topic.into(),
-        // librdkafka's own cluster waits almost so long for members to rejoin.
+        // librdkafka's mock cluster waits almost this long for members to rejoin.
         session_timeout_ms: 6_000,
         drain_deadline_ms: 5_000,
         retry_backoff_ms: 1,
@@ -232,7 +233,7 @@ pub fn committed(brokers: &str, group: &str, topic: &str, partition: i32) -> Opt
     let answered = loop {
         match consumer.committed_offsets(asked.clone(), Duration::from_secs(10)) {
             Ok(answered) => break answered,
-            // The group's coordinator is still being found.
+            // The group's coordinator is not known yet.
             Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
         }
     };

@@ -1,11 +1,11 @@
-//! A handler that keeps its position as an atomic store does.
+//! A handler that keeps its position, like an atomic store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use spin_kafka_trigger::{Batch, Failure, Handler, Position, Rejection};
 
-/// A handler that keeps a position in each log, as an atomic store would.
+/// A handler that keeps a position in each log, like an atomic store.
 #[derive(Clone, Default)]
 pub struct Store(Arc<Mutex<HashMap<String, Log>>>);
 
@@ -31,7 +31,7 @@ impl Store {
 }
 
 impl Store {
-    /// How often a record with this value was applied, in whichever log.
+    /// How often a record with this value was applied, in any log.
     pub fn times(&self, value: &str) -> usize {
         let logs = self.0.lock().unwrap();
         let values = logs.values().flat_map(|log| &log.values);
