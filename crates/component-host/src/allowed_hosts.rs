@@ -1,4 +1,4 @@
-//! `allowed_outbound_hosts`: which network addresses a component may reach.
+//! `allowed_outbound_hosts`: the network addresses that a component may connect to.
 
 mod rule;
 
@@ -13,23 +13,23 @@ use rule::Rule;
 
 pub use rule::default_port;
 
-/// Addresses remembered from name look-ups; past it the memory starts afresh, and a guest
-/// that connects without looking its name up again is refused.
+/// The most addresses that are remembered from name lookups. When there are more, all are
+/// forgotten, and a guest that connects without looking the name up again is refused.
 const RESOLVED_ADDRESSES_MAX: usize = 1_024;
 
-/// What one component may reach.
+/// The addresses that one component may connect to.
 #[derive(Debug, Default)]
 pub struct AllowedHosts {
     rules: Vec<Rule>,
-    /// Which allowed names an address was resolved from, so that a socket may connect to it.
+    /// The allowed names that an address was resolved from, so that a socket may connect to it.
     resolved: Mutex<HashMap<IpAddr, Vec<String>>>,
 }
 
 impl AllowedHosts {
-    /// Parses a component's entries: `scheme://host:port`, where scheme and port may be `*`,
-    /// host may be `*`, `*.domain`, a name, an IP or a CIDR network, and port a range `a..b`. An
-    /// entry may list addresses, `scheme://host:port,host:port`, as a variable with several
-    /// brokers does; Spin takes one.
+    /// Parses a component's entries: `scheme://host:port`, where scheme and port may be `*`, host
+    /// may be `*`, `*.domain`, a name, an IP or a CIDR network, and port a range `a..b`. An entry
+    /// may list addresses, `scheme://host:port,host:port`, as a variable with several brokers does;
+    /// Spin accepts only one.
     pub fn parse(
         component: &str,
         entries: &[String],
@@ -54,13 +54,13 @@ impl AllowedHosts {
         Ok(Self { rules, resolved: Mutex::default() })
     }
 
-    /// Whether a URL's scheme, host and port may be reached.
+    /// Whether the component may connect to a URL's scheme, host and port.
     pub fn allows(&self, scheme: &str, host: &str, port: u16) -> bool {
         self.rules.iter().any(|rule| rule.fits(scheme, host, port))
     }
 
-    /// Whether a TCP or UDP socket may connect to this address: it is allowed itself, or it
-    /// was resolved from a name that is.
+    /// Whether a TCP or UDP socket may connect to this address. Either the address itself is
+    /// allowed, or it was resolved from an allowed name.
     pub fn allows_socket(&self, scheme: &str, address: SocketAddr) -> bool {
         if self.allows(scheme, &address.ip().to_string(), address.port()) {
             return true;
@@ -71,17 +71,17 @@ impl AllowedHosts {
             .is_some_and(|names| names.iter().any(|name| self.allows(scheme, name, address.port())))
     }
 
-    /// The components of the same application that are named.
+    /// The ids of the components of the same application that the entries name.
     pub(crate) fn chained(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().filter_map(|rule| rule.name()?.strip_suffix(CHAINING_DOMAIN))
     }
 
-    /// Whether a socket's user may look this name up: some entry for sockets fits it.
+    /// Whether a component may look this name up for a socket: an entry for sockets matches it.
     pub fn allows_lookup(&self, name: &str) -> bool {
         self.rules.iter().any(|rule| rule.fits_lookup(name))
     }
 
-    /// Remembers what an allowed name was resolved to.
+    /// Remembers an address that an allowed name was resolved to.
     pub fn remember(&self, name: &str, address: IpAddr) {
         let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         if resolved.len() >= RESOLVED_ADDRESSES_MAX && !resolved.contains_key(&address) {

@@ -1,5 +1,5 @@
-//! The locked application: the one model that a `spin.toml`, the lock file of `spin up` and an
-//! artifact of a registry all become.
+//! The locked application: the common model for a `spin.toml`, the lock file of `spin up` and an
+//! artifact of a registry.
 //!
 //! Its JSON is Spin's: every path absolute, every trigger with an id, nothing left to look up.
 
@@ -18,7 +18,7 @@ use crate::compose::{names, without_version};
 use crate::origin::Origin;
 use crate::variables;
 
-/// What this host understands of the things that an application may insist on.
+/// The requirements of an application that this host understands.
 const UNDERSTOOD: [&str; 2] = ["host_requirements", "component_host_requirements"];
 
 /// The newest version of the lock file that this host reads.
@@ -28,12 +28,12 @@ const VERSION_MAX: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct App {
     spin_lock_version: u32,
-    /// Fields that whoever runs the application must not ignore.
+    /// Fields that a host must not ignore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     must_understand: Vec<String>,
-    /// Name, version, settings of the triggers.
+    /// Name, version, and settings of the triggers.
     pub metadata: Metadata,
-    /// Host features it insists on.
+    /// Host features that the application requires.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub host_requirements: Map<String, Value>,
     /// The variables it declares.
@@ -43,12 +43,12 @@ pub struct App {
     pub triggers: Vec<Trigger>,
     /// The components, by id.
     pub components: Vec<Component>,
-    /// Where it came from, to tell faults with their place.
+    /// The file that it was read from, for error messages.
     #[serde(skip)]
     pub origin: Origin,
 }
 
-/// What an application says of itself.
+/// The name, settings and other metadata of an application.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Its name.
@@ -56,7 +56,7 @@ pub struct Metadata {
     /// Settings common to all triggers of a type (`[application.trigger.<type>]`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub triggers: BTreeMap<String, Map<String, Value>>,
-    /// Whatever else is there: version, description, authors, origin.
+    /// All other fields: version, description, authors, origin.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -64,10 +64,10 @@ pub struct Metadata {
 /// A variable that the application declares.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declaration {
-    /// What it is for.
+    /// A description of the variable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Value when nobody gives one; without it the variable is required.
+    /// The value if none is given. A variable without a default is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
     /// Whether the value must never be shown.
@@ -80,21 +80,21 @@ pub struct Declaration {
 pub struct Trigger {
     /// Its id, unique in the application.
     pub id: String,
-    /// `http`, `kafka`.
+    /// The type: `http` or `kafka`.
     pub trigger_type: String,
-    /// The keys of `[[trigger.<type>]]`, the component's id under `component` among them.
+    /// The keys of `[[trigger.<type>]]`, including the component's id under `component`.
     pub trigger_config: Map<String, Value>,
-    /// What the trigger puts around its component.
+    /// Components that the trigger composes with its component.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub trigger_dependencies: Map<String, Value>,
 }
 
-/// A component and what it may do.
+/// A component, its configuration and its permissions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Component {
     /// Its id.
     pub id: String,
-    /// Its rights, and what readers want to know.
+    /// Its permissions, and descriptive fields.
     #[serde(default, skip_serializing_if = "ComponentMetadata::is_empty")]
     pub metadata: ComponentMetadata,
     /// The `.wasm` file.
@@ -111,22 +111,22 @@ pub struct Component {
     /// Components that satisfy its imports, by `ns:package[/interface][@version]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dependencies: BTreeMap<String, Dependency>,
-    /// What its triggers put around it.
+    /// Components that its triggers compose with it.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub trigger_dependencies: Map<String, Value>,
-    /// Host features it insists on.
+    /// Host features that the component requires.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub host_requirements: Map<String, Value>,
-    /// Imports that a host with an own provider satisfies in place of a dependency
-    /// (`tool.doorbuster.provide`). Ours; Spin ignores it.
+    /// Imports that a host with its own provider satisfies instead of a dependency
+    /// (`tool.doorbuster.provide`). An extension of Doorbuster; Spin ignores it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub provide: Vec<String>,
 }
 
-/// Rights of a component, and its description.
+/// The permissions of a component, and its description.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ComponentMetadata {
-    /// Hosts it may reach, as templates.
+    /// Addresses that it may connect to, as templates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_outbound_hosts: Vec<String>,
     /// Key-value stores it may open.
@@ -135,10 +135,10 @@ pub struct ComponentMetadata {
     /// SQLite databases it may open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<String>,
-    /// AI models it may ask.
+    /// AI models that it may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ai_models: Vec<String>,
-    /// Whatever else is there: description, build.
+    /// All other fields: description, build.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -148,9 +148,9 @@ pub struct ComponentMetadata {
 pub struct Dependency {
     /// The `.wasm` file.
     pub source: Source,
-    /// The export that satisfies the import, if it has another name.
+    /// The export that satisfies the import, if its name differs from the import's.
     pub export: Option<String>,
-    /// What of the parent's configuration it may use.
+    /// The parts of the parent's configuration that it inherits.
     #[serde(default, skip_serializing_if = "Inherit::is_none")]
     pub inherit: Inherit,
 }
@@ -165,22 +165,22 @@ pub struct Source {
     /// The layer's digest, `sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
-    /// The layer's content, once it is there.
+    /// The layer's content, if it is loaded.
     #[serde(skip)]
     content: Option<Bytes>,
 }
 
-/// Which of its parent's rights a dependency gets.
+/// The permissions of its parent that a dependency inherits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Inherit {
     /// All of them.
     All,
-    /// Those named: `allowed_outbound_hosts`, `environment`, `variables`.
+    /// Only these: `allowed_outbound_hosts`, `environment`, `variables`.
     Some(Vec<String>),
 }
 
 impl App {
-    /// Reads a lock file. `origin` names it in messages.
+    /// Parses a lock file. `origin` is the file's name in error messages.
     pub fn from_json(origin: &Path, text: &[u8]) -> Result<Self, Error> {
         let origin = Origin::whole(origin);
         let fault = |message| Error::Manifest { place: origin.place(""), message };
@@ -202,7 +202,7 @@ impl App {
         Ok(app)
     }
 
-    /// A new application; what it requires of its host is seen from its components.
+    /// Creates an application. Its requirements of the host are derived from its components.
     pub fn new(
         origin: Origin,
         metadata: Metadata,
@@ -233,7 +233,7 @@ impl App {
         self.triggers.iter().filter(move |trigger| trigger.trigger_type == trigger_type)
     }
 
-    /// Leaves only these components, and the triggers that start them.
+    /// Keeps only these components, and the triggers that start them.
     pub fn retain_components(&mut self, ids: &[String]) -> Result<(), Error> {
         if let Some(id) = ids.iter().find(|id| self.component(id).is_none()) {
             let there: Vec<&str> = self.components.iter().map(|c| c.id.as_str()).collect();
@@ -250,20 +250,20 @@ impl App {
         Ok(())
     }
 
-    /// Leaves only the triggers of these types, and their settings.
+    /// Keeps only the triggers of these types, and their settings.
     pub fn retain_triggers(&mut self, types: &[&str]) {
         self.triggers.retain(|trigger| types.contains(&trigger.trigger_type.as_str()));
         self.metadata.triggers.retain(|kind, _| types.contains(&kind.as_str()));
     }
 
-    /// Leaves these imports to the host, whatever dependencies there are for them. Answers those
-    /// that no dependency is for.
+    /// Marks these imports as provided by the host, even if there are dependencies for them.
+    /// Returns the interfaces for which there is no dependency.
     pub fn provide<'a>(&mut self, interfaces: &'a [String]) -> Vec<&'a str> {
         let mut unused: Vec<&str> = interfaces.iter().map(String::as_str).collect();
         for component in &mut self.components {
             for interface in interfaces {
                 let wanted = without_version(interface);
-                // Either may name the whole package.
+                // Either name may be that of the whole package.
                 let is_for = |name: &str| names(wanted, name) || names(name, wanted);
                 if component.dependencies.keys().any(|name| is_for(without_version(name))) {
                     component.provide.push(interface.clone());
@@ -274,7 +274,7 @@ impl App {
         unused
     }
 
-    /// The `.wasm` of every component and dependency.
+    /// The `.wasm` sources of all components and dependencies.
     pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
         self.components.iter_mut().flat_map(|component| {
             let dependencies = component.dependencies.values_mut().map(|d| &mut d.source);
@@ -282,7 +282,7 @@ impl App {
         })
     }
 
-    /// Whether what is started uses this variable.
+    /// Whether a component that is started, or a trigger, uses this variable.
     pub fn uses(&self, variable: &str) -> bool {
         let common = self.metadata.triggers.iter();
         let common = common.filter(|(kind, _)| self.triggers(kind).next().is_some());
@@ -296,7 +296,7 @@ impl App {
             })
     }
 
-    /// The components that some trigger starts.
+    /// The components that at least one trigger starts.
     pub fn started(&self) -> impl Iterator<Item = &Component> {
         let started: HashSet<&str> = self.triggers.iter().filter_map(Trigger::component).collect();
         self.components.iter().filter(move |component| started.contains(component.id.as_str()))
@@ -304,12 +304,12 @@ impl App {
 }
 
 impl Trigger {
-    /// The id of the component it starts.
+    /// The id of the component that it starts.
     pub fn component(&self) -> Option<&str> {
         self.trigger_config.get("component").and_then(Value::as_str)
     }
 
-    /// Its own settings: everything but the component.
+    /// Its settings without the component's id.
     pub fn settings(&self) -> Map<String, Value> {
         let mut settings = self.trigger_config.clone();
         settings.remove("component");
@@ -324,7 +324,7 @@ impl ComponentMetadata {
 }
 
 impl Source {
-    /// The file at this path, which must be absolute.
+    /// A source for the file at this path, which must be absolute.
     pub fn file(path: &Path) -> Self {
         Self {
             content_type: "application/wasm".into(),
@@ -334,18 +334,18 @@ impl Source {
         }
     }
 
-    /// The digest of the layer that it is.
+    /// The digest of the layer, if the source is one.
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }
 
-    /// Makes it a layer of an artifact, with this digest; without `content` it must be given one
-    /// before it is read.
+    /// Turns the source into a layer of an artifact with this digest. Without `content`, the
+    /// content must be set before it is read.
     pub fn set_layer(&mut self, digest: String, content: Option<Bytes>) {
         *self = Self { source: None, digest: Some(digest), content, ..self.clone() };
     }
 
-    /// Its bytes.
+    /// Reads the bytes. The error is a message.
     pub fn read(&self) -> Result<Cow<'_, [u8]>, String> {
         match &self.content {
             Some(content) => Ok(Cow::Borrowed(content)),
@@ -356,7 +356,7 @@ impl Source {
         }
     }
 
-    /// The file's path; the text says why it has none.
+    /// The path of the file. The error says why there is none.
     pub fn path(&self) -> Result<PathBuf, String> {
         let source = self.source.as_deref().ok_or("its source is no file")?;
         let path = Url::parse(source).ok().and_then(|url| url.to_file_path().ok());
@@ -385,7 +385,7 @@ impl Inherit {
         *self == Self::default()
     }
 
-    /// A right that is not among those `known`.
+    /// The first inherited permission that is not among `known`.
     pub(crate) fn unknown(&self, known: &[&str]) -> Option<&str> {
         match self {
             Inherit::All => None,
@@ -395,7 +395,7 @@ impl Inherit {
         }
     }
 
-    /// Whether this right is inherited.
+    /// Whether this permission is inherited.
     pub fn has(&self, right: &str) -> bool {
         match self {
             Inherit::All => true,

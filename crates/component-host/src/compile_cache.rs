@@ -1,8 +1,8 @@
 //! Compiled components, kept on disk between starts.
 //!
-//! A cached component is machine code that this process will run, so nobody else may be able to
-//! write it. wasmtime keys an entry by the component's bytes, the engine's settings and its own
-//! version, and removes entries that were not used for long.
+//! A cached component is machine code that this process will run, so no other user may be able to
+//! write it. wasmtime identifies an entry by the component's bytes, the engine's settings and its
+//! own version, and removes entries that have not been used for a long time.
 
 use std::fs::{DirBuilder, Metadata};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -12,22 +12,22 @@ use wasmtime::{Cache, CacheConfig};
 
 use crate::Error;
 
-/// Size of the user's folder above which entries are removed, those first that were not used for
-/// the longest time. The components of `spin.toml` take about 6 MiB.
+/// Size of the user's cache folder above which entries are removed, the least recently used first.
+/// The components of `spin.toml` take about 6 MiB.
 const FOLDER_BYTES_MAX: u64 = 512 << 20;
 
-/// The folder below the user's folder for caches.
+/// The folder within the user's folder for caches.
 const FOLDER: &str = "doorbuster/components";
 
 /// Where compiled components are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompileCache {
-    /// Nowhere: every start compiles.
+    /// Not at all: components are compiled at every start.
     Disabled,
-    /// In `doorbuster/components` of the user's folder for caches. If that cannot be used, every
-    /// start compiles.
+    /// In `doorbuster/components` of the user's folder for caches. If that folder cannot be used,
+    /// components are compiled at every start.
     UserFolder,
-    /// As this file configures it, in wasmtime's format: a table `[cache]` with `directory` and
+    /// As this file in wasmtime's format configures it: a table `[cache]` with `directory` and
     /// limits. A file that cannot be used is an error.
     Configured(PathBuf),
 }
@@ -44,8 +44,8 @@ impl CompileCache {
     }
 }
 
-/// The cache in the user's folder, unless it cannot be used: a container often has no place for one, and
-/// starts all the same.
+/// The cache in the user's folder; `None` if it cannot be used. That is not an error, because a
+/// container often has no writable folder.
 fn user_cache() -> Option<Cache> {
     let Some(folder) = user_folder(|name| std::env::var_os(name).map(PathBuf::from)) else {
         tracing::debug!("no compile cache: neither XDG_CACHE_HOME nor HOME names a folder");
@@ -64,15 +64,15 @@ fn user_cache() -> Option<Cache> {
         .ok()
 }
 
-/// `$XDG_CACHE_HOME/doorbuster/components`, with `$HOME/.cache` for a variable that is not set.
-/// The XDG Base Directory Specification says to ignore relative paths.
+/// `$XDG_CACHE_HOME/doorbuster/components`, or the same in `$HOME/.cache` if that variable is not
+/// set. Relative paths are ignored, as the XDG Base Directory Specification requires.
 fn user_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let absolute = |name| variable(name).filter(|path| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(caches.join(FOLDER))
 }
 
-/// Makes the folder, for this user alone, and refuses one that others can write.
+/// Creates the folder with access for this user only. A folder that others can write is an error.
 fn private_folder(folder: &Path) -> Result<(), String> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     let metadata = made.and_then(|()| folder.metadata()).map_err(|e| e.to_string())?;

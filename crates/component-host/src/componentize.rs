@@ -1,5 +1,5 @@
-//! Makes components of core modules, as Spin does: its SDKs up to 5 build modules for the target
-//! `wasm32-wasip1`, which contain the types of what they import and export.
+//! Converts core modules into components, as Spin does: its SDKs up to version 5 build modules for
+//! the target `wasm32-wasip1` that contain the types of their imports and exports.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use wit_component::ComponentEncoder;
 /// Length of a header: the magic number, the version and the layer.
 const HEADER_BYTES: usize = 8;
 
-/// What a file of WebAssembly is.
+/// The kind of a WebAssembly file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binary {
     /// A component.
@@ -22,10 +22,10 @@ pub enum Binary {
 }
 
 impl Binary {
-    /// Tells it by the first bytes.
+    /// Determines the kind from the header.
     ///
     /// # Errors
-    /// The file is neither.
+    /// The file is neither of them.
     pub fn of(bytes: &[u8]) -> Result<Self, String> {
         match bytes.get(..HEADER_BYTES) {
             Some([b'\0', b'a', b's', b'm', _, _, 1, 0]) => Ok(Self::Component),
@@ -35,7 +35,7 @@ impl Binary {
     }
 }
 
-/// The component, made of a core module if the bytes are one.
+/// The bytes of the component; a core module is converted.
 pub(crate) fn component(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, String> {
     match Binary::of(&bytes)? {
         Binary::Component => Ok(bytes),
@@ -87,7 +87,7 @@ mod tests {
         let engine = engine::build(&Limits::default(), &CompileCache::Disabled).unwrap();
         let made = component(Cow::Borrowed(MODULE)).unwrap();
         wasmtime::component::Component::from_binary(&engine, &made).unwrap();
-        // What is one already stays as it is.
+        // A component is returned unchanged.
         let again = component(Cow::Borrowed(&made)).unwrap();
         assert_eq!(again, made);
         assert!(matches!(again, Cow::Borrowed(_)));

@@ -1,5 +1,6 @@
-//! Composes a component with the dependencies that its manifest names, as Spin does: one
-//! level, each dependency an instance of its own that gets only what it inherits.
+//! Composes a component with the dependencies that its manifest names, as Spin does: with one level
+//! of dependencies, each of them a separate instance that gets only the permissions that it
+//! inherits.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,8 +13,8 @@ use crate::denial::{self, NETWORK, RIGHTS};
 use crate::linker::{exports_candidate, released};
 use crate::{Error, componentize};
 
-/// The component's bytes with its dependencies plugged in. `capabilities` are the interfaces that
-/// the host's program provides.
+/// The bytes of the component, composed with its dependencies. `capabilities` are the interfaces
+/// that the program of the host provides.
 pub fn compose(component: &Component, capabilities: &[&str]) -> Result<Vec<u8>, Error> {
     let provided = provided(component, capabilities)?;
     if component.dependencies.is_empty() {
@@ -30,11 +31,11 @@ struct Composer<'a> {
     graph: CompositionGraph,
     root: PackageId,
     root_node: NodeId,
-    /// What the host's program provides.
+    /// The interfaces that the program of the host provides.
     capabilities: &'a [&'a str],
-    /// The root's imports that the host satisfies in place of a dependency.
+    /// The imports of the root component that the host satisfies instead of a dependency.
     provided: Vec<&'a str>,
-    /// The root's imports that a dependency satisfies, and which.
+    /// The imports of the root component that a dependency satisfies, and its name.
     taken: HashMap<String, &'a str>,
 }
 
@@ -60,7 +61,7 @@ impl<'a> Composer<'a> {
         encoded.map_err(|e| whole(self.component, format!("{e:#}")))
     }
 
-    /// Instantiates a dependency and gives its exports to the root.
+    /// Instantiates a dependency and connects its exports to the root component.
     fn plug(&mut self, index: usize, name: &'a str, dependency: &Dependency) -> Result<(), Error> {
         let fault = |message: String| fault(self.component, name, message);
         let imports: Vec<String> = self.imports(self.root).map(|(import, _)| import).collect();
@@ -90,7 +91,7 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    /// Satisfies one of the root's imports by an export of the dependency.
+    /// Satisfies one import of the root component with an export of the dependency.
     fn connect(
         &mut self,
         name: &'a str,
@@ -118,7 +119,8 @@ impl<'a> Composer<'a> {
             .map_err(|e| fault(self.component, name, format!("its `{import}` does not fit: {e:#}")))
     }
 
-    /// Gives the dependency, for each import that it has no right to, one that denies it.
+    /// Connects each import for which the dependency has no permission to one that denies every
+    /// call.
     fn deny(
         &mut self,
         index: usize,
@@ -144,11 +146,12 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    /// An import of the same type under another name.
+    /// Adds an import of the same type under another name.
     fn graph_import(&mut self, name: &str, kind: ItemKind) -> Result<NodeId, String> {
         let kind = match kind {
             ItemKind::Instance(id) => {
-                // With its interface's id it would be taken for that interface.
+                // With the id of its interface, the import would be merged with the import of that
+                // interface.
                 let mut interface = self.graph.types()[id].clone();
                 interface.id = None;
                 ItemKind::Instance(self.graph.types_mut().add_interface(interface))
@@ -168,7 +171,8 @@ impl<'a> Composer<'a> {
         for name in exports.keys().cloned().collect::<Vec<_>>() {
             let alias = self.graph.alias_instance_export(self.root_node, &name);
             let alias = alias.map_err(|e| whole(self.component, e.to_string()))?;
-            // The host calls what a release candidate of WASI 0.3 has by the release's name.
+            // The host looks up the exports of a release candidate of WASI 0.3 under the release's
+            // name.
             let exported = self.graph.export(alias, released(&name).unwrap_or(&name));
             exported.map_err(|e| whole(self.component, e.to_string()))?;
         }
@@ -176,7 +180,7 @@ impl<'a> Composer<'a> {
     }
 }
 
-/// The host's interfaces that it satisfies in place of a dependency.
+/// The interfaces of the host that it satisfies instead of a dependency.
 fn provided<'a>(component: &Component, capabilities: &'a [&'a str]) -> Result<Vec<&'a str>, Error> {
     let find = |wanted: &String| {
         let found = capabilities.iter().find(|interface| names(wanted, interface));
@@ -187,13 +191,13 @@ fn provided<'a>(component: &Component, capabilities: &'a [&'a str]) -> Result<Ve
     component.provide.iter().map(find).collect()
 }
 
-/// Whether one of the interfaces is the import's. Of the same interface a linker takes any version
-/// that is compatible, so versions are not compared.
+/// Whether the import is one of these interfaces. A linker accepts every compatible version of an
+/// interface, so versions are not compared.
 pub(crate) fn is_among(interfaces: &[&str], import: &str) -> bool {
     interfaces.iter().any(|interface| without_version(interface) == without_version(import))
 }
 
-/// `ns:package/interface` of a name with a version.
+/// `ns:package/interface` of a name that may have a version.
 pub(crate) fn without_version(name: &str) -> &str {
     name.split_once('@').map_or(name, |(name, _)| name)
 }
@@ -216,7 +220,8 @@ fn package(
     graph.register_package(package).map_err(|e| refused(e.to_string()))
 }
 
-/// Whether a dependency's name means this import: the same interface, or its package.
+/// Whether the name of a dependency in the manifest applies to this import: it names the interface
+/// or its package.
 pub(crate) fn names(dependency: &str, import: &str) -> bool {
     let (path, version) = match dependency.split_once('@') {
         Some((path, version)) => (path, Some(version)),

@@ -1,5 +1,5 @@
-//! What a dependency does not inherit: its imports are renamed when it is composed, and what
-//! stands behind the new names denies every call, as Spin's does.
+//! Denies what a dependency does not inherit. Its imports are renamed when it is composed, and the
+//! definitions under the new names deny every call, as in Spin.
 
 use http::{Request, Response};
 use wasmtime::component::{Accessor, HasData, Linker, ResourceTable};
@@ -21,7 +21,7 @@ use crate::compose::without_version;
 use crate::linker::{store, variables2, variables3};
 use crate::state::GuestState;
 
-/// Spin's names for what a dependency may inherit.
+/// Spin's names for the permissions that a dependency can inherit.
 pub(crate) const RIGHTS: [&str; 7] = [
     "ai_models",
     "allowed_outbound_hosts",
@@ -35,10 +35,10 @@ pub(crate) const RIGHTS: [&str; 7] = [
 /// The namespace of imports that are denied.
 const NAMESPACE: &str = "denied:";
 
-/// The right to reach hosts.
+/// The permission to connect to hosts.
 pub(crate) const NETWORK: &str = "allowed_outbound_hosts";
 
-/// Interfaces that give something of the outside, and the right that each one needs.
+/// Interfaces with access to external resources, and the permission that each one needs.
 const GUARDED: [(&str, &str); 10] = [
     ("fermyon:spin/variables", "variables"),
     ("spin:variables/variables", "variables"),
@@ -49,30 +49,31 @@ const GUARDED: [(&str, &str); 10] = [
     ("wasi:sockets/ip-name-lookup", NETWORK),
     ("wasi:sockets/tcp-create-socket", NETWORK),
     ("wasi:sockets/udp-create-socket", NETWORK),
-    // Of WASI 0.3, whose sockets make themselves; in 0.2 there are other interfaces for it.
+    // For WASI 0.3, in which a socket is created by its own type. In 0.2 there are separate
+    // interfaces for that.
     ("wasi:sockets/types", NETWORK),
 ];
 
-/// The name of an import that is denied, in place of `import`; none if it may stay.
+/// The name of a denied import that replaces `import`; `None` if the import is permitted.
 pub(crate) fn import(import: &str, dependency: usize, inherit: &Inherit) -> Option<String> {
     let path = without_version(import);
     let (_, right) = GUARDED.iter().find(|(guarded, _)| *guarded == path)?;
     (!inherit.has(right)).then(|| renamed(import, dependency))
 }
 
-/// `wasi:http/client@0.3.0` as `denied:d1-wasi-http/client@0.3.0`. Each dependency has names of
-/// its own: of an interface a component imports only the functions that it calls, so that the
-/// import of one is not enough for another.
+/// Renames `wasi:http/client@0.3.0` to `denied:d1-wasi-http/client@0.3.0`. The name contains the
+/// dependency's number: a component imports only those functions of an interface that it calls, so
+/// that the import of one dependency may lack functions that another needs.
 fn renamed(import: &str, dependency: usize) -> String {
     format!("{NAMESPACE}d{dependency}-{}", import.replacen(':', "-", 1))
 }
 
-/// Whether the import is one of those.
+/// Whether the import has such a name.
 pub(crate) fn is_denied(import: &str) -> bool {
     import.starts_with(NAMESPACE)
 }
 
-/// Defines a renamed import as what denies every call.
+/// Defines a renamed import so that every call is denied.
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>, import: &str) -> wasmtime::Result<()> {
     type State = GuestState;
     let mut instance = linker.instance(import)?;
@@ -114,7 +115,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>, import: &str) -> wa
     }
 }
 
-/// A version of WASI, with its releases and release candidates.
+/// The versions of WASI, each with its releases and release candidates.
 enum Wasi {
     P2,
     P3,
@@ -143,7 +144,7 @@ impl GuestState {
         WasiHttpCtxView { ctx, table, hooks }
     }
 
-    /// A WASI context with no rights, made when it is first needed.
+    /// A WASI context without permissions, created on first use.
     fn without_rights(&mut self) -> (&mut WasiCtx, &mut ResourceTable) {
         let wasi = self.without_rights.get_or_insert_with(|| {
             Box::new(WasiCtx::builder().allow_tcp(false).allow_udp(false).build())
@@ -152,7 +153,7 @@ impl GuestState {
     }
 }
 
-/// No variables.
+/// Variables, of which there are none.
 struct NoVariables;
 
 impl HasData for NoVariables {
@@ -190,7 +191,8 @@ impl store::Host for NoVariables {
     }
 }
 
-/// No look-ups; a context without rights would not say why.
+/// Name lookups, all of which are denied. A WASI context without permissions would not return the
+/// reason.
 struct NoLookups;
 
 impl HasData for NoLookups {
@@ -206,7 +208,7 @@ impl ip_name_lookup::HostWithStore<GuestState> for NoLookups {
     }
 }
 
-/// No requests.
+/// Outgoing HTTP requests, all of which are denied.
 pub(crate) struct NoRequests;
 
 type IoFuture = Box<dyn Future<Output = Result<(), HttpError>> + Send>;

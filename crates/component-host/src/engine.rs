@@ -1,5 +1,4 @@
-//! The wasmtime engine: what guests may use, pooled memory, and the clock that interrupts
-//! them.
+//! The wasmtime engine: its features, the pooled memory, and the clock that interrupts guests.
 
 use std::time::Duration;
 
@@ -7,14 +6,15 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use crate::{CompileCache, Error, Limits};
 
-/// How often a running guest gives way to the host, and so how late a deadline may strike.
+/// How often a running guest yields to the host. A deadline may be exceeded by this time.
 const EPOCH_TICK: Duration = Duration::from_millis(10);
 
-/// Core instances, memories and tables per component instance that the pool is sized for:
-/// a composition of four with their adapters.
+/// Core instances, memories and tables for each component instance in the pool: sufficient for a
+/// composition of four with their adapters.
 const CORE_PER_INSTANCE: u32 = 4;
 
-/// Bytes of a freed memory kept resident, so that its next user need not fault them in.
+/// Bytes of a freed memory that remain resident, so that the next instance causes fewer page
+/// faults.
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
 /// Builds an engine within `limits` and starts its epoch clock.
@@ -41,8 +41,9 @@ pub fn build(limits: &Limits, cache: &CompileCache) -> Result<Engine, Error> {
         .memory_init_cow(true)
         .cache(cache.open()?)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    // wasmtime makes an error for each fiber it retires, and with RUST_BACKTRACE set would
-    // spend a tenth of its time on backtraces nobody reads. Guests' backtraces are kept.
+    // wasmtime makes an error for each fiber it retires, and with `RUST_BACKTRACE` set it would
+    // spend a tenth of its time on backtraces that are never used. The backtraces of guests are
+    // kept.
     wasmtime::error::disable_backtrace();
     let engine = Engine::new(&config).map_err(|e| Error::Engine(format!("{e:#}")))?;
     start_clock(&engine)?;

@@ -1,11 +1,11 @@
-//! What can go wrong between a manifest and a running application.
+//! The errors between reading a manifest and running an application.
 
 use std::path::PathBuf;
 
 use crate::origin::Place;
 
-/// A fault of the host. Each says what was wrong, where, and what to do; what the system says
-/// about it is its source, which its text does not repeat.
+/// An error of the host. The text says what was wrong, where, and what to do. An error of the
+/// operating system is the `source`, which the text does not repeat.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
@@ -13,12 +13,12 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
-        /// What to do about it, with a leading separator; may be empty.
+        /// What to do about it, with a leading separator. May be empty.
         hint: &'static str,
     },
-    /// The application is not what it must be, or asks for what this host has not.
+    /// The application is invalid, or requires something that this host does not support.
     #[error("{place}: {message}")]
     Manifest {
         /// The manifest, and the line if it is known.
@@ -26,20 +26,20 @@ pub enum Error {
         /// What is wrong and what to write instead.
         message: String,
     },
-    /// A variable is missing, unknown or badly used.
+    /// A variable is missing, unknown or used in an invalid way.
     #[error("variable `{name}`: {message}")]
     Variable {
         /// The variable.
         name: String,
-        /// What is wrong and how to give it.
+        /// What is wrong, and how to set the variable.
         message: String,
     },
-    /// An entry of `allowed_outbound_hosts` is not understood.
+    /// An entry of `allowed_outbound_hosts` is invalid.
     #[error("component `{component}`: allowed_outbound_hosts: `{entry}`: {message}")]
     AllowedHost {
         /// The component.
         component: String,
-        /// The entry, as the manifest has it.
+        /// The entry, as written in the manifest.
         entry: String,
         /// What is wrong.
         message: String,
@@ -54,17 +54,17 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// A component is no valid component, or imports what nobody provides.
+    /// A component is invalid, or has an import that is not provided.
     #[error("component `{component}` ({wasm}): {message}")]
     Component {
         /// The component.
         component: String,
         /// Its file, or the digest of its layer.
         wasm: String,
-        /// What is wrong, naming the import where it is one.
+        /// What is wrong; it names the import if there is one.
         message: String,
     },
-    /// A guest could not be instantiated, trapped or ran out of its limits.
+    /// A guest could not be instantiated, trapped, or exceeded a limit.
     #[error("component `{component}`: {message}")]
     Guest {
         /// The component.
@@ -77,15 +77,15 @@ pub enum Error {
     Log {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A component is to be followed that is not there.
+    /// The output of a component that does not exist was to be followed.
     #[error("--follow: the application has no component `{component}`; it has {known}")]
     Follow {
         /// The component.
         component: String,
-        /// Those that there are.
+        /// The ids of the existing components.
         known: String,
     },
     /// The listening socket cannot be opened.
@@ -93,16 +93,17 @@ pub enum Error {
     Listen {
         /// The address.
         address: std::net::SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// wasmtime cannot be set up on this machine.
+    /// wasmtime cannot be initialized on this machine.
     #[error("cannot start the WebAssembly engine: {0}")]
     Engine(String),
 }
 
 impl Error {
-    /// Whether the same step may succeed later without anyone changing anything.
+    /// Whether the same operation may succeed later without a change of the application or its
+    /// settings.
     pub fn is_retriable(&self) -> bool {
         matches!(self, Error::Guest { .. })
     }

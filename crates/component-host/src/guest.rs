@@ -1,4 +1,4 @@
-//! A loaded component, ready to be instantiated.
+//! A loaded component that can be instantiated.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use wasmtime::{Engine, Store};
 use crate::Error;
 use crate::state::{GuestState, StateTemplate};
 
-/// A compiled and linked component with its rights. Cheap to clone.
+/// A compiled and linked component with its permissions. Cheap to clone.
 #[derive(Clone)]
 pub struct Guest {
     pub(crate) id: Arc<str>,
@@ -33,12 +33,12 @@ impl Guest {
         self.pre.component().get_export_index(None, interface).is_some()
     }
 
-    /// An empty store with the component's rights and limits.
+    /// An empty store with the permissions and limits of the component.
     pub fn store(&self) -> Store<GuestState> {
         self.template.store(&self.engine)
     }
 
-    /// A new instance in a store of its own.
+    /// Creates an instance in a store of its own.
     pub async fn instantiate(&self) -> Result<(Store<GuestState>, Instance), Error> {
         let mut store = self.store();
         match self.pre.instantiate_async(&mut store).await {

@@ -1,4 +1,4 @@
-//! Loads an application: resolves its variables, composes, compiles and links its components.
+//! Loads an application: resolves its variables, and composes, compiles and links its components.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -26,9 +26,9 @@ pub struct Host {
 }
 
 impl Host {
-    /// Loads the components that some trigger starts, with what they depend on.
+    /// Loads the components that triggers start, with their dependencies.
     ///
-    /// Whatever is wrong with them is told here, before the first event.
+    /// Errors in them are returned here, before the first event is handled.
     pub fn load(
         app: &App,
         variables: &Variables,
@@ -55,13 +55,13 @@ impl Host {
         let guests = loader.load_all(app)?;
         let services = Services::new(app, &guests, &limits)?;
         guests.values().try_for_each(|guest| check_chained(guest, &services))?;
-        // The lock was made above and nobody else can have set it.
+        // `set` cannot fail: the cell was created above and is not set elsewhere.
         let _ = loader.services.set(services);
         Ok(Self { app: app.clone(), loader, guests: RwLock::new(guests) })
     }
 
-    /// Loads the components' files again. New requests and [`Host::guest`] get the new builds,
-    /// requests under way end on the old. If anything is wrong nothing changes.
+    /// Loads the files of the components again. New requests and [`Host::guest`] then use the new
+    /// builds; requests in progress finish on the old ones. If there is an error, nothing changes.
     pub fn reload(&self) -> Result<(), Error> {
         let guests = self.loader.load_all(&self.app)?;
         self.services().replace(&guests)?;
@@ -80,7 +80,7 @@ impl Host {
     }
 }
 
-/// Refuses a component that is to call one that is not there.
+/// Rejects a component that may call a component which is not loaded.
 fn check_chained(guest: &Guest, services: &Services) -> Result<(), Error> {
     let missing = guest.template.allowed.chained().find(|id| services.get(id).is_none());
     missing.map_or(Ok(()), |id| {
@@ -94,8 +94,8 @@ fn check_chained(guest: &Guest, services: &Services) -> Result<(), Error> {
     })
 }
 
-/// Why a component cannot be compiled. Its memory is compared with what the pool has; wasmtime has
-/// no type for that fault.
+/// Why a component cannot be compiled. A component that needs more memory than the pool allows is
+/// recognized by the error's text, because wasmtime has no error type for it.
 fn uncompiled(fault: &str, memory_bytes_max: usize) -> String {
     if fault.contains("memory index") && fault.contains("exceeds the limit") {
         format!(
@@ -107,7 +107,7 @@ fn uncompiled(fault: &str, memory_bytes_max: usize) -> String {
     }
 }
 
-/// What loading any component needs.
+/// The state for loading any component.
 struct Loader {
     engine: Engine,
     linker: Linker<GuestState>,
@@ -120,7 +120,7 @@ struct Loader {
 }
 
 impl Loader {
-    /// The components that some trigger starts, on all processors.
+    /// Loads the components that triggers start, in parallel on all processors.
     fn load_all(&self, app: &App) -> Result<BTreeMap<String, Guest>, Error> {
         let components: Vec<&Component> = app.started().collect();
         let loaded: Vec<_> = components.par_iter().map(|component| self.load(component)).collect();

@@ -1,4 +1,4 @@
-//! Name look-ups of the guests, in both versions of WASI, checked against the manifest.
+//! Name lookups of guests, in both versions of WASI, checked against the manifest.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsCtxView};
 
 use crate::state::GuestState;
 
-/// Name look-ups, refused for names that no entry of `allowed_outbound_hosts` fits.
+/// Implements name lookups. Names that no entry of `allowed_outbound_hosts` matches are refused.
 pub(crate) struct CheckedLookup;
 
 impl HasData for CheckedLookup {

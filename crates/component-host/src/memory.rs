@@ -1,8 +1,8 @@
-//! The cap on an instance's memory, and whether it was hit.
+//! The limit of an instance's memory, which records whether it was reached.
 
 use wasmtime::{ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 
-/// Refuses growth beyond the cap and remembers that it did.
+/// Refuses growth beyond the limit and records that it did.
 pub(crate) struct MemoryCap {
     limits: StoreLimits,
     hit: bool,
@@ -13,7 +13,7 @@ impl MemoryCap {
         Self { limits: StoreLimitsBuilder::new().memory_size(bytes_max).build(), hit: false }
     }
 
-    /// Whether the guest ever wanted more than it may have.
+    /// Whether the guest ever requested more memory than the limit.
     pub fn was_hit(&self) -> bool {
         self.hit
     }

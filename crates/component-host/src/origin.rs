@@ -1,4 +1,4 @@
-//! Where an application came from, and where in it things are said.
+//! The file that an application came from, and places in it for error messages.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     path: PathBuf,
-    /// Lines of what may be at fault, from 1, by key: `component.ingest.files`.
+    /// Line numbers, from 1, by key: `component.ingest.files`.
     lines: BTreeMap<String, usize>,
 }
 
@@ -25,17 +25,17 @@ pub fn line_at(text: &str, offset: usize) -> usize {
 }
 
 impl Origin {
-    /// A file whose lines mean nothing to whoever reads the message.
+    /// A file whose line numbers are of no use in an error message.
     pub fn whole(path: &Path) -> Self {
         Self { path: path.into(), lines: BTreeMap::new() }
     }
 
-    /// Remembers where something is said.
+    /// Remembers the line of a key.
     pub(crate) fn mark(&mut self, key: String, line: usize) {
         self.lines.insert(key, line);
     }
 
-    /// Where a key is said; the file alone if it is not known.
+    /// The line of a key; only the file if the line is not known.
     pub fn place(&self, key: &str) -> Place {
         Place { path: self.path.clone(), line: self.lines.get(key).copied() }
     }

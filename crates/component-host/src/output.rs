@@ -1,4 +1,4 @@
-//! Where components' standard output goes: to the program's own, to files, or both.
+//! The destination of the components' standard output: that of the program, files, or both.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -17,26 +17,26 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use crate::Error;
 use crate::app::App;
 
-/// Bytes taken at once.
+/// The most bytes that are accepted at once.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// Where the output of an application's components goes: by default all of it to the program's
-/// standard error.
+/// The destination of the output of an application's components. By default all of it goes to the
+/// program's standard error.
 #[derive(Debug, Clone, Default)]
 pub struct Outputs {
     dir: Option<PathBuf>,
     follow: Follow,
 }
 
-/// Whose output is shown.
+/// The components whose output is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Follow {
-    /// Every component's.
+    /// All components.
     #[default]
     All,
-    /// None.
+    /// No component.
     Nobody,
-    /// That of these components.
+    /// These components.
     Only(BTreeSet<String>),
 }
 
@@ -51,8 +51,9 @@ impl Follow {
 }
 
 impl Outputs {
-    /// To standard error for those that are followed, and to `<component>_stdout.txt` and
-    /// `<component>_stderr.txt` in `dir`, which is made if it is missing.
+    /// Shows the output of the followed components on standard error. If `dir` is given, the output
+    /// of each component also goes to `<component>_stdout.txt` and `<component>_stderr.txt` in it;
+    /// the folder is created if it is missing.
     pub fn new(app: &App, dir: Option<&Path>, follow: Follow) -> Result<Self, Error> {
         if let Follow::Only(ids) = &follow
             && let Some(unknown) = ids.iter().find(|id| app.component(id).is_none())
@@ -81,7 +82,7 @@ impl Outputs {
         Ok(())
     }
 
-    /// One component's.
+    /// The output of one component.
     pub(crate) fn of(&self, component: &str) -> Result<Output, Error> {
         let sink = |stream: &str| {
             let open = |dir| {
@@ -100,7 +101,7 @@ impl Outputs {
     }
 }
 
-/// A file name for any id: only letters, digits, `-` and `_` are left.
+/// A valid file name for any id: characters other than letters, digits, `-` and `_` are removed.
 fn file_name(dir: &Path, component: &str, stream: &str) -> PathBuf {
     let safe = |c: char| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' };
     let component: String = component.chars().map(safe).collect();
@@ -118,20 +119,20 @@ pub(crate) struct Output {
 struct LogFile {
     path: PathBuf,
     file: File,
-    /// Whether it was told that it cannot be written.
+    /// Whether a failed write was already reported.
     failed: AtomicBool,
 }
 
-/// Takes what is written. It blocks as long as the file or the terminal does.
+/// A stream for a guest's output. A write blocks as long as the file or the terminal does.
 #[derive(Clone)]
 pub(crate) struct Sink {
     file: Option<Arc<LogFile>>,
-    /// On standard error, too.
+    /// Whether the output also goes to standard error.
     shown: bool,
 }
 
 impl Sink {
-    /// Never fails: a guest that cannot print would trap, and take good records with it.
+    /// Never fails: a guest whose output fails would trap, and good records would fail with it.
     fn put(&self, bytes: &[u8]) {
         if let Some(LogFile { path, file, failed }) = self.file.as_deref()
             && let Err(error) = (&*file).write_all(bytes)
@@ -140,7 +141,7 @@ impl Sink {
             tracing::warn!(path = %path.display(), %error, "output of a component is lost");
         }
         if self.shown {
-            // Whoever could be told is the one who does not listen.
+            // If standard error is closed, the error cannot be reported anywhere.
             let _ = io::stderr().lock().write_all(bytes);
         }
     }

@@ -1,4 +1,4 @@
-//! What the host keeps for one instance.
+//! The host's state for one instance.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,33 +16,33 @@ use crate::memory::MemoryCap;
 use crate::outbound::Outbound;
 use crate::output::Output;
 
-/// Most resources of an instance at once: sockets, streams, requests, answers. Past it, making
-/// another one traps.
+/// The most resources of an instance at once: sockets, streams, requests, answers. Creating one
+/// more traps.
 const RESOURCES_MAX: usize = 10_000;
 
-/// The data of a [`Store`]: one instance's rights and resources.
+/// The data of a [`Store`]: the permissions and resources of one instance.
 pub struct GuestState {
     pub(crate) table: ResourceTable,
     wasi: WasiCtx,
     pub(crate) http: WasiHttpCtx,
     outbound: Outbound,
     memory: MemoryCap,
-    /// The component's Spin variables, resolved.
+    /// The values of the component's Spin variables.
     pub(crate) variables: Arc<BTreeMap<String, String>>,
-    /// What the component may reach.
+    /// The addresses that the component may connect to.
     pub(crate) allowed: Arc<AllowedHosts>,
-    /// Set when the guest gives way in the middle of its work.
+    /// Set when the guest yields in the middle of its work.
     pub(crate) gave_way: Arc<AtomicBool>,
-    /// For dependencies that do not inherit.
+    /// For dependencies that do not inherit permissions.
     pub(crate) without_rights: Option<Box<WasiCtx>>,
-    /// For dependencies that do not inherit.
+    /// For dependencies that do not inherit permissions.
     pub(crate) no_requests: NoRequests,
-    /// Names behind the WASI 0.2 look-ups under way, by resource.
+    /// The names of WASI 0.2 lookups in progress, by resource.
     pub(crate) lookups: HashMap<u32, String>,
 }
 
 impl GuestState {
-    /// Whether the guest ever wanted more memory than it may have.
+    /// Whether the guest ever requested more memory than the limit.
     pub fn hit_memory_cap(&self) -> bool {
         self.memory.was_hit()
     }
@@ -60,7 +60,7 @@ impl WasiHttpView for GuestState {
     }
 }
 
-/// What every instance of one component starts from.
+/// The configuration with which every instance of one component starts.
 #[derive(Clone)]
 pub(crate) struct StateTemplate {
     pub environment: Arc<Vec<(String, String)>>,
@@ -72,12 +72,14 @@ pub(crate) struct StateTemplate {
 }
 
 impl StateTemplate {
-    /// A store for a new instance, interrupted at every epoch tick to let others run.
+    /// Creates a store for a new instance. It is interrupted at every epoch tick, so that other
+    /// tasks can run.
     pub fn store(&self, engine: &Engine) -> Store<GuestState> {
         let mut store = Store::new(engine, self.state());
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
-        // tokio's own yield lets it look for events of the network, too, before it goes on.
+        // tokio's own yield also lets the runtime poll for network events before the guest
+        // continues.
         store.epoch_deadline_callback(|store| {
             store.data().gave_way.store(true, Ordering::Relaxed);
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
@@ -107,7 +109,7 @@ impl StateTemplate {
             let scheme = match reason {
                 SocketAddrUse::TcpConnect => Some("tcp"),
                 SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => Some("udp"),
-                // An implicit bind to any free port comes before each of the uses above.
+                // An implicit bind to any free port precedes each of the uses above.
                 SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => None,
                 _ => return Box::pin(async { false }) as _,
             };
@@ -126,21 +128,21 @@ impl StateTemplate {
             .envs(&self.environment)
             .allow_tcp(true)
             .allow_udp(true)
-            // Each name is checked where it is looked up, in `lookup`.
+            // Each name is checked at its lookup, in `lookup`.
             .allow_ip_name_lookup(true)
             .socket_addr_check(check)
             .build()
     }
 }
 
-/// A table that takes no more resources than a guest may have.
+/// A table with a limit for the resources of a guest.
 fn table() -> ResourceTable {
     let mut table = ResourceTable::new();
     table.set_max_capacity(RESOURCES_MAX);
     table
 }
 
-/// Whether a bind only asks the system for a free port, as a connecting socket does.
+/// Whether a bind only requests a free port from the operating system, as a connecting socket does.
 fn is_implicit_bind(address: std::net::SocketAddr) -> bool {
     address.ip().is_unspecified() && address.port() == 0
 }

@@ -1,22 +1,22 @@
-//! What an application may want of its host: what this one has not it refuses by name.
+//! Rejects applications that need a feature which this host lacks, and names the feature.
 
 use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::app::{App, Component};
 
-/// The feature of reaching HTTP components of the same application.
+/// The feature to call HTTP components of the same application.
 pub(crate) const CHAINING: &str = "local_service_chaining";
 
-/// Refuses what a component that is started wants and this host has not.
+/// Rejects features that a started component requires and this host lacks.
 pub(crate) fn check(app: &App) -> Result<(), Error> {
     features(app, "the application", "", &app.host_requirements)?;
     app.started().try_for_each(|component| check_component(app, component))
 }
 
 impl App {
-    /// Refuses triggers of other types than these, their settings, and an application in which no
-    /// trigger starts a component.
+    /// Rejects triggers of types other than these, settings for such triggers, and an application
+    /// in which no trigger starts a component.
     pub fn check_triggers(&self, types: &[&str]) -> Result<(), Error> {
         let fault =
             |key: &str, message| Err(Error::Manifest { place: self.origin.place(key), message });
@@ -68,7 +68,7 @@ fn check_component(app: &App, component: &Component) -> Result<(), Error> {
 }
 
 fn features(app: &App, what: &str, key: &str, wanted: &Map<String, Value>) -> Result<(), Error> {
-    // They are reached in the process, where there are any.
+    // HTTP components are called within the process, so there must be HTTP triggers.
     let chaining = app.triggers("http").next().is_some();
     let missing = |(feature, need): &(&String, &Value)| {
         need.as_str() != Some("optional") && !(chaining && *feature == CHAINING)
@@ -106,7 +106,7 @@ mod tests {
         assert!(fault.contains("component `c` requires `local_service_chaining`"), "{fault}");
         assert!(check(&app(r#""local_service_chaining": "optional""#, "kafka")).is_ok());
         assert!(check(&app(r#""middleware": "required""#, "http")).is_err());
-        // Of a component that nobody starts nothing is wanted.
+        // The requirements of a component that is never started do not matter.
         let mut idle = app(required, "kafka");
         idle.retain_triggers(&["http"]);
         assert!(check(&idle).is_ok());

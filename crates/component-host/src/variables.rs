@@ -1,4 +1,4 @@
-//! Spin variables: declared by the application, given from outside, used in templates.
+//! Spin variables: declared by the application, set from outside, and used in templates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,23 +8,23 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::app::Declaration;
 
-/// The resolved variables of an application.
+/// The values of an application's variables.
 #[derive(Clone, Default)]
 pub struct Variables {
     values: BTreeMap<String, String>,
-    /// Those whose values must not be shown.
+    /// The variables whose values must not be shown.
     secret: BTreeSet<String>,
 }
 
 impl fmt::Debug for Variables {
-    /// Names only: values may be secrets.
+    /// Prints only the names, because values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
 impl Variables {
-    /// Gives each declared variable the value that `find` knows, else its default.
+    /// Gives each declared variable the value that `find` returns, or its default.
     pub fn resolve(
         declared: &BTreeMap<String, Declaration>,
         find: impl Fn(&str) -> Option<String>,
@@ -48,12 +48,12 @@ impl Variables {
         Ok(Self { values, secret })
     }
 
-    /// A variable's value; none if the application does not declare it.
+    /// The value of a variable; `None` if the application does not declare it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Whether a template names a variable whose value must not be shown.
+    /// Whether a template contains a variable whose value must not be shown.
     pub(crate) fn has_secret(&self, template: &str) -> bool {
         self.secret.iter().any(|name| uses(template, name))
     }
@@ -91,7 +91,7 @@ impl Variables {
             .collect()
     }
 
-    /// Renders every string inside a map, however deep.
+    /// Renders every string in a map, at any depth.
     pub fn render_map(&self, map: &Map<String, Value>) -> Result<Map<String, Value>, Error> {
         map.iter().map(|(key, value)| Ok((key.clone(), self.render_value(value)?))).collect()
     }
@@ -108,13 +108,13 @@ impl Variables {
     }
 }
 
-/// Whether a template names this variable.
+/// Whether a template contains this variable.
 pub(crate) fn uses(template: &str, variable: &str) -> bool {
     let names = template.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
     names.into_iter().any(|(name, _)| name.trim() == variable)
 }
 
-/// Whether some string inside, however deep, names this variable.
+/// Whether a string in the value, at any depth, contains this variable.
 pub(crate) fn value_uses(value: &Value, variable: &str) -> bool {
     match value {
         Value::String(template) => uses(template, variable),

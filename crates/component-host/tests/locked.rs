@@ -1,5 +1,5 @@
-//! Lock files as Spin 4.1 writes them: `locked/spin.lock.json` is what its `spin up` made of
-//! `locked/spin.toml` in the folder /app.
+//! Tests with lock files as Spin 4.1 writes them: `locked/spin.lock.json` is the output of its
+//! `spin up` for `locked/spin.toml` in the folder `/app`.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use serde_json::Value;
 const MANIFEST: &str = include_str!("locked/spin.toml");
 const LOCKED: &str = include_str!("locked/spin.lock.json");
 
-/// Spin keeps the manifest's order, this host sorts; it means nothing to either.
+/// Sorts arrays: Spin keeps the manifest's order and this host sorts, but the order has no meaning
+/// for either.
 fn sorted(mut app: Value) -> Value {
     for list in ["triggers", "components"] {
         if let Some(list) = app.get_mut(list).and_then(Value::as_array_mut) {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// None is any.
+    /// `None` matches any scheme.
     scheme: Option<String>,
     host: Host,
     ports: RangeInclusive<u16>,
@@ -16,14 +16,14 @@ pub(super) struct Rule {
 #[derive(Debug)]
 enum Host {
     Any,
-    /// `*.example.com`, kept as `.example.com`.
+    /// `*.example.com`, stored as `.example.com`.
     Below(String),
     Name(String),
     Network(IpNet),
 }
 
 impl Rule {
-    /// An entry's rules, one for each of its addresses.
+    /// Parses an entry into one rule for each of its addresses.
     pub fn parse_all(entry: &str) -> Result<Vec<Self>, String> {
         let (scheme, addresses) = entry
             .split_once("://")
@@ -60,17 +60,17 @@ impl Rule {
         })
     }
 
-    /// Whether a URL's scheme, host and port may be reached.
+    /// Whether the rule matches a URL's scheme, host and port.
     pub fn fits(&self, scheme: &str, host: &str, port: u16) -> bool {
         self.fits_scheme(scheme) && self.ports.contains(&port) && self.host.fits(host)
     }
 
-    /// Whether a socket's user may look this name up.
+    /// Whether the rule allows a lookup of this name for a socket.
     pub fn fits_lookup(&self, name: &str) -> bool {
         (self.fits_scheme("tcp") || self.fits_scheme("udp")) && self.host.fits(name)
     }
 
-    /// The name that must be looked up, if it is one.
+    /// The rule's host, if it is a name that has to be looked up.
     pub fn name(&self) -> Option<&str> {
         match &self.host {
             Host::Name(name) => Some(name),
@@ -113,7 +113,7 @@ impl Host {
             None => (false, host.as_str()),
         };
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        // A domain's name may end in a dot.
+        // A domain name may end in a dot.
         let labels = if below { name.strip_prefix('.') } else { Some(name) };
         let labels = labels.map(|name| name.strip_suffix('.').unwrap_or(name));
         let is_name = labels.is_some_and(|name| {
@@ -140,7 +140,7 @@ impl Host {
     }
 }
 
-/// Splits `host[:port]`, leaving an IPv6 address in its brackets whole.
+/// Splits `host[:port]`. The colons of an IPv6 address in brackets are not separators.
 fn split_port(rest: &str) -> Result<(&str, Option<&str>), String> {
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let after_brackets = rest.rfind(']').map_or(0, |at| at + 1);
@@ -161,7 +161,7 @@ fn parse_ports(port: &str) -> Result<RangeInclusive<u16>, String> {
     let number = |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is no port"));
     let ports = match port.split_once("..") {
         _ if port == "*" => return Ok(0..=u16::MAX),
-        // Spin's range excludes its end.
+        // As in Spin, the range excludes its end.
         Some((from, to)) => {
             let (from, to) = (number(from)?, number(to)?);
             if from >= to {
@@ -174,7 +174,7 @@ fn parse_ports(port: &str) -> Result<RangeInclusive<u16>, String> {
     if *ports.end() == 0 { Err("nothing listens on port 0".into()) } else { Ok(ports) }
 }
 
-/// The port of a URL of this scheme that names none.
+/// The default port of a URL scheme.
 pub fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),

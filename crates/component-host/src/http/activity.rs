@@ -1,40 +1,42 @@
-//! What a connection is busy with, and until when it may be.
+//! Tracks what a connection is doing, and the time limit of that.
 //!
-//! A connection is in one of three states, and each has a limit: no request is open (also before
-//! the first and between two, even if some bytes arrive), an answer waits for the client to read
-//! it, or a request is being handled, to which the limits of requests apply.
+//! A connection is in one of three states, and each has a limit. In the first, no request is open:
+//! before the first request and between two requests, even if some bytes of the next one have
+//! arrived. In the second, an answer waits for the client to read it. In the third, a request is
+//! being handled, and the limits of requests apply.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Limits of a connection.
+/// The time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// Longest time without a request.
+    /// The longest time without a request.
     pub head: Duration,
-    /// Longest time in which a client takes nothing of an answer.
+    /// The longest time in which a client reads nothing of an answer.
     pub send: Duration,
 }
 
 /// How long a connection may take to close after it was asked to.
 const END_LIMIT: Duration = Duration::from_secs(1);
 
-/// What one connection is busy with.
+/// The state of one connection.
 pub(super) struct Activity {
     times: Times,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Requests that were read and whose answers are not handed over in full.
+    /// Number of requests that were read and whose answers have not been sent completely.
     requests: usize,
-    /// Since when there is none, or the last sign of a client that reads the answer.
+    /// Since when there are no requests, or the last time when the client was seen reading the
+    /// answer.
     idle_since: Instant,
-    /// Since when the socket takes no bytes.
+    /// Since when the socket accepts no bytes.
     blocked_since: Option<Instant>,
-    /// Answers of which a part waits to be sent: which, and since when.
+    /// The answers of which a part waits to be sent: the number of the answer, and since when.
     sending: Vec<(u64, Instant)>,
     next_id: u64,
     ending: bool,
@@ -43,16 +45,16 @@ struct State {
 /// What to do with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Nothing before this time; without one, nothing before something happens.
+    /// Nothing before this time; with `None`, nothing before the state changes.
     Later(Option<Instant>),
-    /// Ask it to end: nothing is asked on it.
+    /// Ask it to close: it has been idle for too long.
     End,
     /// Drop it.
     Drop,
 }
 
 impl Activity {
-    /// Of a new connection.
+    /// The state of a new connection.
     pub fn new(times: Times) -> Arc<Self> {
         let state = State {
             requests: 0,
@@ -65,7 +67,7 @@ impl Activity {
         Arc::new(Self { times, state: Mutex::new(state) })
     }
 
-    /// A request was read. It is at work until what this answers is dropped.
+    /// Notes that a request was read. It is in progress until the returned value is dropped.
     pub fn request(self: &Arc<Self>) -> Work {
         let mut state = self.state();
         state.requests += 1;
@@ -73,7 +75,7 @@ impl Activity {
         Work { id: state.next_id, activity: self.clone() }
     }
 
-    /// The socket took bytes, or did not.
+    /// Notes whether the socket accepted bytes.
     pub fn wrote(&self, taken: bool) {
         let mut state = self.state();
         if !taken {
@@ -83,13 +85,13 @@ impl Activity {
         }
     }
 
-    /// The connection was asked to end.
+    /// Notes that the connection was asked to close.
     pub fn ends(&self) {
         let mut state = self.state();
         (state.ending, state.idle_since) = (true, Instant::now());
     }
 
-    /// What to do now.
+    /// What to do with the connection now.
     pub fn due(&self, now: Instant) -> Due {
         let state = self.state();
         let stalled = state.sending.iter().map(|(_, since)| *since).chain(state.blocked_since);
@@ -113,14 +115,15 @@ impl Activity {
     }
 }
 
-/// A request at work.
+/// A request in progress.
 pub(super) struct Work {
     id: u64,
     activity: Arc<Activity>,
 }
 
 impl Work {
-    /// A part of its answer is about to be sent, or all that there was is sent.
+    /// Notes that a part of its answer is about to be sent, or that everything available has been
+    /// sent.
     pub fn sends(&self, part: bool) {
         let mut state = self.activity.state();
         state.sending.retain(|(id, _)| *id != self.id);

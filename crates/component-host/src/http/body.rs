@@ -1,5 +1,5 @@
-//! Bodies of requests, within their time; and small bodies in one piece: one read for the guest,
-//! one write for the socket.
+//! The bodies of requests with their time limits, and small bodies that are passed on as a whole:
+//! with one read by the guest and one write to the socket.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ pub(crate) fn small_length(headers: &HeaderMap, bytes_max: u64) -> Option<u64> {
     (length <= bytes_max).then_some(length)
 }
 
-/// Reads a body of announced length to its end; none if it breaks off, or is longer or shorter.
+/// Reads a body of announced length to its end. Returns `None` if it is interrupted, or is longer
+/// or shorter.
 pub(crate) async fn gather<B>(body: B, length: u64) -> Option<WasiBody>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -43,12 +44,13 @@ where
     })
 }
 
-/// Longest rest of a body that is read for nobody, and the time that its client gets for it. Past
-/// either its connection is closed.
+/// The most bytes of an unread body that are read and dropped, and the time limit for that. If
+/// either is exceeded, the connection is closed.
 const REST_BYTES_MAX: u64 = 1 << 20;
 const REST_LIMIT: Duration = Duration::from_secs(5);
 
-/// The state of a request's body. Put into the request's extensions for the code that answers it.
+/// The state of a request's body. It is put into the extensions of the request, for the code that
+/// answers it.
 #[derive(Clone, Default)]
 pub(crate) struct BodyWatch(Arc<Watch>);
 
@@ -62,7 +64,7 @@ const LATE: u8 = 1;
 const BROKEN: u8 = 2;
 
 impl BodyWatch {
-    /// What the client did wrong.
+    /// The client's error, if there was one.
     pub fn problem(&self) -> Option<Problem> {
         match self.0.fault.load(Ordering::Relaxed) {
             LATE => Some(Problem::LateBody),
@@ -71,7 +73,8 @@ impl BodyWatch {
         }
     }
 
-    /// The request is answered: its body may now take as long as it makes progress.
+    /// Notes that the request is answered: from now on the body may take any time as long as it
+    /// makes progress.
     pub fn answered(&self) {
         self.0.answered.store(true, Ordering::Relaxed);
     }
@@ -81,22 +84,24 @@ impl BodyWatch {
     }
 }
 
-/// A client's body: it ends with an error if the client does not send it in time. If the request
-/// is answered before all of the body was read, the rest is read and dropped. Otherwise the client,
-/// which is still sending, would find its connection broken instead of the answer.
+/// A client's body: reading it ends with an error if the client does not send it in time. If the
+/// request is answered before all of the body was read, the rest is read and dropped. Otherwise the
+/// client, which is still sending, would find its connection broken instead of the answer.
 pub struct RequestBody {
     body: Option<Incoming>,
-    /// The client waits for `100 Continue` before it sends the body; the first read sends that.
+    /// Whether the client waits for `100 Continue` before it sends the body. The first read sends
+    /// that response.
     unasked: bool,
     watch: BodyWatch,
     limit: Duration,
-    /// Since when it is waited for.
+    /// Since when data is awaited.
     since: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBody {
-    /// The body of the request with this head, which gets a watch on the body.
+    /// The body of the request with this head. A state for it is added to the extensions of the
+    /// head.
     pub(super) fn new(body: Incoming, head: &mut request::Parts, limit: Duration) -> Self {
         let watch = BodyWatch::default();
         head.extensions.insert(watch.clone());
@@ -104,7 +109,7 @@ impl RequestBody {
         Self { body: Some(body), unasked, watch, limit, since: None, sleep: None }
     }
 
-    /// Whether the client took too long.
+    /// Whether the client exceeded the time limit.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         let until = *self.since.get_or_insert_with(Instant::now) + self.limit;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
@@ -169,7 +174,7 @@ impl Drop for RequestBody {
                 && body.size_hint().upper().is_some_and(|max| max <= REST_BYTES_MAX)
         };
         let rest = self.body.take().filter(|body| !self.unasked && is_small(body));
-        // Without a runtime there is no connection any more.
+        // Without a runtime, the connection does not exist any more either.
         if let (Some(mut rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) {
             runtime.spawn(tokio::time::timeout(REST_LIMIT, async move {
                 while let Some(Ok(_)) = rest.frame().await {}

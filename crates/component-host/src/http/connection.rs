@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 or HTTP/2 with prior knowledge, within its limits.
+//! Serves one connection within its limits: HTTP/1.1, or HTTP/2 with prior knowledge.
 
 use std::convert::Infallible;
 use std::future::{Future as _, poll_fn};
@@ -22,7 +22,7 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 use super::activity::{Activity, Due, Times, Work};
 use super::exchange::{Handler, exchange};
 
-/// Longest time until a connection is looked at again.
+/// The longest time between two checks of a connection.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What all connections of a port share.
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub body_timeout: Duration,
 }
 
-/// Serves a connection to its end. Once `draining` resolves, no further request is taken.
+/// Serves a connection until it ends. When `draining` resolves, no further request is accepted.
 pub(super) async fn run(
     shared: Arc<Shared>,
     stream: TcpStream,
@@ -145,7 +145,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// An answer's body that records when a part of it is sent.
+/// The body of an answer, which records when a part of it is sent.
 struct Sent {
     body: WasiBody,
     work: Work,

@@ -1,4 +1,5 @@
-//! One request and its answer: the rules of HTTP that hold for every server, whatever answers.
+//! Handles one request and its answer: the rules of HTTP that apply to every server, whatever the
+//! handler is.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,17 +14,17 @@ use wasmtime_wasi_http::WasiBody;
 use super::body::RequestBody;
 use super::problem::Problem;
 
-/// What answers the requests of a port, and where each came from.
+/// Handles the requests of a port; the second argument is the address of the client.
 pub type Handler =
     Arc<dyn Fn(Request<RequestBody>, SocketAddr) -> BoxFuture<'static, Answer> + Send + Sync>;
 
-/// An answer.
+/// A response.
 pub type Answer = Response<WasiBody>;
 
-/// Most header fields of a request, as hyper has it for HTTP/1.1.
+/// The most header fields of a request; hyper's limit for HTTP/1.1.
 const FIELDS_MAX: usize = 100;
 
-/// Answers a request.
+/// Handles a request.
 pub(super) fn exchange(
     handler: &Handler,
     body_timeout: Duration,
@@ -60,7 +61,8 @@ fn check(request: &Request<Incoming>) -> Result<(), Problem> {
     if has_valid_host(request.version(), authority, headers) { Ok(()) } else { Err(Problem::Host) }
 }
 
-/// Whether a body comes in no transfer coding that this server does not undo.
+/// Whether the body has no transfer coding other than `chunked`, which is the only one that this
+/// server decodes.
 fn is_only_chunked(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -70,8 +72,7 @@ fn is_only_chunked(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether it is said which host is meant, and once: RFC 9112, section 3.2, and RFC 9113, section
-/// 8.3.1.
+/// Whether the host is specified exactly once: RFC 9112, section 3.2, and RFC 9113, section 8.3.1.
 fn has_valid_host(version: Version, authority: Option<&str>, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next().map(HeaderValue::to_str), hosts.next()) {
@@ -83,13 +84,13 @@ fn has_valid_host(version: Version, authority: Option<&str>, headers: &HeaderMap
         (Version::HTTP_2, Some(authority), Some(host)) => {
             is_host(authority) && host.eq_ignore_ascii_case(authority)
         }
-        // In HTTP/1.1 the field must be there beside an authority, which goes before it.
+        // HTTP/1.1 requires the field even if there is an authority, which takes precedence.
         (Version::HTTP_11, _, None) => false,
         (_, authority, host) => authority.into_iter().chain(host).all(is_host),
     }
 }
 
-/// Whether this is `host[:port]`.
+/// Whether the text is `host[:port]`.
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => (None, port),
@@ -108,20 +109,20 @@ fn is_host(text: &str) -> bool {
     port && host.is_none_or(|host| !host.is_empty() && host.bytes().all(is_of_name))
 }
 
-/// Whether a registered name of RFC 3986 may have this byte.
+/// Whether this byte is allowed in a registered name of RFC 3986.
 fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
 }
 
-/// Takes the content from an answer that must not have any: HTTP/1.1 leaves it out by itself,
-/// HTTP/2 would send it.
+/// Removes the content of an answer that must not have any. For HTTP/1.1 hyper omits it, but for
+/// HTTP/2 it would send it.
 pub(super) fn without_content(method: &Method, mut answer: Answer) -> Answer {
     let status = answer.status();
     let none = matches!(
         status,
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
     );
-    // Another answer comes after one of these, which no handler here gives.
+    // An informational response is followed by the final one, which no handler here can send.
     if status.is_informational() {
         return without_content(method, Problem::GuestFailed.response());
     }

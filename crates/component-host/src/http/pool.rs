@@ -1,9 +1,9 @@
 //! The instances of one HTTP component, and the requests that wait for one.
 //!
-//! A guest's calls share an instance, so few instances serve many requests: one for each
-//! processor, and more only if these have no room left or stand still. Few are warm: their memory is
-//! in the processor's caches, and what a guest shares among its calls, such as a connection, is
-//! shared by many.
+//! An instance handles several calls concurrently, so few instances serve many requests: one for
+//! each processor, and more only if these are at their limit of requests or make no progress. With
+//! few instances their memory stays in the processor's caches, and what a guest shares among its
+//! calls, such as a connection, is shared by more requests.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +22,8 @@ use crate::guest::Guest;
 use crate::state::GuestState;
 use crate::{Error, Limits};
 
-/// When no request was taken for this long though some wait, another instance is started: those
-/// that are there compute, or wait for a call of the host that lets nothing else run.
+/// If no request was taken for this long although some are waiting, another instance is started:
+/// the existing ones are computing, or wait for a host call during which no other call can run.
 const STANDSTILL: Duration = Duration::from_millis(10);
 
 /// The instances of one HTTP component.
@@ -31,72 +31,73 @@ pub(super) struct Pool {
     guest: Guest,
     proxy: ProxyPre<GuestState>,
     pub limits: Arc<Limits>,
-    /// Requests that an instance serves at all, and at once.
+    /// The most requests that an instance serves in its life, and the most that it serves at once.
     pub total_max: usize,
     pub at_once_max: usize,
-    /// Instances that can compute at once.
+    /// Number of instances that can compute at the same time.
     parallel: usize,
-    /// Most instances alive at once: the others of the process are for the other components.
+    /// The most instances of this component at once. The rest of the limit of the process is for
+    /// other components.
     instances_max: usize,
     queue: Mutex<Queue>,
-    /// Tells one instance at rest that a request came.
+    /// Wakes one idle instance when a request arrives.
     pushed: Notify,
-    /// Whether the server is done: instances then end wherever they are.
+    /// Whether the server has ended. Instances may then end at any time.
     closed: AtomicBool,
 }
 
 /// A request that waits for an instance.
 pub(super) struct Job {
     pub request: Request,
-    /// Where its answer goes.
+    /// The channel for its answer.
     pub answer: oneshot::Sender<wasmtime::Result<Response>>,
 }
 
-/// What waits, and who could serve it.
+/// The requests that wait, and the number of instances that could serve them.
 #[derive(Default)]
 pub(super) struct Queue {
     pub jobs: VecDeque<Job>,
     pub load: Load,
-    /// Instances that are being made.
+    /// Instances that are being created.
     pub starting: usize,
-    /// Instances from their start to their end, also those that take no more requests.
+    /// Instances between their start and their end, including those that take no more requests.
     pub alive: usize,
-    /// Whether any job was taken since this was last looked at.
+    /// Whether a job was taken since the last check for a standstill.
     moved: bool,
-    /// Whether anybody looks.
+    /// Whether the task that checks for a standstill is running.
     watched: bool,
 }
 
-/// The instances that take requests or are about to, and what they have.
+/// The instances that take requests or are being created, and the requests that they are handling.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Load {
     pub instances: usize,
     pub at_work: usize,
 }
 
-/// Why a request was not begun: no instance could be made for it.
+/// Why a request was not started: no instance could be created for it.
 #[derive(Debug, thiserror::Error)]
 #[error("no HTTP instance could be made: {0}")]
 pub(super) struct NoInstance(String);
 
-/// Why no other instance is started: the component has all that it may have.
+/// Why no other instance is started: the component has reached its limit.
 #[derive(Debug, thiserror::Error)]
 #[error("the component has {0} instances, which is its share of the process's instances")]
 struct NoShare(usize);
 
-/// Why a request has no answer: its instance broke.
+/// Why a request has no answer: its instance failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the instance that served the request broke")]
 pub(super) struct Broken;
 
 impl Pool {
-    /// The pool of one of so many components of the process. Fails if the component exports no
-    /// HTTP handler of WASI 0.2 or 0.3.
+    /// Creates the pool of one component of a process with this number of components. Fails if the
+    /// component exports no HTTP handler of WASI 0.2 or 0.3.
     pub fn new(guest: &Guest, limits: &Arc<Limits>, components: usize) -> Result<Arc<Self>, Error> {
         let proxy = proxy(guest)?;
         let required = guest.pre().component().resources_required();
         let memories = required.map_or(1, |required| required.num_memories);
-        // A handler of WASI 0.2 serves one request in its life.
+        // An instance with a handler of WASI 0.2 serves a single request.
         let (total_max, at_once_max) = match &proxy {
             ProxyPre::P3(_) => {
                 (limits.requests_per_instance_max, limits.requests_at_once_per_instance_max)
@@ -117,19 +118,19 @@ impl Pool {
         }))
     }
 
-    /// Has an instance answer a request.
+    /// Passes a request to an instance and waits for the answer.
     pub async fn handle(self: &Arc<Self>, request: Request) -> wasmtime::Result<Response> {
         let (answer, answered) = oneshot::channel();
         self.push(Job { request, answer });
         answered.await.map_err(|_| wasmtime::Error::new(Broken))?
     }
 
-    /// From now on an instance that ends in mid-way is no failure.
+    /// From now on, an instance that ends before it has answered is not logged as a failure.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// A new instance.
+    /// Creates an instance.
     pub async fn instantiate(&self) -> wasmtime::Result<(Store<GuestState>, Proxy)> {
         let mut store = self.guest.store();
         let made = self.proxy.instantiate_async(&mut store);
@@ -139,7 +140,7 @@ impl Pool {
         Ok((store, proxy))
     }
 
-    /// Tells of an instance that broke.
+    /// Logs the failure of an instance.
     pub fn broke(&self, error: &wasmtime::Error) {
         if !self.closed.load(Ordering::Relaxed) {
             let component = self.guest.id();
@@ -147,20 +148,20 @@ impl Pool {
         }
     }
 
-    /// Waits until a request comes.
+    /// Waits until a request arrives.
     pub fn next_push(&self) -> Notified<'_> {
         self.pushed.notified()
     }
 
-    /// Has another instance at rest look whether there is a request: the one that rested least, so
-    /// that those that are not needed come to their end.
+    /// Wakes the idle instance that became idle last, so that it checks for requests. The other
+    /// instances remain idle and end if they are not needed.
     pub fn wake_one(&self) {
         self.pushed.notify_last();
     }
 
     fn push(self: &Arc<Self>, job: Job) {
         let mut queue = self.queue();
-        // Those whose callers wait are fewer: the callers are counted.
+        // Fewer requests than this have callers that still wait: the number of callers is limited.
         let full = queue.jobs.len() >= self.limits.requests_at_once_max;
         let abandoned = if full { queue.take_abandoned() } else { VecDeque::new() };
         queue.jobs.push_back(job);
@@ -177,8 +178,8 @@ impl Pool {
         self.wake_one();
     }
 
-    /// An instance's fair share of what waits, at most so many, without those whose callers went
-    /// away.
+    /// Takes an instance's fair share of the waiting requests, at most `places`. Requests whose
+    /// callers have gone away are dropped.
     pub fn take(&self, places: usize) -> Vec<Job> {
         let mut queue = self.queue();
         let share = queue.jobs.len().div_ceil(queue.load.instances.max(1)).min(places);
@@ -195,12 +196,12 @@ impl Pool {
         jobs
     }
 
-    /// Whether one more instance is wanted for what waits.
+    /// Whether another instance should be started for the waiting requests.
     pub fn wants_another(&self, queue: &Queue) -> bool {
         queue.load.wants_another(queue.jobs.len(), self.parallel, self.at_once_max)
     }
 
-    /// Starts an instance, unless the component has as many as it may have.
+    /// Starts an instance. Returns `false` if the component has reached its limit.
     pub fn start(self: &Arc<Self>, queue: &mut Queue) -> bool {
         if queue.alive >= self.instances_max {
             return false;
@@ -212,8 +213,8 @@ impl Pool {
         true
     }
 
-    /// Drops the requests whose callers went away, and starts another instance whenever those that
-    /// are there stand still, until nothing waits.
+    /// Drops the requests whose callers have gone away, and starts another instance whenever no
+    /// request was taken for [`STANDSTILL`]. Ends when no request is waiting.
     async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(STANDSTILL).await;
@@ -231,12 +232,12 @@ impl Pool {
         }
     }
 
-    /// Answers those that would need another instance than the component may have.
+    /// Refuses the waiting requests that the permitted number of instances cannot serve.
     pub fn refuse_beyond_share(&self) {
         self.refuse(&wasmtime::Error::new(NoShare(self.instances_max)));
     }
 
-    /// Answers those that have no place with the instances that are there.
+    /// Refuses the waiting requests that the existing instances cannot serve.
     pub fn refuse(&self, error: &wasmtime::Error) {
         let mut queue = self.queue();
         let Load { instances, at_work } = queue.load;
@@ -250,12 +251,12 @@ impl Pool {
         let (component, requests, error) = (self.guest.id(), refused.len(), format!("{error:#}"));
         tracing::error!(component, requests, error, "no HTTP instance for these requests");
         for job in refused {
-            // Whoever does not wait any more needs no answer.
+            // `send` fails if the caller has gone away.
             let _ = job.answer.send(Err(wasmtime::Error::new(NoInstance(error.clone()))));
         }
     }
 
-    /// What waits. Nothing else of ours is locked while this is.
+    /// Locks the queue. No other lock of the pool is taken while this one is held.
     pub fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -277,14 +278,15 @@ fn proxy(guest: &Guest) -> Result<ProxyPre<GuestState>, Error> {
     }
 }
 
-/// The instances that one of so many components may have, each with so many memories.
+/// The most instances of one of this many components, if each instance has this many memories.
 fn share(instances_max: u32, components: usize, memories: u32) -> usize {
     let instances = usize::try_from(instances_max / memories.max(1)).unwrap_or(usize::MAX);
     (instances / components.max(1)).max(1)
 }
 
 impl Queue {
-    /// Takes the requests whose callers went away. To be dropped once the queue is not locked.
+    /// Takes the requests whose callers have gone away. They must be dropped after the queue is
+    /// unlocked.
     fn take_abandoned(&mut self) -> VecDeque<Job> {
         if !self.jobs.iter().any(|job| job.answer.is_canceled()) {
             return VecDeque::new();
@@ -297,8 +299,8 @@ impl Queue {
 }
 
 impl Load {
-    /// Whether one more instance is wanted for so many that wait: until each processor has one,
-    /// and when those that are there have no room.
+    /// Whether another instance should be started for this many waiting requests: until there is
+    /// one for each processor, and when the existing ones cannot serve them.
     fn wants_another(self, waiting: usize, parallel: usize, at_once_max: usize) -> bool {
         let requests = self.at_work + waiting;
         requests > self.instances.saturating_mul(at_once_max)

@@ -1,35 +1,35 @@
-//! The host's own answers, as RFC 9457 problem details.
+//! Responses that the host creates, as RFC 9457 problem details.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use wasmtime_wasi_http::WasiBody;
 
-/// Seconds a client is asked to wait when the host itself has no room.
+/// Seconds after which a client may retry when the host has reached a limit.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// A problem that the host found before or behind the guest.
+/// A problem that the host detected before or after the call of the guest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Problem {
-    /// No route fits the path.
+    /// No route matches the path.
     NotFound,
-    /// Too many requests at once, or no room for another instance.
+    /// Too many requests at once, or the limit of instances is reached.
     Busy,
     /// The guest did not answer in time.
     TimedOut,
-    /// The guest trapped, or broke off its answer.
+    /// The guest trapped, or interrupted its answer.
     GuestFailed,
-    /// The client broke off its body, or sent less or more than it announced.
+    /// The client interrupted its body, or sent less or more than it announced.
     BadBody,
     /// The client did not send its body in time.
     LateBody,
-    /// It is not said, or not well, which host is meant.
+    /// The host is missing, invalid, or specified more than once.
     Host,
-    /// A method that asks for no resource.
+    /// A method without a resource.
     Method,
     /// Too many header fields.
     HeadTooLarge,
-    /// A transfer coding that this server does not undo.
+    /// A transfer coding that this server does not decode.
     TransferCoding,
 }
 
@@ -81,7 +81,7 @@ impl Problem {
         }
     }
 
-    /// What is wrong with the request.
+    /// The part of the request that is wrong, if the request is.
     fn field(self) -> Option<&'static str> {
         match self {
             Problem::BadBody | Problem::LateBody => Some("body"),
@@ -104,7 +104,8 @@ impl Problem {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         if matches!(self, Problem::Method) {
-            // RFC 9110 wants the field; a tunnel has no resource, and so no methods.
+            // RFC 9110 requires the field. It is empty: a tunnel has no resource, and therefore no
+            // methods.
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(""));
         }
         response

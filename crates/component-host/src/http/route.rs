@@ -1,12 +1,13 @@
 //! Routes of `[[trigger.http]]`: exact paths and trailing wildcards, as in Spin.
 
-/// The paths that the host answers itself, as Spin does.
+/// The path prefix that the host serves, as in Spin.
 const RESERVED: &str = "/.well-known/spin";
 
-/// Which paths a route takes. Slashes at the end, and more than one at the begin, mean nothing.
+/// The paths that a route matches. Slashes at the end are ignored, and so are all but one at the
+/// beginning.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Route {
-    /// This path and no other; the root is empty.
+    /// This path only; the root is empty.
     Exact(String),
     /// This path and everything below it; written with a trailing `/...` or `/*`.
     Below(String),
@@ -27,8 +28,8 @@ impl Route {
         })
     }
 
-    /// What comes after the route's own part of this path, empty for an exact route; none if the
-    /// route does not take the path. As in Spin, slashes at both ends make no difference.
+    /// The part of the path after the route's own part, empty for an exact route; `None` if the
+    /// route does not match. As in Spin, slashes at both ends are ignored.
     pub fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         let inner = path.trim_start_matches('/');
         let slash = path.len().checked_sub(inner.len() + 1)?;
@@ -62,7 +63,8 @@ impl Route {
         }
     }
 
-    /// How specific the route is: an exact one before a wildcard, a longer before a shorter.
+    /// How specific the route is: an exact route ranks before a wildcard, and a longer one before a
+    /// shorter one.
     pub fn rank(&self) -> (bool, usize) {
         match self {
             Route::Exact(path) => (true, path.len()),
@@ -70,7 +72,7 @@ impl Route {
         }
     }
 
-    /// Whether the host answers all paths below it itself.
+    /// Whether the route matches only paths that the host serves.
     pub fn is_reserved(&self) -> bool {
         match self {
             Route::Exact(path) => is_reserved(path),
@@ -79,19 +81,20 @@ impl Route {
     }
 }
 
-/// Whether the host answers this path itself.
+/// Whether the host serves this path.
 pub(crate) fn is_reserved(path: &str) -> bool {
     path.strip_prefix(RESERVED).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// A path with one slash at its begin and none at its end; the root is empty.
+/// The path with one slash at its beginning and none at its end; the root is empty.
 fn trim(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     let after = path.trim_start_matches('/');
     path.get((path.len() - after.len()).saturating_sub(1)..).unwrap_or(path)
 }
 
-/// Refuses a segment that is a pattern which this host does not support, or that no request has.
+/// Rejects a segment that is a pattern which this host does not support, or that cannot occur in a
+/// request.
 fn check_segment(segment: &str) -> Result<(), String> {
     if segment == "..." || segment.contains('*') {
         return Err(

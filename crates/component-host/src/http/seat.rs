@@ -1,10 +1,11 @@
-//! One instance's place in its pool, from its start to its end.
+//! The place of one instance in its pool, from the instance's start to its end.
 
 use std::sync::Arc;
 
 use super::pool::{Job, Pool};
 
-/// One instance's place among those that take requests; whatever ends it gives its place up.
+/// The place of one instance among those that take requests. It is freed when it is dropped, for
+/// whatever reason the instance ends.
 pub(super) struct Seat {
     pool: Arc<Pool>,
     total: usize,
@@ -14,38 +15,39 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// The place of an instance that was started.
+    /// The place of an instance whose start has just been requested.
     pub fn new(pool: &Arc<Pool>) -> Self {
         Self { pool: pool.clone(), total: 0, at_work: 0, starting: true, open: true }
     }
 
-    /// The instance is there.
+    /// Notes that the instance was created.
     pub fn made(&mut self) {
         if std::mem::replace(&mut self.starting, false) {
             self.pool.queue().starting -= 1;
         }
     }
 
-    /// The instance could not be made: whoever has no place without it is told.
+    /// Notes that the instance could not be created, and refuses the requests that cannot be served
+    /// without it.
     pub fn failed(mut self, error: &wasmtime::Error) {
         self.made();
-        // Not closed, which would start another one in its place.
+        // `close` is not used, because it would start another instance as a replacement.
         self.open = false;
         self.pool.queue().load.instances -= 1;
         self.pool.refuse(error);
     }
 
-    /// Whether it takes requests at all.
+    /// Whether the instance still takes requests.
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// Whether it takes one now.
+    /// Whether the instance can take a request now.
     pub fn has_room(&self) -> bool {
         self.open && self.at_work < self.pool.at_once_max
     }
 
-    /// Whether it takes one now and there is one.
+    /// Whether the instance can take a request now and there is one.
     pub fn is_wanted(&self) -> bool {
         self.has_room() && !self.pool.queue().jobs.is_empty()
     }
@@ -65,7 +67,7 @@ impl Seat {
         jobs
     }
 
-    /// One request is answered.
+    /// Notes that one request is answered.
     pub fn done(&mut self) {
         self.at_work -= 1;
         if self.open {
@@ -73,7 +75,7 @@ impl Seat {
         }
     }
 
-    /// Takes no more requests; others do.
+    /// Stops taking requests. Other instances take those that wait.
     pub fn close(&mut self) {
         if std::mem::replace(&mut self.open, false) {
             let mut queue = self.pool.queue();

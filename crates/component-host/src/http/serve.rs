@@ -17,31 +17,33 @@ use super::connection::{self, Shared};
 use super::exchange::Handler;
 use crate::Limits;
 
-/// Pause after the system refuses a connection, which it does when file descriptors run out.
+/// The pause after `accept` failed, which happens when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// hyper's own lower bound for a connection's buffer.
+/// hyper's lower limit for a connection's buffer.
 const MIN_BUFFER_BYTES: usize = 8_192;
 
-/// Requests at once on an HTTP/2 connection; more are refused. hyper's default.
+/// The most concurrent requests of an HTTP/2 connection; more are refused. hyper's default.
 const STREAMS_MAX: u32 = 200;
 
-/// Bytes of a request's body, and of all bodies of a connection, that an HTTP/2 client may send
-/// before they are read. hyper's defaults.
+/// The most bytes of a request's body, and of all bodies of a connection, that an HTTP/2 client may
+/// send before they are read. hyper's defaults.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 
-/// Bytes of an answer that are kept for an HTTP/2 client that does not read. hyper's default.
+/// The most bytes of an answer that are buffered for an HTTP/2 client that does not read. hyper's
+/// default.
 const SEND_BUFFER_BYTES: usize = 400 << 10;
 
-/// Time after which the system probes a client that is silent, and between two probes.
+/// Time after which the operating system probes a silent client, and the time between two probes.
 const PROBE: Duration = Duration::from_secs(15);
 
-/// Serves a port: the one way for all ports of a process, so that the same limits hold on each.
+/// Serves a port. All ports of a process are served by this function, so that the same limits apply
+/// to each.
 ///
-/// Until `shutdown` it takes connections; then it takes no more and gives the requests under way
-/// until `drain` to end. Answers whether all did. Boxed: a caller's crate would otherwise compile
-/// the HTTP server once more.
+/// It accepts connections until `shutdown` resolves. Then it accepts no more, and waits for the
+/// requests in progress until the time limit `drain`. Returns whether all of them finished. The
+/// future is boxed, because otherwise the crate of a caller would compile the HTTP server again.
 pub fn serve(
     listener: TcpListener,
     limits: &Limits,
@@ -77,7 +79,7 @@ async fn accept_all(
         };
         let (shared, mut draining) = (shared.clone(), draining.clone());
         tokio::spawn(async move {
-            // An error says that the server is gone, which ends its connections, too.
+            // An error means that the server is gone, which ends its connections, too.
             let draining = async move { _ = draining.wait_for(|drains| *drains).await };
             connection::run(shared, stream, peer, draining).await;
             drop(place);
@@ -109,8 +111,9 @@ async fn accept(
     }
 }
 
-/// Head and body of an answer may leave in two writes: the second must not wait for the client's
-/// delayed acknowledgement. And a client that vanished must be noticed, which closes nothing.
+/// Disables Nagle's algorithm: head and body of an answer may be sent in two writes, and the second
+/// must not wait for the client's delayed acknowledgement. Enables probes, because a client that
+/// vanished closes no connection.
 fn prepare(stream: &TcpStream, send_timeout: Duration) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_tcp_keepidle(stream, PROBE)?;
@@ -123,7 +126,7 @@ fn prepare(stream: &TcpStream, send_timeout: Duration) -> std::io::Result<()> {
 
 fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    // Without timers of hyper's: they do not cover every state of a connection.
+    // hyper's timers are not used: they do not cover every state of a connection.
     http.http1().max_buf_size(limits.head_bytes_max.max(MIN_BUFFER_BYTES));
     http.http2()
         .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
@@ -134,12 +137,12 @@ fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// The places of a port's connections.
+/// The places for the connections of a port.
 struct Room {
     places: Arc<Semaphore>,
     max: u32,
     port: u16,
-    /// Whether it was said that all are taken.
+    /// Whether it was logged that all places are taken.
     full: bool,
 }
 
@@ -151,7 +154,7 @@ impl Room {
         Self { places, max, port, full: false }
     }
 
-    /// A place for the next connection; waits until there is one.
+    /// Waits until there is a place for the next connection.
     async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
         let free = self.places.available_permits();
         if free == 0 && !self.full {
@@ -162,7 +165,8 @@ impl Room {
                 "as many connections as are allowed are open; new ones wait until one ends"
             );
         }
-        // Not when the first connection ends: the next one would be logged again.
+        // The flag is not reset as soon as one connection ends, because the next one would be
+        // logged again.
         if self.full && free > (self.max / 10) as usize {
             self.full = false;
             tracing::info!(port = self.port, "there is room for new connections again");
@@ -170,9 +174,9 @@ impl Room {
         self.places.clone().acquire_owned().await.ok()
     }
 
-    /// Waits until no connection is left.
+    /// Waits until there are no connections.
     async fn emptied(&self) {
-        // It fails only if the semaphore is closed, and no code closes it.
+        // It fails only if the semaphore is closed, which never happens.
         let _ = self.places.acquire_many(self.max).await;
     }
 }

@@ -1,5 +1,4 @@
-//! The server in front of the HTTP components: HTTP/1.1 and HTTP/2 with prior knowledge on
-//! one port.
+//! The server for the HTTP components: HTTP/1.1, and HTTP/2 with prior knowledge, on one port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +29,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the port. Requests wait in the kernel's queue until [`Server::run`].
+    /// Opens the port. Connections wait in the kernel's queue until [`Server::run`] is called.
     pub async fn bind(
         address: SocketAddr,
         services: Services,
@@ -42,13 +41,13 @@ impl Server {
         Ok(Self { listener, address, services, limits })
     }
 
-    /// The address, with the port the system chose if it was asked for any.
+    /// The address. If port 0 was requested, it contains the port that the operating system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown`, then takes no more connections and gives the requests under way
-    /// until `drain` to end. Answers whether all did.
+    /// Serves until `shutdown` resolves. Then it accepts no more connections, and waits for the
+    /// requests in progress until the time limit `drain`. Returns whether all of them finished.
     pub fn run(
         self,
         shutdown: BoxFuture<'static, ()>,

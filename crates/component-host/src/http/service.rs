@@ -1,4 +1,4 @@
-//! One HTTP component, called by the server in front of it or by another component.
+//! One HTTP component, which the server or another component calls.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,19 +18,19 @@ use super::streamed::Streamed;
 use crate::guest::Guest;
 use crate::{Error, Limits};
 
-/// An HTTP component behind its limits.
+/// An HTTP component with its limits.
 pub struct HttpService {
     component: Arc<str>,
     pool: RwLock<Arc<Pool>>,
     permits: Arc<Semaphore>,
     limits: Arc<Limits>,
-    /// The components of the process, which share its instances.
+    /// Number of the HTTP components of the process, which share its instances.
     components: usize,
 }
 
 impl HttpService {
-    /// The service of one of so many components of the process. Fails if the component exports no
-    /// HTTP handler.
+    /// Creates the service of one component of a process with this number of components. Fails if
+    /// the component exports no HTTP handler.
     pub fn new(guest: &Guest, limits: &Arc<Limits>, components: usize) -> Result<Self, Error> {
         Ok(Self {
             component: guest.id.clone(),
@@ -41,12 +41,12 @@ impl HttpService {
         })
     }
 
-    /// A pool of instances of another build of the component.
+    /// Creates a pool of instances of another build of the component.
     pub(super) fn prepare(&self, guest: &Guest) -> Result<Arc<Pool>, Error> {
         Pool::new(guest, &self.limits, self.components)
     }
 
-    /// Requests from now on go to this pool; those under way end in the old one.
+    /// Passes requests to this pool from now on. Requests in progress finish in the old one.
     pub(super) fn replace(&self, pool: Arc<Pool>) {
         *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool;
     }
@@ -55,12 +55,12 @@ impl HttpService {
         self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The server is done: whatever still runs may end in mid-way.
+    /// Notes that the server has ended. Instances that are still running may end at any time.
     pub(crate) fn close(&self) {
         self.pool().close();
     }
 
-    /// Answers a request; a failure is an answer too.
+    /// Handles a request. A failure results in an error response.
     pub async fn call<B>(&self, request: Request<B>) -> Response<WasiBody>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -80,11 +80,12 @@ impl HttpService {
         let bodiless = request.method() == Method::HEAD;
         let watch = request.extensions().get().cloned().unwrap_or_default();
         let request = self.gather_request(request, &watch).await?;
-        // The instance's own limit is not looked at while its guest computes without a pause.
+        // This limit is needed in addition to the one of the instance, which is not checked while
+        // the guest computes without yielding.
         let pool = self.pool();
         let handled = pool.handle(request);
         let handled = tokio::time::timeout(self.limits.request_timeout, handled).await;
-        // Whatever the guest made of a body that did not come: the client is to blame.
+        // If the body was not received, the error is the client's, whatever the guest answered.
         if let Some(problem) = watch.problem() {
             return Err(problem);
         }
@@ -107,7 +108,8 @@ impl HttpService {
         B::Error: Into<HttpError>,
     {
         let (parts, body) = request.into_parts();
-        // A client that waits for a word before it sends the body gets it when the guest reads.
+        // The body is not gathered if the client waits for `100 Continue`, which is sent when the
+        // guest reads.
         let length = small_length(&parts.headers, self.limits.gathered_body_bytes_max)
             .filter(|_| !expects_continue(&parts.headers));
         let body = match length {
@@ -120,7 +122,8 @@ impl HttpService {
         Ok(Request::from_parts(parts, body))
     }
 
-    /// The permit lives as long as the body: a long answer counts as a request at work.
+    /// The permit is kept for the lifetime of the body: a request counts until its answer is
+    /// complete.
     async fn gather_response(
         &self,
         response: Response<WasiBody>,
@@ -149,7 +152,7 @@ impl HttpService {
         if error.is::<NoInstance>() {
             return Problem::Busy;
         }
-        // The instance's own failure is logged where the instance is dropped.
+        // A failure of the instance is logged where the instance is dropped.
         if !error.is::<Broken>() {
             let component = &*self.component;
             let error = format!("{error:#}");

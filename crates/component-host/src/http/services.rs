@@ -15,12 +15,12 @@ use crate::{Error, Limits};
 #[derive(Clone, Default)]
 pub struct Services {
     by_id: BTreeMap<String, Arc<HttpService>>,
-    /// Most specific first.
+    /// The most specific route first.
     routes: Arc<Vec<(Route, Arc<HttpService>)>>,
 }
 
 impl Services {
-    /// Makes a service of each component that an HTTP trigger starts.
+    /// Creates a service for each component that an HTTP trigger starts.
     pub(crate) fn new(
         app: &App,
         guests: &BTreeMap<String, Guest>,
@@ -62,7 +62,8 @@ impl Services {
         Ok(Self { by_id, routes: Arc::new(routes) })
     }
 
-    /// Requests from now on go to these builds. If one cannot serve nothing changes.
+    /// Uses these builds for requests from now on. If one of them is not an HTTP component, nothing
+    /// changes.
     pub(crate) fn replace(&self, guests: &BTreeMap<String, Guest>) -> Result<(), Error> {
         let mut ready = Vec::new();
         for (id, service) in &self.by_id {
@@ -79,7 +80,7 @@ impl Services {
         self.by_id.get(id)
     }
 
-    /// The route that fits the path best, and its component.
+    /// The most specific route that matches the path, and its component.
     pub(crate) fn route(&self, path: &str) -> Option<&(Route, Arc<HttpService>)> {
         if is_reserved(path) {
             return None;
@@ -87,13 +88,13 @@ impl Services {
         self.routes.iter().find(|(route, _)| route.rest(path).is_some())
     }
 
-    /// The server is done.
+    /// Notes that the server has ended.
     pub(crate) fn close(&self) {
         self.by_id.values().for_each(|service| service.close());
     }
 }
 
-/// Refuses HTTP triggers that could never be served: what can be known of them without their
+/// Rejects HTTP triggers that cannot be served, as far as this can be determined without their
 /// components.
 pub fn check_triggers(app: &App) -> Result<(), Error> {
     check_settings(app)?;
@@ -106,7 +107,7 @@ pub fn check_triggers(app: &App) -> Result<(), Error> {
     })
 }
 
-/// Refuses what `[application.trigger.http]` says and this host does not do.
+/// Rejects settings in `[application.trigger.http]` that this host does not support.
 fn check_settings(app: &App) -> Result<(), Error> {
     let settings = app.metadata.triggers.get("http").into_iter().flatten();
     for (key, value) in settings {
@@ -125,13 +126,13 @@ fn check_settings(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// The trigger's public route; none if only other components may call it.
+/// The public route of the trigger; `None` if only other components may call it.
 fn route(trigger: &Trigger) -> Result<Option<Route>, String> {
     let settings = trigger.settings();
     for (key, value) in &settings {
         match key.as_str() {
             "route" => {}
-            // Both names of Spin's default.
+            // The two names of Spin's default.
             "executor"
                 if [json!({ "type": "http" }), json!({ "type": "spin" })].contains(value) => {}
             "executor" => {

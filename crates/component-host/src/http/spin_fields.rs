@@ -1,4 +1,4 @@
-//! The fields that Spin adds to a request, and the URI that it makes of it.
+//! The header fields that Spin adds to a request, and the request's URI as Spin sets it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -16,15 +16,16 @@ const RAW_COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-raw-compon
 const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-route");
 const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 
-/// What fields about a segment of the path begin with. Named segments are not supported here: such
-/// a field is the client's, and says nothing.
+/// The prefix of the fields for named segments of the path. This host does not support named
+/// segments, so such a field was sent by the client and is removed.
 const PATH_MATCH: &str = "spin-path-match-";
 
-/// Where a request of another component comes from, as Spin has it.
+/// The client address of a request from another component, as in Spin.
 const CHAINED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// Adds them to a request that came from `peer` and that `route` takes; what the client sent under
-/// these names is dropped. The URI gets the host, which HTTP/1.1 has in a field.
+/// Adds the fields to a request that came from `peer` and that `route` matches. Fields of these
+/// names from the client are dropped. The URI gets the host, which HTTP/1.1 transmits in a header
+/// field.
 pub(super) fn add<B>(request: &mut Request<B>, route: &Route, peer: SocketAddr) {
     complete(request);
     let rest = route.rest(request.uri().path()).unwrap_or_default().to_owned();
@@ -42,14 +43,15 @@ pub(super) fn add<B>(request: &mut Request<B>, route: &Route, peer: SocketAddr) 
     ] {
         match HeaderValue::from_maybe_shared(Bytes::from(text)) {
             Ok(value) => drop(headers.insert(name, value)),
-            // A route may hold what no field can; the client's value must not stay.
+            // A route may contain a character that a field cannot. The client's value must be
+            // removed in that case, too.
             Err(_) => drop(headers.remove(name)),
         }
     }
 }
 
-/// The same for a request of another component, which any path reaches. Its host is the
-/// component's name, which Spin does not show.
+/// The same for a request from another component, which may have any path. Its host is the
+/// component's name, which Spin does not put into the fields.
 pub(crate) fn add_chained<B>(request: &mut Request<B>) {
     request.headers_mut().remove(header::HOST);
     add(request, &Route::Below(String::new()), CHAINED);
@@ -61,7 +63,7 @@ fn remove_matches(headers: &mut HeaderMap) {
     names.iter().for_each(|name| drop(headers.remove(name)));
 }
 
-/// Gives the URI a scheme and an authority.
+/// Adds a scheme and an authority to the URI.
 fn complete<B>(request: &mut Request<B>) {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     if parts.authority.is_none() {
@@ -72,10 +74,10 @@ fn complete<B>(request: &mut Request<B>) {
     parts.scheme.get_or_insert(Scheme::HTTP);
     parts.path_and_query.get_or_insert_with(slash);
     if parts.authority.is_none() {
-        // HTTP/1.0 needs no host.
+        // HTTP/1.0 does not require a host.
         parts.scheme = None;
     }
-    // Scheme, authority and path make a URI.
+    // `from_parts` cannot fail: there is a scheme, an authority and a path, or only a path.
     *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
 }
 

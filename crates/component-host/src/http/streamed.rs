@@ -1,4 +1,4 @@
-//! The body of an answer while its component sends it.
+//! The body of an answer that its component streams.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-/// A streamed body. It ends with an error if its component sends no part of it in time, and counts
-/// as a request of the component until it is dropped.
+/// A streamed body. Reading it ends with an error if the component sends no part of it in time. It
+/// counts as a request of the component until it is dropped.
 pub(super) struct Streamed {
     body: WasiBody,
     _permit: OwnedSemaphorePermit,
     component: Arc<str>,
     limit: Duration,
-    /// Whether the component is waited for; not while the client takes nothing.
+    /// Whether the body waits for the component; `false` while the client reads nothing.
     waits: bool,
     sleep: Pin<Box<Sleep>>,
 }
@@ -101,7 +101,7 @@ mod tests {
             tokio::time::advance(LIMIT - Duration::from_secs(1)).await;
             parts.unbounded_send("part".into()).unwrap();
             assert!(body.frame().await.unwrap().is_ok());
-            // The client takes nothing for long, which is no fault of the component.
+            // The client reads nothing for a long time, which is not the component's fault.
             tokio::time::advance(2 * LIMIT).await;
         }
         let begun = Instant::now();

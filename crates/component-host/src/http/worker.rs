@@ -1,4 +1,4 @@
-//! One instance: takes requests, runs them side by side, and ends when it is idle or broken.
+//! One instance: takes requests, handles them concurrently, and ends when it is idle or has failed.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -21,13 +21,13 @@ use super::seat::Seat;
 use crate::Limits;
 use crate::state::GuestState;
 
-/// How long an instance that let a request's deadline pass is kept for the answers of its other
-/// requests. Not long: its guest may compute for ever.
+/// How long an instance is kept after a request exceeded its deadline, so that its other requests
+/// can be answered. The time is short, because the guest may be in an endless loop.
 const GRACE: Duration = Duration::from_secs(1);
 
 const OVERDUE: &str = "a request took longer than it may";
 
-/// Makes an instance and lives its life.
+/// Creates an instance and runs it until it ends.
 pub(super) async fn run(pool: Arc<Pool>) {
     let mut seat = Seat::new(&pool);
     let (mut store, proxy) = match pool.instantiate().await {
@@ -40,33 +40,33 @@ pub(super) async fn run(pool: Arc<Pool>) {
     }
 }
 
-/// What the guest's event loop and those outside of it both see.
+/// State that the guest's event loop shares with the code around it.
 struct Shared<'a> {
     seat: &'a mut Seat,
     phase: Phase,
     since: Instant,
-    /// Whether the guest takes calls.
+    /// Whether the guest accepts calls.
     ready: bool,
-    /// Whether the event loop came around: a call of the host may keep it from that.
+    /// Whether the event loop completed an iteration. A host call may prevent that.
     turned: bool,
-    /// Whether requests may be taken: not again before the guest has done what it can with those
-    /// that were taken.
+    /// Whether requests may be taken: only after the guest has made all possible progress with
+    /// those that were taken before.
     may_take: bool,
-    /// Whether a request's deadline has passed.
+    /// Whether a request exceeded its deadline.
     late: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// There is nothing to do.
+    /// There are no requests.
     Idle,
     /// Requests wait for their answers.
     Requests,
-    /// All are answered; the guest has work left.
+    /// All requests are answered, and the guest still has work to do.
     PostReturn,
 }
 
-/// A request under way; whether it was answered in time.
+/// A request in progress; resolves to whether it was answered in time.
 type UnderWay<'a> = BoxFuture<'a, wasmtime::Result<bool>>;
 
 async fn serve(
@@ -85,7 +85,7 @@ async fn serve(
     let mut pushed = pin!(pool.next_push());
     let mut end = End::new(&pool.limits);
     poll_fn(|cx| {
-        // While it works it is not among those that a request wakes.
+        // While the instance is working, a request must not wake it instead of an idle one.
         let mut woken = pushed.as_mut().poll(cx).is_ready();
         pushed.set(pool.next_push());
         loop {
@@ -95,7 +95,7 @@ async fn serve(
                 return Poll::Ready(result.flatten());
             }
             let mut shared = lock(&shared);
-            // Looked at from outside of the event loop, which may stand still.
+            // This is checked outside the event loop, which may be blocked.
             if end.poll(cx, &shared).is_ready() {
                 return Poll::Ready(match shared.phase {
                     Phase::Idle => Ok(()),
@@ -123,7 +123,7 @@ async fn serve(
     .await
 }
 
-/// One turn of the guest's event loop.
+/// One iteration of the guest's event loop.
 fn turn<'a>(
     cx: &mut Context<'_>,
     accessor: &'a Accessor<GuestState>,
@@ -228,8 +228,8 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// When an instance is dropped: idle for long enough, or stuck in a request that nobody waits
-/// for any more.
+/// Determines when an instance is dropped: when it has been idle for long enough, or when a request
+/// has exceeded its deadline and is stuck.
 struct End {
     idle_timeout: Duration,
     request_timeout: Duration,
@@ -252,8 +252,8 @@ impl End {
                 Phase::PostReturn if shared.late => GRACE,
                 Phase::Requests | Phase::PostReturn => self.request_timeout + GRACE,
             };
-        // Most requests move the deadline further away. The timer is not moved then; if it fires
-        // too early, it is set again.
+        // Most requests move the deadline further away. The timer is not reset for that; if it
+        // fires too early, it is set again.
         if deadline < self.sleep.deadline() {
             self.sleep.as_mut().reset(deadline);
         }

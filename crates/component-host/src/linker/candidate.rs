@@ -1,5 +1,6 @@
-//! Release candidates of WASI 0.3. Components of spin-sdk 5 and 6 import interfaces of one, and so
-//! does every application whose dependencies `spin registry push` composed.
+//! Release candidates of WASI 0.3. Components of spin-sdk 5 and 6 import interfaces of a release
+//! candidate, and so does every application whose dependencies were composed by `spin registry
+//! push`.
 //!
 //! The candidate of Spin 4, `0.3.0-rc-2026-03-15`, has the types of 0.3.0; older ones have most of
 //! them. So an import of a candidate is satisfied by the interface of 0.3.0, and the linker refuses
@@ -21,31 +22,31 @@ use crate::compose::without_version;
 use crate::lookup::CheckedLookup;
 use crate::state::GuestState;
 
-/// What stands between the version of a release and the date of its candidate.
+/// Separates the version of a release from the date of its candidate.
 const MARK: &str = "-rc-";
 
-/// `wasi:http/types@0.3.0` for `wasi:http/types@0.3.0-rc-2026-03-15`; none for a name that is not
-/// of a candidate.
+/// `wasi:http/types@0.3.0` for `wasi:http/types@0.3.0-rc-2026-03-15`; `None` if the name is not
+/// that of a candidate.
 pub(crate) fn released(name: &str) -> Option<&str> {
     let (release, _) = name.split_once(MARK)?;
     (name.starts_with("wasi:") && release.contains("@0.3.")).then_some(release)
 }
 
-/// Whether an export of this component has a candidate's name. Few components contain such a name
-/// at all, and only these are parsed for it.
+/// Whether an export of this component has the name of a candidate. Few components contain such a
+/// name, and only those are parsed.
 pub(crate) fn exports_candidate(bytes: &[u8]) -> bool {
     if memmem::find(bytes, MARK.as_bytes()).is_none() {
         return false;
     }
     let mut types = Types::default();
-    // What is no component is refused where it is compiled.
+    // Bytes that are not a component are rejected later, when they are compiled.
     let package = Package::from_bytes("host:root", None, bytes, &mut types).ok();
     package.is_some_and(|package| {
         types[package.ty()].exports.keys().any(|name| released(name).is_some())
     })
 }
 
-/// Defines an import of a candidate as what 0.3.0 has under that name, if it has it.
+/// Defines an import of a candidate with the interface of 0.3.0 of that name, if there is one.
 pub(super) fn add_to_linker(linker: &mut Linker<GuestState>, import: &str) -> wasmtime::Result<()> {
     let mut instance = linker.instance(import)?;
     let path = without_version(import).trim_start_matches("wasi:");

@@ -1,5 +1,5 @@
-//! What guests can import: WASI 0.2 and 0.3, `wasi:http`, Spin's variables, and the
-//! program's capabilities; with name look-ups checked against the manifest.
+//! The imports of guests: WASI 0.2 and 0.3, `wasi:http`, Spin's variables, and the capabilities of
+//! the program. Name lookups are checked against the manifest.
 
 mod candidate;
 mod unavailable;
@@ -20,7 +20,7 @@ use crate::denial;
 use crate::lookup::CheckedLookup;
 use crate::state::GuestState;
 
-/// A linker with everything that guests may import.
+/// Creates a linker with everything that guests may import.
 pub(crate) fn build(
     engine: &wasmtime::Engine,
     capabilities: &[Arc<dyn Capability>],
@@ -41,7 +41,7 @@ pub(crate) fn build(
     Ok(linker)
 }
 
-/// Links a component. The text says what it imports that this host does not provide.
+/// Links a component. The error names the imports that this host does not provide.
 pub(crate) fn link(
     linker: &Linker<GuestState>,
     component: &Component,
@@ -50,8 +50,8 @@ pub(crate) fn link(
     own.instantiate_pre(component).map_err(|e| unavailable::explain(component, &e))
 }
 
-/// The linker, with the imports that only some components have: those of dependencies that are
-/// denied something, and those of release candidates of WASI 0.3.
+/// The linker, with the imports that only some components have: denied imports of dependencies, and
+/// release candidates of WASI 0.3.
 fn with_own_imports<'a>(
     linker: &'a Linker<GuestState>,
     component: &Component,

@@ -1,4 +1,4 @@
-//! Says what a component imports that this host does not provide, and what to do about it.
+//! Explains which imports of a component this host does not provide, and what to do about it.
 
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -6,7 +6,7 @@ use wasmtime::component::types::ComponentItem;
 use super::released;
 use crate::compose::without_version;
 
-/// Interfaces of Spin that this host lacks, by how their names begin, and what each is for.
+/// Spin's interfaces that this host lacks: the prefixes of their names, and the purpose of each.
 const OF_SPIN: [(&str, &str); 19] = [
     ("fermyon:spin/config", "variables in the form of Spin 1"),
     ("fermyon:spin/http", "HTTP requests in the form of Spin 1"),
@@ -32,7 +32,7 @@ const OF_SPIN: [(&str, &str); 19] = [
 /// Release candidates of WASI 0.2.
 const OLD_CANDIDATE: &str = "@0.2.0-rc-";
 
-/// Why a component cannot be linked; `error` is what the linker says.
+/// Why a component cannot be linked. `error` is the linker's error.
 pub(super) fn explain(component: &Component, error: &wasmtime::Error) -> String {
     let imports = imports(component);
     let of_spin: Vec<String> = imports.iter().filter_map(|import| of_spin(import)).collect();
@@ -43,7 +43,7 @@ pub(super) fn explain(component: &Component, error: &wasmtime::Error) -> String 
             of_spin.join(" and ")
         );
     }
-    // The linker quotes the one import at which it stopped.
+    // The linker quotes the import at which it stopped.
     let text = format!("{error:#}");
     match imports.iter().find(|import| text.contains(&format!("`{import}`"))) {
         Some(import) => one(import, &text),
@@ -77,14 +77,14 @@ fn one(import: &str, error: &str) -> String {
     }
 }
 
-/// An interface of Spin that this host lacks, with what it is for.
+/// The interface of Spin that the import names and this host lacks, with its purpose.
 fn of_spin(import: &str) -> Option<String> {
     let path = without_version(import);
     let (_, what) = OF_SPIN.iter().find(|(start, _)| path.starts_with(start))?;
     Some(format!("`{import}` ({what})"))
 }
 
-/// The imports of which somebody must provide something: interfaces of types alone need nobody.
+/// The imports that need a definition. Interfaces that consist only of types need none.
 fn imports(component: &Component) -> Vec<String> {
     let (engine, types) = (component.engine(), component.component_type());
     let needed = types.imports(engine).filter(|(_, import)| match &import.ty {
@@ -104,8 +104,8 @@ mod tests {
     use super::*;
     use crate::{CompileCache, Limits, engine, linker};
 
-    /// A component that imports a function of this interface, of a type that no interface of ours
-    /// has, and nothing else.
+    /// A component with a single import: a function of this interface, with a type that no
+    /// interface of the host has.
     fn importing(interfaces: &[&str]) -> Vec<u8> {
         let mut graph = CompositionGraph::new();
         for name in interfaces {

@@ -1,4 +1,4 @@
-//! How guests read their variables: Spin's interface, the one of its SDKs 3 to 5, and the draft of
+//! The interfaces for reading variables: Spin's, that of its SDKs 3 to 5, and the draft of
 //! `wasi:config`.
 
 use wasmtime::component::{Accessor, HasData, Linker};

@@ -1,4 +1,4 @@
-//! `[component.<id>]`.
+//! Reads `[component.<id>]`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::app::{Component, ComponentMetadata, Dependency, Inherit};
 use crate::outbound::CHAINING_DOMAIN;
 use crate::support::CHAINING;
 
-/// How else Spin lets a component or a dependency be named.
+/// The keys of Spin's other ways to specify a component or a dependency.
 const ELSEWHERE: [&str; 5] = ["url", "registry", "package", "version", "component"];
 
 pub(super) fn read(
@@ -62,7 +62,7 @@ pub(super) fn read(
     })
 }
 
-/// Refuses what this host does not support, and names that Spin does not take.
+/// Rejects what this host does not support, and names that Spin does not accept.
 fn check(raw: &schema::Component) -> Result<(), (Range<usize>, String)> {
     let source = &raw.source;
     match source.get_ref() {
@@ -139,7 +139,7 @@ fn dependency(reader: &Reader<'_>, raw: Value, inherit_all: bool) -> Result<Depe
     Ok(Dependency { source: reader.file(&raw.path), export: raw.export, inherit })
 }
 
-/// Whether an entry of `allowed_outbound_hosts` means a component of the same application.
+/// Whether an entry of `allowed_outbound_hosts` refers to a component of the same application.
 fn is_chaining(host: &str) -> bool {
     let address = host.split_once("://").map_or(host, |(_, address)| address);
     address.split(['/', ':']).next().is_some_and(|name| name.ends_with(CHAINING_DOMAIN))

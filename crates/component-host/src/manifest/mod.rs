@@ -1,5 +1,5 @@
-//! Reads `spin.toml` (manifest version 2) and locks it, as `spin up` does. What is wrong is
-//! told by name and line.
+//! Reads `spin.toml` (manifest version 2) and locks it, as `spin up` does. Errors name the key and
+//! the line.
 
 mod component;
 mod names;
@@ -17,7 +17,7 @@ use crate::Error;
 use crate::app::{App, Declaration, Metadata};
 use reader::{Reader, absolute};
 
-/// Reads the manifest at `path`. Relative paths in it start from its folder.
+/// Reads the manifest at `path`. Relative paths in it are resolved against its folder.
 pub fn read(path: &Path) -> Result<App, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
         path: path.into(),
@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> Result<App, Error> {
     parse(path, &text)
 }
 
-/// Reads the text of the manifest at `path`.
+/// Parses the text of the manifest at `path`.
 pub fn parse(path: &Path, text: &str) -> Result<App, Error> {
     let mut reader = Reader::new(path, text);
     check_version(&reader, text)?;
@@ -79,7 +79,7 @@ fn metadata(
         reader.mark(format!("application.trigger.{kind}"), &table.span());
         settings.insert(kind, reader.table(table.into_inner())?);
     }
-    // The old form, which Spin still writes for an application with one type of triggers.
+    // The old form, which Spin still writes for an application with a single type of triggers.
     if let (Some(kind), 1) = (triggers.keys().next(), triggers.len()) {
         let mut single = settings.get(kind).cloned().unwrap_or_default();
         single.insert("type".into(), kind.as_str().into());
@@ -252,7 +252,7 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
         assert!(none.contains("no trigger") && none.contains("ingest"), "{none}");
     }
 
-    /// Each look at what is there already would make this take minutes.
+    /// If the cost of each check grew with the number of entries, this would take minutes.
     #[test]
     fn thousands_of_triggers_are_read_at_once() {
         const TRIGGERS: usize = 5_000;

@@ -1,13 +1,13 @@
-//! Names that a manifest gives: words of ASCII letters and digits, as in Spin.
+//! Checks the names in a manifest: words of ASCII letters and digits, as in Spin.
 
-/// Whether a component may have this id: words separated by `-`, each in lower or upper case.
+/// Checks the id of a component: words separated by `-`, each in lower or upper case.
 pub(super) fn check_component_id(id: &str) -> Result<(), String> {
     check(id, '-', true)
         .map_err(|message| format!("component `{id}`: {message}; a name is such as `my-component`"))
 }
 
-/// Whether a variable may have this name: lower-case words separated by `_`. Two names that differ
-/// in case only would share an environment variable.
+/// Checks the name of a variable: lower-case words separated by `_`. Two names that differ only in
+/// case would share an environment variable.
 pub(super) fn check_variable(name: &str) -> Result<(), String> {
     check(name, '_', false)
         .map_err(|message| format!("variable `{name}`: {message}; a name is such as `my_variable`"))

@@ -1,4 +1,4 @@
-//! The manifest being read, to name the line of what is wrong in it.
+//! The text of the manifest that is being read, for errors with line numbers.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::origin::{Origin, Place};
 pub(super) struct Reader<'a> {
     pub path: &'a Path,
     pub origin: Origin,
-    /// Offsets at which lines begin.
+    /// The offsets at which lines begin.
     lines: Vec<usize>,
 }
 
@@ -29,24 +29,24 @@ impl<'a> Reader<'a> {
         self.lines.partition_point(|begin| *begin <= span.start)
     }
 
-    /// A fault at this place; at the first line if the place is not known.
+    /// An error at this place; at the first line if the place is not known.
     pub fn error(&self, span: Option<Range<usize>>, message: String) -> Error {
         let line = span.map_or(1, |span| self.line(&span));
         Error::Manifest { place: Place::new(self.path, line), message }
     }
 
-    /// A fault that the parser found.
+    /// The error that the parser found.
     pub fn syntax(&self, error: &toml::de::Error) -> Error {
         self.error(error.span(), error.message().into())
     }
 
-    /// Remembers where a key is set.
+    /// Remembers the line at which a key is set.
     pub fn mark(&mut self, key: String, span: &Range<usize>) {
         let line = self.line(span);
         self.origin.mark(key, line);
     }
 
-    /// The list, its line remembered.
+    /// Returns the list and remembers its line.
     pub fn marked<T>(&mut self, id: &str, key: &str, list: Option<Spanned<Vec<T>>>) -> Vec<T> {
         list.map(|list| {
             self.mark(format!("component.{id}.{key}"), &list.span());
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         .unwrap_or_default()
     }
 
-    /// The file at a path that starts from the manifest's folder.
+    /// The file at a path that is relative to the manifest's folder.
     pub fn file(&self, path: &Path) -> Source {
         Source::file(&absolute(&self.path.parent().unwrap_or(Path::new("")).join(path)))
     }
@@ -69,7 +69,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Only an empty path, or one in a folder that is gone, has no absolute form.
+/// Makes the path absolute. That fails only for an empty path, or in a current folder that no
+/// longer exists.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }

@@ -1,6 +1,6 @@
-//! `spin.toml`, as it is written.
+//! The structure of `spin.toml`.
 //!
-//! What Spin knows and this host does not support has a field here, so that it is refused by name.
+//! Keys of Spin that this host does not support have a field here, so that the error names them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::value::{Table, Value};
 
-/// What is read first: a manifest of another version has other keys.
+/// This is read first: a manifest of another version has other keys.
 #[derive(Deserialize)]
 pub struct Version {
     pub spin_manifest_version: Option<Spanned<Value>>,
-    /// Where the first versions of Spin had it.
+    /// The place of the version in the first versions of Spin.
     pub spin_version: Option<Spanned<Value>>,
 }
 
@@ -41,7 +41,7 @@ pub struct Application {
     pub description: String,
     #[serde(default)]
     pub authors: Vec<String>,
-    /// What `spin build` checks the components against.
+    /// The targets that `spin build` checks the components against.
     #[serde(rename = "targets", default)]
     _targets: Vec<Value>,
     #[serde(default)]
@@ -83,16 +83,16 @@ pub struct Component {
     #[serde(default)]
     pub tool: Tool,
     pub files: Option<Spanned<Vec<Value>>>,
-    /// Without `files` there is nothing to exclude.
+    /// Ignored: without `files` there is nothing to exclude.
     #[serde(rename = "exclude_files", default)]
     _exclude_files: Vec<String>,
     pub key_value_stores: Option<Spanned<Vec<String>>>,
     pub sqlite_databases: Option<Spanned<Vec<String>>>,
     pub ai_models: Option<Spanned<Vec<String>>>,
-    /// What `spin build` checks the component against.
+    /// The targets that `spin build` checks the component against.
     #[serde(rename = "targets", default)]
     _targets: Vec<Value>,
-    /// What `spin up --profile NAME` uses instead; this host runs the default profile.
+    /// Overrides for `spin up --profile NAME`. This host runs the default profile.
     #[serde(rename = "profile", default)]
     _profile: BTreeMap<String, Profile>,
 }
@@ -128,7 +128,7 @@ enum Commands {
     Several(Vec<String>),
 }
 
-/// `[component.<id>.tool]`: the tables of other tools are theirs.
+/// `[component.<id>.tool]`. The tables of other tools are ignored.
 #[derive(Default, Deserialize)]
 pub struct Tool {
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! `[[trigger.<type>]]`.
+//! Reads `[[trigger.<type>]]`.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,10 +9,10 @@ use super::reader::Reader;
 use crate::Error;
 use crate::app::{Component, Trigger};
 
-/// Keys of any trigger that Spin knows and this host does not support.
+/// Keys of triggers of any type that Spin supports and this host does not.
 const UNSUPPORTED: [&str; 3] = ["static_response", "components", "dependencies"];
 
-/// The triggers, by type, in the manifest's order within a type.
+/// The triggers by type, in the manifest's order within a type.
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
     raw: BTreeMap<String, Vec<Spanned<Table>>>,
@@ -46,7 +46,7 @@ fn read(
             Some(_) => return Err("`id` must be a string".into()),
             None => return Ok(ids.generate(kind, &component)),
         };
-        // The first of each is among those that are taken already.
+        // The first generated id of each type is among the ids that are already in use.
         if ids.seen.insert(id.clone()) {
             Ok(id)
         } else {
@@ -80,11 +80,11 @@ fn component(settings: &Table, components: &HashSet<&str>) -> Result<String, Str
     }
 }
 
-/// The ids of triggers: those that are given, and those that Spin generates for the others.
+/// The ids of triggers: the given ones, and those that Spin generates for the others.
 struct Ids {
     taken: HashSet<String>,
     seen: HashSet<String>,
-    /// Of the next generated id of the type that has a number.
+    /// The number in the next generated id of the type.
     next_number: usize,
 }
 

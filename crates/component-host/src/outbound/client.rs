@@ -15,10 +15,10 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 use super::suspect::Suspect;
 use crate::Limits;
 
-/// What a look-up that failed is called in the client's errors.
+/// The text by which the client's errors denote a failed lookup.
 const DNS_ERROR: &str = "dns error";
 
-/// Two connection pools, shared by every guest of the host.
+/// Two connection pools, which all guests of the host share.
 #[derive(Clone)]
 pub(crate) struct Client {
     http1: Pool<HttpConnector, WasiBody>,
@@ -27,9 +27,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A peer that vanished closes no connection. So HTTP/2 connections are pinged while a request
-    /// waits on them, the system probes every socket, and a connection that rested for long is not
-    /// used again.
+    /// Creates the client. A peer that vanished closes no connection; therefore HTTP/2 connections
+    /// are pinged while a request waits on them, the operating system probes every socket, and a
+    /// connection that was idle for long is not used again.
     pub fn new(limits: &Limits) -> Self {
         let silence_max = limits.outbound_silence_max;
         let mut connector = HttpConnector::new();
@@ -54,8 +54,8 @@ impl Client {
         }
     }
 
-    /// Sends a plain-text request. gRPC goes over HTTP/2, which its trailers need; everything
-    /// else over HTTP/1.1. Answers the connection, too.
+    /// Sends a plain-text request: gRPC over HTTP/2, because it needs trailers, everything else
+    /// over HTTP/1.1. Also returns the connection.
     pub async fn send(
         &self,
         mut request: Request<WasiBody>,

@@ -1,5 +1,5 @@
-//! Outgoing HTTP of the guests: checked against the manifest, then handed to a component of
-//! the same application or sent over a pooled connection.
+//! Outgoing HTTP requests of guests. They are checked against the manifest, and then passed to a
+//! component of the same application or sent over a pooled connection.
 
 mod client;
 mod suspect;
@@ -22,27 +22,27 @@ use crate::Limits;
 use crate::allowed_hosts::{AllowedHosts, default_port};
 use crate::http::{Services, spin_fields};
 
-/// The domain under which components of one application reach each other.
+/// The domain with which components of one application address each other.
 pub(crate) const CHAINING_DOMAIN: &str = ".spin.internal";
 
 type IoFuture = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
 type Sent = Result<(Response<WasiBody>, IoFuture), HttpError>;
 
-/// One component's way out.
+/// The state for the outgoing requests of one component.
 #[derive(Clone)]
 pub(crate) struct Outbound {
     pub component: Arc<str>,
     pub allowed: Arc<AllowedHosts>,
     pub client: Client,
-    /// The application's HTTP components, known once all are loaded. Weak: they hold the
-    /// guests, which hold this.
+    /// The application's HTTP components, set once all are loaded. The reference is weak, because
+    /// the services own the guests, and the guests own this.
     pub services: Weak<OnceLock<Services>>,
     pub limits: Arc<Limits>,
 }
 
 impl WasiHttpHooks for Outbound {
-    /// As in Spin a component sees the host that a client meant. What it says itself is not sent:
-    /// the field follows from the URL.
+    /// As in Spin, a component can read the `host` field that a client sent. A `host` field that
+    /// the component sets is not sent, because it follows from the URL.
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::new(|name| *name != header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name))
     }
@@ -123,12 +123,12 @@ impl Outbound {
     }
 }
 
-/// What broke a body off: the other side, or waiting for it.
+/// Why a body was interrupted: an error of the peer, or a timeout.
 fn body_failure(error: Box<dyn std::error::Error + Send + Sync>) -> HttpError {
     error.downcast().map_or(HttpError::ConnectionReadTimeout, |error| *error)
 }
 
-/// The component that a `http://<id>.spin.internal` address means.
+/// The id of the component in an address `http://<id>.spin.internal`.
 fn chained_component(uri: &Uri) -> Option<&str> {
     uri.host()?.strip_suffix(CHAINING_DOMAIN)
 }
