@@ -1,4 +1,4 @@
-//! `[application.trigger.kafka]` and `[[trigger.kafka]]`.
+//! Reads `[application.trigger.kafka]` and `[[trigger.kafka]]`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,27 +12,27 @@ use spin_kafka_trigger::Config;
 
 use crate::Error;
 
-/// Prefixes of the client properties that say how to get in.
+/// The prefixes of the client properties for authentication and encryption.
 const SECURITY: [&str; 3] = ["sasl.", "security.", "ssl."];
 
-/// The variable with the group under which a component stores its positions. A batch does not say
-/// which group it was read by.
+/// The variable with the group under which a component stores its positions. The component needs
+/// it, because a batch does not contain the group of its consumer.
 const GROUP_VARIABLE: &str = "kafka_group";
 
-/// The settings of one Kafka trigger: the engine's, and those of the call.
+/// The settings of one Kafka trigger: those of the consumer engine and those of the call.
 #[derive(Debug, Clone)]
 pub struct TriggerConfig {
     /// The component that the trigger calls.
     pub component: String,
     /// The consumer engine's settings.
     pub engine: Config,
-    /// Time one call may take, and before it the initialization of a new instance; past it the
-    /// instance is dropped and the batch comes again.
-    /// Manifest: `handler_deadline_ms`, default 60,000.
+    /// How long one call may take, and before it the initialization of a new instance. After that
+    /// the instance is dropped, and the batch is delivered again. Manifest: `handler_deadline_ms`,
+    /// default 60,000.
     pub handler_deadline: Duration,
 }
 
-/// Settings of the call rather than of the consumer.
+/// The settings of the call, which are not those of the consumer.
 #[derive(Deserialize)]
 struct CallSettings {
     #[serde(default = "handler_deadline_ms")]
@@ -44,14 +44,14 @@ fn handler_deadline_ms() -> u64 {
 }
 
 impl TriggerConfig {
-    /// Reads every Kafka trigger of the application, with its variables resolved. Settings of
-    /// a trigger win over those of `[application.trigger.kafka]`.
+    /// Reads all Kafka triggers of the application, with their variables resolved. The settings of
+    /// a trigger take precedence over those of `[application.trigger.kafka]`.
     pub fn read_all(app: &App, variables: &Variables) -> Result<Vec<Self>, Error> {
         app.triggers("kafka").map(|trigger| Self::read(app, trigger, variables)).collect()
     }
 
-    /// What the host's producer writes with: the settings of the first trigger, else those of
-    /// `[application.trigger.kafka]`; none if no brokers are named.
+    /// The configuration of the host's producer: the settings of the first trigger, or those of
+    /// `[application.trigger.kafka]` if there is no trigger. `None` if no brokers are specified.
     pub fn producer_of(
         triggers: &[Self],
         app: &App,
@@ -66,7 +66,7 @@ impl TriggerConfig {
         Ok((!config.engine.brokers.is_empty()).then(|| config.producer()))
     }
 
-    /// A producer for the trigger's brokers, with its TLS and SASL settings.
+    /// The configuration of a producer for the trigger's brokers, with its TLS and SASL settings.
     pub fn producer(&self) -> ProducerConfig {
         let properties = BTreeMap::from(&self.engine.client);
         let security = |name: &str| SECURITY.iter().any(|prefix| name.starts_with(prefix));
@@ -90,7 +90,8 @@ impl TriggerConfig {
         Ok(config)
     }
 
-    /// Positions that are stored under another group than the trigger's are never found again.
+    /// Fails if the component stores its positions under a group other than the trigger's. It would
+    /// store positions that are never found again.
     fn check_group(&self, app: &App, variables: &Variables) -> Result<(), String> {
         let component = app.components.iter().find(|component| component.id == self.component);
         let template = component.and_then(|component| component.config.get(GROUP_VARIABLE));

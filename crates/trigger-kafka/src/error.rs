@@ -1,11 +1,11 @@
-//! What can go wrong with the Kafka triggers of an application.
+//! The errors of the Kafka triggers of an application.
 
 use component_host::origin::Place;
 
-/// A fault of a Kafka trigger.
+/// An error of a Kafka trigger.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A `[[trigger.kafka]]` of the manifest is wrong.
+    /// A `[[trigger.kafka]]` of the manifest is invalid.
     #[error("{place}: trigger.kafka: {message}")]
     Config {
         /// The manifest, and the trigger's line if it is known.
@@ -21,7 +21,7 @@ pub enum Error {
         /// The missing export.
         interface: &'static str,
     },
-    /// A new build keeps its own offsets and the old one did not, or the other way round.
+    /// A new build keeps its own offsets and the old one does not, or the reverse.
     #[error(
         "component `{component}`: the new build changes whether it exports \
          spin-kafka:events/checkpoint; that needs a restart"
@@ -30,21 +30,22 @@ pub enum Error {
         /// The component.
         component: String,
     },
-    /// The host found a fault.
+    /// An error of the host.
     #[error(transparent)]
     Host(#[from] component_host::Error),
-    /// The consumer engine stopped.
+    /// The consumer engine stopped with an error.
     #[error("component `{component}`")]
     Engine {
         /// The component that the trigger calls.
         component: String,
-        /// Why, with topic, partition and offset.
+        /// The reason, with topic, partition and offset.
         source: spin_kafka_trigger::Error,
     },
 }
 
 impl Error {
-    /// Whether starting the trigger again may help without anyone changing anything.
+    /// Whether starting the trigger again may succeed without a change of the settings, the
+    /// component or the records.
     pub fn is_retriable(&self) -> bool {
         match self {
             Error::Config { .. } | Error::NoHandler { .. } | Error::CheckpointChanged { .. } => {

@@ -1,4 +1,4 @@
-//! Calls a component with the engine's batches, on warm instances.
+//! Calls a component with the engine's batches, on instances that are kept between calls.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::Error;
 use crate::events::{BatchRef, CHECKPOINT, Failure, HANDLER, Rejection};
 use crate::trace::BatchSpans;
 
-/// The component behind a Kafka trigger. Cheap to clone.
+/// The component that a Kafka trigger calls. Cheap to clone.
 #[derive(Clone)]
 pub struct GuestHandler(Arc<Shared>);
 
@@ -32,12 +32,12 @@ struct Build {
     guest: Guest,
     handle: ComponentExportIndex,
     position: Option<ComponentExportIndex>,
-    /// Instances at rest: at most one for each call that was ever in flight at once, so not more
-    /// than `concurrency_max`.
+    /// Idle instances. There are at most as many as the highest number of calls at the same time,
+    /// which `concurrency_max` limits.
     idle: Mutex<Vec<Warm>>,
 }
 
-/// An instance, counted while it lives.
+/// An instance. It is counted until it is dropped.
 struct Warm {
     store: Store<GuestState>,
     instance: Instance,
@@ -66,7 +66,7 @@ impl GuestHandler {
         self.build().guest.id().into()
     }
 
-    /// Batches from now on go to this build; those under way end on the old one.
+    /// Uses this build for batches from now on. Calls in progress finish on the old one.
     pub fn swap(&self, guest: Guest) -> Result<(), Error> {
         let build = Arc::new(Build::new(guest)?);
         let mut current = self.0.build.write().unwrap_or_else(PoisonError::into_inner);
@@ -90,8 +90,8 @@ impl GuestHandler {
         self.0.build.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Calls the component on an idle or a new instance. After a trap or past the deadline the
-    /// instance is dropped, and with it whatever state it was in.
+    /// Calls the component on an idle instance, or a new one. After a trap or a missed deadline the
+    /// instance is dropped, because its state is unknown.
     async fn call<T>(
         &self,
         build: &Build,
@@ -116,8 +116,9 @@ impl GuestHandler {
         }
     }
 
-    /// No room for another instance passes. An instance that is not ready by the deadline is no
-    /// fault of the records, which must not become dead letters for it.
+    /// Takes an idle instance or creates one. The limit of instances is a transient error. An
+    /// instance that is not ready before the deadline is not a failure of the records, which must
+    /// not become dead letters because of it.
     async fn take(&self, build: &Build) -> Result<Warm, engine::Failure> {
         if let Some(warm) = build.idle().pop() {
             return Ok(warm);

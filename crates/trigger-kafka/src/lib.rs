@@ -1,6 +1,6 @@
-//! The Kafka trigger of a Spin application: the consumer engine ([`spin_kafka_trigger`])
-//! calling components that the host ([`component_host`]) runs, and the native provider of
-//! `spin-kafka:events/producer`.
+//! The Kafka trigger of a Spin application: it passes the batches of the consumer engine
+//! ([`spin_kafka_trigger`]) to components that the host ([`component_host`]) runs. It also contains
+//! the native provider of `spin-kafka:events/producer`.
 //!
 //! Neither engine nor host knows the other; this crate is where they meet.
 

@@ -1,4 +1,4 @@
-//! What operators ask: `/metrics`, `/healthz`, `/readyz`.
+//! The operator port: `/metrics`, `/healthz`, `/readyz`.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -16,16 +16,17 @@ use tokio::net::TcpListener;
 
 use crate::{KafkaTrigger, ProducerCapability};
 
-/// OpenMetrics, as Prometheus reads it.
+/// The content type of OpenMetrics, which Prometheus reads.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What the other answers are.
+/// The content type of the other answers.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Connections at once; past it new ones wait. Few ask: probes and Prometheus.
+/// The most connections at once; more have to wait. The clients are probes and Prometheus, so few
+/// are needed.
 const CONNECTIONS_MAX: usize = 256;
 
-/// The operators' view of the Kafka triggers and of the producer of a process. Cheap to clone.
+/// Health and metrics of the Kafka triggers and of the producer of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Operator(Arc<View>);
 
@@ -36,7 +37,7 @@ struct View {
 }
 
 impl Operator {
-    /// The view of these triggers, and of the host's producer.
+    /// Health and metrics of these triggers, and of the host's producer.
     pub fn new(triggers: &[KafkaTrigger], producer: Option<&ProducerCapability>) -> Self {
         let mut registry = Registry::default();
         if let Some(producer) = producer {
@@ -49,7 +50,7 @@ impl Operator {
         Self(Arc::new(View { registry, producer, triggers }))
     }
 
-    /// Serves these paths until `shutdown`.
+    /// Serves these paths until `shutdown` resolves.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -80,7 +81,7 @@ impl View {
                 method_not_allowed()
             }
             "/metrics" => self.metrics(),
-            // Alive: every partition moves, or has nothing left.
+            // Alive: every partition makes progress or has no records left.
             "/healthz" => verdict(self.stalled()),
             // Ready: alive, a member of each group, and able to write.
             "/readyz" => {
@@ -100,7 +101,7 @@ impl View {
         }
     }
 
-    /// A line for each partition that does not move.
+    /// A line for each stalled partition.
     fn stalled(&self) -> String {
         let mut lines = String::new();
         for (component, progress) in &self.triggers {
@@ -123,14 +124,14 @@ impl View {
         producer.fault().await.map_or_else(String::new, |fault| fault + "\n")
     }
 
-    /// A line for each trigger that has not joined its group.
+    /// A line for each trigger that is not a member of its group.
     fn outside(&self) -> String {
         let outside = self.triggers.iter().filter(|(_, progress)| !progress.is_member());
         outside.map(|(component, _)| format!("{component}: not in its group yet\n")).collect()
     }
 
-    /// A line for each trigger whose brokers do not answer, and for each topic and each partition
-    /// that nobody in its group reads.
+    /// A line for each trigger whose brokers do not answer, for each missing topic, and for each
+    /// partition that no member of the group reads.
     fn unread(&self) -> String {
         let mut lines = String::new();
         for (component, progress) in &self.triggers {

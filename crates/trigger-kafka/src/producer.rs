@@ -1,4 +1,4 @@
-//! `spin-kafka:events/producer`, provided natively: one producer for every instance of the
+//! Provides `spin-kafka:events/producer` natively, with one producer for all instances of the
 //! process.
 
 use std::sync::{Arc, OnceLock};
@@ -12,14 +12,15 @@ use wasmtime::component::Linker;
 
 use crate::events::{Delivery, Outgoing, PRODUCER, ProduceError};
 
-/// The host's producer, for components that import it. It connects once one does.
+/// The host's producer, for components that import it. It connects when the first of them is
+/// loaded.
 pub struct ProducerCapability {
     config: ProducerConfig,
     producer: Arc<OnceLock<Producer>>,
 }
 
 impl ProducerCapability {
-    /// Provides a producer with these settings.
+    /// Provides a producer with these settings. It does not connect yet.
     pub fn new(config: ProducerConfig) -> Result<Self, Error> {
         config.validate()?;
         Ok(Self { config, producer: Arc::default() })
@@ -33,7 +34,7 @@ impl ProducerCapability {
         }
     }
 
-    /// Puts its counters there, if a component imports it.
+    /// Registers the counters, if a component imports the producer.
     pub fn register(&self, registry: &mut Registry) {
         if let Some(producer) = self.producer.get() {
             producer.metrics().register(registry);
@@ -49,7 +50,8 @@ impl ProducerCapability {
         if self.producer.get().is_none() {
             let producer = Producer::new(self.config.clone())
                 .map_err(|error| format!("cannot set up the Kafka producer: {error}"))?;
-            // Components are loaded one after the other; were there two, one would do.
+            // `set` does not fail: components are loaded one after the other. If it did, the
+            // producer that is already set would do.
             let _ = self.producer.set(producer);
         }
         Ok(())
@@ -68,7 +70,8 @@ impl Capability for ProducerCapability {
             move |_, (records,): (Vec<Outgoing>,)| {
                 let producer = producer.get().cloned();
                 Box::pin(async move {
-                    // Nobody is loaded who imports it and was not permitted to, which starts it.
+                    // `permits` is called before a component that imports the producer is loaded,
+                    // and creates it.
                     let producer = producer.ok_or_else(|| {
                         wasmtime::Error::msg("the producer was not started for this component")
                     })?;

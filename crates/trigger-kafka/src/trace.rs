@@ -1,5 +1,5 @@
-//! Spans of OpenTelemetry: one for a batch, and one for each traced record in it, which
-//! continues the trace of the record's `traceparent`.
+//! OpenTelemetry spans: one for each batch, and one for each traced record in it, which continues
+//! the trace in the record's `traceparent` header.
 //!
 //! Nothing is made, nor is a header looked at, unless somebody listens to [`TARGET`].
 
@@ -10,19 +10,21 @@ use spin_kafka_trigger::{Batch, Message};
 use tracing::{Span, trace_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// The target of the spans. They are of level TRACE: a log does not show them by chance.
+/// The target of the spans. Their level is TRACE, so that a log does not contain them unless it is
+/// configured to.
 pub const TARGET: &str = "spin_kafka::otel";
 
-/// Records of a batch that get a span of their own; the others are in the batch's only.
+/// The most records of a batch that get a span of their own; the span of the batch covers the
+/// others.
 const RECORD_SPANS_MAX: usize = 64;
 
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 
-/// The spans of a batch, by the semantic conventions for messaging. They end when this is
+/// The spans of a batch, according to the semantic conventions for messaging. They end when this is
 /// dropped.
 pub(crate) struct BatchSpans {
-    /// The whole batch's.
+    /// The span of the whole batch.
     pub batch: Span,
     _records: Vec<Span>,
 }
@@ -57,7 +59,7 @@ impl BatchSpans {
     }
 }
 
-/// The span of one record: a child of whoever wrote the record.
+/// The span of one record, as a child of the span that wrote the record.
 fn record(component: &str, batch: &Batch, message: &Message, origin: SpanContext) -> Span {
     let span = trace_span!(
         target: TARGET,
@@ -73,12 +75,12 @@ fn record(component: &str, batch: &Batch, message: &Message, origin: SpanContext
         component,
     );
     let context = opentelemetry::Context::new().with_remote_span_context(origin);
-    // It fails only for a span without OpenTelemetry behind it.
+    // It fails only if the span has no OpenTelemetry layer.
     let _ = span.set_parent(context);
     span
 }
 
-/// Whose span wrote the record, if that trace is recorded.
+/// The context of the span that wrote the record, if its trace is sampled.
 fn origin(message: &Message) -> Option<SpanContext> {
     let header = |name: &str| {
         let header = message.headers.iter().find(|header| header.name == name)?;

@@ -1,4 +1,4 @@
-//! One Kafka trigger of an application, ready to run.
+//! One Kafka trigger of an application, which is ready to run.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::Error;
 use crate::config::TriggerConfig;
 use crate::handler::GuestHandler;
 
-/// A Kafka trigger joined to its component.
+/// A Kafka trigger with its component.
 pub struct KafkaTrigger {
     handler: GuestHandler,
     trigger: Trigger<GuestHandler>,
@@ -30,17 +30,17 @@ impl KafkaTrigger {
         Ok(Self { handler, trigger })
     }
 
-    /// The component behind it, to give it another build while it runs.
+    /// The handler that calls the component. It can be given another build at run time.
     pub fn handler(&self) -> GuestHandler {
         self.handler.clone()
     }
 
-    /// How far it is, to be asked while it runs.
+    /// The progress of the trigger at run time.
     pub fn progress(&self) -> Arc<Progress> {
         self.trigger.progress()
     }
 
-    /// Puts its metrics under the label `component`.
+    /// Registers the metrics with the label `component`.
     pub fn register(&self, registry: &mut Registry) {
         let component = self.handler.component();
         let label = ("component".into(), component.into());
@@ -50,7 +50,7 @@ impl KafkaTrigger {
         self.handler.register(registry);
     }
 
-    /// Consumes until `shutdown`, then drains; an error means that it stopped before.
+    /// Consumes until `shutdown` resolves, then drains. An error means that it stopped earlier.
     pub async fn run(
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
@@ -59,7 +59,7 @@ impl KafkaTrigger {
         self.trigger.until(shutdown).await.map_err(|source| Error::Engine { component, source })
     }
 
-    /// Hands a part of the topics' logs to the component, outside the group.
+    /// Passes a range of the topics' logs to the component, outside the group.
     pub async fn replay(
         self,
         range: Range,
