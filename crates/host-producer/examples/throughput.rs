@@ -1,5 +1,5 @@
-//! How many records a second are acknowledged: calls with one record each from many tasks, as
-//! a server makes them, and calls with many. Starts a Kafka broker of its own.
+//! Measures how many records a second are acknowledged: with calls of one record each from many
+//! tasks, like those of a server, and with calls of many records. Starts its own Kafka broker.
 //!
 //! `cargo run --release -p host-producer --example throughput`
 #![allow(clippy::print_stdout)]

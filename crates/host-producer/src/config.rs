@@ -10,15 +10,17 @@ use serde::Deserialize;
 
 use crate::Error;
 
-/// Java's partitioner: murmur2 of the key, and any partition for a record without one.
+/// The partitioner of the Java clients: murmur2 of the key, and a random partition for a record
+/// without a key.
 const PARTITIONER: &str = "murmur2_random";
-/// A topic that the broker does not know is refused after this time; it may only just have
-/// been made.
+/// How long a topic that the broker does not know may remain unknown before its records fail; it
+/// may just have been created.
 const TOPIC_PROPAGATION_MS: &str = "2000";
-/// A broker that comes back is noticed after this time at the latest.
+/// The longest pause between two attempts to connect, and therefore the time until a broker that is
+/// available again is noticed.
 const RECONNECT_MAX_MS: &str = "1000";
-/// Properties that the producer decides: other values would break what it promises, or are
-/// set by a setting of its own.
+/// Properties that the producer sets. Other values would break its guarantees, or the property has
+/// a setting of its own.
 const OWNED: [&str; 14] = [
     "acks",
     "allow.auto.create.topics",
@@ -36,62 +38,61 @@ const OWNED: [&str; 14] = [
     "queue.buffering.max.messages",
 ];
 
-/// How records are batched, bounded and given up. Unknown settings are refused.
+/// Settings for batches, limits and timeouts. Unknown settings are an error.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProducerConfig {
     /// Bootstrap brokers, `host:port`, separated by commas. Required.
     pub brokers: String,
-    /// The name this client gives itself at the broker. Default `doorbuster`.
+    /// The client id that is sent to the broker. Default `doorbuster`.
     pub client_id: String,
-    /// How long a record waits for others to share its request. Default 5, as Kafka's own
-    /// clients since version 4: with less, librdkafka's thread spends most of its time awake.
+    /// How long a record waits for others that are sent in the same request, in milliseconds.
+    /// Default 5, as in Kafka's own clients since version 4: with less, librdkafka's thread would
+    /// be awake most of the time.
     pub linger_ms: u64,
     /// Codec of the record batches. Default `lz4`.
     pub compression: Compression,
-    /// Whose acknowledgement is waited for. Default `all`.
+    /// The replicas that must acknowledge a record. Default `all`.
     pub acks: Acks,
-    /// How long a record may wait for its acknowledgement, all retries included.
+    /// How long a record may wait for its acknowledgement, including all retries, in milliseconds.
     /// Default 10,000.
     pub delivery_timeout_ms: u64,
-    /// How long a record may wait while no broker can be reached; not above
+    /// How long a record may wait while no broker can be reached, in milliseconds; at most
     /// `delivery_timeout_ms`. Default 2,000.
     pub unreachable_timeout_ms: u64,
-    /// Most records that wait for their acknowledgement; more are refused at once.
-    /// Default 100,000.
+    /// The most records that wait for their acknowledgement; more fail at once. Default 100,000.
     pub queue_records_max: u32,
-    /// Most bytes that wait for their acknowledgement; more are refused at once.
-    /// Default 64 MiB.
+    /// The most bytes that wait for their acknowledgement; more fail at once. Default 64 MiB.
     pub queue_bytes_max: usize,
-    /// Further librdkafka properties (TLS, SASL), by librdkafka's names. Those that the
-    /// producer decides are refused. Values are never printed.
+    /// Further librdkafka properties (TLS, SASL), by librdkafka's names. Properties that the
+    /// producer sets are an error. Values are never printed.
     pub client: BTreeMap<String, String>,
 }
 
-/// Who must have a record before it is acknowledged.
+/// The replicas that must have a record before it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Acks {
-    /// All replicas in sync, and a retry writes the record once.
+    /// All in-sync replicas. A retry does not write the record twice.
     #[default]
     All,
-    /// The leader alone: acknowledged records are lost with it, and a retry may write a record
-    /// twice. Only to compare with.
+    /// Only the leader. Acknowledged records are lost if the leader is lost, and a retry may write
+    /// a record twice. Only for comparisons.
     Leader,
 }
 
-/// A codec.
+/// The compression codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// Records as they are.
+    /// No compression.
     None,
-    /// The cheapest in CPU.
+    /// LZ4, which needs the least CPU time.
     #[default]
     Lz4,
-    /// Alike.
+    /// Snappy, which needs about as little CPU time as LZ4.
     Snappy,
-    /// The smallest of these, at several times the CPU.
+    /// Gzip, with the smallest output of these, but several times the CPU time.
     Gzip,
 }
 
@@ -124,12 +125,12 @@ impl Default for ProducerConfig {
 }
 
 impl ProducerConfig {
-    /// The defaults, for these brokers.
+    /// The default settings with these brokers.
     pub fn new(brokers: impl Into<String>) -> Self {
         Self { brokers: brokers.into(), ..Self::default() }
     }
 
-    /// Checks every setting and how they go together; the error names the setting.
+    /// Checks each setting and the conditions between settings. The error names the setting.
     pub fn validate(&self) -> Result<(), Error> {
         check("brokers", !self.brokers.trim().is_empty(), "give at least one `host:port`")?;
         let delivery = (1..=900_000).contains(&self.delivery_timeout_ms);
@@ -151,7 +152,7 @@ impl ProducerConfig {
         }
     }
 
-    /// The settings in librdkafka's words.
+    /// The settings as librdkafka's properties.
     pub(crate) fn to_native(&self) -> ClientConfig {
         let mut native = ClientConfig::new();
         native
@@ -178,7 +179,7 @@ impl ProducerConfig {
         native
     }
 
-    /// What an administrator's client of the same brokers needs of them.
+    /// The properties for an admin client of the same brokers.
     pub(crate) fn to_admin(&self) -> ClientConfig {
         let mut native = ClientConfig::new();
         for (name, value) in &self.client {
@@ -195,7 +196,7 @@ impl ProducerConfig {
     }
 }
 
-/// Shows everything but the values of `client`: they may be secrets.
+/// Shows everything except the values of `client`, which may be secrets.
 impl fmt::Debug for ProducerConfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

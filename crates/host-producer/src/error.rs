@@ -1,18 +1,19 @@
-//! Why a producer cannot be made, and what else can go wrong outside of a record's way.
+//! The errors of a producer that do not belong to a record.
 
 use rdkafka::error::KafkaError;
 
 use crate::ProducerConfig;
 
-/// A fault outside of a record's way: settings, set-up, topics, the last flush.
+/// An error that does not belong to a record: of the settings, the set-up, topics, or the last
+/// flush.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting is wrong.
+    /// The value of a setting is invalid.
     #[error("setting `{setting}`: {reason}")]
     Config {
         /// The setting's name.
         setting: String,
-        /// What it must be.
+        /// What the value must be.
         reason: String,
     },
     /// The Kafka client could not be set up.
@@ -20,36 +21,36 @@ pub enum Error {
     Client {
         /// The bootstrap brokers.
         brokers: String,
-        /// librdkafka's words.
+        /// The message of librdkafka.
         reason: String,
     },
-    /// The topic could not be made or found.
+    /// The topic could not be created or found.
     #[error("topic `{topic}` at {brokers}: {reason}")]
     Topic {
         /// The topic.
         topic: String,
         /// The bootstrap brokers.
         brokers: String,
-        /// What the cluster said.
+        /// The message of the cluster.
         reason: String,
-        /// Whether the cluster may answer otherwise later.
+        /// Whether the same request may succeed later.
         retriable: bool,
     },
-    /// Records still had no acknowledgement when the flush gave up. They may or may not be
-    /// written.
+    /// Records still had no acknowledgement at the end of the flush's time limit. They may or may
+    /// not be written.
     #[error("{records} records have no acknowledgement of {brokers} after {waited_ms} ms")]
     Flush {
-        /// How many.
+        /// Number of these records.
         records: u64,
         /// The bootstrap brokers.
         brokers: String,
-        /// How long the flush waited.
+        /// How long the flush waited, in milliseconds.
         waited_ms: u128,
     },
 }
 
 impl Error {
-    /// Whether doing the same again may help without anyone changing anything.
+    /// Whether a retry may succeed without a change of the settings or the cluster.
     pub fn is_retriable(&self) -> bool {
         match self {
             Error::Config { .. } | Error::Client { .. } => false,
@@ -58,7 +59,8 @@ impl Error {
         }
     }
 
-    /// The client could not be made. The value of a property is left out: it may be a secret.
+    /// The error for a client that could not be created. The value of a property is left out: it
+    /// may be a secret.
     pub(crate) fn client(config: &ProducerConfig, error: KafkaError) -> Self {
         match error {
             KafkaError::ClientConfig(_, _, name, _) if config.client.contains_key(&name) => {

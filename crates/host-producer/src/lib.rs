@@ -1,8 +1,8 @@
 //! An idempotent Kafka producer with acks=all, one per process.
 //!
-//! A record with a key goes to the partition that Java's clients would choose, so every
-//! producer puts a key in the same place. Nothing waits without a bound: a full queue refuses
-//! at once, and every record has its acknowledgement or its error by the delivery timeout.
+//! A record with a key goes to the partition that the Java clients would choose, so that all
+//! producers write a key to the same partition. All waits are limited: if the queue is full, a call
+//! fails at once, and each record is acknowledged or fails within the delivery timeout.
 
 mod config;
 mod error;

@@ -1,4 +1,4 @@
-//! What the producer counts.
+//! The metrics of the producer.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -8,20 +8,21 @@ use crate::ProduceError;
 /// The producer's counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Records given to the producer.
+    /// Records that were passed to the producer.
     pub records: Counter,
     /// Records that the broker acknowledged.
     pub delivered: Counter,
-    /// Calls refused because the queue was full.
+    /// Calls that failed because the queue was full.
     pub queue_full: Counter,
-    /// Calls that failed otherwise.
+    /// Calls that failed for another reason.
     pub failed: Counter,
-    /// Kafka clients that failed for good and were replaced.
+    /// Kafka clients that failed permanently and were replaced.
     pub replaced: Counter,
 }
 
 impl Metrics {
-    /// Puts the counters under `kafka_producer_`. A counter's name ends in `_total`.
+    /// Registers the counters with the prefix `kafka_producer_`. The name of a counter ends in
+    /// `_total`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("kafka_producer");
         for (name, help, counter) in [

@@ -1,4 +1,4 @@
-//! Writes records and waits for the broker.
+//! Writes records and waits for their acknowledgement.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -14,18 +14,18 @@ use crate::record::native_headers;
 use crate::verdict::classify;
 use crate::{Delivery, Error, Metrics, OutgoingRecord, ProduceError, ProducerConfig};
 
-/// How often it is looked whether a client that was replaced is still in use.
+/// How often to check whether a replaced client is still in use.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Longest time in which the brokers are asked whether they answer again.
+/// How long to wait for the brokers' answer to the query whether they are reachable again.
 const ASK_LIMIT: Duration = Duration::from_secs(1);
 
 /// An idempotent producer with acks=all. Clones share one connection, queue and thread; one
 /// producer serves a whole process.
 ///
-/// The Kafka client behind it is replaced when it cannot write any more, for example because the
-/// broker lost the end of a log to which the client had written, and when a record times out
-/// though a broker answers.
+/// The underlying Kafka client is replaced when it can no longer write, for example because the
+/// broker lost the end of a log to which the client had written. It is also replaced when a record
+/// times out although a broker answers.
 #[derive(Clone)]
 pub struct Producer(Arc<Inner>);
 
@@ -33,7 +33,7 @@ struct Inner {
     client: RwLock<Arc<Client>>,
     config: ProducerConfig,
     metrics: Metrics,
-    /// Held while the brokers are asked whether they answer again.
+    /// Held during the query whether the brokers are reachable again.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -42,12 +42,12 @@ struct Client {
     native: FutureProducer<Reach>,
     reach: Reach,
     config: ProducerConfig,
-    /// The error after which it is replaced.
+    /// The error because of which the client must be replaced.
     ended: OnceLock<RDKafkaErrorCode>,
 }
 
 impl Producer {
-    /// Fails if a setting is wrong. Brokers that cannot be reached are no error yet.
+    /// Fails if a setting is invalid. Unreachable brokers are not an error here.
     pub fn new(config: ProducerConfig) -> Result<Self, Error> {
         config.validate()?;
         let client = RwLock::new(Arc::new(Client::new(&config)?));
@@ -60,26 +60,27 @@ impl Producer {
         &self.0.metrics
     }
 
-    /// Writes the records and answers when the broker has acknowledged them all, with the
-    /// deliveries in the order of the records. Records of one call with the same key keep
-    /// their order. On an error some records of a call with several may have been written.
+    /// Writes the records. Resolves when the broker has acknowledged all of them, with the
+    /// deliveries in the order of the records. Records of one call with the same key keep their
+    /// order. If a call with several records fails, some of them may have been written.
     ///
-    /// Ends by the delivery timeout; sooner while no broker can be reached, and at once when
-    /// the queue is full. Dropping the future does not take the records back.
+    /// Resolves within the delivery timeout, sooner while no broker can be reached, and at once if
+    /// the queue is full. Dropping the future does not cancel the records.
     pub async fn send(&self, records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
         let outcome = self.0.client().send(&records).await;
         self.0.metrics.count(records.len(), &outcome);
         outcome
     }
 
-    /// Why records cannot be written: the last one failed because no broker was reached, and none
-    /// answers now. None for a producer that nobody uses. Takes at most a second.
+    /// Why records cannot be written: the last record failed because no broker was reachable, and
+    /// none answers now. `None` if that is not the case, or if the producer was not used yet. Takes
+    /// at most a second.
     pub async fn fault(&self) -> Option<String> {
         let client = self.0.client();
         let topic = client.reach.failed_topic()?;
         let brokers = &self.0.config.brokers;
         let fault = format!("the producer reaches no Kafka broker of {brokers}");
-        // One question at a time.
+        // Only one query at a time.
         let Ok(_asking) = self.0.asking.try_lock() else { return Some(fault) };
         let asked = client.clone();
         let ask = move || asked.native.client().fetch_metadata(Some(&topic), ASK_LIMIT).is_ok();
@@ -90,12 +91,12 @@ impl Producer {
         Some(fault)
     }
 
-    /// Waits until every record so far has its acknowledgement or its error.
+    /// Waits until every record so far is acknowledged or has failed.
     pub async fn flush(&self, timeout: Duration) -> Result<(), Error> {
         let client = self.0.client();
         let flushing = client.clone();
         let flush = move || flushing.native.flush(timeout);
-        // The only failure besides the timeout is a runtime that is shutting down.
+        // The only failure besides the timeout is a runtime that shuts down.
         let flushed = tokio::task::spawn_blocking(flush).await;
         let records = u64::try_from(client.native.in_flight_count()).unwrap_or(0);
         match flushed {
@@ -110,7 +111,7 @@ impl Producer {
 }
 
 impl Inner {
-    /// The client to write with: a new one after an error of the last that asks for it.
+    /// The current client; a new one if the last one must be replaced.
     fn client(&self) -> Arc<Client> {
         let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
         match client.ended() {
@@ -131,15 +132,15 @@ impl Inner {
                 self.metrics.replaced.inc();
                 release(std::mem::replace(&mut *current, Arc::new(client)));
             }
-            // Every call fails and says why until a client can be created.
+            // Until a client can be created, all calls fail with the reason.
             Err(error) => tracing::error!(%brokers, %error, "no new Kafka producer"),
         }
         current.clone()
     }
 }
 
-/// Drops a client on a thread that may block, once the calls that still use it have their
-/// answers; they end by the delivery timeout.
+/// Drops a client on a thread that may block, after the calls that still use it are answered. They
+/// end within the delivery timeout.
 fn release(client: Arc<Client>) {
     let deadline = Instant::now() + Duration::from_millis(client.config.delivery_timeout_ms);
     tokio::task::spawn_blocking(move || {
@@ -157,7 +158,7 @@ impl Client {
         Ok(Self { native, reach, config: config.clone(), ended: OnceLock::new() })
     }
 
-    /// The error after which it is replaced, if there was one.
+    /// The error because of which the client must be replaced, if there was one.
     fn ended(&self) -> Option<RDKafkaErrorCode> {
         let fatal = || self.native.client().fatal_error().map(|(code, _)| code);
         self.ended.get().copied().or_else(fatal)
@@ -176,9 +177,10 @@ impl Client {
         }
     }
 
-    /// Puts the record in librdkafka's queue, which copies it. Never waits.
+    /// Puts the record into librdkafka's queue, which copies it. Never waits.
     fn enqueue(&self, record: &OutgoingRecord) -> Result<DeliveryFuture, ProduceError> {
-        // librdkafka would ask the broker for it, and keep it in memory for ever.
+        // librdkafka would query the broker for such a topic, and would keep it in memory until the
+        // client is dropped.
         if !produce::is_topic_name(&record.topic) {
             let error = KafkaError::MessageProduction(RDKafkaErrorCode::InvalidTopic);
             return Err(self.classify(error, &record.topic));
@@ -227,7 +229,7 @@ impl Client {
         if is_replaced_after(code, self.reach.is_reachable()) {
             self.ended.get_or_init(|| code);
         }
-        // The code that made the producer unusable says more than that it is unusable.
+        // The error that made the producer unusable is more informative than `Fatal`.
         let fatal = (code == RDKafkaErrorCode::Fatal).then(|| self.native.client().fatal_error());
         let code = fatal.flatten().map_or(code, |(code, _)| code);
         let reachable = self.reach.is_reachable();

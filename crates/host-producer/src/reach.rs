@@ -1,4 +1,4 @@
-//! Whether any broker can be reached.
+//! Tracks whether any broker can be reached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Whether a broker can be reached.
 ///
-/// librdkafka reports when the last connection is gone, not when one is back: an
-/// acknowledgement or another answer shows that.
+/// librdkafka reports the loss of the last connection, but not a new connection: an acknowledgement
+/// or another answer shows that a broker can be reached.
 #[derive(Clone)]
 pub(crate) struct Reach {
     state: watch::Sender<State>,
@@ -23,10 +23,10 @@ pub(crate) struct Reach {
 /// What is known since the last answer of a broker.
 #[derive(Default)]
 struct State {
-    /// Since when no broker can be reached; none while one can.
+    /// Since when no broker can be reached; `None` while one can.
     lost_since: Option<Instant>,
-    /// The topic of a record that failed because no broker was reached. A lost connection alone
-    /// is no failure: brokers close connections that nobody uses.
+    /// The topic of a record that failed because no broker could be reached. A lost connection
+    /// alone is not a failure: brokers close idle connections.
     failed_topic: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Reach {
         self.state.borrow().lost_since.is_none()
     }
 
-    /// A broker answered.
+    /// Notes that a broker answered.
     pub fn answered(&self) {
         self.state.send_if_modified(|state| {
             let changed = state.lost_since.is_some() || state.failed_topic.is_some();
@@ -50,7 +50,7 @@ impl Reach {
         });
     }
 
-    /// A record of this topic failed because no broker was reached.
+    /// Notes that a record of this topic failed because no broker could be reached.
     pub fn failed(&self, topic: &str) {
         self.state.send_if_modified(|state| {
             state.failed_topic.get_or_insert_with(|| topic.into());
@@ -58,7 +58,8 @@ impl Reach {
         });
     }
 
-    /// The topic of a record that failed because no broker was reached, if none answered since.
+    /// The topic of a record that failed because no broker could be reached, if none has answered
+    /// since.
     pub fn failed_topic(&self) -> Option<String> {
         self.state.borrow().failed_topic.clone()
     }
@@ -71,8 +72,8 @@ impl Reach {
         });
     }
 
-    /// Returns once no broker could be reached for `patience`, and the caller has waited for
-    /// as long.
+    /// Resolves when no broker could be reached for `patience`, and at least that time after the
+    /// call.
     pub async fn given_up(&self, patience: Duration) {
         let called = Instant::now();
         let mut state = self.state.subscribe();

@@ -3,7 +3,7 @@
 use produce::Header;
 use rdkafka::message::{Header as NativeHeader, OwnedHeaders};
 
-/// The headers in librdkafka's form; none for a record that has none.
+/// The headers as librdkafka's type; `None` if there are none.
 pub fn native_headers(headers: &[Header]) -> Option<OwnedHeaders> {
     if headers.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! Making a topic that is missing.
+//! Creates a missing topic.
 
 use std::time::{Duration, Instant};
 
@@ -9,47 +9,47 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use crate::reach::Reach;
 use crate::{Error, ProducerConfig};
 
-/// How long one question to the cluster may take.
+/// How long one request to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a new topic may take to get leaders for its partitions.
+/// How long it may take until the partitions of a new topic have leaders.
 const READY_DEADLINE: Duration = Duration::from_secs(15);
-/// Pause between two looks at a new topic.
+/// The pause between two checks of a new topic.
 const READY_INTERVAL: Duration = Duration::from_millis(50);
-/// The topic's setting for its longest record.
+/// The topic's setting for the size of its largest record batch.
 pub const RECORD_BYTES: &str = "max.message.bytes";
-/// Lets the broker take its `default.replication.factor`.
+/// Makes the broker use its `default.replication.factor`.
 const REPLICATION_DEFAULT: i32 = -1;
 
-/// Whether the topic had to be made.
+/// Whether the topic was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicState {
-    /// It was missing and is there now.
+    /// It was missing and was created.
     Created,
-    /// It was there; its partitions are what they were.
+    /// It existed, and its partitions were not changed.
     Exists,
 }
 
-/// A topic to be made if it is missing.
+/// A topic that is created if it is missing.
 #[derive(Debug, Clone, Copy)]
 pub struct NewTopic<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Its partitions.
+    /// The number of its partitions.
     pub partitions: i32,
-    /// Its settings, by Kafka's names, where they are not to be the brokers' defaults.
+    /// Its settings, by Kafka's names. Other settings have the brokers' defaults.
     pub settings: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> NewTopic<'a> {
-    /// With the brokers' defaults for everything else.
+    /// A topic with the brokers' defaults for everything else.
     pub fn new(name: &'a str, partitions: i32) -> Self {
         Self { name, partitions, settings: &[] }
     }
 }
 
-/// Makes the topic, with the brokers' default replication, if it is missing; answers once
-/// every partition has a leader. Of `config` the brokers and `client` count. Where the topic is
-/// there, the right to make it is not needed.
+/// Creates the topic with the brokers' default replication if it is missing. Resolves when every
+/// partition has a leader. Of `config`, only the brokers and `client` are used. If the topic
+/// exists, the permission to create it is not needed.
 pub async fn ensure_topic(
     config: &ProducerConfig,
     topic: NewTopic<'_>,
@@ -72,7 +72,7 @@ pub async fn ensure_topic(
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => TopicState::Exists,
         Some(Err((_, code))) if is_refusal(code) => {
             let refused = place.error(&KafkaError::AdminOp(code));
-            // It may be there all the same.
+            // The topic may exist nevertheless.
             return place
                 .wait_until_ready(admin)
                 .await
@@ -86,8 +86,9 @@ pub async fn ensure_topic(
     Ok(state)
 }
 
-/// The longest record that the topic takes, in bytes as the broker gets it (`max.message.bytes`);
-/// none if the cluster does not tell this client. Of `config` the brokers and `client` count.
+/// The limit of the topic for a record batch, in bytes as the broker receives it
+/// (`max.message.bytes`); `None` if this client cannot read the setting. Of `config`, only the
+/// brokers and `client` are used.
 pub async fn record_bytes_max(config: &ProducerConfig, topic: &str) -> Result<Option<u64>, Error> {
     config.validate()?;
     let admin = AdminClient::from_config_and_context(&config.to_admin(), Reach::new())
@@ -104,13 +105,13 @@ pub async fn record_bytes_max(config: &ProducerConfig, topic: &str) -> Result<Op
     Ok(value.and_then(|value| value.parse().ok()))
 }
 
-/// A cluster that does not answer, or not this client, is no reason to fail.
+/// Logs why the limit is not known. That is not an error.
 fn unknown_record_bytes(topic: &str, error: &dyn std::fmt::Display) -> Option<u64> {
     tracing::warn!(topic, %error, "the topic's {RECORD_BYTES} is not known; it is not checked");
     None
 }
 
-/// Whether the client may not make topics.
+/// Whether the client has no permission to create topics.
 fn is_refusal(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,

@@ -1,16 +1,16 @@
-//! What librdkafka's errors mean for a record.
+//! Translates librdkafka's errors into those of a record.
 
 use kafka_log::ends_producer;
 use produce::ProduceError;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-/// The class of librdkafka's error. `reachable` says whether a broker could be reached:
-/// for librdkafka, a record that waits for a broker in vain has timed out as well.
+/// The class of librdkafka's error. `reachable` says whether a broker could be reached: librdkafka
+/// reports a timeout also for a record that waited for an unreachable broker.
 pub fn classify(code: Code, topic: &str, brokers: &str, reachable: bool) -> ProduceError {
     let text = format!("topic `{topic}` at {brokers}: {code}");
     match code {
         Code::QueueFull => ProduceError::QueueFull,
-        // It was sent; whether it was written is unknown.
+        // The record was sent; whether it was written is unknown.
         Code::PurgeInflight => ProduceError::TimedOut(text),
         Code::MessageTimedOut | Code::RequestTimedOut | Code::OperationTimedOut => {
             if reachable {
@@ -30,7 +30,7 @@ pub fn classify(code: Code, topic: &str, brokers: &str, reachable: bool) -> Prod
         | Code::NotEnoughReplicasAfterAppend
         | Code::NotLeaderForPartition
         | Code::Resolve
-        // Dropped with its client before it was sent.
+        // It was dropped with its client before it was sent.
         | Code::PurgeQueue => ProduceError::Unavailable(text),
         code if ends_producer(code) => ProduceError::Unavailable(text),
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {

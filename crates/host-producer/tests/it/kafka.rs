@@ -100,7 +100,7 @@ async fn a_missing_topic_is_refused_and_not_made() {
         ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new("missing", 1)).await.unwrap(),
         TopicState::Created
     );
-    // The same producer takes the topic once it is there.
+    // The same producer writes to the topic once it exists.
     let sent = within("the ack", async {
         loop {
             match producer.send(vec![record("missing", b"k", b"v")]).await {
@@ -128,7 +128,7 @@ async fn a_name_that_no_topic_can_have_is_refused() {
 async fn a_record_that_is_too_large_is_not_written() {
     let (brokers, topic) = (brokers(), "too-large");
     ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
-    // Refused here, and refused by the broker.
+    // Refused by the client, and refused by the broker.
     let mut above_client = ProducerConfig::new(&brokers);
     above_client.compression = host_producer::Compression::None;
     let mut above_broker = above_client.clone();
@@ -169,7 +169,7 @@ async fn a_broker_that_restarts_acknowledges_every_record_once() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let (brokers, topic) = (kafka.bootstrap(), "restart");
     ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
-    // Room for the restart within one record's delivery.
+    // The timeout allows for the restart during the delivery of one record.
     let config = ProducerConfig {
         delivery_timeout_ms: 60_000,
         unreachable_timeout_ms: 60_000,
@@ -201,7 +201,7 @@ where
     F: Future<Output = Result<Vec<Delivery>, ProduceError>>,
 {
     while send().await.is_err() {
-        // An error may come at once, and the caller's time limit needs a chance to end this.
+        // `send` may fail at once; the yield lets the caller's time limit end this loop.
         tokio::task::yield_now().await;
     }
 }
@@ -230,7 +230,7 @@ async fn a_broker_that_comes_back_with_an_older_disk_is_written_to_again() {
     let mut kafka = Kafka::start(config.clone()).await.unwrap();
     let send = || producer.send(vec![record(topic, b"k", b"lost")]);
     for _ in 0..5 {
-        // The broker is only just back.
+        // The broker has only just started again.
         within("the ack", until_sent(send)).await;
     }
     kafka.kill().await.unwrap();
@@ -238,14 +238,15 @@ async fn a_broker_that_comes_back_with_an_older_disk_is_written_to_again() {
     copy(&older, &data);
     let kafka = Kafka::start(config).await.unwrap();
 
-    // The broker refuses the producer's next number, because it has lost those before.
+    // The broker refuses the producer's next sequence number, because it has lost the records
+    // before it.
     let sent = within("the ack", async {
         loop {
             match producer.send(vec![record(topic, b"k", b"kept")]).await {
                 Ok(sent) => return sent,
                 Err(ProduceError::Unavailable(text)) => {
                     println!("{text}");
-                    // An error may come at once, and the time limit needs a chance to end this.
+                    // `send` may fail at once; the yield lets the time limit end this loop.
                     tokio::task::yield_now().await;
                 }
                 Err(error) => panic!("it says that the record was perhaps written: {error:?}"),
@@ -258,7 +259,7 @@ async fn a_broker_that_comes_back_with_an_older_disk_is_written_to_again() {
     kafka.stop().await.unwrap();
 }
 
-/// Every election raises a partition's leader epoch; that of a new topic begins at 0.
+/// Every election raises a partition's leader epoch; the epoch of a new topic begins at 0.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_created_again_after_elections_is_written_to() {
     const PARTITIONS: i32 = 12;

@@ -1,5 +1,5 @@
-//! The producer without a broker, or with one that does not answer. No server is needed: the
-//! addresses lead nowhere, or to librdkafka's own cluster.
+//! The producer without a broker, or with one that does not answer. No server is needed: at the
+//! addresses nothing listens, or librdkafka's mock cluster does.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use host_producer::{Error, NewTopic, ProduceError, Producer, ProducerConfig, ens
 use rdkafka::mocking::MockCluster;
 
 const TOPIC: &str = "sales-topic";
-/// Discard: nothing listens there.
+/// The port of the discard service, on which nothing listens.
 const NOWHERE: &str = "127.0.0.1:9";
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_producer_is_at_fault_until_a_broker_answers_again() {
     assert!(matches!(error, Err(ProduceError::Unavailable(_))), "{error:?}");
     let fault = producer.fault().await.unwrap();
     assert!(fault.contains(&cluster.bootstrap_servers()), "{fault}");
-    // Nothing is written meanwhile.
+    // Nothing is written in the meantime.
     cluster.broker_up(-1).unwrap();
     within("the recovery", async { while producer.fault().await.is_some() {} }).await;
 }

@@ -1,14 +1,14 @@
-//! What the tests share.
+//! Common parts of the tests.
 
 use std::future::Future;
 use std::time::Duration;
 
 use host_producer::{OutgoingRecord, Producer, ProducerConfig};
 
-/// Longest wait for anything; a test that reaches it hangs.
+/// The longest wait for anything; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for what must come.
+/// Waits for the future; panics after [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
