@@ -7,8 +7,8 @@ use clap::builder::FalseyValueParser;
 
 use crate::variables::VariableArgs;
 
-/// Reads `HOST:PORT`, where a host may be a name: of its addresses the first, or the loopback of
-/// IPv4 if it is one of them, as in Spin.
+/// Parses `HOST:PORT`. A host may be a name: the first of its addresses is used, or the IPv4
+/// loopback address if that is among them, as in Spin.
 pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let fault = |message: String| format!("{message}; write HOST:PORT, such as 127.0.0.1:3000");
     let found = text.to_socket_addrs().map_err(|error| fault(error.to_string()))?;
@@ -82,19 +82,19 @@ pub(crate) struct WithoutEffect {
     disable_pooling: bool,
 }
 
-/// A folder as it is asked for.
+/// The choice of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Folder {
-    /// Nothing is said.
+    /// Not specified.
     Default,
-    /// None is wanted.
+    /// No folder.
     Nowhere,
-    /// This one.
+    /// This folder.
     At(PathBuf),
 }
 
 impl Folder {
-    /// As a flag or a setting says it, where an empty value wants none.
+    /// The choice in a flag or a setting, in which an empty value means no folder.
     pub fn of(value: &Option<String>) -> Self {
         match value.as_deref() {
             None => Folder::Default,
@@ -103,12 +103,12 @@ impl Folder {
         }
     }
 
-    /// This one, or the other if nothing is said.
+    /// This choice, or the other one if this is not specified.
     pub fn or(self, other: Folder) -> Folder {
         if self == Folder::Default { other } else { self }
     }
 
-    /// The path, if any; `default` if nothing is said.
+    /// The path, if there is one; `default` if nothing is specified.
     pub fn path_or(self, default: Option<PathBuf>) -> Option<PathBuf> {
         match self {
             Folder::Default => default,

@@ -1,4 +1,4 @@
-//! What the topics and the store are set to, held against what is promised.
+//! Compares the settings of the topics and of the store with what the pipeline guarantees.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,25 +11,25 @@ use trigger_kafka::TriggerConfig;
 /// The variable that holds the store's URL.
 const STORE: &str = "valkey_url";
 
-/// What is looked at.
+/// What is checked.
 pub struct Checks {
     topics: Vec<Topic>,
-    /// Topics for dead letters: they must be there before the first is written.
+    /// Topics for dead letters, which must exist before the first letter is written.
     for_letters: Vec<Topic>,
-    /// Valkey's URL, if the application uses it.
+    /// The URL of Valkey, if the application uses it.
     store: Option<String>,
 }
 
 struct Topic {
     name: String,
     brokers: String,
-    /// The client's properties.
+    /// The properties of the Kafka client.
     client: BTreeMap<String, String>,
 }
 
 impl Checks {
-    /// The topics of these triggers that are named, and the store that the application's
-    /// variable `valkey_url` names.
+    /// The topics that these triggers name, and the store in the application's variable
+    /// `valkey_url`.
     pub fn of(app: &App, triggers: &[TriggerConfig], variables: &Variables) -> Self {
         let topic = |engine: &Config, name: &str| Topic {
             name: name.into(),
@@ -53,14 +53,14 @@ impl Checks {
         Self { topics, for_letters, store }
     }
 
-    /// Warns of every setting that cannot keep the promise.
+    /// Logs a warning for each setting that breaks a guarantee.
     pub async fn run(self) {
         for Topic { name, brokers, client } in &self.topics {
             let checked = check_topic(brokers, client, name).await;
             say(&format!("topic {name}"), checked);
         }
         for Topic { name, brokers, client } in &self.for_letters {
-            // A broker that does not answer was logged by the check of the topic itself.
+            // If the broker does not answer, the check of the topic itself has already logged that.
             if let Err(error) = check_topic_exists(brokers, client, name).await
                 && !error.is_retriable()
             {

@@ -1,4 +1,4 @@
-//! The OpenTelemetry collector that traces go to.
+//! The export of traces to an OpenTelemetry collector.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,11 +7,11 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-/// Variables of OpenTelemetry that name a collector. The exporter reads these and the others
-/// of its specification (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, headers) itself.
+/// OpenTelemetry's variables for the address of the collector. The exporter itself reads these and
+/// the other variables of its specification (`OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, headers).
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// Of two variables the first counts.
+/// OpenTelemetry's variables for the protocol. The first one takes precedence.
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 
 const DISABLED: &str = "OTEL_SDK_DISABLED";
@@ -19,7 +19,7 @@ const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 
-/// Variables of the library that it ignores unless they are numbers.
+/// Variables that the library ignores unless their values are numbers.
 const NUMBERS: [&str; 6] = [
     "OTEL_BSP_EXPORT_TIMEOUT",
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
@@ -29,8 +29,8 @@ const NUMBERS: [&str; 6] = [
     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
 ];
 
-/// Whether traces are to be sent; the text says what this program cannot do. `setting` finds the
-/// value of a variable.
+/// Whether traces are to be exported. The error names a setting that this program does not support.
+/// `setting` returns the value of a variable.
 pub fn is_wanted(setting: impl Fn(&str) -> Result<Option<String>, String>) -> Result<bool, String> {
     if setting(DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return Ok(false);
@@ -70,7 +70,8 @@ pub fn is_wanted(setting: impl Fn(&str) -> Result<Option<String>, String>) -> Re
     Ok(true)
 }
 
-/// Refuses a sampler that the library does not know: it would take its default.
+/// Rejects a sampler that the library does not know, because the library would use its default
+/// instead.
 fn check_sampler(setting: impl Fn(&str) -> Result<Option<String>, String>) -> Result<(), String> {
     let Some(sampler) = setting(SAMPLER)? else { return Ok(()) };
     let kind = sampler.strip_prefix("parentbased_").unwrap_or(&sampler);
@@ -99,7 +100,7 @@ pub struct Watched<E> {
 }
 
 impl<E> Watched<E> {
-    /// Watches this exporter.
+    /// Wraps this exporter.
     pub fn new(exporter: E) -> Self {
         Self { exporter, fails: AtomicBool::new(false) }
     }

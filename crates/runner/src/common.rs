@@ -1,4 +1,4 @@
-//! The common flags and the runtime configuration file, joined.
+//! Combines the common flags and the runtime configuration file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,37 +13,37 @@ use crate::CommonArgs;
 use crate::args::Folder;
 use crate::runtime_config::RuntimeConfig;
 
-/// What an application runs with, apart from itself.
+/// The configuration with which an application runs.
 pub struct Common {
     args: CommonArgs,
     file: RuntimeConfig,
 }
 
 impl Common {
-    /// Reads the runtime configuration file, if one is named.
+    /// Reads the runtime configuration file, if one is specified.
     pub fn read(args: CommonArgs) -> Result<Self> {
         let file = args.variables.runtime_config()?;
         Ok(Self { args, file })
     }
 
-    /// Takes what `--provide` names from the dependencies.
+    /// Marks the imports that `--provide` names as provided by the host.
     pub fn provide(&self, app: &mut App) {
         for interface in app.provide(&self.args.provide) {
             tracing::warn!(interface, "--provide: no component has a dependency for it");
         }
     }
 
-    /// The value that a flag, a provider or the environment gives this variable.
+    /// The value of this variable from a flag, a provider or the environment.
     pub fn given(&self, app: &App, variable: &str) -> Result<Option<String>> {
         self.args.variables.given(app, variable, &self.file)
     }
 
-    /// The variables' values; `known` come right after those of `--variable`.
+    /// The values of the variables. Those in `known` have the next precedence after `--variable`.
     pub fn variables(&self, app: &App, known: BTreeMap<String, String>) -> Result<Variables> {
         self.args.variables.resolve(app, known, &self.file)
     }
 
-    /// The host's bounds, with what is said here.
+    /// The limits of the host, with those that are configured here.
     pub fn limits(&self) -> Limits {
         let mut limits = Limits::default();
         if let Some(bytes) = self.args.max_instance_memory.or(self.file.max_instance_memory) {
@@ -52,7 +52,7 @@ impl Common {
         limits
     }
 
-    /// Where compiled components are kept.
+    /// Where compiled components are stored.
     pub fn cache(&self) -> CompileCache {
         match &self.args.cache {
             _ if self.args.disable_cache => CompileCache::Disabled,
@@ -61,12 +61,12 @@ impl Common {
         }
     }
 
-    /// How long new requests are taken after the signal to end.
+    /// How long new requests are accepted after the signal to end.
     pub fn linger(&self) -> Duration {
         Duration::from_secs(self.args.linger_s.unwrap_or_default())
     }
 
-    /// Where the output of components goes. `state` is the state folder if nothing is said.
+    /// Where the output of components goes. `state` is the state folder if none is specified.
     pub fn outputs(&self, app: &App, state: Option<PathBuf>) -> Result<Outputs> {
         let dir = self.log_dir(state);
         let follow = match (self.args.quiet, self.args.follow.is_empty()) {

@@ -9,7 +9,7 @@ use trigger_kafka::{Error, KafkaTrigger};
 
 type Ended = Result<Result<Summary, Error>, JoinError>;
 
-/// Kafka triggers that consume until they are told to drain, or until one fails.
+/// Kafka triggers that consume until they are drained, or until one of them fails.
 pub struct Consumers {
     running: JoinSet<Result<Summary, Error>>,
     stop: CancellationToken,
@@ -17,7 +17,7 @@ pub struct Consumers {
 }
 
 impl Consumers {
-    /// Starts them.
+    /// Starts the triggers.
     pub fn start(triggers: Vec<KafkaTrigger>) -> Self {
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
@@ -27,7 +27,7 @@ impl Consumers {
         Self { running, stop, first: None }
     }
 
-    /// Returns when one has ended that nobody told to; never without any.
+    /// Resolves when a trigger has ended without a request; never, if there are no triggers.
     pub async fn ended(&mut self) {
         match self.running.join_next().await {
             Some(ended) => self.first = Some(ended),
@@ -35,8 +35,9 @@ impl Consumers {
         }
     }
 
-    /// Lets the batches in flight end and leaves the groups, until `deadline`: what has not ended
-    /// then is dropped, and its batches come again. Fails if one failed.
+    /// Drains the triggers: batches in flight finish, and the groups are left. Triggers that have
+    /// not ended at `deadline` are dropped, and their batches are delivered again later. Fails if a
+    /// trigger failed.
     pub async fn drain(mut self, deadline: Instant) -> Result<()> {
         self.stop.cancel();
         let mut first = Ok(());
@@ -57,7 +58,7 @@ impl Consumers {
     }
 }
 
-/// Logs how a trigger ended; the first fault is kept.
+/// Logs how a trigger ended, and keeps the first error.
 fn judge(ended: Ended, first: &mut Result<()>) {
     match ended.context("a Kafka trigger failed").and_then(|ended| Ok(ended?)) {
         Ok(summary) => tracing::info!(?summary, "Kafka trigger drained"),

@@ -1,11 +1,11 @@
-//! Environment variables: one that is empty is not set.
+//! Environment variables. An empty one counts as not set.
 
 use clap::Command;
 
-/// The environment variable of a flag whose empty value means something, as the flag's does.
+/// The environment variable of a flag for which an empty value is meaningful.
 const EMPTY_HAS_A_MEANING: &str = "SPIN_LOG_DIR";
 
-/// The value of an environment variable; none if it is not set, or empty.
+/// The value of an environment variable; `None` if it is not set or empty.
 pub fn setting(name: &str) -> Result<Option<String>, String> {
     let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
         return Ok(None);
@@ -13,8 +13,8 @@ pub fn setting(name: &str) -> Result<Option<String>, String> {
     value.into_string().map(Some).map_err(|_| format!("{name} is not UTF-8"))
 }
 
-/// The command, and those below it, with only such environment variables for their flags as are
-/// not empty. Deployments have empty variables where a value is left out.
+/// Removes the empty environment variables of flags from the command and its subcommands, because
+/// deployments contain an empty variable where a value is left out.
 pub fn without_empty(command: Command) -> Command {
     let is_empty = |name: &std::ffi::OsStr| {
         name != EMPTY_HAS_A_MEANING && std::env::var_os(name).is_some_and(|value| value.is_empty())

@@ -1,4 +1,4 @@
-//! What the programs that run applications share: the flags that every Spin trigger takes, the
+//! Common parts of the programs that run applications: the flags that every Spin trigger takes, the
 //! runtime configuration file, logs and traces, signals, and the Kafka triggers while they run.
 
 pub mod args;

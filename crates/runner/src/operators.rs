@@ -1,4 +1,4 @@
-//! Where operators ask, if they may.
+//! The operator port: `/metrics`, `/healthz`, `/readyz`.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use trigger_kafka::Operator;
 
-/// Listens where they are to ask.
+/// Binds the operator port to these addresses.
 pub async fn bind(addresses: impl Iterator<Item = SocketAddr>) -> Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for address in addresses {
@@ -16,8 +16,8 @@ pub async fn bind(addresses: impl Iterator<Item = SocketAddr>) -> Result<Vec<Tcp
     Ok(listeners)
 }
 
-/// Answers them until the set is dropped: asked until the very end, nobody waits for an answer
-/// then.
+/// Serves the operator port until the returned set is dropped. That happens at the very end of the
+/// program; requests in progress are then cut off.
 pub fn serve(listeners: Vec<TcpListener>, operator: Operator) -> JoinSet<std::io::Result<()>> {
     let serve = |listener| operator.clone().serve(listener, std::future::pending());
     listeners.into_iter().map(serve).collect()

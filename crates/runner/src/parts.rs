@@ -1,5 +1,5 @@
-//! A loaded application with everything that runs it: what serves, consumes, and is asked by
-//! operators.
+//! A loaded application with everything that runs it: the HTTP server, the Kafka consumers and the
+//! operator port.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,15 +22,15 @@ use trigger_kafka::{GuestHandler, KafkaTrigger, Operator, ProducerCapability, Tr
 use crate::running::{REQUESTS_LIMIT, Running};
 use crate::{Common, Consumers, operators};
 
-/// The types of triggers that an application may have here.
+/// The supported types of triggers.
 pub const TRIGGER_TYPES: [&str; 2] = ["http", "kafka"];
 
-/// Where an application is reached.
+/// The addresses of an application.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Addresses {
-    /// Its HTTP components; without any, its operators.
+    /// Address of the HTTP components. If there are none, address of the operator port.
     pub listen: Option<SocketAddr>,
-    /// Its operators: /metrics, /healthz, /readyz.
+    /// Address of the operator port: `/metrics`, `/healthz`, `/readyz`.
     pub operator: Option<SocketAddr>,
 }
 
@@ -41,12 +41,12 @@ pub struct Parts {
     producer: Option<Arc<ProducerCapability>>,
     triggers: Vec<KafkaTrigger>,
     operators: Vec<TcpListener>,
-    /// How long new requests are taken after the stop.
+    /// How long new requests are accepted after the stop.
     linger: Duration,
 }
 
 impl Parts {
-    /// Loads the components, and listens. `state` is the state folder if nothing else is said.
+    /// Loads the components and binds the ports. `state` is the state folder if none is specified.
     pub fn start<'a>(
         app: &'a App,
         variables: &'a Variables,
@@ -92,22 +92,22 @@ impl Parts {
         self.host.clone()
     }
 
-    /// The calls of the Kafka triggers.
+    /// The handlers of the Kafka triggers.
     pub fn handlers(&self) -> Vec<GuestHandler> {
         self.triggers.iter().map(KafkaTrigger::handler).collect()
     }
 
-    /// Where the HTTP components are served.
+    /// The address of the HTTP components; `None` if there are none.
     pub fn address(&self) -> Option<SocketAddr> {
         self.server.as_ref().map(Server::address)
     }
 
-    /// Where operators ask.
+    /// The addresses of the operator port.
     pub fn operators(&self) -> Vec<SocketAddr> {
         self.operators.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Serves and consumes until `stop` or a fault, then drains.
+    /// Serves and consumes until `stop` resolves or an error occurs, then drains.
     ///
     /// Boxed, as [`Parts::start`]: every program would otherwise compile all of this once more.
     pub fn run(self, stop: BoxFuture<'_, ()>) -> BoxFuture<'_, Result<()>> {
@@ -135,8 +135,8 @@ impl Parts {
     }
 }
 
-/// Loads the components where it holds up nothing else: compiling them may take long, and a signal
-/// must not wait for it.
+/// Loads the components on a separate thread: compiling them may take long, and a signal must be
+/// handled in the meantime.
 async fn load_host(
     app: &App,
     variables: &Variables,
@@ -150,7 +150,7 @@ async fn load_host(
     Ok(tokio::task::spawn_blocking(load).await.context("loading the components failed")??)
 }
 
-/// The host's producer, if it is known which brokers it would write to.
+/// The host's producer, if its brokers are known.
 fn producer(
     app: &App,
     variables: &Variables,

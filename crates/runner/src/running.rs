@@ -1,4 +1,4 @@
-//! An application while it runs, and how it ends.
+//! Runs an application until it ends, and drains it.
 
 use std::future::pending;
 use std::io;
@@ -17,34 +17,36 @@ use crate::Consumers;
 
 /// Longest time from the stop until the end. With the second that tasks get after it
 /// ([`TASKS_LIMIT`](crate::shutdown::TASKS_LIMIT)) and the two of the last traces it stays below
-/// the 30 seconds that Kubernetes gives.
+/// the 30 seconds that Kubernetes grants.
 const STOP_LIMIT: Duration = Duration::from_secs(24);
 
-/// The requests' share: new ones are taken for a while, then those under way may end.
+/// The share of the requests: new ones are accepted for a while, and then those in progress may
+/// finish.
 pub const REQUESTS_LIMIT: Duration = Duration::from_secs(10);
 
-/// The producer's share: records of requests that were broken off get to be acknowledged. What
-/// is left, 10 seconds or more, belongs to the Kafka triggers.
+/// The share of the producer: time to acknowledge the records of requests that were cut off. The
+/// rest, 10 seconds or more, is for the Kafka triggers.
 const FLUSH_LIMIT: Duration = Duration::from_secs(4);
 
-/// What runs. Each field is dropped once the application has ended.
+/// What runs. The fields are dropped when the application has ended.
 pub struct Running {
-    /// Components find each other through the host: it lives as long as any of them runs.
+    /// Components call each other through the host, so it must live as long as any of them runs.
     pub _host: Option<Arc<Host>>,
-    /// The HTTP server; it ends after `stop_serving`, and tells whether all requests did.
+    /// The HTTP server. It ends after `stop_serving` is cancelled, and returns whether all requests
+    /// finished.
     pub server: JoinSet<bool>,
     pub stop_serving: CancellationToken,
-    /// The operators' ports, which are served until the end.
+    /// The operator port, which is served until the end.
     pub operators: JoinSet<io::Result<()>>,
     pub producer: Option<Arc<ProducerCapability>>,
     pub consumers: Consumers,
-    /// How long new requests are taken after the stop; at most [`REQUESTS_LIMIT`].
+    /// How long new requests are accepted after the stop; at most [`REQUESTS_LIMIT`].
     pub linger: Duration,
 }
 
 impl Running {
-    /// Runs until `stop`, a fault of a trigger, or the end of a port that nobody stopped; then
-    /// drains in the data's order: no new requests, then what the producer still holds, then the
+    /// Runs until `stop` resolves, a trigger fails, or a port ends unexpectedly. Then drains in the
+    /// order of the data flow: first the requests, then the records of the producer, then the
     /// batches in flight. All of it ends within [`STOP_LIMIT`].
     pub async fn until(mut self, stop: BoxFuture<'_, ()>) -> Result<()> {
         let port = tokio::select! {
@@ -83,7 +85,7 @@ impl Running {
     }
 }
 
-/// Resolves with the fault when one of the tasks ends; never, if there is none.
+/// Resolves with the error when one of the tasks ends; never, if there are none.
 async fn ended<T: 'static>(tasks: &mut JoinSet<T>, what: &str) -> Error {
     match tasks.join_next().await {
         Some(Ok(_)) => anyhow!("{what} has ended by itself"),
@@ -120,7 +122,7 @@ mod tests {
         let mut running = nothing();
         running.operators.spawn(async { Ok(()) });
         let stop_serving = running.stop_serving.clone();
-        // The server still drains.
+        // A server that still drains.
         running.server.spawn(async move {
             stop_serving.cancelled().await;
             true
@@ -141,8 +143,8 @@ mod tests {
         running.until(std::future::ready(()).boxed()).await.unwrap();
     }
 
-    /// The shares of requests and producer leave the triggers their `drain_deadline_ms`, and what
-    /// the programs wait for afterwards still fits into the 30 seconds of Kubernetes.
+    /// The shares of the requests and of the producer leave the triggers their `drain_deadline_ms`,
+    /// and the waits of the programs after that still fit into the 30 seconds of Kubernetes.
     #[test]
     fn the_shares_fit_into_the_whole() {
         let drain = spin_kafka_trigger::Config::default().drain_deadline_ms;

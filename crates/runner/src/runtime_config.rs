@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use component_host::origin::line_at;
 use serde::Deserialize;
 
-/// Sections of Spin's that are for what no component here can have, or only tune it: they are
-/// left to the other triggers.
+/// Sections of Spin for features that components cannot use here, or that only tune such a feature.
+/// They are ignored.
 const OF_OTHERS: [&str; 10] = [
     "client_tls",
     "key_value_store",
@@ -22,17 +22,17 @@ const OF_OTHERS: [&str; 10] = [
     "telemetry",
 ];
 
-/// What is read from the file.
+/// The settings that are read from the file.
 #[derive(Default, Deserialize)]
 pub struct RuntimeConfig {
-    /// Where values of variables come from, in this order.
+    /// The providers of variables, in the order of their precedence.
     #[serde(default, alias = "config_provider")]
     pub variables_provider: Vec<Provider>,
-    /// As `--state-dir`.
+    /// The same as `--state-dir`.
     pub state_dir: Option<String>,
-    /// As `--log-dir`.
+    /// The same as `--log-dir`.
     pub log_dir: Option<String>,
-    /// As `--max-instance-memory`.
+    /// The same as `--max-instance-memory`.
     pub max_instance_memory: Option<usize>,
     #[serde(flatten)]
     other: BTreeMap<String, toml::Value>,
@@ -42,26 +42,26 @@ pub struct RuntimeConfig {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Provider {
-    /// Values in the file itself.
+    /// Values in the file.
     Static {
-        /// By name.
+        /// The values by name.
         values: BTreeMap<String, toml::Value>,
     },
     /// Environment variables `<prefix>_<NAME>`.
     Env {
         /// Default `SPIN_VARIABLE`.
         prefix: Option<String>,
-        /// A file of such variables for those that the environment has not.
+        /// A file with such variables, for those that are not in the environment.
         dotenv_path: Option<PathBuf>,
     },
 }
 
 impl RuntimeConfig {
-    /// Reads the file and refuses, by name, what this program cannot do.
+    /// Reads the file. Settings that this program does not support are an error that names them.
     pub fn read(path: &Path) -> Result<Self> {
         let place = || format!("--runtime-config-file {}", path.display());
         let text = std::fs::read_to_string(path).with_context(place)?;
-        // The error as a whole shows the line, and a secret may stand in it.
+        // The whole error would show the line, which may contain a secret.
         let config: Self = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_at(&text, span.start));
             anyhow!("{}:{line}: {}", place(), error.message())

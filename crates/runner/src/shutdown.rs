@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal as listen};
 
-/// Time that tasks get to end once the program's work has ended. A component that is being compiled
-/// does not hold up the end.
+/// How long tasks may take to end after the work of the program has ended. A component that is
+/// still being compiled does not delay the end.
 pub const TASKS_LIMIT: Duration = Duration::from_secs(1);
 
-/// What a shell adds to a signal's number to say that it ended a program.
+/// The number that shells add to a signal's number to form the exit code of a program that the
+/// signal ended.
 const ENDED_BY_SIGNAL: i32 = 128;
 
-/// Resolves at the first SIGINT or SIGTERM after the call. The same signal a second time ends the
-/// program at once; the other one does not, because Ctrl-C under `spin up` gives the plugin a
+/// Resolves at the first SIGINT or SIGTERM after the call. A second signal of the same kind ends
+/// the program at once; the other kind does not, because Ctrl-C under `spin up` gives the plugin a
 /// SIGINT from the terminal and a SIGTERM from Spin.
 ///
-/// To be called first of all: a container's first process, which nobody has taught signals, does
-/// not even end by them.
+/// Call this before anything else: process 1 of a container ignores these signals until a handler
+/// is installed.
 pub fn signal() -> impl Future<Output = ()> + Send {
     let signals = Signals::listen();
     async {
@@ -44,7 +45,7 @@ impl Signals {
         Ok(Self { interrupt, terminate: listen(SignalKind::terminate())? })
     }
 
-    /// The next one of them.
+    /// The next signal.
     async fn next(&mut self) -> SignalKind {
         tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),
@@ -52,11 +53,11 @@ impl Signals {
         }
     }
 
-    /// Ends the program when a signal is repeated, without waiting for anything.
+    /// Ends the program, without waiting for anything, when a signal is repeated.
     async fn end_program(mut self, first: SignalKind) {
         let mut signal = self.next().await;
         if signal != first {
-            // Both have come now, so the next one is a repetition.
+            // Both kinds have been received, so the next signal is a repetition.
             signal = self.next().await;
         }
         tracing::warn!("the signal was repeated; the program ends at once");

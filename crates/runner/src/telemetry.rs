@@ -1,4 +1,4 @@
-//! Logs on stderr, and traces to an OpenTelemetry collector if one is named.
+//! Logs to standard error, and traces to an OpenTelemetry collector if one is configured.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -18,22 +18,23 @@ use trigger_kafka::TRACE_TARGET;
 use crate::collector::{self, Watched};
 use crate::environment::setting;
 
-/// What is logged.
+/// The variable that selects what is logged.
 const FILTER: &str = "RUST_LOG";
 
-/// How it is logged.
+/// The variable that selects the format of the log.
 const FORMAT: &str = "DOORBUSTER_LOG";
 
-/// Time in which the last traces must go out.
+/// How long sending the last traces may take.
 pub const LAST_TRACES_LIMIT: Duration = Duration::from_secs(2);
 
-/// What must go out before the program ends.
+/// The traces that have to be sent before the program ends.
 pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
-    /// `RUST_LOG` chooses what is logged, `info` by default; `DOORBUSTER_LOG` how, `text` or
-    /// `json`. `service` is its name without `OTEL_SERVICE_NAME`. Fails if one of these variables
-    /// has a value that means nothing; without the collector that is named it goes on.
+    /// Starts logging and tracing. `RUST_LOG` selects what is logged, `info` by default;
+    /// `DOORBUSTER_LOG` selects the format, `text` or `json`. `service` is the name of the service
+    /// if `OTEL_SERVICE_NAME` is not set. Fails if one of these variables has an invalid value. If
+    /// the exporter cannot be set up, the program continues without traces.
     pub fn start(service: &'static str) -> Result<Self> {
         let filter = filter(setting(FILTER).map_err(Error::msg)?)?;
         let json = is_json(setting(FORMAT).map_err(Error::msg)?)?;
@@ -42,14 +43,15 @@ impl Telemetry {
             Err(error) => (None, Some(error)),
         };
         let terminal = std::io::stderr().is_terminal();
-        // What cannot be written is lost: to say so on the same standard error would panic.
+        // Log lines that cannot be written are dropped: reporting that on the same standard error
+        // would panic.
         let log = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .log_internal_errors(false)
             .with_ansi(terminal);
         let log = if json { log.json().flatten_event(true).boxed() } else { log.boxed() };
-        // Filters of single layers cost every library of the process something: without a
-        // collector there is but the one of all.
+        // Filters of single layers slow down every library of the process, so without a collector
+        // there is a single filter for all.
         match &traces {
             None => tracing_subscriber::registry().with(log).with(filter).init(),
             Some(provider) => {
@@ -61,14 +63,14 @@ impl Telemetry {
                     .init();
             }
         }
-        // The application works without.
+        // The application works without traces.
         if let Some(error) = fault {
             tracing::error!(error, "no traces are sent");
         }
         Ok(Self(traces))
     }
 
-    /// Sends what was gathered.
+    /// Sends the remaining traces.
     pub fn end(self) {
         if let Some(Err(error)) =
             self.0.map(|provider| provider.shutdown_with_timeout(LAST_TRACES_LIMIT))

@@ -1,5 +1,5 @@
-//! Values of an application's variables, in Spin's order: `--variable`, the providers of the
-//! runtime configuration file, the environment, the default.
+//! The values of an application's variables, in Spin's order of precedence: `--variable`, the
+//! providers of the runtime configuration file, the environment, the default.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::runtime_config::{Provider, RuntimeConfig};
 
-/// Prefix of environment variables that are values.
+/// Prefix of the environment variables with values.
 const PREFIX: &str = "SPIN_VARIABLE";
 
-/// The file that is read beside the environment, if it is there.
+/// The file that is read in addition to the environment, if it exists.
 const DOTENV: &str = ".env";
 
 /// Where values of variables come from.
@@ -37,7 +37,7 @@ pub enum Given {
     Value(String, String),
     /// NAME=@FILE.
     File(String, PathBuf),
-    /// @FILE, with several.
+    /// `@FILE`, with several variables.
     Several(PathBuf),
 }
 
@@ -75,7 +75,7 @@ fn several(path: &Path) -> Result<BTreeMap<String, String>> {
     let text = text(path)?;
     let values: Result<BTreeMap<String, Value>> = match path.extension().and_then(|e| e.to_str()) {
         Some("json") => serde_json::from_str(&text).map_err(Into::into),
-        // The error as a whole shows the line, and a secret may stand in it.
+        // The whole error would show the line, which may contain a secret.
         Some("toml") => toml::from_str(&text).map_err(|e| anyhow!("{}", e.message().to_owned())),
         _ => bail!("--variable: {}: must end in .json or .toml", path.display()),
     };
@@ -88,15 +88,15 @@ fn several(path: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 impl VariableArgs {
-    /// The file of `--runtime-config-file`, empty without one.
+    /// The file of `--runtime-config-file`; an empty configuration without one.
     pub fn runtime_config(&self) -> Result<RuntimeConfig> {
         self.runtime_config_file
             .as_deref()
             .map_or(Ok(RuntimeConfig::default()), RuntimeConfig::read)
     }
 
-    /// Gives each variable that the application declares its value. `known` are values that come
-    /// right after those of `--variable`.
+    /// Determines the value of each variable that the application declares. The values in `known`
+    /// have the next precedence after `--variable`.
     pub fn resolve(
         &self,
         app: &App,
@@ -116,7 +116,7 @@ impl VariableArgs {
         Ok(Variables::resolve(&app.variables, |name| found.get(name).cloned())?)
     }
 
-    /// The value that some place gives this variable.
+    /// The value of this variable in the sources, if there is one.
     pub fn given(&self, app: &App, name: &str, config: &RuntimeConfig) -> Result<Option<String>> {
         if !app.variables.contains_key(name) {
             return Ok(None);
@@ -129,7 +129,7 @@ impl VariableArgs {
         Ok(None)
     }
 
-    /// The places that are asked, in this order.
+    /// The sources of values, in the order of their precedence.
     fn sources(
         &self,
         app: &App,
@@ -138,7 +138,8 @@ impl VariableArgs {
     ) -> Result<Vec<Source>> {
         let mut given = known;
         for one in &self.variables {
-            // A file may be shared by applications; a name that is written out is meant.
+            // A file may be shared by several applications, so it may contain unknown names. A name
+            // on the command line must be known.
             if let Given::Value(name, _) | Given::File(name, _) = one
                 && !app.variables.contains_key(name)
             {
@@ -156,12 +157,12 @@ impl VariableArgs {
     }
 }
 
-/// One of the places that are asked.
+/// A source of values.
 enum Source {
     Values(BTreeMap<String, String>),
     Environment {
         prefix: String,
-        /// A file for what the environment has not, read when it is needed.
+        /// A file for variables that are not in the environment. It is read when it is needed.
         dotenv: Option<PathBuf>,
     },
 }
@@ -205,7 +206,8 @@ impl Source {
     }
 }
 
-/// The first value of this name in the file, which must be there. Its lines are not shown: they may hold secrets.
+/// The first value of this name in the file, which must exist. Errors do not show its lines, which
+/// may contain secrets.
 fn in_dotenv(path: &Path, key: &str) -> Result<Option<String>> {
     let file = || format!("variables of the environment, from {}", path.display());
     for (index, entry) in dotenvy::from_path_iter(path).with_context(file)?.enumerate() {
@@ -228,7 +230,7 @@ mod tests {
         "components": [], "variables": {"test_one": {"default": "the default"},
                                         "test_two": {"default": "the default"}}}"#;
 
-    /// The values of both variables.
+    /// The values of the two variables.
     fn resolve(flags: &[&str], config: &str) -> Result<[String; 2]> {
         let app = App::from_json(Path::new("spin.lock"), LOCKED.as_bytes())?;
         let given = flags.iter().map(|flag| flag.parse().map_err(anyhow::Error::msg));
