@@ -1,4 +1,4 @@
-//! The Kafka triggers of an application, for the commands that look after them.
+//! The Kafka triggers of an application, for the commands that maintain them.
 
 use anyhow::{Context as _, Result, bail};
 use component_host::App;
@@ -25,7 +25,7 @@ pub struct Application {
 }
 
 impl Application {
-    /// The application with its variables resolved.
+    /// Reads the application and resolves its variables.
     pub async fn read(&self) -> Result<(App, Variables)> {
         let app = self.source.read().await?;
         app.check_triggers(&TRIGGER_TYPES)?;
@@ -35,7 +35,7 @@ impl Application {
         Ok((app, variables))
     }
 
-    /// The trigger that is meant.
+    /// The selected trigger.
     pub fn trigger(&self, app: &App, variables: &Variables) -> Result<TriggerConfig> {
         let mut triggers = TriggerConfig::read_all(app, variables)?;
         if let Some(component) = &self.component {

@@ -1,7 +1,7 @@
 //! The value of `--kafka`.
 
-/// Checks a list of brokers, `HOST:PORT[,…]`: librdkafka takes any text for a host, and would look
-/// for it until its time is over.
+/// Checks a list of brokers, `HOST:PORT[,…]`. librdkafka accepts any text as a host, and would try
+/// to connect to it until the timeout.
 pub fn parse_brokers(text: &str) -> Result<String, String> {
     let fault = |broker: &str| format!("`{broker}` is no HOST:PORT, such as 127.0.0.1:9092");
     for broker in text.split(',').map(str::trim) {

@@ -1,4 +1,4 @@
-//! `doorbuster compose`: components into one, as a .wac file says.
+//! `doorbuster compose`: composes components into one with a .wac file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> Result<()> {
         .with_context(|| format!("cannot write {}", args.output.display()))
 }
 
-/// The component `my_name.wasm` for the package `ns:my-name`.
+/// Reads the component `my_name.wasm` for the package `ns:my-name`.
 fn read(name: &str, folder: &Path) -> Result<Vec<u8>, Error> {
     let short = name.rsplit(':').next().unwrap_or(name);
     let path = folder.join(format!("{}.wasm", short.replace('-', "_")));

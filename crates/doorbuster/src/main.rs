@@ -1,4 +1,4 @@
-//! `doorbuster`: runs an application of components, loads it, and checks its books.
+//! `doorbuster`: runs an application of components, generates load, and verifies the counts.
 
 mod application;
 mod brokers;
@@ -15,7 +15,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use runner::environment::without_empty;
 use runner::{Telemetry, shutdown};
 
-/// Requests come and go on several threads, in small pieces.
+/// Several threads allocate and free small buffers for requests.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -61,7 +61,8 @@ fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(run(cli.command));
-    // A signal at the start does not wait for a component that is being compiled.
+    // After a signal during the start, the end does not wait for a component that is being
+    // compiled.
     runtime.shutdown_timeout(shutdown::TASKS_LIMIT);
     telemetry.end();
     match ended {

@@ -1,4 +1,4 @@
-//! `doorbuster push`: an application becomes an artifact of a registry.
+//! `doorbuster push`: pushes an application to an OCI registry.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub struct Args {
     insecure: bool,
 }
 
-/// Pushes, and prints the reference with the artifact's digest.
+/// Pushes the application, and prints the reference with the digest of the artifact.
 pub async fn run(args: Args) -> Result<()> {
     let app = manifest::read(&args.from)?;
     app.check_triggers(&TRIGGER_TYPES)?;

@@ -1,4 +1,4 @@
-//! `doorbuster replay`: a part of the log once more through a component.
+//! `doorbuster replay`: passes a range of the log to a component again.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use trigger_kafka::{KafkaTrigger, ProducerCapability};
 use crate::application::Application;
 use runner::shutdown;
 
-/// How often the bar moves.
+/// How often the progress bar is updated.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Run a component again over a part of its topics, outside the consumer group.
@@ -39,7 +39,7 @@ pub struct Args {
     dry_run: bool,
 }
 
-/// Replays and says what it came to.
+/// Replays the range and prints the result.
 pub async fn main(args: Args) -> Result<ExitCode> {
     let (app, variables) = args.application.read().await?;
     let config = args.application.trigger(&app, &variables)?;
@@ -74,7 +74,7 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A bar that shows how much is left, while it lives.
+/// Shows a progress bar until the returned handle is dropped.
 fn bar(progress: Arc<Progress>) -> AbortOnDropHandle<()> {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} offsets {per_sec} {eta}");
     let bar =
@@ -91,7 +91,7 @@ fn bar(progress: Arc<Progress>) -> AbortOnDropHandle<()> {
     }))
 }
 
-/// Takes every batch and does nothing.
+/// A handler that does nothing with the batches.
 struct Reader;
 
 impl Handler for Reader {

@@ -1,4 +1,4 @@
-//! Where an application comes from: a manifest, a registry, or the image that runs it.
+//! The source of an application: a manifest, a registry, or the image that runs it.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -41,7 +41,7 @@ impl FromStr for Origin {
 }
 
 impl Source {
-    /// Reads it, over the network if need be.
+    /// Reads the application, from a registry if necessary.
     pub async fn read(&self) -> Result<App> {
         if let Some(path) = &self.application {
             return Ok(manifest::read(path)?);
@@ -56,7 +56,7 @@ impl Source {
     }
 }
 
-/// As the flag `--insecure` has it.
+/// The transport that the flag `--insecure` selects.
 pub fn transport(insecure: bool) -> Transport {
     if insecure { Transport::Plain } else { Transport::Secure }
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::application::Application;
 
-/// Most letters that are named because they cannot be sent back.
+/// The most letters that are named because they cannot be sent back.
 const LEFT_NAMED_MAX: u64 = 20;
 
 /// List, show and send back dead letters: the records that were given up.
@@ -70,7 +70,7 @@ fn place(text: &str) -> Result<(i32, i64), String> {
     numbers.ok_or_else(|| format!("`{text}` must be PARTITION/OFFSET, such as 0/17"))
 }
 
-/// Does what the arguments say.
+/// Runs the command.
 pub async fn main(args: Args) -> Result<ExitCode> {
     // The Kafka client blocks.
     tokio::task::spawn_blocking(|| run(args)).await?
@@ -139,7 +139,7 @@ fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
 fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
     let survey = letters.survey()?;
     let before = survey.counts();
-    // What is done matters more than that it can be printed.
+    // A failure to print must not prevent the work.
     let printed = print_counts("before: ", before);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} letters {per_sec}")?;
     let bar = ProgressBar::new(before.open.min(max)).with_style(style);
@@ -155,7 +155,7 @@ fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
         }
     });
     bar.finish_and_clear();
-    // Also after a failure: what was sent is sent.
+    // The counts are printed also after a failure, because some letters may have been sent.
     let after = LetterCounts { open: before.open.saturating_sub(sent), ..before };
     print_counts("after:  ", after)?;
     printing::result(format_args!("{sent} letters sent back"))?;

@@ -1,14 +1,14 @@
-//! Dead letters as text.
+//! Prints dead letters.
 
 use std::borrow::Cow;
 
 use printing::Unwritten;
 use spin_kafka_trigger::{DeadLetter, headers};
 
-/// Longest reason in a list; `show` has all of it.
+/// The longest reason in a list, in characters; `show` prints the whole reason.
 const REASON_CHARS: usize = 80;
 
-/// The list's first line.
+/// Prints the first line of the list.
 pub fn heading() -> Result<(), Unwritten> {
     printing::result(format_args!(
         "{:<10} {:<6} {:<20} {:<9} {:>8} {:<30} REASON",
@@ -16,7 +16,7 @@ pub fn heading() -> Result<(), Unwritten> {
     ))
 }
 
-/// One letter in the list.
+/// Prints one letter as a line of the list.
 pub fn line(letter: &DeadLetter) -> Result<(), Unwritten> {
     let said = |name| one_line(letter.said(name).unwrap_or("-"));
     let at = format!("{}/{}", letter.partition, letter.record.offset);
@@ -31,7 +31,7 @@ pub fn line(letter: &DeadLetter) -> Result<(), Unwritten> {
     ))
 }
 
-/// Everything of one letter.
+/// Prints one letter completely.
 pub fn whole(letter: &DeadLetter) -> Result<(), Unwritten> {
     let record = &letter.record;
     let state = if letter.open { "open" } else { "sent back" };
@@ -45,12 +45,14 @@ pub fn whole(letter: &DeadLetter) -> Result<(), Unwritten> {
     printing::result(format_args!("value     {}", text(record.value.as_deref())))
 }
 
-/// Text from a record without what could break the line or play tricks on a terminal.
+/// Replaces control characters in a record's text by spaces, because they could break the line or
+/// manipulate the terminal.
 pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Text as it is, if nothing in it could play tricks on a terminal; other bytes in hex.
+/// The text, if it contains no characters that could manipulate a terminal; other bytes in
+/// hexadecimal.
 fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
     let plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
     match bytes {

@@ -1,4 +1,5 @@
-//! Kafka and Valkey behind the pipeline: given, embedded, or real ones on this machine.
+//! Kafka and Valkey for the pipeline: existing servers, embedded ones, or real ones on this
+//! machine.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -14,21 +15,21 @@ use super::args::Args;
 use super::embedded::EmbeddedKafka;
 use super::topics;
 
-/// The variables by which an application knows its brokers and its store.
+/// The variables with the addresses of the application's brokers and store.
 const BROKERS: &str = "kafka_brokers";
 const STORE: &str = "valkey_url";
 const STORE_ADDRESS: &str = "valkey_address";
 
-/// Where the application's records and results live.
+/// The servers of the application's records and results.
 pub struct Backends {
     kafka: KafkaBackend,
-    /// What was started.
+    /// The Valkey server, if this program started it.
     valkey: Option<Box<Valkey>>,
-    /// `host:port[,…]`, if the application uses any.
+    /// `host:port[,…]`, if the application uses Kafka.
     brokers: Option<String>,
-    /// If the application uses any.
+    /// The URL of Valkey, if the application uses it.
     valkey_url: Option<String>,
-    /// What the URL says.
+    /// The servers in the URL.
     valkey_servers: Option<Servers>,
 }
 
@@ -39,8 +40,8 @@ enum KafkaBackend {
 }
 
 impl Backends {
-    /// Takes what is given, and starts what the application uses and nobody gave. Valkey may not
-    /// answer yet: see [`Backends::ready`].
+    /// Uses the given servers, and starts those that the application uses and that are not given.
+    /// Valkey may not answer yet: see [`Backends::ready`].
     pub async fn start(args: &Args, app: &App, common: &Common) -> Result<Self> {
         for (flag, variable) in [("--kafka", BROKERS), ("--valkey", STORE)] {
             let is_given = if variable == BROKERS { &args.kafka } else { &args.valkey };
@@ -115,7 +116,7 @@ impl Backends {
         Ok(())
     }
 
-    /// Waits until everything that was started answers.
+    /// Waits until the started servers answer.
     pub async fn ready(&mut self) -> Result<()> {
         match &mut self.valkey {
             Some(valkey) => valkey.ready().await.context("cannot start Valkey"),
@@ -133,13 +134,14 @@ impl Backends {
         self.valkey_servers.as_ref().map(Servers::public_url)
     }
 
-    /// Whether some part keeps its data in memory only.
+    /// Whether a server keeps its data only in memory.
     pub fn forgets(&self) -> bool {
         matches!(self.kafka, KafkaBackend::Embedded(_))
     }
 
-    /// The variables that tell the application where its backends are, as far as it declares
-    /// them. The store's address follows from its URL, unless the one is given like the other.
+    /// The variables with the addresses of the backends, if the application declares them. The
+    /// store's address is derived from the URL if the URL is that of `--valkey` or of a started
+    /// server, or if no address is set.
     pub fn variables(
         &self,
         args: &Args,
@@ -169,8 +171,8 @@ impl Backends {
         Ok(())
     }
 
-    /// Waits until a server that was started ends by itself; answers what to say about it. Never
-    /// without such a server.
+    /// Resolves when a server that was started ends unexpectedly, with an error that describes it.
+    /// Never resolves if no server was started.
     pub fn ended(&mut self) -> impl Future<Output = Error> + Send {
         let kafka = match &mut self.kafka {
             KafkaBackend::Local(kafka) => Some(kafka),
@@ -197,7 +199,7 @@ impl Backends {
         }
     }
 
-    /// Stops what was started and still runs, in the data's order.
+    /// Stops the started servers that still run, in the order of the data flow.
     pub async fn stop(self) -> Result<()> {
         if let KafkaBackend::Local(mut kafka) = self.kafka
             && !kafka.has_ended()?

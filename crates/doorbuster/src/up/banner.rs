@@ -1,4 +1,4 @@
-//! What `doorbuster up` says once everything runs.
+//! The text that `doorbuster up` prints when everything runs.
 
 use component_host::App;
 use runner::Parts;
@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::backends::Backends;
 
-/// The route that the text shows how to call.
+/// The route for which the text shows an example call.
 const PURCHASE: &str = "/purchase";
 
-/// The route of the live page, and of all that no other component serves.
+/// The route of the live page, and of everything that no other component serves.
 const EVERYTHING_ELSE: &str = "/...";
 
-/// Prints the addresses, what to try and what to expect.
+/// Prints the addresses, an example call, and the expected result.
 pub fn print(app: &App, parts: &Parts, backends: &Backends) {
     printing::announce(text(app, parts, backends));
 }

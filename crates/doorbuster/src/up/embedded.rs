@@ -1,4 +1,5 @@
-//! The broker that needs nothing installed: librdkafka's own, inside this process.
+//! The embedded broker, which requires no installation: librdkafka's mock cluster within this
+//! process.
 
 use std::time::Duration;
 
@@ -6,17 +7,18 @@ use anyhow::{Context as _, Result};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-/// Partitions are kept on one broker; nothing is replicated in memory.
+/// One broker is sufficient: the mock cluster does not replicate records.
 const BROKERS: i32 = 1;
 
-/// Pause after a call of the broker. Its thread serves a call before it empties the pipe that wakes
-/// it: the wake-up of a call that follows at once is lost, and the call waits for a second.
+/// The pause after a call of the broker. Its thread serves a call before it empties the pipe that
+/// wakes it. The wake-up for a call that follows at once would be lost, and that call would wait
+/// for a second.
 const CALL_PAUSE: Duration = Duration::from_millis(2);
 
-/// A Kafka broker on a loopback port that forgets everything when it is dropped.
+/// A Kafka broker on a loopback port. Its data is lost when it is dropped.
 ///
 /// Each partition keeps its last 5 MB or 100,000 batches and drops older ones, read or not
-/// (librdkafka's `rdkafka_mock.c`). The trigger notices and says so.
+/// (librdkafka's `rdkafka_mock.c`). The trigger detects and logs that.
 pub struct EmbeddedKafka(MockCluster<'static, DefaultProducerContext>);
 
 impl EmbeddedKafka {
@@ -29,7 +31,7 @@ impl EmbeddedKafka {
         self.0.bootstrap_servers()
     }
 
-    /// Makes a topic; an existing one stays as it is.
+    /// Creates a topic; an existing one is not changed.
     pub async fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
         self.0
             .create_topic(topic, partitions, 1)

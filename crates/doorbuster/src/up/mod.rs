@@ -1,4 +1,4 @@
-//! `doorbuster up`: the HTTP and the Kafka components of an application in one process.
+//! `doorbuster up`: runs the HTTP and Kafka components of an application in one process.
 
 mod args;
 mod backends;
@@ -20,7 +20,7 @@ pub use args::Args;
 use backends::Backends;
 use reload::{Files, Reload};
 
-/// Runs until a signal, or until a part fails.
+/// Runs until a signal is received or a part fails.
 pub async fn run(args: Args) -> Result<ExitCode> {
     let mut signal = pin!(shutdown::signal());
     let hangup = reload::hangup();
@@ -34,7 +34,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let mut fault = None;
     let stop = async {
         tokio::select! {
-            // A signal may go to the servers, too.
+            // `biased` checks for a signal first: the servers may end because of the same signal.
             biased;
             () = &mut signal => {}
             ended = server_ended => {
@@ -77,7 +77,8 @@ impl Running {
         for config in &configs {
             match backends.ensure_topics(config).await {
                 Ok(()) => {}
-                // What comes up together with its brokers starts without them, and is not ready.
+                // If the application and its brokers start at the same time, it starts without them
+                // and is not ready yet.
                 Err(error) if topics::is_passing(&error) => {
                     let error = format!("{error:#}");
                     tracing::warn!(error, "topics not found; starting without them");
@@ -93,7 +94,7 @@ impl Running {
         let (parts, ()) = tokio::try_join!(parts, backends.ready())?;
         let reload = Reload::new(files, parts.host(), parts.handlers());
         let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(hangup, args.watch)));
-        // The embedded broker promises nothing.
+        // The embedded broker gives no guarantees that could be checked.
         let checks = (!backends.forgets()).then(|| Checks::of(&app, &configs, &variables));
         let checks = checks.map(|checks| AbortOnDropHandle::new(tokio::spawn(checks.run())));
         banner::print(&app, &parts, &backends);

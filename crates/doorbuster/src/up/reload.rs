@@ -1,4 +1,4 @@
-//! Takes over new builds of the components while everything runs.
+//! Replaces components with new builds at run time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use component_host::{App, Host};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use trigger_kafka::GuestHandler;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The components' files, and when each was last changed.
+/// The files of the components, and the time of the last change of each.
 pub struct Files {
     paths: Vec<PathBuf>,
     changed: Vec<Option<SystemTime>>,
 }
 
 impl Files {
-    /// As they are now: to be asked before they are loaded.
+    /// The current state of the files. It must be determined before they are loaded.
     pub fn of(app: &App) -> Self {
         let sources = app.started().flat_map(|component| {
             let dependencies = component.dependencies.values().map(|d| &d.source);
@@ -36,8 +36,8 @@ impl Files {
     }
 }
 
-/// Listens for SIGHUP. To be called before anything is started: SIGHUP would otherwise end the
-/// program, and what it means while a start is under way is done after it.
+/// Listens for SIGHUP. Call this before anything is started: until then SIGHUP ends the program. A
+/// SIGHUP that is received during the start is handled after it.
 pub fn hangup() -> Option<Signal> {
     let hangup = signal(SignalKind::hangup());
     hangup
@@ -47,7 +47,7 @@ pub fn hangup() -> Option<Signal> {
         .ok()
 }
 
-/// What a new build is given to.
+/// What a new build is passed to.
 pub struct Reload {
     host: Arc<Host>,
     handlers: Vec<GuestHandler>,
@@ -55,12 +55,13 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// The files are those that the host has loaded.
+    /// `files` is the state of the files that the host has loaded.
     pub fn new(files: Files, host: Arc<Host>, handlers: Vec<GuestHandler>) -> Self {
         Self { host, handlers, files }
     }
 
-    /// Reloads at each SIGHUP, and with `watch` when a file has changed and rests.
+    /// Reloads at each SIGHUP and, with `watch`, when a file has changed and then remained
+    /// unchanged for one interval.
     pub async fn run(self, mut hangup: Option<Signal>, watch: bool) {
         let mut loaded = self.files.changed.clone();
         let mut seen = loaded.clone();
@@ -80,7 +81,7 @@ impl Reload {
         }
     }
 
-    /// A build that does not load leaves everything as it is.
+    /// Reloads the components. If a build cannot be loaded, nothing changes.
     async fn reload(&self) {
         let host = self.host.clone();
         let loaded = tokio::task::spawn_blocking(move || host.reload()).await;

@@ -1,4 +1,4 @@
-//! The topics that the triggers read, and those of their dead letters.
+//! Creates the topics that the triggers read, and those for their dead letters.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,26 +10,27 @@ use host_producer::{
 use spin_kafka_trigger::{FailedRecords, is_pattern};
 use trigger_kafka::TriggerConfig;
 
-/// Partitions of a topic that is missing.
+/// Number of partitions of a topic that is created.
 const PARTITIONS: i32 = 3;
-/// Of a dead-letter topic that is missing: letters keep the order they were written in.
+/// Number of partitions of a dead-letter topic that is created: with one, the letters keep the
+/// order in which they were written.
 const DEAD_LETTER_PARTITIONS: i32 = 1;
-/// Room for what a dead letter's headers say besides its record.
+/// Space for the headers that a dead letter has in addition to its record.
 const DEAD_LETTER_HEADERS_BYTES: u64 = 64 * 1024;
-/// Longest letter of topics whose longest record is not known: twice Kafka's default.
+/// The longest letter if the longest record of the topics is not known: twice Kafka's default.
 const DEAD_LETTER_BYTES_MAX: u64 = 2 * 1024 * 1024;
-/// The pause before brokers that did not answer are asked again.
+/// The pause before brokers that did not answer are queried again.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// A topic that a trigger needs.
 pub struct Needed {
     pub name: String,
     pub partitions: i32,
-    /// The topics whose dead letters it takes; none if it is one that is read.
+    /// The topics whose dead letters are written to it; `None` if it is a topic that is read.
     letters_of: Option<Vec<String>>,
 }
 
-/// The topics that the trigger reads, and those of its dead letters. Patterns name no topic.
+/// The topics that the trigger reads, and those for its dead letters. A pattern names no topic.
 pub fn needed(trigger: &TriggerConfig) -> Vec<Needed> {
     let engine = &trigger.engine;
     let named = engine.topics.iter().filter(|topic| !is_pattern(topic));
@@ -53,7 +54,7 @@ pub fn needed(trigger: &TriggerConfig) -> Vec<Needed> {
     needed
 }
 
-/// Creates the trigger's topics that are missing.
+/// Creates the topics of the trigger that are missing.
 pub async fn ensure(trigger: &TriggerConfig) -> Result<()> {
     let cluster = trigger.producer();
     for Needed { name, partitions, letters_of } in needed(trigger) {
@@ -65,7 +66,7 @@ pub async fn ensure(trigger: &TriggerConfig) -> Result<()> {
     Ok(())
 }
 
-/// The same, again and again until the brokers answer.
+/// Creates the topics of the triggers that are missing, and retries until the brokers answer.
 pub async fn ensure_later(triggers: Vec<TriggerConfig>) {
     for trigger in &triggers {
         while let Err(error) = ensure(trigger).await {
@@ -76,12 +77,13 @@ pub async fn ensure_later(triggers: Vec<TriggerConfig>) {
     }
 }
 
-/// Whether brokers may answer otherwise later.
+/// Whether the error is transient.
 pub fn is_passing(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref().is_some_and(Error::is_retriable))
 }
 
-/// A dead letter is its record and some headers: it must fit where the record did.
+/// Creates a dead-letter topic. A dead letter is its record with additional headers, so its topic
+/// must accept longer records than the topics of the records.
 async fn ensure_dead_letter_topic(
     cluster: &ProducerConfig,
     name: &str,
