@@ -1,4 +1,5 @@
-//! The format: the locked application is one layer, every component and dependency another.
+//! The format of an artifact: the locked application is one layer, and each component and
+//! dependency is another.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,20 +17,21 @@ pub const APPLICATION_LAYER: &str = "application/vnd.fermyon.spin.application.v1
 /// Media type of a component's layer.
 pub const COMPONENT_LAYER: &str = "application/vnd.wasm.content.layer.v1+wasm";
 
-/// Where the application was read from, in its metadata: a path of the machine that pushes.
+/// The key in the metadata for the file that the application was read from. It is removed, because
+/// it is a path of the machine that pushes.
 const ORIGIN: &str = "origin";
 
-/// An application with all that belongs to it.
+/// An application with all its components.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
     /// The locked application's JSON, with digests in place of files.
     pub application: Bytes,
-    /// What the digests, `sha256:…`, stand for.
+    /// The content for each digest, `sha256:…`.
     pub components: BTreeMap<String, Bytes>,
 }
 
 impl Artifact {
-    /// Reads the application's files. The same application gives the same bytes.
+    /// Reads the files of the application. The same application results in the same bytes.
     pub fn of(app: &App) -> Result<Self, Error> {
         if let Some(component) = app.components.iter().find(|c| !c.files.is_empty()) {
             let id = &component.id;
@@ -50,7 +52,7 @@ impl Artifact {
         Ok(Self { application: application.into(), components })
     }
 
-    /// The application, ready to be loaded from memory. `name` is what messages call it.
+    /// The application, which can be loaded from memory. `name` is used in error messages.
     pub fn into_app(self, name: &str) -> Result<App, Error> {
         let mut app = App::from_json(Path::new(name), &self.application)?;
         for source in app.sources_mut() {
@@ -65,7 +67,7 @@ impl Artifact {
     }
 }
 
-/// As registries name content.
+/// The digest in the form that registries use.
 pub(crate) fn digest(content: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(content))
 }
@@ -95,7 +97,7 @@ mod tests {
         source = "store.wasm"
     "#;
 
-    /// Components, as far as their first bytes say.
+    /// Content that is recognized as a component by its first bytes.
     const FRONT: &[u8] = b"\0asm\x0d\0\x01\0front";
     const STORE: &[u8] = b"\0asm\x0d\0\x01\0store";
 

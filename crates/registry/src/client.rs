@@ -1,4 +1,4 @@
-//! To a registry and back.
+//! Pushes applications to a registry and pulls them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;
@@ -21,40 +21,40 @@ use serde_json::Value;
 use crate::artifact::{APPLICATION_LAYER, Artifact, COMPONENT_LAYER};
 use crate::{Error, credentials};
 
-/// Most layers that an artifact may have: what registries take, as Spin has it.
+/// The most layers of an artifact: the number that registries accept, as in Spin.
 const LAYERS_MAX: usize = 500;
 
-/// Most bytes that a pulled artifact may have; it is kept in memory.
+/// The most bytes of a pulled artifact, which is kept in memory.
 const ARTIFACT_BYTES_MAX: u64 = 512 << 20;
 
-/// Time to reach the registry.
+/// How long connecting to the registry may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time that it may be silent.
+/// How long the registry may be silent.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Time for the whole of a push or a pull: 512 MiB at about a megabyte in a second.
+/// How long a whole push or pull may take: 512 MiB at about a megabyte per second.
 const WHOLE_LIMIT: Duration = Duration::from_secs(600);
 
-/// The label by which images of different applications differ, as Spin writes it.
+/// The label that distinguishes the images of different applications, as Spin writes it.
 const APPLICATION_DIGEST: &str = "com.fermyon.spin.lockedAppDigest";
 
-/// What to do about credentials that are missing or wrong.
+/// The hint for missing or wrong credentials.
 const LOG_IN: &str = "; log in by `docker login`, or put credentials in Docker's config.json";
 
-/// How a registry is spoken to.
+/// The protocol for a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// TLS; to a registry on this machine's loopback that has none, plain HTTP.
+    /// TLS. For a registry without TLS on the loopback interface of this machine, plain HTTP.
     Secure,
     /// Plain HTTP.
     Plain,
 }
 
-// The public functions box their futures: a caller's crate would otherwise compile the HTTP client
-// once more.
+// The public functions box their futures, because otherwise the crate of a caller would compile the
+// HTTP client again.
 
-/// Pushes an application. Answers the artifact's digest.
+/// Pushes an application. Returns the digest of the artifact.
 pub fn push<'a>(
     app: &'a App,
     to: &'a Reference,
@@ -109,13 +109,13 @@ async fn pull_artifact(from: &Reference, transport: Transport) -> Result<App, Er
     Artifact { application, components }.into_app(&name)
 }
 
-/// One layer, held against its digest.
+/// Pulls one layer and checks its digest.
 async fn blob(
     client: &Client,
     from: &Reference,
     layer: &OciDescriptor,
 ) -> Result<Bytes, OciDistributionError> {
-    // Not more than it is said to be, and from no other place.
+    // No more bytes than announced are read, and the layer is not fetched from another URL.
     let mut content = vec![0; usize::try_from(layer.size).unwrap_or_default()];
     let mut out = Cursor::new(content.as_mut_slice());
     let here = OciDescriptor { urls: None, ..layer.clone() };
@@ -125,7 +125,7 @@ async fn blob(
     Ok(content.into())
 }
 
-/// Refuses what is no application, or too much, before anything of it is pulled.
+/// Rejects an artifact that is not an application or that is too large, before any layer is pulled.
 fn check(name: &str, manifest: &OciImageManifest) -> Result<(), Error> {
     let refuse = |message: &str| Err(not_an_application(name, message));
     if !manifest.layers.iter().any(|layer| layer.media_type == APPLICATION_LAYER) {
@@ -163,14 +163,14 @@ fn fault(what: &'static str, reference: &Reference, source: OciDistributionError
     Error::Registry { what, reference: reference.to_string(), hint, source: source.into() }
 }
 
-/// Whether the registry asks for credentials, or for better ones.
+/// Whether the registry refuses the credentials, or requires some.
 fn is_refusal(envelope: &OciEnvelope) -> bool {
     let refuses =
         |code: &OciErrorCode| matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied);
     envelope.errors.iter().any(|error| refuses(&error.code))
 }
 
-/// The locked application first, then the components by their digests.
+/// The layers: first the locked application, then the components in the order of their digests.
 fn layers(artifact: Artifact) -> Vec<ImageLayer> {
     let layer = |content, kind: &str| ImageLayer::new(content, kind.to_owned(), None);
     let components =
@@ -178,7 +178,7 @@ fn layers(artifact: Artifact) -> Vec<ImageLayer> {
     std::iter::once(layer(artifact.application, APPLICATION_LAYER)).chain(components).collect()
 }
 
-/// The image's configuration as Spin writes it, for container runtimes that want one.
+/// The configuration of the image as Spin writes it, for container runtimes that require one.
 fn config(application: Option<String>) -> Result<Config, OciDistributionError> {
     let labels = application.map(|digest| HashMap::from([(APPLICATION_DIGEST.into(), digest)]));
     let file = ConfigFile {
@@ -190,7 +190,7 @@ fn config(application: Option<String>) -> Result<Config, OciDistributionError> {
     Config::oci_v1_from_config_file(file, None)
 }
 
-/// Without the time: the same application is the same artifact.
+/// The annotations, without a time, so that the same application results in the same artifact.
 fn annotations(app: &App) -> BTreeMap<String, String> {
     let said = |key: &str| app.metadata.other.get(key).and_then(Value::as_str).map(str::to_owned);
     [
@@ -203,8 +203,8 @@ fn annotations(app: &App) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// A client with the wanted protocol. For a registry on this machine's loopback, TLS is tried first,
-/// then plain HTTP.
+/// Creates a client with the selected protocol. For a registry on the loopback interface of this
+/// machine, TLS is tried first, then plain HTTP.
 async fn reach(
     reference: &Reference,
     transport: Transport,
@@ -226,8 +226,8 @@ async fn reach(
     }
 }
 
-/// Whether a connection failed because the other side does not speak TLS, or not at all. A
-/// certificate that is not trusted is another fault.
+/// Whether a connection failed because the other side does not use TLS or does not respond at all.
+/// An untrusted certificate is another error.
 fn has_no_tls(error: &dyn std::error::Error) -> bool {
     let texts = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
     let texts: Vec<String> = texts.collect();
@@ -244,7 +244,7 @@ fn client(protocol: ClientProtocol) -> Client {
     })
 }
 
-/// Whether a registry, `host[:port]`, is on this machine.
+/// Whether a registry, `host[:port]`, is on the loopback interface of this machine.
 fn is_loopback(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');

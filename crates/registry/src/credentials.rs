@@ -12,14 +12,15 @@ use tokio::sync::oneshot;
 
 use crate::Error;
 
-/// Docker Hub's registries, and the name that Docker keeps their credentials under.
+/// The names of Docker Hub's registry, and the name under which Docker stores the credentials for
+/// it.
 const HUB: [&str; 2] = ["docker.io", "index.docker.io"];
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
-/// Time that a credential helper may take: it may ask the user for a password.
+/// How long a credential helper may take. It may ask the user for a password.
 const HELPER_LIMIT: Duration = Duration::from_secs(60);
 
-/// Those for the reference's registry; none if nothing is configured.
+/// The credentials for the registry of the reference; anonymous if none are configured.
 pub async fn of(reference: &Reference) -> Result<RegistryAuth, Error> {
     let Some(path) = configuration() else { return Ok(RegistryAuth::Anonymous) };
     let registry = reference.resolve_registry().to_owned();
@@ -28,20 +29,20 @@ pub async fn of(reference: &Reference) -> Result<RegistryAuth, Error> {
     within_limit(move || in_file(path, &registry)).await.unwrap_or(Err(late))
 }
 
-/// Runs this on a thread of its own, which nothing waits for past the limit: the caller, and the
-/// end of the program, must not wait for a helper that does not end.
+/// Runs `work` on a thread of its own. `None` if it takes longer than the limit: neither the caller
+/// nor the end of the program must wait for a helper that never ends.
 async fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (answer, answered) = oneshot::channel();
-    // Without a thread the sender is dropped, which is no answer, either.
+    // If no thread can be created, the sender is dropped, which also results in `None`.
     let _ = std::thread::Builder::new().name("credentials".into()).spawn(move || {
-        // Past the limit nothing takes the answer.
+        // After the limit there is no receiver any more.
         let _ = answer.send(work());
     });
     tokio::time::timeout(HELPER_LIMIT, answered).await.ok()?.ok()
 }
 
-/// Without usable credentials requests are anonymous; a registry that requires credentials refuses
-/// them then.
+/// The credentials in Docker's configuration file. Without usable credentials requests are
+/// anonymous, and a registry that requires credentials refuses them.
 fn in_file(path: PathBuf, registry: &str) -> Result<RegistryAuth, Error> {
     let file = match File::open(&path) {
         Ok(file) => file,
@@ -57,7 +58,7 @@ fn in_file(path: PathBuf, registry: &str) -> Result<RegistryAuth, Error> {
             Err(Error::IdentityToken { registry: registry.into(), path })
         }
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
-        // So a helper says that it has none, too; what it says is not shown.
+        // A helper also reports in this way that it has no credentials. Its output is not logged.
         Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
             tracing::warn!(helper, registry, "Docker's credential helper has nothing: anonymous");
             Ok(RegistryAuth::Anonymous)
@@ -70,7 +71,7 @@ fn in_file(path: PathBuf, registry: &str) -> Result<RegistryAuth, Error> {
     }
 }
 
-/// `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.
+/// `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json` if the variable is not set.
 fn configuration() -> Option<PathBuf> {
     let folder = std::env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty());
     let folder = folder.map(PathBuf::from);

@@ -1,17 +1,17 @@
-//! What can go wrong between an application and a registry.
+//! The errors of pushing and pulling an application.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use oci_client::errors::OciDistributionError;
 
-/// A fault with an artifact or its registry.
+/// An error of an artifact or its registry.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A name is none.
+    /// The text is not a reference.
     #[error("`{text}` is no reference of an artifact: {message}")]
     Reference {
-        /// The name.
+        /// The text.
         text: String,
         /// What is wrong.
         message: String,
@@ -21,10 +21,10 @@ pub enum Error {
     Configuration {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Docker's configuration has a token of a kind that is not taken.
+    /// Docker's configuration has a token of a kind that is not supported.
     #[error(
         "{path} has an identity token for {registry}, which is not supported; log in with a user \
          and a password or an access token"
@@ -35,26 +35,26 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The registry cannot be reached, or refuses.
+    /// The registry cannot be reached, or refuses the request.
     #[error("cannot {what} {reference}{hint}")]
     Registry {
-        /// What was to be done.
+        /// The operation that failed.
         what: &'static str,
         /// The artifact.
         reference: String,
-        /// What to do about it, with a leading separator; may be empty.
+        /// What to do about it, with a leading separator. May be empty.
         hint: &'static str,
-        /// What the registry or the network says.
+        /// The error of the registry or of the network.
         source: Box<OciDistributionError>,
     },
-    /// It took too long.
+    /// The operation took too long.
     #[error("cannot {what} {reference}: it took longer than {} s", .limit.as_secs())]
     Slow {
-        /// What was to be done.
+        /// The operation.
         what: &'static str,
         /// The artifact.
         reference: String,
-        /// The time it may take.
+        /// The time limit.
         limit: Duration,
     },
     /// Docker's credential helper does not answer.
@@ -68,10 +68,10 @@ pub enum Error {
         registry: String,
         /// Docker's configuration.
         path: PathBuf,
-        /// The time it may take.
+        /// The time limit.
         limit: Duration,
     },
-    /// The artifact is no Spin application, or one that is not whole.
+    /// The artifact is not a Spin application, or is incomplete.
     #[error("{artifact} is no Spin application: {message}")]
     NotAnApplication {
         /// The artifact.
@@ -79,16 +79,17 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// The application cannot be an artifact.
+    /// The application cannot be stored as an artifact.
     #[error("the application cannot be pushed: {0}")]
     Unfit(String),
-    /// What is in the artifact this host does not read.
+    /// The host cannot read the application in the artifact.
     #[error(transparent)]
     Application(#[from] component_host::Error),
 }
 
 impl Error {
-    /// Whether the same may succeed later without anyone changing anything.
+    /// Whether the same operation may succeed later without a change of the artifact or the
+    /// configuration.
     pub fn is_retriable(&self) -> bool {
         let source = match self {
             Error::Slow { .. } | Error::Helper { .. } => return true,

@@ -1,7 +1,7 @@
 //! Spin applications as artifacts of an OCI registry, in the format of `spin registry push`.
 //!
-//! [`Artifact`] is the format, without a network; [`push`] and [`pull`] speak to a registry. What
-//! is pulled stays in memory: nothing is written to disk.
+//! [`Artifact`] is the format, without a network; [`push`] and [`pull`] transfer it to and from a
+//! registry. A pulled application is kept in memory; nothing is written to disk.
 
 mod artifact;
 mod client;

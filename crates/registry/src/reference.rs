@@ -1,12 +1,13 @@
-//! Names of artifacts.
+//! References of artifacts.
 
 use oci_client::Reference;
 
 use crate::Error;
 
-/// Reads `REGISTRY/NAME[:TAG][@DIGEST]`.
+/// Parses `REGISTRY/NAME[:TAG][@DIGEST]`.
 ///
-/// The registry must be named: without it a misspelt path would be looked for at a public one.
+/// The registry must be specified: otherwise a misspelt path would be requested from a public
+/// registry.
 pub fn parse(text: &str) -> Result<Reference, Error> {
     let fault = |message: String| Error::Reference { text: text.into(), message };
     let (registry, _) = text.split_once('/').unwrap_or_default();
