@@ -1,4 +1,4 @@
-//! Chromium without a window, as tests of pages run it.
+//! Chromium without a window, for tests of pages.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::home::{install, on_path, run};
 
-/// Debian's package and its program.
+/// The name of Debian's package and of its program.
 const NAME: &str = "chromium-headless-shell";
 
 const NEEDED: &str = "chromium-headless-shell is needed on the PATH, or Debian's apt-get and \
@@ -19,12 +19,12 @@ const NEEDED: &str = "chromium-headless-shell is needed on the PATH, or Debian's
 /// An installed Chromium.
 pub struct Chromium {
     program: PathBuf,
-    /// Folders of libraries that this system does not have.
+    /// The folders of libraries that this system does not have.
     libraries: OsString,
 }
 
 impl Chromium {
-    /// The one on the PATH, else Debian's, with what it needs.
+    /// Finds Chromium on the PATH, or installs Debian's package with its libraries.
     pub fn find() -> Result<Self> {
         if let Some(folder) = on_path(&[NAME]) {
             return Ok(Self { program: folder.join(NAME), libraries: OsString::new() });
@@ -37,7 +37,7 @@ impl Chromium {
         Ok(Self { program, libraries })
     }
 
-    /// The program, with its libraries.
+    /// The command that runs Chromium with its libraries.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env("LD_LIBRARY_PATH", &self.libraries);
@@ -45,12 +45,12 @@ impl Chromium {
     }
 }
 
-/// Downloads the package and those that it needs and that this system does not have, and unpacks
-/// them all into one folder. They are not installed: none of their scripts runs.
+/// Downloads the package and those of its dependencies that this system does not have, and unpacks
+/// all of them into one folder. They are not installed: none of their scripts runs.
 fn unpack(home: &Path) -> Result<()> {
     let folder = TempDir::with_prefix_in("unpacking-", home)?;
-    // The lists of packages may be old, or missing as in many images: then older versions are
-    // named, which are no longer there.
+    // The lists of packages may be outdated, or missing as in many images. Outdated lists name old
+    // versions that can no longer be downloaded.
     run(Command::new("apt-get").args(["--quiet", "update"]), NEEDED)?;
     let mut plan = Command::new("apt-get");
     plan.args(["--quiet", "--simulate", "--no-install-recommends", "install", NAME]);

@@ -1,4 +1,4 @@
-//! A wall clock that jumps, for child processes.
+//! A wall clock for child processes that can jump.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,24 @@ use tempfile::TempDir;
 use crate::home::{install, run};
 use crate::wheel::unpack;
 
-/// The wheel that carries the sources of libfaketime.
+/// The wheel that contains the sources of libfaketime.
 const WHEEL: &str = "libfaketime==3.0.1";
 
-/// The compiled library; named anew when the wheel or our source changes.
+/// The file name of the compiled library. Change it when the wheel or this project's source
+/// changes.
 const LIBRARY: &str = "libclock-3.0.1-1.so";
 
 const NEEDED: &str = "Python 3 with pip and a C compiler (cc) are needed";
 
-/// What is compiled: it includes those sources.
+/// The source that is compiled. It includes libfaketime's sources.
 const SOURCE: &str = include_str!("clock/clock.c");
 
 /// The wall clock of the processes that are started with [`FakeClock::envs`].
 ///
-/// Those processes, and their children, read it through a library that is loaded into them: it
-/// works for programs that are linked dynamically to glibc 2.28 or newer. Reading the wall clock
-/// becomes slow (microseconds). The monotonic clock is the true one, and waits keep their true
-/// length, also those under way at a jump. When this is dropped, the processes' clocks are true
+/// Those processes and their children read it through a preloaded library, which works for programs
+/// that are linked dynamically to glibc 2.28 or newer. Reading the wall clock becomes slow
+/// (microseconds). The monotonic clock is not affected, and neither is the duration of waits,
+/// including those in progress at a jump. When this is dropped, the processes read the true time
 /// again.
 #[derive(Debug)]
 pub struct FakeClock {
@@ -35,11 +36,11 @@ pub struct FakeClock {
 }
 
 impl FakeClock {
-    /// A clock that is right yet. Installs the library if need be, which blocks for seconds and
-    /// needs Python with pip and a C compiler.
+    /// Creates a clock with the true time. Installs the library if it is missing, which blocks for
+    /// seconds and requires Python with pip, and a C compiler.
     pub fn new() -> Result<Self> {
         let library = install("faketime", |home| home.join("faketime").join(LIBRARY), build)?;
-        // The loader splits its list at these and knows no quotes.
+        // The loader splits its list at these characters and supports no quotes.
         ensure!(
             !library.to_string_lossy().contains([' ', ':']),
             "{}: such a path cannot be loaded; choose a home without spaces and colons",
@@ -50,14 +51,14 @@ impl FakeClock {
         Ok(clock)
     }
 
-    /// The environment of a process that is to have this clock. `LD_PRELOAD` replaces one that it
-    /// would inherit.
+    /// The environment variables for a process with this clock. `LD_PRELOAD` replaces an inherited
+    /// value.
     pub fn envs(&self) -> Vec<(String, String)> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         [
             ("LD_PRELOAD", text(&self.library)),
             ("FAKETIME_TIMESTAMP_FILE", text(&self.file())),
-            // Else a jump is seen up to ten seconds late.
+            // Without this, a jump would take effect up to ten seconds late.
             ("FAKETIME_NO_CACHE", "1".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ]
@@ -65,10 +66,10 @@ impl FakeClock {
         .into()
     }
 
-    /// Sets the clock to the true time and `seconds` more, or less if negative, from now on; it
-    /// goes on at its true pace. 0 puts it right.
+    /// Sets the clock to the true time plus `seconds`, which may be negative. It continues from
+    /// there at the normal rate. 0 restores the true time.
     pub fn jump(&self, seconds: i64) -> Result<()> {
-        // Renamed: a process reads the old file or the new one, never half of it.
+        // The file is replaced by renaming, so that a process never reads an incomplete one.
         let new = self.dir.path().join("new");
         fs::write(&new, format!("{seconds:+}\n"))
             .and_then(|()| fs::rename(&new, self.file()))
@@ -80,7 +81,7 @@ impl FakeClock {
     }
 }
 
-/// Compiles the library from the wheel's sources and ours.
+/// Compiles the library from the sources of the wheel and of this project.
 fn build(home: &Path) -> Result<()> {
     unpack(home, WHEEL, "faketime", NEEDED)?;
     let folder = home.join("faketime");
@@ -94,6 +95,6 @@ fn build(home: &Path) -> Result<()> {
         .args([&built, &source])
         .args(["-ldl", "-lm", "-lrt"]);
     run(&mut compiler, NEEDED)?;
-    // Renamed at the end: a library half written is never taken for whole.
+    // The library is renamed at the end, so that an incomplete one is never used.
     fs::rename(built, folder.join(LIBRARY)).context("cannot finish the installation")
 }

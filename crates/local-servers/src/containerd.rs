@@ -1,4 +1,4 @@
-//! containerd, which runs containers.
+//! A containerd server, which runs containers.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,18 @@ use tokio::process::Command;
 use crate::debian::Package;
 use crate::process::Process;
 
-/// The server and its command line.
+/// The server and its command line client.
 const CONTAINERD: Package =
     Package { name: "containerd", folder: "usr/bin", programs: &["containerd", "ctr"] };
 
-/// What it runs containers with unless a shim is named.
+/// The runtime of containers for which no shim is specified.
 const RUNC: Package = Package { name: "runc", folder: "usr/sbin", programs: &["runc"] };
 
-/// Time until it answers.
+/// How long the server may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// A containerd with folders of its own; killed when dropped. What it has started goes on: its
-/// containers must be removed before.
+/// A containerd server with its own folders; it is killed when dropped. The containers that it has
+/// started keep running, so they must be removed before.
 pub struct Containerd {
     process: Process,
     programs: PathBuf,
@@ -30,14 +30,15 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    /// Installs it if need be, starts it and waits until it answers. It finds shims in the folder
-    /// `shims`; `variables` are added to its environment. Only root may.
+    /// Installs containerd if it is missing, starts it and waits until it answers. It finds shims
+    /// in the folder `shims`; `variables` are added to its environment. Requires root.
     pub async fn start(shims: &Path, variables: &[(&str, &str)]) -> Result<Self> {
         ensure!(rustix::process::geteuid().is_root(), "only root may start containerd");
         let programs = tokio::task::spawn_blocking(|| CONTAINERD.find()).await??;
         let runc = tokio::task::spawn_blocking(|| RUNC.find()).await??;
         let folder = TempDir::with_prefix("containerd-")?;
-        // It is to be reached by nobody else, and its containers' users must find their files.
+        // Only root may connect to it, but the users of its containers must be able to traverse the
+        // folder to their files.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))?;
         let config = folder.path().join("config.toml");
         std::fs::write(&config, configuration(folder.path()))?;
@@ -52,12 +53,12 @@ impl Containerd {
         Ok(started)
     }
 
-    /// `ctr`, which speaks to it.
+    /// A command that runs `ctr` as its client.
     pub fn ctr(&self) -> std::process::Command {
         ctr(&self.programs, &self.socket())
     }
 
-    /// What it and its shims have logged.
+    /// The log of the server and its shims.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("containerd.log")).unwrap_or_default()
     }
@@ -67,7 +68,7 @@ impl Containerd {
     }
 }
 
-/// Everything in the folder, and nothing that speaks to Kubernetes.
+/// The configuration: all paths are in the folder, and the plugins for Kubernetes are disabled.
 fn configuration(folder: &Path) -> String {
     let folder = folder.display();
     format!(

@@ -1,4 +1,4 @@
-//! Programs of Debian's packages.
+//! Programs from Debian's packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,18 @@ use tempfile::TempDir;
 
 use crate::home::{install, on_path, run};
 
-/// A package of Debian.
+/// A Debian package.
 pub struct Package {
     pub name: &'static str,
-    /// Where its programs are in it.
+    /// The folder of its programs within the package.
     pub folder: &'static str,
-    /// Those that are needed.
+    /// The programs that are needed.
     pub programs: &'static [&'static str],
 }
 
 impl Package {
-    /// The folder with the programs: one on the PATH, else that of the package.
+    /// The folder with the programs: the first one on the PATH that has all of them, or that of the
+    /// package.
     pub fn find(&self) -> Result<PathBuf> {
         if let Some(found) = on_path(self.programs) {
             return Ok(found);
@@ -30,14 +31,14 @@ impl Package {
 }
 
 /// Downloads a package and unpacks it into a folder of `home`. It is not installed: none of its
-/// scripts runs, nothing is started.
+/// scripts runs, and nothing is started.
 fn unpack(name: &str, home: &Path) -> Result<()> {
     let needed = format!("{name} is needed on the PATH, or Debian's apt-get and dpkg-deb");
     let folder = TempDir::with_prefix_in("unpacking-", home)?;
     let mut download = Command::new("apt-get");
     download.args(["--quiet", "download", name]).current_dir(&folder);
     if run(&mut download, &needed).is_err() {
-        // The lists of packages may be old, or missing as in many images.
+        // The lists of packages may be outdated, or missing as in many images.
         run(Command::new("apt-get").args(["--quiet", "update"]), &needed)?;
         run(&mut download, &needed)?;
     }

@@ -1,4 +1,4 @@
-//! Where the servers are installed, how a part is installed once, and what is there already.
+//! The folder of the installed servers, and the installation of a part of them.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Seek as _};
@@ -8,24 +8,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Time that a command may take: Maven, pip and apt-get load what they install, Go compiles it.
+/// How long a command may take. Maven, pip and apt-get download what they install, and Go compiles
+/// it.
 const RUN_LIMIT: Duration = Duration::from_secs(20 * 60);
 
-/// Time to wait for another process that installs the same: two commands of it.
+/// How long to wait for another process that installs the same part: the time of two commands.
 const LOCK_LIMIT: Duration = Duration::from_secs(2 * RUN_LIMIT.as_secs());
 
-/// How often a command or a lock is looked at.
+/// How often a command or a lock is checked.
 const POLL: Duration = Duration::from_millis(10);
 
-/// The folder of the installed servers: `DOORBUSTER_HOME`, else `.doorbuster` in the current
-/// folder.
+/// The folder of the installed servers: `DOORBUSTER_HOME`, or `.doorbuster` in the current folder.
 pub fn home() -> PathBuf {
     let home = std::env::var_os("DOORBUSTER_HOME").filter(|home| !home.is_empty());
     home.map_or_else(|| ".doorbuster".into(), PathBuf::from)
 }
 
-/// Installs a part below [`home`] unless `made` exists, and answers where it is. Processes that
-/// want the same part wait for the first.
+/// Installs a part below [`home`] unless `made` exists, and returns its path. If several processes
+/// need the same part, one installs it and the others wait.
 pub fn install(
     name: &str,
     made: impl Fn(&Path) -> PathBuf,
@@ -46,7 +46,7 @@ pub fn install(
     Ok(wanted)
 }
 
-/// Locks the file.
+/// Locks the file; fails after `limit`.
 fn wait_for(lock: &File, limit: Duration) -> Result<()> {
     let begun = Instant::now();
     loop {
@@ -66,15 +66,16 @@ pub fn on_path(programs: &[&str]) -> Option<PathBuf> {
     std::env::split_paths(&path).find(has_all)
 }
 
-/// Runs a command to its end and answers what it printed. If it fails or takes too long, the error
-/// shows that and says what is `needed`.
+/// Runs a command to its end and returns its output. If it fails or takes too long, the error
+/// contains the output and what is `needed`.
 pub fn run(command: &mut Command, needed: &str) -> Result<String> {
     run_within(RUN_LIMIT, command, needed)
 }
 
 fn run_within(limit: Duration, command: &mut Command, needed: &str) -> Result<String> {
     let shown = format!("{command:?}");
-    // Files: nobody would empty a pipe while the command is waited for.
+    // The output goes to files, because a full pipe would block the command: it is not read before
+    // the command ends.
     let (mut output, mut errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let mut child = command
         .stdin(Stdio::null())
@@ -138,7 +139,8 @@ mod tests {
         let fault = wait_for(&other, Duration::ZERO).unwrap_err().to_string();
         assert!(fault.contains("another process"), "{fault}");
         drop(held);
-        // A child that another test has just forked holds the lock until it runs its program.
+        // A process that another test has just forked inherits the lock and holds it until it
+        // executes its program.
         wait_for(&other, LOCK_LIMIT).unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! An Apache Kafka broker: KRaft, broker and controller in one process.
+//! An Apache Kafka broker in KRaft mode, with broker and controller in one process.
 
 mod class_archive;
 mod cluster;
@@ -23,36 +23,38 @@ use crate::ports::{FreePorts, accepts};
 use crate::process::Process;
 use crate::security::{Listener, Secured, Security};
 
-/// Time until it takes connections: seconds on an idle machine, half a minute on a busy one.
+/// How long it may take until the broker accepts connections: seconds on an idle machine, half a
+/// minute on a busy one.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
-/// What kind of broker.
+/// The configuration of a broker.
 #[derive(Debug, Clone, Default)]
 pub struct KafkaConfig {
-    /// Port on loopback; a free one if none.
+    /// Port on the loopback interface; `None` for a free one.
     pub port: Option<u16>,
-    /// The port on loopback that clients are told instead of the broker's own: something must
-    /// listen there that passes connections on to [`Kafka::port`].
+    /// The port on the loopback interface that is advertised to clients instead of the broker's
+    /// own. A proxy must listen there that forwards connections to [`Kafka::port`].
     pub advertised_port: Option<u16>,
-    /// Where it keeps its data; without it the broker forgets.
+    /// The folder of the data. With `None` the data is lost when the broker is dropped.
     pub data_dir: Option<PathBuf>,
-    /// Listeners on which clients must say who they are; none if not given.
+    /// Listeners with authentication; `None` for no such listeners.
     pub security: Option<Security>,
-    /// Further lines of its `server.properties`.
+    /// Additional lines for `server.properties`.
     pub properties: Vec<String>,
-    /// Whether it is to run fast for long, rather than to start quickly and use little memory.
+    /// Whether the broker is optimized for throughput over a long time, instead of a quick start
+    /// and little memory.
     pub tuned: bool,
 }
 
-/// A running broker; killed when dropped.
+/// A running broker; it is killed when dropped.
 pub struct Kafka {
-    // First, so that it is killed before its folder is removed.
+    // The first field, so that the process is killed before its folder is removed.
     process: Process,
     node: Node,
 }
 
 impl Kafka {
-    /// Installs Kafka if need be, starts a broker and waits until it takes connections.
+    /// Installs Kafka if it is missing, starts a broker and waits until it accepts connections.
     pub async fn start(mut config: KafkaConfig) -> Result<Self> {
         let dir = config.data_dir.take();
         let jvm = if config.tuned { java::TUNED } else { java::QUICK };
@@ -62,7 +64,7 @@ impl Kafka {
         Ok(kafka)
     }
 
-    /// What a broker without others is to be.
+    /// The properties of a broker without other brokers.
     fn alone(config: KafkaConfig) -> Result<Properties> {
         let mut free = FreePorts::default();
         let ports = Ports::new(config.port, &mut free)?;
@@ -79,19 +81,21 @@ impl Kafka {
         })
     }
 
-    /// Starts it; [`Kafka::ready`] waits for it.
+    /// Starts the broker; [`Kafka::ready`] waits until it is ready.
     fn launch(node: Node) -> Result<Self> {
         Ok(Self { process: node.launch()?, node })
     }
 
-    /// Kills it if it still runs and starts it again; [`Kafka::ready`] waits for it.
+    /// Kills the broker if it still runs, and starts it again; [`Kafka::ready`] waits until it is
+    /// ready.
     async fn relaunch(&mut self) -> Result<()> {
         self.process.kill().await?;
         self.process = self.node.launch()?;
         Ok(())
     }
 
-    /// Waits until it takes connections on every listener: not before it has joined the others.
+    /// Waits until the broker accepts connections on every listener. It must have joined its
+    /// cluster before.
     async fn ready(&mut self) -> Result<()> {
         for port in self.node.properties.open_ports() {
             self.process.wait_until(START_LIMIT, || accepts(port)).await?;
@@ -99,7 +103,8 @@ impl Kafka {
         Ok(())
     }
 
-    /// The port on loopback where it listens, whatever is advertised.
+    /// The port on the loopback interface on which it listens, which may differ from the advertised
+    /// one.
     pub fn port(&self) -> u16 {
         self.node.properties.ports.clients
     }
@@ -109,8 +114,8 @@ impl Kafka {
         format!("127.0.0.1:{}", self.port())
     }
 
-    /// `127.0.0.1:PORT` of the listener that brokers use among themselves. Its answers name no
-    /// advertised port: a client of it meets no proxy.
+    /// `127.0.0.1:PORT` of the listener that brokers use among themselves. Its metadata contains no
+    /// advertised port, so its clients do not use a proxy.
     pub fn unproxied(&self) -> String {
         format!("127.0.0.1:{}", self.node.properties.ports.brokers)
     }
@@ -120,8 +125,8 @@ impl Kafka {
         Some(format!("127.0.0.1:{}", self.node.properties.secured.as_ref()?.port(listener)?))
     }
 
-    /// Runs one of Kafka's command line tools on this broker, as an operator would; answers what
-    /// it printed.
+    /// Runs one of Kafka's command line tools on this broker, like an operator, and returns its
+    /// output.
     pub async fn tool(&self, class: &str, args: &[&str]) -> Result<String> {
         self.java().tool(&self.unproxied(), class, args).await
     }
@@ -130,68 +135,69 @@ impl Kafka {
         &self.node.java
     }
 
-    /// The broker's process id; 0 once it was killed.
+    /// The process id of the broker; 0 after it was killed.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// Whether it has ended, by itself or killed.
+    /// Whether it has ended, on its own or because it was killed.
     pub fn has_ended(&mut self) -> Result<bool> {
         self.process.has_ended()
     }
 
-    /// Waits until it ends by itself; answers what to say about it, with the end of its log.
+    /// Waits until it ends unexpectedly. Returns an error that describes this, with the end of its
+    /// log.
     pub async fn ended(&mut self) -> anyhow::Error {
         self.process.ended().await
     }
 
-    /// Stops it as an operator would.
+    /// Shuts the broker down, like an operator.
     pub async fn stop(self) -> Result<()> {
         self.process.stop().await
     }
 
-    /// Ends it at once, as a crash does.
+    /// Ends the broker at once, like a crash.
     pub async fn kill(&mut self) -> Result<()> {
         self.process.kill().await
     }
 
-    /// Freezes it: connections stay open, nothing answers.
+    /// Freezes the broker: connections remain open, but it does not respond.
     pub fn pause(&self) -> Result<()> {
         self.process.signal(Signal::SIGSTOP)
     }
 
-    /// Lets it go on after [`Kafka::pause`].
+    /// Lets it continue after [`Kafka::pause`].
     pub fn resume(&self) -> Result<()> {
         self.process.signal(Signal::SIGCONT)
     }
 
-    /// Makes every write of a file fail from now on, as if its disk were full: the limit of a
-    /// file's size is no byte. At the next record, of a topic or of the cluster's metadata, the
-    /// broker gives its folder up and ends, as it does on a full disk. Its log stays silent: that
-    /// is a file too.
+    /// Makes every write to a file fail from now on, as if the disk were full, by setting the limit
+    /// for the size of a file to zero. At the next record, of a topic or of the cluster's metadata,
+    /// the broker marks its folder as failed and ends, as it does with a full disk. It logs
+    /// nothing, because its log is a file, too.
     pub fn fill_disk(&self) -> Result<()> {
         limit_file_size(self.pid(), Some(0))
     }
 
-    /// Lets it write again after [`Kafka::fill_disk`]. Fails if the broker has ended of it: then
-    /// [`Kafka::restart`] gives it space too.
+    /// Lets it write again after [`Kafka::fill_disk`]. Fails if the broker has ended because of
+    /// that; [`Kafka::restart`] then also removes the limit.
     pub fn free_disk(&self) -> Result<()> {
         limit_file_size(self.pid(), None)
     }
 
-    /// Copies its records and metadata. It must not run.
+    /// Copies its records and metadata to `folder`. The broker must not be running.
     pub fn copy_data_to(&self, folder: &Path) -> Result<()> {
         copy(&self.node.data(), folder)
     }
 
-    /// Replaces its records and metadata by a copy. It must not run.
+    /// Replaces its records and metadata with a copy from `folder`. The broker must not be running.
     pub fn take_data_from(&self, folder: &Path) -> Result<()> {
         let data = self.node.data();
         fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
         copy(folder, &data)
     }
 
-    /// A new broker on the same ports with the same data, after a crash of this one.
+    /// Starts a new broker on the same ports with the same data, after this one has crashed.
     pub async fn restart(mut self) -> Result<Self> {
         self.relaunch().await?;
         self.ready().await?;
@@ -199,7 +205,7 @@ impl Kafka {
     }
 }
 
-/// Copies a folder's files into another folder, which is made if it is missing.
+/// Copies the files of a folder into another folder, which is created if it is missing.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
     let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();

@@ -1,9 +1,10 @@
-//! Installs, starts and stops real Kafka and Valkey servers on this machine, on loopback, and
-//! makes them suffer: crashes, freezes, full disks, clocks that jump. And a real containerd.
+//! Installs, starts and stops real Kafka and Valkey servers on this machine, on the loopback
+//! interface, and injects faults: crashes, freezes, full disks, clocks that jump. It also runs a
+//! real containerd, a registry, and Chromium.
 //!
-//! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or
-//! from the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central;
-//! containerd and Chromium from Debian (or from the PATH). Tests use them, and so does `doorbuster up --local`.
+//! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
+//! the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central; containerd and
+//! Chromium from Debian (or from the PATH). Tests use them, and so does `doorbuster up --local`.
 
 mod chromium;
 mod clock;

@@ -3,19 +3,21 @@
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-/// Lets no file that a running process writes grow beyond `bytes`; none lifts the limit.
+/// Limits the size of the files that a running process writes to `bytes`; `None` removes the limit.
 ///
-/// A write beyond it fails with `EFBIG` in a process that ignores the signal `SIGXFSZ`, such as a
-/// JVM, which stands for a full disk; the signal ends any other. Bytes that are written already
-/// stay, but cannot be written again. Files include the one that the process logs to.
+/// A write beyond the limit fails with `EFBIG` in a process that ignores the signal `SIGXFSZ`, such
+/// as a JVM; this simulates a full disk. Any other process is ended by the signal. Bytes that have
+/// been written already are kept, but cannot be overwritten. The limit also applies to the file to
+/// which the process logs.
 ///
-/// Fails if there is no such process or it is another user's.
+/// Fails if there is no such process, or if it belongs to another user.
 pub fn limit_file_size(pid: u32, bytes: Option<u64>) -> Result<()> {
     let process = i32::try_from(pid)
         .ok()
         .and_then(Pid::from_raw)
         .with_context(|| format!("{pid} is no running process"))?;
-    // The limit's own limit stays as our children have it from us: it could not be raised again.
+    // The hard limit remains as child processes inherit it from this process: once lowered, it
+    // could not be raised again.
     let maximum = getrlimit(Resource::Fsize).maximum;
     let current = bytes.or(maximum);
     prlimit(Some(process), Resource::Fsize, Rlimit { current, maximum })

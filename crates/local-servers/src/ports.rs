@@ -1,10 +1,10 @@
-//! Ports on loopback.
+//! Ports on the loopback interface.
 
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context as _, Result};
 
-/// Finds free ports, each another: all are held until this is dropped.
+/// Finds free ports. All are held until this is dropped, so that each is different.
 #[derive(Default)]
 pub(crate) struct FreePorts {
     held: Vec<TcpListener>,
@@ -19,7 +19,7 @@ impl FreePorts {
     }
 }
 
-/// Whether something accepts connections on this port.
+/// Whether a process accepts connections on this port.
 pub(crate) async fn accepts(port: u16) -> bool {
     tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok()
 }

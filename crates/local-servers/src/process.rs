@@ -1,4 +1,4 @@
-//! A server as a child process: started with its log in a file, ended with its parent.
+//! A server as a child process, which logs to a file and ends together with its parent.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
@@ -14,16 +14,16 @@ use tokio::process::{Child, Command};
 
 use crate::watchdog::Watchdog;
 
-/// How often readiness is asked for.
+/// How often to check whether the server is ready.
 const POLL: Duration = Duration::from_millis(25);
 
-/// Time a server gets to stop by itself before it is killed.
+/// How long a server may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Size of a log above which a start empties it.
+/// Size of a log file above which it is truncated at the next start.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
-/// Lines of the log that an error shows.
+/// Number of the last lines of the log that an error contains.
 const LOG_TAIL_LINES: usize = 20;
 
 /// A running server.
@@ -31,14 +31,14 @@ pub(crate) struct Process {
     child: Child,
     name: &'static str,
     log: PathBuf,
-    /// None once the server has ended.
+    /// `None` after the server has ended.
     watchdog: Option<Watchdog>,
 }
 
 impl Process {
     /// Starts `command`, which writes its output to `log`. The child is killed when this is
-    /// dropped, and by a [`Watchdog`] when this process ends without dropping it; the watchdog
-    /// removes the `temporary` folder, too.
+    /// dropped. If this process ends without dropping it, a [`Watchdog`] kills the child and
+    /// removes the `temporary` folder.
     pub fn start(
         name: &'static str,
         mut command: Command,
@@ -57,7 +57,8 @@ impl Process {
             .stdin(std::process::Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
-            // A group of its own: Ctrl-C reaches this process, which stops the server in turn.
+            // The server has a process group of its own: Ctrl-C is sent only to this process, which
+            // then stops the server.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -67,12 +68,12 @@ impl Process {
         Ok(Self { child, name, log: log.into(), watchdog })
     }
 
-    /// Its process id; 0 once its end was noticed.
+    /// The process id; 0 after its end was noticed.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap_or(0)
     }
 
-    /// Whether it has ended by itself or was killed.
+    /// Whether it has ended, on its own or because it was killed.
     pub fn has_ended(&mut self) -> Result<bool> {
         let ended = self.child.try_wait()?.is_some();
         if ended {
@@ -81,7 +82,7 @@ impl Process {
         Ok(ended)
     }
 
-    /// Waits until the server ends by itself; answers what to say about it.
+    /// Waits until the server ends unexpectedly. Returns an error that describes this.
     pub async fn ended(&mut self) -> anyhow::Error {
         let status = match self.wait().await {
             Ok(status) => status.to_string(),
@@ -90,7 +91,7 @@ impl Process {
         anyhow!("{} has ended by itself ({status})\n{}", self.name, self.log_tail())
     }
 
-    /// Waits until `ready` says so; fails when the server ends or `limit` passes before.
+    /// Waits until `ready` returns true. Fails if the server ends before, or after `limit`.
     pub async fn wait_until<F>(&mut self, limit: Duration, ready: impl Fn() -> F) -> Result<()>
     where
         F: Future<Output = bool>,
@@ -99,7 +100,8 @@ impl Process {
         let waiting = async {
             loop {
                 let is_ready = ready().await;
-                // Asked after `ready`: another program on the port may have answered for it.
+                // This is checked after `ready`, because another program on the port may have
+                // answered.
                 if let Some(status) = self.child.try_wait()? {
                     bail!("{name} ended at its start ({status})\n{}", self.log_tail());
                 }
@@ -115,7 +117,7 @@ impl Process {
         }
     }
 
-    /// The end of the server's log.
+    /// The last lines of the server's log.
     fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -127,24 +129,24 @@ impl Process {
     /// Asks the server to stop.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::SIGTERM)?;
-        // A frozen server sees the other signal only when it goes on.
+        // A frozen server handles the other signal only after it continues.
         self.signal(Signal::SIGCONT)
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
         let status = self.child.wait().await?;
         self.dismiss();
         Ok(status)
     }
 
-    /// Asks the server to stop, and kills it if it does not.
+    /// Asks the server to stop, and kills it if it does not stop in time.
     pub async fn stop(mut self) -> Result<()> {
         self.terminate()?;
         match tokio::time::timeout(STOP_LIMIT, self.wait()).await {
             Ok(status) => {
                 let status = status?;
-                // A JVM ends by the signal's number even after a clean stop.
+                // The exit status of a JVM contains the signal even after a clean stop.
                 let clean = status.success()
                     || status.code() == Some(128 + Signal::SIGTERM as i32)
                     || status.signal() == Some(Signal::SIGTERM as i32);
@@ -160,7 +162,7 @@ impl Process {
         }
     }
 
-    /// Ends the server at once, as a crash does.
+    /// Ends the server at once, like a crash.
     pub async fn kill(&mut self) -> Result<()> {
         self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))?;
         self.dismiss();
@@ -175,7 +177,7 @@ impl Process {
 
     /// Sends a signal, such as SIGSTOP.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        // Never 0, which would mean this process and all of its group.
+        // The id must never be 0, which denotes the process group of this process.
         let pid = self.child.id().with_context(|| format!("{} has ended", self.name))?;
         let pid = i32::try_from(pid).context("no such process")?;
         kill(Pid::from_raw(pid), signal)

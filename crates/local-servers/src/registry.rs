@@ -1,4 +1,4 @@
-//! A registry of artifacts and images.
+//! A registry for artifacts and images.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,20 +15,21 @@ use crate::home::{install, run};
 use crate::ports::FreePorts;
 use crate::process::Process;
 
-/// The program of the registry, as a Go module.
+/// The Go module of the registry's program.
 const MODULE: &str = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0";
 
-/// The same as Debian has it.
+/// Debian's package of the same program.
 const PACKAGE: Package =
     Package { name: "docker-registry", folder: "usr/bin", programs: &["docker-registry"] };
 
-/// Time until it answers.
+/// How long it may take until the registry answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// The user and the password `secret`, hashed by bcrypt with the least cost.
+/// The user and the password `secret`, hashed by bcrypt with the lowest cost.
 const HTPASSWD: &str = "ana:$2b$04$FL3iNwQHpVW3MFFqIUsPPudTJq1YmImFAiCch4aETHOM64AMAiziK\n";
 
-/// A running registry on loopback, over plain HTTP, that forgets; killed when dropped.
+/// A running registry on the loopback interface, over plain HTTP. It is killed when dropped, and
+/// its data is deleted.
 pub struct Registry {
     process: Process,
     port: u16,
@@ -36,13 +37,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The only user of a registry that asks for one.
+    /// The only user of a registry with authentication.
     pub const USER: &str = "ana";
-    /// Her password.
+    /// The password of [`Registry::USER`].
     pub const PASSWORD: &str = "secret";
 
-    /// Installs the program if need be, starts it and waits until it answers. `closed` lets in
-    /// only who has the password.
+    /// Installs the program if it is missing, starts it and waits until it answers. If `closed` is
+    /// true, requests require the user and the password.
     pub async fn start(closed: bool) -> Result<Self> {
         let folder = TempDir::with_prefix("registry-")?;
         let port = FreePorts::default().find()?;
@@ -59,7 +60,7 @@ impl Registry {
         Ok(Self { process, port, _folder: folder })
     }
 
-    /// `127.0.0.1:PORT`, as references begin.
+    /// `127.0.0.1:PORT`, the first part of references to this registry.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -88,7 +89,8 @@ fn configuration(folder: &Path, port: u16, closed: bool) -> String {
     )
 }
 
-/// The program on the PATH or of Debian's package; elsewhere built by Go, which takes minutes.
+/// The program on the PATH or from Debian's package. If neither exists, it is built with Go, which
+/// takes minutes.
 fn binary() -> Result<PathBuf> {
     if let Ok(folder) = PACKAGE.find() {
         return Ok(folder.join(PACKAGE.name));

@@ -1,4 +1,4 @@
-//! A broker's listeners on which clients must say who they are.
+//! The listeners of a broker with authentication.
 
 use std::fmt::{self, Write as _};
 
@@ -6,16 +6,16 @@ use anyhow::Result;
 
 use crate::ports::FreePorts;
 
-/// Who may connect to a secured broker, and how it shows who it is. The broker opens every
-/// [`Listener`] beside the plaintext one. Its users may do what an access list allows; clients
+/// Users, certificates and listeners of a secured broker. The broker opens every [`Listener`] in
+/// addition to the plaintext one. Its users have the permissions that access lists grant; clients
 /// of the plaintext listener may do everything.
 #[derive(Clone)]
 pub struct Security {
-    /// Names and passwords, for PLAIN and SCRAM. They may hold letters, digits, `-` and `_`.
+    /// Names and passwords, for PLAIN and SCRAM. They may contain letters, digits, `-` and `_`.
     pub users: Vec<(String, String)>,
-    /// The authority that signs clients' certificates, as PEM.
+    /// The certificate authority for client certificates, as PEM.
     pub authority: String,
-    /// The broker's certificate, as PEM. It must be good for 127.0.0.1.
+    /// The broker's certificate, as PEM. It must be valid for 127.0.0.1.
     pub certificate: String,
     /// The certificate's key, as PEM (PKCS #8).
     pub key: String,
@@ -28,16 +28,16 @@ impl fmt::Debug for Security {
     }
 }
 
-/// A way into a secured broker.
+/// A listener of a secured broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
-    /// SASL in plain text: PLAIN, SCRAM and OAUTHBEARER (whose tokens need no signature).
+    /// SASL in plain text: PLAIN, SCRAM and OAUTHBEARER (with tokens without a signature).
     Sasl,
-    /// The same within TLS.
+    /// The same over TLS.
     SaslTls,
-    /// TLS. Who the client is is not asked: it may do everything.
+    /// TLS without authentication of the client, which may do everything.
     Tls,
-    /// TLS; the client's certificate names the user.
+    /// TLS, with the user in the client's certificate.
     MutualTls,
 }
 
@@ -76,7 +76,7 @@ impl Secured {
         self.ports.iter().map(|(_, port)| *port)
     }
 
-    /// What follows in the list of listeners.
+    /// The additional entries of the property `listeners`, each after a comma.
     pub fn listeners(&self) -> String {
         self.ports.iter().fold(String::new(), |mut list, (listener, port)| {
             let _ = write!(list, ",{}://127.0.0.1:{port}", listener.names().0);
@@ -84,7 +84,7 @@ impl Secured {
         })
     }
 
-    /// What follows in the list that says which protocol a listener speaks.
+    /// The additional entries of the property that maps listeners to protocols, each after a comma.
     pub fn protocols(&self) -> String {
         self.ports.iter().fold(String::new(), |mut list, (listener, _)| {
             let (name, protocol) = listener.names();
@@ -93,7 +93,7 @@ impl Secured {
         })
     }
 
-    /// What follows in the broker's properties.
+    /// The additional properties of the broker.
     pub fn properties(&self) -> String {
         let mut lines = vec![
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".into(),
@@ -139,7 +139,7 @@ impl Secured {
     }
 
     fn tls(&self, client_certificate: &str) -> Vec<String> {
-        // A line of its own for each property: line ends are written as Java reads them.
+        // Each property is a single line: line ends are escaped in the way that Java reads them.
         let line = |pem: &str| pem.trim().lines().collect::<Vec<_>>().join("\\n");
         let Security { authority, certificate, key, .. } = &self.security;
         vec![
@@ -152,7 +152,7 @@ impl Secured {
         ]
     }
 
-    /// Arguments for the tool that formats the broker's folder: SCRAM's users are kept there.
+    /// The arguments of the tool that formats the broker's folder. They contain the SCRAM users.
     pub fn format_args(&self) -> Vec<String> {
         let mut args = Vec::new();
         for (name, password) in &self.security.users {

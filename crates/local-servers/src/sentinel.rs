@@ -1,5 +1,5 @@
-//! A Sentinel: it watches a primary and its replicas, and makes a replica the primary when, in
-//! the eyes of enough Sentinels, the old one is down.
+//! A Sentinel. It monitors a primary and its replicas, and promotes a replica when enough Sentinels
+//! consider the primary down.
 
 use std::time::Duration;
 
@@ -11,29 +11,29 @@ use crate::ports::FreePorts;
 use crate::process::Process;
 use crate::valkey::{answers, binary};
 
-/// Time until it answers.
+/// How long it may take until the Sentinel answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// What it watches, and how patient it is.
+/// The servers that it monitors, and its timeouts.
 #[derive(Debug, Clone)]
 pub struct SentinelConfig {
-    /// Port on loopback of the primary. It must run; its replicas and the other Sentinels are
-    /// found by asking it.
+    /// Port of the primary on the loopback interface. The primary must run; its replicas and the
+    /// other Sentinels are discovered through it.
     pub primary: u16,
-    /// Sentinels that must agree that it is down.
+    /// Number of Sentinels that must agree that the primary is down.
     pub quorum: u8,
-    /// A server that is silent for so long is down.
+    /// A server that is silent for this long is considered down.
     pub down_after: Duration,
-    /// A failover that takes longer is begun again after twice this time.
+    /// A failover that takes longer is started again after twice this time.
     pub failover_limit: Duration,
 }
 
 impl SentinelConfig {
-    /// Under which name it knows the primary.
+    /// The name under which it monitors the primary.
     pub const NAME: &str = "doorbuster";
 
-    /// Alone, and no more patient than a busy machine allows: a server that is only slow must not
-    /// be taken for one that is down.
+    /// The configuration of a single Sentinel, with timeouts that are long enough for a busy
+    /// machine: a slow server must not be considered down.
     pub fn of(primary: u16) -> Self {
         Self {
             primary,
@@ -43,7 +43,7 @@ impl SentinelConfig {
         }
     }
 
-    /// The file that it is started with, and writes what it learns to.
+    /// The configuration file with which it is started. It also writes its state to this file.
     fn file(&self, port: u16) -> String {
         let (name, Self { primary, quorum, down_after, failover_limit }) = (Self::NAME, self);
         let (down_after, failover_limit) = (down_after.as_millis(), failover_limit.as_millis());
@@ -57,7 +57,7 @@ impl SentinelConfig {
     }
 }
 
-/// A running Sentinel; killed when dropped.
+/// A running Sentinel; it is killed when dropped.
 pub struct Sentinel {
     _process: Process,
     port: u16,
@@ -65,7 +65,7 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// Installs the server if need be, starts it and waits until it answers.
+    /// Installs the server if it is missing, starts it and waits until it answers.
     pub async fn start(config: SentinelConfig) -> Result<Self> {
         let folder = TempDir::with_prefix("sentinel-")?;
         let binary = tokio::task::spawn_blocking(binary).await??;
@@ -81,7 +81,7 @@ impl Sentinel {
         Ok(Self { _process: process, port, _folder: folder })
     }
 
-    /// The port on loopback.
+    /// Its port on the loopback interface.
     pub fn port(&self) -> u16 {
         self.port
     }

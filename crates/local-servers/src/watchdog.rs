@@ -1,4 +1,4 @@
-//! Kills a server whose parent ended without stopping it, and clears up after it.
+//! Kills a server whose parent process ended without stopping it, and removes its files.
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -8,7 +8,8 @@ use std::process::{ChildStdin, Command, Stdio};
 use anyhow::{Context as _, Result};
 
 /// A shell that waits for this process to end, then kills the server and removes its temporary
-/// folder, so that a crash leaves nothing behind. It notices by the end of its standard input.
+/// folder, so that nothing remains after a crash. It detects the end of this process by the end of
+/// its standard input.
 pub(crate) struct Watchdog {
     /// Open until this is dropped or this process ends.
     pipe: ChildStdin,
@@ -23,7 +24,8 @@ impl Watchdog {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // A group of its own, or Ctrl-C would end it before the server.
+            // The shell has a process group of its own: otherwise Ctrl-C would end it before the
+            // server.
             .process_group(0)
             .spawn()
             .context("cannot run sh")?;
@@ -32,7 +34,8 @@ impl Watchdog {
         Ok(Self { pipe })
     }
 
-    /// Lets it go without a kill: the server has ended, and its process id may be another's soon.
+    /// Ends the watchdog without a kill: the server has ended, and its process id may soon be that
+    /// of another process.
     pub fn dismiss(mut self) {
         let _ = self.pipe.write_all(b"\n");
     }

@@ -1,4 +1,4 @@
-//! Python wheels: archives that carry programs and sources.
+//! Python wheels: archives with programs and sources.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::home::run;
 /// `home`. It is not installed: none of its code runs.
 pub fn unpack(home: &Path, requirement: &str, into: &str, needed: &str) -> Result<()> {
     let wheels = home.join("wheels").join(into);
-    // Else one of another version could be found there.
+    // Without this, a wheel of another version could be found in the folder.
     if wheels.exists() {
         std::fs::remove_dir_all(&wheels)
             .with_context(|| format!("cannot empty {}", wheels.display()))?;

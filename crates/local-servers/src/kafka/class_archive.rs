@@ -1,4 +1,5 @@
-//! The archive of loaded classes that every JVM of Kafka starts from.
+//! The archive of loaded classes (application class-data sharing) with which each JVM of Kafka
+//! starts.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +10,10 @@ use crate::kafka::java::{self, Java};
 use crate::kafka::node::Node;
 use crate::kafka::{Kafka, KafkaConfig};
 
-/// Runs a broker for a moment and writes the classes that it loaded to `archive`: an empty file if
-/// this JVM cannot write one.
+/// Runs a broker for a short time and writes the classes that it loaded to `archive`. The file is
+/// empty if this JVM cannot write an archive.
 pub async fn write(java: Java, archive: &Path) -> Result<()> {
-    // Renamed at the end: an archive cut short by a failed run is never taken for whole.
+    // The archive is renamed at the end, so that an incomplete one is never used.
     let unfinished = archive.with_extension("unfinished");
     let properties = Kafka::alone(KafkaConfig::default())?;
     let mut node = Node::format(java.clone(), properties, java::QUICK, None)?;

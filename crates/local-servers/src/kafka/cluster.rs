@@ -1,4 +1,4 @@
-//! Several Kafka brokers that keep copies of each other's records.
+//! Several Kafka brokers that replicate each other's records.
 
 use std::time::Duration;
 
@@ -9,20 +9,21 @@ use crate::kafka::properties::{Ports, Properties, Quorum};
 use crate::kafka::{Kafka, java};
 use crate::ports::FreePorts;
 
-/// Time that the brokers get to stop before the rest is killed.
+/// How long the brokers may take to stop. After that they are killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// What kind of cluster.
+/// The configuration of a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
-    /// Number of brokers; every one keeps each record. Of three or more, one may be away: a
-    /// write with `acks=all` needs two. A majority must run for anything to change.
+    /// Number of brokers, each of which keeps a replica of every record. With three or more, one
+    /// may be down: a write with `acks=all` needs two in-sync replicas. Changes of the metadata
+    /// need a majority of the brokers.
     pub nodes: usize,
-    /// Further lines of each broker's `server.properties`.
+    /// Additional lines for the `server.properties` of each broker.
     pub properties: Vec<String>,
-    /// The brokers' ports on loopback as clients are told them, one for each: something must
-    /// listen there that passes connections on to [`KafkaCluster::ports`]. Brokers and
-    /// [`Kafka::tool`] do not use them.
+    /// The ports on the loopback interface that are advertised to clients, one for each broker. A
+    /// proxy must listen on each that forwards connections to [`KafkaCluster::ports`]. Brokers and
+    /// [`Kafka::tool`] do not use these ports.
     pub advertised_ports: Option<Vec<u16>>,
 }
 
@@ -33,7 +34,8 @@ impl Default for ClusterConfig {
     }
 }
 
-/// Running brokers, each a controller too; killed when dropped. Their data is forgotten then.
+/// Running brokers, each of which is also a controller. They are killed when dropped, and their
+/// data is deleted.
 ///
 /// A broker's index counts from 0; its `node.id`, by which Kafka names it, is one more.
 pub struct KafkaCluster {
@@ -41,9 +43,11 @@ pub struct KafkaCluster {
 }
 
 impl KafkaCluster {
-    /// Installs Kafka if need be, starts the brokers and waits until each takes connections.
+    /// Installs Kafka if it is missing, starts the brokers and waits until each accepts
+    /// connections.
     pub async fn start(config: ClusterConfig) -> Result<Self> {
-        // Formatting takes a JVM's start: all at once.
+        // Formatting a folder takes as long as the start of a JVM, so all are formatted in
+        // parallel.
         let preparing: Vec<_> = plan(config)?
             .into_iter()
             .map(|properties| tokio::spawn(Node::prepare(properties, java::QUICK, None)))
@@ -64,14 +68,14 @@ impl KafkaCluster {
         Ok(())
     }
 
-    /// `127.0.0.1:PORT` of each broker, separated by commas: the brokers' own ports, though their
-    /// answers name the advertised ones.
+    /// `127.0.0.1:PORT` of each broker, separated by commas. These are the brokers' own ports, but
+    /// their metadata contains the advertised ones.
     pub fn bootstrap(&self) -> String {
         self.join(Kafka::bootstrap)
     }
 
-    /// As [`KafkaCluster::bootstrap`], but of listeners whose answers name no advertised port: a
-    /// client of these meets no proxy.
+    /// The same as [`KafkaCluster::bootstrap`] for listeners whose metadata contains no advertised
+    /// port, so that their clients do not use a proxy.
     pub fn unproxied(&self) -> String {
         self.join(Kafka::unproxied)
     }
@@ -80,38 +84,38 @@ impl KafkaCluster {
         self.brokers.iter().map(address).collect::<Vec<_>>().join(",")
     }
 
-    /// The brokers' own ports, in their order.
+    /// The brokers' own ports, in the order of their indexes.
     pub fn ports(&self) -> Vec<u16> {
         self.brokers.iter().map(Kafka::port).collect()
     }
 
-    /// One of the brokers. Fails if there are not so many.
+    /// The broker with this index. Fails if there is none.
     pub fn broker(&self, index: usize) -> Result<&Kafka> {
         let nodes = self.brokers.len();
         self.brokers.get(index).with_context(|| format!("no broker {index} of {nodes}"))
     }
 
-    /// As [`KafkaCluster::broker`].
+    /// The same as [`KafkaCluster::broker`], mutable.
     pub fn broker_mut(&mut self, index: usize) -> Result<&mut Kafka> {
         let nodes = self.brokers.len();
         self.brokers.get_mut(index).with_context(|| format!("no broker {index} of {nodes}"))
     }
 
-    /// Ends a broker at once, as a crash does.
+    /// Ends a broker at once, like a crash.
     pub async fn kill(&mut self, index: usize) -> Result<()> {
         self.broker_mut(index)?.kill().await
     }
 
-    /// Kills a broker if it still runs, starts it again on the same ports with the same data and
-    /// waits until it takes connections; its copies may lag a little longer. Fails if too few
-    /// others run for a majority: see [`KafkaCluster::restart_all`].
+    /// Kills a broker if it still runs, starts it again on the same ports with the same data, and
+    /// waits until it accepts connections. Its replicas may lag behind for some time after that.
+    /// Fails if the brokers that run are not a majority: see [`KafkaCluster::restart_all`].
     pub async fn restart(&mut self, index: usize) -> Result<()> {
         let broker = self.broker_mut(index)?;
         broker.relaunch().await?;
         broker.ready().await
     }
 
-    /// Kills all brokers that still run, then starts all again, as after a power cut.
+    /// Kills all brokers that still run, then starts all of them, as after a power failure.
     pub async fn restart_all(&mut self) -> Result<()> {
         for broker in &mut self.brokers {
             broker.kill().await?;
@@ -122,18 +126,18 @@ impl KafkaCluster {
         self.ready().await
     }
 
-    /// Freezes a broker: connections stay open, nothing answers.
+    /// Freezes a broker: connections remain open, but it does not respond.
     pub fn pause(&self, index: usize) -> Result<()> {
         self.broker(index)?.pause()
     }
 
-    /// Lets a broker go on after [`KafkaCluster::pause`].
+    /// Lets a broker continue after [`KafkaCluster::pause`].
     pub fn resume(&self, index: usize) -> Result<()> {
         self.broker(index)?.resume()
     }
 
-    /// Stops the brokers that still run, as an operator would, within ten seconds. One that finds
-    /// no majority left to take its leave from would wait for minutes: it is killed.
+    /// Shuts the running brokers down, like an operator, within ten seconds. Brokers that cannot
+    /// leave, because there is no majority any more, would wait for minutes; they are killed.
     pub async fn stop(mut self) -> Result<()> {
         for broker in &mut self.brokers {
             if !broker.has_ended()? {
@@ -156,7 +160,7 @@ impl KafkaCluster {
     }
 }
 
-/// What each broker is to be.
+/// The properties of each broker.
 fn plan(config: ClusterConfig) -> Result<Vec<Properties>> {
     let ClusterConfig { nodes, properties, advertised_ports } = config;
     ensure!(nodes > 0, "a cluster needs a node");

@@ -1,4 +1,4 @@
-//! Kafka's programs: the jars, and what runs from them.
+//! Runs Kafka's programs from its jars.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,15 @@ use crate::kafka::class_archive;
 
 const NEEDED: &str = "Java 17 or newer is needed";
 
-/// Any 22 characters of base64; clusters that never meet need no better.
+/// Any 22 characters of base64. All clusters may have the same id, because they never connect to
+/// each other.
 const CLUSTER_ID: &str = "doorbusterlocalcluster";
 
-/// Options of a JVM that is measured or runs for long.
+/// JVM options for a broker that is measured or runs for a long time.
 pub(crate) const TUNED: &[&str] = &["-Xms512m", "-Xmx512m"];
 
-/// Options of a JVM that starts quickly and soon ends: it compiles code with the first of its two
-/// compilers only, which halves the processor time until a broker is ready.
+/// JVM options for a quick start of a short-lived process. Only the first of the two compilers is
+/// used, which halves the CPU time until a broker is ready.
 pub(crate) const QUICK: &[&str] = &["-Xms256m", "-Xmx256m", "-XX:TieredStopAtLevel=1"];
 
 const POM: &str = include_str!("pom.xml");
@@ -29,14 +30,14 @@ const POM: &str = include_str!("pom.xml");
 pub(crate) struct Java {
     classpath: String,
     /// The option that reads or writes an archive of loaded classes (application class-data
-    /// sharing). Starting from one halves the processor time of a start once more. A JVM that
-    /// cannot use the file ignores it.
+    /// sharing). Reading one halves the CPU time of a start again. A JVM that cannot use the file
+    /// ignores it.
     class_archive: Option<String>,
 }
 
 impl Java {
-    /// Installs the jars and the class archive if they are missing. Blocks, in a thread that may
-    /// block on `runtime`.
+    /// Installs the jars and the class archive if they are missing. Blocks, so it must run on a
+    /// thread that may block on `runtime`.
     pub fn install(runtime: &Handle) -> Result<Self> {
         let jars = install("kafka", |home| home.join("kafka/libs"), copy_jars)?;
         let classpath = format!("{}/*", jars.display());
@@ -54,14 +55,14 @@ impl Java {
         Self { class_archive: Some(option), ..self.clone() }
     }
 
-    /// A broker's command; `options` are the JVM's.
+    /// The command that runs a broker. `options` are JVM options.
     pub fn broker(&self, options: &[&str], properties: &Path) -> Command {
         let mut command = self.command(options);
         command.arg("kafka.Kafka").arg(properties);
         command
     }
 
-    /// Makes a broker's folder ready for its first start. Blocks.
+    /// Formats a broker's folder before its first start. Blocks.
     pub fn format(&self, properties: &Path, args: &[String]) -> Result<()> {
         let mut format = self.command(QUICK);
         format
@@ -72,7 +73,7 @@ impl Java {
         Ok(())
     }
 
-    /// Runs a command line tool on the brokers at `bootstrap`; answers what it printed.
+    /// Runs a command line tool on the brokers at `bootstrap` and returns its output.
     pub async fn tool(&self, bootstrap: &str, class: &str, args: &[&str]) -> Result<String> {
         let mut command = self.command(QUICK);
         command.args([class, "--bootstrap-server", bootstrap]).args(args);
@@ -82,7 +83,8 @@ impl Java {
     fn command(&self, options: &[&str]) -> Command {
         let mut java = Command::new("java");
         java.args(&self.class_archive)
-            // The JVM prints to standard output why it does not use the archive.
+            // Without this, a JVM that does not use the archive prints the reason to standard
+            // output.
             .args(["-Xlog:disable", "-XX:+UseSerialGC"])
             .args(options)
             .args(["-cp", &self.classpath]);
@@ -105,6 +107,6 @@ fn copy_jars(home: &Path) -> Result<()> {
         .arg(format!("-DoutputDirectory={}", copied.display()))
         .current_dir(&folder);
     run(&mut maven, "Maven and Java 17 or newer are needed")?;
-    // Renamed at the end: a folder half filled by a failed run is never taken for whole.
+    // The folder is renamed at the end, so that an incomplete one is never used.
     fs::rename(copied, folder.join("libs")).context("cannot finish the installation")
 }

@@ -1,4 +1,4 @@
-//! What a broker is started from, as often as it is started.
+//! The folder and the command of a broker, which can be started repeatedly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::kafka::java::Java;
 use crate::kafka::properties::Properties;
 use crate::process::Process;
 
-/// A formatted folder and what runs on it.
+/// A formatted folder, and the command that runs a broker on it.
 pub(crate) struct Node {
     pub java: Java,
     pub properties: Properties,
@@ -22,8 +22,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Installs Kafka if need be, writes the properties and formats the folder unless it is.
-    /// Without a folder the node gets one that goes with it.
+    /// Installs Kafka if it is missing, writes the properties, and formats the folder if that has
+    /// not been done. If no folder is specified, the node gets a temporary one.
     pub async fn prepare(
         properties: Properties,
         jvm: &'static [&'static str],
@@ -34,7 +34,7 @@ impl Node {
         tokio::task::spawn_blocking(prepare).await?
     }
 
-    /// The same with a Java that is installed. Blocks.
+    /// The same with a Java that is already installed. Blocks.
     pub fn format(
         java: Java,
         properties: Properties,
@@ -59,12 +59,12 @@ impl Node {
         Ok(Self { java, properties, jvm, dir, temporary })
     }
 
-    /// Where its records and metadata are.
+    /// The folder of its records and metadata.
     pub fn data(&self) -> PathBuf {
         self.dir.join("data")
     }
 
-    /// Starts the broker; it takes connections only later.
+    /// Starts the broker, which accepts connections only later.
     pub fn launch(&self) -> Result<Process> {
         let mut command = self.java.broker(self.jvm, &properties_file(&self.dir));
         command.current_dir(&self.dir);

@@ -1,4 +1,4 @@
-//! A broker's `server.properties`.
+//! The `server.properties` of a broker.
 
 use std::path::Path;
 
@@ -7,26 +7,26 @@ use anyhow::Result;
 use crate::ports::FreePorts;
 use crate::security::Secured;
 
-/// Time without a heartbeat after which a broker counts as dead and its partitions get other
-/// leaders. A broker that was killed cannot come back before.
+/// Time without a heartbeat after which a broker is fenced and its partitions get other leaders. A
+/// broker that was killed cannot rejoin before this time has passed.
 const SESSION_TIMEOUT_MS: u32 = 3_000;
 
-/// Time after which a replica that does not keep up is no longer waited for.
+/// Time after which a replica that has fallen behind is removed from the in-sync replicas.
 const REPLICA_LAG_MS: u32 = 3_000;
 
-/// Ports of one node, all on loopback.
+/// The ports of one node, all on the loopback interface.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
-    /// Where clients connect.
+    /// The listener for clients.
     pub clients: u16,
-    /// Where brokers and tools connect.
+    /// The listener for brokers and tools.
     pub brokers: u16,
-    /// Where controllers vote.
+    /// The listener for controllers.
     pub controllers: u16,
 }
 
 impl Ports {
-    /// Free ports, but for `clients` if that is given.
+    /// Free ports, except for `clients` if that is specified.
     pub fn new(clients: Option<u16>, free: &mut FreePorts) -> Result<Self> {
         Ok(Self {
             clients: clients.map_or_else(|| free.find(), Ok)?,
@@ -36,33 +36,33 @@ impl Ports {
     }
 }
 
-/// How the controllers know each other.
+/// The other controllers of the cluster.
 #[derive(Debug, Clone)]
 pub(crate) enum Quorum {
-    /// There is one.
+    /// There are none.
     Alone,
-    /// `ID@HOST:PORT` of each, separated by commas.
+    /// `ID@HOST:PORT` of each controller, separated by commas.
     Voters(String),
 }
 
-/// What one node is to be; broker and controller in one process.
+/// The configuration of one node, which is a broker and a controller in one process.
 #[derive(Debug, Clone)]
 pub(crate) struct Properties {
-    /// From 1.
+    /// The node id, from 1.
     pub id: usize,
     pub ports: Ports,
-    /// The clients' port as clients are told it.
+    /// The advertised port for clients.
     pub advertised_port: Option<u16>,
     pub quorum: Quorum,
-    /// Number of brokers that keep each record.
+    /// Number of replicas of each record.
     pub copies: usize,
     pub secured: Option<Secured>,
-    /// Further lines; they win over ours.
+    /// Additional lines, which take precedence over the others.
     pub more: Vec<String>,
 }
 
 impl Properties {
-    /// The file's text, for a node that keeps its data in `dir`.
+    /// The text of the file, for a node with its data in `dir`.
     pub fn text(&self, dir: &Path) -> String {
         let mut lines = vec![
             "process.roles=broker,controller".to_owned(),
@@ -81,7 +81,7 @@ impl Properties {
         lines.join("\n")
     }
 
-    /// Ports that take connections once the node is ready.
+    /// The ports that accept connections when the node is ready.
     pub fn open_ports(&self) -> Vec<u16> {
         let mut ports = vec![self.ports.clients, self.ports.brokers];
         ports.extend(self.secured.iter().flat_map(Secured::ports));
@@ -107,7 +107,8 @@ impl Properties {
         }
     }
 
-    /// Brokers have a listener of their own: they never go through what is advertised to clients.
+    /// The brokers have a listener of their own, so that they never use the addresses that are
+    /// advertised to clients.
     fn listeners(&self) -> [String; 5] {
         let Ports { clients, brokers, controllers } = self.ports;
         let advertised = self.advertised_port.unwrap_or(clients);
@@ -130,7 +131,7 @@ impl Properties {
         ]
     }
 
-    /// A record is kept by every broker. Of three, one may be away.
+    /// Every broker has a replica of each record. Of three brokers, one may be down.
     fn copies(&self) -> Vec<String> {
         let copies = self.copies;
         let in_sync = if copies >= 3 { 2 } else { 1 };
@@ -146,7 +147,7 @@ impl Properties {
             "unclean.leader.election.enable=false".to_owned(),
             format!("replica.lag.time.max.ms={REPLICA_LAG_MS}"),
             format!("broker.session.timeout.ms={SESSION_TIMEOUT_MS}"),
-            // At least two beats a session.
+            // At least two heartbeats in each session timeout.
             format!("broker.heartbeat.interval.ms={}", SESSION_TIMEOUT_MS / 3),
         ]
     }

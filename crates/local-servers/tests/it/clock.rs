@@ -1,4 +1,4 @@
-//! A child's wall clock jumps; its monotonic clock and its waits do not.
+//! The wall clock of a child process jumps; its monotonic clock and its waits do not.
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::dialogue::Dialogue;
 use local_servers::FakeClock;
 
-/// Seconds by which a reading may differ because reading takes time.
+/// Seconds by which a reading may differ, because reading takes time.
 const TOLERANCE: i64 = 5;
 
 fn now() -> i64 {
@@ -57,7 +57,7 @@ for _ in sys.stdin: print(time.time(), time.monotonic(), flush=True)";
 
 #[test]
 fn a_wait_until_a_moment_of_the_wall_clock_keeps_its_length() {
-    // As librdkafka waits: by C11's threads.
+    // This is how librdkafka waits: with C11 threads.
     const LOOP: &str = "import ctypes, sys, time
 c, mutex, condition = ctypes.CDLL(None), ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
 c.mtx_init(mutex, 0), c.cnd_init(condition), c.mtx_lock(mutex)

@@ -1,4 +1,4 @@
-//! A cluster goes on without one broker and takes it back.
+//! A cluster continues without one broker, and the broker can rejoin it.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use local_servers::{ClusterConfig, KafkaCluster};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Asks a broker which requests it knows and waits for its answer.
+/// Asks a broker for the versions of the requests that it supports, and waits for its answer.
 async fn ask_versions(port: u16) {
-    // ApiVersions, version 0; then the request's number; then no name of the client.
+    // ApiVersions, version 0; then the correlation id; then no client id.
     const NUMBER: [u8; 4] = [1, 2, 3, 4];
     let request = [&[0, 0, 0, 10, 0, 18, 0, 0], &NUMBER[..], &[0xff, 0xff]].concat();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();

@@ -1,4 +1,4 @@
-//! A broker whose disk is full stops taking writes, and comes back when it has space.
+//! A broker with a full disk stops accepting writes, and works again when there is space.
 
 use crate::support::{CREATE, all_in_sync, eventually, records, topics, write};
 use local_servers::{ClusterConfig, KafkaCluster};

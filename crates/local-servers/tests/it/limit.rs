@@ -1,11 +1,11 @@
-//! A file of a running process does not grow beyond a limit.
+//! A file that a running process writes does not grow beyond a limit.
 
 use std::process::Command;
 
 use crate::dialogue::Dialogue;
 use local_servers::limit_file_size;
 
-/// Appends ten bytes to a file for each line of its input; ignores the signal, as a JVM does.
+/// Appends ten bytes to a file for each line of its input, and ignores the signal, as a JVM does.
 const APPEND: &str = "import os, sys
 file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 for _ in sys.stdin:

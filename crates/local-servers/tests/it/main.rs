@@ -1,4 +1,4 @@
-//! The servers themselves.
+//! Tests of the servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod clock;

@@ -1,4 +1,4 @@
-//! Clients go to the ports that are advertised; brokers and tools do not.
+//! Clients connect to the advertised ports; brokers and tools do not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use crate::support::{CREATE, all_in_sync, records, topics, write};
 use local_servers::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Passes connections on to a port and counts them.
+/// Forwards connections to a port and counts them.
 async fn forward(listener: TcpListener, to: u16, connections: Arc<AtomicUsize>) {
     loop {
         let (mut from, _) = listener.accept().await.unwrap();

@@ -50,7 +50,7 @@ async fn a_replica_has_what_its_primary_has() {
     let config = ValkeyConfig { replica_of: Some(primary.port()), ..Default::default() };
     let replica = Valkey::start(config).await.unwrap();
     ask(primary.port(), "SET sale 1\r\n", "+OK\r\n").await;
-    // Answers once a replica has the write.
+    // The reply arrives after a replica has the write.
     ask(primary.port(), "SET sale 2\r\nWAIT 1 30000\r\n", "+OK\r\n:1\r\n").await;
     ask(replica.port(), "GET sale\r\n", "$1\r\n2\r\n").await;
 }

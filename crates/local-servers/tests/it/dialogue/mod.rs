@@ -1,9 +1,9 @@
-//! A program that is asked and answers.
+//! A child process that answers lines.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// Answers each line of its input with a line, until that ends.
+/// A child process that answers each line of its input with a line until the input ends.
 pub struct Dialogue {
     pub child: Child,
     answers: BufReader<ChildStdout>,

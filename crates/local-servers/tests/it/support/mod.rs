@@ -1,18 +1,18 @@
-//! What the tests of a cluster share. What they ask of it, they ask its first broker.
+//! Common parts of the tests of a cluster. All requests go to the first broker.
 
 use std::time::{Duration, Instant};
 
 use local_servers::KafkaCluster;
 
-/// Time for what takes a broker seconds on an idle machine.
+/// How long operations may take that take a broker seconds on an idle machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 const TOPIC: &str = "sales";
 
-/// Arguments of [`topics`] that make the topic, kept as often as the cluster's default says.
+/// Arguments of [`topics`] that create the topic with the cluster's default number of replicas.
 pub const CREATE: &[&str] = &["--create", "--partitions", "3"];
 
-/// Waits until `condition` answers true.
+/// Waits until `condition` returns true.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !condition().await {
@@ -21,12 +21,12 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Waits until every broker has every partition in sync.
+/// Waits until all replicas of all partitions are in sync.
 pub async fn all_in_sync(cluster: &KafkaCluster) {
     eventually("all in sync", async || lagging(cluster).await.is_empty()).await;
 }
 
-/// Partitions that a broker does not have in sync; empty if there are none.
+/// The partitions with replicas that are not in sync; empty if there are none.
 pub async fn lagging(cluster: &KafkaCluster) -> String {
     topics(cluster, &["--describe", "--under-replicated-partitions"]).await.trim().into()
 }
