@@ -1,4 +1,4 @@
-//! Answers with their length, and problems as answers.
+//! Creates responses with a `content-length`, and responses for problems.
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -6,7 +6,7 @@ use intake::Problem;
 
 use crate::whole::Answer;
 
-/// An answer with its length, so that the host can write it in one piece.
+/// A response with a `content-length`, so that the host can write it at once.
 pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let body = body.into();
     let length = HeaderValue::from(body.len());
@@ -18,7 +18,7 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<By
     response
 }
 
-/// A problem as an answer, with the headers that its status asks for.
+/// The response for a problem, with the headers that its status requires.
 pub fn problem(problem: &Problem) -> Answer {
     let mut response = answer(problem.status(), intake::PROBLEM_CONTENT_TYPE, problem.to_json());
     if problem.may_pass() {

@@ -1,4 +1,4 @@
-//! What the HTTP components share: requests and answers with bounded bodies, requests to the
+//! Common parts of the HTTP components: requests and responses with bounded bodies, requests to the
 //! next hop, and variables.
 
 mod answer;
@@ -24,8 +24,7 @@ pub use whole::{Answer, Whole};
 #[doc(hidden)]
 pub use spin_sdk;
 
-/// Exports `wasi:http/handler`, with a function from [`Request`] to [`Answer`] or [`Reply`] that
-/// answers.
+/// Exports `wasi:http/handler`, given a function from [`Request`] to [`Answer`] or [`Reply`].
 #[macro_export]
 macro_rules! handler {
     ($($answer:ident)::+) => {

@@ -3,10 +3,10 @@
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields};
 use spin_sdk::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 
-/// Bytes asked of the host at once, when the body's length is not announced.
+/// The most bytes of one read, if the length of the body is not announced.
 const READ_BYTES: usize = 8 << 10;
 
-/// Why a body is not there.
+/// Why a body could not be read.
 pub(crate) enum Unreadable {
     /// It is longer than the limit.
     TooLarge,
@@ -14,17 +14,18 @@ pub(crate) enum Unreadable {
     Broken(ErrorCode),
 }
 
-/// A body under way.
+/// A body that is being received.
 pub(crate) struct Incoming {
     pub contents: StreamReader<u8>,
     pub trailers: FutureReader<Result<Option<Fields>, ErrorCode>>,
-    /// The `content-length`. What comes after it is not waited for: asking for the end of what
-    /// is there in full costs as much as reading it.
+    /// The `content-length`. Reading stops after this many bytes: one more read, only to see the
+    /// end of the stream, costs as much as reading the body.
     pub announced: Option<u64>,
 }
 
 impl Incoming {
-    /// Reads to the announced length, else to the end, unless it is more than `bytes_max`.
+    /// Reads up to the announced length, or to the end if none is announced. A body longer than
+    /// `bytes_max` is an error.
     pub async fn read(mut self, bytes_max: usize) -> Result<(Vec<u8>, Option<Fields>), Unreadable> {
         if self.announced.is_some_and(|announced| announced > bytes_max as u64) {
             return Err(Unreadable::TooLarge);

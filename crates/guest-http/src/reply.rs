@@ -1,4 +1,4 @@
-//! Answers in one piece or in several.
+//! Responses with a complete body or with a stream.
 
 use bytes::Bytes;
 use futures::stream::LocalBoxStream;
@@ -6,15 +6,15 @@ use http::Response;
 
 use crate::whole::Answer;
 
-/// A body that comes in pieces, each sent at once. Whoever makes it bounds how long it lasts: the
-/// host drops an instance whose work goes on for more than 30 s after its last answer.
+/// A body that is a stream of pieces, each sent at once. Its creator must limit its duration: the
+/// host drops an instance that continues to work for more than 30 s after its last answer.
 pub type Pieces = LocalBoxStream<'static, Bytes>;
 
-/// What a component answers.
+/// The response of a component.
 pub enum Reply {
-    /// A body in one piece.
+    /// With a complete body.
     Whole(Answer),
-    /// A body in pieces, whose length is not announced.
+    /// With a streamed body, whose length is not announced.
     InPieces(Response<Pieces>),
 }
 

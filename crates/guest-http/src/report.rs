@@ -1,4 +1,4 @@
-//! Writes the details of errors that clients do not get to standard error, the component's log.
+//! Writes details of errors, which clients do not get, to standard error: the log of the component.
 
 use std::cell::Cell;
 use std::io::Write as _;
@@ -7,10 +7,10 @@ use std::thread::LocalKey;
 use guest_tasks::now_ms;
 use intake::IntakeError;
 
-/// Time between two lines: a fault of another service meets every request.
+/// The shortest time between two lines: an error of another service affects every request.
 const PAUSE_MS: u64 = 1_000;
 
-/// When the last line was written, and how many were left out since.
+/// The time of the last line, and the number of lines that were left out since then.
 type Last = Cell<Option<(u64, u64)>>;
 
 thread_local! {
@@ -19,15 +19,15 @@ thread_local! {
     static NOT_RETRIED: Last = const { Cell::new(None) };
 }
 
-/// Writes an error's details to the log, at most one in a second and instance.
+/// Logs the details of an error. At most one line per second and instance.
 pub fn report(error: &IntakeError) {
     if let Some(details) = error.for_log() {
         write(&REFUSED, format_args!("a sale was not accepted: {details}"));
     }
 }
 
-/// Writes to the log that a sale is sent again after this error, or that the budget has no retry
-/// left for it; at most one line of each in a second and instance.
+/// Logs that a sale is sent again after this error, or that the budget does not permit another
+/// retry. At most one line of each kind per second and instance.
 pub fn report_retry(error: &IntakeError, retried: bool) {
     if retried {
         write(&RETRIED, format_args!("a sale is sent again: {error}"));
@@ -55,7 +55,7 @@ fn write(last: &'static LocalKey<Last>, text: std::fmt::Arguments<'_>) {
     }
 }
 
-/// Writes a line to standard error, in one piece. One that cannot be written is lost.
+/// Writes a line to standard error with a single write. Errors are ignored.
 fn line(text: std::fmt::Arguments<'_>) {
     drop(std::io::stderr().write_all(format!("{text}\n").as_bytes()));
 }

@@ -18,33 +18,33 @@ use crate::read::{Incoming, Unreadable};
 use crate::whole::{Answer, Whole, from_fields, to_fields};
 use crate::write::{internal, write};
 
-/// The headers and trailers of an answer that a component here looks at.
+/// The headers and trailers of a response that the components use.
 const LOOKED_AT: [HeaderName; 3] = [
     header::CONTENT_LENGTH,
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
 ];
 
-/// How a request is sent.
+/// The limits of a request, and where its outcome is.
 pub struct Bounds {
-    /// Longest wait for the answer's head, and then for each part of its body.
+    /// The longest wait for the head of the response, and for each part of its body.
     pub wait_max: Duration,
-    /// Longest body of an answer.
+    /// The longest body of a response, in bytes.
     pub answer_bytes_max: usize,
-    /// Where the answer says how it went.
+    /// Where the response contains the outcome.
     pub outcome: Outcome,
 }
 
-/// Where an answer says how it went.
+/// Where a response contains its outcome.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// In its status: headers and body of a success are left unread.
+    /// In its status: headers and body of a successful response are not read.
     InStatus,
-    /// After its body, which is read to the end.
+    /// In its trailers, after the body, which is read to the end.
     InTrailers,
 }
 
-/// Sends a request and reads its answer to the end.
+/// Sends a request and reads the response to the end.
 pub async fn send(request: http::Request<Bytes>, bounds: &Bounds) -> Result<Answer, IntakeError> {
     let (head, body) = request.into_parts();
     let failed = |error| unanswered(&head.uri, error);
@@ -97,7 +97,7 @@ async fn receive(response: HostResponse, bounds: &Bounds) -> Result<Answer, Unre
     Ok(answer)
 }
 
-/// What it means for a sale that its request got no answer.
+/// The error for a sale whose request got no response.
 fn unanswered(url: &http::Uri, error: ErrorCode) -> IntakeError {
     match error {
         ErrorCode::HttpRequestDenied => IntakeError::Other(format!(

@@ -1,7 +1,8 @@
-//! Requests to the component: the host's form to the `http` crate's and back.
+//! Serves requests to the component: converts between the types of the host and those of the `http`
+//! crate.
 //!
-//! The SDK's own conversion reads all that a request can have; this one reads what these
-//! components look at, with fewer calls between component and host.
+//! The conversion of the SDK reads all parts of a request. This one reads only those that the
+//! components use, with fewer calls of the host.
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -18,13 +19,13 @@ use crate::reply::Reply;
 use crate::whole::{from_fields, to_fields};
 use crate::write::{internal, write, write_pieces};
 
-/// A request: its method, its path, the headers that are looked at, and its body.
+/// A request: its method, its path, the headers that the components use, and its body.
 pub type Request = http::Request<Unread>;
 
 /// A body that has not been read.
 pub struct Unread(HostRequest);
 
-/// The headers of a request that a component here looks at.
+/// The headers of a request that the components use.
 const LOOKED_AT: [HeaderName; 8] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
@@ -36,7 +37,7 @@ const LOOKED_AT: [HeaderName; 8] = [
     HeaderName::from_static(TRACEPARENT),
 ];
 
-/// Answers the host's request with what `handler` says.
+/// Passes the host's request to `handler` and sends its response.
 pub async fn serve<R: Into<Reply>>(
     request: HostRequest,
     handler: impl AsyncFnOnce(Request) -> R,
@@ -57,7 +58,7 @@ pub async fn serve<R: Into<Reply>>(
     }
 }
 
-/// The response, and the work that sends its body.
+/// The response, and the future that sends its body.
 async fn answer<R: Into<Reply>>(
     request: HostRequest,
     handler: impl AsyncFnOnce(Request) -> R,
@@ -76,7 +77,7 @@ async fn answer<R: Into<Reply>>(
     };
     let headers = to_fields(&head.headers).map_err(internal)?;
     let (response, _sent) = HostResponse::new(headers, outgoing.contents, outgoing.trailers);
-    // A new response says 200.
+    // The status of a new response is already 200.
     if head.status != StatusCode::OK {
         response.set_status_code(head.status.as_u16()).map_err(|()| internal("no such status"))?;
     }
@@ -95,8 +96,8 @@ fn receive(request: HostRequest) -> Result<Request, ErrorCode> {
     Ok(converted)
 }
 
-/// Reads a body to its announced length, else to its end, unless it is longer than
-/// `bytes_max`.
+/// Reads a body up to its announced length, or to the end if none is announced. A body longer than
+/// `bytes_max` is an error.
 pub async fn read_body(
     head: &http::request::Parts,
     body: Unread,

@@ -5,25 +5,25 @@ use std::sync::OnceLock;
 use intake::IntakeError;
 use spin_sdk::variables::Error;
 
-/// A Spin variable, read once: it cannot change while the instance lives.
+/// A Spin variable that is read once: it cannot change during the lifetime of the instance.
 pub struct Variable {
     name: &'static str,
     value: OnceLock<Option<String>>,
 }
 
 impl Variable {
-    /// The variable of this name, not read yet.
+    /// The variable of this name. It is not read yet.
     pub const fn new(name: &'static str) -> Self {
         Self { name, value: OnceLock::new() }
     }
 
-    /// The variable's value, which the component needs.
+    /// The value of a required variable.
     pub async fn get(&self) -> Result<&str, IntakeError> {
         let missing = || self.failure("the component needs it and declares none");
         self.find().await?.ok_or_else(missing)
     }
 
-    /// The variable's value; none if the component declares no such variable.
+    /// The value of the variable; `None` if the component does not declare it.
     pub async fn find(&self) -> Result<Option<&str>, IntakeError> {
         if let Some(value) = self.value.get() {
             return Ok(value.as_deref());

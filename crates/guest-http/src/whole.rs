@@ -1,19 +1,19 @@
-//! Bodies in one piece.
+//! Complete bodies.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use spin_sdk::wasip3::http::types::{Fields, HeaderError};
 
-/// A whole body.
+/// A complete body.
 #[derive(Debug, Default)]
 pub struct Whole {
-    /// What it holds.
+    /// The data.
     pub data: Bytes,
-    /// What comes after it, if anything.
+    /// The trailers; empty if there are none.
     pub trailers: HeaderMap,
 }
 
-/// An answer in one piece.
+/// A response with a complete body.
 pub type Answer = Response<Whole>;
 
 impl<T: Into<Bytes>> From<T> for Whole {
@@ -22,7 +22,7 @@ impl<T: Into<Bytes>> From<T> for Whole {
     }
 }
 
-/// Headers or trailers, as the host takes them.
+/// Headers or trailers as the host's type.
 pub(crate) fn to_fields(headers: &HeaderMap) -> Result<Fields, HeaderError> {
     let entries: Vec<_> = headers
         .iter()
@@ -31,8 +31,7 @@ pub(crate) fn to_fields(headers: &HeaderMap) -> Result<Fields, HeaderError> {
     Fields::from_list(&entries)
 }
 
-/// Those headers or trailers that a component here looks at; a name or a value that HTTP does
-/// not allow is left out.
+/// Those headers or trailers that the components use. Invalid names and values are left out.
 pub(crate) fn from_fields(fields: &Fields, looked_at: &[HeaderName]) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(looked_at.len());
     for (name, value) in fields.copy_all() {

@@ -1,4 +1,4 @@
-//! Hands a body to the host.
+//! Sends a body to the host.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use spin_sdk::wit_bindgen::{FutureReader, StreamReader};
 use crate::reply::Pieces;
 use crate::whole::{Whole, to_fields};
 
-/// How long a client may take to take a piece of a body.
+/// How long a client may take to accept a piece of a body.
 const PIECE_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the host reads of a body.
+/// The ends of the body that the host reads.
 pub(crate) struct Outgoing {
-    /// None for an empty one.
+    /// `None` for an empty body.
     pub contents: Option<StreamReader<u8>>,
     pub trailers: FutureReader<Result<Option<Fields>, ErrorCode>>,
 }
 
-/// The ends that the host reads, and the work of writing to them. What the host does not take,
-/// it does not want.
+/// Returns the ends that the host reads, and the future that writes to them. Data that the host
+/// does not accept is dropped.
 pub(crate) fn write(body: Whole) -> Result<(Outgoing, impl Future<Output = ()>), ErrorCode> {
     let trailers = (!body.trailers.is_empty()).then(|| to_fields(&body.trailers));
     let fields = trailers.transpose().map_err(internal)?;
@@ -37,8 +37,8 @@ pub(crate) fn write(body: Whole) -> Result<(Outgoing, impl Future<Output = ()>),
     Ok((Outgoing { contents, trailers }, work))
 }
 
-/// The same for a body that comes in pieces. The work ends with the pieces, when the client has
-/// gone, or when the client took too long to take one.
+/// The same for a body that is a stream. The future ends after the last piece, when the client has
+/// gone away, or when the client took too long to accept a piece.
 pub(crate) fn write_pieces(mut pieces: Pieces) -> (Outgoing, impl Future<Output = ()>) {
     let (mut writer, contents) = wit_stream::new();
     let (end, trailers) = wit_future::new(|| Ok(None));
