@@ -1,4 +1,4 @@
-//! The answers, as the read API writes them: `docs/reference/api.md` lists every field and its unit.
+//! The answers of the read API. `docs/reference/api.md` lists every field with its unit.
 
 use sale::Category;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use crate::batch::{Batch, Replies};
 use crate::number::{decimal, integer, score};
 use crate::{Error, keys};
 
-/// All sales together.
+/// The figures of all sales.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Totals {
     pub sales: i64,
@@ -17,13 +17,13 @@ pub(crate) struct Totals {
     pub price_max: Option<f64>,
 }
 
-/// Each category, in the order of [`Category::ALL`].
+/// The figures of each category, in the order of [`Category::ALL`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Categories {
     pub categories: Vec<CategoryFigures>,
 }
 
-/// One category.
+/// The figures of one category.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct CategoryFigures {
     pub categoria: i32,
@@ -36,7 +36,7 @@ pub(crate) struct CategoryFigures {
     pub monitored_product: Option<String>,
 }
 
-/// Products by units sold.
+/// The products with the most units sold.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Ranking {
     pub categoria: Option<i32>,
@@ -54,7 +54,7 @@ pub(crate) struct Ranked {
     pub units: i64,
 }
 
-/// One product.
+/// The figures of one product.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Product {
     pub producto_id: String,
@@ -63,7 +63,7 @@ pub(crate) struct Product {
     pub categories: Vec<UnitsInCategory>,
 }
 
-/// Units of a product that were sold in a category.
+/// Number of units of a product that were sold in a category.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct UnitsInCategory {
     pub categoria: i32,
@@ -71,7 +71,7 @@ pub(crate) struct UnitsInCategory {
     pub units: i64,
 }
 
-/// The latest prices of a category's monitored product, oldest first.
+/// The latest prices of a category's monitored product, the oldest first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct PricesOf {
     pub categoria: i32,
@@ -79,7 +79,7 @@ pub(crate) struct PricesOf {
     pub prices: Vec<Price>,
 }
 
-/// A price and when it was counted.
+/// A price, and the time when it was counted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Price {
     pub id: String,
@@ -99,7 +99,7 @@ pub(crate) fn take_totals(replies: &mut Replies) -> Result<Totals, Error> {
 }
 
 impl Totals {
-    /// From the plain values and the categories' figures.
+    /// Creates the answer from the plain values and the figures of the categories.
     pub fn of(values: &[String], categories: &[CategoryFigures]) -> Result<Self, Error> {
         let [sales, price_min, price_max] = values else { return Err(Error::Unexpected) };
         let counted = sum(categories.iter().map(|category| category.sales));
@@ -114,7 +114,7 @@ impl Totals {
     }
 }
 
-/// Another program may have written any numbers into the keys.
+/// The sum without overflow: another program may have written any numbers into the keys.
 fn sum(numbers: impl Iterator<Item = i64>) -> i64 {
     numbers.fold(0, i64::saturating_add)
 }
@@ -211,11 +211,11 @@ pub(crate) fn ask_prices(batch: &mut Batch, category: Category, limit: u32) {
 }
 
 impl PricesOf {
-    /// The prices are those that [`ask_prices`] asked for.
+    /// Takes the replies to the commands of [`ask_prices`].
     pub fn take(replies: &mut Replies, category: Category, name: String) -> Result<Self, Error> {
         let key = keys::prices(category);
         let values = replies.take()?;
-        // Each entry is its id, and its one field's name and value.
+        // Each entry consists of its id, and the name and value of its only field.
         let entries = values.as_chunks().0.iter().rev();
         let prices = entries.map(|[id, _field, price]| Price::of(&key, id, price));
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Several commands in one call of the script, and their replies.
+//! Several commands in one call of a script, and their replies.
 
 use std::vec::IntoIter;
 
@@ -7,7 +7,7 @@ use crate::Error;
 /// The script.
 pub(crate) const SCRIPT: &str = include_str!("read.lua");
 
-/// Commands for one call of the script.
+/// The commands for one call of the script.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     keys: Vec<String>,
@@ -21,7 +21,7 @@ impl Batch {
         self.arguments.extend(words.iter().map(|word| (*word).to_owned()));
     }
 
-    /// Adds a command about one key: `command key rest…`.
+    /// Adds a command with one key: `command key rest…`.
     pub fn ask_of(&mut self, command: &str, key: &str, rest: &[&str]) {
         self.keys.push(key.to_owned());
         self.ask(&[&[command, key], rest].concat());
@@ -35,7 +35,7 @@ impl Batch {
         self.ask(&words);
     }
 
-    /// The one command that runs them all. It may not write, which the server sees to.
+    /// The command that runs the script. The server ensures that it writes nothing.
     pub fn command(self) -> Vec<Vec<u8>> {
         let head = ["EVAL_RO".to_owned(), SCRIPT.to_owned(), self.keys.len().to_string()];
         let words = head.into_iter().chain(self.keys).chain(self.arguments);
@@ -43,11 +43,11 @@ impl Batch {
     }
 }
 
-/// The replies to a batch, command by command.
+/// The replies to a batch, in the order of the commands.
 pub(crate) struct Replies(IntoIter<String>);
 
 impl Replies {
-    /// The values of the script's answer.
+    /// Creates the replies from the values that the script returned.
     pub fn new(values: Vec<String>) -> Self {
         Self(values.into_iter())
     }
@@ -59,7 +59,7 @@ impl Replies {
         if values.len() == count { Ok(values) } else { Err(Error::Unexpected) }
     }
 
-    /// The next command's reply, which is a single value; '' if there is none.
+    /// The single value of the next command's reply; an empty string if the key does not exist.
     pub fn take_one(&mut self) -> Result<String, Error> {
         self.take()?.into_iter().next().ok_or(Error::Unexpected)
     }

@@ -1,28 +1,28 @@
-//! Why there are no figures.
+//! The errors of reading the figures.
 
 use http::StatusCode;
 use intake::Problem;
 
-/// Why there are no figures.
+/// Why the figures could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Valkey refuses the command or does not allow it.
+    /// Valkey rejects the command, or its user may not run it.
     #[error("Valkey refuses to read the figures: {0}")]
     Refused(String),
-    /// Valkey cannot answer now.
+    /// Valkey cannot answer at present.
     #[error("Valkey cannot answer: {0}")]
     Unavailable(String),
-    /// A key holds what the aggregator never writes.
+    /// The value of a key is not one that the aggregator writes.
     #[error("{key} holds `{value}`, which is no {expected}: delete it or correct it")]
     Malformed {
         /// The key.
         key: String,
-        /// What it holds.
+        /// Its value.
         value: String,
-        /// What it must hold.
+        /// What the value must be.
         expected: &'static str,
     },
-    /// The reply is not the one of the command.
+    /// The reply does not have the form of a reply to the command.
     #[error("Valkey's reply is not the one of the command")]
     Unexpected,
     /// No sale of this product has been counted.
@@ -30,11 +30,11 @@ pub enum Error {
     UnknownProduct(String),
 }
 
-/// How the errors begin that another try cannot help.
+/// The prefixes of server errors that a retry cannot fix.
 const LASTING: [&str; 4] = ["ERR ", "NOPERM ", "NOSCRIPT ", "WRONGTYPE "];
 
 impl Error {
-    /// An error that the server put in place of the reply.
+    /// Creates the error from the text that the server returned instead of a reply.
     pub(crate) fn of_server(text: String) -> Self {
         if LASTING.iter().any(|code| text.starts_with(code)) {
             Self::Refused(text)
@@ -43,14 +43,14 @@ impl Error {
         }
     }
 
-    /// Whether another try may help.
+    /// Whether a retry may succeed.
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 }
 
 impl From<&Error> for Problem {
-    /// What a client is told. Texts that name keys and hosts are for the log.
+    /// The problem for the client. Texts with names of keys and hosts are only logged.
     fn from(error: &Error) -> Self {
         match error {
             Error::Unavailable(_) => Self::new(

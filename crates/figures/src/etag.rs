@@ -1,4 +1,4 @@
-//! Entity tags: whether a client has this content already.
+//! Entity tags, which show whether a client already has a content.
 
 use twox_hash::XxHash3_128;
 
@@ -12,13 +12,13 @@ impl Etag {
         Self(format!("\"{:032x}\"", XxHash3_128::oneshot(content)))
     }
 
-    /// The header's value.
+    /// The value of the `ETag` field.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the value of an `If-None-Match` field names this content. The comparison is weak,
-    /// as RFC 9110 has it for this field.
+    /// Whether the value of an `If-None-Match` field contains this tag. The comparison is weak, as
+    /// RFC 9110 requires for this field.
     pub fn is_named_by(&self, if_none_match: &str) -> bool {
         let mut tags = if_none_match.split(',').map(str::trim);
         tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.0)

@@ -6,7 +6,8 @@ pub(crate) const TOTAL: &str = "total_ventas";
 pub(crate) const PRICE_MAX: &str = "precio_max_global";
 pub(crate) const PRICE_MIN: &str = "precio_min_global";
 
-/// Plain values of each category, before the colon, in the order in which they are read.
+/// The prefixes, before the colon, of the keys with a plain value for each category, in the order
+/// in which they are read.
 const VALUES: [&str; 6] = [
     "contador",
     "suma_cantidad",
@@ -16,25 +17,25 @@ const VALUES: [&str; 6] = [
     "producto_monitoreado_nombre",
 ];
 
-/// How many plain values a category has.
+/// Number of the plain values of a category.
 pub(crate) const VALUES_OF_CATEGORY: usize = VALUES.len();
 
-/// The plain values of a category.
+/// The keys of the plain values of a category.
 pub(crate) fn values(category: Category) -> impl Iterator<Item = String> {
     VALUES.iter().map(move |key| format!("{key}:{}", category.name()))
 }
 
-/// The name of a category's monitored product.
+/// The key of the name of a category's monitored product.
 pub(crate) fn monitored(category: Category) -> String {
     format!("producto_monitoreado_nombre:{}", category.name())
 }
 
-/// The prices of that product.
+/// The key of the prices of a category's monitored product.
 pub(crate) fn prices(category: Category) -> String {
     format!("stream_precio_producto_unico:{}", category.name())
 }
 
-/// The ranking of a category's products; without a category that of all.
+/// The key of the ranking of a category's products, or of all products without a category.
 pub(crate) fn ranking(category: Option<Category>) -> String {
     match category {
         Some(category) => format!("ranking_productos_cat:{}", category.name()),
@@ -42,7 +43,7 @@ pub(crate) fn ranking(category: Option<Category>) -> String {
     }
 }
 
-/// The number that stands for a category: 0 for all that the contract has no name for.
+/// The number of a category: 0 for all categories that the wire format has no name for.
 pub(crate) fn number(category: Category) -> i32 {
     match category {
         Category::Electronica => 1,

@@ -1,5 +1,5 @@
-//! Reads what has been counted from Valkey: which question a request asks, the one command that
-//! fetches the answer, and the answer as JSON. Knows neither WebAssembly nor a network.
+//! Reads the counts from Valkey: determines what a request asks for, creates the one command that
+//! fetches it, and writes the answer as JSON. The crate has no code for WebAssembly or the network.
 
 mod answer;
 mod batch;

@@ -1,4 +1,4 @@
-//! Numbers, as Valkey writes them.
+//! Parses numbers as Valkey writes them.
 
 use crate::Error;
 
@@ -10,7 +10,7 @@ pub(crate) fn integer(key: &str, text: &str) -> Result<i64, Error> {
     text.parse().map_err(|_| malformed(key, text, "integer"))
 }
 
-/// A decimal; none if the key does not exist.
+/// A decimal number; `None` if the key does not exist.
 pub(crate) fn decimal(key: &str, text: &str) -> Result<Option<f64>, Error> {
     if text.is_empty() {
         return Ok(None);
@@ -21,7 +21,7 @@ pub(crate) fn decimal(key: &str, text: &str) -> Result<Option<f64>, Error> {
     }
 }
 
-/// Units in a ranking: whole numbers, which Valkey keeps and writes as doubles.
+/// The units in a ranking: integers, which Valkey stores and writes as doubles.
 pub(crate) fn score(key: &str, text: &str) -> Result<i64, Error> {
     match decimal(key, text)? {
         Some(number) => Ok(number as i64),

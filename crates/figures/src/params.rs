@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use sale::{Category, Violation};
 
-/// Parameters, of which each may be taken once.
+/// Parameters, each of which can be taken once.
 pub(crate) struct Params<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Params<'a> {
@@ -21,7 +21,7 @@ impl<'a> Params<'a> {
         )
     }
 
-    /// An integer from `min` to `max`; `default` without the parameter.
+    /// An integer from `min` to `max`; `default` if the parameter is absent.
     pub fn integer(
         &mut self,
         name: &'static str,
@@ -35,7 +35,7 @@ impl<'a> Params<'a> {
             .ok_or_else(|| Violation::new(name, format!("must be an integer from {min} to {max}")))
     }
 
-    /// A category, by its number on the wire.
+    /// A category by its number in the wire format; `None` if the parameter is absent.
     pub fn category(&mut self) -> Result<Option<Category>, Violation> {
         let Some(text) = self.take("categoria")? else { return Ok(None) };
         let number = text.parse().map_err(|_| {
@@ -44,7 +44,7 @@ impl<'a> Params<'a> {
         Ok(Some(Category::of(number)))
     }
 
-    /// Refuses what was not taken.
+    /// Rejects parameters that were not taken.
     pub fn end(self) -> Result<(), Violation> {
         match self.0.into_iter().next() {
             Some((name, _)) => {

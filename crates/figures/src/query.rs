@@ -1,4 +1,4 @@
-//! What a request asks for.
+//! The queries of the read API.
 
 use intake::Problem;
 use percent_encoding::percent_decode_str;
@@ -8,31 +8,31 @@ use crate::batch::{Batch, Replies};
 use crate::params::Params;
 use crate::{Error, answer, keys, snapshot};
 
-/// Products in one answer, without `limit` and at most.
+/// Default and maximum of `limit` for products.
 const PRODUCTS: u32 = 10;
 const PRODUCTS_MAX: u32 = 100;
 
-/// Highest `offset`.
+/// Maximum of `offset`.
 const OFFSET_MAX: u32 = 1_000_000;
 
-/// Prices in one answer, without `limit` and at most: the aggregator keeps 1,000.
+/// Default and maximum of `limit` for prices. The aggregator keeps 1,000 prices.
 const PRICES: u32 = 100;
 const PRICES_MAX: u32 = 1_000;
 
-/// A question about the figures.
+/// A query for figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
-    /// `totals`: all sales together.
+    /// `totals`: the figures of all sales.
     Totals,
-    /// `categories`: each category.
+    /// `categories`: the figures of each category.
     Categories,
-    /// `rankings`: products by units sold.
+    /// `rankings`: the products with the most units sold.
     Rankings {
-        /// Of one category only.
+        /// Only of this category; `None` for all.
         category: Option<Category>,
-        /// Products that are passed over.
+        /// Number of products to skip.
         offset: u32,
-        /// Products, at most.
+        /// Maximum number of products.
         limit: u32,
     },
     /// `products/{id}`: one product.
@@ -41,15 +41,16 @@ pub enum Query {
     Prices {
         /// The category.
         category: Category,
-        /// Prices, at most.
+        /// Maximum number of prices.
         limit: u32,
     },
-    /// `snapshot`: all that the live page shows.
+    /// `snapshot`: everything that the live page shows.
     Snapshot,
 }
 
 impl Query {
-    /// Reads the path below `/api/v1/` and the query string; none if nothing is there.
+    /// Parses the path below `/api/v1/` and the query string. Returns `None` if there is no such
+    /// resource.
     pub fn parse(path: &str, query: &str) -> Result<Option<Self>, Problem> {
         let mut params = Params::parse(query);
         let parsed = match path {
@@ -76,7 +77,7 @@ impl Query {
         Ok(Some(parsed))
     }
 
-    /// The command that fetches the answer.
+    /// The command that fetches the figures.
     pub fn command(&self) -> Vec<Vec<u8>> {
         let mut batch = Batch::default();
         match self {
@@ -95,8 +96,7 @@ impl Query {
         batch.command()
     }
 
-    /// The answer as JSON, from the reply to the command: its values, or the error that the
-    /// server put in their place.
+    /// The answer as JSON, given the reply to the command: its values, or the error of the server.
     pub fn answer(&self, reply: Result<Vec<String>, String>) -> Result<Vec<u8>, Error> {
         let mut replies = Replies::new(reply.map_err(Error::of_server)?);
         let replies = &mut replies;
@@ -126,7 +126,7 @@ fn product_id(encoded: &str) -> Result<String, Violation> {
     Ok(id)
 }
 
-/// Numbers and strings into memory: cannot fail.
+/// Writing numbers and strings to memory cannot fail.
 pub(crate) fn json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }

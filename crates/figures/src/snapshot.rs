@@ -1,4 +1,4 @@
-//! All that the live page shows, at one moment.
+//! Everything that the live page shows, at one moment.
 
 use sale::Category;
 use serde::Serialize;
@@ -8,14 +8,15 @@ use crate::batch::{Batch, Replies};
 use crate::query::json;
 use crate::{Error, Etag, Query, keys};
 
-/// Products of the ranking of all categories, and of each category's.
+/// Number of products in the ranking of all categories, and in that of each category.
 const PRODUCTS: u32 = 8;
 const PRODUCTS_OF_CATEGORY: u32 = 5;
 
-/// Prices of each monitored product.
+/// Number of prices of each monitored product.
 const PRICES: u32 = 60;
 
-/// All figures at one moment. `time_ms` is left out: it alone changes without a sale.
+/// All figures at one moment. `time_ms` is not part of them, because it changes even without a
+/// sale.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     totals: Totals,
@@ -26,12 +27,12 @@ pub(crate) struct Figures {
     time_ms: i64,
 }
 
-/// A snapshot, written once for all who watch.
+/// A snapshot in JSON, which is written once for all viewers.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Valkey's time when the figures were read, in milliseconds since 1970.
+    /// Valkey's time when the figures were read, in milliseconds since 1970-01-01 UTC.
     pub time_ms: i64,
-    /// Names the figures: equal as long as no sale is counted.
+    /// The entity tag of the figures, which changes only when a sale is counted.
     pub etag: Etag,
     /// The figures as a JSON object.
     pub json: Vec<u8>,
@@ -43,7 +44,7 @@ impl Snapshot {
         Query::Snapshot.command()
     }
 
-    /// From the reply to the command.
+    /// Creates the snapshot from the reply to the command.
     pub fn of(reply: Result<Vec<String>, String>) -> Result<Self, Error> {
         let figures = take(&mut Replies::new(reply.map_err(Error::of_server)?))?;
         let json = json(&figures);
@@ -51,7 +52,7 @@ impl Snapshot {
     }
 }
 
-/// The rankings: of which category, and how many products.
+/// The rankings: the category, and the number of products.
 fn rankings() -> impl Iterator<Item = (Option<Category>, u32)> {
     let each = Category::ALL.map(|category| (Some(category), PRODUCTS_OF_CATEGORY));
     std::iter::once((None, PRODUCTS)).chain(each)
@@ -85,7 +86,7 @@ pub(crate) fn take(replies: &mut Replies) -> Result<Figures, Error> {
     Ok(Figures { totals, categories, rankings, prices, time_ms })
 }
 
-/// `TIME` answers seconds and microseconds.
+/// The reply to `TIME` consists of seconds and microseconds.
 fn time_ms(values: &[String]) -> Option<i64> {
     let [seconds, micros] = values else { return None };
     let (seconds, micros): (i64, i64) = (seconds.parse().ok()?, micros.parse().ok()?);

@@ -1,4 +1,4 @@
-//! The figures of a real Valkey, written by the aggregator's own script.
+//! Reads figures from a real Valkey, which the aggregator's script has written.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
