@@ -1,4 +1,4 @@
-//! The policies around a call of the next hop. Their state lives as long as the instance.
+//! The policies for calls of the next hop. Their state lasts as long as the instance.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -22,7 +22,7 @@ thread_local! {
     static BUDGET: RefCell<RetryBudget> = RefCell::default();
 }
 
-/// Hands a sale to the next hop.
+/// Passes a sale to the next hop.
 pub async fn forward(sale: Sale, context: Context) -> Result<(), IntakeError> {
     let deadline = DEADLINE.find().await?.map_or(Ok(Deadline::default()), Deadline::parse)?;
     if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms)) {
@@ -38,8 +38,9 @@ pub async fn forward(sale: Sale, context: Context) -> Result<(), IntakeError> {
     result
 }
 
-/// Calls until it is accepted, refused for good, or may have been written: a sale that may
-/// have been written is left to the client, who alone knows whether to send it again.
+/// Calls the next hop until the sale is accepted, is rejected permanently, or may have been
+/// written. In the last case the client must decide, because only the client knows whether to send
+/// the sale again.
 async fn try_again(sale: Sale, context: Context) -> Result<(), IntakeError> {
     let mut tries = 1;
     loop {

@@ -1,6 +1,6 @@
-//! The bridge: takes a sale over HTTP (`POST /forward`) or from another component and hands
-//! it to the next hop, within a deadline, with retries where they are safe, and with a
-//! circuit breaker.
+//! The bridge: receives a sale over HTTP (`POST /forward`) or from another component and passes it
+//! to the next hop, within a deadline, with retries where they are safe, and with a circuit
+//! breaker.
 
 mod forward;
 
@@ -28,7 +28,7 @@ mod bindings {
 
 const FORWARDED: &[u8] = br#"{"estado":"Procesado"}"#;
 
-/// The bridge, called by a component.
+/// The export that other components call.
 struct Bridge;
 
 impl Guest for Bridge {
@@ -40,7 +40,7 @@ impl Guest for Bridge {
 guest_http::handler!(route);
 
 async fn route(request: Request) -> Answer {
-    // Slashes at both ends make no difference to a route either.
+    // Slashes at both ends of the path are ignored, as in routes.
     let answer = match request.uri().path().trim_matches('/') {
         "forward" => forwarded(request).await,
         _ => Err(not_found(request.uri().path())),
