@@ -1,4 +1,4 @@
-//! Answers with their validators, and problems.
+//! Responses with entity tags, and responses for problems.
 
 use bytes::Bytes;
 use figures::Etag;
@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use intake::Problem;
 
-/// A content, or 304 if the client has it already.
+/// The response with a content, or 304 if the client already has it.
 pub fn content(head: &Parts, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let body = body.into();
     let etag = Etag::of(&body);
@@ -19,9 +19,10 @@ pub fn content(head: &Parts, content_type: &'static str, body: impl Into<Bytes>)
         answer(StatusCode::OK, content_type, body)
     };
     let headers = response.headers_mut();
-    // To be kept, and asked for again each time: an answer without changes is a mere 304.
+    // The client may store the content, but must revalidate it for each use: without changes the
+    // response is only a 304.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // A tag is quoted hexadecimal digits, which every header takes.
+    // A tag consists of hexadecimal digits in quotes, which are valid in a header.
     if let Ok(value) = HeaderValue::from_str(etag.as_str()) {
         headers.insert(header::ETAG, value);
     }
@@ -34,7 +35,7 @@ fn is_known(headers: &HeaderMap, etag: &Etag) -> bool {
     fields.filter_map(|field| field.to_str().ok()).any(|field| etag.is_named_by(field))
 }
 
-/// A problem as an answer.
+/// The response for a problem.
 pub fn failure(what: &Problem) -> Answer {
     let mut response = problem(what);
     let headers = response.headers_mut();
@@ -45,7 +46,7 @@ pub fn failure(what: &Problem) -> Answer {
     response
 }
 
-/// 404.
+/// The problem with status 404.
 pub fn not_found(path: &str) -> Problem {
     let detail = format!(
         "nothing is served at {path}; /openapi.json lists what is, and sales go to POST /purchase"
@@ -53,14 +54,14 @@ pub fn not_found(path: &str) -> Problem {
     Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
 }
 
-/// 405.
+/// The problem with status 405.
 pub fn method_not_allowed() -> Problem {
     let detail = "only GET and HEAD are allowed here";
     Problem::new("urn:doorbuster:problem:method", StatusCode::METHOD_NOT_ALLOWED, detail)
         .with_field("method")
 }
 
-/// 503 for one viewer too many.
+/// The problem with status 503 when the limit of viewers is reached.
 pub fn too_many_viewers(viewers_max: usize) -> Problem {
     let detail = format!("{viewers_max} clients read events from this instance; try again");
     Problem::new("urn:doorbuster:problem:busy", StatusCode::SERVICE_UNAVAILABLE, detail)

@@ -16,18 +16,18 @@ use spin_sdk::time::sleep;
 
 use crate::viewers::{INTERVAL_MS, Latest, Place, latest};
 
-/// How long one answer lasts. The client then asks again, on the same connection. Short enough
-/// for the host to stop within its 10 s for open requests, and well below the 30 s after which it
-/// drops an instance that works on without new requests.
+/// The duration of one response. The client then sends another request on the same connection. The
+/// time is short enough for the host to end within its 10 s for open requests, and well below the
+/// 30 s after which the host drops an instance that continues to work without new requests.
 const LIFE_MS: u64 = 8_000;
 
-/// Longest silence.
+/// The longest time between two events.
 const BEAT_MS: u64 = 2_000;
 
-/// How long a client waits before it asks again, in milliseconds.
+/// How long a client waits before its next request, in milliseconds.
 const RETRY_MS: u32 = 250;
 
-/// Begins a stream. An answer to HEAD has no events.
+/// Begins a stream. The response to HEAD has no events.
 pub fn answer(method: &Method) -> Result<Reply, Problem> {
     if *method == Method::HEAD {
         let mut response = Answer::default();
@@ -45,16 +45,16 @@ fn set_headers(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Proxies that gather answers, nginx for one, pass this one on as it comes.
+    // Makes proxies such as nginx pass the response on without buffering.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
 }
 
-/// A client that reads events.
+/// A client that receives events.
 struct Viewer {
     begun_ms: u64,
-    /// When the last event was sent; none before the first.
+    /// When the last event was sent; `None` before the first.
     sent_ms: Option<u64>,
-    /// The figures that were sent last; none while there are none.
+    /// The tag of the figures that were sent last; `None` while there are no figures.
     etag: Option<Etag>,
     _place: Place,
 }
@@ -64,7 +64,7 @@ impl Viewer {
         Self { begun_ms: now_ms(), sent_ms: None, etag: None, _place: place }
     }
 
-    /// The next event, when there is something to say; none at the end of the stream.
+    /// The next event, as soon as there is one to send; `None` at the end of the stream.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         if self.sent_ms.is_none() {
             self.sent_ms = Some(0);
@@ -84,7 +84,7 @@ impl Viewer {
         let silent_ms = now_ms().saturating_sub(self.sent_ms.unwrap_or_default());
         match &latest.outcome {
             Ok(frame) if self.etag.as_ref() != Some(&frame.etag) => {
-                // At most one event in an interval, however the reads of others fall.
+                // At most one event in an interval, whenever other viewers read.
                 if silent_ms < INTERVAL_MS {
                     return None;
                 }
@@ -95,7 +95,8 @@ impl Viewer {
                 .then(|| format!("event: unchanged\ndata: {{\"time_ms\":{}}}\n\n", frame.time_ms))
                 .map(Bytes::from),
             Err(problem) => {
-                // The first of a row of failures at once, then no more than the beat.
+                // The first of several consecutive failures is sent at once, the others at the
+                // interval of `BEAT_MS`.
                 let first = self.etag.take().is_some() || self.sent_ms == Some(0);
                 (first || silent_ms >= BEAT_MS).then(|| failure(problem))
             }
@@ -103,19 +104,19 @@ impl Viewer {
     }
 }
 
-/// The figures as an event.
+/// The event with the figures.
 pub fn figures(snapshot: &Snapshot) -> Bytes {
     let Snapshot { time_ms, etag, json } = snapshot;
     let mut event = format!("event: figures\nid: {}\ndata: ", etag.as_str().trim_matches('"'));
-    // The figures are a JSON object on one line: the time becomes its first member.
+    // The figures are a JSON object on one line. The time becomes its first member.
     let members = String::from_utf8_lossy(json);
     let members = members.strip_prefix('{').unwrap_or("}");
-    // Writing to a string cannot fail.
+    // Writing to a `String` cannot fail.
     let _written = write!(event, "{{\"time_ms\":{time_ms},{members}\n\n");
     event.into()
 }
 
-/// Why there are no figures, as an event.
+/// The event with the reason why there are no figures.
 fn failure(problem: &Problem) -> Bytes {
     let json = problem.to_json();
     format!("event: unavailable\ndata: {}\n\n", String::from_utf8_lossy(&json)).into()

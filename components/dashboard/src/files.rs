@@ -1,4 +1,4 @@
-//! The files of the page, which are part of the component.
+//! The files of the live page, which are contained in the component.
 
 use bytes::Bytes;
 use guest_http::Answer;
@@ -8,12 +8,12 @@ use http::request::Parts;
 
 use crate::answers::content;
 
-/// What the page may load: its own files, and nothing inline.
+/// The content security policy: the page may load its own files, and nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// A file.
+/// A file of the page.
 pub struct File {
     path: &'static str,
     media_type: &'static str,
@@ -43,13 +43,13 @@ const FILES: [File; 10] = [
     embedded!("/openapi.json", "application/json", "openapi.json"),
 ];
 
-/// The file at this path.
+/// The file at this path; `None` if there is none.
 pub fn at(path: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.path == path)
 }
 
 impl File {
-    /// The file, or 304.
+    /// The response with the file, or 304.
     pub fn answer(&self, head: &Parts) -> Answer {
         let mut response =
             content(head, self.media_type, Bytes::from_static(self.content.as_bytes()));

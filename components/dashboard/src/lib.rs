@@ -1,5 +1,5 @@
-//! The dashboard: the live page at `/`, its server-sent events, and the read API. What it reads
-//! and how is in the crate `figures`; this is the shell that talks to Valkey.
+//! The dashboard: the live page at `/`, its server-sent events, and the read API. The crate
+//! `figures` determines what is read; this component connects it to Valkey and HTTP.
 
 mod answers;
 mod events;
@@ -27,7 +27,7 @@ mod bindings {
 
 guest_http::handler!(route);
 
-/// The path of the read API, before the name of a resource.
+/// The prefix of the paths of the read API.
 const API: &str = "/api/v1/";
 
 async fn route(request: Request) -> Reply {

@@ -1,4 +1,4 @@
-//! Valkey, as the dashboard reads it.
+//! Reads from Valkey.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use intake::Problem;
 
 use crate::bindings::doorbuster::valkey::client::{ClientError, Reply, Scalar, pipeline};
 
-/// Time that Valkey gets to answer.
+/// How long Valkey may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Time between two lines about figures that cannot be read.
+/// The shortest time between two log lines about figures that cannot be read.
 const COMPLAINT_MS: u64 = 60_000;
 
 thread_local! {
-    /// When it was last logged that figures cannot be read.
+    /// When it was last logged that figures cannot be read; `None` if never.
     static COMPLAINED_MS: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
@@ -36,7 +36,7 @@ pub async fn snapshot() -> Result<Snapshot, Problem> {
     }
 }
 
-/// Sends the command, in one round trip: the values of its reply, or the server's error.
+/// Sends the command in one round trip. Returns the values of its reply, or the server's error.
 async fn read(command: Vec<Vec<u8>>) -> Result<Result<Vec<String>, String>, Error> {
     let replies = within(LIMIT, pipeline(vec![command])).await;
     let replies = replies.ok_or_else(|| Error::Unavailable(format!("no reply in {LIMIT:?}")))?;
@@ -67,7 +67,8 @@ fn fault(error: ClientError) -> Error {
     }
 }
 
-/// What the client is told; what only operators may know goes to the log, once in a while.
+/// The problem for the client. Details that are only for operators are logged, at most once in
+/// `COMPLAINT_MS`.
 fn report(error: &Error) -> Problem {
     let problem = Problem::from(error);
     let now = now_ms();

@@ -1,4 +1,5 @@
-//! What all viewers of an instance share: the latest figures, read by one of them for all.
+//! State that all viewers of an instance share: the latest figures, which one of them reads for
+//! all.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,16 +12,16 @@ use intake::Problem;
 use crate::answers::too_many_viewers;
 use crate::store;
 
-/// Time between two reads.
+/// The shortest time between two reads.
 pub const INTERVAL_MS: u64 = 250;
 
-/// The same while the figures cannot be read.
+/// The shortest time between two reads while the figures cannot be read.
 const INTERVAL_OF_FAILURES_MS: u64 = 1_000;
 
-/// How old the figures may be that a viewer gets while another one reads.
+/// The maximum age of the figures that a viewer gets while another one reads.
 const AGE_MAX_MS: u64 = 3_000;
 
-/// Viewers of one instance, at most.
+/// The most viewers of one instance.
 const VIEWERS_MAX: usize = 1_000;
 
 thread_local! {
@@ -29,29 +30,29 @@ thread_local! {
     static VIEWERS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What the last read brought.
+/// The result of the last read.
 pub struct Latest {
     /// When the read ended.
     read_ms: u64,
-    /// The figures, or why there are none.
+    /// The figures, or why they could not be read.
     pub outcome: Result<Frame, Problem>,
 }
 
-/// Figures as an event, written once for all viewers.
+/// The figures as an event, which is written once for all viewers.
 pub struct Frame {
-    /// Names the figures.
+    /// The tag of the figures.
     pub etag: Etag,
-    /// Valkey's time of the read, in milliseconds since 1970.
+    /// Valkey's time of the read, in milliseconds since 1970-01-01 UTC.
     pub time_ms: i64,
     /// The event.
     pub event: Bytes,
 }
 
-/// A place among the viewers, until it is dropped.
+/// A place among the viewers, which is freed when it is dropped.
 pub struct Place(());
 
 impl Place {
-    /// Takes a place; there are only so many.
+    /// Takes a place. Fails if all are taken.
     pub fn take() -> Result<Self, Problem> {
         if VIEWERS.get() >= VIEWERS_MAX {
             return Err(too_many_viewers(VIEWERS_MAX));
@@ -67,7 +68,8 @@ impl Drop for Place {
     }
 }
 
-/// The right to read, until it is dropped: the viewer that reads may leave in between.
+/// The right to read, until it is dropped. The drop is needed because the viewer that reads may
+/// disconnect during the read.
 struct Turn(());
 
 impl Turn {
@@ -82,8 +84,8 @@ impl Drop for Turn {
     }
 }
 
-/// The latest figures: read now if they are due and no other viewer reads them. None while
-/// another one reads and what is known is old.
+/// The latest figures. They are read now if that is due and no other viewer is reading. `None`
+/// while another viewer is reading and the known figures are too old.
 pub async fn latest() -> Option<Rc<Latest>> {
     let known = LATEST.with_borrow(Clone::clone);
     if known.as_ref().is_some_and(|latest| latest.is_fresh()) {
