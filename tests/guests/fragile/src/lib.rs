@@ -1,5 +1,5 @@
-//! A test guest for the Kafka trigger that fails as the record's value demands. It has no
-//! checkpoint.
+//! A test guest for the Kafka trigger that fails in the way that the record's value selects. It has
+//! no checkpoint.
 
 use bindings::exports::spin_kafka::events::handler;
 use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
