@@ -52,7 +52,7 @@ fn set_headers(headers: &mut HeaderMap) {
 /// A client that receives events.
 struct Viewer {
     begun_ms: u64,
-    /// When the last event was sent; `None` before the first.
+    /// When the last event was sent; 0 if only the `retry` field was sent, `None` if nothing was.
     sent_ms: Option<u64>,
     /// The tag of the figures that were sent last; `None` while there are no figures.
     etag: Option<Etag>,

@@ -18,7 +18,7 @@ use crate::compose::{names, without_version};
 use crate::origin::Origin;
 use crate::variables;
 
-/// The requirements of an application that this host understands.
+/// The values of `must_understand` that this host supports.
 const UNDERSTOOD: [&str; 2] = ["host_requirements", "component_host_requirements"];
 
 /// The newest version of the lock file that this host reads.

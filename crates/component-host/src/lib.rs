@@ -3,8 +3,8 @@
 //! [`App`] is a locked application, read from a `spin.toml` or a lock file of `spin up`. [`Host`]
 //! compiles its components, composes their dependencies, enforces what the manifest allows and
 //! serves the HTTP ones. Programs add interfaces of their own as a [`Capability`], and call other
-//! components (a trigger's) through [`Guest`]. The host knows WASI 0.2 and 0.3 and Spin's words; it
-//! knows no broker.
+//! components (a trigger's) through [`Guest`]. The host supports WASI 0.2 and 0.3 and Spin's
+//! interfaces; it has no code for Kafka.
 
 pub mod allowed_hosts;
 pub mod app;

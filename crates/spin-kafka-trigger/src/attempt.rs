@@ -91,6 +91,7 @@ impl Partition {
         metrics.batches.inc();
         metrics.records.inc_by(batch.messages.len() as u64);
         metrics.batch_records.observe(batch.messages.len() as f64);
+        // An empty batch does not show that the handler can apply records.
         if !batch.messages.is_empty() {
             self.poison_in_a_row.store(0, Ordering::Relaxed);
         }

@@ -83,7 +83,7 @@ pub struct Config {
     /// `session_timeout_ms`. Default 10,000.
     pub drain_deadline_ms: u64,
     /// After a member has sent no heartbeat for this long, in milliseconds, the group reassigns its
-    /// partitions. Until then nobody reads them. A member that was only stalled loses them, too,
+    /// partitions. Until then they are not read. A member that was only stalled loses them, too,
     /// and its batches in flight are delivered again. Default 15,000. With the protocol `consumer`
     /// the broker's setting applies.
     pub session_timeout_ms: u64,

@@ -36,8 +36,8 @@ const NOT_COMPARED: &str = "it is not known whether the group reads every partit
 
 /// Compares the group with its topics, and rejoins it if partitions are not assigned.
 ///
-/// The leader of the group assigns partitions by what it knows of the topics at that moment. It may
-/// omit a topic that is just being created again, and no later change corrects that.
+/// The leader of the group assigns partitions according to its metadata of the topics at that
+/// moment. It may omit a topic that is just being created again, and no later change corrects that.
 pub(crate) struct CoverageCheck {
     last: Option<Instant>,
     /// Number of consecutive checks that found partitions without a member.

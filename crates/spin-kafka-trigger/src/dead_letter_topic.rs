@@ -93,7 +93,7 @@ impl Survey {
 }
 
 impl DeadLetterTopic {
-    /// Opens the dead-letter topic `topic` with the client of `config`.
+    /// Opens the dead-letter topic `topic` with the client settings of `config`.
     pub fn open(config: &Config, topic: &str) -> Result<Self, Error> {
         let reader = Config { group: format!("{}{READER_SUFFIX}", config.group), ..config.clone() };
         let native = client_config::reader(&reader);

@@ -48,6 +48,7 @@ impl Partition {
         let Some(record) = batch.messages.first() else { return Ok(()) };
         self.engine.metrics.poison.inc();
         let in_a_row = self.poison_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        // This many consecutive failures indicate that the handler is broken, not the records.
         if in_a_row > self.engine.config.poison_in_a_row_max {
             let reason = format!(
                 "{in_a_row} records in a row broke the handler; the last: {}",

@@ -128,8 +128,9 @@ impl Partition {
         }
     }
 
-    /// The configured start, for a handler without a position. Either its store is new, or the
-    /// group has read this log before: then the store has lost everything and is rebuilt.
+    /// Where to begin for a handler without a position: at the configured start, or at the
+    /// committed offset if that is lower. Either the handler's store is new, or the group has read
+    /// this log before: then the store has lost everything and is rebuilt.
     async fn rebuild(&self, ends: (i64, i64), applied: Option<i64>) -> Result<Found, Halt> {
         let (start, low) = (self.configured(ends).await?, ends.0);
         let Some(committed) = self.committed().await? else {

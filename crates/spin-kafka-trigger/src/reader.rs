@@ -286,6 +286,8 @@ impl Reader {
     /// Notes that everything before `end` was read. Offsets without a delivered record are passed
     /// over: transaction markers, aborted records, and records that were deleted or compacted away.
     fn reach(&mut self, end: i64, broker: i32) -> Option<Cut> {
+        // `end_at` requires that the log has reached the limit, so the end of the log ends a
+        // bounded read, too.
         self.ended = self.until.is_some();
         let from = self.sequence.next();
         if end < from.max(self.read.end) {

@@ -2,7 +2,7 @@
 //! ([`spin_kafka_trigger`]) to components that the host ([`component_host`]) runs. It also contains
 //! the native provider of `spin-kafka:events/producer`.
 //!
-//! Neither engine nor host knows the other; this crate is where they meet.
+//! The engine and the host do not depend on each other; this crate connects them.
 
 mod config;
 mod error;

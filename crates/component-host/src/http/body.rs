@@ -173,6 +173,7 @@ impl Drop for RequestBody {
             !body.is_end_stream()
                 && body.size_hint().upper().is_some_and(|max| max <= REST_BYTES_MAX)
         };
+        // A client that still waits for `100 Continue` has sent no body that would have to be read.
         let rest = self.body.take().filter(|body| !self.unasked && is_small(body));
         // Without a runtime, the connection does not exist any more either.
         if let (Some(mut rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) {

@@ -76,7 +76,7 @@ pub(super) async fn run(
                 continue;
             }
             let Due::Later(until) = due else { continue };
-            // Most events move the limit further away. The timer is not moved then; if it fires
+            // Most events move the limit further away. The timer is not reset for that; if it fires
             // too early, it is set again.
             let until = until.unwrap_or(now + LOOK_AGAIN);
             if sleep.is_elapsed() || until < sleep.deadline() {

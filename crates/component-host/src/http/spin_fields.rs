@@ -50,8 +50,8 @@ pub(super) fn add<B>(request: &mut Request<B>, route: &Route, peer: SocketAddr) 
     }
 }
 
-/// The same for a request from another component, which may have any path. Its host is the
-/// component's name, which Spin does not put into the fields.
+/// The same for a request from another component, which may have any path. Its `host` field is the
+/// component's name; it is removed, because Spin does not pass it on.
 pub(crate) fn add_chained<B>(request: &mut Request<B>) {
     request.headers_mut().remove(header::HOST);
     add(request, &Route::Below(String::new()), CHAINED);
