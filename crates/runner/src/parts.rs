@@ -109,7 +109,8 @@ impl Parts {
 
     /// Serves and consumes until `stop` resolves or an error occurs, then drains.
     ///
-    /// Boxed, as [`Parts::start`]: every program would otherwise compile all of this once more.
+    /// The future is boxed, like that of [`Parts::start`], because otherwise every program would
+    /// compile this code again.
     pub fn run(self, stop: BoxFuture<'_, ()>) -> BoxFuture<'_, Result<()>> {
         async { self.running().until(stop).await }.boxed()
     }

@@ -1,7 +1,7 @@
 //! OpenTelemetry spans: one for each batch, and one for each traced record in it, which continues
 //! the trace in the record's `traceparent` header.
 //!
-//! Nothing is made, nor is a header looked at, unless somebody listens to [`TARGET`].
+//! No span is created and no header is read unless a subscriber enables [`TARGET`].
 
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
