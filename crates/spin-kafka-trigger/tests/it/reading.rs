@@ -241,11 +241,12 @@ async fn partitions_take_turns_when_there_is_no_room_for_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_with_a_lasting_name_comes_back_to_its_partitions() {
-    let (brokers, topic) = (brokers(), "lasting");
-    create_topic(&brokers, topic, 2).await;
+    let brokers = brokers();
     for group_protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         let group = format!("lasting-{group_protocol:?}");
-        let config = Config { group_protocol, group, ..config(&brokers, topic) };
+        let topic = &group.to_lowercase();
+        create_topic(&brokers, topic, 2).await;
+        let config = Config { group_protocol, group: group.clone(), ..config(&brokers, topic) };
         let named = |name: &str| Config { instance_id: name.into(), ..config.clone() };
         let both = Session::start(named("first"));
         let mut second = Session::start(named("second"));
