@@ -268,7 +268,14 @@ async fn a_topic_created_again_after_elections_is_written_to() {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
     let config = ProducerConfig::new(&brokers);
-    ensure_topic(&config, NewTopic::new(topic, PARTITIONS)).await.unwrap();
+    // Brokers that have just started may take longer than one call waits.
+    let ensure = || async {
+        let made = async {
+            while ensure_topic(&config, NewTopic::new(topic, PARTITIONS)).await.is_err() {}
+        };
+        within("the topic", made).await;
+    };
+    ensure().await;
     let producer = producer(&brokers);
     // One key for each partition.
     let keys: Vec<Vec<u8>> = (0..PARTITIONS)
@@ -292,7 +299,7 @@ async fn a_topic_created_again_after_elections_is_written_to() {
     for deleted in admin.delete_topics(&[topic], &AdminOptions::new()).await.unwrap() {
         deleted.unwrap();
     }
-    ensure_topic(&config, NewTopic::new(topic, PARTITIONS)).await.unwrap();
+    ensure().await;
     write_to_all().await;
     cluster.stop().await.unwrap();
 }
