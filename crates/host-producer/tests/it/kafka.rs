@@ -195,13 +195,13 @@ async fn a_broker_that_restarts_acknowledges_every_record_once() {
     kafka.stop().await.unwrap();
 }
 
-/// Sends until it succeeds.
-async fn until_sent<F>(send: impl Fn() -> F)
+/// Tries until it succeeds.
+async fn until_ok<T, E, F>(attempt: impl Fn() -> F)
 where
-    F: Future<Output = Result<Vec<Delivery>, ProduceError>>,
+    F: Future<Output = Result<T, E>>,
 {
-    while send().await.is_err() {
-        // `send` may fail at once; the yield lets the caller's time limit end this loop.
+    while attempt().await.is_err() {
+        // An attempt may fail at once; the yield lets the caller's time limit end this loop.
         tokio::task::yield_now().await;
     }
 }
@@ -231,7 +231,7 @@ async fn a_broker_that_comes_back_with_an_older_disk_is_written_to_again() {
     let send = || producer.send(vec![record(topic, b"k", b"lost")]);
     for _ in 0..5 {
         // The broker has only just started again.
-        within("the ack", until_sent(send)).await;
+        within("the ack", until_ok(send)).await;
     }
     kafka.kill().await.unwrap();
     std::fs::remove_dir_all(&data).unwrap();
@@ -269,13 +269,8 @@ async fn a_topic_created_again_after_elections_is_written_to() {
         ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
     let config = ProducerConfig::new(&brokers);
     // Brokers that have just started may take longer than one call waits.
-    let ensure = || async {
-        let made = async {
-            while ensure_topic(&config, NewTopic::new(topic, PARTITIONS)).await.is_err() {}
-        };
-        within("the topic", made).await;
-    };
-    ensure().await;
+    let ensure = || ensure_topic(&config, NewTopic::new(topic, PARTITIONS));
+    within("the topic", until_ok(ensure)).await;
     let producer = producer(&brokers);
     // One key for each partition.
     let keys: Vec<Vec<u8>> = (0..PARTITIONS)
@@ -287,7 +282,7 @@ async fn a_topic_created_again_after_elections_is_written_to() {
     let write_to_all = || async {
         for key in &keys {
             let send = || producer.send(vec![record(topic, key, b"v")]);
-            within("the ack", until_sent(send)).await;
+            within("the ack", until_ok(send)).await;
         }
     };
     for broker in 0..3 {
@@ -299,7 +294,7 @@ async fn a_topic_created_again_after_elections_is_written_to() {
     for deleted in admin.delete_topics(&[topic], &AdminOptions::new()).await.unwrap() {
         deleted.unwrap();
     }
-    ensure().await;
+    within("the topic", until_ok(ensure)).await;
     write_to_all().await;
     cluster.stop().await.unwrap();
 }

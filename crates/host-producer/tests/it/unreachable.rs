@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::{producer, record, within};
 use host_producer::{Error, NewTopic, ProduceError, Producer, ProducerConfig, ensure_topic};
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
 
 const TOPIC: &str = "sales-topic";
 /// The port of the discard service, on which nothing listens.
@@ -59,15 +60,20 @@ async fn a_broker_that_is_slow_to_answer_is_a_time_out() {
     assert!(matches!(error, Err(ProduceError::TimedOut(_))), "{error:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_comes_back_is_written_to_again() {
+/// A cluster with the topic, and a producer that gives it up after 200 ms without a broker.
+fn impatient() -> (MockCluster<'static, DefaultProducerContext>, Producer) {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic(TOPIC, 1, 1).unwrap();
     let config = ProducerConfig {
         unreachable_timeout_ms: 200,
         ..ProducerConfig::new(cluster.bootstrap_servers())
     };
-    let producer = Producer::new(config).unwrap();
+    (cluster, Producer::new(config).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_comes_back_is_written_to_again() {
+    let (cluster, producer) = impatient();
     let send = || producer.send(vec![record(TOPIC, b"k", b"v")]);
     within("the ack", send()).await.unwrap();
     cluster.broker_down(-1).unwrap();
@@ -89,13 +95,7 @@ async fn a_broker_that_comes_back_is_written_to_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_is_at_fault_until_a_broker_answers_again() {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic(TOPIC, 1, 1).unwrap();
-    let config = ProducerConfig {
-        unreachable_timeout_ms: 200,
-        ..ProducerConfig::new(cluster.bootstrap_servers())
-    };
-    let producer = Producer::new(config).unwrap();
+    let (cluster, producer) = impatient();
     let send = || producer.send(vec![record(TOPIC, b"k", b"v")]);
     within("the ack", send()).await.unwrap();
     cluster.broker_down(-1).unwrap();
