@@ -5,9 +5,9 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
-use local_servers::Chromium;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_servers::Chromium;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 

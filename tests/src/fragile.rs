@@ -1,4 +1,4 @@
-//! An application with one Kafka component, the guest `fragile`, and its own topic.
+//! An application with one Kafka component, the guest `fails-on-command`, and its own topic.
 
 use std::path::{Path, PathBuf};
 
@@ -27,23 +27,23 @@ impl Fragile {
     pub async fn new(brokers: &str, topic: &str, settings: &str) -> Result<Self> {
         ensure_topic(&ProducerConfig::new(brokers), NewTopic::new(topic, 1)).await?;
         let folder = TempDir::new_in(root().join("target"))?;
-        std::fs::copy(root().join("target/components/fragile.wasm"), wasm(folder.path()))?;
+        std::fs::copy(root().join("target/components/fails-on-command.wasm"), wasm(folder.path()))?;
         let manifest = format!(
             r#"
 spin_manifest_version = 2
 [application]
-name = "fragile"
+name = "fails-on-command"
 [variables]
 kafka_brokers = {{ default = "" }}
 [[trigger.kafka]]
-component = "fragile"
+component = "fails-on-command"
 brokers = "{{{{ kafka_brokers }}}}"
 topic = "{topic}"
 group = "{topic}"
 retry_backoff_ms = 1
 {settings}
-[component.fragile]
-source = "fragile.wasm"
+[component.fails-on-command]
+source = "fails-on-command.wasm"
 "#
         );
         std::fs::write(folder.path().join("spin.toml"), manifest)?;
@@ -130,5 +130,5 @@ source = "fragile.wasm"
 }
 
 fn wasm(folder: &Path) -> PathBuf {
-    folder.join("fragile.wasm")
+    folder.join("fails-on-command.wasm")
 }

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use local_servers::{Valkey, ValkeyConfig};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::NamedTempFile;
+use test_servers::{Valkey, ValkeyConfig, start_valkey};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -117,7 +117,7 @@ fn next_topic() -> String {
 impl Pipeline {
     /// Starts a pipeline with these brokers.
     pub async fn start(wiring: Wiring, brokers: &str) -> Result<Self> {
-        let valkey = Valkey::start(ValkeyConfig::default()).await?;
+        let valkey = start_valkey(ValkeyConfig::default()).await?;
         let url = valkey.url();
         let mut pipeline = Self::with_store(wiring, brokers, &url).await?;
         pipeline.valkey = Some(valkey);
@@ -131,7 +131,7 @@ impl Pipeline {
 
     /// Starts a chained pipeline with these variables.
     pub async fn with_variables(brokers: &str, variables: &[(&str, &str)]) -> Result<Self> {
-        let valkey = Valkey::start(ValkeyConfig::default()).await?;
+        let valkey = start_valkey(ValkeyConfig::default()).await?;
         let topic = next_topic();
         let mut launch = Self::plan(Wiring::Chained, brokers, &valkey.url(), &topic);
         for (name, value) in variables {
@@ -188,10 +188,11 @@ impl Pipeline {
         Self::spawn(command, "").await
     }
 
-    /// Starts a chained pipeline with its own servers, with these arguments.
+    /// Starts a chained pipeline with its own servers, like `cargo xtask up` with these arguments.
     pub async fn with_own_servers(arguments: &[&str]) -> Result<Self> {
-        let mut command = doorbuster();
-        command.arg("up").args(arguments);
+        let mut command = Command::new(program("with-servers"));
+        command.args(arguments).arg(program("doorbuster")).arg("up");
+        command.current_dir(root()).kill_on_drop(true);
         Self::spawn(command, "sales-topic").await
     }
 

@@ -8,12 +8,12 @@ use crate::root;
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 [application]
-name = "older"
+name = "wasi-0-2"
 [[trigger.http]]
 route = "/..."
-component = "older"
-[component.older]
-source = "components/older.wasm"
+component = "wasi-0-2"
+[component.wasi-0-2]
+source = "components/wasi-0-2.wasm"
 "#;
 
 /// Writes its manifest beside the built components.

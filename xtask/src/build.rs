@@ -21,7 +21,14 @@ const COMPONENTS: [&str; 9] = [
 ];
 
 /// The components that only tests use.
-const TEST_GUESTS: [&str; 6] = ["asker", "candidate", "curious", "fragile", "older", "wicked"];
+const TEST_GUESTS: [&str; 6] = [
+    "calls-dependency",
+    "wasi-0-3-rc",
+    "probes-capabilities",
+    "fails-on-command",
+    "wasi-0-2",
+    "misbehaves",
+];
 
 /// Crates that the components share. They compile only for the target of the components.
 const SHARED_BY_COMPONENTS: [&str; 4] = ["guest-http", "guest-tasks", "guest-tcp", "sales-wit"];

@@ -2,6 +2,7 @@
 
 mod build;
 mod count;
+mod families;
 mod fuzz;
 mod image;
 mod mutants;
@@ -21,7 +22,8 @@ const USAGE: &str = "\
 cargo xtask <task>
 
   up [ARGS]      build the program and the components, in the profile that compiles fast, and run
-                 the whole pipeline; ARGS are passed to `doorbuster up`
+                 the whole pipeline; ARGS are passed to `doorbuster up`. --local DIR starts Apache
+                 Kafka and Valkey on this machine, and keeps their data in DIR
   build          build target/release/doorbuster and the components in target/components/, in the
                  optimized profile
   plugin [ARGS]  pack the Spin plugin in target/plugin/; --url URL
@@ -41,7 +43,8 @@ cargo xtask <task>
   secrets        create the missing passwords of k8s/
   manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   compare the pipeline with the same one without WebAssembly
-  lint           check format, lints, licences and versions of dependencies; needs cargo-deny
+  lint           check format, lints, layers, licences and versions of dependencies; needs
+                 cargo-deny
   audit          check dependencies for known vulnerabilities; needs cargo-deny and the internet
 ";
 
@@ -51,8 +54,8 @@ fn main() -> Result<()> {
     let rest: Vec<String> = args.collect();
     match task.as_str() {
         "up" => {
-            build::pipeline(Profile::Dev, &[])?;
-            run::doorbuster(Profile::Dev, "up", &rest)
+            build::pipeline(Profile::Dev, &["with-servers"])?;
+            run::up(Profile::Dev, &rest)
         }
         "build" => build::pipeline(Profile::Release, &[]),
         "push" => {

@@ -25,7 +25,7 @@ const IT: &[&str] = &["--test", "it"];
 const MUTANTS: [Mutant; 7] = [
     Mutant {
         name: "the topic's id is taken from a cache",
-        file: "crates/spin-kafka-trigger/src/log_id.rs",
+        file: "crates/kafka/spin-kafka-trigger/src/log_id.rs",
         sound: "answer.asked >= not_before &&",
         broken: "(answer.asked.elapsed().as_secs() < 30 || answer.asked >= not_before) &&",
         package: "spin-kafka-trigger",
@@ -34,7 +34,7 @@ const MUTANTS: [Mutant; 7] = [
     },
     Mutant {
         name: "records below the position are read as if they were known",
-        file: "crates/spin-kafka-trigger/src/extent.rs",
+        file: "crates/kafka/spin-kafka-trigger/src/extent.rs",
         sound: "return self.epoch < 0 || epoch <= self.epoch;",
         broken: "return true;",
         package: "spin-kafka-trigger",
@@ -44,7 +44,7 @@ const MUTANTS: [Mutant; 7] = [
     },
     Mutant {
         name: "the offset moves though the letter is not written",
-        file: "crates/spin-kafka-trigger/src/failed.rs",
+        file: "crates/kafka/spin-kafka-trigger/src/failed.rs",
         sound: "self.give_up(letters).await",
         broken: "self.moved(batch.end);\n        self.give_up(letters).await",
         package: "spin-kafka-trigger",
@@ -53,7 +53,7 @@ const MUTANTS: [Mutant; 7] = [
     },
     Mutant {
         name: "letters are marked as sent back before they are",
-        file: "crates/spin-kafka-trigger/src/send_back.rs",
+        file: "crates/kafka/spin-kafka-trigger/src/send_back.rs",
         sound: "self.mark(partition, &Marks::default())?;",
         broken: "let mut all = Marks::default();
             chunk.iter().for_each(|letter| all.add(letter.record.offset));
@@ -64,7 +64,7 @@ const MUTANTS: [Mutant; 7] = [
     },
     Mutant {
         name: "the trigger keeps its producer after an error for good",
-        file: "crates/spin-kafka-trigger/src/dead_letters.rs",
+        file: "crates/kafka/spin-kafka-trigger/src/dead_letters.rs",
         sound: "let Some(code) = client.ended() else",
         broken: "let Some(code) = None::<RDKafkaErrorCode> else",
         package: "spin-kafka-trigger",
@@ -73,7 +73,7 @@ const MUTANTS: [Mutant; 7] = [
     },
     Mutant {
         name: "the host keeps its producer after an error for good",
-        file: "crates/host-producer/src/producer.rs",
+        file: "crates/kafka/host-producer/src/producer.rs",
         sound: "Some(code) => self.replace(&client, code),",
         broken: "Some(_) => client,",
         package: "host-producer",
@@ -82,7 +82,7 @@ const MUTANTS: [Mutant; 7] = [
     },
     Mutant {
         name: "a producer is kept though its records time out",
-        file: "crates/kafka-log/src/ended.rs",
+        file: "crates/kafka/client/src/ended.rs",
         sound: "ends_producer(code) || (reachable && code == Code::MessageTimedOut)",
         broken: "ends_producer(code) || (code == Code::MessageTimedOut && !reachable)",
         package: "host-producer",

@@ -1,23 +1,17 @@
-//! The default packages of the workspace.
+//! The packages of the workspace.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::run::{cargo_command, root};
 
-/// The packages in the format of `cargo metadata`.
+/// The default packages in the format of `cargo metadata`.
 pub struct Packages(Vec<Value>);
 
 impl Packages {
     /// Runs `cargo metadata`.
     pub fn read() -> Result<Self> {
-        let output = cargo_command()
-            .args(["metadata", "--format-version", "1", "--no-deps"])
-            .current_dir(root())
-            .output()
-            .context("cannot run cargo")?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let metadata: Value = serde_json::from_slice(&output.stdout)?;
+        let metadata = metadata()?;
         let default = list(&metadata, "workspace_default_members");
         let mut packages = list(&metadata, "packages");
         packages.retain(|package| package.get("id").is_some_and(|id| default.contains(id)));
@@ -43,7 +37,23 @@ impl Packages {
     }
 }
 
-fn list(value: &Value, key: &str) -> Vec<Value> {
+/// All packages of the workspace in the format of `cargo metadata`.
+pub fn workspace() -> Result<Vec<Value>> {
+    Ok(list(&metadata()?, "packages"))
+}
+
+fn metadata() -> Result<Value> {
+    let output = cargo_command()
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .current_dir(root())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The elements of the array `key`; none if it is missing.
+pub fn list(value: &Value, key: &str) -> Vec<Value> {
     value.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 

@@ -24,7 +24,7 @@ impl Profile {
             args.push("--release");
         }
         if self == Profile::Release || !system_has_openssl() {
-            args.extend(["--features", "shared-features/vendored-openssl"]);
+            args.extend(["--features", "workspace-hack/vendored-openssl"]);
         }
         args.extend(rest);
         args

@@ -63,9 +63,28 @@ pub fn doorbuster(profile: Profile, subcommand: &str, args: &[String]) -> Result
     replace(&profile.program("doorbuster"), &all)
 }
 
+/// Replaces this process by `doorbuster up args…`, with servers of this machine.
+pub fn up(profile: Profile, args: &[String]) -> Result<()> {
+    let (mut local, mut rest) = (Vec::new(), Vec::new());
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--local" {
+            let dir = args.next().context("--local needs a folder")?;
+            local = vec![arg.clone(), dir.clone()];
+        } else if arg.starts_with("--local=") {
+            local = vec![arg.clone()];
+        } else {
+            rest.push(arg.clone());
+        }
+    }
+    let doorbuster = profile.program("doorbuster").to_string_lossy().into_owned();
+    let all = [local, vec![doorbuster, "up".into()], rest].concat();
+    replace(&profile.program("with-servers"), &all)
+}
+
 /// Runs the program that checks the manifests.
 pub fn manifests(task: &str) -> Result<()> {
-    cargo(&["run", "--quiet", "--bin", "manifests", "--", task])
+    cargo(&["run", "--quiet", "--bin", "k8s-manifests", "--", task])
 }
 
 /// Replaces this process by the program.

@@ -6,7 +6,7 @@ use crate::count::{self, Count};
 use crate::packages::Packages;
 use crate::profile::Profile;
 use crate::run::cargo;
-use crate::{build, image, plugin, shim};
+use crate::{build, families, image, plugin, shim};
 
 /// Runs the unit tests, then builds the programs and components for the other tests, and runs
 /// these. `args` are passed to the test programs.
@@ -40,6 +40,7 @@ pub fn containers(args: &[String]) -> Result<()> {
 /// Checks the format, the dependencies and the lints.
 pub fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
+    families::check()?;
     cargo(&["deny", "check", "bans", "licenses", "sources"])?;
     clippy(&["--all-targets"])?;
     clippy(&["--test", "containers"])?;

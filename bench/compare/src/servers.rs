@@ -1,7 +1,7 @@
 //! Kafka and Valkey, which all contenders use.
 
 use anyhow::{Context as _, Result};
-use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
+use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, start_valkey};
 
 /// Both servers, empty at the start.
 pub struct Servers {
@@ -16,7 +16,7 @@ impl Servers {
     pub async fn start() -> Result<Self> {
         let kafka = Kafka::start(KafkaConfig { tuned: true, ..KafkaConfig::default() });
         let kafka = kafka.await.context("cannot start Kafka")?;
-        let valkey = Valkey::start(ValkeyConfig::default()).await.context("cannot start Valkey")?;
+        let valkey = start_valkey(ValkeyConfig::default()).await.context("cannot start Valkey")?;
         Ok(Self { kafka, valkey })
     }
 

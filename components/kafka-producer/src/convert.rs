@@ -2,22 +2,22 @@
 
 use crate::bindings::exports::spin_kafka::events::producer::{Delivery, Outgoing, ProduceError};
 
-pub fn record(record: Outgoing) -> wire_producer::OutgoingRecord {
+pub fn record(record: Outgoing) -> wasm_producer::OutgoingRecord {
     let Outgoing { topic, key, value, headers } = record;
     let headers = headers
         .into_iter()
-        .map(|header| wire_producer::Header { name: header.name, value: header.value })
+        .map(|header| wasm_producer::Header { name: header.name, value: header.value })
         .collect();
-    wire_producer::OutgoingRecord { topic, key, value, headers }
+    wasm_producer::OutgoingRecord { topic, key, value, headers }
 }
 
-pub fn delivery(delivery: wire_producer::Delivery) -> Delivery {
-    let wire_producer::Delivery { partition, offset } = delivery;
+pub fn delivery(delivery: wasm_producer::Delivery) -> Delivery {
+    let wasm_producer::Delivery { partition, offset } = delivery;
     Delivery { partition, offset }
 }
 
-pub fn error(error: wire_producer::ProduceError) -> ProduceError {
-    use wire_producer::ProduceError as Error;
+pub fn error(error: wasm_producer::ProduceError) -> ProduceError {
+    use wasm_producer::ProduceError as Error;
     match error {
         Error::QueueFull => ProduceError::QueueFull,
         Error::TimedOut(text) => ProduceError::TimedOut(text),

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use bindings::exports::spin_kafka::events::producer::{Delivery, Guest, Outgoing, ProduceError};
 use guest_tasks::calmly;
-use wire_producer::Producer;
+use wasm_producer::Producer;
 
 use network::Sockets;
 

@@ -6,7 +6,7 @@ use guest_tasks::{Wake, wake_up};
 use guest_tcp::Connection;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random::get_random_u64;
-use wire_producer::{Address, ConnectError, Network, Stream};
+use wasm_producer::{Address, ConnectError, Network, Stream};
 
 /// Number of bytes that are requested from the socket at once.
 const READ_BYTES: usize = 16 << 10;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spin_sdk::variables;
-use wire_producer::{Compression, Config, Mechanism, Sasl};
+use wasm_producer::{Compression, Config, Mechanism, Sasl};
 
 /// Bootstrap brokers, `host:port`, separated by commas.
 pub const BROKERS: &str = "kafka_brokers";

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
+use coalesce::{Job, Rounds};
 use guest_tasks::{Wake, within};
-use rounds::{Job, Rounds};
 use valkey_codec::{Reply, Servers, shows_no_primary};
 
 use crate::bindings::exports::doorbuster::valkey::client::ClientError;
@@ -40,7 +40,7 @@ pub type Replies = Result<Vec<Reply>, ClientError>;
 type Jobs = Vec<Job<Exchange, Replies, Wake>>;
 
 /// The right of a call to execute the next round.
-pub type Turn<'a> = rounds::Turn<'a, Exchange, Replies, Wake>;
+pub type Turn<'a> = coalesce::Turn<'a, Exchange, Replies, Wake>;
 
 impl Shared {
     /// Executes one round.

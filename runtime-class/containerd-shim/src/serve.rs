@@ -3,9 +3,9 @@
 use std::pin::pin;
 
 use anyhow::Result;
+use kafka_trigger::TriggerConfig;
 use runner::{Checks, Common, Parts, Telemetry, shutdown};
 use tokio_util::task::AbortOnDropHandle;
-use trigger_kafka::TriggerConfig;
 
 use crate::application::Image;
 use crate::server_life;

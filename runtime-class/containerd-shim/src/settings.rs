@@ -115,8 +115,8 @@ mod tests {
         let told = fault(&["--listen", "80"]);
         assert!(told.starts_with("invalid value '80' for '--listen <HOST:PORT>'"), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
-        let told = fault(&["--local", "folder"]);
-        assert!(told.contains("'--local'"), "{told}");
+        let told = fault(&["--watch"]);
+        assert!(told.contains("'--watch'"), "{told}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::task::noop_waker_ref;
-use wire_producer::{
+use wasm_producer::{
     Address, Compression, Config, ConnectError, Delivery, Mechanism, Network, OutgoingRecord,
     ProduceError, Producer, Sasl, Stream,
 };

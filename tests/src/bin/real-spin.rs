@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
-use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pipeline_tests::{Client, eventually, root};
 use tempfile::TempDir;
+use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, start_valkey};
 use tokio::process::{Child, Command};
 
 /// Installs the packed plugin in a Spin, runs the pipeline in it on real servers, and checks that
@@ -63,7 +63,7 @@ async fn main() -> Result<()> {
     let spin = Spin::new(args.spin).await?;
     spin.answers_for_the_plugin(&args.from).await?;
     let kafka = Kafka::start(KafkaConfig::default()).await?;
-    let valkey = Valkey::start(ValkeyConfig::default()).await?;
+    let valkey = start_valkey(ValkeyConfig::default()).await?;
     ensure_topic(&ProducerConfig::new(kafka.bootstrap()), NewTopic::new("sales-topic", 3)).await?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let mut up = spin.up(&args.from, port, &kafka, &valkey)?;

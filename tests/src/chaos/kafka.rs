@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use local_servers::{ClusterConfig, KafkaCluster};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use test_servers::{ClusterConfig, KafkaCluster};
 
 use super::proxy::{Proxy, Weather};
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use local_servers::{Valkey, ValkeyConfig};
 use tempfile::TempDir;
+use test_servers::{Valkey, ValkeyConfig, start_valkey};
 
 use super::proxy::{Proxy, Weather};
 use crate::{Store, in_time};
@@ -23,7 +23,7 @@ impl StoreHost {
     pub async fn start() -> Result<Self> {
         let (proxy, folder) = (Proxy::start().await?, TempDir::with_prefix("store-")?);
         let config = config(&folder);
-        let valkey = Valkey::start(config.clone()).await?;
+        let valkey = start_valkey(config.clone()).await?;
         proxy.aim(vec![valkey.port()]);
         Ok(Self { valkey, config, proxy, folders: vec![folder] })
     }
@@ -95,7 +95,7 @@ impl StoreHost {
         let folder = TempDir::with_prefix("store-")?;
         let replica_of = Some(self.valkey.port());
         let config = ValkeyConfig { replica_of, append_only: false, ..config(&folder) };
-        let valkey = Valkey::start(config).await?;
+        let valkey = start_valkey(config).await?;
         let store = Store::connect(&valkey.url()).await?;
         in_time("the replica has caught up", async || {
             store.info("replication").await.ok()?.contains("master_link_status:up").then_some(())
@@ -119,7 +119,7 @@ impl StoreHost {
 
     async fn come_back(&mut self, config: ValkeyConfig) -> Result<()> {
         let port = Some(self.valkey.port());
-        self.valkey = Valkey::start(ValkeyConfig { port, ..config }).await?;
+        self.valkey = start_valkey(ValkeyConfig { port, ..config }).await?;
         Ok(())
     }
 

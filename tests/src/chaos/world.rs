@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use local_servers::FakeClock;
 use tempfile::TempDir;
+use test_servers::FakeClock;
 
 use super::kafka::Kafka;
 use super::link::Link;

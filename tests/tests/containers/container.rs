@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use local_servers::Containerd;
 use pipeline_tests::{Client, eventually, root};
 use tempfile::NamedTempFile;
+use test_servers::Containerd;
 use tokio::process::Child;
 
 const RUNTIME: &str = "io.containerd.doorbuster.v1";

@@ -9,8 +9,8 @@ mod server;
 use std::process::Command;
 
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
-use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use pipeline_tests::{Client, Store, eventually};
+use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, start_valkey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
@@ -29,14 +29,14 @@ spin_manifest_version = 2
 name = "two"
 [[trigger.http]]
 route = "/..."
-component = "wicked"
-[component.wicked]
-source = "wicked.wasm"
+component = "misbehaves"
+[component.misbehaves]
+source = "misbehaves.wasm"
 [[trigger.http]]
 route = "/older"
-component = "older"
-[component.older]
-source = "older.wasm"
+component = "wasi-0-2"
+[component.wasi-0-2]
+source = "wasi-0-2.wasm"
 "#;
 
 /// An application whose guest returns its variable.
@@ -48,18 +48,19 @@ name = "telling"
 place = { default = "the manifest" }
 [[trigger.http]]
 route = "/..."
-component = "asker"
-[component.asker]
-source = "asker.wasm"
+component = "calls-dependency"
+[component.calls-dependency]
+source = "calls-dependency.wasm"
 variables = { address = "{{ place }}" }
 environment = { only = "this" }
-[component.asker.dependencies]
-"tests:curious/probe" = { path = "curious.wasm", inherit_configuration = true }
+[component.calls-dependency.dependencies]
+"tests:capabilities/probe" = { path = "probes-capabilities.wasm", inherit_configuration = true }
 "#;
 
 /// Imports `TWO` and runs it with these environment variables.
 async fn two(node: &Node, variables: &[(&str, &str)]) -> (Container, Client) {
-    node.import(&image::ordinary("test/two:1", &image::files(TWO, &["wicked", "older"]))).unwrap();
+    node.import(&image::ordinary("test/two:1", &image::files(TWO, &["misbehaves", "wasi-0-2"])))
+        .unwrap();
     let address = free_address();
     let variables = [variables, &[("SPIN_HTTP_LISTEN_ADDR", &address)]].concat();
     let container = node.run("test/two:1", &variables, &["--net-host"]);
@@ -79,7 +80,7 @@ struct Pipeline {
 impl Pipeline {
     async fn start(node: &Node) -> Self {
         let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
-        let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+        let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
         let cluster = ProducerConfig::new(kafka.bootstrap());
         ensure_topic(&cluster, NewTopic::new("sales-topic", 3)).await.unwrap();
         node.import(&image::ordinary("test/shop:1", &image::files_of("spin.toml"))).unwrap();
@@ -156,7 +157,7 @@ async fn a_component_over_its_limit_takes_no_other_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_components_that_are_retained_run() {
     let node = Node::start(&[]).await;
-    let (container, client) = two(&node, &[("SPIN_COMPONENTS_TO_RETAIN", "older")]).await;
+    let (container, client) = two(&node, &[("SPIN_COMPONENTS_TO_RETAIN", "wasi-0-2")]).await;
     assert_eq!(client.post("/older", "echo").await.unwrap().text(), "echo");
     assert_eq!(client.post("/good", "").await.unwrap().status, 404);
     container.signal("SIGTERM");
@@ -171,7 +172,7 @@ async fn variables_come_from_the_container_and_not_from_the_node() {
         ("address", "the node"),
     ])
     .await;
-    let files = image::files(TELLING, &["asker", "curious"]);
+    let files = image::files(TELLING, &["calls-dependency", "probes-capabilities"]);
     node.import(&image::ordinary("test/telling:1", &files)).unwrap();
     let config = tempfile::NamedTempFile::new().unwrap();
     let provider = "[[config_provider]]\ntype = \"env\"\nprefix = \"OTHER\"\n";
@@ -207,7 +208,7 @@ async fn variables_come_from_the_container_and_not_from_the_node() {
 async fn what_is_wrong_is_told_where_it_is_seen() {
     let node = Node::start(&[]).await;
     let required = TELLING.replace("default = \"the manifest\"", "required = true");
-    let files = image::files(&required, &["asker", "curious"]);
+    let files = image::files(&required, &["calls-dependency", "probes-capabilities"]);
     node.import(&image::ordinary("test/required:1", &files)).unwrap();
     node.import(&image::ordinary("test/empty:1", &vec![("a".into(), vec![])])).unwrap();
     let given = ("SPIN_VARIABLE_PLACE", "somewhere");
@@ -232,7 +233,7 @@ async fn what_is_wrong_is_told_where_it_is_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_layers_of_an_artifact_are_an_application() {
     let node = Node::start(&[]).await;
-    let files = image::files(TELLING, &["asker", "curious"]);
+    let files = image::files(TELLING, &["calls-dependency", "probes-capabilities"]);
     node.import(&image::ordinary("test/shape:1", &vec![("a".into(), vec![])])).unwrap();
     let address = free_address();
     let variables = [("SPIN_HTTP_LISTEN_ADDR", address.as_str())];
@@ -251,7 +252,7 @@ async fn the_layers_of_an_artifact_are_an_application() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unless_told_otherwise_it_serves_on_port_80() {
     let node = Node::start(&[]).await;
-    let files = image::files(TWO, &["wicked", "older"]);
+    let files = image::files(TWO, &["misbehaves", "wasi-0-2"]);
     node.import(&image::ordinary("test/two:1", &files)).unwrap();
     let container = node.run("test/two:1", &[], &["--seccomp"]);
     container.says("0.0.0.0:80").await;
@@ -268,10 +269,10 @@ async fn unless_told_otherwise_it_serves_on_port_80() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_during_the_start_ends_it() {
     let node = Node::start(&[]).await;
-    let manifest = TWO.replace("wicked.wasm", "held/wicked.wasm");
-    node.import(&image::ordinary("test/two:1", &image::files(&manifest, &["older"]))).unwrap();
+    let manifest = TWO.replace("misbehaves.wasm", "held/misbehaves.wasm");
+    node.import(&image::ordinary("test/two:1", &image::files(&manifest, &["wasi-0-2"]))).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("wicked.wasm");
+    let path = folder.path().join("misbehaves.wasm");
     output(Command::new("mkfifo").arg(&path)).unwrap();
     let mount = format!("type=bind,src={},dst=/held,options=rbind:ro", folder.path().display());
     let container = node.run("test/two:1", &[], &["--net-host", "--mount", &mount]);
@@ -288,7 +289,7 @@ async fn a_signal_during_the_start_ends_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn containerd_knows_the_processor_time_and_the_limit_of_memory() {
     let node = Node::start(&[]).await;
-    let files = image::files(TWO, &["wicked", "older"]);
+    let files = image::files(TWO, &["misbehaves", "wasi-0-2"]);
     node.import(&image::ordinary("test/two:1", &files)).unwrap();
     let address = free_address();
     let variables = [("SPIN_HTTP_LISTEN_ADDR", address.as_str())];

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::process::Output;
 
-use local_servers::{Kafka, KafkaConfig, Registry, Valkey, ValkeyConfig};
 use pipeline_tests::{Client, Deployment, Launch, Pipeline, Store, doorbuster, eventually};
 use tempfile::TempDir;
+use test_servers::{Kafka, KafkaConfig, Registry, ValkeyConfig, start_valkey};
 use tokio::net::TcpListener;
 
 /// A registry that requires credentials, and a Docker configuration with them.
@@ -63,7 +63,7 @@ async fn four_applications_of_one_artifact_count_a_sale() {
     let pushed = shop.push(&shop.reference()).await;
     assert!(pushed.status.success(), "{}", text(&pushed.stderr));
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let variable = |name: &str, value: String| (format!("SPIN_VARIABLE_{name}"), value);
     let servers =
         vec![variable("KAFKA_BROKERS", kafka.bootstrap()), variable("VALKEY_URL", valkey.url())];
@@ -119,7 +119,7 @@ async fn a_signal_ends_a_program_that_is_still_starting() {
 
 #[tokio::test]
 async fn a_given_store_decides_its_address() {
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let mut launch = Launch::new("spin.toml", kafka.bootstrap(), valkey.url(), "sales-topic");
     launch.envs = vec![("SPIN_VARIABLE_VALKEY_ADDRESS".into(), "127.0.0.1:1".into())];

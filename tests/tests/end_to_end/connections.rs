@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use component_host::Limits;
-use local_servers::shared_kafka;
 use pipeline_tests::{Client, Fragile};
+use test_servers::shared_kafka;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -40,7 +40,7 @@ async fn narrow() -> Client {
         request_timeout: Duration::from_secs(60),
         ..guests::limits()
     };
-    guests::serve("wicked", limits).await
+    guests::serve("misbehaves", limits).await
 }
 
 async fn connect(client: &Client) -> TcpStream {
@@ -88,7 +88,7 @@ async fn a_client_that_takes_no_answer_gives_its_place_to_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_a_row_keep_their_connection() {
     let limits = Limits { head_timeout: Duration::from_secs(2), ..guests::limits() };
-    let client = guests::serve("wicked", limits).await;
+    let client = guests::serve("misbehaves", limits).await;
     let mut connection = connect(&client).await;
     // Each request takes a tenth of a second; together they take longer than the idle timeout.
     for _ in 0..30 {
@@ -103,7 +103,7 @@ async fn requests_in_a_row_keep_their_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_comes_slowly_but_in_time_is_read() {
     let limits = Limits { body_timeout: Duration::from_secs(30), ..guests::limits() };
-    let client = guests::serve("wicked", limits).await;
+    let client = guests::serve("misbehaves", limits).await;
     let mut slow = connect(&client).await;
     slow.write_all(
         b"POST /body HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 4\r\n\r\n",

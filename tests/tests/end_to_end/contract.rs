@@ -2,9 +2,9 @@
 
 use http::Method;
 use intake::grpc;
-use local_servers::shared_kafka;
 use pipeline_tests::{Client, Pipeline, Wiring, eventually, root};
 use product_sale::{Message as _, ProductSaleRequest};
+use test_servers::shared_kafka;
 
 use crate::guests::{limits, serve};
 
@@ -19,7 +19,7 @@ async fn raw(client: &Client, head: &str, body: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_must_have_no_content_have_none() {
-    let client = serve("wicked", limits()).await;
+    let client = serve("misbehaves", limits()).await;
     let health = "/.well-known/spin/health";
     for (method, path, status) in [
         (Method::HEAD, "/good", 200),
@@ -38,7 +38,7 @@ async fn answers_that_must_have_no_content_have_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_must_say_its_host_once() {
-    let client = serve("wicked", limits()).await;
+    let client = serve("misbehaves", limits()).await;
     for (head, status) in [
         ("GET /good HTTP/1.1\r\nhost: a", "200"),
         ("GET /good HTTP/1.1\r\nx: y", "400"),
@@ -61,7 +61,7 @@ async fn a_request_must_say_its_host_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_sees_what_it_sees_on_spin() {
-    let client = serve("wicked", limits()).await;
+    let client = serve("misbehaves", limits()).await;
     let path = "GET /head?a=b HTTP/1.1\r\nhost: sales.example:81\r\nspin-client-addr: 1.1.1.1:1";
     let answer = raw(&client, path, "").await;
     for part in [
@@ -80,7 +80,7 @@ async fn a_component_sees_what_it_sees_on_spin() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_fields_are_refused_over_both_protocols() {
-    let client = serve("wicked", limits()).await;
+    let client = serve("misbehaves", limits()).await;
     let names: Vec<String> = (0..101).map(|number| format!("x-{number}")).collect();
     let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "y")).collect();
     assert_eq!(client.send(Method::GET, "/good", &many, "").await.unwrap().status, 431);
@@ -177,14 +177,14 @@ async fn bodies_are_judged_by_their_heads_first() {
 const WICKED: &str = r#"
 spin_manifest_version = 2
 [application]
-name = "wicked"
+name = "misbehaves"
 [variables]
 kafka_brokers = { default = "" }
 [[trigger.http]]
 route = "/..."
-component = "wicked"
-[component.wicked]
-source = "components/wicked.wasm"
+component = "misbehaves"
+[component.misbehaves]
+source = "components/misbehaves.wasm"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,7 +196,9 @@ async fn the_log_says_which_error_a_component_answered() {
     assert_eq!(running.client().post("/error", "").await.unwrap().status, 500);
     eventually("the error is in the log", async || {
         let log = running.log();
-        log.lines().any(|line| line.contains("as asked") && line.contains("wicked")).then_some(())
+        log.lines()
+            .any(|line| line.contains("as asked") && line.contains("misbehaves"))
+            .then_some(())
     })
     .await;
     running.stop().await.unwrap();

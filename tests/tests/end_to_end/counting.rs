@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use local_servers::{Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Launch, Pipeline, Wiring};
 use sale::Sale;
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 /// Sufficient for thousands of batches, and for every product in every category.
 const SALES: &str = "20000";
@@ -48,7 +48,7 @@ async fn both_wirings_count_every_sale_and_give_the_same_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_see_what_the_producer_has_written() {
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let topic = "sales-that-operators-see";
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let manifest = Wiring::Fused.manifest();

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use http::Method;
-use local_servers::{Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Answer, Client, Events, Pipeline, Store, Wiring, eventually};
 use sale::Sale;
 use serde_json::{Value, json};
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 async fn get(client: &Client, path: &str) -> Answer {
     client.send(Method::GET, path, &[], "").await.unwrap()
@@ -187,7 +187,7 @@ async fn answers_have_validators_and_failures_are_problems() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_store_it_says_so_and_recovers() {
     let kafka = shared_kafka();
-    let mut valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let mut valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let pipeline =
         Pipeline::with_store(Wiring::Chained, &kafka.bootstrap(), &valkey.url()).await.unwrap();
     let client = pipeline.client();

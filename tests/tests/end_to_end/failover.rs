@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::Method;
 use load::{Stop, Summary};
-use local_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Client, Pipeline, Store, Wiring, eventually};
 use tempfile::TempDir;
+use test_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig, shared_kafka, start_valkey};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +47,7 @@ async fn start(replica_of: Option<u16>) -> (Valkey, TempDir) {
         min_replicas: 1,
         ..ValkeyConfig::default()
     };
-    (Valkey::start(config).await.unwrap(), folder)
+    (start_valkey(config).await.unwrap(), folder)
 }
 
 /// Starts Sentinels, and waits until they know the replicas and each other.
@@ -173,8 +173,8 @@ async fn post(client: &Client, key: &str, body: &str) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_server_keeps_no_key_from_being_checked() {
     let kafka = shared_kafka();
-    let silent = Valkey::start(ValkeyConfig::default()).await.unwrap();
-    let primary = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let silent = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let primary = start_valkey(ValkeyConfig::default()).await.unwrap();
     silent.pause().unwrap();
     let url = url_of(&[&silent, &primary]);
     let pipeline = Pipeline::with_store(Wiring::Fused, &kafka.bootstrap(), &url).await.unwrap();
@@ -195,9 +195,9 @@ async fn a_silent_server_keeps_no_key_from_being_checked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_alone_is_told_and_taken_once_it_is_the_primary() {
     let kafka = shared_kafka();
-    let primary = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let primary = start_valkey(ValkeyConfig::default()).await.unwrap();
     let config = ValkeyConfig { replica_of: Some(primary.port()), ..ValkeyConfig::default() };
-    let replica = Valkey::start(config).await.unwrap();
+    let replica = start_valkey(config).await.unwrap();
     let pipeline =
         Pipeline::with_store(Wiring::Fused, &kafka.bootstrap(), &replica.url()).await.unwrap();
     assert_eq!(post(&pipeline.client(), "a", SALE).await, 200);

@@ -1,8 +1,8 @@
 //! Failures are reported, and no sale is lost.
 
 use host_producer::{OutgoingRecord, Producer, ProducerConfig};
-use local_servers::{Kafka, KafkaConfig, shared_kafka};
 use pipeline_tests::{Pipeline, Wiring, eventually};
+use test_servers::{Kafka, KafkaConfig, shared_kafka};
 
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1.5,"cantidad_vendida":1}"#;
 

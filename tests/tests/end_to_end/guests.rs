@@ -67,7 +67,7 @@ async fn status(client: &Client, path: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_wickedness_has_its_answer_and_the_next_request_is_served() {
-    let client = serve("wicked", limits()).await;
+    let client = serve("misbehaves", limits()).await;
     for (path, expected) in
         [("/trap", 500), ("/loop", 504), ("/hang", 504), ("/grow", 500), ("/short", 500)]
     {
@@ -78,28 +78,28 @@ async fn each_wickedness_has_its_answer_and_the_next_request_is_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_allowed_is_denied() {
-    let client = serve("wicked", limits()).await;
+    let client = serve("misbehaves", limits()).await;
     let answer = client.post("/connect", "").await.unwrap();
     assert!(answer.text().contains("PermissionDenied"), "{}", answer.text());
     let answer = client.post("/fetch", "").await.unwrap();
     assert!(answer.text().contains("HttpRequestDenied"), "{}", answer.text());
 }
 
-/// `asker` calls `curious`, which tries to use the given capability.
+/// `calls-dependency` calls `probes-capabilities`, which tries to use the given capability.
 const WITH_DEPENDENCY: &str = r#"
 spin_manifest_version = 2
 [application]
-name = "asker"
+name = "calls-dependency"
 [[trigger.http]]
 route = "/..."
-component = "asker"
-[component.asker]
-source = "components/asker.wasm"
+component = "calls-dependency"
+[component.calls-dependency]
+source = "components/calls-dependency.wasm"
 allowed_outbound_hosts = ["tcp://127.0.0.1:1", "http://127.0.0.1:1", "tcp://localhost:1"]
 variables = { address = "the-variable" }
 environment = { address = "the-environment" }
-[component.asker.dependencies]
-"tests:curious/probe" = { path = "components/curious.wasm", inherit_configuration = INHERIT }
+[component.calls-dependency.dependencies]
+"tests:capabilities/probe" = { path = "components/probes-capabilities.wasm", inherit_configuration = INHERIT }
 "#;
 
 /// The result for each capability, with the permission and without it.
@@ -148,9 +148,13 @@ async fn several_dependencies_are_denied_side_by_side() {
 async fn a_dependency_is_refused_by_name() {
     let cases = [
         ("INHERIT", "[\"variabels\"]", "`variabels`"),
-        ("tests:curious/probe", "tests:curious/prob", "tests:curious/probe@0.1.0"),
-        ("components/curious.wasm", "components/asker.wasm", "does not export"),
-        ("components/curious.wasm", "components/missing.wasm", "missing.wasm"),
+        ("tests:capabilities/probe", "tests:capabilities/prob", "tests:capabilities/probe@0.1.0"),
+        (
+            "components/probes-capabilities.wasm",
+            "components/calls-dependency.wasm",
+            "does not export",
+        ),
+        ("components/probes-capabilities.wasm", "components/missing.wasm", "missing.wasm"),
         ("INHERIT", "true, export = \"a:b/c\"", "`a:b/c`"),
     ];
     for (from, to, expected) in cases {
@@ -177,7 +181,7 @@ fn hang(client: Arc<Client>) -> JoinHandle<u16> {
 async fn past_the_bound_requests_are_told_to_come_later() {
     let request_timeout = Duration::from_secs(5);
     let limits = Limits { requests_at_once_max: 2, request_timeout, ..limits() };
-    let client = Arc::new(serve("wicked", limits).await);
+    let client = Arc::new(serve("misbehaves", limits).await);
     let hanging = [hang(client.clone()), hang(client.clone())];
     let busy = pipeline_tests::eventually("the bound is reached", async || {
         let answer = client.post("/good", "").await.ok()?;
@@ -194,7 +198,7 @@ async fn past_the_bound_requests_are_told_to_come_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_room_for_another_instance_requests_are_told_to_come_later() {
     let limits = Limits { instances_max: 1, requests_at_once_per_instance_max: 1, ..limits() };
-    let client = Arc::new(serve("wicked", limits).await);
+    let client = Arc::new(serve("misbehaves", limits).await);
     let hanging = hang(client.clone());
     pipeline_tests::eventually("the only instance is taken", async || {
         (status(&client, "/good").await == 503).then_some(())
@@ -214,14 +218,14 @@ async fn a_component_leaves_the_others_their_instances() {
 route = "/other"
 component = "other"
 [component.other]
-source = "components/wicked.wasm"
+source = "components/misbehaves.wasm"
 "#;
     // Two components: each may have one instance.
     let request_timeout = Duration::from_secs(5);
     let (instances_max, requests_at_once_per_instance_max) = (2, 1);
     let limits =
         Limits { instances_max, requests_at_once_per_instance_max, request_timeout, ..limits() };
-    let manifest = MANIFEST.replace("GUEST", "wicked") + OTHER;
+    let manifest = MANIFEST.replace("GUEST", "misbehaves") + OTHER;
     let client = Arc::new(serve_app(load(&manifest, &limits).unwrap(), limits).await);
     let hanging = hang(client.clone());
     pipeline_tests::eventually("the component has as many instances as it may", async || {
@@ -234,7 +238,7 @@ source = "components/wicked.wasm"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_requests_share_few_instances() {
-    let client = Arc::new(serve("wicked", limits()).await);
+    let client = Arc::new(serve("misbehaves", limits()).await);
     let requests = (0..300).map(|_| {
         let client = client.clone();
         tokio::spawn(async move { client.post("/who", "").await.unwrap() })
@@ -253,7 +257,7 @@ async fn many_requests_share_few_instances() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_compute_hold_up_no_others() {
     let limits = Limits { request_timeout: Duration::from_secs(10), ..limits() };
-    let client = Arc::new(serve("wicked", limits).await);
+    let client = Arc::new(serve("misbehaves", limits).await);
     // As many requests as there are instances for all processors.
     let parallel = std::thread::available_parallelism().unwrap().get();
     let computing = (0..parallel).map(|_| {
@@ -273,7 +277,7 @@ async fn requests_that_compute_hold_up_no_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_before_the_end_of_the_body_breaks_no_connection() {
     const BODY_BYTES: usize = 100_000;
-    let address = serve("wicked", limits()).await.address().to_owned();
+    let address = serve("misbehaves", limits()).await.address().to_owned();
     let mut connection = TcpStream::connect(address).await.unwrap();
     for path in ["/good", "/good"] {
         let head =
@@ -291,7 +295,7 @@ async fn an_answer_before_the_end_of_the_body_breaks_no_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_of_wasi_0_2_is_served_too() {
-    let client = serve("older", limits()).await;
+    let client = serve("wasi-0-2", limits()).await;
     for body in ["", "small", &"large ".repeat(50_000)] {
         let answer = client.post("/", body.to_owned()).await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.text() == body), (200, true), "{}", body.len());

@@ -2,9 +2,9 @@
 
 use http::Method;
 use intake::grpc;
-use local_servers::shared_kafka;
 use pipeline_tests::{Answer, Client, Pipeline, Wiring, eventually};
 use product_sale::{Message as _, ProductSaleRequest};
+use test_servers::shared_kafka;
 
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1.5,"cantidad_vendida":1}"#;
 const OTHER: &str = r#"{"categoria":1,"producto_id":"radio","precio":1.5,"cantidad_vendida":1}"#;

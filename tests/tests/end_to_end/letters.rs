@@ -3,8 +3,8 @@
 use host_producer::{
     Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic, record_bytes_max,
 };
-use local_servers::{Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Fragile, Launch, Pipeline, Wiring, doorbuster, eventually};
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 const SETTINGS: &str = "poison_attempts = 1\nstalled_after_ms = 1000";
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1.5,"cantidad_vendida":1}"#;
@@ -150,7 +150,7 @@ async fn a_replay_on_an_empty_store_leaves_counting_to_the_trigger() {
     let topic = first.topic.clone();
     first.stop().await.unwrap();
 
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let url = valkey.url();
     let (topic_is, group_is) = (format!("kafka_topic={topic}"), "kafka_group=replayed-first");
     let variables = ["--variable", &topic_is, "--variable", group_is];

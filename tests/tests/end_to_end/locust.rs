@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use local_servers::{home, shared_kafka};
 use pipeline_tests::{Pipeline, Wiring, eventually, root};
+use test_servers::{home, shared_kafka};
 use tokio::process::Command;
 
 async fn run(program: &Path, args: &[&str]) -> Result<String> {

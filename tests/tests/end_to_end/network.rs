@@ -8,10 +8,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use intake::grpc;
-use local_servers::shared_kafka;
 use pipeline_tests::chaos::{Proxy, Weather};
 use pipeline_tests::{Pipeline, Wiring, eventually};
 use product_sale::{Message as _, ProductSaleResponse};
+use test_servers::shared_kafka;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 

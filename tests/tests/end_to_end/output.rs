@@ -4,11 +4,11 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::Stdio;
 
-use local_servers::{Valkey, ValkeyConfig};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pipeline_tests::{doorbuster, eventually, without_servers};
 use tempfile::NamedTempFile;
+use test_servers::{ValkeyConfig, start_valkey};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -60,7 +60,7 @@ async fn a_server_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_cannot_be_written_is_a_failure_of_its_own() {
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let ledger = NamedTempFile::new().unwrap();
     let nowhere = format!("http://{}/purchase", free_address().await);
     let verify = |ledger: &Path| {

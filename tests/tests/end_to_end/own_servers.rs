@@ -1,4 +1,4 @@
-//! `doorbuster up` with its own servers: embedded ones by default, real ones with `--local`.
+//! The servers of `cargo xtask up`: embedded ones by default, real ones with `--local`.
 
 use nix::sys::signal::Signal;
 use pipeline_tests::{Pipeline, eventually};

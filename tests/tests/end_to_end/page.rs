@@ -1,9 +1,9 @@
 //! The live page in a real browser: it shows what was counted, says what is wrong, and recovers.
 
 use http::Method;
-use local_servers::{Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Browser, Client, Pipeline, View, Wiring, root};
 use sale::Sale;
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 const DESKTOP: View = View { width: 1280, height: 1160, dark: false, language: "en" };
 
@@ -91,7 +91,7 @@ async fn look_at_it(url: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_store_the_page_says_so_and_recovers() {
     let kafka = shared_kafka();
-    let mut valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let mut valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let pipeline =
         Pipeline::with_store(Wiring::Chained, &kafka.bootstrap(), &valkey.url()).await.unwrap();
     let client = pipeline.client();

@@ -3,12 +3,12 @@
 use std::process::{Output, Stdio};
 
 use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
-use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pipeline_tests::{Locked, Store, eventually, plugin, program, root};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, start_valkey};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -31,7 +31,7 @@ impl World {
 
     async fn without_topic() -> Self {
         let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
-        let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+        let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
         Self { kafka, valkey, locked: Locked::new("spin.toml").unwrap() }
     }
 

@@ -2,9 +2,9 @@
 
 use http::Method;
 use intake::grpc;
-use local_servers::shared_kafka;
 use pipeline_tests::{Client, Pipeline, Wiring, eventually};
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
+use test_servers::shared_kafka;
 
 const SALE: &str = r#"{"categoria":4,"producto_id":"crema","precio":12.5,"cantidad_vendida":3}"#;
 const JSON: (&str, &str) = ("content-type", "application/json");

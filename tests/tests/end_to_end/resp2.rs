@@ -1,8 +1,8 @@
 //! A Valkey that does not support HELLO, like old servers and some proxies.
 
 use http::Method;
-use local_servers::{Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Pipeline, Store, Wiring, eventually};
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 const SALE: &str = r#"{"categoria":4,"producto_id":"crema","precio":12.5,"cantidad_vendida":3}"#;
 
@@ -11,7 +11,7 @@ async fn a_store_without_hello_is_used_and_its_password_not_told() {
     let kafka = shared_kafka();
     let arguments = ["--requirepass", "s3cret&word", "--rename-command", "HELLO", ""];
     let arguments = arguments.map(str::to_owned).to_vec();
-    let valkey = Valkey::start(ValkeyConfig { arguments, ..Default::default() }).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig { arguments, ..Default::default() }).await.unwrap();
     let url = valkey.url().replace("//", "//:s3cret&word@");
     let pipeline = Pipeline::with_store(Wiring::Chained, &kafka.bootstrap(), &url).await.unwrap();
     let client = pipeline.client();

@@ -4,31 +4,31 @@ use component_host::Limits;
 
 use crate::guests::{load, serve_app};
 
-/// `wicked` answers `good` at `/good`, `older` returns the body.
+/// `misbehaves` answers `good` at `/good`, `wasi-0-2` returns the body.
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 [application]
 name = "routes"
 [[trigger.http]]
 route = "/good"
-component = "wicked"
+component = "misbehaves"
 [[trigger.http]]
 route = "/good/"
-component = "older"
+component = "wasi-0-2"
 [[trigger.http]]
 route = "/..."
-component = "older"
+component = "wasi-0-2"
 [[trigger.http]]
 route = "/private/*"
-component = "wicked"
+component = "misbehaves"
 executor = { type = "http" }
 [[trigger.http]]
 route = "/.well-known/spin/mine"
-component = "older"
-[component.wicked]
-source = "components/wicked.wasm"
-[component.older]
-source = "components/older.wasm"
+component = "wasi-0-2"
+[component.misbehaves]
+source = "components/misbehaves.wasm"
+[component.wasi-0-2]
+source = "components/wasi-0-2.wasm"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use intake::grpc;
-use local_servers::{Kafka, KafkaConfig, Listener, Security, Valkey, ValkeyConfig};
 use pipeline_tests::{Client, Deployment, Store, eventually, root};
 use product_sale::{Message as _, ProductSaleRequest};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use sale::Sale;
 use serde_json::Value;
+use test_servers::{Kafka, KafkaConfig, Listener, Security, ValkeyConfig, start_valkey};
 
 const ACL_TOOL: &str = "org.apache.kafka.tools.AclCommand";
 const USERS: [(&str, &str); 2] = [("writer", "writers-secret"), ("aggregator", "counters-secret")];
@@ -71,7 +71,7 @@ async fn the_rights_of_the_manifests_are_enough() {
     for (topic, partitions) in [("sales-topic", 3), ("sales-topic.dead-letter", 1)] {
         ensure_topic(&everything, NewTopic::new(topic, partitions)).await.unwrap();
     }
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let variable = |name: &str, value: &str| (format!("SPIN_VARIABLE_{name}"), value.to_owned());
     let deployment = |(user, password): (&str, &str)| Deployment {
         reference: root().join("spin.toml").display().to_string(),

@@ -1,9 +1,9 @@
 //! Errors are reported at the start, with the file and the line, or with the import.
 
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
-use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Pipeline, Store, Wiring, doorbuster, eventually, root};
 use sale::Sale;
+use test_servers::{Kafka, KafkaConfig, ValkeyConfig, shared_kafka, start_valkey};
 
 async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
     let manifest = std::fs::read_to_string(root().join("spin-fused.toml")).unwrap();
@@ -72,7 +72,7 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_may_come_up_after_the_program() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let brokers = format!("127.0.0.1:{port}");
     let pipeline =
         Pipeline::on_topic(Wiring::Fused, &brokers, &valkey.url(), "brokers-later").await.unwrap();
@@ -97,7 +97,7 @@ async fn brokers_may_come_up_after_the_program() {
 async fn help_says_what_there_is() {
     let output = doorbuster().args(["up", "--help"]).output().await.unwrap();
     let help = String::from_utf8_lossy(&output.stdout);
-    for option in ["--kafka", "--valkey", "--listen", "--local", "--variable", "--from"] {
+    for option in ["--kafka", "--valkey", "--listen", "--variable", "--from"] {
         assert!(help.contains(option), "{option}");
     }
 }
@@ -105,7 +105,7 @@ async fn help_says_what_there_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_cannot_keep_the_promise_are_told() {
     let kafka = shared_kafka();
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let store = Store::connect(&valkey.url()).await.unwrap();
     store.configure("maxmemory", "100mb").await.unwrap();
     store.configure("maxmemory-policy", "allkeys-lru").await.unwrap();

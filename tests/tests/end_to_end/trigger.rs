@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
-use local_servers::shared_kafka;
 use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use pipeline_tests::{Fragile, OTHER_BUILD, eventually};
 use prost::Message as _;
+use test_servers::shared_kafka;
 
 const SETTINGS: &str = "handler_deadline_ms = 1000\npoison_attempts = 1";
 const SMALL: [&str; 2] = ["--max-instance-memory", "16777216"];

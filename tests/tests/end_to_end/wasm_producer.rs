@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
-use local_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, shared_kafka};
 use pipeline_tests::{Launch, Pipeline, Store, eventually, root};
 use tempfile::NamedTempFile;
+use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, shared_kafka, start_valkey};
 
 /// Number of sales of the load, during which a broker is restarted.
 const SALES: u64 = 40_000;
@@ -45,7 +45,7 @@ async fn start(manifest: &Path, kafka: &Kafka, valkey: &Valkey, topic: &str) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_restart_loses_and_doubles_nothing() {
     let mut kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     // Longer than a restart, so no sale may fail.
     let patient = r#"variables = { kafka_delivery_timeout_ms = "60000", kafka_unreachable_timeout_ms = "60000", kafka_brokers"#;
     let manifest = manifest(|text| text.replace("variables = { kafka_brokers", patient));
@@ -102,7 +102,7 @@ async fn read_by_java(kafka: &Kafka) {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_rest_its_connections_are_closed() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let manifest = manifest(|text| text);
     let pipeline = start(manifest.path(), &kafka, &valkey, "rest").await;
     let client = pipeline.client();
@@ -138,7 +138,7 @@ fn connections(port: u16) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_say_what_refused() {
     let kafka = shared_kafka();
-    let valkey = Valkey::start(ValkeyConfig::default()).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     ensure_topic(&ProducerConfig::new(kafka.bootstrap()), NewTopic::new("there", 1)).await.unwrap();
     let port = kafka.port();
     type Change = Box<dyn Fn(String) -> String>;

@@ -1,0 +1,13 @@
+//! Servers as child processes on the loopback interface: they log to a file and end together with
+//! their parent. [`Valkey`] is one; nothing is installed here.
+
+mod on_path;
+mod ports;
+mod process;
+mod valkey;
+mod watchdog;
+
+pub use on_path::on_path;
+pub use ports::{FreePorts, accepts};
+pub use process::Process;
+pub use valkey::{Valkey, ValkeyConfig, answers};

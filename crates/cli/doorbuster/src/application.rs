@@ -1,0 +1,53 @@
+//! The Kafka triggers of an application, for the commands that maintain them.
+
+use anyhow::{Context as _, Result, bail};
+use component_host::App;
+use component_host::variables::Variables;
+use kafka_trigger::TriggerConfig;
+use runner::{TRIGGER_TYPES, VariableArgs};
+
+use crate::brokers::parse_brokers;
+use crate::source::Source;
+
+/// Which application, and which of its triggers.
+#[derive(clap::Args)]
+pub struct Application {
+    #[command(flatten)]
+    pub source: Source,
+    /// Component of the trigger; required if the application has several triggers.
+    #[arg(long, value_name = "ID")]
+    pub component: Option<String>,
+    /// Bootstrap brokers of Kafka; sets the variable `kafka_brokers`.
+    #[arg(long, value_name = "HOST:PORT[,…]", value_parser = parse_brokers)]
+    pub kafka: Option<String>,
+    #[command(flatten)]
+    pub variables: VariableArgs,
+}
+
+impl Application {
+    /// Reads the application and resolves its variables.
+    pub async fn read(&self) -> Result<(App, Variables)> {
+        let app = self.source.read().await?;
+        app.check_triggers(&TRIGGER_TYPES)?;
+        let brokers = self.kafka.iter().map(|brokers| ("kafka_brokers".into(), brokers.clone()));
+        let config = self.variables.runtime_config()?;
+        let variables = self.variables.resolve(&app, brokers.collect(), &config)?;
+        Ok((app, variables))
+    }
+
+    /// The selected trigger.
+    pub fn trigger(&self, app: &App, variables: &Variables) -> Result<TriggerConfig> {
+        let mut triggers = TriggerConfig::read_all(app, variables)?;
+        if let Some(component) = &self.component {
+            triggers.retain(|trigger| trigger.component == *component);
+        }
+        let trigger = triggers
+            .pop()
+            .with_context(|| format!("{}: no such Kafka trigger", app.metadata.name))?;
+        if !triggers.is_empty() {
+            let name = &app.metadata.name;
+            bail!("{name} has several Kafka triggers: name one by --component");
+        }
+        Ok(trigger)
+    }
+}

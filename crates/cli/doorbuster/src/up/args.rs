@@ -1,0 +1,73 @@
+//! The arguments of `doorbuster up`.
+
+use std::net::SocketAddr;
+
+use clap::builder::BoolishValueParser;
+use runner::CommonArgs;
+use runner::args::parse_address;
+
+use crate::brokers::parse_brokers;
+use crate::source::Source;
+
+/// Run an application: its HTTP and Kafka components in one process.
+///
+/// If the application uses the variables `kafka_brokers` and `valkey_url` and they have no value,
+/// this command starts embedded servers: a Kafka broker inside this process, and the Valkey server
+/// on the PATH as a child process. They are for trying out the application: their data is deleted
+/// at the end.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub source: Source,
+    /// Run only this component, with its triggers; may be repeated.
+    #[arg(
+        short,
+        long,
+        value_name = "ID",
+        value_delimiter = ',',
+        env = "SPIN_COMPONENTS_TO_RETAIN"
+    )]
+    pub component_id: Vec<String>,
+    /// Address of the HTTP components. If the application has none, address of the operator port.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        value_parser = parse_address,
+        default_value = "127.0.0.1:3000",
+        env = "SPIN_HTTP_LISTEN_ADDR"
+    )]
+    pub listen: SocketAddr,
+    /// Address of the operator port, which serves /metrics for Prometheus, /healthz and /readyz.
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        value_parser = parse_address,
+        env = "DOORBUSTER_OPERATOR"
+    )]
+    pub operator: Option<SocketAddr>,
+    /// Load new builds of the components when their files change; SIGHUP does this once. The
+    /// consumer group is not left.
+    #[arg(long)]
+    pub watch: bool,
+    /// Bootstrap brokers of Kafka; sets the variable `kafka_brokers`.
+    #[arg(long, value_name = "HOST:PORT[,…]", value_parser = parse_brokers)]
+    pub kafka: Option<String>,
+    /// Valkey; if several servers are named, the primary is used. Sets the variables `valkey_url`
+    /// and `valkey_address`.
+    #[arg(
+        long,
+        value_name = "redis://HOST:PORT[,…]",
+        hide_env_values = true,
+        env = "DOORBUSTER_VALKEY"
+    )]
+    pub valkey: Option<String>,
+    /// Never start servers; `kafka_brokers` and `valkey_url` must have values, if they are used.
+    #[arg(
+        long,
+        env = "DOORBUSTER_NO_EMBEDDED",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub no_embedded: bool,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}

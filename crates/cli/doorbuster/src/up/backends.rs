@@ -1,0 +1,161 @@
+//! Kafka and Valkey for the pipeline: existing servers, or embedded ones.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+
+use anyhow::{Context as _, Error, Result, bail};
+use child_server::{Valkey, ValkeyConfig};
+use component_host::App;
+use kafka_trigger::TriggerConfig;
+use runner::Common;
+use valkey_codec::Servers;
+
+use super::args::Args;
+use super::embedded::EmbeddedKafka;
+use super::topics;
+
+/// The variables with the addresses of the application's brokers and store.
+const BROKERS: &str = "kafka_brokers";
+const STORE: &str = "valkey_url";
+const STORE_ADDRESS: &str = "valkey_address";
+
+const NO_VALKEY: &str = "no valkey-server or redis-server on the PATH: install one, or give the \
+                         address of a server with --valkey redis://HOST:PORT";
+
+/// The servers of the application's records and results.
+pub struct Backends {
+    /// The embedded broker, if there is one.
+    kafka: Option<EmbeddedKafka>,
+    /// The Valkey server, if this program started it.
+    valkey: Option<Box<Valkey>>,
+    /// `host:port[,…]`, if the application uses Kafka.
+    brokers: Option<String>,
+    /// The URL of Valkey, if the application uses it.
+    valkey_url: Option<String>,
+    /// The servers in the URL.
+    valkey_servers: Option<Servers>,
+}
+
+impl Backends {
+    /// Uses the given servers, and starts those that the application uses and that are not given.
+    /// Valkey may not answer yet: see [`Backends::ready`].
+    pub fn start(args: &Args, app: &App, common: &Common) -> Result<Self> {
+        for (flag, variable) in [("--kafka", BROKERS), ("--valkey", STORE)] {
+            let is_given = if variable == BROKERS { &args.kafka } else { &args.valkey };
+            if is_given.is_some() && !app.uses(variable) {
+                tracing::warn!(
+                    "{flag} has no effect: nothing that is started uses the variable `{variable}`"
+                );
+            }
+        }
+        let given = |variable: &str, flag: &Option<String>| match flag {
+            _ if !app.uses(variable) => Ok(None),
+            Some(value) => Ok(Some(value.clone())),
+            None => common.given(app, variable),
+        };
+        let mut backends = Self {
+            kafka: None,
+            valkey: None,
+            brokers: given(BROKERS, &args.kafka)?,
+            valkey_url: given(STORE, &args.valkey)?,
+            valkey_servers: None,
+        };
+        let missing = |variable, known: &Option<String>| -> Result<bool> {
+            let missing = known.is_none() && app.uses(variable);
+            if missing && args.no_embedded {
+                let name = variable.to_ascii_uppercase();
+                bail!("the variable `{variable}` has no value; give it in SPIN_VARIABLE_{name}");
+            }
+            Ok(missing)
+        };
+        if missing(BROKERS, &backends.brokers)? {
+            let kafka = EmbeddedKafka::start()?;
+            backends.brokers = Some(kafka.bootstrap());
+            backends.kafka = Some(kafka);
+        }
+        if missing(STORE, &backends.valkey_url)? {
+            let program = Valkey::on_path().context(NO_VALKEY)?;
+            let valkey = Valkey::launch(&program, ValkeyConfig::default());
+            let valkey = valkey.context("cannot start Valkey")?;
+            backends.valkey_url = Some(valkey.url());
+            backends.valkey = Some(Box::new(valkey));
+        }
+        let servers = backends.valkey_url.as_deref().map(Servers::parse).transpose();
+        backends.valkey_servers = servers.context("--valkey, or the variable `valkey_url`")?;
+        Ok(backends)
+    }
+
+    /// Waits until the started servers answer.
+    pub async fn ready(&mut self) -> Result<()> {
+        match &mut self.valkey {
+            Some(valkey) => valkey.ready().await.context("cannot start Valkey"),
+            None => Ok(()),
+        }
+    }
+
+    /// Kafka's bootstrap brokers.
+    pub fn brokers(&self) -> Option<&str> {
+        self.brokers.as_deref()
+    }
+
+    /// Valkey's URL without user and password.
+    pub fn valkey_public_url(&self) -> Option<String> {
+        self.valkey_servers.as_ref().map(Servers::public_url)
+    }
+
+    /// Whether a server keeps its data only in memory.
+    pub fn forgets(&self) -> bool {
+        self.kafka.is_some()
+    }
+
+    /// The variables with the addresses of the backends, if the application declares them. The
+    /// store's address is derived from the URL if the URL is that of `--valkey` or of a started
+    /// server, or if no address is set.
+    pub fn variables(
+        &self,
+        args: &Args,
+        app: &App,
+        common: &Common,
+    ) -> Result<BTreeMap<String, String>> {
+        let mut known = BTreeMap::new();
+        known.extend(self.brokers.clone().map(|brokers| (BROKERS.to_owned(), brokers)));
+        known.extend(self.valkey_url.clone().map(|url| (STORE.to_owned(), url)));
+        let ours = args.valkey.is_some() || self.valkey.is_some();
+        if ours || common.given(app, STORE_ADDRESS)?.is_none() {
+            let servers = self.valkey_servers.as_ref().map(ToString::to_string);
+            known.extend(servers.map(|address| (STORE_ADDRESS.to_owned(), address)));
+        }
+        known.retain(|name, _| app.variables.contains_key(name));
+        Ok(known)
+    }
+
+    /// Creates the trigger's topics, and those of its dead letters, if they are missing.
+    pub async fn ensure_topics(&self, trigger: &TriggerConfig) -> Result<()> {
+        let Some(kafka) = &self.kafka else {
+            return topics::ensure(trigger).await;
+        };
+        for topic in topics::needed(trigger) {
+            kafka.create_topic(&topic.name, topic.partitions).await?;
+        }
+        Ok(())
+    }
+
+    /// Resolves when a server that was started ends unexpectedly, with an error that describes it.
+    /// Never resolves if no server was started.
+    pub async fn ended(&mut self) -> Error {
+        match &mut self.valkey {
+            Some(valkey) => valkey.ended().await,
+            None => pending().await,
+        }
+    }
+
+    /// Stops the started server, if it still runs.
+    pub async fn stop(self) -> Result<()> {
+        if let Some(mut valkey) = self.valkey
+            && !valkey.has_ended()?
+        {
+            valkey.stop().await.context("Valkey did not stop cleanly")?;
+        }
+        Ok(())
+    }
+}

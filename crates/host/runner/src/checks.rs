@@ -1,0 +1,85 @@
+//! Compares the settings of the topics and of the store with what the pipeline guarantees.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use component_host::App;
+use component_host::variables::Variables;
+use kafka_trigger::TriggerConfig;
+use preflight::{Error, Warning, check_store, check_topic, check_topic_exists};
+use spin_kafka_trigger::{Config, FailedRecords, is_pattern};
+
+/// The variable that holds the store's URL.
+const STORE: &str = "valkey_url";
+
+/// What is checked.
+pub struct Checks {
+    topics: Vec<Topic>,
+    /// Topics for dead letters, which must exist before the first letter is written.
+    for_letters: Vec<Topic>,
+    /// The URL of Valkey, if the application uses it.
+    store: Option<String>,
+}
+
+struct Topic {
+    name: String,
+    brokers: String,
+    /// The properties of the Kafka client.
+    client: BTreeMap<String, String>,
+}
+
+impl Checks {
+    /// The topics that these triggers name, and the store in the application's variable
+    /// `valkey_url`.
+    pub fn of(app: &App, triggers: &[TriggerConfig], variables: &Variables) -> Self {
+        let topic = |engine: &Config, name: &str| Topic {
+            name: name.into(),
+            brokers: engine.brokers.clone(),
+            client: (&engine.client).into(),
+        };
+        let (mut topics, mut for_letters) = (Vec::new(), Vec::new());
+        for engine in triggers.iter().map(|trigger| &trigger.engine) {
+            let named = || engine.topics.iter().filter(|topic| !is_pattern(topic));
+            topics.extend(named().map(|name| topic(engine, name)));
+            if engine.failed_records == FailedRecords::DeadLetter {
+                let of_one =
+                    |name: &&String| !is_pattern(name) || !engine.dead_letter_topic.is_empty();
+                let letters = engine.topics.iter().filter(of_one);
+                let letters: BTreeSet<_> =
+                    letters.map(|name| engine.dead_letter_topic(name)).collect();
+                for_letters.extend(letters.iter().map(|name| topic(engine, name)));
+            }
+        }
+        let store = variables.get(STORE).filter(|_| app.uses(STORE)).map(Into::into);
+        Self { topics, for_letters, store }
+    }
+
+    /// Logs a warning for each setting that breaks a guarantee.
+    pub async fn run(self) {
+        for Topic { name, brokers, client } in &self.topics {
+            let checked = check_topic(brokers, client, name).await;
+            say(&format!("topic {name}"), checked);
+        }
+        for Topic { name, brokers, client } in &self.for_letters {
+            // If the broker does not answer, the check of the topic itself has already logged that.
+            if let Err(error) = check_topic_exists(brokers, client, name).await
+                && !error.is_retriable()
+            {
+                tracing::warn!(%error, "a record that is given up would hold up its partition");
+            }
+        }
+        if let Some(url) = &self.store {
+            say("Valkey", check_store(url).await);
+        }
+    }
+}
+
+fn say(place: &str, checked: Result<Vec<Warning>, Error>) {
+    match checked {
+        Ok(warnings) => {
+            for warning in warnings {
+                tracing::warn!(place, "{warning}");
+            }
+        }
+        Err(error) => tracing::warn!(place, %error, "the settings could not be checked"),
+    }
+}

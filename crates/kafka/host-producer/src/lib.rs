@@ -1,0 +1,21 @@
+//! An idempotent Kafka producer with acks=all, one per process.
+//!
+//! A record with a key goes to the partition that the Java clients would choose, so that all
+//! producers write a key to the same partition. All waits are limited: if the queue is full, a call
+//! fails at once, and each record is acknowledged or fails within the delivery timeout.
+
+mod config;
+mod error;
+pub mod metrics;
+mod producer;
+mod reach;
+mod record;
+mod topic;
+mod verdict;
+
+pub use config::{Acks, Compression, ProducerConfig};
+pub use error::Error;
+pub use kafka_record::{Delivery, Header, OutgoingRecord, ProduceError};
+pub use metrics::Metrics;
+pub use producer::Producer;
+pub use topic::{NewTopic, RECORD_BYTES, TopicState, ensure_topic, record_bytes_max};

@@ -1,0 +1,242 @@
+//! Writes records and waits for their acknowledgement.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use kafka_client::is_replaced_after;
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+
+use crate::reach::Reach;
+use crate::record::native_headers;
+use crate::verdict::classify;
+use crate::{Delivery, Error, Metrics, OutgoingRecord, ProduceError, ProducerConfig};
+
+/// How often to check whether a replaced client is still in use.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long to wait for the brokers' answer to the query whether they are reachable again.
+const ASK_LIMIT: Duration = Duration::from_secs(1);
+
+/// An idempotent producer with acks=all. Clones share one connection, queue and thread; one
+/// producer serves a whole process.
+///
+/// The underlying Kafka client is replaced when it can no longer write, for example because the
+/// broker lost the end of a log to which the client had written. It is also replaced when a record
+/// times out although a broker answers.
+#[derive(Clone)]
+pub struct Producer(Arc<Inner>);
+
+struct Inner {
+    client: RwLock<Arc<Client>>,
+    config: ProducerConfig,
+    metrics: Metrics,
+    /// Held during the query whether the brokers are reachable again.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// One Kafka client.
+struct Client {
+    native: FutureProducer<Reach>,
+    reach: Reach,
+    config: ProducerConfig,
+    /// The error because of which the client must be replaced.
+    ended: OnceLock<RDKafkaErrorCode>,
+}
+
+impl Producer {
+    /// Fails if a setting is invalid. Unreachable brokers are not an error here.
+    pub fn new(config: ProducerConfig) -> Result<Self, Error> {
+        config.validate()?;
+        let client = RwLock::new(Arc::new(Client::new(&config)?));
+        let (metrics, asking) = (Metrics::default(), tokio::sync::Mutex::default());
+        Ok(Self(Arc::new(Inner { client, config, metrics, asking })))
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Writes the records. Resolves when the broker has acknowledged all of them, with the
+    /// deliveries in the order of the records. Records of one call with the same key keep their
+    /// order. If a call with several records fails, some of them may have been written.
+    ///
+    /// Resolves within the delivery timeout, sooner while no broker can be reached, and at once if
+    /// the queue is full. Dropping the future does not cancel the records.
+    pub async fn send(&self, records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
+        let outcome = self.0.client().send(&records).await;
+        self.0.metrics.count(records.len(), &outcome);
+        outcome
+    }
+
+    /// Why records cannot be written: the last record failed because no broker was reachable, and
+    /// none answers now. `None` if that is not the case, or if the producer was not used yet. Takes
+    /// at most a second.
+    pub async fn fault(&self) -> Option<String> {
+        let client = self.0.client();
+        let topic = client.reach.failed_topic()?;
+        let brokers = &self.0.config.brokers;
+        let fault = format!("the producer reaches no Kafka broker of {brokers}");
+        // Only one query at a time.
+        let Ok(_asking) = self.0.asking.try_lock() else { return Some(fault) };
+        let asked = client.clone();
+        let ask = move || asked.native.client().fetch_metadata(Some(&topic), ASK_LIMIT).is_ok();
+        if tokio::task::spawn_blocking(ask).await.unwrap_or(false) {
+            client.reach.answered();
+            return None;
+        }
+        Some(fault)
+    }
+
+    /// Waits until every record so far is acknowledged or has failed.
+    pub async fn flush(&self, timeout: Duration) -> Result<(), Error> {
+        let client = self.0.client();
+        let flushing = client.clone();
+        let flush = move || flushing.native.flush(timeout);
+        // The only failure besides the timeout is a runtime that shuts down.
+        let flushed = tokio::task::spawn_blocking(flush).await;
+        let records = u64::try_from(client.native.in_flight_count()).unwrap_or(0);
+        match flushed {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Error::Flush {
+                records,
+                brokers: self.0.config.brokers.clone(),
+                waited_ms: timeout.as_millis(),
+            }),
+        }
+    }
+}
+
+impl Inner {
+    /// The current client; a new one if the last one must be replaced.
+    fn client(&self) -> Arc<Client> {
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match client.ended() {
+            None => client,
+            Some(code) => self.replace(&client, code),
+        }
+    }
+
+    fn replace(&self, ended: &Arc<Client>, code: RDKafkaErrorCode) -> Arc<Client> {
+        let mut current = self.client.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, ended) {
+            return current.clone();
+        }
+        let brokers = &self.config.brokers;
+        match Client::new(&self.config) {
+            Ok(client) => {
+                tracing::warn!(%brokers, %code, "replacing the Kafka producer after an error");
+                self.metrics.replaced.inc();
+                release(std::mem::replace(&mut *current, Arc::new(client)));
+            }
+            // Until a client can be created, all calls fail with the reason.
+            Err(error) => tracing::error!(%brokers, %error, "no new Kafka producer"),
+        }
+        current.clone()
+    }
+}
+
+/// Drops a client on a thread that may block, after the calls that still use it are answered. They
+/// end within the delivery timeout.
+fn release(client: Arc<Client>) {
+    let deadline = Instant::now() + Duration::from_millis(client.config.delivery_timeout_ms);
+    tokio::task::spawn_blocking(move || {
+        while Arc::strong_count(&client) > 1 && Instant::now() < deadline {
+            std::thread::sleep(RELEASE_INTERVAL);
+        }
+    });
+}
+
+impl Client {
+    fn new(config: &ProducerConfig) -> Result<Self, Error> {
+        let reach = Reach::new();
+        let native = FutureProducer::from_config_and_context(&config.to_native(), reach.clone())
+            .map_err(|error| Error::client(config, error))?;
+        Ok(Self { native, reach, config: config.clone(), ended: OnceLock::new() })
+    }
+
+    /// The error because of which the client must be replaced, if there was one.
+    fn ended(&self) -> Option<RDKafkaErrorCode> {
+        let fatal = || self.native.client().fatal_error().map(|(code, _)| code);
+        self.ended.get().copied().or_else(fatal)
+    }
+
+    async fn send(&self, records: &[OutgoingRecord]) -> Result<Vec<Delivery>, ProduceError> {
+        let mut waiting = Vec::with_capacity(records.len());
+        for record in records {
+            waiting.push(self.acknowledged(&record.topic, self.enqueue(record)?));
+        }
+        let patience = self.config.unreachable_timeout();
+        tokio::select! {
+            biased;
+            deliveries = try_join_all(waiting) => deliveries,
+            () = self.reach.given_up(patience) => Err(self.unreachable(records)),
+        }
+    }
+
+    /// Puts the record into librdkafka's queue, which copies it. Never waits.
+    fn enqueue(&self, record: &OutgoingRecord) -> Result<DeliveryFuture, ProduceError> {
+        // librdkafka would query the broker for such a topic, and would keep it in memory until the
+        // client is dropped.
+        if !kafka_record::is_topic_name(&record.topic) {
+            let error = KafkaError::MessageProduction(RDKafkaErrorCode::InvalidTopic);
+            return Err(self.classify(error, &record.topic));
+        }
+        let native = FutureRecord::<[u8], [u8]> {
+            topic: &record.topic,
+            partition: None,
+            payload: record.value.as_deref(),
+            key: record.key.as_deref(),
+            timestamp: None,
+            headers: native_headers(&record.headers),
+        };
+        self.native.send_result(native).map_err(|(error, _)| self.classify(error, &record.topic))
+    }
+
+    async fn acknowledged(
+        &self,
+        topic: &str,
+        delivery: DeliveryFuture,
+    ) -> Result<Delivery, ProduceError> {
+        match delivery.await {
+            Ok(Ok(delivery)) => {
+                self.reach.answered();
+                Ok(Delivery { partition: delivery.partition, offset: delivery.offset })
+            }
+            Ok(Err((error, _))) => Err(self.classify(error, topic)),
+            Err(_) => Err(ProduceError::Unavailable(format!(
+                "topic `{topic}` at {}: the producer is gone",
+                self.config.brokers
+            ))),
+        }
+    }
+
+    fn unreachable(&self, records: &[OutgoingRecord]) -> ProduceError {
+        let topic = records.first().map_or("", |record| &record.topic);
+        self.reach.failed(topic);
+        let code = RDKafkaErrorCode::AllBrokersDown;
+        classify(code, topic, &self.config.brokers, false)
+    }
+
+    fn classify(&self, error: KafkaError, topic: &str) -> ProduceError {
+        let brokers = &self.config.brokers;
+        let Some(code) = error.rdkafka_error_code() else {
+            return ProduceError::Other(format!("topic `{topic}` at {brokers}: {error}"));
+        };
+        if is_replaced_after(code, self.reach.is_reachable()) {
+            self.ended.get_or_init(|| code);
+        }
+        // The error that made the producer unusable is more informative than `Fatal`.
+        let fatal = (code == RDKafkaErrorCode::Fatal).then(|| self.native.client().fatal_error());
+        let code = fatal.flatten().map_or(code, |(code, _)| code);
+        let reachable = self.reach.is_reachable();
+        let error = classify(code, topic, brokers, reachable);
+        if !reachable && matches!(error, ProduceError::Unavailable(_)) {
+            self.reach.failed(topic);
+        }
+        error
+    }
+}

@@ -1,0 +1,168 @@
+//! The brokers and topics of the cluster, according to the latest metadata.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use kafka_protocol::error::ResponseError as Code;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::Address;
+use crate::partition::Partition;
+use crate::topic::Topic;
+
+/// Maximum number of topics that one producer writes to. Topics are never removed, because the
+/// sequence numbers of their partitions must not start again.
+pub const TOPICS_MAX: usize = 1_000;
+
+/// Time for which records without a key go to the same partition, so that they share batches.
+const STICKY: Duration = Duration::from_millis(100);
+
+/// Brokers, topics and partitions.
+pub struct Cluster<W> {
+    bootstrap: Vec<Address>,
+    pub brokers: BTreeMap<i32, Address>,
+    pub topics: HashMap<Rc<str>, Topic>,
+    pub partitions: Vec<Partition<W>>,
+    /// The index of the address to ask next.
+    next: usize,
+}
+
+impl<W> Cluster<W> {
+    pub fn new(bootstrap: Vec<Address>) -> Self {
+        Self {
+            bootstrap,
+            brokers: BTreeMap::new(),
+            topics: HashMap::new(),
+            partitions: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// All known addresses: those of the metadata and the bootstrap brokers.
+    pub fn addresses(&self) -> Vec<&Address> {
+        let mut addresses: Vec<_> = self.brokers.values().chain(&self.bootstrap).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
+    /// The address to ask next; takes them in turn. None if there is no address.
+    pub fn next_address(&mut self) -> Option<Address> {
+        let addresses = self.addresses();
+        let place = self.next.checked_rem(addresses.len())?;
+        let address = addresses.get(place).copied().cloned();
+        self.next = place + 1;
+        address
+    }
+
+    /// The metadata request for every topic that was used or is needed.
+    pub fn question(&self) -> MetadataRequest {
+        let topics = self.topics.keys().map(|name| {
+            let name = TopicName(StrBytes::from_string(name.to_string()));
+            MetadataRequestTopic::default().with_name(Some(name))
+        });
+        MetadataRequest::default()
+            .with_topics(Some(topics.collect()))
+            .with_allow_auto_topic_creation(false)
+    }
+
+    /// Applies a metadata response. Wakes the calls that wait for a partition whose leader has
+    /// changed.
+    pub fn learn(&mut self, answer: MetadataResponse, now: Duration) {
+        let address = |host: StrBytes, port| {
+            Some(Address { host: host.to_string(), port: u16::try_from(port).ok()? })
+        };
+        self.brokers = answer
+            .brokers
+            .into_iter()
+            .filter_map(|broker| Some((broker.node_id.0, address(broker.host, broker.port)?)))
+            .collect();
+        for topic in answer.topics {
+            self.learn_topic(topic, now);
+        }
+    }
+
+    fn learn_topic(&mut self, answer: MetadataResponseTopic, now: Duration) {
+        let name = answer.name.unwrap_or_default();
+        let Some(topic) = self.topics.get_mut(name.as_str()) else { return };
+        topic.answered(answer.error_code, now);
+        if answer.error_code == 0 {
+            topic.asked = now;
+        }
+        let mut partitions = answer.partitions;
+        partitions.sort_unstable_by_key(|partition| partition.partition_index);
+        let numbered = (0..).zip(partitions);
+        let mut count = 0;
+        for (number, answer) in numbered.take_while(|(number, p)| *number == p.partition_index) {
+            count += 1;
+            let place = topic.partitions.get(number as usize).copied().unwrap_or_else(|| {
+                topic.partitions.push(self.partitions.len());
+                self.partitions.push(Partition::new(topic.name.clone(), number));
+                self.partitions.len() - 1
+            });
+            let leader = leader(&answer).filter(|leader| self.brokers.contains_key(leader));
+            if let Some(partition) = self.partitions.get_mut(place) {
+                partition.follow(leader);
+            }
+        }
+        if count > 0 {
+            topic.count = count;
+            for place in topic.partitions.iter().skip(count) {
+                if let Some(gone) = self.partitions.get_mut(*place) {
+                    gone.follow(None);
+                }
+            }
+        }
+    }
+
+    /// Whether metadata is missing that a call waits for: a topic's partitions or a partition's
+    /// leader.
+    pub fn is_incomplete(&self) -> bool {
+        let missing = |topic: &Topic| topic.wanted > 0 && topic.partitions.is_empty();
+        let waits = |partition: &Partition<W>| partition.leader.is_none() && !partition.is_idle();
+        self.topics.values().any(missing) || self.partitions.iter().any(waits)
+    }
+
+    /// Chooses the partition for a record of a topic whose partitions are known.
+    pub fn choose(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        now: Duration,
+        random: impl FnOnce() -> u64,
+    ) -> Option<usize> {
+        let topic = self.topics.get_mut(topic)?;
+        let present = topic.partitions.get(..topic.count)?;
+        if let Some(key) = key {
+            let count = i32::try_from(topic.count).ok()?;
+            let number = usize::try_from(kafka_record::partition(key, count)).ok()?;
+            return present.get(number).copied();
+        }
+        let led = |place: &usize| self.partitions.get(*place).is_some_and(|p| p.leader.is_some());
+        if let Some((place, until)) = topic.sticky
+            && now < until
+            && led(&place)
+        {
+            return Some(place);
+        }
+        let with_leader: Vec<usize> = present.iter().copied().filter(led).collect();
+        let among = if with_leader.is_empty() { present } else { &with_leader };
+        let place = random().checked_rem(among.len() as u64)?;
+        let place = among.get(usize::try_from(place).ok()?).copied()?;
+        topic.sticky = Some((place, now + STICKY));
+        Some(place)
+    }
+}
+
+fn leader(partition: &MetadataResponsePartition) -> Option<i32> {
+    // The broker may report a leader although a replica is missing.
+    let code = Code::try_from_code(partition.error_code);
+    let led = matches!(code, None | Some(Code::ReplicaNotAvailable));
+    led.then_some(partition.leader_id.0).filter(|leader| *leader >= 0)
+}

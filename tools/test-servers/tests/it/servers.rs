@@ -1,0 +1,75 @@
+//! Both servers start, survive a crash with their data, and stop.
+
+use std::time::Duration;
+
+use test_servers::{Kafka, KafkaConfig, ValkeyConfig, start_valkey};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+async fn ask(port: u16, command: &str, expected: &str) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(command.as_bytes()).await.unwrap();
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8(answer).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn valkey_keeps_its_data_through_a_stop_when_it_has_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        ValkeyConfig { data_dir: Some(dir.path().into()), append_only: true, ..Default::default() };
+    let valkey = start_valkey(config.clone()).await.unwrap();
+    ask(valkey.port(), "SET sale 1\r\n", "+OK\r\n").await;
+    valkey.stop().await.unwrap();
+    let valkey = start_valkey(config).await.unwrap();
+    ask(valkey.port(), "GET sale\r\n", "$1\r\n1\r\n").await;
+}
+
+#[tokio::test]
+async fn valkey_without_a_folder_forgets() {
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
+    ask(valkey.port(), "SET sale 1\r\n", "+OK\r\n").await;
+    let valkey = valkey.restart().await.unwrap();
+    ask(valkey.port(), "GET sale\r\n", "$-1\r\n").await;
+}
+
+#[tokio::test]
+async fn kafka_comes_back_on_its_port_after_a_crash() {
+    let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
+    let (bootstrap, pid) = (kafka.bootstrap(), kafka.pid());
+    let kafka = kafka.restart().await.unwrap();
+    assert_eq!(kafka.bootstrap(), bootstrap);
+    assert_ne!(kafka.pid(), pid);
+    kafka.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_has_what_its_primary_has() {
+    let primary = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let config = ValkeyConfig { replica_of: Some(primary.port()), ..Default::default() };
+    let replica = start_valkey(config).await.unwrap();
+    ask(primary.port(), "SET sale 1\r\n", "+OK\r\n").await;
+    // The reply arrives after a replica has the write.
+    ask(primary.port(), "SET sale 2\r\nWAIT 1 30000\r\n", "+OK\r\n:1\r\n").await;
+    ask(replica.port(), "GET sale\r\n", "$1\r\n2\r\n").await;
+}
+
+#[tokio::test]
+async fn a_frozen_valkey_answers_when_it_goes_on() {
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
+    valkey.pause().unwrap();
+    let asking = ask(valkey.port(), "PING\r\n", "+PONG\r\n");
+    tokio::pin!(asking);
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut asking).await;
+    assert!(early.is_err(), "it answered while frozen");
+    valkey.resume().unwrap();
+    asking.await;
+}
+
+#[tokio::test]
+async fn a_killed_server_takes_no_signal() {
+    let mut valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
+    valkey.kill().await.unwrap();
+    assert!(valkey.pause().is_err());
+}
