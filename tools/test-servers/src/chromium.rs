@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use child_server::on_path;
 use crate::home::{install, run};
+use child_server::on_path;
 
 /// The name of Debian's package and of its program.
 const NAME: &str = "chromium-headless-shell";

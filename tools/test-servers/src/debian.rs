@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use child_server::on_path;
 use crate::home::{install, run};
+use child_server::on_path;
 
 /// A Debian package.
 pub struct Package {

@@ -19,9 +19,9 @@ use self::java::Java;
 use self::node::Node;
 use self::properties::{Ports, Properties, Quorum};
 use crate::limit::limit_file_size;
-use child_server::{FreePorts, accepts};
-use child_server::Process;
 use crate::security::{Listener, Secured, Security};
+use child_server::Process;
+use child_server::{FreePorts, accepts};
 
 /// How long it may take until the broker accepts connections: seconds on an idle machine, half a
 /// minute on a busy one.

@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::valkey::valkey_program;
 use child_server::FreePorts;
 use child_server::Process;
 use child_server::answers;
-use crate::valkey::valkey_program;
 
 /// How long it may take until the Sentinel answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -69,12 +69,12 @@ impl Sentinel {
     /// Installs the server if it is missing, starts it and waits until it answers.
     pub async fn start(config: SentinelConfig) -> Result<Self> {
         let folder = TempDir::with_prefix("sentinel-")?;
-        let binary = tokio::task::spawn_blocking(binary).await??;
+        let program = tokio::task::spawn_blocking(valkey_program).await??;
         let port = FreePorts::default().find()?;
         let file = folder.path().join("sentinel.conf");
         std::fs::write(&file, config.file(port))
             .with_context(|| format!("cannot write {}", file.display()))?;
-        let mut command = Command::new(binary);
+        let mut command = Command::new(program);
         command.arg(&file).arg("--sentinel").arg("--dir").arg(folder.path());
         let log = folder.path().join("sentinel.log");
         let mut process = Process::start("sentinel", command, &log, Some(&folder))?;

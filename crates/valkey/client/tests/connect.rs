@@ -70,8 +70,7 @@ async fn secrets_are_in_no_text() {
 async fn a_server_that_repeats_the_password_is_not_quoted() {
     let arguments = ["--rename-command", "AUTH", "", "--rename-command", "HELLO", ""];
     let arguments = arguments.map(str::to_owned).to_vec();
-    let server =
-        start_valkey(ValkeyConfig { arguments, ..ValkeyConfig::default() }).await.unwrap();
+    let server = start_valkey(ValkeyConfig { arguments, ..ValkeyConfig::default() }).await.unwrap();
     let error = connect(&servers("ana:secret@", &[server.port()])).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
 }

@@ -246,8 +246,7 @@ async fn a_server_that_repeats_the_password_is_not_quoted() {
     let arguments: Vec<String> =
         ["--rename-command", "AUTH", "", "--rename-command", "HELLO", ""].map(Into::into).to_vec();
     assert!(Connection::open(&url).is_ok());
-    let server =
-        start_valkey(ValkeyConfig { arguments, ..ValkeyConfig::default() }).await.unwrap();
+    let server = start_valkey(ValkeyConfig { arguments, ..ValkeyConfig::default() }).await.unwrap();
     let refused = Connection::open(&server.url().replace("//", "//:s3cret&word@")).err();
     assert!(refused.is_some());
     assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");

@@ -79,26 +79,23 @@ async fn run(dir: &Path, program: &str, arguments: &[String]) -> Result<ExitCode
 }
 
 async fn start(dir: &Path) -> Result<(Kafka, Valkey)> {
-    let kafka = KafkaConfig {
-        data_dir: Some(dir.join("kafka")),
-        tuned: true,
-        ..KafkaConfig::default()
-    };
+    let kafka =
+        KafkaConfig { data_dir: Some(dir.join("kafka")), tuned: true, ..KafkaConfig::default() };
     let valkey = ValkeyConfig {
         data_dir: Some(dir.join("valkey")),
         append_only: true,
         ..ValkeyConfig::default()
     };
-    tokio::try_join!(
-        async { Kafka::start(kafka).await.context("cannot start Kafka") },
-        async { start_valkey(valkey).await.context("cannot start Valkey") },
-    )
+    tokio::try_join!(async { Kafka::start(kafka).await.context("cannot start Kafka") }, async {
+        start_valkey(valkey).await.context("cannot start Valkey")
+    },)
 }
 
 /// Ends the command, if it still runs. Its exit code becomes that of this program.
 async fn end(child: &mut Child) -> Result<ExitCode> {
     if let Some(pid) = child.id() {
-        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM).context("cannot end the command")?;
+        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)
+            .context("cannot end the command")?;
     }
     let status = child.wait().await?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use child_server::FreePorts;
 use crate::security::Secured;
+use child_server::FreePorts;
 
 /// Time without a heartbeat after which a broker is fenced and its partitions get other leaders. A
 /// broker that was killed cannot rejoin before this time has passed.

@@ -142,10 +142,13 @@ impl Backends {
 
     /// Resolves when a server that was started ends unexpectedly, with an error that describes it.
     /// Never resolves if no server was started.
-    pub async fn ended(&mut self) -> Error {
-        match &mut self.valkey {
-            Some(valkey) => valkey.ended().await,
-            None => pending().await,
+    pub fn ended(&mut self) -> impl Future<Output = Error> + Send {
+        let valkey = self.valkey.as_mut();
+        async move {
+            match valkey {
+                Some(valkey) => valkey.ended().await,
+                None => pending().await,
+            }
         }
     }
 
