@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Result;
-use component_host::manifest;
+use spin_app::manifest;
 use tempfile::TempDir;
 use tokio::process::Command;
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use component_host::{App, manifest};
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, Source, WasmLayer};
 use registry::{APPLICATION_LAYER, Artifact};
+use spin_app::{App, manifest};
 
 /// The file name of the manifest.
 const MANIFEST: &str = "spin.toml";

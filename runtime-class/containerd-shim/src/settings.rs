@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use clap::error::ContextKind;
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser};
-use component_host::App;
 use runner::args::parse_address;
 use runner::environment::without_empty;
 use runner::{Addresses, CommonArgs};
+use spin_app::App;
 
 /// The path at which the Spin operator of Kubernetes mounts the runtime configuration.
 const RUNTIME_CONFIG: &str = "/runtime-config.toml";

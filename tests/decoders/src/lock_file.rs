@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use component_host::App;
+use spin_app::App;
 
 use crate::manifest::{check_locked, check_rights};
 

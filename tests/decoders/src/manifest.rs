@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use component_host::allowed_hosts::AllowedHosts;
-use component_host::variables::Variables;
-use component_host::{App, manifest};
 use serde_json::Value;
+use spin_app::allowed_hosts::AllowedHosts;
+use spin_app::variables::Variables;
+use spin_app::{App, manifest};
 
 const PATH: &str = "/app/spin.toml";
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use component_host::manifest;
 use pipeline_tests::root;
 use registry::{APPLICATION_LAYER, Artifact, COMPONENT_LAYER};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use spin_app::manifest;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";

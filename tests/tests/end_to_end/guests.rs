@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use component_host::http::Server;
 use component_host::output::Outputs;
-use component_host::variables::Variables;
-use component_host::{CompileCache, Error, Host, Limits, manifest};
+use component_host::{CompileCache, Error, Host, Limits};
 use pipeline_tests::{Client, root};
+use spin_app::manifest;
+use spin_app::variables::Variables;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;

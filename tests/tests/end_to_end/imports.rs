@@ -1,8 +1,9 @@
 //! Every component imports only interfaces that Spin 4.1 provides or its dependencies satisfy.
 
-use component_host::app::Component;
-use component_host::{compose, manifest};
+use component_host::compose;
 use pipeline_tests::root;
+use spin_app::app::Component;
+use spin_app::manifest;
 use wac_graph::types::{Package, Types};
 
 /// The interfaces that Spin 4.1 provides to its guests, by package and version: the world

@@ -1,9 +1,10 @@
 //! Components of older SDKs and toolchains of Spin: their release candidate of WASI 0.3, and their
 //! interfaces for variables. `wasi-0-3-rc` imports all of these.
 
-use component_host::app::Component;
-use component_host::{compose, manifest};
+use component_host::compose;
 use pipeline_tests::root;
+use spin_app::app::Component;
+use spin_app::manifest;
 use wac_graph::types::{ItemKind, Package};
 use wac_graph::{CompositionGraph, EncodeOptions};
 

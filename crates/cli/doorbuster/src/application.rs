@@ -1,10 +1,10 @@
 //! The Kafka triggers of an application, for the commands that maintain them.
 
 use anyhow::{Context as _, Result, bail};
-use component_host::App;
-use component_host::variables::Variables;
 use kafka_trigger::TriggerConfig;
 use runner::{TRIGGER_TYPES, VariableArgs};
+use spin_app::App;
+use spin_app::variables::Variables;
 
 use crate::brokers::parse_brokers;
 use crate::source::Source;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use component_host::manifest;
 use registry::{Reference, parse_reference};
 use runner::TRIGGER_TYPES;
+use spin_app::manifest;
 
 use crate::source::transport;
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow};
-use component_host::{App, manifest};
 use registry::{Reference, Transport, parse_reference, pull};
+use spin_app::{App, manifest};
 
 /// Which application.
 #[derive(Clone, clap::Args)]

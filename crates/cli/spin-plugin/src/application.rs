@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
-use component_host::App;
-use component_host::origin::Origin;
 use serde_json::Value;
+use spin_app::App;
+use spin_app::origin::Origin;
 use url::Url;
 
 /// Variable with the URL of the locked application.

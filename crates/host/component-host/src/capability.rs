@@ -2,8 +2,8 @@
 
 use wasmtime::component::Linker;
 
-use crate::allowed_hosts::AllowedHosts;
 use crate::state::GuestState;
+use spin_app::allowed_hosts::AllowedHosts;
 
 /// An interface that the program provides natively to the components that import it.
 pub trait Capability: Send + Sync {

@@ -3,41 +3,16 @@
 
 use std::borrow::Cow;
 
+use spin_app::binary::Binary;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1,
     WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,
 };
 use wit_component::ComponentEncoder;
 
-/// Length of a header: the magic number, the version and the layer.
-const HEADER_BYTES: usize = 8;
-
-/// The kind of a WebAssembly file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Binary {
-    /// A component.
-    Component,
-    /// A core module.
-    Module,
-}
-
-impl Binary {
-    /// Determines the kind from the header.
-    ///
-    /// # Errors
-    /// The file is neither of them.
-    pub fn of(bytes: &[u8]) -> Result<Self, String> {
-        match bytes.get(..HEADER_BYTES) {
-            Some([b'\0', b'a', b's', b'm', _, _, 1, 0]) => Ok(Self::Component),
-            Some([b'\0', b'a', b's', b'm', _, _, 0, 0]) => Ok(Self::Module),
-            _ => Err("not a WebAssembly component: build it first, or name another file".into()),
-        }
-    }
-}
-
 /// The bytes of the component; a core module is converted.
 pub(crate) fn component(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, String> {
-    match Binary::of(&bytes)? {
+    match Binary::from_header(&bytes)? {
         Binary::Component => Ok(bytes),
         Binary::Module => encode(&bytes).map(Cow::Owned),
     }
@@ -74,10 +49,10 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_what_a_file_is() {
-        assert_eq!(Binary::of(b"\0asm\x0d\0\x01\0..."), Ok(Binary::Component));
-        assert_eq!(Binary::of(MODULE), Ok(Binary::Module));
+        assert_eq!(Binary::from_header(b"\0asm\x0d\0\x01\0..."), Ok(Binary::Component));
+        assert_eq!(Binary::from_header(MODULE), Ok(Binary::Module));
         for bytes in [b"".as_slice(), b"\0asm", b"[package]\nname", b"(component)"] {
-            let fault = Binary::of(bytes).unwrap_err();
+            let fault = Binary::from_header(bytes).unwrap_err();
             assert!(fault.starts_with("not a WebAssembly component"), "{fault}");
         }
     }

@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use wac_graph::types::{ItemKind, Package};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 
-use crate::app::{Component, Dependency, Source};
 use crate::denial::{self, NETWORK, RIGHTS};
 use crate::linker::{exports_candidate, released};
 use crate::{Error, componentize};
+use spin_app::app::{Component, Dependency, Source};
+use spin_app::interface::{is_among, is_named_by};
 
 /// The bytes of the component, composed with its dependencies. `capabilities` are the interfaces
 /// that the program of the host provides.
@@ -65,7 +66,8 @@ impl<'a> Composer<'a> {
     fn plug(&mut self, index: usize, name: &'a str, dependency: &Dependency) -> Result<(), Error> {
         let fault = |message: String| fault(self.component, name, message);
         let imports: Vec<String> = self.imports(self.root).map(|(import, _)| import).collect();
-        let named: Vec<&String> = imports.iter().filter(|import| names(name, import)).collect();
+        let named: Vec<&String> =
+            imports.iter().filter(|import| is_named_by(name, import)).collect();
         if named.is_empty() {
             let imports = imports.join(", ");
             let message = format!("the component has no such import; it imports {imports}");
@@ -183,23 +185,12 @@ impl<'a> Composer<'a> {
 /// The interfaces of the host that it satisfies instead of a dependency.
 fn provided<'a>(component: &Component, capabilities: &'a [&'a str]) -> Result<Vec<&'a str>, Error> {
     let find = |wanted: &String| {
-        let found = capabilities.iter().find(|interface| names(wanted, interface));
+        let found = capabilities.iter().find(|interface| is_named_by(wanted, interface));
         found.copied().ok_or_else(|| {
             whole(component, format!("provide: this host does not provide `{wanted}`"))
         })
     };
     component.provide.iter().map(find).collect()
-}
-
-/// Whether the import is one of these interfaces. A linker accepts every compatible version of an
-/// interface, so versions are not compared.
-pub(crate) fn is_among(interfaces: &[&str], import: &str) -> bool {
-    interfaces.iter().any(|interface| without_version(interface) == without_version(import))
-}
-
-/// `ns:package/interface` of a name that may have a version.
-pub(crate) fn without_version(name: &str) -> &str {
-    name.split_once('@').map_or(name, |(name, _)| name)
 }
 
 fn read<'a>(component: &Component, source: &'a Source) -> Result<Cow<'a, [u8]>, Error> {
@@ -220,22 +211,6 @@ fn package(
     graph.register_package(package).map_err(|e| refused(e.to_string()))
 }
 
-/// Whether the name of a dependency in the manifest applies to this import: it names the interface
-/// or its package.
-pub(crate) fn names(dependency: &str, import: &str) -> bool {
-    let (path, version) = match dependency.split_once('@') {
-        Some((path, version)) => (path, Some(version)),
-        None => (dependency, None),
-    };
-    let (import_path, import_version) = match import.split_once('@') {
-        Some((path, version)) => (path, Some(version)),
-        None => (import, None),
-    };
-    let same_path = import_path == path
-        || (!path.contains('/') && import_path.split_once('/').is_some_and(|(p, _)| p == path));
-    same_path && (version.is_none() || version == import_version)
-}
-
 fn fault(component: &Component, dependency: &str, message: String) -> Error {
     Error::Dependency { component: component.id.clone(), dependency: dependency.into(), message }
 }
@@ -246,24 +221,4 @@ fn whole(component: &Component, message: String) -> Error {
 
 fn of_source(component: &Component, source: &Source, message: String) -> Error {
     Error::Component { component: component.id.clone(), wasm: source.to_string(), message }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::names;
-
-    #[test]
-    fn a_dependency_names_an_interface_or_its_package() {
-        let import = "doorbuster:sales/intake@0.1.0";
-        for name in
-            ["doorbuster:sales", "doorbuster:sales@0.1.0", "doorbuster:sales/intake", import]
-        {
-            assert!(names(name, import), "{name}");
-        }
-        for name in
-            ["doorbuster:sale", "doorbuster:sales@0.2.0", "doorbuster:sales/types", "doorbuster"]
-        {
-            assert!(!names(name, import), "{name}");
-        }
-    }
 }

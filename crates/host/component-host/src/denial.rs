@@ -16,10 +16,10 @@ use wasmtime_wasi_http::{
     Error as HttpError, RequestOptions, WasiBody, WasiHttp, WasiHttpCtxView, WasiHttpHooks,
 };
 
-use crate::app::Inherit;
-use crate::compose::without_version;
 use crate::linker::{store, variables2, variables3};
 use crate::state::GuestState;
+use spin_app::app::Inherit;
+use spin_app::interface::without_version;
 
 /// Spin's names for the permissions that a dependency can inherit.
 pub(crate) const RIGHTS: [&str; 7] = [

@@ -7,16 +7,18 @@ use rayon::prelude::*;
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
-use crate::allowed_hosts::AllowedHosts;
-use crate::app::{App, Component};
 use crate::capability::Capability;
 use crate::guest::Guest;
 use crate::http::Services;
-use crate::outbound::{CHAINING_DOMAIN, Client, Outbound};
+use crate::outbound::{Client, Outbound};
 use crate::output::Outputs;
 use crate::state::{GuestState, StateTemplate};
-use crate::variables::Variables;
-use crate::{CompileCache, Error, Limits, compose, engine, linker, support};
+use crate::{CompileCache, Error, Limits, compose, engine, linker};
+use spin_app::CHAINING_DOMAIN;
+use spin_app::allowed_hosts::AllowedHosts;
+use spin_app::app::{App, Component};
+use spin_app::interface::is_among;
+use spin_app::variables::Variables;
 
 /// A loaded application.
 pub struct Host {
@@ -37,7 +39,7 @@ impl Host {
         cache: &CompileCache,
         capabilities: &[Arc<dyn Capability>],
     ) -> Result<Self, Error> {
-        support::check(app)?;
+        app.check_support()?;
         let services = Arc::new(OnceLock::new());
         let limits = Arc::new(limits);
         let engine = engine::build(&limits, cache)?;
@@ -84,13 +86,15 @@ impl Host {
 fn check_chained(guest: &Guest, services: &Services) -> Result<(), Error> {
     let missing = guest.template.allowed.chained().find(|id| services.get(id).is_none());
     missing.map_or(Ok(()), |id| {
-        Err(Error::AllowedHost {
+        let error = spin_app::Error::AllowedHost {
             component: guest.id.to_string(),
             entry: format!("http://{id}{CHAINING_DOMAIN}"),
             message: format!(
-                "`{id}` is no HTTP component of what runs here; run it, too, or name where it is"
+                "the HTTP component `{id}` does not run here: run it too, or allow the address at \
+                 which it runs"
             ),
-        })
+        };
+        Err(error.into())
     })
 }
 
@@ -141,7 +145,7 @@ impl Loader {
             fault(uncompiled(&format!("{e:#}"), self.limits.instance_memory_bytes_max))
         })?;
         for (import, _) in compiled.component_type().imports(&self.engine) {
-            let is_its = |c: &&Arc<dyn Capability>| compose::is_among(&[c.interface()], import);
+            let is_its = |c: &&Arc<dyn Capability>| is_among(&[c.interface()], import);
             if let Some(capability) = self.capabilities.iter().find(is_its) {
                 capability.permits(&template.allowed).map_err(fault)?;
             }

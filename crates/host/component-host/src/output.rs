@@ -15,7 +15,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::Error;
-use crate::app::App;
+use spin_app::app::App;
 
 /// The most bytes that are accepted at once.
 const WRITE_BYTES_MAX: usize = 64 << 10;
@@ -95,7 +95,7 @@ impl Outputs {
                 }
             };
             let file = self.dir.as_deref().map(open).transpose()?;
-            Ok(Sink { file, shown: self.follow.has(component) })
+            Ok::<_, Error>(Sink { file, shown: self.follow.has(component) })
         };
         Ok(Output { stdout: sink("stdout")?, stderr: sink("stderr")? })
     }

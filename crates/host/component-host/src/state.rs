@@ -10,11 +10,11 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::allowed_hosts::AllowedHosts;
 use crate::denial::NoRequests;
 use crate::memory::MemoryCap;
 use crate::outbound::Outbound;
 use crate::output::Output;
+use spin_app::allowed_hosts::AllowedHosts;
 
 /// The most resources of an instance at once: sockets, streams, requests, answers. Creating one
 /// more traps.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use component_host::app::{App, Trigger};
-use component_host::variables::Variables;
 use host_producer::ProducerConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use spin_app::app::{App, Trigger};
+use spin_app::variables::Variables;
 use spin_kafka_trigger::Config;
 
 use crate::Error;
@@ -150,7 +150,7 @@ mod tests {
             {variables}
             "#
         );
-        let app = component_host::manifest::parse(Path::new("spin.toml"), &manifest).unwrap();
+        let app = spin_app::manifest::parse(Path::new("spin.toml"), &manifest).unwrap();
         let variables = Variables::resolve(&app.variables, |_| None).unwrap();
         TriggerConfig::read_all(&app, &variables)
     }

@@ -1,6 +1,6 @@
 //! The errors of the Kafka triggers of an application.
 
-use component_host::origin::Place;
+use spin_app::origin::Place;
 
 /// An error of a Kafka trigger.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum Error {
     /// An error of the host.
     #[error(transparent)]
     Host(#[from] component_host::Error),
+    /// The application is invalid.
+    #[error(transparent)]
+    Application(#[from] spin_app::Error),
     /// The consumer engine stopped with an error.
     #[error("component `{component}`")]
     Engine {
@@ -48,9 +51,10 @@ impl Error {
     /// component or the records.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Error::Config { .. } | Error::NoHandler { .. } | Error::CheckpointChanged { .. } => {
-                false
-            }
+            Error::Config { .. }
+            | Error::Application(_)
+            | Error::NoHandler { .. }
+            | Error::CheckpointChanged { .. } => false,
             Error::Host(source) => source.is_retriable(),
             Error::Engine { source, .. } => source.is_retriable(),
         }

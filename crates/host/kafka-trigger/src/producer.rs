@@ -4,10 +4,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use component_host::allowed_hosts::AllowedHosts;
 use component_host::{Capability, GuestState};
 use host_producer::{Error, Header as OutgoingHeader, OutgoingRecord, Producer, ProducerConfig};
 use prometheus_client::registry::Registry;
+use spin_app::allowed_hosts::AllowedHosts;
 use wasmtime::component::Linker;
 
 use crate::events::{Delivery, Outgoing, PRODUCER, ProduceError};

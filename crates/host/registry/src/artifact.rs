@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
-use component_host::App;
-use component_host::componentize::Binary;
 use sha2::{Digest as _, Sha256};
+use spin_app::App;
+use spin_app::binary::Binary;
 
 use crate::Error;
 
@@ -41,7 +41,7 @@ impl Artifact {
         app.metadata.other.remove(ORIGIN);
         let mut components = BTreeMap::new();
         for source in app.sources_mut() {
-            let read = source.read().and_then(|bytes| Binary::of(&bytes).map(|_| bytes));
+            let read = source.read().and_then(|bytes| Binary::from_header(&bytes).map(|_| bytes));
             let read = read.map_err(|message| format!("{source}: {message}"));
             let content = Bytes::from(read.map_err(Error::Unfit)?.into_owned());
             let digest = digest(&content);
@@ -76,7 +76,7 @@ pub(crate) fn digest(content: &[u8]) -> String {
 mod tests {
     use std::fs;
 
-    use component_host::manifest;
+    use spin_app::manifest;
 
     use super::*;
 

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use component_host::App;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use oci_client::annotations;
@@ -17,6 +16,7 @@ use oci_client::manifest::{OciDescriptor, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use serde_json::Value;
+use spin_app::App;
 
 use crate::artifact::{APPLICATION_LAYER, Artifact, COMPONENT_LAYER};
 use crate::{Error, credentials};

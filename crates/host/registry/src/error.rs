@@ -84,7 +84,7 @@ pub enum Error {
     Unfit(String),
     /// The host cannot read the application in the artifact.
     #[error(transparent)]
-    Application(#[from] component_host::Error),
+    Application(#[from] spin_app::Error),
 }
 
 impl Error {

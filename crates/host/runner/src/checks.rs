@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use component_host::App;
-use component_host::variables::Variables;
 use kafka_trigger::TriggerConfig;
 use preflight::{Error, Warning, check_store, check_topic, check_topic_exists};
+use spin_app::App;
+use spin_app::variables::Variables;
 use spin_kafka_trigger::{Config, FailedRecords, is_pattern};
 
 /// The variable that holds the store's URL.

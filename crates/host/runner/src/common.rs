@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use component_host::output::{Follow, Outputs};
-use component_host::variables::Variables;
-use component_host::{App, CompileCache, Limits};
+use component_host::{CompileCache, Limits};
+use spin_app::App;
+use spin_app::variables::Variables;
 
 use crate::CommonArgs;
 use crate::args::Folder;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use component_host::origin::line_at;
 use serde::Deserialize;
+use spin_app::origin::line_at;
 
 /// Sections of Spin for features that components cannot use here, or that only tune such a feature.
 /// They are ignored.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use component_host::App;
-use component_host::variables::Variables;
 use serde_json::Value;
+use spin_app::App;
+use spin_app::variables::Variables;
 
 use crate::runtime_config::{Provider, RuntimeConfig};
 

@@ -5,9 +5,9 @@ use std::future::pending;
 
 use anyhow::{Context as _, Error, Result, bail};
 use child_server::{Valkey, ValkeyConfig};
-use component_host::App;
 use kafka_trigger::TriggerConfig;
 use runner::Common;
+use spin_app::App;
 use valkey_codec::Servers;
 
 use super::args::Args;

@@ -1,8 +1,8 @@
 //! The text that `doorbuster up` prints when everything runs.
 
-use component_host::App;
 use runner::Parts;
 use serde_json::Value;
+use spin_app::App;
 
 use super::backends::Backends;
 

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use component_host::{App, Host};
+use component_host::Host;
 use kafka_trigger::GuestHandler;
+use spin_app::App;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often the files are checked.

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::route::{Route, is_reserved};
 use super::service::HttpService;
-use crate::app::{App, Trigger};
 use crate::guest::Guest;
 use crate::{Error, Limits};
+use spin_app::app::{App, Trigger};
 
 /// The HTTP components of an application. Cheap to clone.
 #[derive(Clone, Default)]
@@ -31,14 +31,14 @@ impl Services {
         let mut routes: BTreeMap<Route, (&str, Arc<HttpService>)> = BTreeMap::new();
         for trigger in app.triggers("http") {
             let place = app.origin.place(&format!("trigger.{}", trigger.id));
-            let fault = |message: String| Error::Manifest {
+            let fault = |message: String| spin_app::Error::Manifest {
                 place: place.clone(),
                 message: format!("trigger.http: {message}"),
             };
             let route = route(trigger).map_err(fault)?;
             let id = trigger.component().unwrap_or_default();
             let Some(guest) = guests.get(id) else {
-                return Err(fault(format!("component `{id}` is not loaded")));
+                return Err(fault(format!("component `{id}` is not loaded")).into());
             };
             let service = match by_id.get(id) {
                 Some(service) => Arc::clone(service),
@@ -96,11 +96,11 @@ impl Services {
 
 /// Rejects HTTP triggers that cannot be served, as far as this can be determined without their
 /// components.
-pub fn check_triggers(app: &App) -> Result<(), Error> {
+pub fn check_triggers(app: &App) -> Result<(), spin_app::Error> {
     check_settings(app)?;
     app.triggers("http").try_for_each(|trigger| match route(trigger) {
         Ok(_) => Ok(()),
-        Err(message) => Err(Error::Manifest {
+        Err(message) => Err(spin_app::Error::Manifest {
             place: app.origin.place(&format!("trigger.{}", trigger.id)),
             message: format!("trigger.http: {message}"),
         }),
@@ -108,7 +108,7 @@ pub fn check_triggers(app: &App) -> Result<(), Error> {
 }
 
 /// Rejects settings in `[application.trigger.http]` that this host does not support.
-fn check_settings(app: &App) -> Result<(), Error> {
+fn check_settings(app: &App) -> Result<(), spin_app::Error> {
     let settings = app.metadata.triggers.get("http").into_iter().flatten();
     for (key, value) in settings {
         let message = match (key.as_str(), value.as_str()) {
@@ -118,7 +118,7 @@ fn check_settings(app: &App) -> Result<(), Error> {
             }
             _ => format!("there is no setting `{key}`"),
         };
-        return Err(Error::Manifest {
+        return Err(spin_app::Error::Manifest {
             place: app.origin.place("application.trigger.http"),
             message: format!("application.trigger.http: {message}"),
         });

@@ -18,9 +18,9 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi_http::p3::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
-use crate::compose::without_version;
 use crate::lookup::CheckedLookup;
 use crate::state::GuestState;
+use spin_app::interface::without_version;
 
 /// Separates the version of a release from the date of its candidate.
 const MARK: &str = "-rc-";

@@ -4,7 +4,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::released;
-use crate::compose::without_version;
+use spin_app::interface::without_version;
 
 /// Spin's interfaces that this host lacks: the prefixes of their names, and the purpose of each.
 const OF_SPIN: [(&str, &str); 19] = [

@@ -19,11 +19,9 @@ pub(crate) use client::Client;
 use suspect::Suspect;
 
 use crate::Limits;
-use crate::allowed_hosts::{AllowedHosts, default_port};
 use crate::http::{Services, spin_fields};
-
-/// The domain with which components of one application address each other.
-pub(crate) const CHAINING_DOMAIN: &str = ".spin.internal";
+use spin_app::CHAINING_DOMAIN;
+use spin_app::allowed_hosts::{AllowedHosts, default_port};
 
 type IoFuture = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
 type Sent = Result<(Response<WasiBody>, IoFuture), HttpError>;

@@ -10,9 +10,9 @@ use toml::{Spanned, Value};
 use super::names;
 use super::reader::Reader;
 use super::schema;
+use crate::CHAINING_DOMAIN;
 use crate::Error;
 use crate::app::{Component, ComponentMetadata, Dependency, Inherit};
-use crate::outbound::CHAINING_DOMAIN;
 use crate::support::CHAINING;
 
 /// The keys of Spin's other ways to specify a component or a dependency.

@@ -8,13 +8,13 @@ use crate::app::{App, Component};
 /// The feature to call HTTP components of the same application.
 pub(crate) const CHAINING: &str = "local_service_chaining";
 
-/// Rejects features that a started component requires and this host lacks.
-pub(crate) fn check(app: &App) -> Result<(), Error> {
-    features(app, "the application", "", &app.host_requirements)?;
-    app.started().try_for_each(|component| check_component(app, component))
-}
-
 impl App {
+    /// Rejects features that a started component requires and this host lacks.
+    pub fn check_support(&self) -> Result<(), Error> {
+        features(self, "the application", "", &self.host_requirements)?;
+        self.started().try_for_each(|component| check_component(self, component))
+    }
+
     /// Rejects triggers of types other than these, settings for such triggers, and an application
     /// in which no trigger starts a component.
     pub fn check_triggers(&self, types: &[&str]) -> Result<(), Error> {
@@ -101,14 +101,14 @@ mod tests {
             App::from_json(Path::new("spin.lock"), json.as_bytes()).unwrap()
         };
         let required = r#""local_service_chaining": "required""#;
-        assert!(check(&app(required, "http")).is_ok());
-        let fault = check(&app(required, "kafka")).unwrap_err().to_string();
+        assert!(app(required, "http").check_support().is_ok());
+        let fault = app(required, "kafka").check_support().unwrap_err().to_string();
         assert!(fault.contains("component `c` requires `local_service_chaining`"), "{fault}");
-        assert!(check(&app(r#""local_service_chaining": "optional""#, "kafka")).is_ok());
-        assert!(check(&app(r#""middleware": "required""#, "http")).is_err());
+        assert!(app(r#""local_service_chaining": "optional""#, "kafka").check_support().is_ok());
+        assert!(app(r#""middleware": "required""#, "http").check_support().is_err());
         // The requirements of a component that is never started do not matter.
         let mut idle = app(required, "kafka");
         idle.retain_triggers(&["http"]);
-        assert!(check(&idle).is_ok());
+        assert!(idle.check_support().is_ok());
     }
 }

@@ -113,7 +113,6 @@ fn variables(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::support;
 
     const GOOD: &str = r#"
 spin_manifest_version = 2
@@ -135,7 +134,7 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
 
     fn fault(text: &str) -> String {
         let app = parse(Path::new("app/spin.toml"), text);
-        app.and_then(|app| support::check(&app)).unwrap_err().to_string()
+        app.and_then(|app| app.check_support()).unwrap_err().to_string()
     }
 
     #[test]

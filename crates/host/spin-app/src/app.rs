@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::Error;
-use crate::compose::{names, without_version};
+use crate::interface::{is_named_by, without_version};
 use crate::origin::Origin;
 use crate::variables;
 
@@ -264,7 +264,7 @@ impl App {
             for interface in interfaces {
                 let wanted = without_version(interface);
                 // Either name may be that of the whole package.
-                let is_for = |name: &str| names(wanted, name) || names(name, wanted);
+                let is_for = |name: &str| is_named_by(wanted, name) || is_named_by(name, wanted);
                 if component.dependencies.keys().any(|name| is_for(without_version(name))) {
                     component.provide.push(interface.clone());
                     unused.retain(|other| other != interface);
@@ -386,7 +386,7 @@ impl Inherit {
     }
 
     /// The first inherited permission that is not among `known`.
-    pub(crate) fn unknown(&self, known: &[&str]) -> Option<&str> {
+    pub fn unknown(&self, known: &[&str]) -> Option<&str> {
         match self {
             Inherit::All => None,
             Inherit::Some(rights) => {

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
+use crate::CHAINING_DOMAIN;
 use crate::Error;
-use crate::outbound::CHAINING_DOMAIN;
 use crate::variables::Variables;
 use rule::Rule;
 
@@ -72,7 +72,7 @@ impl AllowedHosts {
     }
 
     /// The ids of the components of the same application that the entries name.
-    pub(crate) fn chained(&self) -> impl Iterator<Item = &str> {
+    pub fn chained(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().filter_map(|rule| rule.name()?.strip_suffix(CHAINING_DOMAIN))
     }
 

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use component_host::{App, manifest};
 use serde_json::Value;
+use spin_app::{App, manifest};
 
 const MANIFEST: &str = include_str!("locked/spin.toml");
 const LOCKED: &str = include_str!("locked/spin.lock.json");
@@ -20,7 +20,7 @@ fn sorted(mut app: Value) -> Value {
     app
 }
 
-fn read(locked: &str) -> Result<App, component_host::Error> {
+fn read(locked: &str) -> Result<App, spin_app::Error> {
     App::from_json(Path::new("spin.lock"), locked.as_bytes())
 }
 

@@ -54,7 +54,7 @@ impl Variables {
     }
 
     /// Whether a template contains a variable whose value must not be shown.
-    pub(crate) fn has_secret(&self, template: &str) -> bool {
+    pub fn has_secret(&self, template: &str) -> bool {
         self.secret.iter().any(|name| uses(template, name))
     }
 
