@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use regex::Regex;
-use toml::{Table, Value};
+use serde_json::{Map, Value};
+use spin_app::{App, manifest};
 
 use crate::Schemas;
 
@@ -37,18 +38,15 @@ pub struct Component {
 impl Project {
     /// Reads the project at `root`. Installs the schemas if they are missing.
     pub fn load(root: &Path) -> Result<Self> {
-        let file = root.join("spin.toml");
-        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let manifest: Table = text.parse().with_context(|| file.display().to_string())?;
-        let default = |value: &Value| {
-            value.get("default").and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let declared = table(&manifest, "variables");
+        let app = manifest::read(&root.join("spin.toml"))?;
+        let defaults = app.variables.iter().map(|(name, declaration)| {
+            (name.clone(), declaration.default.clone().unwrap_or_default())
+        });
         Ok(Self {
             root: root.into(),
             schemas: Schemas::load()?,
-            variables: declared.map(|(name, value)| (name.clone(), default(value))).collect(),
-            components: components(&manifest)?,
+            variables: defaults.collect(),
+            components: components(&app)?,
         })
     }
 
@@ -59,44 +57,36 @@ impl Project {
     }
 }
 
-fn table<'a>(parent: &'a Table, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    parent.get(name).and_then(Value::as_table).into_iter().flatten()
-}
-
-fn components(manifest: &Table) -> Result<BTreeMap<String, Component>> {
+fn components(app: &App) -> Result<BTreeMap<String, Component>> {
     let placeholder = Regex::new(r"\{\{\s*(\w+)\s*\}\}")?;
     let mut components = BTreeMap::new();
-    for (name, value) in table(manifest, "component") {
+    for locked in &app.components {
         let mut component = Component::default();
-        collect(value, &placeholder, &mut component.variables);
-        component.is_producer = value
-            .get("dependencies")
-            .and_then(Value::as_table)
-            .is_some_and(|names| names.keys().any(|name| name.ends_with("events/producer")));
-        components.insert(name.clone(), component);
+        collect(&serde_json::to_value(locked)?, &placeholder, &mut component.variables);
+        component.is_producer =
+            locked.dependencies.keys().any(|name| name.ends_with("events/producer"));
+        components.insert(locked.id.clone(), component);
     }
-    for (kind, triggers) in table(manifest, "trigger") {
-        for trigger in triggers.as_array().into_iter().flatten() {
-            let id = trigger.get("component").and_then(Value::as_str).unwrap_or_default();
-            let Some(component) = components.get_mut(id) else { continue };
-            component.is_consumer |= kind == "kafka";
-            collect(trigger, &placeholder, &mut component.variables);
-            if let Some(shared) = shared(manifest, kind) {
-                collect(shared, &placeholder, &mut component.variables);
-            }
+    let shared = |kind: &str| app.metadata.triggers.get(kind);
+    for trigger in &app.triggers {
+        let id = trigger.component().unwrap_or_default();
+        let Some(component) = components.get_mut(id) else { continue };
+        component.is_consumer |= trigger.trigger_type == "kafka";
+        collect_all(&trigger.trigger_config, &placeholder, &mut component.variables);
+        if let Some(shared) = shared(&trigger.trigger_type) {
+            collect_all(shared, &placeholder, &mut component.variables);
         }
     }
     // The host's producer uses the brokers of the application's Kafka triggers.
-    let kafka = shared(manifest, "kafka");
+    let kafka = shared("kafka");
     for component in components.values_mut().filter(|component| component.is_producer) {
-        kafka.iter().for_each(|kafka| collect(kafka, &placeholder, &mut component.variables));
+        kafka.iter().for_each(|kafka| collect_all(kafka, &placeholder, &mut component.variables));
     }
     Ok(components)
 }
 
-/// The settings that all triggers of a type share.
-fn shared<'a>(manifest: &'a Table, kind: &str) -> Option<&'a Value> {
-    manifest.get("application")?.get("trigger")?.get(kind)
+fn collect_all(table: &Map<String, Value>, placeholder: &Regex, into: &mut BTreeSet<String>) {
+    table.values().for_each(|value| collect(value, placeholder, into));
 }
 
 /// Collects the variables that the strings in a value refer to.
@@ -107,7 +97,7 @@ fn collect(value: &Value, placeholder: &Regex, into: &mut BTreeSet<String>) {
             into.extend(names.map(|name| name.as_str().to_owned()));
         }
         Value::Array(values) => values.iter().for_each(|value| collect(value, placeholder, into)),
-        Value::Table(table) => table.values().for_each(|value| collect(value, placeholder, into)),
+        Value::Object(table) => collect_all(table, placeholder, into),
         _ => {}
     }
 }
