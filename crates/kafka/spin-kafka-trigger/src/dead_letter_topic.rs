@@ -11,7 +11,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client_log::Plain;
 use crate::marks::Marks;
-use crate::{Config, Error, Header, Message, client_config, headers, record};
+use crate::native::FetchedRecord;
+use crate::{Config, Error, Header, Message, client_config, headers};
 
 /// How long one request to the cluster may take.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -189,7 +190,7 @@ impl DeadLetterTopic {
                 None => return Err(self.fault(&KafkaError::NoMessageReceived)),
             };
             next = read.offset() + 1;
-            if visit(record::message(&read))?.is_break() {
+            if visit(FetchedRecord::from(&read).to_message())?.is_break() {
                 break;
             }
         }

@@ -78,18 +78,39 @@ impl Filter {
     }
 }
 
+/// A record to which filters are applied. It may be borrowed from librdkafka's fetch buffer, so that
+/// only records that pass are copied.
+pub(crate) trait Filtered {
+    fn key(&self) -> Option<&[u8]>;
+    fn value(&self) -> Option<&[u8]>;
+    /// Whether the value of any header of this name meets the condition.
+    fn has_header(&self, name: &str, condition: impl Fn(&[u8]) -> bool) -> bool;
+}
+
+impl Filtered for Message {
+    fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.value.as_deref()
+    }
+
+    fn has_header(&self, name: &str, condition: impl Fn(&[u8]) -> bool) -> bool {
+        let mut named = self.headers.iter().filter(|header| header.name == name);
+        named.any(|header| header.value.as_deref().is_some_and(&condition))
+    }
+}
+
 /// Whether the record meets every condition. The value is parsed at most once, and only if a
 /// condition refers to a field of it.
-pub(crate) fn pass(filters: &[Filter], record: &Message) -> bool {
+pub(crate) fn pass(filters: &[Filter], record: &impl Filtered) -> bool {
     let mut document = None;
     filters.iter().all(|filter| match &filter.on {
-        Field::Key => record.key.as_deref().is_some_and(|key| filter.holds(key)),
-        Field::Header(name) => {
-            let named = record.headers.iter().filter(|header| header.name == *name);
-            named.filter_map(|header| header.value.as_deref()).any(|value| filter.holds(value))
-        }
+        Field::Key => record.key().is_some_and(|key| filter.holds(key)),
+        Field::Header(name) => record.has_header(name, |value| filter.holds(value)),
         Field::Json(pointer) => {
-            let Some(value) = record.value.as_deref() else { return false };
+            let Some(value) = record.value() else { return false };
             let document = document.get_or_insert_with(|| Document::read(value));
             // Whether a value that is not JSON is acceptable is for the handler to decide.
             document.as_ref().is_none_or(|document| filter.holds_json(&document.at(pointer)))

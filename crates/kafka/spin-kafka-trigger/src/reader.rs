@@ -161,7 +161,7 @@ impl Reader {
     /// only when the queue is polled.
     pub fn discard(&mut self) {
         self.builder.clear();
-        while self.queue.poll().is_some() {}
+        while self.queue.poll(|_| false).is_some() {}
     }
 
     /// The records of the next batch. Waits for the first record as long as the turn lasts, then
@@ -234,13 +234,16 @@ impl Reader {
             if self.ended {
                 return Ok(Drained::Ended);
             }
-            let Some(fetched) = self.queue.poll() else { return Ok(Drained::Empty) };
-            let Fetched { event, broker, epoch } = fetched;
+            // The filters run on the record in librdkafka's buffer, so that only records that pass
+            // are copied.
+            let filters = &self.engine.config.filters;
+            let polled = self.queue.poll(|record| filter::pass(filters, record));
+            let Some(Fetched { event, broker, epoch }) = polled else { return Ok(Drained::Empty) };
             if !matches!(event, Event::Failed(_)) {
                 self.unanswered_since = None;
             }
             let cut = match event {
-                Event::Record(message) => self.observe(message, broker, epoch),
+                Event::Record { offset, message } => self.observe(offset, message, broker, epoch),
                 Event::End(offset) => self.reach(offset, broker),
                 Event::Failed(code) => {
                     self.judge(code)?;
@@ -254,31 +257,39 @@ impl Reader {
         Ok(Drained::Full)
     }
 
-    /// Gathers a record. Returns a cut if the record shows that the log was rewritten.
-    fn observe(&mut self, message: Message, broker: i32, epoch: i32) -> Option<Cut> {
-        if self.until.is_some_and(|until| message.offset >= until) {
+    /// Gathers a record; `message` is `None` if a filter dropped it. Returns a cut if the record
+    /// shows that the log was rewritten.
+    fn observe(
+        &mut self,
+        offset: i64,
+        message: Option<Message>,
+        broker: i32,
+        epoch: i32,
+    ) -> Option<Cut> {
+        if self.until.is_some_and(|until| offset >= until) {
             self.ended = true;
             return None;
         }
         // A replica without the end of the log was elected leader, and new records were written
         // since. librdkafka asks the leader where its log diverges from the old one, and continues
         // from there.
-        if !self.read.take(message.offset, epoch) {
-            return Some(Cut::At(message.offset));
+        if !self.read.take(offset, epoch) {
+            return Some(Cut::At(offset));
         }
-        match self.sequence.observe(message.offset) {
+        match self.sequence.observe(offset) {
             Step::Next => {}
-            Step::Gap { from } => self.find_loss(from..message.offset),
+            Step::Gap { from } => self.find_loss(from..offset),
             // After a rebalance, librdkafka fetches queued records again. The last record may then
             // be delivered twice.
             Step::Behind => return self.truncated(),
         }
         self.served_by(broker);
-        if filter::pass(&self.engine.config.filters, &message) {
-            self.builder.push(message);
-        } else {
-            self.engine.metrics.filtered.inc();
-            self.builder.pass_over(message.offset);
+        match message {
+            Some(message) => self.builder.push(message),
+            None => {
+                self.engine.metrics.filtered.inc();
+                self.builder.pass_over(offset);
+            }
         }
         None
     }

@@ -1,17 +1,12 @@
-//! Converts records from and to librdkafka's types.
+//! Converts records to librdkafka's types, and writes them.
 
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 
-use crate::{Header, Message, native};
-
-/// Copies a record out of librdkafka's fetch buffer.
-pub(crate) fn message(record: &BorrowedMessage<'_>) -> Message {
-    native::borrowed_message(record)
-}
+use crate::Header;
 
 /// Headers in librdkafka's form.
 pub(crate) fn headers<'a>(headers: impl Iterator<Item = &'a Header>) -> OwnedHeaders {

@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 mod admin;
-mod message;
 mod queue;
+mod record;
 
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
@@ -14,8 +14,8 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 
 pub(crate) use admin::topic_id;
-pub(crate) use message::borrowed_message;
 pub(crate) use queue::{Event, Fetched, PartitionQueue};
+pub(crate) use record::FetchedRecord;
 
 /// The partition's lowest offset and high watermark according to the last fetch response; the
 /// cluster is not queried. Negative if not known yet.

@@ -9,7 +9,8 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
-use super::message::message;
+use super::Owned;
+use super::record::FetchedRecord;
 use crate::Message;
 use crate::group::Consumer;
 
@@ -34,7 +35,11 @@ pub(crate) struct Fetched {
 }
 
 pub(crate) enum Event {
-    Record(Message),
+    /// A record. It is copied only if it was accepted.
+    Record {
+        offset: i64,
+        message: Option<Message>,
+    },
     /// Everything before this offset was read, and there is nothing more to read at present. It is
     /// the end of the log, or the first offset of an open transaction.
     End(i64),
@@ -72,20 +77,25 @@ impl PartitionQueue {
         Some(split)
     }
 
-    /// The next event, if one is queued. Does not wait.
-    pub fn poll(&self) -> Option<Fetched> {
-        // SAFETY: the queue is live. The message is ours until it is destroyed, and what is
-        // taken from it is copied.
+    /// The next event, if one is queued. Does not wait. A record is copied only if `accepts` returns
+    /// `true` for it.
+    pub fn poll(&self, accepts: impl FnOnce(&FetchedRecord<'_>) -> bool) -> Option<Fetched> {
+        // SAFETY: the queue is live. The message is ours until `native` destroys it, and everything
+        // that is returned is copied from it.
         unsafe {
-            let record = NonNull::new(rd::rd_kafka_consume_queue(self.queue.as_ptr(), 0))?.as_ptr();
-            let event = match RDKafkaErrorCode::from((*record).err) {
-                RDKafkaErrorCode::NoError => Event::Record(message(record)),
-                RDKafkaErrorCode::PartitionEOF => Event::End((*record).offset),
+            let object = NonNull::new(rd::rd_kafka_consume_queue(self.queue.as_ptr(), 0))?;
+            let native = Owned { object, destroy: rd::rd_kafka_message_destroy };
+            let event = match RDKafkaErrorCode::from((*native.ptr()).err) {
+                RDKafkaErrorCode::NoError => {
+                    let record = FetchedRecord::new(native.ptr());
+                    let message = accepts(&record).then(|| record.to_message());
+                    Event::Record { offset: record.offset(), message }
+                }
+                RDKafkaErrorCode::PartitionEOF => Event::End((*native.ptr()).offset),
                 code => Event::Failed(code),
             };
-            let broker = rd::rd_kafka_message_broker_id(record);
-            let epoch = rd::rd_kafka_message_leader_epoch(record);
-            rd::rd_kafka_message_destroy(record);
+            let broker = rd::rd_kafka_message_broker_id(native.ptr());
+            let epoch = rd::rd_kafka_message_leader_epoch(native.ptr());
             Some(Fetched { event, broker, epoch })
         }
     }
