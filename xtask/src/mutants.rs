@@ -44,9 +44,10 @@ const MUTANTS: [Mutant; 7] = [
     },
     Mutant {
         name: "the offset moves though the letter is not written",
-        file: "crates/kafka/spin-kafka-trigger/src/failed.rs",
-        sound: "self.give_up(letters).await",
-        broken: "self.moved(batch.end);\n        self.give_up(letters).await",
+        file: "crates/kafka/spin-kafka-trigger/src/partition/applier.rs",
+        sound: "self.failed_records.give_up_rejected(&part.batch, &rejections).await?;",
+        broken: "self.offsets.advance(part.batch.end, read);
+                    self.failed_records.give_up_rejected(&part.batch, &rejections).await?;",
         package: "spin-kafka-trigger",
         program: IT,
         test: "failures::the_offset_moves_only_when_the_letter_is_written",

@@ -118,7 +118,7 @@ async fn an_emptied_store_is_built_again_from_the_log() {
     }
     eventually("all are counted again", async || (store.total().await >= 90).then_some(())).await;
     assert_eq!(store.total().await, 90);
-    assert!(pipeline.log().contains("built again"), "{}", pipeline.log());
+    assert!(pipeline.log().contains("rebuilt"), "{}", pipeline.log());
     // The set of remembered keys is rebuilt, too.
     assert_eq!(post(&client, "/purchase", "k7", &SALE.replace("tv", "p7")).await.status, 200);
     settles_at(&pipeline, 90).await;

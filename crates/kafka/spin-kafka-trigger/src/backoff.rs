@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// An exponential backoff with jitter: pause `n` lies between 50% and 100% of `first * 2^n`, which
 /// is limited to `max`. The number of pauses is not limited.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,
     max: Duration,

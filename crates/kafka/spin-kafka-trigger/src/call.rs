@@ -1,4 +1,4 @@
-//! Runs a call of the handler in a task of its own.
+//! Runs each call of the handler in a separate task.
 //!
 //! A handler that panics or never yields then affects its own call only, and the task of the
 //! partition can still be stopped.
@@ -12,8 +12,8 @@ use crate::{Batch, Failure, Handler, Position, Rejection};
 
 type Call<T> = AbortOnDropHandle<Result<T, Failure>>;
 
-/// [`Handler`] as a trait object, so that the engine is compiled only once.
-pub(crate) trait Calls: Send + Sync {
+/// [`Handler`] with boxed calls, so that the engine is compiled only once for all handlers.
+pub(crate) trait ErasedHandler: Send + Sync {
     fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Vec<Rejection>>;
     fn position(
         self: Arc<Self>,
@@ -23,7 +23,7 @@ pub(crate) trait Calls: Send + Sync {
     ) -> Call<Position>;
 }
 
-impl<H: Handler> Calls for H {
+impl<H: Handler> ErasedHandler for H {
     fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Vec<Rejection>> {
         let call = async move { Handler::handle(&*self, &batch).await };
         AbortOnDropHandle::new(tokio::spawn(call))

@@ -177,34 +177,38 @@ impl Default for Config {
 impl Config {
     /// Checks each setting and the conditions between settings. The error names the setting.
     pub fn validate(&self) -> Result<(), Error> {
-        check("brokers", !self.brokers.trim().is_empty(), "give at least one `host:port`")?;
-        check("group", !self.group.is_empty(), "give the consumer group's name")?;
+        Error::check("brokers", !self.brokers.trim().is_empty(), "give at least one `host:port`")?;
+        Error::check("group", !self.group.is_empty(), "give the consumer group's name")?;
         topics::check_all(&self.topics, &self.dead_letter_topic)?;
         for filter in &self.filters {
             filter.validate()?;
         }
-        check("batch_records_max", self.batch_records_max > 0, "must be at least 1")?;
-        check("batch_bytes_max", self.batch_bytes_max > 0, "must be at least 1")?;
+        Error::check("batch_records_max", self.batch_records_max > 0, "must be at least 1")?;
+        Error::check("batch_bytes_max", self.batch_bytes_max > 0, "must be at least 1")?;
         let batches = (1..=Semaphore::MAX_PERMITS).contains(&self.concurrency_max);
-        check("concurrency_max", batches, "must be at least 1")?;
-        check("key_concurrency", self.key_concurrency > 0, "must be at least 1")?;
-        check("poison_attempts", self.poison_attempts > 0, "must be at least 1")?;
-        check("poison_in_a_row_max", self.poison_in_a_row_max > 0, "must be at least 1")?;
-        check("retry_backoff_ms", self.retry_backoff_ms > 0, "must be at least 1")?;
+        Error::check("concurrency_max", batches, "must be at least 1")?;
+        Error::check("key_concurrency", self.key_concurrency > 0, "must be at least 1")?;
+        Error::check("poison_attempts", self.poison_attempts > 0, "must be at least 1")?;
+        Error::check("poison_in_a_row_max", self.poison_in_a_row_max > 0, "must be at least 1")?;
+        Error::check("retry_backoff_ms", self.retry_backoff_ms > 0, "must be at least 1")?;
         let backoff = self.retry_backoff_max_ms >= self.retry_backoff_ms;
-        check("retry_backoff_max_ms", backoff, "must not be below `retry_backoff_ms`")?;
+        Error::check("retry_backoff_max_ms", backoff, "must not be below `retry_backoff_ms`")?;
         let session = (1..=SESSION_TIMEOUT_MAX_MS).contains(&self.session_timeout_ms);
-        check("session_timeout_ms", session, "must be between 1 and 3,600,000")?;
+        Error::check("session_timeout_ms", session, "must be between 1 and 3,600,000")?;
         let drain = self.drain_deadline_ms < self.session_timeout_ms;
-        check("drain_deadline_ms", drain, "must be below `session_timeout_ms`")?;
+        Error::check("drain_deadline_ms", drain, "must be below `session_timeout_ms`")?;
         let queue = (1024..=QUEUE_BYTES_MAX).contains(&self.queue_bytes_max);
-        check("queue_bytes_max", queue, "must be between 1 KiB and 2 GiB")?;
+        Error::check("queue_bytes_max", queue, "must be between 1 KiB and 2 GiB")?;
         let memory = self.partitions_at_once() > 0;
-        check("memory_bytes_max", memory, "has no room for one partition; see `queue_bytes_max`")?;
-        check("stalled_after_ms", self.stalled_after_ms > 0, "must be at least 1")?;
-        check("lag_per_replica", self.lag_per_replica > 0, "must be at least 1")?;
+        Error::check(
+            "memory_bytes_max",
+            memory,
+            "has no room for one partition; see `queue_bytes_max`",
+        )?;
+        Error::check("stalled_after_ms", self.stalled_after_ms > 0, "must be at least 1")?;
+        Error::check("lag_per_replica", self.lag_per_replica > 0, "must be at least 1")?;
         let commit = (1..=86_400_000).contains(&self.commit_interval_ms);
-        check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
+        Error::check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
         if let Some(token) = self.oauth_token() {
             oauth::validate(token, &self.client)?;
         }
@@ -241,14 +245,6 @@ impl Config {
 
     pub(crate) fn drain_deadline(&self) -> Duration {
         Duration::from_millis(self.drain_deadline_ms)
-    }
-}
-
-pub(crate) fn check(setting: &'static str, holds: bool, reason: &str) -> Result<(), Error> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Error::Config { setting: setting.into(), reason: reason.into() })
     }
 }
 

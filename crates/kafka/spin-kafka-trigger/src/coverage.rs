@@ -8,10 +8,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 
 use crate::assignment;
+use crate::consumer::{self, Consumer};
 use crate::engine::Engine;
-use crate::group::{Consumer, Group};
 use crate::pattern::{self, is_pattern};
-use crate::questions::ANSWER_TIMEOUT;
+use crate::query::{ANSWER_TIMEOUT, QUIET_CHECKS};
 use crate::{Config, GroupProtocol};
 
 /// A topic's name and a partition's number.
@@ -26,9 +26,6 @@ const STABLE: &str = "Stable";
 /// two numbers is chosen at random, so that not all members rejoin at once.
 const LOOKS: [u32; 2] = [2, 3];
 
-/// Number of consecutive failed checks before the log level rises above debug: after a restart the
-/// brokers answer within a minute.
-pub(crate) const FAILED_QUIET: u32 = 4;
 /// Number of consecutive failed checks before the process is no longer ready.
 const FAILED_READY: u32 = 1;
 /// Log message for a failed check.
@@ -74,7 +71,7 @@ impl CoverageCheck {
     fn count_failure(&mut self, group: &str, error: &KafkaError) {
         let failed = self.failed.saturating_add(1);
         self.failed = failed;
-        if failed <= FAILED_QUIET {
+        if failed <= QUIET_CHECKS {
             tracing::debug!(group, failed, %error, "{NOT_COMPARED}");
         } else {
             tracing::warn!(group, failed, %error, "{NOT_COMPARED}");
@@ -102,7 +99,7 @@ impl CoverageCheck {
             group = %engine.config.group, partitions = ?unread,
             "no member of the group reads these partitions; joining the group again"
         );
-        if let Err(error) = Group::rejoin(engine, consumer) {
+        if let Err(error) = consumer::rejoin(&engine.config, consumer) {
             engine.fail_group(format!("cannot subscribe again: {error}"));
         }
         (self.found, self.limit) = (0, limit());
@@ -213,7 +210,7 @@ mod tests {
         let error = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
         let mut check = CoverageCheck::default();
         with_default(subscriber, || {
-            (0..FAILED_QUIET).for_each(|_| check.count_failure("group", &error));
+            (0..QUIET_CHECKS).for_each(|_| check.count_failure("group", &error));
             assert!(log.0.lock().unwrap().is_empty(), "brokers may restart");
             check.count_failure("group", &error);
         });

@@ -1,14 +1,14 @@
 //! The state that all parts of a running engine share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::call::Calls;
+use crate::call::ErasedHandler;
 use crate::dead_letters::DeadLetters;
 use crate::extent::Extent;
 use crate::log_id::LogIds;
@@ -27,13 +27,13 @@ pub(crate) struct History {
 
 pub(crate) struct Engine {
     pub config: Config,
-    pub handler: Arc<dyn Calls>,
+    pub handler: Arc<dyn ErasedHandler>,
     pub metrics: Arc<Metrics>,
     pub progress: Arc<Progress>,
     pub log_ids: LogIds,
     /// What was read of each partition, including revoked ones. If the brokers lose the end of a
     /// log, this determines where to read again.
-    pub history: Mutex<HashMap<(Arc<str>, i32), History>>,
+    history: Mutex<HashMap<(Arc<str>, i32), History>>,
     pub dead_letters: DeadLetters,
     /// Limits the number of partitions that are read at once.
     pub turns: Turns,
@@ -50,7 +50,7 @@ impl Engine {
     /// Creates the state; the receiver gets the error that stops the engine.
     pub fn new(
         config: Config,
-        handler: Arc<dyn Calls>,
+        handler: Arc<dyn ErasedHandler>,
         metrics: Arc<Metrics>,
         progress: Arc<Progress>,
     ) -> (Arc<Self>, mpsc::Receiver<Error>) {
@@ -102,6 +102,29 @@ impl Engine {
             brokers: self.config.brokers.clone(),
             reason: reason.to_string(),
         }
+    }
+
+    /// What this process has read of the log of this name; `None` if nothing.
+    pub fn history(&self, topic: &Arc<str>, partition: i32, log: &Arc<str>) -> Option<History> {
+        let histories = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = histories.get(&(topic.clone(), partition))?;
+        (history.log == *log).then(|| history.clone())
+    }
+
+    /// Notes how far a log was read, and the latest timestamp of the records of the last batch.
+    pub fn remember(
+        &self,
+        topic: &Arc<str>,
+        partition: i32,
+        log: &Arc<str>,
+        read: Extent,
+        newest_ms: Option<i64>,
+    ) {
+        let key = (topic.clone(), partition);
+        let mut histories = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = histories.get(&key).filter(|known| known.log == *log);
+        let newest_ms = newest_ms.max(known.and_then(|known| known.newest_ms));
+        histories.insert(key, History { log: log.clone(), read, newest_ms });
     }
 
     /// Logs and counts that the log no longer holds the offsets from `from` up to, not including,

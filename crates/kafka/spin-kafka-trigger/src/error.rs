@@ -126,6 +126,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Fails with the reason unless the value of the setting is valid.
+    pub(crate) fn check(setting: &'static str, is_valid: bool, reason: &str) -> Result<(), Self> {
+        if is_valid {
+            Ok(())
+        } else {
+            Err(Error::Config { setting: setting.into(), reason: reason.into() })
+        }
+    }
+
     /// Whether starting the engine again may succeed without a change of the settings or the
     /// records.
     pub fn is_retriable(&self) -> bool {

@@ -15,6 +15,15 @@ pub(crate) struct Extent {
     pub epoch: i32,
 }
 
+/// The offset from which a log was rewritten after it had been read further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// From this offset on.
+    At(i64),
+    /// From an offset below the end of what was read that the records do not reveal.
+    Unknown,
+}
+
 impl Extent {
     /// Read up to `end`; the epoch is not known.
     pub fn up_to(end: i64) -> Self {

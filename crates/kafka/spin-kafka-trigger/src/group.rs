@@ -4,31 +4,24 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
-use kafka_client::ClientLog;
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use crate::consumer::{self, Consumer, Membership};
 use crate::engine::Engine;
-use crate::partition::Partition;
+use crate::partition::PartitionTask;
 use crate::running::{self, Running};
-use crate::{Config, Error, client_config, oauth, topics};
-
-/// The Kafka client of a running engine.
-pub(crate) type Consumer = BaseConsumer<Group>;
+use crate::{Error, client_config};
 
 type TopicPartition = (Arc<str>, i32);
 
-/// The partitions that this member owns, and the callbacks of librdkafka. All callbacks run on the
-/// poll thread, one at a time.
+/// The partitions that this member owns.
 pub(crate) struct Group {
     engine: Arc<Engine>,
     consumer: OnceLock<Weak<Consumer>>,
     running: Mutex<HashMap<TopicPartition, Running>>,
-    log: ClientLog,
 }
 
 impl Group {
@@ -36,43 +29,24 @@ impl Group {
     pub fn join(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
         let config = engine.config.clone();
         let consumer = Self::client(engine, &client_config::consumer(&config))?;
-        let subscribed = subscribe(&config, &consumer);
+        let subscribed = consumer::subscribe(&config, &consumer);
         subscribed.map_err(|error| Error::client(&config.brokers, &config.client, error))?;
         Ok(consumer)
     }
 
-    /// Leaves the group and joins it again, which causes a new assignment.
-    pub fn rejoin(engine: &Engine, consumer: &Consumer) -> KafkaResult<()> {
-        consumer.unsubscribe();
-        subscribe(&engine.config, consumer)
-    }
-
     /// Creates a client that never joins the group.
-    pub fn aside(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
+    pub fn without_membership(engine: Arc<Engine>) -> Result<Arc<Consumer>, Error> {
         let native = client_config::reader(&engine.config);
         Self::client(engine, &native)
     }
 
     fn client(engine: Arc<Engine>, native: &ClientConfig) -> Result<Arc<Consumer>, Error> {
         let config = engine.config.clone();
-        let group = Self {
-            engine,
-            consumer: OnceLock::new(),
-            running: Mutex::default(),
-            log: ClientLog::default(),
-        };
-        let consumer = Consumer::from_config_and_context(native, group);
-        let consumer =
-            consumer.map_err(|error| Error::client(&config.brokers, &config.client, error))?;
-        let consumer = Arc::new(consumer);
-        consumer.context().consumer.get_or_init(|| Arc::downgrade(&consumer));
+        let running = Mutex::default();
+        let group = Arc::new(Self { engine, consumer: OnceLock::new(), running });
+        let consumer = consumer::create(&config, native, group.clone())?;
+        group.consumer.get_or_init(|| Arc::downgrade(&consumer));
         Ok(consumer)
-    }
-
-    /// Stops every partition within the drain deadline, and commits.
-    pub fn drain(&self, consumer: &Consumer) {
-        let running = self.lock().drain().map(|(_, running)| running).collect();
-        self.stop(consumer, running);
     }
 
     /// Starts a task for each partition. Reading begins after the task has determined its position.
@@ -83,11 +57,11 @@ impl Group {
         };
         // The queues are split before the assignment, so that librdkafka never puts a record into
         // the main queue.
-        let mut partitions = Vec::new();
+        let mut tasks = Vec::new();
         for assigned in assigned.elements() {
             let (topic, number) = (assigned.topic(), assigned.partition());
-            match Partition::split(&self.engine, &owner, topic, number) {
-                Some(partition) => partitions.push(partition),
+            match PartitionTask::split(&self.engine, &owner, topic, number, None) {
+                Some(task) => tasks.push(task),
                 None => self.engine.fail_group(format!("{topic}/{number} has no queue")),
             }
         }
@@ -97,17 +71,17 @@ impl Group {
         // the task's seek, librdkafka would query again and continue at the end, and would skip
         // unread records.
         consumer.pause(assigned)?;
-        let mut somewhere = TopicPartitionList::new();
+        let mut at_zero = TopicPartitionList::new();
         for partition in assigned.elements() {
             let (topic, number) = (partition.topic(), partition.partition());
-            somewhere.add_partition_offset(topic, number, Offset::Offset(0))?;
+            at_zero.add_partition_offset(topic, number, Offset::Offset(0))?;
         }
-        consumer.incremental_assign(&somewhere)?;
+        consumer.incremental_assign(&at_zero)?;
         let mut running = self.lock();
-        for (partition, ended) in partitions {
-            tracing::info!(topic = %partition.topic, partition = partition.number, "assigned");
-            let key = (partition.topic.clone(), partition.number);
-            running.insert(key, Running::spawn(&self.engine, partition, ended));
+        for (task, ended) in tasks {
+            let (topic, partition) = task.topic_partition();
+            tracing::info!(%topic, partition, "assigned");
+            running.insert((topic, partition), Running::spawn(&self.engine, task, ended));
         }
         Ok(())
     }
@@ -147,12 +121,7 @@ impl Group {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(error) => self.commit_failed(&error),
         }
-        tracing::info!(partitions, "partitions given back");
-    }
-
-    fn commit_failed(&self, error: &KafkaError) {
-        self.engine.metrics.commit_failures.inc();
-        tracing::warn!(%error, group = %self.engine.config.group, "offsets were not committed");
+        tracing::info!(partitions, "partitions stopped");
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TopicPartition, Running>> {
@@ -160,18 +129,12 @@ impl Group {
     }
 }
 
-fn subscribe(config: &Config, consumer: &Consumer) -> KafkaResult<()> {
-    let topics = topics::subscription(&config.topics);
-    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics)
-}
-
-impl ConsumerContext for Group {
+impl Membership for Group {
     fn rebalance(
         &self,
-        consumer: &BaseConsumer<Self>,
+        consumer: &Consumer,
         event: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
+        partitions: &TopicPartitionList,
     ) {
         self.engine.metrics.rebalances.inc();
         let begun = Instant::now();
@@ -187,29 +150,13 @@ impl ConsumerContext for Group {
         }
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        match result {
-            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => self.commit_failed(&error),
-        }
-    }
-}
-
-impl ClientContext for Group {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        oauth::answer(self.engine.config.oauth_token())
+    fn commit_failed(&self, error: &KafkaError) {
+        self.engine.metrics.commit_failures.inc();
+        tracing::warn!(%error, group = %self.engine.config.group, "offsets were not committed");
     }
 
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.log.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.log.error(&error, reason);
+    fn drain(&self, consumer: &Consumer) {
+        let running = self.lock().drain().map(|(_, running)| running).collect();
+        self.stop(consumer, running);
     }
 }

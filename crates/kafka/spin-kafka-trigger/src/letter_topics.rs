@@ -8,10 +8,10 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use crate::backoff::Backoff;
+use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::group::Consumer;
 use crate::pattern::is_pattern;
-use crate::questions::ASKS_QUIET;
+use crate::query::QUIET_FAILURES;
 use crate::refusal::{advice, is_refusal};
 use crate::{Config, FailedRecords};
 
@@ -58,7 +58,7 @@ async fn ask(consumer: &Arc<Consumer>, topic: &str) -> Option<KafkaError> {
             Err(error) => error.to_string(),
         };
         let pause = backoff.next();
-        if backoff.attempts() <= ASKS_QUIET {
+        if backoff.attempts() <= QUIET_FAILURES {
             tracing::debug!(dead_letter_topic = %topic, reason, "{NO_ANSWER}");
         } else {
             tracing::warn!(dead_letter_topic = %topic, reason, "{NO_ANSWER}");

@@ -2,20 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, Producer as _};
 
 use crate::client_log::Plain;
-use crate::questions::ANSWER_TIMEOUT;
+use crate::query::ANSWER_TIMEOUT;
 use crate::{Config, client_config, native};
 
 /// Prefix of the cluster id of librdkafka's mock cluster (`rdkafka_mock.c`). That cluster has no
 /// controller, so that requests for topic ids cannot be sent to it; its topics exist as long as the
 /// cluster.
 const MOCK_CLUSTER: &str = "mockCluster";
+
+/// How often the topic's id is checked while there is nothing to read. A topic that was deleted and
+/// created again is detected after about this time, or with its first record.
+pub(crate) const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How many cuts of a log are supported.
 pub(crate) const CUTS_MAX: u32 = 8;

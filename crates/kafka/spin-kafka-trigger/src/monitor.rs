@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 
+use crate::consumer::Consumer;
 use crate::coverage::CoverageCheck;
 use crate::engine::Engine;
-use crate::group::Consumer;
 use crate::native;
 use crate::progress::TopicPartition;
-use crate::questions::ANSWER_TIMEOUT;
+use crate::query::ANSWER_TIMEOUT;
 
 /// How often the queries run. The lag of a partition is not much older than this.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -48,9 +48,9 @@ fn look(
 ) -> Option<TopicPartition> {
     engine.progress.set_member(native::is_member(consumer.client()));
     let begun = Instant::now();
-    let mut unheard = engine.progress.unheard_since(begun.checked_sub(INTERVAL)?);
-    begin_with(&mut unheard, from.as_ref());
-    for ((topic, partition), standing) in unheard {
+    let mut outdated = engine.progress.not_updated_since(begun.checked_sub(INTERVAL)?);
+    begin_with(&mut outdated, from.as_ref());
+    for ((topic, partition), status) in outdated {
         if engine.stop.is_cancelled() {
             return None;
         }
@@ -60,7 +60,7 @@ fn look(
         match consumer.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT) {
             Ok((_, readable)) => {
                 let fetched = native::watermarks(consumer.client(), &topic, partition);
-                standing.heard(readable, fetched.map_or(readable, |(_, end)| end));
+                status.set_log_end(readable, fetched.map_or(readable, |(_, end)| end));
             }
             Err(error) => tracing::debug!(%topic, partition, %error, "the log's end is not known"),
         }

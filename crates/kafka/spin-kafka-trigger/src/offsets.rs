@@ -1,4 +1,4 @@
-//! Queries for the offsets of a partition. They block.
+//! The offsets of a partition: what is committed, and the queries for them, which block.
 
 use std::time::Duration;
 
@@ -14,8 +14,27 @@ use crate::native;
 const PARTITIONS_PREFIX: &str = "partitions=";
 
 /// The metadata of the commits of a group that began with this number of partitions.
-pub(crate) fn metadata(partitions: i32) -> String {
+fn metadata(partitions: i32) -> String {
     format!("{PARTITIONS_PREFIX}{partitions}")
+}
+
+/// The list that commits an offset, with the leader epoch of the record before it and with the
+/// metadata.
+pub(crate) fn to_commit(
+    topic: &str,
+    partition: i32,
+    commit: Extent,
+    partitions_at_start: Option<i32>,
+) -> KafkaResult<TopicPartitionList> {
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(commit.end))?;
+    if let (Some(partitions), Some(mut partition)) =
+        (partitions_at_start, offsets.find_partition(topic, partition))
+    {
+        partition.set_metadata(metadata(partitions));
+    }
+    native::set_leader_epoch(&mut offsets, commit.epoch);
+    Ok(offsets)
 }
 
 /// How many partitions the topic had when the group began to read it, according to the metadata of
@@ -27,17 +46,17 @@ pub(crate) fn partitions_at_start<C: ConsumerContext>(
     partitions: i32,
     timeout: Duration,
 ) -> KafkaResult<Option<i32>> {
-    let mut asked = TopicPartitionList::new();
+    let mut request = TopicPartitionList::new();
     for partition in 0..partitions {
-        asked.add_partition(topic, partition);
+        request.add_partition(topic, partition);
     }
-    let answered = consumer.committed_offsets(asked, timeout)?;
-    let said = answered
+    let committed = consumer.committed_offsets(request, timeout)?;
+    let numbers = committed
         .elements()
         .into_iter()
         .filter_map(|partition| partition.metadata().strip_prefix(PARTITIONS_PREFIX)?.parse().ok());
     // Members that began while partitions were being added may have committed different numbers.
-    Ok(said.min())
+    Ok(numbers.min())
 }
 
 /// The number of the topic's partitions.
@@ -62,11 +81,11 @@ pub(crate) fn committed<C: ConsumerContext>(
     partition: i32,
     timeout: Duration,
 ) -> KafkaResult<Option<Extent>> {
-    let mut asked = TopicPartitionList::new();
-    asked.add_partition(topic, partition);
-    let answered = consumer.committed_offsets(asked, timeout)?;
-    let epoch = native::leader_epoch(&answered);
-    Ok(only_offset(&answered)?.map(|end| Extent { end, epoch }))
+    let mut request = TopicPartitionList::new();
+    request.add_partition(topic, partition);
+    let committed = consumer.committed_offsets(request, timeout)?;
+    let epoch = native::leader_epoch(&committed);
+    Ok(only_offset(&committed)?.map(|end| Extent { end, epoch }))
 }
 
 /// The offset of the first record that was written at this time or later. Kafka supports no times
@@ -78,18 +97,36 @@ pub(crate) fn written_at<C: ConsumerContext>(
     timestamp_ms: i64,
     timeout: Duration,
 ) -> KafkaResult<Option<i64>> {
-    let mut asked = TopicPartitionList::new();
-    asked.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms.max(0)))?;
-    only_offset(&consumer.offsets_for_times(asked, timeout)?)
+    let mut request = TopicPartitionList::new();
+    request.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms.max(0)))?;
+    only_offset(&consumer.offsets_for_times(request, timeout)?)
 }
 
 /// The answer for the one partition of the request.
-fn only_offset(answered: &TopicPartitionList) -> KafkaResult<Option<i64>> {
-    let answered = answered.elements();
-    let offset = answered.first().ok_or(KafkaError::NoMessageReceived)?;
+fn only_offset(answer: &TopicPartitionList) -> KafkaResult<Option<i64>> {
+    let elements = answer.elements();
+    let offset = elements.first().ok_or(KafkaError::NoMessageReceived)?;
     offset.error()?;
     Ok(match offset.offset() {
         Offset::Offset(offset) => Some(offset),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_carries_the_epoch_and_the_number_of_partitions() {
+        let list = to_commit("sales", 2, Extent { end: 9, epoch: 4 }, Some(3)).unwrap();
+        let elements = list.elements();
+        assert_eq!((elements.len(), elements[0].offset()), (1, Offset::Offset(9)));
+        assert_eq!(elements[0].metadata(), "partitions=3");
+        assert_eq!(native::leader_epoch(&list), 4);
+
+        let list = to_commit("sales", 2, Extent::up_to(9), None).unwrap();
+        assert_eq!(list.elements()[0].metadata(), "");
+        assert!(native::leader_epoch(&list) < 0);
+    }
 }

@@ -10,8 +10,8 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
+use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::group::Consumer;
 
 /// The longest time until the thread notices that it has to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

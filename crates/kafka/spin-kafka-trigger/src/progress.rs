@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -13,13 +13,14 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::Config;
+use crate::partition_status::{PartitionProgress, PartitionStatus};
 
 pub(crate) type TopicPartition = (Arc<str>, i32);
 
 /// The progress of the partitions that this member owns.
 #[derive(Debug)]
 pub struct Progress {
-    partitions: Mutex<HashMap<TopicPartition, Arc<Standing>>>,
+    partitions: Mutex<HashMap<TopicPartition, Arc<PartitionStatus>>>,
     member: AtomicBool,
     coverage: Mutex<Coverage>,
     stalled_after: Duration,
@@ -33,24 +34,6 @@ struct Coverage {
     unread: Vec<(String, i32)>,
     /// Whether the brokers do not answer.
     unknown: bool,
-}
-
-/// The progress of one partition at this moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionProgress {
-    /// The topic's name.
-    pub topic: Arc<str>,
-    /// The partition's number.
-    pub partition: i32,
-    /// Number of offsets from the position up to the end of the log. It includes transaction
-    /// markers and the records after the start of an open transaction.
-    pub lag: u64,
-    /// Age of the oldest record that is not applied yet, by its timestamp. `None` if no such record
-    /// has been read.
-    pub oldest: Option<Duration>,
-    /// For how long there have been records to read and none was applied; `None` if that is shorter
-    /// than `stalled_after_ms`.
-    pub stalled_for: Option<Duration>,
 }
 
 impl Progress {
@@ -89,8 +72,8 @@ impl Progress {
         let partitions = self.lock();
         let mut all: Vec<_> = partitions
             .iter()
-            .map(|((topic, partition), standing)| {
-                standing.progress(topic.clone(), *partition, self.stalled_after)
+            .map(|((topic, partition), status)| {
+                status.progress(topic.clone(), *partition, self.stalled_after)
             })
             .collect();
         drop(partitions);
@@ -129,130 +112,34 @@ impl Progress {
         self.member.store(member, Ordering::Relaxed);
     }
 
-    pub(crate) fn add(&self, topic: &Arc<str>, partition: i32) -> Arc<Standing> {
-        let standing = Arc::new(Standing::default());
-        self.lock().insert((topic.clone(), partition), standing.clone());
-        standing
+    pub(crate) fn add(&self, topic: &Arc<str>, partition: i32) -> Arc<PartitionStatus> {
+        let status = Arc::new(PartitionStatus::default());
+        self.lock().insert((topic.clone(), partition), status.clone());
+        status
     }
 
     /// Removes a partition, unless it was assigned again in the meantime.
-    pub(crate) fn remove(&self, topic: &Arc<str>, partition: i32, standing: &Arc<Standing>) {
+    pub(crate) fn remove(&self, topic: &Arc<str>, partition: i32, status: &Arc<PartitionStatus>) {
         let mut partitions = self.lock();
         let key = (topic.clone(), partition);
-        if partitions.get(&key).is_some_and(|now| Arc::ptr_eq(now, standing)) {
+        if partitions.get(&key).is_some_and(|now| Arc::ptr_eq(now, status)) {
             partitions.remove(&key);
         }
     }
 
     /// Partitions whose end of the log was not updated since this time.
-    pub(crate) fn unheard_since(&self, since: Instant) -> Vec<(TopicPartition, Arc<Standing>)> {
+    pub(crate) fn not_updated_since(
+        &self,
+        since: Instant,
+    ) -> Vec<(TopicPartition, Arc<PartitionStatus>)> {
         let partitions = self.lock();
-        let unheard = partitions.iter().filter(|(_, standing)| standing.lock().heard < Some(since));
-        unheard.map(|(key, standing)| (key.clone(), standing.clone())).collect()
+        let outdated = partitions.iter().filter(|(_, status)| !status.is_updated_since(since));
+        outdated.map(|(key, status)| (key.clone(), status.clone())).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TopicPartition, Arc<Standing>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TopicPartition, Arc<PartitionStatus>>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The state of one partition.
-#[derive(Debug, Default)]
-pub(crate) struct Standing(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    /// The next offset to apply.
-    position: i64,
-    /// The offset up to which the log can be read: its end, or the start of an open transaction.
-    readable: i64,
-    /// The log's end.
-    end: i64,
-    heard: Option<Instant>,
-    /// Since when records can be read and none was applied.
-    waiting_since: Option<Instant>,
-    /// Timestamp of the first record that was read and is not applied yet.
-    oldest_ms: Option<i64>,
-}
-
-impl State {
-    fn move_to(&mut self, position: i64) {
-        self.position = position;
-        self.oldest_ms = None;
-    }
-}
-
-impl Standing {
-    /// Everything before `position` is applied.
-    pub fn applied_to(&self, position: i64) {
-        let mut state = self.lock();
-        state.move_to(position);
-        state.waiting_since = (state.readable > position).then(Instant::now);
-    }
-
-    /// Reading begins at `position`. This does not count as progress: otherwise a partition that
-    /// restarts again and again would never count as stalled.
-    pub fn begins_at(&self, position: i64) {
-        let mut state = self.lock();
-        state.move_to(position);
-        if state.readable > position {
-            state.waiting_since.get_or_insert_with(Instant::now);
-        } else {
-            state.waiting_since = None;
-        }
-    }
-
-    /// Notes that the log can be read up to `readable` and ends at `end`.
-    pub fn heard(&self, readable: i64, end: i64) {
-        let mut state = self.lock();
-        state.readable = readable;
-        state.end = end;
-        state.heard = Some(Instant::now());
-        if readable <= state.position {
-            state.waiting_since = None;
-        } else {
-            state.waiting_since.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// Notes that records were read that are not applied yet. The first one has this timestamp. The
-    /// log ends at `end`, if that is known.
-    pub fn waits(&self, timestamp_ms: Option<i64>, end: Option<i64>) {
-        let mut state = self.lock();
-        state.oldest_ms = timestamp_ms;
-        state.waiting_since.get_or_insert_with(Instant::now);
-        if let Some(end) = end {
-            state.end = end;
-            state.heard = Some(Instant::now());
-        }
-    }
-
-    fn progress(
-        &self,
-        topic: Arc<str>,
-        partition: i32,
-        stalled_after: Duration,
-    ) -> PartitionProgress {
-        let state = self.lock();
-        let waiting = state.waiting_since.map(|since| since.elapsed());
-        PartitionProgress {
-            topic,
-            partition,
-            lag: u64::try_from(state.end.max(state.readable).saturating_sub(state.position))
-                .unwrap_or(0),
-            oldest: state.oldest_ms.map(age),
-            stalled_for: waiting.filter(|waiting| *waiting >= stalled_after),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn age(timestamp_ms: i64) -> Duration {
-    let written = UNIX_EPOCH + Duration::from_millis(u64::try_from(timestamp_ms).unwrap_or(0));
-    SystemTime::now().duration_since(written).unwrap_or_default()
 }
 
 #[derive(Debug)]
@@ -302,55 +189,55 @@ mod tests {
     fn a_partition_stalls_only_while_records_are_left() {
         let progress = progress(1);
         let topic = Arc::from("sales");
-        let standing = progress.add(&topic, 0);
+        let status = progress.add(&topic, 0);
         let nap = || std::thread::sleep(Duration::from_millis(2));
         nap();
-        assert_eq!(progress.stalled(), [], "nothing is known of any record");
-        standing.heard(10, 10);
+        assert_eq!(progress.stalled(), [], "no record is known");
+        status.set_log_end(10, 10);
         nap();
         assert_eq!(progress.stalled()[0].lag, 10);
-        standing.applied_to(10);
+        status.advance(10);
         nap();
         assert_eq!(progress.stalled(), []);
-        standing.heard(11, 11);
-        standing.heard(12, 12);
+        status.set_log_end(11, 11);
+        status.set_log_end(12, 12);
         nap();
         assert_eq!(progress.stalled()[0].lag, 2);
-        progress.remove(&topic, 0, &standing);
+        progress.remove(&topic, 0, &status);
         assert_eq!(progress.partitions(), []);
     }
 
     #[test]
     fn an_open_transaction_is_lag_but_not_a_stall() {
         let progress = progress(1);
-        let standing = progress.add(&Arc::from("sales"), 0);
-        standing.applied_to(10);
-        standing.heard(10, 15);
+        let status = progress.add(&Arc::from("sales"), 0);
+        status.advance(10);
+        status.set_log_end(10, 15);
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(progress.partitions()[0].lag, 5);
         assert_eq!(progress.stalled(), []);
-        standing.waits(None, Some(16));
+        status.set_oldest_pending(None, Some(16));
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(progress.stalled()[0].lag, 6, "a record was read and is not applied");
     }
 
     #[test]
-    fn a_partition_that_begins_again_and_again_stalls() {
+    fn a_partition_that_restarts_repeatedly_stalls() {
         let progress = progress(20);
-        let standing = progress.add(&Arc::from("sales"), 0);
-        standing.heard(10, 10);
-        standing.begins_at(5);
+        let status = progress.add(&Arc::from("sales"), 0);
+        status.set_log_end(10, 10);
+        status.begin_at(5);
         for _ in 0..10 {
             std::thread::sleep(Duration::from_millis(3));
-            standing.begins_at(5);
-            standing.begins_at(4);
-            standing.waits(None, None);
+            status.begin_at(5);
+            status.begin_at(4);
+            status.set_oldest_pending(None, None);
         }
         assert_eq!(progress.stalled()[0].lag, 6);
     }
 
     #[test]
-    fn a_partition_that_came_again_is_not_removed_by_its_old_task() {
+    fn a_partition_that_is_assigned_again_is_not_removed_by_its_old_task() {
         let progress = progress(1);
         let topic = Arc::from("sales");
         let old = progress.add(&topic, 0);
@@ -360,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn the_gauges_say_what_the_partitions_do() {
+    fn the_gauges_show_the_progress_of_the_partitions() {
         let progress = progress(60_000);
-        let standing = progress.add(&Arc::from("sales"), 3);
-        standing.heard(250, 250);
+        let status = progress.add(&Arc::from("sales"), 3);
+        status.set_log_end(250, 250);
         let mut registry = Registry::default();
         progress.register(&mut registry);
         let mut text = String::new();

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::try_join_all;
 use rdkafka::consumer::Consumer as _;
@@ -10,11 +10,11 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::group::Consumer;
-use crate::partition::{Cursor, Halt, Partition};
+use crate::partition::{PartitionTask, TaskEnd};
 use crate::pattern::is_pattern;
-use crate::{Error, Position, offsets};
+use crate::{Error, offsets};
 
 /// How long one query to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,7 +80,7 @@ pub(crate) async fn run(
     let mut tasks = Vec::new();
     let mut assigned = TopicPartitionList::new();
     for Piece { topic, partition, from, to } in pieces {
-        let split = Partition::split(engine, consumer, &topic, partition);
+        let split = PartitionTask::split(engine, consumer, &topic, partition, Some(to));
         let no_queue = || engine.group_error(format!("{topic}/{partition} has no queue"));
         let (task, _) = split.ok_or_else(no_queue)?;
         let start = assigned.add_partition_offset(&topic, partition, Offset::Offset(from));
@@ -93,53 +93,12 @@ pub(crate) async fn run(
     let tasks = tasks.into_iter().map(|(task, from, to)| async move {
         let run = AbortOnDropHandle::new(tokio::spawn(task.replay(from, to)));
         match run.await {
-            Ok(Ok(()) | Err(Halt::Stopped)) => Ok(()),
-            Ok(Err(Halt::Failed(error))) => Err(error),
+            Ok(Ok(()) | Err(TaskEnd::Stopped)) => Ok(()),
+            Ok(Err(TaskEnd::Failed(error))) => Err(error),
             Err(panic) => Err(engine.group_error(panic)),
         }
     });
     try_join_all(tasks).await.map(drop)
-}
-
-impl Partition {
-    /// Reads from `from` up to `to`. No offset is stored.
-    async fn replay(mut self, from: i64, to: i64) -> Result<(), Halt> {
-        self.lease.revoke();
-        let log_id = self.log_id(Instant::now()).await?;
-        let (log, position) = self.stored(&log_id).await?;
-        let kept = self.keeps_position_up_to(position, from)?;
-        let mut cursor = Cursor { kept, first: false, ..Cursor::at(log, from) };
-        self.standing.heard(to, to);
-        self.standing.begins_at(from);
-        self.reader.end_at(to);
-        while !self.reader.has_ended() {
-            self.take_turn(&mut cursor).await?;
-        }
-        self.standing.applied_to(to);
-        Ok(())
-    }
-
-    /// Whether the handler keeps its position. The position of such a handler must be at or after
-    /// `from`. Otherwise the records between the position and `from` would never be counted,
-    /// because the group determines where counting begins.
-    fn keeps_position_up_to(&self, position: Position, from: i64) -> Result<bool, Halt> {
-        match position {
-            Position::Committed => Ok(false),
-            Position::At(position) if position >= from => Ok(true),
-            Position::At(position) => Err(self.fault(
-                from,
-                format!(
-                    "the handler's store has this partition up to offset {position}: a replay \
-                     from {from} would leave out what lies between; begin at {position} or before"
-                ),
-            )),
-            Position::Start => Err(self.fault(
-                from,
-                "the handler's store has no position in this log, and a replay must not decide \
-                 where counting begins: let the trigger itself read the topic first",
-            )),
-        }
-    }
 }
 
 /// The range of each partition. Empty ranges are left out.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::lease::Lease;
-use crate::partition::Partition;
+use crate::partition::PartitionTask;
 
 /// How long to wait for an aborted task. It ends at its next await, which takes time only on a very
 /// busy runtime.
@@ -25,9 +25,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub fn spawn(engine: &Engine, partition: Partition, ended: Receiver<()>) -> Self {
-        let (stop, lease) = (partition.stop.clone(), partition.lease.clone());
-        let task = engine.runtime.spawn(partition.run()).abort_handle();
+    pub fn spawn(engine: &Engine, task: PartitionTask, ended: Receiver<()>) -> Self {
+        let (stop, lease) = (task.stop().clone(), task.lease().clone());
+        let task = engine.runtime.spawn(task.run()).abort_handle();
         Self { stop, lease, task, ended }
     }
 

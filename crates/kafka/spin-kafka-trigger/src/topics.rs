@@ -1,7 +1,6 @@
 //! The topics to read: names and patterns.
 
 use crate::Error;
-use crate::config::check;
 use crate::pattern::{self, is_name_char, is_pattern};
 
 /// The suffix that makes a topic's name the name of its dead-letter topic.
@@ -26,8 +25,12 @@ pub(crate) fn subscription(topics: &[String]) -> Vec<String> {
 /// Rejects topics that cannot be read, and settings with which dead letters could not be written or
 /// would be read as records.
 pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<(), Error> {
-    check("topics", !topics.is_empty(), "give at least one topic")?;
-    check("topics", topics.iter().all(|topic| !topic.is_empty()), "give names that are not empty")?;
+    Error::check("topics", !topics.is_empty(), "give at least one topic")?;
+    Error::check(
+        "topics",
+        topics.iter().all(|topic| !topic.is_empty()),
+        "give names that are not empty",
+    )?;
     if !dead_letter_topic.is_empty() && !is_topic_name(dead_letter_topic) {
         return Err(refused("dead_letter_topic", not_a_name(dead_letter_topic)));
     }

@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::group::{Consumer, Group};
+use crate::group::Group;
 use crate::replay::{self, Range};
 use crate::{Config, Error, Handler, Metrics, Progress, letter_topics, monitor, poller};
 
@@ -122,7 +123,7 @@ impl<H: Handler> Trigger<H> {
         let Self { config, handler, metrics, progress } = self;
         let drain_deadline = config.drain_deadline();
         let (engine, failures) = Engine::new(config, Arc::new(handler), metrics, progress);
-        let consumer = Group::aside(engine.clone())?;
+        let consumer = Group::without_membership(engine.clone())?;
         let (replayed, reading) = (engine.clone(), consumer.clone());
         let ended = async move {
             tokio::select! {

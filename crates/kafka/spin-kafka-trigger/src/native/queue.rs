@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::Owned;
 use super::record::FetchedRecord;
 use crate::Message;
-use crate::group::Consumer;
+use crate::consumer::Consumer;
 
 /// A partition's queue, split from the consumer's main queue. Unlike `rdkafka`'s own type, it
 /// reports the offset at which the end of the log was reached, and the broker that answered the

@@ -230,7 +230,7 @@ async fn a_topic_that_may_be_seen_but_not_read_is_read_later() {
     secured().grant(&["Read", "--group", topic]).await;
     secured().grant(&["Describe", "--topic", topic]).await;
     let mut session = guest(topic);
-    until_logged(&["no answer yet; asking again", topic, "TopicAuthorizationFailed"]).await;
+    until_logged(&["no answer yet; repeating the query", topic, "TopicAuthorizationFailed"]).await;
     secured().grant(&["Read", "--topic", topic]).await;
     assert_complete(&session.apply_until(10).await, 10);
     stop(session, topic, 10).await;
@@ -258,7 +258,7 @@ async fn a_kip_848_member_waits_for_its_rights_too() {
     until_logged(&["Kafka client", "Group authorization failed"]).await;
     secured().grant(&["Read", "--group", topic]).await;
     secured().grant(&["Describe", "--topic", topic]).await;
-    until_logged(&["no answer yet; asking again", topic, "TopicAuthorizationFailed"]).await;
+    until_logged(&["no answer yet; repeating the query", topic, "TopicAuthorizationFailed"]).await;
     secured().grant(&["Read", "--topic", topic]).await;
     assert_complete(&session.apply_until(10).await, 10);
     stop(session, topic, 10).await;

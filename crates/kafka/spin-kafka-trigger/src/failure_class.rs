@@ -1,0 +1,30 @@
+//! Why records are given up.
+
+use std::fmt;
+
+/// Why a record was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureClass {
+    /// The handler rejected the record.
+    Rejected,
+    /// The handler asked for retries until the attempts were used up.
+    Retries,
+    /// The handler trapped on the record.
+    Trap,
+    /// The handler did not answer before its deadline.
+    Deadline,
+    /// The handler exceeded its memory limit.
+    Memory,
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            FailureClass::Rejected => "rejected",
+            FailureClass::Retries => "retries",
+            FailureClass::Trap => "trap",
+            FailureClass::Deadline => "deadline",
+            FailureClass::Memory => "memory",
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! Applies a batch: in one call if the handler succeeds, else in parts.
+
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+
+use super::context::{TaskContext, TaskEnd};
+use super::failed_records::FailedRecordPolicy;
+use super::handler_calls::{FailureCause, HandlerCalls, LostState, Outcome};
+use super::offset_store::OffsetStore;
+use crate::Batch;
+use crate::extent::Extent;
+use crate::parts::{AfterFailure, Bisection, Part, Rules, by_key};
+
+/// Applies the batches of one partition, and moves the position.
+pub(crate) struct Applier {
+    ctx: Arc<TaskContext>,
+    calls: Arc<HandlerCalls>,
+    offsets: Arc<OffsetStore>,
+    failed_records: FailedRecordPolicy,
+}
+
+impl Applier {
+    pub fn new(ctx: Arc<TaskContext>, calls: Arc<HandlerCalls>, offsets: Arc<OffsetStore>) -> Self {
+        let failed_records = FailedRecordPolicy::new(ctx.clone());
+        Self { ctx, calls, offsets, failed_records }
+    }
+
+    /// Applies the batch and moves the position to its end. `read` is how far the log was read.
+    /// Returns what the handler's store has lost; `None` if the batch was applied.
+    pub async fn apply(
+        &self,
+        batch: Batch,
+        keeps_position: bool,
+        read: Extent,
+    ) -> Result<Option<LostState>, TaskEnd> {
+        let parts = self.ctx.engine.config.key_concurrency;
+        if parts == 1 {
+            return self.apply_in_parts(batch, self.rules(keeps_position, true), read).await;
+        }
+        if keeps_position {
+            let reason = "a handler that keeps its position needs `key_concurrency = 1`";
+            return Err(self.ctx.handler_error(batch.start, reason));
+        }
+        let end = batch.end;
+        let rules = self.rules(keeps_position, false);
+        let parts = by_key(batch, parts).into_iter();
+        let parts = parts.map(|part| self.apply_in_parts(part, rules.clone(), read));
+        let lost = try_join_all(parts).await?.into_iter().flatten().min();
+        if lost.is_none() {
+            self.offsets.advance(end, read);
+        }
+        Ok(lost)
+    }
+
+    fn rules(&self, keeps_position: bool, in_order: bool) -> Rules {
+        let config = &self.ctx.engine.config;
+        Rules {
+            poison_attempts: config.poison_attempts,
+            empty_failures_max: config.poison_in_a_row_max,
+            backoff: self.ctx.retry_backoff(),
+            keeps_position,
+            in_order,
+        }
+    }
+
+    /// Hands the batch to the handler, and divides it if the handler fails.
+    async fn apply_in_parts(
+        &self,
+        batch: Batch,
+        rules: Rules,
+        read: Extent,
+    ) -> Result<Option<LostState>, TaskEnd> {
+        let mut bisection = Bisection::new(batch, rules);
+        while let Some(part) = bisection.next_part() {
+            if self.ctx.stop.is_cancelled() {
+                return Err(TaskEnd::Stopped);
+            }
+            let applied = match self.calls.handle(&part.batch).await? {
+                Outcome::Applied(rejections) => {
+                    self.failed_records.give_up_rejected(&part.batch, &rejections).await?;
+                    self.count_applied(&part.batch);
+                    bisection.applied(&part)
+                }
+                Outcome::Lost(lost) => return Ok(Some(lost)),
+                Outcome::Failed(cause) => self.after_failure(&mut bisection, part, &cause).await?,
+            };
+            if let Some(offset) = applied {
+                self.offsets.advance(offset, read);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does what the bisection decides. Returns the offset to store, if the part moves the
+    /// position.
+    async fn after_failure(
+        &self,
+        bisection: &mut Bisection,
+        part: Part,
+        cause: &FailureCause,
+    ) -> Result<Option<i64>, TaskEnd> {
+        match bisection.failed(part) {
+            AfterFailure::Continue => Ok(None),
+            AfterFailure::Retry(pause) => self.ctx.pause(pause).await.map(|()| None),
+            AfterFailure::GiveUp(part) => {
+                let Part { batch, failures, .. } = &part;
+                self.failed_records.give_up_poison(batch, *failures, cause).await?;
+                Ok(bisection.given_up(&part))
+            }
+            AfterFailure::Stop(Part { batch, failures, .. }) => {
+                let reason = format!(
+                    "the handler broke {failures} times over offsets without a record: {}",
+                    cause.reason
+                );
+                Err(self.ctx.handler_error(batch.start, reason))
+            }
+        }
+    }
+
+    fn count_applied(&self, batch: &Batch) {
+        let metrics = &self.ctx.engine.metrics;
+        metrics.batches.inc();
+        metrics.records.inc_by(batch.messages.len() as u64);
+        metrics.batch_records.observe(batch.messages.len() as f64);
+        self.failed_records.applied(batch);
+    }
+}

@@ -1,0 +1,132 @@
+//! Applies the setting `failed_records` to the records that cannot be applied.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::context::{TaskContext, TaskEnd};
+use super::handler_calls::FailureCause;
+use crate::letter::Letter;
+use crate::refusal::advice;
+use crate::{Batch, Error, FailedRecords, FailureClass, Rejection};
+
+/// Applies the setting `failed_records` to the records that cannot be applied.
+pub(crate) struct FailedRecordPolicy {
+    ctx: Arc<TaskContext>,
+    /// Number of consecutive poison records, with no record applied in between.
+    poison_in_a_row: AtomicU32,
+}
+
+impl FailedRecordPolicy {
+    pub fn new(ctx: Arc<TaskContext>) -> Self {
+        Self { ctx, poison_in_a_row: AtomicU32::new(0) }
+    }
+
+    /// Notes that the handler applied a batch.
+    pub fn applied(&self, batch: &Batch) {
+        // An empty batch does not show that the handler can apply records.
+        if !batch.messages.is_empty() {
+            self.poison_in_a_row.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives up the only record of a batch, with which the handler failed this many times.
+    pub async fn give_up_poison(
+        &self,
+        batch: &Batch,
+        failures: u32,
+        cause: &FailureCause,
+    ) -> Result<(), TaskEnd> {
+        let Some(record) = batch.messages.first() else { return Ok(()) };
+        let FailureCause { class, reason } = cause;
+        self.ctx.engine.metrics.poison.inc();
+        let in_a_row = self.poison_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        // This many consecutive failures indicate that the handler is broken, not the records.
+        if in_a_row > self.ctx.engine.config.poison_in_a_row_max {
+            let reason =
+                format!("{in_a_row} records in a row broke the handler; the last: {reason}");
+            return Err(self.poison_error(record.offset, *class, &reason));
+        }
+        self.apply(vec![Letter { batch, record, class: *class, attempts: failures, reason }]).await
+    }
+
+    /// Gives up the records that the handler rejected.
+    pub async fn give_up_rejected(
+        &self,
+        batch: &Batch,
+        rejections: &[Rejection],
+    ) -> Result<(), TaskEnd> {
+        let mut letters = Vec::with_capacity(rejections.len());
+        for Rejection { offset, reason } in rejections {
+            let Ok(at) = batch.messages.binary_search_by_key(offset, |message| message.offset)
+            else {
+                let reason = format!(
+                    "the handler rejects offset {offset}, which is not in the batch {}..{}",
+                    batch.start, batch.end
+                );
+                return Err(self.ctx.handler_error(batch.start, reason));
+            };
+            let class = FailureClass::Rejected;
+            let letter = |record| Letter { batch, record, class, attempts: 1, reason };
+            letters.extend(batch.messages.get(at).map(letter));
+        }
+        self.ctx.engine.metrics.rejections.inc_by(rejections.len() as u64);
+        self.apply(letters).await
+    }
+
+    async fn apply(&self, letters: Vec<Letter<'_>>) -> Result<(), TaskEnd> {
+        for Letter { batch, record, class, attempts, reason } in &letters {
+            let (topic, partition, offset) = (&batch.topic, batch.partition, record.offset);
+            tracing::warn!(%topic, partition, offset, %class, attempts, reason, "record given up");
+        }
+        match (self.ctx.engine.config.failed_records, letters.first()) {
+            (_, None) => Ok(()),
+            (FailedRecords::Stop, Some(first)) => {
+                Err(self.poison_error(first.record.offset, first.class, first.reason))
+            }
+            (FailedRecords::Skip, _) => {
+                self.ctx.engine.metrics.skipped.inc_by(letters.len() as u64);
+                Ok(())
+            }
+            (FailedRecords::DeadLetter, _) => self.write_dead_letters(letters).await,
+        }
+    }
+
+    /// Writes the letters. If the broker does not accept them, an operator has to fix the cause:
+    /// the partition waits, logs the cause, and continues after the letters are written.
+    async fn write_dead_letters(&self, mut letters: Vec<Letter<'_>>) -> Result<(), TaskEnd> {
+        let engine = &self.ctx.engine;
+        let mut backoff = self.ctx.retry_backoff();
+        loop {
+            let written = letters.len();
+            let Err((left, error)) = engine.dead_letters.send(letters).await else {
+                engine.metrics.dead_letters.inc_by(written as u64);
+                return Ok(());
+            };
+            engine.metrics.dead_letters.inc_by((written - left.len()) as u64);
+            engine.metrics.dead_letter_failures.inc();
+            letters = left;
+            let pause = backoff.next();
+            tracing::error!(
+                topic = %self.ctx.topic,
+                partition = self.ctx.number,
+                dead_letter_topic = %engine.config.dead_letter_topic(&self.ctx.topic),
+                letters = letters.len(),
+                pause_ms = pause.as_millis(),
+                %error,
+                advice = advice(&error),
+                "dead letters cannot be written; the partition waits"
+            );
+            self.ctx.pause(pause).await?;
+        }
+    }
+
+    fn poison_error(&self, offset: i64, class: FailureClass, reason: &str) -> TaskEnd {
+        TaskEnd::Failed(Error::Poison {
+            topic: self.ctx.topic.to_string(),
+            partition: self.ctx.number,
+            offset,
+            class,
+            reason: reason.into(),
+        })
+    }
+}

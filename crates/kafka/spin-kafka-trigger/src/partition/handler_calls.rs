@@ -1,0 +1,240 @@
+//! Calls the handler, and repeats a call until it has a final result.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::context::{TaskContext, TaskEnd};
+use crate::backoff::Backoff;
+use crate::call::answer;
+use crate::metrics::Metrics;
+use crate::{Batch, Failure, FailureClass, Position, Rejection};
+
+/// What a handler's store has lost. The lesser value is the greater loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LostState {
+    /// Everything.
+    All,
+    /// Everything from this position on.
+    From(i64),
+}
+
+/// Why the handler did not apply a batch.
+#[derive(Debug)]
+pub(crate) struct FailureCause {
+    pub class: FailureClass,
+    pub reason: String,
+}
+
+/// The result of handing over a batch.
+pub(crate) enum Outcome {
+    /// The batch is applied, except for the records that the handler rejects.
+    Applied(Vec<Rejection>),
+    /// The handler's store has lost what it needs to apply the batch.
+    Lost(LostState),
+    /// The handler fails with this batch.
+    Failed(FailureCause),
+}
+
+/// Calls the handler for one partition.
+pub(crate) struct HandlerCalls {
+    ctx: Arc<TaskContext>,
+}
+
+impl HandlerCalls {
+    pub fn new(ctx: Arc<TaskContext>) -> Self {
+        Self { ctx }
+    }
+
+    /// Hands the batch over, and repeats that for as long as the handler asks for a retry and has
+    /// retries left.
+    pub async fn handle(&self, batch: &Arc<Batch>) -> Result<Outcome, TaskEnd> {
+        let mut backoff = self.ctx.retry_backoff();
+        loop {
+            let (class, reason) = match self.call(batch).await? {
+                Ok(rejections) => return Ok(Outcome::Applied(rejections)),
+                Err(Failure::Rewind(to)) => return self.rewound(batch, to).map(Outcome::Lost),
+                Err(Failure::Lost) => return self.lost(batch).map(Outcome::Lost),
+                Err(Failure::Fatal(reason)) => {
+                    return Err(self.ctx.handler_error(batch.start, reason));
+                }
+                Err(Failure::Retry(reason)) if self.has_retries(&backoff) => {
+                    self.retry(batch, &reason, &mut backoff).await?;
+                    continue;
+                }
+                Err(Failure::Retry(reason)) => (FailureClass::Retries, reason),
+                Err(Failure::Trap(reason)) => (FailureClass::Trap, reason),
+                Err(Failure::Deadline(reason)) => (FailureClass::Deadline, reason),
+                Err(Failure::Memory(reason)) => (FailureClass::Memory, reason),
+            };
+            let cause = FailureCause { class, reason };
+            self.report_failure(batch, &cause);
+            return Ok(Outcome::Failed(cause));
+        }
+    }
+
+    /// Makes one call, as soon as fewer than `concurrency_max` calls are running.
+    async fn call(&self, batch: &Arc<Batch>) -> Result<Result<Vec<Rejection>, Failure>, TaskEnd> {
+        let _permit = self.ctx.call_permit().await?;
+        let metrics = &self.ctx.engine.metrics;
+        let in_flight = InFlight::new(metrics, batch);
+        let begun = Instant::now();
+        let answer = answer(self.ctx.engine.handler.clone().handle(batch.clone())).await;
+        metrics.handler_seconds.observe(begun.elapsed().as_secs_f64());
+        in_flight.answered();
+        Ok(answer)
+    }
+
+    /// Whether the handler may ask for one more retry: `retry_attempts_max` limits the number of
+    /// attempts, which is the number of pauses and one.
+    fn has_retries(&self, backoff: &Backoff) -> bool {
+        let max = self.ctx.engine.config.retry_attempts_max;
+        max == 0 || backoff.attempts() + 1 < max
+    }
+
+    async fn retry(
+        &self,
+        batch: &Batch,
+        reason: &str,
+        backoff: &mut Backoff,
+    ) -> Result<(), TaskEnd> {
+        self.ctx.engine.metrics.retries.inc();
+        let pause = backoff.next();
+        tracing::warn!(
+            topic = %batch.topic,
+            partition = batch.partition,
+            start = batch.start,
+            end = batch.end,
+            attempts = backoff.attempts(),
+            pause_ms = pause.as_millis(),
+            reason,
+            "batch failed; it is handed over again"
+        );
+        self.ctx.pause(pause).await
+    }
+
+    fn report_failure(&self, batch: &Batch, cause: &FailureCause) {
+        self.ctx.engine.metrics.breakdowns.inc();
+        let Batch { topic, partition, start, end, messages, .. } = batch;
+        let (records, FailureCause { class, reason }) = (messages.len(), cause);
+        tracing::warn!(
+            %topic, partition, start, end, records, %class, reason,
+            "batch broke the handler; it is divided until the record that causes it is found"
+        );
+    }
+
+    /// Fails unless the handler's position lies before the batch's start.
+    fn rewound(&self, batch: &Batch, position: i64) -> Result<LostState, TaskEnd> {
+        let start = batch.start;
+        if !(0..start).contains(&position) {
+            let reason = format!(
+                "the handler asks to rewind to {position}, which is not before the batch's start"
+            );
+            return Err(self.ctx.handler_error(start, reason));
+        }
+        self.ctx.engine.metrics.rewinds.inc();
+        let (topic, partition) = (&batch.topic, batch.partition);
+        tracing::warn!(
+            %topic, partition, start, position,
+            "the handler's store is behind; reading again from its position"
+        );
+        Ok(LostState::From(position))
+    }
+
+    /// Fails unless the handler must have stored a position before.
+    fn lost(&self, batch: &Batch) -> Result<LostState, TaskEnd> {
+        let start = batch.start;
+        if batch.first {
+            let reason = "the handler says that it lost its position before it had one";
+            return Err(self.ctx.handler_error(start, reason));
+        }
+        self.ctx.engine.metrics.rewinds.inc();
+        Ok(LostState::All)
+    }
+
+    /// The handler's position in the log of this name. The call is repeated until it succeeds.
+    pub async fn position(&self, log_id: &Arc<str>) -> Result<Position, TaskEnd> {
+        let ctx = &self.ctx;
+        let mut backoff = ctx.retry_backoff();
+        loop {
+            let permit = ctx.call_permit().await?;
+            let (handler, topic) = (ctx.engine.handler.clone(), ctx.topic.clone());
+            let call = handler.position(topic, log_id.clone(), ctx.number);
+            let answer = tokio::select! {
+                () = ctx.stop.cancelled() => return Err(TaskEnd::Stopped),
+                answer = answer(call) => answer,
+            };
+            drop(permit);
+            let reason = match answer {
+                Ok(Position::At(offset)) if offset < 0 => {
+                    format!("the handler's position {offset} is below 0")
+                }
+                Ok(position) => return Ok(position),
+                Err(
+                    Failure::Retry(reason)
+                    | Failure::Trap(reason)
+                    | Failure::Deadline(reason)
+                    | Failure::Memory(reason),
+                ) => {
+                    ctx.engine.metrics.retries.inc();
+                    let (topic, partition) = (&ctx.topic, ctx.number);
+                    tracing::warn!(%topic, partition, reason, "no position yet; asking again");
+                    ctx.pause(backoff.next()).await?;
+                    continue;
+                }
+                Err(Failure::Rewind(to)) => {
+                    format!("the handler answers rewind to {to} to a request for its position")
+                }
+                Err(Failure::Lost) => {
+                    "the handler answers lost to a request for its position".into()
+                }
+                Err(Failure::Fatal(reason)) => reason,
+            };
+            return Err(ctx.handler_error(-1, reason));
+        }
+    }
+}
+
+/// Counts a batch that the handler is working on. If it is dropped before the handler answers, the
+/// batch is counted as unfinished.
+struct InFlight<'a> {
+    metrics: &'a Metrics,
+    batch: &'a Batch,
+    answered: bool,
+}
+
+impl<'a> InFlight<'a> {
+    fn new(metrics: &'a Metrics, batch: &'a Batch) -> Self {
+        metrics.in_flight.inc();
+        Self { metrics, batch, answered: false }
+    }
+
+    fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+        if !self.answered {
+            self.metrics.unfinished.inc();
+            let Batch { topic, partition, start, end, .. } = self.batch;
+            tracing::warn!(
+                %topic, partition, start, end,
+                "batch dropped before the handler answered; it is delivered again"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_parts_the_greatest_loss_counts() {
+        let (all, five, nine) = (LostState::All, LostState::From(5), LostState::From(9));
+        assert_eq!([nine, five].into_iter().min(), Some(five));
+        assert_eq!([LostState::From(0), all].into_iter().min(), Some(all));
+    }
+}
