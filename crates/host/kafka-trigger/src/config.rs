@@ -1,6 +1,5 @@
 //! Reads `[application.trigger.kafka]` and `[[trigger.kafka]]`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use host_producer::ProducerConfig;
@@ -68,9 +67,8 @@ impl TriggerConfig {
 
     /// The configuration of a producer for the trigger's brokers, with its TLS and SASL settings.
     pub fn producer(&self) -> ProducerConfig {
-        let properties = BTreeMap::from(&self.engine.client);
-        let security = |name: &str| SECURITY.iter().any(|prefix| name.starts_with(prefix));
-        let client = properties.into_iter().filter(|(name, _)| security(name)).collect();
+        let is_security = |name: &str| SECURITY.iter().any(|prefix| name.starts_with(prefix));
+        let client = self.engine.client.filtered(is_security);
         ProducerConfig { client, ..ProducerConfig::new(&self.engine.brokers) }
     }
 

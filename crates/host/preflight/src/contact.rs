@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
+use kafka_client::ClientSettings;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -19,14 +19,17 @@ const CONTACT_LIMIT: Duration = Duration::from_secs(10);
 /// librdkafka itself would retry for ever.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
 /// Time for which librdkafka's events are read after an attempt.
-const LISTEN_LIMIT: Duration = Duration::from_millis(100);
+const EVENTS_LIMIT: Duration = Duration::from_millis(100);
 
 const CREDENTIALS: &str = "Check user, password, mechanism and certificates";
 
-/// Requests the topic's metadata. Blocks for about `CONTACT_LIMIT` at most.
-pub(crate) fn metadata(native: &ClientConfig, place: &str, topic: &str) -> Result<Metadata, Error> {
-    let client: BaseProducer<Heard> =
-        native.create_with_context(Heard::default()).map_err(|error| Error::client(&error))?;
+/// Requests the topic's metadata. Blocks for about `CONTACT_LIMIT` at most. Errors contain `server`.
+pub(crate) fn metadata(
+    settings: &ClientSettings,
+    server: &str,
+    topic: &str,
+) -> Result<Metadata, Error> {
+    let client: BaseProducer<ConnectionErrors> = settings.create(ConnectionErrors::default())?;
     let deadline = Instant::now() + CONTACT_LIMIT;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -35,66 +38,69 @@ pub(crate) fn metadata(native: &ClientConfig, place: &str, topic: &str) -> Resul
             Err(error) => error,
         };
         // Lets librdkafka call the callbacks with its errors.
-        client.poll(LISTEN_LIMIT);
-        let heard = client.context();
-        if heard.is_over() || Instant::now() >= deadline {
-            return Err(heard.fault(place, &error));
+        client.poll(EVENTS_LIMIT);
+        let errors = client.context();
+        if errors.are_final() || Instant::now() >= deadline {
+            return Err(errors.cause(server, &error));
         }
     }
 }
 
-/// What librdkafka has reported about its connections.
+/// The errors of connections that librdkafka has reported to a client.
 #[derive(Default)]
-struct Heard(Mutex<Said>);
+pub(crate) struct ConnectionErrors(Mutex<FirstErrors>);
 
 #[derive(Default)]
-struct Said {
+struct FirstErrors {
     /// A broker rejected the client, or its certificate is not trusted.
     refusal: Option<String>,
     /// A connection failed.
     failure: Option<String>,
+    /// No broker can be reached.
     all_down: bool,
 }
 
-impl Heard {
-    fn said<T>(&self, look: impl FnOnce(&mut Said) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+impl ConnectionErrors {
+    fn with<T>(&self, action: impl FnOnce(&mut FirstErrors) -> T) -> T {
+        action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn is_over(&self) -> bool {
-        self.said(|said| said.refusal.is_some() || said.all_down)
+    /// Whether another attempt would fail as well.
+    fn are_final(&self) -> bool {
+        self.with(|first| first.refusal.is_some() || first.all_down)
     }
 
-    fn fault(&self, place: &str, error: &KafkaError) -> Error {
-        self.said(|said| match (said.refusal.take(), said.failure.take()) {
-            (Some(refusal), _) => Error::refused(place, refusal, CREDENTIALS),
-            (None, Some(failure)) => Error::unreachable(place, failure),
-            (None, None) => Error::unreachable(place, error),
+    /// The error of the check. `error` is its reason if no connection has failed.
+    fn cause(&self, server: &str, error: &KafkaError) -> Error {
+        self.with(|first| match (first.refusal.take(), first.failure.take()) {
+            (Some(refusal), _) => Error::refused(server, refusal, CREDENTIALS),
+            (None, Some(failure)) => Error::unreachable(server, failure),
+            (None, None) => Error::unreachable(server, error),
         })
     }
 }
 
-impl ClientContext for Heard {
-    /// Only logged, because important events are also reported as errors.
+impl ClientContext for ConnectionErrors {
+    /// Important events are also reported as errors.
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(facility, message, "librdkafka");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let KafkaError::Global(code) = error else { return };
-        self.said(|said| match code {
-            Code::AllBrokersDown => said.all_down = true,
+        self.with(|first| match code {
+            Code::AllBrokersDown => first.all_down = true,
             Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => {
-                said.refusal.get_or_insert_with(|| reason.into());
+                first.refusal.get_or_insert_with(|| reason.into());
             }
             _ => {
-                said.failure.get_or_insert_with(|| reason.into());
+                first.failure.get_or_insert_with(|| reason.into());
             }
         });
     }
 }
 
-impl ProducerContext for Heard {
+impl ProducerContext for ConnectionErrors {
     type DeliveryOpaque = ();
 
     /// Never called, because no record is sent.

@@ -1,6 +1,6 @@
 //! The errors of the checks.
 
-use rdkafka::error::KafkaError;
+use kafka_client::Error as ClientError;
 
 /// A check could not be performed. The texts name the server and the remedy, and contain no
 /// secrets.
@@ -15,18 +15,18 @@ pub enum Error {
         reason: String,
     },
     /// The server does not answer.
-    #[error("{place} does not answer: {reason}. Check that it runs and can be reached from here")]
+    #[error("{server} does not answer: {reason}. Check that it runs and can be reached from here")]
     Unreachable {
         /// The name of the server.
-        place: String,
+        server: String,
         /// The last error, or how long the check has waited.
         reason: String,
     },
     /// The server answered, but rejected the client.
-    #[error("{place} refuses: {reason}. {remedy}")]
+    #[error("{server} rejects the request: {reason}. {remedy}")]
     Refused {
         /// The name of the server.
-        place: String,
+        server: String,
         /// The server's text.
         reason: String,
         /// What the operator can do.
@@ -40,24 +40,20 @@ impl Error {
         matches!(self, Self::Unreachable { .. })
     }
 
-    pub(crate) fn unreachable(place: &str, reason: impl ToString) -> Self {
-        Self::Unreachable { place: place.into(), reason: clause(reason) }
+    pub(crate) fn unreachable(server: &str, reason: impl ToString) -> Self {
+        Self::Unreachable { server: server.into(), reason: clause(reason) }
     }
 
-    pub(crate) fn refused(place: &str, reason: impl ToString, remedy: &str) -> Self {
-        Self::Refused { place: place.into(), reason: clause(reason), remedy: remedy.into() }
+    pub(crate) fn refused(server: &str, reason: impl ToString, remedy: &str) -> Self {
+        Self::Refused { server: server.into(), reason: clause(reason), remedy: remedy.into() }
     }
+}
 
-    /// The Kafka client could not be created.
-    pub(crate) fn client(error: &KafkaError) -> Self {
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
         match error {
-            KafkaError::ClientConfig(_, _, name, _) => Self::Config {
-                setting: format!("client.\"{name}\""),
-                reason: "librdkafka does not know it, does not take its value, or was built \
-                         without it"
-                    .into(),
-            },
-            error => Self::Config { setting: "client".into(), reason: error.to_string() },
+            ClientError::Setting { setting, reason } => Self::Config { setting, reason },
+            ClientError::Client { reason, .. } => Self::Config { setting: "client".into(), reason },
         }
     }
 }

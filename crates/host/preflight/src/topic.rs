@@ -1,25 +1,22 @@
 //! Reads the settings of a topic from Kafka.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use kafka_client::{ClientProperties, ClientSettings, Secret, oauth};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 
+use crate::contact::{self, ConnectionErrors};
 use crate::topic_settings::TopicSettings;
-use crate::{Error, Warning, contact};
+use crate::{Error, Warning};
 
 /// Maximum time for the brokers to return the topic's settings.
 const SETTINGS_LIMIT: Duration = Duration::from_secs(10);
 /// Maximum time for the whole check. A client cannot be closed while it looks up a host name.
 const CHECK_LIMIT: Duration = Duration::from_secs(25);
 
-/// The mechanism for which this check has no tokens.
-const TOKENS: &str = "OAUTHBEARER";
-const NO_TOKEN: &str = "This check knows no tokens for OAUTHBEARER: look at the topic by hand";
+const NO_TOKEN: &str = "This check cannot use OAUTHBEARER: check the topic's settings by hand";
 
 /// Reads the settings of the topic, and returns a warning for each one that can break the
 /// guarantee. `client` contains additional librdkafka properties, such as those for SASL and TLS.
@@ -30,20 +27,20 @@ const NO_TOKEN: &str = "This check knows no tokens for OAUTHBEARER: look at the 
 /// use tokens. librdkafka's mock broker never answers the request for the configuration.
 pub async fn check_topic(
     brokers: &str,
-    client: &BTreeMap<String, String>,
+    client: &ClientProperties,
     topic: &str,
 ) -> Result<Vec<Warning>, Error> {
     if needs_token(client) {
         let not_known = TopicSettings::default().warnings().into_iter();
         return Ok(not_known.map(|not_known| not_known.with_remedy(NO_TOKEN)).collect());
     }
-    Ok(off_thread(brokers, client, topic, ask).await?.warnings())
+    Ok(off_thread(brokers, client, topic, read).await?.warnings())
 }
 
 /// Checks that the topic exists and may be described. With SASL OAUTHBEARER, no request is sent.
 pub async fn check_topic_exists(
     brokers: &str,
-    client: &BTreeMap<String, String>,
+    client: &ClientProperties,
     topic: &str,
 ) -> Result<(), Error> {
     if needs_token(client) {
@@ -52,94 +49,86 @@ pub async fn check_topic_exists(
     off_thread(brokers, client, topic, replicas).await.map(drop)
 }
 
-/// Runs on a thread of its own, because librdkafka blocks, also when a client is closed.
+/// Runs `request` on another thread, because librdkafka blocks, also when a client is closed.
 async fn off_thread<T: Send + 'static>(
     brokers: &str,
-    client: &BTreeMap<String, String>,
+    client: &ClientProperties,
     topic: &str,
-    ask: fn(&ClientConfig, &str, &str) -> Result<T, Error>,
+    request: fn(&ClientSettings, &str, &str) -> Result<T, Error>,
 ) -> Result<T, Error> {
     if brokers.trim().is_empty() {
         let reason = "give at least one `host:port`".into();
         return Err(Error::Config { setting: "brokers".into(), reason });
     }
-    let native = native(brokers, client);
-    let place = format!("topic `{topic}` at {brokers}");
-    let topic = topic.to_owned();
-    let asked = tokio::task::spawn_blocking({
-        let place = place.clone();
-        move || ask(&native, &place, &topic)
-    });
-    match tokio::time::timeout(CHECK_LIMIT, asked).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => Err(Error::unreachable(&place, error)),
-        Err(_) => Err(Error::unreachable(&place, format!("nothing came in {CHECK_LIMIT:?}"))),
-    }
-}
-
-fn needs_token(client: &BTreeMap<String, String>) -> bool {
-    let mechanisms = ["sasl.mechanism", "sasl.mechanisms"];
-    let mut mechanisms = mechanisms.iter().filter_map(|name| client.get(*name));
-    mechanisms.any(|mechanism| mechanism.eq_ignore_ascii_case(TOKENS))
-}
-
-fn native(brokers: &str, client: &BTreeMap<String, String>) -> ClientConfig {
-    let mut native = ClientConfig::new();
-    for (name, value) in client {
-        native.set(name, value);
-    }
+    let mut settings = ClientSettings::new(brokers, client);
     // The request must not create the topic.
-    native.set("bootstrap.servers", brokers.trim()).set("allow.auto.create.topics", "false");
-    native
+    settings.set("allow.auto.create.topics", "false");
+    let server = format!("topic `{topic}` at {brokers}");
+    let topic = topic.to_owned();
+    let response = tokio::task::spawn_blocking({
+        let server = server.clone();
+        move || request(&settings, &server, &topic)
+    });
+    match tokio::time::timeout(CHECK_LIMIT, response).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => Err(Error::unreachable(&server, error)),
+        Err(_) => Err(Error::unreachable(&server, format!("no answer in {CHECK_LIMIT:?}"))),
+    }
 }
 
-fn ask(native: &ClientConfig, place: &str, topic: &str) -> Result<TopicSettings, Error> {
-    let replicas = replicas(native, place, topic)?;
-    let resource = describe(native, place, topic)?;
+fn needs_token(client: &ClientProperties) -> bool {
+    ["sasl.mechanism", "sasl.mechanisms"].iter().any(|name| {
+        let mechanism = client.get(name).map(Secret::expose);
+        mechanism.is_some_and(|mechanism| mechanism.eq_ignore_ascii_case(oauth::MECHANISM))
+    })
+}
+
+fn read(settings: &ClientSettings, server: &str, topic: &str) -> Result<TopicSettings, Error> {
+    let replicas = replicas(settings, server, topic)?;
+    let resource = describe(settings, server, topic)?;
     let value = |name: &str| resource.as_ref()?.get(name)?.value.as_deref();
     Ok(TopicSettings::new(replicas, value))
 }
 
 /// The minimum number of replicas of the topic's partitions. Fails if the topic does not exist.
-fn replicas(native: &ClientConfig, place: &str, topic: &str) -> Result<Option<usize>, Error> {
-    fewest_replicas(&contact::metadata(native, place, topic)?, place)
+fn replicas(settings: &ClientSettings, server: &str, topic: &str) -> Result<Option<usize>, Error> {
+    fewest_replicas(&contact::metadata(settings, server, topic)?, server)
 }
 
 /// The minimum number of replicas of a partition.
-fn fewest_replicas(metadata: &Metadata, place: &str) -> Result<Option<usize>, Error> {
+fn fewest_replicas(metadata: &Metadata, server: &str) -> Result<Option<usize>, Error> {
     let Some(topic) = metadata.topics().first() else { return Ok(None) };
     match topic.error().map(Code::from) {
         None => Ok(topic.partitions().iter().map(|partition| partition.replicas().len()).min()),
-        Some(code @ Code::LeaderNotAvailable) => Err(Error::unreachable(place, code)),
+        Some(code @ Code::LeaderNotAvailable) => Err(Error::unreachable(server, code)),
         Some(code) => {
             let remedy = "Check its name, create it, or grant this user Describe on it";
-            Err(Error::refused(place, code, remedy))
+            Err(Error::refused(server, code, remedy))
         }
     }
 }
 
 /// The topic's settings. None if this user may not read them, or the brokers do not support it.
 fn describe(
-    native: &ClientConfig,
-    place: &str,
+    settings: &ClientSettings,
+    server: &str,
     topic: &str,
 ) -> Result<Option<ConfigResource>, Error> {
-    let admin: AdminClient<DefaultClientContext> =
-        native.create().map_err(|error| Error::client(&error))?;
+    let admin: AdminClient<ConnectionErrors> = settings.create(ConnectionErrors::default())?;
     let options = AdminOptions::new().request_timeout(Some(SETTINGS_LIMIT));
     let topic = ResourceSpecifier::Topic(topic);
     let described = admin.describe_configs([&topic], &options);
     match futures::executor::block_on(described) {
         Ok(resources) => Ok(resources.into_iter().flatten().next()),
-        Err(error) if is_silence(&error) => Err(Error::unreachable(place, error)),
+        Err(error) if is_timeout(&error) => Err(Error::unreachable(server, error)),
         Err(error) => {
-            tracing::debug!(%error, "the topic's settings are not told");
+            tracing::debug!(%error, "the brokers do not report the topic's settings");
             Ok(None)
         }
     }
 }
 
-fn is_silence(error: &KafkaError) -> bool {
+fn is_timeout(error: &KafkaError) -> bool {
     matches!(
         error,
         KafkaError::AdminOp(

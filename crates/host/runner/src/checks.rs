@@ -1,12 +1,12 @@
 //! Compares the settings of the topics and of the store with what the pipeline guarantees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kafka_trigger::TriggerConfig;
 use preflight::{Error, Warning, check_store, check_topic, check_topic_exists};
 use spin_app::App;
 use spin_app::variables::Variables;
-use spin_kafka_trigger::{Config, FailedRecords, is_pattern};
+use spin_kafka_trigger::{ClientProperties, Config, FailedRecords, is_pattern};
 
 /// The variable that holds the store's URL.
 const STORE: &str = "valkey_url";
@@ -24,7 +24,7 @@ struct Topic {
     name: String,
     brokers: String,
     /// The properties of the Kafka client.
-    client: BTreeMap<String, String>,
+    client: ClientProperties,
 }
 
 impl Checks {
@@ -34,7 +34,7 @@ impl Checks {
         let topic = |engine: &Config, name: &str| Topic {
             name: name.into(),
             brokers: engine.brokers.clone(),
-            client: (&engine.client).into(),
+            client: engine.client.clone(),
         };
         let (mut topics, mut for_letters) = (Vec::new(), Vec::new());
         for engine in triggers.iter().map(|trigger| &trigger.engine) {

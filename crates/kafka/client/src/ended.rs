@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_try_may_mend_ends_no_producer() {
+    fn an_error_that_a_retry_may_fix_does_not_end_the_producer() {
         for code in [Code::Fatal, Code::OutOfOrderSequenceNumber, Code::UnknownProducerId] {
             assert!(ends_producer(code), "{code:?}");
         }

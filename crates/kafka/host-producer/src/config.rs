@@ -1,11 +1,8 @@
 //! The producer's settings.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
+use kafka_client::{ClientProperties, ClientSettings, OwnedProperty};
 use serde::Deserialize;
 
 use crate::Error;
@@ -19,27 +16,22 @@ const TOPIC_PROPAGATION_MS: &str = "2000";
 /// The longest pause between two attempts to connect, and therefore the time until a broker that is
 /// available again is noticed.
 const RECONNECT_MAX_MS: &str = "1000";
-/// Properties that the producer sets. Other values would break its guarantees, or the property has
-/// a setting of its own.
-const OWNED: [&str; 14] = [
-    "acks",
-    "allow.auto.create.topics",
-    "bootstrap.servers",
-    "client.id",
-    "compression.codec",
-    "compression.type",
-    "delivery.timeout.ms",
-    "enable.idempotence",
-    "linger.ms",
-    "message.timeout.ms",
-    "metadata.broker.list",
-    "partitioner",
-    "queue.buffering.max.kbytes",
-    "queue.buffering.max.messages",
+/// Properties that the producer sets, and the setting that determines each.
+const OWNED: [OwnedProperty; 10] = [
+    ("acks", Some("acks")),
+    ("compression.codec", Some("compression")),
+    ("compression.type", Some("compression")),
+    ("delivery.timeout.ms", Some("delivery_timeout_ms")),
+    ("enable.idempotence", Some("acks")),
+    ("linger.ms", Some("linger_ms")),
+    ("message.timeout.ms", Some("delivery_timeout_ms")),
+    ("partitioner", None),
+    ("queue.buffering.max.kbytes", Some("queue_bytes_max")),
+    ("queue.buffering.max.messages", Some("queue_records_max")),
 ];
 
 /// Settings for batches, limits and timeouts. Unknown settings are an error.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProducerConfig {
     /// Bootstrap brokers, `host:port`, separated by commas. Required.
@@ -66,7 +58,7 @@ pub struct ProducerConfig {
     pub queue_bytes_max: usize,
     /// Further librdkafka properties (TLS, SASL), by librdkafka's names. Properties that the
     /// producer sets are an error. Values are never printed.
-    pub client: BTreeMap<String, String>,
+    pub client: ClientProperties,
 }
 
 /// The replicas that must have a record before it is acknowledged.
@@ -119,7 +111,7 @@ impl Default for ProducerConfig {
             unreachable_timeout_ms: 2_000,
             queue_records_max: 100_000,
             queue_bytes_max: 64 * 1024 * 1024,
-            client: BTreeMap::new(),
+            client: ClientProperties::default(),
         }
     }
 }
@@ -143,28 +135,17 @@ impl ProducerConfig {
         check("queue_records_max", records, "must be between 1 and 10,000,000")?;
         let bytes = (1024..=i32::MAX as usize).contains(&self.queue_bytes_max);
         check("queue_bytes_max", bytes, "must be between 1 KiB and 2 GiB")?;
-        match OWNED.iter().find(|name| self.client.contains_key(**name)) {
-            Some(name) => {
-                let setting = format!("client.\"{name}\"");
-                check(&setting, false, "the producer decides it; see its own settings")
-            }
-            None => Ok(()),
-        }
+        Ok(self.client.refuse_owned(&OWNED)?)
     }
 
-    /// The settings as librdkafka's properties.
-    pub(crate) fn to_native(&self) -> ClientConfig {
-        let mut native = ClientConfig::new();
-        native
-            .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION_MS)
-            .set("reconnect.backoff.max.ms", RECONNECT_MAX_MS)
-            .set("socket.nagle.disable", "true")
-            .set("socket.keepalive.enable", "true");
-        for (name, value) in &self.client {
-            native.set(name, value);
-        }
-        native
-            .set("bootstrap.servers", self.brokers.trim())
+    /// The settings of the producer's client.
+    pub(crate) fn producer_client(&self) -> ClientSettings {
+        let mut settings = ClientSettings::new(&self.brokers, &self.client);
+        settings
+            .set_default("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION_MS)
+            .set_default("reconnect.backoff.max.ms", RECONNECT_MAX_MS)
+            .set_default("socket.nagle.disable", "true")
+            .set_default("socket.keepalive.enable", "true")
             .set("client.id", &self.client_id)
             .set("enable.idempotence", (self.acks == Acks::All).to_string())
             .set("acks", if self.acks == Acks::All { "all" } else { "1" })
@@ -174,21 +155,15 @@ impl ProducerConfig {
             .set("compression.type", self.compression.name())
             .set("message.timeout.ms", self.delivery_timeout_ms.to_string())
             .set("queue.buffering.max.messages", self.queue_records_max.to_string())
-            .set("queue.buffering.max.kbytes", (self.queue_bytes_max / 1024).to_string())
-            .set_log_level(RDKafkaLogLevel::Info);
-        native
+            .set("queue.buffering.max.kbytes", (self.queue_bytes_max / 1024).to_string());
+        settings
     }
 
-    /// The properties for an admin client of the same brokers.
-    pub(crate) fn to_admin(&self) -> ClientConfig {
-        let mut native = ClientConfig::new();
-        for (name, value) in &self.client {
-            native.set(name, value);
-        }
-        native
-            .set("bootstrap.servers", self.brokers.trim())
-            .set("allow.auto.create.topics", "false");
-        native
+    /// The settings of an admin client of the same brokers.
+    pub(crate) fn admin_client(&self) -> ClientSettings {
+        let mut settings = ClientSettings::new(&self.brokers, &self.client);
+        settings.set("allow.auto.create.topics", "false");
+        settings
     }
 
     pub(crate) fn unreachable_timeout(&self) -> Duration {
@@ -196,35 +171,15 @@ impl ProducerConfig {
     }
 }
 
-/// Shows everything except the values of `client`, which may be secrets.
-impl fmt::Debug for ProducerConfig {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ProducerConfig")
-            .field("brokers", &self.brokers)
-            .field("client_id", &self.client_id)
-            .field("linger_ms", &self.linger_ms)
-            .field("compression", &self.compression)
-            .field("acks", &self.acks)
-            .field("delivery_timeout_ms", &self.delivery_timeout_ms)
-            .field("unreachable_timeout_ms", &self.unreachable_timeout_ms)
-            .field("queue_records_max", &self.queue_records_max)
-            .field("queue_bytes_max", &self.queue_bytes_max)
-            .field("client", &self.client.keys())
-            .finish()
-    }
-}
-
 fn check(setting: &str, holds: bool, reason: &str) -> Result<(), Error> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Error::Config { setting: setting.into(), reason: reason.into() })
-    }
+    if holds { Ok(()) } else { Err(kafka_client::Error::setting(setting, reason).into()) }
 }
 
 #[cfg(test)]
 mod tests {
+    use kafka_client::BasicContext;
+    use rdkafka::producer::FutureProducer;
+
     use super::*;
 
     fn refused(change: impl FnOnce(&mut ProducerConfig)) -> String {
@@ -242,8 +197,8 @@ mod tests {
         assert!(refused(|c| c.unreachable_timeout_ms = 10_001).contains("unreachable_timeout_ms"));
         assert!(refused(|c| c.queue_records_max = 0).contains("queue_records_max"));
         assert!(refused(|c| c.queue_bytes_max = 1).contains("queue_bytes_max"));
-        for name in OWNED {
-            let owned = refused(|c| drop(c.client.insert(name.into(), "x".into())));
+        for (name, _) in OWNED {
+            let owned = refused(|c| c.client = [(name, "x")].into_iter().collect());
             assert!(owned.contains(name), "{owned}");
         }
     }
@@ -254,14 +209,15 @@ mod tests {
             [Compression::None, Compression::Lz4, Compression::Snappy, Compression::Gzip]
         {
             let config = ProducerConfig { compression, ..ProducerConfig::new("localhost:9092") };
-            config.to_native().create::<rdkafka::producer::BaseProducer>().unwrap();
+            let settings = config.producer_client();
+            drop(settings.create::<FutureProducer<_>, _>(BasicContext::default()).unwrap());
         }
     }
 
     #[test]
     fn secrets_are_never_printed() {
-        let mut config = ProducerConfig::new("localhost:9092");
-        config.client.insert("sasl.password".into(), "hunter2".into());
+        let client = [("sasl.password", "hunter2")].into_iter().collect();
+        let config = ProducerConfig { client, ..ProducerConfig::new("localhost:9092") };
         let printed = format!("{config:?}");
         assert!(printed.contains("sasl.password") && !printed.contains("hunter2"), "{printed}");
     }

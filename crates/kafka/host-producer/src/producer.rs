@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use kafka_client::is_replaced_after;
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
@@ -153,8 +152,7 @@ fn release(client: Arc<Client>) {
 impl Client {
     fn new(config: &ProducerConfig) -> Result<Self, Error> {
         let reach = Reach::new();
-        let native = FutureProducer::from_config_and_context(&config.to_native(), reach.clone())
-            .map_err(|error| Error::client(config, error))?;
+        let native = config.producer_client().create(reach.clone())?;
         Ok(Self { native, reach, config: config.clone(), ended: OnceLock::new() })
     }
 

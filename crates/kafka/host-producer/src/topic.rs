@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::reach::Reach;
@@ -56,8 +55,7 @@ pub async fn ensure_topic(
 ) -> Result<TopicState, Error> {
     config.validate()?;
     let place = Place { brokers: &config.brokers, topic: topic.name };
-    let admin = AdminClient::from_config_and_context(&config.to_admin(), Reach::new())
-        .map_err(|error| Error::client(config, error))?;
+    let admin: AdminClient<Reach> = config.admin_client().create(Reach::new())?;
 
     let replication = TopicReplication::Fixed(REPLICATION_DEFAULT);
     let mut wanted = admin::NewTopic::new(topic.name, topic.partitions, replication);
@@ -91,8 +89,7 @@ pub async fn ensure_topic(
 /// brokers and `client` are used.
 pub async fn record_bytes_max(config: &ProducerConfig, topic: &str) -> Result<Option<u64>, Error> {
     config.validate()?;
-    let admin = AdminClient::from_config_and_context(&config.to_admin(), Reach::new())
-        .map_err(|error| Error::client(config, error))?;
+    let admin: AdminClient<Reach> = config.admin_client().create(Reach::new())?;
     let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let described = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
     let resource = match described.map(|all| all.into_iter().next()) {

@@ -1,9 +1,8 @@
 //! Translates the settings into librdkafka's properties.
 
-use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
+use kafka_client::{ClientSettings, OwnedProperty, Secret, oauth};
 
-use crate::{Config, GroupProtocol, oauth};
+use crate::{Config, GroupProtocol};
 
 /// librdkafka's default of `max.poll.interval.ms`. The value must not be below the session timeout.
 const POLL_INTERVAL_MAX_MS: u64 = 300_000;
@@ -40,15 +39,30 @@ const REQUEST_TIMEOUT_MS: &str = "60000";
 /// The two names of the property for a producer's compression.
 const COMPRESSION: [&str; 2] = ["compression.type", "compression.codec"];
 
+/// Properties that the engine sets, and the setting that determines each.
+pub(crate) const OWNED: [OwnedProperty; 13] = [
+    ("auto.commit.interval.ms", Some("commit_interval_ms")),
+    ("auto.offset.reset", Some("start")),
+    ("enable.auto.commit", None),
+    ("enable.auto.offset.store", None),
+    ("enable.partition.eof", None),
+    ("group.id", Some("group")),
+    ("group.instance.id", Some("instance_id")),
+    ("group.protocol", Some("group_protocol")),
+    ("partition.assignment.strategy", None),
+    ("partitioner", None),
+    ("queued.max.messages.kbytes", Some("queue_bytes_max")),
+    ("queued.min.messages", Some("queue_bytes_max")),
+    ("session.timeout.ms", Some("session_timeout_ms")),
+];
+
 /// The configuration of a member of the group.
-pub(crate) fn consumer(config: &Config) -> ClientConfig {
-    let mut native = ClientConfig::new();
+pub(crate) fn consumer(config: &Config) -> ClientSettings {
+    let mut native = common(config);
     let poll_interval_ms = config.session_timeout_ms.max(POLL_INTERVAL_MAX_MS);
     native
-        .set("max.poll.interval.ms", poll_interval_ms.to_string())
-        .set("fetch.queue.backoff.ms", QUEUE_BACKOFF_MS);
-    common(config, &mut native);
-    native
+        .set_default("max.poll.interval.ms", poll_interval_ms.to_string())
+        .set_default("fetch.queue.backoff.ms", QUEUE_BACKOFF_MS)
         .set("group.id", &config.group)
         .set("queued.max.messages.kbytes", (config.queue_bytes_max / 1024).to_string())
         .set("queued.min.messages", queued_records(config).to_string())
@@ -77,34 +91,31 @@ pub(crate) fn consumer(config: &Config) -> ClientConfig {
 }
 
 /// The configuration of a client that reads outside the group.
-pub(crate) fn reader(config: &Config) -> ClientConfig {
+pub(crate) fn reader(config: &Config) -> ClientSettings {
     consumer(&Config { instance_id: String::new(), ..config.clone() })
 }
 
-/// The configuration of a client that only asks about topics.
-pub(crate) fn inquirer(config: &Config) -> ClientConfig {
-    let mut native = ClientConfig::new();
-    common(config, &mut native);
-    native
+/// The configuration of a client that only queries metadata.
+pub(crate) fn inquirer(config: &Config) -> ClientSettings {
+    common(config)
 }
 
 /// The configuration of the producer of dead letters.
-pub(crate) fn producer(config: &Config) -> ClientConfig {
-    let mut native = ClientConfig::new();
+pub(crate) fn producer(config: &Config) -> ClientSettings {
+    let mut native = common(config);
     native
-        .set("message.max.bytes", MESSAGE_BYTES_MAX)
-        .set("message.timeout.ms", LETTER_TIMEOUT_MS)
-        .set("queue.buffering.max.messages", LETTERS_QUEUED_MAX)
-        .set("queue.buffering.max.kbytes", LETTERS_QUEUED_KBYTES_MAX)
+        .set_default("message.max.bytes", MESSAGE_BYTES_MAX)
+        .set_default("message.timeout.ms", LETTER_TIMEOUT_MS)
+        .set_default("queue.buffering.max.messages", LETTERS_QUEUED_MAX)
+        .set_default("queue.buffering.max.kbytes", LETTERS_QUEUED_KBYTES_MAX)
         // The broker checks the size of a whole batch: a letter must not be refused because of
         // other letters in its batch.
-        .set("batch.num.messages", "1");
+        .set_default("batch.num.messages", "1");
     if !COMPRESSION.iter().any(|name| config.client.contains(name)) {
         // A record that was compressed by its producer may be several times larger than its topic's
         // limit.
-        native.set(COMPRESSION[0], "zstd");
+        native.set_default(COMPRESSION[0], "zstd");
     }
-    common(config, &mut native);
     native
         .set("enable.idempotence", "true")
         .set("acks", "all")
@@ -113,30 +124,28 @@ pub(crate) fn producer(config: &Config) -> ClientConfig {
     native
 }
 
-fn common(config: &Config, native: &mut ClientConfig) {
+/// The configuration that all clients share.
+fn common(config: &Config) -> ClientSettings {
+    let mut native = ClientSettings::new(&config.brokers, &config.client);
     native
-        .set("socket.nagle.disable", "true")
-        .set("socket.keepalive.enable", "true")
-        .set("socket.timeout.ms", REQUEST_TIMEOUT_MS)
+        .set_default("socket.nagle.disable", "true")
+        .set_default("socket.keepalive.enable", "true")
+        .set_default("socket.timeout.ms", REQUEST_TIMEOUT_MS)
         // This limits the time until the client notices a topic that was created, or that it may
         // read now.
-        .set("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS);
+        .set_default("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS)
+        .set("client.id", &config.client_id);
     if config.oauth_token().is_some() {
-        native.set("sasl.mechanism", oauth::MECHANISM);
-    }
-    for (name, value) in config.client.iter() {
-        native.set(name, value);
+        native.set_default("sasl.mechanism", oauth::MECHANISM);
     }
     native
-        .set("bootstrap.servers", config.brokers.trim())
-        .set("client.id", &config.client_id)
-        .set_log_level(RDKafkaLogLevel::Info);
 }
 
 /// The most memory that a partition needs while it is read: its queue, the fetch that exceeds the
 /// queue's limit, and a batch that is gathered while another is with the handler.
 pub(crate) fn partition_bytes_max(config: &Config) -> usize {
-    let fetch = config.client.get("fetch.message.max.bytes").and_then(|text| text.parse().ok());
+    let fetch = config.client.get("fetch.message.max.bytes").map(Secret::expose);
+    let fetch = fetch.and_then(|text| text.parse().ok());
     let records = queued_records(config).saturating_mul(RECORD_OVERHEAD_BYTES);
     config
         .queue_bytes_max
@@ -151,10 +160,14 @@ fn queued_records(config: &Config) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use kafka_client::BasicContext;
     use rdkafka::consumer::BaseConsumer;
-    use rdkafka::producer::BaseProducer;
+    use rdkafka::producer::FutureProducer;
 
     use super::*;
+
+    type Consumer = BaseConsumer<BasicContext>;
+    type Producer = FutureProducer<BasicContext>;
 
     fn config() -> Config {
         Config { brokers: "localhost:9092".into(), group: "group".into(), ..Config::default() }
@@ -163,15 +176,15 @@ mod tests {
     #[test]
     fn an_absurd_session_timeout_still_fits_librdkafka() {
         let config = Config { session_timeout_ms: 3_600_000, ..config() };
-        consumer(&config).create::<BaseConsumer>().unwrap();
+        consumer(&config).create::<Consumer, _>(BasicContext::default()).unwrap();
     }
 
     #[test]
     fn both_protocols_with_a_lasting_name_are_taken() {
         for group_protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
             let config = Config { group_protocol, instance_id: "one".into(), ..config() };
-            consumer(&config).create::<BaseConsumer>().unwrap();
-            producer(&config).create::<BaseProducer>().unwrap();
+            consumer(&config).create::<Consumer, _>(BasicContext::default()).unwrap();
+            drop(producer(&config).create::<Producer, _>(BasicContext::default()).unwrap());
         }
     }
 }

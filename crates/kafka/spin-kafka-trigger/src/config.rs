@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use kafka_client::{ClientProperties, Secret, oauth};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::properties::ClientProperties;
-use crate::secret::Secret;
-use crate::{Error, Filter, Start, client_config, oauth, topics};
+use crate::{Error, Filter, Start, client_config, topics};
 
 /// The highest session timeout that librdkafka accepts.
 const SESSION_TIMEOUT_MAX_MS: u64 = 3_600_000;
@@ -212,7 +211,7 @@ impl Config {
         if let Some(token) = self.oauth_token() {
             oauth::validate(token, &self.client)?;
         }
-        self.client.validate()
+        Ok(self.client.refuse_owned(&client_config::OWNED)?)
     }
 
     /// How many partitions can be read at once within `memory_bytes_max`.

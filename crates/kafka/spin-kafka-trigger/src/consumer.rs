@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use kafka_client::{BasicContext, ClientSettings};
+use rdkafka::TopicPartitionList;
 use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientConfig, TopicPartitionList};
 
-use crate::client_log::Plain;
 use crate::{Config, Error, topics};
 
 /// The Kafka client of a running engine.
@@ -36,7 +36,7 @@ pub(crate) trait Membership: Send + Sync {
 /// Forwards the callbacks of librdkafka.
 pub(crate) struct Callbacks {
     membership: Arc<dyn Membership>,
-    plain: Plain,
+    basic: BasicContext,
 }
 
 impl Callbacks {
@@ -49,14 +49,11 @@ impl Callbacks {
 /// Creates a client. Nothing is subscribed.
 pub(crate) fn create(
     config: &Config,
-    native: &ClientConfig,
+    native: &ClientSettings,
     membership: Arc<dyn Membership>,
 ) -> Result<Arc<Consumer>, Error> {
-    let callbacks = Callbacks { membership, plain: Plain::new(config) };
-    let consumer = Consumer::from_config_and_context(native, callbacks);
-    let consumer =
-        consumer.map_err(|error| Error::client(&config.brokers, &config.client, error))?;
-    Ok(Arc::new(consumer))
+    let basic = BasicContext::new(config.oauth_token());
+    Ok(Arc::new(native.create(Callbacks { membership, basic })?))
 }
 
 /// Subscribes to the topics of the settings.
@@ -98,14 +95,14 @@ impl ClientContext for Callbacks {
         &self,
         config: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.plain.generate_oauth_token(config)
+        self.basic.generate_oauth_token(config)
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.plain.log(level, facility, message);
+        self.basic.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.plain.error(error, reason);
+        self.basic.error(error, reason);
     }
 }

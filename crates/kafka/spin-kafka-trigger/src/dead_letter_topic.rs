@@ -3,13 +3,12 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use kafka_client::BasicContext;
 use rdkafka::Message as _;
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::client_log::Plain;
 use crate::marks::Marks;
 use crate::native::FetchedRecord;
 use crate::{Config, Error, Header, Message, client_config, headers};
@@ -30,7 +29,7 @@ pub(crate) const SENT_BACK: &str = "spin-kafka.sent-back";
 pub struct DeadLetterTopic {
     pub(crate) config: Config,
     pub(crate) topic: String,
-    pub(crate) consumer: BaseConsumer<Plain>,
+    pub(crate) consumer: BaseConsumer<BasicContext>,
 }
 
 /// A record that was given up.
@@ -97,9 +96,8 @@ impl DeadLetterTopic {
     /// Opens the dead-letter topic `topic` with the client settings of `config`.
     pub fn open(config: &Config, topic: &str) -> Result<Self, Error> {
         let reader = Config { group: format!("{}{READER_SUFFIX}", config.group), ..config.clone() };
-        let native = client_config::reader(&reader);
-        let consumer = BaseConsumer::from_config_and_context(&native, Plain::new(config))
-            .map_err(|error| Error::client(&config.brokers, &config.client, error))?;
+        let context = BasicContext::new(config.oauth_token());
+        let consumer = client_config::reader(&reader).create(context)?;
         Ok(Self { config: config.clone(), topic: topic.into(), consumer })
     }
 

@@ -3,13 +3,11 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures::future::join_all;
-use kafka_client::is_replaced_after;
-use rdkafka::config::FromClientConfigAndContext as _;
+use kafka_client::{BasicContext, is_replaced_after};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{FutureProducer, Producer as _};
 
-use crate::client_log::Plain;
 use crate::letter::Letter;
 use crate::refusal::is_too_large;
 use crate::{Config, Message, client_config, record};
@@ -27,15 +25,15 @@ pub(crate) struct DeadLetters {
 
 /// One Kafka client.
 struct Client {
-    native: FutureProducer<Plain>,
+    native: FutureProducer<BasicContext>,
     /// The error because of which the client must be replaced.
     ended: OnceLock<RDKafkaErrorCode>,
 }
 
 impl Client {
     fn new(config: &Config) -> Result<Self, KafkaError> {
-        let native = client_config::producer(config);
-        let native = FutureProducer::from_config_and_context(&native, Plain::new(config))?;
+        let context = BasicContext::new(config.oauth_token());
+        let native = client_config::producer(config).create(context)?;
         Ok(Self { native, ended: OnceLock::new() })
     }
 

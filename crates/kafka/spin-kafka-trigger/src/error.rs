@@ -1,9 +1,9 @@
 //! The errors that stop the engine.
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use kafka_client::Error as ClientError;
+use rdkafka::error::RDKafkaErrorCode;
 
 use crate::FailureClass;
-use crate::properties::ClientProperties;
 
 /// An error that stops the engine. Transient errors are retried and logged instead.
 #[derive(Debug, thiserror::Error)]
@@ -143,43 +143,13 @@ impl Error {
             Error::Group { .. } | Error::InstanceIdInUse { .. } | Error::NothingFetched { .. }
         )
     }
-
-    /// The error for a client that could not be created. The value of a property is left out: it
-    /// may be a secret.
-    pub(crate) fn client(brokers: &str, properties: &ClientProperties, error: KafkaError) -> Self {
-        match error {
-            KafkaError::ClientConfig(_, _, name, _) if properties.contains(&name) => Error::Config {
-                setting: format!("client.\"{name}\""),
-                reason: "librdkafka does not know it, does not take its value, or was built without it"
-                    .into(),
-            },
-            KafkaError::ClientConfig(_, reason, name, _) => {
-                Error::Client { brokers: brokers.into(), reason: format!("{name}: {reason}") }
-            }
-            error => Error::Client { brokers: brokers.into(), reason: error.to_string() },
-        }
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use rdkafka::consumer::BaseConsumer;
-
-    use super::*;
-    use crate::Config;
-
-    #[test]
-    fn a_bad_property_is_named_without_its_value() {
-        let client = BTreeMap::from([("sasl.passwort".to_owned(), "hunter2".to_owned())]);
-        let config = Config { client: client.into(), ..Config::default() };
-        let error = crate::client_config::consumer(&config)
-            .create::<BaseConsumer>()
-            .map(|_| ())
-            .unwrap_err();
-        let error = Error::client("localhost:9092", &config.client, error).to_string();
-        assert!(error.contains("client.\"sasl.passwort\""), "{error}");
-        assert!(!error.contains("hunter2"), "{error}");
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Setting { setting, reason } => Error::Config { setting, reason },
+            ClientError::Client { brokers, reason } => Error::Client { brokers, reason },
+        }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
+use kafka_client::ClientSettings;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::consumer::{self, Consumer, Membership};
 use crate::engine::Engine;
@@ -30,7 +31,10 @@ impl Group {
         let config = engine.config.clone();
         let consumer = Self::client(engine, &client_config::consumer(&config))?;
         let subscribed = consumer::subscribe(&config, &consumer);
-        subscribed.map_err(|error| Error::client(&config.brokers, &config.client, error))?;
+        subscribed.map_err(|error| Error::Client {
+            brokers: config.brokers.clone(),
+            reason: error.to_string(),
+        })?;
         Ok(consumer)
     }
 
@@ -40,7 +44,7 @@ impl Group {
         Self::client(engine, &native)
     }
 
-    fn client(engine: Arc<Engine>, native: &ClientConfig) -> Result<Arc<Consumer>, Error> {
+    fn client(engine: Arc<Engine>, native: &ClientSettings) -> Result<Arc<Consumer>, Error> {
         let config = engine.config.clone();
         let running = Mutex::default();
         let group = Arc::new(Self { engine, consumer: OnceLock::new(), running });

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext as _;
+use kafka_client::BasicContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, Producer as _};
 
-use crate::client_log::Plain;
 use crate::query::ANSWER_TIMEOUT;
 use crate::{Config, client_config, native};
 
@@ -63,7 +62,7 @@ impl Log {
 /// half a second.
 pub(crate) struct LogIds {
     config: Config,
-    client: OnceLock<FutureProducer<Plain>>,
+    client: OnceLock<FutureProducer<BasicContext>>,
     slots: Mutex<HashMap<Question, Arc<Slot>>>,
 }
 
@@ -128,12 +127,13 @@ impl LogIds {
 
     /// The client for the requests: a producer, because a `FutureProducer` polls its own events. It
     /// writes nothing.
-    fn client(&self) -> KafkaResult<FutureProducer<Plain>> {
+    fn client(&self) -> KafkaResult<FutureProducer<BasicContext>> {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
-        let native = client_config::inquirer(&self.config);
-        let client = FutureProducer::from_config_and_context(&native, Plain::new(&self.config))?;
+        let context = BasicContext::new(self.config.oauth_token());
+        let client: FutureProducer<BasicContext> =
+            client_config::inquirer(&self.config).create(context)?;
         Ok(self.client.get_or_init(|| client).clone())
     }
 
@@ -143,7 +143,11 @@ impl LogIds {
     }
 }
 
-fn ask(client: &FutureProducer<Plain>, topic: &str, broker: Option<i32>) -> KafkaResult<String> {
+fn ask(
+    client: &FutureProducer<BasicContext>,
+    topic: &str,
+    broker: Option<i32>,
+) -> KafkaResult<String> {
     let client = client.client();
     let cluster = client
         .fetch_cluster_id(ANSWER_TIMEOUT)

@@ -5,14 +5,13 @@ use std::ops::ControlFlow;
 
 use futures::executor::block_on;
 use futures::future::join_all;
-use rdkafka::config::FromClientConfigAndContext as _;
+use kafka_client::BasicContext;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 
-use crate::client_log::Plain;
 use crate::dead_letter_topic::{ANSWER_TIMEOUT, Pile, SENT_BACK};
 use crate::marks::Marks;
 use crate::refusal::{advice, is_refusal};
@@ -44,7 +43,7 @@ pub enum SentBack {
 /// One run that sends letters back.
 struct Run<'a, F> {
     letters: &'a DeadLetterTopic,
-    producer: FutureProducer<Plain>,
+    producer: FutureProducer<BasicContext>,
     /// The topics that the letters came from. The value is the reason why the topic accepts no
     /// letters, if it does not.
     topics: HashMap<String, Option<String>>,
@@ -69,10 +68,8 @@ impl DeadLetterTopic {
         max: u64,
         report: impl FnMut(SentBack),
     ) -> Result<(), Error> {
-        let native = client_config::producer(&self.config);
-        let producer =
-            FutureProducer::from_config_and_context(&native, Plain::new(&self.config))
-                .map_err(|error| Error::client(&self.config.brokers, &self.config.client, error))?;
+        let context = BasicContext::new(self.config.oauth_token());
+        let producer = client_config::producer(&self.config).create(context)?;
         let mut run =
             Run { letters: self, producer, topics: HashMap::new(), markable: None, report };
         let mut left = max;

@@ -1,12 +1,12 @@
 //! Tests with topics of a real Kafka broker.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::support::broker::{GUEST, PASSWORD, create, kafka};
 use crate::support::{
-    assert_refused, assert_unreachable, nobody, owned, settings, silence, within,
+    assert_refused, assert_unreachable, nobody, properties, settings, silence, within,
 };
+use kafka_client::ClientProperties;
 use preflight::{Error, Warning, check_topic, check_topic_exists};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -18,12 +18,12 @@ async fn check(topic: &str) -> Result<Vec<Warning>, Error> {
 }
 
 async fn check_at(brokers: &str, topic: &str) -> Result<Vec<Warning>, Error> {
-    within("the check", check_topic(brokers, &BTreeMap::new(), topic)).await
+    within("the check", check_topic(brokers, &ClientProperties::default(), topic)).await
 }
 
 async fn check_as_guest(password: &str, topic: &str) -> Result<Vec<Warning>, Error> {
     let brokers = kafka().listener(Listener::Sasl).unwrap();
-    let client = owned(&[
+    let client = properties(&[
         ("security.protocol", "sasl_plaintext"),
         ("sasl.mechanism", "PLAIN"),
         ("sasl.username", GUEST),
@@ -140,7 +140,7 @@ async fn no_address_is_no_broker() {
 
 #[tokio::test]
 async fn a_property_that_librdkafka_does_not_take_is_named_without_its_value() {
-    let client = owned(&[("sasl.passwort", "hunter2")]);
+    let client = properties(&[("sasl.passwort", "hunter2")]);
     let error = check_topic("127.0.0.1:9092", &client, "sales").await.unwrap_err();
     assert!(matches!(error, Error::Config { .. }) && !error.is_retriable(), "{error}");
     assert!(error.to_string().contains("client.\"sasl.passwort\""), "{error}");
@@ -149,7 +149,7 @@ async fn a_property_that_librdkafka_does_not_take_is_named_without_its_value() {
 
 #[tokio::test]
 async fn a_check_that_would_need_a_token_says_what_it_leaves_out() {
-    let client = owned(&[("sasl.mechanism", "OAUTHBEARER")]);
+    let client = properties(&[("sasl.mechanism", "OAUTHBEARER")]);
     let warnings = check_topic("127.0.0.1:9092", &client, "sales").await.unwrap();
     let [not_known] = &warnings[..] else { panic!("{warnings:?}") };
     assert!(not_known.setting.contains("replication factor"), "{not_known}");
@@ -159,7 +159,7 @@ async fn a_check_that_would_need_a_token_says_what_it_leaves_out() {
 #[tokio::test]
 async fn a_topic_that_is_missing_is_an_error() {
     let exists = async |topic: &str| {
-        let (brokers, client) = (kafka().bootstrap(), BTreeMap::new());
+        let (brokers, client) = (kafka().bootstrap(), ClientProperties::default());
         within("the check", check_topic_exists(&brokers, &client, topic)).await
     };
     create("there", &[]).await;

@@ -132,7 +132,7 @@ async fn a_record_that_is_too_large_is_not_written() {
     let mut above_client = ProducerConfig::new(&brokers);
     above_client.compression = host_producer::Compression::None;
     let mut above_broker = above_client.clone();
-    above_broker.client.insert("message.max.bytes".into(), "10000000".into());
+    above_broker.client = [("message.max.bytes", "10000000")].into_iter().collect();
     for config in [above_client, above_broker] {
         let producer = Producer::new(config).unwrap();
         let large = vec![0; 2_000_000];

@@ -2,10 +2,10 @@
 
 pub mod broker;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
+use kafka_client::ClientProperties;
 use preflight::{Error, Warning};
 use tokio::net::TcpListener;
 
@@ -25,8 +25,8 @@ pub fn settings(warnings: &[Warning]) -> Vec<&str> {
     warnings.iter().map(|warning| warning.setting.as_str()).collect()
 }
 
-pub fn owned(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+pub fn properties(pairs: &[(&str, &str)]) -> ClientProperties {
+    pairs.iter().copied().collect()
 }
 
 /// A port that accepts connections and never answers.

@@ -1,4 +1,4 @@
-//! SASL OAUTHBEARER with a token from the settings.
+//! SASL OAUTHBEARER with a fixed token, which the setting `oauth_token` contains.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,12 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 
-use crate::Error;
-use crate::properties::ClientProperties;
-use crate::secret::Secret;
+use crate::{ClientProperties, Error, Secret};
 
-/// The mechanism's name.
-pub(crate) const MECHANISM: &str = "OAUTHBEARER";
+/// The name of the SASL mechanism.
+pub const MECHANISM: &str = "OAUTHBEARER";
 /// The assumed lifetime of a token that contains no expiry. librdkafka asks for a token again
 /// before it ends.
 const LIFETIME: Duration = Duration::from_secs(3_600);
@@ -25,53 +23,43 @@ struct Claims {
     sub: Option<String>,
 }
 
-/// Rejects a token that would not be used, and a token that librdkafka would reject with an error
-/// text that contains it.
-pub(crate) fn validate(token: &Secret, client: &ClientProperties) -> Result<(), Error> {
-    let token = token.expose();
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return refuse("oauth_token", "give the token alone, without blanks or line ends");
+/// Rejects a token that the client would not use, and a token that librdkafka would reject with an
+/// error text that contains it.
+pub fn validate(token: &Secret, client: &ClientProperties) -> Result<(), Error> {
+    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        let reason = "give the token alone, without blanks or line ends";
+        return Err(Error::setting("oauth_token", reason));
     }
+    let value = |name| client.get(name).map(Secret::expose);
     for name in ["sasl.mechanism", "sasl.mechanisms"] {
-        if client.get(name).is_some_and(|mechanism| !mechanism.eq_ignore_ascii_case(MECHANISM)) {
-            return refuse_property(name, "must be `OAUTHBEARER` with `oauth_token`");
+        if value(name).is_some_and(|mechanism| !mechanism.eq_ignore_ascii_case(MECHANISM)) {
+            return Err(Error::property(name, "must be `OAUTHBEARER` with `oauth_token`"));
         }
     }
     for name in ["enable.sasl.oauthbearer.unsecure.jwt", "sasl.oauthbearer.method"] {
         if client.contains(name) {
-            return refuse_property(name, "give either this or `oauth_token`");
+            return Err(Error::property(name, "give either this or `oauth_token`"));
         }
     }
-    let protocol = client.get("security.protocol").unwrap_or_default().to_ascii_lowercase();
+    let protocol = value("security.protocol").unwrap_or_default().to_ascii_lowercase();
     if !protocol.starts_with("sasl_") {
         let reason = "must be `sasl_ssl` or `sasl_plaintext` with `oauth_token`";
-        return refuse_property("security.protocol", reason);
+        return Err(Error::property("security.protocol", reason));
     }
     Ok(())
 }
 
-fn refuse(setting: &str, reason: &str) -> Result<(), Error> {
-    Err(Error::Config { setting: setting.into(), reason: reason.into() })
-}
-
-fn refuse_property(name: &str, reason: &str) -> Result<(), Error> {
-    refuse(&format!("client.\"{name}\""), reason)
-}
-
-/// The answer to librdkafka's request for a token.
-pub(crate) fn answer(given: Option<&Secret>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-    Ok(token(given.ok_or("no `oauth_token` is set")?))
-}
-
-/// The token in the form that librdkafka expects.
-fn token(token: &Secret) -> OAuthToken {
+/// The token in the form that librdkafka expects, for `ClientContext::generate_oauth_token`. Fails
+/// if there is no token.
+pub fn token(token: Option<&Secret>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+    let token = token.ok_or("no `oauth_token` is set")?;
     let Claims { exp, sub } = claims(token.expose()).unwrap_or_default();
     let expires_ms = exp.map_or_else(|| since_epoch_ms(LIFETIME), |seconds| seconds * 1_000.0);
-    OAuthToken {
+    Ok(OAuthToken {
         token: token.expose().into(),
         principal_name: sub.unwrap_or_default(),
         lifetime_ms: expires_ms as i64,
-    }
+    })
 }
 
 /// Milliseconds from 1970-01-01 UTC to the time `from_now` after now.
@@ -89,8 +77,6 @@ fn claims(token: &str) -> Option<Claims> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn jwt(claims: &str) -> Secret {
@@ -99,25 +85,25 @@ mod tests {
     }
 
     fn refused(token: &str, properties: &[(&str, &str)]) -> String {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let client: BTreeMap<String, String> = properties.iter().map(owned).collect();
-        let error = validate(&Secret::from(token.to_owned()), &client.into());
+        let client = properties.iter().copied().collect();
+        let error = validate(&Secret::from(token.to_owned()), &client);
         error.map_or_else(|error| error.to_string(), |()| String::new())
     }
 
     #[test]
-    fn a_jwt_says_whose_it_is_and_until_when() {
-        let token = token(&jwt(r#"{"sub":"alice","exp":1700000000.5,"scope":["sales"]}"#));
+    fn principal_and_expiry_are_read_from_a_jwt() {
+        let token =
+            token(Some(&jwt(r#"{"sub":"alice","exp":1700000000.5,"scope":["sales"]}"#))).unwrap();
         assert_eq!(token.principal_name, "alice");
         assert_eq!(token.lifetime_ms, 1_700_000_000_500);
     }
 
     #[test]
-    fn a_token_that_does_not_say_lives_for_an_hour() {
+    fn a_token_without_an_expiry_is_assumed_valid_for_an_hour() {
         for secret in [jwt(r#"{"sub":"alice"}"#), "opaque".to_owned().into()] {
             let soon = since_epoch_ms(LIFETIME - Duration::from_secs(60)) as i64;
             let late = since_epoch_ms(LIFETIME + Duration::from_secs(60)) as i64;
-            assert!((soon..late).contains(&token(&secret).lifetime_ms));
+            assert!((soon..late).contains(&token(Some(&secret)).unwrap().lifetime_ms));
         }
     }
 
@@ -139,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_with_other_signs_is_refused_without_being_shown() {
+    fn a_token_with_other_characters_is_refused_without_being_shown() {
         for token in ["hunter2\n", "hunter2 ", "hunter2é", "hunter2\0"] {
             let error = refused(token, &[("security.protocol", "sasl_ssl")]);
             assert!(error.contains("oauth_token"), "{error}");

@@ -9,7 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
 pub struct Secret(String);
 
 impl Secret {
-    pub(crate) fn expose(&self) -> &str {
+    /// The text. It must not be logged, and must not become part of an error.
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -45,11 +46,20 @@ impl<'de> Deserialize<'de> for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Config;
+    use crate::ClientProperties;
 
     #[test]
     fn debug_does_not_show_it() {
         assert_eq!(format!("{:?}", Secret::from("hunter2".to_owned())), "***");
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[expect(dead_code, reason = "only read by Debug")]
+    struct Settings {
+        #[serde(default)]
+        oauth_token: Option<Secret>,
+        #[serde(default)]
+        client: ClientProperties,
     }
 
     #[test]
@@ -58,7 +68,7 @@ mod tests {
             // The manifest reader also deserializes from a table, which has no source lines for the
             // error.
             let table: toml::Table = toml::from_str(settings).unwrap();
-            let error = table.try_into::<Config>().unwrap_err().to_string();
+            let error = table.try_into::<Settings>().unwrap_err().to_string();
             assert!(error.contains("give a text, in quotes"), "{error}");
             assert!(!error.contains("4711"), "{error}");
         }

@@ -1,0 +1,43 @@
+//! The context of a client without callbacks of its own.
+
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+
+use crate::{ClientLog, Secret, oauth};
+
+/// The context of a client that only logs and, with SASL OAUTHBEARER, needs a token.
+#[derive(Debug, Default)]
+pub struct BasicContext {
+    oauth_token: Option<Secret>,
+    log: ClientLog,
+}
+
+impl BasicContext {
+    /// A context with this token for SASL OAUTHBEARER.
+    pub fn new(oauth_token: Option<&Secret>) -> Self {
+        Self { oauth_token: oauth_token.cloned(), log: ClientLog::default() }
+    }
+}
+
+impl ClientContext for BasicContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        oauth::token(self.oauth_token.as_ref())
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.log.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(&error, reason);
+    }
+}
+
+impl ConsumerContext for BasicContext {}

@@ -1,0 +1,115 @@
+//! The settings of one Kafka client, and its creation.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+
+use crate::{ClientProperties, Error};
+
+/// The settings of one Kafka client: its defaults, the operator's properties, and the properties
+/// that the operator cannot change.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    brokers: String,
+    defaults: BTreeMap<&'static str, String>,
+    operator: ClientProperties,
+    fixed: BTreeMap<&'static str, String>,
+}
+
+impl ClientSettings {
+    /// Settings with these bootstrap brokers and these properties of the operator.
+    pub fn new(brokers: &str, operator: &ClientProperties) -> Self {
+        Self {
+            brokers: brokers.trim().into(),
+            defaults: BTreeMap::new(),
+            operator: operator.clone(),
+            fixed: BTreeMap::new(),
+        }
+    }
+
+    /// Sets a librdkafka property that the operator's properties override.
+    pub fn set_default(&mut self, name: &'static str, value: impl Into<String>) -> &mut Self {
+        self.defaults.insert(name, value.into());
+        self
+    }
+
+    /// Sets a librdkafka property. It overrides the operator's properties.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) -> &mut Self {
+        self.fixed.insert(name, value.into());
+        self
+    }
+
+    /// Creates a consumer, a producer or an admin client. The client connects later.
+    pub fn create<T, C>(&self, context: C) -> Result<T, Error>
+    where
+        C: ClientContext,
+        T: FromClientConfigAndContext<C>,
+    {
+        T::from_config_and_context(&self.native(), context)
+            .map_err(|error| Error::creation(&self.brokers, &self.operator, error))
+    }
+
+    /// The properties in plain text. The result contains secrets, so only `create` may use it.
+    fn native(&self) -> ClientConfig {
+        let mut native = ClientConfig::new();
+        for (name, value) in &self.defaults {
+            native.set(*name, value);
+        }
+        for (name, value) in self.operator.iter() {
+            native.set(name, value.expose());
+        }
+        for (name, value) in &self.fixed {
+            native.set(*name, value);
+        }
+        native.set("bootstrap.servers", &self.brokers).set_log_level(RDKafkaLogLevel::Info);
+        native
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::consumer::BaseConsumer;
+
+    use super::*;
+    use crate::BasicContext;
+
+    fn settings(properties: &[(&str, &str)]) -> ClientSettings {
+        ClientSettings::new(" localhost:9092 ", &properties.iter().copied().collect())
+    }
+
+    fn refused(settings: &ClientSettings) -> Error {
+        let created = settings.create::<BaseConsumer<BasicContext>, _>(BasicContext::default());
+        created.map(drop).unwrap_err()
+    }
+
+    #[test]
+    fn the_operator_overrides_the_defaults_only() {
+        let mut settings = settings(&[("linger.ms", "1"), ("acks", "1")]);
+        settings.set_default("linger.ms", "5").set_default("retries", "7").set("acks", "all");
+        let native = settings.native();
+        assert_eq!(native.get("linger.ms"), Some("1"));
+        assert_eq!(native.get("retries"), Some("7"));
+        assert_eq!(native.get("acks"), Some("all"));
+        assert_eq!(native.get("bootstrap.servers"), Some("localhost:9092"));
+    }
+
+    #[test]
+    fn a_property_that_librdkafka_rejects_is_named_without_its_value() {
+        let settings = settings(&[("sasl.passwort", "hunter2")]);
+        let error = refused(&settings);
+        assert!(matches!(error, Error::Setting { .. }), "{error}");
+        assert!(error.to_string().contains("client.\"sasl.passwort\""), "{error}");
+        let native = rdkafka::error::KafkaError::from(error.clone());
+        assert!(!format!("{error} {error:?} {native} {settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_property_of_the_program_that_librdkafka_rejects_names_the_brokers() {
+        let mut settings = settings(&[]);
+        settings.set("group.protocol", "none");
+        let error = refused(&settings).to_string();
+        assert!(error.contains("localhost:9092") && error.contains("group.protocol"), "{error}");
+    }
+}
