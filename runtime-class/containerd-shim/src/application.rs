@@ -26,7 +26,7 @@ pub enum Image {
 
 impl Image {
     /// Determines the kind of a container's image.
-    pub fn of(context: &impl RuntimeContext) -> Self {
+    pub fn new(context: &impl RuntimeContext) -> Self {
         match context.entrypoint().source {
             Source::File(command) => Image::Files(command),
             Source::Oci(layers) => Image::Artifact(artifact(layers)),
@@ -116,7 +116,7 @@ mod tests {
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
     fn read(command: &Path, layers: Vec<WasmLayer>) -> Result<App> {
-        Image::of(&Container { command: command.display().to_string(), layers }).read()
+        Image::new(&Container { command: command.display().to_string(), layers }).read()
     }
 
     fn layer(kind: &str, digest: &str, content: &[u8]) -> WasmLayer {

@@ -13,7 +13,7 @@ use libcontainer::workload::default::DefaultExecutor;
 
 /// The variables that are kept: those that containerd passes to its shims, those that systemd's
 /// control groups need, and the log filter.
-const OF_THE_SHIM: [&str; 9] = [
+const KEPT_VARIABLES: [&str; 9] = [
     "DBUS_SESSION_BUS_ADDRESS",
     "DBUS_SYSTEM_BUS_ADDRESS",
     "GRPC_ADDRESS",
@@ -29,7 +29,7 @@ const OF_THE_SHIM: [&str; 9] = [
 ///
 /// The containers' processes are forks of this one and inherit its environment, which is visible in
 /// `/proc/1/environ`. A Linux container of the same pod would also get it as its own environment.
-pub fn leave_the_nodes() -> io::Result<()> {
+pub fn scrub_environment() -> io::Result<()> {
     let (kept, left): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| is_kept(name));
     if left.is_empty() {
         return Ok(());
@@ -41,13 +41,13 @@ pub fn leave_the_nodes() -> io::Result<()> {
 }
 
 fn is_kept(name: &OsStr) -> bool {
-    OF_THE_SHIM.iter().any(|kept| name == *kept)
+    KEPT_VARIABLES.iter().any(|kept| name == *kept)
 }
 
 /// Replaces the environment of this process by the container's variables, in the form `NAME=VALUE`.
 ///
 /// Must be called before other threads that read the environment are started.
-pub fn become_the_containers(variables: &[String]) -> Result<()> {
+pub fn apply_container_environment(variables: &[String]) -> Result<()> {
     let pair = |variable: &String| {
         variable.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
     };

@@ -9,7 +9,7 @@
 
 mod application;
 mod environment;
-mod log;
+mod logging;
 mod sandbox;
 mod serve;
 mod server_life;
@@ -29,7 +29,7 @@ use sandbox::Doorbuster;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    if let Err(error) = environment::leave_the_nodes() {
+    if let Err(error) = environment::scrub_environment() {
         let error = anyhow::Error::new(error);
         return printing::failure(&error.context("cannot start without the node's environment"));
     }
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
         printing::note(format_args!("Error: cannot open a pipe: {error}"));
         return ExitCode::FAILURE;
     }
-    log::start();
-    let _stats = match stats::stand_between() {
+    logging::start();
+    let _stats = match stats::start_proxy() {
         Ok(server) => server,
         Err(error) => return printing::failure(&error.context("cannot serve containerd")),
     };

@@ -48,9 +48,9 @@ impl Sandbox for Application {
 
     /// Runs the application until SIGTERM, and returns the container's exit code.
     async fn run_wasi(&self, context: &impl RuntimeContext) -> Result<i32> {
-        let image = Image::of(context);
+        let image = Image::new(context);
         let arguments = context.args().get(1..).unwrap_or_default().to_vec();
-        let ran = environment::become_the_containers(context.envs()).and_then(|()| {
+        let ran = environment::apply_container_environment(context.envs()).and_then(|()| {
             // On a new thread, because the caller has a tokio runtime and another one cannot be
             // started within it.
             let running = thread::Builder::new().name("application".into());

@@ -1,11 +1,10 @@
-//! Runs the application with the same parts and the same deadlines as `doorbuster up`.
+//! Runs the application in the same way as `doorbuster up`.
 
 use std::pin::pin;
 
 use anyhow::Result;
 use kafka_trigger::TriggerConfig;
-use runner::{Checks, Common, Parts, Telemetry, shutdown};
-use tokio_util::task::AbortOnDropHandle;
+use runner::{PreparedApp, RunOptions, Session, shutdown};
 
 use crate::application::Image;
 use crate::server_life;
@@ -16,47 +15,32 @@ const SERVICE: &str = "doorbuster";
 
 /// Runs until a signal arrives or a part fails.
 pub fn run(image: Image, arguments: &[String]) -> Result<()> {
-    let telemetry = Telemetry::start(SERVICE)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve(image, arguments));
-    // The end does not wait for a component that is being compiled.
-    runtime.shutdown_timeout(shutdown::TASKS_LIMIT);
-    telemetry.end();
-    ended
+    runner::program::run(SERVICE, serve(image, arguments))
 }
 
 async fn serve(image: Image, arguments: &[String]) -> Result<()> {
     let mut end = pin!(end()?);
     let settings = Settings::read(arguments)?;
-    let running = tokio::select! {
+    let session = tokio::select! {
         biased;
         () = &mut end => return Ok(()),
-        running = Running::start(image, settings) => running?,
+        session = start(image, settings) => session?,
     };
-    running.parts.run(Box::pin(end)).await
+    session.run(Box::pin(end)).await
 }
 
-/// The running parts of the application.
-struct Running {
-    parts: Parts,
-    _checks: AbortOnDropHandle<()>,
-}
-
-impl Running {
-    async fn start(image: Image, settings: Settings) -> Result<Self> {
-        // Reading may take as long as compiling; a signal must not wait for either.
-        let mut app = tokio::task::spawn_blocking(move || image.read()).await??;
-        settings.retain(&mut app)?;
-        let addresses = settings.addresses();
-        let common = Common::read(settings.common())?;
-        common.provide(&mut app);
-        let variables = common.variables(&app, Default::default())?;
-        let parts = Parts::start(&app, &variables, &common, addresses, None).await?;
-        let configs = TriggerConfig::read_all(&app, &variables)?;
-        announce(&parts, &configs);
-        let checks = Checks::of(&app, &configs, &variables);
-        Ok(Self { parts, _checks: AbortOnDropHandle::new(tokio::spawn(checks.run())) })
-    }
+async fn start(image: Image, settings: Settings) -> Result<Session> {
+    // Reading may take as long as compiling; a signal must not wait for either.
+    let mut app = tokio::task::spawn_blocking(move || image.read()).await??;
+    settings.retain(&mut app)?;
+    let addresses = settings.addresses();
+    let options = RunOptions::read(settings.common())?;
+    options.apply(&mut app)?;
+    let prepared = PreparedApp::new(options, app, Default::default())?;
+    let mut session = prepared.start(addresses, None).await?;
+    announce(&session, prepared.triggers());
+    session.check_servers(&prepared);
+    Ok(session)
 }
 
 /// Resolves when the application must end: after a signal, or when the shim's server has ended.
@@ -74,14 +58,14 @@ fn end() -> Result<impl Future<Output = ()> + Send> {
 }
 
 /// Logs a line for each address and each trigger.
-fn announce(parts: &Parts, configs: &[TriggerConfig]) {
-    if let Some(address) = parts.address() {
-        tracing::info!(%address, "HTTP components are served");
+fn announce(session: &Session, triggers: &[TriggerConfig]) {
+    if let Some(address) = session.http_address() {
+        tracing::info!(%address, "serving HTTP components");
     }
-    for address in parts.operators() {
-        tracing::info!(%address, "operators are answered");
+    for address in session.operator_addresses() {
+        tracing::info!(%address, "serving the operator port");
     }
-    for config in configs {
+    for config in triggers {
         let (engine, component) = (&config.engine, &config.component);
         let topics = engine.topics.join(", ");
         let (brokers, group) = (&engine.brokers, &engine.group);

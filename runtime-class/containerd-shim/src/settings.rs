@@ -55,7 +55,7 @@ impl Settings {
     pub fn read(arguments: &[String]) -> Result<Self> {
         let matches = without_empty(Self::command()).try_get_matches_from(arguments);
         let settings = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        let mut settings = settings.map_err(|fault| told(&fault))?;
+        let mut settings = settings.map_err(|error| usage_error(&error))?;
         let file = &mut settings.common.variables.runtime_config_file;
         if file.is_none() && Path::new(RUNTIME_CONFIG).exists() {
             *file = Some(RUNTIME_CONFIG.into());
@@ -88,10 +88,10 @@ impl Settings {
 }
 
 /// The error for a wrong flag, with the name of the variable if it was set by one.
-fn told(fault: &clap::Error) -> anyhow::Error {
-    let text = fault.to_string();
+fn usage_error(error: &clap::Error) -> anyhow::Error {
+    let text = error.to_string();
     let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let flag = fault.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let flag = error.get(ContextKind::InvalidArg).map(ToString::to_string);
     let mut command = Settings::command();
     command.build();
     let argument = command.get_arguments().find(|argument| Some(argument.to_string()) == flag);
@@ -111,16 +111,16 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_is_wrong_is_told_in_a_line() {
-        let told = fault(&["--listen", "80"]);
-        assert!(told.starts_with("invalid value '80' for '--listen <HOST:PORT>'"), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
-        let told = fault(&["--watch"]);
-        assert!(told.contains("'--watch'"), "{told}");
+    fn the_error_for_an_invalid_flag_is_one_line() {
+        let error = fault(&["--listen", "80"]);
+        assert!(error.starts_with("invalid value '80' for '--listen <HOST:PORT>'"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        let error = fault(&["--watch"]);
+        assert!(error.contains("'--watch'"), "{error}");
     }
 
     #[test]
-    fn a_container_chooses_no_folder_for_machine_code() {
+    fn a_container_cannot_choose_a_folder_for_machine_code() {
         let arguments = ["--cache", "/node/cache.toml"].map(str::to_owned);
         let common = Settings::read(&arguments).unwrap().common();
         assert!(common.disable_cache && common.cache.is_none());

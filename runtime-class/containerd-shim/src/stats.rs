@@ -33,7 +33,7 @@ const INNER: &str = "library.sock";
 
 /// Starts the proxy, if this process is a shim's server. Must be called before the library listens,
 /// and after the zygote was started, because it starts threads.
-pub fn stand_between() -> Result<Option<Server>> {
+pub fn start_proxy() -> Result<Option<Server>> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let flags = containerd_shim::parse(&arguments)?;
     if flags.version || flags.info || flags.namespace.is_empty() || !flags.action.is_empty() {
@@ -44,7 +44,7 @@ pub fn stand_between() -> Result<Option<Server>> {
     fs::remove_file(INNER).context(INNER)?;
     let containerd = exchange(&listener).context("cannot exchange the shim's socket")?;
     let client = Client::new(library.into_raw_fd())?;
-    let task: Box<dyn Task + Send + Sync> = Box::new(Between(TaskClient::new(client)));
+    let task: Box<dyn Task + Send + Sync> = Box::new(StatsProxy(TaskClient::new(client)));
     let server = Server::new().add_listener(containerd.into_raw_fd())?;
     let mut server = server.register_service(create_task(Arc::new(task)));
     server.start()?;
@@ -63,23 +63,23 @@ fn exchange(listener: &UnixListener) -> io::Result<OwnedFd> {
     Ok(containerd)
 }
 
-struct Between(TaskClient);
+struct StatsProxy(TaskClient);
 
-/// The same deadline and metadata for the forwarded request.
-fn same(context: &TtrpcContext) -> Call {
+/// The deadline and the metadata of the request, for the forwarded one.
+fn copy(context: &TtrpcContext) -> Call {
     Call { metadata: context.metadata.clone(), timeout_nano: context.timeout_nano }
 }
 
-macro_rules! pass_on {
+macro_rules! forward {
     ($($method:ident: $request:ty => $answer:ty,)*) => {
         $(fn $method(&self, context: &TtrpcContext, request: $request) -> TtrpcResult<$answer> {
-            self.0.$method(same(context), &request)
+            self.0.$method(copy(context), &request)
         })*
     };
 }
 
-impl Task for Between {
-    pass_on! {
+impl Task for StatsProxy {
+    forward! {
         state: StateRequest => StateResponse,
         create: CreateTaskRequest => CreateTaskResponse,
         start: StartRequest => StartResponse,
@@ -92,9 +92,9 @@ impl Task for Between {
 
     fn stats(&self, context: &TtrpcContext, request: StatsRequest) -> TtrpcResult<StatsResponse> {
         let state = StateRequest { id: request.id.clone(), ..StateRequest::default() };
-        let pid = self.0.state(same(context), &state)?.pid;
-        let mut answer = self.0.stats(same(context), &request)?;
-        let corrected = Usage::of(pid).map_err(anyhow::Error::new);
+        let pid = self.0.state(copy(context), &state)?.pid;
+        let mut answer = self.0.stats(copy(context), &request)?;
+        let corrected = Usage::of_process(pid).map_err(anyhow::Error::new);
         match corrected.and_then(|usage| correct(&answer.stats.value, &usage)) {
             Ok(value) => answer.stats.mut_or_insert_default().value = value,
             Err(error) => {
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_library_knows_stays() {
+    fn metrics_of_the_library_are_kept() {
         let mut known = Metrics::new();
         known.memory.mut_or_insert_default().usage.mut_or_insert_default().usage = 7;
         known.pids.mut_or_insert_default().current = 5;

@@ -20,8 +20,8 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Reads the usage of the control groups of this process.
-    pub fn of(pid: u32) -> io::Result<Self> {
+    /// Reads the usage of the control groups of the process with this id.
+    pub fn of_process(pid: u32) -> io::Result<Self> {
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
         Self::read(&groups, Path::new(GROUPS))
     }

@@ -153,7 +153,7 @@ async fn a_new_build_is_taken_over_without_a_rebalance() {
     fragile.spoil().unwrap();
     running.signal(Signal::SIGHUP).unwrap();
     eventually("the refusal", async || {
-        running.log().contains("the old builds go on").then_some(())
+        running.log().contains("the old builds continue to run").then_some(())
     })
     .await;
     fragile.produce(&["good"], None).await.unwrap();

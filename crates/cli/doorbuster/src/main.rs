@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use runner::environment::without_empty;
-use runner::{Telemetry, shutdown};
+use runner::shutdown;
 
 /// Several threads allocate and free small buffers for requests.
 #[global_allocator]
@@ -48,24 +48,7 @@ enum Command {
 fn main() -> ExitCode {
     let matches = without_empty(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let telemetry = match Telemetry::start(env!("CARGO_BIN_NAME")) {
-        Ok(telemetry) => telemetry,
-        Err(error) => return printing::failure(&error),
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return printing::failure(
-                &anyhow::Error::new(error).context("cannot start the runtime"),
-            );
-        }
-    };
-    let ended = runtime.block_on(run(cli.command));
-    // After a signal during the start, the end does not wait for a component that is being
-    // compiled.
-    runtime.shutdown_timeout(shutdown::TASKS_LIMIT);
-    telemetry.end();
-    match ended {
+    match runner::program::run(env!("CARGO_BIN_NAME"), run(cli.command)) {
         Ok(code) => code,
         Err(error) => printing::failure(&error),
     }

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spin_is_told_every_flag_but_listen() {
+    fn the_metadata_for_spin_contains_every_flag_but_listen() {
         let flags = launch_metadata().to_string();
         for flag in [
             "--variable",

@@ -7,8 +7,6 @@ mod run;
 
 use std::process::ExitCode;
 
-use runner::{Telemetry, shutdown};
-
 use cli::Cli;
 use parents::Parents;
 
@@ -25,22 +23,7 @@ fn main() -> ExitCode {
         Err(error) => return printing::failure(&error.into()),
     }
     let parents = Parents::now();
-    let telemetry = match Telemetry::start(env!("CARGO_BIN_NAME")) {
-        Ok(telemetry) => telemetry,
-        Err(error) => return printing::failure(&error),
-    };
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Into::into)
-        .and_then(|runtime| {
-            let ended = runtime.block_on(run::run(cli, parents));
-            // A signal during the start does not wait for the compilation of a component.
-            runtime.shutdown_timeout(shutdown::TASKS_LIMIT);
-            ended
-        });
-    telemetry.end();
-    match ended {
+    match runner::program::run(env!("CARGO_BIN_NAME"), run::run(cli, parents)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => printing::failure(&error),
     }

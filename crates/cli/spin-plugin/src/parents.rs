@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_another_parent_is_another_parent() {
+    fn only_a_known_other_parent_is_a_change() {
         let now = Parents::now();
         let grandparent = |grandparent| Parents { grandparent, ..now.clone() };
         assert!(!now.differ_from(&now));

@@ -4,8 +4,7 @@ use std::pin::pin;
 
 use anyhow::{Result, bail};
 use kafka_trigger::TriggerConfig;
-use runner::{Addresses, Checks, Common, Parts, shutdown};
-use tokio_util::task::AbortOnDropHandle;
+use runner::{Addresses, PreparedApp, RunOptions, shutdown};
 
 use crate::application;
 use crate::cli::Cli;
@@ -18,36 +17,33 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
         bail!("`spin up` ended before its Kafka trigger began");
     }
     let addresses = Addresses { listen: None, operator: cli.operator };
-    let common = Common::read(cli.common)?;
+    let options = RunOptions::read(cli.common)?;
     let mut app = application::read()?;
-    common.provide(&mut app);
-    let variables = common.variables(&app, Default::default())?;
-    let configs = TriggerConfig::read_all(&app, &variables)?;
-    if configs.is_empty() {
-        bail!("{}: the application has no [[trigger.kafka]]", app.metadata.name);
+    options.apply(&mut app)?;
+    let prepared = PreparedApp::new(options, app, Default::default())?;
+    if prepared.triggers().is_empty() {
+        bail!("{}: the application has no [[trigger.kafka]]", prepared.app().metadata.name);
     }
-    let state = application::state_dir();
-    let parts = tokio::select! {
+    let mut session = tokio::select! {
         biased;
         () = &mut signal => return Ok(()),
-        parts = Parts::start(&app, &variables, &common, addresses, state) => parts?,
+        started = prepared.start(addresses, application::state_dir()) => started?,
     };
-    announce(&configs);
-    let checks = Checks::of(&app, &configs, &variables);
-    let _checks = AbortOnDropHandle::new(tokio::spawn(checks.run()));
+    announce(prepared.triggers());
+    session.check_servers(&prepared);
     let stop = async {
         tokio::select! {
             () = signal => {}
-            () = parents.gone() => tracing::warn!("`spin up` is gone: draining"),
+            () = parents.gone() => tracing::warn!("`spin up` has ended: draining"),
         }
     };
-    parts.run(Box::pin(stop)).await
+    session.run(Box::pin(stop)).await
 }
 
 /// Prints a line for each trigger: component, topics, brokers and group.
-fn announce(configs: &[TriggerConfig]) {
+fn announce(triggers: &[TriggerConfig]) {
     printing::announce("\nConsuming from Kafka");
-    for config in configs {
+    for config in triggers {
         let engine = &config.engine;
         let topics = engine.topics.join(", ");
         let (component, brokers, group) = (&config.component, &engine.brokers, &engine.group);

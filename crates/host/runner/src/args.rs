@@ -1,4 +1,4 @@
-//! The flags that Spin's triggers take, and what they mean here.
+//! The flags that all of Spin's triggers take.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
@@ -68,8 +68,8 @@ pub struct CommonArgs {
     pub(crate) without_effect: WithoutEffect,
 }
 
-/// Flags of Spin's for what is not done here: no guest is debugged, no files are mounted. They are
-/// taken, so that a command line that works for Spin's triggers works here.
+/// Flags of Spin for features that this host does not have, such as debug information and mounted
+/// files. They are accepted without effect, so that a command line for Spin's triggers works here.
 #[derive(Clone, Default, clap::Args)]
 pub(crate) struct WithoutEffect {
     #[arg(long, hide = true)]
@@ -95,7 +95,7 @@ pub(crate) enum Folder {
 
 impl Folder {
     /// The choice in a flag or a setting, in which an empty value means no folder.
-    pub fn of(value: &Option<String>) -> Self {
+    pub fn new(value: &Option<String>) -> Self {
         match value.as_deref() {
             None => Folder::Default,
             Some("") => Folder::Nowhere,

@@ -11,8 +11,8 @@ use spin_kafka_trigger::{ClientProperties, Config, FailedRecords, is_pattern};
 /// The variable that holds the store's URL.
 const STORE: &str = "valkey_url";
 
-/// What is checked.
-pub struct Checks {
+/// The topics and the store whose settings are checked.
+pub struct PreflightChecks {
     topics: Vec<Topic>,
     /// Topics for dead letters, which must exist before the first letter is written.
     for_letters: Vec<Topic>,
@@ -27,10 +27,10 @@ struct Topic {
     client: ClientProperties,
 }
 
-impl Checks {
+impl PreflightChecks {
     /// The topics that these triggers name, and the store in the application's variable
     /// `valkey_url`.
-    pub fn of(app: &App, triggers: &[TriggerConfig], variables: &Variables) -> Self {
+    pub fn new(app: &App, triggers: &[TriggerConfig], variables: &Variables) -> Self {
         let topic = |engine: &Config, name: &str| Topic {
             name: name.into(),
             brokers: engine.brokers.clone(),
@@ -41,9 +41,12 @@ impl Checks {
             let named = || engine.topics.iter().filter(|topic| !is_pattern(topic));
             topics.extend(named().map(|name| topic(engine, name)));
             if engine.failed_records == FailedRecords::DeadLetter {
-                let of_one =
-                    |name: &&String| !is_pattern(name) || !engine.dead_letter_topic.is_empty();
-                let letters = engine.topics.iter().filter(of_one);
+                // The names of the dead-letter topics of a pattern are not known, unless it has one
+                // for all of its topics.
+                let letters = engine
+                    .topics
+                    .iter()
+                    .filter(|name| !is_pattern(name) || !engine.dead_letter_topic.is_empty());
                 let letters: BTreeSet<_> =
                     letters.map(|name| engine.dead_letter_topic(name)).collect();
                 for_letters.extend(letters.iter().map(|name| topic(engine, name)));
@@ -57,7 +60,7 @@ impl Checks {
     pub async fn run(self) {
         for Topic { name, brokers, client } in &self.topics {
             let checked = check_topic(brokers, client, name).await;
-            say(&format!("topic {name}"), checked);
+            log(&format!("topic {name}"), checked);
         }
         for Topic { name, brokers, client } in &self.for_letters {
             // If the broker does not answer, the check of the topic itself has already logged that.
@@ -68,12 +71,12 @@ impl Checks {
             }
         }
         if let Some(url) = &self.store {
-            say("Valkey", check_store(url).await);
+            log("Valkey", check_store(url).await);
         }
     }
 }
 
-fn say(place: &str, checked: Result<Vec<Warning>, Error>) {
+fn log(place: &str, checked: Result<Vec<Warning>, Error>) {
     match checked {
         Ok(warnings) => {
             for warning in warnings {

@@ -42,11 +42,11 @@ impl Consumers {
         self.stop.cancel();
         let mut first = Ok(());
         if let Some(ended) = self.first.take() {
-            judge(ended, &mut first);
+            log_end(ended, &mut first);
         }
         loop {
             match timeout_at(deadline, self.running.join_next()).await {
-                Ok(Some(ended)) => judge(ended, &mut first),
+                Ok(Some(ended)) => log_end(ended, &mut first),
                 Ok(None) => return first,
                 Err(_) => {
                     let triggers = self.running.len();
@@ -59,7 +59,7 @@ impl Consumers {
 }
 
 /// Logs how a trigger ended, and keeps the first error.
-fn judge(ended: Ended, first: &mut Result<()>) {
+fn log_end(ended: Ended, first: &mut Result<()>) {
     match ended.context("a Kafka trigger failed").and_then(|ended| Ok(ended?)) {
         Ok(summary) => tracing::info!(?summary, "Kafka trigger drained"),
         Err(error) if first.is_ok() => *first = Err(error),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_is_told_although_another_trigger_does_not_drain() {
+    async fn an_error_is_returned_although_another_trigger_does_not_drain() {
         let mut consumers = Consumers::start(Vec::new());
         consumers.running.spawn(async { panic!("a fault of the trigger") });
         consumers.ended().await;

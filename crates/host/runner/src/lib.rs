@@ -1,24 +1,26 @@
-//! Common parts of the programs that run applications: the flags that every Spin trigger takes, the
-//! runtime configuration file, logs and traces, signals, and the Kafka triggers while they run.
+//! Starts, runs and drains an application: shared by `doorbuster up`, the Spin plugin and the
+//! containerd shim. [`RunOptions`] are the flags and the runtime configuration file; with them an
+//! application becomes a [`PreparedApp`], and that is started as a [`Session`].
 
 pub mod args;
 pub mod checks;
 mod collector;
-pub mod common;
 pub mod consumers;
 pub mod environment;
-mod operators;
-pub mod parts;
+mod operator_port;
+pub mod options;
+pub mod program;
 mod running;
 pub mod runtime_config;
+pub mod session;
 pub mod shutdown;
 pub mod telemetry;
 pub mod variables;
 
 pub use args::CommonArgs;
-pub use checks::Checks;
-pub use common::Common;
+pub use checks::PreflightChecks;
 pub use consumers::Consumers;
-pub use parts::{Addresses, Parts, TRIGGER_TYPES};
+pub use options::{RunOptions, TRIGGER_TYPES};
+pub use session::{Addresses, PreparedApp, Session};
 pub use telemetry::Telemetry;
 pub use variables::VariableArgs;

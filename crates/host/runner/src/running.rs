@@ -53,7 +53,7 @@ impl Running {
             () = stop => Ok(()),
             () = self.consumers.ended() => Ok(()),
             fault = ended(&mut self.server, "the HTTP server") => Err(fault),
-            fault = ended(&mut self.operators, "an operators' port") => Err(fault),
+            fault = ended(&mut self.operators, "the operator port") => Err(fault),
         };
         if let Err(fault) = &port {
             tracing::error!("{fault:#}; the program ends");
@@ -128,7 +128,7 @@ mod tests {
             true
         });
         let fault = running.until(pending().boxed()).await.unwrap_err();
-        assert_eq!(fault.to_string(), "an operators' port has ended by itself");
+        assert_eq!(fault.to_string(), "the operator port has ended by itself");
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use spin_app::origin::line_at;
 
 /// Sections of Spin for features that components cannot use here, or that only tune such a feature.
 /// They are ignored.
-const OF_OTHERS: [&str; 10] = [
+const IGNORED_SECTIONS: [&str; 10] = [
     "client_tls",
     "key_value_store",
     "llm_compute",
@@ -66,7 +66,8 @@ impl RuntimeConfig {
             let line = error.span().map_or(1, |span| line_at(&text, span.start));
             anyhow!("{}:{line}: {}", place(), error.message())
         })?;
-        if let Some(key) = config.other.keys().find(|key| !OF_OTHERS.contains(&key.as_str())) {
+        if let Some(key) = config.other.keys().find(|key| !IGNORED_SECTIONS.contains(&key.as_str()))
+        {
             bail!("{}: `{key}` is not supported by this program", place());
         }
         Ok(config)
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_triggers_share() {
+    fn reads_the_settings_of_all_triggers() {
         let config = read(
             "log_dir = \"\"\nmax_instance_memory = 1024\n\
              [[variables_provider]]\ntype = \"static\"\nvalues = { a = \"1\" }\n\
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_cannot_do() {
+    fn refuses_unsupported_settings() {
         for (text, expected) in [
             ("[outbound_networking]\nblock_networks = [\"private\"]\n", "`outbound_networking`"),
             ("[kafka]\nbrokers = \"x\"\n", "`kafka`"),

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_mean_nothing_are_refused_by_name() {
+    fn invalid_values_are_refused_with_the_name_of_the_variable() {
         for value in [None, Some("debug"), Some("info,hyper=warn")] {
             assert!(filter(value.map(Into::into)).is_ok(), "{value:?}");
         }

@@ -149,7 +149,7 @@ impl VariableArgs {
         }
         let mut sources = vec![Source::Values(given)];
         for provider in &config.variables_provider {
-            sources.push(Source::of(provider)?);
+            sources.push(Source::new(provider)?);
         }
         let dotenv = Path::new(DOTENV).exists().then(|| DOTENV.into());
         sources.push(Source::environment(PREFIX, dotenv));
@@ -168,7 +168,7 @@ enum Source {
 }
 
 impl Source {
-    fn of(provider: &Provider) -> Result<Self> {
+    fn new(provider: &Provider) -> Result<Self> {
         match provider {
             Provider::Static { values } => {
                 let text = |(name, value): (&String, &toml::Value)| match value.as_str() {
@@ -214,7 +214,7 @@ fn in_dotenv(path: &Path, key: &str) -> Result<Option<String>> {
         match entry {
             Ok((name, value)) if name == key => return Ok(Some(value)),
             Ok(_) => {}
-            Err(_) => bail!("{}: entry {} is no NAME=VALUE", file(), index + 1),
+            Err(_) => bail!("{}: entry {} is not NAME=VALUE", file(), index + 1),
         }
     }
     Ok(None)
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_word_counts() {
+    fn the_source_of_the_highest_precedence_counts() {
         let folder = tempfile::tempdir().unwrap();
         let dotenv = folder.path().join("env");
         fs::write(&dotenv, "RUNNER_TEST_ONE=file\nRUNNER_TEST_TWO=file\n").unwrap();

@@ -130,7 +130,7 @@ fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
         ControlFlow::Continue(())
     })?;
     match found {
-        Some(letter) => print::whole(&letter)?,
+        Some(letter) => print::letter(&letter)?,
         None => bail!("there is no letter at {}/{}", at.0, at.1),
     }
     Ok(ExitCode::SUCCESS)

@@ -18,21 +18,25 @@ pub fn heading() -> Result<(), Unwritten> {
 
 /// Prints one letter as a line of the list.
 pub fn line(letter: &DeadLetter) -> Result<(), Unwritten> {
-    let said = |name| one_line(letter.said(name).unwrap_or("-"));
+    let header = |name| one_line(letter.said(name).unwrap_or("-"));
     let at = format!("{}/{}", letter.partition, letter.record.offset);
     let state = if letter.open { "open" } else { "sent" };
-    let time: String = said(headers::TIME).chars().take(19).collect();
-    let from =
-        format!("{}/{}@{}", said(headers::TOPIC), said(headers::PARTITION), said(headers::OFFSET));
-    let reason: String = said(headers::REASON).chars().take(REASON_CHARS).collect();
-    let (class, attempts) = (said(headers::CLASS), said(headers::ATTEMPTS));
+    let time: String = header(headers::TIME).chars().take(19).collect();
+    let from = format!(
+        "{}/{}@{}",
+        header(headers::TOPIC),
+        header(headers::PARTITION),
+        header(headers::OFFSET)
+    );
+    let reason: String = header(headers::REASON).chars().take(REASON_CHARS).collect();
+    let (class, attempts) = (header(headers::CLASS), header(headers::ATTEMPTS));
     printing::result(format_args!(
         "{at:<10} {state:<6} {time:<20} {class:<9} {attempts:>8} {from:<30} {reason}"
     ))
 }
 
 /// Prints one letter completely.
-pub fn whole(letter: &DeadLetter) -> Result<(), Unwritten> {
+pub fn letter(letter: &DeadLetter) -> Result<(), Unwritten> {
     let record = &letter.record;
     let state = if letter.open { "open" } else { "sent back" };
     printing::result(format_args!("letter    {}/{}", letter.partition, record.offset))?;

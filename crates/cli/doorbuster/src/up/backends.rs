@@ -6,7 +6,7 @@ use std::future::pending;
 use anyhow::{Context as _, Error, Result, bail};
 use child_server::{Valkey, ValkeyConfig};
 use kafka_trigger::TriggerConfig;
-use runner::Common;
+use runner::RunOptions;
 use spin_app::App;
 use valkey_codec::Servers;
 
@@ -39,7 +39,7 @@ pub struct Backends {
 impl Backends {
     /// Uses the given servers, and starts those that the application uses and that are not given.
     /// Valkey may not answer yet: see [`Backends::ready`].
-    pub fn start(args: &Args, app: &App, common: &Common) -> Result<Self> {
+    pub fn start(args: &Args, app: &App, options: &RunOptions) -> Result<Self> {
         for (flag, variable) in [("--kafka", BROKERS), ("--valkey", STORE)] {
             let is_given = if variable == BROKERS { &args.kafka } else { &args.valkey };
             if is_given.is_some() && !app.uses(variable) {
@@ -51,7 +51,7 @@ impl Backends {
         let given = |variable: &str, flag: &Option<String>| match flag {
             _ if !app.uses(variable) => Ok(None),
             Some(value) => Ok(Some(value.clone())),
-            None => common.given(app, variable),
+            None => options.given(app, variable),
         };
         let mut backends = Self {
             kafka: None,
@@ -103,8 +103,8 @@ impl Backends {
         self.valkey_servers.as_ref().map(Servers::public_url)
     }
 
-    /// Whether a server keeps its data only in memory.
-    pub fn forgets(&self) -> bool {
+    /// Whether the records are stored in the embedded broker, and so only in memory.
+    pub fn are_temporary(&self) -> bool {
         self.kafka.is_some()
     }
 
@@ -115,13 +115,13 @@ impl Backends {
         &self,
         args: &Args,
         app: &App,
-        common: &Common,
+        options: &RunOptions,
     ) -> Result<BTreeMap<String, String>> {
         let mut known = BTreeMap::new();
         known.extend(self.brokers.clone().map(|brokers| (BROKERS.to_owned(), brokers)));
         known.extend(self.valkey_url.clone().map(|url| (STORE.to_owned(), url)));
-        let ours = args.valkey.is_some() || self.valkey.is_some();
-        if ours || common.given(app, STORE_ADDRESS)?.is_none() {
+        let is_ours = args.valkey.is_some() || self.valkey.is_some();
+        if is_ours || options.given(app, STORE_ADDRESS)?.is_none() {
             let servers = self.valkey_servers.as_ref().map(ToString::to_string);
             known.extend(servers.map(|address| (STORE_ADDRESS.to_owned(), address)));
         }

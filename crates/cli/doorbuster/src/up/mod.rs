@@ -11,14 +11,13 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use kafka_trigger::TriggerConfig;
-use runner::{Addresses, Checks, Common, Parts, TRIGGER_TYPES, shutdown};
+use runner::{Addresses, PreparedApp, RunOptions, Session, shutdown};
 use tokio::signal::unix::Signal;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use args::Args;
 use backends::Backends;
-use reload::{Files, Reload};
+use reload::{ComponentFiles, Reload};
 
 /// Runs until a signal is received or a part fails.
 pub async fn run(args: Args) -> Result<ExitCode> {
@@ -29,7 +28,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         () = &mut signal => return Ok(ExitCode::SUCCESS),
         running = Running::start(&args, hangup) => running?,
     };
-    let Running { parts, mut backends, _topics, _reload, _checks } = running;
+    let Running { session, mut backends, _topics, _reload } = running;
     let server_ended = backends.ended();
     let mut fault = None;
     let stop = async {
@@ -43,7 +42,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             }
         }
     };
-    let ended = parts.run(Box::pin(stop)).await;
+    let ended = session.run(Box::pin(stop)).await;
     let stopped = backends.stop().await;
     if let Some(fault) = fault {
         return Err(fault);
@@ -52,34 +51,32 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     ended.map(|()| ExitCode::SUCCESS)
 }
 
-/// What was started.
+/// The started application and its servers.
 struct Running {
-    parts: Parts,
+    session: Session,
     backends: Backends,
     _topics: AbortOnDropHandle<()>,
     _reload: AbortOnDropHandle<()>,
-    _checks: Option<AbortOnDropHandle<()>>,
 }
 
 impl Running {
     async fn start(args: &Args, hangup: Option<Signal>) -> Result<Self> {
-        let common = Common::read(args.common.clone())?;
+        let options = RunOptions::read(args.common.clone())?;
         let mut app = args.source.read().await?;
         if !args.component_id.is_empty() {
             app.retain_components(&args.component_id)?;
         }
-        app.check_triggers(&TRIGGER_TYPES)?;
-        common.provide(&mut app);
-        let mut backends = Backends::start(args, &app, &common)?;
-        let variables = common.variables(&app, backends.variables(args, &app, &common)?)?;
-        let configs = TriggerConfig::read_all(&app, &variables)?;
+        options.apply(&mut app)?;
+        let mut backends = Backends::start(args, &app, &options)?;
+        let known = backends.variables(args, &app, &options)?;
+        let prepared = PreparedApp::new(options, app, known)?;
         let mut later = Vec::new();
-        for config in &configs {
+        for config in prepared.triggers() {
             match backends.ensure_topics(config).await {
                 Ok(()) => {}
                 // If the application and its brokers start at the same time, it starts without them
                 // and is not ready yet.
-                Err(error) if topics::is_passing(&error) => {
+                Err(error) if topics::is_transient(&error) => {
                     let error = format!("{error:#}");
                     tracing::warn!(error, "topics not found; starting without them");
                     later.push(config.clone());
@@ -88,16 +85,17 @@ impl Running {
             }
         }
         let topics = AbortOnDropHandle::new(tokio::spawn(topics::ensure_later(later)));
-        let files = Files::of(&app);
+        let files = ComponentFiles::new(prepared.app());
         let addresses = Addresses { listen: Some(args.listen), operator: args.operator };
-        let parts = Parts::start(&app, &variables, &common, addresses, None);
-        let (parts, ()) = tokio::try_join!(parts, backends.ready())?;
-        let reload = Reload::new(files, parts.host(), parts.handlers());
+        let (mut session, ()) =
+            tokio::try_join!(prepared.start(addresses, None), backends.ready())?;
+        let reload = Reload::new(files, session.host(), session.handlers());
         let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(hangup, args.watch)));
         // The embedded broker gives no guarantees that could be checked.
-        let checks = (!backends.forgets()).then(|| Checks::of(&app, &configs, &variables));
-        let checks = checks.map(|checks| AbortOnDropHandle::new(tokio::spawn(checks.run())));
-        banner::print(&app, &parts, &backends);
-        Ok(Self { parts, backends, _topics: topics, _reload: reload, _checks: checks })
+        if !backends.are_temporary() {
+            session.check_servers(&prepared);
+        }
+        banner::print(prepared.app(), &session, &backends);
+        Ok(Self { session, backends, _topics: topics, _reload: reload })
     }
 }

@@ -13,25 +13,25 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// The files of the components, and the time of the last change of each.
-pub struct Files {
+pub struct ComponentFiles {
     paths: Vec<PathBuf>,
     changed: Vec<Option<SystemTime>>,
 }
 
-impl Files {
+impl ComponentFiles {
     /// The current state of the files. It must be determined before they are loaded.
-    pub fn of(app: &App) -> Self {
+    pub fn new(app: &App) -> Self {
         let sources = app.started().flat_map(|component| {
             let dependencies = component.dependencies.values().map(|d| &d.source);
             std::iter::once(&component.source).chain(dependencies)
         });
         let paths = sources.filter_map(|source| source.path().ok()).collect();
         let mut files = Self { paths, changed: Vec::new() };
-        files.changed = files.look();
+        files.changed = files.modified();
         files
     }
 
-    fn look(&self) -> Vec<Option<SystemTime>> {
+    fn modified(&self) -> Vec<Option<SystemTime>> {
         let changed = |path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
         self.paths.iter().map(changed).collect()
     }
@@ -43,21 +43,21 @@ pub fn hangup() -> Option<Signal> {
     let hangup = signal(SignalKind::hangup());
     hangup
         .inspect_err(|error| {
-            tracing::warn!(%error, "cannot listen for SIGHUP; components stay as they are");
+            tracing::warn!(%error, "cannot listen for SIGHUP; components are not reloaded at this signal");
         })
         .ok()
 }
 
-/// What a new build is passed to.
+/// The host and the handlers that run the components.
 pub struct Reload {
     host: Arc<Host>,
     handlers: Vec<GuestHandler>,
-    files: Files,
+    files: ComponentFiles,
 }
 
 impl Reload {
     /// `files` is the state of the files that the host has loaded.
-    pub fn new(files: Files, host: Arc<Host>, handlers: Vec<GuestHandler>) -> Self {
+    pub fn new(files: ComponentFiles, host: Arc<Host>, handlers: Vec<GuestHandler>) -> Self {
         Self { host, handlers, files }
     }
 
@@ -70,10 +70,10 @@ impl Reload {
             tokio::select! {
                 () = received(&mut hangup) => self.reload().await,
                 () = tokio::time::sleep(INTERVAL), if watch => {
-                    let now = self.files.look();
-                    let rests = now == seen;
+                    let now = self.files.modified();
+                    let is_complete = now == seen;
                     seen = now;
-                    if rests && seen != loaded && seen.iter().all(Option::is_some) {
+                    if is_complete && seen != loaded && seen.iter().all(Option::is_some) {
                         loaded = seen.clone();
                         self.reload().await;
                     }
@@ -91,10 +91,13 @@ impl Reload {
             Err(panic) => Err(panic.into()),
         };
         match loaded.and_then(|()| self.swap()) {
-            Ok(()) => tracing::info!("new builds of the components run"),
+            Ok(()) => tracing::info!("new builds of the components are running"),
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "the components were not replaced; the old builds go on");
+                tracing::error!(
+                    error,
+                    "the components were not replaced; the old builds continue to run"
+                );
             }
         }
     }

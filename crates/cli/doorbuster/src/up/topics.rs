@@ -78,7 +78,7 @@ pub async fn ensure_later(triggers: Vec<TriggerConfig>) {
 }
 
 /// Whether the error is transient.
-pub fn is_passing(error: &anyhow::Error) -> bool {
+pub fn is_transient(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref().is_some_and(Error::is_retriable))
 }
 

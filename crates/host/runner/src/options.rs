@@ -1,4 +1,4 @@
-//! Combines the common flags and the runtime configuration file.
+//! The options of a run: the flags that all programs have, and the runtime configuration file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,24 +14,30 @@ use crate::CommonArgs;
 use crate::args::Folder;
 use crate::runtime_config::RuntimeConfig;
 
-/// The configuration with which an application runs.
-pub struct Common {
+/// The supported types of triggers.
+pub const TRIGGER_TYPES: [&str; 2] = ["http", "kafka"];
+
+/// The options with which an application runs. A flag takes precedence over the file.
+pub struct RunOptions {
     args: CommonArgs,
     file: RuntimeConfig,
 }
 
-impl Common {
+impl RunOptions {
     /// Reads the runtime configuration file, if one is specified.
     pub fn read(args: CommonArgs) -> Result<Self> {
         let file = args.variables.runtime_config()?;
         Ok(Self { args, file })
     }
 
-    /// Marks the imports that `--provide` names as provided by the host.
-    pub fn provide(&self, app: &mut App) {
+    /// Checks that all triggers of the application are supported, and marks the imports that
+    /// `--provide` names as provided by the host.
+    pub fn apply(&self, app: &mut App) -> Result<()> {
+        app.check_triggers(&TRIGGER_TYPES)?;
         for interface in app.provide(&self.args.provide) {
             tracing::warn!(interface, "--provide: no component has a dependency for it");
         }
+        Ok(())
     }
 
     /// The value of this variable from a flag, a provider or the environment.
@@ -89,7 +95,7 @@ impl Common {
     }
 
     fn log_dir(&self, state: Option<PathBuf>) -> Option<PathBuf> {
-        let folder = |args, file| Folder::of(args).or(Folder::of(file));
+        let folder = |args, file| Folder::new(args).or(Folder::new(file));
         let state = folder(&self.args.state_dir, &self.file.state_dir).path_or(state);
         let logs = state.map(|state| state.join("logs"));
         folder(&self.args.log_dir, &self.file.log_dir).path_or(logs)
@@ -101,10 +107,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logs_go_where_the_nearest_word_says() {
+    fn a_flag_precedes_the_file_and_a_log_folder_the_state_folder() {
         let dir = |args: CommonArgs, file: &str| {
-            let common = Common { args, file: toml::from_str(file).unwrap() };
-            common.log_dir(Some("app/.spin".into())).map(|dir| dir.display().to_string())
+            let options = RunOptions { args, file: toml::from_str(file).unwrap() };
+            options.log_dir(Some("app/.spin".into())).map(|dir| dir.display().to_string())
         };
         let state = |dir: &str| CommonArgs { state_dir: Some(dir.into()), ..Default::default() };
         let log = |dir: &str| CommonArgs { log_dir: Some(dir.into()), ..Default::default() };

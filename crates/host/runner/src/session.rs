@@ -1,0 +1,200 @@
+//! One start, run and drain for all programs that run an application.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use component_host::http::Server;
+use component_host::output::Outputs;
+use component_host::{Capability, Host};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use host_producer::ProducerConfig;
+use kafka_trigger::{GuestHandler, KafkaTrigger, Operator, ProducerCapability, TriggerConfig};
+use spin_app::App;
+use spin_app::variables::Variables;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::running::{REQUESTS_LIMIT, Running};
+use crate::{Consumers, PreflightChecks, RunOptions, operator_port};
+
+/// The addresses of an application.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Addresses {
+    /// Address of the HTTP components. If there are none, address of the operator port.
+    pub listen: Option<SocketAddr>,
+    /// Address of the operator port: `/metrics`, `/healthz`, `/readyz`.
+    pub operator: Option<SocketAddr>,
+}
+
+/// An application that can be started: its variables have values, and the settings of its Kafka
+/// triggers are valid.
+pub struct PreparedApp {
+    options: RunOptions,
+    app: App,
+    variables: Variables,
+    triggers: Vec<TriggerConfig>,
+}
+
+impl PreparedApp {
+    /// Determines the values of the variables, and reads the settings of the Kafka triggers. The
+    /// values in `known` have the next precedence after `--variable`. [`RunOptions::apply`] must
+    /// have been called for the application.
+    pub fn new(options: RunOptions, app: App, known: BTreeMap<String, String>) -> Result<Self> {
+        let variables = options.variables(&app, known)?;
+        let triggers = TriggerConfig::read_all(&app, &variables)?;
+        Ok(Self { options, app, variables, triggers })
+    }
+
+    /// The application.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The settings of the Kafka triggers.
+    pub fn triggers(&self) -> &[TriggerConfig] {
+        &self.triggers
+    }
+
+    /// Loads the components and binds the ports. `state` is the state folder if none is specified.
+    ///
+    /// The future is boxed, like that of [`Session::run`], because otherwise every program would
+    /// compile this code again.
+    pub fn start(
+        &self,
+        addresses: Addresses,
+        state: Option<PathBuf>,
+    ) -> BoxFuture<'_, Result<Session>> {
+        self.load(addresses, state).boxed()
+    }
+
+    async fn load(&self, addresses: Addresses, state: Option<PathBuf>) -> Result<Session> {
+        let producer = self.producer()?;
+        let capability = producer.clone().map(|producer| producer as Arc<dyn Capability>);
+        let outputs = self.options.outputs(&self.app, state)?;
+        let host = self.load_host(outputs, capability.into_iter().collect()).await?;
+        let has_http = self.app.triggers("http").next().is_some();
+        let limits = Arc::new(self.options.limits());
+        let server = match addresses.listen.filter(|_| has_http) {
+            Some(address) => Some(Server::bind(address, host.services(), limits).await?),
+            None => None,
+        };
+        let for_operators = [addresses.operator, addresses.listen.filter(|_| !has_http)];
+        let operators = operator_port::bind(for_operators.into_iter().flatten()).await?;
+        let triggers = self.triggers.iter().cloned();
+        let triggers = triggers.map(|config| KafkaTrigger::new(config, &host));
+        Ok(Session {
+            triggers: triggers.collect::<Result<_, _>>()?,
+            host: Arc::new(host),
+            server,
+            producer,
+            operators,
+            linger: self.options.linger().min(REQUESTS_LIMIT),
+            checks: None,
+        })
+    }
+
+    /// Loads the components on a separate thread: compiling them may take long, and a signal must
+    /// be handled in the meantime.
+    async fn load_host(
+        &self,
+        outputs: Outputs,
+        capabilities: Vec<Arc<dyn Capability>>,
+    ) -> Result<Host> {
+        let (app, variables) = (self.app.clone(), self.variables.clone());
+        let (limits, cache) = (self.options.limits(), self.options.cache());
+        let load = move || Host::load(&app, &variables, limits, outputs, &cache, &capabilities);
+        Ok(tokio::task::spawn_blocking(load).await.context("loading the components failed")??)
+    }
+
+    /// The host's producer, if its brokers are known.
+    fn producer(&self) -> Result<Option<Arc<ProducerCapability>>> {
+        let config = TriggerConfig::producer_of(&self.triggers, &self.app, &self.variables)?;
+        let Some(config) = config else { return Ok(None) };
+        let ProducerConfig { brokers, .. } = &config;
+        if self.triggers.iter().any(|other| other.engine.brokers != *brokers) {
+            tracing::warn!(brokers, "triggers name several clusters; components write to this one");
+        }
+        let producer =
+            ProducerCapability::new(config).context("cannot set up the Kafka producer")?;
+        Ok(Some(Arc::new(producer)))
+    }
+}
+
+/// A loaded application with everything that runs it: the HTTP server, the Kafka consumers and the
+/// operator port.
+pub struct Session {
+    host: Arc<Host>,
+    server: Option<Server>,
+    producer: Option<Arc<ProducerCapability>>,
+    triggers: Vec<KafkaTrigger>,
+    operators: Vec<TcpListener>,
+    /// How long new requests are accepted after the stop.
+    linger: Duration,
+    checks: Option<AbortOnDropHandle<()>>,
+}
+
+impl Session {
+    /// The components.
+    pub fn host(&self) -> Arc<Host> {
+        self.host.clone()
+    }
+
+    /// The handlers of the Kafka triggers.
+    pub fn handlers(&self) -> Vec<GuestHandler> {
+        self.triggers.iter().map(KafkaTrigger::handler).collect()
+    }
+
+    /// The address of the HTTP components; `None` if there are none.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(Server::address)
+    }
+
+    /// The addresses of the operator port.
+    pub fn operator_addresses(&self) -> Vec<SocketAddr> {
+        self.operators.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Checks the settings of the servers that the application uses, in the background. Each
+    /// setting that breaks a guarantee is logged.
+    pub fn check_servers(&mut self, prepared: &PreparedApp) {
+        let PreparedApp { app, triggers, variables, .. } = prepared;
+        let checks = PreflightChecks::new(app, triggers, variables);
+        self.checks = Some(AbortOnDropHandle::new(tokio::spawn(checks.run())));
+    }
+
+    /// Serves and consumes until `stop` resolves or an error occurs, then drains.
+    pub fn run(mut self, stop: BoxFuture<'_, ()>) -> BoxFuture<'_, Result<()>> {
+        async {
+            let _checks = self.checks.take();
+            self.running().until(stop).await
+        }
+        .boxed()
+    }
+
+    fn running(self) -> Running {
+        let stop_serving = CancellationToken::new();
+        let operator = Operator::new(&self.triggers, self.producer.as_deref());
+        let operators = operator_port::serve(self.operators, operator);
+        let mut server = JoinSet::new();
+        if let Some(http) = self.server {
+            let stopped = stop_serving.clone().cancelled_owned().boxed();
+            server.spawn(http.run(stopped, REQUESTS_LIMIT - self.linger));
+        }
+        Running {
+            _host: Some(self.host),
+            server,
+            stop_serving,
+            operators,
+            producer: self.producer,
+            consumers: Consumers::start(self.triggers),
+            linger: self.linger,
+        }
+    }
+}
