@@ -31,7 +31,7 @@ const TEST_GUESTS: [&str; 6] = [
 ];
 
 /// Crates that the components share. They compile only for the target of the components.
-const SHARED_BY_COMPONENTS: [&str; 4] = ["guest-http", "guest-tasks", "guest-tcp", "sales-wit"];
+const SHARED_BY_COMPONENTS: [&str; 3] = ["guest-http", "guest-tasks", "guest-tcp"];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 

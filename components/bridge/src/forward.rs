@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use guest_http::{Variable, report_retry};
 use guest_tasks::{now_ms, within};
+use intake::request::Context;
 use intake::{CircuitBreaker, Deadline, IntakeError, RetryBudget, TRIES_MAX};
-use sales_wit::types::{Context, Sale};
+use sale::Sale;
 
 use crate::bindings::doorbuster::sales::intake as next_hop;
 
@@ -44,10 +45,9 @@ pub async fn forward(sale: Sale, context: Context) -> Result<(), IntakeError> {
 async fn try_again(sale: Sale, context: Context) -> Result<(), IntakeError> {
     let mut tries = 1;
     loop {
-        let result = next_hop::accept(sale.clone(), context.clone()).await;
-        let error = match result {
+        let error = match next_hop::accept(sale.clone(), context.clone()).await {
             Ok(()) => return Ok(()),
-            Err(error) => sales_wit::to_error(error),
+            Err(error) => error,
         };
         let may_retry = error.is_retriable() && error.is_surely_unwritten() && tries < TRIES_MAX;
         if !may_retry {

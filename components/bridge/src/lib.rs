@@ -8,17 +8,16 @@ use bindings::exports::doorbuster::sales::intake::Guest;
 use guest_http::{Answer, Request, answer, problem, read_body, report};
 use guest_tasks::calmly;
 use http::StatusCode;
-use intake::Problem;
-use intake::request::{BODY_BYTES_MAX, check, not_found};
+use intake::request::{BODY_BYTES_MAX, Context, check, not_found};
+use intake::{IntakeError, Problem};
 use sale::Sale;
-use sales_wit::types;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:bridge/component",
         path: ["../../wit/doorbuster-sales", "world.wit"],
-        with: { "doorbuster:sales/types@0.1.0": sales_wit::types },
+        with: { "doorbuster:sales/types@0.1.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -32,8 +31,8 @@ const FORWARDED: &[u8] = br#"{"estado":"Procesado"}"#;
 struct Bridge;
 
 impl Guest for Bridge {
-    async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
-        calmly(forward::forward(sale, context)).await.map_err(sales_wit::from_error)
+    async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
+        calmly(forward::forward(sale, context)).await
     }
 }
 
@@ -53,7 +52,6 @@ async fn forwarded(request: Request) -> Result<Answer, Problem> {
     let context = check(&head.method, &head.headers, &["application/json"], BODY_BYTES_MAX)?;
     let body = read_body(&head, body, BODY_BYTES_MAX).await?;
     let sale = Sale::from_request_json(&body)?;
-    let forwarding = forward::forward(sales_wit::from_sale(sale), sales_wit::from_context(context));
-    forwarding.await.inspect_err(report)?;
+    forward::forward(sale, context).await.inspect_err(report)?;
     Ok(answer(StatusCode::OK, "application/json", FORWARDED))
 }

@@ -12,7 +12,7 @@ mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:ingest/component",
         path: ["../../wit/doorbuster-sales", "world.wit"],
-        with: { "doorbuster:sales/types@0.1.0": sales_wit::types },
+        with: { "doorbuster:sales/types@0.1.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -32,7 +32,5 @@ async fn route(request: Request) -> Answer {
 
 /// Passes a sale to the next hop.
 async fn accept(sale: sale::Sale, context: request::Context) -> Result<(), intake::IntakeError> {
-    let (sale, context) = (sales_wit::from_sale(sale), sales_wit::from_context(context));
-    let accepted = bindings::doorbuster::sales::intake::accept(sale, context).await;
-    accepted.map_err(sales_wit::to_error).inspect_err(report)
+    bindings::doorbuster::sales::intake::accept(sale, context).await.inspect_err(report)
 }

@@ -11,14 +11,14 @@ use intake::IntakeError;
 use intake::grpc::{self, Status, code};
 use intake::request::Context;
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse, is_success};
-use sales_wit::types;
+use sale::Sale;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:intake-grpc/component",
         path: ["../../wit/doorbuster-sales", "world.wit"],
-        with: { "doorbuster:sales/types@0.1.0": sales_wit::types },
+        with: { "doorbuster:sales/types@0.1.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -42,19 +42,18 @@ const BOUNDS: Bounds = Bounds {
 struct IntakeGrpc;
 
 impl Guest for IntakeGrpc {
-    async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
-        let (sale, context) = (sales_wit::to_sale(sale), sales_wit::to_context(context));
-        calmly(process(sale, context)).await.map_err(sales_wit::from_error)
+    async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
+        calmly(process(sale, context)).await
     }
 }
 
-async fn process(sale: sale::Sale, context: Context) -> Result<(), IntakeError> {
+async fn process(sale: Sale, context: Context) -> Result<(), IntakeError> {
     let base = WRITER_URL.get().await?.trim_end_matches('/');
     let request = request(base, sale, context)?;
     outcome(base, send(request, &BOUNDS).await?)
 }
 
-fn request(base: &str, sale: sale::Sale, context: Context) -> Result<Request<Bytes>, IntakeError> {
+fn request(base: &str, sale: Sale, context: Context) -> Result<Request<Bytes>, IntakeError> {
     let message = Bytes::from(grpc::frame(&ProductSaleRequest::from(sale).encode_to_vec()));
     let request = Request::post(format!("{base}{}", grpc::METHOD_PATH))
         .header(header::CONTENT_TYPE, grpc::CONTENT_TYPE)

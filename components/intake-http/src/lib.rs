@@ -9,14 +9,14 @@ use guest_tasks::calmly;
 use http::{Request, StatusCode, header};
 use intake::request::Context;
 use intake::{IntakeError, Problem};
-use sales_wit::types;
+use sale::Sale;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:intake-http/component",
         path: ["../../wit/doorbuster-sales", "world.wit"],
-        with: { "doorbuster:sales/types@0.1.0": sales_wit::types },
+        with: { "doorbuster:sales/types@0.1.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -38,13 +38,12 @@ const BOUNDS: Bounds = Bounds {
 struct IntakeHttp;
 
 impl Guest for IntakeHttp {
-    async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
-        let (sale, context) = (sales_wit::to_sale(sale), sales_wit::to_context(context));
-        calmly(forward(&sale, context)).await.map_err(sales_wit::from_error)
+    async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
+        calmly(forward(&sale, context)).await
     }
 }
 
-async fn forward(sale: &sale::Sale, context: Context) -> Result<(), IntakeError> {
+async fn forward(sale: &Sale, context: Context) -> Result<(), IntakeError> {
     let url = format!("{}/forward", BRIDGE_URL.get().await?.trim_end_matches('/'));
     let request = request(&url, sale, context)?;
     let answer = send(request, &BOUNDS).await?;
@@ -54,7 +53,7 @@ async fn forward(sale: &sale::Sale, context: Context) -> Result<(), IntakeError>
     }
 }
 
-fn request(url: &str, sale: &sale::Sale, context: Context) -> Result<Request<Bytes>, IntakeError> {
+fn request(url: &str, sale: &Sale, context: Context) -> Result<Request<Bytes>, IntakeError> {
     let body = Bytes::from(sale.to_json());
     let request = Request::post(url)
         .header(header::CONTENT_TYPE, "application/json")

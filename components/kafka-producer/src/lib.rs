@@ -6,16 +6,15 @@
 //! dropped by its host, which closes the connections. A call after a longer pause closes idle
 //! connections and opens new ones.
 
-mod convert;
 mod network;
 mod settings;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use bindings::exports::spin_kafka::events::producer::{Delivery, Guest, Outgoing, ProduceError};
+use bindings::exports::spin_kafka::events::producer::Guest;
 use guest_tasks::calmly;
-use wasm_producer::Producer;
+use wasm_producer::{Delivery, OutgoingRecord, ProduceError, Producer};
 
 use network::Sockets;
 
@@ -24,6 +23,12 @@ mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:kafka-producer/component",
         path: ["../../wit/spin-kafka-events", "world.wit"],
+        with: {
+            "spin-kafka:events/types@0.1.0/header": wasm_producer::Header,
+            "spin-kafka:events/producer@0.1.0/outgoing": wasm_producer::OutgoingRecord,
+            "spin-kafka:events/producer@0.1.0/delivery": wasm_producer::Delivery,
+            "spin-kafka:events/producer@0.1.0/produce-error": wasm_producer::ProduceError,
+        },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -39,13 +44,9 @@ thread_local! {
 struct KafkaProducer;
 
 impl Guest for KafkaProducer {
-    async fn send(records: Vec<Outgoing>) -> Result<Vec<Delivery>, ProduceError> {
+    async fn send(records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
         let producer = producer().await.map_err(ProduceError::Other)?;
-        let records = records.into_iter().map(convert::record).collect();
-        match calmly(producer.send(records)).await {
-            Ok(deliveries) => Ok(deliveries.into_iter().map(convert::delivery).collect()),
-            Err(error) => Err(convert::error(error)),
-        }
+        calmly(producer.send(records)).await
     }
 }
 

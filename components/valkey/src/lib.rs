@@ -6,15 +6,14 @@
 //! instance together with its connection.
 
 mod connection;
-mod convert;
 mod primary;
 mod round;
 
 use std::rc::Rc;
 
-use bindings::exports::doorbuster::valkey::client::{ClientError, Command, Guest, Reply};
+use bindings::exports::doorbuster::valkey::client::{ClientError, Command, Guest};
 use guest_tasks::{calmly, wake_up};
-use valkey_codec::encode;
+use valkey_codec::{Reply, encode};
 
 use connection::protocol;
 use round::{Exchange, ROUND_LIMIT, Shared, Turn};
@@ -24,6 +23,10 @@ mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:valkey-connector/component",
         path: ["../../wit/doorbuster-valkey", "world.wit"],
+        with: {
+            "doorbuster:valkey/client@0.1.0/scalar": valkey_codec::Scalar,
+            "doorbuster:valkey/client@0.1.0/reply": valkey_codec::Reply,
+        },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -51,11 +54,10 @@ impl Guest for Valkey {
         let shared = SHARED.with(Rc::clone);
         let lead = async |turn: &Turn<'_>| shared.lead(turn).await;
         let replies = calmly(shared.rounds.join(exchange, wake_up, lead)).await;
-        let replies = replies.unwrap_or_else(|| {
+        replies.unwrap_or_else(|| {
             Err(ClientError::Interrupted(format!(
                 "no reply: the round trip took {ROUND_LIMIT:?}, or the call that led it was cancelled"
             )))
-        })?;
-        Ok(replies.into_iter().map(convert::reply).collect())
+        })
     }
 }

@@ -7,7 +7,9 @@ mod log;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use guest_tasks::calmly;
-use sales_wit::types;
+use intake::IntakeError;
+use intake::request::Context;
+use sale::Sale;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -19,9 +21,7 @@ mod bindings {
             "../../wit/spin-kafka-events",
             "world.wit",
         ],
-        with: {
-            "doorbuster:sales/types@0.1.0": sales_wit::types,
-        },
+        with: { "doorbuster:sales/types@0.1.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -33,9 +33,8 @@ mod bindings {
 struct Writer;
 
 impl Guest for Writer {
-    async fn accept(sale: types::Sale, context: types::Context) -> Result<(), types::IntakeError> {
-        let (sale, context) = (sales_wit::to_sale(sale), sales_wit::to_context(context));
-        calmly(log::append(sale, context)).await.map_err(sales_wit::from_error)
+    async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
+        calmly(log::append(sale, context)).await
     }
 }
 

@@ -215,7 +215,7 @@ impl From<Status> for IntakeError {
         match status.code {
             code::INVALID_ARGUMENT => match message.split_once(": ") {
                 Some((field, reason)) => {
-                    IntakeError::Invalid(Violation::new(field.to_owned(), reason))
+                    IntakeError::Invalid(Violation::new(field, reason))
                 }
                 None => IntakeError::Other(message),
             },

@@ -21,5 +21,17 @@ pub use error::IntakeError;
 pub use many::{ITEMS_MAX, Items, MANY_KEY_BYTES_MAX, Results, parse as parse_many};
 pub use problem::{CONTENT_TYPE as PROBLEM_CONTENT_TYPE, Problem, RETRY_AFTER_SECONDS};
 
+/// The types of the interface `doorbuster:sales/types`.
+///
+/// The bindings of the components use these types instead of generated ones (`with` in
+/// `wit_bindgen::generate!`), so a sale is not converted between the hops. The names of the fields
+/// and of the cases must be those of the interface; otherwise the components do not compile.
+pub mod types {
+    pub use sale::{Sale, Violation};
+
+    pub use crate::IntakeError;
+    pub use crate::request::Context;
+}
+
 /// The word in the answer to an accepted sale. The name of the field depends on the hop.
 pub const PROCESSED: &str = "Procesado";

@@ -75,7 +75,7 @@ impl Problem {
         };
         match status {
             StatusCode::BAD_REQUEST => match problem.and_then(|problem| problem.field) {
-                Some(field) => IntakeError::Invalid(Violation { field, reason: detail }),
+                Some(field) => IntakeError::Invalid(Violation::new(field, detail)),
                 // A client's error always names a field, so this is a failure between the hops.
                 None => IntakeError::Other(detail),
             },

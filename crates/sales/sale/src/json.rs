@@ -63,7 +63,7 @@ fn must_be_object(json: &[u8]) -> Result<(), Violation> {
 /// because they are sent to the client.
 fn explain<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Violation {
     let Violation { field, reason } = find_fault::<T>(json);
-    Violation::new(shorten(field.into_owned()), shorten(reason))
+    Violation::new(shorten(field), shorten(reason))
 }
 
 fn shorten(mut text: String) -> String {
@@ -112,7 +112,7 @@ mod tests {
     const GOOD: &str = r#"{"categoria":1,"producto_id":"tv","precio":19.99,"cantidad_vendida":2}"#;
 
     fn field_of(json: &[u8]) -> String {
-        Sale::from_request_json(json).unwrap_err().field.into_owned()
+        Sale::from_request_json(json).unwrap_err().field
     }
 
     #[test]
