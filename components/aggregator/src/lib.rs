@@ -17,6 +17,10 @@ mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:aggregator/component",
         path: ["../../wit/spin-kafka-events", "../../wit/doorbuster-valkey", "world.wit"],
+        with: {
+            "doorbuster:valkey/client@0.2.0/scalar": valkey_codec::Scalar,
+            "doorbuster:valkey/client@0.2.0/reply": valkey_codec::Reply,
+        },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });

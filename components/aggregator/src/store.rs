@@ -1,35 +1,42 @@
 //! The aggregator's calls of Valkey.
 
-use crate::bindings::doorbuster::valkey::client::{ClientError, Reply, Scalar, pipeline};
+use valkey_codec::{Reply, Scalar, encode};
+
+use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 use crate::bindings::spin_kafka::events::types::Failure;
 
 type Command = Vec<Vec<u8>>;
 
 /// Calls the script.
 pub async fn call(command: Command) -> Result<aggregate::Reply, Failure> {
-    match one(pipeline(vec![command]).await.map_err(client_failure)?)? {
-        Reply::One(Scalar::Error(text)) => Ok(aggregate::Reply::Error(text)),
-        Reply::Many(values) => Ok(aggregate::Reply::Answer(values.into_iter().map(word).collect())),
-        other => Err(Failure::Retry(format!("Valkey answered the script with {other:?}"))),
+    match send([command]).await?.into_iter().next() {
+        Some(Reply::One(Scalar::Error(text))) => Ok(aggregate::Reply::Error(text)),
+        Some(Reply::Many(values)) => {
+            Ok(aggregate::Reply::Answer(values.into_iter().map(word).collect()))
+        }
+        other => Err(Failure::Retry(format!("unexpected reply of Valkey to the script: {other:?}"))),
     }
 }
 
 /// Reads two values; None for one that does not exist.
 pub async fn read(commands: [Command; 2]) -> Result<[Option<Vec<u8>>; 2], Failure> {
-    let replies = pipeline(commands.into()).await.map_err(client_failure)?;
     let mut values = [None, None];
-    for (value, reply) in values.iter_mut().zip(replies) {
+    for (value, reply) in values.iter_mut().zip(send(commands).await?) {
         match reply {
             Reply::One(Scalar::Text(text)) => *value = Some(text),
             Reply::One(Scalar::Nil) => {}
-            other => return Err(Failure::Retry(format!("Valkey answered HGET with {other:?}"))),
+            other => {
+                return Err(Failure::Retry(format!("unexpected reply of Valkey to HGET: {other:?}")));
+            }
         }
     }
     Ok(values)
 }
 
-fn one(replies: Vec<Reply>) -> Result<Reply, Failure> {
-    replies.into_iter().next().ok_or_else(|| Failure::Retry("Valkey gave no reply".into()))
+/// Sends the commands in one round trip.
+async fn send<const N: usize>(commands: [Command; N]) -> Result<Vec<Reply>, Failure> {
+    let bytes = encode(&commands).map_err(|error| Failure::Retry(format!("Valkey: {error}")))?;
+    pipeline(bytes, N as u32).await.map_err(client_failure)
 }
 
 fn word(value: Scalar) -> String {

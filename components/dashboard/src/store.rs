@@ -6,8 +6,9 @@ use std::time::Duration;
 use figures::{Error, Query, Snapshot};
 use guest_tasks::{now_ms, within};
 use intake::Problem;
+use valkey_codec::{Reply, Scalar, encode};
 
-use crate::bindings::doorbuster::valkey::client::{ClientError, Reply, Scalar, pipeline};
+use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 
 /// How long Valkey may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -38,7 +39,8 @@ pub async fn snapshot() -> Result<Snapshot, Problem> {
 
 /// Sends the command in one round trip. Returns the values of its reply, or the server's error.
 async fn read(command: Vec<Vec<u8>>) -> Result<Result<Vec<String>, String>, Error> {
-    let replies = within(LIMIT, pipeline(vec![command])).await;
+    let command = encode(&[command]).map_err(|error| Error::Unavailable(error.to_string()))?;
+    let replies = within(LIMIT, pipeline(command, 1)).await;
     let replies = replies.ok_or_else(|| Error::Unavailable(format!("no reply in {LIMIT:?}")))?;
     match replies.map_err(fault)?.into_iter().next() {
         Some(Reply::Many(values)) => {

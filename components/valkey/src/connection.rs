@@ -142,7 +142,7 @@ fn refused(address: &Address, reason: Refusal) -> ClientError {
 }
 
 /// The error for commands that cannot be encoded and for replies that cannot be decoded.
-pub fn protocol(error: impl std::fmt::Display) -> ClientError {
+fn protocol(error: impl std::fmt::Display) -> ClientError {
     ClientError::Protocol(error.to_string())
 }
 

@@ -11,11 +11,10 @@ mod round;
 
 use std::rc::Rc;
 
-use bindings::exports::doorbuster::valkey::client::{ClientError, Command, Guest};
+use bindings::exports::doorbuster::valkey::client::{ClientError, Guest};
 use guest_tasks::{calmly, wake_up};
-use valkey_codec::{Reply, encode};
+use valkey_codec::Reply;
 
-use connection::protocol;
 use round::{Exchange, ROUND_LIMIT, Shared, Turn};
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
@@ -24,8 +23,8 @@ mod bindings {
         world: "doorbuster:valkey-connector/component",
         path: ["../../wit/doorbuster-valkey", "world.wit"],
         with: {
-            "doorbuster:valkey/client@0.1.0/scalar": valkey_codec::Scalar,
-            "doorbuster:valkey/client@0.1.0/reply": valkey_codec::Reply,
+            "doorbuster:valkey/client@0.2.0/scalar": valkey_codec::Scalar,
+            "doorbuster:valkey/client@0.2.0/reply": valkey_codec::Reply,
         },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
@@ -35,7 +34,7 @@ mod bindings {
 }
 
 /// Maximum number of commands in one pipeline.
-const COMMANDS_MAX: usize = 10_000;
+const COMMANDS_MAX: u32 = 10_000;
 
 thread_local! {
     static SHARED: Rc<Shared> = Rc::default();
@@ -44,13 +43,12 @@ thread_local! {
 struct Valkey;
 
 impl Guest for Valkey {
-    async fn pipeline(commands: Vec<Command>) -> Result<Vec<Reply>, ClientError> {
-        if commands.len() > COMMANDS_MAX {
-            let text = format!("{} commands; at most {COMMANDS_MAX} go at once", commands.len());
+    async fn pipeline(commands: Vec<u8>, replies: u32) -> Result<Vec<Reply>, ClientError> {
+        if replies > COMMANDS_MAX {
+            let text = format!("{replies} commands; at most {COMMANDS_MAX} are allowed in a call");
             return Err(ClientError::Protocol(text));
         }
-        let bytes = encode(&commands).map_err(protocol)?;
-        let exchange = Exchange { bytes, replies: commands.len() };
+        let exchange = Exchange { bytes: commands, replies: replies as usize };
         let shared = SHARED.with(Rc::clone);
         let lead = async |turn: &Turn<'_>| shared.lead(turn).await;
         let replies = calmly(shared.rounds.join(exchange, wake_up, lead)).await;

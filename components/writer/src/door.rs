@@ -9,8 +9,9 @@ use guest_http::Variable;
 use guest_tasks::{now_ms, within};
 use idempotency::{Answer, Bounds, Claim, Claimed};
 use intake::{CircuitBreaker, IntakeError};
+use valkey_codec::{Reply, Scalar, encode};
 
-use crate::bindings::doorbuster::valkey::client::{ClientError, Reply, Scalar, pipeline};
+use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 
 /// Maximum time for Valkey's answer. Without an answer the sale is written nevertheless; the
 /// aggregator recognises retries by their key and values.
@@ -79,7 +80,8 @@ enum Fault {
 
 async fn ask(mut claim: Claim<'_>) -> Result<Claimed, Fault> {
     loop {
-        let replies = pipeline(vec![claim.command()]).await.map_err(|error| match error {
+        let command = encode(&[claim.command()]).map_err(|e| Fault::NoAnswer(e.to_string()))?;
+        let replies = pipeline(command, 1).await.map_err(|error| match error {
             ClientError::Config(text) => Fault::Config(text),
             ClientError::Connect(text)
             | ClientError::Auth(text)

@@ -21,7 +21,11 @@ mod bindings {
             "../../wit/spin-kafka-events",
             "world.wit",
         ],
-        with: { "doorbuster:sales/types@0.1.0": intake::types },
+        with: {
+            "doorbuster:sales/types@0.1.0": intake::types,
+            "doorbuster:valkey/client@0.2.0/scalar": valkey_codec::Scalar,
+            "doorbuster:valkey/client@0.2.0/reply": valkey_codec::Reply,
+        },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });

@@ -57,7 +57,7 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
         (
             // The last table of the file.
             |m| m.split("[component.aggregator.dependencies]").next().unwrap_or(m).into(),
-            &["doorbuster:valkey/client@0.1.0"],
+            &["doorbuster:valkey/client@0.2.0"],
         ),
     ];
     for (change, expected) in cases {
