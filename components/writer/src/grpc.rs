@@ -67,7 +67,9 @@ async fn append(message: &[u8], context: Context) -> Result<(), Status> {
     let message = ProductSaleRequest::decode(message).map_err(|error| {
         Status::new(code::INVALID_ARGUMENT, format!("body: no ProductSaleRequest: {error}"))
     })?;
-    let appended = log::append(Sale::from(message), context).await.inspect_err(report);
+    // Anyone who can reach the writer's port can call it, so the limits are checked here.
+    let sale = Sale::try_from(message).map_err(|violation| Status::invalid(violation.into()))?;
+    let appended = log::append(sale, context).await.inspect_err(report);
     appended.map_err(|error| Status::from(&error))
 }
 

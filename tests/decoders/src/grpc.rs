@@ -60,11 +60,11 @@ fn check_message(message: &[u8]) {
         let bytes = request.encode_to_vec();
         assert!(bytes.len() <= message.len().max(1) * 2);
         assert_eq!(ProductSaleRequest::decode(&*bytes).unwrap().encode_to_vec(), bytes);
-        let sale = Sale::from(request);
-        if sale.validate().is_ok() {
+        if let Ok(sale) = Sale::try_from(request) {
             sales::check(&sale);
             let bytes = ProductSaleRequest::from(sale.clone()).encode_to_vec();
-            assert_eq!(Sale::from(ProductSaleRequest::decode(&*bytes).unwrap()), sale);
+            let decoded = ProductSaleRequest::decode(&*bytes).unwrap();
+            assert_eq!(Sale::try_from(decoded), Ok(sale));
         }
     }
     if let Ok(response) = ProductSaleResponse::decode(message) {

@@ -9,17 +9,21 @@ mod generated {
 }
 
 pub use generated::{CategoriaProducto, ProductSaleRequest, ProductSaleResponse};
-use sale::Sale;
+use sale::{Sale, Violation};
 
-impl From<ProductSaleRequest> for Sale {
-    /// Does not check the limits; see [`Sale::validate`].
-    fn from(request: ProductSaleRequest) -> Self {
-        Sale {
+impl TryFrom<ProductSaleRequest> for Sale {
+    type Error = Violation;
+
+    /// Fails if a field is outside of its limits.
+    fn try_from(request: ProductSaleRequest) -> Result<Self, Violation> {
+        let sale = Sale {
             category: request.categoria,
             product_id: request.producto_id,
             price: request.precio,
             quantity: request.cantidad_vendida,
-        }
+        };
+        sale.validate()?;
+        Ok(sale)
     }
 }
 
@@ -69,7 +73,8 @@ mod tests {
             0x20, 0xac, 0x02, // cantidad_vendida = 4, varint
         ];
         assert_eq!(request.encode_to_vec(), wire);
-        assert_eq!(Sale::from(ProductSaleRequest::decode(wire.as_slice()).unwrap()), sale);
+        let decoded = ProductSaleRequest::decode(wire.as_slice()).unwrap();
+        assert_eq!(Sale::try_from(decoded), Ok(sale));
         let response = ProductSaleResponse { estado: "ok".into(), exito: true };
         assert_eq!(response.encode_to_vec(), [0x0a, 2, b'o', b'k', 0x10, 1]);
     }
@@ -89,5 +94,25 @@ mod tests {
             let categoria = CategoriaProducto::try_from(number).unwrap();
             assert_eq!(categoria.as_str_name(), sale::Category::of(number).name());
         }
+    }
+
+    #[test]
+    fn a_request_outside_of_the_limits_is_not_converted() {
+        let good = ProductSaleRequest {
+            categoria: 1,
+            producto_id: "tv".into(),
+            precio: 1.5,
+            cantidad_vendida: 1,
+        };
+        let field = |request: ProductSaleRequest| Sale::try_from(request).unwrap_err().field;
+        // A field that is missing has the default value of its type.
+        let without_product = ProductSaleRequest { producto_id: String::new(), ..good.clone() };
+        assert_eq!(field(without_product), "producto_id");
+        let without_quantity = ProductSaleRequest { cantidad_vendida: 0, ..good.clone() };
+        assert_eq!(field(without_quantity), "cantidad_vendida");
+        for precio in [-0.01, 1_000_000.01, f64::NAN, f64::INFINITY] {
+            assert_eq!(field(ProductSaleRequest { precio, ..good.clone() }), "precio");
+        }
+        assert!(Sale::try_from(good).is_ok());
     }
 }
