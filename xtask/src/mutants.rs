@@ -26,8 +26,8 @@ const MUTANTS: [Mutant; 7] = [
     Mutant {
         name: "the topic's id is taken from a cache",
         file: "crates/kafka/spin-kafka-trigger/src/log_id.rs",
-        sound: "answer.asked >= not_before &&",
-        broken: "(answer.asked.elapsed().as_secs() < 30 || answer.asked >= not_before) &&",
+        sound: "answer.requested >= not_before &&",
+        broken: "(answer.requested.elapsed().as_secs() < 30 || answer.requested >= not_before) &&",
         package: "spin-kafka-trigger",
         program: IT,
         test: "recreated::a_topic_created_again_is_read_once_from_its_beginning",
@@ -40,7 +40,7 @@ const MUTANTS: [Mutant; 7] = [
         package: "spin-kafka-trigger",
         // On real brokers librdkafka finds it out, too, where the epoch is given to it.
         program: &["--lib"],
-        test: "extent::tests::a_later_epoch_below_the_end_means_that_the_log_was_written_anew",
+        test: "extent::tests::a_later_epoch_below_the_end_means_that_the_log_was_rewritten",
     },
     Mutant {
         name: "the offset moves though the letter is not written",
@@ -61,7 +61,7 @@ const MUTANTS: [Mutant; 7] = [
             self.mark(partition, &all)?;",
         package: "spin-kafka-trigger",
         program: IT,
-        test: "sending_back::what_cannot_go_is_named_and_left_and_the_rest_goes_once",
+        test: "sending_back::letters_that_cannot_be_sent_are_reported_and_the_others_are_sent_once",
     },
     Mutant {
         name: "the trigger keeps its producer after an error for good",
@@ -70,7 +70,7 @@ const MUTANTS: [Mutant; 7] = [
         broken: "let Some(code) = None::<RDKafkaErrorCode> else",
         package: "spin-kafka-trigger",
         program: &["--lib"],
-        test: "dead_letters::tests::a_client_that_cannot_go_on_is_replaced",
+        test: "dead_letters::tests::a_client_that_cannot_continue_is_replaced",
     },
     Mutant {
         name: "the host keeps its producer after an error for good",

@@ -14,7 +14,9 @@ pub async fn call(command: Command) -> Result<aggregate::Reply, Failure> {
         Some(Reply::Many(values)) => {
             Ok(aggregate::Reply::Answer(values.into_iter().map(word).collect()))
         }
-        other => Err(Failure::Retry(format!("unexpected reply of Valkey to the script: {other:?}"))),
+        other => {
+            Err(Failure::Retry(format!("unexpected reply of Valkey to the script: {other:?}")))
+        }
     }
 }
 
@@ -26,7 +28,9 @@ pub async fn read(commands: [Command; 2]) -> Result<[Option<Vec<u8>>; 2], Failur
             Reply::One(Scalar::Text(text)) => *value = Some(text),
             Reply::One(Scalar::Nil) => {}
             other => {
-                return Err(Failure::Retry(format!("unexpected reply of Valkey to HGET: {other:?}")));
+                return Err(Failure::Retry(format!(
+                    "unexpected reply of Valkey to HGET: {other:?}"
+                )));
             }
         }
     }

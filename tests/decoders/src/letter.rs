@@ -35,18 +35,18 @@ pub fn check(mut bytes: &[u8]) {
     let omitted = size(&record.headers)
         + record.value.as_ref().map_or(0, Vec::len)
         + record.key.as_ref().map_or(0, Vec::len);
-    assert_eq!(alone.said(headers::OMITTED_BYTES), Some(omitted.to_string().as_str()));
+    assert_eq!(alone.header(headers::OMITTED_BYTES), Some(omitted.to_string().as_str()));
     check_said(&alone, &topic, &group, &reason);
 }
 
 fn check_said(letter: &DeadLetter, topic: &str, group: &str, reason: &str) {
-    assert_eq!(letter.said(headers::TOPIC), Some(topic));
-    assert_eq!(letter.said(headers::GROUP), Some(group));
-    assert_eq!(letter.said(headers::PARTITION), Some("3"));
-    assert_eq!(letter.said(headers::OFFSET), Some("7"));
-    assert_eq!(letter.said(headers::TIMESTAMP), Some("11"));
-    assert_eq!(letter.said(headers::CLASS), Some("trap"));
-    let said = letter.said(headers::REASON).expect("the reason");
+    assert_eq!(letter.header(headers::TOPIC), Some(topic));
+    assert_eq!(letter.header(headers::GROUP), Some(group));
+    assert_eq!(letter.header(headers::PARTITION), Some("3"));
+    assert_eq!(letter.header(headers::OFFSET), Some("7"));
+    assert_eq!(letter.header(headers::TIMESTAMP), Some("11"));
+    assert_eq!(letter.header(headers::CLASS), Some("trap"));
+    let said = letter.header(headers::REASON).expect("the reason");
     assert!(reason.starts_with(said) && (said.len() > 4_000 || said == reason));
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// Consecutive records of one partition, in offset order.
 ///
-/// The batch stands for every offset from `start` up to, not including, `end`. Offsets in
+/// The batch covers every offset from `start` up to, not including, `end`. Offsets in
 /// between may be missing: compaction and transaction markers leave gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -80,7 +80,7 @@ impl Message {
     }
 }
 
-/// The most that an allocation takes besides the bytes that were asked for.
+/// The most that an allocation takes in addition to the bytes that were requested.
 const ALLOCATION_BYTES: usize = 32;
 /// Memory of a record without content: the struct and the allocations of its key, its value and its
 /// list of headers.
@@ -126,7 +126,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Adds a record. A record larger than `bytes_max` gets a batch of its own.
+    /// Adds a record. A record larger than `bytes_max` is the only record of its batch.
     pub fn push(&mut self, message: Message) {
         debug_assert!(!self.is_full(), "a full batch is taken before the next record is read");
         let bytes = message.cost();
@@ -139,7 +139,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Notes that a record was read that is not handed to the handler.
+    /// Notes that a record was read that a filter dropped.
     pub fn pass_over(&mut self, offset: i64) {
         self.passed_over += 1;
         self.end = Some(offset + 1);
@@ -152,7 +152,7 @@ impl BatchBuilder {
             || self.passed_over >= self.records_max.saturating_mul(PASSED_OVER_FACTOR)
     }
 
-    /// Whether nothing was read.
+    /// Whether no record was read for the batch.
     pub fn is_empty(&self) -> bool {
         self.end.is_none()
     }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_larger_than_a_batch_comes_alone() {
+    fn a_record_larger_than_a_batch_is_alone_in_its_batch() {
         let mut builder = BatchBuilder::new(10, RECORD_COST_BYTES + 100);
         builder.push(message(0, 10));
         builder.push(message(1, 500));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn records_passed_over_move_the_end_and_fill_a_batch_in_the_long_run() {
+    fn records_that_are_passed_over_move_the_end_and_finally_fill_a_batch() {
         let mut builder = BatchBuilder::new(2, 100);
         for offset in 0..200 {
             assert!(!builder.is_full());
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_costs_its_content_and_what_holds_it() {
+    fn a_record_costs_its_content_and_the_structures_around_it() {
         let mut record = message(0, 3);
         record.key = Some(vec![0; 5]);
         record.headers = vec![
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn clear_forgets_the_held_record_too() {
+    fn clear_also_drops_the_held_record() {
         let mut builder = BatchBuilder::new(10, RECORD_COST_BYTES + 100);
         builder.push(message(0, 60));
         builder.push(message(1, 60));

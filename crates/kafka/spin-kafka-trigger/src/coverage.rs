@@ -24,7 +24,7 @@ const STABLE: &str = "Stable";
 /// Number of consecutive checks that must find a partition without a member before it counts as
 /// unread. While topics or members change, a partition may have no member for a moment. One of the
 /// two numbers is chosen at random, so that not all members rejoin at once.
-const LOOKS: [u32; 2] = [2, 3];
+const FINDINGS: [u32; 2] = [2, 3];
 
 /// Number of consecutive failed checks before the process is no longer ready.
 const FAILED_READY: u32 = 1;
@@ -57,7 +57,7 @@ impl CoverageCheck {
             return;
         }
         self.last = Some(Instant::now());
-        match self.look(engine, consumer) {
+        match self.check(engine, consumer) {
             Ok(()) => self.failed = 0,
             Err(error) => {
                 self.count_failure(&engine.config.group, &error);
@@ -78,19 +78,19 @@ impl CoverageCheck {
         }
     }
 
-    fn look(&mut self, engine: &Engine, consumer: &Consumer) -> KafkaResult<()> {
+    fn check(&mut self, engine: &Engine, consumer: &Consumer) -> KafkaResult<()> {
         let topics = Topics::find(engine, consumer)?;
         let unread = topics.unread(engine, consumer)?;
         // `None` means that a rebalance is in progress: partitions without a member may still be
         // assigned.
         if let Some(unread) = &unread {
-            self.judge(engine, consumer, unread);
+            self.count_findings(engine, consumer, unread);
         }
         engine.progress.set_coverage(topics.missing, unread);
         Ok(())
     }
 
-    fn judge(&mut self, engine: &Engine, consumer: &Consumer, unread: &[TopicPartition]) {
+    fn count_findings(&mut self, engine: &Engine, consumer: &Consumer, unread: &[TopicPartition]) {
         self.found = if unread.is_empty() { 0 } else { self.found + 1 };
         if self.found < self.limit {
             return;
@@ -107,7 +107,7 @@ impl CoverageCheck {
 }
 
 fn limit() -> u32 {
-    fastrand::choice(LOOKS).unwrap_or_default()
+    fastrand::choice(FINDINGS).unwrap_or_default()
 }
 
 /// The topics that the settings select, as they exist.

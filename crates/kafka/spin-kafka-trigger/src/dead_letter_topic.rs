@@ -56,22 +56,25 @@ pub struct LetterCounts {
 /// The contents of a dead-letter topic at one point in time.
 #[derive(Debug)]
 pub struct Survey {
-    pub(crate) piles: Vec<Pile>,
+    pub(crate) partitions: Vec<PartitionLetters>,
     counts: LetterCounts,
 }
 
 /// The letters of one partition.
 #[derive(Debug)]
-pub(crate) struct Pile {
+pub(crate) struct PartitionLetters {
     pub partition: i32,
+    /// The lowest offset.
     pub low: i64,
+    /// The offset after the last record.
     pub high: i64,
+    /// The letters that were sent back.
     pub marks: Marks,
 }
 
 impl DeadLetter {
     /// The value of the header of this name, if it is UTF-8; the last one, if there are several.
-    pub fn said(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let header = self.record.headers.iter().rfind(|header| header.name == name)?;
         std::str::from_utf8(header.value.as_deref()?).ok()
     }
@@ -103,33 +106,33 @@ impl DeadLetterTopic {
 
     /// Reads the whole topic and determines which letters are open.
     pub fn survey(&self) -> Result<Survey, Error> {
-        let mut piles = self.piles().map_err(|error| self.fault(&error))?;
+        let mut partitions = self.partitions().map_err(|error| self.error(&error))?;
         let mut counts = LetterCounts::default();
-        for pile in &mut piles {
-            let (low, high) = (pile.low, pile.high);
-            let (mut letters, mut marks) = (0_u64, Marks::default());
-            self.read_records(pile, low, |record| {
+        for letters in &mut partitions {
+            let (low, high) = (letters.low, letters.high);
+            let (mut count, mut marks) = (0_u64, Marks::default());
+            self.read_records(letters, low, |record| {
                 match marks_of(&record) {
                     // A marker lists only letters that were written before it.
                     Some(listed) => marks.merge(&listed, record.offset),
-                    None => letters += 1,
+                    None => count += 1,
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
-            counts.all += letters;
-            counts.open += letters.saturating_sub(marks.count_within(low, high));
-            pile.marks = marks;
+            counts.all += count;
+            counts.open += count.saturating_sub(marks.count_within(low, high));
+            letters.marks = marks;
         }
-        Ok(Survey { piles, counts })
+        Ok(Survey { partitions, counts })
     }
 
     /// Calls `visit` for each letter in the order of partition and offset, until `visit` returns
     /// `Break`.
     pub fn read(&self, mut visit: impl FnMut(DeadLetter) -> ControlFlow<()>) -> Result<(), Error> {
         let mut flow = ControlFlow::Continue(());
-        for pile in &self.survey()?.piles {
+        for letters in &self.survey()?.partitions {
             if flow.is_continue() {
-                self.read_letters(pile, pile.low, |letter| {
+                self.read_letters(letters, letters.low, |letter| {
                     flow = visit(letter);
                     Ok(flow)
                 })?;
@@ -141,51 +144,51 @@ impl DeadLetterTopic {
     /// Reads the letters of one partition, beginning at an offset.
     pub(crate) fn read_letters(
         &self,
-        pile: &Pile,
+        letters: &PartitionLetters,
         from: i64,
         mut visit: impl FnMut(DeadLetter) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
-        self.read_records(pile, from, |record| {
+        self.read_records(letters, from, |record| {
             if marks_of(&record).is_some() {
                 return Ok(ControlFlow::Continue(()));
             }
-            let open = !pile.marks.contains(record.offset);
-            visit(DeadLetter { partition: pile.partition, open, record })
+            let open = !letters.marks.contains(record.offset);
+            visit(DeadLetter { partition: letters.partition, open, record })
         })
     }
 
-    fn piles(&self) -> KafkaResult<Vec<Pile>> {
+    fn partitions(&self) -> KafkaResult<Vec<PartitionLetters>> {
         let metadata = self.consumer.fetch_metadata(Some(&self.topic), ANSWER_TIMEOUT)?;
         let topic = metadata.topics().first().ok_or(KafkaError::NoMessageReceived)?;
         if let Some(error) = topic.error() {
             return Err(KafkaError::MetadataFetch(error.into()));
         }
-        let pile = |partition: i32| {
+        let letters = |partition: i32| {
             let (low, high) =
                 self.consumer.fetch_watermarks(&self.topic, partition, ANSWER_TIMEOUT)?;
-            Ok(Pile { partition, low, high, marks: Marks::default() })
+            Ok(PartitionLetters { partition, low, high, marks: Marks::default() })
         };
-        topic.partitions().iter().map(|partition| pile(partition.id())).collect()
+        topic.partitions().iter().map(|partition| letters(partition.id())).collect()
     }
 
     fn read_records(
         &self,
-        pile: &Pile,
+        letters: &PartitionLetters,
         from: i64,
         mut visit: impl FnMut(Message) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
-        let Pile { partition, high, .. } = *pile;
+        let PartitionLetters { partition, high, .. } = *letters;
         let mut next = from;
         if next < high {
-            self.assign(partition, from).map_err(|error| self.fault(&error))?;
+            self.assign(partition, from).map_err(|error| self.error(&error))?;
         }
         while next < high {
             let read = match self.consumer.poll(ANSWER_TIMEOUT) {
                 Some(Ok(read)) if read.offset() < high => read,
                 // Offsets that are missing before this one were compacted away.
                 Some(Ok(_)) | Some(Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(error)) => return Err(self.fault(&error)),
-                None => return Err(self.fault(&KafkaError::NoMessageReceived)),
+                Some(Err(error)) => return Err(self.error(&error)),
+                None => return Err(self.error(&KafkaError::NoMessageReceived)),
             };
             next = read.offset() + 1;
             if visit(FetchedRecord::from(&read).to_message())?.is_break() {
@@ -206,7 +209,7 @@ impl DeadLetterTopic {
         self.consumer.assign(&assigned)
     }
 
-    pub(crate) fn fault(&self, error: &KafkaError) -> Error {
+    pub(crate) fn error(&self, error: &KafkaError) -> Error {
         Error::DeadLetters { topic: self.topic.clone(), reason: error.to_string() }
     }
 }
@@ -241,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn a_marker_is_told_from_a_letter() {
+    fn a_marker_is_distinguished_from_a_letter() {
         let marker = marks_of(&record(&[(SENT_BACK, "1-3")], None)).unwrap();
         assert_eq!(marker.list(), "1-3");
-        assert!(marks_of(&record(&[(SENT_BACK, "")], None)).is_some(), "one that marks nothing");
+        assert!(marks_of(&record(&[(SENT_BACK, "")], None)).is_some(), "a marker without offsets");
         // A record with a value is a letter even if it has such a header.
         assert!(marks_of(&record(&[(SENT_BACK, "1-3")], Some("value"))).is_none());
         assert!(marks_of(&record(&[(SENT_BACK, "1-3"), (headers::CLASS, "trap")], None)).is_none());

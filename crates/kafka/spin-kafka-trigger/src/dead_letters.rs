@@ -106,8 +106,7 @@ impl DeadLetters {
         Ok(created)
     }
 
-    /// Writes the whole letter, or the letter without its record if the topic does not accept the
-    /// whole.
+    /// Writes the letter with its record, or without it if the topic does not accept the record.
     async fn send_one(&self, client: &Client, letter: &Letter<'_>) -> Result<(), KafkaError> {
         let topic = self.config.dead_letter_topic(&letter.batch.topic);
         let Message { key, value, .. } = letter.record;
@@ -118,7 +117,7 @@ impl DeadLetters {
                 written => return written,
             }
         }
-        let headers = letter.headers_alone(&self.config.group);
+        let headers = letter.headers_without_record(&self.config.group);
         client.write(&topic, letter.short_key(), None, headers).await?;
         tracing::warn!(
             topic = %letter.batch.topic,
@@ -126,8 +125,9 @@ impl DeadLetters {
             offset = letter.record.offset,
             bytes = letter.record.content_bytes(),
             dead_letter_topic = %topic,
-            "the dead-letter topic does not take the whole record: the letter has its place, \
-             size and reason only. Raise the topic's max.message.bytes to keep the next one"
+            "the dead-letter topic does not accept the whole record: the letter contains only its \
+             position, its size and the reason. Raise the topic's max.message.bytes to keep the \
+             next one"
         );
         Ok(())
     }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_cannot_go_on_is_replaced() {
+    async fn a_client_that_cannot_continue_is_replaced() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("sales.dead-letter", 1, 1).unwrap();
         let letters =

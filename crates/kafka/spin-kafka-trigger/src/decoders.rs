@@ -38,7 +38,7 @@ pub fn letter_headers(
     group: &str,
 ) -> [Vec<Header>; 2] {
     let letter = Letter { batch, record, class, attempts: 1, reason };
-    [letter.headers(group), letter.headers_alone(group)].map(|headers| {
+    [letter.headers(group), letter.headers_without_record(group)].map(|headers| {
         let read = |header: rdkafka::message::Header<'_, &[u8]>| Header {
             name: header.key.into(),
             value: header.value.map(<[u8]>::to_vec),

@@ -75,7 +75,7 @@ impl Engine {
     /// Stops the engine with this error. Only the first error is kept.
     pub fn fail(&self, error: Error) {
         if let Err(error) = self.failures.try_send(error) {
-            tracing::error!(error = %error.into_inner(), "further fault while stopping");
+            tracing::error!(error = %error.into_inner(), "another error while the engine stops");
         }
     }
 
@@ -131,6 +131,6 @@ impl Engine {
     /// `to`.
     pub fn report_loss(&self, topic: &str, partition: i32, from: i64, to: i64) {
         self.metrics.records_lost.inc_by(to.saturating_sub(from).unsigned_abs());
-        tracing::error!(topic, partition, from, to, "offsets are gone from the log");
+        tracing::error!(topic, partition, from, to, "the log no longer holds these offsets");
     }
 }

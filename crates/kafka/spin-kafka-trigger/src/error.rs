@@ -37,8 +37,8 @@ pub enum Error {
     /// The group still has a member with this static name that did not leave. The engine retries
     /// until that member's session times out.
     #[error(
-        "group {group} at {brokers} still has a member with the instance id {instance_id}: it \
-         was killed and its session lasts, or another process has the same id"
+        "group {group} at {brokers} still has a member with the instance id {instance_id}: either \
+         it was killed and its session has not expired, or another process has the same id"
     )]
     InstanceIdInUse {
         /// The consumer group.
@@ -96,7 +96,7 @@ pub enum Error {
     /// There are records to read, but librdkafka fetches none. A new client does.
     #[error(
         "{topic}/{partition}: the client has fetched nothing from offset {offset} on for {waited_s} \
-         s, though its log goes on"
+         s, although the log has more records"
     )]
     NothingFetched {
         /// The topic.
@@ -111,7 +111,8 @@ pub enum Error {
     /// Records cannot be read; continuing would skip them.
     #[error(
         "{topic}/{partition}: the records from offset {offset} on cannot be read: {code}. If a batch \
-         unpacks to more than `receive.message.max.bytes`, raise that setting of `client`"
+         is larger than `receive.message.max.bytes` when it is decompressed, raise that setting of \
+         `client`"
     )]
     Unreadable {
         /// The topic.

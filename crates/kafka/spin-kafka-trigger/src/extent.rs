@@ -32,7 +32,7 @@ impl Extent {
 
     /// Notes a record that was read. Returns `false` if the log was rewritten from the record's
     /// offset on.
-    pub fn take(&mut self, offset: i64, epoch: i32) -> bool {
+    pub fn observe(&mut self, offset: i64, epoch: i32) -> bool {
         if offset < self.end {
             return self.epoch < 0 || epoch <= self.epoch;
         }
@@ -58,18 +58,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_epoch_below_the_end_means_that_the_log_was_written_anew() {
+    fn a_later_epoch_below_the_end_means_that_the_log_was_rewritten() {
         let mut read = Extent::up_to(10);
-        assert!(read.take(3, 7), "nothing is known of the epoch");
-        assert!(read.take(10, 4) && read.take(11, 5));
+        assert!(read.observe(3, 7), "the epoch is unknown");
+        assert!(read.observe(10, 4) && read.observe(11, 5));
         assert_eq!(read, Extent { end: 12, epoch: 5 });
-        assert!(read.take(10, 4) && read.take(11, 5), "read again");
-        assert!(!read.take(11, 6));
+        assert!(read.observe(10, 4) && read.observe(11, 5), "read again");
+        assert!(!read.observe(11, 6));
         assert_eq!(read, Extent { end: 12, epoch: 5 });
     }
 
     #[test]
-    fn the_epoch_is_good_up_to_the_end() {
+    fn the_epoch_is_valid_up_to_the_end() {
         let mut read = Extent { end: 12, epoch: 5 };
         read.reach(20);
         read.reach(15);

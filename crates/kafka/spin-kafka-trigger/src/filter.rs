@@ -164,15 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn every_condition_must_hold_and_what_is_not_json_is_handed_over() {
+    fn every_condition_must_hold_and_values_that_are_not_json_are_handed_over() {
         let filter = |text: &str| toml::from_str::<Filter>(text).unwrap();
         let key = filter("on='key'\nprefix='tv'");
         let json = filter("on='json:/categoria'\nequals='1'");
         assert!(pass(&[key.clone(), json.clone()], &record()));
         let torn = Message { value: Some(b"{\"categoria\":1".to_vec()), ..record() };
-        assert!(pass(&[key.clone(), json.clone()], &torn), "the handler judges it");
+        assert!(pass(&[key.clone(), json.clone()], &torn), "the handler decides");
         let other = filter("on='key'\nprefix='other'");
-        assert!(!pass(&[other, json.clone()], &torn), "the key can be told");
+        assert!(!pass(&[other, json.clone()], &torn), "the key is known");
         let tombstone = Message { value: None, ..record() };
         assert!(!pass(&[json], &tombstone));
         assert!(pass(&[key], &tombstone));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_compared_whatever_else_the_value_holds() {
+    fn a_field_is_compared_even_if_the_rest_of_the_value_is_unusual() {
         let passes = |value: &str, toml: &str| {
             let record = Message { value: Some(value.into()), ..record() };
             pass(&[toml::from_str(toml).unwrap()], &record)
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_says_nothing_or_too_much_is_refused() {
+    fn a_filter_needs_exactly_one_condition() {
         for text in ["on='key'", "on='key'\nequals='a'\nprefix='a'"] {
             assert!(toml::from_str::<Filter>(text).unwrap().validate().is_err());
         }

@@ -66,7 +66,9 @@ impl Group {
             let (topic, number) = (assigned.topic(), assigned.partition());
             match PartitionTask::split(&self.engine, &owner, topic, number, None) {
                 Some(task) => tasks.push(task),
-                None => self.engine.fail_group(format!("{topic}/{number} has no queue")),
+                None => {
+                    self.engine.fail_group(format!("librdkafka has no queue for {topic}/{number}"))
+                }
             }
         }
         // The partitions are paused before they are assigned, so that nothing is fetched until each

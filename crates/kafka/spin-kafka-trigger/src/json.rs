@@ -167,12 +167,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_member_of_a_name_counts() {
+    fn the_last_member_of_a_name_is_used() {
         assert_eq!(at(r#"{"x":1,"\u0078":2}"#, "/x"), Part::Literal("2"));
     }
 
     #[test]
-    fn what_is_not_json_is_no_document() {
+    fn bytes_that_are_not_json_are_rejected() {
         for bytes in [&b"{"[..], b"", b"{} {}", b"\xff", b"{\"a\":\"\xff\"}", b"NaN"] {
             assert!(Document::read(bytes).is_none(), "{bytes:?}");
         }

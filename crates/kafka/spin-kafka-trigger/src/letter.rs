@@ -59,7 +59,7 @@ impl Letter<'_> {
 
     /// The headers of a letter without its record: those that describe the error, and the record's
     /// size.
-    pub fn headers_alone(&self, group: &str) -> OwnedHeaders {
+    pub fn headers_without_record(&self, group: &str) -> OwnedHeaders {
         let bytes = self.record.content_bytes().to_string();
         let header = Header { key: headers::OMITTED_BYTES, value: Some(&bytes) };
         self.describe(OwnedHeaders::new(), group).insert(header)

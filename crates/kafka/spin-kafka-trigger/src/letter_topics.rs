@@ -15,30 +15,31 @@ use crate::query::QUIET_FAILURES;
 use crate::refusal::{advice, is_refusal};
 use crate::{Config, FailedRecords};
 
-/// How long one request to the cluster may take.
+/// How long one query may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The first pause after a request without an answer.
+/// The first pause after a failed query.
 const BACKOFF: Duration = Duration::from_millis(100);
-/// The longest pause after a request without an answer.
+/// The longest pause after a failed query.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Log message for a request without an answer.
-const NO_ANSWER: &str = "it is not known yet whether dead letters can be written; asking again";
+/// Log message for a query without an answer.
+const NO_ANSWER: &str =
+    "it is not known yet whether dead letters can be written; repeating the query";
 
 /// Logs which dead-letter topics are missing, and which of them this client may not use. If the
-/// cluster does not answer, the request is repeated until it does or the engine stops.
-pub(crate) async fn look(engine: Arc<Engine>, consumer: Arc<Consumer>) {
+/// cluster does not answer, the query is repeated until it does or the engine stops.
+pub(crate) async fn check(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     for topic in names(&engine.config) {
         tokio::select! {
             () = engine.stop.cancelled() => return,
-            refusal = ask(&consumer, &topic) => {
+            refusal = query_refusal(&consumer, &topic) => {
                 if let Some(error) = refusal {
                     tracing::warn!(
                         dead_letter_topic = %topic,
                         %error,
                         advice = advice(&error),
-                        "dead letters cannot be written: the first record that is given up will \
-                         stop its partition until they can"
+                        "dead letters cannot be written: if a record is given up, its partition \
+                         waits until they can"
                     );
                 }
             }
@@ -46,13 +47,13 @@ pub(crate) async fn look(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     }
 }
 
-/// Repeats the request until the cluster answers. Returns why a letter would be refused, as far as
-/// the cluster reveals it.
-async fn ask(consumer: &Arc<Consumer>, topic: &str) -> Option<KafkaError> {
+/// Repeats the query until the cluster answers. Returns why a letter would be refused, if
+/// the metadata shows it.
+async fn query_refusal(consumer: &Arc<Consumer>, topic: &str) -> Option<KafkaError> {
     let mut backoff = Backoff::new(BACKOFF, BACKOFF_MAX);
     loop {
-        let (asked, name) = (consumer.clone(), topic.to_owned());
-        let reason = match tokio::task::spawn_blocking(move || refusal(&asked, &name)).await {
+        let (consumer, name) = (consumer.clone(), topic.to_owned());
+        let reason = match tokio::task::spawn_blocking(move || refusal(&consumer, &name)).await {
             Ok(Ok(refusal)) => return refusal,
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
@@ -79,7 +80,7 @@ fn names(config: &Config) -> BTreeSet<String> {
     named.map(|topic| config.dead_letter_topic(topic).into_owned()).collect()
 }
 
-/// Why the cluster would refuse a letter, as far as it reveals it.
+/// Why the cluster would refuse a letter, if the metadata shows it.
 fn refusal(consumer: &Consumer, topic: &str) -> KafkaResult<Option<KafkaError>> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
     let code = metadata.topics().first().and_then(|topic| topic.error());

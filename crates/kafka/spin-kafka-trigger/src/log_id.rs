@@ -63,48 +63,48 @@ impl Log {
 pub(crate) struct LogIds {
     config: Config,
     client: OnceLock<FutureProducer<BasicContext>>,
-    slots: Mutex<HashMap<Question, Arc<Slot>>>,
+    answers: Mutex<HashMap<Request, Arc<LastAnswer>>>,
 }
 
-/// A topic, and the id of the broker to ask; `None` for any broker.
-type Question = (Arc<str>, Option<i32>);
+/// A topic, and the id of the broker that is queried; `None` for any broker.
+type Request = (Arc<str>, Option<i32>);
 
 /// The last answer. It is locked during the request, so that partitions share an answer, including
 /// an error: otherwise they would wait one after the other.
 #[derive(Default)]
-struct Slot(tokio::sync::Mutex<Option<Answer>>);
+struct LastAnswer(tokio::sync::Mutex<Option<Answer>>);
 
 struct Answer {
     id: KafkaResult<Arc<str>>,
-    asked: Instant,
+    requested: Instant,
 }
 
-impl Slot {
+impl LastAnswer {
     /// Returns an answer that was requested at `not_before` or later. An error is reused only if it
     /// was requested while this call waited.
     async fn get(
         &self,
         not_before: Instant,
-        ask: impl AsyncFnOnce() -> KafkaResult<Arc<str>>,
+        request: impl AsyncFnOnce() -> KafkaResult<Arc<str>>,
     ) -> KafkaResult<Arc<str>> {
         let called = Instant::now();
         let mut last = self.0.lock().await;
         let holds = |answer: &&Answer| {
-            answer.asked >= not_before && (answer.id.is_ok() || answer.asked >= called)
+            answer.requested >= not_before && (answer.id.is_ok() || answer.requested >= called)
         };
         if let Some(answer) = last.as_ref().filter(holds) {
             return answer.id.clone();
         }
-        let asked = Instant::now();
-        let id = ask().await;
-        *last = Some(Answer { id: id.clone(), asked });
+        let requested = Instant::now();
+        let id = request().await;
+        *last = Some(Answer { id: id.clone(), requested });
         id
     }
 }
 
 impl LogIds {
     pub fn new(config: Config) -> Self {
-        Self { config, client: OnceLock::new(), slots: Mutex::default() }
+        Self { config, client: OnceLock::new(), answers: Mutex::default() }
     }
 
     /// The topic's log id according to this broker, or to any broker if none is given. The answer
@@ -115,14 +115,14 @@ impl LogIds {
         broker: Option<i32>,
         not_before: Instant,
     ) -> KafkaResult<Arc<str>> {
-        let slot = self.slot(topic, broker);
-        let question = async || {
+        let last = self.last_answer(topic, broker);
+        let request = async || {
             let (client, topic) = (self.client()?, topic.clone());
-            let asking = tokio::task::spawn_blocking(move || ask(&client, &topic, broker));
+            let answer = tokio::task::spawn_blocking(move || query(&client, &topic, broker));
             // The task fails only if the runtime shuts down.
-            Ok(asking.await.map_err(|_| KafkaError::Canceled)??.into())
+            Ok(answer.await.map_err(|_| KafkaError::Canceled)??.into())
         };
-        slot.get(not_before, question).await
+        last.get(not_before, request).await
     }
 
     /// The client for the requests: a producer, because a `FutureProducer` polls its own events. It
@@ -137,13 +137,13 @@ impl LogIds {
         Ok(self.client.get_or_init(|| client).clone())
     }
 
-    fn slot(&self, topic: &Arc<str>, broker: Option<i32>) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.entry((topic.clone(), broker)).or_default().clone()
+    fn last_answer(&self, topic: &Arc<str>, broker: Option<i32>) -> Arc<LastAnswer> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.entry((topic.clone(), broker)).or_default().clone()
     }
 }
 
-fn ask(
+fn query(
     client: &FutureProducer<BasicContext>,
     topic: &str,
     broker: Option<i32>,
@@ -172,22 +172,22 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn those_that_wait_share_an_error() {
-        let (slot, asked) = (Slot::default(), Cell::new(0));
+    async fn waiting_requests_share_an_error() {
+        let (last, requests) = (LastAnswer::default(), Cell::new(0));
         let fail = async || {
-            asked.set(asked.get() + 1);
+            requests.set(requests.get() + 1);
             tokio::task::yield_now().await;
             Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))
         };
         let begun = Instant::now();
-        let waiting = (0..100).map(|_| slot.get(Instant::now(), fail));
+        let waiting = (0..100).map(|_| last.get(Instant::now(), fail));
         assert!(join_all(waiting).await.iter().all(Result::is_err));
-        assert_eq!(asked.get(), 2, "one is under way, the next is for all that wait");
+        assert_eq!(requests.get(), 2, "one is in progress, and the next one is for all that wait");
         // An error must not count as a newer answer to later requests, which an older answer would
         // satisfy.
-        let (answer, _) = join(slot.get(begun, async || Ok("id".into())), async {}).await;
+        let (answer, _) = join(last.get(begun, async || Ok("id".into())), async {}).await;
         assert_eq!(answer.as_deref(), Ok("id"));
-        assert_eq!(slot.get(begun, fail).await.as_deref(), Ok("id"));
-        assert_eq!(asked.get(), 2);
+        assert_eq!(last.get(begun, fail).await.as_deref(), Ok("id"));
+        assert_eq!(requests.get(), 2);
     }
 }

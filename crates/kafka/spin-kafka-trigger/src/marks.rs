@@ -94,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn lists_are_short_and_read_again() {
+    fn lists_are_short_and_can_be_parsed() {
         let mut marks = Marks::default();
         for offset in [6, 0, 2, 1, 3, 4] {
             marks.add(offset);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_marks_nothing() {
+    fn text_that_is_not_a_list_is_rejected() {
         for text in ["x", "4-", "-4", "5-4", "1;2", "1-9223372036854775807", "1-2-3"] {
             assert_eq!(Marks::parse(text), None, "{text}");
         }

@@ -91,8 +91,8 @@ impl Metrics {
         for (name, help, counter) in [
             ("records", "Records applied", &self.records),
             ("batches", "Batches and parts of batches applied", &self.batches),
-            ("filtered_records", "Records that the filters kept back", &self.filtered),
-            ("rejections", "Records that the handler refused", &self.rejections),
+            ("filtered_records", "Records dropped by a filter", &self.filtered),
+            ("rejections", "Records that the handler rejected", &self.rejections),
             ("retries", "Failed attempts that were followed by another", &self.retries),
             ("breakdowns", "Batches that broke the handler", &self.breakdowns),
             ("poison_records", "Records found to break the handler", &self.poison),
@@ -102,24 +102,24 @@ impl Metrics {
                 "Failed attempts to write dead letters",
                 &self.dead_letter_failures,
             ),
-            ("skipped_records", "Records passed over because the settings say so", &self.skipped),
+            ("skipped_records", "Records given up without a dead letter", &self.skipped),
             ("rewinds", "Times the handler's store was behind", &self.rewinds),
-            ("rebuilds", "Times an empty store was built again", &self.rebuilds),
+            ("rebuilds", "Times an empty store was rebuilt", &self.rebuilds),
             ("rebalances", "Assignments and revocations", &self.rebalances),
             ("records_lost", "Offsets gone from the log before they were read", &self.records_lost),
             ("commit_failures", "Offset commits that failed", &self.commit_failures),
-            ("unfinished_batches", "Batches dropped in mid-way", &self.unfinished),
+            ("unfinished_batches", "Batches dropped before the handler answered", &self.unfinished),
         ] {
             registry.register(name, help, counter.clone());
         }
         let in_flight = self.in_flight.clone();
-        registry.register("batches_in_flight", "Batches that the handler has", in_flight);
+        registry.register("batches_in_flight", "Batches that the handler is processing", in_flight);
         let sizes = self.batch_records.clone();
         registry.register("batch_records", "Records in a batch", sizes);
         let (handler, rebalance) = (self.handler_seconds.clone(), self.rebalance_seconds.clone());
-        let took = "How long the handler had a batch";
-        registry.register_with_unit("handler", took, Unit::Seconds, handler);
-        let took = "How long a rebalance took";
-        registry.register_with_unit("rebalance", took, Unit::Seconds, rebalance);
+        let help = "Duration of a call of the handler with a batch";
+        registry.register_with_unit("handler", help, Unit::Seconds, handler);
+        let help = "Duration of a rebalance";
+        registry.register_with_unit("rebalance", help, Unit::Seconds, rebalance);
     }
 }

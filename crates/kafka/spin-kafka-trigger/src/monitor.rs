@@ -15,23 +15,23 @@ use crate::query::ANSWER_TIMEOUT;
 /// How often the queries run. The lag of a partition is not much older than this.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// No query about a partition begins later than this in a round, because membership and coverage
-/// are checked in every round. The next round begins with the partitions that were left out.
-const ROUND_LIMIT: Duration = Duration::from_secs(10);
+/// No query about a partition begins later than this in a run, because membership and coverage
+/// are checked in every run. The next run begins with the partitions that were left out.
+const RUN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Monitors the membership, and the partitions that receive no fetch responses because their queue
 /// is full or because they wait for a turn, until the engine stops.
 pub(crate) async fn run(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     let (mut coverage, mut left_out) = (CoverageCheck::default(), None);
     loop {
-        let (looking, looked) = (engine.clone(), consumer.clone());
-        let round = tokio::task::spawn_blocking(move || {
-            let left_out = look(&looking, &looked, left_out);
-            coverage.run(&looking, &looked);
+        let (run_engine, run_consumer) = (engine.clone(), consumer.clone());
+        let run = tokio::task::spawn_blocking(move || {
+            let left_out = update(&run_engine, &run_consumer, left_out);
+            coverage.run(&run_engine, &run_consumer);
             (coverage, left_out)
         });
-        // The task fails only if it panics. The next round then begins with the initial state.
-        (coverage, left_out) = round.await.unwrap_or_default();
+        // The task fails only if it panics. The next run then begins with the initial state.
+        (coverage, left_out) = run.await.unwrap_or_default();
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
@@ -39,9 +39,9 @@ pub(crate) async fn run(engine: Arc<Engine>, consumer: Arc<Consumer>) {
     }
 }
 
-/// Runs one round. Returns the partition with which the next round begins if the time was not
-/// sufficient for all.
-fn look(
+/// Updates the end of the logs. Returns the partition with which the next run begins if the time
+/// was not sufficient for all.
+fn update(
     engine: &Engine,
     consumer: &Consumer,
     from: Option<TopicPartition>,
@@ -54,7 +54,7 @@ fn look(
         if engine.stop.is_cancelled() {
             return None;
         }
-        if begun.elapsed() >= ROUND_LIMIT {
+        if begun.elapsed() >= RUN_LIMIT {
             return Some((topic, partition));
         }
         match consumer.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT) {
@@ -62,7 +62,9 @@ fn look(
                 let fetched = native::watermarks(consumer.client(), &topic, partition);
                 status.set_log_end(readable, fetched.map_or(readable, |(_, end)| end));
             }
-            Err(error) => tracing::debug!(%topic, partition, %error, "the log's end is not known"),
+            Err(error) => {
+                tracing::debug!(%topic, partition, %error, "the end of the log is not known")
+            }
         }
     }
     None
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_begins_with_those_that_were_left_out() {
+    fn a_run_begins_with_the_partitions_that_were_left_out() {
         let partition = |number| (Arc::from("sales"), number);
         let order = |from: Option<i32>| {
             let mut partitions: Vec<_> = [2, 0, 3, 1].map(|number| (partition(number), ())).into();
@@ -91,6 +93,6 @@ mod tests {
         };
         assert_eq!(order(None), [0, 1, 2, 3]);
         assert_eq!(order(Some(2)), [2, 3, 0, 1]);
-        assert_eq!(order(Some(9)), [0, 1, 2, 3], "it was given back meanwhile");
+        assert_eq!(order(Some(9)), [0, 1, 2, 3], "it was revoked in the meantime");
     }
 }

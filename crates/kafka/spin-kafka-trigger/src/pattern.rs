@@ -34,7 +34,7 @@ pub(crate) fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-/// Rejects what libc and RE2 interpret differently, and what no name can match.
+/// Rejects syntax that libc and RE2 interpret differently, and patterns that no name can match.
 fn check(pattern: &str) -> Result<(), String> {
     let mut chars = pattern.chars();
     let mut before = None;
@@ -44,7 +44,7 @@ fn check(pattern: &str) -> Result<(), String> {
                 Some('.' | '-') => {}
                 Some(other) => {
                     return Err(format!(
-                        "`\\{other}` is not understood by every broker: write classes out, such as \
+                        "`\\{other}` is not supported by every broker: write classes in full, such as \
                          `[0-9]`; only `\\.` and `\\-` are escapes"
                     ));
                 }
@@ -52,10 +52,10 @@ fn check(pattern: &str) -> Result<(), String> {
             },
             '*' | '+' | '?' | '{' => {
                 if matches!(before, Some('(')) && c == '?' {
-                    return Err("groups with `(?` are not understood by every broker".into());
+                    return Err("groups with `(?` are not supported by every broker".into());
                 }
                 if matches!(before, None | Some('^' | '$' | '(' | '|' | '*' | '+' | '?' | '}')) {
-                    return Err(format!("`{c}` repeats nothing, or a repetition"));
+                    return Err(format!("`{c}` must follow a character, a class or a group"));
                 }
                 if c == '{' {
                     before = Some('}');
@@ -66,7 +66,7 @@ fn check(pattern: &str) -> Result<(), String> {
             '[' => class(&mut chars)?,
             '^' | '$' | '|' | '(' | ')' => {}
             c if is_name_char(c) => {}
-            other => return Err(format!("no topic's name has a `{other}`")),
+            other => return Err(format!("a topic name cannot contain `{other}`")),
         }
         before = Some(c);
     }
@@ -114,13 +114,16 @@ mod tests {
         assert!(matches("^sales$", "sales"));
         assert!(!matches("^sales$", "sales-1"));
         assert!(!matches("^sales", "other-sales"));
-        assert!(matches("^a|b", "b-1") && !matches("^a|b", "xb"), "`^` holds for all of it");
+        assert!(
+            matches("^a|b", "b-1") && !matches("^a|b", "xb"),
+            "`^` applies to every alternative"
+        );
         assert!(matches(r"^a\.[0-9]{2,3}(x|y)?$", "a.12x") && !matches(r"^a\.b$", "a-b"));
         assert!(matches("^[^a]", "b") && matches("^[a.-]+$", "a.-"));
     }
 
     #[test]
-    fn what_brokers_read_differently_is_refused() {
+    fn patterns_that_brokers_interpret_differently_are_rejected() {
         for pattern in [
             r"^rx-\d+$",
             r"^a\w",

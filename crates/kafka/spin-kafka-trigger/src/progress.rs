@@ -169,7 +169,7 @@ impl Collector for Gauges {
         let help = "Partitions that this member owns";
         let encode = encoder.encode_descriptor("assigned_partitions", help, None, gauge)?;
         ConstGauge::new(partitions.len() as u64).encode(encode)?;
-        let help = "Replicas that this member's lag asks for; round up the sum over the members";
+        let help = "Replicas that this member's lag requires; round up the sum over the members";
         let lag: u64 = partitions.iter().map(|partition| partition.lag).sum();
         let encode = encoder.encode_descriptor("desired_replicas", help, None, gauge)?;
         ConstGauge::new(lag as f64 / self.0.lag_per_replica as f64).encode(encode)

@@ -45,17 +45,19 @@ pub(crate) fn advice(error: &KafkaError) -> &'static str {
         }
         Some(_) if is_too_large(error) => "raise the topic's max.message.bytes",
         Some(Code::InvalidRecord) => {
-            "set the topic's cleanup.policy to delete: a compacted topic takes no record without a \
+            "set the topic's cleanup.policy to delete: a compacted topic accepts only records with a \
              key"
         }
         Some(Code::InvalidTimestamp) => {
             "check this host's clock, and the topic's message.timestamp.before.max.ms and \
              message.timestamp.after.max.ms"
         }
-        Some(Code::PolicyViolation) => "the broker's own policy refuses the record: ask who set it",
+        Some(Code::PolicyViolation) => {
+            "a policy of the broker rejects the record: ask the administrator of the brokers"
+        }
         Some(Code::InvalidTopic) => "give the topic a name that Kafka allows",
         Some(Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend) => {
-            "bring the topic's replicas back, or lower its min.insync.replicas"
+            "restore the topic's replicas, or lower its min.insync.replicas"
         }
         _ => "check that the brokers can be reached and that the topic has a leader",
     }
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn brokers_that_do_not_answer_refuse_nothing() {
+    fn an_unreachable_broker_is_not_a_refusal() {
         let refuses = |code| is_refusal(&KafkaError::MessageProduction(code));
         for code in [Code::MessageTimedOut, Code::AllBrokersDown, Code::NotEnoughReplicas] {
             assert!(!refuses(code), "{code:?}");

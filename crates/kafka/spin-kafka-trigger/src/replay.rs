@@ -60,7 +60,7 @@ impl FromStr for Bound {
 
 /// A range of one partition's log.
 #[derive(Debug)]
-struct Piece {
+struct PartitionRange {
     topic: String,
     partition: i32,
     from: i64,
@@ -73,23 +73,27 @@ pub(crate) async fn run(
     consumer: &Arc<Consumer>,
     range: Range,
 ) -> Result<(), Error> {
-    let (asked, asking) = (consumer.clone(), engine.clone());
-    let found = tokio::task::spawn_blocking(move || pieces(&asking, &asked, range)).await;
+    let found = tokio::task::spawn_blocking({
+        let (engine, consumer) = (engine.clone(), consumer.clone());
+        move || ranges(&engine, &consumer, range)
+    })
+    .await;
     let fault = |error: KafkaError| engine.group_error(error);
-    let pieces = found.map_err(|error| engine.group_error(error))??;
+    let ranges = found.map_err(|error| engine.group_error(error))??;
     let mut tasks = Vec::new();
     let mut assigned = TopicPartitionList::new();
-    for Piece { topic, partition, from, to } in pieces {
+    for PartitionRange { topic, partition, from, to } in ranges {
         let split = PartitionTask::split(engine, consumer, &topic, partition, Some(to));
-        let no_queue = || engine.group_error(format!("{topic}/{partition} has no queue"));
+        let no_queue =
+            || engine.group_error(format!("librdkafka has no queue for {topic}/{partition}"));
         let (task, _) = split.ok_or_else(no_queue)?;
         let start = assigned.add_partition_offset(&topic, partition, Offset::Offset(from));
         start.map_err(fault)?;
         tasks.push((task, from, to));
     }
     // The partitions are paused, so that nothing is fetched until a partition has its turn.
-    let begun = consumer.pause(&assigned).and_then(|()| consumer.assign(&assigned));
-    begun.map_err(fault)?;
+    let assigned = consumer.pause(&assigned).and_then(|()| consumer.assign(&assigned));
+    assigned.map_err(fault)?;
     let tasks = tasks.into_iter().map(|(task, from, to)| async move {
         let run = AbortOnDropHandle::new(tokio::spawn(task.replay(from, to)));
         match run.await {
@@ -102,37 +106,41 @@ pub(crate) async fn run(
 }
 
 /// The range of each partition. Empty ranges are left out.
-fn pieces(engine: &Engine, consumer: &Consumer, range: Range) -> Result<Vec<Piece>, Error> {
-    let mut pieces = Vec::new();
+fn ranges(
+    engine: &Engine,
+    consumer: &Consumer,
+    range: Range,
+) -> Result<Vec<PartitionRange>, Error> {
+    let mut ranges = Vec::new();
     for topic in &engine.config.topics {
         if is_pattern(topic) {
-            let reason = format!("a replay needs names; `{topic}` is a pattern");
+            let reason = format!("a replay needs the names of topics; `{topic}` is a pattern");
             return Err(Error::Config { setting: "topics".into(), reason });
         }
-        let found = pieces_of(consumer, topic, range).map_err(|error| match error {
+        let found = ranges_of(consumer, topic, range).map_err(|error| match error {
             error if error == NO_TIMES => Error::Range {
                 topic: topic.clone(),
-                reason: "the broker finds no record by its time (the embedded broker of \
-                         `doorbuster up` keeps none): give offsets"
+                reason: "the broker cannot find records by their time (the embedded broker of \
+                         `doorbuster up` cannot): give offsets"
                     .into(),
             },
             error => engine.group_error(format!("cannot find the range in topic {topic}: {error}")),
         })?;
-        pieces.extend(found.into_iter().filter(|piece| piece.from < piece.to));
+        ranges.extend(found.into_iter().filter(|range| range.from < range.to));
     }
-    Ok(pieces)
+    Ok(ranges)
 }
 
-fn pieces_of(consumer: &Consumer, topic: &str, range: Range) -> KafkaResult<Vec<Piece>> {
+fn ranges_of(consumer: &Consumer, topic: &str, range: Range) -> KafkaResult<Vec<PartitionRange>> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
     partitions
         .map(|partition| {
             let partition = partition.id();
             let ends = consumer.fetch_watermarks(topic, partition, ANSWER_TIMEOUT)?;
-            let from = place(consumer, topic, partition, range.from, ends)?;
-            let to = place(consumer, topic, partition, range.to, ends)?;
-            Ok(Piece { topic: topic.into(), partition, from, to })
+            let from = offset_of(consumer, topic, partition, range.from, ends)?;
+            let to = offset_of(consumer, topic, partition, range.to, ends)?;
+            Ok(PartitionRange { topic: topic.into(), partition, from, to })
         })
         .collect()
 }
@@ -140,7 +148,7 @@ fn pieces_of(consumer: &Consumer, topic: &str, range: Range) -> KafkaResult<Vec<
 /// The error for a broker that does not find records by time.
 const NO_TIMES: KafkaError = KafkaError::OffsetFetch(RDKafkaErrorCode::UnsupportedVersion);
 
-fn place(
+fn offset_of(
     consumer: &Consumer,
     topic: &str,
     partition: i32,

@@ -65,6 +65,8 @@ pub(crate) fn abort(running: Vec<Running>) {
     // one callback, and dropping the old owner would remove the callback of the new one.
     let deadline = Instant::now() + ABORT_GRACE;
     if !running.iter().all(|partition| partition.ended_by(deadline)) {
-        tracing::error!("partitions' tasks did not end; the runtime has no thread for them");
+        tracing::error!(
+            "the tasks of partitions did not end in time: the runtime has no free thread"
+        );
     }
 }

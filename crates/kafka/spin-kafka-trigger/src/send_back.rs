@@ -12,7 +12,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 
-use crate::dead_letter_topic::{ANSWER_TIMEOUT, Pile, SENT_BACK};
+use crate::dead_letter_topic::{ANSWER_TIMEOUT, PartitionLetters, SENT_BACK};
 use crate::marks::Marks;
 use crate::refusal::{advice, is_refusal};
 use crate::{DeadLetter, DeadLetterTopic, Error, Survey, client_config, headers, record, topics};
@@ -42,11 +42,11 @@ pub enum SentBack {
 
 /// One run that sends letters back.
 struct Run<'a, F> {
-    letters: &'a DeadLetterTopic,
+    topic: &'a DeadLetterTopic,
     producer: FutureProducer<BasicContext>,
     /// The topics that the letters came from. The value is the reason why the topic accepts no
     /// letters, if it does not.
-    topics: HashMap<String, Option<String>>,
+    targets: HashMap<String, Option<String>>,
     /// The partition in which markers are known to be accepted.
     markable: Option<i32>,
     report: F,
@@ -71,37 +71,37 @@ impl DeadLetterTopic {
         let context = BasicContext::new(self.config.oauth_token());
         let producer = client_config::producer(&self.config).create(context)?;
         let mut run =
-            Run { letters: self, producer, topics: HashMap::new(), markable: None, report };
+            Run { topic: self, producer, targets: HashMap::new(), markable: None, report };
         let mut left = max;
-        for pile in &survey.piles {
-            run.send_pile(pile, &mut left)?;
+        for letters in &survey.partitions {
+            run.send_partition(letters, &mut left)?;
         }
         Ok(())
     }
 }
 
 impl<F: FnMut(SentBack)> Run<'_, F> {
-    fn send_pile(&mut self, pile: &Pile, left: &mut u64) -> Result<(), Error> {
-        let letters = self.letters;
+    fn send_partition(&mut self, letters: &PartitionLetters, left: &mut u64) -> Result<(), Error> {
+        let (topic, first) = (self.topic, letters.marks.first_outside(letters.low));
         let (mut chunk, mut bytes) = (Vec::new(), 0);
-        letters.read_letters(pile, pile.marks.first_outside(pile.low), |letter| {
+        topic.read_letters(letters, first, |letter| {
             if *left == 0 {
                 return Ok(ControlFlow::Break(()));
             }
-            if !letter.open || !self.can_go(&letter)? {
+            if !letter.open || !self.can_be_sent(&letter)? {
                 return Ok(ControlFlow::Continue(()));
             }
             *left -= 1;
             let size = letter.record.content_bytes();
             if chunk.len() >= CHUNK_LETTERS || (bytes + size > CHUNK_BYTES && bytes > 0) {
-                self.send_chunk(pile.partition, std::mem::take(&mut chunk))?;
+                self.send_chunk(letters.partition, std::mem::take(&mut chunk))?;
                 bytes = 0;
             }
             bytes += size;
             chunk.push(letter);
             Ok(ControlFlow::Continue(()))
         })?;
-        self.send_chunk(pile.partition, chunk)
+        self.send_chunk(letters.partition, chunk)
     }
 
     /// Sends the letters, then marks those that were acknowledged.
@@ -116,7 +116,7 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
             self.markable = Some(partition);
         }
         let sent = block_on(join_all(chunk.iter().map(|letter| self.send(letter))));
-        let (mut marks, mut count, mut fault) = (Marks::default(), 0, None);
+        let (mut marks, mut count, mut failed) = (Marks::default(), 0, None);
         for (letter, sent) in chunk.iter().zip(sent) {
             match sent {
                 Ok(()) => {
@@ -124,29 +124,29 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
                     count += 1;
                 }
                 Err(error) if is_refusal(&error) => {
-                    let topic = letter.said(headers::TOPIC).unwrap_or_default();
+                    let topic = letter.header(headers::TOPIC).unwrap_or_default();
                     let reason = format!("topic {topic} refuses it: {error}; {}", advice(&error));
-                    self.leave(letter, reason);
+                    self.leave_open(letter, reason);
                 }
-                Err(error) => fault = Some(error),
+                Err(error) => failed = Some(error),
             }
         }
         if count > 0 {
             self.mark(partition, &marks).map_err(|error| Error::DeadLetters {
-                topic: self.letters.topic.clone(),
+                topic: self.topic.topic.clone(),
                 reason: format!(
-                    "{count} letters of partition {partition} were sent back, and marking them \
-                     failed, so that the next replay sends them again: {error}"
+                    "{count} letters of partition {partition} were sent back, but they could not \
+                     be marked; the next replay sends them again: {error}"
                 ),
             })?;
             (self.report)(SentBack::Sent(count));
         }
-        match fault {
+        match failed {
             Some(error) => Err(Error::DeadLetters {
-                topic: self.letters.topic.clone(),
+                topic: self.topic.topic.clone(),
                 reason: format!(
-                    "letters were not acknowledged, and may have been written, though they stay \
-                     open: {error}; {}",
+                    "letters were not acknowledged; they may have been written, but they \
+                     remain open: {error}; {}",
                     advice(&error)
                 ),
             }),
@@ -155,7 +155,7 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
     }
 
     async fn send(&self, letter: &DeadLetter) -> Result<(), KafkaError> {
-        let topic = letter.said(headers::TOPIC).unwrap_or_default();
+        let topic = letter.header(headers::TOPIC).unwrap_or_default();
         let mut own = record::headers(letter.own_headers());
         if !letter.own_headers().any(|header| header.name == IDENTITY) {
             own = own.insert(Header { key: IDENTITY, value: Some(&identity(letter)) });
@@ -167,46 +167,46 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
     /// Writes a marker to the partition of the letters.
     fn mark(&self, partition: i32, marks: &Marks) -> Result<(), Error> {
         let header = Header { key: SENT_BACK, value: Some(&marks.list()) };
-        let marker = FutureRecord::<(), ()>::to(&self.letters.topic)
+        let marker = FutureRecord::<(), ()>::to(&self.topic.topic)
             .partition(partition)
             .headers(OwnedHeaders::new().insert(header));
         let written = block_on(self.producer.send(marker, Timeout::Never));
         written.map(drop).map_err(|(error, _)| Error::DeadLetters {
-            topic: self.letters.topic.clone(),
+            topic: self.topic.topic.clone(),
             reason: format!("cannot mark letters as sent back: {error}; {}", advice(&error)),
         })
     }
 
     /// Whether the letter can be sent, as far as this can be determined in advance.
-    fn can_go(&mut self, letter: &DeadLetter) -> Result<bool, Error> {
-        let Some(topic) = letter.said(headers::TOPIC) else {
+    fn can_be_sent(&mut self, letter: &DeadLetter) -> Result<bool, Error> {
+        let Some(topic) = letter.header(headers::TOPIC) else {
             let reason = format!("it has no header {}, which names its topic", headers::TOPIC);
-            self.leave(letter, reason);
+            self.leave_open(letter, reason);
             return Ok(false);
         };
-        if letter.said(headers::OMITTED_BYTES).is_some() {
-            self.leave(letter, not_whole(letter, topic));
+        if letter.header(headers::OMITTED_BYTES).is_some() {
+            self.leave_open(letter, omitted_record(letter, topic));
             return Ok(false);
         }
-        if topic == self.letters.topic {
-            self.leave(letter, format!("it came from {topic} itself"));
+        if topic == self.topic.topic {
+            self.leave_open(letter, format!("it came from {topic} itself"));
             return Ok(false);
         }
-        if !self.topics.contains_key(topic) {
-            let refused = self.ask(topic)?;
-            self.topics.insert(topic.to_owned(), refused);
+        if !self.targets.contains_key(topic) {
+            let refused = self.refusal(topic)?;
+            self.targets.insert(topic.to_owned(), refused);
         }
-        match self.topics.get(topic).cloned().flatten() {
+        match self.targets.get(topic).cloned().flatten() {
             Some(reason) => {
-                self.leave(letter, reason);
+                self.leave_open(letter, reason);
                 Ok(false)
             }
             None => Ok(true),
         }
     }
 
-    /// Why a topic accepts no letters, if the cluster reveals it.
-    fn ask(&self, topic: &str) -> Result<Option<String>, Error> {
+    /// Why a topic accepts no letters, if the metadata shows it.
+    fn refusal(&self, topic: &str) -> Result<Option<String>, Error> {
         let refused = |code: RDKafkaErrorCode| {
             let error = KafkaError::MetadataFetch(code);
             Ok(Some(format!("topic {topic}: {error}; {}", advice(&error))))
@@ -214,8 +214,8 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
         if !topics::is_topic_name(topic) {
             return refused(RDKafkaErrorCode::InvalidTopic);
         }
-        let asked = self.letters.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT);
-        let metadata = asked.map_err(|error| self.letters.fault(&error))?;
+        let metadata = self.topic.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT);
+        let metadata = metadata.map_err(|error| self.topic.error(&error))?;
         let found = metadata.topics().first();
         match found.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from) {
             Some(code) if is_refusal(&KafkaError::MetadataFetch(code)) => refused(code),
@@ -223,7 +223,7 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
         }
     }
 
-    fn leave(&mut self, letter: &DeadLetter, reason: String) {
+    fn leave_open(&mut self, letter: &DeadLetter, reason: String) {
         let (partition, offset) = (letter.partition, letter.record.offset);
         (self.report)(SentBack::Left { partition, offset, reason });
     }
@@ -232,18 +232,18 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
 /// The record's original position in the log, and its timestamp. The timestamp distinguishes it
 /// from a record at the same position after the topic was created again.
 fn identity(letter: &DeadLetter) -> String {
-    let said = |name| letter.said(name).unwrap_or("-");
-    let (topic, partition) = (said(headers::TOPIC), said(headers::PARTITION));
-    let (offset, timestamp) = (said(headers::OFFSET), said(headers::TIMESTAMP));
+    let header = |name| letter.header(name).unwrap_or("-");
+    let (topic, partition) = (header(headers::TOPIC), header(headers::PARTITION));
+    let (offset, timestamp) = (header(headers::OFFSET), header(headers::TIMESTAMP));
     format!("{topic}/{partition}@{offset}/{timestamp}")
 }
 
-fn not_whole(letter: &DeadLetter, topic: &str) -> String {
-    let said = |name| letter.said(name).unwrap_or("-");
-    let (partition, offset) = (said(headers::PARTITION), said(headers::OFFSET));
+fn omitted_record(letter: &DeadLetter, topic: &str) -> String {
+    let header = |name| letter.header(name).unwrap_or("-");
+    let (partition, offset) = (header(headers::PARTITION), header(headers::OFFSET));
     format!(
-        "it was written without its record of {} bytes, which the dead-letter topic did not take; \
-         the record is at {topic}/{partition}@{offset} for as long as that topic keeps it",
-        said(headers::OMITTED_BYTES)
+        "it was written without its record of {} bytes, which the dead-letter topic did not \
+         accept; the record is at {topic}/{partition}@{offset} until that topic deletes it",
+        header(headers::OMITTED_BYTES)
     )
 }

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_below_the_log_start_is_a_loss_and_told_once() {
+    fn a_gap_below_the_log_start_is_a_loss_and_reported_once() {
         let mut sequence = Sequence::new(10, 10);
         assert_eq!(sequence.observe(50), Step::Gap { from: 10 });
         assert_eq!(sequence.lost(10..50, 40), Some(10..40));
@@ -103,11 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn a_compacted_gap_is_no_loss() {
+    fn a_compacted_gap_is_not_a_loss() {
         let mut sequence = Sequence::new(10, 10);
         assert_eq!(sequence.observe(50), Step::Gap { from: 10 });
         assert_eq!(sequence.lost(10..50, 0), None);
-        assert_eq!(sequence.lost(10..50, -1), None, "an unknown log start is no loss");
+        assert_eq!(sequence.lost(10..50, -1), None, "an unknown log start is not a loss");
     }
 
     #[test]
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_log_may_lie_behind_markers_or_expired_records() {
+    fn the_end_of_the_log_may_follow_markers_or_expired_records() {
         let mut sequence = Sequence::new(10, 10);
         assert!(!sequence.reach(10) && !sequence.reach(9));
         assert!(sequence.reach(30));
@@ -128,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_gone_at_the_begin_is_reported_elsewhere() {
+    fn offsets_lost_before_the_start_are_not_reported_again() {
         let mut sequence = Sequence::new(10, 20);
-        assert!(sequence.reach(20), "the position moves over it");
+        assert!(sequence.reach(20), "the position moves past them");
         assert_eq!(sequence.lost(10..20, 20), None);
     }
 }

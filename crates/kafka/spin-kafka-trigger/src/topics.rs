@@ -35,7 +35,7 @@ pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<()
         return Err(refused("dead_letter_topic", not_a_name(dead_letter_topic)));
     }
     for topic in topics {
-        let again = if is_pattern(topic) {
+        let is_read = if is_pattern(topic) {
             let pattern = pattern::compile(topic).map_err(|reason| {
                 refused("topics", format!("`{topic}` cannot be a pattern of topics: {reason}"))
             })?;
@@ -48,8 +48,9 @@ pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<()
             check_name(topic, dead_letter_topic)?;
             topic == dead_letter_topic
         };
-        if again {
-            let reason = format!("`{topic}` reads it, too: dead letters would come back for ever");
+        if is_read {
+            let reason =
+                format!("`{topic}` includes it: dead letters would be read again as records");
             return Err(refused("dead_letter_topic", reason));
         }
     }
@@ -64,7 +65,7 @@ fn check_name(topic: &str, dead_letter_topic: &str) -> Result<(), Error> {
     }
     let letters = format!("{topic}{DEAD_LETTER_SUFFIX}");
     if dead_letter_topic.is_empty() && !is_topic_name(&letters) {
-        let reason = format!("`{letters}` would be too long a name: give another");
+        let reason = format!("the name `{letters}` would be too long: give another");
         return Err(refused("dead_letter_topic", reason));
     }
     Ok(())
@@ -72,7 +73,7 @@ fn check_name(topic: &str, dead_letter_topic: &str) -> Result<(), Error> {
 
 fn not_a_name(name: &str) -> String {
     format!(
-        "`{name}` is no name that Kafka takes: 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes \
+        "`{name}` is not a valid topic name: 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes \
          and underscores"
     )
 }
@@ -91,13 +92,16 @@ mod tests {
     }
 
     #[test]
-    fn dead_letters_never_come_back_as_records() {
+    fn dead_letters_are_never_read_as_records() {
         assert_eq!(refused(&["sales", "returns"], ""), "");
         assert_eq!(refused(&["^sales-.*"], "letters"), "");
         assert!(refused(&["^sales-.*"], "").contains("name one"));
-        assert!(refused(&["^sales-.*"], "sales-dead").contains("for ever"));
-        assert!(refused(&["^sales"], "sales-dead").contains("for ever"), "as it is subscribed to");
-        assert!(refused(&["sales"], "sales").contains("for ever"));
+        assert!(refused(&["^sales-.*"], "sales-dead").contains("read again"));
+        assert!(
+            refused(&["^sales"], "sales-dead").contains("read again"),
+            "a pattern matches the beginning of a name"
+        );
+        assert!(refused(&["sales"], "sales").contains("read again"));
     }
 
     #[test]
@@ -111,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_that_kafka_takes() {
+    fn names_are_checked_as_kafka_checks_them() {
         for name in ["a b", "a/b", ".", "..", "ventas-ñ", "sales*", &"x".repeat(250)] {
-            assert!(refused(&[name], "letters").contains("no name"), "{name}");
-            assert!(refused(&["sales"], name).contains("no name"), "{name}");
+            assert!(refused(&[name], "letters").contains("not a valid topic name"), "{name}");
+            assert!(refused(&["sales"], name).contains("not a valid topic name"), "{name}");
         }
         let long = "x".repeat(240);
         assert_eq!(refused(&[&long], "letters"), "");
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_subscribed_to_as_they_are_checked() {
+    fn patterns_are_passed_on_as_they_are_checked() {
         let topics = ["sales".to_owned(), "^a|b".to_owned()];
         assert_eq!(subscription(&topics), ["sales", "^(a|b).*"]);
     }

@@ -143,7 +143,7 @@ async fn member(
     let drain_deadline = engine.config.drain_deadline();
     let consumer = Group::join(engine.clone())?;
     tokio::spawn(monitor::run(engine.clone(), consumer.clone()));
-    tokio::spawn(letter_topics::look(engine.clone(), consumer.clone()));
+    tokio::spawn(letter_topics::check(engine.clone(), consumer.clone()));
     let stopped = async {
         stop.await;
         Ok(())
@@ -159,7 +159,7 @@ async fn run(
     drain_deadline: Duration,
     ended: impl Future<Output = Result<(), Error>>,
 ) -> Result<Summary, Error> {
-    // However this future ends, the thread then drains and leaves the group.
+    // When this future ends or is dropped, the thread drains and leaves the group.
     let _stop = engine.stop.clone().drop_guard();
     let mut left = poller::start(engine.clone(), consumer)
         .map_err(|error| engine.group_error(format!("no thread to poll on: {error}")))?;
@@ -167,12 +167,12 @@ async fn run(
     let failure = tokio::select! {
         ended = ended => ended.err(),
         failure = failures.recv() => failure,
-        // The thread ends without a request only if it panics.
-        _ = &mut left => Some(engine.group_error("the thread that polls the client died")),
+        // The thread ends before it is stopped only if it panics.
+        _ = &mut left => Some(engine.group_error("the thread that polls the client ended unexpectedly")),
     };
     engine.stop.cancel();
-    let patience = drain_deadline + LEAVE_GRACE;
-    let left = !left.is_terminated() && matches!(timeout(patience, left).await, Ok(Ok(())));
+    let limit = drain_deadline + LEAVE_GRACE;
+    let left = !left.is_terminated() && matches!(timeout(limit, left).await, Ok(Ok(())));
     if !left {
         tracing::warn!(group = %engine.config.group, "the group was not left in time");
     }

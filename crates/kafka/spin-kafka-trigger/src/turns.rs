@@ -6,29 +6,29 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
-/// The shortest turn while other partitions wait. A turn begins with a fetch of its own.
+/// The shortest turn while other partitions wait. Each turn begins with a new fetch.
 const TURN: Duration = Duration::from_millis(500);
 
 /// The permits for partitions that are read at once. The partition that has waited longest is next.
 pub(crate) struct Turns {
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     waiting: watch::Sender<usize>,
 }
 
 impl Turns {
     pub fn new(partitions: usize) -> Self {
-        Self { room: Arc::new(Semaphore::new(partitions)), waiting: watch::Sender::new(0) }
+        Self { permits: Arc::new(Semaphore::new(partitions)), waiting: watch::Sender::new(0) }
     }
 
     /// Waits for a turn.
     pub async fn take(&self) -> Turn {
-        let room = self.room.clone();
-        let permit = match room.clone().try_acquire_owned() {
+        let permits = self.permits.clone();
+        let permit = match permits.clone().try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => {
                 let _waiting = Waiting::new(&self.waiting);
                 // The semaphore is never closed.
-                room.acquire_owned().await.ok()
+                permits.acquire_owned().await.ok()
             }
         };
         Turn { _permit: permit, waiting: self.waiting.subscribe(), ends: Instant::now() + TURN }
@@ -63,7 +63,7 @@ impl Turn {
         *self.waiting.borrow() > 0 && Instant::now() >= self.ends
     }
 
-    /// Waits until the turn is over; for ever if no other partition is waiting.
+    /// Waits until the turn is over; without end if no other partition is waiting.
     pub async fn over(&self) {
         tokio::time::sleep_until(self.ends).await;
         // The sender is owned by the engine, which outlives its partitions.
@@ -90,6 +90,6 @@ mod tests {
         assert!(first.is_over());
         drop(first);
         let second = second.await.unwrap();
-        assert!(!second.is_over(), "nobody waits any more");
+        assert!(!second.is_over(), "no other partition waits");
     }
 }

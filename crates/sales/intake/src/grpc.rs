@@ -214,9 +214,7 @@ impl From<Status> for IntakeError {
         let message = status.message;
         match status.code {
             code::INVALID_ARGUMENT => match message.split_once(": ") {
-                Some((field, reason)) => {
-                    IntakeError::Invalid(Violation::new(field, reason))
-                }
+                Some((field, reason)) => IntakeError::Invalid(Violation::new(field, reason)),
                 None => IntakeError::Other(message),
             },
             code::ALREADY_EXISTS => IntakeError::KeyTaken(message),

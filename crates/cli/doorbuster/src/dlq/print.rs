@@ -18,7 +18,7 @@ pub fn heading() -> Result<(), Unwritten> {
 
 /// Prints one letter as a line of the list.
 pub fn line(letter: &DeadLetter) -> Result<(), Unwritten> {
-    let header = |name| one_line(letter.said(name).unwrap_or("-"));
+    let header = |name| one_line(letter.header(name).unwrap_or("-"));
     let at = format!("{}/{}", letter.partition, letter.record.offset);
     let state = if letter.open { "open" } else { "sent" };
     let time: String = header(headers::TIME).chars().take(19).collect();

@@ -132,3 +132,59 @@ unsafe fn header<'a>(
     // `length` bytes; both live as long as the list.
     unsafe { Some((CStr::from_ptr(name).to_string_lossy(), bytes(value, length))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    use rdkafka::message::OwnedHeaders;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+    use super::*;
+    use crate::filter::pass;
+
+    #[test]
+    fn filters_have_the_same_result_for_a_fetched_record_and_its_copy() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("sales", 1, 1).unwrap();
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "group");
+        let producer: BaseProducer = client.create().unwrap();
+        let header = |value| rdkafka::message::Header { key: "kind", value };
+        let headers = OwnedHeaders::new().insert(header(None::<&str>)).insert(header(Some("sale")));
+        let record = BaseRecord::to("sales").key("tv-42").payload(r#"{"categoria":7}"#);
+        producer.send(record.headers(headers)).map_err(|(error, _)| error).unwrap();
+        producer.flush(Duration::from_secs(30)).unwrap();
+
+        let consumer: BaseConsumer = client.create().unwrap();
+        let mut assigned = TopicPartitionList::new();
+        assigned.add_partition_offset("sales", 0, Offset::Beginning).unwrap();
+        consumer.assign(&assigned).unwrap();
+        let record = loop {
+            if let Some(Ok(record)) = consumer.poll(Duration::from_secs(30)) {
+                break record;
+            }
+        };
+        let fetched = FetchedRecord::from(&record);
+        let copy = fetched.to_message();
+        assert_eq!((copy.offset, copy.key.as_deref()), (0, Some(&b"tv-42"[..])));
+        assert_eq!(copy.headers.len(), 2);
+        assert_eq!((copy.headers[0].value.as_deref(), &*copy.headers[1].name), (None, "kind"));
+        for (filter, expected) in [
+            ("on='key'\nprefix='tv-'", true),
+            ("on='key'\nequals='tv-'", false),
+            ("on='header:kind'\nequals='sale'", true),
+            ("on='header:kind'\nequals=''", false),
+            ("on='header:other'\nprefix=''", false),
+            ("on='json:/categoria'\nequals='7'", true),
+            ("on='json:/categoria'\nequals='8'", false),
+        ] {
+            let filters = [toml::from_str(filter).unwrap()];
+            assert_eq!(pass(&filters, &fetched), expected, "{filter}");
+            assert_eq!(pass(&filters, &copy), expected, "{filter}");
+        }
+    }
+}

@@ -138,7 +138,7 @@ impl Gatherer {
         // A replica without the end of the log was elected leader, and new records were written
         // since. librdkafka asks the leader where its log diverges from the old one, and continues
         // from there.
-        if !self.read.take(offset, epoch) {
+        if !self.read.observe(offset, epoch) {
             return Observed::Rewritten(Cut::At(offset));
         }
         match self.sequence.observe(offset) {

@@ -1,6 +1,7 @@
 //! The task of one partition, and its parts.
 
 mod applier;
+mod batch_loop;
 mod context;
 mod cursor;
 mod failed_records;

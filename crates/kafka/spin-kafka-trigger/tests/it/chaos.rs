@@ -52,7 +52,7 @@ impl Team {
     }
 
     /// Starts a member that is not running, or kills or stops one that is.
-    async fn happen(&mut self, random: &mut fastrand::Rng) {
+    async fn change_one(&mut self, random: &mut fastrand::Rng) {
         let slot = random.usize(..MEMBERS);
         let Some(mut child) = self.members[slot].take() else {
             return self.start(slot);
@@ -72,7 +72,7 @@ impl Team {
     fn start(&mut self, slot: usize) {
         let log = self.folder.join("log");
         self.members[slot] = Some(member::start(
-            "chaos::members_that_are_killed_at_random_lose_nothing",
+            "chaos::members_that_are_killed_at_random_lose_no_record",
             &self.settings,
             &log,
         ));
@@ -97,7 +97,7 @@ impl Team {
 
     /// Every record must be applied at least once; with a checkpoint each batch must begin where
     /// another ended.
-    fn judge(&self, end: i64) {
+    fn check(&self, end: i64) {
         let mut applied = 0;
         for partition in 0..PARTITIONS {
             assert_eq!(
@@ -128,7 +128,7 @@ impl Team {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn members_that_are_killed_at_random_lose_nothing() {
+async fn members_that_are_killed_at_random_lose_no_record() {
     if let Some(settings) = member::settings() {
         return one_member(settings).await;
     }
@@ -166,20 +166,20 @@ async fn members_that_are_killed_at_random_lose_nothing() {
         written.await.unwrap();
         end += BURST as i64;
         let team = random.usize(..teams.len());
-        teams[team].happen(&mut random).await;
+        teams[team].change_one(&mut random).await;
     }
     teams.iter_mut().for_each(Team::start_all);
     let rest = Instant::now();
     for team in &teams {
         while !team.is_done(end) {
-            assert!(rest.elapsed() < PATIENCE, "{} stands still\n{}", team.name, team.log());
+            assert!(rest.elapsed() < PATIENCE, "{} makes no progress\n{}", team.name, team.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    teams.iter().for_each(|team| team.judge(end));
+    teams.iter().for_each(|team| team.check(end));
 }
 
-/// Runs one member of a team in a process of its own.
+/// Runs one member of a team in a separate process.
 async fn one_member(settings: serde_json::Value) {
     let text = |name: &str| settings[name].as_str().unwrap().to_owned();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();

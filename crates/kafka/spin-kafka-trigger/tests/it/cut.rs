@@ -78,7 +78,7 @@ async fn in_sync(brokers: &str, topic: &str, replicas: usize) {
 }
 
 /// The leader writes alone and dies, and a replica without those records is elected.
-async fn unclean_election(topic: &'static str, lost: usize, written_anew: usize) {
+async fn unclean_election(topic: &'static str, lost: usize, rewritten: usize) {
     let mut cluster = KafkaCluster::start(ClusterConfig::default()).await.unwrap();
     let brokers = cluster.bootstrap();
     let settings = [("unclean.leader.election.enable", "true"), ("min.insync.replicas", "1")];
@@ -93,8 +93,8 @@ async fn unclean_election(topic: &'static str, lost: usize, written_anew: usize)
     member.applied("lost", lost, 1).await;
     cluster.kill(0).await.unwrap();
     cluster.restart(1).await.unwrap();
-    write(&brokers, topic, "new", written_anew).await;
-    member.applied("new", written_anew, 1).await;
+    write(&brokers, topic, "new", rewritten).await;
+    member.applied("new", rewritten, 1).await;
     cluster.restart(0).await.unwrap();
     write(&brokers, topic, "later", 5).await;
     member.applied("later", 5, 1).await;
@@ -107,12 +107,12 @@ async fn unclean_election(topic: &'static str, lost: usize, written_anew: usize)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_without_the_end_of_the_log_is_read_from_where_it_parted() {
+async fn a_leader_without_the_end_of_the_log_is_read_from_where_the_logs_diverge() {
     unclean_election("unclean-shorter", 20, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_has_written_more_than_was_lost_is_read_alike() {
+async fn a_leader_that_has_written_more_than_was_lost_is_read_from_there_too() {
     unclean_election("unclean-longer", 5, 40).await;
 }
 
@@ -123,7 +123,7 @@ fn copy(from: &Path, to: &Path) {
 /// The broker loses the leader epochs together with the end of the log: only the records'
 /// timestamps show the cut.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_with_an_older_disk_loses_no_record_that_it_takes_from_then_on() {
+async fn no_record_written_after_a_disk_was_restored_is_lost() {
     let topic = "older-disk";
     let folder = tempfile::tempdir().unwrap();
     let (data, older) = (folder.path().join("broker"), folder.path().join("older"));

@@ -116,16 +116,19 @@ async fn exactly_the_poison_record_of_a_thousand_is_dead_lettered() {
         ("__streams.errors.offset", "637"),
     ] {
         // The number of halvings may differ by one, because a thousand is not a power of two.
-        let said = letter.said(header);
-        assert!(said == value || (header == headers::ATTEMPTS && said == "10"), "{header}: {said}");
+        let found = letter.header(header);
+        assert!(
+            found == value || (header == headers::ATTEMPTS && found == "10"),
+            "{header}: {found}"
+        );
     }
-    assert!(letter.said(headers::TIME).ends_with('Z'));
+    assert!(letter.header(headers::TIME).ends_with('Z'));
     assert!(!letter.has("__streams.errors.message"), "the reason is there once");
-    assert!(letter.said(headers::TIMESTAMP).parse::<i64>().unwrap() > 0);
+    assert!(letter.header(headers::TIMESTAMP).parse::<i64>().unwrap() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_keeps_its_position_is_led_over_the_poison() {
+async fn a_handler_that_keeps_its_position_is_moved_past_the_poison() {
     let (brokers, topic) = (brokers(), "poison-kept");
     create_with_letters(&brokers, topic).await;
     produce(&brokers, topic, 0, 8, 10);
@@ -137,7 +140,7 @@ async fn a_handler_that_keeps_its_position_is_led_over_the_poison() {
     stop.cancel();
     within("the drain", run).await.unwrap().unwrap();
     assert_eq!(fragile.applied(), 7);
-    assert_eq!(fragile.calls.lock().unwrap().last(), Some(&(7, 8, 0)), "an empty batch at last");
+    assert_eq!(fragile.calls.lock().unwrap().last(), Some(&(7, 8, 0)), "the last batch is empty");
     assert_eq!(letters(&brokers, topic).len(), 1);
 }
 
@@ -157,15 +160,15 @@ async fn the_offset_moves_only_when_the_letter_is_written() {
     until("the commit", || committed(&brokers, topic, topic, 0) == Some(10)).await;
     assert_eq!(session.stop().await.dead_letters, 2);
     let letters = letters(&brokers, topic);
-    let offsets: Vec<_> = letters.iter().map(|letter| letter.said(headers::OFFSET)).collect();
+    let offsets: Vec<_> = letters.iter().map(|letter| letter.header(headers::OFFSET)).collect();
     assert_eq!(offsets, ["3", "7"]);
-    assert_eq!(letters[0].said(headers::CLASS), "rejected");
-    assert_eq!(letters[0].said(headers::REASON), "bad");
+    assert_eq!(letters[0].header(headers::CLASS), "rejected");
+    assert_eq!(letters[0].header(headers::REASON), "bad");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_that_a_crash_left_unwritten_are_written_after_it() {
-    let (brokers, topic) = (brokers(), "owed-letters");
+async fn letters_that_were_not_written_before_a_crash_are_written_after_it() {
+    let (brokers, topic) = (brokers(), "unwritten-letters");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
     // The handler applied everything and stored its position, but the letters could not be written.
@@ -174,7 +177,7 @@ async fn letters_that_a_crash_left_unwritten_are_written_after_it() {
     session.call().await.reject(&[3]);
     until("an attempt to write", || session.metrics.dead_letter_failures.get() > 0).await;
     assert_eq!(session.stop().await.dead_letters, 0);
-    create_topic(&brokers, "owed-letters.dead-letter", 1).await;
+    create_topic(&brokers, "unwritten-letters.dead-letter", 1).await;
     let mut session = Session::start_at(config, |_, _, _| Ok(Position::At(10)));
     session.call().await.reject(&[3]);
     until("the commit", || committed(&brokers, topic, topic, 0) == Some(10)).await;
@@ -183,7 +186,7 @@ async fn letters_that_a_crash_left_unwritten_are_written_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn skip_passes_over_and_stop_stops_in_front() {
+async fn skip_continues_and_stop_stops_before_the_record() {
     let brokers = brokers();
     for (topic, failed_records) in [("skip", FailedRecords::Skip), ("stop", FailedRecords::Stop)] {
         create_topic(&brokers, topic, 1).await;
@@ -209,13 +212,13 @@ async fn skip_passes_over_and_stop_stops_in_front() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retries_without_end_in_sight_end_where_the_settings_say() {
+async fn the_number_of_retries_is_limited_by_the_setting() {
     let (brokers, topic) = (brokers(), "retries");
     create_with_letters(&brokers, topic).await;
     produce(&brokers, topic, 0, 2, 10);
     let config = Config { retry_attempts_max: 2, poison_attempts: 2, ..config(&brokers, topic) };
     let mut session = Session::start(config);
-    let retry = || Failure::Retry("no such product".into());
+    let retry = || Failure::Retry("the product is unknown".into());
     for expected in [(0, 2), (0, 2), (0, 1), (0, 1)] {
         let batch = session.call().await.fail(retry());
         assert_eq!((batch.start, batch.end), expected);
@@ -223,11 +226,11 @@ async fn retries_without_end_in_sight_end_where_the_settings_say() {
     assert_eq!(session.call().await.apply().start, 1);
     until("the commit", || committed(&brokers, topic, topic, 0) == Some(2)).await;
     assert_eq!(session.stop().await.dead_letters, 1);
-    assert_eq!(letters(&brokers, topic)[0].said(headers::CLASS), "retries");
+    assert_eq!(letters(&brokers, topic)[0].header(headers::CLASS), "retries");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_breaks_over_everything_stops_the_engine() {
+async fn a_handler_that_breaks_on_every_record_stops_the_engine() {
     let (brokers, topic) = (brokers(), "broken-handler");
     create_with_letters(&brokers, topic).await;
     produce(&brokers, topic, 0, 20, 10);

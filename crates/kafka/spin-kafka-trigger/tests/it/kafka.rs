@@ -63,11 +63,11 @@ async fn members_that_join_and_leave_under_load_apply_every_record_once() {
     stop_first.cancel();
     assert_eq!(within("the first member's end", first).await.unwrap(), 0);
     assert_eq!(ledger.breaks(), Vec::<String>::new());
-    assert_eq!(ledger.repeated(), 0, "every handover was a clean one");
+    assert_eq!(ledger.repeated(), 0, "no record was applied twice at a handover");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_made_again_is_another_log() {
+async fn a_topic_created_again_is_another_log() {
     let (brokers, topic) = (brokers(), "made-again");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
@@ -106,7 +106,7 @@ async fn a_topic_made_again_is_another_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_deleted_before_they_were_read_are_noticed() {
+async fn records_deleted_before_they_were_read_are_reported() {
     let (brokers, topic) = (brokers(), "deleted");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 100, 10);
@@ -119,7 +119,7 @@ async fn records_deleted_before_they_were_read_are_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transaction_markers_are_gaps_but_no_loss() {
+async fn transaction_markers_are_gaps_but_not_losses() {
     let (brokers, topic) = (brokers(), "transactions");
     create_topic(&brokers, topic, 1).await;
     let transactions = brokers.clone();
@@ -160,7 +160,7 @@ async fn transaction_markers_are_gaps_but_no_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn compacted_records_are_gaps_but_no_loss() {
+async fn compacted_records_are_gaps_but_not_losses() {
     const ROUNDS: i64 = 20;
     let topic = "compacted";
     let properties = vec!["log.cleaner.backoff.ms=100".to_owned()];
@@ -191,7 +191,7 @@ async fn compacted_records_are_gaps_but_no_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_comes_back_is_read_on() {
+async fn reading_continues_after_a_broker_restarts() {
     let topic = "restart";
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let brokers = kafka.bootstrap();
@@ -234,16 +234,16 @@ async fn survives(kafka: &Kafka, topic: &str, cut: impl FnOnce(), mend: impl FnO
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_stands_still_for_a_while_loses_nothing() {
+async fn a_broker_that_stops_for_a_while_loses_no_record() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     survives(&kafka, "frozen", || kafka.pause().unwrap(), || kafka.resume().unwrap()).await;
     kafka.stop().await.unwrap();
 }
 
-/// Runs the test program again in a network namespace of its own, in which the only link can be
+/// Runs the test program again in a separate network namespace, in which the only link can be
 /// cut.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_is_cut_for_a_while_loses_nothing() {
+async fn a_network_that_is_cut_for_a_while_loses_no_record() {
     const ALONE: &str = "ALONE_IN_A_NETWORK";
     let link = |state: &str| {
         let set = std::process::Command::new("ip").args(["link", "set", "lo", state]).status();
@@ -258,19 +258,23 @@ async fn a_network_that_is_cut_for_a_while_loses_nothing() {
     let inside = tokio::process::Command::new("unshare")
         .args(["--map-root-user", "--net"])
         .arg(std::env::current_exe().unwrap())
-        .args(["kafka::a_network_that_is_cut_for_a_while_loses_nothing", "--exact", "--nocapture"])
+        .args([
+            "kafka::a_network_that_is_cut_for_a_while_loses_no_record",
+            "--exact",
+            "--nocapture",
+        ])
         .env(ALONE, "1")
         .kill_on_drop(true)
         .output();
     let patience = Duration::from_secs(360);
     let output = tokio::time::timeout(patience, inside).await.unwrap().unwrap();
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_made_again_is_another_log_to_a_kip_848_member_too() {
+async fn a_topic_created_again_is_another_log_also_with_kip_848() {
     let (brokers, topic) = (brokers(), "made-again-848");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);

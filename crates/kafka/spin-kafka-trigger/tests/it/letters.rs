@@ -1,4 +1,4 @@
-//! Dead letters that the broker does not accept at once, or not as a whole, on a real Kafka broker.
+//! Dead letters that the broker accepts later or only without their record, on a real Kafka broker.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ fn noise(bytes: usize) -> Vec<u8> {
     noise
 }
 
-/// Writes records with a key, each in a batch of its own.
+/// Writes records with a key, each in a separate batch.
 fn produce_large(brokers: &str, topic: &str, values: &[Vec<u8>], codec: &str) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -56,31 +56,31 @@ async fn reject_all(brokers: &str, topic: &str, records: i64) -> Vec<Letter> {
     letters(brokers, topic)
 }
 
-fn is_place_only(letter: &Letter, offset: i64, bytes: usize) {
+fn has_only_the_position(letter: &Letter, offset: i64, bytes: usize) {
     assert_eq!(letter.value, None);
     assert_eq!(letter.key.as_deref(), Some(&b"k"[..]));
-    assert_eq!(letter.said(headers::OMITTED_BYTES), bytes.to_string());
-    assert_eq!(letter.said(headers::PARTITION), "0");
-    assert_eq!(letter.said(headers::OFFSET), offset.to_string());
-    assert_eq!(letter.said(headers::REASON), "bad");
+    assert_eq!(letter.header(headers::OMITTED_BYTES), bytes.to_string());
+    assert_eq!(letter.header(headers::PARTITION), "0");
+    assert_eq!(letter.header(headers::OFFSET), offset.to_string());
+    assert_eq!(letter.header(headers::REASON), "bad");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_fills_its_topic_leaves_a_letter_of_its_place() {
+async fn the_letter_of_a_record_that_is_too_large_holds_its_position() {
     let (brokers, topic) = (brokers(), "letters-full");
     create_topic(&brokers, topic, 1).await;
     create_topic(&brokers, &format!("{topic}.dead-letter"), 1).await;
     let bytes = 1_048_450;
     produce_large(&brokers, topic, &[noise(bytes), b"small".into()], "none");
     let letters = reject_all(&brokers, topic, 2).await;
-    is_place_only(&letters[0], 0, bytes + 1);
-    assert_eq!(letters[0].said(headers::TOPIC), topic);
+    has_only_the_position(&letters[0], 0, bytes + 1);
+    assert_eq!(letters[0].header(headers::TOPIC), topic);
     assert_eq!(letters[1].value.as_deref(), Some(&b"small"[..]), "the next letter is whole");
     assert!(!letters[1].has(headers::OMITTED_BYTES));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_is_whole_where_its_topic_takes_as_much() {
+async fn a_letter_holds_the_record_if_its_topic_accepts_the_size() {
     let brokers = brokers();
     let large = [("max.message.bytes", "5242880")];
     for (topic, settings) in [("letters-small-topic", &[][..]), ("letters-large-topic", &large)] {
@@ -90,7 +90,7 @@ async fn a_letter_is_whole_where_its_topic_takes_as_much() {
         produce_large(&brokers, topic, std::slice::from_ref(&value), "none");
         let letters = reject_all(&brokers, topic, 1).await;
         if settings.is_empty() {
-            is_place_only(&letters[0], 0, 3_000_001);
+            has_only_the_position(&letters[0], 0, 3_000_001);
         } else {
             assert_eq!(letters[0].value.as_deref(), Some(&value[..]));
         }
@@ -109,7 +109,7 @@ async fn a_record_that_was_compressed_is_compressed_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_is_not_refused_for_its_neighbours() {
+async fn a_letter_is_not_refused_because_of_others_in_its_batch() {
     let (brokers, topic) = (brokers(), "letters-neighbours");
     create_topic(&brokers, topic, 1).await;
     let small = [("max.message.bytes", "16384")];
@@ -122,7 +122,7 @@ async fn a_letter_is_not_refused_for_its_neighbours() {
     let whole = letters.iter().filter(|letter| letter.value.as_ref().map(Vec::len) == Some(5_000));
     assert_eq!(whole.count(), 99);
     let without = letters.iter().filter(|letter| letter.value.is_none());
-    let without: Vec<String> = without.map(|letter| letter.said(headers::OFFSET)).collect();
+    let without: Vec<String> = without.map(|letter| letter.header(headers::OFFSET)).collect();
     assert_eq!(without, ["50"]);
 }
 
@@ -147,7 +147,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn a_missing_topic_is_named_at_the_start() {
+async fn a_missing_topic_is_reported_at_the_start() {
     let (brokers, topic) = (brokers(), "letters-missing");
     create_topic(&brokers, topic, 1).await;
     let written = Log::default();
@@ -163,7 +163,7 @@ async fn a_missing_topic_is_named_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_topic_of_which_the_brokers_tell_nothing_is_named() {
+async fn a_topic_without_a_leader_is_reported() {
     let cluster: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
     let topic = "letters-unknown";
     cluster.create_topic(topic, 1, 1).unwrap();
@@ -193,7 +193,7 @@ fn impatient(brokers: &str, topic: &str) -> Config {
 }
 
 /// Waits until writing the first record's letter has failed and the partition is unhealthy.
-async fn stands_still(session: &mut Session, offset: i64) {
+async fn stalls(session: &mut Session, offset: i64) {
     let failures = session.metrics.dead_letter_failures.get();
     session.call().await.reject(&[offset]);
     until("a failure", || session.metrics.dead_letter_failures.get() > failures).await;
@@ -207,22 +207,22 @@ async fn recovers(session: &Session, brokers: &str, topic: &str, end: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_takes_no_letter_at_all_holds_its_partition_until_it_does() {
+async fn a_topic_that_accepts_no_letter_stops_its_partition_until_it_does() {
     let (brokers, topic) = (brokers(), "letters-none");
     let letters_topic = format!("{topic}.dead-letter");
     create_topic(&brokers, topic, 1).await;
     create_topic_with(&brokers, &letters_topic, 1, &[("max.message.bytes", "200")]).await;
     produce(&brokers, topic, 0, 1, 10);
     let mut session = Session::start(impatient(&brokers, topic));
-    stands_still(&mut session, 0).await;
+    stalls(&mut session, 0).await;
     alter_topic(&brokers, &letters_topic, &[("max.message.bytes", "16384")]).await;
     recovers(&session, &brokers, topic, 1).await;
     assert_eq!(session.stop().await.dead_letters, 1);
-    assert_eq!(letters(&brokers, topic)[0].said(headers::OFFSET), "0");
+    assert_eq!(letters(&brokers, topic)[0].header(headers::OFFSET), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_deleted_while_running_is_missed_and_found_again() {
+async fn letters_are_written_after_a_deleted_topic_is_created_again() {
     let (brokers, topic) = (brokers(), "letters-deleted");
     let letters_topic = format!("{topic}.dead-letter");
     create_topic(&brokers, topic, 1).await;
@@ -233,17 +233,17 @@ async fn a_topic_deleted_while_running_is_missed_and_found_again() {
     recovers(&session, &brokers, topic, 1).await;
     delete_topic(&brokers, &letters_topic).await;
     produce(&brokers, topic, 0, 1, 10);
-    stands_still(&mut session, 1).await;
+    stalls(&mut session, 1).await;
     create_topic(&brokers, &letters_topic, 1).await;
     recovers(&session, &brokers, topic, 2).await;
     session.stop().await;
     let letters = letters(&brokers, topic);
-    let offsets: Vec<_> = letters.iter().map(|letter| letter.said(headers::OFFSET)).collect();
+    let offsets: Vec<_> = letters.iter().map(|letter| letter.header(headers::OFFSET)).collect();
     assert_eq!(offsets, ["1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_closed_to_the_client_is_written_once_it_is_opened() {
+async fn letters_are_written_after_the_client_gets_access_to_the_topic() {
     let properties = [
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found=true",
@@ -259,7 +259,7 @@ async fn a_topic_closed_to_the_client_is_written_once_it_is_opened() {
     kafka.tool(ACL_TOOL, &[&["--add"], &closed[..]].concat()).await.unwrap();
     produce(&brokers, topic, 0, 1, 10);
     let mut session = Session::start(impatient(&brokers, topic));
-    stands_still(&mut session, 0).await;
+    stalls(&mut session, 0).await;
     kafka.tool(ACL_TOOL, &[&["--remove", "--force"], &closed[..]].concat()).await.unwrap();
     recovers(&session, &brokers, topic, 1).await;
     assert_eq!(session.stop().await.dead_letters, 1);

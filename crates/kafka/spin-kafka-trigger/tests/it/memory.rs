@@ -103,17 +103,17 @@ async fn ten_million_empty_headers_stay_within_the_setting() {
     measure("memory::ten_million_empty_headers_stay_within_the_setting", &brokers).await;
 }
 
-/// Runs the test again as a reader in a process of its own.
+/// Runs the test again as a reader in a separate process.
 async fn measure(test: &str, brokers: &str) {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut child = member::start(test, &json!({ "brokers": brokers }), log.path());
     let status = tokio::time::timeout(Duration::from_secs(300), child.wait()).await;
-    let said = std::fs::read_to_string(log.path()).unwrap();
-    assert!(status.unwrap().unwrap().success(), "{said}");
-    println!("{}", said.lines().find(|line| line.contains("bytes")).unwrap());
+    let log_text = std::fs::read_to_string(log.path()).unwrap();
+    assert!(status.unwrap().unwrap().success(), "{log_text}");
+    println!("{}", log_text.lines().find(|line| line.contains("bytes")).unwrap());
 }
 
-/// Reads everything, in a process of its own, and compares its memory with the setting.
+/// Reads everything in a separate process, and compares its memory with the setting.
 #[allow(clippy::print_stderr, reason = "the test that started this one reads it")]
 async fn one_reader(settings: serde_json::Value, topic: &str, records: i64) {
     let config = Config {

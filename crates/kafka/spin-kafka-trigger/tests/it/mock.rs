@@ -48,7 +48,7 @@ fn assert_joined(batches: &[Batch]) {
 }
 
 #[tokio::test]
-async fn brokers_that_do_not_answer_are_told_until_they_do() {
+async fn unreachable_brokers_are_reported_until_they_answer() {
     let cluster = Cluster::start(1);
     cluster.produce(1, 10);
     let mut session = Session::start(cluster.config());
@@ -77,7 +77,7 @@ async fn batches_are_bounded_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_broker_that_finds_no_record_by_its_time_is_named() {
+async fn a_broker_that_cannot_find_records_by_time_is_reported() {
     let cluster = Cluster::start(1);
     cluster.produce(3, 10);
     let trigger = Trigger::new(cluster.config(), Ledger::default()).unwrap();
@@ -89,7 +89,7 @@ async fn a_broker_that_finds_no_record_by_its_time_is_named() {
 }
 
 #[tokio::test]
-async fn records_come_as_they_lie_in_the_log() {
+async fn records_are_delivered_as_they_are_in_the_log() {
     let cluster = Cluster::start(1);
     let producer = producer(&cluster.brokers());
     let headers = OwnedHeaders::new()
@@ -122,7 +122,7 @@ async fn records_come_as_they_lie_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_retry_brings_the_same_batch_again() {
+async fn a_retry_repeats_the_same_batch() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let mut session = Session::start(cluster.config());
@@ -138,7 +138,7 @@ async fn a_retry_brings_the_same_batch_again() {
 }
 
 #[tokio::test]
-async fn a_batch_that_breaks_the_handler_comes_again_in_halves() {
+async fn a_batch_that_breaks_the_handler_is_repeated_in_halves() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let mut session = Session::start(cluster.config());
@@ -154,7 +154,7 @@ async fn a_batch_that_breaks_the_handler_comes_again_in_halves() {
 }
 
 #[tokio::test]
-async fn a_rewind_reads_again_from_there() {
+async fn a_rewind_continues_at_its_position() {
     let cluster = Cluster::start(1);
     cluster.produce(30, 10);
     let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
@@ -170,7 +170,7 @@ async fn a_rewind_reads_again_from_there() {
 }
 
 #[tokio::test]
-async fn a_store_that_lost_everything_is_built_again() {
+async fn a_store_that_lost_everything_is_rebuilt() {
     let cluster = Cluster::start(1);
     cluster.produce(30, 10);
     let config = Config { batch_records_max: 10, commit_interval_ms: 50, ..cluster.config() };
@@ -189,7 +189,7 @@ async fn a_store_that_lost_everything_is_built_again() {
 }
 
 #[tokio::test]
-async fn a_group_that_begins_with_a_position_has_stored_one() {
+async fn the_first_position_of_a_group_is_committed() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::At(0)));
@@ -198,9 +198,9 @@ async fn a_group_that_begins_with_a_position_has_stored_one() {
 }
 
 #[tokio::test]
-async fn what_breaks_the_contract_stops_the_engine_with_its_place() {
+async fn a_broken_contract_stops_the_engine_and_names_the_offset() {
     for (broken, text) in [
-        (Failure::Fatal("no such table".into()), "no such table"),
+        (Failure::Fatal("the table is missing".into()), "the table is missing"),
         (Failure::Rewind(10), "not before the batch's start"),
         (Failure::Rewind(-1), "not before the batch's start"),
     ] {
@@ -221,7 +221,7 @@ async fn what_breaks_the_contract_stops_the_engine_with_its_place() {
 }
 
 #[tokio::test]
-async fn rejections_are_counted_and_the_partition_goes_on() {
+async fn rejections_are_counted_and_the_partition_continues() {
     let cluster = Cluster::start(1);
     cluster.produce(20, 10);
     let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
@@ -238,11 +238,11 @@ async fn rejections_are_counted_and_the_partition_goes_on() {
 async fn a_stored_position_is_where_reading_begins() {
     let cluster = Cluster::start(1);
     cluster.produce(30, 10);
-    let asked = AtomicUsize::new(0);
+    let requests = AtomicUsize::new(0);
     let mut session = Session::start_at(cluster.config(), move |topic, log_id, partition| {
         assert_eq!((topic, partition), (TOPIC, 0));
         assert!(!log_id.is_empty(), "the mock cluster has an id");
-        match asked.fetch_add(1, Ordering::Relaxed) {
+        match requests.fetch_add(1, Ordering::Relaxed) {
             0 => Err(Failure::Retry("store down".into())),
             1 => panic!("a panic is a passing fault, too"),
             _ => Ok(Position::At(17)),
@@ -284,7 +284,7 @@ async fn a_wrong_answer_for_a_position_is_fatal() {
 }
 
 #[tokio::test]
-async fn a_new_group_at_the_end_skips_nothing_after_a_restart() {
+async fn a_new_group_at_the_end_skips_no_record_after_a_restart() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let config = Config { start: Start::Latest, commit_interval_ms: 50, ..cluster.config() };
@@ -322,7 +322,7 @@ async fn a_drain_waits_for_the_batch_in_flight_and_commits_it() {
 }
 
 #[tokio::test]
-async fn past_the_drain_deadline_a_batch_is_dropped_and_comes_again() {
+async fn after_the_drain_deadline_a_batch_is_dropped_and_delivered_again() {
     let cluster = Cluster::start(1);
     cluster.produce(20, 10);
     let config = Config { batch_records_max: 10, drain_deadline_ms: 100, ..cluster.config() };
@@ -380,7 +380,7 @@ async fn a_revoked_partition_is_handed_over_at_the_exact_offset() {
 }
 
 #[tokio::test]
-async fn a_lost_assignment_drops_the_batch_in_flight_and_brings_it_again() {
+async fn after_a_lost_assignment_the_batch_in_flight_is_delivered_again() {
     let cluster = Cluster::start(1);
     cluster.produce(20, 10);
     let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
@@ -425,7 +425,7 @@ async fn a_slow_handler_keeps_its_partition() {
 const MORE_THAN_THE_LOG_HOLDS: (usize, usize) = (800, 10_000);
 
 #[tokio::test]
-async fn a_position_below_the_logs_start_is_noticed() {
+async fn a_position_below_the_start_of_the_log_is_reported() {
     let cluster = Cluster::start(1);
     let (count, bytes) = MORE_THAN_THE_LOG_HOLDS;
     cluster.produce(count, bytes);
@@ -440,7 +440,7 @@ async fn a_position_below_the_logs_start_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_log_that_moves_on_under_a_slow_handler_is_noticed() {
+async fn records_deleted_during_a_slow_call_are_reported() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let mut session = Session::start(Config { batch_records_max: 5, ..cluster.config() });
@@ -464,7 +464,7 @@ async fn a_log_that_moves_on_under_a_slow_handler_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_position_beyond_the_logs_end_is_noticed() {
+async fn a_position_beyond_the_end_of_the_log_is_reported() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::At(1_000)));
@@ -476,7 +476,7 @@ async fn a_position_beyond_the_logs_end_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_engine_without_a_broker_waits_and_stops_when_told() {
+async fn an_engine_without_a_broker_waits_and_stops_on_request() {
     let cluster = Cluster::start(1);
     cluster.0.broker_down(-1).unwrap();
     let mut session = Session::start(cluster.config());

@@ -21,7 +21,7 @@ fn named(brokers: &str) -> Config {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_kip_848_member_joins_again_under_its_name() {
+async fn a_killed_kip_848_member_joins_again_under_its_static_name() {
     if let Some(settings) = member::settings() {
         let text = |name: &str| settings[name].as_str().unwrap().to_owned();
         let journal = Journal::new(Path::new(&text("folder")), false);
@@ -38,7 +38,7 @@ async fn a_killed_kip_848_member_joins_again_under_its_name() {
     produce(&brokers, TOPIC, 0, 5, 10);
     let folder = tempfile::tempdir().unwrap();
     let mut first = member::start(
-        "names::a_killed_kip_848_member_joins_again_under_its_name",
+        "names::a_killed_kip_848_member_joins_again_under_its_static_name",
         &json!({ "brokers": brokers, "folder": folder.path() }),
         &folder.path().join("log"),
     );

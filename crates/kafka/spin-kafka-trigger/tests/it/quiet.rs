@@ -41,7 +41,7 @@ fn lag(session: &Session) -> Option<u64> {
     session.progress.partitions().first().map(|partition| partition.lag)
 }
 
-async fn markers_are_no_lag(topic: &'static str, keeps_position: bool) {
+async fn markers_are_not_lag(topic: &'static str, keeps_position: bool) {
     let brokers = brokers();
     create_topic(&brokers, topic, 1).await;
     let writing = brokers.clone();
@@ -80,17 +80,17 @@ async fn markers_are_no_lag(topic: &'static str, keeps_position: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn markers_at_the_end_of_the_log_are_no_lag() {
-    markers_are_no_lag("markers-at-the-end", false).await;
+async fn markers_at_the_end_of_the_log_are_not_lag() {
+    markers_are_not_lag("markers-at-the-end", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn markers_at_the_end_of_the_log_move_a_kept_position() {
-    markers_are_no_lag("markers-at-the-end-kept", true).await;
+    markers_are_not_lag("markers-at-the-end-kept", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_behind_an_open_transaction_are_lag_but_no_stall() {
+async fn records_after_an_open_transaction_are_lag_but_not_a_stall() {
     let (brokers, topic) = (brokers(), "open-transaction");
     create_topic(&brokers, topic, 1).await;
     let mut session = Session::start(strict(&brokers, topic));
@@ -115,7 +115,7 @@ async fn records_behind_an_open_transaction_are_lag_but_no_stall() {
 
 /// Retention may have deleted all records that were left to read.
 #[tokio::test(flavor = "multi_thread")]
-async fn expired_records_at_the_end_of_the_log_are_lost_but_no_lag() {
+async fn expired_records_at_the_end_of_the_log_are_lost_but_not_lag() {
     let (brokers, topic) = (brokers(), "expired");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
@@ -155,7 +155,7 @@ async fn a_topic_created_again_while_the_group_forms_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_does_not_exist_is_named() {
+async fn a_topic_that_does_not_exist_is_reported() {
     let (brokers, topic) = (brokers(), "not-yet");
     let mut session = Session::start(config(&brokers, topic));
     until("the complaint", || session.progress.missing_topics() == [topic]).await;

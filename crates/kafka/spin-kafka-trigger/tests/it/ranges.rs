@@ -62,7 +62,7 @@ async fn a_replay_does_not_decide_where_counting_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_has_the_range_gets_it_again() {
+async fn a_handler_that_has_applied_the_range_gets_it_again() {
     let (brokers, topic) = (brokers(), "range-known");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 20, 10);
@@ -77,7 +77,7 @@ async fn a_handler_that_has_the_range_gets_it_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_before_kafka_knew_any_is_the_beginning() {
+async fn a_time_before_1970_is_the_beginning() {
     let (brokers, topic) = (brokers(), "range-1960");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 3, 10);

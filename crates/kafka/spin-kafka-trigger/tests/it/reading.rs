@@ -55,30 +55,30 @@ async fn reading_begins_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn questions_for_positions_count_as_calls() {
+async fn requests_for_positions_count_as_calls() {
     const PARTITIONS: i32 = 8;
     let (brokers, topic) = (brokers(), "positions-as-calls");
     create_topic(&brokers, topic, PARTITIONS).await;
     let config = Config { concurrency_max: 1, ..config(&brokers, topic) };
-    let (asked, at_once, most) =
+    let (requests, at_once, most) =
         <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
-    let counters = (asked.clone(), at_once, most.clone());
+    let counters = (requests.clone(), at_once, most.clone());
     let session = Session::start_at(config, move |_, _, _| {
-        let (asked, at_once, most) = &counters;
+        let (requests, at_once, most) = &counters;
         most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         // A slow query: the others arrive in the meantime.
         std::thread::sleep(Duration::from_millis(20));
         at_once.fetch_sub(1, Ordering::SeqCst);
-        asked.fetch_add(1, Ordering::SeqCst);
+        requests.fetch_add(1, Ordering::SeqCst);
         Ok(Position::Committed)
     });
-    until("the positions", || asked.load(Ordering::SeqCst) >= PARTITIONS as usize).await;
+    until("the positions", || requests.load(Ordering::SeqCst) >= PARTITIONS as usize).await;
     assert_eq!(most.load(Ordering::SeqCst), 1);
     session.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pattern_reads_every_topic_it_matches_and_those_that_come_later() {
+async fn a_pattern_reads_every_matching_topic_and_those_created_later() {
     let brokers = brokers();
     create_topic(&brokers, "matched-1", 1).await;
     create_topic(&brokers, "other-matched", 1).await;
@@ -144,7 +144,7 @@ async fn a_pattern_means_the_same_with_both_protocols() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_that_meet_not_every_filter_are_not_handed_over() {
+async fn records_that_a_filter_drops_are_not_handed_over() {
     let (brokers, topic) = (brokers(), "filtered");
     create_topic(&brokers, topic, 1).await;
     let values = (0..1_000).map(|n| ("tv-42", format!(r#"{{"categoria":{}}}"#, n % 100)));
@@ -163,7 +163,7 @@ async fn records_that_meet_not_every_filter_are_not_handed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_keeps_its_position_hears_of_filtered_records_too() {
+async fn a_handler_that_keeps_its_position_gets_the_offsets_of_filtered_records() {
     let (brokers, topic) = (brokers(), "filtered-kept");
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
@@ -177,7 +177,7 @@ async fn a_handler_that_keeps_its_position_hears_of_filtered_records_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_handled_at_once_and_each_in_order() {
+async fn keys_are_handled_concurrently_and_each_in_order() {
     let (brokers, topic) = (brokers(), "by-key");
     create_topic(&brokers, topic, 1).await;
     let keys: Vec<String> = (0..50).map(|n| format!("key-{}", n % 10)).collect();
@@ -194,11 +194,11 @@ async fn keys_are_handled_at_once_and_each_in_order() {
     }
     assert!(calls.len() <= 4);
     let mut home = std::collections::HashMap::new();
-    for (lane, call) in calls.iter().enumerate() {
+    for (part, call) in calls.iter().enumerate() {
         let messages = &call.batch.messages;
         assert!(messages.windows(2).all(|pair| pair[0].offset < pair[1].offset));
         for message in messages {
-            assert_eq!(*home.entry(message.key.clone()).or_insert(lane), lane);
+            assert_eq!(*home.entry(message.key.clone()).or_insert(part), part);
         }
     }
     let last = calls.pop().unwrap();
@@ -210,7 +210,7 @@ async fn keys_are_handled_at_once_and_each_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn partitions_take_turns_when_there_is_no_room_for_all() {
+async fn partitions_take_turns_if_memory_is_not_sufficient_for_all() {
     const PARTITIONS: i32 = 7;
     let (brokers, topic) = (brokers(), "turns");
     create_topic(&brokers, topic, PARTITIONS).await;
@@ -240,7 +240,7 @@ async fn partitions_take_turns_when_there_is_no_room_for_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_with_a_lasting_name_comes_back_to_its_partitions() {
+async fn a_static_member_gets_its_partitions_again() {
     let brokers = brokers();
     for group_protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         let group = format!("lasting-{group_protocol:?}");
@@ -259,7 +259,7 @@ async fn a_member_with_a_lasting_name_comes_back_to_its_partitions() {
         let mut again = Session::start(named("first"));
         until("the partition", || owns_one(&again)).await;
         assert_eq!(again.progress.partitions()[0].partition, theirs);
-        assert_eq!(second.metrics.rebalances.get(), rebalances, "nobody else noticed");
+        assert_eq!(second.metrics.rebalances.get(), rebalances, "the other member is not affected");
         produce(&brokers, topic, theirs, 1, 1);
         assert_eq!(again.call().await.apply().partition, theirs);
         again.stop().await;

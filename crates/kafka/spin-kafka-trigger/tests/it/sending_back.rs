@@ -67,7 +67,7 @@ async fn topics(brokers: &str, topic: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_go_is_named_and_left_and_the_rest_goes_once() {
+async fn letters_that_cannot_be_sent_are_reported_and_the_others_are_sent_once() {
     let (brokers, topic) = (brokers(), "back-mixed");
     let letters_topic = topics(&brokers, topic).await;
     let small = "back-small";
@@ -131,7 +131,7 @@ async fn what_cannot_go_is_named_and_left_and_the_rest_goes_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_oldest_go_first_and_each_knows_its_first_place() {
+async fn the_oldest_are_sent_first_with_their_original_position() {
     let (brokers, topic) = (brokers(), "back-parts");
     let letters_topic = topics(&brokers, topic).await;
     let own: &[(&str, &str)] = &[(IDENTITY, "the client's"), ("twice", "1"), ("twice", "2")];
@@ -146,7 +146,7 @@ async fn the_oldest_go_first_and_each_knows_its_first_place() {
         assert_eq!(send_back(&config, &letters_topic, u64::MAX).0, 2);
         assert_eq!(counts(&config, &letters_topic).open, 0);
         let back = records(&brokers, topic);
-        let identities: Vec<_> = back.iter().map(|record| record.said(IDENTITY)).collect();
+        let identities: Vec<_> = back.iter().map(|record| record.header(IDENTITY)).collect();
         let place = |offset| format!("{topic}/0@{offset}/1000");
         // The last letter is for the same record as the first.
         assert_eq!(identities, [place(0), "the client's".into(), place(2), place(0)]);
@@ -157,7 +157,7 @@ async fn the_oldest_go_first_and_each_knows_its_first_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_takes_no_marks_sends_nothing_back() {
+async fn nothing_is_sent_back_if_it_cannot_be_marked() {
     let (brokers, topic) = (brokers(), "back-unmarked");
     let letters_topic = topics(&brokers, topic).await;
     write_letters(&brokers, &letters_topic, &[(topic, &[])]);
@@ -174,7 +174,7 @@ async fn a_topic_that_takes_no_marks_sends_nothing_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_in_the_middle_it_doubles_what_was_not_marked_and_no_more() {
+async fn a_killed_run_repeats_only_letters_that_were_not_marked() {
     const LETTERS: usize = 2_000;
     /// The most letters that are sent before they are marked.
     const UNMARKED_MAX: usize = 100;
@@ -192,7 +192,7 @@ async fn killed_in_the_middle_it_doubles_what_was_not_marked_and_no_more() {
     write_letters(&brokers, &letters_topic, &[(TOPIC, &[][..]); LETTERS]);
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut child = member::start(
-        "sending_back::killed_in_the_middle_it_doubles_what_was_not_marked_and_no_more",
+        "sending_back::a_killed_run_repeats_only_letters_that_were_not_marked",
         &json!({ "brokers": brokers }),
         log.path(),
     );
@@ -210,7 +210,7 @@ async fn killed_in_the_middle_it_doubles_what_was_not_marked_and_no_more() {
     );
     let mut times = HashMap::new();
     for record in back.await.unwrap() {
-        *times.entry((record.said(IDENTITY), record.value)).or_insert(0) += 1;
+        *times.entry((record.header(IDENTITY), record.value)).or_insert(0) += 1;
     }
     assert_eq!(times.len(), LETTERS, "every letter is back, and tells which it is");
     let doubled = times.values().filter(|times| **times > 1).count();

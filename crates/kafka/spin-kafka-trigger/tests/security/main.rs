@@ -1,6 +1,6 @@
 //! The engine on a real Kafka broker with authentication and authorization.
 //!
-//! The tests have a program of their own, because they capture the log of the whole process, which
+//! The tests are a separate program, because they capture the log of the whole process, which
 //! must not contain a secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(dead_code, reason = "the other program uses more of the helpers")]
@@ -73,22 +73,22 @@ fn with_token(listener: Listener, topic: &str, token: String) -> Config {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plain_password_lets_in() {
+async fn a_plain_password_is_accepted() {
     reads_with_password("PLAIN", "open-plain").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scram_sha_256_lets_in() {
+async fn scram_sha_256_is_accepted() {
     reads_with_password("SCRAM-SHA-256", "open-scram-256").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scram_sha_512_lets_in() {
+async fn scram_sha_512_is_accepted() {
     reads_with_password("SCRAM-SHA-512", "open-scram-512").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_librdkafka_makes_lets_in() {
+async fn a_token_that_librdkafka_creates_is_accepted() {
     let topic = "open-unsecured-token";
     let client = [
         ("sasl.mechanism", "OAUTHBEARER"),
@@ -99,24 +99,24 @@ async fn a_token_that_librdkafka_makes_lets_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_the_settings_lets_in() {
+async fn a_token_from_the_settings_is_accepted() {
     let topic = "open-token";
     reads(topic, with_token(Listener::Sasl, topic, jwt(READER, 600))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_within_tls_lets_in() {
+async fn a_token_over_tls_is_accepted() {
     let topic = "open-token-tls";
     reads(topic, with_token(Listener::SaslTls, topic, jwt(READER, 600))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_whose_certificate_is_trusted_is_read() {
+async fn a_trusted_broker_certificate_is_accepted() {
     reads("open-tls", secured().config(Listener::Tls, "open-tls", &[])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_certificate_lets_in() {
+async fn a_client_certificate_is_accepted() {
     let topic = "open-mutual-tls";
     let reader = secured().authority.sign(READER, &[]);
     let client =
@@ -135,38 +135,38 @@ async fn is_refused(config: Config, reason: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_plain_password_is_told() {
+async fn a_wrong_plain_password_is_reported() {
     let config = secured().with_password("PLAIN", "open-refused", READER, &password());
     is_refused(config, &["Authentication failed: Invalid username or password"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_scram_password_is_told() {
+async fn a_wrong_scram_password_is_reported() {
     let config = secured().with_password("SCRAM-SHA-512", "open-refused", READER, &password());
     is_refused(config, &["invalid credentials with SASL mechanism SCRAM-SHA-512"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_token_is_told() {
+async fn an_expired_token_is_reported() {
     let config = with_token(Listener::Sasl, "open-refused", jwt(READER, -1));
     is_refused(config, &["Must supply an unexpired token"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_the_broker_refuses_is_told() {
+async fn a_token_that_the_broker_refuses_is_reported() {
     let config = with_token(Listener::Sasl, "open-refused", password());
     is_refused(config, &["SASL authentication error", "invalid_token"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mechanism_without_a_token_is_told() {
+async fn a_mechanism_without_a_token_is_reported() {
     let client = [("sasl.mechanism", "OAUTHBEARER")];
     let config = secured().config(Listener::Sasl, "open-refused", &client);
     is_refused(config, &["no `oauth_token` is set"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_whose_certificate_is_not_trusted_is_told() {
+async fn an_untrusted_broker_certificate_is_reported() {
     let stranger = Authority::new("stranger").certificate();
     let client = [("ssl.ca.pem", stranger.as_str())];
     let config = secured().config(Listener::Tls, "open-refused", &client);
@@ -174,7 +174,7 @@ async fn a_broker_whose_certificate_is_not_trusted_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_with_a_certificate_for_another_host_is_told() {
+async fn a_broker_certificate_for_another_host_is_reported() {
     let client = [("broker.address.family", "v4")];
     let mut config = secured().config(Listener::Tls, "open-refused", &client);
     config.brokers = config.brokers.replace("127.0.0.1", "localhost");
@@ -182,7 +182,7 @@ async fn a_broker_with_a_certificate_for_another_host_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_without_a_certificate_is_told() {
+async fn a_missing_client_certificate_is_reported() {
     let config = secured().config(Listener::MutualTls, "open-refused", &[]);
     let address = format!("ssl://{}", config.brokers);
     // The TLS alert depends on the version of Java.
@@ -190,7 +190,7 @@ async fn a_client_without_a_certificate_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_becomes_right_lets_in() {
+async fn a_password_is_accepted_after_the_broker_changed_it() {
     let (topic, password) = ("open-latecomer", password());
     topic_of_ten(topic).await;
     let config = secured().with_password("SCRAM-SHA-256", topic, LATECOMER, &password);
@@ -224,7 +224,7 @@ async fn a_topic_that_becomes_readable_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_may_be_seen_but_not_read_is_read_later() {
+async fn a_topic_is_read_after_read_access_is_granted() {
     let topic = "seen-topic";
     topic_of_ten(topic).await;
     secured().grant(&["Read", "--group", topic]).await;
@@ -237,7 +237,7 @@ async fn a_topic_that_may_be_seen_but_not_read_is_read_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_that_becomes_open_is_joined() {
+async fn a_group_is_joined_after_access_is_granted() {
     let topic = "closed-group";
     topic_of_ten(topic).await;
     secured().grant(&["Read", "--topic", topic]).await;
@@ -250,7 +250,7 @@ async fn a_group_that_becomes_open_is_joined() {
 
 /// The same with KIP-848, where the broker coordinates the group.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kip_848_member_waits_for_its_rights_too() {
+async fn a_kip_848_member_waits_for_access() {
     let topic = "closed-848";
     topic_of_ten(topic).await;
     let group_protocol = GroupProtocol::Consumer;
@@ -265,7 +265,7 @@ async fn a_kip_848_member_waits_for_its_rights_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_is_withdrawn_and_granted_again_loses_nothing() {
+async fn no_record_is_lost_if_access_is_revoked_and_granted_again() {
     let topic = "withdrawn";
     topic_of_ten(topic).await;
     secured().grant(&["Read", "--topic", topic, "--group", topic]).await;
@@ -273,7 +273,7 @@ async fn a_right_that_is_withdrawn_and_granted_again_loses_nothing() {
     let mut batches = session.apply_until(10).await;
     let brokers = secured().kafka.bootstrap();
     until("the commit", || committed(&brokers, topic, topic, 0) == Some(10)).await;
-    secured().withdraw(&["Read", "--topic", topic, "--group", topic]).await;
+    secured().revoke(&["Read", "--topic", topic, "--group", topic]).await;
     until_logged(&["Topic authorization failed", topic]).await;
     produce(&brokers, topic, 0, 10, 10);
     secured().grant(&["Read", "--topic", topic, "--group", topic]).await;

@@ -62,9 +62,9 @@ pub fn password() -> String {
 
 /// Waits for a line that contains all these parts.
 pub async fn until_logged(parts: &[&str]) {
-    let said = || log().lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    let is_logged = || log().lines().any(|line| parts.iter().all(|part| line.contains(part)));
     let wait = async {
-        while !said() {
+        while !is_logged() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

@@ -102,7 +102,7 @@ impl Secured {
     }
 
     /// Revokes a right of the user [`GUEST`].
-    pub async fn withdraw(&self, right: &[&str]) {
+    pub async fn revoke(&self, right: &[&str]) {
         self.change_rights("--remove", right).await;
     }
 

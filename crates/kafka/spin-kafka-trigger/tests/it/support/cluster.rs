@@ -25,7 +25,7 @@ fn options() -> AdminOptions {
         .request_timeout(Some(Duration::from_secs(30)))
 }
 
-/// Makes a topic and waits until every partition has a leader.
+/// Creates a topic and waits until every partition has a leader.
 pub async fn create_topic(brokers: &str, topic: &str, partitions: i32) {
     create_topic_with(brokers, topic, partitions, &[]).await;
 }

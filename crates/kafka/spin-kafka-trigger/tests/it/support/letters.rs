@@ -14,7 +14,8 @@ pub struct Letter {
 }
 
 impl Letter {
-    pub fn said(&self, name: &str) -> String {
+    /// The value of the header of this name; the last one, if there are several.
+    pub fn header(&self, name: &str) -> String {
         let (_, value) = self.headers.iter().rfind(|(header, _)| header == name).unwrap();
         String::from_utf8(value.clone().unwrap()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! An engine in a process of its own: a test runs its own program again, restricted to that test,
+//! An engine in a separate process: a test runs its own program again, restricted to that test,
 //! with settings that make it the engine.
 
 use std::path::Path;

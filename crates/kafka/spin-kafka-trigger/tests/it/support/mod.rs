@@ -1,4 +1,4 @@
-//! Common parts of the tests: a handler whose answers the test gives, and an engine under test.
+//! Common parts of the tests: a handler whose answers the test determines, and an engine under test.
 
 pub mod cluster;
 pub mod journal;
@@ -77,7 +77,7 @@ impl Call {
         self.batch
     }
 
-    /// Whether the engine has stopped waiting for the answer.
+    /// Whether the engine no longer waits for the answer.
     pub fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
     }
@@ -227,11 +227,11 @@ pub fn committed(brokers: &str, group: &str, topic: &str, partition: i32) -> Opt
         .set("group.id", group)
         .create()
         .unwrap();
-    let mut asked = TopicPartitionList::new();
-    asked.add_partition(topic, partition);
+    let mut request = TopicPartitionList::new();
+    request.add_partition(topic, partition);
     let begun = std::time::Instant::now();
     let answered = loop {
-        match consumer.committed_offsets(asked.clone(), Duration::from_secs(10)) {
+        match consumer.committed_offsets(request.clone(), Duration::from_secs(10)) {
             Ok(answered) => break answered,
             // The group's coordinator is not known yet.
             Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
