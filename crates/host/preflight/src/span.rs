@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_largest_units_are_told() {
+    fn the_two_largest_units_are_shown() {
         for (seconds, words) in [
             (0, "less than a second"),
             (1, "1 second"),

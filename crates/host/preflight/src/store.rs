@@ -8,14 +8,14 @@ use redis::{ErrorKind, RedisError, RedisResult};
 use valkey_client::Fault;
 use valkey_codec::Servers;
 
-use crate::store_settings::{ASKED, StoreSettings};
+use crate::store_settings::{PARAMETERS, StoreSettings};
 use crate::{Error, Warning};
 
 /// The code of the error of a server that requires a password.
 const NO_PASSWORD: &str = "NOAUTH";
 
 const CREDENTIALS: &str = "Check user, password and database in the URL";
-const NO_PRIMARY: &str = "Name the primary, too";
+const NO_PRIMARY: &str = "Add the primary to the URL";
 
 /// Reads the settings of the store (of the primary, if the URL has several servers), and returns a
 /// warning for each one that can break the guarantee. If the user may not call INFO or CONFIG GET,
@@ -25,17 +25,18 @@ pub async fn check_store(url: &str) -> Result<Vec<Warning>, Error> {
         setting: "the Valkey URL".into(),
         reason: error.to_string(),
     })?;
-    let (place, mut store) = connect(&servers).await?;
-    let info: Option<String> = ask(&place, redis::cmd("INFO").query_async(&mut store)).await?;
+    let (server, mut store) = connect(&servers).await?;
+    let info: Option<String> =
+        unless_denied(&server, redis::cmd("INFO").query_async(&mut store)).await?;
     // One name per command: older servers accept only one, and a pattern for all would fetch
     // passwords.
     let mut names = redis::pipe();
-    for name in ASKED {
+    for name in PARAMETERS {
         names.cmd("CONFIG").arg("GET").arg(name);
     }
-    let told: Option<Vec<BTreeMap<String, String>>> =
-        ask(&place, names.query_async(&mut store)).await?;
-    let config = told.unwrap_or_default().into_iter().flatten().collect();
+    let replies: Option<Vec<BTreeMap<String, String>>> =
+        unless_denied(&server, names.query_async(&mut store)).await?;
+    let config = replies.unwrap_or_default().into_iter().flatten().collect();
     let settings = StoreSettings::new(&info.unwrap_or_default(), &config);
     let mut warnings = settings.warnings();
     if servers.iter().len() > 1 {
@@ -47,61 +48,58 @@ pub async fn check_store(url: &str) -> Result<Vec<Warning>, Error> {
 async fn connect(servers: &Servers) -> Result<(String, MultiplexedConnection), Error> {
     let connected = valkey_client::connect(servers).await;
     let (address, store) = connected.map_err(|error| no_primary(servers, &error))?;
-    Ok((place(&address), store))
+    Ok((name(&address), store))
 }
 
-fn place(server: &impl Display) -> String {
+/// The name of the server in errors.
+fn name(server: &impl Display) -> String {
     format!("Valkey at {server}")
 }
 
 /// None if the user may not call this command, or the server does not support it.
-async fn ask<T>(
-    place: &str,
-    answer: impl Future<Output = RedisResult<T>>,
+async fn unless_denied<T>(
+    server: &str,
+    reply: impl Future<Output = RedisResult<T>>,
 ) -> Result<Option<T>, Error> {
-    match answer.await {
-        Ok(answer) => Ok(Some(answer)),
+    match reply.await {
+        Ok(reply) => Ok(Some(reply)),
         Err(error) if is_denial(&error) => {
-            tracing::debug!(%error, "Valkey does not tell its settings");
+            tracing::debug!(%error, "Valkey does not report its settings");
             Ok(None)
         }
-        Err(error) => Err(fault(place, &error)),
+        Err(error) if is_refusal(&error) => Err(Error::refused(server, error, CREDENTIALS)),
+        Err(error) => Err(Error::unreachable(server, error)),
     }
 }
 
 /// Whether the server requires authentication, or rejected it.
-fn is_stranger(error: &RedisError) -> bool {
+fn is_unauthenticated(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed || error.code() == Some(NO_PASSWORD)
 }
 
 /// Whether the error was sent by the server, unlike an error of the connection.
-fn is_answer(error: &RedisError) -> bool {
+fn is_reply(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
+/// Whether the user may not call the command, or the server does not support it.
 fn is_denial(error: &RedisError) -> bool {
-    is_answer(error) && !is_stranger(error)
+    is_reply(error) && !is_unauthenticated(error)
 }
 
+/// Whether the server rejected the client or the command.
 fn is_refusal(error: &RedisError) -> bool {
-    is_answer(error) || is_stranger(error)
-}
-
-fn fault(place: &str, error: &RedisError) -> Error {
-    if is_refusal(error) {
-        Error::refused(place, error, CREDENTIALS)
-    } else {
-        Error::unreachable(place, error)
-    }
+    is_reply(error) || is_unauthenticated(error)
 }
 
 fn no_primary(servers: &Servers, error: &valkey_client::Error) -> Error {
-    let found = |what: fn(&Fault) -> bool| error.faults.iter().any(|(_, fault)| what(fault));
-    if found(|fault| matches!(fault, Fault::Redis(error) if is_refusal(error))) {
-        Error::refused(&place(servers), error, CREDENTIALS)
-    } else if found(|fault| matches!(fault, Fault::Role(_))) {
-        Error::refused(&place(servers), error, NO_PRIMARY)
+    let any =
+        |condition: fn(&Fault) -> bool| error.faults.iter().any(|(_, fault)| condition(fault));
+    if any(|fault| matches!(fault, Fault::Redis(error) if is_refusal(error))) {
+        Error::refused(&name(servers), error, CREDENTIALS)
+    } else if any(|fault| matches!(fault, Fault::Role(_))) {
+        Error::refused(&name(servers), error, NO_PRIMARY)
     } else {
-        Error::unreachable(&place(servers), error)
+        Error::unreachable(&name(servers), error)
     }
 }

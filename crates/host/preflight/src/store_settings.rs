@@ -17,7 +17,7 @@ const SAVE: &str = "save";
 const SAVE_STATUS: &str = "rdb_last_bgsave_status";
 
 /// The parameters that are read with CONFIG GET.
-pub(crate) const ASKED: [&str; 6] =
+pub(crate) const PARAMETERS: [&str; 6] =
     [APPEND_ONLY, APPEND_FSYNC, SAVE, MEMORY, MEMORY_POLICY, MIN_REPLICAS];
 
 const APPEND: &str = "Set appendonly to yes and appendfsync to everysec";
@@ -42,21 +42,23 @@ impl StoreSettings {
     pub fn new(info: &str, config: &BTreeMap<String, String>) -> Self {
         let info: BTreeMap<&str, &str> =
             info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
-        let told = |name: &str| info.get(name).map(|value| (*value).to_owned());
-        let set = |name: &str| config.get(name).cloned();
+        let reported = |name: &str| info.get(name).map(|value| (*value).to_owned());
+        let configured = |name: &str| config.get(name).cloned();
         Self {
-            role: told(ROLE),
-            cluster: told(CLUSTER).is_some_and(|value| value != "0"),
-            appends: told("aof_enabled")
+            role: reported(ROLE),
+            cluster: reported(CLUSTER).is_some_and(|value| value != "0"),
+            appends: reported("aof_enabled")
                 .map(|value| value != "0")
-                .or_else(|| set(APPEND_ONLY).map(|value| value != "no")),
-            append_fsync: set(APPEND_FSYNC),
-            append_status: told(APPEND_STATUS),
-            save: set(SAVE),
-            save_status: told(SAVE_STATUS),
-            memory: told(MEMORY).or_else(|| set(MEMORY)).and_then(|bytes| bytes.parse().ok()),
-            memory_policy: told("maxmemory_policy").or_else(|| set(MEMORY_POLICY)),
-            min_replicas: set(MIN_REPLICAS),
+                .or_else(|| configured(APPEND_ONLY).map(|value| value != "no")),
+            append_fsync: configured(APPEND_FSYNC),
+            append_status: reported(APPEND_STATUS),
+            save: configured(SAVE),
+            save_status: reported(SAVE_STATUS),
+            memory: reported(MEMORY)
+                .or_else(|| configured(MEMORY))
+                .and_then(|bytes| bytes.parse().ok()),
+            memory_policy: reported("maxmemory_policy").or_else(|| configured(MEMORY_POLICY)),
+            min_replicas: configured(MIN_REPLICAS),
         }
     }
 
@@ -64,7 +66,7 @@ impl StoreSettings {
     pub fn warnings(&self) -> Vec<Warning> {
         let found = [
             self.replica(),
-            self.slots(),
+            self.cluster_mode(),
             self.eviction(),
             self.persistence(),
             self.fsync(),
@@ -80,7 +82,7 @@ impl StoreSettings {
         Some(Warning::new(
             ROLE,
             role,
-            "this server copies another one and takes no writes of its own, so nothing is counted",
+            "this server is a replica and rejects writes, so nothing is counted",
             "Give the address of its primary",
         ))
     }
@@ -91,19 +93,20 @@ impl StoreSettings {
         Some(Warning::new(
             MIN_REPLICAS,
             found,
-            "a primary that comes back after its failover, or is cut off from its replicas, takes \
-             updates that it forgets later: they are counted again from Kafka, which takes time",
+            "after a failover the old primary, or a primary that is cut off from its replicas, \
+             accepts updates that are lost later; they are counted again from Kafka, which takes \
+             time",
             "Set min-replicas-to-write to 1 on every server",
         ))
     }
 
-    fn slots(&self) -> Option<Warning> {
+    fn cluster_mode(&self) -> Option<Warning> {
         self.cluster.then(|| {
             Warning::new(
                 CLUSTER,
                 1,
-                "the keys of one update lie in several slots, and a cluster refuses a script that \
-                 touches more than one, so nothing is counted",
+                "the keys of one update are in several hash slots, and a cluster rejects a script \
+                 with keys in more than one slot, so nothing is counted",
                 "Give the address of a server that is not part of a cluster",
             )
         })
@@ -118,10 +121,11 @@ impl StoreSettings {
             MEMORY_POLICY,
             policy,
             format!(
-                "a store above {memory} bytes drops counters and positions without a word, and \
-                 the counts are wrong from then on"
+                "a store that exceeds {memory} bytes deletes counters and positions without an \
+                 error, and the counts are wrong from then on"
             ),
-            "Set maxmemory-policy to noeviction: a full store is told of, and its batch tried again",
+            "Set maxmemory-policy to noeviction: then a full store reports an error, and the batch \
+             is retried",
         ))
     }
 
@@ -131,11 +135,12 @@ impl StoreSettings {
         }
         let snapshots = self.save.as_deref().is_none_or(|save| !save.is_empty());
         let consequence = if snapshots {
-            "a crash takes the store back to its last snapshot, if there is one, and what came \
-             after is counted again from Kafka, which takes time and needs the topic to reach back"
+            "after a crash the store has the state of its last snapshot, if there is one; later \
+             sales are counted again from Kafka, which takes time, and only if the topic still \
+             contains them"
         } else {
-            "the store is empty after every restart, and all is counted again from Kafka, which \
-             takes time and needs the topic to reach back"
+            "the store is empty after every restart, and all sales are counted again from Kafka, \
+             which takes time, and only if the topic still contains them"
         };
         Some(Warning::new(APPEND_ONLY, self.persistence_found(), consequence, APPEND))
     }
@@ -156,8 +161,9 @@ impl StoreSettings {
             Warning::new(
                 APPEND_FSYNC,
                 fsync,
-                "the file is written to disk when the system likes, so a crash of the machine loses \
-                 half a minute or more, which is counted again from Kafka and takes time",
+                "the operating system decides when the file is written to disk: a crash of the \
+                 machine loses the updates of half a minute or more, which are counted again from \
+                 Kafka, and that takes time",
                 "Set appendfsync to everysec",
             )
         })
@@ -168,9 +174,9 @@ impl StoreSettings {
         Some(Warning::new(
             APPEND_STATUS,
             status,
-            "the append-only file could not be written, and Valkey refuses writes until it can be, \
-             so nothing is counted",
-            "See Valkey's log, and whether its disk is full",
+            "the last write to the append-only file failed, and Valkey rejects all writes until \
+             one succeeds, so nothing is counted",
+            "Check Valkey's log and the free space of its disk",
         ))
     }
 
@@ -179,9 +185,9 @@ impl StoreSettings {
         Some(Warning::new(
             SAVE_STATUS,
             status,
-            "the last snapshot failed, so a restart may go back further, and with \
-             stop-writes-on-bgsave-error Valkey refuses writes and nothing is counted",
-            "See Valkey's log, and whether disk and memory suffice",
+            "the last snapshot failed, so a restart may restore an older state; with \
+             stop-writes-on-bgsave-error, Valkey also rejects writes and nothing is counted",
+            "Check Valkey's log, and the free space of its disk and memory",
         ))
     }
 
@@ -201,7 +207,7 @@ impl StoreSettings {
             known.iter().filter(|(_, known)| !known).map(|(name, _)| *name).collect();
         Warning::not_known(
             &missing,
-            "Grant this user INFO and CONFIG GET, or look at the server's settings by hand",
+            "Grant this user INFO and CONFIG GET, or check the server's settings by hand",
         )
     }
 }
@@ -244,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn snapshots_alone_go_back_to_the_last_one() {
+    fn with_snapshots_a_crash_restores_the_last_one() {
         let warning = only(&[NO_APPEND], &[]);
         assert_eq!(
             (warning.setting.as_str(), warning.found.as_str()),
@@ -254,20 +260,20 @@ mod tests {
     }
 
     #[test]
-    fn without_any_file_a_restart_empties_the_store() {
+    fn without_a_file_a_restart_empties_the_store() {
         let warning = only(&[NO_APPEND], &[(SAVE, "")]);
         assert_eq!(warning.found, "no, and save is empty");
         assert!(warning.consequence.contains("empty after every restart"), "{warning}");
     }
 
     #[test]
-    fn a_file_that_is_flushed_at_leisure_is_warned_of_if_there_is_one() {
+    fn a_file_without_fsync_causes_a_warning_only_if_it_is_written() {
         assert_eq!(only(&[], &[(APPEND_FSYNC, "no")]).setting, APPEND_FSYNC);
         assert_eq!(only(&[NO_APPEND], &[(APPEND_FSYNC, "no")]).setting, APPEND_ONLY);
     }
 
     #[test]
-    fn only_a_bound_with_eviction_of_any_key_is_warned_of() {
+    fn a_limit_causes_a_warning_only_if_any_key_may_be_evicted() {
         for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random"] {
             let evicts = ("noeviction", policy);
             assert_eq!(only(&[BOUNDED, evicts], &[]).found, policy);
@@ -282,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_that_writes_alone_is_told_where_others_may_take_over() {
+    fn a_primary_that_accepts_writes_without_a_replica_causes_a_warning_of_its_own() {
         let settings = |count: &str| {
             let config = [(MIN_REPLICAS.to_owned(), count.to_owned())].into();
             StoreSettings::new(INFO, &config)
@@ -300,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_is_warned_of() {
+    fn a_failed_write_causes_a_warning() {
         for name in [APPEND_STATUS, SAVE_STATUS] {
             let failed = (format!("{name}:ok"), format!("{name}:err"));
             assert_eq!(only(&[(&failed.0, &failed.1)], &[]).setting, name);
@@ -308,20 +314,20 @@ mod tests {
     }
 
     #[test]
-    fn without_config_only_what_matters_is_missed() {
-        let missed = |info: &str| {
+    fn without_config_only_relevant_parameters_are_missing() {
+        let missing = |info: &str| {
             let [.., warning] = &StoreSettings::new(info, &BTreeMap::new()).warnings()[..] else {
-                panic!("nothing is missed");
+                panic!("no warning");
             };
             warning.setting.clone()
         };
-        assert_eq!(missed(INFO), "appendfsync");
-        assert_eq!(missed(&INFO.replace("aof_enabled:1", "aof_enabled:0")), "save");
-        assert_eq!(missed("").split(", ").count(), 8);
+        assert_eq!(missing(INFO), "appendfsync");
+        assert_eq!(missing(&INFO.replace("aof_enabled:1", "aof_enabled:0")), "save");
+        assert_eq!(missing("").split(", ").count(), 8);
     }
 
     #[test]
-    fn config_tells_what_info_does_not() {
+    fn config_replaces_missing_fields_of_info() {
         let config =
             [(APPEND_ONLY, "no"), (SAVE, ""), (MEMORY, "1000000"), (MEMORY_POLICY, "allkeys-lru")];
         let config = config.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

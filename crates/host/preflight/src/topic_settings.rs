@@ -22,8 +22,8 @@ const RETENTION_BYTES: &str = "retention.bytes";
 const RETENTION_MS: &str = "retention.ms";
 const UNCLEAN: &str = "unclean.leader.election.enable";
 
-const REPLICATE: &str = "Give the topic 3 replicas, each on a broker of its own, and set \
-                         min.insync.replicas to 2";
+const REPLICATE: &str =
+    "Give the topic 3 replicas on different brokers, and set min.insync.replicas to 2";
 
 /// The settings of a topic; None for those that the brokers do not report.
 #[derive(Debug, Clone, Default)]
@@ -82,8 +82,8 @@ impl TopicSettings {
         Some(Warning::new(
             CLEANUP_POLICY,
             policy,
-            "of the records of one key only the last is kept; older ones can vanish before they \
-             are counted, or before an empty store is rebuilt",
+            "compaction keeps only the last record of each key: older records can be deleted \
+             before they are counted, or before an empty store is rebuilt",
             "Set cleanup.policy to delete",
         ))
     }
@@ -98,8 +98,8 @@ impl TopicSettings {
             Warning::new(
                 RETENTION_MS,
                 format!("{ms} ({covered})"),
-                "a sale is deleted at that age, counted or not, so a longer outage of the aggregator \
-                 loses records, and an empty store is rebuilt no further back",
+                "a sale is deleted at that age, even if it was not counted: a longer outage of the \
+                 aggregator loses records, and an empty store cannot be rebuilt from older ones",
                 format!("Set retention.ms to {min_ms} ({}) or more", in_words(RETENTION_MIN)),
             )
         })
@@ -110,9 +110,9 @@ impl TopicSettings {
         Some(Warning::new(
             RETENTION_BYTES,
             bytes,
-            "a partition above that size loses its oldest records, and a flood of new ones can \
-             delete them before they are counted",
-            "Set retention.bytes to -1, so that retention.ms alone decides",
+            "the oldest records of a partition that exceeds this size are deleted, so many new \
+             records can cause records to be deleted before they are counted",
+            "Set retention.bytes to -1, so that only retention.ms applies",
         ))
     }
 
@@ -121,8 +121,8 @@ impl TopicSettings {
         Some(Warning::new(
             REPLICATION,
             replicas,
-            "records lie on one broker alone, and acknowledged ones are lost with its disk, or with \
-             its machine before the disk has them",
+            "each record is on one broker only: acknowledged records are lost if its disk fails, \
+             or if its machine fails before they are written to disk",
             REPLICATE,
         ))
     }
@@ -134,18 +134,21 @@ impl TopicSettings {
         };
         match self.replicas {
             Some(replicas) if min_insync > replicas => warning(
-                format!("a partition takes no sale, for its replicas are fewer ({replicas})"),
+                format!("partitions accept no sales, because they have only {replicas} replicas"),
                 REPLICATE,
             ),
             // There is another warning for too few replicas.
             Some(..2) => None,
             Some(replicas) if min_insync == replicas => warning(
-                format!("one broker down stops all writes, for all {replicas} replicas are needed"),
+                format!(
+                    "all writes fail while one broker is down, because all {replicas} replicas are \
+                     needed"
+                ),
                 if replicas == 2 { REPLICATE } else { "Set min.insync.replicas to 2" },
             ),
             replicas if min_insync < 2 => warning(
-                "a sale may be acknowledged while one broker alone has it, and is lost with \
-                 that broker"
+                "a sale may be acknowledged while only one broker has it, and is lost if that \
+                 broker fails"
                     .into(),
                 if replicas == Some(2) { REPLICATE } else { "Set min.insync.replicas to 2" },
             ),
@@ -158,8 +161,8 @@ impl TopicSettings {
             Warning::new(
                 UNCLEAN,
                 allowed,
-                "a replica that lacks the last records may become leader, so that acknowledged records \
-                 vanish from the topic, and new ones get their offsets",
+                "a replica without the latest records may become leader: acknowledged records are \
+                 lost, and new records get their offsets",
                 "Set unclean.leader.election.enable to false",
             )
         })
@@ -171,8 +174,8 @@ impl TopicSettings {
             MESSAGE_BYTES,
             bytes,
             format!(
-                "under load the producer sends batches of up to {BATCH_BYTES} bytes, and one \
-                 above this setting is refused with every sale in it"
+                "under load the producer sends batches of up to {BATCH_BYTES} bytes, and a batch \
+                 that exceeds this setting is rejected with every sale in it"
             ),
             format!("Set max.message.bytes to {BATCH_BYTES} or more"),
         ))
@@ -192,7 +195,7 @@ impl TopicSettings {
             known.iter().filter(|(_, known)| !known).map(|(name, _)| *name).collect();
         Warning::not_known(
             &missing,
-            "Grant this user DescribeConfigs on the topic, or look there by hand",
+            "Grant this user DescribeConfigs on the topic, or check the topic's settings by hand",
         )
     }
 }
@@ -239,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn compaction_is_warned_of_in_any_company() {
+    fn compaction_causes_a_warning_with_any_other_policy() {
         assert_eq!(only(3, &[(CLEANUP_POLICY, "compact")]).found, "compact");
         assert_eq!(only(3, &[(CLEANUP_POLICY, "delete,compact")]).setting, CLEANUP_POLICY);
     }
 
     #[test]
-    fn a_short_retention_says_how_long_it_is() {
+    fn a_warning_about_a_short_retention_contains_the_duration() {
         let warning = only(3, &[(RETENTION_MS, "604799999")]);
         assert_eq!(warning.found, "604799999 (6 days 23 hours)");
         assert_eq!(warning.remedy, "Set retention.ms to 604800000 (7 days) or more");
@@ -253,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_on_the_size_is_warned_of() {
+    fn a_limit_of_the_size_causes_a_warning() {
         assert_eq!(only(3, &[(RETENTION_BYTES, "1073741824")]).setting, RETENTION_BYTES);
     }
 
@@ -271,38 +274,41 @@ mod tests {
     }
 
     #[test]
-    fn more_replicas_wanted_than_there_are_is_a_warning_of_its_own() {
+    fn too_few_replicas_for_the_minimum_is_a_separate_warning() {
         let [one, none] = warnings(1, &[(MIN_INSYNC, "2")]).try_into().unwrap();
         assert_eq!((one.setting.as_str(), none.setting.as_str()), (REPLICATION, MIN_INSYNC));
-        assert!(none.consequence.contains("takes no sale"), "{none}");
+        assert!(none.consequence.contains("accept no sales"), "{none}");
     }
 
     #[test]
     fn one_broker_must_be_able_to_fail_without_loss_and_without_a_stop() {
         let lost = only(3, &[(MIN_INSYNC, "1")]);
-        assert!(lost.consequence.contains("is lost with that broker"), "{lost}");
+        assert!(lost.consequence.contains("is lost if that broker fails"), "{lost}");
         assert_eq!(lost.remedy, "Set min.insync.replicas to 2");
         assert_eq!(only(2, &[(MIN_INSYNC, "1")]).remedy, REPLICATE);
 
         let stopped = only(3, &[(MIN_INSYNC, "3")]);
-        assert!(stopped.consequence.starts_with("one broker down stops all writes"), "{stopped}");
+        assert!(
+            stopped.consequence.starts_with("all writes fail while one broker is down"),
+            "{stopped}"
+        );
         assert_eq!(stopped.remedy, "Set min.insync.replicas to 2");
         assert_eq!(only(2, &[]).remedy, REPLICATE);
     }
 
     #[test]
-    fn unclean_elections_are_warned_of() {
+    fn unclean_elections_cause_a_warning() {
         assert_eq!(only(3, &[(UNCLEAN, "true")]).found, "true");
     }
 
     #[test]
-    fn a_topic_that_takes_no_full_batch_is_warned_of() {
+    fn a_topic_that_rejects_a_full_batch_causes_a_warning() {
         assert_eq!(only(3, &[(MESSAGE_BYTES, "999999")]).setting, MESSAGE_BYTES);
         assert_eq!(warnings(3, &[(MESSAGE_BYTES, "1000000")]), []);
     }
 
     #[test]
-    fn what_is_not_told_is_named_in_one_warning() {
+    fn unknown_settings_are_named_in_one_warning() {
         let warning = only(3, &[(UNCLEAN, "perhaps"), (RETENTION_MS, "")]);
         assert_eq!(warning.setting, "retention.ms, unclean.leader.election.enable");
         let [all] = TopicSettings::default().warnings().try_into().unwrap();

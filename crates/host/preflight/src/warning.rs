@@ -40,9 +40,11 @@ impl Warning {
 
     /// One warning for all settings that could not be read; None if there are none.
     pub(crate) fn not_known(settings: &[&str], remedy: &str) -> Option<Self> {
-        let consequence = "nobody told, so nothing here warns of a wrong value";
-        let some = !settings.is_empty();
-        some.then(|| Self::new(&settings.join(", "), NOT_KNOWN, consequence, remedy))
+        if settings.is_empty() {
+            return None;
+        }
+        let consequence = "the value could not be read, so a wrong one would go unnoticed";
+        Some(Self::new(&settings.join(", "), NOT_KNOWN, consequence, remedy))
     }
 }
 
@@ -59,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_printed_as_plain_sentences() {
+    fn a_warning_is_printed_as_two_sentences() {
         let warning = Warning::new("retention.ms", 5, "sales vanish", "Set it to -1");
         assert_eq!(warning.to_string(), "retention.ms is 5: sales vanish. Set it to -1.");
     }
 
     #[test]
-    fn what_is_not_known_is_named_in_one() {
+    fn unknown_settings_are_named_in_one_warning() {
         assert_eq!(Warning::not_known(&[], "Look"), None);
         let printed = Warning::not_known(&["save", "maxmemory"], "Look").unwrap().to_string();
         assert!(printed.starts_with("save, maxmemory are not known: "), "{printed}");

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{assert_refused, assert_unreachable, nobody, settings, silence, within};
+use crate::support::{
+    assert_refused, assert_unreachable, closed_port, settings, silent_port, within,
+};
 use preflight::{Error, Warning, check_store};
 use redis::FromRedisValue;
 use test_servers::{Valkey, ValkeyConfig, start_valkey};
@@ -14,7 +16,7 @@ async fn start(append_only: bool) -> Valkey {
 }
 
 /// Sends a command, for example `CONFIG SET save ""` without the quotes.
-async fn say<T: FromRedisValue>(store: &Valkey, words: &[&str]) -> T {
+async fn command<T: FromRedisValue>(store: &Valkey, words: &[&str]) -> T {
     let client = redis::Client::open(store.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut command = redis::Cmd::new();
@@ -23,7 +25,7 @@ async fn say<T: FromRedisValue>(store: &Valkey, words: &[&str]) -> T {
 }
 
 async fn set(store: &Valkey, setting: &str, value: &str) {
-    say::<()>(store, &["CONFIG", "SET", setting, value]).await;
+    command::<()>(store, &["CONFIG", "SET", setting, value]).await;
 }
 
 async fn check(url: &str) -> Result<Vec<Warning>, Error> {
@@ -42,7 +44,7 @@ async fn a_store_that_appends_gives_no_warning() {
 }
 
 #[tokio::test]
-async fn what_a_crash_takes_is_told() {
+async fn a_store_without_a_file_causes_a_warning() {
     let store = start(false).await;
     let [warning] = check(&store.url()).await.unwrap().try_into().unwrap();
     assert_eq!(warning.found, "no, and save is empty");
@@ -52,7 +54,7 @@ async fn what_a_crash_takes_is_told() {
 }
 
 #[tokio::test]
-async fn a_lazy_flush_and_eviction_are_told() {
+async fn a_missing_fsync_and_eviction_cause_warnings() {
     let store = start(true).await;
     set(&store, "appendfsync", "no").await;
     set(&store, "maxmemory", "100mb").await;
@@ -64,9 +66,9 @@ async fn a_lazy_flush_and_eviction_are_told() {
 }
 
 #[tokio::test]
-async fn a_replica_is_told() {
+async fn a_replica_causes_a_warning() {
     let store = start(true).await;
-    say::<()>(&store, &["REPLICAOF", "127.0.0.1", &nobody().await.to_string()]).await;
+    command::<()>(&store, &["REPLICAOF", "127.0.0.1", &closed_port().await.to_string()]).await;
     let warnings = check(&store.url()).await.unwrap();
     assert_eq!(settings(&warnings), ["role"]);
 }
@@ -83,7 +85,7 @@ async fn start_replica(of: &Valkey) -> Valkey {
 }
 
 #[tokio::test]
-async fn of_several_the_primary_is_asked_and_must_not_write_alone() {
+async fn the_primary_of_several_servers_must_not_accept_writes_without_a_replica() {
     let primary = start(true).await;
     let replica = start_replica(&primary).await;
     let url = url_of_all(&[&replica, &primary]);
@@ -93,7 +95,7 @@ async fn of_several_the_primary_is_asked_and_must_not_write_alone() {
 }
 
 #[tokio::test]
-async fn several_without_a_primary_are_told() {
+async fn several_servers_without_a_primary_are_an_error() {
     let primary = start(true).await;
     let (one, other) = (start_replica(&primary).await, start_replica(&primary).await);
     let error = check(&url_of_all(&[&one, &other])).await.unwrap_err();
@@ -109,7 +111,7 @@ async fn several_without_a_primary_are_told() {
 }
 
 #[tokio::test]
-async fn a_failed_snapshot_is_told() {
+async fn a_failed_snapshot_causes_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let config = ValkeyConfig {
         data_dir: Some(dir.path().into()),
@@ -119,7 +121,7 @@ async fn a_failed_snapshot_is_told() {
     let store = start_valkey(config).await.unwrap();
     // A folder at the path of the snapshot makes saving fail.
     std::fs::create_dir(dir.path().join("dump.rdb")).unwrap();
-    say::<()>(&store, &["BGSAVE"]).await;
+    command::<()>(&store, &["BGSAVE"]).await;
     let failed = async {
         while check(&store.url()).await.unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -130,45 +132,45 @@ async fn a_failed_snapshot_is_told() {
 }
 
 #[tokio::test]
-async fn who_may_not_ask_is_told_what_is_missing() {
+async fn settings_that_the_user_may_not_read_are_named() {
     let store = start(true).await;
     let password = format!(">{PASSWORD}");
     let user = ["ACL", "SETUSER", "app", "on", &password, "+@all", "-config"];
-    say::<()>(&store, &user).await;
+    command::<()>(&store, &user).await;
     let url = url_of(&store, "app", PASSWORD);
     assert_eq!(settings(&check(&url).await.unwrap()), ["appendfsync"]);
 
-    say::<()>(&store, &["ACL", "SETUSER", "app", "-info"]).await;
+    command::<()>(&store, &["ACL", "SETUSER", "app", "-info"]).await;
     let [warning] = check(&url).await.unwrap().try_into().unwrap();
     assert!(warning.setting.starts_with("role, maxmemory"), "{warning}");
 
-    say::<()>(&store, &["ACL", "SETUSER", "app", "+config|get"]).await;
+    command::<()>(&store, &["ACL", "SETUSER", "app", "+config|get"]).await;
     let [warning] = check(&url).await.unwrap().try_into().unwrap();
     assert_eq!(warning.setting, "role, aof_last_write_status, rdb_last_bgsave_status");
 }
 
 #[tokio::test]
-async fn a_password_is_asked_for_and_never_shown() {
+async fn a_wrong_or_missing_password_is_a_refusal_and_not_shown() {
     let store = start(true).await;
-    let place = format!("Valkey at 127.0.0.1:{}", store.port());
+    let server = format!("Valkey at 127.0.0.1:{}", store.port());
     let wrong = url_of(&store, "nobody", "not-the-password");
-    assert_refused(&check(&wrong).await.unwrap_err(), &place, "not-the-password");
+    assert_refused(&check(&wrong).await.unwrap_err(), &server, "not-the-password");
     set(&store, "requirepass", PASSWORD).await;
-    assert_refused(&check(&store.url()).await.unwrap_err(), &place, PASSWORD);
+    assert_refused(&check(&store.url()).await.unwrap_err(), &server, PASSWORD);
     assert_eq!(check(&url_of(&store, "", PASSWORD)).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn a_wrong_port_is_unreachable() {
-    let port = nobody().await;
+    let port = closed_port().await;
     let error = check(&format!("redis://:{PASSWORD}@127.0.0.1:{port}")).await.unwrap_err();
     assert_unreachable(&error, &format!("127.0.0.1:{port}"));
     assert!(!format!("{error} {error:?}").contains(PASSWORD), "{error}");
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_given_up() {
-    let (_listener, port) = silence().await;
+async fn a_server_that_never_answers_is_unreachable() {
+    let (_listener, port) = silent_port().await;
     let error = check(&format!("redis://:{PASSWORD}@127.0.0.1:{port}")).await.unwrap_err();
     assert_unreachable(&error, &format!("127.0.0.1:{port}"));
 }
@@ -183,16 +185,16 @@ async fn a_url_that_cannot_be_read_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_check_only_asks() {
+async fn a_check_only_reads() {
     let store = start(true).await;
-    say::<()>(&store, &["CONFIG", "RESETSTAT"]).await;
+    command::<()>(&store, &["CONFIG", "RESETSTAT"]).await;
     check(&store.url()).await.unwrap();
-    let told: String = say(&store, &["INFO", "commandstats"]).await;
-    let commands = told.lines().filter_map(|line| line.strip_prefix("cmdstat_"));
+    let stats: String = command(&store, &["INFO", "commandstats"]).await;
+    let commands = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_"));
     let commands = commands.filter_map(|line| Some(line.split_once(':')?.0));
     // `config|resetstat` and `client|setinfo` are called by the test itself.
     let own = ["config|resetstat", "client|setinfo"];
-    let mut asked: Vec<&str> = commands.filter(|name| !own.contains(name)).collect();
-    asked.sort_unstable();
-    assert_eq!(asked, ["config|get", "info"]);
+    let mut called: Vec<&str> = commands.filter(|name| !own.contains(name)).collect();
+    called.sort_unstable();
+    assert_eq!(called, ["config|get", "info"]);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::broker::{GUEST, PASSWORD, create, kafka};
 use crate::support::{
-    assert_refused, assert_unreachable, nobody, properties, settings, silence, within,
+    assert_refused, assert_unreachable, closed_port, properties, settings, silent_port, within,
 };
 use kafka_client::ClientProperties;
 use preflight::{Error, Warning, check_topic, check_topic_exists};
@@ -43,7 +43,7 @@ async fn known(topic: &str) {
 }
 
 #[tokio::test]
-async fn a_single_broker_is_warned_of_and_nothing_else_by_default() {
+async fn with_defaults_only_a_single_broker_causes_a_warning() {
     create("by-default", &[]).await;
     known("by-default").await;
     let warnings = check("by-default").await.unwrap();
@@ -72,12 +72,12 @@ async fn every_setting_is_read() {
 }
 
 #[tokio::test]
-async fn a_missing_topic_is_told_and_not_made() {
+async fn a_missing_topic_is_an_error_and_not_created() {
     let error = check("missing").await.unwrap_err();
     assert_refused(&error, "topic `missing`", PASSWORD);
     // Topics become visible in the order of their creation.
-    create("asked-later", &[]).await;
-    known("asked-later").await;
+    create("created-later", &[]).await;
+    known("created-later").await;
     let client: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", kafka().bootstrap()).create().unwrap();
     let metadata = client.fetch_metadata(None, Duration::from_secs(30)).unwrap();
@@ -85,7 +85,7 @@ async fn a_missing_topic_is_told_and_not_made() {
 }
 
 #[tokio::test]
-async fn who_may_not_see_the_settings_is_told_which() {
+async fn settings_that_the_user_may_not_read_are_named() {
     create("half-open", &[]).await;
     known("half-open").await;
     let warnings = check_as_guest(PASSWORD, "half-open").await.unwrap();
@@ -111,21 +111,21 @@ async fn a_wrong_password_is_a_refusal_and_not_shown() {
 
 #[tokio::test]
 async fn a_wrong_port_is_unreachable() {
-    let brokers = format!("127.0.0.1:{}", nobody().await);
+    let brokers = format!("127.0.0.1:{}", closed_port().await);
     let error = check_at(&brokers, "sales").await.unwrap_err();
     assert_unreachable(&error, &brokers);
     assert!(error.to_string().contains("Connection refused"), "{error}");
 }
 
 #[tokio::test]
-async fn a_broker_that_never_answers_is_given_up() {
-    let (_listener, port) = silence().await;
+async fn a_broker_that_never_answers_is_unreachable() {
+    let (_listener, port) = silent_port().await;
     let brokers = format!("127.0.0.1:{port}");
     assert_unreachable(&check_at(&brokers, "sales").await.unwrap_err(), &brokers);
 }
 
 #[tokio::test]
-async fn a_broker_that_never_tells_the_settings_is_given_up() {
+async fn a_broker_that_never_reports_the_settings_is_unreachable() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("sales", 1, 1).unwrap();
     let brokers = cluster.bootstrap_servers();
@@ -133,13 +133,13 @@ async fn a_broker_that_never_tells_the_settings_is_given_up() {
 }
 
 #[tokio::test]
-async fn no_address_is_no_broker() {
+async fn an_empty_address_is_an_error() {
     let error = check_at(" ", "sales").await.unwrap_err();
     assert!(matches!(error, Error::Config { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn a_property_that_librdkafka_does_not_take_is_named_without_its_value() {
+async fn a_property_that_librdkafka_rejects_is_named_without_its_value() {
     let client = properties(&[("sasl.passwort", "hunter2")]);
     let error = check_topic("127.0.0.1:9092", &client, "sales").await.unwrap_err();
     assert!(matches!(error, Error::Config { .. }) && !error.is_retriable(), "{error}");
@@ -148,7 +148,7 @@ async fn a_property_that_librdkafka_does_not_take_is_named_without_its_value() {
 }
 
 #[tokio::test]
-async fn a_check_that_would_need_a_token_says_what_it_leaves_out() {
+async fn a_check_that_would_need_a_token_names_the_unchecked_settings() {
     let client = properties(&[("sasl.mechanism", "OAUTHBEARER")]);
     let warnings = check_topic("127.0.0.1:9092", &client, "sales").await.unwrap();
     let [not_known] = &warnings[..] else { panic!("{warnings:?}") };

@@ -30,26 +30,26 @@ pub fn properties(pairs: &[(&str, &str)]) -> ClientProperties {
 }
 
 /// A port that accepts connections and never answers.
-pub async fn silence() -> (TcpListener, u16) {
+pub async fn silent_port() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
 }
 
 /// A port on which no server listens.
-pub async fn nobody() -> u16 {
-    silence().await.1
+pub async fn closed_port() -> u16 {
+    silent_port().await.1
 }
 
 #[track_caller]
-pub fn assert_unreachable(error: &Error, place: &str) {
+pub fn assert_unreachable(error: &Error, server: &str) {
     assert!(matches!(error, Error::Unreachable { .. }) && error.is_retriable(), "{error}");
-    assert!(error.to_string().contains(place), "{error}");
+    assert!(error.to_string().contains(server), "{error}");
 }
 
 #[track_caller]
-pub fn assert_refused(error: &Error, place: &str, secret: &str) {
+pub fn assert_refused(error: &Error, server: &str, secret: &str) {
     assert!(matches!(error, Error::Refused { .. }) && !error.is_retriable(), "{error}");
-    assert!(error.to_string().contains(place), "{error}");
+    assert!(error.to_string().contains(server), "{error}");
     assert!(!format!("{error} {error:?}").contains(secret), "{error}");
 }
