@@ -184,6 +184,6 @@ mod tests {
         assert_eq!(status("/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(status("/healthz").await, StatusCode::OK, "a restart would not help");
         let unwritable = view.unwritable().await;
-        assert_eq!(unwritable, "the producer reaches no Kafka broker of 127.0.0.1:1\n");
+        assert_eq!(unwritable, "the producer cannot reach any Kafka broker of 127.0.0.1:1\n");
     }
 }

@@ -14,14 +14,14 @@ pub enum Error {
         topic: String,
         /// The bootstrap brokers.
         brokers: String,
-        /// The message of the cluster.
+        /// The message of the brokers.
         reason: String,
         /// Whether the same request may succeed later.
         retriable: bool,
     },
     /// Records still had no acknowledgement at the end of the flush's time limit. They may or may
     /// not be written.
-    #[error("{records} records have no acknowledgement of {brokers} after {waited_ms} ms")]
+    #[error("{records} records were not acknowledged by {brokers} within {waited_ms} ms")]
     Flush {
         /// Number of these records.
         records: u64,

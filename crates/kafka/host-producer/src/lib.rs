@@ -4,14 +4,14 @@
 //! producers write a key to the same partition. All waits are limited: if the queue is full, a call
 //! fails at once, and each record is acknowledged or fails within the delivery timeout.
 
+mod classify;
 mod config;
 mod error;
 pub mod metrics;
 mod producer;
-mod reach;
+mod reachability;
 mod record;
 mod topic;
-mod verdict;
 
 pub use config::{Acks, Compression, ProducerConfig};
 pub use error::Error;

@@ -26,11 +26,11 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("kafka_producer");
         for (name, help, counter) in [
-            ("records", "Records given to the producer", &self.records),
+            ("records", "Records that were passed to the producer", &self.records),
             ("delivered", "Records that the broker acknowledged", &self.delivered),
-            ("queue_full", "Calls refused because the queue was full", &self.queue_full),
-            ("failed", "Calls that failed otherwise", &self.failed),
-            ("replaced", "Kafka clients that failed for good and were replaced", &self.replaced),
+            ("queue_full", "Calls that failed because the queue was full", &self.queue_full),
+            ("failed", "Calls that failed for another reason", &self.failed),
+            ("replaced", "Kafka clients that failed permanently and were replaced", &self.replaced),
         ] {
             registry.register(name, help, counter.clone());
         }

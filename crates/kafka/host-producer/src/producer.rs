@@ -8,16 +8,16 @@ use kafka_client::is_replaced_after;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
-use crate::reach::Reach;
+use crate::classify::classify;
+use crate::reachability::Reachability;
 use crate::record::native_headers;
-use crate::verdict::classify;
 use crate::{Delivery, Error, Metrics, OutgoingRecord, ProduceError, ProducerConfig};
 
 /// How often to check whether a replaced client is still in use.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long to wait for the brokers' answer to the query whether they are reachable again.
-const ASK_LIMIT: Duration = Duration::from_secs(1);
+/// How long to wait for an answer to the request that checks whether a broker is reachable again.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
 /// An idempotent producer with acks=all. Clones share one connection, queue and thread; one
 /// producer serves a whole process.
@@ -32,14 +32,14 @@ struct Inner {
     client: RwLock<Arc<Client>>,
     config: ProducerConfig,
     metrics: Metrics,
-    /// Held during the query whether the brokers are reachable again.
-    asking: tokio::sync::Mutex<()>,
+    /// Held during the request that checks whether a broker is reachable again.
+    probing: tokio::sync::Mutex<()>,
 }
 
 /// One Kafka client.
 struct Client {
-    native: FutureProducer<Reach>,
-    reach: Reach,
+    native: FutureProducer<Reachability>,
+    reachability: Reachability,
     config: ProducerConfig,
     /// The error because of which the client must be replaced.
     ended: OnceLock<RDKafkaErrorCode>,
@@ -50,8 +50,8 @@ impl Producer {
     pub fn new(config: ProducerConfig) -> Result<Self, Error> {
         config.validate()?;
         let client = RwLock::new(Arc::new(Client::new(&config)?));
-        let (metrics, asking) = (Metrics::default(), tokio::sync::Mutex::default());
-        Ok(Self(Arc::new(Inner { client, config, metrics, asking })))
+        let (metrics, probing) = (Metrics::default(), tokio::sync::Mutex::default());
+        Ok(Self(Arc::new(Inner { client, config, metrics, probing })))
     }
 
     /// The counters.
@@ -76,15 +76,16 @@ impl Producer {
     /// at most a second.
     pub async fn fault(&self) -> Option<String> {
         let client = self.0.client();
-        let topic = client.reach.failed_topic()?;
+        let topic = client.reachability.failed_topic()?;
         let brokers = &self.0.config.brokers;
-        let fault = format!("the producer reaches no Kafka broker of {brokers}");
-        // Only one query at a time.
-        let Ok(_asking) = self.0.asking.try_lock() else { return Some(fault) };
-        let asked = client.clone();
-        let ask = move || asked.native.client().fetch_metadata(Some(&topic), ASK_LIMIT).is_ok();
-        if tokio::task::spawn_blocking(ask).await.unwrap_or(false) {
-            client.reach.answered();
+        let fault = format!("the producer cannot reach any Kafka broker of {brokers}");
+        // Only one request at a time.
+        let Ok(_probing) = self.0.probing.try_lock() else { return Some(fault) };
+        let probed = client.clone();
+        let probe =
+            move || probed.native.client().fetch_metadata(Some(&topic), PROBE_LIMIT).is_ok();
+        if tokio::task::spawn_blocking(probe).await.unwrap_or(false) {
+            client.reachability.set_reachable();
             return None;
         }
         Some(fault)
@@ -132,7 +133,7 @@ impl Inner {
                 release(std::mem::replace(&mut *current, Arc::new(client)));
             }
             // Until a client can be created, all calls fail with the reason.
-            Err(error) => tracing::error!(%brokers, %error, "no new Kafka producer"),
+            Err(error) => tracing::error!(%brokers, %error, "cannot create a new Kafka producer"),
         }
         current.clone()
     }
@@ -151,9 +152,9 @@ fn release(client: Arc<Client>) {
 
 impl Client {
     fn new(config: &ProducerConfig) -> Result<Self, Error> {
-        let reach = Reach::new();
-        let native = config.producer_client().create(reach.clone())?;
-        Ok(Self { native, reach, config: config.clone(), ended: OnceLock::new() })
+        let reachability = Reachability::new();
+        let native = config.producer_client().create(reachability.clone())?;
+        Ok(Self { native, reachability, config: config.clone(), ended: OnceLock::new() })
     }
 
     /// The error because of which the client must be replaced, if there was one.
@@ -167,11 +168,11 @@ impl Client {
         for record in records {
             waiting.push(self.acknowledged(&record.topic, self.enqueue(record)?));
         }
-        let patience = self.config.unreachable_timeout();
+        let limit = self.config.unreachable_timeout();
         tokio::select! {
             biased;
             deliveries = try_join_all(waiting) => deliveries,
-            () = self.reach.given_up(patience) => Err(self.unreachable(records)),
+            () = self.reachability.unreachable_for(limit) => Err(self.unreachable(records)),
         }
     }
 
@@ -201,12 +202,12 @@ impl Client {
     ) -> Result<Delivery, ProduceError> {
         match delivery.await {
             Ok(Ok(delivery)) => {
-                self.reach.answered();
+                self.reachability.set_reachable();
                 Ok(Delivery { partition: delivery.partition, offset: delivery.offset })
             }
             Ok(Err((error, _))) => Err(self.classify(error, topic)),
             Err(_) => Err(ProduceError::Unavailable(format!(
-                "topic `{topic}` at {}: the producer is gone",
+                "topic `{topic}` at {}: the producer was closed",
                 self.config.brokers
             ))),
         }
@@ -214,7 +215,7 @@ impl Client {
 
     fn unreachable(&self, records: &[OutgoingRecord]) -> ProduceError {
         let topic = records.first().map_or("", |record| &record.topic);
-        self.reach.failed(topic);
+        self.reachability.record_failed(topic);
         let code = RDKafkaErrorCode::AllBrokersDown;
         classify(code, topic, &self.config.brokers, false)
     }
@@ -224,16 +225,16 @@ impl Client {
         let Some(code) = error.rdkafka_error_code() else {
             return ProduceError::Other(format!("topic `{topic}` at {brokers}: {error}"));
         };
-        if is_replaced_after(code, self.reach.is_reachable()) {
+        if is_replaced_after(code, self.reachability.is_reachable()) {
             self.ended.get_or_init(|| code);
         }
         // The error that made the producer unusable is more informative than `Fatal`.
         let fatal = (code == RDKafkaErrorCode::Fatal).then(|| self.native.client().fatal_error());
         let code = fatal.flatten().map_or(code, |(code, _)| code);
-        let reachable = self.reach.is_reachable();
+        let reachable = self.reachability.is_reachable();
         let error = classify(code, topic, brokers, reachable);
         if !reachable && matches!(error, ProduceError::Unavailable(_)) {
-            self.reach.failed(topic);
+            self.reachability.record_failed(topic);
         }
         error
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::reach::Reach;
+use crate::reachability::Reachability;
 use crate::{Error, ProducerConfig};
 
 /// How long one request to the cluster may take.
@@ -54,8 +54,8 @@ pub async fn ensure_topic(
     topic: NewTopic<'_>,
 ) -> Result<TopicState, Error> {
     config.validate()?;
-    let place = Place { brokers: &config.brokers, topic: topic.name };
-    let admin: AdminClient<Reach> = config.admin_client().create(Reach::new())?;
+    let target = Target { brokers: &config.brokers, topic: topic.name };
+    let admin: AdminClient<Reachability> = config.admin_client().create(Reachability::new())?;
 
     let replication = TopicReplication::Fixed(REPLICATION_DEFAULT);
     let mut wanted = admin::NewTopic::new(topic.name, topic.partitions, replication);
@@ -63,24 +63,24 @@ pub async fn ensure_topic(
         wanted = wanted.set(name, value);
     }
     let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
-    let answered = admin.create_topics([&wanted], &options).await;
-    let created = answered.map_err(|error| place.error(&error))?;
+    let response = admin.create_topics([&wanted], &options).await;
+    let created = response.map_err(|error| target.error(&error))?;
     let state = match created.into_iter().next() {
         Some(Ok(_)) => TopicState::Created,
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => TopicState::Exists,
-        Some(Err((_, code))) if is_refusal(code) => {
-            let refused = place.error(&KafkaError::AdminOp(code));
+        Some(Err((_, code))) if is_denied(code) => {
+            let refused = target.error(&KafkaError::AdminOp(code));
             // The topic may exist nevertheless.
-            return place
+            return target
                 .wait_until_ready(admin)
                 .await
                 .map_err(|_| refused)
                 .map(|()| TopicState::Exists);
         }
-        Some(Err((_, code))) => return Err(place.error(&KafkaError::AdminOp(code))),
-        None => return Err(place.error(&KafkaError::NoMessageReceived)),
+        Some(Err((_, code))) => return Err(target.error(&KafkaError::AdminOp(code))),
+        None => return Err(target.error(&KafkaError::NoMessageReceived)),
     };
-    place.wait_until_ready(admin).await?;
+    target.wait_until_ready(admin).await?;
     Ok(state)
 }
 
@@ -89,7 +89,7 @@ pub async fn ensure_topic(
 /// brokers and `client` are used.
 pub async fn record_bytes_max(config: &ProducerConfig, topic: &str) -> Result<Option<u64>, Error> {
     config.validate()?;
-    let admin: AdminClient<Reach> = config.admin_client().create(Reach::new())?;
+    let admin: AdminClient<Reachability> = config.admin_client().create(Reachability::new())?;
     let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let described = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
     let resource = match described.map(|all| all.into_iter().next()) {
@@ -104,25 +104,26 @@ pub async fn record_bytes_max(config: &ProducerConfig, topic: &str) -> Result<Op
 
 /// Logs why the limit is not known. That is not an error.
 fn unknown_record_bytes(topic: &str, error: &dyn std::fmt::Display) -> Option<u64> {
-    tracing::warn!(topic, %error, "the topic's {RECORD_BYTES} is not known; it is not checked");
+    tracing::warn!(topic, %error, "the topic's {RECORD_BYTES} is not known and not checked");
     None
 }
 
 /// Whether the client has no permission to create topics.
-fn is_refusal(code: RDKafkaErrorCode) -> bool {
+fn is_denied(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
         RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed
     )
 }
 
-struct Place<'a> {
+/// The topic and its brokers, for errors.
+struct Target<'a> {
     brokers: &'a str,
     topic: &'a str,
 }
 
-impl Place<'_> {
-    async fn wait_until_ready(&self, admin: AdminClient<Reach>) -> Result<(), Error> {
+impl Target<'_> {
+    async fn wait_until_ready(&self, admin: AdminClient<Reachability>) -> Result<(), Error> {
         let topic = self.topic.to_owned();
         let ready = tokio::task::spawn_blocking(move || {
             let deadline = Instant::now() + READY_DEADLINE;
@@ -147,7 +148,7 @@ impl Place<'_> {
 
     fn error(&self, error: &KafkaError) -> Error {
         let (KafkaError::AdminOp(code) | KafkaError::MetadataFetch(code)) = error else {
-            return self.fault(error, false);
+            return self.topic_error(error, false);
         };
         let retriable = matches!(
             code,
@@ -157,10 +158,10 @@ impl Place<'_> {
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::RequestTimedOut
         );
-        self.fault(error, retriable)
+        self.topic_error(error, retriable)
     }
 
-    fn fault(&self, error: &KafkaError, retriable: bool) -> Error {
+    fn topic_error(&self, error: &KafkaError, retriable: bool) -> Error {
         Error::Topic {
             topic: self.topic.into(),
             brokers: self.brokers.into(),
@@ -170,7 +171,7 @@ impl Place<'_> {
     }
 }
 
-fn has_leaders(admin: &AdminClient<Reach>, topic: &str) -> Result<bool, KafkaError> {
+fn has_leaders(admin: &AdminClient<Reachability>, topic: &str) -> Result<bool, KafkaError> {
     let metadata = admin.inner().fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
     let found = metadata.topics().first();
     Ok(found.is_some_and(|topic| {

@@ -35,7 +35,7 @@ fn reader(brokers: &str, topic: &str, partition: i32) -> BaseConsumer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_goes_where_javas_clients_put_it() {
+async fn keys_go_to_the_partitions_that_java_clients_choose() {
     const PARTITIONS: i32 = 7;
     let (brokers, topic) = (brokers(), "keys");
     ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, PARTITIONS)).await.unwrap();
@@ -48,11 +48,11 @@ async fn a_key_goes_where_javas_clients_put_it() {
         assert_eq!(delivery.partition, kafka_record::partition(key, PARTITIONS), "{key:?}");
     }
     let used: HashSet<i32> = deliveries.iter().map(|delivery| delivery.partition).collect();
-    assert_eq!(used.len(), PARTITIONS as usize, "the keys tell the partitions apart");
+    assert_eq!(used.len(), PARTITIONS as usize, "the keys cover all partitions");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_arrive_as_they_were_sent_and_deliveries_say_where() {
+async fn records_arrive_as_they_were_sent_and_deliveries_contain_their_offsets() {
     let (brokers, topic) = (brokers(), "as-sent");
     ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
     let header = |name: &str, value: Option<&[u8]>| Header {
@@ -88,7 +88,7 @@ async fn records_arrive_as_they_were_sent_and_deliveries_say_where() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_topic_is_refused_and_not_made() {
+async fn a_missing_topic_is_refused_and_not_created() {
     let brokers = brokers();
     let producer = producer(&brokers);
     for _ in 0..2 {
@@ -116,7 +116,7 @@ async fn a_missing_topic_is_refused_and_not_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_no_topic_can_have_is_refused() {
+async fn an_invalid_topic_name_is_refused() {
     let producer = producer(&brokers());
     for topic in ["", "no spaces", "nul\0", "ü", &"x".repeat(250)] {
         let error = within("the refusal", producer.send(vec![record(topic, b"k", b"v")])).await;
@@ -140,13 +140,13 @@ async fn a_record_that_is_too_large_is_not_written() {
         let Err(ProduceError::TooLarge(text)) = error else { panic!("{error:?}") };
         assert!(text.contains(topic), "{text}");
         let next = within("the ack", producer.send(vec![record(topic, b"k", b"small")])).await;
-        assert!(next.is_ok(), "one large record harms no other: {next:?}");
+        assert!(next.is_ok(), "a large record does not affect others: {next:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_is_made_once_and_keeps_its_partitions() {
-    let (brokers, topic) = (brokers(), "made-once");
+async fn a_topic_is_created_once_and_keeps_its_partitions() {
+    let (brokers, topic) = (brokers(), "created-once");
     assert_eq!(
         ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 3)).await.unwrap(),
         TopicState::Created
@@ -190,7 +190,7 @@ async fn a_broker_that_restarts_acknowledges_every_record_once() {
         offsets.push(within("the ack", sent).await.unwrap()[0].offset);
     }
     offsets.sort_unstable();
-    assert_eq!(offsets, (1..300).collect::<Vec<i64>>(), "each record lies in the log once");
+    assert_eq!(offsets, (1..300).collect::<Vec<i64>>(), "each record is in the log once");
     assert_eq!(producer.metrics().delivered.get(), 300);
     kafka.stop().await.unwrap();
 }

@@ -24,7 +24,7 @@ async fn no_broker_from_the_start_is_unavailable() {
 }
 
 #[tokio::test]
-async fn no_broker_is_unavailable_by_the_delivery_timeout_too() {
+async fn no_broker_is_unavailable_after_the_delivery_timeout_too() {
     let config = ProducerConfig {
         delivery_timeout_ms: 1_000,
         unreachable_timeout_ms: 1_000,
@@ -36,7 +36,7 @@ async fn no_broker_is_unavailable_by_the_delivery_timeout_too() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_at_once() {
+async fn a_full_queue_fails_at_once() {
     let config = ProducerConfig { queue_records_max: 3, ..ProducerConfig::new(NOWHERE) };
     let producer = Producer::new(config).unwrap();
     let records = (0..4).map(|_| record(TOPIC, b"k", b"v")).collect();
@@ -45,7 +45,7 @@ async fn a_full_queue_refuses_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_slow_to_answer_is_a_time_out() {
+async fn a_slow_broker_causes_a_timeout() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic(TOPIC, 1, 1).unwrap();
     let config = ProducerConfig {
@@ -61,7 +61,7 @@ async fn a_broker_that_is_slow_to_answer_is_a_time_out() {
 }
 
 /// A cluster with the topic, and a producer that gives it up after 200 ms without a broker.
-fn impatient() -> (MockCluster<'static, DefaultProducerContext>, Producer) {
+fn producer_that_gives_up_early() -> (MockCluster<'static, DefaultProducerContext>, Producer) {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic(TOPIC, 1, 1).unwrap();
     let config = ProducerConfig {
@@ -73,7 +73,7 @@ fn impatient() -> (MockCluster<'static, DefaultProducerContext>, Producer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_comes_back_is_written_to_again() {
-    let (cluster, producer) = impatient();
+    let (cluster, producer) = producer_that_gives_up_early();
     let send = || producer.send(vec![record(TOPIC, b"k", b"v")]);
     within("the ack", send()).await.unwrap();
     cluster.broker_down(-1).unwrap();
@@ -94,8 +94,8 @@ async fn a_broker_that_comes_back_is_written_to_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_producer_is_at_fault_until_a_broker_answers_again() {
-    let (cluster, producer) = impatient();
+async fn a_producer_reports_its_fault_until_a_broker_answers_again() {
+    let (cluster, producer) = producer_that_gives_up_early();
     let send = || producer.send(vec![record(TOPIC, b"k", b"v")]);
     within("the ack", send()).await.unwrap();
     cluster.broker_down(-1).unwrap();
@@ -110,7 +110,7 @@ async fn a_producer_is_at_fault_until_a_broker_answers_again() {
 }
 
 #[tokio::test]
-async fn a_topic_without_a_broker_is_a_passing_fault_that_names_both() {
+async fn an_unreachable_broker_is_a_retriable_error_that_names_topic_and_broker() {
     let config = ProducerConfig::new(NOWHERE);
     let ensured = ensure_topic(&config, NewTopic::new(TOPIC, 1));
     let error = within("the error", ensured).await.unwrap_err();

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_retriable() {
+    fn only_temporary_errors_are_retriable() {
         for (code, retriable) in [
             (Code::QueueFull, true),
             (Code::NotEnoughReplicas, true),

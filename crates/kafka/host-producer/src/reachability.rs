@@ -15,22 +15,22 @@ use tokio::time::{Instant, sleep_until};
 /// librdkafka reports the loss of the last connection, but not a new connection: an acknowledgement
 /// or another answer shows that a broker can be reached.
 #[derive(Clone)]
-pub(crate) struct Reach {
+pub(crate) struct Reachability {
     state: watch::Sender<State>,
     log: Arc<ClientLog>,
 }
 
-/// What is known since the last answer of a broker.
+/// The state since the last answer of a broker.
 #[derive(Default)]
 struct State {
-    /// Since when no broker can be reached; `None` while one can.
+    /// The time since which no broker can be reached; `None` while one can.
     lost_since: Option<Instant>,
     /// The topic of a record that failed because no broker could be reached. A lost connection
     /// alone is not a failure: brokers close idle connections.
     failed_topic: Option<String>,
 }
 
-impl Reach {
+impl Reachability {
     pub fn new() -> Self {
         Self { state: watch::Sender::default(), log: Arc::default() }
     }
@@ -40,7 +40,7 @@ impl Reach {
     }
 
     /// Notes that a broker answered.
-    pub fn answered(&self) {
+    pub fn set_reachable(&self) {
         self.state.send_if_modified(|state| {
             let changed = state.lost_since.is_some() || state.failed_topic.is_some();
             if changed {
@@ -51,7 +51,7 @@ impl Reach {
     }
 
     /// Notes that a record of this topic failed because no broker could be reached.
-    pub fn failed(&self, topic: &str) {
+    pub fn record_failed(&self, topic: &str) {
         self.state.send_if_modified(|state| {
             state.failed_topic.get_or_insert_with(|| topic.into());
             false
@@ -64,7 +64,7 @@ impl Reach {
         self.state.borrow().failed_topic.clone()
     }
 
-    fn lost(&self) {
+    fn set_unreachable(&self) {
         self.state.send_if_modified(|state| {
             let first = state.lost_since.is_none();
             state.lost_since.get_or_insert_with(Instant::now);
@@ -72,16 +72,15 @@ impl Reach {
         });
     }
 
-    /// Resolves when no broker could be reached for `patience`, and at least that time after the
-    /// call.
-    pub async fn given_up(&self, patience: Duration) {
+    /// Resolves when no broker could be reached for `limit`, and at least that time after the call.
+    pub async fn unreachable_for(&self, limit: Duration) {
         let called = Instant::now();
         let mut state = self.state.subscribe();
         loop {
             let lost = state.borrow_and_update().lost_since;
-            let give_up = lost.map(|lost| lost.max(called) + patience);
+            let deadline = lost.map(|lost| lost.max(called) + limit);
             tokio::select! {
-                () = async { match give_up {
+                () = async { match deadline {
                     Some(at) => sleep_until(at).await,
                     None => std::future::pending().await,
                 } } => return,
@@ -91,7 +90,7 @@ impl Reach {
     }
 }
 
-impl ClientContext for Reach {
+impl ClientContext for Reachability {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.log.log(level, facility, message);
     }
@@ -99,7 +98,7 @@ impl ClientContext for Reach {
     fn error(&self, error: KafkaError, reason: &str) {
         self.log.error(&error, reason);
         if matches!(error, KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)) {
-            self.lost();
+            self.set_unreachable();
         }
     }
 }
@@ -109,35 +108,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_connection_alone_is_no_failure() {
-        let reach = Reach::new();
-        reach.lost();
-        assert_eq!(reach.failed_topic(), None);
-        reach.failed("sales");
-        assert_eq!(reach.failed_topic().as_deref(), Some("sales"));
-        reach.answered();
-        assert_eq!(reach.failed_topic(), None);
-        assert!(reach.is_reachable());
+    fn a_lost_connection_alone_is_not_a_failure() {
+        let reachability = Reachability::new();
+        reachability.set_unreachable();
+        assert_eq!(reachability.failed_topic(), None);
+        reachability.record_failed("sales");
+        assert_eq!(reachability.failed_topic().as_deref(), Some("sales"));
+        reachability.set_reachable();
+        assert_eq!(reachability.failed_topic(), None);
+        assert!(reachability.is_reachable());
     }
 
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const LIMIT: Duration = Duration::from_secs(2);
 
     #[tokio::test(start_paused = true)]
-    async fn gives_up_only_while_nothing_answers() {
-        let reach = Reach::new();
-        reach.lost();
-        tokio::time::sleep(PATIENCE * 2).await;
+    async fn resolves_only_while_no_broker_answers() {
+        let reachability = Reachability::new();
+        reachability.set_unreachable();
+        tokio::time::sleep(LIMIT * 2).await;
         let waiting = tokio::spawn({
-            let reach = reach.clone();
-            async move { reach.given_up(PATIENCE).await }
+            let reachability = reachability.clone();
+            async move { reachability.unreachable_for(LIMIT).await }
         });
-        tokio::time::sleep(PATIENCE / 2).await;
-        assert!(!waiting.is_finished(), "every caller gets its own patience");
-        reach.answered();
-        tokio::time::sleep(PATIENCE * 2).await;
-        assert!(!waiting.is_finished() && reach.is_reachable());
-        reach.lost();
+        tokio::time::sleep(LIMIT / 2).await;
+        assert!(!waiting.is_finished(), "the limit applies to each caller separately");
+        reachability.set_reachable();
+        tokio::time::sleep(LIMIT * 2).await;
+        assert!(!waiting.is_finished() && reachability.is_reachable());
+        reachability.set_unreachable();
         waiting.await.unwrap();
-        assert!(!reach.is_reachable());
+        assert!(!reachability.is_reachable());
     }
 }
