@@ -2,8 +2,6 @@
 
 use rdkafka::error::KafkaError;
 
-use crate::ClientProperties;
-
 /// A Kafka client cannot be created. The texts contain no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -34,20 +32,6 @@ impl Error {
     /// The operator may not give this librdkafka property, or its value is not valid.
     pub fn property(name: &str, reason: impl Into<String>) -> Self {
         Self::setting(format!("client.\"{name}\""), reason)
-    }
-
-    /// librdkafka's error when a client with these properties is created.
-    pub(crate) fn creation(brokers: &str, operator: &ClientProperties, error: KafkaError) -> Self {
-        let reason = match error {
-            KafkaError::ClientConfig(_, _, name, _) if operator.contains(&name) => {
-                let reason = "librdkafka does not know it, does not accept its value, or was built \
-                              without it";
-                return Self::property(&name, reason);
-            }
-            KafkaError::ClientConfig(_, reason, name, _) => format!("{name}: {reason}"),
-            error => error.to_string(),
-        };
-        Self::Client { brokers: brokers.into(), reason }
     }
 }
 

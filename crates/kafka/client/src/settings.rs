@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
 
 use crate::{ClientProperties, Error};
 
@@ -47,8 +48,22 @@ impl ClientSettings {
         C: ClientContext,
         T: FromClientConfigAndContext<C>,
     {
-        T::from_config_and_context(&self.native(), context)
-            .map_err(|error| Error::creation(&self.brokers, &self.operator, error))
+        T::from_config_and_context(&self.native(), context).map_err(|error| self.error(error))
+    }
+
+    /// The error for a client that could not be created. The values of properties are left out,
+    /// because they may be secrets.
+    fn error(&self, error: KafkaError) -> Error {
+        let reason = match error {
+            KafkaError::ClientConfig(_, _, name, _) if self.operator.contains(&name) => {
+                let reason = "librdkafka does not know it, does not accept its value, or was built \
+                              without it";
+                return Error::property(&name, reason);
+            }
+            KafkaError::ClientConfig(_, reason, name, _) => format!("{name}: {reason}"),
+            error => error.to_string(),
+        };
+        Error::Client { brokers: self.brokers.clone(), reason }
     }
 
     /// The properties in plain text. The result contains secrets, so only `create` may use it.
@@ -101,7 +116,7 @@ mod tests {
         let error = refused(&settings);
         assert!(matches!(error, Error::Setting { .. }), "{error}");
         assert!(error.to_string().contains("client.\"sasl.passwort\""), "{error}");
-        let native = rdkafka::error::KafkaError::from(error.clone());
+        let native = KafkaError::from(error.clone());
         assert!(!format!("{error} {error:?} {native} {settings:?}").contains("hunter2"));
     }
 
