@@ -17,13 +17,13 @@ pub struct Error {
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The server did not answer within this time.
-    #[error("nothing came in {0:?}")]
+    #[error("no answer in {0:?}")]
     Silent(Duration),
     /// The server is a replica, or not a data store at all (a Sentinel); contains its role.
     #[error("it is not the primary; its role: {0}")]
     Role(String),
-    /// The server rejected the connection. Its text is omitted, because it might repeat the
-    /// password.
+    /// The server rejected the connection. Its text is omitted, because it might contain
+    /// the password.
     #[error("{0}")]
     Hidden(String),
     /// The server cannot be reached, or rejected the connection.
@@ -32,23 +32,23 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Classifies an error, and omits its text if that might repeat the password.
-    pub(crate) fn of(address: &Address, error: RedisError) -> Self {
+    /// Classifies an error, and omits its text if that might contain the password.
+    pub(crate) fn new(address: &Address, error: RedisError) -> Self {
         let code = error.code().unwrap_or("an error").to_owned();
         let text = error.detail().map(|detail| format!("{code} {detail}"));
         let harmless = text.is_none_or(|text| shown(address, &text) == text);
         let all = format!("{error} {error:?}");
-        let repeats = |password: &String| all.contains(password.as_str());
-        if error.is_io_error() || harmless && !address.password.as_ref().is_some_and(repeats) {
+        let contains = |password: &String| all.contains(password.as_str());
+        if error.is_io_error() || harmless && !address.password.as_ref().is_some_and(contains) {
             return Self::Redis(error);
         }
-        Self::Hidden(format!("{code} (the rest is not shown: it may repeat the password)"))
+        Self::Hidden(format!("{code} (the rest is not shown, because it may contain the password)"))
     }
 }
 
 impl Error {
     /// Whether a later attempt may succeed. Another server may become the primary, but wrong
-    /// credentials stay wrong.
+    /// credentials remain wrong.
     pub fn is_retriable(&self) -> bool {
         self.faults.iter().any(|(_, fault)| match fault {
             Fault::Silent(_) | Fault::Role(_) => true,
@@ -65,8 +65,8 @@ impl fmt::Display for Error {
             return fault.fmt(f);
         }
         write!(f, "no primary found")?;
-        for (place, (address, fault)) in self.faults.iter().enumerate() {
-            write!(f, "{} {address}: {fault}", if place == 0 { ":" } else { ";" })?;
+        for (index, (address, fault)) in self.faults.iter().enumerate() {
+            write!(f, "{} {address}: {fault}", if index == 0 { ":" } else { ";" })?;
         }
         Ok(())
     }
