@@ -29,7 +29,7 @@ pub struct Cluster<W> {
     pub brokers: BTreeMap<i32, Address>,
     pub topics: HashMap<Rc<str>, Topic>,
     pub partitions: Vec<Partition<W>>,
-    /// The index of the address to ask next.
+    /// The index of the address that gets the next metadata request.
     next: usize,
 }
 
@@ -52,17 +52,17 @@ impl<W> Cluster<W> {
         addresses
     }
 
-    /// The address to ask next; takes them in turn. None if there is no address.
+    /// The address for the next metadata request: each address in rotation. None if there is none.
     pub fn next_address(&mut self) -> Option<Address> {
         let addresses = self.addresses();
-        let place = self.next.checked_rem(addresses.len())?;
-        let address = addresses.get(place).copied().cloned();
-        self.next = place + 1;
+        let index = self.next.checked_rem(addresses.len())?;
+        let address = addresses.get(index).copied().cloned();
+        self.next = index + 1;
         address
     }
 
     /// The metadata request for every topic that was used or is needed.
-    pub fn question(&self) -> MetadataRequest {
+    pub fn metadata_request(&self) -> MetadataRequest {
         let topics = self.topics.keys().map(|name| {
             let name = TopicName(StrBytes::from_string(name.to_string()));
             MetadataRequestTopic::default().with_name(Some(name))
@@ -74,48 +74,48 @@ impl<W> Cluster<W> {
 
     /// Applies a metadata response. Wakes the calls that wait for a partition whose leader has
     /// changed.
-    pub fn learn(&mut self, answer: MetadataResponse, now: Duration) {
+    pub fn apply_metadata(&mut self, response: MetadataResponse, now: Duration) {
         let address = |host: StrBytes, port| {
             Some(Address { host: host.to_string(), port: u16::try_from(port).ok()? })
         };
-        self.brokers = answer
+        self.brokers = response
             .brokers
             .into_iter()
             .filter_map(|broker| Some((broker.node_id.0, address(broker.host, broker.port)?)))
             .collect();
-        for topic in answer.topics {
-            self.learn_topic(topic, now);
+        for topic in response.topics {
+            self.apply_topic(topic, now);
         }
     }
 
-    fn learn_topic(&mut self, answer: MetadataResponseTopic, now: Duration) {
-        let name = answer.name.unwrap_or_default();
+    fn apply_topic(&mut self, response: MetadataResponseTopic, now: Duration) {
+        let name = response.name.unwrap_or_default();
         let Some(topic) = self.topics.get_mut(name.as_str()) else { return };
-        topic.answered(answer.error_code, now);
-        if answer.error_code == 0 {
-            topic.asked = now;
+        topic.set_error(response.error_code, now);
+        if response.error_code == 0 {
+            topic.refreshed = now;
         }
-        let mut partitions = answer.partitions;
+        let mut partitions = response.partitions;
         partitions.sort_unstable_by_key(|partition| partition.partition_index);
         let numbered = (0..).zip(partitions);
         let mut count = 0;
-        for (number, answer) in numbered.take_while(|(number, p)| *number == p.partition_index) {
+        for (number, metadata) in numbered.take_while(|(number, p)| *number == p.partition_index) {
             count += 1;
-            let place = topic.partitions.get(number as usize).copied().unwrap_or_else(|| {
+            let index = topic.partitions.get(number as usize).copied().unwrap_or_else(|| {
                 topic.partitions.push(self.partitions.len());
                 self.partitions.push(Partition::new(topic.name.clone(), number));
                 self.partitions.len() - 1
             });
-            let leader = leader(&answer).filter(|leader| self.brokers.contains_key(leader));
-            if let Some(partition) = self.partitions.get_mut(place) {
-                partition.follow(leader);
+            let leader = leader(&metadata).filter(|leader| self.brokers.contains_key(leader));
+            if let Some(partition) = self.partitions.get_mut(index) {
+                partition.set_leader(leader);
             }
         }
         if count > 0 {
             topic.count = count;
-            for place in topic.partitions.iter().skip(count) {
-                if let Some(gone) = self.partitions.get_mut(*place) {
-                    gone.follow(None);
+            for index in topic.partitions.iter().skip(count) {
+                if let Some(removed) = self.partitions.get_mut(*index) {
+                    removed.set_leader(None);
                 }
             }
         }
@@ -124,7 +124,7 @@ impl<W> Cluster<W> {
     /// Whether metadata is missing that a call waits for: a topic's partitions or a partition's
     /// leader.
     pub fn is_incomplete(&self) -> bool {
-        let missing = |topic: &Topic| topic.wanted > 0 && topic.partitions.is_empty();
+        let missing = |topic: &Topic| topic.waiting_calls > 0 && topic.partitions.is_empty();
         let waits = |partition: &Partition<W>| partition.leader.is_none() && !partition.is_idle();
         self.topics.values().any(missing) || self.partitions.iter().any(waits)
     }
@@ -144,19 +144,20 @@ impl<W> Cluster<W> {
             let number = usize::try_from(kafka_record::partition(key, count)).ok()?;
             return present.get(number).copied();
         }
-        let led = |place: &usize| self.partitions.get(*place).is_some_and(|p| p.leader.is_some());
-        if let Some((place, until)) = topic.sticky
+        let has_leader =
+            |index: &usize| self.partitions.get(*index).is_some_and(|p| p.leader.is_some());
+        if let Some((index, until)) = topic.sticky
             && now < until
-            && led(&place)
+            && has_leader(&index)
         {
-            return Some(place);
+            return Some(index);
         }
-        let with_leader: Vec<usize> = present.iter().copied().filter(led).collect();
+        let with_leader: Vec<usize> = present.iter().copied().filter(has_leader).collect();
         let among = if with_leader.is_empty() { present } else { &with_leader };
-        let place = random().checked_rem(among.len() as u64)?;
-        let place = among.get(usize::try_from(place).ok()?).copied()?;
-        topic.sticky = Some((place, now + STICKY));
-        Some(place)
+        let chosen = random().checked_rem(among.len() as u64)?;
+        let index = among.get(usize::try_from(chosen).ok()?).copied()?;
+        topic.sticky = Some((index, now + STICKY));
+        Some(index)
     }
 }
 

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_compressed_comes_back() {
+    fn compressed_records_are_read_back() {
         let records = b"a record like the one before; ".repeat(5_000);
         let (compressed, number) = compress(&records, Compression::Lz4);
         let mut read = Vec::new();
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_grow_stays_as_it_is() {
+    fn records_that_would_grow_are_not_compressed() {
         for compression in [Compression::None, Compression::Lz4, Compression::Snappy] {
             assert_eq!(compress(b"short", compression), (Cow::Borrowed(&b"short"[..]), NONE));
         }

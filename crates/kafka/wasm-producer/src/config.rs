@@ -37,7 +37,7 @@ pub struct Config {
     /// Default: 1 MiB, like the Java client.
     pub request_bytes_max: usize,
     /// Maximum number of records that wait for their acknowledgement; more are refused at once.
-    /// Default: 10,000, because an instance serves few calls at once.
+    /// Default: 10,000, because an instance handles few calls at a time.
     pub queue_records_max: usize,
     /// Maximum total size of the records that wait for their acknowledgement, in bytes; more are
     /// refused at once. Default: 16 MiB.
@@ -69,7 +69,7 @@ impl Config {
         let parts = self.brokers.split(',').map(str::trim).filter(|part| !part.is_empty());
         let addresses = parts.map(|part| {
             Address::parse(part)
-                .ok_or_else(|| Error::Brokers(format!("`{part}` is no `host:port`")))
+                .ok_or_else(|| Error::Brokers(format!("`{part}` is not `host:port`")))
         });
         let addresses: Vec<_> = addresses.collect::<Result<_, _>>()?;
         if addresses.is_empty() {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_words_are_refused() {
+    fn unknown_names_are_refused() {
         assert!(matches!(Compression::parse("gzip"), Err(Error::Compression(_))));
         assert!(matches!(Mechanism::parse("GSSAPI"), Err(Error::Mechanism(_))));
     }

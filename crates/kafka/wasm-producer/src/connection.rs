@@ -1,4 +1,4 @@
-//! A connection to a broker: authentication, then one request at a time.
+//! A connection to a broker, with one request at a time.
 
 use std::time::Duration;
 
@@ -6,13 +6,10 @@ use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::network::{Network, Stream, within};
-use crate::verdict::words;
-use crate::wire::{self, Speak, Spoken};
-use crate::{Address, Config, ConnectError, sasl};
-
-/// Maximum time for connecting, the version request and authentication.
-pub const OPEN_LIMIT: Duration = Duration::from_secs(2);
+use crate::network::Stream;
+use crate::outcome::error_text;
+use crate::wire::{self, Request, RequestVersion};
+use crate::{Address, ConnectError};
 
 /// An open connection. If a request was not answered, the connection is broken and must be dropped.
 pub struct Connection<S> {
@@ -21,76 +18,67 @@ pub struct Connection<S> {
     stream: S,
     /// The request versions that the broker supports; empty until it has reported them.
     versions: Vec<ApiVersion>,
-    client: StrBytes,
+    client_id: StrBytes,
     correlation: i32,
     received: Vec<u8>,
-    used: Duration,
+    idle_since: Duration,
     /// When the session must be authenticated again; None if it does not expire.
     pub expires: Option<Duration>,
 }
 
 impl<S: Stream> Connection<S> {
-    /// Connects, requests the supported versions, and authenticates.
-    pub async fn open<N: Network<Stream = S>>(
-        network: &N,
-        address: &Address,
-        config: &Config,
-    ) -> Result<Self, ConnectError> {
-        let opening = async {
-            let mut connection = Self {
-                address: address.clone(),
-                stream: network.connect(address).await?,
-                versions: Vec::new(),
-                client: StrBytes::from_string(config.client_id.clone()),
-                correlation: 0,
-                received: Vec::new(),
-                used: network.now(),
-                expires: None,
-            };
-            connection.learn_versions().await.map_err(|text| connection.broken(&text))?;
-            if let Some(sasl) = &config.sasl {
-                let lifetime = sasl::authenticate(&mut connection, sasl, network).await?;
-                connection.expires = lifetime.map(|lifetime| network.now() + lifetime);
-            }
-            Ok(connection)
-        };
-        within(network, OPEN_LIMIT, opening).await.unwrap_or_else(|| {
-            Err(ConnectError::Unreachable(format!("{address}: no answer in {OPEN_LIMIT:?}")))
-        })
+    /// A connection on this stream. The broker's versions are not known yet.
+    pub fn new(address: Address, stream: S, client_id: &str, now: Duration) -> Self {
+        Self {
+            address,
+            stream,
+            versions: Vec::new(),
+            client_id: StrBytes::from_string(client_id.into()),
+            correlation: 0,
+            received: Vec::new(),
+            idle_since: now,
+            expires: None,
+        }
     }
 
-    async fn learn_versions(&mut self) -> Result<(), String> {
-        let spoken = ApiVersionsRequest::SPOKEN.first().copied().ok_or_else(unknown)?;
+    /// Requests the versions that the broker supports. Must be called before `exchange`.
+    pub async fn request_versions(&mut self) -> Result<(), ConnectError> {
+        self.fetch_versions().await.map_err(|text| self.broken(&text))
+    }
+
+    async fn fetch_versions(&mut self) -> Result<(), String> {
+        let version = ApiVersionsRequest::VERSIONS.first().copied();
+        let version = version.ok_or_else(no_common_version)?;
         let request = ApiVersionsRequest::default();
-        let answer: ApiVersionsResponse = self.exchange_as(&request, spoken).await?;
-        if answer.error_code != 0 {
-            return Err(words(answer.error_code));
+        let response: ApiVersionsResponse = self.exchange_as(&request, version).await?;
+        if response.error_code != 0 {
+            return Err(error_text(response.error_code));
         }
-        self.versions = answer.api_keys;
+        self.versions = response.api_keys;
         Ok(())
     }
 
     /// Sends one request and waits for its response.
-    pub async fn exchange<R: Speak>(&mut self, request: &R) -> Result<R::Response, ConnectError> {
-        let known = self.versions.iter().find(|known| known.api_key == R::KEY as i16);
-        let spoken = known.and_then(|known| {
-            let range = known.min_version..=known.max_version;
-            R::SPOKEN.iter().copied().find(|(version, _)| range.contains(version))
+    pub async fn exchange<R: Request>(&mut self, request: &R) -> Result<R::Response, ConnectError> {
+        let supported = self.versions.iter().find(|range| range.api_key == R::KEY as i16);
+        let version = supported.and_then(|supported| {
+            let range = supported.min_version..=supported.max_version;
+            R::VERSIONS.iter().copied().find(|(version, _)| range.contains(version))
         });
-        let exchanged = match spoken {
-            Some(spoken) => self.exchange_as(request, spoken).await,
-            None => Err(unknown()),
+        let response = match version {
+            Some(version) => self.exchange_as(request, version).await,
+            None => Err(no_common_version()),
         };
-        exchanged.map_err(|text| self.broken(&text))
+        response.map_err(|text| self.broken(&text))
     }
 
-    async fn exchange_as<R: Speak>(
+    async fn exchange_as<R: Request>(
         &mut self,
         request: &R,
-        spoken: Spoken,
+        version: RequestVersion,
     ) -> Result<R::Response, String> {
         self.correlation = self.correlation.wrapping_add(1);
-        let frame = wire::encode(request, spoken.0, self.correlation, &self.client)?;
+        let frame = wire::encode(request, version.0, self.correlation, &self.client_id)?;
         self.stream.write(frame).await?;
         self.received.clear();
         let length = loop {
@@ -100,9 +88,9 @@ impl<S: Stream> Connection<S> {
             }
         };
         if length < self.received.len() {
-            return Err("the broker answers what was not asked".into());
+            return Err("the broker sent more than the response to the request".into());
         }
-        wire::decode::<R>(&self.received, spoken, self.correlation)
+        wire::decode::<R>(&self.received, version, self.correlation)
     }
 
     /// An error that names this connection.
@@ -110,18 +98,19 @@ impl<S: Stream> Connection<S> {
         ConnectError::Unreachable(format!("{}: {text}", self.address))
     }
 
-    /// Marks the connection as idle since now.
-    pub fn rest(&mut self, now: Duration) {
-        self.used = now;
+    /// Marks the connection as idle.
+    pub fn set_idle_since(&mut self, now: Duration) {
+        self.idle_since = now;
     }
 
     /// Whether the connection may be used again: it was not idle for too long and its session has
     /// not expired.
     pub fn is_fresh(&self, now: Duration, idle: Duration) -> bool {
-        now.saturating_sub(self.used) < idle && self.expires.is_none_or(|expires| now < expires)
+        now.saturating_sub(self.idle_since) < idle
+            && self.expires.is_none_or(|expires| now < expires)
     }
 }
 
-fn unknown() -> String {
-    "the broker speaks no version of a request that is spoken here".into()
+fn no_common_version() -> String {
+    "the broker supports none of the versions of a request that this producer can send".into()
 }

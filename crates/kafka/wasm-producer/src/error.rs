@@ -7,10 +7,10 @@ pub enum Error {
     #[error("{0}")]
     Brokers(String),
     /// The name of the codec is unknown.
-    #[error("`{0}` is no codec: use lz4, snappy or none")]
+    #[error("`{0}` is not a supported codec: use lz4, snappy or none")]
     Compression(String),
     /// The name of the mechanism is unknown.
-    #[error("`{0}` is no mechanism: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")]
+    #[error("`{0}` is not a supported mechanism: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")]
     Mechanism(String),
 }
 
@@ -21,7 +21,8 @@ impl Error {
     }
 }
 
-/// Why there is no connection to a broker, or it broke. The texts contain the broker's address.
+/// Why a broker cannot be reached, or a connection to it broke. The texts contain the broker's
+/// address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The broker does not answer. A later attempt may succeed.

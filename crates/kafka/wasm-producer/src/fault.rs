@@ -2,7 +2,7 @@
 
 use kafka_protocol::error::ResponseError as Code;
 
-use crate::verdict::words;
+use crate::outcome::error_text;
 use crate::{ConnectError, ProduceError};
 
 /// Why a partition's records are not written yet.
@@ -14,28 +14,28 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// The broker answered with this error code.
-    pub fn answer(code: i16) -> Self {
+    /// The fault for an error code of the broker.
+    pub fn from_code(code: i16) -> Self {
         let error = Code::try_from_code(code);
         let is_unavailable =
             matches!(error, Some(Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend));
-        Self { reason: words(code), is_unavailable }
+        Self { reason: error_text(code), is_unavailable }
     }
 
-    /// There is no connection to the leader.
-    pub fn lost(error: &ConnectError) -> Self {
+    /// The fault for a missing connection to the leader.
+    pub fn unreachable(error: &ConnectError) -> Self {
         Self { reason: error.to_string(), is_unavailable: true }
     }
 
-    /// The leader did not answer.
-    pub fn silence() -> Self {
+    /// The fault for a leader that did not answer in time.
+    pub fn timeout() -> Self {
         Self { reason: "no acknowledgement in time".into(), is_unavailable: false }
     }
 
-    /// The error for a record that waited for too long. `about` adds the topic and the partition to
-    /// the reason.
-    pub fn error(&self, about: impl FnOnce(&str) -> String) -> ProduceError {
-        let text = about(&self.reason);
+    /// The error for a record that waited for too long. `describe` adds the topic and the partition
+    /// to the reason.
+    pub fn error(&self, describe: impl FnOnce(&str) -> String) -> ProduceError {
+        let text = describe(&self.reason);
         if self.is_unavailable {
             ProduceError::Unavailable(text)
         } else {

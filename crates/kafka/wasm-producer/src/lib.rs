@@ -3,9 +3,9 @@
 //! and can be dropped.
 //!
 //! A record with a key is written to the partition that the Java client would choose, so all
-//! producers agree. All waits and queues are limited: if the queue is full, records are refused at
-//! once, and every record gets its acknowledgement or its error within the delivery timeout or
-//! shortly after.
+//! producers write a key to the same partition. All waits and queues are limited: if the queue is
+//! full, records are refused at once, and every record gets its acknowledgement or its error within
+//! the delivery timeout or shortly after.
 //!
 //! Concurrent calls share requests: records that arrive during a request to a broker are queued and
 //! sent with the next one. There is at most one request per broker at a time, so records keep their
@@ -13,29 +13,30 @@
 //! answers. The broker recognises it by the producer id, the epoch and the batch's sequence number.
 
 mod address;
+mod batch_result;
 mod cluster;
 mod compress;
 mod config;
+mod connect;
 mod connection;
 mod encode;
 mod error;
 mod fault;
-mod lead;
 mod network;
+mod outcome;
 mod partition;
+mod produce;
 mod producer;
-mod reach;
+mod reachability;
 mod record;
-mod round;
+mod requests;
 mod sasl;
 mod scram;
 mod sequence;
-mod settle;
 mod shape;
 mod state;
 mod ticket;
 mod topic;
-mod verdict;
 mod wire;
 
 pub use address::Address;

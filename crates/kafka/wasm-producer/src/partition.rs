@@ -22,8 +22,8 @@ pub struct Queued<W> {
     pub record: OutgoingRecord,
     pub timestamp_ms: i64,
     pub ticket: Shared<W>,
-    /// The record's index among those of the ticket.
-    pub place: usize,
+    /// The record's index among the records of the ticket.
+    pub index: usize,
 }
 
 /// Records as they are sent. They are sent again byte for byte, so that the broker recognises them.
@@ -57,7 +57,7 @@ pub struct Partition<W> {
     /// The last temporary failure; None if there was none since the last success.
     pub fault: Option<Fault>,
     sequence: Option<Sequence>,
-    sealed: u64,
+    batches: u64,
     /// Maximum number of records in the next batch. It is reduced after a batch that was too large.
     batch_records_max: usize,
 }
@@ -72,13 +72,13 @@ impl<W> Partition<W> {
             batch: None,
             fault: None,
             sequence: None,
-            sealed: 0,
+            batches: 0,
             batch_records_max: BATCH_RECORDS_MAX,
         }
     }
 
     /// Sets the leader. If it has changed, wakes the waiting calls.
-    pub fn follow(&mut self, leader: Option<i32>) {
+    pub fn set_leader(&mut self, leader: Option<i32>) {
         if self.leader != leader {
             self.leader = leader;
             self.tickets().for_each(|ticket| {
@@ -115,13 +115,17 @@ impl<W> Partition<W> {
     }
 
     /// Removes the records of a cancelled call that were not sent.
-    pub fn forget(&mut self, ticket: u64) {
+    pub fn remove_unsent(&mut self, ticket: u64) {
         self.queue.retain(|queued| queued.ticket.id != ticket);
     }
 
     /// The batch to send: the one in flight, otherwise a new one of the queued records. None if
     /// there are none.
-    pub fn seal(&mut self, producer: ProducerId, config: &Config) -> Option<&mut Batch<W>> {
+    pub fn batch_to_send(
+        &mut self,
+        producer: ProducerId,
+        config: &Config,
+    ) -> Option<&mut Batch<W>> {
         if self.batch.is_none() {
             self.batch = self.next_batch(producer, config);
         }
@@ -149,8 +153,8 @@ impl<W> Partition<W> {
             .iter()
             .map(|queued| Entry { record: &queued.record, timestamp_ms: queued.timestamp_ms });
         let bytes = encode::batch(entries, count, sequence, config.compression);
-        self.sealed += 1;
-        Some(Batch { id: self.sealed, bytes, records, in_doubt: false, attempts: 0 })
+        self.batches += 1;
+        Some(Batch { id: self.batches, bytes, records, in_doubt: false, attempts: 0 })
     }
 
     /// Whether the batch's newest record arrived at `entered` or before.
@@ -161,7 +165,7 @@ impl<W> Partition<W> {
 
     /// Drops the batch. If it may have been written, a higher epoch begins, so that the broker
     /// refuses the old batch. Returns whether the producer id can still be used.
-    pub fn abandon(&mut self) -> bool {
+    pub fn drop_batch(&mut self) -> bool {
         let in_doubt = self.batch.take().is_some_and(|batch| batch.in_doubt);
         !in_doubt || self.fence()
     }
@@ -184,18 +188,18 @@ impl<W> Partition<W> {
         {
             sequence.advance(count);
         }
-        for (place, queued) in (0..).zip(&batch.records) {
+        for (number, queued) in (0..).zip(&batch.records) {
             // A broker that recognises an old batch as a duplicate may not know its offset, and
             // returns -1.
-            let offset = if base_offset < 0 { -1 } else { base_offset.saturating_add(place) };
+            let offset = if base_offset < 0 { -1 } else { base_offset.saturating_add(number) };
             let delivery = Delivery { partition: self.number, offset };
-            queued.ticket.delivered(queued.place, delivery);
+            queued.ticket.delivered(queued.index, delivery);
         }
     }
 
     /// Puts the records of a batch that was not written back into the queue. The next batches have
     /// at most `records_max` records.
-    pub fn unseal(&mut self, records_max: usize) {
+    pub fn requeue_batch(&mut self, records_max: usize) {
         let Some(batch) = self.batch.take() else { return };
         self.batch_records_max = records_max.max(1);
         batch.records.into_iter().rev().for_each(|queued| self.queue.push_front(queued));

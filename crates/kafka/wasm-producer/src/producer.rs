@@ -10,7 +10,7 @@ use crate::cluster::TOPICS_MAX;
 use crate::encode::BATCH_OVERHEAD;
 use crate::network::Network;
 use crate::record::bytes_max;
-use crate::state::{Held, State, Step};
+use crate::state::{QueueSize, State, Step};
 use crate::ticket::Shared;
 use crate::topic::Topic;
 use crate::{Config, Delivery, Error, OutgoingRecord, ProduceError};
@@ -41,28 +41,28 @@ impl<N: Network> Producer<N> {
     /// removed.
     pub async fn send(&self, records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
         let entered = self.network.now();
-        let _held = self.hold(&records)?;
+        let _reservation = self.reserve(&records)?;
         for record in &records {
-            self.know(&record.topic, entered).await?;
+            self.await_partitions(&record.topic, entered).await?;
         }
         let tickets = self.enqueue(records, entered)?;
         if let [ticket] = tickets.as_slice() {
             return self.acknowledged(ticket).await;
         }
-        let answers = try_join_all(tickets.iter().map(|ticket| self.acknowledged(ticket))).await?;
-        let places = tickets.iter().flat_map(|waiting| &waiting.places).copied();
-        let mut deliveries: Vec<_> = places.zip(answers.into_iter().flatten()).collect();
-        deliveries.sort_unstable_by_key(|(place, _)| *place);
+        let results = try_join_all(tickets.iter().map(|ticket| self.acknowledged(ticket))).await?;
+        let indexes = tickets.iter().flat_map(|waiting| &waiting.indexes).copied();
+        let mut deliveries: Vec<_> = indexes.zip(results.into_iter().flatten()).collect();
+        deliveries.sort_unstable_by_key(|(index, _)| *index);
         Ok(deliveries.into_iter().map(|(_, delivery)| delivery).collect())
     }
 
     /// Checks the records and reserves room for them in the queue.
-    fn hold(&self, records: &[OutgoingRecord]) -> Result<Holding<'_, N>, ProduceError> {
-        let mut held = Held { records: records.len(), bytes: 0 };
+    fn reserve(&self, records: &[OutgoingRecord]) -> Result<Reservation<'_, N>, ProduceError> {
+        let mut size = QueueSize { records: records.len(), bytes: 0 };
         for record in records {
             let (topic, bytes) = (&record.topic, bytes_max(record));
             if !kafka_record::is_topic_name(topic) {
-                return Err(ProduceError::Refused(format!("`{topic}` is no topic's name")));
+                return Err(ProduceError::Refused(format!("`{topic}` is not a valid topic name")));
             }
             if bytes + BATCH_OVERHEAD > self.config.request_bytes_max {
                 return Err(ProduceError::TooLarge(format!(
@@ -70,48 +70,48 @@ impl<N: Network> Producer<N> {
                     self.config.request_bytes_max
                 )));
             }
-            held.bytes += bytes;
+            size.bytes += bytes;
         }
         let (records_max, bytes_max) = (self.config.queue_records_max, self.config.queue_bytes_max);
-        if held.records > records_max || held.bytes > bytes_max {
+        if size.records > records_max || size.bytes > bytes_max {
             return Err(ProduceError::TooLarge(format!(
                 "{} records of {} bytes at once; at most {records_max} and {bytes_max}",
-                held.records, held.bytes
+                size.records, size.bytes
             )));
         }
-        let all = &mut self.state.borrow_mut().held;
-        let sum = Held { records: all.records + held.records, bytes: all.bytes + held.bytes };
+        let all = &mut self.state.borrow_mut().queued;
+        let sum = QueueSize { records: all.records + size.records, bytes: all.bytes + size.bytes };
         if sum.records > records_max || sum.bytes > bytes_max {
             return Err(ProduceError::QueueFull);
         }
         *all = sum;
-        Ok(Holding { producer: self, held })
+        Ok(Reservation { producer: self, size })
     }
 
     /// Waits until the topic's partitions are known.
-    async fn know(&self, topic: &str, entered: Duration) -> Result<(), ProduceError> {
+    async fn await_partitions(&self, topic: &str, entered: Duration) -> Result<(), ProduceError> {
         let now = self.network.now();
         let known = self.state.borrow().cluster.topics.get(topic).and_then(|topic| {
-            (!topic.partitions.is_empty()).then_some(topic.asked + self.config.metadata_max_age)
+            (!topic.partitions.is_empty()).then_some(topic.refreshed + self.config.metadata_max_age)
         });
         match known {
             Some(until) if now < until => return Ok(()),
             // The metadata is old but usable, so a failed request is not an error.
             Some(_) => {
-                self.ask().await;
+                self.request_metadata().await;
                 return Ok(());
             }
             None => {}
         }
-        let _wanted = Wanted::new(self, topic)?;
+        let _wait = TopicWait::new(self, topic)?;
         loop {
-            self.ask().await;
+            self.request_metadata().await;
             let (state, now) = (self.state.borrow(), self.network.now());
             let found = state.cluster.topics.get(topic);
             if found.is_some_and(|topic| !topic.partitions.is_empty()) {
                 return Ok(());
             }
-            if let Some(error) = state.hopeless(topic, None, entered, now, &self.config) {
+            if let Some(error) = state.wait_error(topic, None, entered, now, &self.config) {
                 return Err(error);
             }
         }
@@ -122,44 +122,47 @@ impl<N: Network> Producer<N> {
         &self,
         records: Vec<OutgoingRecord>,
         entered: Duration,
-    ) -> Result<Vec<Waiting<'_, N>>, ProduceError> {
+    ) -> Result<Vec<PartitionWait<'_, N>>, ProduceError> {
         let mut state = self.state.borrow_mut();
         let mut partitions: BTreeMap<usize, (Vec<usize>, Vec<OutgoingRecord>)> = BTreeMap::new();
-        for (place, record) in (0..).zip(records) {
+        for (index, record) in (0..).zip(records) {
             let random = || self.network.random();
             let (topic, key) = (&record.topic, record.key.as_deref());
             let partition = state
                 .cluster
                 .choose(topic, key, entered, random)
                 .ok_or_else(|| ProduceError::Other(format!("topic `{topic}` has no partition")))?;
-            let (places, records) = partitions.entry(partition).or_default();
-            places.push(place);
+            let (indexes, records) = partitions.entry(partition).or_default();
+            indexes.push(index);
             records.push(record);
         }
         let timestamp_ms = self.network.unix_ms();
-        let tickets = partitions.into_iter().map(|(partition, (places, records))| {
+        let tickets = partitions.into_iter().map(|(partition, (indexes, records))| {
             let ticket = state.enqueue(partition, records, entered, timestamp_ms);
-            Waiting { producer: self, ticket, places }
+            PartitionWait { producer: self, ticket, indexes }
         });
         Ok(tickets.collect())
     }
 
-    /// Waits for a ticket's records, and does the work while no other call does.
-    async fn acknowledged(&self, waiting: &Waiting<'_, N>) -> Result<Vec<Delivery>, ProduceError> {
+    /// Waits for a ticket's records, and sends them if no other call does.
+    async fn acknowledged(
+        &self,
+        waiting: &PartitionWait<'_, N>,
+    ) -> Result<Vec<Delivery>, ProduceError> {
         let ticket = &waiting.ticket;
         loop {
-            if let Some(answer) = ticket.answer() {
-                // This call may have been chosen to lead, but may go on to wait for other
-                // partitions.
-                self.state.borrow_mut().resign(ticket.id, None);
-                return answer;
+            if let Some(result) = ticket.result() {
+                // This call may have been chosen as the sender, but it may continue to wait for
+                // other partitions.
+                self.state.borrow_mut().stop_sending(ticket.id, None);
+                return result;
             }
-            let step = self.state.borrow_mut().step(ticket);
+            let step = self.state.borrow_mut().next_step(ticket);
             match step {
-                Step::Lead(broker) => self.lead(broker).await,
-                Step::Ask => {
-                    self.give_up(ticket)?;
-                    self.ask().await;
+                Step::Send(broker) => self.send_queued(broker).await,
+                Step::RequestMetadata => {
+                    self.check_wait(ticket)?;
+                    self.request_metadata().await;
                 }
                 Step::Wait => {
                     let (wake, wait) = self.network.wake_up();
@@ -171,11 +174,11 @@ impl<N: Network> Producer<N> {
     }
 
     /// Fails if the ticket has waited long enough for its partition to have a leader.
-    fn give_up(&self, ticket: &Shared<N::Wake>) -> Result<(), ProduceError> {
+    fn check_wait(&self, ticket: &Shared<N::Wake>) -> Result<(), ProduceError> {
         let state = self.state.borrow();
         let Some(partition) = state.cluster.partitions.get(ticket.partition) else { return Ok(()) };
         let (now, topic, fault) = (self.network.now(), &partition.topic, partition.fault.as_ref());
-        let Some(error) = state.hopeless(topic, fault, ticket.entered, now, &self.config) else {
+        let Some(error) = state.wait_error(topic, fault, ticket.entered, now, &self.config) else {
             return Ok(());
         };
         let batch = partition.batch.as_ref();
@@ -191,58 +194,60 @@ impl<N: Network> Producer<N> {
 }
 
 /// The room in the queue that a call's records take. It is released on drop.
-struct Holding<'a, N: Network> {
+struct Reservation<'a, N: Network> {
     producer: &'a Producer<N>,
-    held: Held,
+    size: QueueSize,
 }
 
-impl<N: Network> Drop for Holding<'_, N> {
+impl<N: Network> Drop for Reservation<'_, N> {
     fn drop(&mut self) {
-        let all = &mut self.producer.state.borrow_mut().held;
-        all.records = all.records.saturating_sub(self.held.records);
-        all.bytes = all.bytes.saturating_sub(self.held.bytes);
+        let all = &mut self.producer.state.borrow_mut().queued;
+        all.records = all.records.saturating_sub(self.size.records);
+        all.bytes = all.bytes.saturating_sub(self.size.bytes);
     }
 }
 
 /// A call that waits for one partition.
-struct Waiting<'a, N: Network> {
+struct PartitionWait<'a, N: Network> {
     producer: &'a Producer<N>,
     ticket: Shared<N::Wake>,
     /// The indexes of the records in the call.
-    places: Vec<usize>,
+    indexes: Vec<usize>,
 }
 
-impl<N: Network> Drop for Waiting<'_, N> {
+impl<N: Network> Drop for PartitionWait<'_, N> {
     fn drop(&mut self) {
-        self.producer.state.borrow_mut().leave(&self.ticket);
+        self.producer.state.borrow_mut().close(&self.ticket);
     }
 }
 
 /// A call that waits for a topic's metadata. Topics that no call needs and no broker knows are
 /// removed.
-struct Wanted<'a, N: Network> {
+struct TopicWait<'a, N: Network> {
     producer: &'a Producer<N>,
     topic: &'a str,
 }
 
-impl<'a, N: Network> Wanted<'a, N> {
+impl<'a, N: Network> TopicWait<'a, N> {
     fn new(producer: &'a Producer<N>, topic: &'a str) -> Result<Self, ProduceError> {
         let topics = &mut producer.state.borrow_mut().cluster.topics;
         if topics.len() >= TOPICS_MAX && !topics.contains_key(topic) {
-            let text = format!("topic `{topic}`: one of more than {TOPICS_MAX}");
+            let text = format!(
+                "topic `{topic}`: the producer already has the maximum of {TOPICS_MAX} topics"
+            );
             return Err(ProduceError::Other(text));
         }
-        topics.entry(topic.into()).or_insert_with(|| Topic::new(topic)).wanted += 1;
+        topics.entry(topic.into()).or_insert_with(|| Topic::new(topic)).waiting_calls += 1;
         Ok(Self { producer, topic })
     }
 }
 
-impl<N: Network> Drop for Wanted<'_, N> {
+impl<N: Network> Drop for TopicWait<'_, N> {
     fn drop(&mut self) {
         let topics = &mut self.producer.state.borrow_mut().cluster.topics;
         let Some(topic) = topics.get_mut(self.topic) else { return };
-        topic.wanted = topic.wanted.saturating_sub(1);
-        if topic.wanted == 0 && topic.partitions.is_empty() {
+        topic.waiting_calls = topic.waiting_calls.saturating_sub(1);
+        if topic.waiting_calls == 0 && topic.partitions.is_empty() {
             topics.remove(self.topic);
         }
     }

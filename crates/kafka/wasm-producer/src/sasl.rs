@@ -9,8 +9,8 @@ use crate::ConnectError;
 use crate::config::{Mechanism, Sasl};
 use crate::connection::Connection;
 use crate::network::{Network, Stream};
+use crate::outcome::error_text;
 use crate::scram::Scram;
-use crate::verdict::words;
 
 /// The share of a session's lifetime after which it is not used any more, in percent.
 const LIFETIME_USED_PERCENT: u64 = 85;
@@ -23,26 +23,26 @@ pub async fn authenticate<S: Stream, N: Network>(
 ) -> Result<Option<Duration>, ConnectError> {
     let mechanism = StrBytes::from_static_str(sasl.mechanism.name());
     let handshake = SaslHandshakeRequest::default().with_mechanism(mechanism);
-    let answer = connection.exchange(&handshake).await?;
-    if answer.error_code != 0 {
-        let reason = words(answer.error_code);
+    let response = connection.exchange(&handshake).await?;
+    if response.error_code != 0 {
+        let reason = error_text(response.error_code);
         return Err(refused(connection, sasl, &reason));
     }
     let lifetime_ms = match sasl.mechanism {
         Mechanism::Plain => {
             let token = format!("\0{}\0{}", sasl.username, sasl.password).into_bytes();
-            say(connection, sasl, token).await?.1
+            send_token(connection, sasl, token).await?.1
         }
         Mechanism::ScramSha256 | Mechanism::ScramSha512 => {
             let nonce = format!("{:016x}{:016x}", network.random(), network.random());
             let scram = Scram::new(sasl, nonce);
-            let (first, _) = say(connection, sasl, scram.first()).await?;
+            let (first, _) = send_token(connection, sasl, scram.first()).await?;
             let Some(last) = scram.last(&first) else {
-                return Err(refused(connection, sasl, "the broker does not speak SCRAM"));
+                return Err(refused(connection, sasl, "its SCRAM message is not valid"));
             };
-            let (proof, lifetime_ms) = say(connection, sasl, last.message).await?;
+            let (proof, lifetime_ms) = send_token(connection, sasl, last.message).await?;
             if proof != last.expected {
-                let reason = "the broker does not know the password itself";
+                let reason = "it did not prove that it knows the password";
                 return Err(refused(connection, sasl, reason));
             }
             lifetime_ms
@@ -52,22 +52,25 @@ pub async fn authenticate<S: Stream, N: Network>(
     Ok(lifetime_ms.map(|ms| Duration::from_millis(ms.saturating_mul(LIFETIME_USED_PERCENT) / 100)))
 }
 
-/// Sends one message. Returns the answer and the session's lifetime in milliseconds.
-async fn say<S: Stream>(
+/// Sends one message. Returns the response and the session's lifetime in milliseconds.
+async fn send_token<S: Stream>(
     connection: &mut Connection<S>,
     sasl: &Sasl,
     message: Vec<u8>,
 ) -> Result<(Vec<u8>, i64), ConnectError> {
     let request = SaslAuthenticateRequest::default().with_auth_bytes(message.into());
-    let answer = connection.exchange(&request).await?;
-    if answer.error_code != 0 {
-        let text = words(answer.error_code);
-        let reason = answer.error_message.map_or(text, |message| message.to_string());
+    let response = connection.exchange(&request).await?;
+    if response.error_code != 0 {
+        let text = error_text(response.error_code);
+        let reason = response.error_message.map_or(text, |message| message.to_string());
         return Err(refused(connection, sasl, &reason));
     }
-    Ok((answer.auth_bytes.to_vec(), answer.session_lifetime_ms))
+    Ok((response.auth_bytes.to_vec(), response.session_lifetime_ms))
 }
 
 fn refused<S>(connection: &Connection<S>, sasl: &Sasl, reason: &str) -> ConnectError {
-    ConnectError::Refused(format!("{} refuses {sasl:?}: {reason}", connection.address))
+    ConnectError::Refused(format!(
+        "{}: authentication failed ({sasl:?}): {reason}",
+        connection.address
+    ))
 }

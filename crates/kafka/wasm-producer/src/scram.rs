@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::config::{Mechanism, Sasl};
 
-/// Maximum number of iterations that is accepted from a server, because they cost CPU time here.
+/// Maximum number of iterations that is accepted from a server. It limits the CPU time.
 const ITERATIONS_MAX: u32 = 100_000;
 
 /// An exchange after its first message.
@@ -48,10 +48,10 @@ impl<'a> Scram<'a> {
             return None;
         }
         let without_proof = format!("c=biws,r={nonce}");
-        let spoken = format!("{},{server_first},{without_proof}", self.first);
+        let exchanged = format!("{},{server_first},{without_proof}", self.first);
         let (proof, signature) = match self.sasl.mechanism {
-            Mechanism::ScramSha512 => self.prove512(&salt, iterations, &spoken)?,
-            _ => self.prove256(&salt, iterations, &spoken)?,
+            Mechanism::ScramSha512 => self.prove512(&salt, iterations, &exchanged)?,
+            _ => self.prove256(&salt, iterations, &exchanged)?,
         };
         let message = format!("{without_proof},p={}", STANDARD.encode(proof)).into_bytes();
         let expected = format!("v={}", STANDARD.encode(signature)).into_bytes();
@@ -67,7 +67,7 @@ macro_rules! prove {
                 &self,
                 salt: &[u8],
                 iterations: u32,
-                spoken: &str,
+                exchanged: &str,
             ) -> Option<(Vec<u8>, Vec<u8>)> {
                 let sign = |key: &[u8], text: &[u8]| {
                     let mut mac = Hmac::<$hash>::new_from_slice(key).ok()?;
@@ -78,10 +78,10 @@ macro_rules! prove {
                 let password = self.sasl.password.as_bytes();
                 pbkdf2_hmac::<$hash>(password, salt, iterations, &mut salted);
                 let client_key = sign(&salted, b"Client Key")?;
-                let signature = sign(&<$hash>::digest(client_key), spoken.as_bytes())?;
+                let signature = sign(&<$hash>::digest(client_key), exchanged.as_bytes())?;
                 let proof = client_key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
                 let server_key = sign(&salted, b"Server Key")?;
-                Some((proof, sign(&server_key, spoken.as_bytes())?.to_vec()))
+                Some((proof, sign(&server_key, exchanged.as_bytes())?.to_vec()))
             }
         }
     };
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_servers_are_refused() {
+    fn invalid_messages_of_the_server_are_rejected() {
         let sasl = sasl(Mechanism::ScramSha512, "user");
         let scram = Scram::new(&sasl, "abc".into());
         for server in [

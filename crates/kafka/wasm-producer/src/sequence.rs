@@ -42,7 +42,7 @@ mod tests {
     const PRODUCER: ProducerId = ProducerId { id: 7, epoch: 0 };
 
     #[test]
-    fn sequences_wrap_as_javas_do() {
+    fn sequence_numbers_wrap_like_those_of_the_java_client() {
         let mut sequence = Sequence { producer: PRODUCER, next: i32::MAX - 1 };
         sequence.advance(1);
         assert_eq!(sequence.next, i32::MAX);
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fence_begins_a_higher_epoch() {
+    fn a_fence_starts_a_higher_epoch() {
         let sequence = Sequence { producer: PRODUCER, next: 41 };
         let fenced = sequence.fence().unwrap();
         assert_eq!(fenced, Sequence::first(ProducerId { id: 7, epoch: 1 }));

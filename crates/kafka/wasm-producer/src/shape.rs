@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_array_must_have_its_elements() {
+    fn an_array_must_contain_its_elements() {
         let announced = |count: i32| [&[0, 0][..], &count.to_be_bytes(), &[0; 12]].concat();
         assert!(fits(API_VERSIONS_0, &mut &*announced(2)));
         assert!(!fits(API_VERSIONS_0, &mut &*announced(3)));

@@ -27,7 +27,7 @@ struct State<W> {
     /// Wakes the call; None while it does not wait.
     wake: Option<W>,
     /// The call has its result or was cancelled.
-    gone: bool,
+    closed: bool,
 }
 
 impl<W> Ticket<W> {
@@ -38,7 +38,7 @@ impl<W> Ticket<W> {
             missing: records,
             failure: None,
             wake: None,
-            gone: false,
+            closed: false,
         };
         Rc::new(Self { id, partition, entered, state: RefCell::new(state) })
     }
@@ -46,8 +46,8 @@ impl<W> Ticket<W> {
     /// One of the records was written.
     pub fn delivered(&self, record: usize, delivery: Delivery) {
         let mut state = self.state.borrow_mut();
-        let Some(place @ None) = state.deliveries.get_mut(record) else { return };
-        *place = Some(delivery);
+        let Some(slot @ None) = state.deliveries.get_mut(record) else { return };
+        *slot = Some(delivery);
         state.missing -= 1;
         if state.missing == 0 {
             state.wake = None;
@@ -66,11 +66,11 @@ impl<W> Ticket<W> {
     /// Whether no call waits for the records any more.
     pub fn is_settled(&self) -> bool {
         let state = self.state.borrow();
-        state.gone || state.missing == 0 || state.failure.is_some()
+        state.closed || state.missing == 0 || state.failure.is_some()
     }
 
     /// The result; None until it is complete.
-    pub fn answer(&self) -> Option<Result<Vec<Delivery>, ProduceError>> {
+    pub fn result(&self) -> Option<Result<Vec<Delivery>, ProduceError>> {
         let mut state = self.state.borrow_mut();
         match state.failure.take() {
             Some(error) => Some(Err(error)),
@@ -90,9 +90,9 @@ impl<W> Ticket<W> {
     }
 
     /// The call has its result or was cancelled.
-    pub fn leave(&self) {
+    pub fn close(&self) {
         let mut state = self.state.borrow_mut();
-        state.gone = true;
+        state.closed = true;
         state.wake = None;
     }
 }

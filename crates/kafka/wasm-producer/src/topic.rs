@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kafka_protocol::error::ResponseError as Code;
 
-use crate::verdict::{is_refusal, words};
+use crate::outcome::{error_text, is_refusal};
 
 /// A topic whose metadata was requested.
 pub struct Topic {
@@ -16,11 +16,11 @@ pub struct Topic {
     /// The current number of partitions. A topic that was created again may have fewer than before.
     pub count: usize,
     /// When the brokers reported them.
-    pub asked: Duration,
+    pub refreshed: Duration,
     /// Number of calls that wait for the metadata.
-    pub wanted: usize,
+    pub waiting_calls: usize,
     /// The error that the brokers reported instead.
-    pub fault: Option<TopicFault>,
+    pub error: Option<TopicError>,
     /// The partition for records without a key, and until when, so that records of many calls share
     /// a batch.
     pub sticky: Option<(usize, Duration)>,
@@ -28,22 +28,22 @@ pub struct Topic {
 
 /// The brokers reported an error for a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TopicFault {
+pub struct TopicError {
     /// Kafka's error code.
     pub code: i16,
     /// When it was first reported.
-    pub since: Duration,
+    pub first_reported: Duration,
     /// When it was last reported.
-    pub said: Duration,
+    pub last_reported: Duration,
 }
 
-impl TopicFault {
+impl TopicError {
     /// Whether a call that began at `entered` need not wait any longer. A missing topic may have
-    /// been created just before, so calls wait for `patience`.
-    pub fn is_final(&self, entered: Duration, now: Duration, patience: Duration) -> bool {
+    /// been created just before, so calls wait up to `limit`.
+    pub fn is_final(&self, entered: Duration, now: Duration, limit: Duration) -> bool {
         match Code::try_from_code(self.code) {
             Some(Code::UnknownTopicOrPartition) => {
-                now.saturating_sub(self.since.max(entered)) >= patience
+                now.saturating_sub(self.first_reported.max(entered)) >= limit
             }
             code => code.is_some_and(is_refusal),
         }
@@ -53,7 +53,7 @@ impl TopicFault {
     pub fn reason(&self) -> String {
         match Code::try_from_code(self.code) {
             Some(Code::UnknownTopicOrPartition) => "it does not exist".into(),
-            _ => words(self.code),
+            _ => error_text(self.code),
         }
     }
 }
@@ -65,17 +65,17 @@ impl Topic {
             name: name.into(),
             partitions: Vec::new(),
             count: 0,
-            asked: Duration::ZERO,
-            wanted: 0,
-            fault: None,
+            refreshed: Duration::ZERO,
+            waiting_calls: 0,
+            error: None,
             sticky: None,
         }
     }
 
     /// The brokers reported this error code; 0 means no error.
-    pub fn answered(&mut self, code: i16, now: Duration) {
-        let before = self.fault.filter(|fault| fault.code == code);
-        let since = before.map_or(now, |fault| fault.since);
-        self.fault = (code != 0).then_some(TopicFault { code, since, said: now });
+    pub fn set_error(&mut self, code: i16, now: Duration) {
+        let before = self.error.filter(|error| error.code == code);
+        let first_reported = before.map_or(now, |error| error.first_reported);
+        self.error = (code != 0).then_some(TopicError { code, first_reported, last_reported: now });
     }
 }

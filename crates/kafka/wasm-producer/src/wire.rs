@@ -20,57 +20,57 @@ pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
 const HEADER_VERSION: i16 = 1;
 
 /// A version of a request, and the shape of its response.
-pub type Spoken = (i16, &'static [Field]);
+pub type RequestVersion = (i16, &'static [Field]);
 
 /// A request that this crate sends.
-pub trait Speak: Encodable {
+pub trait Request: Encodable {
     /// Kafka's number of the request.
     const KEY: ApiKey;
     /// The type of the response.
     type Response: Decodable;
-    /// The supported versions, in the order of preference.
-    const SPOKEN: &'static [Spoken];
+    /// The versions that are used, in the order of preference.
+    const VERSIONS: &'static [RequestVersion];
 }
 
-impl Speak for ApiVersionsRequest {
+impl Request for ApiVersionsRequest {
     const KEY: ApiKey = ApiKey::ApiVersions;
     type Response = ApiVersionsResponse;
-    const SPOKEN: &'static [Spoken] = &[(0, shape::API_VERSIONS_0)];
+    const VERSIONS: &'static [RequestVersion] = &[(0, shape::API_VERSIONS_0)];
 }
 
-impl Speak for SaslHandshakeRequest {
+impl Request for SaslHandshakeRequest {
     const KEY: ApiKey = ApiKey::SaslHandshake;
     type Response = SaslHandshakeResponse;
-    const SPOKEN: &'static [Spoken] = &[(1, shape::SASL_HANDSHAKE_1)];
+    const VERSIONS: &'static [RequestVersion] = &[(1, shape::SASL_HANDSHAKE_1)];
 }
 
-impl Speak for SaslAuthenticateRequest {
+impl Request for SaslAuthenticateRequest {
     const KEY: ApiKey = ApiKey::SaslAuthenticate;
     type Response = SaslAuthenticateResponse;
-    const SPOKEN: &'static [Spoken] =
+    const VERSIONS: &'static [RequestVersion] =
         &[(1, shape::SASL_AUTHENTICATE_1), (0, shape::SASL_AUTHENTICATE_0)];
 }
 
-impl Speak for InitProducerIdRequest {
+impl Request for InitProducerIdRequest {
     const KEY: ApiKey = ApiKey::InitProducerId;
     type Response = InitProducerIdResponse;
-    const SPOKEN: &'static [Spoken] = &[(0, shape::INIT_PRODUCER_ID_0)];
+    const VERSIONS: &'static [RequestVersion] = &[(0, shape::INIT_PRODUCER_ID_0)];
 }
 
-impl Speak for MetadataRequest {
+impl Request for MetadataRequest {
     const KEY: ApiKey = ApiKey::Metadata;
     type Response = MetadataResponse;
-    const SPOKEN: &'static [Spoken] = &[(4, shape::METADATA_4)];
+    const VERSIONS: &'static [RequestVersion] = &[(4, shape::METADATA_4)];
 }
 
-impl Speak for ProduceRequest {
+impl Request for ProduceRequest {
     const KEY: ApiKey = ApiKey::Produce;
     type Response = ProduceResponse;
-    const SPOKEN: &'static [Spoken] = &[(8, shape::PRODUCE_8), (3, shape::PRODUCE_3)];
+    const VERSIONS: &'static [RequestVersion] = &[(8, shape::PRODUCE_8), (3, shape::PRODUCE_3)];
 }
 
 /// Encodes a request as a frame.
-pub fn encode<R: Speak>(
+pub fn encode<R: Request>(
     request: &R,
     version: i16,
     correlation: i32,
@@ -81,13 +81,13 @@ pub fn encode<R: Speak>(
         .with_request_api_version(version)
         .with_correlation_id(correlation)
         .with_client_id(Some(client.clone()));
-    let unsent = |error| format!("a request cannot be encoded: {error}");
-    let length = header.compute_size(HEADER_VERSION).map_err(unsent)?
-        + request.compute_size(version).map_err(unsent)?;
+    let failed = |error| format!("a request cannot be encoded: {error}");
+    let length = header.compute_size(HEADER_VERSION).map_err(failed)?
+        + request.compute_size(version).map_err(failed)?;
     let mut frame = Vec::with_capacity(4 + length);
     frame.put_i32(i32::try_from(length).map_err(|_| "a request is too long".to_owned())?);
-    header.encode(&mut frame, HEADER_VERSION).map_err(unsent)?;
-    request.encode(&mut frame, version).map_err(unsent)?;
+    header.encode(&mut frame, HEADER_VERSION).map_err(failed)?;
+    request.encode(&mut frame, version).map_err(failed)?;
     Ok(frame)
 }
 
@@ -96,26 +96,28 @@ pub fn frame_length(mut bytes: &[u8]) -> Result<Option<usize>, String> {
     let Ok(length) = bytes.try_get_i32() else { return Ok(None) };
     match usize::try_from(length) {
         Ok(length) if length <= RESPONSE_BYTES_MAX => Ok(Some(4 + length)),
-        _ => Err(format!("a response of {length} bytes; at most {RESPONSE_BYTES_MAX} are taken")),
+        _ => {
+            Err(format!("a response of {length} bytes; at most {RESPONSE_BYTES_MAX} are accepted"))
+        }
     }
 }
 
 /// Decodes the response in a complete frame.
-pub fn decode<R: Speak>(
+pub fn decode<R: Request>(
     frame: &[u8],
-    spoken: Spoken,
+    version: RequestVersion,
     correlation: i32,
 ) -> Result<R::Response, String> {
-    let (version, shape) = spoken;
+    let (version, shape) = version;
     let mut bytes = Bytes::copy_from_slice(frame);
-    let strange = || "the broker sent what is no response to the request".to_owned();
-    let answers = |bytes: &mut Bytes| {
+    let mismatch = || "the broker's response does not match the request".to_owned();
+    let is_response = |bytes: &mut Bytes| {
         bytes.try_get_i32().is_ok() && bytes.try_get_i32().is_ok_and(|number| number == correlation)
     };
-    if !answers(&mut bytes) || !fits(shape, &mut &*bytes) {
-        return Err(strange());
+    if !is_response(&mut bytes) || !fits(shape, &mut &*bytes) {
+        return Err(mismatch());
     }
-    R::Response::decode(&mut bytes, version).map_err(|_| strange())
+    R::Response::decode(&mut bytes, version).map_err(|_| mismatch())
 }
 
 #[cfg(test)]
@@ -125,7 +127,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever a broker sends is decoded or reported as an error, without a panic.
+        /// Arbitrary bytes are decoded or reported as an error, without a panic.
         #[test]
         fn hostile_bytes_are_refused(
             mut frame in proptest::collection::vec(any::<u8>(), 0..300),
@@ -134,23 +136,23 @@ mod tests {
             // Small numbers are valid lengths more often, so decoding gets farther.
             frame.iter_mut().step_by(2).for_each(|byte| *byte %= few + 1);
             frame.splice(0..frame.len().min(8), [0, 0, 0, 0, 0, 0, 0, 9]);
-            for spoken in ProduceRequest::SPOKEN {
-                let _ = decode::<ProduceRequest>(&frame, *spoken, 9);
+            for version in ProduceRequest::VERSIONS {
+                let _ = decode::<ProduceRequest>(&frame, *version, 9);
             }
-            for spoken in SaslAuthenticateRequest::SPOKEN {
-                let _ = decode::<SaslAuthenticateRequest>(&frame, *spoken, 9);
+            for version in SaslAuthenticateRequest::VERSIONS {
+                let _ = decode::<SaslAuthenticateRequest>(&frame, *version, 9);
             }
-            let _ = decode::<MetadataRequest>(&frame, MetadataRequest::SPOKEN[0], 9);
-            let _ = decode::<ApiVersionsRequest>(&frame, ApiVersionsRequest::SPOKEN[0], 9);
-            let spoken = SaslHandshakeRequest::SPOKEN[0];
-            let _ = decode::<SaslHandshakeRequest>(&frame, spoken, 9);
-            let spoken = InitProducerIdRequest::SPOKEN[0];
-            let _ = decode::<InitProducerIdRequest>(&frame, spoken, 9);
+            let _ = decode::<MetadataRequest>(&frame, MetadataRequest::VERSIONS[0], 9);
+            let _ = decode::<ApiVersionsRequest>(&frame, ApiVersionsRequest::VERSIONS[0], 9);
+            let version = SaslHandshakeRequest::VERSIONS[0];
+            let _ = decode::<SaslHandshakeRequest>(&frame, version, 9);
+            let version = InitProducerIdRequest::VERSIONS[0];
+            let _ = decode::<InitProducerIdRequest>(&frame, version, 9);
         }
     }
 
     #[test]
-    fn every_shape_is_the_decoders() {
+    fn the_decoder_reads_every_shape() {
         fn whole<T: Decodable>(version: i16, shape: &[Field], bytes: &[u8]) {
             let mut rest = bytes;
             assert!(fits(shape, &mut rest) && rest.is_empty(), "{} bytes left", rest.len());

@@ -13,7 +13,7 @@ const CALLERS: usize = 32;
 const RECORDS: usize = 6_400;
 
 #[test]
-fn records_follow_their_leaders() {
+fn records_are_sent_to_new_leaders() {
     run(async {
         let mut cluster = KafkaCluster::start(ClusterConfig::default()).await.unwrap();
         create(cluster.broker(0).unwrap(), "moves", 6, &[]).await;

@@ -67,7 +67,7 @@ impl Setting {
 
     /// Waits until the broker has answered this number of requests.
     async fn answered(&self, requests: usize) {
-        until("the answers", || self.gate.answered() >= requests).await;
+        until("the responses", || self.gate.answered() >= requests).await;
     }
 
     /// Writes one more record, and returns the values of the log in their order.
@@ -84,9 +84,9 @@ fn at(offset: i64) -> Result<Vec<Delivery>, ProduceError> {
 }
 
 #[test]
-fn a_batch_whose_answer_is_lost_is_written_once() {
+fn a_batch_whose_response_is_lost_is_written_once() {
     with_gate(
-        "answer-lost",
+        "response-lost",
         |_| {},
         async |setting| {
             setting.gate.set(Answers::Lost);
@@ -103,18 +103,18 @@ fn a_batch_whose_answer_is_lost_is_written_once() {
 }
 
 #[test]
-fn a_call_dropped_while_it_leads_leaves_its_batch_to_another() {
+fn another_call_sends_the_batch_of_a_cancelled_sender() {
     with_gate(
-        "leader-dropped",
+        "sender-cancelled",
         |_| {},
         async |setting| {
             setting.gate.set(Answers::Held);
-            let leading = setting.send("dropped");
+            let sender = setting.send("dropped");
             setting.answered(2).await;
             let waiting = [setting.send("a"), setting.send("b")];
             tokio::task::yield_now().await;
             setting.gate.set(Answers::Passed);
-            leading.abort();
+            sender.abort();
             for (sent, offset) in waiting.into_iter().zip(2..) {
                 assert_eq!(sent.await.unwrap(), at(offset));
             }
@@ -124,9 +124,9 @@ fn a_call_dropped_while_it_leads_leaves_its_batch_to_another() {
 }
 
 #[test]
-fn a_call_dropped_alone_leaves_its_batch_to_the_next() {
+fn the_next_call_sends_the_batch_of_a_cancelled_call() {
     with_gate(
-        "dropped-alone",
+        "cancelled-alone",
         |_| {},
         async |setting| {
             setting.gate.set(Answers::Held);
@@ -141,19 +141,19 @@ fn a_call_dropped_alone_leaves_its_batch_to_the_next() {
 }
 
 #[test]
-fn calls_dropped_anywhere_stop_no_other() {
+fn calls_cancelled_at_any_point_do_not_stop_others() {
     with_gate(
-        "dropped-anywhere",
+        "cancelled-anywhere",
         |_| {},
         async |setting| {
-            for turn in 0..300_u32 {
+            for round in 0..300_u32 {
                 let mut calls: Vec<_> =
-                    (0..8).map(|n| setting.send(&format!("{turn}-{n}"))).collect();
+                    (0..8).map(|n| setting.send(&format!("{round}-{n}"))).collect();
                 for _ in 0..fastrand::u32(..12) {
                     tokio::task::yield_now().await;
                 }
                 // Some calls are cancelled in the middle of an exchange.
-                if turn % 3 == 0 {
+                if round % 3 == 0 {
                     tokio::time::sleep(Duration::from_micros(fastrand::u64(..2_000))).await;
                 }
                 for _ in 0..4 {
@@ -167,14 +167,14 @@ fn calls_dropped_anywhere_stop_no_other() {
             let written = log.len();
             log.sort_unstable();
             log.dedup();
-            assert_eq!(log.len(), written, "none twice");
+            assert_eq!(log.len(), written, "a record was written twice");
             assert!(written > 300 * 4);
         },
     );
 }
 
 #[test]
-fn what_follows_a_batch_given_up_is_written_once() {
+fn records_after_a_batch_that_was_given_up_are_written_once() {
     let soon = Duration::from_millis(300);
     with_gate(
         "given-up",
@@ -194,11 +194,11 @@ fn what_follows_a_batch_given_up_is_written_once() {
 }
 
 #[test]
-fn a_connection_that_rested_too_long_is_opened_anew() {
-    let topic = "rested";
+fn a_connection_that_was_idle_for_too_long_is_replaced() {
+    let topic = "idle";
     for (idle_timeout, opened) in [(Duration::from_secs(60), 0), (Duration::ZERO, 1)] {
-        let rest = move |config: &mut Config| config.idle_timeout = idle_timeout;
-        with_gate(topic, rest, async |setting| {
+        let change = move |config: &mut Config| config.idle_timeout = idle_timeout;
+        with_gate(topic, change, async |setting| {
             let before = setting.gate.connections();
             setting.send("a").await.unwrap().unwrap();
             assert_eq!(setting.gate.connections(), before + opened);

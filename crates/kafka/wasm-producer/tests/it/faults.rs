@@ -14,7 +14,7 @@ const CALLERS: usize = 64;
 const RECORDS: usize = 200_000;
 
 #[test]
-fn a_broker_that_dies_and_freezes_has_every_record_once_and_in_order() {
+fn a_broker_that_is_killed_and_paused_has_every_record_once_and_in_order() {
     run(async {
         let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
         create(&kafka, "restart", 6, &[]).await;
@@ -64,7 +64,7 @@ fn a_broker_that_dies_and_freezes_has_every_record_once_and_in_order() {
 }
 
 #[test]
-fn a_broker_that_is_away_is_unavailable_until_it_is_back() {
+fn a_stopped_broker_is_unavailable_until_it_runs_again() {
     run(async {
         let mut kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
         create(&kafka, "away", 1, &[]).await;
@@ -84,7 +84,7 @@ fn a_broker_that_is_away_is_unavailable_until_it_is_back() {
 }
 
 #[test]
-fn a_leader_whose_address_leads_nowhere_is_named() {
+fn the_error_names_a_leader_that_cannot_be_reached() {
     run(async {
         let nowhere = 9;
         let config = KafkaConfig { advertised_port: Some(nowhere), ..KafkaConfig::default() };

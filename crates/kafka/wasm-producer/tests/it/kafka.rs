@@ -12,7 +12,7 @@ fn config() -> Config {
 }
 
 #[test]
-fn a_key_goes_where_javas_client_puts_it() {
+fn keys_go_to_the_partitions_that_the_java_client_chooses() {
     run(async {
         create(shared_kafka(), "keys", 7, &[]).await;
         let mut keys: Vec<Vec<u8>> = (0..100).map(|n| format!("product-{n:05}").into()).collect();
@@ -87,7 +87,7 @@ fn records_are_read_as_they_were_sent() {
 }
 
 #[test]
-fn java_reads_every_codec() {
+fn the_java_client_reads_every_codec() {
     run(async {
         create(shared_kafka(), "codecs", 3, &[]).await;
         let mut sent = BTreeMap::new();
@@ -117,7 +117,7 @@ fn java_reads_every_codec() {
 }
 
 #[test]
-fn a_missing_topic_is_refused_and_not_made() {
+fn a_missing_topic_is_refused_and_not_created() {
     run(async {
         let producer = producer(config());
         for _ in 0..2 {
@@ -134,7 +134,7 @@ fn a_missing_topic_is_refused_and_not_made() {
 }
 
 #[test]
-fn a_name_that_no_topic_can_have_is_refused() {
+fn an_invalid_topic_name_is_refused() {
     run(async {
         let producer = producer(config());
         for topic in ["", "no spaces", "nul\0", "ü"] {
@@ -145,7 +145,7 @@ fn a_name_that_no_topic_can_have_is_refused() {
 }
 
 #[test]
-fn a_record_that_is_too_large_harms_no_other() {
+fn a_record_that_is_too_large_does_not_affect_others() {
     run(async {
         create(shared_kafka(), "large", 1, &["--config", "max.message.bytes=2000"]).await;
         let producer = producer(Config { compression: Compression::None, ..config() });
@@ -173,7 +173,7 @@ fn a_record_that_is_too_large_harms_no_other() {
 }
 
 #[test]
-fn a_full_queue_refuses_at_once() {
+fn a_full_queue_fails_at_once() {
     run(async {
         create(shared_kafka(), "full", 1, &[]).await;
         let producer = producer(Config { queue_records_max: 3, ..config() });

@@ -77,7 +77,7 @@ async fn send(config: Config, topic: &str) -> Result<Vec<Delivery>, ProduceError
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 #[test]
-fn the_password_lets_in() {
+fn the_right_password_is_accepted() {
     run(async {
         for mechanism in MECHANISMS {
             let sent = send(config(mechanism, &BROKER.2), "open-topic").await;
@@ -99,7 +99,7 @@ fn a_wrong_password_is_refused_and_not_shown() {
 }
 
 #[test]
-fn a_topic_without_the_right_to_write_is_refused() {
+fn a_topic_without_permission_to_write_is_refused() {
     run(async {
         // The client may not describe the first topic, and may not write to the second.
         for topic in ["closed-topic", "seen-topic"] {
@@ -111,7 +111,7 @@ fn a_topic_without_the_right_to_write_is_refused() {
 }
 
 #[test]
-fn a_mechanism_where_nobody_is_asked_is_refused() {
+fn sasl_at_a_listener_without_authentication_is_refused() {
     run(async {
         let config = Config { brokers: BROKER.1.bootstrap(), ..config("PLAIN", "hunter2") };
         let error = send(config, "open-topic").await;

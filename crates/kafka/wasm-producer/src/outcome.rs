@@ -4,7 +4,7 @@ use kafka_protocol::error::ResponseError as Code;
 
 /// The result of sending a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Outcome {
     /// The batch was written, by this attempt or an earlier one.
     Written,
     /// The batch may be written later, perhaps by another broker. It may also have been written: a
@@ -20,25 +20,27 @@ pub enum Verdict {
     BadRecord,
     /// Not written: the broker denies access for this client or to this topic.
     Refused,
-    /// The broker failed in a way that does not tell whether the batch was written.
+    /// The broker failed in a way after which it is unknown whether the batch was written.
     Other,
 }
 
-/// Maps the error code of a response.
-pub fn verdict(code: i16) -> Verdict {
-    let Some(error) = Code::try_from_code(code) else { return Verdict::Written };
-    match error {
-        Code::DuplicateSequenceNumber => Verdict::Written,
-        Code::OutOfOrderSequenceNumber
-        | Code::UnknownProducerId
-        | Code::InvalidProducerEpoch
-        | Code::InvalidProducerIdMapping
-        | Code::ProducerFenced => Verdict::OutOfSequence,
-        Code::MessageTooLarge | Code::RecordListTooLarge => Verdict::TooLarge,
-        Code::InvalidRecord | Code::InvalidTimestamp => Verdict::BadRecord,
-        error if is_refusal(error) => Verdict::Refused,
-        error if error.is_retriable() => Verdict::Retry,
-        _ => Verdict::Other,
+impl Outcome {
+    /// The outcome for the error code of a response.
+    pub fn from_code(code: i16) -> Self {
+        let Some(error) = Code::try_from_code(code) else { return Outcome::Written };
+        match error {
+            Code::DuplicateSequenceNumber => Outcome::Written,
+            Code::OutOfOrderSequenceNumber
+            | Code::UnknownProducerId
+            | Code::InvalidProducerEpoch
+            | Code::InvalidProducerIdMapping
+            | Code::ProducerFenced => Outcome::OutOfSequence,
+            Code::MessageTooLarge | Code::RecordListTooLarge => Outcome::TooLarge,
+            Code::InvalidRecord | Code::InvalidTimestamp => Outcome::BadRecord,
+            error if is_refusal(error) => Outcome::Refused,
+            error if error.is_retriable() => Outcome::Retry,
+            _ => Outcome::Other,
+        }
     }
 }
 
@@ -58,7 +60,7 @@ pub fn is_refusal(error: Code) -> bool {
 }
 
 /// The error code as a text.
-pub fn words(code: i16) -> String {
+pub fn error_text(code: i16) -> String {
     match Code::try_from_code(code) {
         None => "no error".into(),
         Some(Code::Unknown(code)) => format!("error {code}"),
@@ -83,34 +85,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_in_words() {
-        assert_eq!(words(19), "not enough replicas");
-        assert_eq!(words(9_999), "error 9999");
+    fn codes_are_shown_as_words() {
+        assert_eq!(error_text(19), "not enough replicas");
+        assert_eq!(error_text(9_999), "error 9999");
     }
 
     #[test]
-    fn classes() {
+    fn codes_are_mapped_to_outcomes() {
         for (code, expected) in [
-            (0, Verdict::Written),
-            (46, Verdict::Written),
-            (-1, Verdict::Other),
-            (3, Verdict::Retry),
-            (5, Verdict::Retry),
-            (6, Verdict::Retry),
-            (7, Verdict::Retry),
-            (10, Verdict::TooLarge),
-            (17, Verdict::Refused),
-            (19, Verdict::Retry),
-            (20, Verdict::Retry),
-            (29, Verdict::Refused),
-            (45, Verdict::OutOfSequence),
-            (47, Verdict::OutOfSequence),
-            (56, Verdict::Retry),
-            (59, Verdict::OutOfSequence),
-            (87, Verdict::BadRecord),
-            (9_999, Verdict::Other),
+            (0, Outcome::Written),
+            (46, Outcome::Written),
+            (-1, Outcome::Other),
+            (3, Outcome::Retry),
+            (5, Outcome::Retry),
+            (6, Outcome::Retry),
+            (7, Outcome::Retry),
+            (10, Outcome::TooLarge),
+            (17, Outcome::Refused),
+            (19, Outcome::Retry),
+            (20, Outcome::Retry),
+            (29, Outcome::Refused),
+            (45, Outcome::OutOfSequence),
+            (47, Outcome::OutOfSequence),
+            (56, Outcome::Retry),
+            (59, Outcome::OutOfSequence),
+            (87, Outcome::BadRecord),
+            (9_999, Outcome::Other),
         ] {
-            assert_eq!(verdict(code), expected, "{code}");
+            assert_eq!(Outcome::from_code(code), expected, "{code}");
         }
     }
 }

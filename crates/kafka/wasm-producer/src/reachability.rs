@@ -12,24 +12,24 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// The reachability of the brokers.
 #[derive(Default)]
-pub struct Reach {
+pub struct Reachability {
     /// Number of consecutive failures.
     failures: usize,
     /// The time of the first of them.
     since: Option<Duration>,
     /// The text of the last of them.
-    said: String,
+    last_error: String,
     /// The text of the last of them that was a refusal.
     refusal: Option<String>,
     /// If all brokers have failed and one of them refused: the time, and the text of the refusal.
     refused: Option<(Duration, String)>,
     /// Whether there were as many consecutive failures as there are brokers.
-    pub is_lost: bool,
+    pub have_all_failed: bool,
     /// Consecutive failures of attempts and batches, from which the pause is computed.
     faults: u32,
 }
 
-impl Reach {
+impl Reachability {
     /// A broker answered.
     pub fn answered(&mut self) {
         *self = Self { faults: self.faults, ..Self::default() };
@@ -41,7 +41,7 @@ impl Reach {
     }
 
     /// A failure that is followed by another attempt.
-    pub fn fault(&mut self) {
+    pub fn count_failure(&mut self) {
         self.faults = self.faults.saturating_add(1);
     }
 
@@ -49,35 +49,35 @@ impl Reach {
     pub fn failed(&mut self, error: ConnectError, brokers: usize, now: Duration) {
         self.failures += 1;
         self.since.get_or_insert(now);
-        self.said = error.to_string();
+        self.last_error = error.to_string();
         if let ConnectError::Refused(text) = error {
             self.refusal = Some(text);
         }
         if self.failures >= brokers {
             // All brokers have failed once: counts the next pass over them separately.
             self.failures = 0;
-            self.is_lost = true;
+            self.have_all_failed = true;
             self.refused = self.refusal.take().map(|text| (now, text));
-            self.fault();
+            self.count_failure();
         }
     }
 
     /// The text of the last failure.
-    pub fn said(&self) -> &str {
-        &self.said
+    pub fn last_error(&self) -> &str {
+        &self.last_error
     }
 
-    /// The text of a refusal that a call that began at `entered` has seen, if no broker has
-    /// accepted the client since.
+    /// The text of the last refusal, if it was received after the call began at `entered`, and no
+    /// broker has accepted the client since.
     pub fn refused(&self, entered: Duration) -> Option<&str> {
         let (at, text) = self.refused.as_ref()?;
         (*at >= entered).then_some(text)
     }
 
-    /// Whether no broker could be reached for `patience` since the call began.
-    pub fn given_up(&self, entered: Duration, patience: Duration, now: Duration) -> bool {
-        let since = self.since.filter(|_| self.is_lost);
-        since.is_some_and(|since| now.saturating_sub(since.max(entered)) >= patience)
+    /// Whether no broker could be reached for `limit` since the call began.
+    pub fn is_unreachable(&self, entered: Duration, limit: Duration, now: Duration) -> bool {
+        let since = self.since.filter(|_| self.have_all_failed);
+        since.is_some_and(|since| now.saturating_sub(since.max(entered)) >= limit)
     }
 
     /// The pause before the next attempt.
@@ -93,7 +93,7 @@ impl Reach {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const LIMIT: Duration = Duration::from_secs(2);
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -104,37 +104,43 @@ mod tests {
     }
 
     #[test]
-    fn gives_up_only_while_no_broker_answers() {
-        let mut reach = Reach::default();
-        reach.failed(down(), 2, at(1));
-        assert!(!reach.given_up(at(0), PATIENCE, at(9)), "the other was not asked");
-        reach.failed(down(), 2, at(2));
-        assert!(!reach.given_up(at(0), PATIENCE, at(2)));
-        assert!(reach.given_up(at(0), PATIENCE, at(3)));
-        assert!(!reach.given_up(at(2), PATIENCE, at(3)), "every call gets its own patience");
-        reach.answered();
-        assert!(!reach.given_up(at(0), PATIENCE, at(9)));
+    fn is_unreachable_only_while_no_broker_answers() {
+        let mut reachability = Reachability::default();
+        reachability.failed(down(), 2, at(1));
+        assert!(
+            !reachability.is_unreachable(at(0), LIMIT, at(9)),
+            "the other broker was not tried"
+        );
+        reachability.failed(down(), 2, at(2));
+        assert!(!reachability.is_unreachable(at(0), LIMIT, at(2)));
+        assert!(reachability.is_unreachable(at(0), LIMIT, at(3)));
+        assert!(
+            !reachability.is_unreachable(at(2), LIMIT, at(3)),
+            "the limit applies to each call separately"
+        );
+        reachability.answered();
+        assert!(!reachability.is_unreachable(at(0), LIMIT, at(9)));
     }
 
     #[test]
-    fn a_refusal_is_told_to_those_who_waited() {
-        let mut reach = Reach::default();
-        reach.failed(ConnectError::Refused("no".into()), 2, at(1));
-        assert_eq!(reach.refused(at(0)), None, "the other was not asked");
-        reach.failed(down(), 2, at(2));
-        assert_eq!(reach.refused(at(0)), Some("no"));
-        assert_eq!(reach.refused(at(3)), None, "whoever comes later asks again");
+    fn calls_that_waited_get_a_refusal() {
+        let mut reachability = Reachability::default();
+        reachability.failed(ConnectError::Refused("no".into()), 2, at(1));
+        assert_eq!(reachability.refused(at(0)), None, "the other broker was not tried");
+        reachability.failed(down(), 2, at(2));
+        assert_eq!(reachability.refused(at(0)), Some("no"));
+        assert_eq!(reachability.refused(at(3)), None, "a later call tries again");
     }
 
     #[test]
-    fn pauses_grow_to_their_bound() {
-        let mut reach = Reach::default();
-        assert_eq!(reach.pause(), Duration::ZERO);
-        reach.fault();
-        assert_eq!(reach.pause(), PAUSE_MIN);
-        (0..99).for_each(|_| reach.fault());
-        assert_eq!(reach.pause(), PAUSE_MAX);
-        reach.written();
-        assert_eq!(reach.pause(), Duration::ZERO);
+    fn pauses_grow_to_the_maximum() {
+        let mut reachability = Reachability::default();
+        assert_eq!(reachability.pause(), Duration::ZERO);
+        reachability.count_failure();
+        assert_eq!(reachability.pause(), PAUSE_MIN);
+        (0..99).for_each(|_| reachability.count_failure());
+        assert_eq!(reachability.pause(), PAUSE_MAX);
+        reachability.written();
+        assert_eq!(reachability.pause(), Duration::ZERO);
     }
 }
