@@ -11,9 +11,9 @@ pub struct User {
 }
 
 /// All users. The user `default`, which is not used, is disabled.
-pub const USERS: [User; 5] = [
-    // Applies batches: the commands of crates/sales/aggregate/src/apply.lua, the HGET of the position,
-    // and the commands of the client's connection and of the checks at the start.
+pub const USERS: [User; 6] = [
+    // Applies batches: the commands of crates/sales/aggregate/src/apply.lua, the HGET of the
+    // position, and the commands of the client's connection and of the checks at the start.
     User {
         name: "aggregator",
         rights: &[
@@ -35,6 +35,19 @@ pub const USERS: [User; 5] = [
             "+hello +ping +role +info +config|get +eval +evalsha",
             "+get +set +hget +hset +hlen +exists +rename +unlink +time",
             "~claims:* ~claims_before:* ~claims_since:*",
+        ],
+    },
+    // Reads the figures: crates/sales/figures. It cannot write.
+    User {
+        name: "dashboard",
+        rights: &[
+            "+hello +ping +role +info +config|get +eval_ro +time",
+            "+mget +zcard +zrange +zrevrank +zscore +xrevrange",
+            "%R~total_ventas %R~precio_max_global %R~precio_min_global",
+            "%R~ranking_productos %R~ranking_productos_cat:*",
+            "%R~contador:* %R~suma_cantidad:* %R~suma_precio:*",
+            "%R~promedio_productos:* %R~promedio_precio_tag:*",
+            "%R~producto_monitoreado_nombre:* %R~stream_precio_producto_unico:*",
         ],
     },
     // Reads the keys of the contract, and cannot write.

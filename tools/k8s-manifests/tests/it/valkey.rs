@@ -306,7 +306,12 @@ fn users_may_do_what_they_need_and_no_more() {
         ask("grafana", &["xrevrange", "stream_precio_producto_unico:Belleza", "+", "-"])
             .contains("5")
     );
-    let denied: [(&str, &[&str]); 9] = [
+    let read = include_str!("../../../../crates/sales/figures/src/read.lua");
+    let call = ["eval_ro", read, "1", "total_ventas", "2", "mget", "total_ventas", "1", "time"];
+    assert!(ask("dashboard", &call).starts_with("1\n2\n2\n"), "{}", ask("dashboard", &call));
+    let denied: [(&str, &[&str]); 11] = [
+        ("dashboard", &["set", "total_ventas", "0"]),
+        ("dashboard", &["get", "claims_since:sales-topic"]),
         ("grafana", &["set", "total_ventas", "0"]),
         ("grafana", &["get", "claims_since:sales-topic"]),
         ("grafana", &["flushall"]),
@@ -372,7 +377,7 @@ fn secrets_are_made_once_and_for_their_owner_only() {
     }
     fs::copy(root().join("k8s/base/valkey/hosts.yaml"), hosts.join("hosts.yaml")).unwrap();
     let made = generate_secrets(folder.path()).unwrap();
-    assert_eq!(made.len(), 18);
+    assert_eq!(made.len(), 22);
     let contents: Vec<String> = made.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     for (index, path) in made.iter().enumerate() {
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600, "{}", path.display());

@@ -12,7 +12,7 @@ pub type Arrow = (String, String, u16);
 pub const ANYWHERE: &str = "anywhere";
 
 /// Connections that are always expected.
-const ALWAYS: [(&str, &str, u16); 17] = [
+const ALWAYS: [(&str, &str, u16); 18] = [
     ("ingress-controller", "ingest", 80),
     ("ingest", "bridge", 80),
     ("bridge", "writer", 80),
@@ -20,6 +20,7 @@ const ALWAYS: [(&str, &str, u16); 17] = [
     ("writer", "valkey", 6379),
     ("aggregator", "kafka", 9093),
     ("aggregator", "valkey", 6379),
+    ("dashboard", "valkey", 6379),
     ("grafana", "valkey", 6379),
     // The plugin catalogue of Grafana.
     ("grafana", ANYWHERE, 443),
@@ -47,6 +48,9 @@ pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
     arrows.extend(API.map(|port| ("entity-operator", ANYWHERE, port)));
     if workloads.iter().any(|workload| workload.name == SOLVER) {
         arrows.push(("ingress-controller", SOLVER, 8089));
+    }
+    if find(objects, "NetworkPolicy", "live-page").is_some() {
+        arrows.push(("ingress-controller", "dashboard", 80));
     }
     if of_kind(objects, "ScaledObject").next().is_some() {
         arrows.push(("keda", "kafka", 9093));
