@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_servers::Chromium;
+use test_servers::{Chromium, npm_package};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -86,6 +86,18 @@ impl Browser {
             (browser.evaluate(condition).await.ok() == Some(Value::Bool(true))).then_some(())
         })
         .await
+    }
+
+    /// What axe-core finds wrong for people with disabilities, one line for each rule.
+    pub async fn accessibility_violations(&mut self) -> Result<Vec<String>> {
+        let axe = npm_package("axe-core", "4.14.1")?.join("axe.min.js");
+        self.evaluate(&format!("{}; true", std::fs::read_to_string(axe)?)).await?;
+        let found = self.evaluate("axe.run().then((result) => result.violations)").await?;
+        let found = found.as_array().context("axe-core has no result")?;
+        let line = |violation: &Value| {
+            format!("{}: {}", violation["id"], violation["nodes"][0]["failureSummary"])
+        };
+        Ok(found.iter().map(line).collect())
     }
 
     /// Writes a picture of the whole page.

@@ -73,7 +73,7 @@ async fn the_page_shows_what_is_counted_and_sends_a_sale() {
     browser.until("!document.getElementById('notice').hidden").await.unwrap();
 }
 
-/// Takes a picture of every look; none is wider than its window.
+/// Takes a picture of every look; none is wider than its window, and axe-core finds nothing.
 async fn look_at_it(url: &str) {
     let folder = root().join("target/page");
     std::fs::create_dir_all(&folder).unwrap();
@@ -84,6 +84,7 @@ async fn look_at_it(url: &str) {
         let width = browser.evaluate("document.documentElement.scrollWidth").await.unwrap();
         assert_eq!(width, view.width, "{name}");
         browser.screenshot(&folder.join(format!("{name}.png"))).await.unwrap();
+        assert_eq!(browser.accessibility_violations().await.unwrap(), [""; 0], "{name}");
         assert_eq!(browser.problems(), [""; 0], "{name}");
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
 //! the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central; containerd and
-//! Chromium from Debian (or from the PATH). Tests use them, and so does
-//! `cargo xtask up`, through the program `with-servers`.
+//! Chromium from Debian (or from the PATH); axe-core from npm; Schemathesis from PyPI. Tests use
+//! them, and so does `cargo xtask up`, through the program `with-servers`.
 
 mod chromium;
 mod clock;
@@ -14,7 +14,9 @@ mod debian;
 mod home;
 mod kafka;
 mod limit;
+mod npm;
 mod registry;
+mod schemathesis;
 mod security;
 mod sentinel;
 mod shared;
@@ -28,7 +30,9 @@ pub use containerd::Containerd;
 pub use home::{home, install, run};
 pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 pub use limit::limit_file_size;
+pub use npm::npm_package;
 pub use registry::Registry;
+pub use schemathesis::schemathesis;
 pub use security::{Listener, Security};
 pub use sentinel::{Sentinel, SentinelConfig};
 pub use shared::shared_kafka;
