@@ -5,6 +5,7 @@ mod count;
 mod families;
 mod fuzz;
 mod image;
+mod load_report;
 mod mutants;
 mod pack;
 mod packages;
@@ -43,6 +44,8 @@ cargo xtask <task>
   secrets        create the missing passwords of k8s/
   manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   compare the pipeline with the same one without WebAssembly
+  load-report [ARGS]  run Locust against the pipeline on real servers and draw the run in
+                 docs/benchmarks/load.svg; ARGS are passed to Locust: --shape, --peak, --minutes
   lint           check format, lints, layers, licences and versions of dependencies; needs
                  cargo-deny
   audit          check dependencies for known vulnerabilities; needs cargo-deny and the internet
@@ -84,6 +87,7 @@ fn main() -> Result<()> {
             build::pipeline(Profile::Release, &["bench", "native-bench"])?;
             run::replace(&Profile::Release.program("bench"), &rest)
         }
+        "load-report" => load_report::run_and_draw(&rest),
         "lint" => tests::lint(),
         "audit" => tests::audit(),
         "" | "help" | "-h" | "--help" => Ok(printing::result(USAGE.trim_end())?),
