@@ -32,7 +32,7 @@ pub struct GuestState {
     /// The addresses that the component may connect to.
     pub(crate) allowed: Arc<AllowedHosts>,
     /// Set when the guest yields in the middle of its work.
-    pub(crate) gave_way: Arc<AtomicBool>,
+    pub(crate) yielded: Arc<AtomicBool>,
     /// For dependencies that do not inherit permissions.
     pub(crate) without_rights: Option<Box<WasiCtx>>,
     /// For dependencies that do not inherit permissions.
@@ -81,7 +81,7 @@ impl StateTemplate {
         // tokio's own yield also lets the runtime poll for network events before the guest
         // continues.
         store.epoch_deadline_callback(|store| {
-            store.data().gave_way.store(true, Ordering::Relaxed);
+            store.data().yielded.store(true, Ordering::Relaxed);
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         store
@@ -96,7 +96,7 @@ impl StateTemplate {
             memory: MemoryCap::new(self.memory_bytes_max),
             variables: self.variables.clone(),
             allowed: self.allowed.clone(),
-            gave_way: Arc::default(),
+            yielded: Arc::default(),
             without_rights: None,
             no_requests: NoRequests,
             lookups: HashMap::new(),

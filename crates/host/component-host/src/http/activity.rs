@@ -5,6 +5,7 @@
 //! arrived. In the second, an answer waits for the client to read it. In the third, a request is
 //! being handled, and the limits of requests apply.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,94 +21,172 @@ pub(super) struct Times {
 }
 
 /// How long a connection may take to close after it was asked to.
-const END_LIMIT: Duration = Duration::from_secs(1);
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// The state of one connection.
-pub(super) struct Activity {
+/// The state machine of one connection. The methods are the events.
+struct State {
     times: Times,
-    state: Mutex<State>,
+    requests: Requests,
+    socket: Socket,
+    stage: Stage,
 }
 
-struct State {
-    /// Number of requests that were read and whose answers have not been sent completely.
-    requests: usize,
-    /// Since when there are no requests, or the last time when the client was seen reading the
-    /// answer.
-    idle_since: Instant,
-    /// Since when the socket accepts no bytes.
-    blocked_since: Option<Instant>,
-    /// The answers of which a part waits to be sent: the number of the answer, and since when.
-    sending: Vec<(u64, Instant)>,
-    next_id: u64,
-    ending: bool,
+/// The requests that were read and whose answers have not been sent completely.
+enum Requests {
+    /// There are none. The time is the last one at which there was one, or at which the client was
+    /// seen reading an answer, or at which the connection began or was asked to close.
+    None { since: Instant },
+    /// There are some.
+    Open {
+        number: usize,
+        /// The answers of which a part waits to be sent: the id of the request, and since when.
+        sending: Vec<(u64, Instant)>,
+    },
+}
+
+/// Whether the socket accepts bytes.
+#[derive(Clone, Copy)]
+enum Socket {
+    Writable,
+    Blocked { since: Instant },
+}
+
+/// Whether the connection was asked to close.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Closing,
 }
 
 /// What to do with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// Nothing before this time; with `None`, nothing before the state changes.
-    Later(Option<Instant>),
+    Wait(Option<Instant>),
     /// Ask it to close: it has been idle for too long.
-    End,
+    Close,
     /// Drop it.
     Drop,
 }
 
-impl Activity {
-    /// The state of a new connection.
-    pub fn new(times: Times) -> Arc<Self> {
-        let state = State {
-            requests: 0,
-            idle_since: Instant::now(),
-            blocked_since: None,
-            sending: Vec::new(),
-            next_id: 0,
-            ending: false,
-        };
-        Arc::new(Self { times, state: Mutex::new(state) })
+impl State {
+    fn new(times: Times, now: Instant) -> Self {
+        let requests = Requests::None { since: now };
+        Self { times, requests, socket: Socket::Writable, stage: Stage::Open }
     }
 
-    /// Notes that a request was read. It is in progress until the returned value is dropped.
-    pub fn request(self: &Arc<Self>) -> Work {
-        let mut state = self.state();
-        state.requests += 1;
-        state.next_id += 1;
-        Work { id: state.next_id, activity: self.clone() }
-    }
-
-    /// Notes whether the socket accepted bytes.
-    pub fn wrote(&self, taken: bool) {
-        let mut state = self.state();
-        if !taken {
-            state.blocked_since.get_or_insert_with(Instant::now);
-        } else if state.blocked_since.take().is_some() {
-            state.idle_since = Instant::now();
+    fn request_read(&mut self) {
+        match &mut self.requests {
+            Requests::Open { number, .. } => *number += 1,
+            Requests::None { .. } => {
+                self.requests = Requests::Open { number: 1, sending: Vec::new() };
+            }
         }
     }
 
-    /// Notes that the connection was asked to close.
-    pub fn ends(&self) {
-        let mut state = self.state();
-        (state.ending, state.idle_since) = (true, Instant::now());
+    fn request_ended(&mut self, request: u64, now: Instant) {
+        match &mut self.requests {
+            Requests::Open { number: number @ 2.., sending } => {
+                *number -= 1;
+                sending.retain(|(id, _)| *id != request);
+            }
+            _ => self.requests = Requests::None { since: now },
+        }
+    }
+
+    fn part_waits(&mut self, request: u64, waits: bool, now: Instant) {
+        if let Requests::Open { sending, .. } = &mut self.requests {
+            sending.retain(|(id, _)| *id != request);
+            if waits {
+                sending.push((request, now));
+            }
+        }
+    }
+
+    fn written(&mut self, accepted: bool, now: Instant) {
+        match (self.socket, accepted) {
+            (Socket::Writable, false) => self.socket = Socket::Blocked { since: now },
+            (Socket::Blocked { .. }, true) => {
+                self.socket = Socket::Writable;
+                self.restart_idle_time(now);
+            }
+            (Socket::Writable, true) | (Socket::Blocked { .. }, false) => {}
+        }
+    }
+
+    fn closing(&mut self, now: Instant) {
+        self.stage = Stage::Closing;
+        self.restart_idle_time(now);
+    }
+
+    fn restart_idle_time(&mut self, now: Instant) {
+        if let Requests::None { since } = &mut self.requests {
+            *since = now;
+        }
+    }
+
+    fn due(&self, now: Instant) -> Due {
+        let stalled = self.stalled_since().map(|since| since + self.times.send);
+        if stalled.is_some_and(|until| until <= now) {
+            return Due::Drop;
+        }
+        let (Requests::None { since }, Socket::Writable) = (&self.requests, self.socket) else {
+            return Due::Wait(stalled);
+        };
+        let (limit, due) = match self.stage {
+            Stage::Open => (self.times.head, Due::Close),
+            Stage::Closing => (CLOSE_LIMIT, Due::Drop),
+        };
+        if *since + limit > now { Due::Wait(Some(*since + limit)) } else { due }
+    }
+
+    /// Since when the client reads nothing of an answer that waits for it.
+    fn stalled_since(&self) -> Option<Instant> {
+        let sending = match &self.requests {
+            Requests::Open { sending, .. } => sending.iter().map(|(_, since)| *since).min(),
+            Requests::None { .. } => None,
+        };
+        let blocked = match self.socket {
+            Socket::Blocked { since } => Some(since),
+            Socket::Writable => None,
+        };
+        sending.into_iter().chain(blocked).min()
+    }
+}
+
+/// What one connection is doing.
+pub(super) struct Activity {
+    state: Mutex<State>,
+    next_id: AtomicU64,
+}
+
+impl Activity {
+    /// The activity of a new connection.
+    pub fn new(times: Times) -> Arc<Self> {
+        let state = State::new(times, Instant::now());
+        Arc::new(Self { state: Mutex::new(state), next_id: AtomicU64::new(0) })
+    }
+
+    /// A request was read. It is open until the returned value is dropped.
+    pub fn request(self: &Arc<Self>) -> OpenRequest {
+        self.state().request_read();
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        OpenRequest { id, activity: self.clone() }
+    }
+
+    /// The socket was written to, and accepted bytes or not.
+    pub fn written(&self, accepted: bool) {
+        self.state().written(accepted, Instant::now());
+    }
+
+    /// The connection was asked to close.
+    pub fn closing(&self) {
+        self.state().closing(Instant::now());
     }
 
     /// What to do with the connection now.
     pub fn due(&self, now: Instant) -> Due {
-        let state = self.state();
-        let stalled = state.sending.iter().map(|(_, since)| *since).chain(state.blocked_since);
-        let stalled = stalled.min().map(|since| since + self.times.send);
-        if stalled.is_some_and(|until| until <= now) {
-            return Due::Drop;
-        }
-        if state.requests > 0 || state.blocked_since.is_some() {
-            return Due::Later(stalled);
-        }
-        let limit = if state.ending { END_LIMIT } else { self.times.head };
-        match (state.idle_since + limit, state.ending) {
-            (until, _) if until > now => Due::Later(Some(until)),
-            (_, false) => Due::End,
-            (_, true) => Due::Drop,
-        }
+        self.state().due(now)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -115,30 +194,22 @@ impl Activity {
     }
 }
 
-/// A request in progress.
-pub(super) struct Work {
+/// A request whose answer has not been sent completely.
+pub(super) struct OpenRequest {
     id: u64,
     activity: Arc<Activity>,
 }
 
-impl Work {
-    /// Notes that a part of its answer is about to be sent, or that everything available has been
-    /// sent.
-    pub fn sends(&self, part: bool) {
-        let mut state = self.activity.state();
-        state.sending.retain(|(id, _)| *id != self.id);
-        if part {
-            state.sending.push((self.id, Instant::now()));
-        }
+impl OpenRequest {
+    /// A part of its answer waits to be sent, or everything available has been sent.
+    pub fn part_waits(&self, waits: bool) {
+        self.activity.state().part_waits(self.id, waits, Instant::now());
     }
 }
 
-impl Drop for Work {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
-        let mut state = self.activity.state();
-        state.sending.retain(|(id, _)| *id != self.id);
-        state.requests = state.requests.saturating_sub(1);
-        state.idle_since = Instant::now();
+        self.activity.state().request_ended(self.id, Instant::now());
     }
 }
 
@@ -148,56 +219,72 @@ mod tests {
 
     const TIMES: Times = Times { head: Duration::from_secs(10), send: Duration::from_secs(30) };
 
-    /// The state of the limits after this many seconds.
-    fn after(seconds: u64, activity: &Activity) -> Due {
-        activity.due(Instant::now() + Duration::from_secs(seconds))
-    }
-
-    fn in_time(due: Due) -> bool {
-        matches!(due, Due::Later(_))
+    /// A new connection, and a function that returns the time after this many seconds.
+    fn connection() -> (State, impl Fn(u64) -> Instant) {
+        let start = Instant::now();
+        (State::new(TIMES, start), move |seconds| start + Duration::from_secs(seconds))
     }
 
     #[test]
-    fn a_connection_without_a_request_is_asked_to_end_and_then_dropped() {
-        let activity = Activity::new(TIMES);
-        assert!(in_time(after(9, &activity)));
-        assert_eq!(after(10, &activity), Due::End);
-        activity.ends();
-        assert!(in_time(after(0, &activity)));
-        assert_eq!(after(1, &activity), Due::Drop);
+    fn a_connection_without_a_request_is_asked_to_close_and_then_dropped() {
+        let (mut state, at) = connection();
+        assert_eq!(state.due(at(9)), Due::Wait(Some(at(10))));
+        assert_eq!(state.due(at(10)), Due::Close);
+        state.closing(at(10));
+        assert_eq!(state.due(at(10)), Due::Wait(Some(at(11))));
+        assert_eq!(state.due(at(11)), Due::Drop);
     }
 
     #[test]
-    fn a_request_at_work_has_limits_of_its_own() {
-        let activity = Activity::new(TIMES);
-        let works = [activity.request(), activity.request()];
-        assert_eq!(after(100, &activity), Due::Later(None));
-        drop(works);
-        assert_eq!(after(10, &activity), Due::End);
+    fn an_open_request_has_other_limits() {
+        let (mut state, at) = connection();
+        state.request_read();
+        state.request_read();
+        assert_eq!(state.due(at(100)), Due::Wait(None));
+        state.request_ended(0, at(100));
+        assert_eq!(state.due(at(200)), Due::Wait(None), "one is left");
+        state.request_ended(1, at(200));
+        assert_eq!(state.due(at(209)), Due::Wait(Some(at(210))));
+        assert_eq!(state.due(at(210)), Due::Close);
     }
 
     #[test]
-    fn an_answer_that_nobody_takes_ends_the_connection() {
-        let activity = Activity::new(TIMES);
-        let (slow, quick) = (activity.request(), activity.request());
-        slow.sends(true);
-        quick.sends(true);
-        quick.sends(false);
-        assert!(in_time(after(29, &activity)));
-        assert_eq!(after(30, &activity), Due::Drop, "the quick one does not hide it");
-        slow.sends(false);
-        assert_eq!(after(30, &activity), Due::Later(None), "it waits for its component");
+    fn a_closing_connection_finishes_its_requests() {
+        let (mut state, at) = connection();
+        state.request_read();
+        state.closing(at(5));
+        assert_eq!(state.due(at(20)), Due::Wait(None));
+        state.request_ended(0, at(20));
+        assert_eq!(state.due(at(20)), Due::Wait(Some(at(21))));
+        assert_eq!(state.due(at(21)), Due::Drop);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_an_answer_is_dropped() {
+        let (mut state, at) = connection();
+        let (slow, quick) = (0, 1);
+        state.request_read();
+        state.request_read();
+        state.part_waits(slow, true, at(0));
+        state.part_waits(quick, true, at(0));
+        state.part_waits(quick, false, at(1));
+        assert_eq!(state.due(at(29)), Due::Wait(Some(at(30))));
+        assert_eq!(state.due(at(30)), Due::Drop, "the quick one does not hide it");
+        state.part_waits(slow, false, at(30));
+        assert_eq!(state.due(at(60)), Due::Wait(None), "it waits for its component");
     }
 
     #[test]
     fn the_end_of_an_answer_may_take_as_long_as_the_client_reads() {
-        let activity = Activity::new(TIMES);
-        drop(activity.request());
-        activity.wrote(false);
-        assert!(in_time(after(29, &activity)));
-        assert_eq!(after(30, &activity), Due::Drop);
-        activity.wrote(true);
-        assert!(in_time(after(9, &activity)));
-        assert_eq!(after(10, &activity), Due::End);
+        let (mut state, at) = connection();
+        state.request_read();
+        state.request_ended(0, at(0));
+        state.written(false, at(0));
+        state.written(false, at(20));
+        assert_eq!(state.due(at(29)), Due::Wait(Some(at(30))));
+        assert_eq!(state.due(at(30)), Due::Drop);
+        state.written(true, at(29));
+        assert_eq!(state.due(at(38)), Due::Wait(Some(at(39))));
+        assert_eq!(state.due(at(39)), Due::Close);
     }
 }

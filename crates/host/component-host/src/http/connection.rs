@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use super::activity::{Activity, Due, Times, Work};
+use super::activity::{Activity, Due, OpenRequest, Times};
 use super::exchange::{Handler, exchange};
 
 /// The longest time between two checks of a connection.
@@ -44,9 +44,9 @@ pub(super) async fn run(
     let service = service_fn({
         let (shared, activity) = (shared.clone(), activity.clone());
         move |request| {
-            let work = activity.request();
+            let open = activity.request();
             let answer = exchange(&shared.handler, shared.body_timeout, request, peer);
-            async move { Ok::<_, Infallible>(answer.await.map(|body| Sent { body, work })) }
+            async move { Ok::<_, Infallible>(answer.await.map(|body| Sent { body, open })) }
         }
     });
     let socket = Socket { stream, activity: activity.clone() };
@@ -70,12 +70,12 @@ pub(super) async fn run(
                 tracing::debug!(%peer, "connection dropped: its client is too slow");
                 return Poll::Ready(());
             }
-            if end || due == Due::End {
-                activity.ends();
+            if end || due == Due::Close {
+                activity.closing();
                 connection.as_mut().graceful_shutdown();
                 continue;
             }
-            let Due::Later(until) = due else { continue };
+            let Due::Wait(until) = due else { continue };
             // Most events move the limit further away. The timer is not reset for that; if it fires
             // too early, it is set again.
             let until = until.unwrap_or(now + LOOK_AGAIN);
@@ -97,8 +97,8 @@ struct Socket {
 }
 
 impl Socket {
-    fn wrote<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.activity.wrote(result.is_ready());
+    fn written<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.activity.written(result.is_ready());
         result
     }
 }
@@ -120,7 +120,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(result)
+        self.written(result)
     }
 
     fn poll_write_vectored(
@@ -129,7 +129,7 @@ impl AsyncWrite for Socket {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(result)
+        self.written(result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -148,7 +148,7 @@ impl AsyncWrite for Socket {
 /// The body of an answer, which records when a part of it is sent.
 struct Sent {
     body: WasiBody,
-    work: Work,
+    open: OpenRequest,
 }
 
 impl Body for Sent {
@@ -160,7 +160,7 @@ impl Body for Sent {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let result = Pin::new(&mut self.body).poll_frame(cx);
-        self.work.sends(matches!(result, Poll::Ready(Some(Ok(_)))));
+        self.open.part_waits(matches!(result, Poll::Ready(Some(Ok(_)))));
         result
     }
 

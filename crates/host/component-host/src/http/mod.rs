@@ -4,17 +4,15 @@ mod activity;
 mod body;
 mod connection;
 mod exchange;
-mod pool;
+mod instances;
 mod problem;
 mod route;
-mod seat;
 mod serve;
 mod server;
 mod service;
 mod services;
 pub(crate) mod spin_fields;
 mod streamed;
-mod worker;
 
 pub use body::RequestBody;
 pub use exchange::{Answer, Handler};

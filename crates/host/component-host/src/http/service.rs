@@ -12,9 +12,9 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use super::body::{BodyWatch, expects_continue, gather, small_length};
 use super::exchange::without_content;
-use super::pool::{Broken, NoInstance, Pool};
+use super::instances::{InstanceFailed, NoInstance, Pool, new_pool};
 use super::problem::Problem;
-use super::streamed::Streamed;
+use super::streamed::StreamedBody;
 use crate::guest::Guest;
 use crate::{Error, Limits};
 
@@ -34,7 +34,7 @@ impl HttpService {
     pub fn new(guest: &Guest, limits: &Arc<Limits>, components: usize) -> Result<Self, Error> {
         Ok(Self {
             component: guest.id.clone(),
-            pool: RwLock::new(Pool::new(guest, limits, components)?),
+            pool: RwLock::new(new_pool(guest, limits, components)?),
             components,
             permits: Arc::new(Semaphore::new(limits.requests_at_once_max)),
             limits: limits.clone(),
@@ -43,7 +43,7 @@ impl HttpService {
 
     /// Creates a pool of instances of another build of the component.
     pub(super) fn prepare(&self, guest: &Guest) -> Result<Arc<Pool>, Error> {
-        Pool::new(guest, &self.limits, self.components)
+        new_pool(guest, &self.limits, self.components)
     }
 
     /// Passes requests to this pool from now on. Requests in progress finish in the old one.
@@ -85,7 +85,8 @@ impl HttpService {
         let pool = self.pool();
         let handled = pool.handle(request);
         let handled = tokio::time::timeout(self.limits.request_timeout, handled).await;
-        // If the body was not received, the error is the client's, whatever the guest answered.
+        // If the body was not received, the client caused the failure, and the guest's
+        // answer is dropped.
         if let Some(problem) = watch.problem() {
             return Err(problem);
         }
@@ -136,28 +137,57 @@ impl HttpService {
                 .map_err(|_| Problem::TimedOut)?
                 .ok_or_else(|| {
                     let component = &*self.component;
-                    tracing::error!(component, length, "an answer is not as long as it announced");
+                    tracing::error!(
+                        component,
+                        length,
+                        "the body of an answer does not have the announced length"
+                    );
                     Problem::GuestFailed
                 })?,
-            None => Streamed::new(body, permit, &self.component, self.limits.request_timeout)
+            None => StreamedBody::new(body, permit, &self.component, self.limits.request_timeout)
                 .boxed_unsync(),
         };
         Ok(Response::from_parts(parts, body))
     }
 
     fn problem(&self, error: &wasmtime::Error) -> Problem {
-        if error.is::<ExpirationError>() {
-            return Problem::TimedOut;
-        }
-        if error.is::<NoInstance>() {
-            return Problem::Busy;
-        }
+        let problem = problem(error);
         // A failure of the instance is logged where the instance is dropped.
-        if !error.is::<Broken>() {
+        if matches!(problem, Problem::GuestFailed) && !error.is::<InstanceFailed>() {
             let component = &*self.component;
             let error = format!("{error:#}");
             tracing::error!(component, error, "the component answered a request with an error");
         }
+        problem
+    }
+}
+
+/// The answer to a request whose instance has not answered it.
+fn problem(error: &wasmtime::Error) -> Problem {
+    if error.is::<ExpirationError>() {
+        Problem::TimedOut
+    } else if error.is::<NoInstance>() {
+        Problem::Busy
+    } else {
         Problem::GuestFailed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_request_that_no_instance_has_taken_is_to_be_repeated() {
+        for (error, status) in [
+            (wasmtime::Error::new(NoInstance("the limit is reached".into())), 503),
+            (wasmtime::Error::new(ExpirationError), 504),
+            (wasmtime::Error::new(InstanceFailed), 500),
+            (wasmtime::Error::msg("an error code of WASI"), 500),
+        ] {
+            let response = problem(&error).response();
+            assert_eq!(response.status(), status, "{error}");
+            assert_eq!(response.headers().contains_key("retry-after"), status == 503, "{error}");
+        }
     }
 }

@@ -13,17 +13,25 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 /// A streamed body. Reading it ends with an error if the component sends no part of it in time. It
 /// counts as a request of the component until it is dropped.
-pub(super) struct Streamed {
+pub(super) struct StreamedBody {
     body: WasiBody,
     _permit: OwnedSemaphorePermit,
     component: Arc<str>,
     limit: Duration,
-    /// Whether the body waits for the component; `false` while the client reads nothing.
-    waits: bool,
+    awaits: Awaited,
     sleep: Pin<Box<Sleep>>,
 }
 
-impl Streamed {
+/// What the body waits for.
+#[derive(PartialEq, Eq)]
+enum Awaited {
+    /// The client reads the parts that were sent.
+    Client,
+    /// The component sends the next part.
+    Component,
+}
+
+impl StreamedBody {
     pub fn new(
         body: WasiBody,
         permit: OwnedSemaphorePermit,
@@ -32,18 +40,19 @@ impl Streamed {
     ) -> Self {
         let sleep = Box::pin(tokio::time::sleep(limit));
         let component = component.clone();
-        Self { body, _permit: permit, component, limit, waits: false, sleep }
+        Self { body, _permit: permit, component, limit, awaits: Awaited::Client, sleep }
     }
 
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        if !std::mem::replace(&mut self.waits, true) {
+        if self.awaits == Awaited::Client {
+            self.awaits = Awaited::Component;
             self.sleep.as_mut().reset(Instant::now() + self.limit);
         }
         self.sleep.as_mut().poll(cx).is_ready()
     }
 }
 
-impl Body for Streamed {
+impl Body for StreamedBody {
     type Data = Bytes;
     type Error = HttpError;
 
@@ -54,7 +63,7 @@ impl Body for Streamed {
         let this = &mut *self;
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         if polled.is_ready() {
-            this.waits = false;
+            this.awaits = Awaited::Client;
             return polled;
         }
         if !this.is_late(cx) {
@@ -95,7 +104,7 @@ mod tests {
         let body = StreamBody::new(sent.map(|part| Ok::<_, HttpError>(Frame::data(part))));
         let permits = Arc::new(Semaphore::new(1));
         let permit = permits.clone().try_acquire_owned().unwrap();
-        let mut body = Streamed::new(body.boxed_unsync(), permit, &"slow".into(), LIMIT);
+        let mut body = StreamedBody::new(body.boxed_unsync(), permit, &"slow".into(), LIMIT);
         for _ in 0..3 {
             assert!(body.frame().now_or_never().is_none());
             tokio::time::advance(LIMIT - Duration::from_secs(1)).await;

@@ -1,0 +1,14 @@
+//! The instances of the HTTP components.
+//!
+//! Two state machines decide without I/O: [`schedule`] which requests wait and when an instance is
+//! created, and [`instance`] what one instance does next. [`pool`] performs the decisions of the
+//! first one, and [`event_loop`] those of the second one.
+
+mod event_loop;
+mod instance;
+mod pool;
+mod schedule;
+mod worker;
+
+pub(super) use pool::{InstanceFailed, NoInstance, Pool};
+pub(super) use worker::new_pool;
