@@ -13,9 +13,15 @@ pub trait Capability: Send + Sync {
     /// Defines the interface's functions.
     fn add_to_linker(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()>;
 
-    /// Whether a component with these allowed hosts may import the interface. The error says why
-    /// not, and what to write in the manifest. It is called for each component that imports the
-    /// interface, before any component runs, so an implementation may also prepare here what the
-    /// interface needs.
-    fn permits(&self, allowed: &AllowedHosts) -> Result<(), String>;
+    /// Checks whether a component with these allowed hosts may import the interface, and does nothing
+    /// else. The error says why it may not, and what to write in the manifest. It is called for each
+    /// component that imports the interface, before any component runs.
+    fn check(&self, allowed: &AllowedHosts) -> Result<(), String>;
+
+    /// Prepares what the interface needs. It is called for each component that imports the interface
+    /// and passed the check, before any component runs, and possibly by several threads at once. The
+    /// error says what failed.
+    fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
 }

@@ -147,7 +147,8 @@ impl Loader {
         for (import, _) in compiled.component_type().imports(&self.engine) {
             let is_its = |c: &&Arc<dyn Capability>| is_among(&[c.interface()], import);
             if let Some(capability) = self.capabilities.iter().find(is_its) {
-                capability.permits(&template.allowed).map_err(fault)?;
+                capability.check(&template.allowed).map_err(fault)?;
+                capability.prepare().map_err(fault)?;
             }
         }
         let pre = linker::link(&self.linker, &compiled).map_err(fault)?;

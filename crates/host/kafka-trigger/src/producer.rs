@@ -45,17 +45,6 @@ impl ProducerCapability {
     pub(crate) fn producer(&self) -> Option<Producer> {
         self.producer.get().cloned()
     }
-
-    fn start(&self) -> Result<(), String> {
-        if self.producer.get().is_none() {
-            let producer = Producer::new(self.config.clone())
-                .map_err(|error| format!("cannot set up the Kafka producer: {error}"))?;
-            // `set` does not fail: components are loaded one after the other. If it did, the
-            // producer that is already set would do.
-            let _ = self.producer.set(producer);
-        }
-        Ok(())
-    }
 }
 
 impl Capability for ProducerCapability {
@@ -70,10 +59,9 @@ impl Capability for ProducerCapability {
             move |_, (records,): (Vec<Outgoing>,)| {
                 let producer = producer.get().cloned();
                 Box::pin(async move {
-                    // `permits` is called before a component that imports the producer is loaded,
-                    // and creates it.
+                    // `prepare` creates it before a component that imports it can run.
                     let producer = producer.ok_or_else(|| {
-                        wasmtime::Error::msg("the producer was not started for this component")
+                        wasmtime::Error::msg("the producer was not prepared for this component")
                     })?;
                     Ok((send(&producer, records).await,))
                 })
@@ -81,18 +69,32 @@ impl Capability for ProducerCapability {
         )
     }
 
-    fn permits(&self, allowed: &AllowedHosts) -> Result<(), String> {
+    fn check(&self, allowed: &AllowedHosts) -> Result<(), String> {
         for broker in self.config.brokers.split(',').map(str::trim) {
             let (host, port) = broker.rsplit_once(':').unwrap_or((broker, "9092"));
-            let port = port.parse().map_err(|_| format!("broker `{broker}`: no port"))?;
+            let port = port
+                .parse()
+                .map_err(|_| format!("broker `{broker}`: the port is not a number up to 65535"))?;
             if !allowed.allows("tcp", host, port) {
                 return Err(format!(
-                    "it imports {PRODUCER}, but may not reach the broker; add \
+                    "it imports {PRODUCER}, but is not allowed to connect to the broker; add \
                      \"tcp://{host}:{port}\" to its allowed_outbound_hosts"
                 ));
             }
         }
-        self.start()
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<(), String> {
+        if self.producer.get().is_some() {
+            return Ok(());
+        }
+        let producer = Producer::new(self.config.clone())
+            .map_err(|error| format!("cannot set up the Kafka producer: {error}"))?;
+        // `set` fails if another component that is being loaded has just set a producer. All
+        // components then use that one.
+        let _ = self.producer.set(producer);
+        Ok(())
     }
 }
 
@@ -146,17 +148,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn its_counters_are_there_once_a_component_imports_it() {
+    async fn its_counters_are_registered_once_a_component_imports_it() {
         let provided = ProducerCapability::new(ProducerConfig::new("127.0.0.1:1")).unwrap();
         assert_eq!(metrics(&provided), "# EOF\n");
-        provided.start().unwrap();
-        let nowhere = OutgoingRecord {
+        provided.prepare().unwrap();
+        let undeliverable = OutgoingRecord {
             topic: "no topic".into(),
             key: None,
             value: None,
             headers: Vec::new(),
         };
-        let sent = provided.producer.get().unwrap().send(vec![nowhere.clone(), nowhere]).await;
+        let sent =
+            provided.producer.get().unwrap().send(vec![undeliverable.clone(), undeliverable]).await;
         assert!(matches!(sent, Err(host_producer::ProduceError::Refused(_))), "{sent:?}");
         let text = metrics(&provided);
         for line in [
@@ -168,5 +171,27 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "`{line}` is not in:\n{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_check_requires_every_broker_and_starts_nothing() {
+        let config = ProducerConfig::new("kafka-0:9093, kafka-1");
+        let provided = ProducerCapability::new(config).unwrap();
+        let check = |entries: &[&str]| {
+            let entries: Vec<String> = entries.iter().map(|&entry| entry.into()).collect();
+            let allowed = AllowedHosts::parse("writer", &entries, &Default::default()).unwrap();
+            provided.check(&allowed)
+        };
+        for (allowed, missing) in [
+            (&[][..], "tcp://kafka-0:9093"),
+            (&["tcp://kafka-0:9093"], "tcp://kafka-1:9092"),
+            (&["tcp://kafka-0:9093", "tcp://kafka-1:9093"], "tcp://kafka-1:9092"),
+            (&["http://*:*"], "tcp://kafka-0:9093"),
+        ] {
+            let error = check(allowed).unwrap_err();
+            assert!(error.contains(missing), "`{missing}` is not in: {error}");
+        }
+        assert_eq!(check(&["tcp://kafka-0:9093", "tcp://kafka-1:9092"]), Ok(()));
+        assert!(provided.producer().is_none());
     }
 }
