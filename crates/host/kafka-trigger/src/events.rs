@@ -148,3 +148,90 @@ pub(crate) enum ProduceError {
     #[component(name = "other")]
     Other(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(name: &str, value: Option<&[u8]>) -> engine::Header {
+        engine::Header { name: name.into(), value: value.map(Into::into) }
+    }
+
+    /// A batch with a full record and one in which everything optional is missing.
+    fn batch() -> engine::Batch {
+        let full = engine::Message {
+            offset: 5,
+            timestamp_ms: Some(1_700_000_000_000),
+            key: Some(b"tv-42".to_vec()),
+            value: Some(b"{}".to_vec()),
+            headers: vec![
+                header("traceparent", Some(b"00")),
+                header("twice", Some(b"")),
+                header("twice", None),
+            ],
+        };
+        let bare = engine::Message {
+            offset: 8,
+            timestamp_ms: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        engine::Batch {
+            topic: "sales".into(),
+            log_id: "cluster/topic".into(),
+            partition: 3,
+            first: true,
+            start: 4,
+            end: 9,
+            messages: vec![full, bare],
+        }
+    }
+
+    #[test]
+    fn a_batch_is_passed_on_with_its_offsets() {
+        let batch = batch();
+        let passed = BatchRef::from(&batch);
+        assert_eq!((passed.topic, passed.log_id, passed.partition), ("sales", "cluster/topic", 3));
+        assert_eq!((passed.first, passed.start, passed.end), (true, 4, 9));
+        let offsets: Vec<i64> = passed.messages.iter().map(|message| message.offset).collect();
+        assert_eq!(offsets, [5, 8]);
+    }
+
+    #[test]
+    fn keys_values_and_headers_are_passed_on_in_order_without_a_copy() {
+        let batch = batch();
+        let passed = BatchRef::from(&batch);
+        let (message, original) = (&passed.messages[0], &batch.messages[0]);
+        assert_eq!(message.timestamp_ms, Some(1_700_000_000_000));
+        assert_eq!((message.key, message.value), (Some(&b"tv-42"[..]), Some(&b"{}"[..])));
+        assert_eq!(message.value.unwrap().as_ptr(), original.value.as_ref().unwrap().as_ptr());
+        let headers: Vec<_> = message.headers.iter().map(|h| (h.name, h.value)).collect();
+        let expected = [("traceparent", Some(&b"00"[..])), ("twice", Some(b"")), ("twice", None)];
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_null_is_not_an_empty_value() {
+        let batch = batch();
+        let passed = BatchRef::from(&batch);
+        let bare = &passed.messages[1];
+        assert_eq!((bare.timestamp_ms, bare.key, bare.value), (None, None, None));
+        assert!(bare.headers.is_empty());
+        assert_eq!(passed.messages[0].headers[1].value, Some(&b""[..]));
+    }
+
+    #[test]
+    fn failures_and_rejections_keep_their_meaning() {
+        for (failure, expected) in [
+            (Failure::Retry("busy".into()), engine::Failure::Retry("busy".into())),
+            (Failure::Rewind(7), engine::Failure::Rewind(7)),
+            (Failure::Lost, engine::Failure::Lost),
+            (Failure::Fatal("broken".into()), engine::Failure::Fatal("broken".into())),
+        ] {
+            assert_eq!(engine::Failure::from(failure), expected);
+        }
+        let rejection = engine::Rejection::from(Rejection { offset: 5, reason: "bad".into() });
+        assert_eq!((rejection.offset, rejection.reason.as_str()), (5, "bad"));
+    }
+}
