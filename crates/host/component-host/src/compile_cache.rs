@@ -22,7 +22,7 @@ const FOLDER: &str = "doorbuster/components";
 /// Where compiled components are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompileCache {
-    /// Not at all: components are compiled at every start.
+    /// Nowhere: components are compiled at every start.
     Disabled,
     /// In `doorbuster/components` of the user's folder for caches. If that folder cannot be used,
     /// components are compiled at every start.
@@ -77,7 +77,7 @@ fn private_folder(folder: &Path) -> Result<(), String> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     let metadata = made.and_then(|()| folder.metadata()).map_err(|e| e.to_string())?;
     if is_writable_by_others(&metadata) {
-        return Err("others than the user who runs this can write it".into());
+        return Err("users other than the one who runs this program can write to it".into());
     }
     Ok(())
 }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_follows_the_specification() {
+    fn the_folder_is_that_of_the_xdg_specification() {
         let folder = |pairs: &[(&str, &str)]| {
             user_folder(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))
         };
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
         std::fs::set_permissions(&folder, Permissions::from_mode(0o770)).unwrap();
         let refused = private_folder(&folder).unwrap_err();
-        assert!(refused.contains("can write it"), "{refused}");
+        assert!(refused.contains("can write to it"), "{refused}");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn build(limits: &Limits, cache: &CompileCache) -> Result<Engine, Error> {
         .memory_init_cow(true)
         .cache(cache.open()?)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    // wasmtime makes an error for each fiber it retires, and with `RUST_BACKTRACE` set it would
+    // wasmtime creates an error for each fiber that it retires, and with `RUST_BACKTRACE` set it would
     // spend a tenth of its time on backtraces that are never used. The backtraces of guests are
     // kept.
     wasmtime::error::disable_backtrace();
@@ -50,7 +50,7 @@ pub fn build(limits: &Limits, cache: &CompileCache) -> Result<Engine, Error> {
     Ok(engine)
 }
 
-/// Ticks the engine's epoch until the engine is gone.
+/// Increments the engine's epoch in intervals until the engine is dropped.
 fn start_clock(engine: &Engine) -> Result<(), Error> {
     let engine = engine.weak();
     std::thread::Builder::new()
@@ -63,5 +63,5 @@ fn start_clock(engine: &Engine) -> Result<(), Error> {
             }
         })
         .map(drop)
-        .map_err(|e| Error::Engine(format!("no thread for the epoch clock: {e}")))
+        .map_err(|e| Error::Engine(format!("cannot start the thread of the epoch clock: {e}")))
 }

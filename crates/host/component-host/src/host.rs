@@ -100,7 +100,7 @@ fn check_chained(guest: &Guest, services: &Services) -> Result<(), Error> {
 
 /// Why a component cannot be compiled. A component that needs more memory than the pool allows is
 /// recognized by the error's text, because wasmtime has no error type for it.
-fn uncompiled(fault: &str, memory_bytes_max: usize) -> String {
+fn compile_error(fault: &str, memory_bytes_max: usize) -> String {
     if fault.contains("memory index") && fault.contains("exceeds the limit") {
         format!(
             "it needs more memory than an instance may have, {memory_bytes_max} bytes: raise \
@@ -142,7 +142,7 @@ impl Loader {
         let provided: Vec<&str> = self.capabilities.iter().map(|c| c.interface()).collect();
         let bytes = compose::compose(component, &provided)?;
         let compiled = Compiled::from_binary(&self.engine, &bytes).map_err(|e| {
-            fault(uncompiled(&format!("{e:#}"), self.limits.instance_memory_bytes_max))
+            fault(compile_error(&format!("{e:#}"), self.limits.instance_memory_bytes_max))
         })?;
         for (import, _) in compiled.component_type().imports(&self.engine) {
             let is_its = |c: &&Arc<dyn Capability>| is_among(&[c.interface()], import);
@@ -172,7 +172,7 @@ impl Loader {
                 limits: self.limits.clone(),
             },
             allowed,
-            output: self.outputs.of(&component.id)?,
+            output: self.outputs.for_component(&component.id)?,
             memory_bytes_max: self.limits.instance_memory_bytes_max,
         })
     }

@@ -35,7 +35,7 @@ pub enum Follow {
     #[default]
     All,
     /// No component.
-    Nobody,
+    None,
     /// These components.
     Only(BTreeSet<String>),
 }
@@ -44,7 +44,7 @@ impl Follow {
     fn has(&self, component: &str) -> bool {
         match self {
             Follow::All => true,
-            Follow::Nobody => false,
+            Follow::None => false,
             Follow::Only(ids) => ids.contains(component),
         }
     }
@@ -83,7 +83,7 @@ impl Outputs {
     }
 
     /// The output of one component.
-    pub(crate) fn of(&self, component: &str) -> Result<Output, Error> {
+    pub(crate) fn for_component(&self, component: &str) -> Result<Output, Error> {
         let sink = |stream: &str| {
             let open = |dir| {
                 let path = file_name(dir, component, stream);
@@ -132,8 +132,8 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// Never fails: a guest whose output fails would trap, and good records would fail with it.
-    fn put(&self, bytes: &[u8]) {
+    /// Never fails: a guest whose output fails would trap, and valid records would fail with it.
+    fn write_all(&self, bytes: &[u8]) {
         if let Some(LogFile { path, file, failed }) = self.file.as_deref()
             && let Err(error) = (&*file).write_all(bytes)
             && !failed.swap(true, Ordering::Relaxed)
@@ -170,7 +170,7 @@ impl Pollable for Sink {
 
 impl OutputStream for Sink {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.put(&bytes);
+        self.write_all(&bytes);
         Ok(())
     }
 
@@ -189,7 +189,7 @@ impl AsyncWrite for Sink {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.put(bytes);
+        self.write_all(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_does_not_harm_the_guest() {
+    fn a_write_to_a_full_disk_does_not_fail_in_the_guest() {
         let path = PathBuf::from("/dev/full");
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         let file = LogFile { path, file, failed: AtomicBool::new(false) };
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn no_id_leads_out_of_the_folder() {
+    fn the_file_of_any_id_is_in_the_folder() {
         let name = file_name(Path::new("logs"), "../a.b/c", "stdout");
         assert_eq!(name, Path::new("logs/___a_b_c_stdout.txt"));
     }

@@ -34,17 +34,17 @@ struct Build {
     position: Option<ComponentExportIndex>,
     /// Idle instances. There are at most as many as the highest number of calls at the same time,
     /// which `concurrency_max` limits.
-    idle: Mutex<Vec<Warm>>,
+    idle: Mutex<Vec<WarmInstance>>,
 }
 
 /// An instance. It is counted until it is dropped.
-struct Warm {
+struct WarmInstance {
     store: Store<GuestState>,
     instance: Instance,
     alive: Gauge,
 }
 
-impl Drop for Warm {
+impl Drop for WarmInstance {
     fn drop(&mut self) {
         self.alive.dec();
     }
@@ -95,23 +95,23 @@ impl GuestHandler {
     async fn call<T>(
         &self,
         build: &Build,
-        call: impl AsyncFnOnce(&mut Warm) -> wasmtime::Result<T>,
+        call: impl AsyncFnOnce(&mut WarmInstance) -> wasmtime::Result<T>,
     ) -> Result<T, engine::Failure> {
         let mut warm = self.take(build).await?;
-        let broken = |what: String| format!("component `{}` {what}", build.guest.id());
+        let failure = |what: String| format!("component `{}` {what}", build.guest.id());
         match tokio::time::timeout(self.0.deadline, call(&mut warm)).await {
             Ok(Ok(answer)) => {
                 build.idle().push(warm);
                 Ok(answer)
             }
             Ok(Err(trap)) if warm.store.data().hit_memory_cap() => {
-                let what = "wanted more memory than --max-instance-memory gives it";
-                Err(engine::Failure::Memory(broken(format!("{what}: {trap:#}"))))
+                let what = "requested more memory than --max-instance-memory allows";
+                Err(engine::Failure::Memory(failure(format!("{what}: {trap:#}"))))
             }
-            Ok(Err(trap)) => Err(engine::Failure::Trap(broken(format!("trapped: {trap:#}")))),
+            Ok(Err(trap)) => Err(engine::Failure::Trap(failure(format!("trapped: {trap:#}")))),
             Err(_) => {
-                let what = format!("gave no answer in {:?}", self.0.deadline);
-                Err(engine::Failure::Deadline(broken(what)))
+                let what = format!("did not answer within {:?}", self.0.deadline);
+                Err(engine::Failure::Deadline(failure(what)))
             }
         }
     }
@@ -119,7 +119,7 @@ impl GuestHandler {
     /// Takes an idle instance or creates one. The limit of instances is a transient error. An
     /// instance that is not ready before the deadline is not a failure of the records, which must
     /// not become dead letters because of it.
-    async fn take(&self, build: &Build) -> Result<Warm, engine::Failure> {
+    async fn take(&self, build: &Build) -> Result<WarmInstance, engine::Failure> {
         if let Some(warm) = build.idle().pop() {
             return Ok(warm);
         }
@@ -127,12 +127,13 @@ impl GuestHandler {
         match tokio::time::timeout(deadline, build.guest.instantiate()).await {
             Ok(Ok((store, instance))) => {
                 self.0.instances.inc();
-                Ok(Warm { store, instance, alive: self.0.instances.clone() })
+                Ok(WarmInstance { store, instance, alive: self.0.instances.clone() })
             }
             Ok(Err(error)) => Err(engine::Failure::Retry(error.to_string())),
             Err(_) => {
                 let component = build.guest.id();
-                let reason = format!("component `{component}` was not initialized in {deadline:?}");
+                let reason =
+                    format!("component `{component}` was not initialized within {deadline:?}");
                 Err(engine::Failure::Retry(reason))
             }
         }
@@ -180,12 +181,12 @@ impl Build {
         Ok(Self { guest, handle, position, idle: Mutex::default() })
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Warm>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<WarmInstance>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Warm {
+impl WarmInstance {
     async fn handle(
         &mut self,
         export: &ComponentExportIndex,

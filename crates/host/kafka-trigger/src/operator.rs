@@ -82,11 +82,11 @@ impl View {
             }
             "/metrics" => self.metrics(),
             // Alive: every partition makes progress or has no records left.
-            "/healthz" => verdict(self.stalled()),
+            "/healthz" => report(self.stalled()),
             // Ready: alive, a member of each group, and able to write.
             "/readyz" => {
                 let consuming = self.stalled() + &self.outside() + &self.unread();
-                verdict(consuming + &self.unwritable().await)
+                report(consuming + &self.unwritable().await)
             }
             HEALTH_PATH => text(StatusCode::OK, TEXT, "OK".into()),
             _ => text(StatusCode::NOT_FOUND, TEXT, "nothing is served here\n".into()),
@@ -110,7 +110,7 @@ impl View {
                 // Writing to a string cannot fail.
                 let _ = writeln!(
                     lines,
-                    "{component}: {}/{} has a lag of {} and did not move for {since} s",
+                    "{component}: {}/{} has a lag of {} and made no progress for {since} s",
                     partition.topic, partition.partition, partition.lag
                 );
             }
@@ -149,11 +149,11 @@ impl View {
     }
 }
 
-fn verdict(complaints: String) -> Answer {
-    if complaints.is_empty() {
+fn report(problems: String) -> Answer {
+    if problems.is_empty() {
         return text(StatusCode::OK, TEXT, "ok\n".into());
     }
-    text(StatusCode::SERVICE_UNAVAILABLE, TEXT, complaints.into())
+    text(StatusCode::SERVICE_UNAVAILABLE, TEXT, problems.into())
 }
 
 fn method_not_allowed() -> Answer {
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_producer_whose_record_found_no_broker_is_not_ready() {
+    async fn a_producer_without_a_broker_for_its_record_is_not_ready() {
         let config =
             ProducerConfig { unreachable_timeout_ms: 100, ..ProducerConfig::new("127.0.0.1:1") };
         let producer = Producer::new(config).unwrap();

@@ -14,8 +14,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 /// configured to.
 pub const TARGET: &str = "spin_kafka::otel";
 
-/// The most records of a batch that get a span of their own; the span of the batch covers the
-/// others.
+/// The most records of a batch that get their own span; the span of the batch covers the others.
 const RECORD_SPANS_MAX: usize = 64;
 
 const TRACEPARENT: &str = "traceparent";

@@ -77,7 +77,7 @@ impl RunOptions {
     pub fn outputs(&self, app: &App, state: Option<PathBuf>) -> Result<Outputs> {
         let dir = self.log_dir(state);
         let follow = match (self.args.quiet, self.args.follow.is_empty()) {
-            (true, _) => Follow::Nobody,
+            (true, _) => Follow::None,
             (false, true) => Follow::All,
             (false, false) => Follow::Only(self.args.follow.iter().cloned().collect()),
         };

@@ -1,4 +1,4 @@
-//! The bodies of requests with their time limits, and small bodies that are passed on as a whole:
+//! The bodies of requests with their time limits, and small bodies that are passed on in one piece:
 //! with one read by the guest and one write to the socket.
 
 use std::pin::Pin;
@@ -31,9 +31,9 @@ where
     B::Error: Into<HttpError>,
 {
     let limit = usize::try_from(length).ok()?;
-    let whole = Limited::new(body.map_err(Into::into), limit).collect().await.ok()?;
-    let trailers = whole.trailers().cloned().map(Ok);
-    let bytes = whole.to_bytes();
+    let collected = Limited::new(body.map_err(Into::into), limit).collect().await.ok()?;
+    let trailers = collected.trailers().cloned().map(Ok);
+    let bytes = collected.to_bytes();
     if bytes.len() != limit {
         return None;
     }
@@ -89,9 +89,9 @@ impl BodyWatch {
 /// client, which is still sending, would find its connection broken instead of the answer.
 pub struct RequestBody {
     body: Option<Incoming>,
-    /// Whether the client waits for `100 Continue` before it sends the body. The first read sends
-    /// that response.
-    unasked: bool,
+    /// Whether the client still waits for `100 Continue` before it sends the body. The first read
+    /// sends that response.
+    awaits_continue: bool,
     watch: BodyWatch,
     limit: Duration,
     /// Since when data is awaited.
@@ -105,8 +105,8 @@ impl RequestBody {
     pub(super) fn new(body: Incoming, head: &mut request::Parts, limit: Duration) -> Self {
         let watch = BodyWatch::default();
         head.extensions.insert(watch.clone());
-        let unasked = expects_continue(&head.headers);
-        Self { body: Some(body), unasked, watch, limit, since: None, sleep: None }
+        let awaits_continue = expects_continue(&head.headers);
+        Self { body: Some(body), awaits_continue, watch, limit, since: None, sleep: None }
     }
 
     /// Whether the client exceeded the time limit.
@@ -136,7 +136,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let this = &mut *self;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        this.unasked = false;
+        this.awaits_continue = false;
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Err(error))) => {
                 this.watch.set(BROKEN);
@@ -174,7 +174,7 @@ impl Drop for RequestBody {
                 && body.size_hint().upper().is_some_and(|max| max <= REST_BYTES_MAX)
         };
         // A client that still waits for `100 Continue` has sent no body that would have to be read.
-        let rest = self.body.take().filter(|body| !self.unasked && is_small(body));
+        let rest = self.body.take().filter(|body| !self.awaits_continue && is_small(body));
         // Without a runtime, the connection does not exist any more either.
         if let (Some(mut rest), Ok(runtime)) = (rest, tokio::runtime::Handle::try_current()) {
             runtime.spawn(tokio::time::timeout(REST_LIMIT, async move {

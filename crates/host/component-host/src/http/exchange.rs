@@ -1,5 +1,4 @@
-//! Handles one request and its answer: the rules of HTTP that apply to every server, whatever the
-//! handler is.
+//! Handles one request and its answer: the rules of HTTP that do not depend on the handler.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -106,11 +105,11 @@ fn is_host(text: &str) -> bool {
             digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
         }
     };
-    port && host.is_none_or(|host| !host.is_empty() && host.bytes().all(is_of_name))
+    port && host.is_none_or(|host| !host.is_empty() && host.bytes().all(is_name_byte))
 }
 
 /// Whether this byte is allowed in a registered name of RFC 3986.
-fn is_of_name(byte: u8) -> bool {
+fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
 }
 
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_must_be_said_once() {
+    fn the_host_must_be_given_once() {
         let valid = |version, authority, pairs: &[(&'static str, &str)]| {
             has_valid_host(version, authority, &fields(pairs))
         };
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_coding_than_chunked() {
+    fn chunked_is_the_only_accepted_coding() {
         let allowed = |values: &[&str]| {
             let pairs: Vec<_> = values.iter().map(|value| ("transfer-encoding", *value)).collect();
             is_only_chunked(&fields(&pairs))
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_must_have_no_content_has_none() {
+    async fn content_is_removed_where_http_forbids_it() {
         for (method, status, content, length) in [
             (Method::GET, 200, "body", Some("4")),
             (Method::HEAD, 200, "", Some("4")),
@@ -203,8 +202,8 @@ mod tests {
         ] {
             let status = StatusCode::from_u16(status).unwrap();
             let answer = without_content(&method, text(status, "text/plain", "body".into()));
-            let said = answer.headers().get("content-length").map(|v| v.to_str().unwrap());
-            assert_eq!((answer.status(), said), (status, length), "{method}");
+            let announced = answer.headers().get("content-length").map(|v| v.to_str().unwrap());
+            assert_eq!((answer.status(), announced), (status, length), "{method}");
             let body = answer.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body, content, "{method} {status}");
         }

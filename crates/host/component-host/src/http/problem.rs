@@ -25,7 +25,7 @@ pub(crate) enum Problem {
     LateBody,
     /// The host is missing, invalid, or specified more than once.
     Host,
-    /// A method without a resource.
+    /// The method CONNECT.
     Method,
     /// Too many header fields.
     HeadTooLarge,
@@ -55,18 +55,20 @@ impl Problem {
             Problem::BadBody => (
                 StatusCode::BAD_REQUEST,
                 "invalid",
-                "the request's body ended early or broke its announced length",
+                "the body of the request ended early or does not have the announced length",
             ),
             Problem::LateBody => (
                 StatusCode::REQUEST_TIMEOUT,
                 "request-timeout",
-                "the request's body did not come in time",
+                "the body of the request did not arrive in time",
             ),
-            Problem::Host => {
-                (StatusCode::BAD_REQUEST, "invalid", "must be there once, as host or host:port")
-            }
+            Problem::Host => (
+                StatusCode::BAD_REQUEST,
+                "invalid",
+                "must be given exactly once, as host or host:port",
+            ),
             Problem::Method => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method", "this server opens no tunnels")
+                (StatusCode::METHOD_NOT_ALLOWED, "method", "the method CONNECT is not supported")
             }
             Problem::HeadTooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -76,7 +78,7 @@ impl Problem {
             Problem::TransferCoding => (
                 StatusCode::NOT_IMPLEMENTED,
                 "transfer-coding",
-                "chunked is the only transfer coding that is taken",
+                "chunked is the only supported transfer coding",
             ),
         }
     }

@@ -116,7 +116,7 @@ fn check_segment(segment: &str) -> Result<(), String> {
             'a'..='z' | 'A'..='Z' | '0'..='9' => 1,
             _ if "-._~!$&'()+,;=:@".contains(c) => 1,
             '?' | '#' => return Err(format!("a route is a path, and `{c}` ends a path")),
-            _ => return Err(format!("no path has {c:?}; percent-encode it")),
+            _ => return Err(format!("a path cannot contain {c:?}; percent-encode it")),
         };
         rest = rest.get(length..).unwrap_or_default();
     }
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_route_fits_as_in_spin() {
+    fn a_route_matches_as_in_spin() {
         for (route, path, rest) in [
             ("/purchase", "/purchase", Some("")),
             ("/purchase", "/purchases", None),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_never_fits_is_refused() {
+    fn a_route_that_can_never_match_is_refused() {
         for (route, expected) in [
             ("purchase", "begin with"),
             ("", "begin with"),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_own_paths() {
+    fn routes_of_paths_that_the_host_serves_are_reserved() {
         for (route, expected) in [
             ("/.well-known/spin/health", true),
             ("/.well-known/spin/...", true),

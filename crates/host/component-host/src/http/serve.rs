@@ -57,22 +57,22 @@ pub fn serve(
         times: Times { head: limits.head_timeout, send: limits.send_timeout },
         body_timeout: limits.body_timeout,
     };
-    let room = Room::new(&listener, limits.connections_max);
-    accept_all(listener, Arc::new(shared), room, shutdown, drain).boxed()
+    let slots = ConnectionSlots::new(&listener, limits.connections_max);
+    accept_all(listener, Arc::new(shared), slots, shutdown, drain).boxed()
 }
 
 async fn accept_all(
     listener: TcpListener,
     shared: Arc<Shared>,
-    mut room: Room,
+    mut slots: ConnectionSlots,
     mut shutdown: BoxFuture<'static, ()>,
     drain: Duration,
 ) -> bool {
     let (drains, draining) = watch::channel(false);
     loop {
-        let (stream, peer, place) = tokio::select! {
+        let (stream, peer, slot) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &mut room, shared.times.send) => match accepted {
+            accepted = accept(&listener, &mut slots, shared.times.send) => match accepted {
                 Some(accepted) => accepted,
                 None => continue,
             },
@@ -82,26 +82,26 @@ async fn accept_all(
             // An error means that the server is gone, which ends its connections, too.
             let draining = async move { _ = draining.wait_for(|drains| *drains).await };
             connection::run(shared, stream, peer, draining).await;
-            drop(place);
+            drop(slot);
         });
     }
     drop(listener);
     drains.send_replace(true);
-    tokio::time::timeout(drain, room.emptied()).await.is_ok()
+    tokio::time::timeout(drain, slots.all_free()).await.is_ok()
 }
 
 async fn accept(
     listener: &TcpListener,
-    room: &mut Room,
+    slots: &mut ConnectionSlots,
     send_timeout: Duration,
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = room.place().await?;
+    let slot = slots.acquire().await?;
     match listener.accept().await {
         Ok((stream, peer)) => {
             if let Err(error) = prepare(&stream, send_timeout) {
                 tracing::debug!(%error, "cannot set an option of a connection");
             }
-            Some((stream, peer, place))
+            Some((stream, peer, slot))
         }
         Err(error) => {
             tracing::warn!(%error, "cannot accept a connection");
@@ -137,47 +137,47 @@ fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// The places for the connections of a port.
-struct Room {
-    places: Arc<Semaphore>,
+/// The limit of the connections of a port. Each connection has one slot.
+struct ConnectionSlots {
+    free: Arc<Semaphore>,
     max: u32,
     port: u16,
-    /// Whether it was logged that all places are taken.
+    /// Whether it was logged that the limit is reached.
     full: bool,
 }
 
-impl Room {
+impl ConnectionSlots {
     fn new(listener: &TcpListener, max: usize) -> Self {
         let max = u32::try_from(max).unwrap_or(u32::MAX).max(1);
-        let places = Arc::new(Semaphore::new(max as usize));
+        let free = Arc::new(Semaphore::new(max as usize));
         let port = listener.local_addr().map_or(0, |address| address.port());
-        Self { places, max, port, full: false }
+        Self { free, max, port, full: false }
     }
 
-    /// Waits until there is a place for the next connection.
-    async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
-        let free = self.places.available_permits();
+    /// Waits until there is a slot for the next connection.
+    async fn acquire(&mut self) -> Option<OwnedSemaphorePermit> {
+        let free = self.free.available_permits();
         if free == 0 && !self.full {
             self.full = true;
             tracing::warn!(
                 port = self.port,
                 connections_max = self.max,
-                "as many connections as are allowed are open; new ones wait until one ends"
+                "the limit of open connections is reached; new ones wait until one ends"
             );
         }
         // The flag is not reset as soon as one connection ends, because the next one would be
         // logged again.
         if self.full && free > (self.max / 10) as usize {
             self.full = false;
-            tracing::info!(port = self.port, "there is room for new connections again");
+            tracing::info!(port = self.port, "new connections are accepted again");
         }
-        self.places.clone().acquire_owned().await.ok()
+        self.free.clone().acquire_owned().await.ok()
     }
 
     /// Waits until there are no connections.
-    async fn emptied(&self) {
+    async fn all_free(&self) {
         // It fails only if the semaphore is closed, which never happens.
-        let _ = self.places.acquire_many(self.max).await;
+        let _ = self.free.acquire_many(self.max).await;
     }
 }
 
@@ -188,33 +188,33 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_is_said_once_that_no_place_is_free() {
+    async fn the_full_limit_is_logged_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut room = Room::new(&listener, 20);
+        let mut slots = ConnectionSlots::new(&listener, 20);
         let mut taken = Vec::new();
         for _ in 0..20 {
-            taken.push(room.place().now_or_never().unwrap());
-            assert!(!room.full);
+            taken.push(slots.acquire().now_or_never().unwrap());
+            assert!(!slots.full);
         }
-        assert!(room.place().now_or_never().is_none());
-        assert!(room.full);
+        assert!(slots.acquire().now_or_never().is_none());
+        assert!(slots.full);
         for _ in 0..10 {
             taken.pop();
-            taken.push(room.place().now_or_never().unwrap());
-            assert!(room.full, "one place that comes and goes is no room");
+            taken.push(slots.acquire().now_or_never().unwrap());
+            assert!(slots.full, "a single free slot does not reset the flag");
         }
         taken.truncate(17);
-        taken.push(room.place().now_or_never().unwrap());
-        assert!(!room.full);
+        taken.push(slots.acquire().now_or_never().unwrap());
+        assert!(!slots.full);
     }
 
     #[tokio::test]
-    async fn it_is_empty_when_the_last_place_is_free() {
+    async fn all_slots_are_free_when_the_last_connection_has_ended() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut room = Room::new(&listener, 2);
-        let place = room.place().await;
-        assert!(room.emptied().now_or_never().is_none());
-        drop(place);
-        assert!(room.emptied().now_or_never().is_some());
+        let mut slots = ConnectionSlots::new(&listener, 2);
+        let slot = slots.acquire().await;
+        assert!(slots.all_free().now_or_never().is_none());
+        drop(slot);
+        assert!(slots.all_free().now_or_never().is_some());
     }
 }

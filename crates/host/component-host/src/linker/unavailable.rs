@@ -6,8 +6,9 @@ use wasmtime::component::types::ComponentItem;
 use super::released;
 use spin_app::interface::without_version;
 
-/// Spin's interfaces that this host lacks: the prefixes of their names, and the purpose of each.
-const OF_SPIN: [(&str, &str); 19] = [
+/// Spin's interfaces that this host does not provide: the prefixes of their names, and the purpose
+/// of each.
+const UNSUPPORTED_OF_SPIN: [(&str, &str); 19] = [
     ("fermyon:spin/config", "variables in the form of Spin 1"),
     ("fermyon:spin/http", "HTTP requests in the form of Spin 1"),
     ("fermyon:spin/key-value", "key-value stores"),
@@ -35,28 +36,29 @@ const OLD_CANDIDATE: &str = "@0.2.0-rc-";
 /// Why a component cannot be linked. `error` is the linker's error.
 pub(super) fn explain(component: &Component, error: &wasmtime::Error) -> String {
     let imports = imports(component);
-    let of_spin: Vec<String> = imports.iter().filter_map(|import| of_spin(import)).collect();
-    if !of_spin.is_empty() {
+    let unsupported: Vec<String> =
+        imports.iter().filter_map(|import| unsupported(import)).collect();
+    if !unsupported.is_empty() {
         return format!(
-            "it imports {}, which this host does not provide; run the component in Spin, or leave \
-             that out of it",
-            of_spin.join(" and ")
+            "it imports {}, which this host does not provide; run the component in Spin, or \
+             remove that import from it",
+            unsupported.join(" and ")
         );
     }
     // The linker quotes the import at which it stopped.
     let text = format!("{error:#}");
     match imports.iter().find(|import| text.contains(&format!("`{import}`"))) {
-        Some(import) => one(import, &text),
+        Some(import) => explain_import(import, &text),
         None => format!("it cannot be linked: {text}"),
     }
 }
 
-fn one(import: &str, error: &str) -> String {
+fn explain_import(import: &str, error: &str) -> String {
     let wasi = without_version(import).starts_with("wasi:");
     if released(import).is_some() {
         format!(
-            "it imports `{import}` of a release candidate of WASI 0.3, and what it uses of that is \
-             different in WASI 0.3.0; build it for 0.3.0 (in Rust: spin-sdk 7 or newer), or for \
+            "it imports `{import}` of a release candidate of WASI 0.3, and what it uses of that \
+             interface is different in WASI 0.3.0; build it for 0.3.0 (in Rust: spin-sdk 7 or newer), or for \
              WASI 0.2 ({error})"
         )
     } else if wasi && import.contains(OLD_CANDIDATE) {
@@ -71,16 +73,17 @@ fn one(import: &str, error: &str) -> String {
         )
     } else {
         format!(
-            "it imports `{import}`, which this host does not provide; name what does under the \
-             component's `dependencies` ({error})"
+            "it imports `{import}`, which this host does not provide; name a component that provides \
+             it under `dependencies` ({error})"
         )
     }
 }
 
-/// The interface of Spin that the import names and this host lacks, with its purpose.
-fn of_spin(import: &str) -> Option<String> {
+/// The interface of Spin that the import names and that this host does not provide, with its
+/// purpose.
+fn unsupported(import: &str) -> Option<String> {
     let path = without_version(import);
-    let (_, what) = OF_SPIN.iter().find(|(start, _)| path.starts_with(start))?;
+    let (_, what) = UNSUPPORTED_OF_SPIN.iter().find(|(start, _)| path.starts_with(start))?;
     Some(format!("`{import}` ({what})"))
 }
 
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_that_this_host_lacks_is_refused_by_name_and_with_advice() {
+    fn an_import_that_is_not_provided_is_refused_by_name_and_with_advice() {
         for (import, advice) in [
             ("fermyon:spin/redis@2.0.0", "(Redis)"),
             ("fermyon:spin/key-value@2.0.0", "(key-value stores)"),
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn all_interfaces_of_spin_that_this_host_lacks_are_named_at_once() {
+    fn all_interfaces_of_spin_that_are_not_provided_are_named_at_once() {
         let fault = fault(&["a:b/c", "spin:redis/redis@3.0.0", "spin:mqtt/mqtt@3.0.0"]);
         let named = "`spin:redis/redis@3.0.0` (Redis) and `spin:mqtt/mqtt@3.0.0` (MQTT)";
         assert!(fault.contains(named), "{fault}");
