@@ -36,8 +36,9 @@ struct Composer<'a> {
     capabilities: &'a [&'a str],
     /// The imports of the root component that the host satisfies instead of a dependency.
     provided: Vec<&'a str>,
-    /// The imports of the root component that a dependency satisfies, and its name.
-    taken: HashMap<String, &'a str>,
+    /// The imports of the root component that a dependency satisfies, and the name of the
+    /// dependency.
+    satisfied: HashMap<String, &'a str>,
 }
 
 impl<'a> Composer<'a> {
@@ -49,8 +50,8 @@ impl<'a> Composer<'a> {
         let mut graph = CompositionGraph::new();
         let root = package(&mut graph, component, "root", &component.source)?;
         let root_node = graph.instantiate(root);
-        let taken = HashMap::new();
-        Ok(Self { component, graph, root, root_node, capabilities, provided, taken })
+        let satisfied = HashMap::new();
+        Ok(Self { component, graph, root, root_node, capabilities, provided, satisfied })
     }
 
     fn compose(mut self) -> Result<Vec<u8>, Error> {
@@ -59,7 +60,7 @@ impl<'a> Composer<'a> {
         }
         self.export_all()?;
         let encoded = self.graph.encode(EncodeOptions::default());
-        encoded.map_err(|e| whole(self.component, format!("{e:#}")))
+        encoded.map_err(|e| component_error(self.component, format!("{e:#}")))
     }
 
     /// Instantiates a dependency and connects its exports to the root component.
@@ -70,7 +71,7 @@ impl<'a> Composer<'a> {
             imports.iter().filter(|import| is_named_by(name, import)).collect();
         if named.is_empty() {
             let imports = imports.join(", ");
-            let message = format!("the component has no such import; it imports {imports}");
+            let message = format!("the component does not import it; it imports {imports}");
             return Err(fault(message));
         }
         let wanted: Vec<&String> =
@@ -80,11 +81,12 @@ impl<'a> Composer<'a> {
         }
         if let Some(right) = dependency.inherit.unknown(&RIGHTS) {
             let rights = RIGHTS.join(", ");
-            let message = format!("inherit_configuration: no such right as `{right}`: {rights}");
+            let message =
+                format!("inherit_configuration: `{right}` is unknown; known are {rights}");
             return Err(fault(message));
         }
-        let name_of_it = format!("dep{index}");
-        let id = package(&mut self.graph, self.component, &name_of_it, &dependency.source)?;
+        let package_name = format!("dep{index}");
+        let id = package(&mut self.graph, self.component, &package_name, &dependency.source)?;
         let node = self.graph.instantiate(id);
         self.deny(index, name, dependency, (id, node))?;
         for import in wanted {
@@ -101,7 +103,7 @@ impl<'a> Composer<'a> {
         (id, node): (PackageId, NodeId),
         import: &str,
     ) -> Result<(), Error> {
-        if let Some(other) = self.taken.insert(import.into(), name) {
+        if let Some(other) = self.satisfied.insert(import.into(), name) {
             let message = format!("`{import}` is already satisfied by `{other}`");
             return Err(fault(self.component, name, message));
         }
@@ -117,8 +119,9 @@ impl<'a> Composer<'a> {
         let export = self.graph.alias_instance_export(node, export);
         let export = export.map_err(|e| fault(self.component, name, e.to_string()))?;
         let connected = self.graph.set_instantiation_argument(self.root_node, import, export);
-        connected
-            .map_err(|e| fault(self.component, name, format!("its `{import}` does not fit: {e:#}")))
+        connected.map_err(|e| {
+            fault(self.component, name, format!("the type of its `{import}` does not match: {e:#}"))
+        })
     }
 
     /// Connects each import for which the dependency has no permission to one that denies every
@@ -136,7 +139,7 @@ impl<'a> Composer<'a> {
                 let message = format!("it imports `{import}` but does not inherit `{NETWORK}`");
                 return Err(fault(self.component, name, message));
             }
-            let Some(denied) = denial::import(&import, index, &dependency.inherit) else {
+            let Some(denied) = denial::renamed_import(&import, index, &dependency.inherit) else {
                 continue;
             };
             let argument = self.graph_import(&denied, kind);
@@ -172,11 +175,11 @@ impl<'a> Composer<'a> {
         let exports = &self.graph.types()[self.graph[self.root].ty()].exports;
         for name in exports.keys().cloned().collect::<Vec<_>>() {
             let alias = self.graph.alias_instance_export(self.root_node, &name);
-            let alias = alias.map_err(|e| whole(self.component, e.to_string()))?;
+            let alias = alias.map_err(|e| component_error(self.component, e.to_string()))?;
             // The host looks up the exports of a release candidate of WASI 0.3 under the release's
             // name.
             let exported = self.graph.export(alias, released(&name).unwrap_or(&name));
-            exported.map_err(|e| whole(self.component, e.to_string()))?;
+            exported.map_err(|e| component_error(self.component, e.to_string()))?;
         }
         Ok(())
     }
@@ -187,7 +190,7 @@ fn provided<'a>(component: &Component, capabilities: &'a [&'a str]) -> Result<Ve
     let find = |wanted: &String| {
         let found = capabilities.iter().find(|interface| is_named_by(wanted, interface));
         found.copied().ok_or_else(|| {
-            whole(component, format!("provide: this host does not provide `{wanted}`"))
+            component_error(component, format!("provide: this host does not provide `{wanted}`"))
         })
     };
     component.provide.iter().map(find).collect()
@@ -195,7 +198,7 @@ fn provided<'a>(component: &Component, capabilities: &'a [&'a str]) -> Result<Ve
 
 fn read<'a>(component: &Component, source: &'a Source) -> Result<Cow<'a, [u8]>, Error> {
     let read = source.read().and_then(componentize::component);
-    read.map_err(|message| of_source(component, source, message))
+    read.map_err(|message| source_error(component, source, message))
 }
 
 fn package(
@@ -204,7 +207,7 @@ fn package(
     name: &str,
     source: &Source,
 ) -> Result<PackageId, Error> {
-    let refused = |message: String| of_source(component, source, message);
+    let refused = |message: String| source_error(component, source, message);
     let bytes = read(component, source)?.into_owned();
     let package = Package::from_bytes(&format!("host:{name}"), None, bytes, graph.types_mut())
         .map_err(|e| refused(format!("not a valid component: {e:#}")))?;
@@ -215,10 +218,10 @@ fn fault(component: &Component, dependency: &str, message: String) -> Error {
     Error::Dependency { component: component.id.clone(), dependency: dependency.into(), message }
 }
 
-fn whole(component: &Component, message: String) -> Error {
-    of_source(component, &component.source, message)
+fn component_error(component: &Component, message: String) -> Error {
+    source_error(component, &component.source, message)
 }
 
-fn of_source(component: &Component, source: &Source, message: String) -> Error {
+fn source_error(component: &Component, source: &Source, message: String) -> Error {
     Error::Component { component: component.id.clone(), wasm: source.to_string(), message }
 }

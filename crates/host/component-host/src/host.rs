@@ -161,6 +161,7 @@ impl Loader {
             &component.metadata.allowed_outbound_hosts,
             &self.variables,
         )?);
+        let components = Arc::downgrade(&self.services);
         Ok(StateTemplate {
             environment: Arc::new(component.env.clone().into_iter().collect()),
             variables: Arc::new(self.variables.render_all(&component.config)?),
@@ -168,7 +169,7 @@ impl Loader {
                 component: component.id.as_str().into(),
                 allowed: allowed.clone(),
                 client: self.client.clone(),
-                services: Arc::downgrade(&self.services),
+                components,
                 limits: self.limits.clone(),
             },
             allowed,

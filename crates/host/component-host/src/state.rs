@@ -10,9 +10,8 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::denial::NoRequests;
 use crate::memory::MemoryCap;
-use crate::outbound::Outbound;
+use crate::outbound::{DeniedRequests, Outbound};
 use crate::output::Output;
 use spin_app::allowed_hosts::AllowedHosts;
 
@@ -36,7 +35,7 @@ pub struct GuestState {
     /// For dependencies that do not inherit permissions.
     pub(crate) without_rights: Option<Box<WasiCtx>>,
     /// For dependencies that do not inherit permissions.
-    pub(crate) no_requests: NoRequests,
+    pub(crate) denied_requests: DeniedRequests,
     /// The names of WASI 0.2 lookups in progress, by resource.
     pub(crate) lookups: HashMap<u32, String>,
 }
@@ -98,7 +97,7 @@ impl StateTemplate {
             allowed: self.allowed.clone(),
             yielded: Arc::default(),
             without_rights: None,
-            no_requests: NoRequests,
+            denied_requests: DeniedRequests,
             lookups: HashMap::new(),
         }
     }

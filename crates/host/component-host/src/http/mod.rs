@@ -11,7 +11,7 @@ mod serve;
 mod server;
 mod service;
 mod services;
-pub(crate) mod spin_fields;
+mod spin_fields;
 mod streamed;
 
 pub use body::RequestBody;

@@ -1,13 +1,19 @@
 //! The HTTP components of an application, by id and by route.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use ::http::{Request, Response};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
+use wasmtime_wasi_http::WasiBody;
 
 use super::route::{Route, is_reserved};
 use super::service::HttpService;
+use super::spin_fields;
 use crate::guest::Guest;
+use crate::outbound::ChainedComponents;
 use crate::{Error, Limits};
 use spin_app::app::{App, Trigger};
 
@@ -50,10 +56,10 @@ impl Services {
             };
             let Some(route) = route else { continue };
             if route.is_reserved() {
-                tracing::warn!(%place, "the host answers paths below /.well-known/spin/ itself; `{id}` gets none");
+                tracing::warn!(%place, "the route of `{id}` matches nothing: the host serves the paths below /.well-known/spin/");
             }
             if let Some((other, _)) = routes.insert(route, (id, service)) {
-                tracing::warn!(%place, "`{other}` has the same route and gets no request by it; `{id}`, the last, does");
+                tracing::warn!(%place, "`{other}` and `{id}` have the same route; its requests go to `{id}`, which comes last");
             }
         }
         let routes = routes.into_iter().map(|(route, (_, service))| (route, service));
@@ -91,6 +97,19 @@ impl Services {
     /// Notes that the server has ended.
     pub(crate) fn close(&self) {
         self.by_id.values().for_each(|service| service.close());
+    }
+}
+
+/// The cell is set once all components are loaded.
+impl ChainedComponents for OnceLock<Services> {
+    fn call(
+        &self,
+        id: &str,
+        mut request: Request<WasiBody>,
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>> {
+        let service = Arc::clone(self.get()?.get(id)?);
+        spin_fields::add_chained(&mut request);
+        Some(async move { service.call(request).await }.boxed())
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn add<B>(request: &mut Request<B>, route: &Route, peer: SocketAddr) 
 
 /// The same for a request from another component, which may have any path. Its `host` field is the
 /// component's name; it is removed, because Spin does not pass it on.
-pub(crate) fn add_chained<B>(request: &mut Request<B>) {
+pub(super) fn add_chained<B>(request: &mut Request<B>) {
     request.headers_mut().remove(header::HOST);
     add(request, &Route::Below(String::new()), CHAINED);
 }
@@ -89,7 +89,7 @@ mod tests {
         let mut request = Request::get(uri)
             .header("spin-client-addr", "1.1.1.1:1")
             .header("spin-path-match-user", "root")
-            .header("other", "stays");
+            .header("other", "kept");
         if let Some(host) = host {
             request = request.header("host", host);
         }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn say_what_spin_says() {
+    fn the_fields_are_those_of_spin() {
         let request = fields("/shop/a?b=c", Some("x:80"), "/shop/...");
         let field = |name: &str| request.headers().get(name).map(|v| v.to_str().unwrap());
         for (name, value) in [
@@ -110,7 +110,7 @@ mod tests {
             ("spin-raw-component-route", "/shop/..."),
             ("spin-component-route", "/shop"),
             ("spin-client-addr", "127.0.0.1:9"),
-            ("other", "stays"),
+            ("other", "kept"),
         ] {
             assert_eq!(field(name), Some(value), "{name}");
         }

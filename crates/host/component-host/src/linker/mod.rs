@@ -2,6 +2,7 @@
 //! the program. Name lookups are checked against the manifest.
 
 mod candidate;
+mod denied;
 mod unavailable;
 mod variables;
 
@@ -13,7 +14,6 @@ use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup as lookup2;
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as lookup3;
 
 pub(crate) use candidate::{exports_candidate, released};
-pub(crate) use variables::{store, variables2, variables3};
 
 use crate::capability::Capability;
 use crate::denial;
@@ -59,7 +59,7 @@ fn with_own_imports<'a>(
     let mut linker = Cow::Borrowed(linker);
     for (import, _) in component.component_type().imports(component.engine()) {
         if denial::is_denied(import) {
-            denial::add_to_linker(linker.to_mut(), import)?;
+            denied::add_to_linker(linker.to_mut(), import)?;
         } else if released(import).is_some() {
             candidate::add_to_linker(linker.to_mut(), import)?;
         }

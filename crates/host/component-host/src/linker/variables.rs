@@ -24,9 +24,9 @@ mod bindings {
     });
 }
 
-pub(crate) use bindings::fermyon::spin::variables as variables2;
-pub(crate) use bindings::spin::variables::variables as variables3;
-pub(crate) use bindings::wasi::config::store;
+pub(super) use bindings::fermyon::spin::variables as variables2;
+pub(super) use bindings::spin::variables::variables as variables3;
+pub(super) use bindings::wasi::config::store;
 
 /// Defines the three interfaces.
 pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use super::suspect::Suspect;
+use super::silence_guard::SilenceGuard;
 use crate::Limits;
 
 /// The text by which the client's errors denote a failed lookup.
@@ -23,7 +23,7 @@ const DNS_ERROR: &str = "dns error";
 pub(crate) struct Client {
     http1: Pool<HttpConnector, WasiBody>,
     http2: Pool<HttpConnector, WasiBody>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Client {
@@ -50,28 +50,29 @@ impl Client {
         Self {
             http1: builder.build(connector.clone()),
             http2: builder.http2_only(true).build(connector),
-            places: Arc::new(Semaphore::new(limits.outbound_requests_at_once_max)),
+            permits: Arc::new(Semaphore::new(limits.outbound_requests_at_once_max)),
         }
     }
 
     /// Sends a plain-text request: gRPC over HTTP/2, because it needs trailers, everything else
-    /// over HTTP/1.1. Also returns the connection.
+    /// over HTTP/1.1. Also returns the guard of the connection, which must be kept until
+    /// the end of the answer.
     pub async fn send(
         &self,
         mut request: Request<WasiBody>,
-    ) -> Result<(Response<WasiBody>, Suspect), HttpError> {
+    ) -> Result<(Response<WasiBody>, SilenceGuard), HttpError> {
         if request.uri().scheme_str() != Some("http") {
             return Err(HttpError::InternalError(Some(
-                "this host sends plain http only; put a proxy that speaks TLS in between".into(),
+                "this host sends only plain HTTP requests; send the request to a proxy that adds TLS".into(),
             )));
         }
-        let place = self.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| HttpError::ConnectionLimitReached)?;
+        let permit = self.permits.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| HttpError::ConnectionLimitReached)?;
         request.headers_mut().remove(header::HOST);
-        let suspect = Suspect::of(&mut request, place);
+        let guard = SilenceGuard::new(&mut request, permit);
         let pool = if is_grpc(&request) { &self.http2 } else { &self.http1 };
         let response = pool.request(request).await.map_err(|error| failure(&error))?;
-        Ok((response.map(|body| body.map_err(HttpError::from).boxed_unsync()), suspect))
+        Ok((response.map(|body| body.map_err(HttpError::from).boxed_unsync()), guard))
     }
 }
 

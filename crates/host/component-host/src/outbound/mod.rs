@@ -2,12 +2,14 @@
 //! component of the same application or sent over a pooled connection.
 
 mod client;
-mod suspect;
+mod denied;
+mod silence_guard;
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ::http::{Request, Response, Uri, header};
+use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use tower_http::timeout::TimeoutBody;
 use wasmtime_wasi_http::{
@@ -16,15 +18,25 @@ use wasmtime_wasi_http::{
 };
 
 pub(crate) use client::Client;
-use suspect::Suspect;
+pub(crate) use denied::DeniedRequests;
+use silence_guard::SilenceGuard;
 
 use crate::Limits;
-use crate::http::{Services, spin_fields};
 use spin_app::CHAINING_DOMAIN;
 use spin_app::allowed_hosts::{AllowedHosts, default_port};
 
 type IoFuture = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
 type Sent = Result<(Response<WasiBody>, IoFuture), HttpError>;
+
+/// The HTTP components of the application, which send requests to each other.
+pub(crate) trait ChainedComponents: Send + Sync {
+    /// Sends a request to a component. Returns `None` if there is no HTTP component with this id.
+    fn call(
+        &self,
+        id: &str,
+        request: Request<WasiBody>,
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>>;
+}
 
 /// The state for the outgoing requests of one component.
 #[derive(Clone)]
@@ -32,9 +44,8 @@ pub(crate) struct Outbound {
     pub component: Arc<str>,
     pub allowed: Arc<AllowedHosts>,
     pub client: Client,
-    /// The application's HTTP components, set once all are loaded. The reference is weak, because
-    /// the services own the guests, and the guests own this.
-    pub services: Weak<OnceLock<Services>>,
+    /// The reference is weak, because the components own their guests, and the guests own this.
+    pub components: Weak<dyn ChainedComponents>,
     pub limits: Arc<Limits>,
 }
 
@@ -54,17 +65,17 @@ impl WasiHttpHooks for Outbound {
         let outbound = self.clone();
         Box::new(async move {
             let max = outbound.limits.outbound_timeout;
-            let asked = options.unwrap_or_default();
-            let first_byte = asked.first_byte_timeout.map_or(max, |asked| asked.min(max));
-            let between_bytes = asked.between_bytes_timeout.map_or(max, |asked| asked.min(max));
-            let (response, mut suspect) = outbound.send(request, first_byte).await?;
-            suspect.heard();
+            let requested = options.unwrap_or_default();
+            let first_byte = requested.first_byte_timeout.map_or(max, |limit| limit.min(max));
+            let between_bytes = requested.between_bytes_timeout.map_or(max, |limit| limit.min(max));
+            let (response, mut guard) = outbound.send(request, first_byte).await?;
+            guard.received();
             let response = response.map(|body| {
-                let heard = body.map_frame(move |frame| {
-                    suspect.heard();
+                let watched = body.map_frame(move |frame| {
+                    guard.received();
                     frame
                 });
-                let timely = TimeoutBody::new(between_bytes, heard);
+                let timely = TimeoutBody::new(between_bytes, watched);
                 timely.map_err(body_failure).boxed_unsync()
             });
             Ok((response, Box::new(async { Ok(()) }) as IoFuture))
@@ -77,11 +88,11 @@ impl Outbound {
         self,
         request: Request<WasiBody>,
         timeout: Duration,
-    ) -> Result<(Response<WasiBody>, Suspect), HttpError> {
+    ) -> Result<(Response<WasiBody>, SilenceGuard), HttpError> {
         self.check(request.uri())?;
         let answer = async {
-            match chained_component(request.uri()) {
-                Some(id) => Ok((self.chain(id.to_owned(), request).await?, Suspect::none())),
+            match chained_component(request.uri()).map(str::to_owned) {
+                Some(id) => Ok((self.chain(&id, request).await?, SilenceGuard::none())),
                 None => self.client.send(request).await,
             }
         };
@@ -104,20 +115,19 @@ impl Outbound {
 
     async fn chain(
         &self,
-        id: String,
-        mut request: Request<WasiBody>,
+        id: &str,
+        request: Request<WasiBody>,
     ) -> Result<Response<WasiBody>, HttpError> {
-        let services = self.services.upgrade().ok_or(HttpError::DestinationUnavailable)?;
-        let Some(service) = services.get().and_then(|services| services.get(&id)) else {
+        let components = self.components.upgrade().ok_or(HttpError::DestinationUnavailable)?;
+        let Some(response) = components.call(id, request) else {
             tracing::warn!(
                 component = &*self.component,
                 target_component = id,
-                "no such HTTP component"
+                "the target of a request is not an HTTP component of this application"
             );
             return Err(HttpError::DestinationNotFound);
         };
-        spin_fields::add_chained(&mut request);
-        Ok(service.call(request).await)
+        Ok(response.await)
     }
 }
 
