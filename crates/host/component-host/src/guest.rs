@@ -38,7 +38,7 @@ impl Guest {
         self.template.store(&self.engine)
     }
 
-    /// Creates an instance in a store of its own.
+    /// Creates an instance in its own store.
     pub async fn instantiate(&self) -> Result<(Store<GuestState>, Instance), Error> {
         let mut store = self.store();
         match self.pre.instantiate_async(&mut store).await {
