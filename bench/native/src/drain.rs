@@ -184,7 +184,7 @@ fn serve(consumer: &Consumer, progress: &Progress, ended: impl Fn() -> bool) -> 
     let (mut count, mut since) = (0, Instant::now());
     while !progress.is_done() && !ended() {
         if let Some(Err(error)) = consumer.poll(SERVE) {
-            tracing::error!(%error, "cannot read; trying on");
+            tracing::error!(%error, "cannot fetch; trying again");
         }
         if progress.count() > count {
             (count, since) = (progress.count(), Instant::now());

@@ -21,7 +21,7 @@ const MEMBERS: usize = 3;
 /// Number of records that are written to each partition between two events.
 const BURST: usize = 500;
 /// How long the groups may take to apply the remaining records after all members run.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// A group under test: its members, and the journal that they share.
 struct Team {
@@ -172,7 +172,7 @@ async fn members_that_are_killed_at_random_lose_no_record() {
     let rest = Instant::now();
     for team in &teams {
         while !team.is_done(end) {
-            assert!(rest.elapsed() < PATIENCE, "{} makes no progress\n{}", team.name, team.log());
+            assert!(rest.elapsed() < WAIT_LIMIT, "{} makes no progress\n{}", team.name, team.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

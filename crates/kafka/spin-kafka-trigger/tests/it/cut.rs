@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::{create_topic, create_topic_as};
 use crate::support::store::Store;
-use crate::support::{PATIENCE, config, producer, show_log, until, within};
+use crate::support::{WAIT_LIMIT, config, producer, show_log, until, within};
 
 /// A member of a group, with a handler that keeps its position.
 struct Member {
@@ -57,7 +57,7 @@ async fn write(brokers: &str, topic: &'static str, name: &'static str, records: 
         for number in 0..records {
             let value = format!("{name}-{number}");
             producer.send(BaseRecord::<(), _>::to(topic).partition(0).payload(&value)).unwrap();
-            producer.flush(PATIENCE).unwrap();
+            producer.flush(WAIT_LIMIT).unwrap();
         }
     };
     tokio::task::spawn_blocking(written).await.unwrap();

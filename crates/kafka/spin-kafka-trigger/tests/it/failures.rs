@@ -123,7 +123,7 @@ async fn exactly_the_poison_record_of_a_thousand_is_dead_lettered() {
         );
     }
     assert!(letter.header(headers::TIME).ends_with('Z'));
-    assert!(!letter.has("__streams.errors.message"), "the reason is there once");
+    assert!(!letter.has("__streams.errors.message"), "the reason is not repeated");
     assert!(letter.header(headers::TIMESTAMP).parse::<i64>().unwrap() > 0);
 }
 

@@ -45,7 +45,7 @@ async fn a_killed_kip_848_member_joins_again_under_its_static_name() {
     until("the first commit", || committed(&brokers, TOPIC, TOPIC, 0) == Some(5)).await;
     first.kill().await.unwrap();
 
-    // The broker does not know yet that the first one is gone.
+    // The broker has not detected yet that the first one ended.
     produce(&brokers, TOPIC, 0, 5, 10);
     let mut second = Session::start(named(&brokers));
     second.apply_until(10).await;

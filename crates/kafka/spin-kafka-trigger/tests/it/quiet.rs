@@ -11,7 +11,7 @@ use test_servers::{Kafka, KafkaConfig};
 use crate::support::cluster::{
     add_partitions, brokers, create_topic, delete_records, delete_topic,
 };
-use crate::support::{PATIENCE, Session, committed, config, produce, until};
+use crate::support::{Session, WAIT_LIMIT, committed, config, produce, until};
 
 /// A producer that has begun a transaction.
 fn transaction(brokers: &str, id: &str) -> BaseProducer {
@@ -20,7 +20,7 @@ fn transaction(brokers: &str, id: &str) -> BaseProducer {
         .set("transactional.id", id)
         .create()
         .unwrap();
-    producer.init_transactions(PATIENCE).unwrap();
+    producer.init_transactions(WAIT_LIMIT).unwrap();
     producer.begin_transaction().unwrap();
     producer
 }
@@ -29,7 +29,7 @@ fn write(producer: &BaseProducer, topic: &str, records: usize) {
     for _ in 0..records {
         producer.send(BaseRecord::<(), _>::to(topic).partition(0).payload("x")).unwrap();
     }
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(WAIT_LIMIT).unwrap();
 }
 
 /// With these settings a partition counts as stalled at once if records are left.
@@ -48,7 +48,7 @@ async fn markers_are_not_lag(topic: &'static str, keeps_position: bool) {
     let committing = tokio::task::spawn_blocking(move || {
         let producer = transaction(&writing, topic);
         write(&producer, topic, 3);
-        producer.commit_transaction(PATIENCE).unwrap();
+        producer.commit_transaction(WAIT_LIMIT).unwrap();
         producer
     });
     let producer = committing.await.unwrap();
@@ -66,7 +66,7 @@ async fn markers_are_not_lag(topic: &'static str, keeps_position: bool) {
     let aborting = tokio::task::spawn_blocking(move || {
         producer.begin_transaction().unwrap();
         write(&producer, topic, 500);
-        producer.abort_transaction(PATIENCE).unwrap();
+        producer.abort_transaction(WAIT_LIMIT).unwrap();
     });
     aborting.await.unwrap();
     if keeps_position {
@@ -106,7 +106,8 @@ async fn records_after_an_open_transaction_are_lag_but_not_a_stall() {
     produce(&brokers, topic, 0, 1, 10);
     until("the lag", || lag(&session) == Some(2)).await;
     until("health", || session.progress.stalled().is_empty()).await;
-    let ended = tokio::task::spawn_blocking(move || producer.abort_transaction(PATIENCE).unwrap());
+    let ended =
+        tokio::task::spawn_blocking(move || producer.abort_transaction(WAIT_LIMIT).unwrap());
     ended.await.unwrap();
     session.apply_until(3).await;
     until("no lag", || lag(&session) == Some(0)).await;

@@ -68,7 +68,7 @@ pub async fn until_logged(parts: &[&str]) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    if tokio::time::timeout(crate::support::PATIENCE, wait).await.is_err() {
+    if tokio::time::timeout(crate::support::WAIT_LIMIT, wait).await.is_err() {
         let log = log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");

@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The longest wait for anything; a test that reaches it has failed.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// Logs to the output of the test. `RUST_LOG=spin_kafka_trigger=debug` shows what an engine does.
 pub fn show_log() {
@@ -34,9 +34,9 @@ pub fn show_log() {
         .try_init();
 }
 
-/// Waits for the future; panics after [`PATIENCE`].
+/// Waits for the future; panics after [`WAIT_LIMIT`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(WAIT_LIMIT, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited too long for {what}"),
     }
@@ -217,7 +217,7 @@ pub fn produce(brokers: &str, topic: &str, partition: i32, count: usize, bytes: 
             sent = producer.send(record);
         }
     }
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(WAIT_LIMIT).unwrap();
 }
 
 /// The group's committed offset.
@@ -234,7 +234,7 @@ pub fn committed(brokers: &str, group: &str, topic: &str, partition: i32) -> Opt
         match consumer.committed_offsets(request.clone(), Duration::from_secs(10)) {
             Ok(answered) => break answered,
             // The group's coordinator is not known yet.
-            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+            Err(error) => assert!(begun.elapsed() < WAIT_LIMIT, "{error}"),
         }
     };
     match answered.elements()[0].offset() {
