@@ -17,7 +17,7 @@ use crate::{CompileCache, Error, Limits, compose, engine, linker};
 use spin_app::CHAINING_DOMAIN;
 use spin_app::allowed_hosts::AllowedHosts;
 use spin_app::app::{App, Component};
-use spin_app::interface::is_among;
+use spin_app::interface::{is_among, is_named_by};
 use spin_app::variables::Variables;
 
 /// A loaded application.
@@ -111,6 +111,14 @@ fn compile_error(fault: &str, memory_bytes_max: usize) -> String {
     }
 }
 
+fn component_error(component: &Component, message: String) -> Error {
+    Error::Component {
+        component: component.id.clone(),
+        wasm: component.source.to_string(),
+        message,
+    }
+}
+
 /// The state for loading any component.
 struct Loader {
     engine: Engine,
@@ -127,18 +135,37 @@ impl Loader {
     /// Loads the components that triggers start, in parallel on all processors.
     fn load_all(&self, app: &App) -> Result<BTreeMap<String, Guest>, Error> {
         let components: Vec<&Component> = app.started().collect();
+        components.iter().try_for_each(|component| self.prepare_provided(component))?;
         let loaded: Vec<_> = components.par_iter().map(|component| self.load(component)).collect();
         let ids = components.iter().map(|component| component.id.clone());
         ids.zip(loaded).map(|(id, guest)| Ok((id, guest?))).collect()
     }
 
+    /// Prepares what the application says that the host provides, so that a client connects while
+    /// the components are compiled.
+    fn prepare_provided(&self, component: &Component) -> Result<(), Error> {
+        let is_provided = |capability: &&Arc<dyn Capability>| {
+            component.provide.iter().any(|name| is_named_by(name, capability.interface()))
+        };
+        for capability in self.capabilities.iter().filter(is_provided) {
+            self.prepare(&**capability, component, &self.allowed_hosts(component)?)?;
+        }
+        Ok(())
+    }
+
+    fn prepare(
+        &self,
+        capability: &dyn Capability,
+        component: &Component,
+        allowed: &AllowedHosts,
+    ) -> Result<(), Error> {
+        let prepared = capability.check(allowed).and_then(|()| capability.prepare());
+        prepared.map_err(|message| component_error(component, message))
+    }
+
     fn load(&self, component: &Component) -> Result<Guest, Error> {
         let template = self.template(component)?;
-        let fault = |message: String| Error::Component {
-            component: component.id.clone(),
-            wasm: component.source.to_string(),
-            message,
-        };
+        let fault = |message: String| component_error(component, message);
         let provided: Vec<&str> = self.capabilities.iter().map(|c| c.interface()).collect();
         let bytes = compose::compose(component, &provided)?;
         let compiled = Compiled::from_binary(&self.engine, &bytes).map_err(|e| {
@@ -147,20 +174,20 @@ impl Loader {
         for (import, _) in compiled.component_type().imports(&self.engine) {
             let is_its = |c: &&Arc<dyn Capability>| is_among(&[c.interface()], import);
             if let Some(capability) = self.capabilities.iter().find(is_its) {
-                capability.check(&template.allowed).map_err(fault)?;
-                capability.prepare().map_err(fault)?;
+                self.prepare(&**capability, component, &template.allowed)?;
             }
         }
         let pre = linker::link(&self.linker, &compiled).map_err(fault)?;
         Ok(Guest { id: component.id.as_str().into(), engine: self.engine.clone(), pre, template })
     }
 
+    fn allowed_hosts(&self, component: &Component) -> Result<AllowedHosts, Error> {
+        let entries = &component.metadata.allowed_outbound_hosts;
+        Ok(AllowedHosts::parse(&component.id, entries, &self.variables)?)
+    }
+
     fn template(&self, component: &Component) -> Result<StateTemplate, Error> {
-        let allowed = Arc::new(AllowedHosts::parse(
-            &component.id,
-            &component.metadata.allowed_outbound_hosts,
-            &self.variables,
-        )?);
+        let allowed = Arc::new(self.allowed_hosts(component)?);
         let components = Arc::downgrade(&self.services);
         Ok(StateTemplate {
             environment: Arc::new(component.env.clone().into_iter().collect()),
