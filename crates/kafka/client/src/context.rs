@@ -1,4 +1,4 @@
-//! The context of a client without callbacks of its own.
+//! The context of a client that needs no other callbacks.
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;

@@ -15,7 +15,7 @@ pub trait Network {
     type Wake;
 
     /// Creates a pair: a value that wakes when it is dropped, and a future that waits for this. In
-    /// a guest, every call is a task of its own, and a Rust waker cannot wake another task.
+    /// a guest, every call is a separate task, and a Rust waker cannot wake another task.
     fn wake_up(&self) -> (Self::Wake, impl Future<Output = ()>);
     /// Connects to a broker.
     fn connect(

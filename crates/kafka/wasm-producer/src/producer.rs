@@ -221,7 +221,7 @@ impl<N: Network> Drop for PartitionWait<'_, N> {
     }
 }
 
-/// A call that waits for a topic's metadata. Topics that no call needs and no broker knows are
+/// A call that waits for a topic's metadata. Topics that no call needs and that do not exist are
 /// removed.
 struct TopicWait<'a, N: Network> {
     producer: &'a Producer<N>,

@@ -15,15 +15,15 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 pub struct Reachability {
     /// Number of consecutive failures.
     failures: usize,
-    /// The time of the first of them.
+    /// The time of the first consecutive failure.
     since: Option<Duration>,
-    /// The text of the last of them.
+    /// The text of the last failure.
     last_error: String,
-    /// The text of the last of them that was a refusal.
+    /// The text of the last failure that was a refusal.
     refusal: Option<String>,
     /// If all brokers have failed and one of them refused: the time, and the text of the refusal.
     refused: Option<(Duration, String)>,
-    /// Whether there were as many consecutive failures as there are brokers.
+    /// Whether the number of consecutive failures has reached the number of brokers.
     pub have_all_failed: bool,
     /// Consecutive failures of attempts and batches, from which the pause is computed.
     faults: u32,
