@@ -6,7 +6,7 @@ mod forward;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use guest_http::{Answer, Request, answer, problem, read_body, report};
-use guest_tasks::calmly;
+use guest_tasks::suppress_spurious_polls;
 use http::StatusCode;
 use intake::request::{BODY_BYTES_MAX, Context, check, not_found};
 use intake::{IntakeError, Problem};
@@ -32,7 +32,7 @@ struct Bridge;
 
 impl Guest for Bridge {
     async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
-        calmly(forward::forward(sale, context)).await
+        suppress_spurious_polls(forward::forward(sale, context)).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
 use guest_http::{Bounds, Outcome, Variable, send, with_context};
-use guest_tasks::calmly;
+use guest_tasks::suppress_spurious_polls;
 use http::{Request, StatusCode, header};
 use intake::request::Context;
 use intake::{IntakeError, Problem};
@@ -39,7 +39,7 @@ struct IntakeHttp;
 
 impl Guest for IntakeHttp {
     async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
-        calmly(forward(&sale, context)).await
+        suppress_spurious_polls(forward(&sale, context)).await
     }
 }
 

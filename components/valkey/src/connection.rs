@@ -5,8 +5,8 @@ use std::time::Duration;
 use guest_tasks::within;
 use guest_tcp::Error;
 use valkey_codec::{
-    Address, Decoder, Refusal, Reply, encode, hello, hello_by_parts, is_unknown_hello, refusal,
-    refusal_by_parts,
+    Address, Decoder, Refusal, Reply, encode, hello, hello_resp2, is_hello_unsupported, refusal,
+    refusal_resp2,
 };
 
 use crate::bindings::exports::doorbuster::valkey::client::ClientError;
@@ -41,7 +41,7 @@ impl Connection {
                 decoder: Decoder::default(),
                 buffer: Vec::with_capacity(READ_BYTES),
             };
-            match connection.greet(address).await? {
+            match connection.handshake(address).await? {
                 None => Ok(connection),
                 Some(reason) => Err(refused(address, reason)),
             }
@@ -56,7 +56,7 @@ impl Connection {
             }
             Some(result) => result,
             None => {
-                let text = format!("{address}: no answer in {CONNECT_LIMIT:?}");
+                let text = format!("{address}: no answer within {CONNECT_LIMIT:?}");
                 Err(ClientError::Connect(text))
             }
         }
@@ -68,21 +68,21 @@ impl Connection {
     }
 
     /// Whether there are no received bytes beyond the expected replies.
-    pub fn is_at_rest(&self) -> bool {
+    pub fn has_no_pending_bytes(&self) -> bool {
         self.decoder.pending() == 0
     }
 
     /// Sends the first commands. Returns why the connection cannot be used; None if it can.
-    async fn greet(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
+    async fn handshake(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
         let commands = hello(address);
         self.send(encode(&commands).map_err(protocol)?).await?;
         let mut replies = self.replies(1).await?;
         let rest = commands.len().saturating_sub(1);
-        if replies.first().is_some_and(|reply| is_unknown_hello(address, reply)) {
+        if replies.first().is_some_and(|reply| is_hello_unsupported(address, reply)) {
             // Reads the replies to the commands that were sent together with HELLO. All are errors,
             // because the connection is not authenticated yet.
             self.replies(rest).await?;
-            return self.greet_by_parts(address).await;
+            return self.handshake_resp2(address).await;
         }
         if refusal(address, &replies).is_none() {
             replies.extend(self.replies(rest).await?);
@@ -91,12 +91,12 @@ impl Connection {
     }
 
     /// The same for a server that does not support HELLO.
-    async fn greet_by_parts(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
+    async fn handshake_resp2(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
         self.decoder.expect_resp2();
-        let commands = hello_by_parts(address);
+        let commands = hello_resp2(address);
         self.send(encode(&commands).map_err(protocol)?).await?;
         let replies = self.replies(commands.len()).await?;
-        Ok(refusal_by_parts(address, &replies))
+        Ok(refusal_resp2(address, &replies))
     }
 
     /// Sends encoded commands.
@@ -135,7 +135,7 @@ fn refused(address: &Address, reason: Refusal) -> ClientError {
     match reason {
         Refusal::Credentials(text) => ClientError::Auth(format!("{address}: {text}")),
         Refusal::Role(role) => ClientError::Connect(format!(
-            "{address} is not the primary, which takes the writes; its role: {role}"
+            "{address} is not the primary, so it does not accept writes; its role: {role}"
         )),
         Refusal::Other(text) => ClientError::Connect(format!("{address}: {text}")),
     }

@@ -7,15 +7,15 @@
 
 mod connection;
 mod primary;
-mod round;
+mod round_trip;
 
 use std::rc::Rc;
 
 use bindings::exports::doorbuster::valkey::client::{ClientError, Guest};
-use guest_tasks::{calmly, wake_up};
+use guest_tasks::{suppress_spurious_polls, wake_up};
 use valkey_codec::Reply;
 
-use round::{Exchange, ROUND_LIMIT, Shared, Turn};
+use round_trip::{Connector, Exchange, Leadership, ROUND_LIMIT};
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -37,7 +37,7 @@ mod bindings {
 const COMMANDS_MAX: u32 = 10_000;
 
 thread_local! {
-    static SHARED: Rc<Shared> = Rc::default();
+    static CONNECTOR: Rc<Connector> = Rc::default();
 }
 
 struct Valkey;
@@ -49,9 +49,10 @@ impl Guest for Valkey {
             return Err(ClientError::Protocol(text));
         }
         let exchange = Exchange { bytes: commands, replies: replies as usize };
-        let shared = SHARED.with(Rc::clone);
-        let lead = async |turn: &Turn<'_>| shared.lead(turn).await;
-        let replies = calmly(shared.rounds.join(exchange, wake_up, lead)).await;
+        let connector = CONNECTOR.with(Rc::clone);
+        let run_round = async |leadership: &Leadership<'_>| connector.run_round(leadership).await;
+        let replies = connector.calls.submit(exchange, wake_up, run_round);
+        let replies = suppress_spurious_polls(replies).await;
         replies.unwrap_or_else(|| {
             Err(ClientError::Interrupted(format!(
                 "no reply: the round trip took {ROUND_LIMIT:?}, or the call that led it was cancelled"

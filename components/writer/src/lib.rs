@@ -6,7 +6,7 @@ mod grpc;
 mod log;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
-use guest_tasks::calmly;
+use guest_tasks::suppress_spurious_polls;
 use intake::IntakeError;
 use intake::request::Context;
 use sale::Sale;
@@ -41,7 +41,7 @@ impl Guest for Writer {
     /// each entry from outside checks its sales: `POST /purchase` and `POST /purchases` of ingest,
     /// `POST /forward` of the bridge, and gRPC of the writer.
     async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
-        calmly(log::append(sale, context)).await
+        suppress_spurious_polls(log::append(sale, context)).await
     }
 }
 

@@ -4,8 +4,8 @@
 //! server sends.
 
 use valkey_codec::{
-    Address, Decoder, Error, Refusal, Reply, Scalar, encode, is_unknown_hello, refusal,
-    refusal_by_parts, shows_no_primary,
+    Address, Decoder, Error, Refusal, Reply, Scalar, encode, is_hello_unsupported, refusal,
+    refusal_resp2, shows_no_primary,
 };
 
 use crate::lines;
@@ -82,14 +82,14 @@ fn text_bytes(scalar: &Scalar) -> usize {
 /// Checks that no text contains the password, whatever the server replies to the first commands.
 fn check_greeting(replies: &[Reply]) {
     let address = Address::parse(&format!("redis://ana:{PASSWORD}@h/1")).unwrap();
-    for refusal in [refusal(&address, replies), refusal_by_parts(&address, replies)] {
+    for refusal in [refusal(&address, replies), refusal_resp2(&address, replies)] {
         if let Some(Refusal::Credentials(text) | Refusal::Other(text)) = refusal {
             assert!(!text.contains(PASSWORD), "{text}");
         }
     }
     for reply in replies {
         let is_error = matches!(reply, Reply::One(Scalar::Error(_)));
-        assert!(is_error || !is_unknown_hello(&address, reply) && !shows_no_primary(reply));
+        assert!(is_error || !is_hello_unsupported(&address, reply) && !shows_no_primary(reply));
     }
 }
 

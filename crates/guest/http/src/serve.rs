@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use guest_tasks::Calm;
+use guest_tasks::PollSuppressor;
 use http::{HeaderName, Method, StatusCode, Uri, header};
 use intake::Problem;
 use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large, content_length};
@@ -42,17 +42,17 @@ pub async fn serve<R: Into<Reply>>(
     request: HostRequest,
     handler: impl AsyncFnOnce(Request) -> R,
 ) -> Result<HostResponse, ErrorCode> {
-    let calm = Calm::new();
+    let suppressor = PollSuppressor::start();
     match answer(request, handler).await {
         Ok((response, work)) => {
             spin_sdk::wit_bindgen::spawn(async move {
                 work.await;
-                calm.end();
+                suppressor.end();
             });
             Ok(response)
         }
         Err(error) => {
-            calm.end();
+            suppressor.end();
             Err(error)
         }
     }

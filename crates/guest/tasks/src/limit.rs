@@ -11,7 +11,7 @@ pub fn now_ms() -> u64 {
     monotonic_clock::now() / 1_000_000
 }
 
-/// Waits for `work`, for at most `limit`. None if the time is over.
+/// Waits for `work`, for at most `limit`. None if the limit has passed.
 pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut limit = pin!(spin_sdk::time::sleep(limit));

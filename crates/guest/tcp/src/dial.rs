@@ -48,8 +48,8 @@ async fn addresses(host: &str, port: u16) -> Result<Vec<IpAddress>, Error> {
         }
         // Spin returns this for every name look-up of a component with sockets.
         ip_name_lookup::ErrorCode::PermanentResolverFailure => Error::Denied(format!(
-            "the look-up of {host} failed for good; if this is Spin, which looks up no names \
-             for sockets, write an IP address"
+            "the look-up of {host} failed permanently; Spin does not resolve names for sockets, \
+             so use an IP address there"
         )),
         error => Error::Unreachable(format!("the look-up of {host} failed: {error}")),
     })

@@ -2,7 +2,7 @@
 
 use idempotency::Bounds;
 use sale::Category;
-use valkey_codec::{By, Script};
+use valkey_codec::{Script, ScriptRef};
 
 use crate::delta::{CategoryDelta, Delta, STREAM_LENGTH};
 use crate::record::{Entry, Range};
@@ -16,7 +16,7 @@ pub(crate) struct Command(Vec<Vec<u8>>);
 impl Command {
     /// The call of the script for the remaining sales of a batch.
     pub fn build(
-        by: By,
+        script: ScriptRef,
         source: &Source,
         range: Range,
         bounds: Bounds,
@@ -25,7 +25,7 @@ impl Command {
     ) -> Vec<Vec<u8>> {
         let delta = Delta::of(entries.iter().map(|entry| &entry.sale));
         let mut command = Self(Vec::with_capacity(128 + 3 * entries.len()));
-        command.0.extend(SCRIPT.call(by));
+        command.0.extend(SCRIPT.call(script));
         command.keys(source, delta.categories.keys().copied());
         command.integer(i64::from(source.partition));
         command.text(&source.log_id);

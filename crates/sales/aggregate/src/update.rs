@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use idempotency::Bounds;
 use sale::{Category, Sale};
-use valkey_codec::{By, is_unknown_script};
+use valkey_codec::{ScriptRef, is_unknown_script};
 
 use crate::record::Entry;
 use crate::script::Command;
@@ -58,7 +58,7 @@ pub struct Update {
     bounds: Bounds,
     entries: Vec<Entry>,
     rejections: Vec<Rejection>,
-    by: By,
+    script: ScriptRef,
     calls: u32,
 }
 
@@ -81,13 +81,13 @@ impl Update {
                 Err(reason) => rejections.push(Rejection { offset: record.offset, reason }),
             }
         }
-        Self { source, range, bounds, entries, rejections, by: By::Name, calls: 0 }
+        Self { source, range, bounds, entries, rejections, script: ScriptRef::Sha, calls: 0 }
     }
 
     /// The command to send next: one call of the script.
     pub fn command(&self, monitored: &Monitored) -> Vec<Vec<u8>> {
-        let Self { source, range, bounds, entries, by, .. } = self;
-        Command::build(*by, source, *range, *bounds, entries, monitored)
+        let Self { source, range, bounds, entries, script, .. } = self;
+        Command::build(*script, source, *range, *bounds, entries, monitored)
     }
 
     /// Evaluates the reply to the command. Fails if Valkey refused the update, if its
@@ -96,8 +96,8 @@ impl Update {
         self.calls += 1;
         let step = match reply {
             Reply::Answer(answer) => self.answer(&answer, monitored)?,
-            Reply::Error(text) if is_unknown_script(&text) && self.by == By::Name => {
-                self.by = By::Source;
+            Reply::Error(text) if is_unknown_script(&text) && self.script == ScriptRef::Sha => {
+                self.script = ScriptRef::Source;
                 Step::Again
             }
             Reply::Error(text) if text.starts_with(FOREIGN) => return Err(Error::Foreign(text)),

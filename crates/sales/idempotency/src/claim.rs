@@ -1,6 +1,6 @@
 //! The claim of an idempotency key for one body.
 
-use valkey_codec::{By, Script, is_unknown_script};
+use valkey_codec::{Script, ScriptRef, is_unknown_script};
 
 use crate::{Bounds, Fingerprint};
 
@@ -13,7 +13,7 @@ pub struct Claim<'a> {
     key: &'a str,
     fingerprint: Fingerprint,
     bounds: Bounds,
-    by: By,
+    script: ScriptRef,
 }
 
 /// The reply of Valkey.
@@ -38,14 +38,14 @@ impl<'a> Claim<'a> {
     /// A claim of `key` for a record of `topic` with this body.
     pub fn new(topic: &'a str, key: &'a str, body: &[u8], bounds: Bounds) -> Self {
         let fingerprint = Fingerprint::of(key.as_bytes(), body);
-        Self { topic, key, fingerprint, bounds, by: By::Name }
+        Self { topic, key, fingerprint, bounds, script: ScriptRef::Sha }
     }
 
     /// The command to send: one call of the script.
     pub fn command(&self) -> Vec<Vec<u8>> {
-        let Self { topic, key, fingerprint, bounds, by } = self;
+        let Self { topic, key, fingerprint, bounds, script } = self;
         let mut command = Vec::with_capacity(10);
-        command.extend(SCRIPT.call(*by));
+        command.extend(SCRIPT.call(*script));
         command.push(b"3".to_vec());
         for name in ["claims", "claims_before", "claims_since"] {
             command.push(format!("{name}:{topic}").into_bytes());
@@ -67,8 +67,8 @@ impl<'a> Claim<'a> {
                 "taken" => Ok(Some(Claimed::Taken)),
                 _ => Err(format!("an unexpected answer: {word}")),
             },
-            Answer::Error(text) if is_unknown_script(&text) && self.by == By::Name => {
-                self.by = By::Source;
+            Answer::Error(text) if is_unknown_script(&text) && self.script == ScriptRef::Sha => {
+                self.script = ScriptRef::Source;
                 Ok(None)
             }
             Answer::Error(text) => Err(text),

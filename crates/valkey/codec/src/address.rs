@@ -50,16 +50,14 @@ impl Address {
         let url = Url::parse(url).map_err(|e| wrong(&e.to_string()))?;
         if url.scheme() != "redis" {
             return Err(wrong(
-                "only the scheme redis is supported, and no TLS; put a proxy that speaks TLS beside \
-                 the program",
+                "only the scheme redis is supported, without TLS; for TLS, run a proxy beside the \
+                 program",
             ));
         }
-        // Refused instead of ignored: someone who writes `?tls=true` expects a feature that does
-        // not exist.
+        // Refused instead of ignored: a user who writes `?tls=true` expects a feature that does not
+        // exist.
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong(
-                "`?` and `#` have no meaning in it; in a password they are %3F and %23",
-            ));
+            return Err(wrong("`?` and `#` are not allowed; in a password, write %3F and %23"));
         }
         let host =
             url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("no host"))?;

@@ -59,7 +59,7 @@ impl Decoder {
 
     /// Removes and returns the next complete reply. None if more bytes are needed. Out-of-band
     /// messages are dropped, because no command that is sent here subscribes to any.
-    #[allow(clippy::should_implement_trait, reason = "none is not the end: more may come")]
+    #[allow(clippy::should_implement_trait, reason = "None is not the end: more bytes may follow")]
     pub fn next(&mut self) -> Result<Option<Reply>, Error> {
         if self.resp2 {
             return self.next_resp2();
@@ -76,14 +76,12 @@ impl Decoder {
             }
         }
     }
-}
 
-impl Decoder {
     fn check_nesting(&self) -> Result<(), Error> {
         if fits(&self.bytes) {
             return Ok(());
         }
-        Err(Error::Protocol(format!("an unknown type, or more than {DEPTH_MAX} levels")))
+        Err(Error::Protocol(format!("an unknown type, or nested in more than {DEPTH_MAX} levels")))
     }
 
     fn next_resp2(&mut self) -> Result<Option<Reply>, Error> {
@@ -186,7 +184,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn replies_come_whole_however_the_bytes_are_cut(cuts in prop::collection::vec(1usize..20, 1..80)) {
+        fn replies_do_not_depend_on_how_the_bytes_are_split(cuts in prop::collection::vec(1usize..20, 1..80)) {
             let (mut decoder, mut replies, mut rest) = (Decoder::default(), Vec::new(), WIRE);
             for cut in cuts.into_iter().chain([WIRE.len()]) {
                 let (now, later) = rest.split_at(cut.min(rest.len()));
@@ -201,7 +199,7 @@ mod tests {
         }
 
         #[test]
-        fn outside_bytes_never_panic(bytes: Vec<u8>) {
+        fn arbitrary_bytes_do_not_cause_a_panic(bytes: Vec<u8>) {
             let mut decoder = Decoder::default();
             decoder.feed(&bytes);
             while let Ok(Some(_)) = decoder.next() {}

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipeline_is_its_commands_in_a_row() {
+    fn the_commands_of_a_pipeline_follow_each_other() {
         let get = vec![b"GET".to_vec(), b"a\r\n".to_vec()];
         let bytes = encode(&[get.clone(), get]).unwrap();
         assert_eq!(bytes, b"*2\r\n$3\r\nGET\r\n$3\r\na\r\n\r\n".repeat(2));

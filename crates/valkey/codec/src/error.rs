@@ -8,10 +8,10 @@ pub enum Error {
     #[error("the URL must be redis://[user:password@]host[:port][,host[:port]…][/db]: {0}")]
     Address(String),
     /// The received bytes are not RESP, or nested too deeply.
-    #[error("the server sent what is no reply: {0}")]
+    #[error("the server sent an invalid reply: {0}")]
     Protocol(String),
     /// A command cannot be encoded.
-    #[error("the command cannot be sent: {0}")]
+    #[error("the command cannot be encoded: {0}")]
     Command(String),
 }
 

@@ -1,6 +1,6 @@
 //! The first commands on a connection, and the evaluation of their replies.
 
-use crate::role::{UNTOLD, code, other_role, role_in_info, shows_no_primary};
+use crate::role::{UNKNOWN_ROLE, code, other_role, role_in_info, shows_no_primary};
 use crate::{Address, Reply, Scalar};
 
 /// The name under which the server lists the connection.
@@ -59,7 +59,7 @@ pub fn hello(address: &Address) -> Vec<Vec<Vec<u8>>> {
 
 /// The same for a server that does not support HELLO, such as an old one or a proxy. The connection
 /// uses RESP2.
-pub fn hello_by_parts(address: &Address) -> Vec<Vec<Vec<u8>>> {
+pub fn hello_resp2(address: &Address) -> Vec<Vec<Vec<u8>>> {
     let mut commands = Vec::new();
     if let (Some(user), Some(password)) = (&address.user, &address.password) {
         let mut auth = vec![b"AUTH".to_vec()];
@@ -82,7 +82,7 @@ fn probe_and_select(address: &Address) -> Vec<Vec<Vec<u8>>> {
 
 /// Whether the first reply to [`hello`] means that the server does not support HELLO. Some servers
 /// that require a password report a missing password first, although it was sent.
-pub fn is_unknown_hello(address: &Address, reply: &Reply) -> bool {
+pub fn is_hello_unsupported(address: &Address, reply: &Reply) -> bool {
     error(reply).is_some_and(|text| {
         text.starts_with("ERR unknown command")
             || code(text) == "NOPROTO"
@@ -96,29 +96,29 @@ pub fn refusal(address: &Address, replies: &[Reply]) -> Option<Refusal> {
     let (first, rest) = replies.split_first()?;
     match error(first) {
         Some(text) if CREDENTIAL_CODES.contains(&code(text)) => {
-            Some(Refusal::Credentials(shown(address, text)))
+            Some(Refusal::Credentials(without_password(address, text)))
         }
-        Some(text) => Some(Refusal::Other(shown(address, text))),
+        Some(text) => Some(Refusal::Other(without_password(address, text))),
         None => other_role(first).map(Refusal::Role).or_else(|| unwritable(address, rest)),
     }
 }
 
-/// The same for the replies to [`hello_by_parts`].
-pub fn refusal_by_parts(address: &Address, replies: &[Reply]) -> Option<Refusal> {
+/// The same for the replies to [`hello_resp2`].
+pub fn refusal_resp2(address: &Address, replies: &[Reply]) -> Option<Refusal> {
     let (auth, rest) = replies.split_at_checked(usize::from(address.password.is_some()))?;
     if let Some(text) = auth.first().and_then(error) {
-        return Some(Refusal::Credentials(shown(address, text)));
+        return Some(Refusal::Credentials(without_password(address, text)));
     }
     let (info, rest) = rest.split_first()?;
     match (error(info), info) {
         (Some(text), _) if CREDENTIAL_CODES.contains(&code(text)) => {
-            Some(Refusal::Credentials(shown(address, text)))
+            Some(Refusal::Credentials(without_password(address, text)))
         }
-        (Some(text), _) => Some(Refusal::Other(shown(address, text))),
+        (Some(text), _) => Some(Refusal::Other(without_password(address, text))),
         (None, Reply::One(Scalar::Text(info))) => {
             role_in_info(info).map(Refusal::Role).or_else(|| unwritable(address, rest))
         }
-        (None, _) => Some(Refusal::Role(UNTOLD.into())),
+        (None, _) => Some(Refusal::Role(UNKNOWN_ROLE.into())),
     }
 }
 
@@ -128,23 +128,23 @@ fn unwritable(address: &Address, replies: &[Reply]) -> Option<Refusal> {
     // Other errors of the probe are ignored: the user may lack the permission to use EVAL, or the
     // server may be too old.
     if let Some(text) = error(probe).filter(|_| shows_no_primary(probe)) {
-        return Some(Refusal::Other(shown(address, text)));
+        return Some(Refusal::Other(without_password(address, text)));
     }
     let text = select.iter().find_map(error)?;
-    Some(Refusal::Credentials(shown(address, text)))
+    Some(Refusal::Credentials(without_password(address, text)))
 }
 
 /// A server's text in a form that may be logged. Some servers repeat the arguments of a command
 /// that they do not know, and with them the password. If a password was sent, only texts that are
 /// known not to contain it are returned in full.
-pub fn shown(address: &Address, text: &str) -> String {
+pub fn without_password(address: &Address, text: &str) -> String {
     let Some(password) = &address.password else { return text.into() };
     let harmless = HARMLESS.iter().any(|known| text.starts_with(known));
     if harmless && !text.contains(password.as_str()) {
         return text.into();
     }
     let code = Some(code(text)).filter(|code| CODES.contains(code)).unwrap_or("an error");
-    format!("{code} (the rest is not shown: it may repeat the password)")
+    format!("{code} (the rest is omitted because it may contain the password)")
 }
 
 fn error(reply: &Reply) -> Option<&str> {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_repeats_the_password() {
+    fn texts_do_not_contain_the_password() {
         for text in [
             "ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `ana`, `hunter2`, ",
             "ERR unknown command 'AUTH', with args beginning with: 'hunter2'",
@@ -199,7 +199,7 @@ mod tests {
                 let found = super::refusal(&secured(), &replies);
                 assert!(!format!("{found:?}").to_lowercase().contains("hunter2"), "{found:?}");
                 let parts = [ok(), error(text)];
-                let found = refusal_by_parts(&secured(), &parts);
+                let found = refusal_resp2(&secured(), &parts);
                 assert!(!format!("{found:?}").to_lowercase().contains("hunter2"), "{found:?}");
             }
         }
@@ -209,37 +209,33 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_hello_is_greeted_by_parts() {
-        let text = "ERR unknown command `HELLO`, with args beginning with: `3`, ";
-        let unknown = |reply| is_unknown_hello(&secured(), &reply);
-        assert!(unknown(error(text)) && unknown(error("NOPROTO sorry")));
+    fn a_server_without_hello_gets_the_commands_of_resp2() {
+        let message = "ERR unknown command `HELLO`, with args beginning with: `3`, ";
+        let unknown = |reply| is_hello_unsupported(&secured(), &reply);
+        assert!(unknown(error(message)) && unknown(error("NOPROTO sorry")));
         assert!(unknown(error("NOAUTH Authentication required.")));
         assert!(!unknown(error("WRONGPASS invalid")) && !unknown(role("master")));
-        assert!(!is_unknown_hello(&open(), &error("NOAUTH Authentication required.")));
+        assert!(!is_hello_unsupported(&open(), &error("NOAUTH Authentication required.")));
         let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect();
-        let commands = hello_by_parts(&secured());
+        let commands = hello_resp2(&secured());
         let expected: Vec<Vec<u8>> = words(&["AUTH", "ana", "hunter2"]);
         assert_eq!(commands[0], expected);
-        let alone = hello_by_parts(&Address::parse("redis://:hunter2@h").unwrap());
+        let alone = hello_resp2(&Address::parse("redis://:hunter2@h").unwrap());
         let expected: Vec<Vec<u8>> = words(&["AUTH", "hunter2"]);
         assert_eq!(alone[0], expected);
         let info = |role: &str| {
-            Reply::One(text_of(&format!("# Replication\r\nrole:{role}\r\nconnected_slaves:0\r\n")))
+            Reply::One(text(&format!("# Replication\r\nrole:{role}\r\nconnected_slaves:0\r\n")))
         };
-        assert_eq!(refusal_by_parts(&open(), &[info("master"), one()]), None);
-        assert_eq!(refusal_by_parts(&secured(), &[ok(), info("master"), one(), ok()]), None);
+        assert_eq!(refusal_resp2(&open(), &[info("master"), one()]), None);
+        assert_eq!(refusal_resp2(&secured(), &[ok(), info("master"), one(), ok()]), None);
         assert_eq!(
-            refusal_by_parts(&open(), &[info("slave"), one()]),
+            refusal_resp2(&open(), &[info("slave"), one()]),
             Some(Refusal::Role("slave".into()))
         );
         for replies in [vec![error("ERR invalid password")], vec![ok(), error("NOPERM no")]] {
-            let found = refusal_by_parts(&secured(), &replies);
+            let found = refusal_resp2(&secured(), &replies);
             assert!(matches!(found, Some(Refusal::Credentials(_))), "{found:?}");
         }
-    }
-
-    fn text_of(word: &str) -> Scalar {
-        text(word)
     }
 
     fn one() -> Reply {
@@ -247,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn says_who_and_where() {
+    fn hello_contains_the_user_and_the_database() {
         let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect();
         let probe: Vec<Vec<u8>> = words(&["EVAL", PROBE, "0"]);
         let plain = hello(&Address::parse("redis://h").unwrap());
@@ -258,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_credentials_from_other_refusals() {
+    fn refused_credentials_are_distinguished_from_other_refusals() {
         for replies in [
             vec![
                 error("WRONGPASS invalid username-password pair"),
@@ -276,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_primary_that_takes_writes_is_of_use() {
+    fn only_a_primary_that_accepts_writes_can_be_used() {
         assert_eq!(refusal(&[role("master")]), None);
         assert_eq!(refusal(&[role("master"), one(), ok()]), None);
         let replica = [role("replica"), error("READONLY You can't write")];
@@ -287,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_probe_is_taken_by_the_role_alone() {
+    fn without_the_right_to_probe_only_the_role_decides() {
         for text in ["NOPERM no permission for 'eval'", "ERR Error compiling script"] {
             assert_eq!(refusal(&[role("master"), error(text), ok()]), None);
         }

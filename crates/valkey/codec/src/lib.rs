@@ -16,8 +16,8 @@ pub use decode::{Decoder, Reply, Scalar};
 pub use encode::encode;
 pub use error::Error;
 pub use hello::{
-    Refusal, hello, hello_by_parts, is_unknown_hello, refusal, refusal_by_parts, shown,
+    Refusal, hello, hello_resp2, is_hello_unsupported, refusal, refusal_resp2, without_password,
 };
-pub use role::{PRIMARY, ROLE, shows_no_primary};
-pub use script::{By, Script, is_unknown_script};
+pub use role::{PRIMARY, ROLE, UNKNOWN_ROLE, shows_no_primary};
+pub use script::{Script, ScriptRef, is_unknown_script};
 pub use servers::{SERVERS_MAX, Servers};

@@ -112,18 +112,18 @@ mod tests {
     }
 
     #[test]
-    fn levels_that_are_complete_do_not_count() {
+    fn complete_levels_do_not_count() {
         let list = "*2\r\n*1\r\n$5\r\n*1\r\n*\r\n*0\r\n";
         let row = format!("*20\r\n{}", list.repeat(20));
         assert!(fits(row.as_bytes()));
         let after = format!("*2\r\n*1\r\n:1\r\n{}:1\r\n", "*1\r\n".repeat(DEPTH_MAX));
-        assert!(!fits(after.as_bytes()), "the second part nests too deep");
+        assert!(!fits(after.as_bytes()), "the second part is nested too deeply");
         let next = format!(":1\r\n{}", "*1\r\n".repeat(DEPTH_MAX + 1));
         assert!(fits(next.as_bytes()), "only the first reply counts");
     }
 
     #[test]
-    fn what_is_not_all_there_or_not_well_formed_is_left_to_the_decoder() {
+    fn incomplete_and_malformed_replies_are_left_to_the_decoder() {
         for bytes in ["", "*", "*1", "*1\r", "*x\r\n", "$9223372036854775807\r\n", "$3\r\nab", "+a"]
         {
             assert!(fits(bytes.as_bytes()), "{bytes}");

@@ -9,7 +9,7 @@ pub const ROLE: &str = "role";
 pub const PRIMARY: &str = "master";
 
 /// Used as the role of a server that reports none, such as a Sentinel.
-pub(crate) const UNTOLD: &str = "not told";
+pub const UNKNOWN_ROLE: &str = "not reported";
 
 /// Codes of the errors of a server that does not accept writes: a replica; a replica that has lost
 /// its primary; a server that was just started, while another one may have become the primary; a
@@ -18,21 +18,23 @@ const CODES: [&str; 4] = ["READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS"];
 
 /// The role according to the reply to HELLO; None for the primary.
 pub(crate) fn other_role(hello: &Reply) -> Option<String> {
-    let Reply::Pairs(pairs) = hello else { return Some(UNTOLD.into()) };
+    let Reply::Pairs(pairs) = hello else { return Some(UNKNOWN_ROLE.into()) };
     let role = pairs.iter().find_map(|(name, value)| match (name, value) {
         (Scalar::Text(name), Scalar::Text(role)) if name == ROLE.as_bytes() => {
             Some(role.as_slice())
         }
         _ => None,
     });
-    (role != Some(PRIMARY.as_bytes()))
-        .then(|| role.map_or(UNTOLD.into(), |role| String::from_utf8_lossy(role).into_owned()))
+    (role != Some(PRIMARY.as_bytes())).then(|| {
+        role.map_or(UNKNOWN_ROLE.into(), |role| String::from_utf8_lossy(role).into_owned())
+    })
 }
 
 /// The role according to the reply to INFO; None for the primary.
 pub(crate) fn role_in_info(info: &[u8]) -> Option<String> {
     let info = String::from_utf8_lossy(info);
-    let role = info.lines().find_map(|line| line.trim().strip_prefix("role:")).unwrap_or(UNTOLD);
+    let role =
+        info.lines().find_map(|line| line.trim().strip_prefix("role:")).unwrap_or(UNKNOWN_ROLE);
     (role != PRIMARY).then(|| role.to_owned())
 }
 
@@ -69,12 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn hello_tells_the_role() {
+    fn hello_reports_the_role() {
         assert_eq!(other_role(&hello(text("master"))), None);
         assert_eq!(other_role(&hello(text("replica"))).as_deref(), Some("replica"));
         let sentinel = Reply::Pairs(vec![(text("mode"), text("sentinel"))]);
         for odd in [hello(Scalar::Nil), sentinel, Reply::One(text("OK"))] {
-            assert_eq!(other_role(&odd).as_deref(), Some(UNTOLD));
+            assert_eq!(other_role(&odd).as_deref(), Some(UNKNOWN_ROLE));
         }
     }
 

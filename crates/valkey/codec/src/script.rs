@@ -7,36 +7,36 @@ use sha1::{Digest as _, Sha1};
 /// A script. After Valkey has received its source once, it can be called by its SHA-1.
 pub struct Script {
     source: &'static str,
-    name: OnceLock<String>,
+    sha1: OnceLock<String>,
 }
 
-/// How a script is called.
+/// How a call refers to its script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub enum ScriptRef {
     /// By its SHA-1: Valkey executes it, or returns `NOSCRIPT` if it does not have the source.
-    Name,
-    /// With its source, which Valkey caches.
+    Sha,
+    /// By its source, which Valkey then caches.
     Source,
 }
 
 impl Script {
     /// A script with this source.
     pub const fn new(source: &'static str) -> Self {
-        Self { source, name: OnceLock::new() }
+        Self { source, sha1: OnceLock::new() }
     }
 
     /// The first two words of a call. The number of keys, the keys and the arguments must follow.
-    pub fn call(&self, by: By) -> [Vec<u8>; 2] {
-        match by {
-            By::Name => [b"EVALSHA".to_vec(), self.name().as_bytes().to_vec()],
-            By::Source => [b"EVAL".to_vec(), self.source.as_bytes().to_vec()],
+    pub fn call(&self, script: ScriptRef) -> [Vec<u8>; 2] {
+        match script {
+            ScriptRef::Sha => [b"EVALSHA".to_vec(), self.sha1().as_bytes().to_vec()],
+            ScriptRef::Source => [b"EVAL".to_vec(), self.source.as_bytes().to_vec()],
         }
     }
 
     /// The script's SHA-1 in hexadecimal.
-    fn name(&self) -> &str {
+    fn sha1(&self) -> &str {
         let digest = || Sha1::digest(self.source);
-        self.name.get_or_init(|| digest().iter().map(|byte| format!("{byte:02x}")).collect())
+        self.sha1.get_or_init(|| digest().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
@@ -50,10 +50,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_called_by_the_name_that_valkey_gives_it() {
+    fn a_call_contains_the_sha1_or_the_source() {
         static SCRIPT: Script = Script::new("return 1");
-        let name = b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db".to_vec();
-        assert_eq!(SCRIPT.call(By::Name), [b"EVALSHA".to_vec(), name]);
-        assert_eq!(SCRIPT.call(By::Source), [b"EVAL".to_vec(), b"return 1".to_vec()]);
+        let sha1 = b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db".to_vec();
+        assert_eq!(SCRIPT.call(ScriptRef::Sha), [b"EVALSHA".to_vec(), sha1]);
+        assert_eq!(SCRIPT.call(ScriptRef::Source), [b"EVAL".to_vec(), b"return 1".to_vec()]);
     }
 }

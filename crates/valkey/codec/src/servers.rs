@@ -18,16 +18,16 @@ impl Servers {
     pub fn parse(url: &str) -> Result<Self, Error> {
         let wrong = |what: &str| Error::Address(what.into());
         let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| wrong("it begins with redis://"))?;
+            url.split_once("://").ok_or_else(|| wrong("it must begin with redis://"))?;
         let (authority, database) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         // Only commas after the last `@` separate hosts; a password may contain commas.
-        let (who, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let (credentials, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         let count = hosts.split(',').count();
         if count > SERVERS_MAX {
-            let text = format!("it names {count} servers; at most {SERVERS_MAX} are taken");
+            let text = format!("it contains {count} servers; at most {SERVERS_MAX} are allowed");
             return Err(wrong(&text));
         }
-        let one = |host| Address::parse(&format!("{scheme}://{who}{host}{database}"));
+        let one = |host| Address::parse(&format!("{scheme}://{credentials}{host}{database}"));
         hosts.split(',').map(one).collect::<Result<_, _>>().map(Self)
     }
 
@@ -36,12 +36,12 @@ impl Servers {
         self.0.iter()
     }
 
-    /// The servers with their indexes, starting at `place` and wrapping around. An index after the
+    /// The servers with their indexes, starting at `first` and wrapping around. An index after the
     /// last one is taken modulo the number of servers.
-    pub fn beginning_with(&self, place: usize) -> impl Iterator<Item = (usize, &Address)> {
+    pub fn starting_at(&self, first: usize) -> impl Iterator<Item = (usize, &Address)> {
         let count = self.0.len();
         // The list is never empty.
-        self.0.iter().enumerate().cycle().skip(place.checked_rem(count).unwrap_or(0)).take(count)
+        self.0.iter().enumerate().cycle().skip(first.checked_rem(count).unwrap_or(0)).take(count)
     }
 
     /// The URL without user and password.
@@ -56,8 +56,8 @@ impl Servers {
 impl fmt::Display for Servers {
     /// Prints `host:port[,host:port…]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, server) in self.0.iter().enumerate() {
-            write!(f, "{}{server}", if place == 0 { "" } else { "," })?;
+        for (index, server) in self.0.iter().enumerate() {
+            write!(f, "{}{server}", if index == 0 { "" } else { "," })?;
         }
         Ok(())
     }
@@ -74,14 +74,14 @@ mod tests {
     }
 
     #[test]
-    fn one_host_is_an_address() {
+    fn a_single_host_is_parsed_as_an_address() {
         for url in ["redis://h", "redis://u:p@h:1/3", "redis://:p@[::1]", "redis://u:p,q@h/"] {
             assert_eq!(servers(url), Servers(vec![Address::parse(url).unwrap()]), "{url}");
         }
     }
 
     #[test]
-    fn what_is_said_of_them() {
+    fn texts_contain_no_credentials() {
         for (url, addresses, public) in [
             ("redis://h", "h:6379", "redis://h:6379"),
             (
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_urls_are_refused_and_not_shown() {
+    fn invalid_urls_are_refused_and_not_repeated() {
         for url in [
             "",
             "a:1,b:2",
@@ -125,21 +125,20 @@ mod tests {
     }
 
     #[test]
-    fn as_many_as_the_bound_are_taken() {
+    fn the_maximum_number_of_servers_is_accepted() {
         let hosts = ["h"; SERVERS_MAX].join(",");
         assert_eq!(servers(&format!("redis://{hosts}")).iter().count(), SERVERS_MAX);
     }
 
     #[test]
-    fn each_may_be_the_first() {
+    fn the_order_starts_at_any_server() {
         let three = servers("redis://a,b,c");
-        for (place, expected) in [(0, "abc"), (1, "bca"), (2, "cab"), (3, "abc"), (7, "bca")] {
-            let order: String =
-                three.beginning_with(place).map(|(_, at)| at.host.as_str()).collect();
+        for (first, expected) in [(0, "abc"), (1, "bca"), (2, "cab"), (3, "abc"), (7, "bca")] {
+            let order: String = three.starting_at(first).map(|(_, at)| at.host.as_str()).collect();
             assert_eq!(order, expected);
         }
-        let places: Vec<usize> = three.beginning_with(2).map(|(place, _)| place).collect();
-        assert_eq!(places, [2, 0, 1]);
+        let indexes: Vec<usize> = three.starting_at(2).map(|(index, _)| index).collect();
+        assert_eq!(indexes, [2, 0, 1]);
     }
 
     /// Credentials as they are written in a URL, and decoded. Hosts contain none of these letters.
@@ -165,8 +164,8 @@ mod tests {
                 None => host.clone(),
             };
             let written: Vec<String> = hosts.iter().map(with_port).collect();
-            let (written, who) = (written.join(","), format!("{}:{}", user.0, password.0));
-            let read = servers(&format!("redis://{who}@{written}/{database}"));
+            let (written, credentials) = (written.join(","), format!("{}:{}", user.0, password.0));
+            let read = servers(&format!("redis://{credentials}@{written}/{database}"));
             let expected = |(host, port): &(String, Option<u16>)| Address {
                 host: host.trim_matches(['[', ']']).into(),
                 port: port.unwrap_or(6379),
@@ -182,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_too_odd(url: String) {
+        fn arbitrary_texts_do_not_cause_a_panic(url: String) {
             let _ = Servers::parse(&url);
             let _ = Servers::parse(&format!("redis://{url}"));
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use test_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig, start_valkey};
 use valkey_codec::{
-    Address, Decoder, Error, Refusal, Reply, Scalar, encode, hello, hello_by_parts,
-    is_unknown_hello, refusal, refusal_by_parts, shows_no_primary,
+    Address, Decoder, Error, Refusal, Reply, Scalar, encode, hello, hello_resp2,
+    is_hello_unsupported, refusal, refusal_resp2, shows_no_primary,
 };
 
 /// A connection that uses the codec directly, without the component.
@@ -26,12 +26,12 @@ impl Connection {
         let commands = hello(&address);
         connection.stream.write_all(&encode(&commands).unwrap()).unwrap();
         let mut replies = connection.replies(1).unwrap();
-        if is_unknown_hello(&address, &replies[0]) {
+        if is_hello_unsupported(&address, &replies[0]) {
             connection.replies(commands.len() - 1).unwrap();
             connection.decoder.expect_resp2();
-            let commands = hello_by_parts(&address);
+            let commands = hello_resp2(&address);
             let replies = connection.pipeline(&commands).unwrap();
-            return refusal_by_parts(&address, &replies).map_or(Ok(connection), Err);
+            return refusal_resp2(&address, &replies).map_or(Ok(connection), Err);
         }
         if refusal(&address, &replies).is_none() {
             replies.extend(connection.replies(commands.len() - 1).unwrap());
@@ -60,7 +60,7 @@ impl Connection {
         Ok(replies)
     }
 
-    fn say(&mut self, commands: &[&str]) -> Result<Vec<Reply>, Error> {
+    fn run(&mut self, commands: &[&str]) -> Result<Vec<Reply>, Error> {
         let words = |command: &&str| command.split(' ').map(|word| word.into()).collect();
         self.pipeline(&commands.iter().map(words).collect::<Vec<_>>())
     }
@@ -74,7 +74,7 @@ fn text(text: &str) -> Scalar {
 async fn every_kind_of_reply() {
     let server = start_valkey(ValkeyConfig::default()).await.unwrap();
     let mut connection = Connection::open(&server.url()).unwrap();
-    let replies = connection.say(&[
+    let replies = connection.run(&[
         "SET a x",
         "GET a",
         "GET none",
@@ -115,35 +115,35 @@ async fn every_kind_of_reply() {
         ]
     );
     assert_eq!(replies[14], Reply::One(text("doorbuster")));
-    connection.say(&["XADD x * f v"]).unwrap();
-    assert!(matches!(connection.say(&["XRANGE x - +"]), Err(Error::Protocol(_))));
+    connection.run(&["XADD x * f v"]).unwrap();
+    assert!(matches!(connection.run(&["XRANGE x - +"]), Err(Error::Protocol(_))));
 }
 
 #[tokio::test]
-async fn who_speaks_and_where() {
+async fn user_and_database() {
     let server = start_valkey(ValkeyConfig::default()).await.unwrap();
-    let open = |who: &str, database: &str| {
-        let url = server.url().replace("//", &format!("//{who}"));
+    let open = |user: &str, database: &str| {
+        let url = server.url().replace("//", &format!("//{user}"));
         Connection::open(&format!("{url}/{database}"))
     };
     let mut admin = open("", "").unwrap();
-    admin.say(&["ACL SETUSER ana on >p@s ~* +@all", "CONFIG SET maxclients 2"]).unwrap();
+    admin.run(&["ACL SETUSER ana on >p@s ~* +@all", "CONFIG SET maxclients 2"]).unwrap();
     let mut ana = open("ana:p%40s@", "3").unwrap();
-    let replies = ana.say(&["ACL WHOAMI", "SET where three"]).unwrap();
+    let replies = ana.run(&["ACL WHOAMI", "SET where three"]).unwrap();
     assert_eq!(replies[0], Reply::One(text("ana")));
-    assert_eq!(admin.say(&["GET where"]).unwrap(), [Reply::One(Scalar::Nil)]);
+    assert_eq!(admin.run(&["GET where"]).unwrap(), [Reply::One(Scalar::Nil)]);
     assert!(matches!(open("", ""), Err(Refusal::Other(_))), "a third client");
     drop(ana);
-    admin.say(&["CONFIG SET maxclients 100"]).unwrap();
+    admin.run(&["CONFIG SET maxclients 100"]).unwrap();
     assert!(matches!(open("ana:no@", ""), Err(Refusal::Credentials(_))));
     assert!(matches!(open("", "99"), Err(Refusal::Credentials(_))));
-    admin.say(&["CONFIG SET requirepass secret"]).unwrap();
+    admin.run(&["CONFIG SET requirepass secret"]).unwrap();
     assert!(matches!(open("", ""), Err(Refusal::Credentials(_))));
     assert!(open(":secret@", "").is_ok());
 }
 
 #[tokio::test]
-async fn only_a_primary_is_of_use() {
+async fn only_a_primary_can_be_used() {
     let primary = start_valkey(ValkeyConfig::default()).await.unwrap();
     let config = ValkeyConfig { replica_of: Some(primary.port()), ..ValkeyConfig::default() };
     let replica = start_valkey(config).await.unwrap();
@@ -152,15 +152,15 @@ async fn only_a_primary_is_of_use() {
     let config = SentinelConfig::of(primary.port());
     let sentinel = Sentinel::start(config).await.unwrap();
     let url = format!("redis://127.0.0.1:{}", sentinel.port());
-    assert_eq!(Connection::open(&url).err(), Some(Refusal::Role("not told".into())));
+    assert_eq!(Connection::open(&url).err(), Some(Refusal::Role("not reported".into())));
 }
 
 #[tokio::test]
-async fn a_primary_that_its_replicas_left_is_of_no_use() {
+async fn a_primary_without_its_replicas_cannot_be_used() {
     let config = ValkeyConfig { min_replicas: 1, ..ValkeyConfig::default() };
     let server = start_valkey(config).await.unwrap();
     let Some(Refusal::Other(text)) = Connection::open(&server.url()).err() else {
-        panic!("it is taken");
+        panic!("it is used");
     };
     assert!(text.starts_with("NOREPLICAS"), "{text}");
     let config = ValkeyConfig { replica_of: Some(server.port()), ..ValkeyConfig::default() };
@@ -171,23 +171,23 @@ async fn a_primary_that_its_replicas_left_is_of_no_use() {
 }
 
 #[tokio::test]
-async fn who_may_not_use_scripts_is_still_let_in() {
+async fn a_user_without_the_right_to_use_scripts_is_accepted() {
     let server = start_valkey(ValkeyConfig::default()).await.unwrap();
     let mut admin = Connection::open(&server.url()).unwrap();
-    admin.say(&["ACL SETUSER ana on >p ~* +get"]).unwrap();
+    admin.run(&["ACL SETUSER ana on >p ~* +get"]).unwrap();
     let url = server.url().replace("//", "//ana:p@");
-    assert_eq!(Connection::open(&url).unwrap().say(&["GET a"]).unwrap(), [Reply::One(Scalar::Nil)]);
+    assert_eq!(Connection::open(&url).unwrap().run(&["GET a"]).unwrap(), [Reply::One(Scalar::Nil)]);
 }
 
 #[tokio::test]
-async fn errors_tell_that_it_is_a_primary_no_more() {
+async fn errors_show_that_the_server_is_no_longer_the_primary() {
     const WRITES: [&str; 2] = ["SET a b", "EVAL return(redis.call('SET','a','b')) 0"];
     let server = start_valkey(ValkeyConfig::default()).await.unwrap();
     let mut connection = Connection::open(&server.url()).unwrap();
-    let mut check = |change: &str, asked: &[&str], code: &str| {
+    let mut check = |change: &str, queries: &[&str], code: &str| {
         let mut commands = vec![change];
-        commands.extend(asked);
-        let replies = connection.say(&commands).unwrap();
+        commands.extend(queries);
+        let replies = connection.run(&commands).unwrap();
         assert_eq!(replies[0], Reply::One(text("OK")), "{change}");
         for reply in &replies[1..] {
             let Reply::One(Scalar::Error(error)) = reply else { panic!("{reply:?}") };
@@ -209,13 +209,13 @@ async fn without(command: &str) -> Valkey {
 }
 
 #[tokio::test]
-async fn a_server_without_hello_is_spoken_to_in_resp2() {
+async fn a_server_without_hello_is_used_with_resp2() {
     let server = without("HELLO").await;
-    let url = |who: &str| format!("{}/2", server.url().replace("//", &format!("//{who}")));
-    for who in [":s3cret&word@", "default:s3cret%26word@"] {
-        let mut connection = Connection::open(&url(who)).unwrap();
+    let url = |user: &str| format!("{}/2", server.url().replace("//", &format!("//{user}")));
+    for user in [":s3cret&word@", "default:s3cret%26word@"] {
+        let mut connection = Connection::open(&url(user)).unwrap();
         let replies = connection
-            .say(&[
+            .run(&[
                 "SET a x",
                 "GET a",
                 "GET none",
@@ -230,7 +230,7 @@ async fn a_server_without_hello_is_spoken_to_in_resp2() {
         assert!(matches!(replies[3], Reply::One(Scalar::Integer(_))));
         assert_eq!(replies[5], Reply::Many(vec![text("a"), text("b")]));
         assert!(matches!(&replies[6], Reply::One(Scalar::Error(text)) if text.starts_with("ERR")));
-        connection.say(&["DEL l"]).unwrap();
+        connection.run(&["DEL l"]).unwrap();
     }
     let wrong = Connection::open(&url(":wr0ng@")).err();
     assert!(matches!(&wrong, Some(Refusal::Credentials(_))), "{wrong:?}");
@@ -238,7 +238,7 @@ async fn a_server_without_hello_is_spoken_to_in_resp2() {
 }
 
 #[tokio::test]
-async fn a_server_that_repeats_the_password_is_not_quoted() {
+async fn a_text_that_repeats_the_password_is_omitted() {
     let server = without("AUTH").await;
     let url = server.url().replace("//", "//:s3cret&word@");
     // HELLO also accepts a password, so both commands are disabled: there is no way to

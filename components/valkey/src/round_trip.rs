@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use coalesce::{Job, Rounds};
+use coalesce::{Coalescer, Job};
 use guest_tasks::{Wake, within};
 use valkey_codec::{Reply, Servers, shows_no_primary};
 
@@ -16,14 +16,14 @@ pub const ROUND_LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection that was idle for longer is closed at the next call, because the server or a
 /// firewall may have dropped it without notice.
-const REST_MAX: Duration = Duration::from_secs(5);
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// The state that all calls of the instance share.
 #[derive(Default)]
-pub struct Shared {
-    pub rounds: Rounds<Exchange, Replies, Wake>,
+pub struct Connector {
+    pub calls: Coalescer<Exchange, Replies, Wake>,
     /// The idle connection, and since when it is idle.
-    resting: RefCell<Option<(Instant, Connection)>>,
+    idle: RefCell<Option<(Instant, Connection)>>,
 }
 
 /// The part of one call in a round trip.
@@ -40,25 +40,25 @@ pub type Replies = Result<Vec<Reply>, ClientError>;
 type Jobs = Vec<Job<Exchange, Replies, Wake>>;
 
 /// The right of a call to execute the next round.
-pub type Turn<'a> = coalesce::Turn<'a, Exchange, Replies, Wake>;
+pub type Leadership<'a> = coalesce::Leadership<'a, Exchange, Replies, Wake>;
 
-impl Shared {
+impl Connector {
     /// Executes one round.
-    pub async fn lead(&self, turn: &Turn<'_>) {
+    pub async fn run_round(&self, leadership: &Leadership<'_>) {
         // The connection is removed from the shared state, so that a cancelled round cannot leave
         // one with a partly read reply there.
-        let rested = self.resting.take().filter(|(since, _)| since.elapsed() < REST_MAX);
-        let connection = match rested {
+        let idle = self.idle.take().filter(|(since, _)| since.elapsed() < IDLE_MAX);
+        let connection = match idle {
             Some((_, connection)) => Ok(connection),
             None => connect().await,
         };
         let mut connection = match connection {
             Ok(connection) => connection,
-            Err(error) => return fail(turn.jobs(), &error),
+            Err(error) => return fail(leadership.jobs(), &error),
         };
-        let sound = within(ROUND_LIMIT, exchange(&mut connection, turn.jobs())).await;
-        if sound == Some(true) && connection.is_at_rest() {
-            self.resting.replace(Some((Instant::now(), connection)));
+        let reusable = within(ROUND_LIMIT, exchange(&mut connection, leadership.jobs())).await;
+        if reusable == Some(true) && connection.has_no_pending_bytes() {
+            self.idle.replace(Some((Instant::now(), connection)));
         }
     }
 }
@@ -71,29 +71,29 @@ async fn exchange(connection: &mut Connection, mut jobs: Jobs) -> bool {
         fail(jobs, &error);
         return false;
     }
-    let mut primary = true;
+    let mut is_primary = true;
     let mut jobs = jobs.into_iter();
     while let Some(job) = jobs.next() {
         match connection.replies(job.job.replies).await {
             Ok(replies) => {
                 // The connection is then closed, so that the next round looks for the primary
                 // again.
-                primary &= !replies.iter().any(shows_no_primary);
-                job.answer(Ok(replies));
+                is_primary &= !replies.iter().any(shows_no_primary);
+                job.complete(Ok(replies));
             }
             Err(error) => {
                 fail(jobs, &interrupted(&error));
-                job.answer(Err(error));
+                job.complete(Err(error));
                 return false;
             }
         }
     }
-    primary
+    is_primary
 }
 
 fn fail(jobs: impl IntoIterator<Item = Job<Exchange, Replies, Wake>>, error: &ClientError) {
     for job in jobs {
-        job.answer(Err(error.clone()));
+        job.complete(Err(error.clone()));
     }
 }
 
@@ -101,17 +101,17 @@ fn fail(jobs: impl IntoIterator<Item = Job<Exchange, Replies, Wake>>, error: &Cl
 fn interrupted(error: &ClientError) -> ClientError {
     match error {
         ClientError::Protocol(text) => {
-            ClientError::Interrupted(format!("the reply before: {text}"))
+            ClientError::Interrupted(format!("an earlier reply was invalid: {text}"))
         }
         error => error.clone(),
     }
 }
 
 async fn connect() -> Result<Connection, ClientError> {
-    let url = spin_sdk::variables::get("valkey_url")
-        .await
-        .map_err(|e| ClientError::Config(format!("Spin variable `valkey_url`: {e}")))?;
-    let servers = Servers::parse(&url)
-        .map_err(|e| ClientError::Config(format!("Spin variable `valkey_url`: {e}")))?;
-    primary::connect(&servers).await
+    let url = spin_sdk::variables::get("valkey_url").await.map_err(config)?;
+    primary::connect(&Servers::parse(&url).map_err(config)?).await
+}
+
+fn config(error: impl std::fmt::Display) -> ClientError {
+    ClientError::Config(format!("Spin variable `valkey_url`: {error}"))
 }

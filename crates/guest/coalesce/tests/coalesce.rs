@@ -1,17 +1,17 @@
-//! Calls that share rounds: no call waits for ever, and no call gets the result of another.
+//! Concurrent calls: no call waits for ever, and no call gets the result of another.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use coalesce::{Rounds, Turn};
+use coalesce::{Coalescer, Leadership};
 use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::join_all;
 use tokio::task::{LocalSet, yield_now};
 
 type Wake = oneshot::Sender<()>;
-type Line = Rounds<u32, u32, Wake>;
-type Lead<'a> = Turn<'a, u32, u32, Wake>;
+type TestCoalescer = Coalescer<u32, u32, Wake>;
+type Lead<'a> = Leadership<'a, u32, u32, Wake>;
 type Job = coalesce::Job<u32, u32, Wake>;
 
 fn wake_up() -> (Wake, impl Future<Output = ()>) {
@@ -19,48 +19,48 @@ fn wake_up() -> (Wake, impl Future<Output = ()>) {
     (wake, woken.map(drop))
 }
 
-/// Answers each job with twice its value.
+/// Completes each job with twice its value.
 fn double(jobs: Vec<Job>) {
     for job in jobs {
         let twice = job.job * 2;
-        job.answer(twice);
+        job.complete(twice);
     }
 }
 
 #[tokio::test]
-async fn calls_that_come_during_a_round_share_the_next() {
-    let line = Line::default();
+async fn calls_that_arrive_during_a_round_share_the_next() {
+    let coalescer = TestCoalescer::default();
     let rounds = RefCell::new(Vec::new());
-    let lead = async |turn: &Lead<'_>| {
-        let jobs = turn.jobs();
+    let lead = async |leadership: &Lead<'_>| {
+        let jobs = leadership.jobs();
         rounds.borrow_mut().push(jobs.len());
         yield_now().await;
         double(jobs);
     };
-    let answers = join_all((0..9).map(|n| line.join(n, wake_up, lead))).await;
+    let answers = join_all((0..9).map(|n| coalescer.submit(n, wake_up, lead))).await;
     assert_eq!(answers, (0..9).map(|n| Some(2 * n)).collect::<Vec<_>>());
     assert_eq!(*rounds.borrow(), [1, 8]);
 }
 
 #[tokio::test]
 async fn rounds_do_not_overlap() {
-    let line = Rc::new(Line::default());
-    let under_way = Rc::new(Cell::new(0));
+    let coalescer = Rc::new(TestCoalescer::default());
+    let in_progress = Rc::new(Cell::new(0));
     let local = LocalSet::new();
     let calls = (0..200).map(|n| {
-        let (line, under_way) = (line.clone(), under_way.clone());
+        let (coalescer, in_progress) = (coalescer.clone(), in_progress.clone());
         local.spawn_local(async move {
             for _ in 0..n % 7 {
                 yield_now().await;
             }
-            let lead = async |turn: &Lead<'_>| {
-                assert_eq!(under_way.replace(1), 0);
-                let jobs = turn.jobs();
+            let lead = async |leadership: &Lead<'_>| {
+                assert_eq!(in_progress.replace(1), 0);
+                let jobs = leadership.jobs();
                 yield_now().await;
                 double(jobs);
-                assert_eq!(under_way.replace(0), 1);
+                assert_eq!(in_progress.replace(0), 1);
             };
-            line.join(n, wake_up, lead).await
+            coalescer.submit(n, wake_up, lead).await
         })
     });
     let calls: Vec<_> = calls.collect();
@@ -71,20 +71,22 @@ async fn rounds_do_not_overlap() {
 }
 
 #[tokio::test]
-async fn the_calls_of_a_round_whose_leader_is_cancelled_are_let_go() {
-    let line = Line::default();
-    let first = line.join(1, wake_up, async |turn: &Lead<'_>| {
-        let jobs = turn.jobs();
+async fn the_other_calls_of_a_round_end_if_its_leader_is_cancelled() {
+    let coalescer = TestCoalescer::default();
+    let first = coalescer.submit(1, wake_up, async |leadership: &Lead<'_>| {
+        let jobs = leadership.jobs();
         yield_now().await;
         double(jobs);
     });
-    let mut leader = Box::pin(line.join(2, wake_up, async |turn: &Lead<'_>| {
+    let mut leader = Box::pin(coalescer.submit(2, wake_up, async |leadership: &Lead<'_>| {
         // The jobs are dropped together with the leading call.
-        let _jobs = turn.jobs();
+        let _jobs = leadership.jobs();
         std::future::pending::<()>().await;
     }));
-    let member = line.join(3, wake_up, async |_: &Lead<'_>| unreachable!("the round has a leader"));
-    let late = line.join(4, wake_up, async |turn: &Lead<'_>| double(turn.jobs()));
+    let member =
+        coalescer.submit(3, wake_up, async |_: &Lead<'_>| unreachable!("the round has a leader"));
+    let late =
+        coalescer.submit(4, wake_up, async |leadership: &Lead<'_>| double(leadership.jobs()));
     let mut first = Box::pin(first);
     let (mut member, mut late) = (Box::pin(member), Box::pin(late));
     assert!(futures::poll!(&mut first).is_pending());
@@ -100,18 +102,18 @@ async fn the_calls_of_a_round_whose_leader_is_cancelled_are_let_go() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cancelled_while_it_waits_is_not_begun_and_passes_its_turn_on() {
-    let line = Line::default();
+async fn a_cancelled_call_is_not_executed_and_another_one_leads() {
+    let coalescer = TestCoalescer::default();
     let begun = RefCell::new(Vec::new());
-    let lead = async |turn: &Lead<'_>| {
-        let jobs = turn.jobs();
+    let lead = async |leadership: &Lead<'_>| {
+        let jobs = leadership.jobs();
         begun.borrow_mut().extend(jobs.iter().map(|job| job.job));
         yield_now().await;
         double(jobs);
     };
-    let mut first = Box::pin(line.join(1, wake_up, lead));
-    let mut second = Box::pin(line.join(2, wake_up, lead));
-    let mut third = Box::pin(line.join(3, wake_up, lead));
+    let mut first = Box::pin(coalescer.submit(1, wake_up, lead));
+    let mut second = Box::pin(coalescer.submit(2, wake_up, lead));
+    let mut third = Box::pin(coalescer.submit(3, wake_up, lead));
     assert!(futures::poll!(&mut first).is_pending());
     assert!(futures::poll!(&mut second).is_pending());
     assert!(futures::poll!(&mut third).is_pending());
@@ -123,20 +125,23 @@ async fn a_call_that_is_cancelled_while_it_waits_is_not_begun_and_passes_its_tur
 }
 
 #[tokio::test]
-async fn a_job_that_nobody_answers_lets_its_call_go() {
-    let line = Line::default();
-    assert_eq!(line.join(1, wake_up, async |_turn: &Lead<'_>| {}).await, None);
-    assert_eq!(line.join(2, wake_up, async |turn: &Lead<'_>| double(turn.jobs())).await, Some(4));
+async fn a_call_ends_if_its_job_is_not_completed() {
+    let coalescer = TestCoalescer::default();
+    assert_eq!(coalescer.submit(1, wake_up, async |_leadership: &Lead<'_>| {}).await, None);
+    assert_eq!(
+        coalescer.submit(2, wake_up, async |leadership: &Lead<'_>| double(leadership.jobs())).await,
+        Some(4)
+    );
 }
 
 #[tokio::test]
-async fn a_call_that_is_cancelled_before_it_takes_the_jobs_leaves_them_to_the_next() {
-    let line = Line::default();
-    let mut leader = Box::pin(line.join(1, wake_up, async |_: &Lead<'_>| {
+async fn jobs_that_a_cancelled_leader_did_not_take_stay_for_the_next() {
+    let coalescer = TestCoalescer::default();
+    let mut leader = Box::pin(coalescer.submit(1, wake_up, async |_: &Lead<'_>| {
         std::future::pending::<()>().await;
     }));
-    let lead = async |turn: &Lead<'_>| double(turn.jobs());
-    let mut waiting = Box::pin(line.join(2, wake_up, lead));
+    let lead = async |leadership: &Lead<'_>| double(leadership.jobs());
+    let mut waiting = Box::pin(coalescer.submit(2, wake_up, lead));
     assert!(futures::poll!(&mut leader).is_pending());
     assert!(futures::poll!(&mut waiting).is_pending());
     drop(leader);
