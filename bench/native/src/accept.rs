@@ -21,7 +21,7 @@ use sale::{Sale, Violation};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::door::Door;
+use crate::key_claim::KeyClaims;
 
 /// Maximum time at the end for the acknowledgement of records in flight.
 const FLUSH_LIMIT: Duration = Duration::from_secs(15);
@@ -49,8 +49,8 @@ pub struct Args {
     acks: String,
 }
 
-struct Log {
-    door: Door,
+struct Writer {
+    key_claims: KeyClaims,
     producer: Producer,
     topic: String,
 }
@@ -60,8 +60,8 @@ struct Log {
 pub async fn run(args: Args) -> Result<()> {
     let acks = if args.acks == "leader" { Acks::Leader } else { Acks::All };
     let producer = Producer::new(ProducerConfig { acks, ..ProducerConfig::new(args.kafka) })?;
-    let door = Door::open(&args.valkey).await?;
-    let log = Arc::new(Log { door, producer: producer.clone(), topic: args.topic });
+    let key_claims = KeyClaims::open(&args.valkey).await?;
+    let writer = Arc::new(Writer { key_claims, producer: producer.clone(), topic: args.topic });
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?
@@ -69,7 +69,7 @@ pub async fn run(args: Args) -> Result<()> {
             // Best effort: without TCP_NODELAY, responses are slower but correct.
             let _ = stream.set_nodelay(true);
         });
-    let router = Router::new().route("/purchase", any(purchase)).with_state(log);
+    let router = Router::new().route("/purchase", any(purchase)).with_state(writer);
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = async move {
@@ -82,36 +82,36 @@ pub async fn run(args: Args) -> Result<()> {
     Ok(producer.flush(FLUSH_LIMIT).await?)
 }
 
-async fn purchase(State(log): State<Arc<Log>>, request: Request) -> Response {
-    match accept(&log, request).await {
+async fn purchase(State(writer): State<Arc<Writer>>, request: Request) -> Response {
+    match accept(&writer, request).await {
         Ok(()) => ([(header::CONTENT_TYPE, "application/json")], ACCEPTED).into_response(),
         Err(failure) => refusal(&failure),
     }
 }
 
-async fn accept(log: &Log, request: Request) -> Result<(), Problem> {
+async fn accept(writer: &Writer, request: Request) -> Result<(), Problem> {
     let (head, body) = request.into_parts();
     let context = check(&head.method, &head.headers, &["application/json"], BODY_BYTES_MAX)?;
     let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| body_too_large(BODY_BYTES_MAX))?;
     let sale = Sale::from_request_json(&body)?;
-    log.append(sale, context).await?;
+    writer.publish(sale, context).await?;
     Ok(())
 }
 
 fn refusal(failure: &Problem) -> Response {
     let headers = [(header::CONTENT_TYPE, PROBLEM_CONTENT_TYPE)];
     let mut response = (failure.status(), headers, failure.to_json()).into_response();
-    if failure.may_pass() {
+    if failure.is_temporary() {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
     }
     response
 }
 
-impl Log {
-    async fn append(&self, sale: Sale, context: Context) -> Result<(), IntakeError> {
+impl Writer {
+    async fn publish(&self, sale: Sale, context: Context) -> Result<(), IntakeError> {
         let value = sale.to_json();
         if let Some(key) = &context.idempotency_key {
-            self.door.claim(&self.topic, key, &value).await?;
+            self.key_claims.claim(&self.topic, key, &value).await?;
         }
         let record = OutgoingRecord {
             topic: self.topic.clone(),

@@ -152,10 +152,10 @@ fn assign(args: &Args, consumer: &Consumer) -> Result<Vec<Partition>> {
         .fetch_metadata(Some(&args.topic), METADATA_LIMIT)
         .with_context(|| format!("cannot reach Kafka at {}", args.kafka))?;
     let described = metadata.topics().first().filter(|topic| topic.error().is_none());
-    let described =
-        described.with_context(|| format!("topic `{}` is not at {}", args.topic, args.kafka))?;
+    let described = described
+        .with_context(|| format!("topic `{}` does not exist at {}", args.topic, args.kafka))?;
     let mut list = TopicPartitionList::new();
-    let mut places = Vec::new();
+    let mut starts = Vec::new();
     for partition in described.partitions() {
         let (group, topic) = (args.group.clone(), args.topic.clone());
         let source = Source { group, topic, log_id: String::new(), partition: partition.id() };
@@ -165,10 +165,10 @@ fn assign(args: &Args, consumer: &Consumer) -> Result<Vec<Partition>> {
         let (oldest, _) = consumer.fetch_watermarks(&args.topic, partition.id(), METADATA_LIMIT)?;
         let position = stored.unwrap_or(oldest);
         list.add_partition_offset(&args.topic, partition.id(), Offset::Offset(position))?;
-        places.push((store, source, position));
+        starts.push((store, source, position));
     }
     consumer.assign(&list).with_context(|| format!("cannot read topic `{}`", args.topic))?;
-    places
+    starts
         .into_iter()
         .map(|(store, source, position)| {
             let queue = consumer
@@ -184,14 +184,14 @@ fn serve(consumer: &Consumer, progress: &Progress, ended: impl Fn() -> bool) -> 
     let (mut count, mut since) = (0, Instant::now());
     while !progress.is_done() && !ended() {
         if let Some(Err(error)) = consumer.poll(SERVE) {
-            tracing::error!(%error, "cannot fetch; trying again");
+            tracing::error!(%error, "cannot read; the client tries again");
         }
         if progress.count() > count {
             (count, since) = (progress.count(), Instant::now());
         }
         ensure!(
             progress.expected == u64::MAX || since.elapsed() < IDLE_MAX,
-            "no record for {IDLE_MAX:?}: {count} of {} were there to be applied",
+            "no record was applied for {IDLE_MAX:?}: {count} of {} are applied",
             progress.expected
         );
     }

@@ -3,8 +3,8 @@
 //! components, so the difference to Doorbuster is caused by the host and the components.
 
 mod accept;
-mod door;
 mod drain;
+mod key_claim;
 mod partition;
 mod store;
 

@@ -1,10 +1,10 @@
-//! Applies the records of one partition to Valkey, on a thread of its own.
+//! Applies the records of one partition to Valkey, on its own thread.
 
 use std::time::Duration;
 
-use aggregate::{Monitored, Range, Record, Source, Step, Update};
+use aggregate::{Monitored, OffsetRange, Record, Source, Step, Update};
 use anyhow::{Context as _, Result, bail};
-use idempotency::Bounds;
+use idempotency::RetentionLimits;
 use intake::request::IDEMPOTENCY_KEY;
 use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -50,9 +50,10 @@ impl Partition {
                 continue;
             };
             progress.started()?;
-            let range = Range { start: position, end: last + 1, first: true };
+            let range = OffsetRange { start: position, end: last + 1, first: true };
             let records = batch.iter().map(record);
-            let update = Update::read(source.clone(), range, Bounds::default(), records);
+            let update =
+                Update::from_records(source.clone(), range, RetentionLimits::default(), records);
             apply(update, &mut store, &mut monitored)
                 .with_context(|| format!("{}/{}", source.topic, source.partition))?;
             consumer
@@ -82,13 +83,13 @@ fn next_batch(
     queue: &PartitionQueue<DefaultConsumerContext>,
 ) -> KafkaResult<Vec<BorrowedMessage<'_>>> {
     let mut batch = Vec::with_capacity(BATCH_RECORDS_MAX);
-    let mut patience = IDLE;
+    let mut wait = IDLE;
     while batch.len() < BATCH_RECORDS_MAX {
-        match queue.poll(patience) {
+        match queue.poll(wait) {
             Some(record) => batch.push(record?),
             None => break,
         }
-        patience = BATCH_WAIT;
+        wait = BATCH_WAIT;
     }
     Ok(batch)
 }
@@ -99,14 +100,23 @@ fn apply(mut update: Update, store: &mut Store, monitored: &mut Monitored) -> Re
         match update.reply(reply, monitored)? {
             Step::Again => {}
             Step::Done => break,
-            Step::Lost => bail!("the script finds a position missing that it was not told of"),
+            Step::Lost => {
+                bail!("the script reports a lost position, although the batch may be the first one")
+            }
             Step::Rewind(position) => {
-                bail!("the store went back to {position}; measure with one that keeps its writes")
+                bail!(
+                    "the store lost its last writes and is at position {position}; use one that \
+                     keeps them"
+                )
             }
         }
     }
     for rejection in update.rejections() {
-        tracing::warn!(offset = rejection.offset, reason = rejection.reason, "no sale");
+        tracing::warn!(
+            offset = rejection.offset,
+            reason = rejection.reason,
+            "the record is not a sale"
+        );
     }
     Ok(())
 }

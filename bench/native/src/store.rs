@@ -25,7 +25,7 @@ impl Store {
     pub fn connect(url: &str) -> Result<Self> {
         let url = Address::parse(url).context("--valkey")?;
         let stream = TcpStream::connect((url.host.as_str(), url.port))
-            .with_context(|| format!("cannot connect to Valkey at {url:?}; does it run?"))?;
+            .with_context(|| format!("cannot connect to Valkey at {url:?}; check that it runs"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
         stream.set_write_timeout(Some(ANSWER_LIMIT))?;
@@ -64,9 +64,9 @@ impl Store {
         match self.pipeline(&[command])?.into_iter().next() {
             Some(Reply::One(Scalar::Error(text))) => Ok(aggregate::Reply::Error(text)),
             Some(Reply::Many(values)) => {
-                Ok(aggregate::Reply::Answer(values.into_iter().map(word).collect()))
+                Ok(aggregate::Reply::Values(values.into_iter().map(word).collect()))
             }
-            other => bail!("Valkey answered the script with {other:?}"),
+            other => bail!("unexpected reply of Valkey to the script: {other:?}"),
         }
     }
 
@@ -80,7 +80,7 @@ impl Store {
             *value = match reply {
                 Reply::One(Scalar::Text(text)) => Some(text),
                 Reply::One(Scalar::Nil) => None,
-                other => bail!("Valkey answered a read with {other:?}"),
+                other => bail!("unexpected reply of Valkey to a read: {other:?}"),
             };
         }
         Ok(values)

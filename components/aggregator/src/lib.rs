@@ -7,7 +7,7 @@ mod store;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use aggregate::{Monitored, Range, Record, Source, Step, Update};
+use aggregate::{Monitored, OffsetRange, Record, Source, Step, Update};
 use bindings::exports::spin_kafka::events::{checkpoint, handler};
 use bindings::spin_kafka::events::types::{Batch, Failure, Message, Rejection};
 use settings::Settings;
@@ -43,10 +43,11 @@ thread_local! {
 impl handler::Guest for Aggregator {
     async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
         let Batch { topic, log_id, partition, first, start, end, messages } = batch;
-        let Settings { group, bounds } = Settings::get().await?;
+        let Settings { group, limits } = Settings::get().await?;
         let source = Source { group: group.clone(), topic, log_id, partition };
         let records = messages.iter().map(record);
-        let mut update = Update::read(source, Range { start, end, first }, *bounds, records);
+        let mut update =
+            Update::from_records(source, OffsetRange { start, end, first }, *limits, records);
         let begun = Instant::now();
         loop {
             if begun.elapsed() >= CALLS_BEGIN_WITHIN {

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use idempotency::Bounds;
+use idempotency::RetentionLimits;
 use spin_sdk::variables::{Error, get};
 
 use crate::bindings::spin_kafka::events::types::Failure;
@@ -12,7 +12,7 @@ pub struct Settings {
     /// The consumer group for which positions are stored: `kafka_group`.
     pub group: String,
     /// The limits on the number and the age of the stored fingerprints.
-    pub bounds: Bounds,
+    pub limits: RetentionLimits,
 }
 
 impl Settings {
@@ -24,10 +24,11 @@ impl Settings {
         }
         let group = find("kafka_group").await?;
         let group = group.ok_or_else(|| fatal("Spin variable `kafka_group` is missing"))?;
-        let keys_max = find(Bounds::KEYS_MAX_VARIABLE).await?;
-        let window_s = find(Bounds::WINDOW_VARIABLE).await?;
-        let bounds = Bounds::parse(keys_max.as_deref(), window_s.as_deref()).map_err(fatal)?;
-        Ok(SETTINGS.get_or_init(|| Self { group, bounds }))
+        let keys_max = find(RetentionLimits::KEYS_MAX_VARIABLE).await?;
+        let window_s = find(RetentionLimits::WINDOW_VARIABLE).await?;
+        let limits =
+            RetentionLimits::parse(keys_max.as_deref(), window_s.as_deref()).map_err(fatal)?;
+        Ok(SETTINGS.get_or_init(|| Self { group, limits }))
     }
 }
 

@@ -12,7 +12,7 @@ pub async fn call(command: Command) -> Result<aggregate::Reply, Failure> {
     match send([command]).await?.into_iter().next() {
         Some(Reply::One(Scalar::Error(text))) => Ok(aggregate::Reply::Error(text)),
         Some(Reply::Many(values)) => {
-            Ok(aggregate::Reply::Answer(values.into_iter().map(word).collect()))
+            Ok(aggregate::Reply::Values(values.into_iter().map(word).collect()))
         }
         other => {
             Err(Failure::Retry(format!("unexpected reply of Valkey to the script: {other:?}")))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use guest_http::{Variable, report_retry};
 use guest_tasks::{now_ms, within};
 use intake::request::Context;
-use intake::{CircuitBreaker, Deadline, IntakeError, RetryBudget, TRIES_MAX};
+use intake::{ATTEMPTS_MAX, CircuitBreaker, Deadline, IntakeError, RetryBudget};
 use sale::Sale;
 
 use crate::bindings::doorbuster::sales::intake as next_hop;
@@ -49,7 +49,7 @@ async fn try_again(sale: Sale, context: Context) -> Result<(), IntakeError> {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        let may_retry = error.is_retriable() && error.is_surely_unwritten() && tries < TRIES_MAX;
+        let may_retry = error.is_retriable() && error.is_surely_unwritten() && tries < ATTEMPTS_MAX;
         if !may_retry {
             return Err(error);
         }

@@ -10,7 +10,7 @@ use intake::Problem;
 /// The response with a content, or 304 if the client already has it.
 pub fn content(head: &Parts, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let body = body.into();
-    let etag = Etag::of(&body);
+    let etag = Etag::new(&body);
     let mut response = if is_known(&head.headers, &etag) {
         let mut response = Answer::default();
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -32,7 +32,7 @@ pub fn content(head: &Parts, content_type: &'static str, body: impl Into<Bytes>)
 
 fn is_known(headers: &HeaderMap, etag: &Etag) -> bool {
     let fields = headers.get_all(header::IF_NONE_MATCH).iter();
-    fields.filter_map(|field| field.to_str().ok()).any(|field| etag.is_named_by(field))
+    fields.filter_map(|field| field.to_str().ok()).any(|field| etag.matches(field))
 }
 
 /// The response for a problem.

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use figures::{Etag, Snapshot};
 use futures::StreamExt as _;
 use futures::stream::unfold;
-use guest_http::{Answer, Pieces, Reply};
+use guest_http::{Answer, BodyStream, Reply};
 use guest_tasks::now_ms;
 use http::{HeaderMap, HeaderValue, Method, Response, header};
 use intake::Problem;
 use spin_sdk::time::sleep;
 
-use crate::viewers::{INTERVAL_MS, Latest, Place, latest};
+use crate::viewers::{INTERVAL_MS, Latest, ViewerSlot, latest};
 
 /// The duration of one response. The client then sends another request on the same connection. The
 /// time is short enough for the host to end within its 10 s for open requests, and well below the
@@ -34,11 +34,11 @@ pub fn answer(method: &Method) -> Result<Reply, Problem> {
         set_headers(response.headers_mut());
         return Ok(response.into());
     }
-    let viewer = Viewer::new(Place::take()?);
+    let viewer = Viewer::new(ViewerSlot::take()?);
     let events = unfold(viewer, Viewer::next).boxed_local();
-    let mut response: Response<Pieces> = Response::new(events);
+    let mut response: Response<BodyStream> = Response::new(events);
     set_headers(response.headers_mut());
-    Ok(Reply::InPieces(response))
+    Ok(Reply::Streamed(response))
 }
 
 fn set_headers(headers: &mut HeaderMap) {
@@ -56,12 +56,12 @@ struct Viewer {
     sent_ms: Option<u64>,
     /// The tag of the figures that were sent last; `None` while there are no figures.
     etag: Option<Etag>,
-    _place: Place,
+    _slot: ViewerSlot,
 }
 
 impl Viewer {
-    fn new(place: Place) -> Self {
-        Self { begun_ms: now_ms(), sent_ms: None, etag: None, _place: place }
+    fn new(slot: ViewerSlot) -> Self {
+        Self { begun_ms: now_ms(), sent_ms: None, etag: None, _slot: slot }
     }
 
     /// The next event, as soon as there is one to send; `None` at the end of the stream.

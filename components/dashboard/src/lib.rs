@@ -62,7 +62,7 @@ async fn api(head: &Parts, resource: &str) -> Result<Reply, Problem> {
     }
     check_method(&head.method)?;
     let query = query?.ok_or_else(|| not_found(head.uri.path()))?;
-    let json = store::ask(&query).await?;
+    let json = store::answer(&query).await?;
     Ok(content(head, "application/json", json).into())
 }
 

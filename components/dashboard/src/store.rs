@@ -14,15 +14,15 @@ use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// The shortest time between two log lines about figures that cannot be read.
-const COMPLAINT_MS: u64 = 60_000;
+const LOG_INTERVAL_MS: u64 = 60_000;
 
 thread_local! {
     /// When it was last logged that figures cannot be read; `None` if never.
-    static COMPLAINED_MS: Cell<Option<u64>> = const { Cell::new(None) };
+    static LOGGED_MS: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// The answer to a query, as JSON.
-pub async fn ask(query: &Query) -> Result<Vec<u8>, Problem> {
+pub async fn answer(query: &Query) -> Result<Vec<u8>, Problem> {
     match read(query.command()).await.and_then(|reply| query.answer(reply)) {
         Ok(json) => Ok(json),
         Err(error) => Err(report(&error)),
@@ -31,7 +31,7 @@ pub async fn ask(query: &Query) -> Result<Vec<u8>, Problem> {
 
 /// All figures at this moment.
 pub async fn snapshot() -> Result<Snapshot, Problem> {
-    match read(Snapshot::command()).await.and_then(Snapshot::of) {
+    match read(Snapshot::command()).await.and_then(Snapshot::from_reply) {
         Ok(snapshot) => Ok(snapshot),
         Err(error) => Err(report(&error)),
     }
@@ -41,8 +41,9 @@ pub async fn snapshot() -> Result<Snapshot, Problem> {
 async fn read(command: Vec<Vec<u8>>) -> Result<Result<Vec<String>, String>, Error> {
     let command = encode(&[command]).map_err(|error| Error::Unavailable(error.to_string()))?;
     let replies = within(LIMIT, pipeline(command, 1)).await;
-    let replies = replies.ok_or_else(|| Error::Unavailable(format!("no reply in {LIMIT:?}")))?;
-    match replies.map_err(fault)?.into_iter().next() {
+    let replies =
+        replies.ok_or_else(|| Error::Unavailable(format!("no reply within {LIMIT:?}")))?;
+    match replies.map_err(client_error)?.into_iter().next() {
         Some(Reply::Many(values)) => {
             values.into_iter().map(text).collect::<Option<_>>().map(Ok).ok_or(Error::Unexpected)
         }
@@ -59,7 +60,7 @@ fn text(value: Scalar) -> Option<String> {
     }
 }
 
-fn fault(error: ClientError) -> Error {
+fn client_error(error: ClientError) -> Error {
     match error {
         ClientError::Config(text) => Error::Refused(text),
         ClientError::Connect(text)
@@ -70,13 +71,13 @@ fn fault(error: ClientError) -> Error {
 }
 
 /// The problem for the client. Details that are only for operators are logged, at most once in
-/// `COMPLAINT_MS`.
+/// `LOG_INTERVAL_MS`.
 fn report(error: &Error) -> Problem {
     let problem = Problem::from(error);
     let now = now_ms();
-    let due = |last: u64| now.saturating_sub(last) >= COMPLAINT_MS;
-    if problem.status().is_server_error() && COMPLAINED_MS.get().is_none_or(due) {
-        COMPLAINED_MS.set(Some(now));
+    let is_due = LOGGED_MS.get().is_none_or(|last| now.saturating_sub(last) >= LOG_INTERVAL_MS);
+    if problem.status().is_server_error() && is_due {
+        LOGGED_MS.set(Some(now));
         printing::note(format_args!("the figures cannot be read: {error}"));
     }
     problem

@@ -16,7 +16,7 @@ use crate::store;
 pub const INTERVAL_MS: u64 = 250;
 
 /// The shortest time between two reads while the figures cannot be read.
-const INTERVAL_OF_FAILURES_MS: u64 = 1_000;
+const FAILURE_INTERVAL_MS: u64 = 1_000;
 
 /// The maximum age of the figures that a viewer gets while another one reads.
 const AGE_MAX_MS: u64 = 3_000;
@@ -48,11 +48,11 @@ pub struct Frame {
     pub event: Bytes,
 }
 
-/// A place among the viewers, which is freed when it is dropped.
-pub struct Place(());
+/// Counts a viewer until it is dropped.
+pub struct ViewerSlot(());
 
-impl Place {
-    /// Takes a place. Fails if all are taken.
+impl ViewerSlot {
+    /// Fails if the instance has its maximum number of viewers.
     pub fn take() -> Result<Self, Problem> {
         if VIEWERS.get() >= VIEWERS_MAX {
             return Err(too_many_viewers(VIEWERS_MAX));
@@ -62,7 +62,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ViewerSlot {
     fn drop(&mut self) {
         VIEWERS.set(VIEWERS.get().saturating_sub(1));
     }
@@ -70,15 +70,15 @@ impl Drop for Place {
 
 /// The right to read, until it is dropped. The drop is needed because the viewer that reads may
 /// disconnect during the read.
-struct Turn(());
+struct ReadPermit(());
 
-impl Turn {
+impl ReadPermit {
     fn take() -> Option<Self> {
         (!IS_READING.replace(true)).then_some(Self(()))
     }
 }
 
-impl Drop for Turn {
+impl Drop for ReadPermit {
     fn drop(&mut self) {
         IS_READING.set(false);
     }
@@ -91,7 +91,7 @@ pub async fn latest() -> Option<Rc<Latest>> {
     if known.as_ref().is_some_and(|latest| latest.is_fresh()) {
         return known;
     }
-    let Some(_turn) = Turn::take() else {
+    let Some(_permit) = ReadPermit::take() else {
         return known.filter(|latest| latest.age_ms() < AGE_MAX_MS);
     };
     let outcome = store::snapshot().await.map(|snapshot| Frame {
@@ -108,7 +108,7 @@ impl Latest {
     fn is_fresh(&self) -> bool {
         let interval = match self.outcome {
             Ok(_) => INTERVAL_MS,
-            Err(_) => INTERVAL_OF_FAILURES_MS,
+            Err(_) => FAILURE_INTERVAL_MS,
         };
         self.age_ms() < interval
     }

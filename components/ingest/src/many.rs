@@ -16,8 +16,8 @@ const LINES: &str = "application/x-ndjson";
 /// Accepts several sales, and returns the result of each.
 pub async fn purchases(request: Request) -> Result<Answer, Problem> {
     let (head, body) = request.into_parts();
-    let context =
-        check(&head.method, &head.headers, &[JSON, LINES], MANY_BODY_BYTES_MAX)?.of_many()?;
+    let context = check(&head.method, &head.headers, &[JSON, LINES], MANY_BODY_BYTES_MAX)?
+        .check_many_key()?;
     let media_type = head.headers.get("content-type").and_then(|value| value.to_str().ok());
     let lines = media_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(LINES));
     let body = read_body(&head, body, MANY_BODY_BYTES_MAX).await?;
@@ -33,7 +33,7 @@ async fn item_of(
     index: usize,
     item: Result<Sale, Violation>,
 ) -> Result<(), IntakeError> {
-    crate::accept(item?, context.of_item(index)).await
+    crate::accept(item?, context.for_item(index)).await
 }
 
 /// Adds `Retry-After` if the whole request failed for a reason that may be temporary.

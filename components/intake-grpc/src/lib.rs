@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Answer, Bounds, Outcome, Variable, send, with_context};
+use guest_http::{Answer, Outcome, SendLimits, Variable, send, with_context};
 use guest_tasks::suppress_spurious_polls;
 use http::{HeaderMap, Request, StatusCode, header};
 use intake::IntakeError;
@@ -32,7 +32,7 @@ static WRITER_URL: Variable = Variable::new("writer_url");
 const WAIT_MAX: Duration = Duration::from_secs(15);
 const GRPC_TIMEOUT: &str = "15S";
 
-const BOUNDS: Bounds = Bounds {
+const LIMITS: SendLimits = SendLimits {
     wait_max: WAIT_MAX,
     answer_bytes_max: grpc::BODY_BYTES_MAX,
     outcome: Outcome::InTrailers,
@@ -50,7 +50,7 @@ impl Guest for IntakeGrpc {
 async fn process(sale: Sale, context: Context) -> Result<(), IntakeError> {
     let base = WRITER_URL.get().await?.trim_end_matches('/');
     let request = request(base, sale, context)?;
-    outcome(base, send(request, &BOUNDS).await?)
+    outcome(base, send(request, &LIMITS).await?)
 }
 
 fn request(base: &str, sale: Sale, context: Context) -> Result<Request<Bytes>, IntakeError> {
@@ -74,14 +74,14 @@ fn outcome(base: &str, answer: Answer) -> Result<(), IntakeError> {
     if let Some(status) = status(&head.headers) {
         return ended(status);
     }
-    let odd = |what: &str| IntakeError::Other(format!("{base}: {what}"));
-    ended(status(&body.trailers).ok_or_else(|| odd("the answer has no grpc-status"))?)?;
+    let unexpected = |what: &str| IntakeError::Other(format!("{base}: {what}"));
+    ended(status(&body.trailers).ok_or_else(|| unexpected("the response has no grpc-status"))?)?;
     let message = grpc::unframe(&body.data).map_err(IntakeError::from)?;
     match ProductSaleResponse::decode(message) {
         Ok(response) if is_success(&response) => Ok(()),
         // The original writer reports failures with status 0 and a text.
-        Ok(response) => Err(odd(&format!("the writer says `{}`", response.estado))),
-        Err(e) => Err(odd(&format!("no ProductSaleResponse: {e}"))),
+        Ok(response) => Err(unexpected(&format!("the writer reports `{}`", response.estado))),
+        Err(e) => Err(unexpected(&format!("not a valid ProductSaleResponse: {e}"))),
     }
 }
 

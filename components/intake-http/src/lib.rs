@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Bounds, Outcome, Variable, send, with_context};
+use guest_http::{Outcome, SendLimits, Variable, send, with_context};
 use guest_tasks::suppress_spurious_polls;
 use http::{Request, StatusCode, header};
 use intake::request::Context;
@@ -28,7 +28,7 @@ static BRIDGE_URL: Variable = Variable::new("bridge_url");
 
 /// The time limit is longer than the bridge's own deadline, so that its response arrives. The size
 /// limit is far larger than problem details.
-const BOUNDS: Bounds = Bounds {
+const LIMITS: SendLimits = SendLimits {
     wait_max: Duration::from_secs(20),
     answer_bytes_max: 64 << 10,
     outcome: Outcome::InStatus,
@@ -46,7 +46,7 @@ impl Guest for IntakeHttp {
 async fn forward(sale: &Sale, context: Context) -> Result<(), IntakeError> {
     let url = format!("{}/forward", BRIDGE_URL.get().await?.trim_end_matches('/'));
     let request = request(&url, sale, context)?;
-    let answer = send(request, &BOUNDS).await?;
+    let answer = send(request, &LIMITS).await?;
     match answer.status() {
         StatusCode::OK => Ok(()),
         status => Err(Problem::to_error(status, &answer.body().data)),

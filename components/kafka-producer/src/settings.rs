@@ -37,7 +37,10 @@ pub async fn read() -> Result<Config, String> {
     let mut config = Config::new(need(BROKERS).await?);
     if find(SECURITY).await?.is_some_and(|security| security.to_ascii_lowercase().ends_with("ssl"))
     {
-        return Err(wrong(SECURITY, "this producer has no TLS; let the host provide one"));
+        return Err(wrong(
+            SECURITY,
+            "this producer does not support TLS; use the producer of the host",
+        ));
     }
     if let Some(name) = find(COMPRESSION).await? {
         config.compression = Compression::parse(&name).map_err(|e| wrong(COMPRESSION, e))?;
@@ -62,7 +65,7 @@ pub fn wrong(name: &str, reason: impl std::fmt::Display) -> String {
 }
 
 async fn need(name: &str) -> Result<String, String> {
-    let missing = || wrong(name, "the producer needs it and finds none");
+    let missing = || wrong(name, "the producer requires it, but it is not set");
     find(name).await?.ok_or_else(missing)
 }
 

@@ -55,7 +55,8 @@ impl Guest for Valkey {
         let replies = suppress_spurious_polls(replies).await;
         replies.unwrap_or_else(|| {
             Err(ClientError::Interrupted(format!(
-                "no reply: the round trip took {ROUND_LIMIT:?}, or the call that led it was cancelled"
+                "no reply: the round trip took longer than {ROUND_LIMIT:?}, or its leading call was \
+                 cancelled"
             )))
         })
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use guest_http::{Answer, Request, Whole, problem, read_body, report};
+use guest_http::{Answer, FullBody, Request, problem, read_body, report};
 use guest_tasks::within;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use intake::grpc::{self, Status, code};
@@ -11,7 +11,7 @@ use intake::{IntakeError, PROCESSED};
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
 use sale::Sale;
 
-use crate::log;
+use crate::publish::publish;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -48,7 +48,7 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
     let limit = limit.map_err(|violation| Status::invalid(violation.into()))?;
     let work = async {
         let body = read_body(&head, body, grpc::BODY_BYTES_MAX).await.map_err(Status::invalid)?;
-        append(grpc::request_message(field(GRPC_ENCODING), &body)?, context).await
+        accept(grpc::request_message(field(GRPC_ENCODING), &body)?, context).await
     };
     let done = match limit {
         // The caller no longer waits, so nothing is written.
@@ -63,21 +63,24 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
     Ok(ProductSaleResponse { estado: PROCESSED.into(), exito: true })
 }
 
-async fn append(message: &[u8], context: Context) -> Result<(), Status> {
+async fn accept(message: &[u8], context: Context) -> Result<(), Status> {
     let message = ProductSaleRequest::decode(message).map_err(|error| {
-        Status::new(code::INVALID_ARGUMENT, format!("body: no ProductSaleRequest: {error}"))
+        Status::new(
+            code::INVALID_ARGUMENT,
+            format!("body: not a valid ProductSaleRequest: {error}"),
+        )
     })?;
     // Anyone who can reach the writer's port can call it, so the limits are checked here.
     let sale = Sale::try_from(message).map_err(|violation| Status::invalid(violation.into()))?;
-    let appended = log::append(sale, context).await.inspect_err(report);
-    appended.map_err(|error| Status::from(&error))
+    let published = publish(sale, context).await.inspect_err(report);
+    published.map_err(|error| Status::from(&error))
 }
 
 /// A response with a message, and the status in the trailers.
 fn success(message: &ProductSaleResponse) -> Answer {
     let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code::OK))]);
     let data = grpc::frame(&message.encode_to_vec()).into();
-    let mut response = Answer::new(Whole { data, trailers });
+    let mut response = Answer::new(FullBody { data, trailers });
     response.headers_mut().insert(header::CONTENT_TYPE, content_type());
     response
 }

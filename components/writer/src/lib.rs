@@ -1,9 +1,9 @@
 //! The writer: accepts a sale over gRPC (`ProductSaleService`) or from another component, claims
 //! its idempotency key, writes it to Kafka, and answers after the broker's acknowledgement.
 
-mod door;
 mod grpc;
-mod log;
+mod key_claim;
+mod publish;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use guest_tasks::suppress_spurious_polls;
@@ -41,7 +41,7 @@ impl Guest for Writer {
     /// each entry from outside checks its sales: `POST /purchase` and `POST /purchases` of ingest,
     /// `POST /forward` of the bridge, and gRPC of the writer.
     async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
-        suppress_spurious_polls(log::append(sale, context)).await
+        suppress_spurious_polls(publish::publish(sale, context)).await
     }
 }
 

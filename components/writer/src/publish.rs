@@ -7,16 +7,16 @@ use sale::{Sale, Violation};
 
 use crate::bindings::spin_kafka::events::producer::{self, Outgoing, ProduceError};
 use crate::bindings::spin_kafka::events::types::Header;
-use crate::door;
+use crate::key_claim;
 
 static TOPIC: Variable = Variable::new("kafka_topic");
 
 /// Writes the sale and waits for the broker's acknowledgement. The sale must be valid: the entry
 /// through which it came from outside has checked it.
-pub async fn append(sale: Sale, context: Context) -> Result<(), IntakeError> {
+pub async fn publish(sale: Sale, context: Context) -> Result<(), IntakeError> {
     let (topic, value) = (TOPIC.get().await?, sale.to_json());
     if let Some(key) = &context.idempotency_key {
-        door::claim(topic, key, &value).await?;
+        key_claim::claim(topic, key, &value).await?;
     }
     let record = Outgoing {
         topic: topic.to_owned(),

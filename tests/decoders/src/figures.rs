@@ -24,7 +24,7 @@ pub fn check(mut bytes: &[u8]) {
     assert!(query.command().len() <= WORDS_MAX);
     let reply = reply(&String::from_utf8_lossy(bytes));
     if query == Query::Snapshot {
-        let _snapshot = Snapshot::of(reply.clone());
+        let _snapshot = Snapshot::from_reply(reply.clone());
     }
     if let Ok(json) = query.answer(reply) {
         assert!(serde_json::from_slice::<serde_json::Value>(&json).is_ok(), "not JSON");

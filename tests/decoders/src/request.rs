@@ -51,8 +51,8 @@ fn check_head(head: &[&[u8]]) {
 /// Checks that the next hop accepts the context unchanged, also for one of several sales.
 fn check_context(context: Context) {
     assert_eq!(request::context(&headers(&context)).as_ref(), Ok(&context));
-    let Ok(many) = context.of_many() else { return };
-    for item in [0, ITEMS_MAX - 1].map(|index| many.of_item(index)) {
+    let Ok(many) = context.check_many_key() else { return };
+    for item in [0, ITEMS_MAX - 1].map(|index| many.for_item(index)) {
         assert_eq!(request::context(&headers(&item)).as_ref(), Ok(&item));
     }
 }

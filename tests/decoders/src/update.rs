@@ -4,8 +4,8 @@
 //! of an error; an empty line; a line for each record, with its key and its value separated by a
 //! tab.
 
-use aggregate::{Monitored, Range, Record, Reply, Source, Step, Update};
-use idempotency::Bounds;
+use aggregate::{Monitored, OffsetRange, Record, Reply, Source, Step, Update};
+use idempotency::RetentionLimits;
 
 use crate::lines;
 
@@ -22,9 +22,9 @@ pub fn check(mut bytes: &[u8]) {
     let records: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let end = records.len() as i64;
     let source = Source { group: "g".into(), topic: "t".into(), log_id: "l".into(), partition: 3 };
-    let range = Range { start: 0, end, first: true };
+    let range = OffsetRange { start: 0, end, first: true };
     let read = records.iter().zip(0..).map(|(line, offset)| record(line, offset));
-    let mut update = Update::read(source, range, Bounds::default(), read);
+    let mut update = Update::from_records(source, range, RetentionLimits::default(), read);
     let mut monitored = Monitored::default();
     let (mut calls, mut words) = (0, usize::MAX);
     for answer in answers {
@@ -54,6 +54,6 @@ fn reply(line: &[u8]) -> Reply {
     let text = String::from_utf8_lossy(line);
     match text.strip_prefix('-') {
         Some(error) => Reply::Error(error.into()),
-        None => Reply::Answer(text.split(' ').map(str::to_owned).collect()),
+        None => Reply::Values(text.split(' ').map(str::to_owned).collect()),
     }
 }

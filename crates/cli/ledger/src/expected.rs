@@ -46,7 +46,7 @@ pub struct Expected {
 impl Expected {
     /// Counts one sale.
     pub fn add(&mut self, sale: &Sale) {
-        let books = self.categories.entry(Category::of(sale.category).name()).or_default();
+        let books = self.categories.entry(Category::from_number(sale.category).name()).or_default();
         books.count += 1;
         books.quantity += i64::from(sale.quantity);
         books.price += Decimal::new(sale.price_micros(), PRICE_PLACES);

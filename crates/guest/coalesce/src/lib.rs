@@ -3,7 +3,7 @@
 //! There is no background task. One of the calls leads: it executes one round with the jobs of all
 //! waiting calls. So the owner of a [`Coalescer`] is idle when there is no call.
 //!
-//! In a guest, every call is a task of its own, and a Rust waker cannot wake another task. So the
+//! In a guest, every call is a separate task, and a Rust waker cannot wake another task. So the
 //! caller provides the means by which one call waits for another.
 
 use std::cell::{Cell, RefCell};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use intake::Problem;
 
-use crate::whole::Answer;
+use crate::body::Answer;
 
 /// A response with a `content-length`, so that the host can write it at once.
 pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
@@ -21,7 +21,7 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<By
 /// The response for a problem, with the headers that its status requires.
 pub fn problem(problem: &Problem) -> Answer {
     let mut response = answer(problem.status(), intake::PROBLEM_CONTENT_TYPE, problem.to_json());
-    if problem.may_pass() {
+    if problem.is_temporary() {
         let seconds = HeaderValue::from(intake::RETRY_AFTER_SECONDS);
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }

@@ -6,7 +6,7 @@ use spin_sdk::wasip3::http::types::{Fields, HeaderError};
 
 /// A complete body.
 #[derive(Debug, Default)]
-pub struct Whole {
+pub struct FullBody {
     /// The data.
     pub data: Bytes,
     /// The trailers; empty if there are none.
@@ -14,9 +14,9 @@ pub struct Whole {
 }
 
 /// A response with a complete body.
-pub type Answer = Response<Whole>;
+pub type Answer = Response<FullBody>;
 
-impl<T: Into<Bytes>> From<T> for Whole {
+impl<T: Into<Bytes>> From<T> for FullBody {
     fn from(data: T) -> Self {
         Self { data: data.into(), trailers: HeaderMap::new() }
     }
@@ -32,10 +32,10 @@ pub(crate) fn to_fields(headers: &HeaderMap) -> Result<Fields, HeaderError> {
 }
 
 /// Those headers or trailers that the components use. Invalid names and values are left out.
-pub(crate) fn from_fields(fields: &Fields, looked_at: &[HeaderName]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(looked_at.len());
+pub(crate) fn from_fields(fields: &Fields, needed: &[HeaderName]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(needed.len());
     for (name, value) in fields.copy_all() {
-        let known = looked_at.iter().find(|known| known.as_str().eq_ignore_ascii_case(&name));
+        let known = needed.iter().find(|known| known.as_str().eq_ignore_ascii_case(&name));
         if let (Some(name), Ok(value)) = (known, HeaderValue::from_maybe_shared(Bytes::from(value)))
         {
             headers.append(name, value);

@@ -2,6 +2,7 @@
 //! next hop, and variables.
 
 mod answer;
+mod body;
 mod context;
 mod read;
 mod reply;
@@ -9,17 +10,16 @@ mod report;
 mod send;
 mod serve;
 mod variable;
-mod whole;
 mod write;
 
 pub use answer::{answer, problem};
+pub use body::{Answer, FullBody};
 pub use context::with_context;
-pub use reply::{Pieces, Reply};
+pub use reply::{BodyStream, Reply};
 pub use report::{report, report_retry};
-pub use send::{Bounds, Outcome, send};
+pub use send::{Outcome, SendLimits, send};
 pub use serve::{Request, read_body, serve};
 pub use variable::Variable;
-pub use whole::{Answer, Whole};
 
 #[doc(hidden)]
 pub use spin_sdk;

@@ -7,7 +7,7 @@ use spin_sdk::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 const READ_BYTES: usize = 8 << 10;
 
 /// Why a body could not be read.
-pub(crate) enum Unreadable {
+pub(crate) enum ReadError {
     /// It is longer than the limit.
     TooLarge,
     /// It ended early.
@@ -26,9 +26,9 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// Reads up to the announced length, or to the end if none is announced. A body longer than
     /// `bytes_max` is an error.
-    pub async fn read(mut self, bytes_max: usize) -> Result<(Vec<u8>, Option<Fields>), Unreadable> {
+    pub async fn read(mut self, bytes_max: usize) -> Result<(Vec<u8>, Option<Fields>), ReadError> {
         if self.announced.is_some_and(|announced| announced > bytes_max as u64) {
-            return Err(Unreadable::TooLarge);
+            return Err(ReadError::TooLarge);
         }
         let announced = self.announced.and_then(|announced| usize::try_from(announced).ok());
         let mut data = Vec::with_capacity(announced.unwrap_or(READ_BYTES).min(bytes_max));
@@ -39,10 +39,10 @@ impl Incoming {
             let (result, filled) = self.contents.read(data).await;
             data = filled;
             if data.len() > bytes_max {
-                return Err(Unreadable::TooLarge);
+                return Err(ReadError::TooLarge);
             }
             if !matches!(result, StreamResult::Complete(_)) {
-                let trailers = self.trailers.await.map_err(Unreadable::Broken)?;
+                let trailers = self.trailers.await.map_err(ReadError::Broken)?;
                 return Ok((data, trailers));
             }
         }

@@ -14,19 +14,19 @@ use spin_sdk::wasip3::http::types::{
 };
 use spin_sdk::wasip3::wit_future;
 
-use crate::read::{Incoming, Unreadable};
-use crate::whole::{Answer, Whole, from_fields, to_fields};
+use crate::body::{Answer, FullBody, from_fields, to_fields};
+use crate::read::{Incoming, ReadError};
 use crate::write::{internal, write};
 
 /// The headers and trailers of a response that the components use.
-const LOOKED_AT: [HeaderName; 3] = [
+const NEEDED_HEADERS: [HeaderName; 3] = [
     header::CONTENT_LENGTH,
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
 ];
 
 /// The limits of a request, and where its outcome is.
-pub struct Bounds {
+pub struct SendLimits {
     /// The longest wait for the head of the response, and for each part of its body.
     pub wait_max: Duration,
     /// The longest body of a response, in bytes.
@@ -45,21 +45,26 @@ pub enum Outcome {
 }
 
 /// Sends a request and reads the response to the end.
-pub async fn send(request: http::Request<Bytes>, bounds: &Bounds) -> Result<Answer, IntakeError> {
+pub async fn send(
+    request: http::Request<Bytes>,
+    limits: &SendLimits,
+) -> Result<Answer, IntakeError> {
     let (head, body) = request.into_parts();
-    let failed = |error| unanswered(&head.uri, error);
+    let failed = |error| send_error(&head.uri, error);
     let (outgoing, work) = write(body.into()).map_err(failed)?;
     let headers = to_fields(&head.headers).map_err(|e| failed(internal(e)))?;
-    let options = Some(options(bounds.wait_max).map_err(failed)?);
+    let options = Some(options(limits.wait_max).map_err(failed)?);
     let (request, _sent) = HostRequest::new(headers, outgoing.contents, outgoing.trailers, options);
-    address(&request, &head).map_err(|()| failed(ErrorCode::HttpRequestUriInvalid))?;
+    set_target(&request, &head).map_err(|()| failed(ErrorCode::HttpRequestUriInvalid))?;
     let response = match select(pin!(client::send(request)), pin!(work)).await {
         Either::Left((response, _unsent)) => response,
         Either::Right(((), sending)) => sending.await,
     };
-    receive(response.map_err(failed)?, bounds).await.map_err(|e| match e {
-        Unreadable::TooLarge => IntakeError::Other(format!("{}: the answer is too long", head.uri)),
-        Unreadable::Broken(error) => failed(error),
+    receive(response.map_err(failed)?, limits).await.map_err(|e| match e {
+        ReadError::TooLarge => {
+            IntakeError::Other(format!("{}: the response is too long", head.uri))
+        }
+        ReadError::Broken(error) => failed(error),
     })
 }
 
@@ -71,41 +76,39 @@ fn options(wait_max: Duration) -> Result<RequestOptions, ErrorCode> {
     Ok(options)
 }
 
-fn address(request: &HostRequest, head: &http::request::Parts) -> Result<(), ()> {
+fn set_target(request: &HostRequest, head: &http::request::Parts) -> Result<(), ()> {
     request.set_method(&head.method.clone().into())?;
     request.set_scheme(head.uri.scheme().map(Into::into).as_ref())?;
     request.set_authority(head.uri.authority().map(http::uri::Authority::as_str))?;
     request.set_path_with_query(head.uri.path_and_query().map(http::uri::PathAndQuery::as_str))
 }
 
-async fn receive(response: HostResponse, bounds: &Bounds) -> Result<Answer, Unreadable> {
+async fn receive(response: HostResponse, limits: &SendLimits) -> Result<Answer, ReadError> {
     let mut answer = Answer::default();
     let status = StatusCode::from_u16(response.get_status_code());
     *answer.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
-    let in_status = bounds.outcome == Outcome::InStatus;
+    let in_status = limits.outcome == Outcome::InStatus;
     if in_status && answer.status().is_success() {
         return Ok(answer);
     }
-    *answer.headers_mut() = from_fields(&response.get_headers(), &LOOKED_AT);
+    *answer.headers_mut() = from_fields(&response.get_headers(), &NEEDED_HEADERS);
     let announced = content_length(answer.headers()).filter(|_| in_status);
     let (_read, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = HostResponse::consume_body(response, result);
     let incoming = Incoming { contents, trailers, announced };
-    let (data, trailers) = incoming.read(bounds.answer_bytes_max).await?;
-    let trailers = trailers.map(|fields| from_fields(&fields, &LOOKED_AT)).unwrap_or_default();
-    *answer.body_mut() = Whole { data: data.into(), trailers };
+    let (data, trailers) = incoming.read(limits.answer_bytes_max).await?;
+    let trailers = trailers.map(|fields| from_fields(&fields, &NEEDED_HEADERS)).unwrap_or_default();
+    *answer.body_mut() = FullBody { data: data.into(), trailers };
     Ok(answer)
 }
 
 /// The error for a sale whose request got no response.
-fn unanswered(url: &http::Uri, error: ErrorCode) -> IntakeError {
+fn send_error(url: &http::Uri, error: ErrorCode) -> IntakeError {
     match error {
         ErrorCode::HttpRequestDenied => IntakeError::Other(format!(
             "{url} is not allowed; add it to the component's allowed_outbound_hosts"
         )),
-        ErrorCode::HttpRequestUriInvalid => {
-            IntakeError::Other(format!("{url} is no URL that can be called"))
-        }
+        ErrorCode::HttpRequestUriInvalid => IntakeError::Other(format!("{url} is not a valid URL")),
         ErrorCode::ConnectionTimeout
         | ErrorCode::ConnectionReadTimeout
         | ErrorCode::ConnectionWriteTimeout

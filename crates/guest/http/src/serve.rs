@@ -14,19 +14,19 @@ use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large,
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
 use spin_sdk::wasip3::wit_future;
 
-use crate::read::{Incoming, Unreadable};
+use crate::body::{from_fields, to_fields};
+use crate::read::{Incoming, ReadError};
 use crate::reply::Reply;
-use crate::whole::{from_fields, to_fields};
-use crate::write::{internal, write, write_pieces};
+use crate::write::{internal, write, write_stream};
 
 /// A request: its method, its path, the headers that the components use, and its body.
-pub type Request = http::Request<Unread>;
+pub type Request = http::Request<IncomingBody>;
 
 /// A body that has not been read.
-pub struct Unread(HostRequest);
+pub struct IncomingBody(HostRequest);
 
 /// The headers of a request that the components use.
-const LOOKED_AT: [HeaderName; 8] = [
+const NEEDED_HEADERS: [HeaderName; 8] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
@@ -64,14 +64,14 @@ async fn answer<R: Into<Reply>>(
     handler: impl AsyncFnOnce(Request) -> R,
 ) -> Result<(HostResponse, LocalBoxFuture<'static, ()>), ErrorCode> {
     let (head, outgoing, work) = match handler(receive(request)?).await.into() {
-        Reply::Whole(answer) => {
+        Reply::Full(answer) => {
             let (head, body) = answer.into_parts();
             let (outgoing, work) = write(body)?;
             (head, outgoing, work.boxed_local())
         }
-        Reply::InPieces(answer) => {
-            let (head, pieces) = answer.into_parts();
-            let (outgoing, work) = write_pieces(pieces);
+        Reply::Streamed(answer) => {
+            let (head, stream) = answer.into_parts();
+            let (outgoing, work) = write_stream(stream);
             (head, outgoing, work.boxed_local())
         }
     };
@@ -87,9 +87,9 @@ async fn answer<R: Into<Reply>>(
 fn receive(request: HostRequest) -> Result<Request, ErrorCode> {
     let wrong = |_| ErrorCode::HttpRequestUriInvalid;
     let path = request.get_path_with_query().unwrap_or_else(|| "/".into());
-    let headers = from_fields(&request.get_headers(), &LOOKED_AT);
+    let headers = from_fields(&request.get_headers(), &NEEDED_HEADERS);
     let method = Method::try_from(request.get_method());
-    let mut converted = http::Request::new(Unread(request));
+    let mut converted = http::Request::new(IncomingBody(request));
     *converted.uri_mut() = Uri::try_from(path).map_err(wrong)?;
     *converted.method_mut() = method.map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
     *converted.headers_mut() = headers;
@@ -100,7 +100,7 @@ fn receive(request: HostRequest) -> Result<Request, ErrorCode> {
 /// `bytes_max` is an error.
 pub async fn read_body(
     head: &http::request::Parts,
-    body: Unread,
+    body: IncomingBody,
     bytes_max: usize,
 ) -> Result<Bytes, Problem> {
     let (_read, result) = wit_future::new(|| Ok(()));
@@ -108,7 +108,7 @@ pub async fn read_body(
     let incoming = Incoming { contents, trailers, announced: content_length(&head.headers) };
     match incoming.read(bytes_max).await {
         Ok((data, _trailers)) => Ok(data.into()),
-        Err(Unreadable::TooLarge) => Err(body_too_large(bytes_max)),
-        Err(Unreadable::Broken(_)) => Err(body_broken()),
+        Err(ReadError::TooLarge) => Err(body_too_large(bytes_max)),
+        Err(ReadError::Broken(_)) => Err(body_broken()),
     }
 }

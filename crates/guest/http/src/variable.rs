@@ -19,7 +19,7 @@ impl Variable {
 
     /// The value of a required variable.
     pub async fn get(&self) -> Result<&str, IntakeError> {
-        let missing = || self.failure("the component needs it and declares none");
+        let missing = || self.failure("the component requires it, but it is not declared");
         self.find().await?.ok_or_else(missing)
     }
 

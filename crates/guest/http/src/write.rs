@@ -8,8 +8,8 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Fields};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::{FutureReader, StreamReader};
 
-use crate::reply::Pieces;
-use crate::whole::{Whole, to_fields};
+use crate::body::{FullBody, to_fields};
+use crate::reply::BodyStream;
 
 /// How long a client may take to accept a piece of a body.
 const PIECE_LIMIT: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub(crate) struct Outgoing {
 
 /// Returns the ends that the host reads, and the future that writes to them. Data that the host
 /// does not accept is dropped.
-pub(crate) fn write(body: Whole) -> Result<(Outgoing, impl Future<Output = ()>), ErrorCode> {
+pub(crate) fn write(body: FullBody) -> Result<(Outgoing, impl Future<Output = ()>), ErrorCode> {
     let trailers = (!body.trailers.is_empty()).then(|| to_fields(&body.trailers));
     let fields = trailers.transpose().map_err(internal)?;
     let (writer, contents) = (!body.data.is_empty()).then(wit_stream::new).unzip();
@@ -39,11 +39,11 @@ pub(crate) fn write(body: Whole) -> Result<(Outgoing, impl Future<Output = ()>),
 
 /// The same for a body that is a stream. The future ends after the last piece, when the client has
 /// gone away, or when the client took too long to accept a piece.
-pub(crate) fn write_pieces(mut pieces: Pieces) -> (Outgoing, impl Future<Output = ()>) {
+pub(crate) fn write_stream(mut stream: BodyStream) -> (Outgoing, impl Future<Output = ()>) {
     let (mut writer, contents) = wit_stream::new();
     let (end, trailers) = wit_future::new(|| Ok(None));
     let work = async move {
-        while let Some(piece) = pieces.next().await {
+        while let Some(piece) = stream.next().await {
             let taken = within(PIECE_LIMIT, writer.write_all(piece.into())).await;
             if taken.is_none_or(|left| !left.is_empty()) {
                 break;

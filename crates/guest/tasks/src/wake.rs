@@ -4,7 +4,7 @@ use spin_sdk::wasip3::wit_stream;
 use spin_sdk::wit_bindgen::StreamWriter;
 
 /// Wakes the call that waits for it when it is dropped: it is the writing end of a stream in which
-/// nothing is ever written. For the host, every call is a task of its own, which is polled again
+/// nothing is ever written. For the host, every call is a separate task, which is polled again
 /// only after an event of the host. A Rust waker cannot wake another task; the end of a stream is
 /// an event of the host.
 pub type Wake = StreamWriter<u8>;

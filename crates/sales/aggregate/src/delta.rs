@@ -37,7 +37,7 @@ pub struct CategoryDelta<'a> {
 
 impl<'a> Delta<'a> {
     /// Sums up the sales.
-    pub fn of(sales: impl IntoIterator<Item = &'a Sale>) -> Self {
+    pub fn from_sales(sales: impl IntoIterator<Item = &'a Sale>) -> Self {
         let mut delta = Self::default();
         for sale in sales {
             delta.add(sale);
@@ -52,12 +52,14 @@ impl<'a> Delta<'a> {
             None => (sale.price, sale.price),
         });
         let category =
-            self.categories.entry(Category::of(sale.category)).or_insert_with(|| CategoryDelta {
-                count: 0,
-                units: 0,
-                price_micros: 0,
-                first: &sale.product_id,
-                products: HashMap::new(),
+            self.categories.entry(Category::from_number(sale.category)).or_insert_with(|| {
+                CategoryDelta {
+                    count: 0,
+                    units: 0,
+                    price_micros: 0,
+                    first: &sale.product_id,
+                    products: HashMap::new(),
+                }
             });
         category.count += 1;
         category.units += i64::from(sale.quantity);
@@ -86,10 +88,11 @@ mod tests {
     proptest! {
         #[test]
         fn adds_up_exactly(sales in prop::collection::vec(sale(), 0..200)) {
-            let delta = Delta::of(sales.iter().map(|(sale, _)| sale));
+            let delta = Delta::from_sales(sales.iter().map(|(sale, _)| sale));
             prop_assert_eq!(delta.count, sales.len() as u64);
             for category in Category::ALL {
-                let of = || sales.iter().filter(|(s, _)| Category::of(s.category) == category);
+                let is_in = |sale: &Sale| Category::from_number(sale.category) == category;
+                let of = || sales.iter().filter(|(sale, _)| is_in(sale));
                 let Some(part) = delta.categories.get(&category) else {
                     prop_assert_eq!(of().count(), 0);
                     continue;
@@ -107,10 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn the_range_holds_every_price() {
+    fn the_range_contains_every_price() {
         let sale = |price| Sale { category: 1, product_id: "tv".into(), price, quantity: 1 };
         let sales = [sale(2.0), sale(0.5), sale(7.25), sale(1.0)];
-        assert_eq!(Delta::of(&sales).price_range, Some((7.25, 0.5)));
-        assert_eq!(Delta::of([]).price_range, None);
+        assert_eq!(Delta::from_sales(&sales).price_range, Some((7.25, 0.5)));
+        assert_eq!(Delta::from_sales([]).price_range, None);
     }
 }

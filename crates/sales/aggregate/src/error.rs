@@ -9,20 +9,23 @@ pub enum Error {
     Refused(String),
     /// Valkey contains counters of another program.
     #[error(
-        "Valkey holds counters that another program wrote, and no position that says which records \
-         they cover ({0}): adding to them would count sales twice. Empty Valkey, and the whole topic \
-         is counted from its beginning"
+        "Valkey contains counters of another program, without a position that shows which records \
+         they include ({0}): adding to them would count sales twice. Empty Valkey; the topic is \
+         then counted from its beginning"
     )]
     Foreign(String),
     /// Another owner of the partition changed its position or its monitored products between all
     /// calls.
-    #[error("another consumer keeps applying the same partition: not applied after {calls} calls")]
+    #[error(
+        "another consumer applies the same partition at the same time: not applied after {calls} \
+         calls"
+    )]
     Contended {
         /// Number of calls of the script that were made.
         calls: u32,
     },
     /// A reply that the script never returns.
-    #[error("Valkey gave an unexpected answer: {0}")]
+    #[error("unexpected reply of the script: {0}")]
     Unexpected(String),
 }
 

@@ -7,7 +7,7 @@ pub(crate) const GLOBAL: [&str; 4] =
     ["total_ventas", "ranking_productos", "precio_max_global", "precio_min_global"];
 
 /// The exact sum of a category's prices, from which `suma_precio` is computed. Other programs
-/// know the other keys; this one is written only by the script.
+/// use the other keys, too; this one is written only by the script.
 const EXACT_SUM: &str = "suma_precio_micros";
 
 /// Keys of each category: the part before the colon.
@@ -29,6 +29,6 @@ pub(crate) fn exact_sums() -> impl Iterator<Item = String> {
 }
 
 /// All keys of one category.
-pub(crate) fn of_category(category: Category) -> impl Iterator<Item = String> {
+pub(crate) fn category_keys(category: Category) -> impl Iterator<Item = String> {
     CATEGORY.iter().map(move |key| format!("{key}:{}", category.name()))
 }

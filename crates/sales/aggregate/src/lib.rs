@@ -19,6 +19,6 @@ mod update;
 pub use delta::{CategoryDelta, Delta, STREAM_LENGTH};
 pub use error::Error;
 pub use monitored::Monitored;
-pub use record::{Range, Record};
+pub use record::{OffsetRange, Record};
 pub use source::Source;
 pub use update::{Rejection, Reply, Step, Update};

@@ -18,7 +18,7 @@ pub struct Record<'a> {
 
 /// The range of offsets of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
+pub struct OffsetRange {
     /// The first offset.
     pub start: i64,
     /// The offset after the last one.
@@ -39,11 +39,11 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Parses a record. The error says why it is not a valid sale.
-    pub fn of(record: Record<'_>) -> Result<Self, String> {
+    pub fn parse(record: Record<'_>) -> Result<Self, String> {
         let Record { offset, timestamp_ms, idempotency_key, value } = record;
-        let value = value.ok_or("a tombstone is no sale")?;
+        let value = value.ok_or("a tombstone is not a sale")?;
         let sale = Sale::from_record_json(value).map_err(|e| e.to_string())?;
-        let fingerprint = idempotency_key.map(|key| Fingerprint::of(key, value));
+        let fingerprint = idempotency_key.map(|key| Fingerprint::new(key, value));
         Ok(Self { offset, timestamp_ms, sale, fingerprint })
     }
 }

@@ -1,11 +1,11 @@
 //! The keys and arguments of the script.
 
-use idempotency::Bounds;
+use idempotency::RetentionLimits;
 use sale::Category;
 use valkey_codec::{Script, ScriptRef};
 
 use crate::delta::{CategoryDelta, Delta, STREAM_LENGTH};
-use crate::record::{Entry, Range};
+use crate::record::{Entry, OffsetRange};
 use crate::{Monitored, Source, keys};
 
 static SCRIPT: Script = Script::new(include_str!("apply.lua"));
@@ -18,12 +18,12 @@ impl Command {
     pub fn build(
         script: ScriptRef,
         source: &Source,
-        range: Range,
-        bounds: Bounds,
+        range: OffsetRange,
+        limits: RetentionLimits,
         entries: &[Entry],
         monitored: &Monitored,
     ) -> Vec<Vec<u8>> {
-        let delta = Delta::of(entries.iter().map(|entry| &entry.sale));
+        let delta = Delta::from_sales(entries.iter().map(|entry| &entry.sale));
         let mut command = Self(Vec::with_capacity(128 + 3 * entries.len()));
         command.0.extend(SCRIPT.call(script));
         command.keys(source, delta.categories.keys().copied());
@@ -34,7 +34,7 @@ impl Command {
         let (highest, lowest) = delta.price_range.unwrap_or_default();
         command.price(highest);
         command.price(lowest);
-        command.fingerprints(entries, bounds);
+        command.fingerprints(entries, limits);
         command.integer(delta.categories.len());
         for (category, part) in &delta.categories {
             command.category(*category, part, entries, monitored);
@@ -47,20 +47,20 @@ impl Command {
         all.extend(keys::GLOBAL.map(String::from));
         all.extend(source.seen_keys());
         all.extend(keys::exact_sums());
-        all.extend(categories.flat_map(keys::of_category));
+        all.extend(categories.flat_map(keys::category_keys));
         self.integer(all.len());
         self.0.extend(all.into_iter().map(String::into_bytes));
     }
 
-    fn range(&mut self, range: Range) {
+    fn range(&mut self, range: OffsetRange) {
         self.integer(range.start);
         self.integer(range.end);
         self.integer(u8::from(range.first));
     }
 
-    fn fingerprints(&mut self, entries: &[Entry], bounds: Bounds) {
-        self.integer(bounds.keys_max);
-        self.integer(i64::from(bounds.window_s) * 1_000);
+    fn fingerprints(&mut self, entries: &[Entry], limits: RetentionLimits) {
+        self.integer(limits.keys_max);
+        self.integer(i64::from(limits.window_s) * 1_000);
         let newest = entries.iter().filter_map(|entry| entry.timestamp_ms).max();
         match newest {
             Some(newest) => self.integer(newest),
@@ -87,7 +87,9 @@ impl Command {
         let prices: Vec<f64> = entries
             .iter()
             .map(|entry| &entry.sale)
-            .filter(|sale| sale.product_id == guess && Category::of(sale.category) == category)
+            .filter(|sale| {
+                sale.product_id == guess && Category::from_number(sale.category) == category
+            })
             .map(|sale| sale.price)
             .collect();
         let kept = prices.get(prices.len().saturating_sub(STREAM_LENGTH)..).unwrap_or_default();

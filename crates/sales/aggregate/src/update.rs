@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 
-use idempotency::Bounds;
+use idempotency::RetentionLimits;
 use sale::{Category, Sale};
 use valkey_codec::{ScriptRef, is_unknown_script};
 
 use crate::record::Entry;
 use crate::script::Command;
-use crate::{Error, Monitored, Range, Record, Source};
+use crate::{Error, Monitored, OffsetRange, Record, Source};
 
 /// Maximum number of calls of the script for one batch. Without another owner of the partition,
-/// three are sufficient: the first one, one with the source if Valkey does not know the script, and
+/// three are sufficient: the first one, one with the source if Valkey does not have the script, and
 /// one after the script has reported differences (the monitored products, a position inside the
 /// batch, repeated sales). A second owner may change any of these in between.
 const CALLS_MAX: u32 = 8;
@@ -32,7 +32,7 @@ pub struct Rejection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// The script's return value: an array of strings.
-    Answer(Vec<String>),
+    Values(Vec<String>),
     /// An error, including its code.
     Error(String),
 }
@@ -54,8 +54,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Update {
     source: Source,
-    range: Range,
-    bounds: Bounds,
+    range: OffsetRange,
+    limits: RetentionLimits,
     entries: Vec<Entry>,
     rejections: Vec<Rejection>,
     script: ScriptRef,
@@ -65,15 +65,15 @@ pub struct Update {
 impl Update {
     /// Parses the records of a batch. If several records contain the same sale, the first one is
     /// kept.
-    pub fn read<'a>(
+    pub fn from_records<'a>(
         source: Source,
-        range: Range,
-        bounds: Bounds,
+        range: OffsetRange,
+        limits: RetentionLimits,
         records: impl IntoIterator<Item = Record<'a>>,
     ) -> Self {
         let (mut entries, mut rejections, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for record in records {
-            match Entry::of(record) {
+            match Entry::parse(record) {
                 Ok(entry) if entry.fingerprint.is_none_or(|known| seen.insert(known)) => {
                     entries.push(entry);
                 }
@@ -81,13 +81,13 @@ impl Update {
                 Err(reason) => rejections.push(Rejection { offset: record.offset, reason }),
             }
         }
-        Self { source, range, bounds, entries, rejections, script: ScriptRef::Sha, calls: 0 }
+        Self { source, range, limits, entries, rejections, script: ScriptRef::Sha, calls: 0 }
     }
 
     /// The command to send next: one call of the script.
     pub fn command(&self, monitored: &Monitored) -> Vec<Vec<u8>> {
-        let Self { source, range, bounds, entries, script, .. } = self;
-        Command::build(*script, source, *range, *bounds, entries, monitored)
+        let Self { source, range, limits, entries, script, .. } = self;
+        Command::build(*script, source, *range, *limits, entries, monitored)
     }
 
     /// Evaluates the reply to the command. Fails if Valkey refused the update, if its
@@ -95,7 +95,7 @@ impl Update {
     pub fn reply(&mut self, reply: Reply, monitored: &mut Monitored) -> Result<Step, Error> {
         self.calls += 1;
         let step = match reply {
-            Reply::Answer(answer) => self.answer(&answer, monitored)?,
+            Reply::Values(values) => self.evaluate(&values, monitored)?,
             Reply::Error(text) if is_unknown_script(&text) && self.script == ScriptRef::Sha => {
                 self.script = ScriptRef::Source;
                 Step::Again
@@ -109,23 +109,23 @@ impl Update {
         Ok(step)
     }
 
-    fn answer(&mut self, answer: &[String], monitored: &mut Monitored) -> Result<Step, Error> {
-        let unexpected = || Error::Unexpected(answer.join(" "));
-        let (word, rest) = answer.split_first().ok_or_else(unexpected)?;
+    fn evaluate(&mut self, values: &[String], monitored: &mut Monitored) -> Result<Step, Error> {
+        let unexpected = || Error::Unexpected(values.join(" "));
+        let (word, rest) = values.split_first().ok_or_else(unexpected)?;
         let position = || rest.first().and_then(|text| text.parse().ok()).ok_or_else(unexpected);
         match word.as_str() {
             "applied" => {
-                self.remember(monitored);
+                self.store_accepted_products(monitored);
                 Ok(Step::Done)
             }
             "duplicate" => Ok(Step::Done),
             "rewind" => Ok(Step::Rewind(position()?)),
             "lost" => Ok(Step::Lost),
             "differs" => {
-                let told = Told::of(rest).ok_or_else(unexpected)?;
-                self.learn(told.names, monitored);
-                self.leave_out(&told.repeated);
-                self.skip_to(told.position);
+                let report = ScriptReport::parse(rest).ok_or_else(unexpected)?;
+                self.store_reported_products(report.names, monitored);
+                self.remove_repeated(&report.repeated);
+                self.skip_to(report.position);
                 Ok(Step::Again)
             }
             _ => Err(unexpected()),
@@ -138,41 +138,43 @@ impl Update {
     }
 
     /// Stores the names of the monitored products that the script returned.
-    fn learn(&self, names: &[String], monitored: &mut Monitored) {
+    fn store_reported_products(&self, names: &[String], monitored: &mut Monitored) {
         for (category, name) in self.categories().into_iter().zip(names) {
             monitored.set(category, name);
         }
     }
 
-    /// After the script has accepted the expected products, they are stored.
-    fn remember(&self, monitored: &mut Monitored) {
+    /// Stores the monitored products that the script has accepted, for the categories without one.
+    fn store_accepted_products(&self, monitored: &mut Monitored) {
         for category in self.categories() {
             if monitored.get(category).is_none()
-                && let Some(first) = self.of(category).next()
+                && let Some(first) = self.sales_of(category).next()
             {
                 monitored.set(category, &first.product_id);
             }
         }
     }
 
-    fn of(&self, category: Category) -> impl Iterator<Item = &Sale> {
+    fn sales_of(&self, category: Category) -> impl Iterator<Item = &Sale> {
         let sales = self.entries.iter().map(|entry| &entry.sale);
-        sales.filter(move |sale| Category::of(sale.category) == category)
+        sales.filter(move |sale| Category::from_number(sale.category) == category)
     }
 
     /// The categories that occur in the batch, in the order in which the script expects them.
     fn categories(&self) -> Vec<Category> {
-        Category::ALL.into_iter().filter(|c| self.of(*c).next().is_some()).collect()
+        Category::ALL.into_iter().filter(|c| self.sales_of(*c).next().is_some()).collect()
     }
 
     /// Removes sales that were counted from another record. `repeated` contains their indexes among
     /// the entries that have a fingerprint.
-    fn leave_out(&mut self, repeated: &HashSet<usize>) {
-        let mut place = 0;
+    fn remove_repeated(&mut self, repeated: &HashSet<usize>) {
+        let mut index = 0;
         self.entries.retain(|entry| {
-            let stays = entry.fingerprint.is_none() || !repeated.contains(&place);
-            place += usize::from(entry.fingerprint.is_some());
-            stays
+            if entry.fingerprint.is_none() {
+                return true;
+            }
+            index += 1;
+            !repeated.contains(&(index - 1))
         });
     }
 
@@ -184,15 +186,15 @@ impl Update {
     }
 }
 
-/// The values that the script found to differ from its arguments.
-struct Told<'a> {
+/// The reply `differs` of the script: the values that differ from its arguments.
+struct ScriptReport<'a> {
     position: i64,
     names: &'a [String],
     repeated: HashSet<usize>,
 }
 
-impl<'a> Told<'a> {
-    fn of(words: &'a [String]) -> Option<Self> {
+impl<'a> ScriptReport<'a> {
+    fn parse(words: &'a [String]) -> Option<Self> {
         let [position, count, rest @ ..] = words else { return None };
         let (names, repeated) = rest.split_at_checked(count.parse().ok()?)?;
         let repeated = repeated.iter().map(|index| index.parse().ok()).collect::<Option<_>>()?;
@@ -220,12 +222,12 @@ mod tests {
             idempotency_key,
             value: Some(value),
         });
-        let range = Range { start: 10, end: 14, first: false };
-        Update::read(source, range, Bounds::default(), records)
+        let range = OffsetRange { start: 10, end: 14, first: false };
+        Update::from_records(source, range, RetentionLimits::default(), records)
     }
 
-    fn answer(words: &[&str]) -> Reply {
-        Reply::Answer(words.iter().map(|word| (*word).to_owned()).collect())
+    fn values(words: &[&str]) -> Reply {
+        Reply::Values(words.iter().map(|word| (*word).to_owned()).collect())
     }
 
     fn has(command: &[Vec<u8>], word: &str) -> bool {
@@ -233,51 +235,55 @@ mod tests {
     }
 
     #[test]
-    fn goes_by_name_and_once_by_source() {
+    fn sends_the_source_if_the_script_is_unknown() {
         let (mut update, mut monitored) = (update(), Monitored::default());
         assert_eq!(update.command(&monitored)[0], b"EVALSHA");
         assert_eq!(update.command(&monitored)[1].len(), 40);
         let unknown = || Reply::Error("NOSCRIPT No matching script.".into());
         assert_eq!(update.reply(unknown(), &mut monitored), Ok(Step::Again));
         assert_eq!(update.command(&monitored)[0], b"EVAL");
-        // A server that does not know a script whose source was sent has another problem.
+        // The source was sent, so the error has another cause.
         assert!(matches!(update.reply(unknown(), &mut monitored), Err(Error::Refused(_))));
     }
 
     #[test]
-    fn a_position_inside_leaves_out_what_is_applied() {
+    fn a_position_inside_of_the_batch_removes_the_applied_records() {
         let (mut update, mut monitored) = (update(), Monitored::default());
-        let inside = answer(&["differs", "12", "2", "a", "z", "0"]);
+        let inside = values(&["differs", "12", "2", "a", "z", "0"]);
         assert_eq!(update.reply(inside, &mut monitored), Ok(Step::Again));
         let command = update.command(&monitored);
         assert!(has(&command, "12") && has(&command, "c") && has(&command, "z"));
         assert!(!has(&command, "a"), "Electronica is no longer in the batch");
         assert_eq!(monitored.get(Category::Electronica), Some("a"));
-        assert_eq!(update.rejections(), [], "that record was told of when it was passed over");
+        assert_eq!(
+            update.rejections(),
+            [],
+            "the rejection was reported when its record was applied"
+        );
     }
 
     #[test]
-    fn learns_the_monitored_products() {
+    fn stores_the_monitored_products() {
         let (mut update, mut monitored) = (update(), Monitored::default());
-        let told = answer(&["differs", "10", "2", "", "c"]);
-        assert_eq!(update.reply(told, &mut monitored), Ok(Step::Again));
+        let report = values(&["differs", "10", "2", "", "c"]);
+        assert_eq!(update.reply(report, &mut monitored), Ok(Step::Again));
         assert_eq!(monitored.get(Category::Ropa), Some("c"));
-        assert_eq!(update.reply(answer(&["applied"]), &mut monitored), Ok(Step::Done));
+        assert_eq!(update.reply(values(&["applied"]), &mut monitored), Ok(Step::Done));
         assert_eq!(monitored.get(Category::Electronica), Some("a"), "the first of its category");
         assert_eq!(update.rejections().iter().map(|r| r.offset).collect::<Vec<_>>(), [11]);
     }
 
     #[test]
-    fn leaves_out_what_was_counted_before() {
+    fn removes_sales_that_were_counted_before() {
         let (mut update, mut monitored) = (update(), Monitored::default());
-        let told = answer(&["differs", "10", "2", "", "", "1"]);
-        assert_eq!(update.reply(told, &mut monitored), Ok(Step::Again));
+        let report = values(&["differs", "10", "2", "", "", "1"]);
+        assert_eq!(update.reply(report, &mut monitored), Ok(Step::Again));
         let command = update.command(&monitored);
         assert!(has(&command, "a") && has(&command, "b") && !has(&command, "c"));
     }
 
     #[test]
-    fn of_two_records_with_the_same_key_and_body_the_first_stays() {
+    fn the_first_of_several_records_with_the_same_key_and_body_is_kept() {
         let value = Sale { category: 1, product_id: "a".into(), price: 1.0, quantity: 1 }.to_json();
         let other = Sale { category: 1, product_id: "b".into(), price: 1.0, quantity: 1 }.to_json();
         let record = |offset, key: Option<&'static str>, value| Record {
@@ -295,26 +301,26 @@ mod tests {
         ];
         let source =
             Source { group: "g".into(), topic: "t".into(), log_id: "l".into(), partition: 0 };
-        let range = Range { start: 0, end: 5, first: true };
-        let update = Update::read(source, range, Bounds::default(), records);
+        let range = OffsetRange { start: 0, end: 5, first: true };
+        let update = Update::from_records(source, range, RetentionLimits::default(), records);
         let offsets: Vec<_> = update.entries.iter().map(|entry| entry.offset).collect();
         assert_eq!(offsets, [0, 2, 3, 4], "another body is another sale");
     }
 
     #[test]
-    fn ends_where_the_script_says() {
+    fn ends_as_the_script_reports() {
         for (words, step) in [
             (&["applied"][..], Step::Done),
             (&["duplicate", "14"], Step::Done),
             (&["rewind", "4"], Step::Rewind(4)),
             (&["lost"], Step::Lost),
         ] {
-            assert_eq!(update().reply(answer(words), &mut Monitored::default()), Ok(step));
+            assert_eq!(update().reply(values(words), &mut Monitored::default()), Ok(step));
         }
     }
 
     #[test]
-    fn an_answer_the_script_never_gives_is_an_error() {
+    fn an_invalid_reply_of_the_script_is_an_error() {
         for words in [
             &[][..],
             &["ok"],
@@ -324,19 +330,19 @@ mod tests {
             &["differs", "12", "3", "a"],
             &["differs", "12", "1", "a", "x"],
         ] {
-            let result = update().reply(answer(words), &mut Monitored::default());
+            let result = update().reply(values(words), &mut Monitored::default());
             assert!(matches!(result, Err(Error::Unexpected(_))), "{words:?}: {result:?}");
         }
     }
 
     #[test]
-    fn does_not_try_for_ever() {
+    fn the_number_of_calls_is_limited() {
         let (mut update, mut monitored) = (update(), Monitored::default());
         for call in 1..CALLS_MAX {
-            let step = update.reply(answer(&["differs", "10", "2", "x", "y"]), &mut monitored);
+            let step = update.reply(values(&["differs", "10", "2", "x", "y"]), &mut monitored);
             assert_eq!(step, Ok(Step::Again), "{call}");
         }
-        let result = update.reply(answer(&["differs", "10", "2", "x", "y"]), &mut monitored);
+        let result = update.reply(values(&["differs", "10", "2", "x", "y"]), &mut monitored);
         assert_eq!(result, Err(Error::Contended { calls: CALLS_MAX }));
     }
 }

@@ -73,7 +73,7 @@ pub(crate) struct UnitsInCategory {
 
 /// The latest prices of a category's monitored product, the oldest first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct PricesOf {
+pub(crate) struct MonitoredPrices {
     pub categoria: i32,
     pub producto_id: Option<String>,
     pub prices: Vec<Price>,
@@ -87,20 +87,20 @@ pub(crate) struct Price {
     pub price: f64,
 }
 
-pub(crate) fn ask_totals(batch: &mut Batch) {
-    batch.get(&[keys::TOTAL.into(), keys::PRICE_MIN.into(), keys::PRICE_MAX.into()]);
-    ask_categories(batch);
+pub(crate) fn add_totals(batch: &mut Batch) {
+    batch.add_mget(&[keys::TOTAL.into(), keys::PRICE_MIN.into(), keys::PRICE_MAX.into()]);
+    add_categories(batch);
 }
 
-pub(crate) fn take_totals(replies: &mut Replies) -> Result<Totals, Error> {
+pub(crate) fn parse_totals(replies: &mut Replies) -> Result<Totals, Error> {
     let values = replies.take()?;
-    let categories = Categories::take(replies)?;
-    Totals::of(&values, &categories.categories)
+    let categories = Categories::parse(replies)?;
+    Totals::from_values(&values, &categories.categories)
 }
 
 impl Totals {
     /// Creates the answer from the plain values and the figures of the categories.
-    pub fn of(values: &[String], categories: &[CategoryFigures]) -> Result<Self, Error> {
+    pub fn from_values(values: &[String], categories: &[CategoryFigures]) -> Result<Self, Error> {
         let [sales, price_min, price_max] = values else { return Err(Error::Unexpected) };
         let counted = sum(categories.iter().map(|category| category.sales));
         let price_sum: f64 = categories.iter().map(|category| category.price_sum).sum();
@@ -119,13 +119,13 @@ fn sum(numbers: impl Iterator<Item = i64>) -> i64 {
     numbers.fold(0, i64::saturating_add)
 }
 
-pub(crate) fn ask_categories(batch: &mut Batch) {
+pub(crate) fn add_categories(batch: &mut Batch) {
     let names: Vec<String> = Category::ALL.into_iter().flat_map(keys::values).collect();
-    batch.get(&names);
+    batch.add_mget(&names);
 }
 
 impl Categories {
-    pub fn take(replies: &mut Replies) -> Result<Self, Error> {
+    pub fn parse(replies: &mut Replies) -> Result<Self, Error> {
         let values = replies.take()?;
         let parts = values.chunks(keys::VALUES_OF_CATEGORY);
         let categories = Category::ALL.into_iter().zip(parts);
@@ -155,21 +155,21 @@ fn figures(category: Category, values: &[String]) -> Result<CategoryFigures, Err
     })
 }
 
-pub(crate) fn ask_ranking(batch: &mut Batch, category: Option<Category>, offset: u32, limit: u32) {
+pub(crate) fn add_ranking(batch: &mut Batch, category: Option<Category>, offset: u32, limit: u32) {
     let key = keys::ranking(category);
     let (first, last) = (offset.to_string(), offset.saturating_add(limit - 1).to_string());
-    batch.ask_of("ZCARD", &key, &[]);
-    batch.ask_of("ZRANGE", &key, &[&first, &last, "REV", "WITHSCORES"]);
+    batch.add_keyed("ZCARD", &key, &[]);
+    batch.add_keyed("ZRANGE", &key, &[&first, &last, "REV", "WITHSCORES"]);
 }
 
-pub(crate) fn take_ranking(
+pub(crate) fn parse_ranking(
     replies: &mut Replies,
     category: Option<Category>,
     offset: u32,
     limit: u32,
 ) -> Result<Ranking, Error> {
     let key = keys::ranking(category);
-    let total = integer(&key, &replies.take_one()?)?;
+    let total = integer(&key, &replies.take_value()?)?;
     let values = replies.take()?;
     let products = values.as_chunks().0.iter().zip(offset + 1..);
     let products = products.map(|([id, units], rank)| {
@@ -179,23 +179,23 @@ pub(crate) fn take_ranking(
     Ok(Ranking { categoria: category.map(keys::number), offset, limit, total, products })
 }
 
-pub(crate) fn ask_product(batch: &mut Batch, id: &str) {
-    batch.ask_of("ZREVRANK", &keys::ranking(None), &[id]);
-    batch.ask_of("ZSCORE", &keys::ranking(None), &[id]);
+pub(crate) fn add_product(batch: &mut Batch, id: &str) {
+    batch.add_keyed("ZREVRANK", &keys::ranking(None), &[id]);
+    batch.add_keyed("ZSCORE", &keys::ranking(None), &[id]);
     for category in Category::ALL {
-        batch.ask_of("ZSCORE", &keys::ranking(Some(category)), &[id]);
+        batch.add_keyed("ZSCORE", &keys::ranking(Some(category)), &[id]);
     }
 }
 
-pub(crate) fn take_product(replies: &mut Replies, id: &str) -> Result<Product, Error> {
+pub(crate) fn parse_product(replies: &mut Replies, id: &str) -> Result<Product, Error> {
     let all = keys::ranking(None);
-    let (rank, units) = (replies.take_one()?, replies.take_one()?);
+    let (rank, units) = (replies.take_value()?, replies.take_value()?);
     if rank.is_empty() {
         return Err(Error::UnknownProduct(id.into()));
     }
     let mut categories = Vec::new();
     for category in Category::ALL {
-        let units = replies.take_one()?;
+        let units = replies.take_value()?;
         if !units.is_empty() {
             let units = score(&keys::ranking(Some(category)), &units)?;
             let (categoria, name) = (keys::number(category), category.name());
@@ -206,18 +206,18 @@ pub(crate) fn take_product(replies: &mut Replies, id: &str) -> Result<Product, E
     Ok(Product { producto_id: id.into(), rank, units: score(&all, &units)?, categories })
 }
 
-pub(crate) fn ask_prices(batch: &mut Batch, category: Category, limit: u32) {
-    batch.ask_of("XREVRANGE", &keys::prices(category), &["+", "-", "COUNT", &limit.to_string()]);
+pub(crate) fn add_prices(batch: &mut Batch, category: Category, limit: u32) {
+    batch.add_keyed("XREVRANGE", &keys::prices(category), &["+", "-", "COUNT", &limit.to_string()]);
 }
 
-impl PricesOf {
-    /// Takes the replies to the commands of [`ask_prices`].
-    pub fn take(replies: &mut Replies, category: Category, name: String) -> Result<Self, Error> {
+impl MonitoredPrices {
+    /// Takes the replies to the commands of [`add_prices`].
+    pub fn parse(replies: &mut Replies, category: Category, name: String) -> Result<Self, Error> {
         let key = keys::prices(category);
         let values = replies.take()?;
         // Each entry consists of its id, and the name and value of its only field.
         let entries = values.as_chunks().0.iter().rev();
-        let prices = entries.map(|[id, _field, price]| Price::of(&key, id, price));
+        let prices = entries.map(|[id, _field, price]| Price::parse(&key, id, price));
         Ok(Self {
             categoria: keys::number(category),
             producto_id: (!name.is_empty()).then_some(name),
@@ -227,7 +227,7 @@ impl PricesOf {
 }
 
 impl Price {
-    fn of(key: &str, id: &str, price: &str) -> Result<Self, Error> {
+    fn parse(key: &str, id: &str, price: &str) -> Result<Self, Error> {
         let time = id.split_once('-').map_or(id, |(time, _)| time);
         let price = decimal(key, price)?.ok_or(Error::Unexpected)?;
         Ok(Self { id: id.into(), time_ms: integer(key, time)?, price })

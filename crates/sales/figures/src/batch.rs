@@ -16,23 +16,23 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Adds a command without keys.
-    pub fn ask(&mut self, words: &[&str]) {
+    pub fn add(&mut self, words: &[&str]) {
         self.arguments.push(words.len().to_string());
         self.arguments.extend(words.iter().map(|word| (*word).to_owned()));
     }
 
     /// Adds a command with one key: `command key rest…`.
-    pub fn ask_of(&mut self, command: &str, key: &str, rest: &[&str]) {
+    pub fn add_keyed(&mut self, command: &str, key: &str, rest: &[&str]) {
         self.keys.push(key.to_owned());
-        self.ask(&[&[command, key], rest].concat());
+        self.add(&[&[command, key], rest].concat());
     }
 
     /// Adds an `MGET`.
-    pub fn get(&mut self, keys: &[String]) {
+    pub fn add_mget(&mut self, keys: &[String]) {
         self.keys.extend_from_slice(keys);
         let words: Vec<&str> =
             std::iter::once("MGET").chain(keys.iter().map(String::as_str)).collect();
-        self.ask(&words);
+        self.add(&words);
     }
 
     /// The command that runs the script. The server ensures that it writes nothing.
@@ -60,7 +60,7 @@ impl Replies {
     }
 
     /// The single value of the next command's reply; an empty string if the key does not exist.
-    pub fn take_one(&mut self) -> Result<String, Error> {
+    pub fn take_value(&mut self) -> Result<String, Error> {
         self.take()?.into_iter().next().ok_or(Error::Unexpected)
     }
 }
@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn a_batch_names_its_keys_and_the_length_of_each_command() {
         let mut batch = Batch::default();
-        batch.get(&["a".into(), "b".into()]);
-        batch.ask_of("ZCARD", "c", &[]);
+        batch.add_mget(&["a".into(), "b".into()]);
+        batch.add_keyed("ZCARD", "c", &[]);
         let command = batch.command();
         let words: Vec<_> = command.iter().map(|word| String::from_utf8_lossy(word)).collect();
         assert_eq!(words[0], "EVAL_RO");
@@ -89,7 +89,7 @@ mod tests {
         let mut replies = replies(&["2", "x", "", "0", "1", "7"]);
         assert_eq!(replies.take(), Ok(vec!["x".into(), String::new()]));
         assert_eq!(replies.take(), Ok(vec![]));
-        assert_eq!(replies.take_one(), Ok("7".into()));
+        assert_eq!(replies.take_value(), Ok("7".into()));
         assert_eq!(replies.take(), Err(Error::Unexpected));
     }
 
@@ -98,6 +98,6 @@ mod tests {
         for words in [&["2", "x"][..], &["x"], &[]] {
             assert_eq!(replies(words).take(), Err(Error::Unexpected), "{words:?}");
         }
-        assert_eq!(replies(&["0"]).take_one(), Err(Error::Unexpected));
+        assert_eq!(replies(&["0"]).take_value(), Err(Error::Unexpected));
     }
 }

@@ -7,13 +7,13 @@ use intake::Problem;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Valkey rejects the command, or its user may not run it.
-    #[error("Valkey refuses to read the figures: {0}")]
+    #[error("Valkey refuses the read of the figures: {0}")]
     Refused(String),
     /// Valkey cannot answer at present.
     #[error("Valkey cannot answer: {0}")]
     Unavailable(String),
     /// The value of a key is not one that the aggregator writes.
-    #[error("{key} holds `{value}`, which is no {expected}: delete it or correct it")]
+    #[error("{key} contains `{value}`, which is not a valid {expected}: delete it or correct it")]
     Malformed {
         /// The key.
         key: String,
@@ -23,7 +23,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// The reply does not have the form of a reply to the command.
-    #[error("Valkey's reply is not the one of the command")]
+    #[error("Valkey's reply does not match the command")]
     Unexpected,
     /// No sale of this product has been counted.
     #[error("no sale of the product `{0}` has been counted")]
@@ -31,12 +31,12 @@ pub enum Error {
 }
 
 /// The prefixes of server errors that a retry cannot fix.
-const LASTING: [&str; 4] = ["ERR ", "NOPERM ", "NOSCRIPT ", "WRONGTYPE "];
+const PERMANENT: [&str; 4] = ["ERR ", "NOPERM ", "NOSCRIPT ", "WRONGTYPE "];
 
 impl Error {
     /// Creates the error from the text that the server returned instead of a reply.
-    pub(crate) fn of_server(text: String) -> Self {
-        if LASTING.iter().any(|code| text.starts_with(code)) {
+    pub(crate) fn from_server(text: String) -> Self {
+        if PERMANENT.iter().any(|code| text.starts_with(code)) {
             Self::Refused(text)
         } else {
             Self::Unavailable(text)

@@ -8,7 +8,7 @@ pub struct Etag(String);
 
 impl Etag {
     /// The tag of these bytes.
-    pub fn of(content: &[u8]) -> Self {
+    pub fn new(content: &[u8]) -> Self {
         Self(format!("\"{:032x}\"", XxHash3_128::oneshot(content)))
     }
 
@@ -19,7 +19,7 @@ impl Etag {
 
     /// Whether the value of an `If-None-Match` field contains this tag. The comparison is weak, as
     /// RFC 9110 requires for this field.
-    pub fn is_named_by(&self, if_none_match: &str) -> bool {
+    pub fn matches(&self, if_none_match: &str) -> bool {
         let mut tags = if_none_match.split(',').map(str::trim);
         tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.0)
     }
@@ -31,15 +31,15 @@ mod tests {
 
     #[test]
     fn a_tag_names_its_content_alone() {
-        let (one, other) = (Etag::of(b"one"), Etag::of(b"other"));
+        let (one, other) = (Etag::new(b"one"), Etag::new(b"other"));
         assert_ne!(one, other);
-        assert_eq!(one, Etag::of(b"one"));
+        assert_eq!(one, Etag::new(b"one"));
         for field in [one.as_str(), "*", &format!("{}, {}", other.as_str(), one.as_str())] {
-            assert!(one.is_named_by(field), "{field}");
+            assert!(one.matches(field), "{field}");
         }
-        assert!(one.is_named_by(&format!("W/{}", one.as_str())));
+        assert!(one.matches(&format!("W/{}", one.as_str())));
         for field in [other.as_str(), "", one.as_str().trim_matches('"')] {
-            assert!(!one.is_named_by(field), "{field}");
+            assert!(!one.matches(field), "{field}");
         }
     }
 }

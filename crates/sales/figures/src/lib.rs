@@ -1,4 +1,4 @@
-//! Reads the counts from Valkey: determines what a request asks for, creates the one command that
+//! Reads the counts from Valkey: determines what a request needs, creates the one command that
 //! fetches it, and writes the answer as JSON. The crate has no code for WebAssembly or the network.
 
 mod answer;

@@ -41,7 +41,7 @@ impl<'a> Params<'a> {
         let number = text.parse().map_err(|_| {
             Violation::new("categoria", "must be a category's number, an integer of 32 bits")
         })?;
-        Ok(Some(Category::of(number)))
+        Ok(Some(Category::from_number(number)))
     }
 
     /// Rejects parameters that were not taken.
@@ -49,7 +49,7 @@ impl<'a> Params<'a> {
         match self.0.into_iter().next() {
             Some((name, _)) => {
                 let name: String = name.chars().take(100).collect();
-                Err(Violation::new(name, "is no parameter of this resource"))
+                Err(Violation::new(name, "is not a parameter of this resource"))
             }
             None => Ok(()),
         }
@@ -66,6 +66,6 @@ impl<'a> Params<'a> {
             }
             !is_it
         });
-        if twice { Err(Violation::new(name, "must be there once")) } else { Ok(found) }
+        if twice { Err(Violation::new(name, "must occur only once")) } else { Ok(found) }
     }
 }

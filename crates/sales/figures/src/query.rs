@@ -81,37 +81,37 @@ impl Query {
     pub fn command(&self) -> Vec<Vec<u8>> {
         let mut batch = Batch::default();
         match self {
-            Self::Totals => answer::ask_totals(&mut batch),
-            Self::Categories => answer::ask_categories(&mut batch),
+            Self::Totals => answer::add_totals(&mut batch),
+            Self::Categories => answer::add_categories(&mut batch),
             Self::Rankings { category, offset, limit } => {
-                answer::ask_ranking(&mut batch, *category, *offset, *limit);
+                answer::add_ranking(&mut batch, *category, *offset, *limit);
             }
-            Self::Product(id) => answer::ask_product(&mut batch, id),
+            Self::Product(id) => answer::add_product(&mut batch, id),
             Self::Prices { category, limit } => {
-                batch.get(&[keys::monitored(*category)]);
-                answer::ask_prices(&mut batch, *category, *limit);
+                batch.add_mget(&[keys::monitored(*category)]);
+                answer::add_prices(&mut batch, *category, *limit);
             }
-            Self::Snapshot => snapshot::ask(&mut batch),
+            Self::Snapshot => snapshot::add_commands(&mut batch),
         }
         batch.command()
     }
 
     /// The answer as JSON, given the reply to the command: its values, or the error of the server.
     pub fn answer(&self, reply: Result<Vec<String>, String>) -> Result<Vec<u8>, Error> {
-        let mut replies = Replies::new(reply.map_err(Error::of_server)?);
+        let mut replies = Replies::new(reply.map_err(Error::from_server)?);
         let replies = &mut replies;
         Ok(match self {
-            Self::Totals => json(&answer::take_totals(replies)?),
-            Self::Categories => json(&answer::Categories::take(replies)?),
+            Self::Totals => json(&answer::parse_totals(replies)?),
+            Self::Categories => json(&answer::Categories::parse(replies)?),
             Self::Rankings { category, offset, limit } => {
-                json(&answer::take_ranking(replies, *category, *offset, *limit)?)
+                json(&answer::parse_ranking(replies, *category, *offset, *limit)?)
             }
-            Self::Product(id) => json(&answer::take_product(replies, id)?),
+            Self::Product(id) => json(&answer::parse_product(replies, id)?),
             Self::Prices { category, .. } => {
-                let name = replies.take_one()?;
-                json(&answer::PricesOf::take(replies, *category, name)?)
+                let name = replies.take_value()?;
+                json(&answer::MonitoredPrices::parse(replies, *category, name)?)
             }
-            Self::Snapshot => json(&snapshot::take(replies)?),
+            Self::Snapshot => json(&snapshot::parse(replies)?),
         })
     }
 }

@@ -1,10 +1,10 @@
 -- Runs several read-only commands in one step, so that their replies belong to the same moment,
--- and flattens the replies, which the connector does not hand on when they are nested.
+-- and flattens the replies, because the connector does not accept nested ones.
 --
 -- KEYS  every key that the commands read
 -- ARGV  for each command: the number of its words, then the words
 --
--- Answers, for each command, the number of values in its reply, then the values. A value that
+-- Returns, for each command, the number of values in its reply, then the values. A value that
 -- does not exist is ''.
 
 local answer = {}

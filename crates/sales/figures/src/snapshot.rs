@@ -3,7 +3,7 @@
 use sale::Category;
 use serde::Serialize;
 
-use crate::answer::{self, Categories, CategoryFigures, PricesOf, Ranking, Totals};
+use crate::answer::{self, Categories, CategoryFigures, MonitoredPrices, Ranking, Totals};
 use crate::batch::{Batch, Replies};
 use crate::query::json;
 use crate::{Error, Etag, Query, keys};
@@ -22,7 +22,7 @@ pub(crate) struct Figures {
     totals: Totals,
     categories: Vec<CategoryFigures>,
     rankings: Vec<Ranking>,
-    prices: Vec<PricesOf>,
+    prices: Vec<MonitoredPrices>,
     #[serde(skip)]
     time_ms: i64,
 }
@@ -45,10 +45,10 @@ impl Snapshot {
     }
 
     /// Creates the snapshot from the reply to the command.
-    pub fn of(reply: Result<Vec<String>, String>) -> Result<Self, Error> {
-        let figures = take(&mut Replies::new(reply.map_err(Error::of_server)?))?;
+    pub fn from_reply(reply: Result<Vec<String>, String>) -> Result<Self, Error> {
+        let figures = parse(&mut Replies::new(reply.map_err(Error::from_server)?))?;
         let json = json(&figures);
-        Ok(Self { time_ms: figures.time_ms, etag: Etag::of(&json), json })
+        Ok(Self { time_ms: figures.time_ms, etag: Etag::new(&json), json })
     }
 }
 
@@ -58,30 +58,30 @@ fn rankings() -> impl Iterator<Item = (Option<Category>, u32)> {
     std::iter::once((None, PRODUCTS)).chain(each)
 }
 
-pub(crate) fn ask(batch: &mut Batch) {
-    batch.ask(&["TIME"]);
-    answer::ask_totals(batch);
+pub(crate) fn add_commands(batch: &mut Batch) {
+    batch.add(&["TIME"]);
+    answer::add_totals(batch);
     for (category, limit) in rankings() {
-        answer::ask_ranking(batch, category, 0, limit);
+        answer::add_ranking(batch, category, 0, limit);
     }
     for category in Category::ALL {
-        answer::ask_prices(batch, category, PRICES);
+        answer::add_prices(batch, category, PRICES);
     }
 }
 
-pub(crate) fn take(replies: &mut Replies) -> Result<Figures, Error> {
+pub(crate) fn parse(replies: &mut Replies) -> Result<Figures, Error> {
     let time_ms = time_ms(&replies.take()?).ok_or(Error::Unexpected)?;
     let values = replies.take()?;
-    let categories = Categories::take(replies)?.categories;
-    let totals = Totals::of(&values, &categories)?;
+    let categories = Categories::parse(replies)?.categories;
+    let totals = Totals::from_values(&values, &categories)?;
     let rankings = rankings()
-        .map(|(category, limit)| answer::take_ranking(replies, category, 0, limit))
+        .map(|(category, limit)| answer::parse_ranking(replies, category, 0, limit))
         .collect::<Result<_, _>>()?;
     let mut prices = Vec::new();
     for (category, figures) in Category::ALL.into_iter().zip(&categories) {
         let name = figures.monitored_product.clone().unwrap_or_default();
         debug_assert_eq!(keys::number(category), figures.categoria);
-        prices.push(PricesOf::take(replies, category, name)?);
+        prices.push(MonitoredPrices::parse(replies, category, name)?);
     }
     Ok(Figures { totals, categories, rankings, prices, time_ms })
 }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use aggregate::{Monitored, Range, Record, Reply, Source, Step, Update};
+use aggregate::{Monitored, OffsetRange, Record, Reply, Source, Step, Update};
 use figures::{Error, Query, Snapshot};
-use idempotency::Bounds;
+use idempotency::RetentionLimits;
 use redis::Cmd;
 use redis::aio::MultiplexedConnection;
 use sale::Sale;
@@ -46,12 +46,12 @@ impl Store {
         });
         let source =
             Source { group: "g".into(), topic: "t".into(), log_id: String::new(), partition: 0 };
-        let range = Range { start: 0, end: sales.len() as i64, first: true };
-        let mut update = Update::read(source, range, Bounds::default(), records);
+        let range = OffsetRange { start: 0, end: sales.len() as i64, first: true };
+        let mut update = Update::from_records(source, range, RetentionLimits::default(), records);
         let mut monitored = Monitored::default();
         loop {
             let reply = match self.send(update.command(&monitored)).await {
-                Ok(words) => Reply::Answer(words),
+                Ok(words) => Reply::Values(words),
                 Err(text) => Reply::Error(text),
             };
             match update.reply(reply, &mut monitored).unwrap() {
@@ -61,7 +61,7 @@ impl Store {
         }
     }
 
-    async fn ask(&mut self, path: &str, query: &str) -> Result<Value, Error> {
+    async fn query(&mut self, path: &str, query: &str) -> Result<Value, Error> {
         let query = Query::parse(path, query).unwrap().unwrap();
         let reply = self.send(query.command()).await;
         query.answer(reply).map(|json| serde_json::from_slice(&json).unwrap())
@@ -69,7 +69,7 @@ impl Store {
 
     async fn snapshot(&mut self) -> Snapshot {
         let reply = self.send(Snapshot::command()).await;
-        Snapshot::of(reply).unwrap()
+        Snapshot::from_reply(reply).unwrap()
     }
 }
 
@@ -80,28 +80,28 @@ fn sale(category: i32, product: &str, price: f64, quantity: i32) -> Sale {
 #[tokio::test]
 async fn an_empty_store_has_empty_figures() {
     let mut store = Store::start().await;
-    let totals = store.ask("totals", "").await.unwrap();
+    let totals = store.query("totals", "").await.unwrap();
     assert_eq!(
         totals,
         json!({"sales": 0, "units": 0, "average_price": null, "price_min": null, "price_max": null})
     );
-    let categories = store.ask("categories", "").await.unwrap();
+    let categories = store.query("categories", "").await.unwrap();
     assert_eq!(categories["categories"].as_array().unwrap().len(), 5);
     assert_eq!(categories["categories"][4]["categoria"], 0);
     assert_eq!(categories["categories"][4]["monitored_product"], Value::Null);
-    let ranking = store.ask("rankings", "").await.unwrap();
+    let ranking = store.query("rankings", "").await.unwrap();
     assert_eq!(
         ranking,
         json!({"categoria": null, "offset": 0, "limit": 10, "total": 0, "products": []})
     );
-    let prices = store.ask("prices", "categoria=1").await.unwrap();
+    let prices = store.query("prices", "categoria=1").await.unwrap();
     assert_eq!(prices, json!({"categoria": 1, "producto_id": null, "prices": []}));
-    let unknown = store.ask("products/tv", "").await;
+    let unknown = store.query("products/tv", "").await;
     assert_eq!(unknown, Err(Error::UnknownProduct("tv".into())));
 }
 
 #[tokio::test]
-async fn figures_are_those_that_were_counted() {
+async fn figures_equal_the_counted_sales() {
     let mut store = Store::start().await;
     store
         .count(&[
@@ -112,48 +112,48 @@ async fn figures_are_those_that_were_counted() {
             sale(9, "tv", 0.5, 4),
         ])
         .await;
-    let totals = store.ask("totals", "").await.unwrap();
+    let totals = store.query("totals", "").await.unwrap();
     assert_eq!(
         totals,
         json!({"sales": 5, "units": 15, "average_price": 196.6, "price_min": 0.5,
             "price_max": 499.99})
     );
-    let categories = store.ask("categories", "").await.unwrap();
+    let categories = store.query("categories", "").await.unwrap();
     assert_eq!(
         categories["categories"][0],
         json!({"categoria": 1, "name": "Electronica", "sales": 3, "units": 8, "price_sum": 970.0,
             "average_price": 970.0 / 3.0, "average_units": 8.0 / 3.0, "monitored_product": "tv"})
     );
-    let ranking = store.ask("rankings", "limit=2").await.unwrap();
+    let ranking = store.query("rankings", "limit=2").await.unwrap();
     assert_eq!(
         ranking,
         json!({"categoria": null, "offset": 0, "limit": 2, "total": 3, "products": [
             {"rank": 1, "producto_id": "tv", "units": 7},
             {"rank": 2, "producto_id": "radio", "units": 5}]})
     );
-    let ranking = store.ask("rankings", "categoria=1&offset=1").await.unwrap();
+    let ranking = store.query("rankings", "categoria=1&offset=1").await.unwrap();
     assert_eq!(ranking["total"], 2);
     assert_eq!(ranking["products"], json!([{"rank": 2, "producto_id": "tv", "units": 3}]));
-    let product = store.ask("products/tv", "").await.unwrap();
+    let product = store.query("products/tv", "").await.unwrap();
     assert_eq!(
         product,
         json!({"producto_id": "tv", "rank": 1, "units": 7, "categories": [
             {"categoria": 1, "name": "Electronica", "units": 3},
             {"categoria": 0, "name": "Otros", "units": 4}]})
     );
-    let prices = store.ask("prices", "categoria=1").await.unwrap();
+    let prices = store.query("prices", "categoria=1").await.unwrap();
     let values: Vec<_> = prices["prices"].as_array().unwrap().iter().map(|p| &p["price"]).collect();
     assert_eq!(
         (&prices["producto_id"], values),
         (&json!("tv"), vec![&json!(499.99), &json!(450.01)])
     );
     assert!(prices["prices"][0]["time_ms"].as_i64().unwrap() > 1_700_000_000_000);
-    let latest = store.ask("prices", "categoria=1&limit=1").await.unwrap();
+    let latest = store.query("prices", "categoria=1&limit=1").await.unwrap();
     assert_eq!(latest["prices"], json!([prices["prices"][1]]));
 }
 
 #[tokio::test]
-async fn a_snapshot_changes_with_the_figures_alone() {
+async fn a_snapshot_changes_only_with_the_figures() {
     let mut store = Store::start().await;
     let empty = store.snapshot().await;
     assert_eq!(store.snapshot().await.etag, empty.etag);
@@ -162,9 +162,9 @@ async fn a_snapshot_changes_with_the_figures_alone() {
     assert_ne!(one.etag, empty.etag);
     assert!(one.time_ms >= empty.time_ms);
     let figures: Value = serde_json::from_slice(&one.json).unwrap();
-    assert_eq!(figures["totals"], store.ask("totals", "").await.unwrap());
-    assert_eq!(figures["rankings"][0], store.ask("rankings", "limit=8").await.unwrap());
-    let of_category = store.ask("rankings", "limit=5&categoria=2").await.unwrap();
+    assert_eq!(figures["totals"], store.query("totals", "").await.unwrap());
+    assert_eq!(figures["rankings"][0], store.query("rankings", "limit=8").await.unwrap());
+    let of_category = store.query("rankings", "limit=5&categoria=2").await.unwrap();
     assert_eq!(figures["rankings"][2], of_category);
     assert_eq!(figures["prices"][1]["prices"][0]["price"], 80.0);
 }
@@ -183,6 +183,6 @@ async fn the_script_cannot_write_and_keys_of_another_type_are_an_error() {
         words.arg(word);
     });
     let _: String = words.query_async(&mut store.connection).await.unwrap();
-    let error = store.ask("rankings", "").await.unwrap_err();
+    let error = store.query("rankings", "").await.unwrap_err();
     assert!(!error.is_retriable(), "{error}");
 }

@@ -11,7 +11,7 @@ pub struct Fingerprint(u128);
 
 impl Fingerprint {
     /// The fingerprint of a key and a body. The body of a record is its value.
-    pub fn of(key: &[u8], body: &[u8]) -> Self {
+    pub fn new(key: &[u8], body: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(key.len() + 8 + body.len());
         // The length separates the key from the body.
         bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
@@ -31,8 +31,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stands_for_key_and_body() {
-        let of = |key: &str, body: &str| Fingerprint::of(key.as_bytes(), body.as_bytes());
+    fn depends_on_the_key_and_the_body() {
+        let of = |key: &str, body: &str| Fingerprint::new(key.as_bytes(), body.as_bytes());
         assert_eq!(of("k", "body"), of("k", "body"));
         for other in [of("k", "bodx"), of("l", "body"), of("kb", "ody"), of("", "kbody")] {
             assert_ne!(of("k", "body"), other);
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn is_the_same_in_every_build() {
         // Fingerprints are stored in Valkey, so another version must compute the same value.
-        let bytes = Fingerprint::of(b"key", b"body").to_bytes();
+        let bytes = Fingerprint::new(b"key", b"body").to_bytes();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "9e72b6d8b603bac54d7f4763278aa49a");
     }

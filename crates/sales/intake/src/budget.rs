@@ -12,28 +12,28 @@ const DEPOSIT: u32 = 20;
 const RETRY: u32 = 100;
 
 /// Maximum balance: a burst of ten retries.
-const SAVED_MAX: u32 = 10 * RETRY;
+const BALANCE_MAX: u32 = 10 * RETRY;
 
 /// Maximum number of attempts for one request, including the first.
-pub const TRIES_MAX: u32 = 3;
+pub const ATTEMPTS_MAX: u32 = 3;
 
 /// The balance of retries of one instance.
 #[derive(Debug, Default)]
 pub struct RetryBudget {
-    saved: u32,
+    balance: u32,
 }
 
 impl RetryBudget {
     /// Adds the share of a new request. Must not be called for its retries.
     pub fn deposit(&mut self) {
-        self.saved = (self.saved + DEPOSIT).min(SAVED_MAX);
+        self.balance = (self.balance + DEPOSIT).min(BALANCE_MAX);
     }
 
     /// Takes one retry from the balance. Returns false if the balance is too low.
     pub fn withdraw(&mut self) -> bool {
-        let enough = self.saved >= RETRY;
+        let enough = self.balance >= RETRY;
         if enough {
-            self.saved -= RETRY;
+            self.balance -= RETRY;
         }
         enough
     }

@@ -176,14 +176,15 @@ pub fn timeout(value: &[u8]) -> Result<Duration, Violation> {
 
 /// Extracts the only message from a body.
 pub fn unframe(body: &[u8]) -> Result<&[u8], Status> {
-    let broken = || Status::new(code::INTERNAL, "the body is not one whole gRPC message");
+    let broken =
+        || Status::new(code::INTERNAL, "the body is not exactly one complete gRPC message");
     let (head, message) = body.split_at_checked(FRAME_HEAD_BYTES).ok_or_else(broken)?;
     match *head {
         [0, a, b, c, d] if u32::from_be_bytes([a, b, c, d]) as usize == message.len() => {
             Ok(message)
         }
         [1, ..] => {
-            let text = "the message is marked as compressed, and no grpc-encoding says how";
+            let text = "the message is marked as compressed, but there is no grpc-encoding";
             Err(Status::new(code::INTERNAL, text))
         }
         _ => Err(broken()),
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_codes_and_messages_keep_what_they_say() {
+    fn unknown_codes_and_messages_are_kept() {
         let of = |code, message| IntakeError::from(Status::new(code, message));
         assert_eq!(of(16, "who?"), IntakeError::Other("gRPC status 16: who?".into()));
         assert_eq!(of(code::INVALID_ARGUMENT, "no"), IntakeError::Other("no".into()));
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_are_not_one_whole_message() {
+    fn bodies_that_are_not_exactly_one_message() {
         let whole = frame(b"abc");
         assert_eq!(whole, [0, 0, 0, 0, 3, b'a', b'b', b'c']);
         for wrong in [&whole[..4], &whole[..7], &[whole.clone(), vec![0]].concat()] {
@@ -336,7 +337,7 @@ mod tests {
         }
 
         #[test]
-        fn outside_bytes_never_panic(bytes: Vec<u8>, text: String) {
+        fn arbitrary_bytes_do_not_cause_a_panic(bytes: Vec<u8>, text: String) {
             let _ = unframe(&bytes);
             let _ = Status::decode(&text, &text);
         }

@@ -15,7 +15,7 @@ mod problem;
 pub mod request;
 
 pub use breaker::CircuitBreaker;
-pub use budget::{RetryBudget, TRIES_MAX};
+pub use budget::{ATTEMPTS_MAX, RetryBudget};
 pub use deadline::Deadline;
 pub use error::IntakeError;
 pub use many::{ITEMS_MAX, Items, MANY_KEY_BYTES_MAX, Results, parse as parse_many};

@@ -13,7 +13,7 @@ pub const ITEMS_MAX: usize = 1_000;
 /// Maximum length of the `Idempotency-Key` of a request with several sales, in bytes. Each sale
 /// gets this key with `:` and its index appended, which must still be within the limit of all hops.
 pub const MANY_KEY_BYTES_MAX: usize = IDEMPOTENCY_KEY_BYTES_MAX - ":999".len();
-const _: () = assert!(ITEMS_MAX <= 1_000, "a sale's place takes three digits");
+const _: () = assert!(ITEMS_MAX <= 1_000, "a sale's index has at most three digits");
 
 /// The sales of a request, in its order. A sale that is not valid does not affect the others.
 pub type Items = Vec<Result<Sale, Violation>>;
@@ -24,8 +24,8 @@ pub fn parse(body: &[u8], lines: bool) -> Result<Items, Problem> {
     // Counted before any item is parsed, because explaining what is wrong with an item is
     // expensive.
     let reason = match items.len() {
-        0 => "must hold at least one sale".into(),
-        n if n > ITEMS_MAX => format!("must hold at most {ITEMS_MAX} sales"),
+        0 => "must contain at least one sale".into(),
+        n if n > ITEMS_MAX => format!("must contain at most {ITEMS_MAX} sales"),
         _ => return Ok(items.into_iter().map(Sale::from_request_json).collect()),
     };
     Err(Violation::new("body", reason).into())
@@ -46,7 +46,7 @@ fn split_array(body: &[u8]) -> Result<Vec<&[u8]>, Violation> {
 
 impl Context {
     /// Checks that the key, with an index appended, stays within the limit of a key.
-    pub fn of_many(self) -> Result<Self, Problem> {
+    pub fn check_many_key(self) -> Result<Self, Problem> {
         if let Some(key) = &self.idempotency_key {
             check_key(key, MANY_KEY_BYTES_MAX)?;
         }
@@ -55,7 +55,7 @@ impl Context {
 
     /// The context of one of the sales. Its key is the request's key with `:` and the sale's index
     /// appended.
-    pub fn of_item(&self, index: usize) -> Self {
+    pub fn for_item(&self, index: usize) -> Self {
         let key = self.idempotency_key.as_ref().map(|key| format!("{key}:{index}"));
         Self { idempotency_key: key, traceparent: self.traceparent.clone() }
     }
@@ -122,19 +122,19 @@ mod tests {
     }
 
     #[test]
-    fn each_sale_has_a_key_that_the_next_hop_takes() {
+    fn each_sale_has_a_key_that_the_next_hop_accepts() {
         let context = |key: String| Context { idempotency_key: Some(key), traceparent: None };
-        let longest = context("k".repeat(MANY_KEY_BYTES_MAX)).of_many().unwrap();
-        let last = longest.of_item(ITEMS_MAX - 1).idempotency_key.unwrap();
+        let longest = context("k".repeat(MANY_KEY_BYTES_MAX)).check_many_key().unwrap();
+        let last = longest.for_item(ITEMS_MAX - 1).idempotency_key.unwrap();
         assert!(last.ends_with("k:999"));
         assert!(check_key(&last, IDEMPOTENCY_KEY_BYTES_MAX).is_ok());
-        let problem = context("k".repeat(MANY_KEY_BYTES_MAX + 1)).of_many().unwrap_err();
+        let problem = context("k".repeat(MANY_KEY_BYTES_MAX + 1)).check_many_key().unwrap_err();
         assert_eq!((problem.status, problem.field.as_deref()), (400, Some("Idempotency-Key")));
-        assert_eq!(Context::default().of_many().unwrap().of_item(0), Context::default());
+        assert_eq!(Context::default().check_many_key().unwrap().for_item(0), Context::default());
     }
 
     #[test]
-    fn only_a_whole_success_is_200() {
+    fn only_a_complete_success_is_200() {
         let down = || Err(IntakeError::Unavailable("down".into()));
         assert_eq!(Results(vec![Ok(()), Ok(())]).status(), 200);
         assert_eq!(Results(vec![Ok(()), down()]).status(), 207);

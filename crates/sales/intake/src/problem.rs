@@ -61,7 +61,7 @@ impl Problem {
     }
 
     /// Whether the response has a `Retry-After` header.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         matches!(self.status, 429 | 503)
     }
 

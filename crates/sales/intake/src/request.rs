@@ -136,13 +136,13 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(wrong_key("must be there once"));
+        return Err(wrong_key("must occur only once"));
     }
     let text = value.to_str().unwrap_or("").trim();
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     // A quoted string within the quotes would lose its quotes at the next hop, too.
     if quoted.is_some_and(|text| text.contains('"')) {
-        return Err(wrong_key("must have no quotes in a quoted string"));
+        return Err(wrong_key("must not contain quotes in a quoted string"));
     }
     let bare = quoted.unwrap_or(text);
     check_key(bare, IDEMPOTENCY_KEY_BYTES_MAX)?;

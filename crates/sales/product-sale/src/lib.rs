@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn success_is_told_by_either_field() {
+    fn either_field_can_report_success() {
         let success =
             |estado: &str, exito| is_success(&ProductSaleResponse { estado: estado.into(), exito });
         assert!(success("Procesado", false) && success("Procesado", true) && success("", true));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_is_the_contracts() {
+    fn the_encoding_is_that_of_the_contract() {
         let sale = Sale { category: 4, product_id: "tv".into(), price: 1.5, quantity: 300 };
         let request = ProductSaleRequest::from(sale.clone());
         let wire = [
@@ -92,7 +92,7 @@ mod tests {
     fn the_categories_are_the_shops() {
         for number in 1..=4 {
             let categoria = CategoriaProducto::try_from(number).unwrap();
-            assert_eq!(categoria.as_str_name(), sale::Category::of(number).name());
+            assert_eq!(categoria.as_str_name(), sale::Category::from_number(number).name());
         }
     }
 

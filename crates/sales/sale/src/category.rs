@@ -28,7 +28,7 @@ impl Category {
 
     /// The category of a `categoria` number on the wire. Every number that is not 1 to 4 is
     /// [`Category::Otros`].
-    pub fn of(number: i32) -> Self {
+    pub fn from_number(number: i32) -> Self {
         match number {
             1 => Category::Electronica,
             2 => Category::Ropa,

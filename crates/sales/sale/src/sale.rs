@@ -24,7 +24,7 @@ pub const QUANTITY_MAX: i32 = 1_000_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sale {
-    /// Number of the category; see [`crate::Category::of`].
+    /// Number of the category; see [`crate::Category::from_number`].
     #[serde(rename = "categoria")]
     pub category: i32,
     /// The product's identifier: 1 to [`PRODUCT_ID_BYTES_MAX`] bytes, no control characters.

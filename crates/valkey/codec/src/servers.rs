@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{Address, Error};
 
-/// Maximum number of servers in a URL. A new connection may have to ask all of them.
+/// Maximum number of servers in a URL. A new connection may have to query all of them.
 pub const SERVERS_MAX: usize = 8;
 
 /// A `redis://` URL with one or more hosts, parsed: a primary and its replicas in any order, or a

@@ -1,7 +1,7 @@
 //! The return values of the script, case by case, with a real Valkey.
 
 use aggregate::{Error, Monitored, STREAM_LENGTH, Source, Step};
-use idempotency::Bounds;
+use idempotency::RetentionLimits;
 use sale::Sale;
 
 use crate::support::content::Content;
@@ -28,15 +28,15 @@ fn writes_the_contracts_keys() {
         ("precio_max_global", "19.99"),
         ("precio_min_global", "0.01"),
     ] {
-        assert_eq!(store.say::<Option<String>>(&format!("GET {key}")).as_deref(), Some(value));
+        assert_eq!(store.run::<Option<String>>(&format!("GET {key}")).as_deref(), Some(value));
     }
-    assert_eq!(store.say::<f64>("ZSCORE ranking_productos taza"), 1.0);
-    assert_eq!(store.say::<f64>("ZSCORE ranking_productos_cat:Electronica tv"), 2.0);
-    assert_eq!(store.say::<i64>("HGET offset:g:t 2"), 3);
+    assert_eq!(store.run::<f64>("ZSCORE ranking_productos taza"), 1.0);
+    assert_eq!(store.run::<f64>("ZSCORE ranking_productos_cat:Electronica tv"), 2.0);
+    assert_eq!(store.run::<i64>("HGET offset:g:t 2"), 3);
 }
 
 #[test]
-fn a_store_that_lost_its_end_asks_to_read_again() {
+fn a_store_that_lost_its_last_updates_requests_a_rewind() {
     let mut store = Store::start();
     let log = log_of(&television(), 10);
     let mut names = Monitored::default();
@@ -55,17 +55,17 @@ fn the_position_of_another_log_counts_as_none() {
     let recreated = Source { log_id: "cluster/recreated".into(), ..source() };
     let lines: Vec<Line> = log.into_iter().map(|value| (None, value)).collect();
     // A consumer that still reads the old log finds no position, and cannot start one.
-    let late = read(recreated.clone(), &lines, 3, 5, Bounds::default());
+    let late = read(recreated.clone(), &lines, 3, 5, RetentionLimits::default());
     assert_eq!(store.apply(late, &mut names).0, Step::Lost);
-    let update = read(recreated.clone(), &lines, 0, 5, Bounds::default());
+    let update = read(recreated.clone(), &lines, 0, 5, RetentionLimits::default());
     assert_eq!(store.apply(update, &mut names).0, Step::Done);
-    assert_eq!(store.say::<i64>("GET total_ventas"), 10);
+    assert_eq!(store.run::<i64>("GET total_ventas"), 10);
     assert_eq!(position(&mut store, &recreated), Some(5));
     assert_eq!(position(&mut store, &source()), None);
 }
 
 #[test]
-fn a_broker_that_tells_no_log_leaves_what_is_known() {
+fn without_a_reported_log_the_stored_one_is_kept() {
     let mut store = Store::start();
     let log = log_of(&television(), 5);
     let mut names = Monitored::default();
@@ -73,22 +73,22 @@ fn a_broker_that_tells_no_log_leaves_what_is_known() {
     let nameless = Source { log_id: String::new(), ..source() };
     assert_eq!(position(&mut store, &nameless), Some(3));
     let lines: Vec<Line> = log.into_iter().map(|value| (None, value)).collect();
-    store.apply(read(nameless, &lines, 3, 5, Bounds::default()), &mut names);
-    assert_eq!(store.say::<String>("HGET offset_log:g:t 2"), "cluster/topic");
+    store.apply(read(nameless, &lines, 3, 5, RetentionLimits::default()), &mut names);
+    assert_eq!(store.run::<String>("HGET offset_log:g:t 2"), "cluster/topic");
     assert_eq!(position(&mut store, &source()), Some(5));
 }
 
 #[test]
-fn a_store_that_lost_everything_says_so() {
+fn a_store_that_lost_everything_reports_it() {
     let mut store = Store::start();
     let log = log_of(&television(), 10);
     let mut names = Monitored::default();
     store.apply(batch(&log, 0, 4), &mut names);
-    store.say::<()>("FLUSHALL");
+    store.run::<()>("FLUSHALL");
     assert_eq!(store.apply(batch(&log, 4, 10), &mut names).0, Step::Lost);
-    assert_eq!(store.say::<usize>("DBSIZE"), 0, "nothing was written");
+    assert_eq!(store.run::<usize>("DBSIZE"), 0, "nothing was written");
     assert_eq!(store.apply(batch(&log, 0, 10), &mut names).0, Step::Done);
-    assert_eq!(store.say::<i64>("GET total_ventas"), 10);
+    assert_eq!(store.run::<i64>("GET total_ventas"), 10);
 }
 
 /// A log with one sale for each key.
@@ -97,51 +97,51 @@ fn keyed(keys: &[&str]) -> Vec<Line> {
 }
 
 #[test]
-fn a_sale_that_lies_in_the_log_twice_counts_once() {
+fn a_sale_that_is_in_the_log_twice_is_counted_once() {
     let mut store = Store::start();
     let mut names = Monitored::default();
     let log = keyed(&["a", "b", "b", "a", "c"]);
     for (start, end, total) in [(0, 2, 2), (2, 3, 2), (3, 5, 3)] {
-        let update = keyed_batch(&log, start, end, Bounds::default());
+        let update = keyed_batch(&log, start, end, RetentionLimits::default());
         assert_eq!(store.apply(update, &mut names).0, Step::Done);
-        assert_eq!(store.say::<i64>("GET total_ventas"), total);
-        assert_eq!(store.say::<usize>("HGET offset:g:t 2"), end);
+        assert_eq!(store.run::<i64>("GET total_ventas"), total);
+        assert_eq!(store.run::<usize>("HGET offset:g:t 2"), end);
     }
-    assert_eq!(store.say::<i64>("GET suma_cantidad:Electronica"), 3);
+    assert_eq!(store.run::<i64>("GET suma_cantidad:Electronica"), 3);
 }
 
 #[test]
-fn a_key_is_forgotten_after_so_many_others() {
+fn a_key_is_forgotten_after_the_maximum_number_of_others() {
     let mut store = Store::start();
     let mut names = Monitored::default();
     let keys: Vec<String> = (0..30).map(|number| format!("k{number}")).collect();
     let mut log = keyed(&keys.iter().map(String::as_str).collect::<Vec<_>>());
     log.extend(keyed(&["k20", "k0"]));
-    let bounds = Bounds { keys_max: 10, ..Bounds::default() };
+    let limits = RetentionLimits { keys_max: 10, ..RetentionLimits::default() };
     for offset in 0..log.len() {
-        store.apply(keyed_batch(&log, offset, offset + 1, bounds), &mut names);
+        store.apply(keyed_batch(&log, offset, offset + 1, limits), &mut names);
         let remembered =
-            store.say::<usize>("SCARD seen:g:t:2") + store.say::<usize>("SCARD seen_before:g:t:2");
+            store.run::<usize>("SCARD seen:g:t:2") + store.run::<usize>("SCARD seen_before:g:t:2");
         assert!(remembered <= 20, "{remembered}");
     }
-    assert_eq!(store.say::<i64>("GET total_ventas"), 31, "k20 was remembered, k0 was not");
+    assert_eq!(store.run::<i64>("GET total_ventas"), 31, "k20 was remembered, k0 was not");
 }
 
 #[test]
-fn a_key_is_forgotten_when_the_log_has_gone_on_for_so_long() {
+fn a_key_is_forgotten_after_the_window() {
     let mut store = Store::start();
     let mut names = Monitored::default();
     // Records are written one second apart.
     let log = keyed(&["a", "b", "c", "d", "e", "a", "d"]);
-    let bounds = Bounds { window_s: 2, ..Bounds::default() };
+    let limits = RetentionLimits { window_s: 2, ..RetentionLimits::default() };
     for offset in 0..log.len() {
-        store.apply(keyed_batch(&log, offset, offset + 1, bounds), &mut names);
+        store.apply(keyed_batch(&log, offset, offset + 1, limits), &mut names);
     }
-    assert_eq!(store.say::<i64>("GET total_ventas"), 6, "d was remembered, a was not");
+    assert_eq!(store.run::<i64>("GET total_ventas"), 6, "d was remembered, a was not");
 }
 
 #[test]
-fn no_record_s_time_makes_the_store_forget_what_it_has_just_counted() {
+fn no_timestamp_makes_the_store_forget_a_sale_that_was_just_counted() {
     const NOW: i64 = 1_800_000_000_000;
     const MONTH: i64 = 30 * 86_400_000;
     for strange in [None, Some(0), Some(-1), Some(NOW - MONTH), Some(NOW + MONTH), Some(i64::MAX)] {
@@ -154,7 +154,7 @@ fn no_record_s_time_makes_the_store_forget_what_it_has_just_counted() {
         {
             store.apply(timed(&log, offset, time), &mut names);
         }
-        assert_eq!(store.say::<i64>("GET total_ventas"), 3, "{strange:?}");
+        assert_eq!(store.run::<i64>("GET total_ventas"), 3, "{strange:?}");
     }
 }
 
@@ -166,35 +166,35 @@ fn records_without_a_time_are_forgotten_by_number_only() {
     for offset in 0..log.len() {
         store.apply(timed(&log, offset, None), &mut names);
     }
-    assert_eq!(store.say::<i64>("GET total_ventas"), 3);
-    assert_eq!(store.say::<i64>("SCARD seen:g:t:2"), 3);
+    assert_eq!(store.run::<i64>("GET total_ventas"), 3);
+    assert_eq!(store.run::<i64>("SCARD seen:g:t:2"), 3);
 }
 
 #[test]
-fn a_large_batch_of_keys_is_remembered_whole() {
+fn all_keys_of_a_large_batch_are_remembered() {
     let mut store = Store::start();
     let mut names = Monitored::default();
     let keys: Vec<String> = (0..5_000).map(|number| format!("k{number}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let log = keyed(&[keys.as_slice(), keys.as_slice()].concat());
     for (start, end) in [(0, 5_000), (5_000, 10_000)] {
-        store.apply(keyed_batch(&log, start, end, Bounds::default()), &mut names);
-        assert_eq!(store.say::<i64>("GET total_ventas"), 5_000);
+        store.apply(keyed_batch(&log, start, end, RetentionLimits::default()), &mut names);
+        assert_eq!(store.run::<i64>("GET total_ventas"), 5_000);
     }
-    assert_eq!(store.say::<i64>("SCARD seen:g:t:2"), 5_000);
+    assert_eq!(store.run::<i64>("SCARD seen:g:t:2"), 5_000);
 }
 
 fn position(store: &mut Store, source: &Source) -> Option<i64> {
     let [offset, log] = source.position_commands().map(|command| {
         let words: Vec<String> =
             command.into_iter().map(|word| String::from_utf8(word).unwrap()).collect();
-        store.say::<Option<Vec<u8>>>(&words.join(" "))
+        store.run::<Option<Vec<u8>>>(&words.join(" "))
     });
     source.position(offset.as_deref(), log.as_deref())
 }
 
 #[test]
-fn a_batch_takes_one_round_trip_once_script_and_names_are_known() {
+fn a_batch_takes_one_round_trip_if_the_script_and_the_products_are_known() {
     let mut store = Store::start();
     let sale = |i: i32| {
         let product_id = format!("p{}", i % 50);
@@ -202,42 +202,42 @@ fn a_batch_takes_one_round_trip_once_script_and_names_are_known() {
         (Some(format!("key-{i}")), Some(sale.to_json()))
     };
     let log: Vec<Line> = (0..3_000).map(sale).collect();
-    let batch = |start, end| keyed_batch(&log, start, end, Bounds::default());
+    let batch = |start, end| keyed_batch(&log, start, end, RetentionLimits::default());
     let mut names = Monitored::default();
     assert_eq!(store.apply(batch(0, 1_000), &mut names).1, 2, "the source goes once");
     assert_eq!(store.apply(batch(1_000, 2_000), &mut names).1, 1);
     // The worst case: a restarted store, a new instance, and half of the batch applied.
-    store.say::<()>("SCRIPT FLUSH");
+    store.run::<()>("SCRIPT FLUSH");
     let (step, calls) = store.apply(batch(1_507, 2_507), &mut Monitored::default());
     assert_eq!((step, calls), (Step::Done, 3));
-    assert_eq!(store.say::<i64>("GET total_ventas"), 2_507);
+    assert_eq!(store.run::<i64>("GET total_ventas"), 2_507);
 }
 
 #[test]
-fn a_memory_of_another_store_is_put_right() {
+fn monitored_products_of_another_store_are_corrected() {
     let mut store = Store::start();
     let mut names = Monitored::default();
     store.apply(batch(&log_of(&television(), 1), 0, 1), &mut names);
-    store.say::<()>("FLUSHALL");
+    store.run::<()>("FLUSHALL");
     let radio = Sale { product_id: "radio".into(), ..television() };
     store.apply(batch(&log_of(&radio, 1), 0, 1), &mut names);
-    assert_eq!(store.say::<String>("GET producto_monitoreado_nombre:Electronica"), "radio");
-    assert_eq!(store.say::<usize>("XLEN stream_precio_producto_unico:Electronica"), 1);
+    assert_eq!(store.run::<String>("GET producto_monitoreado_nombre:Electronica"), "radio");
+    assert_eq!(store.run::<usize>("XLEN stream_precio_producto_unico:Electronica"), 1);
 }
 
 #[test]
-fn records_that_are_no_sales_are_told_and_passed_over() {
+fn records_that_are_not_sales_are_rejected_and_skipped() {
     let mut store = Store::start();
     let log = [Some(television().to_json()), None, Some(b"{".to_vec())];
     let mut update = batch(&log, 0, 3);
     let mut names = Monitored::default();
     while store.call(&mut update, &mut names).unwrap() != Step::Done {}
     assert_eq!(update.rejections().iter().map(|r| r.offset).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(store.say::<i64>("HGET offset:g:t 2"), 3);
-    assert_eq!(store.say::<i64>("GET total_ventas"), 1);
+    assert_eq!(store.run::<i64>("HGET offset:g:t 2"), 3);
+    assert_eq!(store.run::<i64>("GET total_ventas"), 1);
     // A batch without any sale does not stop the partition either.
     assert_eq!(store.apply(batch(&[&log[..], &[None]].concat(), 3, 4), &mut names).0, Step::Done);
-    assert_eq!(store.say::<i64>("HGET offset:g:t 2"), 4);
+    assert_eq!(store.run::<i64>("HGET offset:g:t 2"), 4);
 }
 
 /// Batches whose sizes are not multiples of 100: Valkey stores a stream in nodes of 100 entries,
@@ -266,14 +266,14 @@ fn the_stream_keeps_its_last_prices() {
 #[test]
 fn sums_are_exact_where_doubles_are_not() {
     let mut store = Store::start();
-    store.say::<()>("SET suma_precio_micros:Electronica 9007199254740993");
+    store.run::<()>("SET suma_precio_micros:Electronica 9007199254740993");
     let dear = Sale { price: 0.000001, ..television() };
     store.apply(batch(&log_of(&dear, 1), 0, 1), &mut Monitored::default());
-    assert_eq!(store.say::<String>("GET suma_precio:Electronica"), "9007199254.740994");
+    assert_eq!(store.run::<String>("GET suma_precio:Electronica"), "9007199254.740994");
 }
 
 #[test]
-fn what_cannot_be_written_whole_is_not_written_at_all() {
+fn an_update_that_cannot_be_written_completely_writes_nothing() {
     let mut store = Store::start();
     let dear = Sale { category: 2, price: 1e6, ..television() };
     let log = [(Some("key".to_owned()), Some(dear.to_json()))];
@@ -295,15 +295,15 @@ fn what_cannot_be_written_whole_is_not_written_at_all() {
         ("HSET precio_max_global a b", "WRONGTYPE"),
         ("HSET producto_monitoreado_nombre:Ropa a b", "WRONGTYPE"),
     ] {
-        store.say::<()>("FLUSHALL");
-        store.say::<()>("SET suma_precio_micros:Otros 0");
-        store.say::<()>(trouble);
-        let before = store.say::<usize>("DBSIZE");
-        let update = keyed_batch(&log, 0, 1, Bounds::default());
+        store.run::<()>("FLUSHALL");
+        store.run::<()>("SET suma_precio_micros:Otros 0");
+        store.run::<()>(trouble);
+        let before = store.run::<usize>("DBSIZE");
+        let update = keyed_batch(&log, 0, 1, RetentionLimits::default());
         let refused = store.try_apply(update, &mut Monitored::default());
         let Err(Error::Refused(text)) = refused else { panic!("{trouble}: {refused:?}") };
         assert!(text.contains(code), "{trouble}: {text}");
-        assert_eq!(store.say::<usize>("DBSIZE"), before, "{trouble}");
+        assert_eq!(store.run::<usize>("DBSIZE"), before, "{trouble}");
     }
 }
 
@@ -312,27 +312,27 @@ fn counters_that_another_program_wrote_are_left_alone() {
     let mut store = Store::start();
     let log = log_of(&television(), 3);
     for key in ["total_ventas", "contador:Ropa", "suma_precio:Ropa"] {
-        store.say::<()>(&format!("SET {key} 2002"));
+        store.run::<()>(&format!("SET {key} 2002"));
     }
     let before = store.contents();
     let refused = store.try_apply(batch(&log, 0, 3), &mut Monitored::default());
     assert!(matches!(refused, Err(Error::Foreign(_))), "{refused:?}");
     assert_eq!(store.contents(), before);
-    store.say::<()>("FLUSHALL");
+    store.run::<()>("FLUSHALL");
     store.apply(batch(&log, 0, 3), &mut Monitored::default());
     // A group or a topic that is added later finds counters with an exact sum.
     let lines: Vec<Line> = log.into_iter().map(|value| (None, value)).collect();
     let other = Source { topic: "other".into(), ..source() };
-    let update = read(other, &lines, 0, 3, Bounds::default());
+    let update = read(other, &lines, 0, 3, RetentionLimits::default());
     assert_eq!(store.apply(update, &mut Monitored::default()).0, Step::Done);
-    assert_eq!(store.say::<i64>("GET total_ventas"), 6);
+    assert_eq!(store.run::<i64>("GET total_ventas"), 6);
 }
 
 #[test]
 fn a_user_without_one_of_the_commands_writes_nothing() {
     let mut store = Store::start();
     let log = keyed(&["key"]);
-    let update = || keyed_batch(&log, 0, 1, Bounds::default());
+    let update = || keyed_batch(&log, 0, 1, RetentionLimits::default());
     for command in [
         "incrby",
         "set",
@@ -345,13 +345,13 @@ fn a_user_without_one_of_the_commands_writes_nothing() {
         "unlink",
         "rename",
     ] {
-        store.say::<()>(&format!("ACL SETUSER shop on >secret ~* +@all -{command}"));
+        store.run::<()>(&format!("ACL SETUSER shop on >secret ~* +@all -{command}"));
         store.login("shop", "secret");
         let refused = store.try_apply(update(), &mut Monitored::default());
         let Err(Error::Refused(text)) = refused else { panic!("{command}: {refused:?}") };
         assert!(text.to_lowercase().contains(command), "{text}");
-        store.say::<()>("ACL SETUSER shop +@all");
-        assert_eq!(store.say::<usize>("DBSIZE"), 0, "{command}");
+        store.run::<()>("ACL SETUSER shop +@all");
+        assert_eq!(store.run::<usize>("DBSIZE"), 0, "{command}");
     }
     assert_eq!(store.apply(update(), &mut Monitored::default()).0, Step::Done);
 }

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use aggregate::{Monitored, Step, Update};
-use idempotency::Bounds;
+use idempotency::RetentionLimits;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -12,7 +12,7 @@ use crate::support::model::{Model, Record};
 use crate::support::store::Store;
 use crate::support::{Line, keyed_batch};
 
-/// An event in the life of the partition.
+/// An event of the partition.
 #[derive(Debug, Clone)]
 enum Event {
     /// A batch of `length` records is applied. It begins at this fraction of the reader's position,
@@ -61,7 +61,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn live(&mut self, event: &Event) -> Result<(), TestCaseError> {
+    fn apply(&mut self, event: &Event) -> Result<(), TestCaseError> {
         match *event {
             Event::Read { from, length, second } => {
                 let start = (self.next as f64 * from) as usize;
@@ -69,7 +69,7 @@ impl Reader<'_> {
             }
             Event::Loss { keeps } => {
                 self.stored = (self.stored as f64 * keeps) as usize;
-                self.store.say::<()>("FLUSHALL");
+                self.store.run::<()>("FLUSHALL");
                 if self.stored > 0 {
                     let kept = self.batch(0, self.stored);
                     let step = self.store.apply(kept, &mut Monitored::default()).0;
@@ -101,7 +101,7 @@ impl Reader<'_> {
     }
 
     fn batch(&self, start: usize, end: usize) -> Update {
-        keyed_batch(&self.log, start, end, Bounds::default())
+        keyed_batch(&self.log, start, end, RetentionLimits::default())
     }
 }
 
@@ -117,13 +117,13 @@ fn any_batches_repeats_overlaps_and_losses_count_each_record_once() {
     let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
     let result = TestRunner::new(config).run(&(records, events), |(records, events)| {
         let mut store = store.borrow_mut();
-        store.say::<()>("FLUSHALL");
-        store.say::<()>("SCRIPT FLUSH");
+        store.run::<()>("FLUSHALL");
+        store.run::<()>("SCRIPT FLUSH");
         let log = records.iter().map(line).collect();
         let names = Default::default();
         let mut reader = Reader { store: &mut store, log, names, stored: 0, next: 0 };
         for event in &events {
-            reader.live(event)?;
+            reader.apply(event)?;
         }
         // A new assignment starts at the stored position.
         reader.read(reader.stored, records.len(), 0)?;
@@ -146,7 +146,7 @@ fn two_owners_at_once_count_each_record_once() {
     };
     let records: Vec<Record> = (0..20).map(sale).collect();
     let log: Vec<Line> = records.iter().map(line).collect();
-    let batch = |end| keyed_batch(&log, 0, end, Bounds::default());
+    let batch = |end| keyed_batch(&log, 0, end, RetentionLimits::default());
     let mut names = [Monitored::default(), Monitored::default()];
     let mut owners = [batch(15), batch(20)];
     let mut steps = [Step::Again, Step::Again];

@@ -4,8 +4,8 @@ pub mod content;
 pub mod model;
 pub mod store;
 
-use aggregate::{Range, Record, Source, Update};
-use idempotency::Bounds;
+use aggregate::{OffsetRange, Record, Source, Update};
+use idempotency::RetentionLimits;
 use sale::Sale;
 
 /// The source of all records of the tests.
@@ -19,16 +19,22 @@ pub type Line = (Option<String>, Option<Vec<u8>>);
 /// The batch of the log's records from `start` to `end`. None is a tombstone.
 pub fn batch(log: &[Option<Vec<u8>>], start: usize, end: usize) -> Update {
     let log: Vec<Line> = log.iter().map(|value| (None, value.clone())).collect();
-    keyed_batch(&log, start, end, Bounds::default())
+    keyed_batch(&log, start, end, RetentionLimits::default())
 }
 
 /// The batch of the log's lines from `start` to `end`, which were written one second apart.
-pub fn keyed_batch(log: &[Line], start: usize, end: usize, bounds: Bounds) -> Update {
-    read(source(), log, start, end, bounds)
+pub fn keyed_batch(log: &[Line], start: usize, end: usize, limits: RetentionLimits) -> Update {
+    read(source(), log, start, end, limits)
 }
 
 /// The batch of the lines from `start` to `end` of this source's log.
-pub fn read(source: Source, log: &[Line], start: usize, end: usize, bounds: Bounds) -> Update {
+pub fn read(
+    source: Source,
+    log: &[Line],
+    start: usize,
+    end: usize,
+    limits: RetentionLimits,
+) -> Update {
     let lines = log[start..end].iter().zip(start as i64..);
     let records = lines.map(|((key, value), offset)| Record {
         offset,
@@ -36,8 +42,8 @@ pub fn read(source: Source, log: &[Line], start: usize, end: usize, bounds: Boun
         idempotency_key: key.as_deref().map(str::as_bytes),
         value: value.as_deref(),
     });
-    let range = Range { start: start as i64, end: end as i64, first: start == 0 };
-    Update::read(source, range, bounds, records)
+    let range = OffsetRange { start: start as i64, end: end as i64, first: start == 0 };
+    Update::from_records(source, range, limits, records)
 }
 
 /// The batch of one line with this timestamp.
@@ -49,8 +55,8 @@ pub fn timed(log: &[Line], offset: usize, timestamp_ms: Option<i64>) -> Update {
         idempotency_key: key.as_deref().map(str::as_bytes),
         value: value.as_deref(),
     };
-    let range = Range { start, end: start + 1, first: offset == 0 };
-    Update::read(source(), range, Bounds::default(), [record])
+    let range = OffsetRange { start, end: start + 1, first: offset == 0 };
+    Update::from_records(source(), range, RetentionLimits::default(), [record])
 }
 
 /// A log that contains the same sale `length` times.

@@ -79,7 +79,7 @@ impl Model {
         {
             return;
         }
-        let books = self.categories.entry(Category::of(*category).name()).or_default();
+        let books = self.categories.entry(Category::from_number(*category).name()).or_default();
         if books.count == 0 {
             books.monitored = product.clone();
         }

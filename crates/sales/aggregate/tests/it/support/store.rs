@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::content::{Content, Contents};
 
-/// A server of its own, and a connection to it.
+/// A server that only this test uses, and a connection to it.
 pub struct Store {
     connection: Connection,
     server: Valkey,
@@ -31,7 +31,7 @@ impl Store {
     }
 
     /// Runs a command whose words are separated by blanks.
-    pub fn say<T: FromRedisValue>(&mut self, command: &str) -> T {
+    pub fn run<T: FromRedisValue>(&mut self, command: &str) -> T {
         let words: Vec<&str> = command.split(' ').collect();
         cmd(words[0]).arg(&words[1..]).query(&mut self.connection).unwrap()
     }
@@ -43,7 +43,7 @@ impl Store {
             command.arg(argument);
         }
         let reply = match command.query(&mut self.connection) {
-            Ok(words) => Reply::Answer(words),
+            Ok(words) => Reply::Values(words),
             Err(error) => Reply::Error(text(&error)),
         };
         update.reply(reply, monitored)
@@ -71,7 +71,7 @@ impl Store {
 
     /// All stored keys except the fingerprints.
     pub fn contents(&mut self) -> Contents {
-        let keys: Vec<String> = self.say("KEYS *");
+        let keys: Vec<String> = self.run("KEYS *");
         let memory = |key: &String| key.starts_with("seen");
         keys.into_iter()
             .filter(|key| !memory(key))
@@ -80,15 +80,15 @@ impl Store {
     }
 
     fn content(&mut self, key: &str) -> Content {
-        match self.say::<String>(&format!("TYPE {key}")).as_str() {
+        match self.run::<String>(&format!("TYPE {key}")).as_str() {
             "string" if key.starts_with("promedio_") || key.starts_with("precio_") => {
-                Content::Number(self.say(&format!("GET {key}")))
+                Content::Number(self.run(&format!("GET {key}")))
             }
-            "string" => Content::Text(self.say(&format!("GET {key}"))),
-            "hash" => Content::Fields(self.say(&format!("HGETALL {key}"))),
-            "zset" => Content::Scores(self.say(&format!("ZRANGE {key} 0 -1 WITHSCORES"))),
+            "string" => Content::Text(self.run(&format!("GET {key}"))),
+            "hash" => Content::Fields(self.run(&format!("HGETALL {key}"))),
+            "zset" => Content::Scores(self.run(&format!("ZRANGE {key} 0 -1 WITHSCORES"))),
             "stream" => {
-                let entries: Vec<(String, (String, f64))> = self.say(&format!("XRANGE {key} - +"));
+                let entries: Vec<(String, (String, f64))> = self.run(&format!("XRANGE {key} - +"));
                 assert!(entries.iter().all(|(_, (field, _))| field == "precio"), "{entries:?}");
                 Content::Prices(entries.into_iter().map(|(_, (_, price))| price).collect())
             }
