@@ -138,7 +138,8 @@ impl<'a, J, R, W> Call<'a, J, R, W> {
 impl<J, R, W> Drop for Call<'_, J, R, W> {
     fn drop(&mut self) {
         if let Some(index) = self.position() {
-            drop(self.coalescer.waiting.borrow_mut().remove(index));
+            // Dropped at the end of this block, when the list is no longer borrowed.
+            let _job = self.coalescer.waiting.borrow_mut().remove(index);
             // This call may have been woken to lead.
             self.coalescer.wake_next_leader();
         }
