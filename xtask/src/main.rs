@@ -46,6 +46,7 @@ cargo xtask <task>
   bench [ARGS]   compare the pipeline with the same one without WebAssembly
   load-report [ARGS]  run Locust against the pipeline on real servers and draw the run in
                  docs/benchmarks/load.svg; ARGS are passed to Locust: --shape, --peak, --minutes
+  settings       write the lists of settings and flags in docs/reference/settings.md
   lint           check format, lints, layers, licences and versions of dependencies; needs
                  cargo-deny
   audit          check dependencies for known vulnerabilities; needs cargo-deny and the internet
@@ -87,6 +88,7 @@ fn main() -> Result<()> {
             build::pipeline(Profile::Release, &["bench", "native-bench"])?;
             run::replace(&Profile::Release.program("bench"), &rest)
         }
+        "settings" => tests::write_settings(),
         "load-report" => load_report::run_and_draw(&rest),
         "lint" => tests::lint(),
         "audit" => tests::audit(),

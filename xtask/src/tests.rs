@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::count::{self, Count};
 use crate::packages::Packages;
 use crate::profile::Profile;
-use crate::run::cargo;
+use crate::run::{cargo, cargo_with};
 use crate::{build, families, image, plugin, shim};
 
 /// Runs the unit tests, then builds the programs and components for the other tests, and runs
@@ -35,6 +35,14 @@ pub fn containers(args: &[String]) -> Result<()> {
     shim::build(Profile::Dev)?;
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     shim::test(&["--test", "containers"], &args)?.judge()
+}
+
+/// Writes the lists in `docs/reference/settings.md`, by the test that compares them with the code.
+pub fn write_settings() -> Result<()> {
+    let test = ["--bin", "doorbuster", "--", "the_page_contains_all_settings_and_flags"];
+    let args = Profile::Dev.native(&["test"], &test);
+    let args: Vec<String> = args.into_iter().map(Into::into).collect();
+    cargo_with(&args, &[("DOORBUSTER_WRITE_SETTINGS", "1".into())])
 }
 
 /// Checks the format, the dependencies and the lints.

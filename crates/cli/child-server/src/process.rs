@@ -57,7 +57,7 @@ impl Process {
             .stdin(std::process::Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
-            // The server has a process group of its own: Ctrl-C is sent only to this process, which
+            // The server has its own process group: Ctrl-C is sent only to this process, which
             // then stops the server.
             .process_group(0)
             .kill_on_drop(true)
@@ -88,7 +88,7 @@ impl Process {
             Ok(status) => status.to_string(),
             Err(error) => format!("{error:#}"),
         };
-        anyhow!("{} has ended by itself ({status})\n{}", self.name, self.log_tail())
+        anyhow!("{} has ended unexpectedly ({status})\n{}", self.name, self.log_tail())
     }
 
     /// Waits until `ready` returns true. Fails if the server ends before, or after `limit`.

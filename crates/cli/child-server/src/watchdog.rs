@@ -24,7 +24,7 @@ impl Watchdog {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // The shell has a process group of its own: otherwise Ctrl-C would end it before the
+            // The shell has its own process group: otherwise Ctrl-C would end it before the
             // server.
             .process_group(0)
             .spawn()

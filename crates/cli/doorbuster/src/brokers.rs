@@ -3,7 +3,7 @@
 /// Checks a list of brokers, `HOST:PORT[,…]`. librdkafka accepts any text as a host, and would try
 /// to connect to it until the timeout.
 pub fn parse_brokers(text: &str) -> Result<String, String> {
-    let fault = |broker: &str| format!("`{broker}` is no HOST:PORT, such as 127.0.0.1:9092");
+    let fault = |broker: &str| format!("`{broker}` must be HOST:PORT, such as 127.0.0.1:9092");
     for broker in text.split(',').map(str::trim) {
         let (host, port) = broker.rsplit_once(':').ok_or_else(|| fault(broker))?;
         let host = match host.strip_prefix('[') {

@@ -5,6 +5,8 @@ mod brokers;
 mod compose;
 mod dlq;
 mod push;
+#[cfg(test)]
+mod reference;
 mod replay;
 mod source;
 mod up;
@@ -27,21 +29,15 @@ struct Cli {
     command: Command,
 }
 
+/// The commands. Their help texts are the doc comments of their arguments.
 #[derive(Subcommand)]
 enum Command {
-    /// Run an application: its HTTP and Kafka components in one process.
     Up(Box<up::Args>),
-    /// Send sales as fast as they are answered, and record which were accepted.
     Load(load::Args),
-    /// Compare the accepted sales with the counts in Valkey; exit with 1 if they differ.
     Verify(ledger::verify::Args),
-    /// Run a component again over a part of its topics, outside the consumer group.
     Replay(replay::Args),
-    /// List, show and send back dead letters: the records that were given up.
     Dlq(dlq::Args),
-    /// Push an application to an OCI registry, for `up -f` and `spin up -f`.
     Push(push::Args),
-    /// Compose components into one component with a .wac file.
     Compose(compose::Args),
 }
 

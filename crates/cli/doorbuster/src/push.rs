@@ -9,8 +9,9 @@ use spin_app::manifest;
 
 use crate::source::transport;
 
-/// Push an application to an OCI registry, in the format of `spin registry push`.
+/// Push an application to an OCI registry, for `up -f` and `spin up -f`.
 ///
+/// The artifact has the format of `spin registry push`.
 /// Components are not composed with their dependencies, so a host may provide some of these itself.
 /// Credentials come from Docker's configuration (`docker login`).
 #[derive(clap::Args)]

@@ -33,7 +33,7 @@ fn parse_url(text: &str) -> Result<Uri, String> {
     if authority.host().is_empty()
         || !(no_port || authority.port_u16().is_some_and(|port| port > 0))
     {
-        return Err(format!("`{authority}` is no host with a port; {example}"));
+        return Err(format!("`{authority}` is not a host with a port; {example}"));
     }
     Ok(url)
 }

@@ -2,8 +2,8 @@
 //! latencies in a histogram, and every accepted sale in a ledger.
 
 mod args;
-mod books;
 mod connection;
+mod ledger_file;
 mod repeats;
 mod run;
 mod sales;

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::books;
 use crate::connection::Answer;
+use crate::ledger_file;
 use crate::repeats::{Repeats, Request};
 use crate::sales::draw;
 use crate::sender::Sender;
@@ -42,7 +42,7 @@ impl Stop {
 pub async fn run(args: Args, stop: Stop) -> Result<Summary> {
     let (entries, writer) = match &args.ledger {
         Some(path) => {
-            let (entries, writer) = books::open(path)?;
+            let (entries, writer) = ledger_file::open(path)?;
             (Some(entries), Some(writer))
         }
         None => (None, None),

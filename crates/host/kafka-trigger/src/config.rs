@@ -25,21 +25,24 @@ pub struct TriggerConfig {
     pub component: String,
     /// The consumer engine's settings.
     pub engine: Config,
-    /// How long one call may take, and before it the initialization of a new instance. After that
-    /// the instance is dropped, and the batch is delivered again. Manifest: `handler_deadline_ms`,
-    /// default 60,000.
+    /// The time limit of a call: `handler_deadline_ms`.
     pub handler_deadline: Duration,
 }
 
-/// The settings of the call, which are not those of the consumer.
-#[derive(Deserialize)]
-struct CallSettings {
-    #[serde(default = "handler_deadline_ms")]
-    handler_deadline_ms: u64,
+/// The settings of a trigger that are not those of the consumer.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub struct CallSettings {
+    /// Maximum time of one call. After it the instance is dropped, and the batch is delivered again
+    /// in halves. The time also limits the initialization of a new instance; after it the batch is
+    /// delivered again as a whole. Default 60,000.
+    pub handler_deadline_ms: u64,
 }
 
-fn handler_deadline_ms() -> u64 {
-    60_000
+impl Default for CallSettings {
+    fn default() -> Self {
+        Self { handler_deadline_ms: 60_000 }
+    }
 }
 
 impl TriggerConfig {

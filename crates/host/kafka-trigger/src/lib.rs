@@ -13,7 +13,7 @@ mod producer;
 mod trace;
 mod trigger;
 
-pub use config::TriggerConfig;
+pub use config::{CallSettings, TriggerConfig};
 pub use error::Error;
 pub use handler::GuestHandler;
 pub use operator::Operator;

@@ -48,12 +48,14 @@ pub struct CommonArgs {
     /// with `tool.doorbuster.provide` in a manifest.
     #[arg(long, value_name = "INTERFACE", value_delimiter = ',', env = "DOORBUSTER_PROVIDE")]
     pub provide: Vec<String>,
-    /// Seconds for which new requests are served after the signal to end, 10 at most: on Kubernetes
-    /// requests arrive until every node has been informed. By default none.
+    /// Time in seconds for which new requests are served after the signal to end, 10 at most: on
+    /// Kubernetes, requests arrive until every node has been informed. By default none.
     #[arg(long, value_name = "SECONDS", env = "DOORBUSTER_LINGER_S")]
     pub linger_s: Option<u64>,
     /// File with the settings of the cache for compiled components: a table `[cache]` in wasmtime's
-    /// format. By default they are kept in `doorbuster/components` in the user's cache folder.
+    /// format. By default they are stored in `doorbuster/components` in the user's cache folder,
+    /// 512 MiB at most. If other users can write that folder, or it cannot be created, a warning is
+    /// logged and components are compiled at every start.
     #[arg(
         long,
         value_name = "FILE",

@@ -108,9 +108,9 @@ impl<E> Watched<E> {
     fn watch(&self, result: &OTelSdkResult) {
         match (result, self.fails.swap(result.is_err(), Ordering::Relaxed)) {
             (Err(error), false) => {
-                tracing::warn!(%error, "traces are lost: the collector does not take them");
+                tracing::warn!(%error, "traces are lost: the collector does not accept them");
             }
-            (Ok(()), true) => tracing::info!("the collector takes traces again"),
+            (Ok(()), true) => tracing::info!("the collector accepts traces again"),
             _ => {}
         }
     }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn traces_are_sent_as_the_variables_say() {
+    fn the_variables_decide_whether_traces_are_sent() {
         let here = (ENDPOINTS[1], "http://127.0.0.1:4318");
         for (set, expected) in [
             (vec![], false),

@@ -78,7 +78,7 @@ impl Running {
         self.stop_serving.cancel();
         while let Some(ended) = self.server.join_next().await {
             if !ended.context("the HTTP server failed")? {
-                tracing::warn!("requests were still under way at the drain deadline");
+                tracing::warn!("requests were still in progress at the drain deadline");
             }
         }
         Ok(())
@@ -88,7 +88,7 @@ impl Running {
 /// Resolves with the error when one of the tasks ends; never, if there are none.
 async fn ended<T: 'static>(tasks: &mut JoinSet<T>, what: &str) -> Error {
     match tasks.join_next().await {
-        Some(Ok(_)) => anyhow!("{what} has ended by itself"),
+        Some(Ok(_)) => anyhow!("{what} has ended unexpectedly"),
         Some(Err(error)) => Error::new(error).context(format!("{what} failed")),
         None => pending().await,
     }
@@ -128,7 +128,7 @@ mod tests {
             true
         });
         let fault = running.until(pending().boxed()).await.unwrap_err();
-        assert_eq!(fault.to_string(), "the operator port has ended by itself");
+        assert_eq!(fault.to_string(), "the operator port has ended unexpectedly");
     }
 
     #[tokio::test]

@@ -25,7 +25,8 @@ pub struct VariableArgs {
     /// several variables with @FILE.json or @FILE.toml. May be repeated.
     #[arg(long = "variable", value_name = "NAME=VALUE")]
     pub variables: Vec<Given>,
-    /// Runtime configuration file: variables providers and other settings of all triggers.
+    /// Runtime configuration file: `[[variables_provider]]` of the types `static` and `env`,
+    /// `state_dir`, `log_dir` and `max_instance_memory`.
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
     pub runtime_config_file: Option<PathBuf>,
 }

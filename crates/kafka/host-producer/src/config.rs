@@ -30,31 +30,34 @@ const OWNED: [OwnedProperty; 10] = [
     ("queue.buffering.max.messages", Some("queue_records_max")),
 ];
 
-/// Settings for batches, limits and timeouts. Unknown settings are an error.
+/// Settings for batches, limits and timeouts. Settings that end in `_ms` are in milliseconds.
+/// Unknown settings are an error.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProducerConfig {
     /// Bootstrap brokers, `host:port`, separated by commas. Required.
     pub brokers: String,
-    /// The client id that is sent to the broker. Default `doorbuster`.
+    /// Client id that is sent to the brokers. Default `doorbuster`.
     pub client_id: String,
-    /// How long a record waits for others that are sent in the same request, in milliseconds.
-    /// Default 5, as in Kafka's own clients since version 4: with less, librdkafka's thread would
-    /// be awake most of the time.
+    /// How long a record waits for others that are sent in the same request. With a shorter time,
+    /// librdkafka's thread would be awake most of the time. Kafka's own clients have the same
+    /// default since version 4. Default 5.
     pub linger_ms: u64,
-    /// Codec of the record batches. Default `lz4`.
+    /// Codec of the record batches: `none`, `lz4`, `snappy` or `gzip`. Default `lz4`.
     pub compression: Compression,
-    /// The replicas that must acknowledge a record. Default `all`.
+    /// Replicas that must acknowledge a record: `all` in-sync replicas, or the `leader`. Default
+    /// `all`.
     pub acks: Acks,
-    /// How long a record may wait for its acknowledgement, including all retries, in milliseconds.
-    /// Default 10,000.
+    /// How long a record may wait for its acknowledgement, including all retries. Default 10,000.
     pub delivery_timeout_ms: u64,
-    /// How long a record may wait while no broker can be reached, in milliseconds; at most
-    /// `delivery_timeout_ms`. Default 2,000.
+    /// How long a record may wait while no broker can be reached; at most `delivery_timeout_ms`.
+    /// Default 2,000.
     pub unreachable_timeout_ms: u64,
-    /// The most records that wait for their acknowledgement; more fail at once. Default 100,000.
+    /// Maximum number of records that wait for their acknowledgement; more fail at once. Default
+    /// 100,000.
     pub queue_records_max: u32,
-    /// The most bytes that wait for their acknowledgement; more fail at once. Default 64 MiB.
+    /// Maximum size of the records that wait for their acknowledgement; more fail at once. Default
+    /// 64 MiB.
     pub queue_bytes_max: usize,
     /// Further librdkafka properties (TLS, SASL), by librdkafka's names. Properties that the
     /// producer sets are an error. Values are never printed.

@@ -14,97 +14,104 @@ const SESSION_TIMEOUT_MAX_MS: u64 = 3_600_000;
 /// The highest `queued.max.messages.kbytes` that librdkafka accepts, in bytes.
 const QUEUE_BYTES_MAX: usize = (i32::MAX as usize / 1024) * 1024;
 
-/// How the group reads, batches, retries and drains. Unknown settings are an error.
+/// How the group reads, batches, retries and drains. Settings that end in `_ms` are in
+/// milliseconds, those that end in `_bytes_max` in bytes. Unknown settings are an error.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Bootstrap brokers, `host:port`, separated by commas. Required.
     pub brokers: String,
-    /// Names or patterns of the topics to read, at least one. A name that begins with `^` is a
-    /// pattern: a regular expression that matches at the beginning of a topic's name. It may use
-    /// only the syntax that POSIX and RE2 interpret alike: `.`, `[a-z]`, `*`, `+`, `?`, `{2,3}`,
-    /// `|`, `(`, `)`, `$`, `\.` and `\-`. A missing topic is read as soon as it exists; the engine
-    /// does not create it.
+    /// Topics to read, at least one. A name that begins with `^` is a pattern: a regular expression
+    /// that must match the beginning of a topic's name. It may contain only the syntax that POSIX
+    /// and RE2 interpret in the same way: `.`, `[a-z]`, `*`, `+`, `?`, `{2,3}`, `|`, `(`, `)`, `$`,
+    /// `\.` and `\-`. A missing topic is read as soon as it exists; the engine does not create it.
+    /// Required.
     pub topics: Vec<String>,
-    /// The consumer group. Required.
+    /// Consumer group. Required.
     pub group: String,
-    /// The group protocol. Default `classic`.
+    /// Protocol of the group: `classic`, in which the group's leader assigns the partitions with
+    /// the assignor `cooperative-sticky`, or `consumer`, in which the broker assigns them (KIP-848,
+    /// Kafka 4.0 or newer). Default `classic`.
     pub group_protocol: GroupProtocol,
-    /// The static member name (`group.instance.id`): with it, a restart within the session timeout
-    /// causes no rebalance. No two members may have the same name. Empty, the default, for a
-    /// dynamic member.
+    /// Permanent name of this member (static membership, `group.instance.id`). A restart within the
+    /// session timeout causes no rebalance, but a member that does not return keeps its partitions
+    /// for that time. Two members must not have the same name. With the protocol `consumer`, a
+    /// member that was killed joins again after the broker has removed its old membership. If it is
+    /// empty, the member is dynamic.
     pub instance_id: String,
-    /// The client id that is sent to the broker. Default `spin-kafka-trigger`.
+    /// Client id that is sent to the brokers. Default `spin-kafka-trigger`.
     pub client_id: String,
-    /// Where to begin if there is no committed or stored position. Default `earliest`.
+    /// Where to begin if there is no committed or stored position: `earliest`, `latest`, or a time
+    /// such as `2026-11-27T00:00:00Z`. Default `earliest`.
     pub start: Start,
-    /// Conditions that a record must meet; it is handed over only if it meets all of them. Other
-    /// records are counted in a metric, and their offsets are committed. Default none.
+    /// Conditions that a record must meet. A record is handed over if it meets all of them. Other
+    /// records are counted in a metric, and their offsets are committed.
     pub filters: Vec<Filter>,
-    /// The most records in a batch. Default 1,000.
+    /// Maximum number of records in a batch. Default 1,000.
     pub batch_records_max: usize,
-    /// The most bytes of keys, values and headers in a batch. Each record counts about 200 bytes
-    /// more and each header 112, for their structs and allocations. A larger record gets a batch of
-    /// its own. Default 1 MiB.
+    /// Maximum size of a batch: the bytes of keys, values and headers, and in addition about 200
+    /// bytes for each record and 112 for each header. A larger record is a batch of its own.
+    /// Default 1 MiB.
     pub batch_bytes_max: usize,
-    /// How long a batch that has at least one record waits for more, in milliseconds. A full batch
-    /// does not wait. Default 5.
+    /// Time for which a batch with at least one record waits for more records. A full batch does
+    /// not wait. Default 5.
     pub batch_wait_ms: u64,
-    /// The most batches that the handler processes at the same time in this process. Default 64.
+    /// Maximum number of calls that the handler processes at the same time in this process. Batches
+    /// and requests for a position count. Default 64.
     pub concurrency_max: usize,
-    /// Number of parts into which a batch is split by the keys of its records. The parts are
-    /// handled concurrently; records with the same key keep their order. Only for a handler that
-    /// keeps no position. Default 1: the whole batch, in order.
+    /// Number of parts of a batch that are handled at the same time. The batch is split by the keys
+    /// of its records; records with the same key keep their order. Only for a handler that stores
+    /// no position. With 1, a batch is handled as a whole, in order. Default 1.
     pub key_concurrency: usize,
-    /// The first pause after a failed attempt, in milliseconds; the upper limit of each further
-    /// pause is twice as long. Default 100.
+    /// First pause after a failed attempt. The upper limit of each further pause is twice as long.
+    /// Default 100.
     pub retry_backoff_ms: u64,
-    /// The longest pause after a failed attempt, in milliseconds. Default 10,000.
+    /// Longest pause after a failed attempt. Default 10,000.
     pub retry_backoff_max_ms: u64,
-    /// How often a batch is tried while the handler asks for retries. After that it is split to
-    /// find the record that causes the failure. Default 0: no limit.
+    /// Maximum number of attempts for a batch for which the handler requests a retry. After that it
+    /// is split to find the record that causes the failure. With 0 there is no limit. Default 0.
     pub retry_attempts_max: u32,
-    /// Number of failed attempts, each of them a breakdown of the handler, that a record must be
-    /// part of before it is treated as poison. Default 3.
+    /// Number of failed attempts that a record may be part of before it is treated as poison. Only
+    /// attempts that the handler did not answer count. Default 3.
     pub poison_attempts: u32,
-    /// What happens to poison, and to records that the handler rejects. Default `dead-letter`.
+    /// What happens to poison and to records that the handler rejects. With `dead-letter` they are
+    /// written to the dead-letter topic. With `skip` they are logged and counted. With `stop` the
+    /// engine stops before it commits their offsets. Default `dead-letter`.
     pub failed_records: FailedRecords,
-    /// The topic for dead letters. Empty, the default, for the name of the record's topic with
-    /// `.dead-letter` added. The engine does not create it; a partition that needs it waits until
-    /// it exists.
+    /// Topic for dead letters. If it is empty, the topic is `<topic>.dead-letter` for each topic.
+    /// The engine does not create it; a partition that needs it waits until it exists.
     pub dead_letter_topic: String,
-    /// Number of consecutive poison records of a partition, with no record applied in between,
-    /// after which the engine stops: it then assumes that the handler is broken, not the records.
+    /// Number of consecutive poison records of a partition, with no applied record in between,
+    /// after which the engine stops. It then assumes that the handler is broken, not the records.
     /// Default 100.
     pub poison_in_a_row_max: u32,
-    /// How long batches in flight may continue when a partition is revoked or the engine stops, in
-    /// milliseconds. After that they are dropped, and are delivered again later. Must be below
+    /// Time that batches in flight have to finish when a partition is revoked or the engine stops.
+    /// After that they are dropped, and are delivered again later. Must be below
     /// `session_timeout_ms`. Default 10,000.
     pub drain_deadline_ms: u64,
-    /// After a member has sent no heartbeat for this long, in milliseconds, the group reassigns its
-    /// partitions. Until then they are not read. A member that was only stalled loses them, too,
-    /// and its batches in flight are delivered again. Default 15,000. With the protocol `consumer`
-    /// the broker's setting applies.
+    /// Time without a heartbeat after which the group removes a member. Until then its partitions
+    /// are not read. A shorter time moves them sooner, but also removes a member that is only
+    /// stalled; its batches in flight are delivered again. With the protocol `consumer` the broker
+    /// decides (`group.consumer.session.timeout.ms`, 45 seconds). Default 15,000.
     pub session_timeout_ms: u64,
-    /// The most bytes of records that are fetched ahead of the handler, for each partition that is
-    /// being read. Default 16 MiB.
+    /// Maximum size of the records that are fetched ahead of the handler, for each partition that
+    /// is being read. Default 16 MiB.
     pub queue_bytes_max: usize,
-    /// Memory for records, however large the lag is. It limits how many partitions are read at
-    /// once; if there are more, they take turns. One partition needs about four times
+    /// Maximum memory for records, independent of the lag. It limits how many partitions are read
+    /// at the same time; if there are more, they take turns. One partition needs about four times
     /// `queue_bytes_max` (most of it for librdkafka's own structures), six fetches
     /// (`client."fetch.message.max.bytes"`, 1 MiB) and two batches. Default 1 GiB.
     pub memory_bytes_max: usize,
-    /// How often the offsets of handled batches are committed, in milliseconds. Default 1,000.
+    /// Interval at which the offsets of handled batches are committed. Default 1,000.
     pub commit_interval_ms: u64,
-    /// After this many milliseconds without progress a partition with records left is unhealthy.
-    /// Must be longer than the slowest batch takes. Default 120,000.
+    /// Time without progress after which a partition with lag is unhealthy. Must be longer than the
+    /// slowest batch takes. Default 120,000.
     pub stalled_after_ms: u64,
-    /// Records of lag for each replica, for the metric that suggests the number of replicas.
-    /// Default 10,000.
+    /// Lag for each replica, used for the metric that suggests the number of replicas. Default
+    /// 10,000.
     pub lag_per_replica: u64,
-    /// The bearer token for SASL OAUTHBEARER. The expiry is read from the token if it is a JWT;
-    /// another token is assumed to remain valid. Never printed. Absent, the default, or empty for
-    /// no token.
+    /// Bearer token for SASL OAUTHBEARER. The expiry is read from the token if it is a JWT; another
+    /// token is assumed to remain valid. It is never printed.
     pub oauth_token: Option<Secret>,
     /// Further librdkafka properties (TLS, SASL, fetch sizes), by librdkafka's names. Properties
     /// that the settings above or the engine determine are an error. Values are never printed.

@@ -32,8 +32,8 @@ enum Action {
     Show {
         #[command(flatten)]
         common: Common,
-        /// Place of the letter in the dead-letter topic, as `list` prints it.
-        #[arg(value_name = "PARTITION/OFFSET", value_parser = place)]
+        /// Position of the letter in the dead-letter topic, as `list` prints it.
+        #[arg(value_name = "PARTITION/OFFSET", value_parser = parse_position)]
         at: (i32, i64),
     },
     /// Write open letters back to the topics they came from, and count them before and after.
@@ -63,7 +63,7 @@ struct Common {
     topic: Option<String>,
 }
 
-fn place(text: &str) -> Result<(i32, i64), String> {
+fn parse_position(text: &str) -> Result<(i32, i64), String> {
     let numbers = text
         .split_once('/')
         .and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));

@@ -28,7 +28,8 @@ pub struct Args {
         env = "SPIN_COMPONENTS_TO_RETAIN"
     )]
     pub component_id: Vec<String>,
-    /// Address of the HTTP components. If the application has none, address of the operator port.
+    /// Address of the HTTP components; HOST may be a name such as `localhost`. If the application
+    /// has none, address of the operator port.
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -45,8 +46,8 @@ pub struct Args {
         env = "DOORBUSTER_OPERATOR"
     )]
     pub operator: Option<SocketAddr>,
-    /// Load new builds of the components when their files change; SIGHUP does this once. The
-    /// consumer group is not left.
+    /// Load new builds of the components when their files change; SIGHUP does this once, also
+    /// during the start. The process remains in its consumer group.
     #[arg(long)]
     pub watch: bool,
     /// Bootstrap brokers of Kafka; sets the variable `kafka_brokers`.

@@ -17,10 +17,10 @@ const AT_ONCE: usize = 1_024;
 
 /// Truncates the file, and writes the entries that are sent, until the last sender is dropped.
 pub(crate) fn open(path: &Path) -> Result<(Sender<Entry>, JoinHandle<Result<()>>)> {
-    let place = format!("cannot write the ledger {}", path.display());
-    let file = File::create(path).with_context(|| place.clone())?;
+    let failed = format!("cannot write the ledger {}", path.display());
+    let file = File::create(path).with_context(|| failed.clone())?;
     let (entries, received) = mpsc::channel(QUEUE);
-    let writer = tokio::task::spawn_blocking(move || write(file, received).context(place));
+    let writer = tokio::task::spawn_blocking(move || write(file, received).context(failed));
     Ok((entries, writer))
 }
 
