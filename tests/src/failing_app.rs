@@ -15,14 +15,14 @@ const BUILD: &[u8] = b"the first build";
 pub const OTHER_BUILD: &str = "the other build";
 
 /// The application's folder, topic and broker.
-pub struct Fragile {
+pub struct FailingApp {
     folder: TempDir,
     brokers: String,
     topic: String,
     operator: String,
 }
 
-impl Fragile {
+impl FailingApp {
     /// Creates the topic with one partition, and a manifest with these trigger settings.
     pub async fn new(brokers: &str, topic: &str, settings: &str) -> Result<Self> {
         ensure_topic(&ProducerConfig::new(brokers), NewTopic::new(topic, 1)).await?;
@@ -69,7 +69,7 @@ source = "fails-on-command.wasm"
     }
 
     /// Replaces the component by another build.
-    pub fn build_anew(&self) -> Result<()> {
+    pub fn replace_build(&self) -> Result<()> {
         let file = wasm(self.folder.path());
         let mut bytes = std::fs::read(&file)?;
         let at = bytes.windows(BUILD.len()).position(|window| window == BUILD);
@@ -81,7 +81,7 @@ source = "fails-on-command.wasm"
     }
 
     /// Replaces the component by a file that is not a component.
-    pub fn spoil(&self) -> Result<()> {
+    pub fn break_component(&self) -> Result<()> {
         Ok(std::fs::write(wasm(self.folder.path()), "no component")?)
     }
 
@@ -105,14 +105,14 @@ source = "fails-on-command.wasm"
     }
 
     /// Requests a path of the operator port. Returns status and body; None if it does not answer.
-    pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let answer = reqwest::get(format!("http://{}{path}", self.operator)).await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
     /// The value of a metric of the component.
     pub async fn metric(&self, name: &str) -> Option<f64> {
-        let (_, metrics) = self.ask("/metrics").await?;
+        let (_, metrics) = self.get("/metrics").await?;
         let line = metrics.lines().find(|line| line.starts_with(&format!("{name}{{")))?;
         line.rsplit_once(' ')?.1.parse().ok()
     }
@@ -123,8 +123,8 @@ source = "fails-on-command.wasm"
         let mut command: Command = doorbuster();
         command.args(words).arg("--from").arg(self.manifest()).args(["--kafka", &self.brokers]);
         let output = command.output().await?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        anyhow::ensure!(output.status.success(), "{words:?}: {said}");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        anyhow::ensure!(output.status.success(), "{words:?}: {error}");
         Ok(String::from_utf8(output.stdout)?)
     }
 }

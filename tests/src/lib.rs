@@ -4,7 +4,7 @@
 mod browser;
 pub mod chaos;
 mod events;
-mod fragile;
+mod failing_app;
 mod http;
 mod pipeline;
 mod plugin;
@@ -14,7 +14,7 @@ mod without_servers;
 
 pub use browser::{Browser, View};
 pub use events::{Event, Events};
-pub use fragile::{Fragile, OTHER_BUILD};
+pub use failing_app::{FailingApp, OTHER_BUILD};
 pub use http::{Answer, Client};
 pub use pipeline::{Launch, Pipeline, Wiring, doorbuster, program, root};
 pub use plugin::{Locked, plugin};

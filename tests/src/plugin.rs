@@ -20,11 +20,11 @@ pub struct Locked {
 impl Locked {
     /// Locks the application of a manifest in the project's root.
     pub fn new(file: &str) -> Result<Self> {
-        Self::of(&root().join(file))
+        Self::at(&root().join(file))
     }
 
     /// Locks the application of the manifest at this path.
-    pub fn of(path: &Path) -> Result<Self> {
+    pub fn at(path: &Path) -> Result<Self> {
         let folder = TempDir::new()?;
         let lock = folder.path().join("spin.lock");
         std::fs::write(&lock, serde_json::to_vec(&manifest::read(path)?)?)?;

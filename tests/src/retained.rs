@@ -18,7 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// The beginnings of lines with an address, and what follows the address.
 const ADDRESSES: [(&str, &str); 2] =
-    [("Doorbuster is running: ", "/purchase"), ("Operators: ", "/metrics, /healthz, /readyz")];
+    [("Doorbuster is running: ", "/purchase"), ("Operator port: ", "/metrics, /healthz, /readyz")];
 
 /// How an application is run.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ async fn address(stdout: ChildStdout) -> Result<String> {
             }
         }
     }
-    anyhow::bail!("it ended before it ran")
+    anyhow::bail!("it ended before it served")
 }
 
 impl Retained {

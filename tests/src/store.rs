@@ -26,7 +26,7 @@ impl Store {
     }
 
     /// Sends a command whose reply is only OK.
-    pub async fn say(&self, words: &[&str]) -> Result<()> {
+    pub async fn command(&self, words: &[&str]) -> Result<()> {
         let mut command = redis::Cmd::new();
         words.iter().for_each(|word| {
             command.arg(*word);
@@ -36,7 +36,7 @@ impl Store {
 
     /// Sets a configuration parameter of the server.
     pub async fn configure(&self, setting: &str, value: &str) -> Result<()> {
-        self.say(&["CONFIG", "SET", setting, value]).await
+        self.command(&["CONFIG", "SET", setting, value]).await
     }
 
     /// A section of the reply to INFO.
@@ -56,7 +56,7 @@ impl Store {
 
     /// Deletes all keys.
     pub async fn flush(&self) -> Result<()> {
-        self.say(&["FLUSHALL"]).await
+        self.command(&["FLUSHALL"]).await
     }
 
     /// The string values and sorted sets that do not depend on the order in which sales of

@@ -32,7 +32,7 @@ pub fn run(args: &[String]) -> Result<()> {
         [target] if known.contains(target) => vec![target.clone()],
         _ => bail!("fuzz takes [--seconds N] [TARGET]; the targets are {}", known.join(", ")),
     };
-    ensure!(seconds.parse::<u32>().is_ok(), "`{seconds}` is no number of seconds");
+    ensure!(seconds.parse::<u32>().is_ok(), "`{seconds}` is not a number of seconds");
     cargo(&cargo_fuzz("build", &[]))?;
     targets.iter().try_for_each(|target| fuzz(target, seconds))
 }

@@ -49,7 +49,7 @@ impl<'a> Args<'a> {
                 ("--app", manifest) => parsed.app = Some(manifest.unwrap_or("spin.toml")),
                 ("--tag", Some(tag)) if is_tag(tag) => parsed.tag = tag,
                 ("--tag", Some(tag)) => bail!(
-                    "`{tag}` is no tag: up to {TAG_LENGTH_MAX} letters, digits, `_`, `.` and `-`"
+                    "`{tag}` is not a tag: up to {TAG_LENGTH_MAX} letters, digits, `_`, `.` and `-`"
                 ),
                 _ => bail!("image takes [--app [MANIFEST]] [--tag TAG], not `{arg}`"),
             }
@@ -181,7 +181,7 @@ mod tests {
     fn what_is_no_tag_is_refused() {
         let long = "a".repeat(129);
         for tag in [".1", "a/b", "a:1", "ä", "", &long] {
-            assert!(parsed(&["--tag", tag]).unwrap_err().contains("is no tag"), "{tag}");
+            assert!(parsed(&["--tag", tag]).unwrap_err().contains("is not a tag"), "{tag}");
         }
         for args in [&["--tag"][..], &["2"], &["--push"]] {
             assert!(parsed(args).unwrap_err().contains("[--tag TAG]"), "{args:?}");

@@ -87,7 +87,7 @@ impl fmt::Display for Contender {
 
 /// The path of a program that was built together with this one.
 pub fn program(name: &str) -> Result<PathBuf> {
-    let this = std::env::current_exe().context("cannot tell where this program is")?;
+    let this = std::env::current_exe().context("cannot determine the path of this program")?;
     Ok(this.with_file_name(name))
 }
 

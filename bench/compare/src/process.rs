@@ -72,7 +72,7 @@ impl Process {
     /// Fails if the process has ended.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
-            Some(status) => bail!("it ended by itself ({status}): see {}", self.log.display()),
+            Some(status) => bail!("it ended unexpectedly ({status}): see {}", self.log.display()),
             None => Ok(()),
         }
     }

@@ -124,8 +124,8 @@ impl Spin {
         let install = ["plugins", "install", "--yes", "--file"];
         let output = spin.command().args(install).arg(&manifest).output().await;
         let output = output.with_context(|| format!("cannot run {}", spin.program.display()))?;
-        ensure!(output.status.success(), "{}", said(&output));
-        println!("{}", said(&output).trim());
+        ensure!(output.status.success(), "{}", text(&output));
+        println!("{}", text(&output).trim());
         Ok(spin)
     }
 
@@ -142,11 +142,11 @@ impl Spin {
         let wasm = root().join("target/components/aggregator.wasm");
         std::fs::write(&only_kafka, ONLY_KAFKA.replace("WASM", &wasm.to_string_lossy()))?;
         let help = self.command().args(["up", "--help", "-f"]).arg(only_kafka).output().await?;
-        let shown = said(&help).contains("Kafka trigger options");
-        ensure!(shown, "spin up --help does not show the plugin's flags: {}", said(&help));
+        let shown = text(&help).contains("Kafka trigger options");
+        ensure!(shown, "spin up --help does not show the plugin's flags: {}", text(&help));
         let wrong = self.command().args(["up", "--nonsense", "-f"]).arg(from).output().await?;
-        let refused = !wrong.status.success() && said(&wrong).contains("--nonsense");
-        ensure!(refused, "a wrong flag is not refused: {}", said(&wrong));
+        let refused = !wrong.status.success() && text(&wrong).contains("--nonsense");
+        ensure!(refused, "a wrong flag is not refused: {}", text(&wrong));
         println!("help and wrong flags are as Spin's");
         Ok(())
     }
@@ -175,6 +175,6 @@ impl Spin {
     }
 }
 
-fn said(output: &Output) -> String {
+fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }

@@ -35,7 +35,10 @@ impl Books {
         let mut accepted = 0;
         for entry in ledger::read(ledger)? {
             let entry = entry?;
-            ensure!(entry.outcome == Outcome::Accepted, "nobody knows what became of {entry:?}");
+            ensure!(
+                entry.outcome == Outcome::Accepted,
+                "the result of a request is unknown: {entry:?}"
+            );
             self.add(&entry.sale);
             accepted += 1;
         }

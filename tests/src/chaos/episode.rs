@@ -54,7 +54,7 @@ impl Episode {
         let manners =
             Manners { keyless: fault.spares_intake(), repeat_all: fault == Fault::Repeats };
         let traffic = Traffic::start(world, seed, manners).await?;
-        let foreign = fault.strike(world, &mut Rng::with_seed(seed)).await?;
+        let foreign = fault.inject(world, &mut Rng::with_seed(seed)).await?;
         foreign.iter().for_each(|sale| books.add(sale));
         let (fresh, recovery) = fresh_sale(world, seed).await?;
         books.add(&fresh);

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::fault::Fault;
 use super::kafka::{BROKERS, Kafka};
-use super::link::{Link, Weather};
+use super::link::{Link, LinkState};
 use super::store::StoreHost;
 use super::world::{CHAINED, COUNTER, FUSED, World};
 
@@ -28,11 +28,11 @@ const JUMP_S: i64 = 3_000;
 
 impl Fault {
     /// Causes the fault and repairs it. Returns the sales that it wrote itself.
-    pub async fn strike(self, world: &mut World, random: &mut Rng) -> Result<Vec<Sale>> {
-        let struck = match self {
+    pub async fn inject(self, world: &mut World, random: &mut Rng) -> Result<Vec<Sale>> {
+        let injected = match self {
             Self::Transactions | Self::OddTimes => return self.write_sales(world, random).await,
             Self::TopicAgain | Self::LogExpired | Self::LettersGone | Self::LettersTooSmall => {
-                self.strike_topics(world, random).await
+                self.inject_topics(world, random).await
             }
             Self::FrontCrash
             | Self::FrontZombie
@@ -41,13 +41,13 @@ impl Fault {
             | Self::CounterZombie
             | Self::Rebalance
             | Self::ClockJump
-            | Self::Repeats => self.strike_members(world, random).await,
+            | Self::Repeats => self.inject_members(world, random).await,
             Self::BrokerCrash
             | Self::BrokerPause
             | Self::BrokersCrash
             | Self::LeaderLost
             | Self::DiskFull
-            | Self::OlderDisk => self.strike_kafka(&mut world.kafka, random.usize(..BROKERS)).await,
+            | Self::OlderDisk => self.inject_kafka(&mut world.kafka, random.usize(..BROKERS)).await,
             Self::StoreCrash
             | Self::StorePause
             | Self::StoreWithoutFile
@@ -55,19 +55,19 @@ impl Fault {
             | Self::StoreFlush
             | Self::StoreFailover
             | Self::StoreFull
-            | Self::StoreForbids => self.strike_store(&mut world.store).await,
-            Self::Cut(link) => blow(world, link, Weather::Cut).await,
+            | Self::StoreForbids => self.inject_store(&mut world.store).await,
+            Self::Cut(link) => disturb(world, link, LinkState::Cut).await,
             Self::Slow(link) => {
                 let delay = Duration::from_millis(random.u64(20..200));
-                blow(world, link, Weather::Slow(delay)).await
+                disturb(world, link, LinkState::Slow(delay)).await
             }
-            Self::Mute(link) => blow(world, link, Weather::Mute).await,
+            Self::Mute(link) => disturb(world, link, LinkState::Mute).await,
             Self::IdleClients => idle_clients(world).await,
         };
-        struck.map(|()| Vec::new())
+        injected.map(|()| Vec::new())
     }
 
-    async fn strike_members(self, world: &mut World, random: &mut Rng) -> Result<()> {
+    async fn inject_members(self, world: &mut World, random: &mut Rng) -> Result<()> {
         let front = if random.bool() { CHAINED } else { FUSED };
         match self {
             Self::FrontCrash => world.crash(front).await,
@@ -93,7 +93,7 @@ impl Fault {
         }
     }
 
-    async fn strike_kafka(self, kafka: &mut Kafka, broker: usize) -> Result<()> {
+    async fn inject_kafka(self, kafka: &mut Kafka, broker: usize) -> Result<()> {
         let cluster = &mut kafka.cluster;
         match self {
             Self::BrokerPause => {
@@ -126,7 +126,7 @@ impl Fault {
         }
     }
 
-    async fn strike_store(self, store: &mut StoreHost) -> Result<()> {
+    async fn inject_store(self, store: &mut StoreHost) -> Result<()> {
         match self {
             Self::StorePause => {
                 store.pause()?;
@@ -146,14 +146,14 @@ impl Fault {
                 store.fail_over(replica).await
             }
             Self::StoreFull => {
-                store.look().await?.configure("maxmemory", "1").await?;
+                store.connect().await?.configure("maxmemory", "1").await?;
                 hold(SHORT).await;
-                store.look().await?.configure("maxmemory", "0").await
+                store.connect().await?.configure("maxmemory", "0").await
             }
             Self::StoreForbids => {
-                store.look().await?.say(&["ACL", "SETUSER", "default", "-zadd"]).await?;
+                store.connect().await?.command(&["ACL", "SETUSER", "default", "-zadd"]).await?;
                 hold(SHORT).await;
-                store.look().await?.say(&["ACL", "SETUSER", "default", "+zadd"]).await
+                store.connect().await?.command(&["ACL", "SETUSER", "default", "+zadd"]).await
             }
             _ => store.crash().await,
         }
@@ -171,10 +171,10 @@ async fn freeze(world: &World, member: usize) -> Result<()> {
     world.member(member).resume()
 }
 
-async fn blow(world: &World, link: Link, weather: Weather) -> Result<()> {
-    world.set(link, weather);
+async fn disturb(world: &World, link: Link, state: LinkState) -> Result<()> {
+    world.set(link, state);
     hold(SHORT).await;
-    world.set(link, Weather::Clear);
+    world.set(link, LinkState::Clear);
     Ok(())
 }
 

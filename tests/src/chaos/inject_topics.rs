@@ -7,8 +7,8 @@ use fastrand::Rng;
 use sale::Sale;
 
 use super::fault::Fault;
-use super::link::{Link, Weather};
-use super::strike::{SHORT, hold};
+use super::inject::{SHORT, hold};
+use super::link::{Link, LinkState};
 use super::topics::{Completion, Foreign};
 use super::world::{LETTERS, PARTITIONS, TOPIC, World};
 use crate::in_time;
@@ -25,16 +25,16 @@ const AHEAD_MS: i64 = 3_000_000;
 const NO_BATCH: &str = "1";
 
 impl Fault {
-    pub(super) async fn strike_topics(self, world: &mut World, random: &mut Rng) -> Result<()> {
+    pub(super) async fn inject_topics(self, world: &mut World, random: &mut Rng) -> Result<()> {
         let kafka = &world.kafka;
         match self {
             Self::TopicAgain => {
                 // Records that are not counted yet would be lost together with the topic.
-                world.set(Link::Clients, Weather::Cut);
+                world.set(Link::Clients, LinkState::Cut);
                 hold(SHORT).await;
                 world.settle().await?;
                 kafka.delete_topic(TOPIC).await?;
-                world.set(Link::Clients, Weather::Clear);
+                world.set(Link::Clients, LinkState::Clear);
                 let gone = TOPIC_GONE_S[random.usize(..TOPIC_GONE_S.len())];
                 hold(Duration::from_secs(gone)).await;
                 kafka.make_topic(TOPIC, PARTITIONS).await

@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use test_servers::{ClusterConfig, KafkaCluster};
 
-use super::proxy::{Proxy, Weather};
+use super::proxy::{LinkState, Proxy};
 
 /// Number of brokers; every broker has every record.
 pub const BROKERS: usize = 3;
@@ -50,20 +50,20 @@ impl Kafka {
     }
 
     /// Sets the state of the network in front of all brokers.
-    pub fn set(&self, weather: Weather) {
-        self.proxies.iter().for_each(|proxy| proxy.set(weather));
+    pub fn set(&self, state: LinkState) {
+        self.proxies.iter().for_each(|proxy| proxy.set(state));
     }
 
     /// The end offset of each partition, requested without the proxies.
     pub async fn ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>> {
         let (brokers, topic) = (self.cluster.unproxied(), topic.to_owned());
-        let asked = tokio::task::spawn_blocking(move || {
+        let ends = tokio::task::spawn_blocking(move || {
             let client: BaseConsumer =
                 ClientConfig::new().set("bootstrap.servers", &brokers).create()?;
             (0..partitions)
                 .map(|partition| Ok(client.fetch_watermarks(&topic, partition, ANSWER_LIMIT)?.1))
                 .collect::<Result<Vec<_>>>()
         });
-        asked.await?.context("the brokers do not tell the topic's ends")
+        ends.await?.context("the brokers do not return the end offsets of the topic")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-pub use super::proxy::Weather;
+pub use super::proxy::LinkState;
 
 /// A part of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -16,7 +16,7 @@ const CHUNK_BYTES: usize = 16 << 10;
 
 /// The state of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weather {
+pub enum LinkState {
     /// Everything is forwarded.
     Clear,
     /// Open connections are closed, and new ones are refused.
@@ -34,7 +34,7 @@ pub enum Weather {
 pub struct Proxy {
     port: u16,
     targets: Arc<RwLock<Vec<u16>>>,
-    weather: watch::Sender<Weather>,
+    state: watch::Sender<LinkState>,
     _listening: AbortOnDropHandle<()>,
 }
 
@@ -44,9 +44,9 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr().context("no port")?.port();
         let targets = Arc::new(RwLock::new(Vec::new()));
-        let (weather, seen) = watch::channel(Weather::Clear);
+        let (state, seen) = watch::channel(LinkState::Clear);
         let listening = tokio::spawn(listen(listener, targets.clone(), seen));
-        Ok(Self { port, targets, weather, _listening: AbortOnDropHandle::new(listening) })
+        Ok(Self { port, targets, state, _listening: AbortOnDropHandle::new(listening) })
     }
 
     /// The port of the proxy.
@@ -60,27 +60,27 @@ impl Proxy {
     }
 
     /// Sets the state of the network.
-    pub fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+    pub fn set(&self, state: LinkState) {
+        self.state.send_replace(state);
     }
 }
 
 async fn listen(
     listener: TcpListener,
     targets: Arc<RwLock<Vec<u16>>>,
-    weather: watch::Receiver<Weather>,
+    state: watch::Receiver<LinkState>,
 ) {
     let turn = Arc::new(AtomicUsize::new(0));
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
-        if *weather.borrow() == Weather::Cut {
+        if *state.borrow() == LinkState::Cut {
             continue;
         }
         let ports = targets.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let (turn, weather) = (turn.clone(), weather.clone());
+        let (turn, state) = (turn.clone(), state.clone());
         tokio::spawn(async move {
             if let Some(server) = connect(&ports, turn.fetch_add(1, Ordering::Relaxed)).await {
-                pass(client, server, weather).await;
+                pass(client, server, state).await;
             }
         });
     }
@@ -99,17 +99,17 @@ async fn connect(ports: &[u16], turn: usize) -> Option<TcpStream> {
 
 /// Forwards bytes in both directions until one side ends or the state of the network closes the
 /// connection.
-async fn pass(client: TcpStream, server: TcpStream, mut weather: watch::Receiver<Weather>) {
+async fn pass(client: TcpStream, server: TcpStream, mut state: watch::Receiver<LinkState>) {
     // A state that was set before does not concern this connection.
-    weather.mark_unchanged();
+    state.mark_unchanged();
     // Best effort: without TCP_NODELAY, the network is slower but correct.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = pump(from_client, to_server, weather.clone(), false) => {}
-        () = pump(from_server, to_client, weather, true) => {}
+        () = pump(from_client, to_server, state.clone(), false) => {}
+        () = pump(from_server, to_client, state, true) => {}
     }
 }
 
@@ -117,7 +117,7 @@ async fn pass(client: TcpStream, server: TcpStream, mut weather: watch::Receiver
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut weather: watch::Receiver<Weather>,
+    mut state: watch::Receiver<LinkState>,
     answers: bool,
 ) {
     let mut buffer = vec![0; CHUNK_BYTES];
@@ -125,12 +125,12 @@ async fn pump(
     loop {
         let read = tokio::select! {
             biased;
-            changed = weather.changed() => {
-                let now = *weather.borrow_and_update();
-                if now == Weather::Vanished {
+            changed = state.changed() => {
+                let now = *state.borrow_and_update();
+                if now == LinkState::Vanished {
                     return swallow(from, &mut buffer).await;
                 }
-                if changed.is_err() || now == Weather::Cut || swallowed {
+                if changed.is_err() || now == LinkState::Cut || swallowed {
                     return;
                 }
                 continue;
@@ -138,15 +138,15 @@ async fn pump(
             read = from.read(&mut buffer) => read,
         };
         let Ok(length @ 1..) = read else { return };
-        let now = *weather.borrow();
+        let now = *state.borrow();
         match now {
-            Weather::Cut => return,
-            Weather::Mute if answers => {
+            LinkState::Cut => return,
+            LinkState::Mute if answers => {
                 swallowed = true;
                 continue;
             }
-            Weather::Slow(delay) => tokio::time::sleep(delay).await,
-            Weather::Clear | Weather::Mute | Weather::Vanished => {}
+            LinkState::Slow(delay) => tokio::time::sleep(delay).await,
+            LinkState::Clear | LinkState::Mute | LinkState::Vanished => {}
         }
         if swallowed || to.write_all(&buffer[..length]).await.is_err() {
             return;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 use test_servers::{Valkey, ValkeyConfig, start_valkey};
 
-use super::proxy::{Proxy, Weather};
+use super::proxy::{LinkState, Proxy};
 use crate::{Store, in_time};
 
 /// A Valkey with an append-only file behind a proxy.
@@ -34,7 +34,7 @@ impl StoreHost {
     }
 
     /// A connection without the proxy.
-    pub async fn look(&self) -> Result<Store> {
+    pub async fn connect(&self) -> Result<Store> {
         Store::connect(&self.valkey.url()).await
     }
 
@@ -44,8 +44,8 @@ impl StoreHost {
     }
 
     /// Sets the state of the network in front of it.
-    pub fn set(&self, weather: Weather) {
-        self.proxy.set(weather);
+    pub fn set(&self, state: LinkState) {
+        self.proxy.set(state);
     }
 
     /// Pauses the server.
@@ -73,7 +73,7 @@ impl StoreHost {
 
     /// Saves a snapshot.
     pub async fn save(&self) -> Result<()> {
-        self.look().await?.say(&["SAVE"]).await
+        self.connect().await?.command(&["SAVE"]).await
     }
 
     /// Kills the server and starts it again with the snapshot.
@@ -87,7 +87,7 @@ impl StoreHost {
 
     /// Deletes all keys.
     pub async fn flush(&self) -> Result<()> {
-        self.look().await?.flush().await
+        self.connect().await?.flush().await
     }
 
     /// A replica that has everything up to now, and gets nothing afterwards.
@@ -101,7 +101,7 @@ impl StoreHost {
             store.info("replication").await.ok()?.contains("master_link_status:up").then_some(())
         })
         .await?;
-        store.say(&["REPLICAOF", "NO", "ONE"]).await?;
+        store.command(&["REPLICAOF", "NO", "ONE"]).await?;
         Ok(Replica { valkey, folder })
     }
 
@@ -125,7 +125,7 @@ impl StoreHost {
 
     /// Starts an append-only file with the current data.
     async fn append(&self) -> Result<()> {
-        let store = self.look().await?;
+        let store = self.connect().await?;
         store.configure("appendonly", "yes").await?;
         in_time("the append-only file", async || {
             let info = store.info("persistence").await.ok()?;

@@ -51,7 +51,7 @@ impl Traffic {
     pub async fn start(world: &World, seed: u64, manners: Manners) -> Result<Self> {
         let (folder, stop) = (TempDir::with_prefix("ledgers-")?, CancellationToken::new());
         let mut traffic = Self { stop, loads: Vec::new(), ledgers: Vec::new(), folder };
-        let store = world.store.look().await?;
+        let store = world.store.connect().await?;
         let begun = store.total().await;
         traffic.load(load::Args {
             retries: u32::MAX,
@@ -127,7 +127,7 @@ pub async fn fresh_sale(world: &World, number: u64) -> Result<(Sale, Duration)> 
         (answer.ok()?.ok()?.status == 200).then_some(())
     })
     .await?;
-    let store = world.store.look().await.context("the store cannot be looked at")?;
+    let store = world.store.connect().await.context("the store cannot be looked at")?;
     in_time("a fresh sale is counted", async || {
         store.score("ranking_productos", &product_id).await.map(drop)
     })

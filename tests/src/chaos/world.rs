@@ -10,7 +10,7 @@ use super::kafka::Kafka;
 use super::link::Link;
 use super::manifest::{Setup, manifest};
 use super::member::Member;
-use super::proxy::{Proxy, Weather};
+use super::proxy::{LinkState, Proxy};
 use super::store::StoreHost;
 use crate::{Launch, Pipeline, Store, Wiring, in_time};
 
@@ -122,12 +122,12 @@ impl World {
     }
 
     /// Sets the state of a part of the network.
-    pub fn set(&self, link: Link, weather: Weather) {
+    pub fn set(&self, link: Link, state: LinkState) {
         match link {
-            Link::Clients => self.clients.set(weather),
-            Link::Hops => self.hops.iter().for_each(|hop| hop.set(weather)),
-            Link::Kafka => self.kafka.set(weather),
-            Link::Store => self.store.set(weather),
+            Link::Clients => self.clients.set(state),
+            Link::Hops => self.hops.iter().for_each(|hop| hop.set(state)),
+            Link::Kafka => self.kafka.set(state),
+            Link::Store => self.store.set(state),
         }
     }
 
@@ -147,7 +147,7 @@ impl World {
     /// Waits until every record of the log is counted.
     pub async fn settle(&self) -> Result<()> {
         let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
-        let store = self.store.look().await?;
+        let store = self.store.connect().await?;
         in_time("the log is counted to its end", async || {
             let positions = positions(&store).await.ok()?;
             let reached = |(partition, end): (usize, &i64)| {
@@ -161,7 +161,7 @@ impl World {
 
     /// The stored position of each partition.
     pub async fn counted(&self) -> Result<Vec<i64>> {
-        let positions = positions(&self.store.look().await?).await?;
+        let positions = positions(&self.store.connect().await?).await?;
         let counted = |partition: i32| match positions.get(&partition.to_string()) {
             Some(position) => Ok(position.parse()?),
             None => Ok(0),
@@ -172,7 +172,7 @@ impl World {
     /// The end offsets and the stored positions.
     pub async fn stand(&self) -> Result<String> {
         let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
-        let positions = positions(&self.store.look().await?).await?;
+        let positions = positions(&self.store.connect().await?).await?;
         Ok(format!("the log ends at {ends:?}, the store is at {positions:?}"))
     }
 

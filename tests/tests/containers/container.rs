@@ -139,8 +139,8 @@ impl Container {
     }
 
     /// Waits until its output contains this text.
-    pub async fn says(&self, text: &str) {
-        eventually(&format!("the log says `{text}`"), async || {
+    pub async fn wait_for_log(&self, text: &str) {
+        eventually(&format!("the log contains `{text}`"), async || {
             self.log().contains(text).then_some(())
         })
         .await;

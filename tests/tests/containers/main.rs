@@ -106,7 +106,7 @@ impl Pipeline {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sales_are_taken_and_counted_and_sigterm_drains() {
+async fn sales_are_accepted_and_counted_and_sigterm_drains() {
     let shop = Pipeline::start(&Node::start(&[]).await).await;
     for _ in 0..20 {
         let answer = shop.client.post("/purchase", SALE).await.unwrap();
@@ -142,7 +142,7 @@ async fn sales_are_taken_and_counted_and_sigterm_drains() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_over_its_limit_takes_no_other_down() {
+async fn a_component_over_its_limit_does_not_end_another() {
     let node = Node::start(&[]).await;
     let (container, client) = two(&node, &[("SPIN_MAX_INSTANCE_MEMORY", "16777216")]).await;
     for _ in 0..3 {
@@ -192,10 +192,10 @@ async fn variables_come_from_the_container_and_not_from_the_node() {
         let flags = [&["--net-host"], flags].concat();
         let container = node.run("test/telling:1", &variables, &flags);
         let client = container.client(&address).await;
-        let told = client.post("/variables", "").await.unwrap().text();
-        assert!(told.contains(expected), "{told}");
-        let told = client.post("/environment", "").await.unwrap().text();
-        assert!(told.contains("NotPresent"), "{told}");
+        let text = client.post("/variables", "").await.unwrap().text();
+        assert!(text.contains(expected), "{text}");
+        let text = client.post("/environment", "").await.unwrap().text();
+        assert!(text.contains("NotPresent"), "{text}");
         let environment = format!("/proc/{}/environ", container.pid().unwrap());
         let environment = std::fs::read_to_string(environment).unwrap();
         assert!(!environment.contains("the node"), "{environment}");
@@ -205,7 +205,7 @@ async fn variables_come_from_the_container_and_not_from_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_told_where_it_is_seen() {
+async fn errors_appear_in_the_log_of_the_container() {
     let node = Node::start(&[]).await;
     let required = TELLING.replace("default = \"the manifest\"", "required = true");
     let files = image::files(&required, &["calls-dependency", "probes-capabilities"]);
@@ -242,20 +242,20 @@ async fn the_layers_of_an_artifact_are_an_application() {
         let _ = node.import(&image::artifact("test/shape:1", &files));
     });
     let client = container.client(&address).await;
-    let told = client.post("/variables", "").await.unwrap().text();
-    assert!(told.contains("the manifest"), "{told}");
+    let text = client.post("/variables", "").await.unwrap().text();
+    assert!(text.contains("the manifest"), "{text}");
     container.signal("SIGTERM");
     assert_eq!(container.ended().await.0, 0);
 }
 
-/// In a network namespace of its own, with the usual restrictions of system calls.
+/// In its own network namespace, with the usual restrictions of system calls.
 #[tokio::test(flavor = "multi_thread")]
-async fn unless_told_otherwise_it_serves_on_port_80() {
+async fn the_default_port_is_80() {
     let node = Node::start(&[]).await;
     let files = image::files(TWO, &["misbehaves", "wasi-0-2"]);
     node.import(&image::ordinary("test/two:1", &files)).unwrap();
     let container = node.run("test/two:1", &[], &["--seccomp"]);
-    container.says("0.0.0.0:80").await;
+    container.wait_for_log("0.0.0.0:80").await;
     let script = "ip link set lo up && python3 -c 'import urllib.request as r; \
                   print(r.urlopen(\"http://127.0.0.1/older\", b\"echo\").read())'";
     let mut inside = Command::new("nsenter");
@@ -287,7 +287,7 @@ async fn a_signal_during_the_start_ends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn containerd_knows_the_processor_time_and_the_limit_of_memory() {
+async fn containerd_gets_the_processor_time_and_the_memory_limit() {
     let node = Node::start(&[]).await;
     let files = image::files(TWO, &["misbehaves", "wasi-0-2"]);
     node.import(&image::ordinary("test/two:1", &files)).unwrap();

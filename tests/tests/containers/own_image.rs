@@ -17,7 +17,7 @@ const ADDRESS: &str = "127.0.0.1:980";
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_image_takes_the_operators_arguments_as_nobody_on_a_read_only_root() {
+async fn our_image_runs_with_the_operators_arguments_as_nobody_on_a_read_only_root() {
     let node = Node::start(&[]).await;
     node.import(&fs::read(root().join(ARCHIVE)).unwrap()).unwrap();
     let config = tempfile::NamedTempFile::new().unwrap();

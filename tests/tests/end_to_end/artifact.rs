@@ -96,7 +96,7 @@ async fn four_applications_of_one_artifact_count_a_sale() {
     for application in [&ingest, &bridge] {
         assert!(!application.log().contains("WARN"), "{}", application.log());
     }
-    // On Kubernetes, requests arrive until every node knows that the pod is being deleted.
+    // On Kubernetes, requests arrive until every node has been informed of the deletion of the pod.
     ingest.terminate().unwrap();
     let answer = Client::new(&ingest.url).post("/purchase", SALE).await.unwrap();
     assert_eq!(answer.status, 200, "{}", ingest.log());
@@ -118,7 +118,7 @@ async fn a_signal_ends_a_program_that_is_still_starting() {
 }
 
 #[tokio::test]
-async fn a_given_store_decides_its_address() {
+async fn the_address_comes_from_the_url_of_the_store() {
     let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let mut launch = Launch::new("spin.toml", kafka.bootstrap(), valkey.url(), "sales-topic");
@@ -180,7 +180,7 @@ async fn faults_name_the_artifact_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_image_brings_its_application() {
+async fn an_image_contains_its_application() {
     let manifest: PathBuf = pipeline_tests::root().join("spin.toml");
     let env = vec![("DOORBUSTER_APPLICATION".into(), manifest.display().to_string())];
     let baked = Deployment { reference: "team/doorbuster:1".into(), env };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use component_host::Limits;
-use pipeline_tests::{Client, Fragile};
+use pipeline_tests::{Client, FailingApp};
 use test_servers::shared_kafka;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -62,7 +62,7 @@ async fn is_served(client: &Client, state: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_client_gives_its_place_to_the_next() {
+async fn a_silent_client_is_disconnected() {
     let client = narrow().await;
     for (state, bytes) in SILENT {
         let mut silent = connect(&client).await;
@@ -74,7 +74,7 @@ async fn a_silent_client_gives_its_place_to_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_takes_no_answer_gives_its_place_to_the_next() {
+async fn a_client_that_reads_no_response_is_disconnected() {
     let client = narrow().await;
     let mut silent = connect(&client).await;
     silent.write_all(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
@@ -101,7 +101,7 @@ async fn requests_in_a_row_keep_their_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_comes_slowly_but_in_time_is_read() {
+async fn a_slow_body_within_the_deadline_is_read() {
     let limits = Limits { body_timeout: Duration::from_secs(30), ..guests::limits() };
     let client = guests::serve("misbehaves", limits).await;
     let mut slow = connect(&client).await;
@@ -123,11 +123,11 @@ async fn a_body_that_comes_slowly_but_in_time_is_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_port_closes_silent_connections() {
     let kafka = shared_kafka();
-    let fragile = Fragile::new(&kafka.bootstrap(), "silent-operators", "").await.unwrap();
-    let running = fragile.up(&[]).await.unwrap();
+    let app = FailingApp::new(&kafka.bootstrap(), "silent-operators", "").await.unwrap();
+    let running = app.up(&[]).await.unwrap();
     let mut open = Vec::new();
     for (state, bytes) in SILENT.into_iter().filter(|(state, _)| !state.contains("body")) {
-        let mut silent = TcpStream::connect(fragile.operator()).await.unwrap();
+        let mut silent = TcpStream::connect(app.operator()).await.unwrap();
         silent.write_all(bytes).await.unwrap();
         open.push((state, silent));
     }
@@ -135,8 +135,8 @@ async fn operators_port_closes_silent_connections() {
         let closed = tokio::time::timeout(Duration::from_secs(60), rest(silent)).await;
         assert!(closed.is_ok(), "{state}: still open");
     }
-    assert_eq!(fragile.ask("/metrics").await.unwrap().0, 200);
-    let head = reqwest::Client::new().head(format!("http://{}/healthz", fragile.operator()));
+    assert_eq!(app.get("/metrics").await.unwrap().0, 200);
+    let head = reqwest::Client::new().head(format!("http://{}/healthz", app.operator()));
     assert_eq!(head.send().await.unwrap().text().await.unwrap(), "");
     running.stop().await.unwrap();
 }

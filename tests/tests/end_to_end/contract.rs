@@ -37,7 +37,7 @@ async fn answers_that_must_have_no_content_have_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_must_say_its_host_once() {
+async fn a_request_must_contain_one_host() {
     let client = serve("misbehaves", limits()).await;
     for (head, status) in [
         ("GET /good HTTP/1.1\r\nhost: a", "200"),
@@ -163,7 +163,7 @@ async fn grpc_contract(client: &Client) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_are_judged_by_their_heads_first() {
+async fn requests_are_refused_by_their_heads_before_the_body_is_read() {
     let kafka = shared_kafka();
     let pipeline = Pipeline::start(Wiring::Chained, &kafka.bootstrap()).await.unwrap();
     let client = pipeline.client();
@@ -174,7 +174,7 @@ async fn bodies_are_judged_by_their_heads_first() {
     pipeline.stop().await.unwrap();
 }
 
-const WICKED: &str = r#"
+const MISBEHAVING: &str = r#"
 spin_manifest_version = 2
 [application]
 name = "misbehaves"
@@ -188,16 +188,16 @@ source = "components/misbehaves.wasm"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_says_which_error_a_component_answered() {
+async fn the_log_contains_the_error_of_a_component() {
     let folder = root().join("target");
     let file = tempfile::Builder::new().suffix(".toml").tempfile_in(folder).unwrap();
-    std::fs::write(file.path(), WICKED).unwrap();
+    std::fs::write(file.path(), MISBEHAVING).unwrap();
     let running = Pipeline::of_manifest(file.path(), "127.0.0.1:1", &[]).await.unwrap();
     assert_eq!(running.client().post("/error", "").await.unwrap().status, 500);
     eventually("the error is in the log", async || {
         let log = running.log();
         log.lines()
-            .any(|line| line.contains("as asked") && line.contains("misbehaves"))
+            .any(|line| line.contains("as requested") && line.contains("misbehaves"))
             .then_some(())
     })
     .await;

@@ -204,7 +204,7 @@ async fn answers_have_validators_and_failures_are_problems() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_store_it_says_so_and_recovers() {
+async fn without_its_store_it_reports_that_and_recovers() {
     let kafka = shared_kafka();
     let mut valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let pipeline =

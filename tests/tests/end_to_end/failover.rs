@@ -28,7 +28,7 @@ fn url_of(servers: &[&Valkey]) -> String {
     format!("redis://{}", hosts.join(","))
 }
 
-async fn look(server: &Valkey) -> Store {
+async fn connect(server: &Valkey) -> Store {
     Store::connect(&server.url()).await.unwrap()
 }
 
@@ -50,7 +50,7 @@ async fn start(replica_of: Option<u16>) -> (Valkey, TempDir) {
     (start_valkey(config).await.unwrap(), folder)
 }
 
-/// Starts Sentinels, and waits until they know the replicas and each other.
+/// Starts Sentinels, and waits until they have found the replicas and each other.
 async fn watch(primary: &Valkey) -> Vec<Sentinel> {
     eventually("the replicas have caught up", async || {
         let info = replication(&primary.url()).await?;
@@ -59,17 +59,19 @@ async fn watch(primary: &Valkey) -> Vec<Sentinel> {
     .await;
     let mut sentinels = Vec::new();
     for _ in 0..SENTINELS {
-        let config = SentinelConfig { quorum: QUORUM, ..SentinelConfig::of(primary.port()) };
+        let config = SentinelConfig { quorum: QUORUM, ..SentinelConfig::new(primary.port()) };
         sentinels.push(Sentinel::start(config).await.unwrap());
     }
     for sentinel in &sentinels {
-        eventually("a Sentinel knows all others", async || knows_all(sentinel).await.then_some(()))
-            .await;
+        eventually("a Sentinel has found all others", async || {
+            has_found_all(sentinel).await.then_some(())
+        })
+        .await;
     }
     sentinels
 }
 
-async fn knows_all(sentinel: &Sentinel) -> bool {
+async fn has_found_all(sentinel: &Sentinel) -> bool {
     let url = format!("redis://127.0.0.1:{}", sentinel.port());
     let mut connection = ledger::connect(&url).await.unwrap();
     let known: BTreeMap<String, String> = redis::cmd("SENTINEL")
@@ -130,7 +132,7 @@ async fn a_failover_loses_nothing_and_counts_nothing_twice() {
     let (folder, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
     let ledger = folder.path().join("ledger.ndjson");
     let load = load(pipeline.purchase_url(), &ledger, &stop);
-    counts_on(&look(&first).await, &pipeline).await;
+    counts_on(&connect(&first).await, &pipeline).await;
 
     first.kill().await.unwrap();
     let new = eventually("a replica is made the primary", async || {
@@ -171,7 +173,7 @@ async fn post(client: &Client, key: &str, body: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_server_keeps_no_key_from_being_checked() {
+async fn keys_are_checked_although_a_server_is_silent() {
     let kafka = shared_kafka();
     let silent = start_valkey(ValkeyConfig::default()).await.unwrap();
     let primary = start_valkey(ValkeyConfig::default()).await.unwrap();
@@ -187,13 +189,13 @@ async fn a_silent_server_keeps_no_key_from_being_checked() {
         (post(&client, &key, OTHER).await == 422).then_some(())
     })
     .await;
-    let store = look(&primary).await;
+    let store = connect(&primary).await;
     eventually("a sale is counted", async || (store.total().await > 0).then_some(())).await;
     pipeline.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_alone_is_told_and_taken_once_it_is_the_primary() {
+async fn a_replica_is_reported_and_used_once_it_is_the_primary() {
     let kafka = shared_kafka();
     let primary = start_valkey(ValkeyConfig::default()).await.unwrap();
     let config = ValkeyConfig { replica_of: Some(primary.port()), ..ValkeyConfig::default() };
@@ -205,8 +207,8 @@ async fn a_replica_alone_is_told_and_taken_once_it_is_the_primary() {
         pipeline.log().contains("is not the primary").then_some(())
     })
     .await;
-    let store = look(&replica).await;
-    store.say(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
+    let store = connect(&replica).await;
+    store.command(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
     eventually("the sale is counted", async || (store.total().await == 1).then_some(())).await;
     pipeline.stop().await.unwrap();
 }

@@ -68,7 +68,7 @@ async fn a_restart_counts_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_malformed_record_is_rejected_with_its_reason_and_the_rest_goes_on() {
+async fn a_malformed_record_is_rejected_with_its_reason_and_the_others_are_counted() {
     let kafka = shared_kafka();
     let pipeline = Pipeline::start(Wiring::Fused, &kafka.bootstrap()).await.unwrap();
     let producer = Producer::new(ProducerConfig::new(kafka.bootstrap())).unwrap();

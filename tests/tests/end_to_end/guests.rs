@@ -67,7 +67,7 @@ async fn status(client: &Client, path: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_wickedness_has_its_answer_and_the_next_request_is_served() {
+async fn after_each_misbehaviour_the_next_request_is_served() {
     let client = serve("misbehaves", limits()).await;
     for (path, expected) in
         [("/trap", 500), ("/loop", 504), ("/hang", 504), ("/grow", 500), ("/short", 500)]
@@ -179,7 +179,7 @@ fn hang(client: Arc<Client>) -> JoinHandle<u16> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn past_the_bound_requests_are_told_to_come_later() {
+async fn requests_over_the_limit_are_refused_temporarily() {
     let request_timeout = Duration::from_secs(5);
     let limits = Limits { requests_at_once_max: 2, request_timeout, ..limits() };
     let client = Arc::new(serve("misbehaves", limits).await);
@@ -197,7 +197,7 @@ async fn past_the_bound_requests_are_told_to_come_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_room_for_another_instance_requests_are_told_to_come_later() {
+async fn requests_without_an_instance_are_refused_temporarily() {
     let limits = Limits { instances_max: 1, requests_at_once_per_instance_max: 1, ..limits() };
     let client = Arc::new(serve("misbehaves", limits).await);
     let hanging = hang(client.clone());
@@ -213,7 +213,7 @@ async fn without_room_for_another_instance_requests_are_told_to_come_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_leaves_the_others_their_instances() {
+async fn a_component_cannot_take_the_instances_of_the_others() {
     const OTHER: &str = r#"
 [[trigger.http]]
 route = "/other"
@@ -256,7 +256,7 @@ async fn many_requests_share_few_instances() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_that_compute_hold_up_no_others() {
+async fn requests_that_compute_do_not_delay_others() {
     let limits = Limits { request_timeout: Duration::from_secs(10), ..limits() };
     let client = Arc::new(serve("misbehaves", limits).await);
     // As many requests as there are instances for all processors.
@@ -295,7 +295,7 @@ async fn an_answer_before_the_end_of_the_body_breaks_no_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_of_wasi_0_2_is_served_too() {
+async fn a_guest_of_wasi_0_2_is_served() {
     let client = serve("wasi-0-2", limits()).await;
     for body in ["", "small", &"large ".repeat(50_000)] {
         let answer = client.post("/", body.to_owned()).await.unwrap();

@@ -29,7 +29,7 @@ async fn settles_at(pipeline: &Pipeline, total: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_counts_once_and_a_key_stands_for_one_sale() {
+async fn a_retry_counts_once_and_a_key_identifies_one_sale() {
     let kafka = shared_kafka();
     for wiring in [Wiring::Chained, Wiring::Fused] {
         let pipeline = Pipeline::start(wiring, &kafka.bootstrap()).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_retry_counts_once_and_a_key_stands_for_one_sale() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_hops_behind_the_front_door_refuse_a_taken_key_too() {
+async fn the_bridge_and_the_writer_also_refuse_a_used_key() {
     let kafka = shared_kafka();
     let pipeline = Pipeline::start(Wiring::Chained, &kafka.bootstrap()).await.unwrap();
     let client = pipeline.client();
@@ -99,7 +99,7 @@ async fn a_retry_while_the_store_is_down_or_hangs_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_emptied_store_is_built_again_from_the_log() {
+async fn an_emptied_store_is_rebuilt_from_the_log() {
     let kafka = shared_kafka();
     let pipeline = Pipeline::start(Wiring::Fused, &kafka.bootstrap()).await.unwrap();
     let client = pipeline.client();

@@ -59,19 +59,19 @@ fn missing(component: &Component) -> Vec<String> {
 }
 
 #[test]
-fn components_import_what_spin_offers_or_a_dependency_satisfies() {
+fn components_import_only_what_spin_or_a_dependency_provides() {
     for file in ["spin.toml", "spin-fused.toml"] {
         let app = manifest::read(&root().join(file)).unwrap();
         assert!(app.started().count() >= 2, "{file}");
         for component in app.started() {
             let missing = missing(component);
-            assert!(missing.is_empty(), "{file}: `{}`: nobody provides {missing:?}", component.id);
+            assert!(missing.is_empty(), "{file}: `{}`: no provider for {missing:?}", component.id);
         }
     }
 }
 
 #[test]
-fn an_import_that_nobody_satisfies_is_named() {
+fn an_import_without_a_provider_is_named() {
     let app = manifest::read(&root().join("spin.toml")).unwrap();
     let mut writer = app.component("writer").unwrap().clone();
     assert!(writer.dependencies.remove("spin-kafka:events/producer").is_some());

@@ -3,7 +3,7 @@
 use host_producer::{
     Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic, record_bytes_max,
 };
-use pipeline_tests::{Fragile, Launch, Pipeline, Wiring, doorbuster, eventually};
+use pipeline_tests::{FailingApp, Launch, Pipeline, Wiring, doorbuster, eventually};
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 const SETTINGS: &str = "poison_attempts = 1\nstalled_after_ms = 1000";
@@ -34,14 +34,14 @@ async fn command(words: &[&str]) -> (bool, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_that_cannot_go_is_named_and_does_not_hold_up_the_others() {
+async fn a_letter_that_cannot_be_sent_is_named_and_the_others_are_sent() {
     let kafka = shared_kafka();
     let brokers = kafka.bootstrap();
-    let fragile = Fragile::new(&brokers, "stuck-letters", SETTINGS).await.unwrap();
-    fragile.produce(&["good", "reject", "reject"], None).await.unwrap();
-    let running = fragile.up(&[]).await.unwrap();
+    let app = FailingApp::new(&brokers, "stuck-letters", SETTINGS).await.unwrap();
+    app.produce(&["good", "reject", "reject"], None).await.unwrap();
+    let running = app.up(&[]).await.unwrap();
     eventually("the letters", async || {
-        (fragile.metric("spin_kafka_dead_letters_total").await? == 2.0).then_some(())
+        (app.metric("spin_kafka_dead_letters_total").await? == 2.0).then_some(())
     })
     .await;
     running.stop().await.unwrap();
@@ -50,19 +50,19 @@ async fn a_letter_that_cannot_go_is_named_and_does_not_hold_up_the_others() {
 
     // The second time, no letter is left that can be sent.
     for _ in 0..2 {
-        let error = fragile.command(&["dlq", "replay"]).await.unwrap_err().to_string();
-        for said in [
+        let error = app.command(&["dlq", "replay"]).await.unwrap_err().to_string();
+        for output in [
             "stays open: it has no header __connect.errors.topic",
             "stays open: topic gone: ",
             "2 letters could not be sent back",
         ] {
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(output), "{error}");
         }
-        let list = fragile.command(&["dlq", "list"]).await.unwrap();
+        let list = app.command(&["dlq", "list"]).await.unwrap();
         assert!(list.ends_with("2 open of 4 letters\n"), "{list}");
         assert!(!list.contains("spin-kafka.sent-back"));
     }
-    let all = fragile.command(&["replay", "--dry-run"]).await.unwrap();
+    let all = app.command(&["replay", "--dry-run"]).await.unwrap();
     assert_eq!(all, "5 records would be handed over\n");
 }
 
@@ -70,17 +70,17 @@ async fn a_letter_that_cannot_go_is_named_and_does_not_hold_up_the_others() {
 async fn a_partition_whose_letters_are_refused_is_unhealthy() {
     let kafka = shared_kafka();
     let brokers = kafka.bootstrap();
-    let fragile = Fragile::new(&brokers, "refused-letters", SETTINGS).await.unwrap();
+    let app = FailingApp::new(&brokers, "refused-letters", SETTINGS).await.unwrap();
     let small = NewTopic {
         settings: &[("max.message.bytes", "200")],
         ..NewTopic::new("refused-letters.dead-letter", 1)
     };
     ensure_topic(&ProducerConfig::new(&brokers), small).await.unwrap();
-    let running = fragile.up(&[]).await.unwrap();
+    let running = app.up(&[]).await.unwrap();
     assert!(running.log().contains("takes shorter records"), "{}", running.log());
-    fragile.produce(&["reject"], None).await.unwrap();
+    app.produce(&["reject"], None).await.unwrap();
     let complaint = eventually("a complaint", async || {
-        let (status, body) = fragile.ask("/healthz").await?;
+        let (status, body) = app.get("/healthz").await?;
         (status == 503).then_some(body)
     })
     .await;
@@ -94,7 +94,7 @@ async fn a_partition_whose_letters_are_refused_is_unhealthy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_letter_topic_is_made_as_large_as_its_records() {
+async fn a_created_dead_letter_topic_accepts_the_longest_records() {
     let kafka = shared_kafka();
     let brokers = kafka.bootstrap();
     let cluster = ProducerConfig::new(&brokers);
@@ -103,8 +103,8 @@ async fn a_missing_letter_topic_is_made_as_large_as_its_records() {
         ..NewTopic::new("large-records", 1)
     };
     ensure_topic(&cluster, large).await.unwrap();
-    let fragile = Fragile::new(&brokers, "large-records", SETTINGS).await.unwrap();
-    fragile.up(&[]).await.unwrap().stop().await.unwrap();
+    let app = FailingApp::new(&brokers, "large-records", SETTINGS).await.unwrap();
+    app.up(&[]).await.unwrap().stop().await.unwrap();
     let most = record_bytes_max(&cluster, "large-records.dead-letter").await.unwrap();
     assert_eq!(most, Some(5_242_880 + 65_536));
 }
@@ -127,8 +127,8 @@ async fn two_letters_of_one_sale_are_counted_once() {
     }
     let (topic, group) = (format!("kafka_topic={topic}"), format!("kafka_group=group-{topic}"));
     let words = ["dlq", "replay", "--kafka", &brokers, "--variable", &topic, "--variable", &group];
-    let (success, said, error) = command(&words).await;
-    assert!(success && said.contains("2 letters sent back"), "{said}{error}");
+    let (success, output, error) = command(&words).await;
+    assert!(success && output.contains("2 letters sent back"), "{output}{error}");
     let store = pipeline.store().await.unwrap();
     // A sale after the letters in the same partition: when it is counted, both were read.
     write(&brokers, &pipeline.topic, SALE, &[]).await;
@@ -158,8 +158,8 @@ async fn a_replay_on_an_empty_store_leaves_counting_to_the_trigger() {
     let address_is = format!("valkey_address={}", url.trim_start_matches("redis://"));
     let store = ["--variable", &store_is, "--variable", &address_is];
     let words = [&["replay", "--since", "2", "--kafka", &brokers], &variables[..], &store].concat();
-    let (success, said, error) = command(&words).await;
-    assert!(!success && error.contains("has no position in this log"), "{said}{error}");
+    let (success, output, error) = command(&words).await;
+    assert!(!success && error.contains("has no position in this log"), "{output}{error}");
 
     let launch = Launch::new(Wiring::Chained.manifest(), &brokers, &url, &topic)
         .variable("kafka_topic", &topic)
@@ -169,8 +169,8 @@ async fn a_replay_on_an_empty_store_leaves_counting_to_the_trigger() {
     eventually("all are counted", async || (store_of.total().await >= SALES).then_some(())).await;
     // After there is a position, the same replay is accepted, and counts nothing twice.
     let words = [&["replay", "--since", "0", "--kafka", &brokers], &variables[..], &store].concat();
-    let (success, said, error) = command(&words).await;
-    assert!(success && said.contains("20 records"), "{said}{error}");
+    let (success, output, error) = command(&words).await;
+    assert!(success && output.contains("20 records"), "{output}{error}");
     assert!(!error.contains("PartitionEOF"), "{error}");
     assert_eq!(store_of.total().await, SALES);
     pipeline.stop().await.unwrap();

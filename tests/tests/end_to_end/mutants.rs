@@ -17,8 +17,8 @@ async fn must_show(world: &mut World, fault: Fault, wrong: impl Fn(&Verdict) -> 
     let mut books = Books::default();
     for seed in 0..TRIES {
         Episode { fault, seed }.happen(world, &mut books).await.unwrap();
-        let struck = Instant::now();
-        while struck.elapsed() < SHOWS_WITHIN {
+        let injected = Instant::now();
+        while injected.elapsed() < SHOWS_WITHIN {
             if wrong(&books.check(&world.store.direct_url()).await.unwrap()) {
                 return;
             }
@@ -36,7 +36,7 @@ async fn broken(changes: &[(&str, &str)], fault: Fault) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_offset_stored_after_the_result_is_found_out() {
+async fn an_offset_stored_after_the_result_is_detected() {
     // This bug stores the position only with the next batch.
     let changes = [
         (
@@ -49,13 +49,13 @@ async fn an_offset_stored_after_the_result_is_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_that_is_not_checked_is_found_out() {
+async fn an_unchecked_position_is_detected() {
     let check = "local position = stored and same_log and integer(stored, KEYS[1]) or start";
     broken(&[(check, "local position = start")], Fault::Mute(Link::Store)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forgotten_idempotency_key_is_found_out() {
+async fn a_forgotten_idempotency_key_is_detected() {
     let memory = "in_chunks('SADD', KEYS[7], new_from, new, function() end)";
     broken(&[(memory, "")], Fault::Repeats).await;
 }
@@ -71,7 +71,7 @@ fn native(kafka: &str, valkey: &str, port: u16) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_acknowledgement_by_the_leader_alone_is_found_out() {
+async fn an_acknowledgement_by_the_leader_alone_is_detected() {
     let mut world = World::start(&Setup::default()).await.unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let _server = native(&world.kafka.bootstrap(), &world.store.url(), port).spawn().unwrap();

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use intake::grpc;
-use pipeline_tests::chaos::{Proxy, Weather};
+use pipeline_tests::chaos::{LinkState, Proxy};
 use pipeline_tests::{Pipeline, Wiring, eventually};
 use product_sale::{Message as _, ProductSaleResponse};
 use test_servers::shared_kafka;
@@ -90,7 +90,7 @@ async fn a_hop_that_stalls_within_its_answer_is_timed_out() {
 /// A peer that disappears does not close its connections, for example if its node or the network
 /// fails. The requests in progress fail, and those after the time limit use a new connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hop_whose_peer_vanished_is_reached_over_a_new_connection() {
+async fn after_a_peer_vanished_a_new_connection_is_used() {
     let kafka = shared_kafka();
     let far = Pipeline::start(Wiring::Chained, &kafka.bootstrap()).await.unwrap();
     let mut accepted = 0;
@@ -105,7 +105,7 @@ async fn a_hop_whose_peer_vanished_is_reached_over_a_new_connection() {
             assert_eq!(answer.status, 200, "{hop}: {}", answer.text());
             accepted += 1;
         }
-        relay.set(Weather::Vanished);
+        relay.set(LinkState::Vanished);
         // Twice, because one response could arrive over a connection that is closed afterwards.
         for _ in 0..2 {
             eventually("sales are accepted again", async || {

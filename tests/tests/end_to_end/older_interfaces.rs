@@ -92,8 +92,8 @@ fn composed() -> Vec<u8> {
         let package = Package::from_bytes(name, None, bytes, graph.types_mut()).unwrap();
         graph.register_package(package).unwrap()
     };
-    let (asker, candidate) = (add("calls-dependency"), add("wasi-0-3-rc"));
-    wac_graph::plug(&mut graph, vec![candidate], asker).unwrap();
+    let (caller, candidate) = (add("calls-dependency"), add("wasi-0-3-rc"));
+    wac_graph::plug(&mut graph, vec![candidate], caller).unwrap();
     let bytes = graph.encode(EncodeOptions::default()).unwrap();
     let imports = imports(&bytes);
     for version in [CANDIDATE, "0.3.0"] {

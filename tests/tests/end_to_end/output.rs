@@ -46,7 +46,7 @@ async fn serves(mut command: Command, address: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_goes_on() {
+async fn a_server_continues() {
     let manifest = without_servers().unwrap();
     for (stdout, stderr) in [(closed(), full()), (full(), closed())] {
         let address = free_address().await;
@@ -59,7 +59,7 @@ async fn a_server_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_result_that_cannot_be_written_is_a_failure_of_its_own() {
+async fn a_result_that_cannot_be_written_has_its_own_exit_code() {
     let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let ledger = NamedTempFile::new().unwrap();
     let nowhere = format!("http://{}/purchase", free_address().await);
@@ -121,7 +121,7 @@ async fn an_empty_variable_is_not_set_and_an_address_may_have_a_name() {
 }
 
 #[tokio::test]
-async fn a_variable_that_means_nothing_is_refused_by_name() {
+async fn an_invalid_variable_is_refused_by_name() {
     let manifest = without_servers().unwrap();
     for (name, value) in [
         ("RUST_LOG", "nonsense=="),
@@ -138,7 +138,7 @@ async fn a_variable_that_means_nothing_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_hangup_while_it_starts_does_not_end_it() {
+async fn a_hangup_during_the_start_does_not_end_the_program() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let reference = format!("{}/doorbuster:1", silent.local_addr().unwrap());
     let mut command = doorbuster();

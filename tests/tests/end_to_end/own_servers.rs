@@ -25,20 +25,20 @@ async fn the_embedded_default_counts_and_ends_with_its_children() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_by_itself_ends_the_program() {
+async fn an_unexpected_end_of_a_server_ends_the_program() {
     let pipeline = Pipeline::with_own_servers(&[]).await.unwrap();
     let store = pipeline.store().await.unwrap();
     // As an operator would end it by mistake.
-    store.say(&["SHUTDOWN", "NOSAVE"]).await.unwrap_err();
+    store.command(&["SHUTDOWN", "NOSAVE"]).await.unwrap_err();
     let fault = pipeline.ended().await.unwrap_err().to_string();
     assert!(fault.contains("exit status: 1"), "{fault}");
-    for said in ["valkey has ended by itself", "the end of", "valkey.log"] {
-        assert!(fault.contains(said), "{said}: {fault}");
+    for part in ["valkey has ended unexpectedly", "the end of", "valkey.log"] {
+        assert!(fault.contains(part), "{part}: {fault}");
     }
 }
 
 #[tokio::test]
-async fn local_servers_keep_what_they_know_over_a_restart() {
+async fn local_servers_keep_their_data_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--local", folder.path().to_str().unwrap()];
     for total in [1, 2] {

@@ -1,4 +1,4 @@
-//! The live page in a real browser: it shows what was counted, says what is wrong, and recovers.
+//! The live page in a real browser: it shows what was counted, reports failures, and recovers.
 
 use http::Method;
 use pipeline_tests::{Browser, Client, Pipeline, View, Wiring, root};
@@ -67,14 +67,14 @@ async fn the_page_shows_what_is_counted_and_sends_a_sale() {
     browser.until(&is("categories-title", "Categorías")).await.unwrap();
     assert_eq!(browser.evaluate("document.documentElement.lang").await.unwrap(), "es");
     assert_eq!(browser.problems(), [""; 0]);
-    look_at_it(&url).await;
+    take_pictures(&url).await;
     pipeline.stop().await.unwrap();
     browser.until(&state("lost")).await.unwrap();
     browser.until("!document.getElementById('notice').hidden").await.unwrap();
 }
 
 /// Takes a picture of every look; none is wider than its window, and axe-core finds nothing.
-async fn look_at_it(url: &str) {
+async fn take_pictures(url: &str) {
     let folder = root().join("target/page");
     std::fs::create_dir_all(&folder).unwrap();
     for (name, view) in VIEWS {
@@ -90,7 +90,7 @@ async fn look_at_it(url: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_store_the_page_says_so_and_recovers() {
+async fn without_its_store_the_page_reports_that_and_recovers() {
     let kafka = shared_kafka();
     let mut valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let pipeline =

@@ -102,8 +102,8 @@ async fn it_counts_and_drains_at_both_signals_at_once() {
         signal(&child, Signal::SIGINT);
         let output = child.wait_with_output().await.unwrap();
         assert!(output.status.success(), "{}", output.status);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.contains("aggregator: sales-topic at"), "{said}");
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(printed.contains("aggregator: sales-topic at"), "{printed}");
         let log = text(&output.stderr);
         assert!(log.contains("drained") && log.contains("left_group: true"), "{log}");
     }
@@ -181,7 +181,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn it_answers_spins_questions_without_an_application() {
+async fn it_answers_the_queries_of_spin_without_an_application() {
     let help = output(plugin().arg("--help-args-only")).await;
     assert!(help.status.success());
     for flag in ["--variable", "--runtime-config-file", "--operator", "--follow", "-q"] {
@@ -195,7 +195,7 @@ async fn it_answers_spins_questions_without_an_application() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told() {
+async fn errors_name_the_cause() {
     let locked = Locked::new("spin.toml").unwrap();
     let cases: [(&[&str], i32, &str); 6] = [
         (&["--nonsense"], 2, "unexpected argument '--nonsense'"),
@@ -227,7 +227,7 @@ async fn a_required_variable_must_have_a_value() {
         .replace("kafka_topic = { default = \"sales-topic\"", "kafka_topic = { required = true");
     let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root()).unwrap();
     std::fs::write(file.path(), required).unwrap();
-    let output = output(&mut Locked::of(file.path()).unwrap().plugin()).await;
+    let output = output(&mut Locked::at(file.path()).unwrap().plugin()).await;
     assert_eq!(output.status.code(), Some(1));
     let error = text(&output.stderr);
     assert!(
@@ -237,7 +237,7 @@ async fn a_required_variable_must_have_a_value() {
 }
 
 #[test]
-fn the_packed_plugin_is_what_its_manifest_says() {
+fn the_packed_plugin_matches_its_manifest() {
     let folder = root().join("target/plugin");
     let manifest = std::fs::read(folder.join("trigger-kafka.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();

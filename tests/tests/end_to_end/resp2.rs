@@ -7,7 +7,7 @@ use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 const SALE: &str = r#"{"categoria":4,"producto_id":"crema","precio":12.5,"cantidad_vendida":3}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_without_hello_is_used_and_its_password_not_told() {
+async fn a_store_without_hello_is_used_and_its_password_is_not_logged() {
     let kafka = shared_kafka();
     let arguments = ["--requirepass", "s3cret&word", "--rename-command", "HELLO", ""];
     let arguments = arguments.map(str::to_owned).to_vec();

@@ -70,7 +70,7 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn brokers_may_come_up_after_the_program() {
+async fn brokers_may_start_after_the_program() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let brokers = format!("127.0.0.1:{port}");
@@ -79,7 +79,7 @@ async fn brokers_may_come_up_after_the_program() {
     let sale = Sale { category: 1, product_id: "tv".into(), price: 9.99, quantity: 1 };
     let client = pipeline.client();
     let refused = client.post("/purchase", sale.to_json()).await.unwrap();
-    assert_eq!(refused.status, 503, "nobody can take the sale yet");
+    assert_eq!(refused.status, 503, "no broker can accept the sale yet");
     let kafka = Kafka::start(KafkaConfig { port: Some(port), ..KafkaConfig::default() });
     let kafka = kafka.await.unwrap();
     eventually("the sale is accepted", async || {
@@ -94,7 +94,7 @@ async fn brokers_may_come_up_after_the_program() {
 }
 
 #[tokio::test]
-async fn help_says_what_there_is() {
+async fn help_lists_the_commands() {
     let output = doorbuster().args(["up", "--help"]).output().await.unwrap();
     let help = String::from_utf8_lossy(&output.stdout);
     for option in ["--kafka", "--valkey", "--listen", "--variable", "--from"] {
@@ -103,7 +103,7 @@ async fn help_says_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_cannot_keep_the_promise_are_told() {
+async fn settings_that_break_a_guarantee_are_logged() {
     let kafka = shared_kafka();
     let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let store = Store::connect(&valkey.url()).await.unwrap();
@@ -117,8 +117,8 @@ async fn settings_that_cannot_keep_the_promise_are_told() {
         .unwrap();
     eventually("the warnings", async || {
         let log = pipeline.log();
-        let told = ["cleanup.policy is compact", "maxmemory-policy is allkeys-lru"];
-        told.iter().all(|text| log.contains(text)).then_some(())
+        let warnings = ["cleanup.policy is compact", "maxmemory-policy is allkeys-lru"];
+        warnings.iter().all(|text| log.contains(text)).then_some(())
     })
     .await;
     pipeline.stop().await.unwrap();

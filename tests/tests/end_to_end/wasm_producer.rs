@@ -100,7 +100,7 @@ async fn read_by_java(kafka: &Kafka) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_rest_its_connections_are_closed() {
+async fn idle_connections_are_closed() {
     let kafka = Kafka::start(KafkaConfig::default()).await.unwrap();
     let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let manifest = manifest(|text| text);
@@ -136,7 +136,7 @@ fn connections(port: u16) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_say_what_refused() {
+async fn errors_name_the_refused_item() {
     let kafka = shared_kafka();
     let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     ensure_topic(&ProducerConfig::new(kafka.bootstrap()), NewTopic::new("there", 1)).await.unwrap();

@@ -20,7 +20,7 @@ use crate::{Project, spinkube};
 
 /// The namespace of all objects that are not cluster-scoped.
 const NAMESPACE: &str = "black-friday";
-const OF_THE_CLUSTER: [&str; 3] = ["Namespace", "RuntimeClass", "Shim"];
+const CLUSTER_SCOPED: [&str; 3] = ["Namespace", "RuntimeClass", "Shim"];
 
 /// The errors in the objects of one variant, in the order of the objects.
 pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
@@ -49,6 +49,6 @@ pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
 /// An object without a namespace would be created in the current namespace of the user.
 fn namespace(object: &Object) -> Option<Finding> {
     let place = "metadata.namespace";
-    let is_wrong = !OF_THE_CLUSTER.contains(&object.kind()) && object.text(place) != NAMESPACE;
+    let is_wrong = !CLUSTER_SCOPED.contains(&object.kind()) && object.text(place) != NAMESPACE;
     is_wrong.then(|| object.finding(place, format!("must be {NAMESPACE}")))
 }

@@ -101,7 +101,8 @@ fn download(home: &Path, name: &str, module: &str, folder: &str) -> Result<()> {
     // Outside of any module, and with the installed Go version.
     go.args(["mod", "download", "-json", module]).current_dir(home).env("GOTOOLCHAIN", "local");
     let answer = run(&mut go, "Go is needed")?;
-    let answer: Value = serde_json::from_str(&answer).context("go mod download answers oddly")?;
+    let answer: Value =
+        serde_json::from_str(&answer).context("unexpected output of go mod download")?;
     let from = Path::new(crate::object::text(&answer, "Dir")).join(folder);
     let making = home.join("crds").join(format!("{name}.making"));
     fs::create_dir_all(&making)?;

@@ -22,7 +22,7 @@ fn secrets(root: &Path) -> Result<ExitCode> {
         printing::result(path.strip_prefix(root).unwrap_or(path).display())?;
     }
     let made = made.len();
-    printing::result(format_args!("{made} files made; those that were there are left alone"))?;
+    printing::result(format_args!("{made} files created; existing files were not changed"))?;
     Ok(ExitCode::SUCCESS)
 }
 

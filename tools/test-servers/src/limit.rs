@@ -15,7 +15,7 @@ pub fn limit_file_size(pid: u32, bytes: Option<u64>) -> Result<()> {
     let process = i32::try_from(pid)
         .ok()
         .and_then(Pid::from_raw)
-        .with_context(|| format!("{pid} is no running process"))?;
+        .with_context(|| format!("{pid} is not a running process"))?;
     // The hard limit remains as child processes inherit it from this process: once lowered, it
     // could not be raised again.
     let maximum = getrlimit(Resource::Fsize).maximum;

@@ -35,7 +35,7 @@ impl SentinelConfig {
 
     /// The configuration of a single Sentinel, with timeouts that are long enough for a busy
     /// machine: a slow server must not be considered down.
-    pub fn of(primary: u16) -> Self {
+    pub fn new(primary: u16) -> Self {
         Self {
             primary,
             quorum: 1,

@@ -19,7 +19,7 @@ fn servers(credentials: &str, ports: &[u16]) -> Servers {
 async fn the_primary_is_found_at_any_position() {
     let primary = start(None).await;
     let replica = start(Some(primary.port())).await;
-    let sentinel = Sentinel::start(SentinelConfig::of(primary.port())).await.unwrap();
+    let sentinel = Sentinel::start(SentinelConfig::new(primary.port())).await.unwrap();
     let (at, other) = (primary.port(), replica.port());
     for ports in [vec![at], vec![at, other], vec![other, at], vec![1, sentinel.port(), other, at]] {
         let (address, mut connection) = connect(&servers("", &ports)).await.unwrap();
@@ -31,7 +31,7 @@ async fn the_primary_is_found_at_any_position() {
 #[tokio::test]
 async fn without_a_primary_the_error_contains_each_server() {
     let replica = start(Some(1)).await;
-    let sentinel = Sentinel::start(SentinelConfig::of(replica.port())).await.unwrap();
+    let sentinel = Sentinel::start(SentinelConfig::new(replica.port())).await.unwrap();
     let ports = [replica.port(), 1, sentinel.port()];
     let error = connect(&servers(":secret@", &ports)).await.unwrap_err();
     assert!(error.is_retriable());

@@ -149,7 +149,7 @@ async fn only_a_primary_can_be_used() {
     let replica = start_valkey(config).await.unwrap();
     assert!(Connection::open(&primary.url()).is_ok());
     assert_eq!(Connection::open(&replica.url()).err(), Some(Refusal::Role("replica".into())));
-    let config = SentinelConfig::of(primary.port());
+    let config = SentinelConfig::new(primary.port());
     let sentinel = Sentinel::start(config).await.unwrap();
     let url = format!("redis://127.0.0.1:{}", sentinel.port());
     assert_eq!(Connection::open(&url).err(), Some(Refusal::Role("not reported".into())));

@@ -7,21 +7,21 @@ use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
-        world: "doorbuster:fragile/component",
+        world: "doorbuster:fails-on-command/component",
         path: ["../../../wit/spin-kafka-events", "world.wit"],
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
-    use super::Fragile;
-    export!(Fragile);
+    use super::FailingApp;
+    export!(FailingApp);
 }
 
 /// The name of the build. A test overwrites it in the binary to create a new build.
 const BUILD: &str = "the first build";
 
-struct Fragile;
+struct FailingApp;
 
-impl handler::Guest for Fragile {
+impl handler::Guest for FailingApp {
     async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
         let mut rejections = Vec::new();
         for message in batch.messages {
@@ -41,7 +41,7 @@ impl handler::Guest for Fragile {
 
 #[expect(clippy::panic, reason = "that is what it is for")]
 fn trap() {
-    panic!("as asked");
+    panic!("as requested");
 }
 
 fn spin() {

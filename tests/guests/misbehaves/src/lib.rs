@@ -12,10 +12,10 @@ use spin_sdk::http_service;
 use spin_sdk::wasip3::http::types::ErrorCode;
 
 #[http_service]
-#[expect(clippy::panic, reason = "it is wicked")]
+#[expect(clippy::panic, reason = "the host must handle it")]
 async fn handle(request: Request) -> Result<Response<Full<Bytes>>, Error> {
     Ok(match request.uri().path() {
-        "/trap" => panic!("as asked"),
+        "/trap" => panic!("as requested"),
         "/loop" => loop {
             std::hint::black_box(0);
         },
@@ -31,7 +31,7 @@ async fn handle(request: Request) -> Result<Response<Full<Bytes>>, Error> {
         "/large" => Response::new(Full::from(vec![b'x'; LARGE_BYTES])),
         "/head" => head(&request),
         "/no-content" => no_content(),
-        "/error" => return Err(ErrorCode::InternalError(Some("as asked".into())).into()),
+        "/error" => return Err(ErrorCode::InternalError(Some("as requested".into())).into()),
         "/body" => {
             let read = request.into_body().collect().await;
             Response::new(Full::from(format!("{:?}", read.map(|_| "read").ok())))

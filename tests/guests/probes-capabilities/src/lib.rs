@@ -16,16 +16,16 @@ mod bindings {
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
-    use super::Curious;
-    export!(Curious);
+    use super::CapabilityProbe;
+    export!(CapabilityProbe);
 }
 
 /// The name of the variable, also in the environment, with the address of the test's server.
 const ADDRESS: &str = "address";
 
-struct Curious;
+struct CapabilityProbe;
 
-impl Guest for Curious {
+impl Guest for CapabilityProbe {
     async fn look(at: String) -> String {
         match at.as_str() {
             "variables" => format!("{:?}", spin_sdk::variables::get(ADDRESS).await),

@@ -37,7 +37,7 @@ const OTHERS: [(&str, &str, &[Label]); 6] = [
     ("cluster-operator", "strimzi", &[("strimzi.io/kind", "cluster-operator")]),
     ("keda", "keda", &[("app", "keda-operator")]),
     ("prometheus", "monitoring", &[("app.kubernetes.io/name", "prometheus")]),
-    ("stranger", "default", &[]),
+    ("unrelated", "default", &[]),
 ];
 
 /// Ports that are tested in addition to those that an object names: no policy may leave ports open.
@@ -56,7 +56,7 @@ pub fn check(objects: &[Object]) -> Vec<Finding> {
         found.push(Finding {
             object: format!("NetworkPolicy/{}", if to == ANYWHERE { from } else { to }),
             place: "spec".into(),
-            message: format!("{from} may reach {to}:{port}, which is no arrow of the picture"),
+            message: format!("{from} may reach {to}:{port}, which is not an arrow of the picture"),
         });
     }
     for policy in &network.policies {

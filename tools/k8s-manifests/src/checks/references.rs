@@ -10,7 +10,7 @@ use crate::object::{Finding, Object, entries, find, list, of_kind, text, walk};
 
 /// The references to objects that do not exist.
 pub fn check(objects: &[Object]) -> Vec<Finding> {
-    let (sources, workloads) = (Sources::of(objects), workloads(objects));
+    let (sources, workloads) = (Sources::new(objects), workloads(objects));
     let mut found = Vec::new();
     for object in objects {
         walk(&object.0, "", &mut |path, value| {

@@ -57,7 +57,7 @@ fn by_lag(object: &Object, objects: &[Object]) -> Vec<Finding> {
     for (index, trigger) in list(&object.0, "spec.triggers").iter().enumerate() {
         let place = |field: &str| format!("spec.triggers.{index}.{field}");
         if text(trigger, "type") != "kafka" {
-            found.push(object.finding(&place("type"), "only kafka is known here"));
+            found.push(object.finding(&place("type"), "must be kafka"));
         }
         for (field, name) in [
             ("topic", "kafka_topic"),

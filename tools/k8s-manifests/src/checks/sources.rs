@@ -12,7 +12,7 @@ pub struct Sources(BTreeMap<(&'static str, String), BTreeSet<String>>);
 
 impl Sources {
     /// The rendered ones, and those that operators create from rendered objects.
-    pub fn of(objects: &[Object]) -> Self {
+    pub fn new(objects: &[Object]) -> Self {
         let mut all = BTreeMap::new();
         for object in objects {
             let name = object.name();

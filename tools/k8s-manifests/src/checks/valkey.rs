@@ -89,8 +89,9 @@ fn urls(objects: &[Object], hosts: &Object, users: &[Line<'_>]) -> Result<Vec<Fi
             found.push(object.finding(&place, format!("is for the user {}", part(1))));
         }
         if part(3) != hosts.text("data.addresses") {
-            let message =
-                format!("other members than {HOSTS} names: delete the file, make it anew");
+            let message = format!(
+                "its members are not those in {HOSTS}: delete the file and create it again"
+            );
             found.push(object.finding(&place, message));
         }
     }

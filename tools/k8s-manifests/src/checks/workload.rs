@@ -25,10 +25,10 @@ pub struct Workload {
 /// All workloads that these objects create.
 pub fn workloads(objects: &[Object]) -> Vec<Workload> {
     let asks = objects.iter().any(|object| !certificates(object).is_empty());
-    objects.iter().flat_map(of).chain(asks.then(solver)).collect()
+    objects.iter().flat_map(workloads_of).chain(asks.then(solver)).collect()
 }
 
-fn of(object: &Object) -> Vec<Workload> {
+fn workloads_of(object: &Object) -> Vec<Workload> {
     match object.kind() {
         "Deployment" | "StatefulSet" | "DaemonSet" => vec![template(object)],
         "SpinApp" => vec![app(object)],

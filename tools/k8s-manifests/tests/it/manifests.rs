@@ -308,7 +308,7 @@ fn the_shim_changes_nothing_but_the_executor() {
 }
 
 #[test]
-fn sales_are_taken_while_a_pod_is_replaced() {
+fn sales_are_accepted_while_a_pod_is_replaced() {
     for app in ["SpinApp/ingest", "SpinApp/bridge", "SpinApp/writer"] {
         let place = "/spec/checks/readiness/periodSeconds";
         let refused = "spec.checks.readiness.periodSeconds";
@@ -368,7 +368,7 @@ fn components_and_variables_are_those_of_the_application() {
 }
 
 #[test]
-fn what_is_named_exists() {
+fn referenced_objects_exist() {
     tampered().set("StatefulSet/valkey", "/spec/serviceName", json!("valkeys")).must_be_refused(
         "StatefulSet/valkey",
         "spec.serviceName",
@@ -429,7 +429,7 @@ fn what_is_named_exists() {
 }
 
 #[test]
-fn names_of_the_clusters_dns_lead_somewhere() {
+fn names_of_the_clusters_dns_have_a_target() {
     let variable = "/spec/variables/0/value";
     let url = |rest: &str| json!(format!("http://{rest}"));
     tampered()
@@ -449,7 +449,7 @@ fn names_of_the_clusters_dns_lead_somewhere() {
 }
 
 #[test]
-fn whoever_is_scaled_wants_it_and_stops_at_the_partitions() {
+fn scalers_match_their_targets_and_stop_at_the_number_of_partitions() {
     tampered().set("ScaledObject/aggregator", "/spec/maxReplicaCount", json!(4)).must_be_refused(
         "ScaledObject/aggregator",
         "spec.maxReplicaCount",
@@ -483,7 +483,7 @@ fn whoever_is_scaled_wants_it_and_stops_at_the_partitions() {
 }
 
 #[test]
-fn the_policies_allow_the_picture_and_nothing_more() {
+fn the_policies_allow_exactly_the_documented_connections() {
     tampered().remove("NetworkPolicy/writer", "/spec/egress/0").must_be_refused(
         "NetworkPolicy/writer",
         "spec.egress",
@@ -497,7 +497,7 @@ fn the_policies_allow_the_picture_and_nothing_more() {
     tampered().without("NetworkPolicy/default-deny").must_be_refused(
         "NetworkPolicy/",
         "spec",
-        "stranger may reach grafana",
+        "unrelated may reach grafana",
     );
     tampered().remove("NetworkPolicy/ingest", "/spec/ingress/0/ports").must_be_refused(
         "NetworkPolicy/ingest",
@@ -506,7 +506,7 @@ fn the_policies_allow_the_picture_and_nothing_more() {
     );
     tampered()
         .set("NetworkPolicy/bridge", "/spec/ingress/0/from", json!([{ "namespaceSelector": {} }]))
-        .must_be_refused("NetworkPolicy/bridge", "spec", "stranger may reach bridge:80");
+        .must_be_refused("NetworkPolicy/bridge", "spec", "unrelated may reach bridge:80");
     tampered().remove("NetworkPolicy/entity-operator", "/spec/egress/1/ports/3").must_be_refused(
         "NetworkPolicy/entity-operator",
         "spec.egress",
@@ -534,7 +534,7 @@ fn the_policies_allow_the_picture_and_nothing_more() {
     tampered().remove("Kafka/doorbuster", peers).must_be_refused(
         "Kafka/doorbuster",
         "spec.kafka.listeners.0",
-        "must not have stranger",
+        "must not have unrelated",
     );
 }
 

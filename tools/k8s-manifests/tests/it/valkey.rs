@@ -172,12 +172,12 @@ impl Members {
             let primary = info.iter().position(|text| text.contains("role:master"))?;
             let synced = info.iter().filter(|text| text.contains("master_link_status:up")).count();
             let good = info[primary].contains("min_slaves_good_slaves:2");
-            let agree = (0..3).all(|member| self.sentinel_knows(member, primary));
+            let agree = (0..3).all(|member| self.sentinel_follows(member, primary));
             (synced == 2 && good && agree).then_some(primary)
         })
     }
 
-    fn sentinel_knows(&self, member: usize, primary: usize) -> bool {
+    fn sentinel_follows(&self, member: usize, primary: usize) -> bool {
         let answer = self.cli(member, "26379", None, &["sentinel", "master", "doorbuster"]);
         let lines: Vec<&str> = answer.lines().collect();
         let value = |name| {
@@ -245,7 +245,7 @@ fn the_data_outlives_crashes_lost_disks_planned_stops_and_outages() {
 }
 
 #[test]
-fn a_sentinel_starts_again_though_no_name_resolves() {
+fn a_sentinel_restarts_although_no_name_resolves() {
     let mut members = Members::new();
     let state = members.path("0/data/sentinel");
     fs::create_dir_all(&state).unwrap();

@@ -22,7 +22,7 @@ pub async fn write(java: Java, archive: &Path) -> Result<()> {
     broker.ready().await?;
     broker.stop().await?;
     if !unfinished.exists() {
-        tracing::warn!("this JVM writes no class archive: every broker will start slowly");
+        tracing::warn!("this JVM cannot write a class archive: every broker will start slowly");
         fs::write(&unfinished, "")?;
     }
     fs::rename(unfinished, archive).context("cannot finish the class archive")

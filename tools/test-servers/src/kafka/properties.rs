@@ -107,7 +107,7 @@ impl Properties {
         }
     }
 
-    /// The brokers have a listener of their own, so that they never use the addresses that are
+    /// The brokers have their own listener, so that they never use the addresses that are
     /// advertised to clients.
     fn listeners(&self) -> [String; 5] {
         let Ports { clients, brokers, controllers } = self.ports;

@@ -28,7 +28,7 @@ fn a_file_stays_within_the_limit_until_it_is_lifted() {
 }
 
 #[test]
-fn a_process_that_is_none_cannot_be_limited() {
+fn a_missing_process_cannot_be_limited() {
     assert!(limit_file_size(0, Some(1)).is_err());
     assert!(limit_file_size(u32::MAX, Some(1)).is_err());
 }

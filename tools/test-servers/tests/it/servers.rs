@@ -27,7 +27,7 @@ async fn valkey_keeps_its_data_through_a_stop_when_it_has_a_folder() {
 }
 
 #[tokio::test]
-async fn valkey_without_a_folder_forgets() {
+async fn valkey_without_a_folder_keeps_no_data() {
     let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     ask(valkey.port(), "SET sale 1\r\n", "+OK\r\n").await;
     let valkey = valkey.restart().await.unwrap();
