@@ -88,7 +88,7 @@ class Shopper(FastHttpUser):
     max_redirects = 0
 
     def __init__(self, environment):
-        # Paths begin with a slash of their own.
+        # Paths begin with a slash.
         self.host = self.host.rstrip("/")
         super().__init__(environment)
 
