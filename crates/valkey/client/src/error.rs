@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::RedisError;
-use valkey_codec::{Address, shown};
+use valkey_codec::{Address, without_password};
 
 /// No server is a reachable primary. Contains the reason for each server.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ impl Fault {
     pub(crate) fn new(address: &Address, error: RedisError) -> Self {
         let code = error.code().unwrap_or("an error").to_owned();
         let text = error.detail().map(|detail| format!("{code} {detail}"));
-        let harmless = text.is_none_or(|text| shown(address, &text) == text);
+        let harmless = text.is_none_or(|text| without_password(address, &text) == text);
         let all = format!("{error} {error:?}");
         let contains = |password: &String| all.contains(password.as_str());
         if error.is_io_error() || harmless && !address.password.as_ref().is_some_and(contains) {
