@@ -302,7 +302,7 @@ async fn greeting(stdout: tokio::process::ChildStdout) -> Result<(String, String
             base = url.trim_end_matches("/purchase").to_owned();
         } else if let Some(url) = line.strip_prefix("  Valkey  ") {
             valkey = url.to_owned();
-        } else if line.starts_with("Ctrl-C") {
+        } else if line == "Press Ctrl-C to stop." {
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return Ok((base, valkey));
         }
