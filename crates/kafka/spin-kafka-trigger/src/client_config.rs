@@ -1,7 +1,8 @@
 //! Translates the settings into librdkafka's properties.
 
-use kafka_client::{ClientSettings, OwnedProperty, Secret, oauth};
+use kafka_client::{ClientSettings, oauth};
 
+use crate::client_properties::queued_records;
 use crate::{Config, GroupProtocol};
 
 /// librdkafka's default of `max.poll.interval.ms`. The value must not be below the session timeout.
@@ -9,16 +10,6 @@ const POLL_INTERVAL_MAX_MS: u64 = 300_000;
 /// The pause before librdkafka fetches again for a partition whose queue was full. With
 /// librdkafka's default of a second the handler would be idle for most of that time.
 const QUEUE_BACKOFF_MS: &str = "5";
-/// At most `queue_bytes_max` divided by this number of records are fetched ahead. With a third of
-/// that limit the handler spent two fifths of its time waiting for records (`cargo xtask bench`,
-/// drain).
-const QUEUED_RECORD_BYTES: usize = 160;
-/// Approximate memory that librdkafka needs for a queued record besides the record's bytes.
-const RECORD_OVERHEAD_BYTES: usize = 512;
-/// librdkafka's default `fetch.message.max.bytes`.
-const FETCH_BYTES: usize = 1024 * 1024;
-/// Memory of a fetch that is unpacked into records of 100 bytes, as a multiple of the fetch's size.
-const FETCH_FACTOR: usize = 6;
 /// How often the client looks for changed topics; librdkafka's default is five minutes.
 const METADATA_REFRESH_MS: &str = "30000";
 /// The longest message that the client accepts. The limit that matters is the topic's, which the
@@ -39,23 +30,6 @@ const REQUEST_TIMEOUT_MS: &str = "60000";
 /// The two names of the property for a producer's compression.
 const COMPRESSION: [&str; 2] = ["compression.type", "compression.codec"];
 
-/// Properties that the engine sets, and the setting that determines each.
-pub(crate) const OWNED: [OwnedProperty; 13] = [
-    ("auto.commit.interval.ms", Some("commit_interval_ms")),
-    ("auto.offset.reset", Some("start")),
-    ("enable.auto.commit", None),
-    ("enable.auto.offset.store", None),
-    ("enable.partition.eof", None),
-    ("group.id", Some("group")),
-    ("group.instance.id", Some("instance_id")),
-    ("group.protocol", Some("group_protocol")),
-    ("partition.assignment.strategy", None),
-    ("partitioner", None),
-    ("queued.max.messages.kbytes", Some("queue_bytes_max")),
-    ("queued.min.messages", Some("queue_bytes_max")),
-    ("session.timeout.ms", Some("session_timeout_ms")),
-];
-
 /// The configuration of a member of the group.
 pub(crate) fn consumer(config: &Config) -> ClientSettings {
     let mut native = common(config);
@@ -65,7 +39,7 @@ pub(crate) fn consumer(config: &Config) -> ClientSettings {
         .set_default("fetch.queue.backoff.ms", QUEUE_BACKOFF_MS)
         .set("group.id", &config.group)
         .set("queued.max.messages.kbytes", (config.queue_bytes_max / 1024).to_string())
-        .set("queued.min.messages", queued_records(config).to_string())
+        .set("queued.min.messages", queued_records(config.queue_bytes_max).to_string())
         .set("auto.commit.interval.ms", config.commit_interval_ms.to_string())
         // Only offsets that the handler has applied are stored, and only stored offsets are
         // committed.
@@ -139,23 +113,6 @@ fn common(config: &Config) -> ClientSettings {
         native.set_default("sasl.mechanism", oauth::MECHANISM);
     }
     native
-}
-
-/// The most memory that a partition needs while it is read: its queue, the fetch that exceeds the
-/// queue's limit, and a batch that is gathered while another is with the handler.
-pub(crate) fn partition_bytes_max(config: &Config) -> usize {
-    let fetch = config.client.get("fetch.message.max.bytes").map(Secret::expose);
-    let fetch = fetch.and_then(|text| text.parse().ok());
-    let records = queued_records(config).saturating_mul(RECORD_OVERHEAD_BYTES);
-    config
-        .queue_bytes_max
-        .saturating_add(records)
-        .saturating_add(fetch.unwrap_or(FETCH_BYTES).saturating_mul(FETCH_FACTOR))
-        .saturating_add(config.batch_bytes_max.saturating_mul(2))
-}
-
-fn queued_records(config: &Config) -> usize {
-    (config.queue_bytes_max / QUEUED_RECORD_BYTES).max(1)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use kafka_client::{ClientProperties, Secret, oauth};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::{Error, Filter, Start, client_config, topics};
+use crate::client_properties::{OWNED, partition_bytes_max};
+use crate::{Error, Filter, Start, topics};
 
 /// The highest session timeout that librdkafka accepts.
 const SESSION_TIMEOUT_MAX_MS: u64 = 3_600_000;
@@ -218,13 +219,14 @@ impl Config {
         if let Some(token) = self.oauth_token() {
             oauth::validate(token, &self.client)?;
         }
-        Ok(self.client.refuse_owned(&client_config::OWNED)?)
+        Ok(self.client.refuse_owned(&OWNED)?)
     }
 
     /// How many partitions can be read at once within `memory_bytes_max`.
     pub(crate) fn partitions_at_once(&self) -> usize {
-        let room = client_config::partition_bytes_max(self);
-        (self.memory_bytes_max / room).min(Semaphore::MAX_PERMITS)
+        let partition_bytes =
+            partition_bytes_max(self.queue_bytes_max, self.batch_bytes_max, &self.client);
+        (self.memory_bytes_max / partition_bytes).min(Semaphore::MAX_PERMITS)
     }
 
     /// The name of the dead-letter topic for the records of `topic`.

@@ -6,6 +6,7 @@ mod batch;
 mod beginning;
 mod call;
 mod client_config;
+mod client_properties;
 mod config;
 mod consumer;
 mod coverage;
