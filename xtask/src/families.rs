@@ -23,16 +23,22 @@ const TOOLS: &str = "tools";
 /// Fails if a crate depends on a family above its own.
 pub fn check() -> Result<()> {
     let upward = upward()?;
-    ensure!(upward.is_empty(), "dependencies on families above:\n{}", upward.join("\n"));
+    ensure!(upward.is_empty(), "crates and families:\n{}", upward.join("\n"));
     Ok(())
 }
 
-/// The dependencies that point upward, as `FOLDER depends on FOLDER`.
+/// The dependencies that point upward, as `FOLDER depends on FOLDER`, and the crates that are in no
+/// family.
 fn upward() -> Result<Vec<String>> {
     let mut upward = Vec::new();
     for package in workspace()? {
         let folder = folder(package.get("manifest_path"))?;
-        let Some(own) = layer(&folder) else { continue };
+        let Some(own) = layer(&folder) else {
+            if folder.starts_with("crates/") {
+                upward.push(format!("{folder} is in no family of `LAYERS`"));
+            }
+            continue;
+        };
         for dependency in list(&package, "dependencies") {
             let Some(path) = dependency.get("path").and_then(Value::as_str) else { continue };
             let target = relative(path)?;

@@ -28,9 +28,10 @@ pub fn run_and_draw(args: &[String]) -> Result<()> {
     }
     std::fs::create_dir_all(&folder).context(FOLDER)?;
     let mut pipeline = Pipeline::start(&folder)?;
-    let locust = pipeline.ready().and_then(|pid| locust(&venv, &folder, &pipeline, pid, args));
-    pipeline.stop()?;
-    locust?;
+    let ready = pipeline.ready();
+    let locust = ready.and_then(|pid| locust(&venv, &folder, &pipeline, pid, args));
+    let stopped = pipeline.stop();
+    locust.and(stopped)?;
     std::fs::create_dir_all(root().join("docs/benchmarks"))?;
     let prefix = folder.join("run");
     run(&text(&venv.join("bin/python")), &["locust/plot.py", &text(&prefix), IMAGE])?;
@@ -83,7 +84,7 @@ struct Pipeline {
 
 impl Pipeline {
     fn start(folder: &Path) -> Result<Self> {
-        let (listen, operator) = (free_address()?, free_address()?);
+        let [listen, operator] = free_addresses()?;
         let pid = folder.join("pid");
         let doorbuster = Profile::Release.program("doorbuster");
         let child = Command::new(Profile::Release.program("with-servers"))
@@ -114,16 +115,23 @@ impl Pipeline {
     }
 
     fn stop(mut self) -> Result<()> {
-        run("kill", &["-TERM", &self.child.id().to_string()])?;
-        let status = self.child.wait()?;
+        let status = match self.child.try_wait()? {
+            Some(ended) => ended,
+            None => {
+                run("kill", &["-TERM", &self.child.id().to_string()])?;
+                self.child.wait()?
+            }
+        };
         ensure!(status.success(), "the pipeline ended with {status}");
         Ok(())
     }
 }
 
-/// A free port on the loopback interface.
-fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+/// Two free ports on the loopback interface.
+fn free_addresses() -> Result<[String; 2]> {
+    // Both are held until both are found, so that they differ.
+    let held = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok([held[0].local_addr()?.to_string(), held[1].local_addr()?.to_string()])
 }
 
 fn text(path: &Path) -> String {

@@ -159,7 +159,7 @@ async fn faults_name_the_artifact_and_what_to_do() {
             &["no component `ingress`", "aggregator, bridge, dashboard, ingest, writer"],
         ),
         (&here, "aggregator", &["`kafka_brokers`", "SPIN_VARIABLE_KAFKA_BROKERS"]),
-        (&here, "ingest", &["`ingest`", "bridge.spin.internal", "name where it is"]),
+        (&here, "ingest", &["`ingest`", "bridge.spin.internal", "run it too"]),
         (&deployment(shop.reference() + "1"), "ingest", &["doorbuster:1.01", "manifest unknown"]),
         (&deployment("127.0.0.1:9/doorbuster:1".into()), "ingest", &["127.0.0.1:9/doorbuster:1"]),
     ];

@@ -11,3 +11,4 @@ pub use on_path::on_path;
 pub use ports::{FreePorts, accepts};
 pub use process::Process;
 pub use valkey::{Valkey, ValkeyConfig, answers};
+pub use watchdog::Watchdog;

@@ -10,12 +10,13 @@ use anyhow::{Context as _, Result};
 /// A shell that waits for this process to end, then kills the server and removes its temporary
 /// folder, so that nothing remains after a crash. It detects the end of this process by the end of
 /// its standard input.
-pub(crate) struct Watchdog {
+pub struct Watchdog {
     /// Open until this is dropped or this process ends.
     pipe: ChildStdin,
 }
 
 impl Watchdog {
+    /// Starts the shell for the server with this process id.
     pub fn start(pid: u32, temporary: Option<&Path>) -> Result<Self> {
         const SCRIPT: &str = r#"read -r _ || { kill -9 "$1"; ${2:+rm -rf "$2"}; }"#;
         let mut shell = Command::new("sh")

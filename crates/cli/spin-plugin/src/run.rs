@@ -19,11 +19,11 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
     let addresses = Addresses { listen: None, operator: cli.operator };
     let options = RunOptions::read(cli.common)?;
     let mut app = application::read()?;
+    if app.triggers("kafka").next().is_none() {
+        bail!("{}: the application has no [[trigger.kafka]]", app.metadata.name);
+    }
     options.apply(&mut app)?;
     let prepared = PreparedApp::new(options, app, Default::default())?;
-    if prepared.triggers().is_empty() {
-        bail!("{}: the application has no [[trigger.kafka]]", prepared.app().metadata.name);
-    }
     let mut session = tokio::select! {
         biased;
         () = &mut signal => return Ok(()),

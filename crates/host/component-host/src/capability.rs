@@ -18,9 +18,9 @@ pub trait Capability: Send + Sync {
     /// component that imports the interface, before any component runs.
     fn check(&self, allowed: &AllowedHosts) -> Result<(), String>;
 
-    /// Prepares what the interface needs. It is called once or twice for each component that imports
-    /// the interface and passed the check, before any component runs, and possibly by several
-    /// threads at once. The error says what failed.
+    /// Prepares what the interface needs. It is called for each component that passed the check and
+    /// imports the interface, or names it under `tool.doorbuster.provide`; before any component
+    /// runs, possibly more than once, and by several threads at once. The error says what failed.
     fn prepare(&self) -> Result<(), String> {
         Ok(())
     }

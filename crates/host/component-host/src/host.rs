@@ -142,13 +142,17 @@ impl Loader {
     }
 
     /// Prepares what the application says that the host provides, so that a client connects while
-    /// the components are compiled.
+    /// the components are compiled. Whether a component may import it is decided when its imports
+    /// are known.
     fn prepare_provided(&self, component: &Component) -> Result<(), Error> {
         let is_provided = |capability: &&Arc<dyn Capability>| {
             component.provide.iter().any(|name| is_named_by(name, capability.interface()))
         };
+        let allowed = self.allowed_hosts(component)?;
         for capability in self.capabilities.iter().filter(is_provided) {
-            self.prepare(&**capability, component, &self.allowed_hosts(component)?)?;
+            if capability.check(&allowed).is_ok() {
+                capability.prepare().map_err(|message| component_error(component, message))?;
+            }
         }
         Ok(())
     }

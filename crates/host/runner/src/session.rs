@@ -78,7 +78,15 @@ impl PreparedApp {
         let producer = self.producer()?;
         let capability = producer.clone().map(|producer| producer as Arc<dyn Capability>);
         let outputs = self.options.outputs(&self.app, state)?;
-        let host = self.load_host(outputs, capability.into_iter().collect()).await?;
+        let host = self.load_host(outputs, capability.into_iter().collect()).await;
+        let host = match host {
+            Ok(host) => host,
+            Err(error) => {
+                // A client that is looking up a host name cannot be closed before that has ended.
+                tokio::task::spawn_blocking(move || drop(producer));
+                return Err(error);
+            }
+        };
         let has_http = self.app.triggers("http").next().is_some();
         let limits = Arc::new(self.options.limits());
         let server = match addresses.listen.filter(|_| has_http) {

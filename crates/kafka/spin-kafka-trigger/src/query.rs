@@ -32,9 +32,9 @@ impl QueryRetry {
     pub fn failed(&mut self, topic: &str, partition: i32, reason: &str) -> Duration {
         let (what, pause) = (self.what, self.backoff.next());
         if self.backoff.attempts() <= QUIET_FAILURES {
-            tracing::debug!(topic, partition, what, reason, "no answer yet; repeating the query");
+            tracing::debug!(%topic, partition, what, reason, "no answer yet; repeating the query");
         } else {
-            tracing::warn!(topic, partition, what, reason, "no answer yet; repeating the query");
+            tracing::warn!(%topic, partition, what, reason, "no answer yet; repeating the query");
         }
         pause
     }

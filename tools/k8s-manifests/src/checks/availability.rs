@@ -10,7 +10,7 @@ const TOPIC: &str = "sales-topic";
 /// 5 seconds (`DOORBUSTER_LINGER_S`), and the new pod needs some of them to start.
 const READINESS_PERIOD_S: u64 = 1;
 
-/// Minimum number of replicas of an application that accepts sales, if the topic has several
+/// Minimum number of replicas of an application that serves HTTP, if the topic has several
 /// replicas. A single one is lost together with its node.
 const REPLICAS_MIN: u64 = 2;
 
@@ -51,7 +51,7 @@ fn replicas(app: &Object, objects: &[Object]) -> Option<Finding> {
     };
     let few = object.at(place).as_u64().is_none_or(|replicas| replicas < REPLICAS_MIN);
     few.then(|| {
-        let message = format!("must be at least {REPLICAS_MIN}: with one, its loss stops sales");
+        let message = format!("must be at least {REPLICAS_MIN}: with one, its loss stops what it serves");
         object.finding(place, message)
     })
 }

@@ -303,7 +303,7 @@ fn the_shim_changes_nothing_but_the_executor() {
     let with_shim = render("prod", Some("shim"));
     let executors =
         with_shim.iter().filter(|o| o.0["spec"]["executor"] == json!("doorbuster-shim")).count();
-    assert_eq!(executors, 4);
+    assert_eq!(executors, 5);
     assert_eq!(apps(with_shim), apps(prod()));
 }
 
@@ -489,7 +489,7 @@ fn the_policies_allow_exactly_the_documented_connections() {
         "spec.egress",
         "writer may not reach kafka:9093",
     );
-    tampered().remove("NetworkPolicy/valkey", "/spec/ingress/0/from/2").must_be_refused(
+    tampered().remove("NetworkPolicy/valkey", "/spec/ingress/0/from/3").must_be_refused(
         "NetworkPolicy/valkey",
         "spec.ingress",
         "grafana may not reach valkey:6379",

@@ -3,8 +3,10 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result};
+use child_server::Watchdog;
 use clap::Parser;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -25,18 +27,38 @@ struct Args {
     command: Vec<String>,
 }
 
+/// Time for the threads of the runtime to end: an installation may take long.
+const THREADS_LIMIT: Duration = Duration::from_secs(1);
+
 fn main() -> Result<ExitCode> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let args = Args::parse();
     let (program, arguments) = args.command.split_first().context("no command")?;
     let Some(dir) = &args.local else {
-        let error = std::process::Command::new(program)
-            .args(arguments)
-            .env("PATH", path_with(&valkey_program()?)?)
-            .exec();
-        return Err(error).with_context(|| format!("cannot run {program}"));
+        let mut command = std::process::Command::new(program);
+        command.args(arguments);
+        if needs_valkey(arguments) {
+            match valkey_program().and_then(|valkey| path_with(&valkey)) {
+                Ok(path) => drop(command.env("PATH", path)),
+                // The command may not use Valkey. If it does, its error says what to do.
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot install Valkey"),
+            }
+        }
+        return Err(command.exec()).with_context(|| format!("cannot run {program}"));
     };
-    tokio::runtime::Runtime::new()?.block_on(run(dir, program, arguments))
+    let runtime = tokio::runtime::Runtime::new()?;
+    let ended = runtime.block_on(run(dir, program, arguments));
+    runtime.shutdown_timeout(THREADS_LIMIT);
+    ended
+}
+
+/// Whether `doorbuster up` may start Valkey with these arguments.
+fn needs_valkey(arguments: &[String]) -> bool {
+    let excludes = |argument: &String| {
+        let name = argument.split('=').next().unwrap_or_default();
+        ["--valkey", "--no-embedded", "--help", "-h"].contains(&name)
+    };
+    std::env::var_os("DOORBUSTER_VALKEY").is_none() && !arguments.iter().any(excludes)
 }
 
 /// The PATH with the folder of this program at its end.
@@ -47,14 +69,11 @@ fn path_with(program: &Path) -> Result<std::ffi::OsString> {
 }
 
 async fn run(dir: &Path, program: &str, arguments: &[String]) -> Result<ExitCode> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (kafka, valkey) = tokio::select! {
+    let mut signals = Signals::new()?;
+    let (mut kafka, mut valkey) = tokio::select! {
         servers = start(dir) => servers?,
-        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
-        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        () = signals.end() => return Ok(ExitCode::SUCCESS),
     };
-    let (mut kafka, mut valkey) = (kafka, valkey);
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .args(["--kafka", &kafka.bootstrap(), "--valkey", &valkey.url()])
@@ -63,18 +82,53 @@ async fn run(dir: &Path, program: &str, arguments: &[String]) -> Result<ExitCode
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("cannot run {program}"))?;
-    let fault = tokio::select! {
-        _ = child.wait() => None,
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
-        ended = kafka.ended() => Some(ended),
-        ended = valkey.ended() => Some(ended),
+    let watchdog = child.id().map(|pid| Watchdog::start(pid, None)).transpose()?;
+    let fault = loop {
+        tokio::select! {
+            _ = child.wait() => break None,
+            () = signals.end() => break None,
+            ended = kafka.ended() => break Some(ended),
+            ended = valkey.ended() => break Some(ended),
+            _ = signals.hangup.recv() => send(&child, Signal::SIGHUP)?,
+        }
     };
-    let ended = end(&mut child).await;
-    stop(kafka, valkey).await?;
+    let ended = end(&mut child, &mut signals).await;
+    if let Some(watchdog) = watchdog {
+        watchdog.dismiss();
+    }
+    let stopped = tokio::select! {
+        stopped = stop(kafka, valkey) => stopped,
+        // Dropped servers are killed.
+        () = signals.end() => Ok(()),
+    };
     match fault {
         Some(fault) => Err(fault),
-        None => ended,
+        None => stopped.and(ended),
+    }
+}
+
+/// The signals that this program handles.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves at the next signal to end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
@@ -91,15 +145,24 @@ async fn start(dir: &Path) -> Result<(Kafka, Valkey)> {
     },)
 }
 
-/// Ends the command, if it still runs. Its exit code becomes that of this program.
-async fn end(child: &mut Child) -> Result<ExitCode> {
-    if let Some(pid) = child.id() {
-        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)
-            .context("cannot end the command")?;
-    }
-    let status = child.wait().await?;
+/// Ends the command, if it still runs, and passes further signals on. The exit code of the command
+/// becomes that of this program.
+async fn end(child: &mut Child, signals: &mut Signals) -> Result<ExitCode> {
+    let status = loop {
+        send(child, Signal::SIGTERM)?;
+        tokio::select! {
+            status = child.wait() => break status?,
+            () = signals.end() => {}
+        }
+    };
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))
+}
+
+/// Sends a signal to the command, if it still runs.
+fn send(child: &Child, signal: Signal) -> Result<()> {
+    let Some(pid) = child.id() else { return Ok(()) };
+    kill(Pid::from_raw(i32::try_from(pid)?), signal).context("cannot signal the command")
 }
 
 /// Stops the servers that still run, in the order of the data flow.
