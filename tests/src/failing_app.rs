@@ -27,7 +27,7 @@ impl FailingApp {
     pub async fn new(brokers: &str, topic: &str, settings: &str) -> Result<Self> {
         ensure_topic(&ProducerConfig::new(brokers), NewTopic::new(topic, 1)).await?;
         let folder = TempDir::new_in(root().join("target"))?;
-        std::fs::copy(root().join("target/components/fails-on-command.wasm"), wasm(folder.path()))?;
+        std::fs::copy(root().join("target/components/fails_on_command.wasm"), wasm(folder.path()))?;
         let manifest = format!(
             r#"
 spin_manifest_version = 2
@@ -43,7 +43,7 @@ group = "{topic}"
 retry_backoff_ms = 1
 {settings}
 [component.fails-on-command]
-source = "fails-on-command.wasm"
+source = "fails_on_command.wasm"
 "#
         );
         std::fs::write(folder.path().join("spin.toml"), manifest)?;
@@ -130,5 +130,5 @@ source = "fails-on-command.wasm"
 }
 
 fn wasm(folder: &Path) -> PathBuf {
-    folder.join("fails-on-command.wasm")
+    folder.join("fails_on_command.wasm")
 }

@@ -8,12 +8,12 @@ use crate::root;
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 [application]
-name = "wasi-0-2"
+name = "wasi-p2"
 [[trigger.http]]
 route = "/..."
-component = "wasi-0-2"
-[component.wasi-0-2]
-source = "components/wasi-0-2.wasm"
+component = "wasi-p2"
+[component.wasi-p2]
+source = "components/wasi_p2.wasm"
 "#;
 
 /// Writes its manifest beside the built components.

@@ -23,10 +23,10 @@ const COMPONENTS: [&str; 9] = [
 /// The components that only tests use.
 const TEST_GUESTS: [&str; 6] = [
     "calls-dependency",
-    "wasi-0-3-rc",
+    "wasi-p3-rc",
     "probes-capabilities",
     "fails-on-command",
-    "wasi-0-2",
+    "wasi-p2",
     "misbehaves",
 ];
 

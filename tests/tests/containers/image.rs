@@ -29,10 +29,10 @@ pub fn files_of(name: &str) -> Files {
     components.into_iter().chain([manifest]).collect()
 }
 
-/// A manifest and these components of the project.
+/// A manifest and these components of the project, whose files have underscores in the name.
 pub fn files(manifest: &str, components: &[&str]) -> Files {
     let component = |name: &&str| {
-        let file = format!("{name}.wasm");
+        let file = format!("{}.wasm", name.replace('-', "_"));
         let content = std::fs::read(root().join("target/components").join(&file)).unwrap();
         (file, content)
     };

@@ -34,9 +34,9 @@ component = "misbehaves"
 source = "misbehaves.wasm"
 [[trigger.http]]
 route = "/older"
-component = "wasi-0-2"
-[component.wasi-0-2]
-source = "wasi-0-2.wasm"
+component = "wasi-p2"
+[component.wasi-p2]
+source = "wasi_p2.wasm"
 "#;
 
 /// An application whose guest returns its variable.
@@ -50,16 +50,16 @@ place = { default = "the manifest" }
 route = "/..."
 component = "calls-dependency"
 [component.calls-dependency]
-source = "calls-dependency.wasm"
+source = "calls_dependency.wasm"
 variables = { address = "{{ place }}" }
 environment = { only = "this" }
 [component.calls-dependency.dependencies]
-"tests:capabilities/probe" = { path = "probes-capabilities.wasm", inherit_configuration = true }
+"tests:capabilities/probe" = { path = "probes_capabilities.wasm", inherit_configuration = true }
 "#;
 
 /// Imports `TWO` and runs it with these environment variables.
 async fn two(node: &Node, variables: &[(&str, &str)]) -> (Container, Client) {
-    node.import(&image::ordinary("test/two:1", &image::files(TWO, &["misbehaves", "wasi-0-2"])))
+    node.import(&image::ordinary("test/two:1", &image::files(TWO, &["misbehaves", "wasi-p2"])))
         .unwrap();
     let address = free_address();
     let variables = [variables, &[("SPIN_HTTP_LISTEN_ADDR", &address)]].concat();
@@ -157,7 +157,7 @@ async fn a_component_over_its_limit_does_not_end_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_components_that_are_retained_run() {
     let node = Node::start(&[]).await;
-    let (container, client) = two(&node, &[("SPIN_COMPONENTS_TO_RETAIN", "wasi-0-2")]).await;
+    let (container, client) = two(&node, &[("SPIN_COMPONENTS_TO_RETAIN", "wasi-p2")]).await;
     assert_eq!(client.post("/older", "echo").await.unwrap().text(), "echo");
     assert_eq!(client.post("/good", "").await.unwrap().status, 404);
     container.signal("SIGTERM");
@@ -252,7 +252,7 @@ async fn the_layers_of_an_artifact_are_an_application() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_port_is_80() {
     let node = Node::start(&[]).await;
-    let files = image::files(TWO, &["misbehaves", "wasi-0-2"]);
+    let files = image::files(TWO, &["misbehaves", "wasi-p2"]);
     node.import(&image::ordinary("test/two:1", &files)).unwrap();
     let container = node.run("test/two:1", &[], &["--seccomp"]);
     container.wait_for_log("0.0.0.0:80").await;
@@ -270,7 +270,7 @@ async fn the_default_port_is_80() {
 async fn a_signal_during_the_start_ends_it() {
     let node = Node::start(&[]).await;
     let manifest = TWO.replace("misbehaves.wasm", "held/misbehaves.wasm");
-    node.import(&image::ordinary("test/two:1", &image::files(&manifest, &["wasi-0-2"]))).unwrap();
+    node.import(&image::ordinary("test/two:1", &image::files(&manifest, &["wasi-p2"]))).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("misbehaves.wasm");
     output(Command::new("mkfifo").arg(&path)).unwrap();
@@ -289,7 +289,7 @@ async fn a_signal_during_the_start_ends_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn containerd_gets_the_processor_time_and_the_memory_limit() {
     let node = Node::start(&[]).await;
-    let files = image::files(TWO, &["misbehaves", "wasi-0-2"]);
+    let files = image::files(TWO, &["misbehaves", "wasi-p2"]);
     node.import(&image::ordinary("test/two:1", &files)).unwrap();
     let address = free_address();
     let variables = [("SPIN_HTTP_LISTEN_ADDR", address.as_str())];

@@ -27,7 +27,8 @@ source = "components/GUEST.wasm"
 
 /// Serves the guest, and returns a client. The host runs as long as the server's task.
 pub(super) async fn serve(guest: &str, limits: Limits) -> Client {
-    serve_app(load(&MANIFEST.replace("GUEST", guest), &limits).unwrap(), limits).await
+    serve_app(load(&MANIFEST.replace("GUEST", &guest.replace('-', "_")), &limits).unwrap(), limits)
+        .await
 }
 
 /// Loads the application of a manifest.
@@ -95,12 +96,12 @@ name = "calls-dependency"
 route = "/..."
 component = "calls-dependency"
 [component.calls-dependency]
-source = "components/calls-dependency.wasm"
+source = "components/calls_dependency.wasm"
 allowed_outbound_hosts = ["tcp://127.0.0.1:1", "http://127.0.0.1:1", "tcp://localhost:1"]
 variables = { address = "the-variable" }
 environment = { address = "the-environment" }
 [component.calls-dependency.dependencies]
-"tests:capabilities/probe" = { path = "components/probes-capabilities.wasm", inherit_configuration = INHERIT }
+"tests:capabilities/probe" = { path = "components/probes_capabilities.wasm", inherit_configuration = INHERIT }
 "#;
 
 /// The result for each capability, with the permission and without it.
@@ -151,11 +152,11 @@ async fn a_dependency_is_refused_by_name() {
         ("INHERIT", "[\"variabels\"]", "`variabels`"),
         ("tests:capabilities/probe", "tests:capabilities/prob", "tests:capabilities/probe@0.1.0"),
         (
-            "components/probes-capabilities.wasm",
-            "components/calls-dependency.wasm",
+            "components/probes_capabilities.wasm",
+            "components/calls_dependency.wasm",
             "does not export",
         ),
-        ("components/probes-capabilities.wasm", "components/missing.wasm", "missing.wasm"),
+        ("components/probes_capabilities.wasm", "components/missing.wasm", "missing.wasm"),
         ("INHERIT", "true, export = \"a:b/c\"", "`a:b/c`"),
     ];
     for (from, to, expected) in cases {
@@ -296,7 +297,7 @@ async fn an_answer_before_the_end_of_the_body_breaks_no_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_of_wasi_0_2_is_served() {
-    let client = serve("wasi-0-2", limits()).await;
+    let client = serve("wasi-p2", limits()).await;
     for body in ["", "small", &"large ".repeat(50_000)] {
         let answer = client.post("/", body.to_owned()).await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.text() == body), (200, true), "{}", body.len());

@@ -1,5 +1,5 @@
 //! Components of older SDKs and toolchains of Spin: their release candidate of WASI 0.3, and their
-//! interfaces for variables. `wasi-0-3-rc` imports all of these.
+//! interfaces for variables. `wasi-p3-rc` imports all of these.
 
 use component_host::compose;
 use pipeline_tests::root;
@@ -16,12 +16,12 @@ const CANDIDATE: &str = "0.3.0-rc-2026-03-15";
 const ALONE: &str = r#"
 spin_manifest_version = 2
 [application]
-name = "wasi-0-3-rc"
+name = "wasi-p3-rc"
 [[trigger.http]]
 route = "/..."
-component = "wasi-0-3-rc"
-[component.wasi-0-3-rc]
-source = "components/wasi-0-3-rc.wasm"
+component = "wasi-p3-rc"
+[component.wasi-p3-rc]
+source = "components/wasi_p3_rc.wasm"
 allowed_outbound_hosts = ["http://127.0.0.1:1", "tcp://localhost:1"]
 variables = { address = "the-variable" }
 "#;
@@ -34,11 +34,11 @@ name = "calls-dependency"
 route = "/..."
 component = "calls-dependency"
 [component.calls-dependency]
-source = "components/calls-dependency.wasm"
+source = "components/calls_dependency.wasm"
 allowed_outbound_hosts = ["tcp://127.0.0.1:1", "http://127.0.0.1:1", "tcp://localhost:1"]
 variables = { address = "the-variable" }
 [component.calls-dependency.dependencies]
-"tests:capabilities/probe" = { path = "components/wasi-0-3-rc.wasm", inherit_configuration = INHERIT }
+"tests:capabilities/probe" = { path = "components/wasi_p3_rc.wasm", inherit_configuration = INHERIT }
 "#;
 
 /// The result for each capability, with the permission and without it.
@@ -81,10 +81,10 @@ async fn a_component_that_spin_composed_is_served() {
     let pushed = pushed.unwrap();
     std::fs::write(pushed.path(), composed()).unwrap();
     let file = pushed.path().file_name().unwrap().to_str().unwrap();
-    see(&ALONE.replace("components/wasi-0-3-rc.wasm", file), true).await;
+    see(&ALONE.replace("components/wasi_p3_rc.wasm", file), true).await;
 }
 
-/// `calls-dependency` composed with `wasi-0-3-rc`.
+/// `calls-dependency` composed with `wasi-p3-rc`.
 fn composed() -> Vec<u8> {
     let mut graph = CompositionGraph::new();
     let mut add = |name: &str| {
@@ -92,7 +92,7 @@ fn composed() -> Vec<u8> {
         let package = Package::from_bytes(name, None, bytes, graph.types_mut()).unwrap();
         graph.register_package(package).unwrap()
     };
-    let (caller, candidate) = (add("calls-dependency"), add("wasi-0-3-rc"));
+    let (caller, candidate) = (add("calls-dependency"), add("wasi-p3-rc"));
     wac_graph::plug(&mut graph, vec![candidate], caller).unwrap();
     let bytes = graph.encode(EncodeOptions::default()).unwrap();
     let imports = imports(&bytes);
@@ -115,7 +115,7 @@ fn a_handler_of_a_release_candidate_gets_the_name_of_the_release() {
     let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target")).unwrap();
     std::fs::write(file.path(), ALONE).unwrap();
     let app = manifest::read(file.path()).unwrap();
-    let component: &Component = app.component("wasi-0-3-rc").unwrap();
+    let component: &Component = app.component("wasi-p3-rc").unwrap();
     let bytes = compose::compose(component, &[]).unwrap();
     let mut graph = CompositionGraph::new();
     let package = Package::from_bytes("any", None, bytes, graph.types_mut()).unwrap();

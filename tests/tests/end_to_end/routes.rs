@@ -4,7 +4,7 @@ use component_host::Limits;
 
 use crate::guests::{load, serve_app};
 
-/// `misbehaves` answers `good` at `/good`, `wasi-0-2` returns the body.
+/// `misbehaves` answers `good` at `/good`, `wasi-p2` returns the body.
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 [application]
@@ -14,21 +14,21 @@ route = "/good"
 component = "misbehaves"
 [[trigger.http]]
 route = "/good/"
-component = "wasi-0-2"
+component = "wasi-p2"
 [[trigger.http]]
 route = "/..."
-component = "wasi-0-2"
+component = "wasi-p2"
 [[trigger.http]]
 route = "/private/*"
 component = "misbehaves"
 executor = { type = "http" }
 [[trigger.http]]
 route = "/.well-known/spin/mine"
-component = "wasi-0-2"
+component = "wasi-p2"
 [component.misbehaves]
 source = "components/misbehaves.wasm"
-[component.wasi-0-2]
-source = "components/wasi-0-2.wasm"
+[component.wasi-p2]
+source = "components/wasi_p2.wasm"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]

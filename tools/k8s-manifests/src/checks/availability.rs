@@ -51,7 +51,8 @@ fn replicas(app: &Object, objects: &[Object]) -> Option<Finding> {
     };
     let few = object.at(place).as_u64().is_none_or(|replicas| replicas < REPLICAS_MIN);
     few.then(|| {
-        let message = format!("must be at least {REPLICAS_MIN}: with one, its loss stops what it serves");
+        let message =
+            format!("must be at least {REPLICAS_MIN}: with one, its loss stops what it serves");
         object.finding(place, message)
     })
 }
