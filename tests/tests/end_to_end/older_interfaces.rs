@@ -88,7 +88,8 @@ async fn a_component_that_spin_composed_is_served() {
 fn composed() -> Vec<u8> {
     let mut graph = CompositionGraph::new();
     let mut add = |name: &str| {
-        let bytes = std::fs::read(root().join(format!("target/components/{name}.wasm"))).unwrap();
+        let file = format!("target/components/{}.wasm", name.replace('-', "_"));
+        let bytes = std::fs::read(root().join(file)).unwrap();
         let package = Package::from_bytes(name, None, bytes, graph.types_mut()).unwrap();
         graph.register_package(package).unwrap()
     };
