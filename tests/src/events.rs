@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-/// A stream of events under way.
+/// An open stream of events.
 pub struct Events {
     /// The answer's status.
     pub status: StatusCode,
@@ -32,7 +32,7 @@ pub struct Event {
 }
 
 impl Events {
-    /// Asks for the events at this URL.
+    /// Requests the events at this URL.
     pub async fn open(url: &str) -> Result<Self> {
         let pool = Pool::builder(TokioExecutor::new()).build_http();
         let response = pool.request(Request::get(url).body(Empty::new())?).await?;

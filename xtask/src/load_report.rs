@@ -18,7 +18,8 @@ const FOLDER: &str = "target/load-report";
 /// How long Kafka and the pipeline may take to start.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// Builds the pipeline in the optimized profile and runs it under load. `args` are passed to Locust.
+/// Builds the pipeline in the optimized profile and runs it under load. `args` are passed to
+/// Locust.
 pub fn run_and_draw(args: &[String]) -> Result<()> {
     build::pipeline(Profile::Release, &["with-servers"])?;
     let venv = venv()?;
@@ -38,7 +39,7 @@ pub fn run_and_draw(args: &[String]) -> Result<()> {
     Ok(printing::result(format_args!("{IMAGE}; Locust's report is {FOLDER}/run.html"))?)
 }
 
-/// Locust and what draws the image, in a virtual environment that is made once.
+/// Locust and the libraries that draw the image, in a virtual environment that is created once.
 fn venv() -> Result<PathBuf> {
     let venv = root().join("target/load-report-venv");
     if !venv.join("bin/locust").exists() {

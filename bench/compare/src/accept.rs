@@ -69,7 +69,7 @@ struct Latency {
 }
 
 /// Creates the topic, and loads the broker until the JVM has compiled its code. A cold broker would
-/// slow down whichever contender comes first.
+/// slow down the contender that is measured first.
 pub async fn warm_up(servers: &Servers) -> Result<()> {
     ensure_topic(&ProducerConfig::new(servers.brokers()), NewTopic::new(TOPIC, PARTITIONS)).await?;
     let (server, address) = Contender::Native.start_accept(TOPIC, servers).await?;

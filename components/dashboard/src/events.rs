@@ -84,7 +84,7 @@ impl Viewer {
         let silent_ms = now_ms().saturating_sub(self.sent_ms.unwrap_or_default());
         match &latest.outcome {
             Ok(frame) if self.etag.as_ref() != Some(&frame.etag) => {
-                // At most one event in an interval, whenever other viewers read.
+                // At most one event in an interval, no matter when other viewers read.
                 if silent_ms < INTERVAL_MS {
                     return None;
                 }

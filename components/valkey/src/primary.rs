@@ -1,5 +1,5 @@
-//! Finds the primary among the servers. A failover is made by Sentinel or by an operator.
-//! Afterwards the new primary reports its role, so it is sufficient to query each server.
+//! Finds the primary among the servers. Sentinel or an operator performs a failover. Afterwards the
+//! new primary reports its role, so it is sufficient to query each server.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 const PIPE: &str = "log";
 
 /// Logs warnings, or what `RUST_LOG` in containerd's environment selects. Without the pipe, for
-/// example if a user asks for the version, nothing is logged.
+/// example if a user requests the version, nothing is logged.
 pub fn start() {
     let Ok(pipe) = File::options().write(true).open(PIPE) else { return };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));

@@ -54,7 +54,8 @@ pub fn start_proxy() -> Result<Option<Server>> {
 /// Passes a new socket to the library, and returns the one that containerd connects to.
 #[expect(unsafe_code, reason = "the library takes its socket by its number")]
 fn exchange(listener: &UnixListener) -> io::Result<OwnedFd> {
-    // SAFETY: the process that started this one gave it the socket, and nobody has used it yet.
+    // SAFETY: the process that started this one passed the socket to it, and no other code has used
+    // it yet.
     let mut socket = unsafe { OwnedFd::from_raw_fd(SOCKET) };
     let containerd = socket.try_clone()?;
     rustix::io::dup2(listener, &mut socket)?;

@@ -2,7 +2,7 @@
 //!
 //! Input: a byte with the producer's settings, then the responses. Each has two bytes with its
 //! length, then what follows the correlation id; if the highest bit of the length is set, the bytes
-//! are sent as they are.
+//! are sent unchanged.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;

@@ -79,7 +79,7 @@ fn text_bytes(scalar: &Scalar) -> usize {
     }
 }
 
-/// Checks that no text contains the password, whatever the server replies to the first commands.
+/// Checks that no text contains the password, for any replies of the server to the first commands.
 fn check_greeting(replies: &[Reply]) {
     let address = Address::parse(&format!("redis://ana:{PASSWORD}@h/1")).unwrap();
     for refusal in [refusal(&address, replies), refusal_resp2(&address, replies)] {

@@ -30,7 +30,7 @@ pub enum Fault {
     BrokerPause,
     /// All brokers are killed at once and started again.
     BrokersCrash,
-    /// Two brokers are paused, the third one crashes, and the two are continued without it.
+    /// Two brokers are paused, the third one crashes, and then the two are resumed without it.
     LeaderLost,
     /// The disk of a broker is full: the broker ends, and is started again with free space.
     DiskFull,

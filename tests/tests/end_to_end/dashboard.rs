@@ -60,7 +60,7 @@ async fn the_api_and_the_events_show_what_was_sold_in_both_wirings() {
         assert!(event["time_ms"].as_i64() > empty["time_ms"].as_i64(), "{event}");
         event.as_object_mut().unwrap().remove("time_ms");
         assert_eq!(event, snapshot, "{wiring:?}");
-        // The stream goes on when there is news.
+        // The stream continues when the figures change.
         sell(&client, &[sale(4, "crema", 12.5, 1)]).await;
         let event = figures_of(&mut watched, 4).await;
         let beat = watched.next_of("unchanged").await.unwrap();
@@ -69,7 +69,7 @@ async fn the_api_and_the_events_show_what_was_sold_in_both_wirings() {
         if wiring == Wiring::Fused {
             conforms(&client).await;
         }
-        // A stream that is open does not keep the host from ending well.
+        // An open stream does not prevent the host from ending with exit code 0.
         let _open = events(&client).await;
         pipeline.stop().await.unwrap();
     }
@@ -80,7 +80,7 @@ async fn conforms(client: &Client) {
     let url = format!("http://{}/openapi.json", client.address());
     let test = tokio::task::spawn_blocking(move || {
         let mut command = schemathesis().unwrap();
-        // The events have no end that it would wait for.
+        // The stream of events is excluded, because each response of it lasts several seconds.
         command.args(["run", &url, "--exclude-path", "/api/v1/events", "--no-color"]);
         command.args(["--seed", "1", "--max-examples", "25", "--generation-database", "none"]);
         command.output().unwrap()

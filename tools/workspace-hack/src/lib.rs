@@ -1,3 +1,4 @@
-//! No code: the libraries of the containerd shim ask for features of libraries that everything
-//! else uses, too. Cargo builds a library once for each set of features, so the shim would build
-//! wasmtime and what is around it a second time. This crate, built by default, asks for the same.
+//! Contains no code. The libraries of the containerd shim enable features of libraries that the
+//! other programs use, too. Cargo builds a library once for each set of features, so the shim would
+//! build wasmtime and its dependencies a second time. This crate is built by default and enables
+//! the same features.

@@ -126,7 +126,7 @@ impl Process {
         format!("the end of {}:\n{tail}", self.log.display())
     }
 
-    /// Asks the server to stop.
+    /// Signals the server to stop.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::SIGTERM)?;
         // A frozen server handles the other signal only after it continues.
@@ -140,7 +140,7 @@ impl Process {
         Ok(status)
     }
 
-    /// Asks the server to stop, and kills it if it does not stop in time.
+    /// Signals the server to stop, and kills it if it does not stop in time.
     pub async fn stop(mut self) -> Result<()> {
         self.terminate()?;
         match tokio::time::timeout(STOP_LIMIT, self.wait()).await {

@@ -25,7 +25,7 @@ const LINE_BYTES_MAX: u64 = 8 << 10;
 pub enum Outcome {
     /// The response was 200: the sale must be counted exactly once.
     Accepted,
-    /// There was no response, or one that does not tell whether the sale was written: it may be
+    /// There was no response, or one that does not show whether the sale was written: it may be
     /// counted once.
     Unknown,
 }

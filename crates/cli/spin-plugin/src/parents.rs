@@ -1,6 +1,6 @@
 //! Watches the processes of `spin up`. It starts `spin trigger-kafka`, which starts this program.
-//! If one of them is killed, this program gets no signal, and the consumer would go on without a
-//! way to stop it from Spin.
+//! If one of them is killed, this program gets no signal, and the consumer would continue to run
+//! and could not be stopped by Spin.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -38,7 +38,7 @@ pub(crate) fn write(body: FullBody) -> Result<(Outgoing, impl Future<Output = ()
 }
 
 /// The same for a body that is a stream. The future ends after the last piece, when the client has
-/// gone away, or when the client took too long to accept a piece.
+/// disconnected, or when the client took too long to accept a piece.
 pub(crate) fn write_stream(mut stream: BodyStream) -> (Outgoing, impl Future<Output = ()>) {
     let (mut writer, contents) = wit_stream::new();
     let (end, trailers) = wit_future::new(|| Ok(None));

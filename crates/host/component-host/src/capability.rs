@@ -13,9 +13,9 @@ pub trait Capability: Send + Sync {
     /// Defines the interface's functions.
     fn add_to_linker(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()>;
 
-    /// Checks whether a component with these allowed hosts may import the interface, and does nothing
-    /// else. The error says why it may not, and what to write in the manifest. It is called for each
-    /// component that imports the interface, before any component runs.
+    /// Only checks whether a component with these allowed hosts may import the interface. The error
+    /// says why it may not, and what to write in the manifest. It is called for each component that
+    /// imports the interface, before any component runs.
     fn check(&self, allowed: &AllowedHosts) -> Result<(), String>;
 
     /// Prepares what the interface needs. It is called for each component that passed the check and

@@ -41,9 +41,9 @@ pub fn build(limits: &Limits, cache: &CompileCache) -> Result<Engine, Error> {
         .memory_init_cow(true)
         .cache(cache.open()?)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    // wasmtime creates an error for each fiber that it retires, and with `RUST_BACKTRACE` set it would
-    // spend a tenth of its time on backtraces that are never used. The backtraces of guests are
-    // kept.
+    // wasmtime creates an error for each fiber that it retires, and with `RUST_BACKTRACE` set it
+    // would spend a tenth of its time on backtraces that are never used. The backtraces of guests
+    // are not affected.
     wasmtime::error::disable_backtrace();
     let engine = Engine::new(&config).map_err(|e| Error::Engine(format!("{e:#}")))?;
     start_clock(&engine)?;

@@ -1,9 +1,10 @@
 //! Runs Spin applications of WebAssembly components on wasmtime.
 //!
 //! [`Host`] compiles the components of an application ([`spin_app::App`]), composes their
-//! dependencies, enforces what the manifest allows and serves the HTTP ones. Programs add interfaces of their own as a [`Capability`], and call other
-//! components (a trigger's) through [`Guest`]. The host supports WASI 0.2 and 0.3 and Spin's
-//! interfaces; it has no code for Kafka.
+//! dependencies, enforces what the manifest allows, and serves the components with HTTP triggers.
+//! Programs add their own interfaces as a [`Capability`], and call other components (a trigger's)
+//! through [`Guest`]. The host supports WASI 0.2 and 0.3 and Spin's interfaces; it has no code for
+//! Kafka.
 
 pub mod capability;
 pub mod compile_cache;

@@ -23,7 +23,8 @@ const EVENTS_LIMIT: Duration = Duration::from_millis(100);
 
 const CREDENTIALS: &str = "Check user, password, mechanism and certificates";
 
-/// Requests the topic's metadata. Blocks for about `CONTACT_LIMIT` at most. Errors contain `server`.
+/// Requests the topic's metadata. Blocks for about `CONTACT_LIMIT` at most. Errors contain
+/// `server`.
 pub(crate) fn metadata(
     settings: &ClientSettings,
     server: &str,

@@ -29,7 +29,7 @@ pub async fn of(reference: &Reference) -> Result<RegistryAuth, Error> {
     within_limit(move || in_file(path, &registry)).await.unwrap_or(Err(late))
 }
 
-/// Runs `work` on a thread of its own. `None` if it takes longer than the limit: neither the caller
+/// Runs `work` on a separate thread. `None` if it takes longer than the limit: neither the caller
 /// nor the end of the program must wait for a helper that never ends.
 async fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (answer, answered) = oneshot::channel();

@@ -50,8 +50,8 @@ impl Telemetry {
             .log_internal_errors(false)
             .with_ansi(terminal);
         let log = if json { log.json().flatten_event(true).boxed() } else { log.boxed() };
-        // Filters of single layers slow down every library of the process, so without a collector
-        // there is a single filter for all.
+        // A filter for each layer makes every log call in the process slower, including those of
+        // libraries. So if there is no collector, one filter applies to all layers.
         match &traces {
             None => tracing_subscriber::registry().with(log).with(filter).init(),
             Some(provider) => {

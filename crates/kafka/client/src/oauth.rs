@@ -11,7 +11,7 @@ use crate::{ClientProperties, Error, Secret};
 
 /// The name of the SASL mechanism.
 pub const MECHANISM: &str = "OAUTHBEARER";
-/// The assumed lifetime of a token that contains no expiry. librdkafka asks for a token again
+/// The assumed lifetime of a token that contains no expiry. librdkafka requests another token
 /// before it ends.
 const LIFETIME: Duration = Duration::from_secs(3_600);
 

@@ -105,8 +105,8 @@ fn common(config: &Config) -> ClientSettings {
         .set_default("socket.nagle.disable", "true")
         .set_default("socket.keepalive.enable", "true")
         .set_default("socket.timeout.ms", REQUEST_TIMEOUT_MS)
-        // This limits the time until the client notices a topic that was created, or that it may
-        // read now.
+        // This limits the time until the client detects a topic that was created, or one for which
+        // it was given the permission to read.
         .set_default("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS)
         .set("client.id", &config.client_id);
     if config.oauth_token().is_some() {

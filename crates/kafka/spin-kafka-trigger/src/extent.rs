@@ -20,7 +20,7 @@ pub(crate) struct Extent {
 pub(crate) enum Cut {
     /// From this offset on.
     At(i64),
-    /// From an offset below the end of what was read that the records do not reveal.
+    /// From an offset below the end of what was read. The records do not show which one.
     Unknown,
 }
 

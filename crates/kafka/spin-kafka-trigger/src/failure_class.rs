@@ -7,7 +7,7 @@ use std::fmt;
 pub enum FailureClass {
     /// The handler rejected the record.
     Rejected,
-    /// The handler asked for retries until the attempts were used up.
+    /// The handler requested retries until the attempts were used up.
     Retries,
     /// The handler trapped on the record.
     Trap,

@@ -78,8 +78,8 @@ impl Filter {
     }
 }
 
-/// A record to which filters are applied. It may be borrowed from librdkafka's fetch buffer, so that
-/// only records that pass are copied.
+/// A record to which filters are applied. It may be borrowed from librdkafka's fetch buffer, so
+/// that only records that pass are copied.
 pub(crate) trait Filtered {
     fn key(&self) -> Option<&[u8]>;
     fn value(&self) -> Option<&[u8]>;

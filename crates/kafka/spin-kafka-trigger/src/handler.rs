@@ -63,7 +63,7 @@ pub enum Failure {
     /// The handler's stored position, which is before the batch's start. The engine continues
     /// reading there.
     Rewind(i64),
-    /// The handler has lost everything that it stored, including its position. The engine asks for
+    /// The handler has lost everything that it stored, including its position. The engine requests
     /// the position, as at an assignment, and continues there.
     Lost,
     /// No retry can succeed: the engine stops with this message.

@@ -37,7 +37,7 @@ pub struct Metrics {
     pub rebuilds: Counter,
     /// Assignments and revocations.
     pub rebalances: Counter,
-    /// Offsets that the log no longer held when the engine wanted to read them.
+    /// Offsets that were deleted from the log before the engine read them.
     pub records_lost: Counter,
     /// Offset commits that the broker refused or did not answer.
     pub commit_failures: Counter,

@@ -13,7 +13,7 @@ pub(crate) enum Step {
         /// The first missing offset.
         from: i64,
     },
-    /// The record was read before, or the log went back.
+    /// The record was read before, or the log was rewritten from an earlier offset.
     Behind,
 }
 

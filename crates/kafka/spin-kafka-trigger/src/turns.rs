@@ -63,7 +63,7 @@ impl Turn {
         *self.waiting.borrow() > 0 && Instant::now() >= self.ends
     }
 
-    /// Waits until the turn is over; without end if no other partition is waiting.
+    /// Resolves when the turn is over; never, if no other partition is waiting.
     pub async fn over(&self) {
         tokio::time::sleep_until(self.ends).await;
         // The sender is owned by the engine, which outlives its partitions.

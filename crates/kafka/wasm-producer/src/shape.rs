@@ -13,7 +13,7 @@ pub enum Field {
     Text,
     /// Bytes after their 32-bit length.
     Bytes,
-    /// Elements after their 32-bit count.
+    /// An array: a 32-bit count, then that many elements.
     Array(&'static [Field]),
 }
 

@@ -7,7 +7,7 @@ use test_servers::{ClusterConfig, KafkaCluster};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Asks a broker for the versions of the requests that it supports, and waits for its answer.
+/// Queries a broker for the versions of the requests that it supports, and waits for its answer.
 async fn ask_versions(port: u16) {
     // ApiVersions, version 0; then the correlation id; then no client id.
     const NUMBER: [u8; 4] = [1, 2, 3, 4];

@@ -112,7 +112,7 @@ impl Reload {
     }
 }
 
-/// Resolves at each signal; never without a listener.
+/// Resolves at each signal; never, if there is no listener.
 async fn received(signal: &mut Option<Signal>) {
     let received = match signal {
         Some(signal) => signal.recv().await,

@@ -20,7 +20,7 @@ pub(super) struct Times {
     pub send: Duration,
 }
 
-/// How long a connection may take to close after it was asked to.
+/// How long a connection may take to close after its shutdown was started.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The state machine of one connection. The methods are the events.
@@ -33,8 +33,9 @@ struct State {
 
 /// The requests that were read and whose answers have not been sent completely.
 enum Requests {
-    /// There are none. The time is the last one at which there was one, or at which the client was
-    /// seen reading an answer, or at which the connection began or was asked to close.
+    /// There are none. The time is the latest of these: the end of the last request, the last time
+    /// that the client read a part of an answer, the start of the connection, and the start of its
+    /// shutdown.
     None { since: Instant },
     /// There are some.
     Open {
@@ -51,7 +52,7 @@ enum Socket {
     Blocked { since: Instant },
 }
 
-/// Whether the connection was asked to close.
+/// Whether the shutdown of the connection was started.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
@@ -61,9 +62,9 @@ enum Stage {
 /// What to do with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Nothing before this time; with `None`, nothing before the state changes.
+    /// Wait until this time; with `None`, until the state changes.
     Wait(Option<Instant>),
-    /// Ask it to close: it has been idle for too long.
+    /// Start its shutdown: it has been idle for too long.
     Close,
     /// Drop it.
     Drop,
@@ -179,7 +180,7 @@ impl Activity {
         self.state().written(accepted, Instant::now());
     }
 
-    /// The connection was asked to close.
+    /// The shutdown of the connection was started.
     pub fn closing(&self) {
         self.state().closing(Instant::now());
     }

@@ -79,7 +79,7 @@ async fn accept_all(
         };
         let (shared, mut draining) = (shared.clone(), draining.clone());
         tokio::spawn(async move {
-            // An error means that the server is gone, which ends its connections, too.
+            // An error means that the server was dropped, which ends its connections, too.
             let draining = async move { _ = draining.wait_for(|drains| *drains).await };
             connection::run(shared, stream, peer, draining).await;
             drop(slot);

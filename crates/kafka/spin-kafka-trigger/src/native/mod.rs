@@ -42,7 +42,8 @@ pub(crate) fn watermarks<C: ClientContext>(
 
 /// Whether the client is a member of its consumer group.
 pub(crate) fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
-    // SAFETY: the client lives as long as its borrow; the string it answers is ours to free.
+    // SAFETY: the client lives as long as its borrow. This function owns the returned string and
+    // frees it.
     unsafe {
         let id = rd::rd_kafka_memberid(client.native_ptr());
         if id.is_null() {

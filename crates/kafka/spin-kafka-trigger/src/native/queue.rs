@@ -77,8 +77,8 @@ impl PartitionQueue {
         Some(split)
     }
 
-    /// The next event, if one is queued. Does not wait. A record is copied only if `accepts` returns
-    /// `true` for it.
+    /// The next event, if one is queued. Does not wait. A record is copied only if `accepts`
+    /// returns `true` for it.
     pub fn poll(&self, accepts: impl FnOnce(&FetchedRecord<'_>) -> bool) -> Option<Fetched> {
         // SAFETY: the queue is live. The message is ours until `native` destroys it, and everything
         // that is returned is copied from it.
@@ -103,8 +103,8 @@ impl PartitionQueue {
 
 impl Drop for PartitionQueue {
     fn drop(&mut self) {
-        // SAFETY: the queue is live and ours. Removing the callback waits for a call of it that
-        // is under way.
+        // SAFETY: the queue is live and ours. Removing the callback waits for a call of it that is
+        // in progress.
         unsafe {
             rd::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
             rd::rd_kafka_queue_destroy(self.queue.as_ptr());

@@ -82,7 +82,7 @@ impl TaskContext {
     }
 
     /// Makes the client fetch from the cursor's position and drops what it fetched before. If the
-    /// leader's log does not contain what was read before, the client goes back to the offset at
+    /// leader's log does not contain what was read before, the client seeks back to the offset at
     /// which the logs diverge.
     pub async fn seek(&self, cursor: &Cursor) -> Result<(), TaskEnd> {
         let (topic, partition, position) = (self.topic.clone(), self.number, cursor.read_from);

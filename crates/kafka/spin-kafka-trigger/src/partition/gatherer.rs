@@ -136,8 +136,8 @@ impl Gatherer {
             return Observed::AfterEnd;
         }
         // A replica without the end of the log was elected leader, and new records were written
-        // since. librdkafka asks the leader where its log diverges from the old one, and continues
-        // from there.
+        // since. librdkafka requests from the leader the offset at which its log diverges from the
+        // old one, and continues from there.
         if !self.read.observe(offset, epoch) {
             return Observed::Rewritten(Cut::At(offset));
         }

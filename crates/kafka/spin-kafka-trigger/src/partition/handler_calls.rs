@@ -45,8 +45,7 @@ impl HandlerCalls {
         Self { ctx }
     }
 
-    /// Hands the batch over, and repeats that for as long as the handler asks for a retry and has
-    /// retries left.
+    /// Hands the batch over. Repeats that while the handler requests a retry and retries are left.
     pub async fn handle(&self, batch: &Arc<Batch>) -> Result<Outcome, TaskEnd> {
         let mut backoff = self.ctx.retry_backoff();
         loop {
@@ -84,8 +83,8 @@ impl HandlerCalls {
         Ok(answer)
     }
 
-    /// Whether the handler may ask for one more retry: `retry_attempts_max` limits the number of
-    /// attempts, which is the number of pauses and one.
+    /// Whether one more retry is permitted. `retry_attempts_max` limits the number of attempts,
+    /// which is one more than the number of pauses.
     fn has_retries(&self, backoff: &Backoff) -> bool {
         let max = self.ctx.engine.config.retry_attempts_max;
         max == 0 || backoff.attempts() + 1 < max

@@ -69,8 +69,8 @@ impl Locator {
         }
     }
 
-    /// The position after the log went back: in a new log its beginning; in the same log the offset
-    /// from which it was rewritten.
+    /// The position after the log was rewritten or replaced: in a new log its beginning; in the
+    /// same log the offset from which it was rewritten.
     pub async fn relocate(&self, cursor: &mut Cursor, cut: Option<Cut>) -> Result<(), TaskEnd> {
         loop {
             let log_id = self.log_check.log_id(Instant::now()).await?;

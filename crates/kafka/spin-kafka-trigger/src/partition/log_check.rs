@@ -45,8 +45,8 @@ impl LogCheck {
     }
 
     /// Whether records that these brokers served belong to the log that the cursor names. Every
-    /// broker is asked after they were fetched. If a broker does not answer, the result is unknown,
-    /// and the records must be fetched again.
+    /// broker is queried after the records were fetched. If a broker does not answer, the result is
+    /// unknown, and the records must be fetched again.
     pub async fn is_from(&self, cursor: &mut Cursor, brokers: &[i32]) -> Result<bool, TaskEnd> {
         let fetched = Instant::now();
         for broker in brokers {
@@ -72,7 +72,7 @@ impl LogCheck {
     /// Whether the topic was deleted and created again. If the cluster does not answer, the check
     /// is repeated with the next batch.
     pub async fn is_replaced(&self, cursor: &mut Cursor) -> bool {
-        // Another partition of the topic may have asked already.
+        // Another partition of the topic may have sent the query already.
         let not_before = cursor.checked + REUSE_ANSWER;
         match self.query(None, not_before).await {
             Ok(Ok(log_id)) => {

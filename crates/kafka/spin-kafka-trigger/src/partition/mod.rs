@@ -1,13 +1,14 @@
 //! The task of one partition, and its parts.
 //!
-//! A record passes them in this order: `reader` takes it from librdkafka's queue, `gatherer` puts it
-//! into a batch, `batch_loop` hands the batch over, `applier` divides it if the handler fails,
+//! A record passes them in this order: `reader` takes it from librdkafka's queue, `gatherer` puts
+//! it into a batch, `batch_loop` hands the batch over, `applier` divides it if the handler fails,
 //! `handler_calls` calls the handler, and `offset_store` stores the offset for the next commit.
 //! `failed_records` handles the records that are given up. `locator` determines where to begin, and
 //! `log_check` whether the topic is still the same log.
 //!
-//! What is decided without I/O is in files that do none, so that it can be tested without Kafka:
-//! `gatherer` here, and `parts` (division of a batch) and `beginning` (where to begin) in the crate.
+//! Decisions that need no I/O are in files without I/O, so that they can be tested without Kafka:
+//! `gatherer` here, and `parts` (division of a batch) and `beginning` (where to begin) in the
+//! crate.
 
 mod applier;
 mod batch_loop;

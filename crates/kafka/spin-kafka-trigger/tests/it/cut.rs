@@ -1,4 +1,4 @@
-//! A log that loses its end: records that were applied are gone, and other records get their
+//! A log that loses its end: records that were applied are deleted, and other records get their
 //! offsets.
 
 use std::path::Path;

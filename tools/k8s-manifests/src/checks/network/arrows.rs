@@ -59,7 +59,7 @@ pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
         arrows.extend([("prometheus", "aggregator", 80), ("prometheus", "kafka", 9404)]);
     }
     if of_kind(objects, "Kafka").any(|cluster| !cluster.at("spec.kafka.rack").is_null()) {
-        // A broker asks the Kubernetes API for the zone of its node.
+        // A broker queries the Kubernetes API for the zone of its node.
         arrows.extend(API.map(|port| ("kafka", ANYWHERE, port)));
     }
     let pulls = find(objects, "NetworkPolicy", "app-pull").is_some();

@@ -30,7 +30,7 @@ pub(super) struct Instance {
     limits: InstanceLimits,
     phase: Phase,
     intake: Intake,
-    /// Number of requests that it took in its life.
+    /// Number of requests that it has taken since its creation.
     taken: usize,
 }
 
@@ -55,11 +55,11 @@ enum Intake {
     /// It has just taken some. It takes more after the guest has made all possible progress with
     /// these.
     Paused,
-    /// It takes no more: it has taken as many as it may in its life.
+    /// It takes no more requests: it has taken the highest number that one instance may take.
     Exhausted,
-    /// It takes no more: a request exceeded its deadline.
+    /// It takes no more requests: a request exceeded its deadline.
     Overdue,
-    /// It takes none: it could not be created.
+    /// It takes no requests: it could not be created.
     Failed,
 }
 

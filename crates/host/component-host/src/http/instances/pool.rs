@@ -140,7 +140,7 @@ impl Pool {
             );
         }
         for job in requests {
-            // `send` fails if the caller has gone away.
+            // `send` fails if the caller no longer waits.
             let _ = job.answer.send(Err(wasmtime::Error::new(NoInstance(error.clone()))));
         }
     }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 /// A request that waits for an instance.
 pub(super) trait Waiting {
-    /// Whether its caller has gone away.
+    /// Whether its caller no longer waits.
     fn is_abandoned(&self) -> bool;
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Actions<R> {
     pub start: usize,
     /// Requests to refuse, because the instances have no room for them and no other may be created.
     pub refuse: VecDeque<R>,
-    /// Requests to drop, because their callers have gone away.
+    /// Requests to drop, because their callers no longer wait.
     pub abandoned: Vec<R>,
     /// Whether to wake the instance that became idle last, so that it takes requests.
     pub wake: bool,
@@ -127,8 +127,8 @@ impl<R: Waiting> Schedule<R> {
         self.starting -= 1;
     }
 
-    /// An instance could not be created, and is closed. The requests that cannot be served without it are refused,
-    /// and no other instance is created in its place.
+    /// An instance could not be created, and is closed. The requests that cannot be served without
+    /// it are refused, and no other instance is created in its place.
     pub fn creation_failed(&mut self) -> Actions<R> {
         self.starting -= 1;
         self.open -= 1;
@@ -171,7 +171,8 @@ impl<R: Waiting> Schedule<R> {
             return actions;
         }
         if self.check == Check::NothingTaken && self.starting == 0 {
-            // At the limit of instances the requests keep waiting: the instances have room for them.
+            // At the limit of instances the requests continue to wait: the instances have room for
+            // them.
             self.start(&mut actions);
         }
         self.check = Check::NothingTaken;
@@ -220,7 +221,7 @@ impl<R: Waiting> Schedule<R> {
         self.waiting.split_off(self.waiting.len().min(room))
     }
 
-    /// Takes the requests whose callers have gone away.
+    /// Takes the requests whose callers no longer wait.
     fn take_abandoned(&mut self) -> Vec<R> {
         if !self.waiting.iter().any(R::is_abandoned) {
             return Vec::new();

@@ -7,7 +7,7 @@ const LIMITS: PoolLimits = PoolLimits {
     parallel: 2,
 };
 
-/// A request with a number, and whether its caller has gone away.
+/// A request with a number, and whether its caller no longer waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Request(usize, bool);
 
