@@ -32,7 +32,7 @@ impl Fault {
             Self::DiskFull => "a broker: its disk is full".into(),
             Self::OlderDisk => "a broker: restarted with the state of its disk 3 s earlier".into(),
             Self::TopicAgain => {
-                "the topic after counting: deleted, created again at once or after 3, 12 or 35 s".into()
+                "the counted topic: deleted, created again at once or after 3, 12 or 35 s".into()
             }
             Self::LogExpired => "records that are counted: deleted from the log".into(),
             Self::Transactions => {
