@@ -68,7 +68,7 @@ export function drawPrices(svg, prices, { summary, none, priceAxis, salesAxis, p
   }
   add(svg, 'text', { x: right, y: bottom + 17, 'text-anchor': 'end' }, time(prices.at(-1).time_ms));
 
-  // Each price holds until the next sale.
+  // Each price is drawn as a line until the next sale.
   const path = values.slice(1).map((value, index) => `H${x(index + 1)}V${y(value)}`);
   add(svg, 'path', { class: 'line', d: `M${x(0)},${y(values[0])}${path.join('')}` });
   const last = values.length - 1;

@@ -1,9 +1,10 @@
-// The figures as they come: server-sent events, watched, because a connection can end silently.
+// Receives the figures as server-sent events. Checks that events arrive, because a connection can
+// break without an error.
 
 /** The server sends something at least every 2 s. */
 const SILENCE_MAX_MS = 5000;
 
-/** A stream that stays silent for so long is replaced. */
+/** A stream without an event for this time is replaced. */
 const REPLACE_AFTER_MS = 10000;
 
 const CHECK_MS = 1000;
@@ -47,7 +48,7 @@ export function watch({ onFigures, onTime, onState }) {
 
   open();
   setInterval(check, CHECK_MS);
-  // Timers of a hidden page are slow; a look at it must not show what is long past.
+  // The timers of a hidden page are slow, so check at once when it becomes visible.
   document.addEventListener('visibilitychange', () => document.hidden || check());
 }
 

@@ -1,4 +1,4 @@
-// The live page: puts its parts together.
+// The live page: connects its parts.
 
 import { watch } from './live.js';
 import { prepareForm } from './sell.js';

@@ -23,7 +23,7 @@ function show(...lines) {
   );
 }
 
-/** A key that makes a second try of the same sale harmless. */
+/** A key with which a second attempt of the same sale is not counted again. */
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

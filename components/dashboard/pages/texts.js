@@ -132,7 +132,7 @@ function kept() {
   }
 }
 
-/** The language that was chosen, else the browser's first one that there is, else English. */
+/** The chosen language, otherwise the first supported one of the browser, otherwise English. */
 export function preferredLanguage() {
   const wanted = [kept(), ...navigator.languages].filter(Boolean);
   return wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in LANGUAGES) ?? 'en';
@@ -145,7 +145,7 @@ export function setLanguage(chosen, { keep = false } = {}) {
     try {
       localStorage.setItem(KEPT, chosen);
     } catch {
-      // It holds until the page is loaded again.
+      // Without storage the choice is kept only until the page is loaded again.
     }
   }
   const locale = navigator.languages.find((tag) => tag.toLowerCase().startsWith(chosen)) ?? chosen;

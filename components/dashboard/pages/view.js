@@ -48,7 +48,7 @@ export function showState(next) {
   renderState();
 }
 
-/** Shows everything again, in the language of now. */
+/** Shows everything again, in the current language. */
 export function render() {
   renderState();
   renderChoices();
@@ -135,7 +135,7 @@ function renderChosen() {
 const CATEGORIES = { 1: 'Electronica', 2: 'Ropa', 3: 'Hogar', 4: 'Belleza', 0: 'Otros' };
 const ORDER = [1, 2, 3, 4, 0];
 
-/** The choices of a category; they are made once, and renamed when the language changes. */
+/** The choices of a category; they are created once, and renamed when the language changes. */
 function renderChoices() {
   const choice = at('choice');
   const select = at('sell-category');
