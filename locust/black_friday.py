@@ -1,4 +1,4 @@
-"""The sales of `locustfile.py`, by as many users as a busy day has at each moment.
+"""The sales of `locustfile.py`, with a number of users that changes like that of a busy day.
 
     locust -f black_friday.py --headless --shape black-friday --peak 100 --minutes 10 --csv run
 
@@ -23,7 +23,7 @@ SHAPES = {
     "spike": [(0.0, 0.1), (0.4, 0.1), (0.42, 1.0), (0.6, 1.0), (0.62, 0.1), (1.0, 0.1)],
     "plateau": [(0.0, 0.02), (0.1, 1.0), (0.9, 1.0), (1.0, 0.02)],
     "soak": [(0.0, 0.5), (1.0, 0.5)],
-    # Night, the doors open, lunch, the evening's peak, closing.
+    # Night, opening, lunch, the peak in the evening, closing.
     "black-friday": [
         (0.0, 0.05), (0.1, 0.05), (0.12, 0.8), (0.3, 0.5), (0.5, 0.4), (0.7, 0.6),
         (0.75, 1.0), (0.85, 1.0), (1.0, 0.1),
@@ -135,14 +135,14 @@ def start_samples(environment, **_):
 
 @events.test_stop.add_listener
 def stop_samples(environment, **_):
-    """Ends the reading."""
+    """Stops reading."""
     samples = getattr(environment, "samples", None)
     if samples:
         samples.kill()
 
 
 def sample(options):
-    """Writes a line of figures every second. A moment without an answer has no line."""
+    """Writes a line of figures every second. If there is no answer, no line is written."""
     with open(f"{options.csv_prefix}_pipeline.csv", "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["time_s", *METRICS, "cpu_s", "memory_bytes"])

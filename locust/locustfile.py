@@ -1,4 +1,4 @@
-"""Sales like a shop's on its busiest day, sent to `POST /purchase`.
+"""Sales like those of a shop on its busiest day, sent to `POST /purchase`.
 
     locust --headless --host http://127.0.0.1:3000 --users 50 --run-time 30s
 """
@@ -16,10 +16,10 @@ CATEGORIES = {"electronica": 1, "ropa": 2, "hogar": 3, "belleza": 4}
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
-"""Longer than the pipeline may wait for the broker, so that its own error is what we see."""
+"""Longer than the pipeline may wait for the broker, so that its own error is reported."""
 
 RETRY_PAUSE_S = (0.1, 0.5)
-"""The pause before the retry, drawn between these so that users do not come back as one."""
+"""The pause before the retry, chosen at random between these. So users retry at different times."""
 
 PRICE_CENTS_MAX = 200_000
 QUANTITY_MAX = 10
@@ -55,7 +55,7 @@ def product_count(text: str) -> int:
 
 @events.init_command_line_parser.add_listener
 def add_options(parser):
-    """Options of this file, beside Locust's own; a wrong value ends the run before it starts."""
+    """Options of this file, in addition to those of Locust. A wrong value ends the run at the start."""
     parser.add_argument(
         "--percentages",
         type=percentages,
@@ -77,13 +77,13 @@ def add_options(parser):
 
 
 class Shopper(FastHttpUser):
-    """Buys one thing after the other, each as soon as the one before is answered."""
+    """Sends one sale after the other, each as soon as the previous one is answered."""
 
     host = "http://127.0.0.1:3000"
     wait_time = constant(0)
     connection_timeout = CONNECT_TIMEOUT_S
     network_timeout = ANSWER_TIMEOUT_S
-    # The one retry is ours: it must carry the same key, and must show in the statistics.
+    # The retry is a separate request with the same key, and has its own line in the statistics.
     max_retries = 0
     max_redirects = 0
 
@@ -94,7 +94,7 @@ class Shopper(FastHttpUser):
 
     @task
     def purchase(self):
-        """One sale, tried again once with the same key if it may have failed in passing."""
+        """One sale, with one retry under the same key if the failure may be temporary."""
         sale, key = self.random_sale(), str(uuid.uuid4())
         if not self.post(sale, key, "/purchase"):
             gevent.sleep(random.uniform(*RETRY_PAUSE_S))
@@ -113,7 +113,7 @@ class Shopper(FastHttpUser):
             return 0 < response.status_code < 500
 
     def random_sale(self) -> dict:
-        """A sale as the wire has it."""
+        """A sale in the format of the wire."""
         options = self.environment.parsed_options
         (category,) = random.choices(list(CATEGORIES.values()), options.percentages)
         return {
@@ -125,7 +125,7 @@ class Shopper(FastHttpUser):
 
 
 def is_processed(response) -> bool:
-    """Whether the body is the one that the contract gives for an accepted sale."""
+    """Whether the body is that of an accepted sale according to the contract."""
     try:
         return response.json() == {"status": "Procesado"}
     except (TypeError, ValueError, *FAILURE_EXCEPTIONS):
@@ -134,7 +134,7 @@ def is_processed(response) -> bool:
 
 
 def reason(response) -> str:
-    """What went wrong, in few words: Locust counts failures by this text."""
+    """A short description of the failure. Locust counts failures by this text."""
     if response.status_code == 0:
         return f"no answer: {response.error}"
     if response.status_code == 200:

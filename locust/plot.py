@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
-# The same run gives the same bytes.
+# The same run results in the same bytes.
 matplotlib.rcParams["svg.hashsalt"] = "doorbuster"
 import matplotlib.pyplot as plt  # noqa: E402
 
@@ -26,12 +26,12 @@ def rows(path: Path) -> list[dict]:
 
 
 def numbers(table: list[dict], column: str) -> list[float]:
-    """A column; what Locust does not know yet is not a number."""
+    """A column. Values that Locust has not computed yet are NaN."""
     return [float(row[column]) if row[column] not in ("", "N/A") else float("nan") for row in table]
 
 
 def rates(times: list[float], totals: list[float]) -> list[float]:
-    """How much a total grows in a second."""
+    """The increase of a total per second."""
     steps = zip(times, times[1:], totals, totals[1:])
     return [float("nan"), *((after - before) / (end - start) for start, end, before, after in steps)]
 

@@ -1,4 +1,4 @@
-//! A page in a real browser: headless Chromium, spoken to in its DevTools protocol.
+//! A page in a real browser: headless Chromium, which is controlled with the DevTools protocol.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,14 +11,14 @@ use test_servers::{Chromium, npm_package};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// How the page is looked at.
+/// The view of the page.
 #[derive(Debug, Clone, Copy)]
 pub struct View {
     /// Width of the window in CSS pixels.
     pub width: u32,
     /// Its height.
     pub height: u32,
-    /// Whether the browser prefers dark.
+    /// Whether the browser prefers the dark color scheme.
     pub dark: bool,
     /// The browser's language.
     pub language: &'static str,
@@ -33,7 +33,7 @@ pub struct Browser {
     session: String,
     /// Exceptions and violations of the page's policy.
     problems: Vec<String>,
-    // After the child, which writes into it.
+    // Declared after the child, which writes into it, so that the child is dropped first.
     _profile: TempDir,
 }
 
@@ -88,7 +88,7 @@ impl Browser {
         .await
     }
 
-    /// What axe-core finds wrong for people with disabilities, one line for each rule.
+    /// The accessibility errors that axe-core finds, one line for each rule.
     pub async fn accessibility_violations(&mut self) -> Result<Vec<String>> {
         let axe = npm_package("axe-core", "4.14.1")?.join("axe.min.js");
         self.evaluate(&format!("{}; true", std::fs::read_to_string(axe)?)).await?;
@@ -109,7 +109,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Exceptions, and what the page's policy forbade.
+    /// Exceptions, and actions that the page's policy denied.
     pub fn problems(&self) -> &[String] {
         &self.problems
     }

@@ -38,7 +38,7 @@ const MUTANTS: [Mutant; 7] = [
         sound: "return self.epoch < 0 || epoch <= self.epoch;",
         broken: "return true;",
         package: "spin-kafka-trigger",
-        // On real brokers librdkafka finds it out, too, where the epoch is given to it.
+        // With real brokers librdkafka detects the fault, too, if it gets the epoch.
         program: &["--lib"],
         test: "extent::tests::a_later_epoch_below_the_end_means_that_the_log_was_rewritten",
     },

@@ -142,7 +142,7 @@ fn client(args: &Args) -> Result<BaseConsumer> {
         .set("queued.max.messages.kbytes", "16384")
         .set("socket.nagle.disable", "true")
         .create()
-        .with_context(|| format!("cannot make a consumer for {}", args.kafka))
+        .with_context(|| format!("cannot create a consumer for {}", args.kafka))
 }
 
 /// Assigns every partition, starting at its stored position. A single process needs no group

@@ -49,7 +49,7 @@ pub fn check(mut bytes: &[u8]) {
     let count = records.len();
     let brokers = Rc::new(Brokers { answers: RefCell::new(bytes.to_vec()), ..Default::default() });
     let config = Config { sasl, compression, ..Config::new("kafka:9092") };
-    let producer = Producer::new(config, Net(brokers.clone())).expect("a right bootstrap list");
+    let producer = Producer::new(config, Net(brokers.clone())).expect("a valid bootstrap list");
     let sent = finish(producer.send(records));
     assert!(brokers.now.get() <= TIME_MAX, "it took {:?}", brokers.now.get());
     let requests = brokers.requests.get();

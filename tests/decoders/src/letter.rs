@@ -27,7 +27,7 @@ pub fn check(mut bytes: &[u8]) {
     let whole = letter(&record, whole);
     check_said(&whole, &topic, &group, &reason);
     let read = letter(&record, record.headers.clone());
-    assert!(whole.own_headers().eq(read.own_headers()), "the record's own come back");
+    assert!(whole.own_headers().eq(read.own_headers()), "the record's own headers");
     assert!(marker(&whole.record).is_none(), "a letter is no marker");
 
     let alone = letter(&record, alone);

@@ -101,7 +101,7 @@ impl Traffic {
         self.stop.cancel();
         for load in self.loads.drain(..) {
             let summary = load.await??;
-            ensure!(summary.failed.is_empty(), "requests were refused for good: {summary:?}");
+            ensure!(summary.failed.is_empty(), "requests were refused permanently: {summary:?}");
         }
         Ok(Ledgers { files: self.ledgers, _folder: self.folder })
     }

@@ -52,7 +52,7 @@ impl World {
         let (kafka, store) = tokio::try_join!(Kafka::start(), StoreHost::start())?;
         let clients = Proxy::start().await?;
         let hops = [Proxy::start().await?, Proxy::start().await?];
-        kafka.make_topic(TOPIC, PARTITIONS).await.context("cannot make the topic")?;
+        kafka.make_topic(TOPIC, PARTITIONS).await.context("cannot create the topic")?;
         let clock = FakeClock::new()?;
         let manifests = TempDir::with_prefix("manifests-")?;
         let launch = |wiring: Wiring| -> Result<Launch> {

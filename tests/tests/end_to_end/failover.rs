@@ -135,7 +135,7 @@ async fn a_failover_loses_nothing_and_counts_nothing_twice() {
     counts_on(&connect(&first).await, &pipeline).await;
 
     first.kill().await.unwrap();
-    let new = eventually("a replica is made the primary", async || {
+    let new = eventually("a replica is promoted", async || {
         for url in [second.url(), third.url()] {
             if replication(&url).await?.contains("role:master") {
                 return Some(url);
@@ -203,7 +203,7 @@ async fn a_replica_is_reported_and_used_once_it_is_the_primary() {
     let pipeline =
         Pipeline::with_store(Wiring::Fused, &kafka.bootstrap(), &replica.url()).await.unwrap();
     assert_eq!(post(&pipeline.client(), "a", SALE).await, 200);
-    eventually("the log tells", async || {
+    eventually("the log says so", async || {
         pipeline.log().contains("is not the primary").then_some(())
     })
     .await;

@@ -61,6 +61,6 @@ async fn locust_headless_sells_and_every_sale_is_counted() {
     let store = pipeline.store().await.unwrap();
     eventually("all are counted", async || (store.total().await >= sent).then_some(())).await;
     assert_eq!(store.total().await, sent, "{report}");
-    assert_eq!(store.get("contador:Hogar").await, None, "only the categories that were asked for");
+    assert_eq!(store.get("contador:Hogar").await, None, "only the requested categories");
     pipeline.stop().await.unwrap();
 }

@@ -40,7 +40,7 @@ async fn hops_in_other_processes() {
         near.stop().await.unwrap();
     }
     let store = far.store().await.unwrap();
-    eventually("the far side counts them all", async || {
+    eventually("the other side counts all sales", async || {
         (store.total().await >= sent).then_some(())
     })
     .await;
@@ -51,8 +51,8 @@ async fn hops_in_other_processes() {
         Pipeline::with_variables(&kafka.bootstrap(), &[("writer_url", &gone)]).await.unwrap();
     let answer = near.client().post("/purchase", SALE).await.unwrap();
     assert_eq!(answer.status, 503, "{}", answer.text());
-    assert!(!answer.text().contains(&gone), "clients learn no addresses: {}", answer.text());
-    eventually("the log names who is missing", async || near.log().contains(&gone).then_some(()))
+    assert!(!answer.text().contains(&gone), "clients get no addresses: {}", answer.text());
+    eventually("the log names the other host", async || near.log().contains(&gone).then_some(()))
         .await;
     near.stop().await.unwrap();
     far.stop().await.unwrap();
@@ -118,7 +118,7 @@ async fn after_a_peer_vanished_a_new_connection_is_used() {
         near.stop().await.unwrap();
     }
     let store = far.store().await.unwrap();
-    eventually("the far side counts them all", async || {
+    eventually("the other side counts all sales", async || {
         (store.total().await >= accepted).then_some(())
     })
     .await;

@@ -28,7 +28,7 @@ async fn the_embedded_default_counts_and_ends_with_its_children() {
 async fn an_unexpected_end_of_a_server_ends_the_program() {
     let pipeline = Pipeline::with_own_servers(&[]).await.unwrap();
     let store = pipeline.store().await.unwrap();
-    // As an operator would end it by mistake.
+    // An operator might end it by mistake.
     store.command(&["SHUTDOWN", "NOSAVE"]).await.unwrap_err();
     let fault = pipeline.ended().await.unwrap_err().to_string();
     assert!(fault.contains("exit status: 1"), "{fault}");

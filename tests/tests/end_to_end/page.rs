@@ -7,7 +7,7 @@ use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 const DESKTOP: View = View { width: 1280, height: 1160, dark: false, language: "en" };
 
-/// Every look of the page, and the name of its picture.
+/// Every view of the page, and the name of its picture.
 const VIEWS: [(&str, View); 4] = [
     ("desktop-light", DESKTOP),
     ("desktop-dark", View { dark: true, ..DESKTOP }),
@@ -73,7 +73,8 @@ async fn the_page_shows_what_is_counted_and_sends_a_sale() {
     browser.until("!document.getElementById('notice').hidden").await.unwrap();
 }
 
-/// Takes a picture of every look; none is wider than its window, and axe-core finds nothing.
+/// Takes a picture of every view. Checks that none is wider than its window, and that axe-core
+/// finds no error.
 async fn take_pictures(url: &str) {
     let folder = root().join("target/page");
     std::fs::create_dir_all(&folder).unwrap();

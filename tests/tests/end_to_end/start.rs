@@ -23,7 +23,7 @@ async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         output.stdout.is_empty(),
-        "nothing is promised: {}",
+        "no success is reported: {}",
         String::from_utf8_lossy(&output.stdout)
     );
     (output.status.code(), error)

@@ -82,7 +82,7 @@ async fn letters_are_sent_back_once_and_a_range_is_replayed() {
     // The replay did not change the group's offsets: it continues with the record that was sent
     // back.
     let running = app.up(&[]).await.unwrap();
-    eventually("the record that came back, and no other", async || {
+    eventually("only the record that was sent back", async || {
         (app.metric("spin_kafka_records_total").await? == 1.0).then_some(())
     })
     .await;
@@ -119,7 +119,7 @@ async fn a_stop_under_load_drains_and_the_next_start_continues_after_it() {
         (ready && app.metric("spin_kafka_lag").await? == 0.0).then_some(())
     })
     .await;
-    assert_eq!(applied().await, Some((RECORDS - first) as f64), "none twice, none left out");
+    assert_eq!(applied().await, Some((RECORDS - first) as f64), "each record exactly once");
     running.stop().await.unwrap();
 }
 
@@ -142,7 +142,7 @@ async fn a_new_build_is_loaded_without_a_rebalance() {
     })
     .await;
     app.produce(&["reject"], None).await.unwrap();
-    let reason = eventually("the new build's word", async || {
+    let reason = eventually("the new build's text", async || {
         let list = app.command(&["dlq", "list"]).await.ok()?;
         list.lines().find(|line| line.contains("rejected")).map(str::to_owned)
     })
@@ -156,7 +156,7 @@ async fn a_new_build_is_loaded_without_a_rebalance() {
     })
     .await;
     app.produce(&["good"], None).await.unwrap();
-    eventually("the old build goes on", async || {
+    eventually("the old build still runs", async || {
         (app.metric("spin_kafka_records_total").await? == 3.0).then_some(())
     })
     .await;
@@ -246,6 +246,6 @@ async fn the_trigger_continues_the_trace_of_a_record() {
     assert_eq!(
         spans.iter().filter(|span| hex(&span.trace_id) == TRACE).count(),
         1,
-        "a record without a trace has no span of its own"
+        "a record without a trace has no separate span"
     );
 }

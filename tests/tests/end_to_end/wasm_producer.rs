@@ -69,7 +69,7 @@ async fn a_broker_restart_loses_and_doubles_nothing() {
     ]);
     let load = tokio::spawn(load::run(load.args, load::Stop::never()));
     let store = Store::connect(&valkey.url()).await.unwrap();
-    eventually("the load is under way", async || (store.total().await > SALES / 8).then_some(()))
+    eventually("the load is in progress", async || (store.total().await > SALES / 8).then_some(()))
         .await;
     kafka.kill().await.unwrap();
     let kafka = kafka.restart().await.unwrap();

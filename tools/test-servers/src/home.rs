@@ -41,7 +41,7 @@ pub fn install(
     if !wanted.exists() {
         tracing::info!(name, folder = %home.display(), "installing");
         make(&home).with_context(|| format!("cannot install {name}"))?;
-        ensure!(wanted.exists(), "{name}: the installation did not make {}", wanted.display());
+        ensure!(wanted.exists(), "{name}: the installation did not create {}", wanted.display());
     }
     Ok(wanted)
 }

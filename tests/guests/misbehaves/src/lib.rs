@@ -43,7 +43,7 @@ async fn handle(request: Request) -> Result<Response<Full<Bytes>>, Error> {
 /// More than the buffers of a connection can hold, in bytes.
 const LARGE_BYTES: usize = 16 << 20;
 
-/// Returns the head of the request as the guest sees it.
+/// Returns the head of the request as the guest receives it.
 fn head(request: &Request) -> Response<Full<Bytes>> {
     Response::new(Full::from(format!("{}\n{:?}", request.uri(), request.headers())))
 }

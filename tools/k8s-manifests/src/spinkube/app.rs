@@ -19,7 +19,7 @@ type Strings = BTreeMap<String, String>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "fields that have no rule are there to be known")]
+#[expect(dead_code, reason = "a field without a rule must be known, too")]
 struct Spec {
     image: String,
     executor: Option<String>,
@@ -55,7 +55,7 @@ struct Spec {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "whom it names is checked with all other references")]
+#[expect(dead_code, reason = "the check of references checks the name")]
 struct Named {
     name: String,
 }
@@ -81,7 +81,7 @@ struct RuntimeConfig {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "fields that have no rule are there to be known")]
+#[expect(dead_code, reason = "a field without a rule must be known, too")]
 struct Store {
     name: String,
     r#type: String,
@@ -91,7 +91,7 @@ struct Store {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "fields that have no rule are there to be known")]
+#[expect(dead_code, reason = "a field without a rule must be known, too")]
 struct Compute {
     r#type: String,
     #[serde(default)]
@@ -107,7 +107,7 @@ struct Checks {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "fields that have no rule are there to be known")]
+#[expect(dead_code, reason = "a field without a rule must be known, too")]
 struct Probe {
     http_get: HttpGet,
     initial_delay_seconds: Option<u32>,
@@ -128,7 +128,7 @@ struct HttpGet {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "fields that have no rule are there to be known")]
+#[expect(dead_code, reason = "a field without a rule must be known, too")]
 struct Header {
     name: String,
     value: String,

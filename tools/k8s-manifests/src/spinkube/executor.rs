@@ -26,7 +26,7 @@ struct Config {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "fields that have no rule are there to be known")]
+#[expect(dead_code, reason = "a field without a rule must be known, too")]
 struct Otel {
     exporter_otlp_endpoint: Option<String>,
     exporter_otlp_traces_endpoint: Option<String>,

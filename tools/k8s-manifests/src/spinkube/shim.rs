@@ -64,7 +64,7 @@ struct RolloutStrategy {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "fields that have no rule are there to be known")]
+#[expect(dead_code, reason = "a field without a rule must be known, too")]
 struct Rolling {
     max_update: u32,
 }

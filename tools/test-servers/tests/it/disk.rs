@@ -13,13 +13,13 @@ async fn a_broker_with_a_full_disk_leaves_and_comes_back_with_space() {
     cluster.broker(1).unwrap().fill_disk().unwrap();
     write(&cluster, &[]).await;
     let port = cluster.ports()[1];
-    eventually("it takes no connections", async || {
+    eventually("it accepts no connections", async || {
         TcpStream::connect(("127.0.0.1", port)).await.is_err()
     })
     .await;
     let broker = cluster.broker_mut(1).unwrap();
     eventually("it has ended", async || broker.has_ended().unwrap()).await;
-    assert!(broker.free_disk().is_err(), "it runs no more");
+    assert!(broker.free_disk().is_err(), "it has stopped");
     assert_eq!(records(&cluster).await, 200);
 
     cluster.restart(1).await.unwrap();

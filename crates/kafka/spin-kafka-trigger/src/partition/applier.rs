@@ -110,7 +110,7 @@ impl Applier {
             }
             AfterFailure::Stop(Part { batch, failures, .. }) => {
                 let reason = format!(
-                    "the handler broke {failures} times over offsets without a record: {}",
+                    "the handler failed {failures} times on offsets without a record: {}",
                     cause.reason
                 );
                 Err(self.ctx.handler_error(batch.start, reason))

@@ -256,5 +256,5 @@ async fn a_handler_that_breaks_without_a_record_stops_the_engine() {
         assert_eq!(batch.messages, []);
     }
     let error = session.ended().await.unwrap_err().to_string();
-    assert!(error.contains("broke 3 times over offsets without a record"), "{error}");
+    assert!(error.contains("failed 3 times on offsets without a record"), "{error}");
 }

@@ -75,7 +75,7 @@ async fn the_letter_of_a_record_that_is_too_large_holds_its_position() {
     let letters = reject_all(&brokers, topic, 2).await;
     has_only_the_position(&letters[0], 0, bytes + 1);
     assert_eq!(letters[0].header(headers::TOPIC), topic);
-    assert_eq!(letters[1].value.as_deref(), Some(&b"small"[..]), "the next letter is whole");
+    assert_eq!(letters[1].value.as_deref(), Some(&b"small"[..]), "the next letter is complete");
     assert!(!letters[1].has(headers::OMITTED_BYTES));
 }
 

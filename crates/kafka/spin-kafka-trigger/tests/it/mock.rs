@@ -244,7 +244,7 @@ async fn a_stored_position_is_where_reading_begins() {
         assert!(!log_id.is_empty(), "the mock cluster has an id");
         match requests.fetch_add(1, Ordering::Relaxed) {
             0 => Err(Failure::Retry("store down".into())),
-            1 => panic!("a panic is a passing fault, too"),
+            1 => panic!("a panic is a temporary failure, too"),
             _ => Ok(Position::At(17)),
         }
     });
@@ -417,7 +417,7 @@ async fn a_slow_handler_keeps_its_partition() {
     slow.apply();
     let next = session.call().await.apply();
     assert_eq!(next.start, 10);
-    assert_eq!(session.metrics.rebalances.get(), before, "membership never lapsed");
+    assert_eq!(session.metrics.rebalances.get(), before, "the membership remained");
     session.stop().await;
 }
 
@@ -433,7 +433,7 @@ async fn a_position_below_the_start_of_the_log_is_reported() {
     let batches = session.apply_until(count as i64).await;
     let log_start = offsets(&batches)[0];
     assert!(log_start > 2, "the mock cluster dropped nothing");
-    assert_eq!(batches[0].start, 2, "the batch stands for what is lost, too");
+    assert_eq!(batches[0].start, 2, "the batch covers lost offsets, too");
     assert_joined(&batches);
     assert_eq!(session.metrics.records_lost.get(), log_start as u64 - 2);
     session.stop().await;

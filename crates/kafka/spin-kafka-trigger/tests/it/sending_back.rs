@@ -212,7 +212,7 @@ async fn a_killed_run_repeats_only_letters_that_were_not_marked() {
     for record in back.await.unwrap() {
         *times.entry((record.header(IDENTITY), record.value)).or_insert(0) += 1;
     }
-    assert_eq!(times.len(), LETTERS, "every letter is back, and tells which it is");
+    assert_eq!(times.len(), LETTERS, "every letter is sent back with its own identity");
     let doubled = times.values().filter(|times| **times > 1).count();
     assert!(doubled <= UNMARKED_MAX, "{doubled}");
     assert!(times.values().all(|times| *times <= 2));

@@ -34,7 +34,7 @@ fn keys_go_to_the_partitions_that_the_java_client_chooses() {
         let ours = producer(config()).send(records).await.unwrap();
         let ours: Vec<i32> = ours.iter().map(|delivery| delivery.partition).collect();
         assert_eq!(ours, java);
-        assert_eq!(HashSet::<i32>::from_iter(ours).len(), 7, "the keys tell the partitions apart");
+        assert_eq!(HashSet::<i32>::from_iter(ours).len(), 7, "the keys cover all partitions");
     });
 }
 
