@@ -31,7 +31,7 @@ struct Args {
 async fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let mut terminate = signal(SignalKind::terminate())?;
-    // The first of both ends the run, and everything that was started.
+    // A signal ends the run. Dropping its future ends every process that it started.
     tokio::select! {
         agrees = run(args) => {
             Ok(if agrees? { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,4 +1,4 @@
-//! The Kafka triggers of an application, for the commands that maintain them.
+//! The Kafka triggers of an application, for the commands `replay` and `dlq`.
 
 use anyhow::{Context as _, Result, bail};
 use kafka_trigger::TriggerConfig;

@@ -22,7 +22,7 @@ pub struct Metrics {
     /// Breakdowns of the handler over a batch or a part of one: traps, missed deadlines, exceeded
     /// memory limits.
     pub breakdowns: Counter,
-    /// Records that were found to break the handler.
+    /// Records that made the handler fail.
     pub poison: Counter,
     /// Records written to a dead-letter topic.
     pub dead_letters: Counter,
@@ -30,10 +30,11 @@ pub struct Metrics {
     pub dead_letter_failures: Counter,
     /// Records that were given up without a dead letter, because `failed_records` is `skip`.
     pub skipped: Counter,
-    /// Times that the handler's store was behind, so that the engine read records again.
+    /// Number of times that the handler's store had lost updates, so that the engine read records
+    /// again.
     pub rewinds: Counter,
-    /// Times that the handler's store was found empty although the group had read the log, so that
-    /// it was rebuilt from the log.
+    /// Number of times that the handler's store was empty although the group had read the log, so
+    /// that it was rebuilt from the log.
     pub rebuilds: Counter,
     /// Assignments and revocations.
     pub rebalances: Counter,
@@ -94,8 +95,8 @@ impl Metrics {
             ("filtered_records", "Records dropped by a filter", &self.filtered),
             ("rejections", "Records that the handler rejected", &self.rejections),
             ("retries", "Failed attempts that were followed by another", &self.retries),
-            ("breakdowns", "Batches that broke the handler", &self.breakdowns),
-            ("poison_records", "Records found to break the handler", &self.poison),
+            ("breakdowns", "Batches that made the handler fail", &self.breakdowns),
+            ("poison_records", "Records that made the handler fail", &self.poison),
             ("dead_letters", "Records written to a dead-letter topic", &self.dead_letters),
             (
                 "dead_letter_failures",
@@ -106,7 +107,7 @@ impl Metrics {
             ("rewinds", "Times the handler's store was behind", &self.rewinds),
             ("rebuilds", "Times an empty store was rebuilt", &self.rebuilds),
             ("rebalances", "Assignments and revocations", &self.rebalances),
-            ("records_lost", "Offsets gone from the log before they were read", &self.records_lost),
+            ("records_lost", "Offsets deleted from the log before being read", &self.records_lost),
             ("commit_failures", "Offset commits that failed", &self.commit_failures),
             ("unfinished_batches", "Batches dropped before the handler answered", &self.unfinished),
         ] {

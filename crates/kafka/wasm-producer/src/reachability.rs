@@ -54,7 +54,8 @@ impl Reachability {
             self.refusal = Some(text);
         }
         if self.failures >= brokers {
-            // All brokers have failed once: counts the next pass over them separately.
+            // All brokers have failed once. The failures of the next attempts at all brokers are
+            // counted separately.
             self.failures = 0;
             self.have_all_failed = true;
             self.refused = self.refusal.take().map(|text| (now, text));

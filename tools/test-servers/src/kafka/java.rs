@@ -30,8 +30,8 @@ const POM: &str = include_str!("pom.xml");
 pub(crate) struct Java {
     classpath: String,
     /// The option that reads or writes an archive of loaded classes (application class-data
-    /// sharing). A start that reads an archive takes half of the CPU time. A JVM that cannot use
-    /// the file ignores it.
+    /// sharing). Reading an archive halves the CPU time of a start, in addition to the effect of
+    /// the JVM options for a quick start. A JVM that cannot use the file ignores it.
     class_archive: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! The producer without a broker, or with one that does not answer. No server is needed: at the
-//! addresses nothing listens, or librdkafka's mock cluster does.
+//! The producer without a broker, or with one that does not answer. No real server is needed: the
+//! addresses belong to no server or to librdkafka's mock cluster.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn a_slow_broker_causes_a_timeout() {
     assert!(matches!(error, Err(ProduceError::TimedOut(_))), "{error:?}");
 }
 
-/// A cluster with the topic, and a producer that gives it up after 200 ms without a broker.
+/// A cluster with the topic, and a producer whose records fail after 200 ms without a broker.
 fn producer_that_gives_up_early() -> (MockCluster<'static, DefaultProducerContext>, Producer) {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic(TOPIC, 1, 1).unwrap();

@@ -43,7 +43,7 @@ impl FailedRecordPolicy {
         // This many consecutive failures indicate that the handler is broken, not the records.
         if in_a_row > self.ctx.engine.config.poison_in_a_row_max {
             let reason =
-                format!("{in_a_row} records in a row broke the handler; the last: {reason}");
+                format!("{in_a_row} records in a row made the handler fail; the last: {reason}");
             return Err(self.poison_error(record.offset, *class, &reason));
         }
         self.apply(vec![Letter { batch, record, class: *class, attempts: failures, reason }]).await

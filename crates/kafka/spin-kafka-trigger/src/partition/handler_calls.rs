@@ -117,7 +117,7 @@ impl HandlerCalls {
         let (records, FailureCause { class, reason }) = (messages.len(), cause);
         tracing::warn!(
             %topic, partition, start, end, records, %class, reason,
-            "batch broke the handler; it is divided until the record that causes it is found"
+            "batch made the handler fail; it is divided to find the record that causes this"
         );
     }
 

@@ -77,7 +77,8 @@ async fn in_sync(brokers: &str, topic: &str, replicas: usize) {
     .await;
 }
 
-/// The leader writes alone and dies, and a replica without those records is elected.
+/// The leader accepts records while no other replica is in sync, and is killed. A replica without
+/// those records is elected.
 async fn unclean_election(topic: &'static str, lost: usize, rewritten: usize) {
     let mut cluster = KafkaCluster::start(ClusterConfig::default()).await.unwrap();
     let brokers = cluster.bootstrap();

@@ -411,7 +411,8 @@ async fn a_slow_handler_keeps_its_partition() {
     let mut session = Session::start(config);
     let slow = session.call().await;
     let before = session.metrics.rebalances.get();
-    // This sleep waits for no condition: the handler takes longer than a member may.
+    // This sleep does not wait for a condition: the call takes longer than the session timeout of a
+    // member.
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert!(!slow.is_abandoned());
     slow.apply();

@@ -32,7 +32,7 @@ fn write(producer: &BaseProducer, topic: &str, records: usize) {
     producer.flush(WAIT_LIMIT).unwrap();
 }
 
-/// With these settings a partition counts as stalled at once if records are left.
+/// With these settings a partition with unread records counts as stalled at once.
 fn strict(brokers: &str, topic: &str) -> Config {
     Config { stalled_after_ms: 1, ..config(brokers, topic) }
 }
@@ -114,7 +114,7 @@ async fn records_after_an_open_transaction_are_lag_but_not_a_stall() {
     session.stop().await;
 }
 
-/// Retention may have deleted all records that were left to read.
+/// Retention may have deleted all unread records.
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_records_at_the_end_of_the_log_are_lost_but_not_lag() {
     let (brokers, topic) = (brokers(), "expired");

@@ -1,5 +1,5 @@
-//! A topic that is deleted and created again is another log, for every length of it and at every
-//! time: no state of the old log applies to the new one.
+//! A topic that is deleted and created again is another log, no matter how long the new log is and
+//! when it is created: no state of the old log applies to the new one.
 
 use std::time::Duration;
 
