@@ -48,7 +48,7 @@ pub struct Args {
 pub struct Report {
     /// Number of requests answered with 200.
     pub accepted: u64,
-    /// Number of requests of which it is not known whether they were written.
+    /// Number of requests for which it is unknown whether they were written.
     pub unknown: u64,
     /// Number of counted sales.
     pub counted: u64,
@@ -69,7 +69,7 @@ impl fmt::Display for Report {
         let unknown = self.unknown;
         writeln!(f, "accepted    {}", self.accepted)?;
         if unknown > 0 {
-            writeln!(f, "unknown     {unknown}  (no answer that tells; each may be counted once)")?;
+            writeln!(f, "unknown     {unknown}  (no clear answer; each may be counted once)")?;
         }
         writeln!(f, "counted     {}", self.counted)?;
         writeln!(f, "difference  {}", i128::from(self.counted) - i128::from(self.accepted))?;

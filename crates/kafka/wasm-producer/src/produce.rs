@@ -28,7 +28,7 @@ const RESPONSE_LIMIT_MIN: Duration = Duration::from_secs(1);
 /// A produce request that was built.
 pub struct BatchRequest {
     pub request: ProduceRequest,
-    /// The partitions of which it contains a batch.
+    /// The partitions for which it contains a batch.
     pub sent: Vec<(usize, Attempt)>,
     /// Maximum time to wait for the response.
     pub limit: Duration,

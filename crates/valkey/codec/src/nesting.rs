@@ -21,7 +21,7 @@ pub fn fits(mut bytes: &[u8]) -> bool {
             depth += 1;
             continue;
         }
-        // Close all levels of which this was the last part.
+        // Closes all levels whose last part this was.
         while let Some(level) = depth.checked_sub(1).and_then(|last| open.get_mut(last)) {
             *level -= 1;
             if *level > 0 {

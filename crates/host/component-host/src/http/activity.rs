@@ -40,7 +40,8 @@ enum Requests {
     /// There are some.
     Open {
         number: usize,
-        /// The answers of which a part waits to be sent: the id of the request, and since when.
+        /// The answers with a part that waits to be sent: the id of the request, and since when it
+        /// waits.
         sending: Vec<(u64, Instant)>,
     },
 }

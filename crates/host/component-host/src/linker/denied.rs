@@ -83,7 +83,7 @@ impl GuestState {
     }
 }
 
-/// Variables, of which there are none.
+/// The interfaces for variables: every variable is undefined.
 struct NoVariables;
 
 impl HasData for NoVariables {
