@@ -13,7 +13,7 @@ const UTIME: usize = 11;
 pub fn of_process(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/stat");
     let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let ticks = ticks(&stat).with_context(|| format!("{path} has another form: {stat}"))?;
+    let ticks = ticks(&stat).with_context(|| format!("{path} has an unexpected form: {stat}"))?;
     let per_second =
         sysconf(SysconfVar::CLK_TCK)?.context("the system's clock tick is not known")?;
     Ok(ticks as f64 / per_second as f64)

@@ -60,7 +60,7 @@ fn in_file(path: PathBuf, registry: &str) -> Result<RegistryAuth, Error> {
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
         // A helper also reports in this way that it has no credentials. Its output is not logged.
         Err(CredentialRetrievalError::HelperFailure { helper, .. }) => {
-            tracing::warn!(helper, registry, "Docker's credential helper has nothing: anonymous");
+            tracing::warn!(helper, registry, "Docker's helper has no credentials: anonymous");
             Ok(RegistryAuth::Anonymous)
         }
         Err(error) => {

@@ -67,7 +67,7 @@ impl PreflightChecks {
             if let Err(error) = check_topic_exists(brokers, client, name).await
                 && !error.is_retriable()
             {
-                tracing::warn!(%error, "a record that is given up would hold up its partition");
+                tracing::warn!(%error, "a record that is given up would block its partition");
             }
         }
         if let Some(url) = &self.store {

@@ -176,7 +176,7 @@ impl HandlerCalls {
                 ) => {
                     ctx.engine.metrics.retries.inc();
                     let (topic, partition) = (&ctx.topic, ctx.number);
-                    tracing::warn!(%topic, partition, reason, "no position yet; asking again");
+                    tracing::warn!(%topic, partition, reason, "no position yet; trying again");
                     ctx.pause(backoff.next()).await?;
                     continue;
                 }
