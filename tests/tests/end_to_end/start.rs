@@ -17,6 +17,7 @@ async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
         .unwrap();
     let output = doorbuster()
         .args(["up", "--from", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0"])
+        .args(["--valkey", "redis://127.0.0.1:1"])
         .output()
         .await
         .unwrap();

@@ -15,7 +15,7 @@ async fn serve(manifest: &Path) -> Child {
     command.args(["up", "--listen", "127.0.0.1:0", "--linger-s", "10", "--from"]).arg(manifest);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    while !lines.next_line().await.unwrap().unwrap().starts_with("Ctrl-C") {}
+    while !lines.next_line().await.unwrap().unwrap().starts_with("Press Ctrl-C") {}
     child
 }
 

@@ -166,7 +166,7 @@ async fn errors_name_the_refused_item() {
                 let given = "kafka_security = \"{{ kafka_security }}\"";
                 text.replace(given, "kafka_security = \"sasl_ssl\"")
             }),
-            "no TLS".into(),
+            "does not support TLS".into(),
         ),
         (
             Box::new(|text| {
