@@ -69,7 +69,7 @@ fn path_with(program: &Path) -> Result<std::ffi::OsString> {
 }
 
 async fn run(dir: &Path, program: &str, arguments: &[String]) -> Result<ExitCode> {
-    let mut signals = Signals::new()?;
+    let (mut signals, mut hangup) = (Signals::new()?, signal(SignalKind::hangup())?);
     let (mut kafka, mut valkey) = tokio::select! {
         servers = start(dir) => servers?,
         () = signals.end() => return Ok(ExitCode::SUCCESS),
@@ -89,7 +89,7 @@ async fn run(dir: &Path, program: &str, arguments: &[String]) -> Result<ExitCode
             () = signals.end() => break None,
             ended = kafka.ended() => break Some(ended),
             ended = valkey.ended() => break Some(ended),
-            _ = signals.hangup.recv() => send(&child, Signal::SIGHUP)?,
+            _ = hangup.recv() => send(&child, Signal::SIGHUP)?,
         }
     };
     let ended = end(&mut child, &mut signals).await;
@@ -107,11 +107,10 @@ async fn run(dir: &Path, program: &str, arguments: &[String]) -> Result<ExitCode
     }
 }
 
-/// The signals that this program handles.
+/// The signals that end this program.
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -119,7 +118,6 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
