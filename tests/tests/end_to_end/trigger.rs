@@ -35,7 +35,7 @@ async fn each_failure_affects_only_its_record() {
         ("trap", "breaking/0@1", "trapped"),
         ("rejected", "breaking/0@3", "the first build"),
         ("memory", "breaking/0@5", "more memory"),
-        ("deadline", "breaking/0@7", "no answer in 1s"),
+        ("deadline", "breaking/0@7", "did not answer within 1s"),
     ] {
         let line = list.lines().find(|line| line.contains(from)).unwrap();
         assert!(line.contains(class) && line.contains(reason) && line.contains("open"), "{line}");
