@@ -8,22 +8,9 @@ use crate::FailureClass;
 /// An error that stops the engine. Transient errors are retried and logged instead.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The value of a setting is invalid.
-    #[error("setting `{setting}`: {reason}")]
-    Config {
-        /// The setting's name.
-        setting: String,
-        /// What the value must be.
-        reason: String,
-    },
-    /// The Kafka client could not be set up.
-    #[error("cannot set up the Kafka client for {brokers}: {reason}")]
-    Client {
-        /// The bootstrap brokers.
-        brokers: String,
-        /// The message of librdkafka.
-        reason: String,
-    },
+    /// A setting is invalid, or the Kafka client could not be set up.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The Kafka client cannot continue; a new client may work.
     #[error("the Kafka client of group {group} at {brokers} failed: {reason}")]
     Group {
@@ -129,11 +116,12 @@ pub enum Error {
 impl Error {
     /// Fails with the reason unless the value of the setting is valid.
     pub(crate) fn check(setting: &'static str, is_valid: bool, reason: &str) -> Result<(), Self> {
-        if is_valid {
-            Ok(())
-        } else {
-            Err(Error::Config { setting: setting.into(), reason: reason.into() })
-        }
+        if is_valid { Ok(()) } else { Err(Self::setting(setting, reason)) }
+    }
+
+    /// The value of this setting is invalid.
+    pub(crate) fn setting(setting: &str, reason: impl Into<String>) -> Self {
+        ClientError::setting(setting, reason).into()
     }
 
     /// Whether starting the engine again may succeed without a change of the settings or the
@@ -143,14 +131,5 @@ impl Error {
             self,
             Error::Group { .. } | Error::InstanceIdInUse { .. } | Error::NothingFetched { .. }
         )
-    }
-}
-
-impl From<ClientError> for Error {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Setting { setting, reason } => Error::Config { setting, reason },
-            ClientError::Client { brokers, reason } => Error::Client { brokers, reason },
-        }
     }
 }

@@ -53,10 +53,7 @@ impl TryFrom<String> for Field {
 impl Filter {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         if self.equals.is_some() == self.prefix.is_some() {
-            return Err(Error::Config {
-                setting: "filters".into(),
-                reason: "give each filter either `equals` or `prefix`".into(),
-            });
+            return Err(Error::setting("filters", "give each filter either `equals` or `prefix`"));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
-use kafka_client::ClientSettings;
+use kafka_client::{ClientSettings, Error as ClientError};
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -31,7 +31,7 @@ impl Group {
         let config = engine.config.clone();
         let consumer = Self::client(engine, &client_config::consumer(&config))?;
         let subscribed = consumer::subscribe(&config, &consumer);
-        subscribed.map_err(|error| Error::Client {
+        subscribed.map_err(|error| ClientError::Client {
             brokers: config.brokers.clone(),
             reason: error.to_string(),
         })?;

@@ -57,7 +57,7 @@ pub use failure_class::FailureClass;
 pub use filter::{Field, Filter};
 pub use handler::{Failure, Handler, Position, Rejection};
 pub use json::Pointer;
-pub use kafka_client::{ClientProperties, Secret};
+pub use kafka_client::{ClientProperties, Error as ClientError, Secret};
 pub use letter::headers;
 pub use metrics::Metrics;
 pub use partition_status::PartitionProgress;

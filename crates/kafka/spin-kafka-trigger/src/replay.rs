@@ -115,7 +115,7 @@ fn ranges(
     for topic in &engine.config.topics {
         if is_pattern(topic) {
             let reason = format!("a replay needs the names of topics; `{topic}` is a pattern");
-            return Err(Error::Config { setting: "topics".into(), reason });
+            return Err(Error::setting("topics", reason));
         }
         let found = ranges_of(consumer, topic, range).map_err(|error| match error {
             error if error == NO_TIMES => Error::Range {

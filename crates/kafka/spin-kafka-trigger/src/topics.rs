@@ -32,16 +32,19 @@ pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<()
         "give names that are not empty",
     )?;
     if !dead_letter_topic.is_empty() && !is_topic_name(dead_letter_topic) {
-        return Err(refused("dead_letter_topic", not_a_name(dead_letter_topic)));
+        return Err(Error::setting("dead_letter_topic", not_a_name(dead_letter_topic)));
     }
     for topic in topics {
         let is_read = if is_pattern(topic) {
             let pattern = pattern::compile(topic).map_err(|reason| {
-                refused("topics", format!("`{topic}` cannot be a pattern of topics: {reason}"))
+                Error::setting(
+                    "topics",
+                    format!("`{topic}` cannot be a pattern of topics: {reason}"),
+                )
             })?;
             if dead_letter_topic.is_empty() {
                 let reason = format!("name one that the pattern `{topic}` does not match");
-                return Err(refused("dead_letter_topic", reason));
+                return Err(Error::setting("dead_letter_topic", reason));
             }
             pattern.is_match(dead_letter_topic)
         } else {
@@ -51,7 +54,7 @@ pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<()
         if is_read {
             let reason =
                 format!("`{topic}` includes it: dead letters would be read again as records");
-            return Err(refused("dead_letter_topic", reason));
+            return Err(Error::setting("dead_letter_topic", reason));
         }
     }
     Ok(())
@@ -61,12 +64,12 @@ pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<()
 /// not be too long.
 fn check_name(topic: &str, dead_letter_topic: &str) -> Result<(), Error> {
     if !is_topic_name(topic) {
-        return Err(refused("topics", not_a_name(topic)));
+        return Err(Error::setting("topics", not_a_name(topic)));
     }
     let letters = format!("{topic}{DEAD_LETTER_SUFFIX}");
     if dead_letter_topic.is_empty() && !is_topic_name(&letters) {
         let reason = format!("the name `{letters}` would be too long: give another");
-        return Err(refused("dead_letter_topic", reason));
+        return Err(Error::setting("dead_letter_topic", reason));
     }
     Ok(())
 }
@@ -76,10 +79,6 @@ fn not_a_name(name: &str) -> String {
         "`{name}` is not a valid topic name: 1 to {NAME_BYTES_MAX} letters, digits, dots, dashes \
          and underscores"
     )
-}
-
-fn refused(setting: &str, reason: String) -> Error {
-    Error::Config { setting: setting.into(), reason }
 }
 
 #[cfg(test)]
