@@ -7,8 +7,8 @@ use pipeline_tests::{Launch, Pipeline, Wiring};
 use sale::Sale;
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
-/// Sufficient for thousands of batches, and for every product in every category.
-const SALES: &str = "20000";
+/// Sufficient for hundreds of batches, and for every product in every category.
+const SALES: &str = "4000";
 
 #[derive(clap::Parser)]
 struct Load {
