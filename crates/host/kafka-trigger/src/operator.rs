@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use component_host::Limits;
-use component_host::http::{Answer, HEALTH_PATH, RequestBody, serve, text};
+use component_host::http::{Answer, HEALTH_PATH, RequestBody, Services, serve, text};
 use host_producer::Producer;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use prometheus_client::encoding;
@@ -26,7 +26,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// are needed.
 const CONNECTIONS_MAX: usize = 256;
 
-/// Health and metrics of the Kafka triggers and of the producer of a process. Cheap to clone.
+/// Health and metrics of the Kafka triggers, the HTTP components and the producer of a process.
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct Operator(Arc<View>);
 
@@ -37,12 +38,17 @@ struct View {
 }
 
 impl Operator {
-    /// Health and metrics of these triggers, and of the host's producer.
-    pub fn new(triggers: &[KafkaTrigger], producer: Option<&ProducerCapability>) -> Self {
+    /// Health and metrics of these triggers and HTTP components, and of the host's producer.
+    pub fn new(
+        triggers: &[KafkaTrigger],
+        services: &Services,
+        producer: Option<&ProducerCapability>,
+    ) -> Self {
         let mut registry = Registry::default();
         if let Some(producer) = producer {
             producer.register(&mut registry);
         }
+        services.register(&mut registry);
         triggers.iter().for_each(|trigger| trigger.register(&mut registry));
         let named = |trigger: &KafkaTrigger| (trigger.handler().component(), trigger.progress());
         let triggers = triggers.iter().map(named).collect();
@@ -61,7 +67,9 @@ impl Operator {
             Box::pin(async move { view.answer(request.method(), request.uri().path()).await }) as _
         });
         let limits = Limits { connections_max: CONNECTIONS_MAX, ..Limits::default() };
-        serve(listener, &limits, handler, Box::pin(shutdown), Duration::ZERO).await;
+        // What operators request is not counted.
+        let refusals = Arc::default();
+        serve(listener, &limits, handler, refusals, Box::pin(shutdown), Duration::ZERO).await;
         Ok(())
     }
 

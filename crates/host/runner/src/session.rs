@@ -188,7 +188,8 @@ impl Session {
 
     fn running(self) -> Running {
         let stop_serving = CancellationToken::new();
-        let operator = Operator::new(&self.triggers, self.producer.as_deref());
+        let operator =
+            Operator::new(&self.triggers, &self.host.services(), self.producer.as_deref());
         let operators = operator_port::serve(self.operators, operator);
         let mut server = JoinSet::new();
         if let Some(http) = self.server {

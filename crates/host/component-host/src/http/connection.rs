@@ -21,6 +21,7 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use super::activity::{Activity, Due, OpenRequest, Times};
 use super::exchange::{Handler, exchange};
+use super::metrics::Refusals;
 
 /// The longest time between two checks of a connection.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -29,6 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct Shared {
     pub http: auto::Builder<TokioExecutor>,
     pub handler: Handler,
+    pub refusals: Arc<Refusals>,
     pub times: Times,
     pub body_timeout: Duration,
 }
@@ -45,7 +47,8 @@ pub(super) async fn run(
         let (shared, activity) = (shared.clone(), activity.clone());
         move |request| {
             let open = activity.request();
-            let answer = exchange(&shared.handler, shared.body_timeout, request, peer);
+            let Shared { handler, refusals, body_timeout, .. } = &*shared;
+            let answer = exchange(handler, refusals, *body_timeout, request, peer);
             async move { Ok::<_, Infallible>(answer.await.map(|body| Sent { body, open })) }
         }
     });

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use wasmtime_wasi_http::WasiBody;
 
 use super::body::RequestBody;
+use super::metrics::Refusals;
 use super::problem::Problem;
 
 /// Handles the requests of a port; the second argument is the address of the client.
@@ -23,15 +24,17 @@ pub type Answer = Response<WasiBody>;
 /// The most header fields of a request; hyper's limit for HTTP/1.1.
 const FIELDS_MAX: usize = 100;
 
-/// Handles a request.
+/// Handles a request. If the host answers it without the handler, it is counted in `refusals`.
 pub(super) fn exchange(
     handler: &Handler,
+    refusals: &Refusals,
     body_timeout: Duration,
     request: Request<Incoming>,
     peer: SocketAddr,
 ) -> impl Future<Output = Answer> + use<> {
     let method = request.method().clone();
-    let answer = check(&request).map(|()| {
+    let checked = check(&request).inspect_err(|problem| refusals.count(*problem));
+    let answer = checked.map(|()| {
         let (mut head, body) = request.into_parts();
         let body = RequestBody::new(body, &mut head, body_timeout);
         handler(Request::from_parts(head, body), peer)

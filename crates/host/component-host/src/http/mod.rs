@@ -2,9 +2,13 @@
 
 mod activity;
 mod body;
+mod collector;
 mod connection;
+mod durations;
 mod exchange;
 mod instances;
+mod metrics;
+mod permits;
 mod problem;
 mod route;
 mod serve;
@@ -16,6 +20,7 @@ mod streamed;
 
 pub use body::RequestBody;
 pub use exchange::{Answer, Handler};
+pub use metrics::Refusals;
 pub use problem::text;
 pub use serve::serve;
 pub use server::{HEALTH_PATH, Server};

@@ -9,7 +9,7 @@ use wasmtime_wasi_http::WasiBody;
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// A problem that the host detected before or after the call of the guest.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
     /// No route matches the path.
     NotFound,
@@ -34,6 +34,40 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
+    /// All problems, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::NotFound,
+        Self::Busy,
+        Self::TimedOut,
+        Self::GuestFailed,
+        Self::BadBody,
+        Self::LateBody,
+        Self::Host,
+        Self::Method,
+        Self::HeadTooLarge,
+        Self::TransferCoding,
+    ];
+
+    /// Whether the request had reached its component's service.
+    pub fn is_of_component(self) -> bool {
+        match self {
+            Self::Busy | Self::TimedOut | Self::GuestFailed | Self::BadBody | Self::LateBody => {
+                true
+            }
+            Self::NotFound
+            | Self::Host
+            | Self::Method
+            | Self::HeadTooLarge
+            | Self::TransferCoding => false,
+        }
+    }
+
+    /// The last part of the problem's type.
+    pub fn name(self) -> &'static str {
+        let (_, name, _) = self.parts();
+        name
+    }
+
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Problem::NotFound => {
@@ -124,4 +158,16 @@ pub fn text(status: StatusCode, content_type: &'static str, body: Bytes) -> Resp
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CONTENT_LENGTH, length);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_all_problems_is_in_their_order() {
+        for (index, problem) in Problem::ALL.into_iter().enumerate() {
+            assert_eq!(problem as usize, index, "{problem:?}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::activity::Times;
 use super::connection::{self, Shared};
 use super::exchange::Handler;
+use super::metrics::Refusals;
 use crate::Limits;
 
 /// The pause after `accept` failed, which happens when there are no file descriptors left.
@@ -42,18 +43,22 @@ const PROBE: Duration = Duration::from_secs(15);
 /// to each.
 ///
 /// It accepts connections until `shutdown` resolves. Then it accepts no more, and waits for the
-/// requests in progress until the time limit `drain`. Returns whether all of them finished. The
-/// future is boxed, because otherwise the crate of a caller would compile the HTTP server again.
+/// requests in progress until the time limit `drain`. Returns whether all of them finished.
+/// `refusals` counts the requests that are answered without the handler, because they break a rule
+/// of HTTP. The future is boxed, because otherwise the crate of a caller would compile the HTTP
+/// server again.
 pub fn serve(
     listener: TcpListener,
     limits: &Limits,
     handler: Handler,
+    refusals: Arc<Refusals>,
     shutdown: BoxFuture<'static, ()>,
     drain: Duration,
 ) -> BoxFuture<'static, bool> {
     let shared = Shared {
         http: protocol(limits),
         handler,
+        refusals,
         times: Times { head: limits.head_timeout, send: limits.send_timeout },
         body_timeout: limits.body_timeout,
     };

@@ -58,7 +58,8 @@ impl Server {
             let services = services.clone();
             async move { dispatch(&services, request, peer).await }.boxed()
         });
-        let serving = serve(self.listener, &self.limits, handler, shutdown, drain);
+        let refusals = self.services.unrouted();
+        let serving = serve(self.listener, &self.limits, handler, refusals, shutdown, drain);
         let close = move |drained| {
             self.services.close();
             drained
@@ -76,6 +77,7 @@ async fn dispatch(
         return text(StatusCode::OK, "text/plain", "OK".into());
     }
     let Some((route, service)) = services.route(request.uri().path()) else {
+        services.unrouted().count(Problem::NotFound);
         return Problem::NotFound.response();
     };
     spin_fields::add(&mut request, route, peer);

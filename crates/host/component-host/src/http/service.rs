@@ -6,13 +6,15 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::handler::ExpirationError;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use super::body::{BodyWatch, expects_continue, gather, small_length};
 use super::exchange::without_content;
 use super::instances::{InstanceFailed, NoInstance, Pool, new_pool};
+use super::metrics::ServiceMetrics;
+use super::permits::Permits;
 use super::problem::Problem;
 use super::streamed::StreamedBody;
 use crate::guest::Guest;
@@ -22,7 +24,8 @@ use crate::{Error, Limits};
 pub struct HttpService {
     component: Arc<str>,
     pool: RwLock<Arc<Pool>>,
-    permits: Arc<Semaphore>,
+    permits: Permits,
+    metrics: Arc<ServiceMetrics>,
     limits: Arc<Limits>,
     /// Number of the HTTP components of the process, which share its instances.
     components: usize,
@@ -32,23 +35,31 @@ impl HttpService {
     /// Creates the service of one component of a process with this number of components. Fails if
     /// the component exports no HTTP handler.
     pub fn new(guest: &Guest, limits: &Arc<Limits>, components: usize) -> Result<Self, Error> {
+        let permits = Permits::new(limits.requests_at_once_max);
+        let metrics = Arc::new(ServiceMetrics::new(permits.clone()));
         Ok(Self {
             component: guest.id.clone(),
-            pool: RwLock::new(new_pool(guest, limits, components)?),
+            pool: RwLock::new(new_pool(guest, limits, components, &metrics.pool)?),
             components,
-            permits: Arc::new(Semaphore::new(limits.requests_at_once_max)),
+            permits,
+            metrics,
             limits: limits.clone(),
         })
     }
 
     /// Creates a pool of instances of another build of the component.
     pub(super) fn prepare(&self, guest: &Guest) -> Result<Arc<Pool>, Error> {
-        new_pool(guest, &self.limits, self.components)
+        new_pool(guest, &self.limits, self.components, &self.metrics.pool)
     }
 
     /// Passes requests to this pool from now on. Requests in progress finish in the old one.
     pub(super) fn replace(&self, pool: Arc<Pool>) {
         *self.pool.write().unwrap_or_else(PoisonError::into_inner) = pool;
+    }
+
+    /// The component's id, and what is counted of its requests.
+    pub(super) fn metrics(&self) -> (Arc<str>, Arc<ServiceMetrics>) {
+        (self.component.clone(), self.metrics.clone())
     }
 
     fn pool(&self) -> Arc<Pool> {
@@ -67,7 +78,12 @@ impl HttpService {
         B::Error: Into<HttpError>,
     {
         let method = request.method().clone();
-        let response = self.answer(request).await.unwrap_or_else(Problem::response);
+        let arrival = self.metrics.arrived();
+        let response = self.answer(request).await.unwrap_or_else(|problem| {
+            self.metrics.refusals.count(problem);
+            problem.response()
+        });
+        arrival.answered(response.status());
         without_content(&method, response)
     }
 
@@ -76,7 +92,7 @@ impl HttpService {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<HttpError>,
     {
-        let permit = self.permits.clone().try_acquire_owned().map_err(|_| Problem::Busy)?;
+        let permit = self.permits.take().ok_or(Problem::Busy)?;
         let bodiless = request.method() == Method::HEAD;
         let watch = request.extensions().get().cloned().unwrap_or_default();
         let request = self.gather_request(request, &watch).await?;
@@ -92,6 +108,11 @@ impl HttpService {
         }
         let response =
             handled.map_err(|_| Problem::TimedOut)?.map_err(|error| self.problem(&error))?;
+        if response.status().is_informational() {
+            let (component, status) = (&*self.component, response.status().as_u16());
+            tracing::error!(component, status, "the component answered with an informational code");
+            return Err(Problem::GuestFailed);
+        }
         watch.answered();
         if bodiless || response.status() == StatusCode::NOT_MODIFIED {
             return Ok(response);

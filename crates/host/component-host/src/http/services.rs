@@ -6,9 +6,12 @@ use std::sync::{Arc, OnceLock};
 use ::http::{Request, Response};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use wasmtime_wasi_http::WasiBody;
 
+use super::collector;
+use super::metrics::{HttpMetrics, Refusals};
 use super::route::{Route, is_reserved};
 use super::service::HttpService;
 use super::spin_fields;
@@ -23,6 +26,8 @@ pub struct Services {
     by_id: BTreeMap<String, Arc<HttpService>>,
     /// The most specific route first.
     routes: Arc<Vec<(Route, Arc<HttpService>)>>,
+    /// Counts the requests that the host answers before they reach a component.
+    unrouted: Arc<Refusals>,
 }
 
 impl Services {
@@ -65,7 +70,7 @@ impl Services {
         let routes = routes.into_iter().map(|(route, (_, service))| (route, service));
         let mut routes: Vec<_> = routes.collect();
         routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.rank()));
-        Ok(Self { by_id, routes: Arc::new(routes) })
+        Ok(Self { by_id, routes: Arc::new(routes), unrouted: Arc::default() })
     }
 
     /// Uses these builds for requests from now on. If one of them is not an HTTP component, nothing
@@ -92,6 +97,19 @@ impl Services {
             return None;
         }
         self.routes.iter().find(|(route, _)| route.rest(path).is_some())
+    }
+
+    /// Registers the metrics with the prefix `spin_http_` and the label `component`. Without HTTP
+    /// components there are none.
+    pub fn register(&self, registry: &mut Registry) {
+        let services = self.by_id.values().map(|service| service.metrics()).collect();
+        let metrics = HttpMetrics { services, unrouted: self.unrouted() };
+        collector::register(metrics, registry);
+    }
+
+    /// Counts the requests that the host answers before they reach a component.
+    pub(super) fn unrouted(&self) -> Arc<Refusals> {
+        self.unrouted.clone()
     }
 
     /// Notes that the server has ended.

@@ -132,7 +132,8 @@ fn start<'a>(
     request_timeout: Duration,
     job: Job,
 ) -> wasmtime::Result<RequestFuture<'a>> {
-    let Job { request, answer } = job;
+    let Job { request, answer, waiting } = job;
+    drop(waiting);
     let prepared = accessor.with(|mut store| {
         Prepared::new(store.as_context_mut(), proxy, request, GuestState::http, answer)
     })?;

@@ -14,6 +14,7 @@ use wasmtime_wasi_http::handler::{Request, Response};
 
 use super::instance::{AfterWork, Change, Expiry, Instance, InstanceLimits, Next, Progress};
 use super::schedule::{Actions, PoolLimits, Schedule, Waiting};
+use crate::http::metrics::{Counted, PoolGauges};
 
 /// The interval of the check for a standstill.
 const STANDSTILL: Duration = Duration::from_millis(10);
@@ -26,6 +27,7 @@ pub(in crate::http) struct Pool {
     component: Arc<str>,
     instance_limits: InstanceLimits,
     schedule: Mutex<Schedule<Job>>,
+    gauges: PoolGauges,
     /// Wakes one idle instance when a request arrives.
     arrival: Notify,
     launch: Launch,
@@ -38,6 +40,8 @@ pub(super) struct Job {
     pub request: Request,
     /// The channel for its answer.
     pub answer: oneshot::Sender<wasmtime::Result<Response>>,
+    /// Counts the request until an instance takes it.
+    pub waiting: Counted,
 }
 
 impl Waiting for Job {
@@ -67,12 +71,14 @@ impl Pool {
         component: &Arc<str>,
         limits: PoolLimits,
         instance_limits: InstanceLimits,
+        gauges: PoolGauges,
         launch: Launch,
     ) -> Arc<Self> {
         Arc::new(Self {
             component: component.clone(),
             instance_limits,
             schedule: Mutex::new(Schedule::new(limits)),
+            gauges,
             arrival: Notify::new(),
             launch,
             closed: AtomicBool::new(false),
@@ -82,7 +88,8 @@ impl Pool {
     /// Passes a request to an instance and waits for the answer.
     pub async fn handle(self: &Arc<Self>, request: Request) -> wasmtime::Result<Response> {
         let (answer, answered) = oneshot::channel();
-        self.apply(|schedule| schedule.arrived(Job { request, answer }));
+        let waiting = Counted::new(&self.gauges.waiting);
+        self.apply(|schedule| schedule.arrived(Job { request, answer, waiting }));
         answered.await.map_err(|_| wasmtime::Error::new(InstanceFailed))?
     }
 
@@ -167,12 +174,14 @@ impl Pool {
 pub(super) struct InstanceSlot {
     pool: Arc<Pool>,
     instance: Instance,
+    _counted: Counted,
 }
 
 impl InstanceSlot {
     fn new(pool: &Arc<Pool>) -> Self {
         let instance = Instance::new(pool.instance_limits, Instant::now());
-        Self { pool: pool.clone(), instance }
+        let _counted = Counted::new(&pool.gauges.instances);
+        Self { pool: pool.clone(), instance, _counted }
     }
 
     /// The pool of the instance.

@@ -13,6 +13,7 @@ use super::instance::InstanceLimits;
 use super::pool::{InstanceSlot, Pool};
 use super::schedule::PoolLimits;
 use crate::guest::Guest;
+use crate::http::metrics::PoolGauges;
 use crate::state::GuestState;
 use crate::{Error, Limits};
 
@@ -29,6 +30,7 @@ pub(in crate::http) fn new_pool(
     guest: &Guest,
     limits: &Limits,
     components: usize,
+    gauges: &PoolGauges,
 ) -> Result<Arc<Pool>, Error> {
     let proxy = proxy(guest)?;
     let required = guest.pre().component().resources_required();
@@ -55,7 +57,7 @@ pub(in crate::http) fn new_pool(
     let worker = Worker { guest: guest.clone(), proxy, request_timeout: limits.request_timeout };
     let worker = Arc::new(worker);
     let launch = move |slot| drop(tokio::spawn(worker.clone().run(slot)));
-    Ok(Pool::new(&guest.id, pool_limits, instance_limits, Box::new(launch)))
+    Ok(Pool::new(&guest.id, pool_limits, instance_limits, gauges.clone(), Box::new(launch)))
 }
 
 fn proxy(guest: &Guest) -> Result<ProxyPre<GuestState>, Error> {

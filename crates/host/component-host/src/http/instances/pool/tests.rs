@@ -26,7 +26,8 @@ fn pool(launch: impl Fn(InstanceSlot) + Send + Sync + 'static) -> Arc<Pool> {
         idle_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(30),
     };
-    Pool::new(&"component".into(), limits, instance_limits, Box::new(launch))
+    let gauges = PoolGauges::default();
+    Pool::new(&"component".into(), limits, instance_limits, gauges, Box::new(launch))
 }
 
 #[tokio::test]
@@ -96,4 +97,21 @@ async fn abandoned_requests_do_not_reach_an_instance() {
     let mut slot = slots.try_recv().unwrap();
     slot.created();
     assert!(slot.take(true).is_empty());
+}
+
+#[tokio::test]
+async fn waiting_requests_and_instances_are_counted() {
+    let (sender, mut slots) = tokio::sync::mpsc::unbounded_channel();
+    let pool = pool(move |slot| sender.send(slot).map_err(drop).unwrap());
+    let gauges = pool.gauges.clone();
+    let numbers = || (gauges.waiting.get(), gauges.instances.get());
+    let mut waiting = Box::pin(pool.handle(request()));
+    assert!((&mut waiting).now_or_never().is_none());
+    assert_eq!(numbers(), (1, 1));
+    let mut slot = slots.try_recv().unwrap();
+    slot.created();
+    drop(slot.take(true));
+    assert_eq!(numbers(), (0, 1));
+    drop(slot);
+    assert_eq!(numbers(), (0, 0));
 }
