@@ -54,6 +54,13 @@ pub fn not_found(path: &str) -> Problem {
     Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
 }
 
+/// The problem with status 404 when no URL of metrics is configured.
+pub fn no_metrics() -> Problem {
+    let detail = "the state of the pipeline is not available, because the variable `metrics_url` \
+                  of the application is empty";
+    Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
+}
+
 /// The problem with status 405.
 pub fn method_not_allowed() -> Problem {
     let detail = "only GET and HEAD are allowed here";

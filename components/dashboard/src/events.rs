@@ -1,4 +1,4 @@
-//! `GET /api/v1/events`: the figures as server-sent events.
+//! `GET /api/v1/events`: the figures and the state of the pipeline as server-sent events.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -14,7 +14,9 @@ use http::{HeaderMap, HeaderValue, Method, Response, header};
 use intake::Problem;
 use spin_sdk::time::sleep;
 
-use crate::viewers::{INTERVAL_MS, Latest, ViewerSlot, latest};
+use crate::pipeline;
+use crate::shared::Latest;
+use crate::viewers::{Frame, INTERVAL_MS, ViewerSlot, latest};
 
 /// The duration of one response. The client then sends another request on the same connection. The
 /// time is short enough for the host to end within its 10 s for open requests, and well below the
@@ -56,12 +58,14 @@ struct Viewer {
     sent_ms: Option<u64>,
     /// The tag of the figures that were sent last; `None` while there are no figures.
     etag: Option<Etag>,
+    /// When the state of the pipeline was read that was sent last; `None` if none was sent.
+    pipeline_ms: Option<u64>,
     _slot: ViewerSlot,
 }
 
 impl Viewer {
     fn new(slot: ViewerSlot) -> Self {
-        Self { begun_ms: now_ms(), sent_ms: None, etag: None, _slot: slot }
+        Self { begun_ms: now_ms(), sent_ms: None, etag: None, pipeline_ms: None, _slot: slot }
     }
 
     /// The next event, as soon as there is one to send; `None` at the end of the stream.
@@ -71,8 +75,12 @@ impl Viewer {
             return Some((format!("retry: {RETRY_MS}\n\n").into(), self));
         }
         while now_ms().saturating_sub(self.begun_ms) < LIFE_MS {
+            pipeline::refresh();
             if let Some(event) = latest().await.and_then(|latest| self.event(&latest)) {
                 self.sent_ms = Some(now_ms());
+                return Some((event, self));
+            }
+            if let Some(event) = self.pipeline_event() {
                 return Some((event, self));
             }
             sleep(Duration::from_millis(INTERVAL_MS)).await;
@@ -80,7 +88,7 @@ impl Viewer {
         None
     }
 
-    fn event(&mut self, latest: &Rc<Latest>) -> Option<Bytes> {
+    fn event(&mut self, latest: &Rc<Latest<Frame>>) -> Option<Bytes> {
         let silent_ms = now_ms().saturating_sub(self.sent_ms.unwrap_or_default());
         match &latest.outcome {
             Ok(frame) if self.etag.as_ref() != Some(&frame.etag) => {
@@ -98,8 +106,23 @@ impl Viewer {
                 // The first of several consecutive failures is sent at once, the others at the
                 // interval of `BEAT_MS`.
                 let first = self.etag.take().is_some() || self.sent_ms == Some(0);
-                (first || silent_ms >= BEAT_MS).then(|| failure(problem))
+                (first || silent_ms >= BEAT_MS).then(|| failure("unavailable", problem))
             }
+        }
+    }
+
+    /// The event with the state of the pipeline, if it was read since the last one.
+    fn pipeline_event(&mut self) -> Option<Bytes> {
+        let latest = pipeline::known()?;
+        if self.pipeline_ms.replace(latest.read_ms) == Some(latest.read_ms) {
+            return None;
+        }
+        match &latest.outcome {
+            Ok(state) => {
+                let json = String::from_utf8_lossy(state.as_ref()?);
+                Some(format!("event: pipeline\ndata: {json}\n\n").into())
+            }
+            Err(problem) => Some(failure("pipeline-unavailable", problem)),
         }
     }
 }
@@ -116,8 +139,8 @@ pub fn figures(snapshot: &Snapshot) -> Bytes {
     event.into()
 }
 
-/// The event with the reason why there are no figures.
-fn failure(problem: &Problem) -> Bytes {
+/// The event with the reason why there are no figures, or no state of the pipeline.
+fn failure(name: &str, problem: &Problem) -> Bytes {
     let json = problem.to_json();
-    format!("event: unavailable\ndata: {}\n\n", String::from_utf8_lossy(&json)).into()
+    format!("event: {name}\ndata: {}\n\n", String::from_utf8_lossy(&json)).into()
 }

@@ -1,13 +1,17 @@
-//! The dashboard: the live page at `/`, its server-sent events, and the read API. The crate
-//! `figures` determines what is read; this component connects it to Valkey and HTTP.
+//! The dashboard: the live page at `/`, its server-sent events, and the read API. The crates
+//! `figures` and `hops` determine what is read from Valkey and from the metrics of the pipeline;
+//! this component connects them to Valkey and HTTP.
 
 mod answers;
 mod events;
 mod files;
+mod log;
+mod pipeline;
+mod shared;
 mod store;
 mod viewers;
 
-use figures::Query;
+use figures::{Query, reject_parameters};
 use guest_http::{Reply, Request};
 use http::Method;
 use http::request::Parts;
@@ -49,6 +53,11 @@ async fn respond(head: &Parts) -> Result<Reply, Problem> {
         Some("events") => {
             check_method(&head.method)?;
             events::answer(&head.method)
+        }
+        Some("pipeline") => {
+            check_method(&head.method)?;
+            reject_parameters(head.uri.query().unwrap_or_default())?;
+            Ok(content(head, "application/json", pipeline::answer().await?).into())
         }
         Some(resource) => api(head, resource).await,
         None => Err(not_found(path)),

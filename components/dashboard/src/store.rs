@@ -1,24 +1,20 @@
 //! Reads from Valkey.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use figures::{Error, Query, Snapshot};
-use guest_tasks::{now_ms, within};
+use guest_tasks::within;
 use intake::Problem;
 use valkey_codec::{Reply, Scalar, encode};
 
 use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
+use crate::log::Log;
 
 /// How long Valkey may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The shortest time between two log lines about figures that cannot be read.
-const LOG_INTERVAL_MS: u64 = 60_000;
-
 thread_local! {
-    /// When it was last logged that figures cannot be read; `None` if never.
-    static LOGGED_MS: Cell<Option<u64>> = const { Cell::new(None) };
+    static LOG: Log = const { Log::new() };
 }
 
 /// The answer to a query, as JSON.
@@ -70,15 +66,11 @@ fn client_error(error: ClientError) -> Error {
     }
 }
 
-/// The problem for the client. Details that are only for operators are logged, at most once in
-/// `LOG_INTERVAL_MS`.
+/// The problem for the client. Details that are only for operators are logged.
 fn report(error: &Error) -> Problem {
     let problem = Problem::from(error);
-    let now = now_ms();
-    let is_due = LOGGED_MS.get().is_none_or(|last| now.saturating_sub(last) >= LOG_INTERVAL_MS);
-    if problem.status().is_server_error() && is_due {
-        LOGGED_MS.set(Some(now));
-        printing::note(format_args!("the figures cannot be read: {error}"));
+    if problem.status().is_server_error() {
+        LOG.with(|log| log.note(format_args!("the figures cannot be read: {error}")));
     }
     problem
 }

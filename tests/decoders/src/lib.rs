@@ -16,6 +16,7 @@ mod lines;
 mod lock_file;
 mod manifest;
 mod marks;
+mod metrics;
 mod request;
 mod sales;
 mod update;
@@ -32,6 +33,7 @@ pub use letter::check as letter;
 pub use lock_file::check as lock_file;
 pub use manifest::check as manifest;
 pub use marks::check as marks;
+pub use metrics::check as metrics;
 pub use request::check as request;
 pub use update::check as update;
 pub use valkey::check as valkey;
@@ -55,7 +57,7 @@ mod tests {
     const MUTATING: Duration = Duration::from_millis(700);
 
     /// All checks, by the names of their fuzz targets.
-    const CHECKS: [(&str, Check); 14] = [
+    const CHECKS: [(&str, Check); 15] = [
         ("assignment", assignment),
         ("composition", composition),
         ("figures", figures),
@@ -67,6 +69,7 @@ mod tests {
         ("lock_file", lock_file),
         ("manifest", manifest),
         ("marks", marks),
+        ("metrics", metrics),
         ("request", request),
         ("update", update),
         ("valkey", valkey),

@@ -40,6 +40,8 @@ pub struct SendLimits {
 pub enum Outcome {
     /// In its status: headers and body of a successful response are not read.
     InStatus,
+    /// In its body, which is read also after success.
+    InBody,
     /// In its trailers, after the body, which is read to the end.
     InTrailers,
 }
@@ -87,12 +89,12 @@ async fn receive(response: HostResponse, limits: &SendLimits) -> Result<Answer, 
     let mut answer = Answer::default();
     let status = StatusCode::from_u16(response.get_status_code());
     *answer.status_mut() = status.unwrap_or(StatusCode::BAD_GATEWAY);
-    let in_status = limits.outcome == Outcome::InStatus;
-    if in_status && answer.status().is_success() {
+    if limits.outcome == Outcome::InStatus && answer.status().is_success() {
         return Ok(answer);
     }
     *answer.headers_mut() = from_fields(&response.get_headers(), &NEEDED_HEADERS);
-    let announced = content_length(answer.headers()).filter(|_| in_status);
+    let announced =
+        content_length(answer.headers()).filter(|_| limits.outcome != Outcome::InTrailers);
     let (_read, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = HostResponse::consume_body(response, result);
     let incoming = Incoming { contents, trailers, announced };

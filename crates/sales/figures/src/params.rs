@@ -5,6 +5,11 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use sale::{Category, Violation};
 
+/// Rejects every parameter, for a resource that has none.
+pub fn reject_parameters(query: &str) -> Result<(), Violation> {
+    Params::parse(query).end()
+}
+
 /// Parameters, each of which can be taken once.
 pub(crate) struct Params<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
