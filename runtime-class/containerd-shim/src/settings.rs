@@ -66,7 +66,7 @@ impl Settings {
 
     /// The addresses of the application.
     pub fn addresses(&self) -> Addresses {
-        Addresses { listen: Some(self.listen), operator: self.operator }
+        Addresses { listen: Some(self.listen), operator: self.operator, ..Addresses::default() }
     }
 
     /// Removes the components that are not selected.

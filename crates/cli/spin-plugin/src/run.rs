@@ -16,7 +16,7 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
     if parents.are_gone() {
         bail!("`spin up` ended before its Kafka trigger began");
     }
-    let addresses = Addresses { listen: None, operator: cli.operator };
+    let addresses = Addresses { operator: cli.operator, ..Addresses::default() };
     let options = RunOptions::read(cli.common)?;
     let mut app = application::read()?;
     if app.triggers("kafka").next().is_none() {

@@ -25,12 +25,14 @@ use crate::running::{REQUESTS_LIMIT, Running};
 use crate::{Consumers, PreflightChecks, RunOptions, operator_port};
 
 /// The addresses of an application.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub struct Addresses {
     /// Address of the HTTP components. If there are none, address of the operator port.
     pub listen: Option<SocketAddr>,
     /// Address of the operator port: `/metrics`, `/healthz`, `/readyz`.
     pub operator: Option<SocketAddr>,
+    /// The operator port, if it is bound already.
+    pub bound_operator: Option<TcpListener>,
 }
 
 /// An application that can be started: its variables have values, and the settings of its Kafka
@@ -94,7 +96,8 @@ impl PreparedApp {
             None => None,
         };
         let for_operators = [addresses.operator, addresses.listen.filter(|_| !has_http)];
-        let operators = operator_port::bind(for_operators.into_iter().flatten()).await?;
+        let mut operators = operator_port::bind(for_operators.into_iter().flatten()).await?;
+        operators.extend(addresses.bound_operator);
         let triggers = self.triggers.iter().cloned();
         let triggers = triggers.map(|config| KafkaTrigger::new(config, &host));
         Ok(Session {

@@ -38,7 +38,11 @@ pub struct Args {
         env = "SPIN_HTTP_LISTEN_ADDR"
     )]
     pub listen: SocketAddr,
-    /// Address of the operator port, which serves /metrics for Prometheus, /healthz and /readyz.
+    /// Address of the operator port, which serves /metrics for Prometheus, /healthz and /readyz. If
+    /// all components run in this process and the variable `metrics_url` has no value, it is set to
+    /// /metrics of this port. For this variable there is a port by default, if --listen is a
+    /// loopback address: the same address with the next port, 127.0.0.1:3001, or with a free port
+    /// if that one is in use.
     #[arg(
         long,
         value_name = "HOST:PORT",

@@ -4,6 +4,7 @@ mod args;
 mod backends;
 mod banner;
 mod embedded;
+mod live_page;
 mod reload;
 mod topics;
 
@@ -11,12 +12,13 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use runner::{Addresses, PreparedApp, RunOptions, Session, shutdown};
+use runner::{PreparedApp, RunOptions, Session, shutdown};
 use tokio::signal::unix::Signal;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use args::Args;
 use backends::Backends;
+use live_page::LivePage;
 use reload::{ComponentFiles, Reload};
 
 /// Runs until a signal is received or a part fails.
@@ -67,8 +69,10 @@ impl Running {
             app.retain_components(&args.component_id)?;
         }
         options.apply(&mut app)?;
+        let live_page = LivePage::bind(args, &app, &options).await?;
         let mut backends = Backends::start(args, &app, &options)?;
-        let known = backends.variables(args, &app, &options)?;
+        let mut known = backends.variables(args, &app, &options)?;
+        known.extend(live_page.variables());
         let prepared = PreparedApp::new(options, app, known)?;
         let mut later = Vec::new();
         for config in prepared.triggers() {
@@ -86,9 +90,8 @@ impl Running {
         }
         let topics = AbortOnDropHandle::new(tokio::spawn(topics::ensure_later(later)));
         let files = ComponentFiles::new(prepared.app());
-        let addresses = Addresses { listen: Some(args.listen), operator: args.operator };
-        let (mut session, ()) =
-            tokio::try_join!(prepared.start(addresses, None), backends.ready())?;
+        let start = prepared.start(live_page.addresses(args), None);
+        let (mut session, ()) = tokio::try_join!(start, backends.ready())?;
         let reload = Reload::new(files, session.host(), session.handlers());
         let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(hangup, args.watch)));
         // The embedded broker gives no guarantees that could be checked.
