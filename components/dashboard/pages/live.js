@@ -11,9 +11,10 @@ const CHECK_MS = 1000;
 
 /**
  * Calls `onFigures` with each snapshot, `onTime` with the server's time while nothing changes, and
- * `onState` with `live`, `stale` (the store cannot be read) or `lost` (no connection).
+ * `onState` with `live`, `stale` (the store cannot be read) or `lost` (no connection). Calls
+ * `onPipeline` with the state of the pipeline, or with null while it cannot be read.
  */
-export function watch({ onFigures, onTime, onState }) {
+export function watch({ onFigures, onTime, onState, onPipeline }) {
   let source;
   let heard = performance.now();
   let opened = heard;
@@ -36,6 +37,8 @@ export function watch({ onFigures, onTime, onState }) {
       onTime(JSON.parse(event.data).time_ms);
     });
     source.addEventListener('unavailable', () => hear('stale'));
+    source.addEventListener('pipeline', (event) => onPipeline(JSON.parse(event.data)));
+    source.addEventListener('pipeline-unavailable', () => onPipeline(null));
   }
 
   function check() {
@@ -52,25 +55,26 @@ export function watch({ onFigures, onTime, onState }) {
   document.addEventListener('visibilitychange', () => document.hidden || check());
 }
 
-/** Sales per second, from the counts of the last minute. */
+/** How fast a count grows per second, from its values of the last minute. */
 export class Rate {
   #samples = [];
 
-  /** A count of all sales at a time of the server. */
-  add(time, sales) {
+  /** A value at a time of the server. A value that falls means that counting has begun again. */
+  add(time, count) {
     const last = this.#samples.at(-1);
-    if (last && (sales < last.sales || time < last.time)) this.#samples = [];
-    this.#samples.push({ time, sales });
+    if (last && (count < last.count || time < last.time)) this.#samples = [];
+    else if (last?.time === time) this.#samples.pop();
+    this.#samples.push({ time, count });
     const begin = time - 62000;
     while (this.#samples.length > 2 && this.#samples[1].time < begin) this.#samples.shift();
   }
 
-  /** The mean of the last `seconds`; null before two counts are known. */
+  /** The mean of the last `seconds`; null before two values are known. */
   now(seconds = 3) {
     const [first, last] = [this.#samples[0], this.#samples.at(-1)];
     if (!last || last.time === first.time) return null;
     const from = Math.max(first.time, last.time - seconds * 1000);
-    return ((last.sales - this.#at(from)) * 1000) / (last.time - from);
+    return ((last.count - this.#at(from)) * 1000) / (last.time - from);
   }
 
   /** The rate of each of the last 60 seconds, oldest first; null where nothing is known. */
@@ -84,11 +88,11 @@ export class Rate {
     });
   }
 
-  /** The count at a time, on the line between the counts before and after it. */
+  /** The value at a time, on the line between the values before and after it. */
   #at(time) {
     const after = this.#samples.findIndex((sample) => sample.time >= time);
-    if (after <= 0) return this.#samples[after === 0 ? 0 : this.#samples.length - 1].sales;
+    if (after <= 0) return this.#samples[after === 0 ? 0 : this.#samples.length - 1].count;
     const [a, b] = [this.#samples[after - 1], this.#samples[after]];
-    return a.sales + ((b.sales - a.sales) * (time - a.time)) / (b.time - a.time);
+    return a.count + ((b.count - a.count) * (time - a.time)) / (b.time - a.time);
   }
 }

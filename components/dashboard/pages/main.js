@@ -1,19 +1,24 @@
 // The live page: connects its parts.
 
+import { flows } from './flows.js';
 import { watch } from './live.js';
+import { checkPipeline, renderPipeline, showPipeline } from './pipeline.js';
 import { prepareForm } from './sell.js';
 import { preferredLanguage, setLanguage } from './texts.js';
-import { render, showFigures, showState, showTime } from './view.js';
+import { countedPerSecond, render, showFigures, showState, showTime } from './view.js';
 
 setLanguage(preferredLanguage());
 for (const button of document.querySelectorAll('[data-language]')) {
   button.addEventListener('click', () => {
     setLanguage(button.dataset.language, { keep: true });
     render();
+    renderPipeline();
   });
 }
 prepareForm();
 render();
-watch({ onFigures: showFigures, onTime: showTime, onState: showState });
+flows.setCounted(countedPerSecond);
+watch({ onFigures: showFigures, onTime: showTime, onState: showState, onPipeline: showPipeline });
+setInterval(checkPipeline, 1000);
 // The charts are drawn for the width that they have.
 addEventListener('resize', () => requestAnimationFrame(render));

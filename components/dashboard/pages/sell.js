@@ -23,11 +23,14 @@ function show(...lines) {
   );
 }
 
-/** A key with which a second attempt of the same sale is not counted again. */
-function newKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+/** Random bytes in hexadecimal digits. */
+function randomHex(bytes) {
+  const values = crypto.getRandomValues(new Uint8Array(bytes));
+  return Array.from(values, (value) => value.toString(16).padStart(2, '0')).join('');
 }
+
+/** A key with which a second attempt of the same sale is not counted again. */
+const newKey = () => randomHex(16);
 
 /** Units of this product that were counted in this category. */
 async function countedUnits(sale) {
@@ -72,21 +75,28 @@ async function send(form) {
   const body = JSON.stringify(sale);
   if (pending.body !== body) pending = { body, key: newKey() };
   const before = await countedUnits(sale).catch(() => null);
+  // The spans of all hops belong to this trace.
+  const traceId = randomHex(16);
+  const trace = { kind: 'trace', words: text('traceId'), value: traceId };
   const begun = performance.now();
   let answer;
   try {
-    const headers = { 'content-type': 'application/json', 'idempotency-key': pending.key };
+    const headers = {
+      'content-type': 'application/json',
+      'idempotency-key': pending.key,
+      traceparent: `00-${traceId}-${randomHex(8)}-01`,
+    };
     answer = await fetch('/purchase', { method: 'POST', headers, body });
   } catch {
-    return show({ kind: 'bad', words: text('unanswered') });
+    return show({ kind: 'bad', words: text('unanswered') }, trace);
   }
-  if (!answer.ok) return show({ kind: 'bad', words: await refusal(answer) });
+  if (!answer.ok) return show({ kind: 'bad', words: await refusal(answer) }, trace);
   pending = { body: '', key: '' };
   const accepted = { kind: 'good', words: text('accepted'), value: milliseconds(begun) };
-  show(accepted, { kind: '', words: text('counting') });
+  show(accepted, { kind: '', words: text('counting') }, trace);
   const counted = before !== null && (await untilCounted(sale, before));
-  if (counted) return show(accepted, { kind: 'good', words: text('counted'), value: milliseconds(begun) });
-  show(accepted, { kind: '', words: text('notCounted', { seconds: COUNTED_WITHIN_MS / 1000 }) });
+  if (counted) return show(accepted, { kind: 'good', words: text('counted'), value: milliseconds(begun) }, trace);
+  show(accepted, { kind: '', words: text('notCounted', { seconds: COUNTED_WITHIN_MS / 1000 }) }, trace);
 }
 
 /** Prepares the form. */

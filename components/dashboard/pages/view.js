@@ -1,22 +1,15 @@
 // Shows a snapshot.
 
 import { drawPrices, drawRate } from './chart.js';
+import { at, element } from './elements.js';
 import { Rate } from './live.js';
 import { price, rate, text, time, whole } from './texts.js';
 
-const at = (id) => document.getElementById(id);
 const rates = new Rate();
 
 let figures;
 let state = 'connecting';
 let chosen = 1;
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  Object.assign(made, attributes);
-  made.append(...children);
-  return made;
-}
 
 function bar(part) {
   const fill = element('span');
@@ -40,6 +33,9 @@ export function showTime(now) {
   rates.add(now, figures.totals.sales);
   renderRate();
 }
+
+/** Sales counted per second; null before this is known. */
+export const countedPerSecond = () => rates.now();
 
 /** The connection's state. */
 export function showState(next) {

@@ -30,12 +30,15 @@ macro_rules! embedded {
     };
 }
 
-const FILES: [File; 10] = [
+const FILES: [File; 13] = [
     embedded!("/", "text/html; charset=utf-8", "index.html"),
     embedded!("/assets/page.css", "text/css; charset=utf-8", "page.css"),
     embedded!("/assets/main.js", "text/javascript; charset=utf-8", "main.js"),
     embedded!("/assets/live.js", "text/javascript; charset=utf-8", "live.js"),
     embedded!("/assets/view.js", "text/javascript; charset=utf-8", "view.js"),
+    embedded!("/assets/elements.js", "text/javascript; charset=utf-8", "elements.js"),
+    embedded!("/assets/flows.js", "text/javascript; charset=utf-8", "flows.js"),
+    embedded!("/assets/pipeline.js", "text/javascript; charset=utf-8", "pipeline.js"),
     embedded!("/assets/chart.js", "text/javascript; charset=utf-8", "chart.js"),
     embedded!("/assets/sell.js", "text/javascript; charset=utf-8", "sell.js"),
     embedded!("/assets/texts.js", "text/javascript; charset=utf-8", "texts.js"),
