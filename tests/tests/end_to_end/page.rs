@@ -1,7 +1,11 @@
 //! The live page in a real browser: it shows what was counted, reports failures, and recovers.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
-use pipeline_tests::{Browser, Client, Pipeline, View, Wiring, root};
+use pipeline_tests::{
+    Browser, Client, MetricsAnswer, MetricsSource, Pipeline, View, Wiring, eventually, root,
+};
 use sale::Sale;
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
@@ -37,6 +41,15 @@ fn state(name: &str) -> String {
     format!("document.getElementById('state').dataset.state === '{name}'")
 }
 
+fn health(name: &str) -> String {
+    format!("document.getElementById('pipeline-state').dataset.health === '{name}'")
+}
+
+/// The figure of a hop.
+fn hop_is(hop: &str, text: &str) -> String {
+    format!("document.querySelector('[data-hop={hop}] .figure').textContent === '{text}'")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_what_is_counted_and_sends_a_sale() {
     let pipeline = Pipeline::start(Wiring::Chained, &shared_kafka().bootstrap()).await.unwrap();
@@ -49,6 +62,11 @@ async fn the_page_shows_what_is_counted_and_sends_a_sale() {
     browser.evaluate("document.querySelector('#sell button').click()").await.unwrap();
     browser.until("document.querySelectorAll('#outcome .good').length === 2").await.unwrap();
     browser.until(&is("sales", "1")).await.unwrap();
+    let trace =
+        "/^[0-9a-f]{32}$/.test(document.querySelector('#outcome .trace strong').textContent)";
+    assert_eq!(browser.evaluate(trace).await.unwrap(), true);
+    browser.until("document.querySelector('[data-hop=aggregator]') !== null").await.unwrap();
+    browser.until(&health("healthy")).await.unwrap();
     sell(&client, 999).await;
     browser.until(&is("sales", "1,000")).await.unwrap();
     let categories = client.send(Method::GET, "/api/v1/categories", &[], "").await.unwrap().json();
@@ -82,6 +100,7 @@ async fn take_pictures(url: &str) {
         let mut browser = Browser::open(url, view).await.unwrap();
         browser.until(&state("live")).await.unwrap();
         browser.until("document.querySelectorAll('#ranking .name').length === 7").await.unwrap();
+        browser.until("!document.getElementById('pipeline').hidden").await.unwrap();
         let width = browser.evaluate("document.documentElement.scrollWidth").await.unwrap();
         assert_eq!(width, view.width, "{name}");
         browser.screenshot(&folder.join(format!("{name}.png"))).await.unwrap();
@@ -110,6 +129,82 @@ async fn without_its_store_the_page_reports_that_and_recovers() {
     browser.until("document.getElementById('notice').hidden").await.unwrap();
     sell(&client, 10).await;
     browser.until(&is("sales", "20")).await.unwrap();
+    assert_eq!(browser.problems(), [""; 0]);
+    pipeline.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_the_hops_and_marks_old_metrics() {
+    let source = MetricsSource::start().await.unwrap();
+    let variables = [("metrics_url", &*source.url())];
+    let pipeline = Pipeline::with_variables(&shared_kafka().bootstrap(), &variables).await.unwrap();
+    let client = pipeline.client();
+    let url = format!("http://{}/", client.address());
+    let mut browser = Browser::open(&url, DESKTOP).await.unwrap();
+    // The times of the metrics determine the rates, so these are exact.
+    browser.until(&hop_is("ingest", "100")).await.unwrap();
+    browser.until(&hop_is("aggregator", "100")).await.unwrap();
+    let refused = "document.querySelector('[data-hop=ingest] dd').textContent";
+    assert_eq!(browser.evaluate(refused).await.unwrap(), "2.0");
+    assert_eq!(browser.evaluate(&is("lag", "7")).await.unwrap(), true);
+    assert_eq!(browser.evaluate(&is("dead-letters", "3")).await.unwrap(), true);
+    assert_eq!(browser.evaluate(&health("refusing")).await.unwrap(), true);
+    assert_eq!(browser.accessibility_violations().await.unwrap(), [""; 0]);
+    // No figure is negative when the counts begin again.
+    browser.evaluate(OBSERVE_MINUS).await.unwrap();
+    source.set(MetricsAnswer::CountingAgain);
+    let answers = source.answers();
+    eventually("the counts have begun again", async || {
+        (source.answers() > answers + 3).then_some(())
+    })
+    .await;
+    browser.until(&hop_is("ingest", "100")).await.unwrap();
+    assert_eq!(browser.evaluate("window.minus").await.unwrap(), false);
+    source.set(MetricsAnswer::None);
+    browser.until(&health("stale")).await.unwrap();
+    browser.until("!document.getElementById('pipeline-notice').hidden").await.unwrap();
+    sell(&client, 10).await;
+    browser.until(&is("sales", "10")).await.unwrap();
+    assert_eq!(browser.evaluate(&state("live")).await.unwrap(), true);
+    source.set(MetricsAnswer::CountingAgain);
+    browser.until("document.getElementById('pipeline-notice').hidden").await.unwrap();
+    assert_eq!(browser.problems(), [""; 0]);
+    pipeline.stop().await.unwrap();
+}
+
+/// Sets `window.minus` when the picture of the pipeline contains a minus.
+const OBSERVE_MINUS: &str = "window.minus = false; new MutationObserver(() => { \
+    window.minus ||= /[-\u{2212}]\\d/.test(document.getElementById('path').textContent); \
+    }).observe(document.getElementById('path'), \
+    { subtree: true, childList: true, characterData: true })";
+
+/// Collects the durations of tasks of more than 50 ms.
+const OBSERVE_LONG_TASKS: &str = "window.longTasks = []; new PerformanceObserver((list) => \
+    window.longTasks.push(...list.getEntries().map((entry) => entry.duration))) \
+    .observe({ type: 'longtask', buffered: true })";
+
+/// Sends 5,000 sales per second while the page is open. How long the page's tasks are depends on
+/// the machine, so the test prints it; it fails if the page does not show all sales.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_follows_five_thousand_sales_per_second() {
+    const REQUESTS: u32 = 40;
+    const SALES: i32 = 1_000;
+    let pipeline = Pipeline::start(Wiring::Fused, &shared_kafka().bootstrap()).await.unwrap();
+    let client = pipeline.client();
+    let url = format!("http://{}/", client.address());
+    let mut browser = Browser::open(&url, DESKTOP).await.unwrap();
+    browser.until(&is("sales", "0")).await.unwrap();
+    browser.evaluate(OBSERVE_LONG_TASKS).await.unwrap();
+    let begun = Instant::now();
+    let mut due = tokio::time::interval(Duration::from_millis(200));
+    for _ in 0..REQUESTS {
+        due.tick().await;
+        sell(&client, SALES).await;
+    }
+    let rate = f64::from(REQUESTS) * f64::from(SALES) / begun.elapsed().as_secs_f64();
+    browser.until(&is("sales", "40,000")).await.unwrap();
+    let long = browser.evaluate("window.longTasks").await.unwrap();
+    println!("tasks of more than 50 ms at {rate:.0} sales/s: {long}");
     assert_eq!(browser.problems(), [""; 0]);
     pipeline.stop().await.unwrap();
 }
