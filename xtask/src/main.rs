@@ -46,6 +46,8 @@ cargo xtask <task>
   bench [ARGS]   compare the pipeline with the same one without WebAssembly
   load-report [ARGS]  run Locust against the pipeline on real servers and draw the run in
                  docs/benchmarks/load.svg; ARGS are passed to Locust: --shape, --peak, --minutes
+  screenshot     run the pipeline under load and write pictures of the live page,
+                 docs/live-page-light.png and docs/live-page-dark.png
   settings       write the lists of settings and flags in docs/reference/settings.md
   lint           check format, lints, layers, licences and versions of dependencies; needs
                  cargo-deny
@@ -87,6 +89,10 @@ fn main() -> Result<()> {
         "bench" => {
             build::pipeline(Profile::Release, &["bench", "native-bench"])?;
             run::replace(&Profile::Release.program("bench"), &rest)
+        }
+        "screenshot" => {
+            build::pipeline(Profile::Dev, &["with-servers", "screenshot"])?;
+            run::replace(&Profile::Dev.program("screenshot"), &rest)
         }
         "settings" => tests::write_settings(),
         "load-report" => load_report::run_and_draw(&rest),
