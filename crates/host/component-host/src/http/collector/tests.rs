@@ -53,7 +53,7 @@ async fn an_answered_request_is_counted_by_its_status_and_duration() {
     ] {
         assert_line(&text, line);
     }
-    assert!(!text.contains(r#"requests_total{component="writer""#), "{text}");
+    assert!(!text.contains(r#"spin_http_requests_total{component="writer""#), "{text}");
 }
 
 #[test]
