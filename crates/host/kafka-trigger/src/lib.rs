@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod events;
 mod handler;
+mod openmetrics;
 mod operator;
 mod producer;
 mod trace;

@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use component_host::Limits;
 use component_host::http::{Answer, HEALTH_PATH, RequestBody, Services, serve, text};
 use host_producer::Producer;
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use prometheus_client::encoding;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
 use spin_kafka_trigger::Progress;
 use tokio::net::TcpListener;
 
-use crate::{KafkaTrigger, ProducerCapability};
+use crate::{KafkaTrigger, ProducerCapability, openmetrics};
 
 /// The content type of OpenMetrics, which Prometheus reads.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,6 +45,7 @@ impl Operator {
         producer: Option<&ProducerCapability>,
     ) -> Self {
         let mut registry = Registry::default();
+        register_start(&mut registry);
         if let Some(producer) = producer {
             producer.register(&mut registry);
         }
@@ -80,6 +81,14 @@ impl Operator {
     }
 }
 
+/// Registers the time of the start, by which restarts are detected.
+fn register_start(registry: &mut Registry) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let help = "Start of the application, since 1970-01-01 UTC";
+    let gauge = ConstGauge::new(now.as_secs_f64());
+    registry.register_with_unit("process_start_time", help, Unit::Seconds, gauge);
+}
+
 impl View {
     async fn answer(&self, method: &Method, path: &str) -> Answer {
         match path {
@@ -102,9 +111,8 @@ impl View {
     }
 
     fn metrics(&self) -> Answer {
-        let mut body = String::new();
-        match encoding::text::encode(&mut body, &self.registry) {
-            Ok(()) => text(StatusCode::OK, METRICS, body.into()),
+        match openmetrics::encode(&self.registry) {
+            Ok(body) => text(StatusCode::OK, METRICS, body.into()),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "no metrics\n".into()),
         }
     }
