@@ -3,11 +3,15 @@
 //! `println!` and `eprintln!` panic if the output cannot be written, for example because a pipe was
 //! closed or the disk is full; a lint forbids them. There are two kinds of output: the result of a
 //! command must be written, otherwise the command fails ([`result`]); messages for users may be
-//! lost ([`announce`], [`note`]), so that a server continues.
+//! lost ([`announce`], [`note`], [`Progress`]), so that a server continues.
+
+mod progress;
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
+
+pub use progress::Progress;
 
 /// Exit code of a command whose result could not be written: `EX_IOERR` of `sysexits.h`. It differs
 /// from the code of other failures, 1, so that it is not mistaken for a negative result.

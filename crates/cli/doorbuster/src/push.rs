@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use printing::Progress;
 use registry::{Reference, parse_reference};
 use runner::TRIGGER_TYPES;
 use spin_app::manifest;
@@ -32,7 +33,9 @@ pub async fn run(args: Args) -> Result<()> {
     let app = manifest::read(&args.from)?;
     app.check_triggers(&TRIGGER_TYPES)?;
     component_host::http::check_triggers(&app)?;
+    let progress = Progress::work("pushing the application");
     let digest = registry::push(&app, &args.reference, transport(args.insecure)).await?;
+    drop(progress);
     let Args { reference, .. } = args;
     let (registry, repository) = (reference.registry(), reference.repository());
     Ok(printing::result(format_args!("{registry}/{repository}@{digest}"))?)

@@ -1,5 +1,6 @@
 //! `doorbuster replay`: passes a range of the log to a component again.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +8,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use component_host::output::Outputs;
 use component_host::{Capability, CompileCache, Host, Limits};
-use indicatif::{ProgressBar, ProgressStyle};
 use kafka_trigger::{KafkaTrigger, ProducerCapability};
+use printing::Progress;
 use spin_kafka_trigger::{
-    Batch, Bound, Failure, Handler, Position, Progress, Range, Rejection, Summary, Trigger,
+    Batch, Bound, Failure, Handler, Position, Range, Rejection, Summary, Trigger,
 };
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::Application;
 use runner::shutdown;
 
-/// How often the progress bar is updated.
+/// How often the progress is updated.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Run a component again over a part of its topics, outside the consumer group.
@@ -46,9 +46,9 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     let range = Range { from: args.since, to: args.until };
     if args.dry_run {
         let trigger = Trigger::new(config.engine, Reader)?;
-        let bar = bar(trigger.progress());
-        let summary = trigger.replay(range, shutdown::signal()).await?;
-        drop(bar);
+        let partitions = trigger.progress();
+        let replay = trigger.replay(range, shutdown::signal());
+        let summary = with_progress(partitions, replay).await?;
         printing::result(format_args!("{} records would be handed over", summary.records))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -64,31 +64,34 @@ pub async fn main(args: Args) -> Result<ExitCode> {
         &[capability],
     )?;
     let trigger = KafkaTrigger::new(config, &host)?;
-    let bar = bar(trigger.progress());
+    let partitions = trigger.progress();
+    let replay = trigger.replay(range, shutdown::signal());
     let Summary { records, batches, rejections, dead_letters, .. } =
-        trigger.replay(range, shutdown::signal()).await?;
-    drop(bar);
+        with_progress(partitions, replay).await?;
     printing::result(format_args!(
         "{records} records in {batches} batches; {rejections} rejected, {dead_letters} dead letters"
     ))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows a progress bar until the returned handle is dropped.
-fn bar(progress: Arc<Progress>) -> AbortOnDropHandle<()> {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} offsets {per_sec} {eta}");
-    let bar =
-        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut all = 0;
-        loop {
-            tokio::time::sleep(TICK).await;
-            let left: u64 = progress.partitions().iter().map(|partition| partition.lag).sum();
-            all = all.max(left);
-            bar.set_length(all);
-            bar.set_position(all - left);
+/// Runs `replay`, and shows the progress of the partitions until it has ended.
+async fn with_progress<T>(
+    partitions: Arc<spin_kafka_trigger::Progress>,
+    replay: impl Future<Output = T>,
+) -> T {
+    let (mut replay, mut ticks) = (pin!(replay), tokio::time::interval(TICK));
+    let progress = Progress::of_total(0, "offsets");
+    let mut all = 0;
+    loop {
+        tokio::select! {
+            ended = &mut replay => return ended,
+            _ = ticks.tick() => {}
         }
-    }))
+        let left: u64 = partitions.partitions().iter().map(|partition| partition.lag).sum();
+        all = all.max(left);
+        progress.set_total(all);
+        progress.set(all - left);
+    }
 }
 
 /// A handler that does nothing with the batches.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use indicatif::ProgressBar;
+use printing::Progress;
 use redis::aio::MultiplexedConnection;
 
 use crate::actual::{self, Actual};
@@ -105,15 +105,19 @@ pub fn verify<'a>(
 async fn compare(ledger: &Path, valkey: &str, wait: Duration) -> Result<Report> {
     let mut expected = Expected::default();
     let mut unknown = 0;
+    let progress = Progress::count("sales read from the ledger");
     for entry in read(ledger)? {
         let entry = entry?;
+        progress.add(1);
         match entry.outcome {
             Outcome::Accepted => expected.add(&entry.sale),
             Outcome::Unknown => unknown += 1,
         }
     }
+    drop(progress);
     let mut store = actual::connect(valkey).await?;
     let counted = settle(&mut store, expected.total, wait).await?;
+    let _progress = Progress::work("comparing the counts");
     let differences =
         if unknown == 0 { diff(&expected, &Actual::read(&mut store).await?) } else { Vec::new() };
     Ok(Report { accepted: expected.total, unknown, counted, differences })
@@ -121,16 +125,15 @@ async fn compare(ledger: &Path, valkey: &str, wait: Duration) -> Result<Report> 
 
 /// Waits until the count reaches `wanted`, or stops growing for `wait`. Returns the last count.
 async fn settle(store: &mut MultiplexedConnection, wanted: u64, wait: Duration) -> Result<u64> {
-    let bar = ProgressBar::new(wanted);
+    let progress = Progress::of_total(wanted, "sales counted");
     let (mut last, mut grown) = (actual::total(store).await?, Instant::now());
     while last < wanted && grown.elapsed() < wait {
-        bar.set_position(last);
+        progress.set(last);
         tokio::time::sleep(POLL).await;
         let total = actual::total(store).await?;
         if total != last {
             (last, grown) = (total, Instant::now());
         }
     }
-    bar.finish_and_clear();
     Ok(last)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::{Entry, Outcome};
+use printing::Progress;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -74,7 +74,7 @@ pub async fn run(args: Args, stop: Stop) -> Result<Summary> {
         }
     }
     let elapsed = shared.start.elapsed();
-    shared.bar.finish_and_clear();
+    shared.progress.finish();
     if let Some(writer) = writer {
         // If the senders failed because the ledger could not be written, this error says why.
         writer.await.context("the ledger's writer failed")??;
@@ -94,23 +94,17 @@ struct Shared {
     /// Cancelled when no sale is retried either.
     interrupt: CancellationToken,
     start: Instant,
-    bar: ProgressBar,
+    progress: Progress,
     run: u32,
 }
 
 impl Shared {
     fn new(args: Args) -> Self {
-        let bar = match args.seconds {
-            Some(_) => ProgressBar::no_length(),
-            None => ProgressBar::new(args.count),
+        let progress = match args.seconds {
+            _ if args.quiet || args.json => Progress::hidden(),
+            Some(_) => Progress::count("sales"),
+            None => Progress::of_total(args.count, "sales"),
         };
-        if args.quiet || args.json {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {per_sec} {eta}");
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
         let interrupt = CancellationToken::new();
         Self {
             args,
@@ -118,7 +112,7 @@ impl Shared {
             finish: interrupt.child_token(),
             interrupt,
             start: Instant::now(),
-            bar,
+            progress,
             run: rand::random(),
         }
     }
@@ -157,7 +151,7 @@ async fn worker(shared: Arc<Shared>, entries: Option<mpsc::Sender<Entry>>) -> Re
         };
         let (answer, unsure) = sender.send(&request).await?;
         tally.record(&answer, due.elapsed());
-        shared.bar.inc(1);
+        shared.progress.add(1);
         let outcome = match answer {
             Answer::Accepted => Outcome::Accepted,
             _ if unsure => Outcome::Unknown,

@@ -6,11 +6,14 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use printing::Progress;
 use spin_kafka_trigger::{DeadLetterTopic, LetterCounts, SentBack, is_pattern};
 use tokio::runtime::Handle;
 
 use crate::application::Application;
+
+/// What is shown until the topic was read.
+const READING: &str = "reading the dead-letter topic";
 
 /// The most letters that are named because they cannot be sent back.
 const LEFT_NAMED_MAX: u64 = 20;
@@ -81,7 +84,9 @@ fn run(args: Args) -> Result<ExitCode> {
         Action::List(common) => list(&common.open()?),
         Action::Show { common, at } => show(&common.open()?, at),
         Action::Replay { common, dry_run: true, max } => {
+            let progress = Progress::work(READING);
             let open = common.open()?.survey()?.counts().open;
+            drop(progress);
             let sent = open.min(max.unwrap_or(u64::MAX));
             printing::result(format_args!("{sent} letters would be sent back"))?;
             Ok(ExitCode::SUCCESS)
@@ -109,12 +114,15 @@ impl Common {
 fn list(letters: &DeadLetterTopic) -> Result<ExitCode> {
     print::heading()?;
     let (mut counts, mut printed) = (LetterCounts::default(), Ok(()));
+    let progress = Progress::work(READING);
     letters.read(|letter| {
+        progress.finish();
         printed = print::line(&letter);
         counts.all += 1;
         counts.open += u64::from(letter.open);
         if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
+    drop(progress);
     printed?;
     print_counts("", counts)?;
     Ok(ExitCode::SUCCESS)
@@ -122,6 +130,7 @@ fn list(letters: &DeadLetterTopic) -> Result<ExitCode> {
 
 fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
     let mut found = None;
+    let progress = Progress::work(READING);
     letters.read(|letter| {
         if (letter.partition, letter.record.offset) == at {
             found = Some(letter);
@@ -129,6 +138,7 @@ fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
         }
         ControlFlow::Continue(())
     })?;
+    drop(progress);
     match found {
         Some(letter) => print::letter(&letter)?,
         None => bail!("there is no letter at {}/{}", at.0, at.1),
@@ -137,24 +147,25 @@ fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
 }
 
 fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
+    let progress = Progress::work(READING);
     let survey = letters.survey()?;
+    drop(progress);
     let before = survey.counts();
     // A failure to print must not prevent the work.
     let printed = print_counts("before: ", before);
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} letters {per_sec}")?;
-    let bar = ProgressBar::new(before.open.min(max)).with_style(style);
+    let progress = Progress::of_total(before.open.min(max), "letters sent back");
     let mut sent = 0;
     let mut left = Left::default();
     let ended = letters.replay(&survey, max, |step| match step {
         SentBack::Sent(letters) => {
             sent += letters;
-            bar.set_position(sent);
+            progress.set(sent);
         }
         SentBack::Left { partition, offset, reason } => {
-            bar.suspend(|| left.add(partition, offset, &reason));
+            progress.suspend(|| left.add(partition, offset, &reason));
         }
     });
-    bar.finish_and_clear();
+    drop(progress);
     // The counts are printed also after a failure, because some letters may have been sent.
     let after = LetterCounts { open: before.open.saturating_sub(sent), ..before };
     print_counts("after:  ", after)?;
