@@ -7,6 +7,8 @@ use pipeline_tests::{Launch, Pipeline, Wiring};
 use sale::Sale;
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
+use crate::top;
+
 /// Sufficient for hundreds of batches, and for every product in every category.
 const SALES: &str = "4000";
 
@@ -66,5 +68,8 @@ async fn operators_see_what_the_producer_has_written() {
         assert!(metrics.lines().any(|found| found == line), "`{line}` is not in:\n{metrics}");
     }
     assert!(metrics.contains("spin_kafka_records_total{component=\"aggregator\"}"), "{metrics}");
+    top::shows_one_sale(&pipeline, &free.to_string()).await;
+    let app = pipeline.client().address().to_owned();
     pipeline.stop().await.unwrap();
+    top::shows_the_end(&app, &free.to_string()).await;
 }

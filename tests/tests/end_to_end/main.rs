@@ -27,5 +27,6 @@ mod routes;
 mod secured;
 mod start;
 mod stop;
+mod top;
 mod trigger;
 mod wasm_producer;
