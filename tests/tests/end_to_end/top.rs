@@ -23,9 +23,8 @@ pub async fn shows_one_sale(pipeline: &Pipeline, operator: &str) {
     let (heading, _) = text.split_once('\n').unwrap();
     assert!(heading.starts_with(&format!("http://{app} at ")), "{text}");
     assert!(heading.ends_with(": healthy"), "{text}");
-    let has_line = |parts: &[&str]| {
-        text.lines().any(|line| parts.iter().all(|part| line.contains(part)))
-    };
+    let has_line =
+        |parts: &[&str]| text.lines().any(|line| parts.iter().all(|part| line.contains(part)));
     assert!(has_line(&["Electronica", " 9.99", " tv "]), "{text}");
     assert!(has_line(&["Products: top of 1"]), "{text}");
     assert!(has_line(&["Kafka: lag 0, dead letters 0"]), "{text}");

@@ -15,7 +15,6 @@ mod keys;
 mod latency;
 mod metrics;
 mod once;
-mod openmetrics;
 mod panels;
 mod plain;
 mod snapshot;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use metrics_text::{NotASample, Sample, lines};
+
 use crate::latency::Latency;
-use crate::openmetrics::Sample;
 
 /// The HTTP components: answers by status code, latency, load.
 const HTTP_REQUESTS: &str = "spin_http_requests_total";
@@ -99,16 +100,16 @@ pub struct KafkaMetrics {
 }
 
 impl Metrics {
-    /// Reads the samples of an operator port. Samples of other metrics are ignored.
-    pub fn read(samples: &[Sample<'_>]) -> Self {
+    /// Reads the text of an operator port. Other metrics are ignored.
+    pub fn read(text: &str) -> Result<Self, NotASample> {
         let mut metrics = Self::default();
-        samples.iter().for_each(|sample| metrics.add(sample));
-        metrics
+        lines(text).try_for_each(|line| Ok(metrics.add(line.name, &line.sample()?)))?;
+        Ok(metrics)
     }
 
-    fn add(&mut self, sample: &Sample<'_>) {
+    fn add(&mut self, name: &str, sample: &Sample<'_>) {
         let value = sample.value;
-        match sample.name {
+        match name {
             HTTP_REQUESTS => *self.answers(sample) += value,
             HTTP_SECONDS_BUCKET => {
                 if let Ok(bound) = sample.label("le").parse() {
@@ -160,10 +161,9 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openmetrics::parse;
 
     fn read(text: &str) -> Metrics {
-        Metrics::read(&parse(&format!("{text}\n# EOF\n")).unwrap())
+        Metrics::read(text).unwrap()
     }
 
     #[test]

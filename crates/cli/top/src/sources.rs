@@ -8,7 +8,6 @@ use crate::args::Base;
 use crate::client::Client;
 use crate::error::FetchError;
 use crate::metrics::Metrics;
-use crate::openmetrics;
 use crate::snapshot::Snapshot;
 
 /// The paths that are read.
@@ -107,12 +106,11 @@ impl Sources {
             return Err(answer.unexpected_status());
         }
         let unexpected = |reason| FetchError::Unexpected {
-            expected: "a text in the format OpenMetrics",
+            expected: "metrics in the text format of Prometheus",
             reason,
         };
         let text = str::from_utf8(&answer.body).map_err(|error| unexpected(error.to_string()))?;
-        let samples = openmetrics::parse(text).map_err(|error| unexpected(error.to_string()))?;
-        Ok(Metrics::read(&samples))
+        Metrics::read(text).map_err(|error| unexpected(error.to_string()))
     }
 
     async fn readiness(&self, at: usize) -> Result<Vec<String>, FetchError> {

@@ -7,7 +7,6 @@ use hyper::StatusCode;
 use crate::args::parse_base;
 use crate::error::FetchError;
 use crate::metrics::Metrics;
-use crate::openmetrics::parse;
 use crate::snapshot::{Category, Price, Prices, Ranked, Ranking, Snapshot, Totals};
 use crate::sources::{Sources, Update};
 use crate::state::{Now, State};
@@ -121,5 +120,5 @@ kafka_producer_delivered_total {written}
         errors = 2 * seconds,
         written = 510 * seconds,
     );
-    Metrics::read(&parse(&text).unwrap())
+    Metrics::read(&text).unwrap()
 }

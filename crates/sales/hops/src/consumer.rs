@@ -1,9 +1,9 @@
 //! The consumer: the Kafka trigger and its component.
 
+use metrics_text::Sample;
 use serde::Serialize;
 
 use crate::requests::add;
-use crate::sample::Sample;
 
 /// The Kafka triggers of all processes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

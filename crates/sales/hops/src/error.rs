@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use intake::Problem;
+use metrics_text::NotASample;
 
 /// Why the metrics could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,11 +11,8 @@ pub enum Error {
     #[error("{0}")]
     Unavailable(String),
     /// A line of a metric of the pipeline is not valid.
-    #[error("line {line} of the answer is not a metric in the text format of Prometheus")]
-    Malformed {
-        /// The number of the line, from 1.
-        line: usize,
-    },
+    #[error(transparent)]
+    Malformed(#[from] NotASample),
     /// The text contains no metric of the pipeline.
     #[error("the answer contains no metric of the pipeline; check the variable `metrics_url`")]
     NoMetrics,
@@ -36,7 +34,7 @@ impl From<&Error> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the metrics of the pipeline cannot be read at the moment; try again",
             ),
-            Error::Malformed { .. } | Error::NoMetrics => Self::new(
+            Error::Malformed(_) | Error::NoMetrics => Self::new(
                 "urn:doorbuster:problem:downstream",
                 StatusCode::BAD_GATEWAY,
                 "the metrics of the pipeline cannot be read; the log of the component says why",

@@ -6,7 +6,6 @@ mod consumer;
 mod error;
 mod pipeline;
 mod requests;
-mod sample;
 
 pub use consumer::Consumer;
 pub use error::Error;

@@ -1,9 +1,9 @@
 //! The state of the whole pipeline.
 
+use metrics_text::{Sample, lines};
 use serde::Serialize;
 
 use crate::requests::{Requests, add};
-use crate::sample::{Sample, split_name};
 use crate::{Consumer, Error, Refusal, RequestHop};
 
 /// How far two readings must be apart for a rate, if the metrics are read from the processes.
@@ -49,10 +49,9 @@ impl Pipeline {
         let mut requests = Requests::default();
         let (mut producer, mut consumer, mut time_ms) = (None, None, None);
         let mut is_known = false;
-        for (index, line) in text.lines().enumerate() {
-            let (name, rest) = split_name(line);
-            let Some((prefix, name)) = split_prefix(name) else { continue };
-            let sample = Sample::parse(rest).ok_or(Error::Malformed { line: index + 1 })?;
+        for line in lines(text) {
+            let Some((prefix, name)) = split_prefix(line.name) else { continue };
+            let sample = line.sample()?;
             match prefix {
                 "spin_http_" if !requests.add(name, &sample) => continue,
                 "spin_http_" => {}

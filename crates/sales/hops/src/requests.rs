@@ -1,8 +1,7 @@
 //! The hops that serve requests: the HTTP components on the path of a sale.
 
+use metrics_text::Sample;
 use serde::Serialize;
-
-use crate::sample::Sample;
 
 /// The components on the path of a sale, in its order. `pipeline` is the fused wiring.
 const COMPONENTS: [&str; 4] = ["ingest", "bridge", "writer", "pipeline"];

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use hops::{Error, Pipeline};
+use metrics_text::NotASample;
 use serde_json::json;
 
 /// The answer of a process, as `prometheus-client` writes it.
@@ -120,5 +121,5 @@ fn a_text_without_metrics_of_the_pipeline_is_an_error() {
         assert_eq!(Pipeline::parse(text, 0), Err(Error::NoMetrics), "{text}");
     }
     let broken = "# EOF\nspin_kafka_lag{topic=\"sales\n";
-    assert_eq!(Pipeline::parse(broken, 0), Err(Error::Malformed { line: 2 }));
+    assert_eq!(Pipeline::parse(broken, 0), Err(Error::Malformed(NotASample { line: 2 })));
 }

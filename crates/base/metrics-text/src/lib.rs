@@ -1,4 +1,5 @@
-//! One line of the text format: `name{label="value",…} value [timestamp] [# exemplar]`.
+//! Reads metrics in the text formats of Prometheus and OpenMetrics. Each line that is not a comment
+//! is a sample: `name{label="value",…} value [timestamp] [# exemplar]`.
 
 use std::borrow::Cow;
 
@@ -6,24 +7,55 @@ use std::borrow::Cow;
 /// Prometheus. In seconds it is the year 5138, in milliseconds 1973.
 const SECONDS_BELOW: f64 = 1e11;
 
-/// The labels, the value and the time of a line.
+/// A line with a sample, of which only the name is read yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The number of the line, from 1.
+    pub number: usize,
+    /// The name of the metric, with the suffix of its type, such as `_total` or `_bucket`.
+    pub name: &'a str,
+    rest: &'a str,
+}
+
+/// A sample.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Sample<'a> {
+pub struct Sample<'a> {
     labels: Vec<(&'a str, Cow<'a, str>)>,
+    /// The value.
     pub value: f64,
-    /// When the value was read, in milliseconds since 1970-01-01 UTC.
+    /// When the value was read, in milliseconds since 1970-01-01 UTC, if the line has a timestamp.
     pub time_ms: Option<i64>,
 }
 
-/// Splits a line into the name of its metric and the rest. The name is empty for a comment.
-pub(crate) fn split_name(line: &str) -> (&str, &str) {
-    let end = line.find(['{', ' ', '\t', '#']).unwrap_or(line.len());
-    line.split_at(end)
+/// A line that is not a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} is not a metric in the text format of Prometheus")]
+pub struct NotASample {
+    /// The number of the line, from 1.
+    pub line: usize,
+}
+
+/// The lines with samples. Empty lines and comments are skipped.
+pub fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
+    let numbered = text.lines().enumerate();
+    let is_sample = |(_, line): &(usize, &str)| !line.is_empty() && !line.starts_with('#');
+    numbered.filter(is_sample).map(|(index, line)| {
+        let (name, rest) = line.split_at(line.find(['{', ' ', '\t']).unwrap_or(line.len()));
+        Line { number: index + 1, name, rest }
+    })
+}
+
+impl<'a> Line<'a> {
+    /// Reads the rest of the line.
+    pub fn sample(&self) -> Result<Sample<'a>, NotASample> {
+        let sample = is_name(self.name).then(|| Sample::parse(self.rest)).flatten();
+        sample.ok_or(NotASample { line: self.number })
+    }
 }
 
 impl<'a> Sample<'a> {
     /// Parses what follows the name. `None` if it is not valid.
-    pub fn parse(rest: &'a str) -> Option<Self> {
+    fn parse(rest: &'a str) -> Option<Self> {
         let rest = rest.trim_start();
         let (labels, rest) = match rest.strip_prefix('{') {
             Some(rest) => labels(rest)?,
@@ -98,6 +130,11 @@ fn unescape(value: &str) -> Cow<'_, str> {
     plain.into()
 }
 
+fn is_name(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_part)
+}
+
 fn time_ms(word: &str) -> Option<i64> {
     let number: f64 = word.parse().ok()?;
     let ms = if number.abs() < SECONDS_BELOW { number * 1_000.0 } else { number };
@@ -106,48 +143,4 @@ fn time_ms(word: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample(line: &str) -> Option<Sample<'_>> {
-        Sample::parse(split_name(line).1)
-    }
-
-    #[test]
-    fn a_line_has_labels_a_value_and_a_time() {
-        let line = r#"a_total{component="ingest", code="200",} 12.5 1700000000123"#;
-        assert_eq!(split_name(line).0, "a_total");
-        let parsed = sample(line).unwrap();
-        assert_eq!((parsed.label("component"), parsed.label("code")), ("ingest", "200"));
-        assert_eq!((parsed.label("pod"), parsed.value), ("", 12.5));
-        assert_eq!(parsed.time_ms, Some(1_700_000_000_123));
-        assert_eq!(sample("a 1 1700000000.123").unwrap().time_ms, Some(1_700_000_000_123));
-        let exemplar = sample(r##"a_total{x="}"} 3 # {trace_id="\"1"} 0.5 1.0"##).unwrap();
-        assert_eq!((exemplar.label("x"), exemplar.count(), exemplar.time_ms), ("}", 3, None));
-        let escaped = r#"a{x="one \"two\" \\ \n=,}"} 1"#;
-        assert_eq!(sample(escaped).unwrap().label("x"), "one \"two\" \\ \n=,}");
-    }
-
-    #[test]
-    fn a_value_that_is_no_count_counts_as_zero() {
-        for (value, count) in [("NaN", 0), ("-3", 0), ("+Inf", u64::MAX), ("1e3", 1_000)] {
-            assert_eq!(sample(&format!("a {value}")).unwrap().count(), count, "{value}");
-        }
-    }
-
-    #[test]
-    fn a_comment_has_no_name() {
-        for line in ["# TYPE a counter", "", "# EOF", "{\"a\"} 1"] {
-            assert_eq!(split_name(line).0, "", "{line}");
-        }
-    }
-
-    #[test]
-    fn an_incomplete_line_is_no_sample() {
-        for line in ["a", "a{", "a{x} 1", "a{x=1} 1", "a{x=\"1\" 1", "a{x=\"1\\\"} 1", "a one"] {
-            assert_eq!(sample(line), None, "{line}");
-        }
-        assert_eq!(sample("a 1 soon"), None);
-        assert_eq!(sample("a 1 NaN"), None);
-    }
-}
+mod tests;
