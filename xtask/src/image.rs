@@ -25,6 +25,9 @@ const USER: &str = "65532:65532";
 /// Time in seconds in which Kubernetes informs its nodes that a pod is being deleted.
 const LINGER_S: u64 = 5;
 
+/// The operator port. The Prometheus of a cluster reads it (`k8s/components/monitoring`).
+const OPERATOR_PORT: u16 = 9464;
+
 /// The path of the manifest in an image with an application.
 const APPLICATION: &str = "app/spin.toml";
 
@@ -103,8 +106,11 @@ fn pack_as(profile: Profile, app: Option<&str>, tag: &str) -> Result<()> {
 
 /// The configuration with which containers of the image run.
 fn config(has_app: bool) -> Value {
-    let mut env =
-        vec!["DOORBUSTER_NO_EMBEDDED=true".to_owned(), format!("DOORBUSTER_LINGER_S={LINGER_S}")];
+    let mut env = vec![
+        "DOORBUSTER_NO_EMBEDDED=true".to_owned(),
+        format!("DOORBUSTER_LINGER_S={LINGER_S}"),
+        format!("DOORBUSTER_OPERATOR=0.0.0.0:{OPERATOR_PORT}"),
+    ];
     if has_app {
         env.push(format!("DOORBUSTER_APPLICATION=/{APPLICATION}"));
     }
@@ -114,7 +120,7 @@ fn config(has_app: bool) -> Value {
         "Entrypoint": ["/doorbuster"],
         "Cmd": ["up", "--listen", "0.0.0.0:80"],
         "WorkingDir": "/",
-        "ExposedPorts": { "80/tcp": {} },
+        "ExposedPorts": { "80/tcp": {}, (format!("{OPERATOR_PORT}/tcp")): {} },
         "Labels": {
             "org.opencontainers.image.title": "doorbuster",
             "org.opencontainers.image.version": env!("CARGO_PKG_VERSION"),

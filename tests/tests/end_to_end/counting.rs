@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use pipeline_tests::{Launch, Pipeline, Wiring};
-use sale::Sale;
-use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
-
-use crate::top;
+use pipeline_tests::{Pipeline, Wiring};
+use test_servers::shared_kafka;
 
 /// Sufficient for hundreds of batches, and for every product in every category.
 const SALES: &str = "4000";
@@ -46,30 +43,4 @@ async fn both_wirings_count_every_sale_and_give_the_same_keys() {
     }
     assert!(keys[0].len() > 20, "{:?}", keys[0].keys());
     assert_eq!(keys[0], keys[1]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_see_what_the_producer_has_written() {
-    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
-    let topic = "sales-that-operators-see";
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let manifest = Wiring::Fused.manifest();
-    let mut launch = Launch::new(manifest, shared_kafka().bootstrap(), valkey.url(), topic)
-        .variable("kafka_topic", topic)
-        .variable("kafka_group", topic);
-    launch.envs.push(("DOORBUSTER_OPERATOR".into(), free.to_string()));
-    let pipeline = Pipeline::launch(&launch).await.unwrap();
-    let sale = Sale { category: 1, product_id: "tv".into(), price: 9.99, quantity: 1 };
-    let answer = pipeline.client().post("/purchase", sale.to_json()).await.unwrap();
-    assert_eq!(answer.status, 200, "{}", pipeline.log());
-    let metrics = reqwest::get(format!("http://{free}/metrics")).await.unwrap();
-    let metrics = metrics.text().await.unwrap();
-    for line in ["kafka_producer_records_total 1", "kafka_producer_delivered_total 1"] {
-        assert!(metrics.lines().any(|found| found == line), "`{line}` is not in:\n{metrics}");
-    }
-    assert!(metrics.contains("spin_kafka_records_total{component=\"aggregator\"}"), "{metrics}");
-    top::shows_one_sale(&pipeline, &free.to_string()).await;
-    let app = pipeline.client().address().to_owned();
-    pipeline.stop().await.unwrap();
-    top::shows_the_end(&app, &free.to_string()).await;
 }

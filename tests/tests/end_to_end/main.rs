@@ -14,6 +14,7 @@ mod idempotency;
 mod imports;
 mod letters;
 mod locust;
+mod metrics;
 mod mutants;
 mod network;
 mod older_interfaces;

@@ -2,7 +2,9 @@
 
 mod alerts;
 mod availability;
+mod dashboards;
 mod kafka;
+mod metrics;
 mod network;
 mod references;
 mod scaling;
@@ -41,6 +43,7 @@ pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     found.extend(valkey::check(objects)?);
     found.extend(network::check(objects));
     found.extend(alerts::check(project, objects)?);
+    found.extend(dashboards::check(project, objects)?);
     found.sort();
     found.dedup();
     Ok(found)

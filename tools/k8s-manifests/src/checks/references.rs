@@ -191,9 +191,16 @@ fn monitored(monitor: &Object, workloads: &[Workload]) -> Vec<Finding> {
     }
     let mut found = Vec::new();
     for (index, endpoint) in monitor.list("spec.podMetricsEndpoints").iter().enumerate() {
-        let port = text(endpoint, "port");
-        if !selected.iter().all(|workload| workload.ports.contains_key(port)) {
-            let place = format!("spec.podMetricsEndpoints.{index}.port");
+        let (field, port) = match endpoint.get("portNumber") {
+            Some(number) => ("portNumber", number),
+            None => ("port", endpoint.get("port").unwrap_or(&Value::Null)),
+        };
+        let is_there = |workload: &&Workload| match port.as_u64() {
+            Some(number) => workload.ports.values().any(|own| u64::from(*own) == number),
+            None => workload.ports.contains_key(port.as_str().unwrap_or_default()),
+        };
+        if !selected.iter().all(is_there) {
+            let place = format!("spec.podMetricsEndpoints.{index}.{field}");
             found.push(monitor.finding(&place, format!("the pods have no port {port}")));
         }
     }

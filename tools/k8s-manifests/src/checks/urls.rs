@@ -10,6 +10,9 @@ use crate::object::{Finding, Object, find, text, walk};
 /// An optional `http://`, an optional pod, a Service, the namespace, and an optional port.
 const NAME: &str = r"(http://)?(?:([a-z0-9-]+|\$\(POD\))\.)?([a-z0-9-]+)\.([a-z0-9-]+)\.svc\.cluster\.local(?::(\d+))?";
 
+/// Services of other programs: name, namespace and port. The Prometheus operator creates this one.
+const OTHERS: [(&str, &str, u64); 1] = [("prometheus-operated", "monitoring", 9090)];
+
 /// The names that belong to no Service or port.
 pub fn check(objects: &[Object]) -> Result<Vec<Finding>> {
     let name = Regex::new(NAME)?;
@@ -49,6 +52,12 @@ struct Place<'a> {
 impl Place<'_> {
     fn missing(&self, objects: &[Object]) -> Option<String> {
         let Self { pod, service, namespace, port } = self;
+        if OTHERS
+            .iter()
+            .any(|other| (other.0, other.1, Some(other.2)) == (service, namespace, *port))
+        {
+            return None;
+        }
         if find(objects, "Namespace", namespace).is_none() {
             return Some(format!("there is no namespace {namespace}"));
         }

@@ -172,7 +172,8 @@ fn grafana(objects: &[Object], users: &[Line<'_>]) -> Vec<Finding> {
 fn panels(map: &Object, place: &str, dashboard: &Value, user: &Line<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for panel in list(dashboard, "panels") {
-        for target in list(panel, "targets") {
+        let reads_valkey = |target: &&Value| text(target, "datasource.type") == "redis-datasource";
+        for target in list(panel, "targets").iter().filter(reads_valkey) {
             let (key, command) = (text(target, "keyName"), text(target, "command"));
             let title = text(panel, "title");
             if !key.is_empty() && !user.reads(key) {

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::sources::certificates;
-use crate::object::{Object, entries, list, text};
+use crate::object::{Object, entries, find, list, text};
 
 /// The temporary pods with which cert-manager proves the ownership of a host name.
 pub const SOLVER: &str = "http01-solver";
+
+/// The operator port that our image opens (`xtask/src/image.rs`). In the containerd shim an
+/// application has none, because SpinKube cannot set the variable for it.
+pub const OPERATOR_PORT: u16 = 9464;
 
 /// The labels of a pod.
 pub type Labels = BTreeMap<String, String>;
@@ -25,13 +29,17 @@ pub struct Workload {
 /// All workloads that these objects create.
 pub fn workloads(objects: &[Object]) -> Vec<Workload> {
     let asks = objects.iter().any(|object| !certificates(object).is_empty());
-    objects.iter().flat_map(workloads_of).chain(asks.then(solver)).collect()
+    objects
+        .iter()
+        .flat_map(|object| workloads_of(object, objects))
+        .chain(asks.then(solver))
+        .collect()
 }
 
-fn workloads_of(object: &Object) -> Vec<Workload> {
+fn workloads_of(object: &Object, objects: &[Object]) -> Vec<Workload> {
     match object.kind() {
         "Deployment" | "StatefulSet" | "DaemonSet" => vec![template(object)],
-        "SpinApp" => vec![app(object)],
+        "SpinApp" => vec![app(object, runs_in_image(objects, object))],
         "Kafka" => vec![brokers(object), entity_operator(object)],
         _ => Vec::new(),
     }
@@ -49,14 +57,21 @@ fn template(object: &Object) -> Workload {
     Workload { name: object.name().into(), labels: labels.collect(), ports: ports.collect() }
 }
 
+/// Whether the executor of a SpinApp runs it in our image.
+pub fn runs_in_image(objects: &[Object], app: &Object) -> bool {
+    let executor = find(objects, "SpinAppExecutor", app.text("spec.executor"));
+    executor.is_some_and(|executor| !executor.at("spec.deploymentConfig.spinImage").is_null())
+}
+
 /// The Deployment that the operator creates for a SpinApp.
-fn app(object: &Object) -> Workload {
+fn app(object: &Object, in_image: bool) -> Workload {
     let name = object.name().to_owned();
-    Workload {
-        labels: [("core.spinkube.dev/app-name".into(), name.clone())].into(),
-        ports: [("http-app".into(), 80)].into(),
-        name,
+    let mut ports = BTreeMap::from([("http-app".into(), 80)]);
+    if in_image {
+        ports.insert("operator".into(), OPERATOR_PORT);
     }
+    let labels = [("core.spinkube.dev/app-name".into(), name.clone())].into();
+    Workload { labels, ports, name }
 }
 
 fn strimzi(cluster: &str, part: &str) -> Labels {

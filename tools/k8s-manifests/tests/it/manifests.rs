@@ -98,6 +98,16 @@ impl Tampered {
         self
     }
 
+    /// Replaces a text in a file of a ConfigMap, whose name may have a suffix.
+    fn replace_in(mut self, map: &str, file: &str, from: &str, to: &str) -> Self {
+        let map = self.0.iter_mut().find(|object| object.name().starts_with(map)).unwrap();
+        let content = &mut map.0["data"][file];
+        let before = content.as_str().unwrap_or_else(|| panic!("there is no {file}"));
+        assert!(before.contains(from), "`{from}` is not in {file}");
+        *content = before.replacen(from, to, 1).into();
+        self
+    }
+
     /// Asserts that the check finds this error at this object and path.
     #[track_caller]
     fn must_be_refused(self, object: &str, place: &str, words: &str) {
@@ -590,15 +600,9 @@ fn valkeys_members_users_and_settings_agree() {
         "data.valkey-password",
         "has no user grafana",
     );
-    let mut dashboards = prod();
-    let dashboard = dashboards.iter_mut().find(|o| o.name().starts_with("grafana-dashboards"));
-    let json = &mut dashboard.unwrap().0["data"]["black-friday.json"];
-    *json = json.as_str().unwrap().replace("total_ventas", "claims:sales-topic").into();
-    Tampered(dashboards).must_be_refused(
-        "ConfigMap/grafana-dashboards",
-        "data",
-        "may not read claims",
-    );
+    tampered()
+        .replace_in("grafana-dashboards", "black-friday.json", "total_ventas", "claims:sales-topic")
+        .must_be_refused("ConfigMap/grafana-dashboards", "data", "may not read claims");
 }
 
 #[test]
@@ -614,4 +618,35 @@ fn alerts_name_metrics_that_exist_and_are_explained() {
     tampered()
         .set("PodMonitor/aggregator", "/spec/podMetricsEndpoints/0/port", json!("metrics"))
         .must_be_refused("PodMonitor/aggregator", "spec.podMetricsEndpoints.0.port", "metrics");
+}
+
+#[test]
+fn panels_have_titles_units_and_queries_of_metrics_that_exist() {
+    for (from, to, words) in [
+        (r#""title": "Lag""#, r#""title": """#, "has no title"),
+        (r#""unit": "short""#, r#""unit": """#, "panel `Lag`: has no unit"),
+        ("sum(spin_kafka_lag{", "sum(spin_kafka_lagg{", "there is no metric spin_kafka_lagg"),
+        (
+            "_seconds_bucket{",
+            "_seconds_total{",
+            "there is no metric spin_kafka_handler_seconds_total",
+        ),
+        ("sum(spin_kafka_lag{namespace", "sum(spin_kafka_lag{color", "has no label color"),
+        ("sum(spin_kafka_lag{namespace", "sum(spin_kafka_lag{pod", "a matcher of the namespace"),
+        (r#"sum(spin_kafka_lag{namespace=~\"$namespace\"})"#, "1", "names no metric"),
+        ("by (topic, partition)", "by (topic, color)", "no metric has the label color"),
+        ("by (topic, partition)", "by (topic)", "does not group by partition"),
+        (r#""legendFormat": "records""#, r#""legendFormat": """#, "has no legend"),
+        (r#""targets": ["#, r#""queries": ["#, "has no query"),
+        (r#""uid": "prometheus""#, r#""uid": "other""#, "no data source `other`"),
+    ] {
+        tampered().replace_in("grafana-dashboards", "pipeline.json", from, to).must_be_refused(
+            "ConfigMap/grafana-dashboards",
+            "data.pipeline.json",
+            words,
+        );
+    }
+    tampered()
+        .set("PodMonitor/http", "/spec/podMetricsEndpoints/0/portNumber", json!(9465))
+        .must_be_refused("PodMonitor/http", "spec.podMetricsEndpoints.0.portNumber", "9465");
 }

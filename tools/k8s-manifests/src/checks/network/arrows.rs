@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{SOLVER, Workload};
+use crate::checks::workload::{OPERATOR_PORT, runs_in_image};
 use crate::object::{Object, find, of_kind, text};
 
 /// A connection: from, to, port.
@@ -57,6 +58,11 @@ pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
     }
     if of_kind(objects, "PodMonitor").next().is_some() {
         arrows.extend([("prometheus", "aggregator", 80), ("prometheus", "kafka", 9404)]);
+        arrows.push(("grafana", "prometheus", 9090));
+    }
+    if find(objects, "PodMonitor", "http").is_some() {
+        let apps = ["ingest", "bridge", "writer", "dashboard"];
+        arrows.extend(apps.map(|app| ("prometheus", app, OPERATOR_PORT)));
     }
     if of_kind(objects, "Kafka").any(|cluster| !cluster.at("spec.kafka.rack").is_null()) {
         // A broker queries the Kubernetes API for the zone of its node.
@@ -71,7 +77,5 @@ pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
 /// Whether the container downloads the application itself: if the executor is an image, unless the
 /// application is loaded by hand.
 fn needs_pull(objects: &[Object], app: &Object) -> bool {
-    let executor = find(objects, "SpinAppExecutor", app.text("spec.executor"));
-    let by_image = executor.is_some_and(|e| !e.at("spec.deploymentConfig.spinImage").is_null());
-    by_image && !app.text("spec.image").starts_with("docker.io/library/")
+    runs_in_image(objects, app) && !app.text("spec.image").starts_with("docker.io/library/")
 }
