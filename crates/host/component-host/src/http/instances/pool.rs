@@ -180,8 +180,7 @@ pub(super) struct InstanceSlot {
 impl InstanceSlot {
     fn new(pool: &Arc<Pool>) -> Self {
         let instance = Instance::new(pool.instance_limits, Instant::now());
-        let _counted = Counted::new(&pool.gauges.instances);
-        Self { pool: pool.clone(), instance, _counted }
+        Self { pool: pool.clone(), instance, _counted: Counted::new(&pool.gauges.instances) }
     }
 
     /// The pool of the instance.
