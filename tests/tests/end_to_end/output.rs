@@ -73,19 +73,28 @@ async fn a_result_that_cannot_be_written_has_its_own_exit_code() {
         command.args(["load", "--url", &nowhere, "-n", "1", "-c", "1"]);
         command
     };
+    let top = || {
+        let address = nowhere.trim_end_matches("/purchase");
+        let mut command = doorbuster();
+        command.args(["top", address, "--operator", address]);
+        command
+    };
     // No sale was accepted and none was counted, so the books agree.
     let output = verify(ledger.path()).output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "progress without a terminal");
     for out in [full, closed] {
-        for mut command in [verify(ledger.path()), load()] {
+        for mut command in [verify(ledger.path()), load(), top()] {
             let child = command.stdout(out()).stderr(Stdio::piped()).spawn().unwrap();
             let output = child.wait_with_output().await.unwrap();
             let error = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), UNWRITTEN, "{error}");
-            assert!(error.contains("cannot write the result"), "{error}");
+            // Nothing else is there: progress is shown only on a terminal.
+            assert!(error.starts_with("Error: cannot write the result"), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
-    for mut command in [verify(ledger.path()), load()] {
+    for mut command in [verify(ledger.path()), load(), top()] {
         let ended = command.stdout(full()).stderr(full()).status().await.unwrap();
         assert_eq!(ended.code(), UNWRITTEN);
     }
