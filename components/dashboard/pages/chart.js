@@ -2,6 +2,18 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 
+const sizes = new WeakMap();
+
+/** Calls `changed` when the size of the chart is known and when it changes. Reading the size while
+ * the page is being changed would force a layout. */
+export function observeSize(svg, changed) {
+  const observer = new ResizeObserver(([entry]) => {
+    sizes.set(svg, entry.contentRect);
+    changed();
+  });
+  observer.observe(svg);
+}
+
 function add(parent, name, attributes, content) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -37,7 +49,7 @@ export function drawRate(svg, values, summary) {
 
 /** The prices of a product's sales, oldest first, with axes. */
 export function drawPrices(svg, prices, { summary, none, priceAxis, salesAxis, price, time }) {
-  const { width, height } = svg.getBoundingClientRect();
+  const { width, height } = sizes.get(svg) ?? { width: 0, height: 0 };
   if (width === 0) return;
   svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
   svg.setAttribute('aria-label', summary);

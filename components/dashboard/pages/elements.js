@@ -10,3 +10,15 @@ export function element(name, properties = {}, ...children) {
   made.append(...children);
   return made;
 }
+
+/** Changes the text of an element, if it is another one. */
+export function write(target, words) {
+  if (target.textContent !== words) target.textContent = words;
+}
+
+/** Gives a list this number of children. Those that it has are kept, which is faster than new ones. */
+export function resize(list, count, create) {
+  while (list.childElementCount > count) list.lastElementChild.remove();
+  while (list.childElementCount < count) list.append(create());
+  return Array.from(list.children);
+}

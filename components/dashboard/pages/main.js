@@ -1,5 +1,7 @@
 // The live page: connects its parts.
 
+import { observeSize } from './chart.js';
+import { at } from './elements.js';
 import { flows } from './flows.js';
 import { watch } from './live.js';
 import { checkPipeline, renderPipeline, showPipeline } from './pipeline.js';
@@ -20,5 +22,5 @@ render();
 flows.setCounted(countedPerSecond);
 watch({ onFigures: showFigures, onTime: showTime, onState: showState, onPipeline: showPipeline });
 setInterval(checkPipeline, 1000);
-// The charts are drawn for the width that they have.
-addEventListener('resize', () => requestAnimationFrame(render));
+// The chart is drawn for the size that it has.
+observeSize(at('prices'), render);

@@ -1,6 +1,6 @@
 // Shows the state of the pipeline as a picture: the hops in the order of a sale's path.
 
-import { element, at } from './elements.js';
+import { at, element, resize, write } from './elements.js';
 import { flows } from './flows.js';
 import { rate, text, whole } from './texts.js';
 
@@ -81,19 +81,12 @@ function updateHop(item, { name, accepted, unit, details, isBad }) {
   const pace = String(paceOf(accepted));
   if (flow.dataset.pace !== pace) flow.dataset.pace = pace;
   box.classList.toggle('bad', isBad);
-  if (list.childElementCount !== details.length) {
-    const row = () => element('div', {}, element('dt'), element('dd'));
-    list.replaceChildren(...details.map(row));
-  }
+  const rows = resize(list, details.length, () => element('div', {}, element('dt'), element('dd')));
   details.forEach(({ label, value }, index) => {
-    const [term, figures] = list.children[index].children;
+    const [term, figures] = rows[index].children;
     write(term, text(label));
     write(figures, value);
   });
-}
-
-function write(target, words) {
-  if (target.textContent !== words) target.textContent = words;
 }
 
 /** A few speeds of the movement, so that it does not change with every state. */

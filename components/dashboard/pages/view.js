@@ -1,7 +1,7 @@
 // Shows a snapshot.
 
 import { drawPrices, drawRate } from './chart.js';
-import { at, element } from './elements.js';
+import { at, element, resize, write } from './elements.js';
 import { Rate } from './live.js';
 import { price, rate, text, time, whole } from './texts.js';
 
@@ -11,12 +11,14 @@ let figures;
 let state = 'connecting';
 let chosen = 1;
 
-function bar(part) {
-  const fill = element('span');
-  fill.style.setProperty('--part', part);
-  const made = element('span', { className: 'bar' }, fill);
+function bar() {
+  const made = element('span', { className: 'bar' }, element('span'));
   made.setAttribute('aria-hidden', 'true');
   return made;
+}
+
+function setBar(bar, part) {
+  bar.firstElementChild.style.setProperty('--part', part);
 }
 
 /** Takes a snapshot and shows it. */
@@ -70,38 +72,53 @@ function renderRate() {
   drawRate(at('rate-chart'), minute, text('rateSummary', { now: rate(now), max: rate(max) }));
 }
 
-function renderCategories() {
-  const rows = figures.categories.map((category) => {
-    const share = figures.totals.units > 0 ? category.units / figures.totals.units : 0;
-    const number = (content) => element('td', { className: 'number', textContent: content });
-    return element(
-      'tr',
-      {},
-      element('th', { scope: 'row', textContent: text(category.name) }),
-      number(whole(category.sales)),
-      number(whole(category.units)),
-      element('td', { className: 'share' }, bar(share)),
-      number(rate(category.average_units)),
-      number(price(category.average_price)),
-    );
-  });
-  at('categories').replaceChildren(...rows);
+function createRow() {
+  const number = () => element('td', { className: 'number' });
+  return element(
+    'tr',
+    {},
+    element('th', { scope: 'row' }),
+    number(),
+    number(),
+    element('td', { className: 'share' }, bar()),
+    number(),
+    number(),
+  );
 }
 
-function renderRanking(list, ranking) {
-  const most = ranking.products[0]?.units ?? 1;
-  const items = ranking.products.map((product) =>
-    element(
-      'li',
-      {},
-      element('span', { className: 'rank', textContent: product.rank }),
-      element('span', { className: 'name', textContent: product.producto_id, title: product.producto_id }),
-      element('span', { className: 'units', textContent: whole(product.units) }),
-      bar(product.units / most),
-    ),
-  );
-  const none = element('li', { className: 'none', textContent: text('noProducts') });
-  list.replaceChildren(...(items.length > 0 ? items : [none]));
+function renderCategories() {
+  const rows = resize(at('categories'), figures.categories.length, createRow);
+  figures.categories.forEach((category, index) => {
+    const [name, sales, units, share, unitsPerSale, averagePrice] = rows[index].cells;
+    write(name, text(category.name));
+    write(sales, whole(category.sales));
+    write(units, whole(category.units));
+    setBar(share.firstElementChild, figures.totals.units > 0 ? category.units / figures.totals.units : 0);
+    write(unitsPerSale, rate(category.average_units));
+    write(averagePrice, price(category.average_price));
+  });
+}
+
+function createRanked() {
+  const part = (className) => element('span', { className });
+  return element('li', {}, part('rank'), part('name'), part('units'), bar());
+}
+
+function renderRanking(list, { products }) {
+  if (products.length === 0) {
+    list.replaceChildren(element('li', { className: 'none', textContent: text('noProducts') }));
+    return;
+  }
+  list.querySelector('.none')?.remove();
+  const items = resize(list, products.length, createRanked);
+  products.forEach((product, index) => {
+    const [rank, name, units, bar] = items[index].children;
+    write(rank, String(product.rank));
+    write(name, product.producto_id);
+    name.title = product.producto_id;
+    write(units, whole(product.units));
+    setBar(bar, product.units / products[0].units);
+  });
 }
 
 function renderChosen() {
