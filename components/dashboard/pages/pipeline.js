@@ -17,13 +17,21 @@ let shownHops = '';
 
 /** Takes a state of the pipeline, or null if it cannot be read. */
 export function showPipeline(next) {
-  if (next) {
-    state = next;
-    heard = performance.now();
-    flows.add(next);
-  }
   isStale = !next;
+  if (next) {
+    heard = performance.now();
+    if (!isOlder(next)) {
+      state = next;
+      flows.add(next);
+    }
+  }
   renderPipeline();
+}
+
+/** After a new connection, another instance may send a state that is a little older. */
+function isOlder(next) {
+  const age = state ? state.time_ms - next.time_ms : 0;
+  return age > 0 && age < SILENCE_MAX_MS;
 }
 
 /** Marks the state as old if no new one has arrived. */

@@ -3,18 +3,16 @@
 use std::time::Instant;
 
 use http::Method;
-use pipeline_tests::{
-    Answer, Client, Events, MetricsAnswer, MetricsSource, Pipeline, Store, Wiring, eventually,
-};
+use pipeline_tests::{Answer, Client, Events, Pipeline, Store, Wiring, eventually};
 use sale::Sale;
 use serde_json::{Value, json};
 use test_servers::{ValkeyConfig, schemathesis, shared_kafka, start_valkey};
 
-async fn get(client: &Client, path: &str) -> Answer {
+pub(super) async fn get(client: &Client, path: &str) -> Answer {
     client.send(Method::GET, path, &[], "").await.unwrap()
 }
 
-async fn events(client: &Client) -> Events {
+pub(super) async fn events(client: &Client) -> Events {
     let events = Events::open(&format!("http://{}/api/v1/events", client.address())).await.unwrap();
     assert_eq!(events.status, 200);
     assert_eq!(events.headers["content-type"], "text/event-stream");
@@ -22,11 +20,11 @@ async fn events(client: &Client) -> Events {
     events
 }
 
-fn sale(category: i32, product: &str, price: f64, quantity: i32) -> Vec<u8> {
+pub(super) fn sale(category: i32, product: &str, price: f64, quantity: i32) -> Vec<u8> {
     Sale { category, product_id: product.into(), price, quantity }.to_json()
 }
 
-async fn sell(client: &Client, sales: &[Vec<u8>]) {
+pub(super) async fn sell(client: &Client, sales: &[Vec<u8>]) {
     for sale in sales {
         let answer = client.post("/purchase", sale.clone()).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -140,7 +138,7 @@ async fn viewers_share_the_reads() {
 }
 
 /// The event with this many sales: the first one may be from a moment before.
-async fn figures_of(events: &mut Events, sales: u64) -> Value {
+pub(super) async fn figures_of(events: &mut Events, sales: u64) -> Value {
     loop {
         let event = events.next_of("figures").await.unwrap();
         if event["totals"]["sales"] == sales {
@@ -258,43 +256,5 @@ async fn without_its_store_it_reports_that_and_recovers() {
     assert!(figures["totals"]["sales"].is_u64(), "{figures}");
     sell(&client, &[sale(2, "abrigo", 80.0, 1)]).await;
     counted(&client, 2).await;
-    pipeline.stop().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn metrics_that_cannot_be_read_do_not_affect_the_sales() {
-    let source = MetricsSource::start().await.unwrap();
-    let variables = [("metrics_url", &*source.url())];
-    let pipeline = Pipeline::with_variables(&shared_kafka().bootstrap(), &variables).await.unwrap();
-    let client = pipeline.client();
-    let state_has = async |status: u16| {
-        let answer = get(&client, "/api/v1/pipeline").await;
-        (answer.status == status).then(|| answer.json())
-    };
-    let state = state_has(200).await.unwrap();
-    assert_eq!((&state["rate_window_ms"], &state["consumer"]["lag"]), (&json!(60_000), &json!(7)));
-    assert!(source.target().ends_with("/federate?match[]={__name__=~%22spin_.*%22}"));
-    let mut sales = 0;
-    for (fault, status) in [
-        (MetricsAnswer::Other, 502),
-        (MetricsAnswer::Failure, 503),
-        (MetricsAnswer::TooLong, 503),
-        (MetricsAnswer::None, 503),
-    ] {
-        source.set(fault);
-        let problem = eventually("the fault is reported", async || state_has(status).await).await;
-        assert_eq!(problem["status"], status, "{fault:?}");
-        assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
-        let mut watched = events(&client).await;
-        watched.next_of("figures").await.unwrap();
-        let problem = watched.next_of("pipeline-unavailable").await.unwrap();
-        assert_eq!(problem["status"], status, "{fault:?}");
-        sales += 1;
-        sell(&client, &[sale(1, "tv", 5.0, 1)]).await;
-        figures_of(&mut events(&client).await, sales).await;
-    }
-    assert!(pipeline.log().contains("the metrics of the pipeline cannot be read"));
-    source.set(MetricsAnswer::Counting);
-    eventually("the state is back", async || state_has(200).await).await;
     pipeline.stop().await.unwrap();
 }

@@ -21,6 +21,7 @@ mod older_interfaces;
 mod output;
 mod own_servers;
 mod page;
+mod pipeline_state;
 mod plugin;
 mod requests;
 mod resp2;
