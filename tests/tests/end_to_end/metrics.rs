@@ -1,5 +1,5 @@
-//! `/metrics` of a running pipeline: the numbers, the page that lists the metrics, and the dashboard
-//! and alerts, evaluated by a real Prometheus.
+//! `/metrics` of a running pipeline: the numbers, the page that lists the metrics, `doorbuster
+//! top`, and the dashboard and alerts, evaluated by a real Prometheus.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,8 @@ use nix::sys::signal::Signal;
 use pipeline_tests::{Launch, Pipeline, Wiring, eventually, in_time, root};
 use serde_json::Value;
 use test_servers::{Prometheus, Valkey, ValkeyConfig, shared_kafka, start_valkey};
+
+use crate::top;
 
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":9.99,"cantidad_vendida":1}"#;
 
@@ -150,9 +152,10 @@ fn listed(page: &str) -> BTreeMap<String, Shape> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_the_dashboard_and_the_alerts_use_what_is_served() {
-    let operated = Operated::start("sales-that-prometheus-sees").await;
+async fn what_reads_the_metrics_finds_what_is_served() {
+    let operated = Operated::start("sales-for-prometheus").await;
     operated.count_a_sale().await;
+    top::shows_one_sale(&operated.pipeline, &operated.operator).await;
     let page = std::fs::read_to_string(root().join("docs/reference/metrics.md")).unwrap();
     assert_eq!(served(&operated.metrics().await), listed(&page), "metrics.md");
     // The labels are those of a pod on Kubernetes.
@@ -172,7 +175,10 @@ async fn the_page_the_dashboard_and_the_alerts_use_what_is_served() {
         assert_eq!(firing, Value::Array(Vec::new()), "{alert}");
     }
     prometheus.stop().await.unwrap();
-    operated.pipeline.stop().await.unwrap();
+    let Operated { pipeline, operator, _valkey } = operated;
+    let app = pipeline.client().address().to_owned();
+    pipeline.stop().await.unwrap();
+    top::shows_the_end(&app, &operator).await;
 }
 
 /// The result of a query. Fails if Prometheus refuses it.
