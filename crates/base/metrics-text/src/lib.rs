@@ -20,12 +20,15 @@ pub struct Line<'a> {
 /// A sample.
 #[derive(Debug, PartialEq)]
 pub struct Sample<'a> {
-    labels: Vec<(&'a str, Cow<'a, str>)>,
+    labels: Labels<'a>,
     /// The value.
     pub value: f64,
     /// When the value was read, in milliseconds since 1970-01-01 UTC, if the line has a timestamp.
     pub time_ms: Option<i64>,
 }
+
+/// The labels by name, in the order of the line.
+type Labels<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
 /// A line that is not a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +87,7 @@ impl<'a> Sample<'a> {
 }
 
 /// Splits off the labels, up to the closing brace.
-fn labels(mut rest: &str) -> Option<(Vec<(&str, Cow<'_, str>)>, &str)> {
+fn labels(mut rest: &str) -> Option<(Labels<'_>, &str)> {
     let mut labels = Vec::new();
     loop {
         rest = rest.trim_start_matches([',', ' ', '\t']);
