@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -29,7 +29,13 @@ impl Collector for HttpMetrics {
         self.encode_requests(&mut encoder)?;
         self.encode_refusals(&mut encoder)?;
         self.encode_durations(&mut encoder)?;
-        self.encode_abandoned(&mut encoder)?;
+        for (name, help, counter) in COUNTERS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (component, service) in &self.services {
+                let label = [("component", &**component)];
+                encode_count(&mut family, &label, counter(service).get())?;
+            }
+        }
         for (name, help, value) in GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (component, service) in &self.services {
@@ -40,6 +46,18 @@ impl Collector for HttpMetrics {
         self.encode_unrouted(&mut encoder)
     }
 }
+
+/// Name, help and value of a counter.
+type ServiceCounter = (&'static str, &'static str, fn(&ServiceMetrics) -> &Counter);
+
+const COUNTERS: [ServiceCounter; 2] = [
+    ("abandoned_requests", "Requests whose caller left before the answer", |service| {
+        &service.abandoned
+    }),
+    ("interrupted_answers", "Streamed answers that the component did not complete", |service| {
+        &service.interrupted
+    }),
+];
 
 /// Name, help and value of a gauge.
 type ServiceGauge = (&'static str, &'static str, fn(&ServiceMetrics) -> i64);
@@ -89,15 +107,6 @@ impl HttpMetrics {
         for (component, service) in &self.services {
             let label = [("component", &**component)];
             service.durations.encode(family.encode_family(&label)?)?;
-        }
-        Ok(())
-    }
-
-    fn encode_abandoned(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (name, help) = ("abandoned_requests", "Requests whose caller left before the answer");
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (component, service) in &self.services {
-            encode_count(&mut family, &[("component", &**component)], service.abandoned.get())?;
         }
         Ok(())
     }

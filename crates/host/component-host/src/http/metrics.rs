@@ -22,6 +22,8 @@ pub(super) struct ServiceMetrics {
     answers: [AtomicU64; CODES],
     /// Requests whose caller left before they were answered.
     pub abandoned: Counter,
+    /// Streamed answers that their component did not complete.
+    pub interrupted: Counter,
     /// Answers that the host gave instead of the component.
     pub refusals: Refusals,
     pub durations: Durations,
@@ -46,6 +48,7 @@ impl ServiceMetrics {
         Self {
             answers: [const { AtomicU64::new(0) }; CODES],
             abandoned: Counter::default(),
+            interrupted: Counter::default(),
             refusals: Refusals::default(),
             durations: Durations::default(),
             permits,

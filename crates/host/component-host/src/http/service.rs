@@ -165,8 +165,11 @@ impl HttpService {
                     );
                     Problem::GuestFailed
                 })?,
-            None => StreamedBody::new(body, permit, &self.component, self.limits.request_timeout)
-                .boxed_unsync(),
+            None => {
+                let interrupted = &self.metrics.interrupted;
+                let limit = self.limits.request_timeout;
+                StreamedBody::new(body, permit, &self.component, limit, interrupted).boxed_unsync()
+            }
         };
         Ok(Response::from_parts(parts, body))
     }

@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 /// A streamed body. Reading it ends with an error if the component sends no part of it in time. It
-/// counts as a request of the component until it is dropped.
+/// counts as a request of the component until it is dropped, and as interrupted if it ends with an
+/// error.
 pub(super) struct StreamedBody {
     body: WasiBody,
     _permit: OwnedSemaphorePermit,
     component: Arc<str>,
     limit: Duration,
+    interrupted: Counter,
     awaits: Awaited,
     sleep: Pin<Box<Sleep>>,
 }
@@ -37,10 +40,12 @@ impl StreamedBody {
         permit: OwnedSemaphorePermit,
         component: &Arc<str>,
         limit: Duration,
+        interrupted: &Counter,
     ) -> Self {
         let sleep = Box::pin(tokio::time::sleep(limit));
-        let component = component.clone();
-        Self { body, _permit: permit, component, limit, awaits: Awaited::Client, sleep }
+        let (component, interrupted) = (component.clone(), interrupted.clone());
+        let awaits = Awaited::Client;
+        Self { body, _permit: permit, component, limit, interrupted, awaits, sleep }
     }
 
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
@@ -64,11 +69,15 @@ impl Body for StreamedBody {
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         if polled.is_ready() {
             this.awaits = Awaited::Client;
+            if matches!(polled, Poll::Ready(Some(Err(_)))) {
+                this.interrupted.inc();
+            }
             return polled;
         }
         if !this.is_late(cx) {
             return Poll::Pending;
         }
+        this.interrupted.inc();
         let (component, limit) = (&*this.component, this.limit);
         tracing::warn!(
             component,
@@ -104,7 +113,8 @@ mod tests {
         let body = StreamBody::new(sent.map(|part| Ok::<_, HttpError>(Frame::data(part))));
         let permits = Arc::new(Semaphore::new(1));
         let permit = permits.clone().try_acquire_owned().unwrap();
-        let mut body = StreamedBody::new(body.boxed_unsync(), permit, &"slow".into(), LIMIT);
+        let (body, interrupted) = (body.boxed_unsync(), Counter::default());
+        let mut body = StreamedBody::new(body, permit, &"slow".into(), LIMIT, &interrupted);
         for _ in 0..3 {
             assert!(body.frame().now_or_never().is_none());
             tokio::time::advance(LIMIT - Duration::from_secs(1)).await;
@@ -113,12 +123,26 @@ mod tests {
             // The client reads nothing for a long time, which is not the component's fault.
             tokio::time::advance(2 * LIMIT).await;
         }
+        assert_eq!(interrupted.get(), 0);
         let begun = Instant::now();
         let cut = body.frame().await.unwrap();
         assert!(matches!(cut, Err(HttpError::HttpResponseTimeout)), "{cut:?}");
-        assert_eq!(begun.elapsed(), LIMIT);
+        assert_eq!((begun.elapsed(), interrupted.get()), (LIMIT, 1));
         assert_eq!(permits.available_permits(), 0);
         drop(body);
         assert_eq!(permits.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_ends_with_an_error_is_interrupted() {
+        let parts = [Ok(Frame::data(Bytes::from("part"))), Err(HttpError::HttpProtocolError)];
+        let body = StreamBody::new(futures::stream::iter(parts)).boxed_unsync();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let interrupted = Counter::default();
+        let mut body = StreamedBody::new(body, permit, &"guest".into(), LIMIT, &interrupted);
+        assert!(body.frame().await.unwrap().is_ok());
+        assert_eq!(interrupted.get(), 0);
+        assert!(body.frame().await.unwrap().is_err());
+        assert_eq!(interrupted.get(), 1);
     }
 }

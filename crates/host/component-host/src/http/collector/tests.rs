@@ -37,6 +37,7 @@ async fn an_answered_request_is_counted_by_its_status_and_duration() {
     ingest.arrived().answered(StatusCode::BAD_REQUEST);
     ingest.arrived().answered(StatusCode::from_u16(999).unwrap());
     drop(ingest.arrived());
+    ingest.interrupted.inc();
     let text = encoded(&metrics);
     for line in [
         r#"spin_http_requests_total{component="ingest",code="200"} 1"#,
@@ -44,6 +45,7 @@ async fn an_answered_request_is_counted_by_its_status_and_duration() {
         r#"spin_http_requests_total{component="ingest",code="999"} 1"#,
         r#"spin_http_abandoned_requests_total{component="ingest"} 1"#,
         r#"spin_http_abandoned_requests_total{component="writer"} 0"#,
+        r#"spin_http_interrupted_answers_total{component="ingest"} 1"#,
         r#"spin_http_request_duration_seconds_count{component="ingest"} 3"#,
         r#"spin_http_request_duration_seconds_sum{component="ingest"} 0.002"#,
         r#"spin_http_request_duration_seconds_bucket{le="0.001",component="ingest"} 2"#,
@@ -111,10 +113,10 @@ fn each_metric_is_described_once() {
     let services = ["ingest", "bridge"].map(|id| (id.into(), service())).to_vec();
     let text = encoded(&HttpMetrics { services, ..HttpMetrics::default() });
     let mut types: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
-    assert_eq!(types.len(), 8, "{text}");
+    assert_eq!(types.len(), 9, "{text}");
     types.sort_unstable();
     types.dedup();
-    assert_eq!(types.len(), 8, "{text}");
+    assert_eq!(types.len(), 9, "{text}");
 }
 
 #[test]
