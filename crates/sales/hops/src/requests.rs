@@ -82,7 +82,7 @@ impl Requests {
 
     /// The hops in the order of the path, and the refusals by their number.
     pub fn finish(mut self) -> (Vec<RequestHop>, Vec<Refusal>) {
-        self.refusals.sort_by(|a, b| b.requests.cmp(&a.requests));
+        self.refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.requests));
         (self.hops.into_iter().flatten().collect(), self.refusals)
     }
 
