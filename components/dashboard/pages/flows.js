@@ -26,7 +26,7 @@ class Flows {
     }
   }
 
-  /** Sets the function that returns how many sales are counted per second. */
+  /** Sets the function that returns how many sales were counted per second in the last `seconds`. */
   setCounted(counted) {
     this.#counted = counted;
   }
@@ -40,7 +40,7 @@ class Flows {
     const hops = requests.map((hop) => this.#requestHop(hop));
     if (producer || consumer) hops.push(this.#kafka(producer, consumer));
     if (consumer) hops.push(this.#aggregator(consumer));
-    hops.push({ name: 'Valkey', accepted: this.#counted(), unit: 'salesCountedPerSecond', details: [], isBad: false });
+    hops.push({ name: 'Valkey', accepted: this.#counted(this.#seconds), unit: 'salesCountedPerSecond', details: [], isBad: false });
     return hops;
   }
 

@@ -36,8 +36,8 @@ export function showTime(now) {
   renderRate();
 }
 
-/** Sales counted per second; null before this is known. */
-export const countedPerSecond = () => rates.now();
+/** Sales counted per second in the last `seconds`; null before this is known. */
+export const countedPerSecond = (seconds) => rates.now(seconds);
 
 /** The connection's state. */
 export function showState(next) {

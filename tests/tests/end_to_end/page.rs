@@ -183,12 +183,13 @@ const OBSERVE_LONG_TASKS: &str = "window.longTasks = []; new PerformanceObserver
     window.longTasks.push(...list.getEntries().map((entry) => entry.duration))) \
     .observe({ type: 'longtask', buffered: true })";
 
-/// Sends 5,000 sales per second while the page is open. How long the page's tasks are depends on
-/// the machine, so the test prints it; it fails if the page does not show all sales.
+/// Sends 5,000 sales within a second, if the machine permits, while the page is open. How long the
+/// page's tasks are depends on the machine, so the test prints it; it fails if the page does not
+/// show all sales.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_follows_five_thousand_sales_per_second() {
-    const REQUESTS: u32 = 40;
-    const SALES: i32 = 1_000;
+    const REQUESTS: u32 = 10;
+    const SALES: i32 = 500;
     let pipeline = Pipeline::start(Wiring::Fused, &shared_kafka().bootstrap()).await.unwrap();
     let client = pipeline.client();
     let url = format!("http://{}/", client.address());
@@ -196,13 +197,13 @@ async fn the_page_follows_five_thousand_sales_per_second() {
     browser.until(&is("sales", "0")).await.unwrap();
     browser.evaluate(OBSERVE_LONG_TASKS).await.unwrap();
     let begun = Instant::now();
-    let mut due = tokio::time::interval(Duration::from_millis(200));
+    let mut due = tokio::time::interval(Duration::from_millis(100));
     for _ in 0..REQUESTS {
         due.tick().await;
         sell(&client, SALES).await;
     }
     let rate = f64::from(REQUESTS) * f64::from(SALES) / begun.elapsed().as_secs_f64();
-    browser.until(&is("sales", "40,000")).await.unwrap();
+    browser.until(&is("sales", "5,000")).await.unwrap();
     let long = browser.evaluate("window.longTasks").await.unwrap();
     println!("tasks of more than 50 ms at {rate:.0} sales/s: {long}");
     assert_eq!(browser.problems(), [""; 0]);
