@@ -1,13 +1,14 @@
 //! The progress of work that takes long.
 
+use std::fmt;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// A known total: `███░░░ 120/1000 sales 400/s 2s`.
-const OF_TOTAL: &str = "{wide_bar} {pos}/{len} {msg} {per_sec} {eta}";
+const OF_TOTAL: &str = "{wide_bar} {pos}/{len} {msg} {rate} {eta}";
 /// An unknown total: `⠙ 120 sales 400/s 0s`.
-const COUNT: &str = "{spinner} {pos} {msg} {per_sec} {elapsed}";
+const COUNT: &str = "{spinner} {pos} {msg} {rate} {elapsed}";
 /// Work without a number: `⠙ pushing the application 3s`.
 const WORK: &str = "{spinner} {msg} {elapsed}";
 
@@ -42,7 +43,7 @@ impl Progress {
 
     fn new(bar: ProgressBar, template: &str, message: &'static str) -> Self {
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", write_rate));
         }
         bar.set_message(message);
         // If nothing is shown, no thread is needed to draw it.
@@ -76,6 +77,12 @@ impl Progress {
     pub fn finish(&self) {
         self.0.finish_and_clear();
     }
+}
+
+/// Writes the things per second without decimals.
+fn write_rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // An error cannot be returned; the line then lacks the rate.
+    let _ = write!(out, "{:.0}/s", state.per_sec());
 }
 
 impl Drop for Progress {
