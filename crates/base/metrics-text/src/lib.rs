@@ -1,7 +1,11 @@
 //! Reads metrics in the text formats of Prometheus and OpenMetrics. Each line that is not a comment
 //! is a sample: `name{label="value",…} value [timestamp] [# exemplar]`.
 
+mod family;
+
 use std::borrow::Cow;
+
+pub use family::{Family, families};
 
 /// Timestamps below this are in seconds, as in OpenMetrics; others are in milliseconds, as in
 /// Prometheus. In seconds it is the year 5138, in milliseconds 1973.
@@ -42,13 +46,15 @@ pub struct NotASample {
 pub fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     let numbered = text.lines().enumerate();
     let is_sample = |(_, line): &(usize, &str)| !line.is_empty() && !line.starts_with('#');
-    numbered.filter(is_sample).map(|(index, line)| {
-        let (name, rest) = line.split_at(line.find(['{', ' ', '\t']).unwrap_or(line.len()));
-        Line { number: index + 1, name, rest }
-    })
+    numbered.filter(is_sample).map(|(index, line)| Line::new(index + 1, line))
 }
 
 impl<'a> Line<'a> {
+    fn new(number: usize, line: &'a str) -> Self {
+        let (name, rest) = line.split_at(line.find(['{', ' ', '\t']).unwrap_or(line.len()));
+        Self { number, name, rest }
+    }
+
     /// Reads the rest of the line.
     pub fn sample(&self) -> Result<Sample<'a>, NotASample> {
         let sample = is_name(self.name).then(|| Sample::parse(self.rest)).flatten();
@@ -77,6 +83,11 @@ impl<'a> Sample<'a> {
     pub fn label(&self, name: &str) -> &str {
         let label = self.labels.iter().find(|(own, _)| *own == name);
         label.map_or("", |(_, value)| value)
+    }
+
+    /// The names and values of all labels, in the order of the line.
+    pub fn labels(&self) -> impl Iterator<Item = (&'a str, &str)> {
+        self.labels.iter().map(|(name, value)| (*name, &**value))
     }
 
     /// The value as a count: whole, not negative, 0 if it is not a number.

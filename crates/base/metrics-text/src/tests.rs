@@ -2,7 +2,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::*;
 
@@ -84,4 +84,40 @@ fn what_a_registry_encodes_is_read_back() {
     assert_eq!(value("requests_total", "component", component), Some(3.0), "{text}");
     assert_eq!(value("seconds_bucket", "le", "0.5"), Some(0.0), "{text}");
     assert_eq!(value("seconds_bucket", "le", "+Inf"), Some(1.0), "{text}");
+}
+
+#[test]
+fn families_have_the_descriptions_of_a_registry() {
+    let mut registry = Registry::default();
+    let requests = Family::<Vec<(String, String)>, Counter>::default();
+    registry.register("requests", "Answered requests", requests.clone());
+    requests.get_or_create(&vec![("code".into(), "200".into())]).inc_by(3);
+    let seconds = Histogram::new([0.5]);
+    seconds.observe(0.7);
+    registry.register_with_unit("time", "Duration", Unit::Seconds, seconds);
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    let families = families(&text).unwrap();
+    let described: Vec<_> = families.iter().map(|f| (f.name, f.kind, f.unit, f.help)).collect();
+    assert_eq!(
+        described,
+        [
+            ("requests", "counter", "", "Answered requests."),
+            ("time_seconds", "histogram", "seconds", "Duration."),
+        ]
+    );
+    let (suffix, sample) = &families[0].samples[0];
+    assert_eq!((*suffix, sample.value), ("_total", 3.0));
+    assert_eq!(sample.labels().collect::<Vec<_>>(), [("code", "200")]);
+    let suffixes: Vec<_> = families[1].samples.iter().map(|(suffix, _)| *suffix).collect();
+    assert_eq!(suffixes, ["_sum", "_count", "_bucket", "_bucket"]);
+}
+
+#[test]
+fn samples_without_a_description_are_metrics_of_their_own() {
+    let text = "# a comment\n#\n# TYPE up gauge\nup 1\nupper 2\n\nother{a=\"b\"} 3\nother 4\n";
+    let families = families(text).unwrap();
+    let found: Vec<_> = families.iter().map(|f| (f.name, f.kind, f.samples.len())).collect();
+    assert_eq!(found, [("up", "gauge", 1), ("upper", "", 1), ("other", "", 2)]);
+    assert_eq!(super::families("# TYPE up gauge\nup one\n"), Err(NotASample { line: 2 }));
 }
