@@ -75,7 +75,7 @@ async function send(form) {
   const body = JSON.stringify(sale);
   if (pending.body !== body) pending = { body, key: newKey() };
   const before = await countedUnits(sale).catch(() => null);
-  // The spans of all hops belong to this trace.
+  // The span of the record belongs to this trace.
   const traceId = randomHex(16);
   const trace = { kind: 'trace', words: text('traceId'), value: traceId };
   const begun = performance.now();

@@ -4,28 +4,29 @@ use std::pin::pin;
 
 use anyhow::Result;
 use kafka_trigger::TriggerConfig;
-use runner::{PreparedApp, RunOptions, Session, shutdown};
+use runner::{MetricsExport, PreparedApp, RunOptions, Session, shutdown};
 
 use crate::application::Image;
 use crate::server_life;
 use crate::settings::Settings;
 
-/// The service name in traces, unless `OTEL_SERVICE_NAME` is set.
+/// The service name in traces and metrics, unless a variable contains one.
 const SERVICE: &str = "doorbuster";
 
 /// Runs until a signal arrives or a part fails.
 pub fn run(image: Image, arguments: &[String]) -> Result<()> {
-    runner::program::run(SERVICE, serve(image, arguments))
+    runner::program::run(SERVICE, |metrics| serve(image, arguments, metrics))
 }
 
-async fn serve(image: Image, arguments: &[String]) -> Result<()> {
+async fn serve(image: Image, arguments: &[String], metrics: Option<MetricsExport>) -> Result<()> {
     let mut end = pin!(end()?);
     let settings = Settings::read(arguments)?;
-    let session = tokio::select! {
+    let mut session = tokio::select! {
         biased;
         () = &mut end => return Ok(()),
         session = start(image, settings) => session?,
     };
+    session.export_metrics(metrics);
     session.run(Box::pin(end)).await
 }
 

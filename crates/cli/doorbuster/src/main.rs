@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use runner::environment::without_empty;
-use runner::shutdown;
+use runner::{MetricsExport, shutdown};
 
 /// Several threads allocate and free small buffers for requests.
 #[global_allocator]
@@ -45,15 +45,15 @@ enum Command {
 fn main() -> ExitCode {
     let matches = without_empty(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match runner::program::run(env!("CARGO_BIN_NAME"), run(cli.command)) {
+    match runner::program::run(env!("CARGO_BIN_NAME"), |metrics| run(cli.command, metrics)) {
         Ok(code) => code,
         Err(error) => printing::failure(&error),
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
+async fn run(command: Command, metrics: Option<MetricsExport>) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(args) => up::run(*args).await,
+        Command::Up(args) => up::run(*args, metrics).await,
         Command::Load(args) => load::main(args, Box::pin(shutdown::signal())).await,
         Command::Verify(args) => ledger::verify::main(args).await,
         Command::Top(args) => top::main(args, Box::pin(shutdown::signal())).await,

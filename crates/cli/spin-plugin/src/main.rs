@@ -23,7 +23,8 @@ fn main() -> ExitCode {
         Err(error) => return printing::failure(&error.into()),
     }
     let parents = Parents::now();
-    match runner::program::run(env!("CARGO_BIN_NAME"), run::run(cli, parents)) {
+    let work = |metrics| run::run(cli, parents, metrics);
+    match runner::program::run(env!("CARGO_BIN_NAME"), work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => printing::failure(&error),
     }

@@ -4,14 +4,15 @@ use std::pin::pin;
 
 use anyhow::{Result, bail};
 use kafka_trigger::TriggerConfig;
-use runner::{Addresses, PreparedApp, RunOptions, shutdown};
+use runner::{Addresses, MetricsExport, PreparedApp, RunOptions, shutdown};
 
 use crate::application;
 use crate::cli::Cli;
 use crate::parents::Parents;
 
-/// Runs until a signal arrives, `spin up` has ended, or a trigger fails.
-pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
+/// Runs until a signal arrives, `spin up` has ended, or a trigger fails. `metrics` is the export of
+/// the metrics, if one is configured.
+pub async fn run(cli: Cli, parents: Parents, metrics: Option<MetricsExport>) -> Result<()> {
     let mut signal = pin!(shutdown::signal());
     if parents.are_gone() {
         bail!("`spin up` ended before its Kafka trigger began");
@@ -31,6 +32,7 @@ pub async fn run(cli: Cli, parents: Parents) -> Result<()> {
     };
     announce(prepared.triggers());
     session.check_servers(&prepared);
+    session.export_metrics(metrics);
     let stop = async {
         tokio::select! {
             () = signal => {}

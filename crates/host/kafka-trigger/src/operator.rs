@@ -1,6 +1,6 @@
 //! The operator port: `/metrics`, `/healthz`, `/readyz`.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,6 +55,11 @@ impl Operator {
         let triggers = triggers.iter().map(named).collect();
         let producer = producer.and_then(ProducerCapability::producer);
         Self(Arc::new(View { registry, producer, triggers }))
+    }
+
+    /// The metrics in the format of OpenMetrics.
+    pub fn metrics(&self) -> Result<String, fmt::Error> {
+        openmetrics::encode(&self.0.registry)
     }
 
     /// Serves these paths until `shutdown` resolves.

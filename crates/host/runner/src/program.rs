@@ -1,13 +1,18 @@
-//! The frame of a program: logs, traces and the runtime.
+//! The frame of a program: logs, traces, metrics and the runtime.
 
 use anyhow::{Context as _, Result};
 
-use crate::{Telemetry, shutdown};
+use crate::{MetricsExport, Telemetry, shutdown};
 
-/// Runs `work` on a new runtime, with logs and traces. `service` is the name of the service in
-/// traces, unless `OTEL_SERVICE_NAME` is set.
-pub fn run<T>(service: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let telemetry = Telemetry::start(service)?;
+/// Runs `work` on a new runtime, with logs and traces, and with the export of metrics if one is
+/// configured. `service` is the name of the service in traces and metrics, unless a variable
+/// contains one.
+pub fn run<T, F: Future<Output = Result<T>>>(
+    service: &'static str,
+    work: impl FnOnce(Option<MetricsExport>) -> F,
+) -> Result<T> {
+    let mut telemetry = Telemetry::start(service)?;
+    let work = work(telemetry.take_metrics());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let ended = runtime.block_on(work);

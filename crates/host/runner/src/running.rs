@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Consumers;
+use crate::metrics_export::RunningExport;
 
-/// Longest time from the stop until the end. With the second that tasks get after it
-/// ([`TASKS_LIMIT`](crate::shutdown::TASKS_LIMIT)) and the two of the last traces it stays below
-/// the 30 seconds that Kubernetes grants.
+/// Longest time from the stop until the end of the drain. With the second of the last metrics, the
+/// second that tasks get after it ([`TASKS_LIMIT`](crate::shutdown::TASKS_LIMIT)) and the two of the
+/// last traces it stays below the 30 seconds that Kubernetes grants.
 const STOP_LIMIT: Duration = Duration::from_secs(24);
 
 /// The share of the requests: new ones are accepted for a while, and then those in progress may
@@ -42,12 +43,14 @@ pub struct Running {
     pub consumers: Consumers,
     /// How long new requests are accepted after the stop; at most [`REQUESTS_LIMIT`].
     pub linger: Duration,
+    /// The export of the metrics, which ends after everything that they count.
+    pub metrics: Option<RunningExport>,
 }
 
 impl Running {
     /// Runs until `stop` resolves, a trigger fails, or a port ends unexpectedly. Then drains in the
     /// order of the data flow: first the requests, then the records of the producer, then the
-    /// batches in flight. All of it ends within [`STOP_LIMIT`].
+    /// batches in flight. All of it ends within [`STOP_LIMIT`]. Then the last metrics are sent.
     pub async fn until(mut self, stop: BoxFuture<'_, ()>) -> Result<()> {
         let port = tokio::select! {
             () = stop => Ok(()),
@@ -65,6 +68,9 @@ impl Running {
             None => Ok(()),
         };
         let drained = self.consumers.drain(deadline).await;
+        if let Some(metrics) = self.metrics {
+            metrics.end().await;
+        }
         port?;
         served?;
         drained?;
@@ -109,6 +115,7 @@ mod tests {
             producer: None,
             consumers: Consumers::start(Vec::new()),
             linger: Duration::ZERO,
+            metrics: None,
         }
     }
 
@@ -150,7 +157,8 @@ mod tests {
         let drain = spin_kafka_trigger::Config::default().drain_deadline_ms;
         let shares = REQUESTS_LIMIT + FLUSH_LIMIT + Duration::from_millis(drain);
         assert!(shares <= STOP_LIMIT, "{shares:?}");
-        let after = crate::shutdown::TASKS_LIMIT + crate::telemetry::LAST_TRACES_LIMIT;
+        let last = crate::metrics_export::LAST_METRICS_LIMIT + crate::telemetry::LAST_TRACES_LIMIT;
+        let after = crate::shutdown::TASKS_LIMIT + last;
         assert!(STOP_LIMIT + after < Duration::from_secs(30));
     }
 }

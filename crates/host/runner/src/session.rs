@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::running::{REQUESTS_LIMIT, Running};
-use crate::{Consumers, PreflightChecks, RunOptions, operator_port};
+use crate::{Consumers, MetricsExport, PreflightChecks, RunOptions, operator_port};
 
 /// The addresses of an application.
 #[derive(Debug, Default)]
@@ -107,6 +107,7 @@ impl PreparedApp {
             producer,
             operators,
             linger: self.options.linger().min(REQUESTS_LIMIT),
+            metrics: None,
             checks: None,
         })
     }
@@ -148,6 +149,7 @@ pub struct Session {
     operators: Vec<TcpListener>,
     /// How long new requests are accepted after the stop.
     linger: Duration,
+    metrics: Option<MetricsExport>,
     checks: Option<AbortOnDropHandle<()>>,
 }
 
@@ -180,6 +182,12 @@ impl Session {
         self.checks = Some(AbortOnDropHandle::new(tokio::spawn(checks.run())));
     }
 
+    /// Sends the metrics of the operator port to a collector while the application runs, and their
+    /// final values at the end.
+    pub fn export_metrics(&mut self, metrics: Option<MetricsExport>) {
+        self.metrics = metrics;
+    }
+
     /// Serves and consumes until `stop` resolves or an error occurs, then drains.
     pub fn run(mut self, stop: BoxFuture<'_, ()>) -> BoxFuture<'_, Result<()>> {
         async {
@@ -193,6 +201,10 @@ impl Session {
         let stop_serving = CancellationToken::new();
         let operator =
             Operator::new(&self.triggers, &self.host.services(), self.producer.as_deref());
+        let metrics = self.metrics.map(|export| {
+            let operator = operator.clone();
+            export.start(Arc::new(move || operator.metrics()))
+        });
         let operators = operator_port::serve(self.operators, operator);
         let mut server = JoinSet::new();
         if let Some(http) = self.server {
@@ -207,6 +219,7 @@ impl Session {
             producer: self.producer,
             consumers: Consumers::start(self.triggers),
             linger: self.linger,
+            metrics,
         }
     }
 }

@@ -1,22 +1,26 @@
-//! Logs to standard error, and traces to an OpenTelemetry collector if one is configured.
+//! Logs to standard error, and traces and metrics to an OpenTelemetry collector if one is
+//! configured.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::{Error, Result, bail};
 use kafka_trigger::TRACE_TARGET;
-use opentelemetry::KeyValue;
+use opentelemetry::Key;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::EnvResourceDetector;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::collector::{self, Watched};
+use crate::MetricsExport;
+use crate::collector::traces_are_wanted;
 use crate::environment::setting;
+use crate::watch::Watched;
 
 /// The variable that selects what is logged.
 const FILTER: &str = "RUST_LOG";
@@ -27,21 +31,23 @@ const FORMAT: &str = "DOORBUSTER_LOG";
 /// How long sending the last traces may take.
 pub const LAST_TRACES_LIMIT: Duration = Duration::from_secs(2);
 
-/// The traces that have to be sent before the program ends.
-pub struct Telemetry(Option<SdkTracerProvider>);
+/// The traces that have to be sent before the program ends, and the export of metrics until it is
+/// taken.
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+    metrics: Option<MetricsExport>,
+}
 
 impl Telemetry {
     /// Starts logging and tracing. `RUST_LOG` selects what is logged, `info` by default;
     /// `DOORBUSTER_LOG` selects the format, `text` or `json`. `service` is the name of the service
-    /// if `OTEL_SERVICE_NAME` is not set. Fails if one of these variables has an invalid value. If
-    /// the exporter cannot be set up, the program continues without traces.
+    /// if no variable contains one. Fails if one of these variables has an invalid value. If an
+    /// exporter cannot be set up, the program continues without traces or metrics.
     pub fn start(service: &'static str) -> Result<Self> {
         let filter = filter(setting(FILTER).map_err(Error::msg)?)?;
         let json = is_json(setting(FORMAT).map_err(Error::msg)?)?;
-        let (traces, fault) = match tracer_provider(service) {
-            Ok(traces) => (traces, None),
-            Err(error) => (None, Some(error)),
-        };
+        let traces = tracer_provider(service);
+        let metrics = MetricsExport::new(setting, || resource(service));
         let terminal = std::io::stderr().is_terminal();
         // Log lines that cannot be written are dropped: reporting that on the same standard error
         // would panic.
@@ -52,7 +58,7 @@ impl Telemetry {
         let log = if json { log.json().flatten_event(true).boxed() } else { log.boxed() };
         // A filter for each layer makes every log call in the process slower, including those of
         // libraries. So if there is no collector, one filter applies to all layers.
-        match &traces {
+        match traces.as_ref().ok().and_then(Option::as_ref) {
             None => tracing_subscriber::registry().with(log).with(filter).init(),
             Some(provider) => {
                 let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer(service));
@@ -63,17 +69,24 @@ impl Telemetry {
                     .init();
             }
         }
-        // The application works without traces.
-        if let Some(error) = fault {
-            tracing::error!(error, "no traces are sent");
-        }
-        Ok(Self(traces))
+        // The application works without traces and metrics.
+        let log_traces = |error: &String| tracing::error!(error, "no traces are sent");
+        let log_metrics = |error: &String| tracing::error!(error, "no metrics are sent");
+        Ok(Self {
+            traces: traces.inspect_err(log_traces).unwrap_or_default(),
+            metrics: metrics.inspect_err(log_metrics).unwrap_or_default(),
+        })
+    }
+
+    /// The export of metrics, if one is configured. Only the first call returns it.
+    pub fn take_metrics(&mut self) -> Option<MetricsExport> {
+        self.metrics.take()
     }
 
     /// Sends the remaining traces.
     pub fn end(self) {
         if let Some(Err(error)) =
-            self.0.map(|provider| provider.shutdown_with_timeout(LAST_TRACES_LIMIT))
+            self.traces.map(|provider| provider.shutdown_with_timeout(LAST_TRACES_LIMIT))
         {
             tracing::warn!(%error, "the last traces were not sent");
         }
@@ -97,19 +110,29 @@ fn is_json(value: Option<String>) -> Result<bool> {
 }
 
 fn tracer_provider(service: &'static str) -> Result<Option<SdkTracerProvider>, String> {
-    if !collector::is_wanted(setting)? {
+    if !traces_are_wanted(setting)? {
         return Ok(None);
     }
     let exporter = SpanExporter::builder().with_http().build().map_err(|e| e.to_string())?;
-    let mut resource = Resource::builder();
-    if setting("OTEL_SERVICE_NAME")?.is_none() {
-        resource = resource.with_attribute(KeyValue::new("service.name", service));
-    }
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(Watched::new(exporter))
-        .with_resource(resource.build())
+        .with_resource(resource(service)?)
         .build();
     Ok(Some(provider))
+}
+
+/// What the traces and metrics are about. The name of the service is that of `OTEL_SERVICE_NAME`,
+/// else that of `OTEL_RESOURCE_ATTRIBUTES`, else `service`.
+fn resource(service: &'static str) -> Result<Resource, String> {
+    let variable = Resource::builder_empty().with_detector(Box::new(EnvResourceDetector::new()));
+    let name = match setting("OTEL_SERVICE_NAME")? {
+        Some(name) => name.into(),
+        None => {
+            let name = variable.build().get(&Key::from_static_str("service.name"));
+            name.unwrap_or_else(|| service.into())
+        }
+    };
+    Ok(Resource::builder().with_service_name(name).build())
 }
 
 #[cfg(test)]

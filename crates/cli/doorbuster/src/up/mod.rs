@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use runner::{PreparedApp, RunOptions, Session, shutdown};
+use runner::{MetricsExport, PreparedApp, RunOptions, Session, shutdown};
 use tokio::signal::unix::Signal;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,8 +21,9 @@ use backends::Backends;
 use live_page::LivePage;
 use reload::{ComponentFiles, Reload};
 
-/// Runs until a signal is received or a part fails.
-pub async fn run(args: Args) -> Result<ExitCode> {
+/// Runs until a signal is received or a part fails. `metrics` is the export of the metrics, if one
+/// is configured.
+pub async fn run(args: Args, metrics: Option<MetricsExport>) -> Result<ExitCode> {
     let mut signal = pin!(shutdown::signal());
     let hangup = reload::hangup();
     let running = tokio::select! {
@@ -30,7 +31,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         () = &mut signal => return Ok(ExitCode::SUCCESS),
         running = Running::start(&args, hangup) => running?,
     };
-    let Running { session, mut backends, _topics, _reload } = running;
+    let Running { mut session, mut backends, _topics, _reload } = running;
+    session.export_metrics(metrics);
     let server_ended = backends.ended();
     let mut fault = None;
     let stop = async {
