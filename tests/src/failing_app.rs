@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use host_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -62,12 +62,6 @@ source = "fails_on_command.wasm"
         Pipeline::of_manifest(&self.manifest(), &self.brokers, &[&operator, more].concat()).await
     }
 
-    /// Runs the application with these environment variables.
-    pub async fn up_with_env(&self, env: &[(&str, &str)]) -> Result<Pipeline> {
-        let more = ["--operator", self.operator.as_str()];
-        Pipeline::with_env(&self.manifest(), &self.brokers, &more, env).await
-    }
-
     /// Replaces the component by another build.
     pub fn replace_build(&self) -> Result<()> {
         let file = wasm(self.folder.path());
@@ -85,14 +79,13 @@ source = "fails_on_command.wasm"
         Ok(std::fs::write(wasm(self.folder.path()), "no component")?)
     }
 
-    /// Writes records with these values, optionally with a `traceparent`.
-    pub async fn produce(&self, values: &[&str], traceparent: Option<&str>) -> Result<()> {
-        let header = |value: &str| Header { name: "traceparent".into(), value: Some(value.into()) };
+    /// Writes records with these values.
+    pub async fn produce(&self, values: &[&str]) -> Result<()> {
         let record = |value: &&str| OutgoingRecord {
             topic: self.topic.clone(),
             key: None,
             value: Some(value.as_bytes().to_vec()),
-            headers: traceparent.map(header).into_iter().collect(),
+            headers: Vec::new(),
         };
         let producer = Producer::new(ProducerConfig::new(&self.brokers))?;
         producer.send(values.iter().map(record).collect()).await?;

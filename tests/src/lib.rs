@@ -3,6 +3,7 @@
 
 mod browser;
 pub mod chaos;
+mod collector;
 mod events;
 mod failing_app;
 mod http;
@@ -14,6 +15,7 @@ mod store;
 mod without_servers;
 
 pub use browser::{Browser, View};
+pub use collector::{Collector, ReceivedMetrics, texts};
 pub use events::{Event, Events};
 pub use failing_app::{FailingApp, OTHER_BUILD};
 pub use http::{Answer, Client};

@@ -172,19 +172,9 @@ impl Pipeline {
 
     /// Runs a manifest that has only Kafka's variables, with additional arguments.
     pub async fn of_manifest(manifest: &Path, brokers: &str, more: &[&str]) -> Result<Self> {
-        Self::with_env(manifest, brokers, more, &[]).await
-    }
-
-    /// The same with additional environment variables.
-    pub async fn with_env(
-        manifest: &Path,
-        brokers: &str,
-        more: &[&str],
-        env: &[(&str, &str)],
-    ) -> Result<Self> {
         let mut command = doorbuster();
         command.args(["up", "--kafka", brokers, "--valkey", "redis://127.0.0.1:1", "--from"]);
-        command.arg(manifest).args(more).envs(env.iter().copied());
+        command.arg(manifest).args(more);
         Self::spawn(command, "").await
     }
 

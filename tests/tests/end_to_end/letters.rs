@@ -38,7 +38,7 @@ async fn a_letter_that_cannot_be_sent_is_named_and_the_others_are_sent() {
     let kafka = shared_kafka();
     let brokers = kafka.bootstrap();
     let app = FailingApp::new(&brokers, "stuck-letters", SETTINGS).await.unwrap();
-    app.produce(&["good", "reject", "reject"], None).await.unwrap();
+    app.produce(&["good", "reject", "reject"]).await.unwrap();
     let running = app.up(&[]).await.unwrap();
     eventually("the letters", async || {
         (app.metric("spin_kafka_dead_letters_total").await? == 2.0).then_some(())
@@ -78,7 +78,7 @@ async fn a_partition_whose_letters_are_refused_is_unhealthy() {
     ensure_topic(&ProducerConfig::new(&brokers), small).await.unwrap();
     let running = app.up(&[]).await.unwrap();
     assert!(running.log().contains("takes shorter records"), "{}", running.log());
-    app.produce(&["reject"], None).await.unwrap();
+    app.produce(&["reject"]).await.unwrap();
     let complaint = eventually("a complaint", async || {
         let (status, body) = app.get("/healthz").await?;
         (status == 503).then_some(body)

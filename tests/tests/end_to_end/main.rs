@@ -29,6 +29,7 @@ mod routes;
 mod secured;
 mod start;
 mod stop;
+mod telemetry;
 mod top;
 mod trigger;
 mod wasm_producer;

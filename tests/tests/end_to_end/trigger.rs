@@ -1,13 +1,7 @@
 //! The Kafka trigger with a component that fails on demand.
 
-use std::sync::{Arc, Mutex};
-
-use axum::body::Bytes;
 use nix::sys::signal::Signal;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::Span;
 use pipeline_tests::{FailingApp, OTHER_BUILD, eventually};
-use prost::Message as _;
 use test_servers::shared_kafka;
 
 const SETTINGS: &str = "handler_deadline_ms = 1000\npoison_attempts = 1";
@@ -18,7 +12,7 @@ async fn each_failure_affects_only_its_record() {
     let kafka = shared_kafka();
     let app = FailingApp::new(&kafka.bootstrap(), "breaking", SETTINGS).await.unwrap();
     let values = ["good", "trap", "good", "reject", "good", "grow", "good", "loop", "good"];
-    app.produce(&values, None).await.unwrap();
+    app.produce(&values).await.unwrap();
     let running = app.up(&SMALL).await.unwrap();
     eventually("four letters", async || {
         (app.metric("spin_kafka_dead_letters_total").await? == 4.0).then_some(())
@@ -53,7 +47,7 @@ async fn each_failure_affects_only_its_record() {
 async fn letters_are_sent_back_once_and_a_range_is_replayed() {
     let kafka = shared_kafka();
     let app = FailingApp::new(&kafka.bootstrap(), "going-back", SETTINGS).await.unwrap();
-    app.produce(&["good", "reject", "good"], None).await.unwrap();
+    app.produce(&["good", "reject", "good"]).await.unwrap();
     let running = app.up(&[]).await.unwrap();
     eventually("the letter", async || {
         (app.metric("spin_kafka_dead_letters_total").await? == 1.0).then_some(())
@@ -96,7 +90,7 @@ async fn a_stop_under_load_drains_and_the_next_start_continues_after_it() {
     let app = FailingApp::new(&kafka.bootstrap(), "ending", SETTINGS).await.unwrap();
     let values = vec!["good"; 10_000];
     for _ in 0..RECORDS / 10_000 {
-        app.produce(&values, None).await.unwrap();
+        app.produce(&values).await.unwrap();
     }
     let running = app.up(&[]).await.unwrap();
     let applied = async || app.metric("spin_kafka_records_total").await;
@@ -128,7 +122,7 @@ async fn a_new_build_is_loaded_without_a_rebalance() {
     let kafka = shared_kafka();
     let app = FailingApp::new(&kafka.bootstrap(), "new-build", SETTINGS).await.unwrap();
     let running = app.up(&[]).await.unwrap();
-    app.produce(&["good"], None).await.unwrap();
+    app.produce(&["good"]).await.unwrap();
     eventually("the first record", async || {
         (app.metric("spin_kafka_records_total").await? == 1.0).then_some(())
     })
@@ -141,7 +135,7 @@ async fn a_new_build_is_loaded_without_a_rebalance() {
         (app.metric("spin_kafka_component_swaps_total").await? == 1.0).then_some(())
     })
     .await;
-    app.produce(&["reject"], None).await.unwrap();
+    app.produce(&["reject"]).await.unwrap();
     let reason = eventually("the new build's text", async || {
         let list = app.command(&["dlq", "list"]).await.ok()?;
         list.lines().find(|line| line.contains("rejected")).map(str::to_owned)
@@ -155,7 +149,7 @@ async fn a_new_build_is_loaded_without_a_rebalance() {
         running.log().contains("the old builds continue to run").then_some(())
     })
     .await;
-    app.produce(&["good"], None).await.unwrap();
+    app.produce(&["good"]).await.unwrap();
     eventually("the old build still runs", async || {
         (app.metric("spin_kafka_records_total").await? == 3.0).then_some(())
     })
@@ -184,7 +178,7 @@ async fn a_partition_without_progress_is_unhealthy() {
     let app = FailingApp::new(&kafka.bootstrap(), "stalled", settings).await.unwrap();
     let running = app.up(&[]).await.unwrap();
     eventually("a member", async || (app.get("/readyz").await?.0 == 200).then_some(())).await;
-    app.produce(&["loop"], None).await.unwrap();
+    app.produce(&["loop"]).await.unwrap();
     let complaint = eventually("a complaint", async || {
         let (status, body) = app.get("/healthz").await?;
         (status == 503).then_some(body)
@@ -194,58 +188,4 @@ async fn a_partition_without_progress_is_unhealthy() {
     assert_eq!(app.get("/readyz").await.unwrap().0, 503);
     assert_eq!(app.metric("spin_kafka_batches_in_flight").await, Some(1.0));
     running.stop().await.unwrap();
-}
-
-/// A server that receives OTLP over HTTP.
-async fn collector() -> (String, Arc<Mutex<Vec<Span>>>) {
-    let spans = Arc::<Mutex<Vec<Span>>>::default();
-    let received = spans.clone();
-    let take = move |body: Bytes| async move {
-        let request = ExportTraceServiceRequest::decode(body).unwrap();
-        let resources = request.resource_spans.into_iter();
-        let scopes = resources.flat_map(|resource| resource.scope_spans);
-        received.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
-    };
-    let router = axum::Router::new().route("/v1/traces", axum::routing::post(take));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (url, spans)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_trigger_continues_the_trace_of_a_record() {
-    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-    const PARENT: &str = "00f067aa0ba902b7";
-    let (url, spans) = collector().await;
-    let kafka = shared_kafka();
-    let app = FailingApp::new(&kafka.bootstrap(), "traced", SETTINGS).await.unwrap();
-    let running = app.up_with_env(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]).await.unwrap();
-    let traceparent = format!("00-{TRACE}-{PARENT}-01");
-    app.produce(&["good"], Some(&traceparent)).await.unwrap();
-    app.produce(&["good"], None).await.unwrap();
-    eventually("the records", async || {
-        (app.metric("spin_kafka_records_total").await? == 2.0).then_some(())
-    })
-    .await;
-    // At its end, the program sends the collected spans.
-    running.stop().await.unwrap();
-    let spans = eventually("the spans", async || {
-        let spans = spans.lock().unwrap().clone();
-        (spans.len() >= 2).then_some(spans)
-    })
-    .await;
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let record = spans.iter().find(|span| hex(&span.trace_id) == TRACE).unwrap();
-    assert_eq!(hex(&record.parent_span_id), PARENT);
-    assert_eq!(record.name, "process traced");
-    assert!(record.end_time_unix_nano >= record.start_time_unix_nano);
-    let linked =
-        spans.iter().filter(|span| span.links.iter().any(|link| hex(&link.trace_id) == TRACE));
-    assert_eq!(linked.count(), 1, "the batch's span links to it");
-    assert_eq!(
-        spans.iter().filter(|span| hex(&span.trace_id) == TRACE).count(),
-        1,
-        "a record without a trace has no separate span"
-    );
 }
