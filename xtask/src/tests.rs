@@ -8,39 +8,23 @@ use crate::profile::Profile;
 use crate::run::{cargo, cargo_with};
 use crate::{build, families, image, plugin, shim};
 
-/// The test program of whole pipelines.
-const PIPELINE_TESTS: &str = "end_to_end";
-
-/// The variable with the number of tests that a test program runs at once.
-const THREADS: &str = "RUST_TEST_THREADS";
-
 /// Runs the unit tests, then builds the programs and components for the other tests, and runs
 /// these. `args` are passed to the test programs.
 pub fn all(args: &[String]) -> Result<()> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let processors = std::thread::available_parallelism()?.get();
-    let mut count = test(&["--lib", "--bins"], processors, &args)?;
+    let mut count = test(&["--lib", "--bins"], &args)?;
     count.require_success()?;
     build::for_tests()?;
     plugin::pack(Profile::Dev, None)?;
     let programs = Packages::read()?.test_programs();
-    let (pipeline, others): (Vec<_>, Vec<_>) =
-        programs.iter().map(String::as_str).partition(|name| *name == PIPELINE_TESTS);
-    // The tests of whole pipelines keep the processors busy. The others mostly wait for brokers.
-    for (programs, threads) in [(pipeline, processors), (others, 2 * processors)] {
-        let programs: Vec<&str> = programs.iter().flat_map(|name| ["--test", name]).collect();
-        count += test(&programs, threads, &args)?;
-    }
+    let programs: Vec<&str> = programs.iter().flat_map(|name| ["--test", name]).collect();
+    count += test(&programs, &args)?;
     count.judge()
 }
 
-/// Runs test programs, each with this number of tests at once unless `RUST_TEST_THREADS` sets
-/// another.
-fn test(targets: &[&str], threads: usize, args: &[&str]) -> Result<Count> {
+fn test(targets: &[&str], args: &[&str]) -> Result<Count> {
     let rest = [targets, &["--"], args].concat();
-    let threads = std::env::var(THREADS).unwrap_or_else(|_| threads.to_string());
-    let command = Profile::Dev.native(&["test", "--no-fail-fast"], &rest);
-    count::cargo_test(&command, &[(THREADS, threads)])
+    count::cargo_test(&Profile::Dev.native(&["test", "--no-fail-fast"], &rest), &[])
 }
 
 /// Runs the shim's tests, and those of shim and image with a real containerd. `args` are passed to
