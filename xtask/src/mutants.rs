@@ -153,7 +153,8 @@ impl Mutant {
     }
 }
 
-/// A new copy of all files that Git tracks, and of the untracked ones that are not ignored.
+/// A new copy of all files that Git tracks, and of the untracked ones that are not ignored. All get
+/// the current time: with their own, Cargo would keep what it built from the previous mutant.
 fn copy_project(folder: &Path) -> Result<PathBuf> {
     let source = folder.join("source");
     if source.exists() {
@@ -162,7 +163,7 @@ fn copy_project(folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(&source)?;
     let pack = "git ls-files -z --cached --others --exclude-standard \
                 | tar --create --null --files-from - --ignore-failed-read \
-                | tar --extract --directory \"$0\"";
+                | tar --extract --touch --directory \"$0\"";
     let copied = Command::new("sh").args(["-c", pack]).arg(&source).current_dir(root()).status()?;
     ensure!(copied.success(), "cannot copy the project to {}", source.display());
     Ok(source)
