@@ -4,8 +4,8 @@
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
 //! the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central; containerd,
-//! Prometheus and Chromium from Debian (or from the PATH); axe-core from npm; Schemathesis from PyPI. Tests use
-//! them, and so does `cargo xtask up`, through the program `with-servers`.
+//! Prometheus and Chromium from Debian (or from the PATH); axe-core from npm; Schemathesis from
+//! PyPI. Tests use them, and so does `cargo xtask up`, through the program `with-servers`.
 
 mod chromium;
 mod clock;

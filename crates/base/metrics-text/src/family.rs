@@ -18,7 +18,7 @@ pub struct Family<'a> {
 }
 
 /// Reads metrics with their descriptions. A description precedes the samples of its metric. A
-/// sample without a description is a metric of its own.
+/// sample without a description begins another metric.
 pub fn families(text: &str) -> Result<Vec<Family<'_>>, NotASample> {
     let mut families: Vec<Family<'_>> = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
