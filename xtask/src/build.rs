@@ -21,12 +21,13 @@ const COMPONENTS: [&str; 9] = [
 ];
 
 /// The components that only tests use.
-const TEST_GUESTS: [&str; 6] = [
+const TEST_GUESTS: [&str; 7] = [
     "calls-dependency",
     "wasi-p3-rc",
     "probes-capabilities",
     "fails-on-command",
     "wasi-p2",
+    "exports-both",
     "misbehaves",
 ];
 

@@ -33,7 +33,7 @@ mod bindings {
     });
 }
 
-guest_http::handler!(route);
+guest_http::streaming_handler!(route);
 
 /// The prefix of the paths of the read API.
 const API: &str = "/api/v1/";

@@ -33,3 +33,4 @@ mod telemetry;
 mod top;
 mod trigger;
 mod wasm_producer;
+mod whole_requests;

@@ -16,7 +16,7 @@ async fn the_contract_and_bad_input_in_both_wirings() {
         let pipeline = Pipeline::start(wiring, &kafka.bootstrap()).await.unwrap();
         let client = pipeline.client();
         let mut counted = purchase(&client).await + purchases(&client).await;
-        counted += streamed(&client).await;
+        counted += streamed(&client).await + same_answers(&client).await;
         bad_input(&client).await;
         if wiring == Wiring::Chained {
             counted += forward(&client).await + grpc_call(&client).await;
@@ -66,6 +66,34 @@ async fn streamed(client: &Client) -> u64 {
     let answer = client.raw(request.as_bytes(), true).await.unwrap();
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     1
+}
+
+/// A request with an announced length and a chunked one reach a component through different
+/// interfaces. The answers are the same.
+async fn same_answers(client: &Client) -> u64 {
+    for (path, kind, body) in [
+        ("/purchase", "application/json", SALE),
+        ("/purchases", "application/x-ndjson", SALE),
+        ("/purchase", "application/json", "{}"),
+        ("/purchase", "text/plain", SALE),
+        ("/nothing", "application/json", SALE),
+    ] {
+        let mut answers = Vec::new();
+        let length = body.len();
+        for rest in [
+            format!("content-length: {length}\r\n\r\n{body}"),
+            format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        ] {
+            let head = format!("POST {path} HTTP/1.1\r\nhost: sales\r\nconnection: close");
+            let request = format!("{head}\r\ncontent-type: {kind}\r\n{rest}");
+            let answer = client.raw(request.as_bytes(), false).await.unwrap();
+            let mut lines: Vec<_> = answer.lines().map(str::to_owned).collect();
+            lines.retain(|line| !line.starts_with("date: "));
+            answers.push(lines);
+        }
+        assert_eq!(answers[0], answers[1], "{path} {kind}");
+    }
+    4
 }
 
 async fn purchases(client: &Client) -> u64 {

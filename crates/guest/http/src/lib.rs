@@ -4,6 +4,7 @@
 mod answer;
 mod body;
 mod context;
+mod field_lines;
 mod read;
 mod reply;
 mod report;
@@ -18,15 +19,52 @@ pub use context::with_context;
 pub use reply::{BodyStream, Reply};
 pub use report::{report, report_retry};
 pub use send::{Outcome, SendLimits, send};
-pub use serve::{Request, read_body, serve};
+pub use serve::{Request, read_body, serve, serve_whole};
 pub use variable::Variable;
 
 #[doc(hidden)]
 pub use spin_sdk;
 
-/// Exports `wasi:http/handler`, given a function from [`Request`] to [`Answer`] or [`Reply`].
+/// The bindings of `doorbuster:http`.
+#[doc(hidden)]
+#[allow(missing_docs, unsafe_code, reason = "generated")]
+pub mod whole {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:http/service",
+        path: "../../../wit/doorbuster-http",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        pub_export_macro: true,
+        default_bindings_module: "guest_http::whole",
+        export_macro_name: "export_whole",
+    });
+    pub use exports::doorbuster::http::handler;
+}
+
+/// Exports `wasi:http/handler` and `doorbuster:http/handler`, given a function from [`Request`] to
+/// [`Answer`].
 #[macro_export]
 macro_rules! handler {
+    ($($answer:ident)::+) => {
+        $crate::streaming_handler!($($answer)::+);
+
+        mod whole_handler {
+            use $crate::whole::handler::{Guest, Request, Response};
+
+            struct Handler;
+            $crate::whole::export_whole!(Handler);
+
+            impl Guest for Handler {
+                async fn handle(request: Request) -> Response {
+                    $crate::serve_whole(request, super::$($answer)::+).await
+                }
+            }
+        }
+    };
+}
+
+/// Exports only `wasi:http/handler`, given a function from [`Request`] to [`Answer`] or [`Reply`].
+#[macro_export]
+macro_rules! streaming_handler {
     ($($answer:ident)::+) => {
         mod http_handler {
             use $crate::spin_sdk::wasip3::exports::http::handler::Guest;

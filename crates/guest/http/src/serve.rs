@@ -7,23 +7,30 @@
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use guest_tasks::PollSuppressor;
+use guest_tasks::{PollSuppressor, suppress_spurious_polls};
 use http::{HeaderName, Method, StatusCode, Uri, header};
 use intake::Problem;
 use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large, content_length};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
 use spin_sdk::wasip3::wit_future;
 
-use crate::body::{from_fields, to_fields};
+use crate::body::{Answer, from_fields, to_fields};
+use crate::field_lines::{from_lines, to_lines};
 use crate::read::{Incoming, ReadError};
 use crate::reply::Reply;
+use crate::whole::handler::{Request as WholeRequest, Response as WholeResponse};
 use crate::write::{internal, write, write_stream};
 
 /// A request: its method, its path, the headers that the components use, and its body.
 pub type Request = http::Request<IncomingBody>;
 
-/// A body that has not been read.
-pub struct IncomingBody(HostRequest);
+/// A body that has not been read, or the whole body.
+pub struct IncomingBody(Source);
+
+enum Source {
+    Stream(HostRequest),
+    Whole(Bytes),
+}
 
 /// The headers of a request that the components use.
 const NEEDED_HEADERS: [HeaderName; 8] = [
@@ -89,9 +96,43 @@ fn receive(request: HostRequest) -> Result<Request, ErrorCode> {
     let path = request.get_path_with_query().unwrap_or_else(|| "/".into());
     let headers = from_fields(&request.get_headers(), &NEEDED_HEADERS);
     let method = Method::try_from(request.get_method());
-    let mut converted = http::Request::new(IncomingBody(request));
+    let mut converted = http::Request::new(IncomingBody(Source::Stream(request)));
     *converted.uri_mut() = Uri::try_from(path).map_err(wrong)?;
     *converted.method_mut() = method.map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
+    *converted.headers_mut() = headers;
+    Ok(converted)
+}
+
+/// Passes a complete request to `handler` and returns its response.
+pub async fn serve_whole(
+    request: WholeRequest,
+    handler: impl AsyncFnOnce(Request) -> Answer,
+) -> WholeResponse {
+    let answer = match receive_whole(request) {
+        Ok(request) => suppress_spurious_polls(handler(request)).await,
+        Err(status) => {
+            let mut answer = Answer::default();
+            *answer.status_mut() = status;
+            answer
+        }
+    };
+    let (head, body) = answer.into_parts();
+    WholeResponse {
+        status: head.status.as_u16(),
+        headers: to_lines(&head.headers),
+        body: body.data.into(),
+        trailers: to_lines(&body.trailers),
+    }
+}
+
+/// Fails with a status for a request that is not valid, which no host should pass on.
+fn receive_whole(request: WholeRequest) -> Result<Request, StatusCode> {
+    let headers = from_lines(request.headers, &NEEDED_HEADERS);
+    let uri = Uri::try_from(request.path_with_query);
+    let method = Method::from_bytes(request.method.as_bytes());
+    let mut converted = http::Request::new(IncomingBody(Source::Whole(request.body.into())));
+    *converted.uri_mut() = uri.map_err(|_| StatusCode::BAD_REQUEST)?;
+    *converted.method_mut() = method.map_err(|_| StatusCode::BAD_REQUEST)?;
     *converted.headers_mut() = headers;
     Ok(converted)
 }
@@ -103,8 +144,13 @@ pub async fn read_body(
     body: IncomingBody,
     bytes_max: usize,
 ) -> Result<Bytes, Problem> {
+    let request = match body.0 {
+        Source::Stream(request) => request,
+        Source::Whole(data) if data.len() > bytes_max => return Err(body_too_large(bytes_max)),
+        Source::Whole(data) => return Ok(data),
+    };
     let (_read, result) = wit_future::new(|| Ok(()));
-    let (contents, trailers) = HostRequest::consume_body(body.0, result);
+    let (contents, trailers) = HostRequest::consume_body(request, result);
     let incoming = Incoming { contents, trailers, announced: content_length(&head.headers) };
     match incoming.read(bytes_max).await {
         Ok((data, _trailers)) => Ok(data.into()),

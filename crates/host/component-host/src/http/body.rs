@@ -23,25 +23,38 @@ pub(crate) fn small_length(headers: &HeaderMap, bytes_max: u64) -> Option<u64> {
     (length <= bytes_max).then_some(length)
 }
 
+/// A complete body.
+#[derive(Debug, Default)]
+pub(crate) struct WholeBody {
+    pub data: Bytes,
+    pub trailers: Option<HeaderMap>,
+}
+
+impl WholeBody {
+    /// The body as one part of a stream.
+    pub fn into_body(self) -> WasiBody {
+        let body = Full::new(self.data).map_err(|never| match never {});
+        match self.trailers {
+            None => body.boxed_unsync(),
+            Some(trailers) => {
+                body.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed_unsync()
+            }
+        }
+    }
+}
+
 /// Reads a body of announced length to its end. Returns `None` if it is interrupted, or is longer
 /// or shorter.
-pub(crate) async fn gather<B>(body: B, length: u64) -> Option<WasiBody>
+pub(crate) async fn gather<B>(body: B, length: u64) -> Option<WholeBody>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<HttpError>,
 {
     let limit = usize::try_from(length).ok()?;
     let collected = Limited::new(body.map_err(Into::into), limit).collect().await.ok()?;
-    let trailers = collected.trailers().cloned().map(Ok);
-    let bytes = collected.to_bytes();
-    if bytes.len() != limit {
-        return None;
-    }
-    let body = Full::new(bytes).map_err(|never| match never {});
-    Some(match trailers {
-        None => body.boxed_unsync(),
-        Some(_) => body.with_trailers(std::future::ready(trailers)).boxed_unsync(),
-    })
+    let trailers = collected.trailers().cloned();
+    let data = collected.to_bytes();
+    (data.len() == limit).then_some(WholeBody { data, trailers })
 }
 
 /// The most bytes of an unread body that are read and dropped, and the time limit for that. If

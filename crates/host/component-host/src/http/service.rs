@@ -3,16 +3,16 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::handler::ExpirationError;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use super::body::{BodyWatch, expects_continue, gather, small_length};
+use super::body::{BodyWatch, WholeBody, expects_continue, gather, small_length};
 use super::exchange::without_content;
-use super::instances::{InstanceFailed, NoInstance, Pool, new_pool};
+use super::instances::{Complete, InstanceFailed, InstanceRequest, NoInstance, Pool, new_pool};
 use super::metrics::ServiceMetrics;
 use super::permits::Permits;
 use super::problem::Problem;
@@ -124,7 +124,7 @@ impl HttpService {
         &self,
         request: Request<B>,
         watch: &BodyWatch,
-    ) -> Result<Request<WasiBody>, Problem>
+    ) -> Result<InstanceRequest, Problem>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<HttpError>,
@@ -139,9 +139,15 @@ impl HttpService {
                 .await
                 .map_err(|_| Problem::LateBody)?
                 .ok_or_else(|| watch.problem().unwrap_or(Problem::BadBody))?,
-            None => body.map_err(Into::into).boxed_unsync(),
+            None if body.is_end_stream() && !parts.headers.contains_key(header::CONTENT_LENGTH) => {
+                WholeBody::default()
+            }
+            None => {
+                let body = body.map_err(Into::into).boxed_unsync();
+                return Ok(InstanceRequest::Streamed(Request::from_parts(parts, body)));
+            }
         };
-        Ok(Request::from_parts(parts, body))
+        Ok(InstanceRequest::Whole(Request::from_parts(parts, body)))
     }
 
     /// The permit is kept for the lifetime of the body: a request counts until its answer is
@@ -151,6 +157,9 @@ impl HttpService {
         response: Response<WasiBody>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Response<WasiBody>, Problem> {
+        if response.extensions().get::<Complete>().is_some() {
+            return Ok(response);
+        }
         let (parts, body) = response.into_parts();
         let body = match small_length(&parts.headers, self.limits.gathered_body_bytes_max) {
             Some(length) => tokio::time::timeout(self.limits.request_timeout, gather(body, length))
@@ -164,7 +173,8 @@ impl HttpService {
                         "the body of an answer does not have the announced length"
                     );
                     Problem::GuestFailed
-                })?,
+                })?
+                .into_body(),
             None => {
                 let interrupted = &self.metrics.interrupted;
                 let limit = self.limits.request_timeout;

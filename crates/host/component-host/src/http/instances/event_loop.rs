@@ -12,11 +12,10 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, Sleep};
-use wasmtime::component::{Accessor, Func};
-use wasmtime::{AsContextMut as _, Store};
-use wasmtime_wasi_http::WasiHttpView as _;
-use wasmtime_wasi_http::handler::{Prepared, Proxy};
+use wasmtime::Store;
+use wasmtime::component::Accessor;
 
+use super::handlers::Handlers;
 use super::instance::{AfterWork, Expiry, Next, Progress};
 use super::pool::{InstanceSlot, Job, Pool};
 use crate::state::GuestState;
@@ -38,7 +37,7 @@ pub(super) async fn run(
     pool: &Pool,
     slot: &mut InstanceSlot,
     store: &mut Store<GuestState>,
-    proxy: &Proxy,
+    handlers: &Handlers,
     request_timeout: Duration,
 ) -> wasmtime::Result<()> {
     let yielded = store.data().yielded.clone();
@@ -46,7 +45,8 @@ pub(super) async fn run(
     let shared = Mutex::new(Shared { slot, progress: Progress::Blocked });
     let mut guest = pin!(store.run_concurrent(async |accessor| {
         let mut requests = FuturesUnordered::new();
-        poll_fn(|cx| run_guest(cx, accessor, proxy, request_timeout, &shared, &mut requests)).await
+        poll_fn(|cx| run_guest(cx, accessor, handlers, request_timeout, &shared, &mut requests))
+            .await
     }));
     let mut arrival = pin!(pool.arrival());
     poll_fn(|cx| {
@@ -97,7 +97,7 @@ pub(super) async fn run(
 fn run_guest<'a>(
     cx: &mut Context<'_>,
     accessor: &'a Accessor<GuestState>,
-    proxy: &'a Proxy,
+    handlers: &'a Handlers,
     request_timeout: Duration,
     shared: &Mutex<Shared<'_>>,
     requests: &mut FuturesUnordered<RequestFuture<'a>>,
@@ -107,13 +107,16 @@ fn run_guest<'a>(
             let in_time = in_time?;
             lock(shared).slot.answered(in_time);
         }
-        let accepts_calls = accessor.poll_ready_for_concurrent_call(handler(proxy), cx).is_ready();
+        let accepts_calls = accessor.poll_ready_for_concurrent_call(handlers.any(), cx).is_ready();
         let jobs = lock(shared).slot.take(accepts_calls);
         if jobs.is_empty() {
             break accepts_calls;
         }
         for job in jobs {
-            requests.push(start(accessor, proxy, request_timeout, job)?);
+            let Job { request, answer, waiting } = job;
+            drop(waiting);
+            let expiration = tokio::time::sleep(request_timeout);
+            requests.push(handlers.start(accessor, request, answer, expiration)?);
         }
     };
     lock(shared).progress = Progress::Settled { accepts_calls };
@@ -123,27 +126,6 @@ fn run_guest<'a>(
     match lock(shared).slot.finished(accepts_calls) {
         AfterWork::Keep => Poll::Pending,
         AfterWork::End => Poll::Ready(Ok(())),
-    }
-}
-
-fn start<'a>(
-    accessor: &'a Accessor<GuestState>,
-    proxy: &'a Proxy,
-    request_timeout: Duration,
-    job: Job,
-) -> wasmtime::Result<RequestFuture<'a>> {
-    let Job { request, answer, waiting } = job;
-    drop(waiting);
-    let prepared = accessor.with(|mut store| {
-        Prepared::new(store.as_context_mut(), proxy, request, GuestState::http, answer)
-    })?;
-    Ok(Box::pin(prepared.run(accessor, tokio::time::sleep(request_timeout))))
-}
-
-fn handler(proxy: &Proxy) -> Func {
-    match proxy {
-        Proxy::P3(guest) => *guest.wasi_http_handler().func_handle().func(),
-        Proxy::P2(guest) => *guest.wasi_http_incoming_handler().func_handle().func(),
     }
 }
 

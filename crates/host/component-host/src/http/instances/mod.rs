@@ -5,10 +5,13 @@
 //! first one, and [`event_loop`] those of the second one.
 
 mod event_loop;
+mod handlers;
 mod instance;
 mod pool;
 mod schedule;
+mod whole;
 mod worker;
 
-pub(super) use pool::{InstanceFailed, NoInstance, Pool};
+pub(super) use pool::{InstanceFailed, InstanceRequest, NoInstance, Pool};
+pub(super) use whole::Complete;
 pub(super) use worker::new_pool;

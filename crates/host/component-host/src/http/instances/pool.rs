@@ -10,10 +10,12 @@ use futures::channel::oneshot;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
-use wasmtime_wasi_http::handler::{Request, Response};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::Response;
 
 use super::instance::{AfterWork, Change, Expiry, Instance, InstanceLimits, Next, Progress};
 use super::schedule::{Actions, PoolLimits, Schedule, Waiting};
+use crate::http::body::WholeBody;
 use crate::http::metrics::{Counted, PoolGauges};
 
 /// The interval of the check for a standstill.
@@ -35,9 +37,17 @@ pub(in crate::http) struct Pool {
     closed: AtomicBool,
 }
 
+/// A request for a component.
+pub(in crate::http) enum InstanceRequest {
+    /// With its complete body.
+    Whole(http::Request<WholeBody>),
+    /// With a body that is read by the component.
+    Streamed(http::Request<WasiBody>),
+}
+
 /// A request that waits for an instance.
 pub(super) struct Job {
-    pub request: Request,
+    pub request: InstanceRequest,
     /// The channel for its answer.
     pub answer: oneshot::Sender<wasmtime::Result<Response>>,
     /// Counts the request until an instance takes it.
@@ -86,7 +96,7 @@ impl Pool {
     }
 
     /// Passes a request to an instance and waits for the answer.
-    pub async fn handle(self: &Arc<Self>, request: Request) -> wasmtime::Result<Response> {
+    pub async fn handle(self: &Arc<Self>, request: InstanceRequest) -> wasmtime::Result<Response> {
         let (answer, answered) = oneshot::channel();
         let waiting = Counted::new(&self.gauges.waiting);
         self.apply(|schedule| schedule.arrived(Job { request, answer, waiting }));

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wasmtime::Store;
-use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
 
 use super::event_loop;
+use super::handlers::{Handlers, HandlersPre};
 use super::instance::InstanceLimits;
 use super::pool::{InstanceSlot, Pool};
 use super::schedule::PoolLimits;
@@ -20,7 +20,7 @@ use crate::{Error, Limits};
 /// Creates and runs the instances of one component.
 struct Worker {
     guest: Guest,
-    proxy: ProxyPre<GuestState>,
+    handlers: HandlersPre,
     request_timeout: Duration,
 }
 
@@ -32,15 +32,14 @@ pub(in crate::http) fn new_pool(
     components: usize,
     gauges: &PoolGauges,
 ) -> Result<Arc<Pool>, Error> {
-    let proxy = proxy(guest)?;
+    let handlers = HandlersPre::new(guest)?;
     let required = guest.pre().component().resources_required();
     let memories = required.map_or(1, |required| required.num_memories);
     // An instance with a handler of WASI 0.2 serves a single request.
-    let (requests_max, at_once_max) = match &proxy {
-        ProxyPre::P3(_) => {
-            (limits.requests_per_instance_max, limits.requests_at_once_per_instance_max)
-        }
-        ProxyPre::P2(_) => (1, 1),
+    let (requests_max, at_once_max) = if handlers.serve_one_request() {
+        (1, 1)
+    } else {
+        (limits.requests_per_instance_max, limits.requests_at_once_per_instance_max)
     };
     let pool_limits = PoolLimits {
         requests_at_once_max: limits.requests_at_once_max,
@@ -54,26 +53,10 @@ pub(in crate::http) fn new_pool(
         idle_timeout: limits.idle_instance_timeout,
         request_timeout: limits.request_timeout,
     };
-    let worker = Worker { guest: guest.clone(), proxy, request_timeout: limits.request_timeout };
+    let worker = Worker { guest: guest.clone(), handlers, request_timeout: limits.request_timeout };
     let worker = Arc::new(worker);
     let launch = move |slot| drop(tokio::spawn(worker.clone().run(slot)));
     Ok(Pool::new(&guest.id, pool_limits, instance_limits, gauges.clone(), Box::new(launch)))
-}
-
-fn proxy(guest: &Guest) -> Result<ProxyPre<GuestState>, Error> {
-    let pre = guest.pre().clone();
-    if let Ok(service) = wasmtime_wasi_http::p3::bindings::ServicePre::new(pre.clone()) {
-        return Ok(ProxyPre::P3(service));
-    }
-    match wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre) {
-        Ok(proxy) => Ok(ProxyPre::P2(proxy)),
-        Err(_) => Err(Error::Guest {
-            component: guest.id().into(),
-            message: "it has an HTTP trigger but exports neither wasi:http/handler@0.3 nor \
-                      wasi:http/incoming-handler@0.2"
-                .into(),
-        }),
-    }
 }
 
 /// The most instances of one of this many components, if each instance has this many memories.
@@ -85,14 +68,14 @@ fn share(instances_max: u32, components: usize, memories: u32) -> usize {
 impl Worker {
     /// Creates an instance and runs it until it ends.
     async fn run(self: Arc<Self>, mut slot: InstanceSlot) {
-        let (mut store, proxy) = match self.instantiate(slot.deadline()).await {
+        let (mut store, handlers) = match self.instantiate(slot.deadline()).await {
             Ok(created) => created,
             Err(error) => return slot.failed(&error),
         };
         slot.created();
         let pool = slot.pool();
         let ended =
-            event_loop::run(&pool, &mut slot, &mut store, &proxy, self.request_timeout).await;
+            event_loop::run(&pool, &mut slot, &mut store, &handlers, self.request_timeout).await;
         if let Err(error) = ended
             && !pool.is_closed()
         {
@@ -101,11 +84,14 @@ impl Worker {
         }
     }
 
-    async fn instantiate(&self, deadline: Instant) -> wasmtime::Result<(Store<GuestState>, Proxy)> {
+    async fn instantiate(
+        &self,
+        deadline: Instant,
+    ) -> wasmtime::Result<(Store<GuestState>, Handlers)> {
         let mut store = self.guest.store();
-        let instantiated = self.proxy.instantiate_async(&mut store);
+        let instantiated = self.handlers.instantiate(&mut store);
         match tokio::time::timeout_at(deadline, instantiated).await {
-            Ok(proxy) => Ok((store, proxy?)),
+            Ok(handlers) => Ok((store, handlers?)),
             Err(_) => {
                 let limit = self.request_timeout;
                 Err(wasmtime::Error::msg(format!("it was not ready within {limit:?}")))

@@ -8,8 +8,8 @@ fn empty() -> WasiBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-fn request() -> Request {
-    Request::new(empty())
+fn request() -> InstanceRequest {
+    InstanceRequest::Streamed(http::Request::new(empty()))
 }
 
 /// A pool of one instance, which is given to this function when it is to be created.

@@ -1,0 +1,109 @@
+//! The HTTP handlers that a component exports.
+
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, FutureExt as _};
+use tokio::time::Sleep;
+use wasmtime::component::{Accessor, Func, InstancePre};
+use wasmtime::{AsContextMut as _, Store};
+use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime_wasi_http::handler::{Prepared, Proxy, Response};
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p3::bindings::ServiceIndices;
+
+use super::pool::InstanceRequest;
+use super::whole::{self, Started};
+use crate::Error;
+use crate::guest::Guest;
+use crate::state::GuestState;
+
+/// Where a component exports its handlers.
+pub(super) struct HandlersPre {
+    pre: InstancePre<GuestState>,
+    streamed: Version,
+    whole: Option<whole::Export>,
+}
+
+/// The version of `wasi:http`.
+enum Version {
+    P2(ProxyIndices),
+    P3(ServiceIndices),
+}
+
+/// The handlers of one instance.
+pub(super) struct Handlers {
+    /// For any request.
+    streamed: Proxy,
+    /// For complete requests.
+    whole: Option<whole::Handle>,
+}
+
+impl HandlersPre {
+    /// Fails if the component exports no HTTP handler of WASI 0.2 or 0.3.
+    pub fn new(guest: &Guest) -> Result<Self, Error> {
+        let pre = guest.pre().clone();
+        let streamed = match (ServiceIndices::new(&pre), ProxyIndices::new(&pre)) {
+            (Ok(indices), _) => Version::P3(indices),
+            (Err(_), Ok(indices)) => Version::P2(indices),
+            (Err(_), Err(_)) => {
+                return Err(Error::Guest {
+                    component: guest.id().into(),
+                    message: "it has an HTTP trigger but exports neither wasi:http/handler@0.3 \
+                              nor wasi:http/incoming-handler@0.2"
+                        .into(),
+                });
+            }
+        };
+        let whole = whole::Export::find(pre.component());
+        Ok(Self { pre, streamed, whole })
+    }
+
+    /// Whether an instance serves a single request, as one with a handler of WASI 0.2 does.
+    pub fn serve_one_request(&self) -> bool {
+        matches!(self.streamed, Version::P2(_))
+    }
+
+    /// Creates an instance.
+    pub async fn instantiate(&self, store: &mut Store<GuestState>) -> wasmtime::Result<Handlers> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let streamed = match &self.streamed {
+            Version::P2(indices) => Proxy::P2(indices.load(&mut *store, &instance)?),
+            Version::P3(indices) => Proxy::P3(indices.load(&mut *store, &instance)?),
+        };
+        let whole = self.whole.as_ref().map(|export| export.load(store, &instance)).transpose()?;
+        Ok(Handlers { streamed, whole })
+    }
+}
+
+impl Handlers {
+    /// A function that the guest accepts calls of whenever it accepts requests.
+    pub fn any(&self) -> Func {
+        match &self.streamed {
+            Proxy::P3(guest) => *guest.wasi_http_handler().func_handle().func(),
+            Proxy::P2(guest) => *guest.wasi_http_incoming_handler().func_handle().func(),
+        }
+    }
+
+    /// Starts a request. The future resolves to whether it was answered in time.
+    pub fn start<'a>(
+        &'a self,
+        accessor: &'a Accessor<GuestState>,
+        request: InstanceRequest,
+        answer: oneshot::Sender<wasmtime::Result<Response>>,
+        expiration: Sleep,
+    ) -> wasmtime::Result<BoxFuture<'a, wasmtime::Result<bool>>> {
+        let request = match (request, self.whole) {
+            (InstanceRequest::Whole(request), Some(handle)) => {
+                let started =
+                    accessor.with(|store| Started::new(store, handle, request, answer))?;
+                return Ok(started.run(accessor, expiration).boxed());
+            }
+            (InstanceRequest::Whole(request), None) => request.map(|body| body.into_body()),
+            (InstanceRequest::Streamed(request), _) => request,
+        };
+        let prepared = accessor.with(|mut store| {
+            let store = store.as_context_mut();
+            Prepared::new(store, &self.streamed, request, GuestState::http, answer)
+        })?;
+        Ok(prepared.run(accessor, expiration).boxed())
+    }
+}

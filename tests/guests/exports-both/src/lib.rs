@@ -1,0 +1,61 @@
+//! Exports `wasi:http/handler` and `doorbuster:http/handler`. Against their contract, the responses
+//! differ: they say which of the two was called.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use spin_sdk::http::Request as StreamedRequest;
+use spin_sdk::http_service;
+
+use bindings::exports::doorbuster::http::handler::{Guest, Request, Response as WholeResponse};
+
+#[allow(missing_docs, unsafe_code, reason = "generated")]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:http/service",
+        path: "../../../wit/doorbuster-http",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+    });
+    use super::Whole;
+    export!(Whole);
+}
+
+#[http_service]
+async fn handle(_request: StreamedRequest) -> Response<Full<Bytes>> {
+    Response::new(Full::from("streamed"))
+}
+
+struct Whole;
+
+impl Guest for Whole {
+    async fn handle(request: Request) -> WholeResponse {
+        let mut response = WholeResponse {
+            status: 200,
+            headers: b"content-type: text/plain\r\n".to_vec(),
+            body: Vec::new(),
+            trailers: Vec::new(),
+        };
+        let path = request.path_with_query.split('?').next().unwrap_or_default();
+        match path {
+            "/request" => {
+                let Request { method, path_with_query, scheme, authority, .. } = request;
+                let head = format!("{method} {path_with_query} {scheme:?} {authority:?}\n");
+                response.body = [head.as_bytes(), &request.headers, b"\n", &request.body].concat();
+            }
+            "/status" => response.status = 99,
+            "/informational" => response.status = 103,
+            "/field" => response.headers = b"no field".to_vec(),
+            "/trailer" => response.trailers = b"a:\nb\r\n".to_vec(),
+            "/trailers" => response.trailers = b"a: b\r\n".to_vec(),
+            "/trap" => panic!("as requested"),
+            "/loop" => loop {
+                std::hint::spin_loop();
+            },
+            "/hang" => spin_sdk::time::sleep(Duration::from_secs(60)).await,
+            _ => response.body = b"whole".to_vec(),
+        }
+        response
+    }
+}
