@@ -11,9 +11,11 @@ use tokio::process::Command;
 use crate::args::Args;
 use crate::contender::{Contender, program};
 use crate::cpu;
+use crate::process::Process;
 use crate::servers::Servers;
 
-const TOPIC: &str = "bench-accept";
+/// The topic of the request path.
+pub const TOPIC: &str = "bench-accept";
 
 /// The same number of partitions that `doorbuster up` creates.
 pub const PARTITIONS: i32 = 3;
@@ -82,6 +84,19 @@ pub async fn warm_up(servers: &Servers) -> Result<()> {
 /// One turn: all loads on one contender.
 pub async fn measure(contender: Contender, args: &Args, servers: &Servers) -> Result<Vec<Accept>> {
     let (server, address) = contender.start_accept(TOPIC, servers).await?;
+    let accepts = loads(contender, &server, address, args, servers).await?;
+    server.stop().await?;
+    Ok(accepts)
+}
+
+/// All loads on a running contender.
+pub async fn loads(
+    contender: Contender,
+    server: &Process,
+    address: SocketAddr,
+    args: &Args,
+    servers: &Servers,
+) -> Result<Vec<Accept>> {
     let pid = server.pid()?;
     let mut accepts = Vec::with_capacity(args.connections.len());
     for &connections in &args.connections {
@@ -101,7 +116,6 @@ pub async fn measure(contender: Contender, args: &Args, servers: &Servers) -> Re
             cpu_s: AcceptCpu { server, load, kafka },
         });
     }
-    server.stop().await?;
     Ok(accepts)
 }
 

@@ -23,6 +23,10 @@ pub struct Args {
     /// Number of sales in the topic that is counted.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub sales: u64,
+    /// Measure only what this number of viewers of the live page cost, instead of the comparison
+    /// with the native pipeline.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub viewers: u32,
     /// File to which the results are written, as JSON.
     #[arg(long, value_name = "FILE", default_value = "target/bench/compare.json")]
     pub out: PathBuf,

@@ -25,11 +25,18 @@ pub enum Contender {
     /// Like fused, but with the Kafka producer in WebAssembly, as Spin's HTTP trigger runs it.
     #[serde(rename = "wasm-only")]
     WasmOnly,
+    /// Like fused, but it also counts the sales.
+    Counting,
+    /// The same with viewers of its live page.
+    Viewed,
 }
 
 impl Contender {
     /// The contenders of the request path, in the order of their turns.
     pub const ACCEPT: [Self; 4] = [Self::Native, Self::Fused, Self::Chained, Self::WasmOnly];
+
+    /// The pipeline without and with viewers.
+    pub const VIEWED: [Self; 2] = [Self::Counting, Self::Viewed];
 
     /// The contenders that count a backlog.
     pub const DRAIN: [Self; 3] = [Self::Native, Self::Fused, Self::Chained];
@@ -68,7 +75,7 @@ impl Contender {
     fn manifest(self) -> Option<&'static str> {
         match self {
             Self::Native => None,
-            Self::Fused | Self::WasmOnly => Some("spin-fused.toml"),
+            Self::Fused | Self::WasmOnly | Self::Counting | Self::Viewed => Some("spin-fused.toml"),
             Self::Chained => Some("spin.toml"),
         }
     }
@@ -81,6 +88,8 @@ impl fmt::Display for Contender {
             Self::Fused => "fused",
             Self::Chained => "chained",
             Self::WasmOnly => "wasm-only",
+            Self::Counting => "counting",
+            Self::Viewed => "viewed",
         })
     }
 }
@@ -98,7 +107,8 @@ fn native(what: &str, topic: &str, servers: &Servers, rest: &[&str]) -> Result<C
     Ok(command)
 }
 
-fn ours(
+/// The command that starts Doorbuster.
+pub fn ours(
     manifest: &Path,
     listen: SocketAddr,
     servers: &Servers,

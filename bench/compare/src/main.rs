@@ -11,6 +11,7 @@ mod manifest;
 mod process;
 mod report;
 mod servers;
+mod viewers;
 
 use std::fs;
 
@@ -40,26 +41,38 @@ async fn main() -> Result<()> {
 
 async fn run(args: &Args) -> Result<()> {
     let servers = Servers::start().await?;
-    tracing::info!(sales = args.sales, "filling the topic and warming up the broker");
-    fill::fill(&servers.brokers(), drain::TOPIC, args.sales).await?;
+    tracing::info!("warming up the broker");
     accept::warm_up(&servers).await?;
     let mut report = Report::default();
+    if args.viewers > 0 {
+        for round in 1..=args.rounds {
+            tracing::info!(round, of = args.rounds, viewers = args.viewers, "live page");
+            report.accepts.extend(viewers::measure(args, &servers).await?);
+        }
+        return finish(args, servers, &report).await;
+    }
     for round in 1..=args.rounds {
         for contender in Contender::ACCEPT {
             tracing::info!(round, of = args.rounds, %contender, "accept");
             report.accepts.extend(accept::measure(contender, args, &servers).await?);
         }
     }
+    tracing::info!(sales = args.sales, "filling the topic");
+    fill::fill(&servers.brokers(), drain::TOPIC, args.sales).await?;
     for round in 1..=args.rounds {
         for contender in Contender::DRAIN {
             tracing::info!(round, of = args.rounds, %contender, "drain");
             report.drains.push(drain::measure(contender, round, args, &servers).await?);
         }
     }
+    finish(args, servers, &report).await
+}
+
+async fn finish(args: &Args, servers: Servers, report: &Report) -> Result<()> {
     servers.stop().await?;
     // Written before printing, so that the results are not lost if the output is closed.
-    write(args, &report)?;
-    printing::result(&report)?;
+    write(args, report)?;
+    printing::result(report)?;
     Ok(printing::result(format_args!("All figures: {}", args.out.display()))?)
 }
 

@@ -17,7 +17,7 @@ pub struct Report {
     pub drains: Vec<Drain>,
 }
 
-/// Prints the medians, with their ratio to the native pipeline.
+/// Prints the medians, with their ratio to the native pipeline, or to the one without viewers.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut connections: Vec<u32> = self.accepts.iter().map(|a| a.connections).collect();
@@ -26,7 +26,7 @@ impl fmt::Display for Report {
         for connections in connections {
             self.accept_table(f, connections)?;
         }
-        self.drain_table(f)
+        if self.drains.is_empty() { Ok(()) } else { self.drain_table(f) }
     }
 }
 
@@ -42,13 +42,15 @@ impl Report {
             "accept, {connections} connections          latency ms       CPU s per 100,000"
         )?;
         writeln!(f, "           sales/s  ratio    p50    p99   server   load  kafka")?;
-        for contender in Contender::ACCEPT {
+        let viewed = self.accepts.iter().any(|accept| accept.contender == Contender::Viewed);
+        let contenders = if viewed { &Contender::VIEWED[..] } else { &Contender::ACCEPT };
+        for &contender in contenders {
             let rate = |contender| of(contender, |a| a.accepted_per_s);
             writeln!(
                 f,
                 "{contender:<9} {:>8.0} {:>6.2} {:>6.2} {:>6.2}   {:>6.2} {:>6.2} {:>6.2}",
                 rate(contender),
-                rate(contender) / rate(Contender::Native),
+                rate(contender) / rate(contenders[0]),
                 of(contender, |a| a.p50_ms),
                 of(contender, |a| a.p99_ms),
                 of(contender, |a| a.cpu_s.server),
