@@ -46,6 +46,7 @@ async fn a_component_gets_the_whole_request() {
 async fn an_invalid_response_affects_only_its_request() {
     let client = serve("exports-both", limits()).await;
     for (path, status) in [
+        ("/long", 500),
         ("/status", 500),
         ("/informational", 500),
         ("/field", 500),
@@ -60,6 +61,8 @@ async fn an_invalid_response_affects_only_its_request() {
         let answer = client.post("/", "").await.unwrap();
         assert_eq!((answer.status.as_u16(), &*answer.text()), (200, "whole"), "after {path}");
     }
+    let answer = client.post("/longest", "").await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 1 << 20));
     let answer = client.send2(Method::GET, "/trailers", &[], "").await.unwrap();
     assert_eq!(answer.trailers.get("a").map(|value| value.as_bytes()), Some(&b"b"[..]));
 }

@@ -44,6 +44,8 @@ impl Guest for Whole {
                 let head = format!("{method} {path_with_query} {scheme:?} {authority:?}\n");
                 response.body = [head.as_bytes(), &request.headers, b"\n", &request.body].concat();
             }
+            "/longest" => response.body = vec![b'x'; 1 << 20],
+            "/long" => response.body = vec![b'x'; (1 << 20) + 1],
             "/status" => response.status = 99,
             "/informational" => response.status = 103,
             "/field" => response.headers = b"no field".to_vec(),

@@ -157,11 +157,14 @@ impl HttpService {
         response: Response<WasiBody>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Response<WasiBody>, Problem> {
-        if response.extensions().get::<Complete>().is_some() {
+        let max = self.limits.gathered_body_bytes_max;
+        if response.extensions().get::<Complete>().is_some()
+            && response.body().size_hint().upper().is_some_and(|length| length <= max)
+        {
             return Ok(response);
         }
         let (parts, body) = response.into_parts();
-        let body = match small_length(&parts.headers, self.limits.gathered_body_bytes_max) {
+        let body = match small_length(&parts.headers, max) {
             Some(length) => tokio::time::timeout(self.limits.request_timeout, gather(body, length))
                 .await
                 .map_err(|_| Problem::TimedOut)?

@@ -19,6 +19,10 @@ use crate::state::GuestState;
 
 const HANDLER: &str = "doorbuster:http/handler@0.1.0";
 
+/// The longest body of a response. Longer ones are to be streamed: a client may take its time to
+/// receive a response, which the host stores meanwhile.
+const RESPONSE_BYTES_MAX: usize = 1 << 20;
+
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(super) struct WholeRequest {
@@ -121,6 +125,13 @@ fn lower(request: Request<WholeBody>) -> WholeRequest {
 
 fn lift(response: WholeResponse) -> wasmtime::Result<Response<WasiBody>> {
     let invalid = |what: &str| wasmtime::format_err!("the response has {what}");
+    let length = response.body.len();
+    if length > RESPONSE_BYTES_MAX {
+        return Err(wasmtime::format_err!(
+            "the response is {length} bytes long; {HANDLER} allows {RESPONSE_BYTES_MAX}, longer \
+             responses must be streams of wasi:http/handler"
+        ));
+    }
     let status = StatusCode::from_u16(response.status);
     let trailers = from_lines(response.trailers).ok_or_else(|| invalid("invalid trailers"))?;
     let body = WholeBody {
