@@ -59,7 +59,7 @@ impl Store {
         self.command(&["FLUSHALL"]).await
     }
 
-    /// The string values and sorted sets that do not depend on the order in which sales of
+    /// The string values, hashes and sorted sets that do not depend on the order in which sales of
     /// different partitions are counted.
     pub async fn ordered_keys(&self) -> Result<BTreeMap<String, String>> {
         let mut store = self.0.clone();
@@ -72,6 +72,9 @@ impl Store {
             match kind.as_str() {
                 "string" if !by_order => {
                     values.insert(key.clone(), store.get(&key).await?);
+                }
+                "hash" if !by_order => {
+                    values.insert(key.clone(), format!("{:?}", self.fields(&key).await?));
                 }
                 "zset" => {
                     let members: BTreeMap<String, String> = store

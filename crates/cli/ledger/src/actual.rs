@@ -11,7 +11,7 @@ use valkey_codec::Servers;
 /// The stored counts, without conversion.
 #[derive(Debug, Clone, Default)]
 pub struct Actual {
-    /// Keys with a single value.
+    /// Keys with a single value, and fields of hashes: the key, a space and the field.
     pub values: BTreeMap<String, String>,
     /// Sorted sets: score by member.
     pub rankings: BTreeMap<String, BTreeMap<String, f64>>,
@@ -28,6 +28,9 @@ pub(crate) const CATEGORY_VALUES: [&str; 6] = [
     "promedio_precio_tag",
     "producto_monitoreado_nombre",
 ];
+
+/// The fields of the revenue of a category: the amount, and the number of sales in it.
+pub(crate) const REVENUE_FIELDS: [&str; 2] = ["total", "ventas"];
 
 /// Keys that have a single value.
 pub(crate) const GLOBAL_VALUES: [&str; 3] =
@@ -49,7 +52,7 @@ pub(crate) async fn total(store: &mut MultiplexedConnection) -> Result<u64> {
 }
 
 impl Actual {
-    /// Reads every key of the contract.
+    /// Reads every key of the contract, and the revenue.
     pub async fn read(store: &mut MultiplexedConnection) -> Result<Self> {
         let mut actual = Self::default();
         let mut keys: Vec<String> = GLOBAL_VALUES.map(String::from).into();
@@ -65,6 +68,15 @@ impl Actual {
             let value: Option<String> = store.get(&key).await?;
             if let Some(value) = value {
                 actual.values.insert(key, value);
+            }
+        }
+        for category in Category::ALL {
+            let key = format!("ingresos:{}", category.name());
+            for field in REVENUE_FIELDS {
+                let value: Option<String> = store.hget(&key, field).await?;
+                if let Some(value) = value {
+                    actual.values.insert(format!("{key} {field}"), value);
+                }
             }
         }
         for key in rankings {

@@ -17,7 +17,7 @@ const STREAM_LENGTH: u64 = 1_000;
 /// A key with a wrong value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The key. For a sorted set it is followed by a space and the member.
+    /// The key. For a sorted set or a hash it is followed by a space and the member or the field.
     pub key: String,
     /// The expected value.
     pub expected: String,
@@ -56,6 +56,8 @@ impl Found<'_> {
         self.number(&format!("contador:{name}"), books.count);
         self.number(&format!("suma_cantidad:{name}"), books.quantity);
         self.decimal(&format!("suma_precio:{name}"), books.price);
+        self.decimal(&format!("ingresos:{name} total"), books.revenue);
+        self.number(&format!("ingresos:{name} ventas"), books.count);
         self.average(&format!("promedio_productos:{name}"), books.quantity_average());
         self.average(&format!("promedio_precio_tag:{name}"), books.price_average());
         self.ranking(&format!("ranking_productos_cat:{name}"), &books.ranking);
@@ -160,22 +162,24 @@ mod tests {
     use super::*;
 
     fn sale(price: f64) -> Sale {
-        Sale { category: 1, product_id: "tv".into(), price, quantity: 1 }
+        Sale { category: 1, product_id: "tv".into(), price, quantity: 2 }
     }
 
-    /// The keys that the aggregator stores for one sale of the first category.
-    fn stored(sum: &str, price: &str) -> Actual {
+    /// The keys that the aggregator stores for one sale of two units in the first category.
+    fn stored(sum: &str, revenue: &str, price: &str) -> Actual {
         let values = [
             ("total_ventas", "1"),
             ("precio_min_global", price),
             ("contador:Electronica", "1"),
-            ("suma_cantidad:Electronica", "1"),
+            ("suma_cantidad:Electronica", "2"),
             ("suma_precio:Electronica", sum),
-            ("promedio_productos:Electronica", "1"),
+            ("ingresos:Electronica total", revenue),
+            ("ingresos:Electronica ventas", "1"),
+            ("promedio_productos:Electronica", "2"),
             ("promedio_precio_tag:Electronica", sum),
             ("producto_monitoreado_nombre:Electronica", "tv"),
         ];
-        let ranking = BTreeMap::from([("tv".to_owned(), 1.0)]);
+        let ranking = BTreeMap::from([("tv".to_owned(), 2.0)]);
         let rankings = ["ranking_productos", "ranking_productos_cat:Electronica"];
         let stream = ("stream_precio_producto_unico:Electronica".into(), vec![price.into()]);
         Actual {
@@ -187,10 +191,14 @@ mod tests {
 
     #[test]
     fn prices_are_rounded_as_the_aggregator_rounds_them() {
-        for (price, sum) in [(0.1234565, "0.123457"), (0.0000005, "0.000001"), (-0.0, "0")] {
+        for (price, sum, revenue) in [
+            (0.1234565, "0.123457", "0.246914"),
+            (0.0000005, "0.000001", "0.000002"),
+            (-0.0, "0", "0"),
+        ] {
             let mut expected = Expected::default();
             expected.add(&sale(price));
-            let mut actual = stored(sum, &price.to_string());
+            let mut actual = stored(sum, revenue, &price.to_string());
             if price > 0.0 {
                 actual.values.insert("precio_max_global".into(), price.to_string());
             }
@@ -199,9 +207,28 @@ mod tests {
     }
 
     #[test]
+    fn a_revenue_must_be_exact_and_include_all_sales() {
+        let mut expected = Expected::default();
+        expected.add(&sale(1.5));
+        let mut actual = stored("1.5", "3", "1.5");
+        actual.values.insert("precio_max_global".into(), "1.5".into());
+        assert_eq!(diff(&expected, &actual), []);
+        for (field, value) in [("total", "3.000001"), ("total", ""), ("ventas", "2")] {
+            let key = format!("ingresos:Electronica {field}");
+            let mut wrong = actual.clone();
+            wrong.values.insert(key.clone(), value.into());
+            let differences = diff(&expected, &wrong);
+            assert_eq!(differences.len(), 1, "{differences:?}");
+            assert_eq!(differences[0].key, key);
+        }
+        actual.values.retain(|key, _| !key.starts_with("ingresos"));
+        assert_eq!(diff(&expected, &actual).len(), 2);
+    }
+
+    #[test]
     fn nothing_accepted_and_nothing_stored_agree() {
         assert_eq!(diff(&Expected::default(), &Actual::default()), []);
-        let counted = diff(&Expected::default(), &stored("1", "1"));
+        let counted = diff(&Expected::default(), &stored("1", "2", "1"));
         assert!(counted.iter().any(|difference| difference.key == "total_ventas"), "{counted:?}");
     }
 }

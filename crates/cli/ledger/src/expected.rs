@@ -19,6 +19,8 @@ pub struct CategoryBooks {
     pub quantity: i64,
     /// `suma_precio:<cat>`: the exact sum of the prices.
     pub price: Decimal,
+    /// `ingresos:<cat>`: the exact sum of price × units.
+    pub revenue: Decimal,
     /// `ranking_productos_cat:<cat>`: the units sold of each product.
     pub ranking: BTreeMap<String, i64>,
     /// The prices of each product, as the bits of a double, to check the stream of the monitored
@@ -49,7 +51,9 @@ impl Expected {
         let books = self.categories.entry(Category::from_number(sale.category).name()).or_default();
         books.count += 1;
         books.quantity += i64::from(sale.quantity);
-        books.price += Decimal::new(sale.price_micros(), PRICE_PLACES);
+        let price = Decimal::new(sale.price_micros(), PRICE_PLACES);
+        books.price += price;
+        books.revenue += price * Decimal::from(sale.quantity);
         *books.ranking.entry(sale.product_id.clone()).or_default() += i64::from(sale.quantity);
         *books.sales.entry(sale.product_id.clone()).or_default() += 1;
         books.prices.entry(sale.product_id.clone()).or_default().insert(price_bits(sale.price));

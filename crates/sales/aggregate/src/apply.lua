@@ -13,14 +13,14 @@
 --       8 seen_before:<group>:<topic>:<partition>  the older one
 --       9 seen_since:<group>:<topic>  hash: partition -> when the younger one began, in ms
 --       10 to 14 suma_precio_micros:<category> of every category
---       then nine keys for each category, in the order of the fields in `category` below
+--       then ten keys for each category, in the order of the fields in `category` below
 -- ARGV  1 partition  2 log id  3 start  4 end  5 whether the log may have no position yet: 0, 1
 --       6 sales  7 highest price  8 lowest price
 --       9 fingerprints in a generation  10 age of a generation in ms
 --       11 time of the newest record, in ms; '' if no record has a time
 --       12 n, then n fingerprints,
---       number of categories, then for each: sales, units, sum of prices in millionths,
---       first product, expected monitored product, n, n prices of that product,
+--       number of categories, then for each: sales, units, sum of prices and revenue in
+--       millionths, first product, expected monitored product, n, n prices of that product,
 --       m, m products, m units
 --
 -- Returns  applied                the delta and the position are stored
@@ -34,6 +34,7 @@
 -- or fails with an error, and nothing is changed.
 
 local SUM_MAX = 9.2e18     -- below 2^63 by more than the rounding error of a double
+local REVENUE_DIGITS = 27  -- of a revenue in millionths: above this, its parts would not be exact
 local STREAM_LENGTH = 1000 -- entries to which a price stream is trimmed
 local CHUNK = 1000         -- values in one command; `unpack` accepts less than 8,000
 
@@ -62,11 +63,41 @@ local function integer(text, key)
   return tonumber(text)
 end
 
+-- Returns the stored value, as a string.
 local function must_fit(key, added)
-  local sum = integer(redis.call('GET', key) or '0', key) + tonumber(added)
+  local value = redis.call('GET', key) or '0'
+  local sum = integer(value, key) + tonumber(added)
   if math.abs(sum) > SUM_MAX then
     error({ err = 'OVERFLOW ' .. key .. ' would pass 64 bits' })
   end
+  return value
+end
+
+-- Adds two integers, as strings of digits. Each is split into the last 12 digits and the others,
+-- because a double is exact up to 2^53 only.
+local function add_digits(a, b)
+  local low = tonumber(string.sub(a, -12)) + tonumber(string.sub(b, -12))
+  local high = (tonumber(string.sub(a, 1, -13)) or 0) + (tonumber(string.sub(b, 1, -13)) or 0)
+  local sum = string.format('%.0f%012.0f', high + math.floor(low / 1e12), low % 1e12)
+  return string.match(sum, '^0*(%d+)$')
+end
+
+-- Returns the revenue in millionths after the batch, as a string. Returns nil if the stored one does
+-- not include all `counted` sales of the category, because an earlier version counted some of them
+-- without their revenue: it would stay too small.
+local function revenue_after(key, counted, added)
+  local stored = redis.call('HMGET', key, 'total', 'ventas')
+  if counted == '0' then return added end
+  if stored[2] ~= counted then return nil end
+  local whole, fraction = string.match(stored[1] or '', '^(%d+)%.?(%d*)$')
+  if not whole or #fraction > 6 or #whole + 6 > REVENUE_DIGITS then
+    error({ err = 'WRONGTYPE ' .. key .. ' holds no revenue: delete it or put it right' })
+  end
+  local sum = add_digits(whole .. fraction .. string.rep('0', 6 - #fraction), added)
+  if #sum > REVENUE_DIGITS then
+    error({ err = 'OVERFLOW ' .. key .. ' would pass ' .. REVENUE_DIGITS .. ' digits' })
+  end
+  return sum
 end
 
 -- When a script is called, Valkey checks the user's rights only for the keys. The rights for the
@@ -120,13 +151,14 @@ end
 
 local categories, names, guesses_right = {}, {}, true
 for index = 1, tonumber(take()) do
-  local key = 14 + (index - 1) * 9
+  local key = 14 + (index - 1) * 10
   local category = {
     count_key = KEYS[key + 1], units_key = KEYS[key + 2], micros_key = KEYS[key + 3],
     price_key = KEYS[key + 4], units_average_key = KEYS[key + 5],
     price_average_key = KEYS[key + 6], monitored_key = KEYS[key + 7],
-    stream_key = KEYS[key + 8], ranking_key = KEYS[key + 9],
-    count = take(), units = take(), micros = take(), first = take(), guess = take(),
+    stream_key = KEYS[key + 8], ranking_key = KEYS[key + 9], revenue_key = KEYS[key + 10],
+    count = take(), units = take(), micros = take(), revenue = take(),
+    first = take(), guess = take(),
   }
   category.prices = tonumber(take())
   category.prices_from = skip(category.prices)
@@ -137,7 +169,8 @@ for index = 1, tonumber(take()) do
   local name = redis.call('GET', category.monitored_key)
   names[index] = name or ''
   if (name or category.first) ~= category.guess then guesses_right = false end
-  must_fit(category.count_key, category.count)
+  local counted = must_fit(category.count_key, category.count)
+  category.revenue = revenue_after(category.revenue_key, counted, category.revenue)
   must_fit(category.units_key, category.units)
   must_fit(category.micros_key, category.micros)
   redis.call('XLEN', category.stream_key) -- an error if the key is of another type
@@ -161,11 +194,11 @@ must_be_allowed('HSET', KEYS[1], partition, finish)
 must_be_allowed('ZMSCORE', KEYS[4], '')
 must_be_allowed('ZADD', KEYS[4], 0, '')
 must_be_allowed('XADD', KEYS[4], '*', 'precio', 0)
+must_be_allowed('UNLINK', KEYS[8])
 local since = new > 0 and redis.call('HGET', KEYS[9], partition)
 if since then since = integer(since, KEYS[9]) end
 if new > 0 then
   must_be_allowed('SADD', KEYS[7], '')
-  must_be_allowed('UNLINK', KEYS[8])
   must_be_allowed('RENAME', KEYS[7], KEYS[8])
 end
 
@@ -208,6 +241,12 @@ for _, category in ipairs(categories) do
   redis.call('SET', category.price_key, from_micros(micros))
   redis.call('SET', category.units_average_key, shortest(units / count))
   redis.call('SET', category.price_average_key, shortest(tonumber(micros) / 1e6 / count))
+  if category.revenue then
+    local total = from_micros(category.revenue)
+    redis.call('HSET', category.revenue_key, 'total', total, 'ventas', count)
+  else
+    redis.call('UNLINK', category.revenue_key)
+  end
   redis.call('SET', category.monitored_key, category.guess, 'NX')
   -- The trimming is exact, and done once: the command for the last price trims for all of them.
   local last = category.prices_from + category.prices - 1

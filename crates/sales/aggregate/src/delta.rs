@@ -28,6 +28,8 @@ pub struct CategoryDelta<'a> {
     /// Sum of the prices in millionths. It saturates at the limits of its type, and the script
     /// refuses such a value. Nine million sales at the highest price fit.
     pub price_micros: i64,
+    /// Sum of price × units, in millionths. One sale has at most 10^18, so the type cannot overflow.
+    pub revenue_micros: i128,
     /// The product of the category's first sale. It becomes the monitored product if there is none
     /// yet.
     pub first: &'a str,
@@ -57,6 +59,7 @@ impl<'a> Delta<'a> {
                     count: 0,
                     units: 0,
                     price_micros: 0,
+                    revenue_micros: 0,
                     first: &sale.product_id,
                     products: HashMap::new(),
                 }
@@ -64,6 +67,7 @@ impl<'a> Delta<'a> {
         category.count += 1;
         category.units += i64::from(sale.quantity);
         category.price_micros = category.price_micros.saturating_add(sale.price_micros());
+        category.revenue_micros += i128::from(sale.price_micros()) * i128::from(sale.quantity);
         *category.products.entry(&sale.product_id).or_default() += i64::from(sale.quantity);
     }
 }
@@ -99,6 +103,8 @@ mod tests {
                 };
                 prop_assert_eq!(part.count, of().count() as u64);
                 prop_assert_eq!(part.price_micros, of().map(|(_, micros)| micros).sum::<i64>());
+                let revenue = of().map(|(s, micros)| i128::from(*micros) * i128::from(s.quantity));
+                prop_assert_eq!(part.revenue_micros, revenue.sum::<i128>());
                 prop_assert_eq!(part.units, part.products.values().sum::<i64>());
                 for (product, units) in &part.products {
                     let sold = of().filter(|(s, _)| s.product_id == *product);

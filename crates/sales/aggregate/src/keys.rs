@@ -10,8 +10,12 @@ pub(crate) const GLOBAL: [&str; 4] =
 /// use the other keys, too; this one is written only by the script.
 const EXACT_SUM: &str = "suma_precio_micros";
 
+/// The revenue of a category: a hash with the exact `total`, and the number of sales in it,
+/// `ventas`. The original system has no such key.
+const REVENUE: &str = "ingresos";
+
 /// Keys of each category: the part before the colon.
-const CATEGORY: [&str; 9] = [
+const CATEGORY: [&str; 10] = [
     "contador",
     "suma_cantidad",
     EXACT_SUM,
@@ -21,6 +25,7 @@ const CATEGORY: [&str; 9] = [
     "producto_monitoreado_nombre",
     "stream_precio_producto_unico",
     "ranking_productos_cat",
+    REVENUE,
 ];
 
 /// The keys of the exact sums of all categories.

@@ -81,6 +81,7 @@ impl Command {
         self.integer(part.count);
         self.integer(part.units);
         self.integer(part.price_micros);
+        self.integer(part.revenue_micros);
         self.text(part.first);
         let guess = monitored.get(category).unwrap_or(part.first);
         self.text(guess);

@@ -302,6 +302,7 @@ fn users_may_do_what_they_need_and_no_more() {
     }
     assert_eq!(ask("grafana", &["get", "total_ventas"]), "2");
     assert_eq!(ask("grafana", &["zrange", "ranking_productos", "0", "-1"]), "p");
+    assert_eq!(ask("grafana", &["hget", "ingresos:Belleza", "total"]), "20");
     assert!(
         ask("grafana", &["xrevrange", "stream_precio_producto_unico:Belleza", "+", "-"])
             .contains("5")
@@ -309,6 +310,9 @@ fn users_may_do_what_they_need_and_no_more() {
     let read = include_str!("../../../../crates/sales/figures/src/read.lua");
     let call = ["eval_ro", read, "1", "total_ventas", "2", "mget", "total_ventas", "1", "time"];
     assert!(ask("dashboard", &call).starts_with("1\n2\n2\n"), "{}", ask("dashboard", &call));
+    let call =
+        ["eval_ro", read, "1", "ingresos:Belleza", "3", "hmget", "ingresos:Belleza", "total"];
+    assert_eq!(ask("dashboard", &call), "1\n20");
     let denied: [(&str, &[&str]); 11] = [
         ("dashboard", &["set", "total_ventas", "0"]),
         ("dashboard", &["get", "claims_since:sales-topic"]),
@@ -331,7 +335,7 @@ fn users_may_do_what_they_need_and_no_more() {
 /// A batch of one sale with an idempotency key, in the order that the script's first comment
 /// describes.
 fn call_of(script: &str, batch: usize) -> Vec<&str> {
-    let mut call = vec!["eval", script, "23"];
+    let mut call = vec!["eval", script, "24"];
     call.extend([
         "offset:g:t",
         "offset_log:g:t",
@@ -356,6 +360,7 @@ fn call_of(script: &str, batch: usize) -> Vec<&str> {
         "producto_monitoreado_nombre:Belleza",
         "stream_precio_producto_unico:Belleza",
         "ranking_productos_cat:Belleza",
+        "ingresos:Belleza",
     ]);
     let (position, first, fingerprint) =
         if batch == 0 { (["0", "1"], "1", "f1") } else { (["1", "2"], "0", "f2") };
@@ -363,7 +368,7 @@ fn call_of(script: &str, batch: usize) -> Vec<&str> {
     call.extend(position);
     // A generation holds one fingerprint, so the second batch starts a new one.
     call.extend([first, "1", "5", "5", "1", "1000", "1700000000000", "1", fingerprint]);
-    call.extend(["1", "1", "2", "5000000", "p", "p", "1", "5", "1", "p", "2"]);
+    call.extend(["1", "1", "2", "5000000", "10000000", "p", "p", "1", "5", "1", "p", "2"]);
     call
 }
 

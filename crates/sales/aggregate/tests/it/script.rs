@@ -1,5 +1,7 @@
 //! The return values of the script, case by case, with a real Valkey.
 
+use std::collections::BTreeMap;
+
 use aggregate::{Error, Monitored, STREAM_LENGTH, Source, Step};
 use idempotency::RetentionLimits;
 use sale::Sale;
@@ -33,6 +35,7 @@ fn writes_the_contracts_keys() {
     assert_eq!(store.run::<f64>("ZSCORE ranking_productos taza"), 1.0);
     assert_eq!(store.run::<f64>("ZSCORE ranking_productos_cat:Electronica tv"), 2.0);
     assert_eq!(store.run::<i64>("HGET offset:g:t 2"), 3);
+    assert_eq!(revenue(&mut store), revenue_of("39.99", "2"));
 }
 
 #[test]
@@ -272,6 +275,74 @@ fn sums_are_exact_where_doubles_are_not() {
     assert_eq!(store.run::<String>("GET suma_precio:Electronica"), "9007199254.740994");
 }
 
+/// The stored revenue of Electronica.
+fn revenue(store: &mut Store) -> BTreeMap<String, String> {
+    store.run("HGETALL ingresos:Electronica")
+}
+
+fn revenue_of(total: &str, sales: &str) -> BTreeMap<String, String> {
+    [("total".to_owned(), total.to_owned()), ("ventas".to_owned(), sales.to_owned())].into()
+}
+
+#[test]
+fn a_revenue_is_exact_far_beyond_64_bits() {
+    let sale = |price, quantity| Sale { price, quantity, ..television() };
+    let largest = sale(1e6, 1_000_000);
+    let mut store = Store::start();
+    for (stored, sale, total) in [
+        ("0", sale(0.0, 1), "0"),
+        ("0", sale(0.000001, 1), "0.000001"),
+        ("999999.999999", sale(0.000001, 1), "1000000"),
+        ("0.5", sale(0.25, 2), "1"),
+        ("1000000", sale(0.0, 7), "1000000"),
+        ("9007199254740992.999999", sale(0.000003, 3), "9007199254740993.000008"),
+        ("99999999999999999999.999999", sale(1.0, 1), "100000000000000000000.999999"),
+        ("0", largest.clone(), "1000000000000"),
+        ("999999998999999999999.999999", largest, "999999999999999999999.999999"),
+    ] {
+        store.run::<()>("FLUSHALL");
+        store.run::<()>("SET contador:Electronica 7");
+        store.run::<()>("SET suma_precio_micros:Electronica 0");
+        store.run::<()>(&format!("HSET ingresos:Electronica total {stored} ventas 7"));
+        store.apply(batch(&log_of(&sale, 1), 0, 1), &mut Monitored::default());
+        assert_eq!(revenue(&mut store), revenue_of(total, "8"), "{stored} and {sale:?}");
+    }
+}
+
+#[test]
+fn a_revenue_that_would_not_include_all_sales_is_not_stored() {
+    let mut store = Store::start();
+    let log = log_of(&television(), 4);
+    let mut names = Monitored::default();
+    // An earlier version counts the first sale.
+    store.apply(batch(&log, 0, 1), &mut names);
+    store.run::<()>("DEL ingresos:Electronica");
+    store.apply(batch(&log, 1, 2), &mut names);
+    assert_eq!(revenue(&mut store), BTreeMap::new());
+    // Another category has its first sale after the upgrade.
+    let lines = [&log[..2], &log_of(&Sale { category: 2, ..television() }, 1)[..]].concat();
+    store.apply(batch(&lines, 2, 3), &mut names);
+    assert_eq!(store.run::<Option<String>>("HGET ingresos:Ropa total").as_deref(), Some("1.5"));
+    // The log is counted again.
+    store.run::<()>("FLUSHALL");
+    store.apply(batch(&log, 0, 2), &mut names);
+    assert_eq!(revenue(&mut store), revenue_of("3", "2"));
+    // An earlier version counts the third sale while this one counts the others.
+    store.run::<()>("INCRBY contador:Electronica 1");
+    store.run::<()>("HSET offset:g:t 2 3");
+    store.apply(batch(&log, 3, 4), &mut names);
+    assert_eq!(store.run::<i64>("GET contador:Electronica"), 4);
+    assert_eq!(revenue(&mut store), BTreeMap::new());
+}
+
+#[test]
+fn the_first_sale_of_a_category_begins_its_revenue() {
+    let mut store = Store::start();
+    store.run::<()>("HSET ingresos:Electronica total 7 ventas 2");
+    store.apply(batch(&log_of(&television(), 1), 0, 1), &mut Monitored::default());
+    assert_eq!(revenue(&mut store), revenue_of("1.5", "1"));
+}
+
 #[test]
 fn an_update_that_cannot_be_written_completely_writes_nothing() {
     let mut store = Store::start();
@@ -294,9 +365,17 @@ fn an_update_that_cannot_be_written_completely_writes_nothing() {
         ("HSET seen_since:g:t 2 x", "WRONGTYPE"),
         ("HSET precio_max_global a b", "WRONGTYPE"),
         ("HSET producto_monitoreado_nombre:Ropa a b", "WRONGTYPE"),
+        ("SET ingresos:Ropa x", "WRONGTYPE"),
+        ("HSET ingresos:Ropa ventas 1", "WRONGTYPE"),
+        ("HSET ingresos:Ropa ventas 1 total -1", "WRONGTYPE"),
+        ("HSET ingresos:Ropa ventas 1 total 1e3", "WRONGTYPE"),
+        ("HSET ingresos:Ropa ventas 1 total 0.1234567", "WRONGTYPE"),
+        ("HSET ingresos:Ropa ventas 1 total 1000000000000000000000", "WRONGTYPE"),
+        ("HSET ingresos:Ropa ventas 1 total 999999999999999999999", "OVERFLOW"),
     ] {
         store.run::<()>("FLUSHALL");
         store.run::<()>("SET suma_precio_micros:Otros 0");
+        store.run::<()>("SET contador:Ropa 1");
         store.run::<()>(trouble);
         let before = store.run::<usize>("DBSIZE");
         let update = keyed_batch(&log, 0, 1, RetentionLimits::default());
@@ -337,6 +416,7 @@ fn a_user_without_one_of_the_commands_writes_nothing() {
         "incrby",
         "set",
         "hset",
+        "hmget",
         "zadd",
         "zmscore",
         "xadd",

@@ -46,6 +46,7 @@ struct Books {
     count: i64,
     units: i64,
     micros: i64,
+    revenue: i128,
     monitored: String,
     prices: Vec<f64>,
     ranking: BTreeMap<String, f64>,
@@ -89,6 +90,7 @@ impl Model {
         books.count += 1;
         books.units += i64::from(*quantity);
         books.micros += micros;
+        books.revenue += i128::from(*micros) * i128::from(*quantity);
         *books.ranking.entry(product.clone()).or_default() += f64::from(*quantity);
         *self.ranking.entry(product.clone()).or_default() += f64::from(*quantity);
         self.total += 1;
@@ -112,7 +114,9 @@ impl Model {
             keys.insert("precio_max_global".into(), Content::Number(self.max));
         }
         for (category, books) in self.categories {
-            let (count, sum) = (books.count as f64, decimal(books.micros));
+            let (count, sum) = (books.count as f64, decimal(books.micros.into()));
+            let revenue = [("total", decimal(books.revenue)), ("ventas", books.count.to_string())];
+            let revenue = revenue.map(|(field, value)| (field.to_owned(), value));
             let average = sum.parse::<f64>().unwrap() / count;
             for (key, content) in [
                 ("contador", text(books.count)),
@@ -124,6 +128,7 @@ impl Model {
                 ("producto_monitoreado_nombre", Content::Text(books.monitored)),
                 ("stream_precio_producto_unico", Content::Prices(books.prices)),
                 ("ranking_productos_cat", Content::Scores(books.ranking)),
+                ("ingresos", Content::Fields(revenue.into())),
             ] {
                 keys.insert(format!("{key}:{category}"), content);
             }
@@ -133,7 +138,7 @@ impl Model {
 }
 
 /// Formats millionths as a decimal without trailing zeros.
-fn decimal(micros: i64) -> String {
+fn decimal(micros: i128) -> String {
     let decimal = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
     decimal.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
