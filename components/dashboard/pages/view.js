@@ -54,6 +54,7 @@ export function render() {
   const { totals } = figures;
   at('sales').textContent = whole(totals.sales);
   at('empty').hidden = totals.sales > 0;
+  at('revenue').textContent = price(totals.revenue);
   at('units').textContent = whole(totals.units);
   at('average-price').textContent = price(totals.average_price);
   at('price-min').textContent = price(totals.price_min);
@@ -83,20 +84,23 @@ function createRow() {
     element('td', { className: 'share' }, bar()),
     number(),
     number(),
+    number(),
   );
 }
 
 function renderCategories() {
   const rows = resize(at('categories'), figures.categories.length, createRow);
   figures.categories.forEach((category, index) => {
-    const [name, sales, units, share, unitsPerSale, averagePrice] = rows[index].cells;
+    const [name, sales, units, share, unitsPerSale, averagePrice, revenue] = rows[index].cells;
     write(name, text(category.name));
     write(sales, whole(category.sales));
     write(units, whole(category.units));
     setBar(share.firstElementChild, figures.totals.units > 0 ? category.units / figures.totals.units : 0);
     write(unitsPerSale, rate(category.average_units));
     write(averagePrice, price(category.average_price));
+    write(revenue, price(category.revenue));
   });
+  at('revenue-hint').hidden = figures.totals.revenue !== null;
 }
 
 function createRanked() {

@@ -1,9 +1,13 @@
 //! All accepted sales are counted: with both wirings, the same sales result in the same keys.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser as _;
+use http::Method;
+use ledger::Expected;
 use pipeline_tests::{Pipeline, Wiring};
+use serde_json::Value;
 use test_servers::shared_kafka;
 
 /// Sufficient for hundreds of batches, and for every product in every category.
@@ -29,6 +33,24 @@ async fn load_and_verify(pipeline: &Pipeline) {
         .unwrap();
     assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
     assert_eq!(report.counted.to_string(), SALES);
+    compare_revenues(pipeline, &ledger).await;
+}
+
+/// The API answers the same revenues as a recount of the ledger.
+async fn compare_revenues(pipeline: &Pipeline, ledger: &Path) {
+    let mut expected = Expected::default();
+    ledger::read(ledger).unwrap().for_each(|entry| expected.add(&entry.unwrap().sale));
+    let client = pipeline.client();
+    let snapshot = client.send(Method::GET, "/api/v1/snapshot", &[], "").await.unwrap().json();
+    let is = |answer: &Value, expected: &str| answer.as_f64() == expected.parse().ok();
+    for category in snapshot["categories"].as_array().unwrap() {
+        let books = expected.categories.get(category["name"].as_str().unwrap());
+        let revenue = books.map(|books| books.revenue).unwrap_or_default();
+        assert!(is(&category["revenue"], &revenue.to_string()), "{category} {revenue}");
+    }
+    let total = expected.categories.values().map(|books| books.revenue).reduce(|a, b| a + b);
+    let (total, totals) = (total.unwrap(), &snapshot["totals"]);
+    assert!(is(&totals["revenue"], &total.to_string()), "{totals} {total}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

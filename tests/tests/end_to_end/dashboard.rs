@@ -153,14 +153,15 @@ async fn figures(client: &Client) {
     assert_eq!(totals.header("content-type"), "application/json");
     assert_eq!(
         totals.json(),
-        json!({"sales": 3, "units": 11, "average_price": 173.5, "price_min": 0.5,
+        json!({"sales": 3, "units": 11, "revenue": 1102.03, "average_price": 173.5, "price_min": 0.5,
             "price_max": 499.99})
     );
     let categories = get(client, "/api/v1/categories").await.json();
     assert_eq!(
         categories["categories"][0],
-        json!({"categoria": 1, "name": "Electronica", "sales": 2, "units": 7, "price_sum": 520.0,
-            "average_price": 260.0, "average_units": 3.5, "monitored_product": "tv"})
+        json!({"categoria": 1, "name": "Electronica", "sales": 2, "units": 7, "revenue": 1100.03,
+            "price_sum": 520.0, "average_price": 260.0, "average_units": 3.5,
+            "monitored_product": "tv"})
     );
     let ranking = get(client, "/api/v1/rankings?limit=1&offset=1").await.json();
     let second = json!([{"rank": 2, "producto_id": "radio", "units": 5}]);

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use pipeline_tests::{
-    Browser, Client, MetricsAnswer, MetricsSource, Pipeline, View, Wiring, eventually, root,
+    Browser, Client, MetricsAnswer, MetricsSource, Pipeline, Store, View, Wiring, eventually, root,
 };
 use sale::Sale;
+use serde_json::Value;
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 const DESKTOP: View = View { width: 1280, height: 1160, dark: false, language: "en" };
@@ -78,6 +79,7 @@ async fn the_page_shows_what_is_counted_and_sends_a_sale() {
         let expected = format!("{} {}", category["sales"], category["units"]);
         assert_eq!(browser.evaluate(&cells).await.unwrap(), expected, "{category}");
     }
+    revenues(&mut browser, &client, &pipeline.store().await.unwrap()).await;
     let first = "document.querySelector('#ranking .name').textContent";
     let ranking = client.send(Method::GET, "/api/v1/rankings", &[], "").await.unwrap().json();
     assert_eq!(browser.evaluate(first).await.unwrap(), ranking["products"][0]["producto_id"]);
@@ -89,6 +91,29 @@ async fn the_page_shows_what_is_counted_and_sends_a_sale() {
     pipeline.stop().await.unwrap();
     browser.until(&state("lost")).await.unwrap();
     browser.until("!document.getElementById('notice').hidden").await.unwrap();
+}
+
+/// Checks the revenues, and that one is missing if it is not known for all sales of its category.
+async fn revenues(browser: &mut Browser, client: &Client, store: &Store) {
+    let cell = "document.getElementById('categories').rows[1].cells[6]";
+    let is = |element: &str, amount: &Value| {
+        format!("Number({element}.textContent.replaceAll(',', '')) === {amount}")
+    };
+    let snapshot = client.send(Method::GET, "/api/v1/snapshot", &[], "").await.unwrap().json();
+    let total = is("document.getElementById('revenue')", &snapshot["totals"]["revenue"]);
+    browser.until(&total).await.unwrap();
+    browser.until(&is(cell, &snapshot["categories"][1]["revenue"])).await.unwrap();
+    let hint = "document.getElementById('revenue-hint').hidden";
+    assert_eq!(browser.evaluate(hint).await.unwrap(), true);
+    // As if an earlier version had counted one sale of the category.
+    store.command(&["HINCRBY", "ingresos:Ropa", "ventas", "-1"]).await.unwrap();
+    browser.until(&format!("{cell}.textContent === '–' && !{hint}")).await.unwrap();
+    assert_eq!(
+        browser.evaluate("document.getElementById('revenue').textContent").await.unwrap(),
+        "–"
+    );
+    store.command(&["HINCRBY", "ingresos:Ropa", "ventas", "1"]).await.unwrap();
+    browser.until(&format!("{hint} && {total}")).await.unwrap();
 }
 
 /// Takes a picture of every view. Checks that none is wider than its window, and that axe-core

@@ -4,7 +4,7 @@ use sale::Category;
 use serde::Serialize;
 
 use crate::batch::{Batch, Replies};
-use crate::number::{decimal, integer, score};
+use crate::number::{Amount, amount, decimal, integer, score};
 use crate::{Error, keys};
 
 /// The figures of all sales.
@@ -12,6 +12,7 @@ use crate::{Error, keys};
 pub(crate) struct Totals {
     pub sales: i64,
     pub units: i64,
+    pub revenue: Option<Amount>,
     pub average_price: Option<f64>,
     pub price_min: Option<f64>,
     pub price_max: Option<f64>,
@@ -30,6 +31,7 @@ pub(crate) struct CategoryFigures {
     pub name: &'static str,
     pub sales: i64,
     pub units: i64,
+    pub revenue: Option<Amount>,
     pub price_sum: f64,
     pub average_price: Option<f64>,
     pub average_units: Option<f64>,
@@ -107,6 +109,9 @@ impl Totals {
         Ok(Self {
             sales: integer(keys::TOTAL, sales)?,
             units: sum(categories.iter().map(|category| category.units)),
+            revenue: categories.iter().try_fold(Amount::default(), |sum, category| {
+                category.revenue.map(|revenue| sum.plus(revenue))
+            }),
             average_price: (counted > 0).then(|| price_sum / counted as f64),
             price_min: decimal(keys::PRICE_MIN, price_min)?,
             price_max: decimal(keys::PRICE_MAX, price_max)?,
@@ -122,6 +127,9 @@ fn sum(numbers: impl Iterator<Item = i64>) -> i64 {
 pub(crate) fn add_categories(batch: &mut Batch) {
     let names: Vec<String> = Category::ALL.into_iter().flat_map(keys::values).collect();
     batch.add_mget(&names);
+    for category in Category::ALL {
+        batch.add_keyed("HMGET", &keys::revenue(category), &keys::REVENUE_FIELDS);
+    }
 }
 
 impl Categories {
@@ -129,12 +137,17 @@ impl Categories {
         let values = replies.take()?;
         let parts = values.chunks(keys::VALUES_OF_CATEGORY);
         let categories = Category::ALL.into_iter().zip(parts);
-        let categories = categories.map(|(category, values)| figures(category, values));
+        let categories =
+            categories.map(|(category, values)| figures(category, values, &replies.take()?));
         Ok(Self { categories: categories.collect::<Result<_, _>>()? })
     }
 }
 
-fn figures(category: Category, values: &[String]) -> Result<CategoryFigures, Error> {
+fn figures(
+    category: Category,
+    values: &[String],
+    revenue: &[String],
+) -> Result<CategoryFigures, Error> {
     let [sales, units, price_sum, average_units, average_price, monitored] = values else {
         return Err(Error::Unexpected);
     };
@@ -143,16 +156,30 @@ fn figures(category: Category, values: &[String]) -> Result<CategoryFigures, Err
     else {
         return Err(Error::Unexpected);
     };
+    let sales = integer(sales_key, sales)?;
     Ok(CategoryFigures {
         categoria: keys::number(category),
         name: category.name(),
-        sales: integer(sales_key, sales)?,
+        sales,
         units: integer(units_key, units)?,
+        revenue: revenue_of(category, sales, revenue)?,
         price_sum: decimal(sum_key, price_sum)?.unwrap_or_default(),
         average_price: decimal(average_price_key, average_price)?,
         average_units: decimal(average_units_key, average_units)?,
         monitored_product: (!monitored.is_empty()).then(|| monitored.clone()),
     })
+}
+
+/// The revenue of a category; `None` if it does not include all sales, because an earlier version
+/// of the aggregator counted some of them without their revenue.
+fn revenue_of(category: Category, sales: i64, values: &[String]) -> Result<Option<Amount>, Error> {
+    let [total, included] = values else { return Err(Error::Unexpected) };
+    if sales == 0 {
+        return Ok(Some(Amount::default()));
+    }
+    let key = keys::revenue(category);
+    let is_complete = integer(&key, included)? == sales;
+    is_complete.then(|| amount(&key, total)).transpose()
 }
 
 pub(crate) fn add_ranking(batch: &mut Batch, category: Option<Category>, offset: u32, limit: u32) {

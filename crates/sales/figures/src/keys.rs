@@ -25,6 +25,14 @@ pub(crate) fn values(category: Category) -> impl Iterator<Item = String> {
     VALUES.iter().map(move |key| format!("{key}:{}", category.name()))
 }
 
+/// The key of the revenue of a category: a hash with the fields of [`REVENUE_FIELDS`].
+pub(crate) fn revenue(category: Category) -> String {
+    format!("ingresos:{}", category.name())
+}
+
+/// The revenue, and the number of sales in it.
+pub(crate) const REVENUE_FIELDS: [&str; 2] = ["total", "ventas"];
+
 /// The key of the name of a category's monitored product.
 pub(crate) fn monitored(category: Category) -> String {
     format!("producto_monitoreado_nombre:{}", category.name())

@@ -35,6 +35,15 @@ impl Store {
         })
     }
 
+    /// Runs a command that writes.
+    async fn write(&mut self, words: &[&str]) {
+        let mut command = Cmd::new();
+        words.iter().for_each(|word| {
+            command.arg(*word);
+        });
+        command.exec_async(&mut self.connection).await.unwrap();
+    }
+
     /// Counts these sales.
     async fn count(&mut self, sales: &[Sale]) {
         let values: Vec<Vec<u8>> = sales.iter().map(Sale::to_json).collect();
@@ -83,11 +92,13 @@ async fn an_empty_store_has_empty_figures() {
     let totals = store.query("totals", "").await.unwrap();
     assert_eq!(
         totals,
-        json!({"sales": 0, "units": 0, "average_price": null, "price_min": null, "price_max": null})
+        json!({"sales": 0, "units": 0, "revenue": 0.0, "average_price": null, "price_min": null,
+            "price_max": null})
     );
     let categories = store.query("categories", "").await.unwrap();
     assert_eq!(categories["categories"].as_array().unwrap().len(), 5);
     assert_eq!(categories["categories"][4]["categoria"], 0);
+    assert_eq!(categories["categories"][4]["revenue"], 0.0);
     assert_eq!(categories["categories"][4]["monitored_product"], Value::Null);
     let ranking = store.query("rankings", "").await.unwrap();
     assert_eq!(
@@ -115,14 +126,15 @@ async fn figures_equal_the_counted_sales() {
     let totals = store.query("totals", "").await.unwrap();
     assert_eq!(
         totals,
-        json!({"sales": 5, "units": 15, "average_price": 196.6, "price_min": 0.5,
-            "price_max": 499.99})
+        json!({"sales": 5, "units": 15, "revenue": 1589.49, "average_price": 196.6,
+            "price_min": 0.5, "price_max": 499.99})
     );
     let categories = store.query("categories", "").await.unwrap();
     assert_eq!(
         categories["categories"][0],
-        json!({"categoria": 1, "name": "Electronica", "sales": 3, "units": 8, "price_sum": 970.0,
-            "average_price": 970.0 / 3.0, "average_units": 8.0 / 3.0, "monitored_product": "tv"})
+        json!({"categoria": 1, "name": "Electronica", "sales": 3, "units": 8, "revenue": 1549.99,
+            "price_sum": 970.0, "average_price": 970.0 / 3.0, "average_units": 8.0 / 3.0,
+            "monitored_product": "tv"})
     );
     let ranking = store.query("rankings", "limit=2").await.unwrap();
     assert_eq!(
@@ -153,6 +165,27 @@ async fn figures_equal_the_counted_sales() {
 }
 
 #[tokio::test]
+async fn a_revenue_that_does_not_include_all_sales_is_not_shown() {
+    let mut store = Store::start().await;
+    store.count(&[sale(1, "tv", 0.1, 1), sale(2, "abrigo", 0.2, 1)]).await;
+    assert_eq!(store.query("totals", "").await.unwrap()["revenue"], 0.3);
+    let revenues = |categories: &Value| {
+        let categories = categories["categories"].as_array().unwrap();
+        json!(categories.iter().map(|category| &category["revenue"]).collect::<Vec<_>>())
+    };
+    store.write(&["HSET", "ingresos:Ropa", "ventas", "2"]).await;
+    let categories = store.query("categories", "").await.unwrap();
+    assert_eq!(revenues(&categories), json!([0.1, null, 0.0, 0.0, 0.0]));
+    assert_eq!(store.query("totals", "").await.unwrap()["revenue"], Value::Null);
+    store.write(&["DEL", "ingresos:Ropa"]).await;
+    let categories = store.query("categories", "").await.unwrap();
+    assert_eq!(revenues(&categories), json!([0.1, null, 0.0, 0.0, 0.0]));
+    store.write(&["HSET", "ingresos:Ropa", "ventas", "1", "total", "none"]).await;
+    let error = store.query("categories", "").await.unwrap_err();
+    assert!(matches!(&error, Error::Malformed { key, .. } if key == "ingresos:Ropa"), "{error}");
+}
+
+#[tokio::test]
 async fn a_snapshot_changes_only_with_the_figures() {
     let mut store = Store::start().await;
     let empty = store.snapshot().await;
@@ -177,12 +210,7 @@ async fn the_script_cannot_write_and_keys_of_another_type_are_an_error() {
     command.truncate(2);
     command.extend(["1", "k", "3", "SET", "k", "v"].map(|word| word.as_bytes().to_vec()));
     assert!(length > 8 && store.send(command).await.is_err());
-    let set = ["SET", "ranking_productos", "x"].map(|word| word.as_bytes().to_vec());
-    let mut words = Cmd::new();
-    set.iter().for_each(|word| {
-        words.arg(word);
-    });
-    let _: String = words.query_async(&mut store.connection).await.unwrap();
+    store.write(&["SET", "ranking_productos", "x"]).await;
     let error = store.query("rankings", "").await.unwrap_err();
     assert!(!error.is_retriable(), "{error}");
 }
