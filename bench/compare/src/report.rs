@@ -43,14 +43,18 @@ impl Report {
         )?;
         writeln!(f, "           sales/s  ratio    p50    p99   server   load  kafka")?;
         let viewed = self.accepts.iter().any(|accept| accept.contender == Contender::Viewed);
-        let contenders = if viewed { &Contender::VIEWED[..] } else { &Contender::ACCEPT };
+        let (contenders, base) = if viewed {
+            (&Contender::VIEWED[..], Contender::Counting)
+        } else {
+            (&Contender::ACCEPT[..], Contender::Native)
+        };
         for &contender in contenders {
             let rate = |contender| of(contender, |a| a.accepted_per_s);
             writeln!(
                 f,
                 "{contender:<9} {:>8.0} {:>6.2} {:>6.2} {:>6.2}   {:>6.2} {:>6.2} {:>6.2}",
                 rate(contender),
-                rate(contender) / rate(contenders[0]),
+                rate(contender) / rate(base),
                 of(contender, |a| a.p50_ms),
                 of(contender, |a| a.p99_ms),
                 of(contender, |a| a.cpu_s.server),

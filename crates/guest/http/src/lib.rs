@@ -4,7 +4,6 @@
 mod answer;
 mod body;
 mod context;
-mod field_lines;
 mod read;
 mod reply;
 mod report;

@@ -5,6 +5,7 @@
 //! components use, with fewer calls of the host.
 
 use bytes::Bytes;
+use field_lines::to_lines;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use guest_tasks::{PollSuppressor, suppress_spurious_polls};
@@ -15,7 +16,6 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response 
 use spin_sdk::wasip3::wit_future;
 
 use crate::body::{Answer, from_fields, to_fields};
-use crate::field_lines::{from_lines, to_lines};
 use crate::read::{Incoming, ReadError};
 use crate::reply::Reply;
 use crate::whole::handler::{Request as WholeRequest, Response as WholeResponse};
@@ -127,7 +127,7 @@ pub async fn serve_whole(
 
 /// Fails with a status for a request that is not valid, which no host should pass on.
 fn receive_whole(request: WholeRequest) -> Result<Request, StatusCode> {
-    let headers = from_lines(request.headers, &NEEDED_HEADERS);
+    let headers = field_lines::find(&request.headers.into(), &NEEDED_HEADERS);
     let uri = Uri::try_from(request.path_with_query);
     let method = Method::from_bytes(request.method.as_bytes());
     let mut converted = http::Request::new(IncomingBody(Source::Whole(request.body.into())));

@@ -23,7 +23,7 @@ use spin_app::app::{App, Trigger};
 /// The HTTP components of an application. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Services {
-    by_id: BTreeMap<String, Arc<HttpService>>,
+    by_id: Arc<BTreeMap<String, Arc<HttpService>>>,
     /// The most specific route first.
     routes: Arc<Vec<(Route, Arc<HttpService>)>>,
     /// Counts the requests that the host answers before they reach a component.
@@ -70,14 +70,14 @@ impl Services {
         let routes = routes.into_iter().map(|(route, (_, service))| (route, service));
         let mut routes: Vec<_> = routes.collect();
         routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.rank()));
-        Ok(Self { by_id, routes: Arc::new(routes), unrouted: Arc::default() })
+        Ok(Self { by_id: Arc::new(by_id), routes: Arc::new(routes), unrouted: Arc::default() })
     }
 
     /// Uses these builds for requests from now on. If one of them is not an HTTP component, nothing
     /// changes.
     pub(crate) fn replace(&self, guests: &BTreeMap<String, Guest>) -> Result<(), Error> {
         let mut ready = Vec::new();
-        for (id, service) in &self.by_id {
+        for (id, service) in &*self.by_id {
             if let Some(guest) = guests.get(id) {
                 ready.push((service, service.prepare(guest)?));
             }

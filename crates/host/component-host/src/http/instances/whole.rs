@@ -2,10 +2,10 @@
 
 use std::pin::pin;
 
-use bytes::Bytes;
+use field_lines::{from_lines, to_lines};
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use wasmtime::AsContextMut;
 use wasmtime::component::{
     Accessor, Component, ComponentExportIndex, ComponentType, Instance, Lift, Lower, TypedFunc,
@@ -69,7 +69,7 @@ impl Export {
         store: impl AsContextMut<Data = GuestState>,
         instance: &Instance,
     ) -> wasmtime::Result<Handle> {
-        instance.get_typed_func(store, &self.0)
+        instance.get_typed_func(store, self.0)
     }
 }
 
@@ -133,7 +133,8 @@ fn lift(response: WholeResponse) -> wasmtime::Result<Response<WasiBody>> {
         ));
     }
     let status = StatusCode::from_u16(response.status);
-    let trailers = from_lines(response.trailers).ok_or_else(|| invalid("invalid trailers"))?;
+    let trailers =
+        from_lines(&response.trailers.into()).ok_or_else(|| invalid("invalid trailers"))?;
     let body = WholeBody {
         data: response.body.into(),
         trailers: (!trailers.is_empty()).then_some(trailers),
@@ -142,78 +143,6 @@ fn lift(response: WholeResponse) -> wasmtime::Result<Response<WasiBody>> {
     lifted.extensions_mut().insert(Complete);
     *lifted.status_mut() = status.map_err(|_| invalid("an invalid status"))?;
     *lifted.headers_mut() =
-        from_lines(response.headers).ok_or_else(|| invalid("invalid header fields"))?;
+        from_lines(&response.headers.into()).ok_or_else(|| invalid("invalid header fields"))?;
     Ok(lifted)
-}
-
-/// Header fields in the form of the interface.
-fn to_lines(headers: &HeaderMap) -> Vec<u8> {
-    let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    let mut lines = Vec::with_capacity(headers.iter().map(length).sum());
-    for (name, value) in headers {
-        lines.extend_from_slice(name.as_str().as_bytes());
-        lines.extend_from_slice(b": ");
-        lines.extend_from_slice(value.as_bytes());
-        lines.extend_from_slice(b"\r\n");
-    }
-    lines
-}
-
-/// Parses header fields. `None` if a line is not a field.
-fn from_lines(lines: Vec<u8>) -> Option<HeaderMap> {
-    let lines = Bytes::from(lines);
-    let mut headers = HeaderMap::new();
-    let mut rest = &lines[..];
-    while !rest.is_empty() {
-        let end = memchr::memmem::find(rest, b"\r\n")?;
-        let (line, after) = (&rest[..end], &rest[end + 2..]);
-        let colon = memchr::memchr(b':', line)?;
-        let name = HeaderName::from_lowercase(&line[..colon]).ok()?;
-        let value = lines.slice_ref(trim(&line[colon + 1..]));
-        headers.try_append(name, HeaderValue::from_maybe_shared(value).ok()?).ok()?;
-        rest = after;
-    }
-    Some(headers)
-}
-
-/// Without the white space around the value of a field.
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_keep_their_order_and_their_bytes() {
-        let lines = b"a: 1\r\nb:\r\na: \xff x:y \t\r\n";
-        let fields = from_lines(lines.to_vec()).unwrap();
-        let values: Vec<_> = fields.get_all("a").iter().map(HeaderValue::as_bytes).collect();
-        assert_eq!(values, [&b"1"[..], b"\xff x:y"]);
-        assert_eq!(fields["b"], "");
-        assert_eq!(from_lines(to_lines(&fields)), Some(fields));
-    }
-
-    #[test]
-    fn lines_that_are_not_fields_are_refused() {
-        for lines in [
-            "a: 1",
-            "a: 1\n",
-            "a\r\n",
-            "A: 1\r\n",
-            ": 1\r\n",
-            "a b: 1\r\n",
-            "a: 1\nb: 2\r\n",
-            "\r\n",
-        ] {
-            assert_eq!(from_lines(lines.into()), None, "{lines:?}");
-        }
-        for value in ["\0", "\r", "\n"] {
-            assert_eq!(from_lines(format!("a: {value}x\r\n").into()), None, "{value:?}");
-        }
-    }
 }
