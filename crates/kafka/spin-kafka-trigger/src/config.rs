@@ -1,6 +1,7 @@
 //! The engine's settings.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kafka_client::{ClientProperties, Secret, oauth};
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::client_properties::{OWNED, partition_bytes_max};
+use crate::pattern::is_pattern;
 use crate::{Error, Filter, Start, topics};
 
 /// The highest session timeout that librdkafka accepts.
@@ -236,6 +238,19 @@ impl Config {
         } else {
             Cow::Borrowed(&self.dead_letter_topic)
         }
+    }
+
+    /// The dead-letter topics that can be derived from the settings: those of topics that match a
+    /// pattern are not known.
+    pub fn dead_letter_topics(&self) -> BTreeSet<String> {
+        if self.failed_records != FailedRecords::DeadLetter {
+            return BTreeSet::new();
+        }
+        if !self.dead_letter_topic.is_empty() {
+            return BTreeSet::from([self.dead_letter_topic.clone()]);
+        }
+        let named = self.topics.iter().filter(|topic| !is_pattern(topic));
+        named.map(|topic| self.dead_letter_topic(topic).into_owned()).collect()
     }
 
     /// The token, if one is set.

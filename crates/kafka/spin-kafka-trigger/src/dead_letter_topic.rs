@@ -1,7 +1,7 @@
 //! The contents of a dead-letter topic, for operators.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kafka_client::BasicContext;
 use rdkafka::Message as _;
@@ -14,7 +14,7 @@ use crate::native::FetchedRecord;
 use crate::{Config, Error, Header, Message, client_config, headers};
 
 /// How long one request to the cluster may take.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Suffix of the group id of the client that reads letters. The client never joins that group and
 /// commits nothing.
 const READER_SUFFIX: &str = ".dead-letters";
@@ -30,6 +30,7 @@ pub struct DeadLetterTopic {
     pub(crate) config: Config,
     pub(crate) topic: String,
     pub(crate) consumer: BaseConsumer<BasicContext>,
+    deadline: Option<Instant>,
 }
 
 /// A record that was given up.
@@ -101,12 +102,19 @@ impl DeadLetterTopic {
         let reader = Config { group: format!("{}{READER_SUFFIX}", config.group), ..config.clone() };
         let context = BasicContext::new(config.oauth_token());
         let consumer = client_config::reader(&reader).create(context)?;
-        Ok(Self { config: config.clone(), topic: topic.into(), consumer })
+        Ok(Self { config: config.clone(), topic: topic.into(), consumer, deadline: None })
+    }
+
+    /// Limits the time: after the deadline, no letter is read and nothing is queried, and the
+    /// methods fail with [`Error::LettersTimedOut`]. Letters that are being sent back at the deadline
+    /// are still marked.
+    pub fn with_deadline(self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self }
     }
 
     /// Reads the whole topic and determines which letters are open.
     pub fn survey(&self) -> Result<Survey, Error> {
-        let mut partitions = self.partitions().map_err(|error| self.error(&error))?;
+        let mut partitions = self.partitions()?;
         let mut counts = LetterCounts::default();
         for letters in &mut partitions {
             let (low, high) = (letters.low, letters.high);
@@ -141,6 +149,24 @@ impl DeadLetterTopic {
         Ok(())
     }
 
+    /// Calls `visit` for each letter that is open according to the survey, in the order of partition
+    /// and offset.
+    pub fn read_open(
+        &self,
+        survey: &Survey,
+        mut visit: impl FnMut(DeadLetter),
+    ) -> Result<(), Error> {
+        for letters in &survey.partitions {
+            self.read_letters(letters, letters.marks.first_outside(letters.low), |letter| {
+                if letter.open {
+                    visit(letter);
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(())
+    }
+
     /// Reads the letters of one partition, beginning at an offset.
     pub(crate) fn read_letters(
         &self,
@@ -157,15 +183,19 @@ impl DeadLetterTopic {
         })
     }
 
-    fn partitions(&self) -> KafkaResult<Vec<PartitionLetters>> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), ANSWER_TIMEOUT)?;
-        let topic = metadata.topics().first().ok_or(KafkaError::NoMessageReceived)?;
+    fn partitions(&self) -> Result<Vec<PartitionLetters>, Error> {
+        let failed = |error: KafkaError| self.error(&error);
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), self.answer_timeout()?);
+        let metadata = metadata.map_err(failed)?;
+        let topic =
+            metadata.topics().first().ok_or_else(|| failed(KafkaError::NoMessageReceived))?;
         if let Some(error) = topic.error() {
-            return Err(KafkaError::MetadataFetch(error.into()));
+            return Err(failed(KafkaError::MetadataFetch(error.into())));
         }
         let letters = |partition: i32| {
-            let (low, high) =
-                self.consumer.fetch_watermarks(&self.topic, partition, ANSWER_TIMEOUT)?;
+            let timeout = self.answer_timeout()?;
+            let watermarks = self.consumer.fetch_watermarks(&self.topic, partition, timeout);
+            let (low, high) = watermarks.map_err(failed)?;
             Ok(PartitionLetters { partition, low, high, marks: Marks::default() })
         };
         topic.partitions().iter().map(|partition| letters(partition.id())).collect()
@@ -183,12 +213,15 @@ impl DeadLetterTopic {
             self.assign(partition, from).map_err(|error| self.error(&error))?;
         }
         while next < high {
-            let read = match self.consumer.poll(ANSWER_TIMEOUT) {
+            let read = match self.consumer.poll(self.answer_timeout()?) {
                 Some(Ok(read)) if read.offset() < high => read,
                 // Offsets that are missing before this one were compacted away.
                 Some(Ok(_)) | Some(Err(KafkaError::PartitionEOF(_))) => break,
                 Some(Err(error)) => return Err(self.error(&error)),
-                None => return Err(self.error(&KafkaError::NoMessageReceived)),
+                None => {
+                    self.answer_timeout()?;
+                    return Err(self.error(&KafkaError::NoMessageReceived));
+                }
             };
             next = read.offset() + 1;
             if visit(FetchedRecord::from(&read).to_message())?.is_break() {
@@ -207,6 +240,15 @@ impl DeadLetterTopic {
         let mut assigned = TopicPartitionList::new();
         assigned.add_partition_offset(&self.topic, partition, Offset::Offset(from))?;
         self.consumer.assign(&assigned)
+    }
+
+    /// How long the next request to the cluster may take.
+    pub(crate) fn answer_timeout(&self) -> Result<Duration, Error> {
+        let Some(deadline) = self.deadline else { return Ok(ANSWER_TIMEOUT) };
+        match deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(Error::LettersTimedOut { topic: self.topic.clone() }),
+            left => Ok(left.min(ANSWER_TIMEOUT)),
+        }
     }
 
     pub(crate) fn error(&self, error: &KafkaError) -> Error {

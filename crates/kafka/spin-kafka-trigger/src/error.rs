@@ -72,6 +72,12 @@ pub enum Error {
         /// What failed, and for which letter.
         reason: String,
     },
+    /// The time limit for reading or sending back letters has passed.
+    #[error("dead-letter topic {topic}: the time limit has passed")]
+    LettersTimedOut {
+        /// The topic.
+        topic: String,
+    },
     /// The range to replay cannot be determined.
     #[error("topic {topic}: {reason}")]
     Range {

@@ -1,6 +1,5 @@
 //! Checks at start whether dead letters can be written, before the first one is needed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +9,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use crate::backoff::Backoff;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
-use crate::pattern::is_pattern;
 use crate::query::QUIET_FAILURES;
 use crate::refusal::{advice, is_refusal};
-use crate::{Config, FailedRecords};
 
 /// How long one query may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +26,7 @@ const NO_ANSWER: &str =
 /// Logs which dead-letter topics are missing, and which of them this client may not use. If the
 /// cluster does not answer, the query is repeated until it does or the engine stops.
 pub(crate) async fn check(engine: Arc<Engine>, consumer: Arc<Consumer>) {
-    for topic in names(&engine.config) {
+    for topic in engine.config.dead_letter_topics() {
         tokio::select! {
             () = engine.stop.cancelled() => return,
             refusal = query_refusal(&consumer, &topic) => {
@@ -66,18 +63,6 @@ async fn query_refusal(consumer: &Arc<Consumer>, topic: &str) -> Option<KafkaErr
         }
         tokio::time::sleep(pause).await;
     }
-}
-
-/// The dead-letter topics that can be derived from the settings.
-fn names(config: &Config) -> BTreeSet<String> {
-    if config.failed_records != FailedRecords::DeadLetter {
-        return BTreeSet::new();
-    }
-    if !config.dead_letter_topic.is_empty() {
-        return BTreeSet::from([config.dead_letter_topic.clone()]);
-    }
-    let named = config.topics.iter().filter(|topic| !is_pattern(topic));
-    named.map(|topic| config.dead_letter_topic(topic).into_owned()).collect()
 }
 
 /// Why the cluster would refuse a letter, if the metadata shows it.

@@ -12,7 +12,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 
-use crate::dead_letter_topic::{ANSWER_TIMEOUT, PartitionLetters, SENT_BACK};
+use crate::dead_letter_topic::{PartitionLetters, SENT_BACK};
 use crate::marks::Marks;
 use crate::refusal::{advice, is_refusal};
 use crate::{DeadLetter, DeadLetterTopic, Error, Survey, client_config, headers, record, topics};
@@ -214,7 +214,8 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
         if !topics::is_topic_name(topic) {
             return refused(RDKafkaErrorCode::InvalidTopic);
         }
-        let metadata = self.topic.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT);
+        let timeout = self.topic.answer_timeout()?;
+        let metadata = self.topic.consumer.fetch_metadata(Some(topic), timeout);
         let metadata = metadata.map_err(|error| self.topic.error(&error))?;
         let found = metadata.topics().first();
         match found.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from) {

@@ -1,7 +1,7 @@
 //! Sending letters back to the topics that they came from, on a real Kafka broker.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::cluster::{alter_topic, brokers, create_topic, create_topic_with};
 use crate::support::letters::records;
@@ -118,13 +118,18 @@ async fn letters_that_cannot_be_sent_are_reported_and_the_others_are_sent_once()
         assert_eq!(counts(&other, &letters_topic), LetterCounts { all: 9, open: 6 });
         let mut open = Vec::new();
         let letters = DeadLetterTopic::open(&other, &letters_topic).unwrap();
-        letters
-            .read(|letter| {
-                open.extend(letter.open.then_some(letter.record.offset));
-                std::ops::ControlFlow::Continue(())
-            })
-            .unwrap();
+        let survey = letters.survey().unwrap();
+        letters.read_open(&survey, |letter| open.push(letter.record.offset)).unwrap();
         assert_eq!(open, [1, 3, 4, 5, 6, 7]);
+        let letters = letters.with_deadline(Instant::now());
+        let faults = [
+            letters.survey().unwrap_err(),
+            letters.read_open(&survey, |_| ()).unwrap_err(),
+            letters.replay(&survey, u64::MAX, |_| ()).unwrap_err(),
+        ];
+        for fault in faults {
+            assert!(matches!(fault, Error::LettersTimedOut { .. }), "{fault}");
+        }
     })
     .await
     .unwrap();
