@@ -71,6 +71,11 @@ impl MetricsSource {
         format!("http://{}/federate?match[]={{__name__=~%22spin_.*%22}}", self.address)
     }
 
+    /// The URL of the metrics as for a process of `doorbuster`.
+    pub fn process_url(&self) -> String {
+        format!("http://{}/metrics", self.address)
+    }
+
     /// Changes the answer.
     pub fn set(&self, answer: MetricsAnswer) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -142,6 +142,16 @@ impl Pipeline {
         Ok(pipeline)
     }
 
+    /// Starts a pipeline with its own Valkey, whose operator port has this access to dead letters.
+    pub async fn with_dead_letters(wiring: Wiring, brokers: &str, access: &str) -> Result<Self> {
+        let valkey = start_valkey(ValkeyConfig::default()).await?;
+        let mut launch = Self::plan(wiring, brokers, &valkey.url(), &next_topic());
+        launch.envs.push(("DOORBUSTER_DEAD_LETTERS".into(), access.into()));
+        let mut pipeline = Self::launch(&launch).await?;
+        pipeline.valkey = Some(valkey);
+        Ok(pipeline)
+    }
+
     /// Starts a pipeline that continues with this topic and this Valkey.
     pub async fn on_topic(
         wiring: Wiring,

@@ -3,6 +3,7 @@
 import { observeSize } from './chart.js';
 import { at } from './elements.js';
 import { flows } from './flows.js';
+import { followLetters, prepareLetters, renderLetters } from './letters.js';
 import { watch } from './live.js';
 import { checkPipeline, renderPipeline, showPipeline } from './pipeline.js';
 import { prepareForm } from './sell.js';
@@ -15,12 +16,22 @@ for (const button of document.querySelectorAll('[data-language]')) {
     setLanguage(button.dataset.language, { keep: true });
     render();
     renderPipeline();
+    renderLetters();
   });
 }
 prepareForm();
+prepareLetters();
 render();
 flows.setCounted(countedPerSecond);
-watch({ onFigures: showFigures, onTime: showTime, onState: showState, onPipeline: showPipeline });
+watch({
+  onFigures: showFigures,
+  onTime: showTime,
+  onState: showState,
+  onPipeline: (state) => {
+    showPipeline(state);
+    followLetters(state);
+  },
+});
 setInterval(checkPipeline, 1000);
 // The chart is drawn for the size that it has.
 observeSize(at('prices'), render);

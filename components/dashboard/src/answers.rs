@@ -35,11 +35,17 @@ fn is_known(headers: &HeaderMap, etag: &Etag) -> bool {
     fields.filter_map(|field| field.to_str().ok()).any(|field| etag.matches(field))
 }
 
-/// The response for a problem.
-pub fn failure(what: &Problem) -> Answer {
+/// The response for a problem of a request whose method must be POST.
+pub fn post_failure(what: &Problem) -> Answer {
     let mut response = problem(what);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The response for a problem of a request whose method must be GET or HEAD.
+pub fn failure(what: &Problem) -> Answer {
+    let mut response = post_failure(what);
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if headers.contains_key(header::ALLOW) {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }

@@ -30,7 +30,7 @@ macro_rules! embedded {
     };
 }
 
-const FILES: [File; 13] = [
+const FILES: [File; 14] = [
     embedded!("/", "text/html; charset=utf-8", "index.html"),
     embedded!("/assets/page.css", "text/css; charset=utf-8", "page.css"),
     embedded!("/assets/main.js", "text/javascript; charset=utf-8", "main.js"),
@@ -39,6 +39,7 @@ const FILES: [File; 13] = [
     embedded!("/assets/elements.js", "text/javascript; charset=utf-8", "elements.js"),
     embedded!("/assets/flows.js", "text/javascript; charset=utf-8", "flows.js"),
     embedded!("/assets/pipeline.js", "text/javascript; charset=utf-8", "pipeline.js"),
+    embedded!("/assets/letters.js", "text/javascript; charset=utf-8", "letters.js"),
     embedded!("/assets/chart.js", "text/javascript; charset=utf-8", "chart.js"),
     embedded!("/assets/sell.js", "text/javascript; charset=utf-8", "sell.js"),
     embedded!("/assets/texts.js", "text/javascript; charset=utf-8", "texts.js"),

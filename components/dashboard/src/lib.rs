@@ -1,10 +1,11 @@
 //! The dashboard: the live page at `/`, its server-sent events, and the read API. The crates
 //! `figures` and `hops` determine what is read from Valkey and from the metrics of the pipeline;
-//! this component connects them to Valkey and HTTP.
+//! this component connects them to Valkey and HTTP. It also passes on requests for dead letters.
 
 mod answers;
 mod events;
 mod files;
+mod letters;
 mod log;
 mod pipeline;
 mod shared;
@@ -17,7 +18,7 @@ use http::Method;
 use http::request::Parts;
 use intake::Problem;
 
-use answers::{content, failure, method_not_allowed, not_found};
+use answers::{content, failure, method_not_allowed, not_found, post_failure};
 
 #[allow(missing_docs, reason = "generated")]
 mod bindings {
@@ -38,8 +39,15 @@ guest_http::streaming_handler!(route);
 /// The prefix of the paths of the read API.
 const API: &str = "/api/v1/";
 
+/// The only path with the method POST.
+const REPLAY: &str = "/api/v1/dead-letters/replay";
+
 async fn route(request: Request) -> Reply {
-    let (head, _body) = request.into_parts();
+    let (head, body) = request.into_parts();
+    if head.uri.path() == REPLAY {
+        let sent = letters::replay(&head, body).await;
+        return sent.unwrap_or_else(|problem| post_failure(&problem)).into();
+    }
     respond(&head).await.unwrap_or_else(|problem| failure(&problem).into())
 }
 
@@ -58,6 +66,11 @@ async fn respond(head: &Parts) -> Result<Reply, Problem> {
             check_method(&head.method)?;
             reject_parameters(head.uri.query().unwrap_or_default())?;
             Ok(content(head, "application/json", pipeline::answer().await?).into())
+        }
+        Some("dead-letters") => {
+            check_method(&head.method)?;
+            reject_parameters(head.uri.query().unwrap_or_default())?;
+            Ok(letters::list().await?.into())
         }
         Some(resource) => api(head, resource).await,
         None => Err(not_found(path)),

@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::shared::{Latest, Shared};
 
 /// The URL of the metrics; if it is empty, the state is not available.
-static METRICS_URL: Variable = Variable::new("metrics_url");
+pub static METRICS_URL: Variable = Variable::new("metrics_url");
 
 /// The format that is requested, if the server has several.
 const FORMAT: &str = "text/plain;version=0.0.4";

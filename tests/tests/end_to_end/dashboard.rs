@@ -42,7 +42,8 @@ async fn counted(client: &Client, sales: u64) {
 async fn the_api_and_the_events_show_what_was_sold_in_both_wirings() {
     let kafka = shared_kafka();
     for wiring in [Wiring::Chained, Wiring::Fused] {
-        let pipeline = Pipeline::start(wiring, &kafka.bootstrap()).await.unwrap();
+        let started = Pipeline::with_dead_letters(wiring, &kafka.bootstrap(), "replay").await;
+        let pipeline = started.unwrap();
         let client = pipeline.client();
         let mut watched = events(&client).await;
         let empty = watched.next_of("figures").await.unwrap();
@@ -104,7 +105,7 @@ async fn conforms(client: &Client) {
     let output = test.await.unwrap();
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(report.contains("Tested: 7"), "{report}");
+    assert!(report.contains("Tested: 9"), "{report}");
 }
 
 /// Calls of the dashboard's script.
@@ -212,6 +213,9 @@ async fn answers_have_validators_and_failures_are_problems() {
         (Method::GET, "/api/v1/pipeline", 404, Value::Null),
         (Method::GET, "/api/v1/pipeline?limit=1", 400, json!("limit")),
         (Method::POST, "/api/v1/pipeline", 405, json!("method")),
+        (Method::GET, "/api/v1/dead-letters", 404, Value::Null),
+        (Method::GET, "/api/v1/dead-letters?limit=1", 400, json!("limit")),
+        (Method::POST, "/api/v1/dead-letters", 405, json!("method")),
         (Method::GET, "/api/v1/sales", 404, Value::Null),
         (Method::GET, "/nothing", 404, Value::Null),
         (Method::POST, "/api/v1/totals", 405, json!("method")),

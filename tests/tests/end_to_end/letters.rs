@@ -3,14 +3,17 @@
 use host_producer::{
     Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic, record_bytes_max,
 };
-use pipeline_tests::{FailingApp, Launch, Pipeline, Wiring, doorbuster, eventually};
+use http::Method;
+use pipeline_tests::{Client, FailingApp, Launch, Pipeline, Wiring, doorbuster, eventually};
+use serde_json::{Value, json};
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 const SETTINGS: &str = "poison_attempts = 1\nstalled_after_ms = 1000";
-const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1.5,"cantidad_vendida":1}"#;
+pub(super) const SALE: &str =
+    r#"{"categoria":1,"producto_id":"tv","precio":1.5,"cantidad_vendida":1}"#;
 
 /// Writes a record with these headers.
-async fn write(brokers: &str, topic: &str, value: &str, headers: &[(&str, &str)]) {
+pub(super) async fn write(brokers: &str, topic: &str, value: &str, headers: &[(&str, &str)]) {
     let header = |(name, value): &(&str, &str)| Header {
         name: (*name).into(),
         value: Some((*value).into()),
@@ -134,6 +137,107 @@ async fn two_letters_of_one_sale_are_counted_once() {
     write(&brokers, &pipeline.topic, SALE, &[]).await;
     eventually("the sales are counted", async || (store.total().await >= 2).then_some(())).await;
     assert_eq!(store.total().await, 2);
+    pipeline.stop().await.unwrap();
+}
+
+/// Waits until the API shows this number of open letters and of all letters.
+async fn list(client: &Client, open: u64, all: u64) -> Value {
+    eventually("the list of letters", async || {
+        let answer = client.send(Method::GET, "/api/v1/dead-letters", &[], "").await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "no-store"));
+        let list = answer.json();
+        (list["open"] == open && list["all"] == all).then_some(list)
+    })
+    .await
+}
+
+/// Sends a request to send letters back. Returns the status and the body.
+async fn replay(
+    client: &Client,
+    headers: &[(&str, &str)],
+    query: &str,
+    body: &str,
+) -> (u16, Value) {
+    let path = format!("/api/v1/dead-letters/replay{query}");
+    let answer = client.send(Method::POST, &path, headers, body.to_owned()).await.unwrap();
+    (answer.status.as_u16(), answer.json())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_shows_letters_and_sends_them_back_only_if_that_is_enabled() {
+    const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+    let kafka = shared_kafka();
+    let brokers = kafka.bootstrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let topic = "letters-on-the-page";
+    let launch = Launch::new(Wiring::Fused.manifest(), &brokers, valkey.url(), topic)
+        .variable("kafka_topic", topic)
+        .variable("kafka_group", topic);
+    let with = |access: &str| {
+        let mut launch = launch.clone();
+        launch.envs.push(("DOORBUSTER_DEAD_LETTERS".into(), access.into()));
+        launch
+    };
+
+    let pipeline = Pipeline::launch(&with("view")).await.unwrap();
+    let client = pipeline.client();
+    list(&client, 0, 0).await;
+    write(&brokers, topic, &SALE.replace("1.5", "-1"), &[]).await;
+    let shown = list(&client, 1, 1).await;
+    assert_eq!(shown["replay"], false);
+    let letter = &shown["letters"][0];
+    assert_eq!(
+        (&letter["topic"], &letter["offset"]),
+        (&json!(format!("{topic}.dead-letter")), &json!(0))
+    );
+    assert_eq!(
+        (&letter["source"]["topic"], &letter["source"]["offset"]),
+        (&json!(topic), &json!(0))
+    );
+    assert_eq!(letter["class"], "rejected");
+    assert!(letter["reason"].as_str().unwrap().contains("precio"), "{letter}");
+    assert_eq!(letter["key"]["data"], "tv");
+    assert_eq!(letter["value"]["data"], SALE.replace("1.5", "-1"));
+    assert!(letter["time_ms"].as_u64() > Some(1_700_000_000_000), "{letter}");
+    // A letter that can be counted when it is sent back.
+    let place = [("__connect.errors.topic", topic)];
+    write(&brokers, &format!("{topic}.dead-letter"), SALE, &place).await;
+    list(&client, 2, 2).await;
+    let form = &[("content-type", "application/x-www-form-urlencoded")];
+    for (headers, query, body, status) in [
+        (JSON, "", "{}", 403),
+        (form, "", "{}", 415),
+        (&[], "", "{}", 415),
+        (JSON, "?max=1", "{}", 400),
+        (JSON, "", r#"{"max":1}"#, 400),
+    ] {
+        let (answered, problem) = replay(&client, headers, query, body).await;
+        assert_eq!((answered, &problem["status"]), (status, &json!(status)), "{problem}");
+    }
+    let get = client.send(Method::GET, "/api/v1/dead-letters/replay", &[], "").await.unwrap();
+    assert_eq!((get.status.as_u16(), get.header("allow")), (405, "POST"));
+    pipeline.stop().await.unwrap();
+
+    let pipeline = Pipeline::launch(&with("replay")).await.unwrap();
+    let client = pipeline.client();
+    assert_eq!(list(&client, 2, 2).await["replay"], true);
+    let result = replay(&client, JSON, "", "{}").await;
+    assert_eq!(result, (200, json!({"sent": 2, "failed": 0, "failures": [], "open": 0})));
+    let store = pipeline.store().await.unwrap();
+    eventually("the sale is counted", async || (store.total().await == 1).then_some(())).await;
+    // The other record is rejected again.
+    let shown = list(&client, 1, 3).await;
+    assert_eq!(shown["letters"][0]["source"]["topic"], topic);
+    assert_eq!(replay(&client, JSON, "", "{}").await.1["sent"], 1);
+    list(&client, 1, 4).await;
+    assert_eq!(store.total().await, 1);
+    pipeline.stop().await.unwrap();
+
+    let pipeline = Pipeline::launch(&launch).await.unwrap();
+    let client = pipeline.client();
+    let answer = client.send(Method::GET, "/api/v1/dead-letters", &[], "").await.unwrap();
+    assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (404, &json!(404)));
+    assert_eq!(replay(&client, JSON, "", "{}").await.0, 404);
     pipeline.stop().await.unwrap();
 }
 

@@ -1,7 +1,9 @@
 //! The servers of `cargo xtask up`: embedded ones by default, real ones with `--local`.
 
+use http::Method;
 use nix::sys::signal::Signal;
 use pipeline_tests::{Pipeline, eventually};
+use serde_json::json;
 use tokio::net::TcpStream;
 
 const SALE: &str = r#"{"categoria":1,"producto_id":"tv-42","precio":499.99,"cantidad_vendida":2}"#;
@@ -18,6 +20,11 @@ async fn sell(pipeline: &Pipeline, total: u64) {
 async fn the_embedded_default_counts_and_ends_with_its_children() {
     let pipeline = Pipeline::with_own_servers(&[]).await.unwrap();
     sell(&pipeline, 1).await;
+    // The records are only for trying out, so dead letters are shown without being enabled.
+    let client = pipeline.client();
+    let list = client.send(Method::GET, "/api/v1/dead-letters", &[], "").await.unwrap();
+    assert_eq!(list.json(), json!({"replay": false, "all": 0, "open": 0, "letters": []}));
+    assert_eq!(client.post("/api/v1/dead-letters/replay", "{}").await.unwrap().status, 403);
     let store = pipeline.valkey_url().trim_start_matches("redis://").to_owned();
     TcpStream::connect(&store).await.unwrap();
     pipeline.end(Signal::SIGINT).await.unwrap();

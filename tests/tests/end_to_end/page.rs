@@ -7,8 +7,10 @@ use pipeline_tests::{
     Browser, Client, MetricsAnswer, MetricsSource, Pipeline, Store, View, Wiring, eventually, root,
 };
 use sale::Sale;
-use serde_json::Value;
+use serde_json::{Value, json};
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
+
+use super::letters::{SALE, write};
 
 const DESKTOP: View = View { width: 1280, height: 1160, dark: false, language: "en" };
 
@@ -53,7 +55,9 @@ fn hop_is(hop: &str, text: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_what_is_counted_and_sends_a_sale() {
-    let pipeline = Pipeline::start(Wiring::Chained, &shared_kafka().bootstrap()).await.unwrap();
+    let brokers = shared_kafka().bootstrap();
+    let started = Pipeline::with_dead_letters(Wiring::Chained, &brokers, "replay").await;
+    let pipeline = started.unwrap();
     let client = pipeline.client();
     let url = format!("http://{}/", client.address());
     let mut browser = Browser::open(&url, DESKTOP).await.unwrap();
@@ -83,6 +87,7 @@ async fn the_page_shows_what_is_counted_and_sends_a_sale() {
     let first = "document.querySelector('#ranking .name').textContent";
     let ranking = client.send(Method::GET, "/api/v1/rankings", &[], "").await.unwrap().json();
     assert_eq!(browser.evaluate(first).await.unwrap(), ranking["products"][0]["producto_id"]);
+    send_letters_back(&mut browser, &brokers, &pipeline.topic).await;
     browser.evaluate("document.querySelector('[data-language=es]').click()").await.unwrap();
     browser.until(&is("categories-title", "Categorías")).await.unwrap();
     assert_eq!(browser.evaluate("document.documentElement.lang").await.unwrap(), "es");
@@ -116,6 +121,28 @@ async fn revenues(browser: &mut Browser, client: &Client, store: &Store) {
     browser.until(&format!("{hint} && {total}")).await.unwrap();
 }
 
+/// A record that is not a sale becomes a letter on the page. The letters are sent back: one is
+/// counted, the other one is rejected again.
+async fn send_letters_back(browser: &mut Browser, brokers: &str, topic: &str) {
+    browser.until(&is("letters-count", "0 open, 0 in all")).await.unwrap();
+    let sale = SALE.replace("\"tv\"", "\"tv-42\"");
+    let place = [("__connect.errors.topic", topic)];
+    write(brokers, &format!("{topic}.dead-letter"), &sale, &place).await;
+    write(brokers, topic, "<b>no sale</b>", &[]).await;
+    browser.until(&is("letters-count", "2 open, 2 in all")).await.unwrap();
+    let cells = "Array.from(document.getElementById('letters-rows').rows[0].cells, \
+                 (cell) => cell.textContent)";
+    let cells = browser.evaluate(cells).await.unwrap();
+    assert!(cells[1].as_str().unwrap().starts_with(&format!("{topic}/")), "{cells}");
+    assert!(cells[2].as_str().unwrap().starts_with("rejected: "), "{cells}");
+    assert_eq!((&cells[3], &cells[4]), (&json!("tv"), &json!("<b>no sale</b>")));
+    browser.evaluate("document.getElementById('letters-replay').click()").await.unwrap();
+    let outcome = "Letters sent back to their topics: 2.";
+    browser.until(&is("letters-outcome", outcome)).await.unwrap();
+    browser.until(&is("sales", "1,001")).await.unwrap();
+    browser.until(&is("letters-count", "1 open, 3 in all")).await.unwrap();
+}
+
 /// Takes a picture of every view. Checks that none is wider than its window, and that axe-core
 /// finds no error.
 async fn take_pictures(url: &str) {
@@ -126,6 +153,7 @@ async fn take_pictures(url: &str) {
         browser.until(&state("live")).await.unwrap();
         browser.until("document.querySelectorAll('#ranking .name').length === 7").await.unwrap();
         browser.until("!document.getElementById('pipeline').hidden").await.unwrap();
+        browser.until("document.getElementById('letters-rows').rows.length === 1").await.unwrap();
         let width = browser.evaluate("document.documentElement.scrollWidth").await.unwrap();
         assert_eq!(width, view.width, "{name}");
         browser.screenshot(&folder.join(format!("{name}.png"))).await.unwrap();
@@ -173,6 +201,8 @@ async fn the_page_shows_the_hops_and_marks_old_metrics() {
     assert_eq!(browser.evaluate(refused).await.unwrap(), "2.0");
     assert_eq!(browser.evaluate(&is("lag", "7")).await.unwrap(), true);
     assert_eq!(browser.evaluate(&is("dead-letters", "3")).await.unwrap(), true);
+    // Prometheus has no letters.
+    assert_eq!(browser.evaluate("document.getElementById('letters').hidden").await.unwrap(), true);
     assert_eq!(browser.evaluate(&health("refusing")).await.unwrap(), true);
     assert_eq!(browser.accessibility_violations().await.unwrap(), [""; 0]);
     // No figure is negative when the counts begin again.

@@ -43,3 +43,25 @@ async fn metrics_that_cannot_be_read_do_not_affect_the_sales() {
     eventually("the state is back", async || state_has(200).await).await;
     pipeline.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_of_another_server_are_a_problem() {
+    let source = MetricsSource::start().await.unwrap();
+    let variables = [("metrics_url", &*source.process_url())];
+    let pipeline = Pipeline::with_variables(&shared_kafka().bootstrap(), &variables).await.unwrap();
+    let client = pipeline.client();
+    for (fault, status) in [
+        (MetricsAnswer::Other, 502),
+        (MetricsAnswer::Failure, 502),
+        (MetricsAnswer::TooLong, 503),
+        (MetricsAnswer::None, 503),
+    ] {
+        source.set(fault);
+        let answer = get(&client, "/api/v1/dead-letters").await;
+        assert_eq!(answer.status, status, "{fault:?}: {}", answer.text());
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert!(!answer.text().contains("127.0.0.1"), "{}", answer.text());
+    }
+    assert!(pipeline.log().contains("the dead letters cannot be read"));
+    pipeline.stop().await.unwrap();
+}

@@ -18,7 +18,7 @@ pub use context::with_context;
 pub use reply::{BodyStream, Reply};
 pub use report::{report, report_retry};
 pub use send::{Outcome, SendLimits, send};
-pub use serve::{Request, read_body, serve, serve_whole};
+pub use serve::{IncomingBody, Request, read_body, serve, serve_whole};
 pub use variable::Variable;
 
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! The operator port: `/metrics`, `/healthz`, `/readyz`.
+//! The operator port: `/metrics`, `/healthz`, `/readyz`, and the dead letters.
 
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use component_host::Limits;
 use component_host::http::{Answer, HEALTH_PATH, RequestBody, Services, serve, text};
 use host_producer::Producer;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use spin_kafka_trigger::Progress;
 use tokio::net::TcpListener;
 
+use crate::letters::{self, LetterService};
 use crate::{KafkaTrigger, ProducerCapability, openmetrics};
 
 /// The content type of OpenMetrics, which Prometheus reads.
@@ -35,14 +36,17 @@ struct View {
     registry: Registry,
     producer: Option<Producer>,
     triggers: Vec<(String, Arc<Progress>)>,
+    letters: Option<LetterService>,
 }
 
 impl Operator {
-    /// Health and metrics of these triggers and HTTP components, and of the host's producer.
+    /// Health and metrics of these triggers and HTTP components, and of the host's producer. Dead
+    /// letters are served only if `letters` is given.
     pub fn new(
         triggers: &[KafkaTrigger],
         services: &Services,
         producer: Option<&ProducerCapability>,
+        letters: Option<LetterService>,
     ) -> Self {
         let mut registry = Registry::default();
         register_start(&mut registry);
@@ -54,7 +58,7 @@ impl Operator {
         let named = |trigger: &KafkaTrigger| (trigger.handler().component(), trigger.progress());
         let triggers = triggers.iter().map(named).collect();
         let producer = producer.and_then(ProducerCapability::producer);
-        Self(Arc::new(View { registry, producer, triggers }))
+        Self(Arc::new(View { registry, producer, triggers, letters }))
     }
 
     /// The metrics in the format of OpenMetrics.
@@ -70,7 +74,10 @@ impl Operator {
     ) -> std::io::Result<()> {
         let handler = Arc::new(move |request: Request<RequestBody>, _peer: SocketAddr| {
             let view = self.0.clone();
-            Box::pin(async move { view.answer(request.method(), request.uri().path()).await }) as _
+            Box::pin(async move {
+                let path = request.uri().path();
+                view.answer(request.method(), path, request.headers()).await
+            }) as _
         });
         let limits = Limits { connections_max: CONNECTIONS_MAX, ..Limits::default() };
         // What operators request is not counted.
@@ -95,7 +102,7 @@ fn register_start(registry: &mut Registry) {
 }
 
 impl View {
-    async fn answer(&self, method: &Method, path: &str) -> Answer {
+    async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Answer {
         match path {
             "/metrics" | "/healthz" | "/readyz" | HEALTH_PATH
                 if !matches!(*method, Method::GET | Method::HEAD) =>
@@ -111,6 +118,11 @@ impl View {
                 report(consuming + &self.unwritable().await)
             }
             HEALTH_PATH => text(StatusCode::OK, TEXT, "OK".into()),
+            letters::LIST_PATH | letters::REPLAY_PATH => match &self.letters {
+                None => letters::not_served(),
+                Some(service) if path == letters::LIST_PATH => service.list(method).await,
+                Some(service) => service.replay(method, headers).await,
+            },
             _ => text(StatusCode::NOT_FOUND, TEXT, "nothing is served here\n".into()),
         }
     }
@@ -196,8 +208,13 @@ mod tests {
             ProducerConfig { unreachable_timeout_ms: 100, ..ProducerConfig::new("127.0.0.1:1") };
         let producer = Producer::new(config).unwrap();
         let registry = Registry::default();
-        let view = View { registry, producer: Some(producer.clone()), triggers: Vec::new() };
-        let status = async |path| view.answer(&Method::GET, path).await.status();
+        let view = View {
+            registry,
+            producer: Some(producer.clone()),
+            triggers: Vec::new(),
+            letters: None,
+        };
+        let status = async |path| view.answer(&Method::GET, path, &HeaderMap::new()).await.status();
         assert_eq!(status("/readyz").await, StatusCode::OK, "nobody has used it");
         let record =
             OutgoingRecord { topic: "sales".into(), key: None, value: None, headers: Vec::new() };

@@ -1,4 +1,4 @@
-//! The operator port: `/metrics`, `/healthz`, `/readyz`.
+//! The operator port: `/metrics`, `/healthz`, `/readyz`, and the dead letters.
 
 use std::net::SocketAddr;
 

@@ -13,7 +13,9 @@ use component_host::{Capability, Host};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use host_producer::ProducerConfig;
-use kafka_trigger::{GuestHandler, KafkaTrigger, Operator, ProducerCapability, TriggerConfig};
+use kafka_trigger::{
+    GuestHandler, KafkaTrigger, LetterService, Operator, ProducerCapability, TriggerConfig,
+};
 use spin_app::App;
 use spin_app::variables::Variables;
 use tokio::net::TcpListener;
@@ -29,7 +31,7 @@ use crate::{Consumers, MetricsExport, PreflightChecks, RunOptions, operator_port
 pub struct Addresses {
     /// Address of the HTTP components. If there are none, address of the operator port.
     pub listen: Option<SocketAddr>,
-    /// Address of the operator port: `/metrics`, `/healthz`, `/readyz`.
+    /// Address of the operator port: `/metrics`, `/healthz`, `/readyz`, `/dead-letters`.
     pub operator: Option<SocketAddr>,
     /// The operator port, if it is bound already.
     pub bound_operator: Option<TcpListener>,
@@ -107,6 +109,7 @@ impl PreparedApp {
             producer,
             operators,
             linger: self.options.linger().min(REQUESTS_LIMIT),
+            letters: None,
             metrics: None,
             checks: None,
         })
@@ -149,6 +152,7 @@ pub struct Session {
     operators: Vec<TcpListener>,
     /// How long new requests are accepted after the stop.
     linger: Duration,
+    letters: Option<LetterService>,
     metrics: Option<MetricsExport>,
     checks: Option<AbortOnDropHandle<()>>,
 }
@@ -182,6 +186,12 @@ impl Session {
         self.checks = Some(AbortOnDropHandle::new(tokio::spawn(checks.run())));
     }
 
+    /// Serves the dead letters of the application's triggers at the operator port. `may_replay` is
+    /// whether they may be sent back from there.
+    pub fn serve_dead_letters(&mut self, prepared: &PreparedApp, may_replay: bool) {
+        self.letters = LetterService::new(&prepared.triggers, may_replay);
+    }
+
     /// Sends the metrics of the operator port to a collector while the application runs, and their
     /// final values at the end.
     pub fn export_metrics(&mut self, metrics: Option<MetricsExport>) {
@@ -199,8 +209,9 @@ impl Session {
 
     fn running(self) -> Running {
         let stop_serving = CancellationToken::new();
+        let services = self.host.services();
         let operator =
-            Operator::new(&self.triggers, &self.host.services(), self.producer.as_deref());
+            Operator::new(&self.triggers, &services, self.producer.as_deref(), self.letters);
         let metrics = self.metrics.map(|export| {
             let operator = operator.clone();
             export.start(Arc::new(move || operator.metrics()))

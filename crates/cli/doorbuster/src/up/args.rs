@@ -50,6 +50,18 @@ pub struct Args {
         env = "DOORBUSTER_OPERATOR"
     )]
     pub operator: Option<SocketAddr>,
+    /// Dead letters at the operator port, which the live page shows if it reads the metrics of this
+    /// port: `none`, `view`, or `replay`, which also permits sending them back. Letters contain the
+    /// data of records, and everyone who can open the page sees them. By default `view` with the
+    /// embedded broker, and `none` otherwise.
+    #[arg(
+        long,
+        value_name = "ACCESS",
+        value_enum,
+        hide_possible_values = true,
+        env = "DOORBUSTER_DEAD_LETTERS"
+    )]
+    pub dead_letters: Option<LetterAccess>,
     /// Load new builds of the components when their files change; SIGHUP does this once, also
     /// during the start. The process remains in its consumer group.
     #[arg(long)]
@@ -75,4 +87,15 @@ pub struct Args {
     pub no_embedded: bool,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// What the operator port permits with dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LetterAccess {
+    /// Nothing.
+    None,
+    /// They are shown.
+    View,
+    /// They are shown, and can be sent back.
+    Replay,
 }

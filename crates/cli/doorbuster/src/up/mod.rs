@@ -17,6 +17,7 @@ use tokio::signal::unix::Signal;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use args::Args;
+use args::LetterAccess;
 use backends::Backends;
 use live_page::LivePage;
 use reload::{ComponentFiles, Reload};
@@ -99,6 +100,15 @@ impl Running {
         // The embedded broker gives no guarantees that could be checked.
         if !backends.are_temporary() {
             session.check_servers(&prepared);
+        }
+        let default =
+            if backends.are_temporary() { LetterAccess::View } else { LetterAccess::None };
+        let access = args.dead_letters.unwrap_or(default);
+        if access != LetterAccess::None {
+            session.serve_dead_letters(&prepared, access == LetterAccess::Replay);
+            if args.dead_letters.is_some() && session.operator_addresses().is_empty() {
+                tracing::warn!("--dead-letters has no effect without an operator port: --operator");
+            }
         }
         banner::print(prepared.app(), &session, &backends);
         Ok(Self { session, backends, _topics: topics, _reload: reload })
