@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
+use metrics_text::{Family, families};
 use nix::sys::signal::Signal;
 use pipeline_tests::{Launch, Pipeline, Wiring, eventually, in_time, root};
 use serde_json::Value;
@@ -118,22 +119,14 @@ type Shape = (String, BTreeSet<String>);
 
 /// The metrics in an answer of `/metrics`, by name. The name of a counter ends in `_total`.
 fn served(text: &str) -> BTreeMap<String, Shape> {
-    let mut metrics: BTreeMap<String, Shape> = BTreeMap::new();
-    for line in text.lines() {
-        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|t| t.split_once(' ')) {
-            let suffix = if kind == "counter" { "_total" } else { "" };
-            metrics.insert(format!("{name}{suffix}"), (kind.into(), BTreeSet::new()));
-        } else if !line.starts_with('#') {
-            let (sample, _) = line.rsplit_once(' ').unwrap();
-            let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
-            let base = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s));
-            let name = base.filter(|base| metrics.contains_key(*base)).unwrap_or(name);
-            let (_, found) = metrics.get_mut(name).unwrap_or_else(|| panic!("{line}"));
-            let labels = labels.split('"').step_by(2).map(|l| l.trim_matches([',', '=', '}']));
-            found.extend(labels.filter(|l| !["", "le"].contains(l)).map(str::to_owned));
-        }
-    }
-    metrics
+    let families = families(text).unwrap().into_iter();
+    let metrics = families.map(|Family { name, kind, samples, .. }| {
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let labels = samples.iter().flat_map(|(_, sample)| sample.labels());
+        let labels = labels.map(|(label, _)| label).filter(|label| *label != "le");
+        (format!("{name}{suffix}"), (kind.to_owned(), labels.map(str::to_owned).collect()))
+    });
+    metrics.collect()
 }
 
 /// The metrics that the page lists.
