@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use guest_http::{Variable, report_retry};
 use guest_tasks::{now_ms, within};
+use intake::hop_times::HopTime;
 use intake::request::Context;
 use intake::{ATTEMPTS_MAX, CircuitBreaker, Deadline, IntakeError, RetryBudget};
 use sale::Sale;
@@ -23,8 +24,8 @@ thread_local! {
     static BUDGET: RefCell<RetryBudget> = RefCell::default();
 }
 
-/// Passes a sale to the next hop.
-pub async fn forward(sale: Sale, context: Context) -> Result<(), IntakeError> {
+/// Passes a sale to the next hop. Returns the times of the later hops.
+pub async fn forward(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
     let deadline = DEADLINE.find().await?.map_or(Ok(Deadline::default()), Deadline::parse)?;
     if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms)) {
         return Err(IntakeError::Unavailable(CIRCUIT_OPEN.into()));
@@ -42,11 +43,11 @@ pub async fn forward(sale: Sale, context: Context) -> Result<(), IntakeError> {
 /// Calls the next hop until the sale is accepted, is rejected permanently, or may have been
 /// written. In the last case the client must decide, because only the client knows whether to send
 /// the sale again.
-async fn try_again(sale: Sale, context: Context) -> Result<(), IntakeError> {
+async fn try_again(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
     let mut tries = 1;
     loop {
         let error = match next_hop::accept(sale.clone(), context.clone()).await {
-            Ok(()) => return Ok(()),
+            Ok(times) => return Ok(times),
             Err(error) => error,
         };
         let may_retry = error.is_retriable() && error.is_surely_unwritten() && tries < ATTEMPTS_MAX;

@@ -8,6 +8,7 @@ use bindings::exports::doorbuster::sales::intake::Guest;
 use guest_http::{Answer, Request, answer, problem, read_body, report};
 use guest_tasks::suppress_spurious_polls;
 use http::StatusCode;
+use intake::hop_times::{self, HopTime, HopTimer};
 use intake::request::{BODY_BYTES_MAX, Context, check, not_found};
 use intake::{IntakeError, Problem};
 use sale::Sale;
@@ -17,7 +18,7 @@ mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:bridge/component",
         path: ["../../wit/doorbuster-sales", "world.wit"],
-        with: { "doorbuster:sales/types@0.1.0": intake::types },
+        with: { "doorbuster:sales/types@0.2.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -25,14 +26,19 @@ mod bindings {
     export!(Bridge);
 }
 
+/// The name of this hop in the times of a sale.
+const HOP: &str = "bridge";
+
 const FORWARDED: &[u8] = br#"{"estado":"Procesado"}"#;
 
 /// The export that other components call.
 struct Bridge;
 
 impl Guest for Bridge {
-    async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
-        suppress_spurious_polls(forward::forward(sale, context)).await
+    async fn accept(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
+        let timer = HopTimer::start(HOP, &context);
+        let later = suppress_spurious_polls(forward::forward(sale, context)).await?;
+        Ok(timer.stop(later))
     }
 }
 
@@ -50,8 +56,11 @@ async fn route(request: Request) -> Answer {
 async fn forwarded(request: Request) -> Result<Answer, Problem> {
     let (head, body) = request.into_parts();
     let context = check(&head.method, &head.headers, &["application/json"], BODY_BYTES_MAX)?;
+    let timer = HopTimer::start(HOP, &context);
     let body = read_body(&head, body, BODY_BYTES_MAX).await?;
     let sale = Sale::from_request_json(&body)?;
-    forward::forward(sale, context).await.inspect_err(report)?;
-    Ok(answer(StatusCode::OK, "application/json", FORWARDED))
+    let later = forward::forward(sale, context).await.inspect_err(report)?;
+    let mut answer = answer(StatusCode::OK, "application/json", FORWARDED);
+    hop_times::insert(answer.headers_mut(), &timer.stop(later));
+    Ok(answer)
 }

@@ -5,6 +5,7 @@ mod many;
 mod one;
 
 use guest_http::{Answer, Request, problem, report};
+use intake::hop_times::HopTime;
 use intake::request;
 
 #[allow(missing_docs, reason = "generated")]
@@ -12,7 +13,7 @@ mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:ingest/component",
         path: ["../../wit/doorbuster-sales", "world.wit"],
-        with: { "doorbuster:sales/types@0.1.0": intake::types },
+        with: { "doorbuster:sales/types@0.2.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -30,7 +31,10 @@ async fn route(request: Request) -> Answer {
     answer.unwrap_or_else(|failure| problem(&failure))
 }
 
-/// Passes a sale to the next hop.
-async fn accept(sale: sale::Sale, context: request::Context) -> Result<(), intake::IntakeError> {
+/// Passes a sale to the next hop. Returns the times of the later hops.
+async fn accept(
+    sale: sale::Sale,
+    context: request::Context,
+) -> Result<Vec<HopTime>, intake::IntakeError> {
     bindings::doorbuster::sales::intake::accept(sale, context).await.inspect_err(report)
 }

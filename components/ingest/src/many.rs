@@ -33,7 +33,7 @@ async fn item_of(
     index: usize,
     item: Result<Sale, Violation>,
 ) -> Result<(), IntakeError> {
-    crate::accept(item?, context.for_item(index)).await
+    crate::accept(item?, context.for_item(index)).await.map(drop)
 }
 
 /// Adds `Retry-After` if the whole request failed for a reason that may be temporary.

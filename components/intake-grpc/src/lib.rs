@@ -9,6 +9,7 @@ use guest_tasks::suppress_spurious_polls;
 use http::{HeaderMap, Request, StatusCode, header};
 use intake::IntakeError;
 use intake::grpc::{self, Status, code};
+use intake::hop_times::{self, HopTime};
 use intake::request::Context;
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse, is_success};
 use sale::Sale;
@@ -18,7 +19,7 @@ mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:intake-grpc/component",
         path: ["../../wit/doorbuster-sales", "world.wit"],
-        with: { "doorbuster:sales/types@0.1.0": intake::types },
+        with: { "doorbuster:sales/types@0.2.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -42,12 +43,12 @@ const LIMITS: SendLimits = SendLimits {
 struct IntakeGrpc;
 
 impl Guest for IntakeGrpc {
-    async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
+    async fn accept(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
         suppress_spurious_polls(process(sale, context)).await
     }
 }
 
-async fn process(sale: Sale, context: Context) -> Result<(), IntakeError> {
+async fn process(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
     let base = WRITER_URL.get().await?.trim_end_matches('/');
     let request = request(base, sale, context)?;
     outcome(base, send(request, &LIMITS).await?)
@@ -65,20 +66,20 @@ fn request(base: &str, sale: Sale, context: Context) -> Result<Request<Bytes>, I
         .map_err(|e| IntakeError::Other(format!("Spin variable `writer_url`: `{base}`: {e}")))
 }
 
-/// A call is successful only if the gRPC status is 0 and the message reports success.
-fn outcome(base: &str, answer: Answer) -> Result<(), IntakeError> {
+/// A call is successful only if the gRPC status is 0 and the message reports success. Returns the
+/// times of the hops; the original writer does not send any.
+fn outcome(base: &str, answer: Answer) -> Result<Vec<HopTime>, IntakeError> {
     let (head, body) = answer.into_parts();
     if head.status != StatusCode::OK {
         return Err(intake::Problem::to_error(head.status, b""));
     }
-    if let Some(status) = status(&head.headers) {
-        return ended(status);
-    }
     let unexpected = |what: &str| IntakeError::Other(format!("{base}: {what}"));
-    ended(status(&body.trailers).ok_or_else(|| unexpected("the response has no grpc-status"))?)?;
+    // A failure without a message has its status in the headers.
+    let status = status(&head.headers).or_else(|| status(&body.trailers));
+    ended(status.ok_or_else(|| unexpected("the response has no grpc-status"))?)?;
     let message = grpc::unframe(&body.data).map_err(IntakeError::from)?;
     match ProductSaleResponse::decode(message) {
-        Ok(response) if is_success(&response) => Ok(()),
+        Ok(response) if is_success(&response) => Ok(hop_times::read(&head.headers)),
         // The original writer reports failures with status 0 and a text.
         Ok(response) => Err(unexpected(&format!("the writer reports `{}`", response.estado))),
         Err(e) => Err(unexpected(&format!("not a valid ProductSaleResponse: {e}"))),

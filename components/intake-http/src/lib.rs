@@ -7,6 +7,7 @@ use bytes::Bytes;
 use guest_http::{Outcome, SendLimits, Variable, send, with_context};
 use guest_tasks::suppress_spurious_polls;
 use http::{Request, StatusCode, header};
+use intake::hop_times::{self, HopTime};
 use intake::request::Context;
 use intake::{IntakeError, Problem};
 use sale::Sale;
@@ -16,7 +17,7 @@ mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:intake-http/component",
         path: ["../../wit/doorbuster-sales", "world.wit"],
-        with: { "doorbuster:sales/types@0.1.0": intake::types },
+        with: { "doorbuster:sales/types@0.2.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -38,17 +39,19 @@ const LIMITS: SendLimits = SendLimits {
 struct IntakeHttp;
 
 impl Guest for IntakeHttp {
-    async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
+    async fn accept(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
         suppress_spurious_polls(forward(&sale, context)).await
     }
 }
 
-async fn forward(sale: &Sale, context: Context) -> Result<(), IntakeError> {
+async fn forward(sale: &Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
     let url = format!("{}/forward", BRIDGE_URL.get().await?.trim_end_matches('/'));
+    // The headers, which have the times of the hops, are read only if there are times.
+    let outcome = if context.is_sampled() { Outcome::InHead } else { Outcome::InStatus };
     let request = request(&url, sale, context)?;
-    let answer = send(request, &LIMITS).await?;
+    let answer = send(request, &SendLimits { outcome, ..LIMITS }).await?;
     match answer.status() {
-        StatusCode::OK => Ok(()),
+        StatusCode::OK => Ok(hop_times::read(answer.headers())),
         status => Err(Problem::to_error(status, &answer.body().data)),
     }
 }

@@ -6,11 +6,13 @@ use guest_http::{Answer, FullBody, Request, problem, read_body, report};
 use guest_tasks::within;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use intake::grpc::{self, Status, code};
+use intake::hop_times::{self, HopTime, HopTimer};
 use intake::request::{Context, wrong_media_type};
 use intake::{IntakeError, PROCESSED};
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
 use sale::Sale;
 
+use crate::HOP;
 use crate::publish::publish;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -25,7 +27,7 @@ pub async fn answer(request: Request) -> Answer {
         return problem(&wrong_media_type(&[grpc::CONTENT_TYPE]));
     }
     match process(request).await {
-        Ok(message) => success(&message),
+        Ok(times) => success(&times),
         Err(status) => failure(&status),
     }
 }
@@ -35,7 +37,8 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     grpc::is_content_type(value)
 }
 
-async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
+/// Writes the sale of a request. Returns the times of this hop and of Kafka.
+async fn process(request: Request) -> Result<Vec<HopTime>, Status> {
     let begun = Instant::now();
     let (head, body) = request.into_parts();
     if head.uri.path() != grpc::METHOD_PATH {
@@ -43,6 +46,7 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
         return Err(Status::new(code::UNIMPLEMENTED, message));
     }
     let context = intake::request::context(&head.headers).map_err(Status::invalid)?;
+    let timer = HopTimer::start(HOP, &context);
     let field = |name| head.headers.get(name).map(HeaderValue::as_bytes);
     let limit = field(GRPC_TIMEOUT).map(grpc::timeout).transpose();
     let limit = limit.map_err(|violation| Status::invalid(violation.into()))?;
@@ -56,14 +60,14 @@ async fn process(request: Request) -> Result<ProductSaleResponse, Status> {
         Some(limit) => within(limit, work).await,
         None => Some(work.await),
     };
-    done.unwrap_or_else(|| {
+    let later = done.unwrap_or_else(|| {
         let passed = IntakeError::TimedOut("the caller's grpc-timeout has passed".into());
         Err(Status::from(&passed))
     })?;
-    Ok(ProductSaleResponse { estado: PROCESSED.into(), exito: true })
+    Ok(timer.stop(later))
 }
 
-async fn accept(message: &[u8], context: Context) -> Result<(), Status> {
+async fn accept(message: &[u8], context: Context) -> Result<Vec<HopTime>, Status> {
     let message = ProductSaleRequest::decode(message).map_err(|error| {
         Status::new(
             code::INVALID_ARGUMENT,
@@ -76,12 +80,15 @@ async fn accept(message: &[u8], context: Context) -> Result<(), Status> {
     published.map_err(|error| Status::from(&error))
 }
 
-/// A response with a message, and the status in the trailers.
-fn success(message: &ProductSaleResponse) -> Answer {
+/// A response with a message, the times in the headers, and the status in the trailers.
+fn success(times: &[HopTime]) -> Answer {
+    let message = ProductSaleResponse { estado: PROCESSED.into(), exito: true };
     let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code::OK))]);
     let data = grpc::frame(&message.encode_to_vec()).into();
     let mut response = Answer::new(FullBody { data, trailers });
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type());
+    hop_times::insert(headers, times);
     response
 }
 

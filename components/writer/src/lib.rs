@@ -8,6 +8,7 @@ mod publish;
 use bindings::exports::doorbuster::sales::intake::Guest;
 use guest_tasks::suppress_spurious_polls;
 use intake::IntakeError;
+use intake::hop_times::{HopTime, HopTimer};
 use intake::request::Context;
 use sale::Sale;
 
@@ -22,7 +23,7 @@ mod bindings {
             "world.wit",
         ],
         with: {
-            "doorbuster:sales/types@0.1.0": intake::types,
+            "doorbuster:sales/types@0.2.0": intake::types,
             "doorbuster:valkey/client@0.2.0/scalar": valkey_codec::Scalar,
             "doorbuster:valkey/client@0.2.0/reply": valkey_codec::Reply,
         },
@@ -33,6 +34,9 @@ mod bindings {
     export!(Writer);
 }
 
+/// The name of this hop in the times of a sale.
+const HOP: &str = "writer";
+
 /// The interface for calls from other components.
 struct Writer;
 
@@ -40,8 +44,10 @@ impl Guest for Writer {
     /// Does not check the sale. Only components of the same application can call this function, and
     /// each entry from outside checks its sales: `POST /purchase` and `POST /purchases` of ingest,
     /// `POST /forward` of the bridge, and gRPC of the writer.
-    async fn accept(sale: Sale, context: Context) -> Result<(), IntakeError> {
-        suppress_spurious_polls(publish::publish(sale, context)).await
+    async fn accept(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
+        let timer = HopTimer::start(HOP, &context);
+        let later = suppress_spurious_polls(publish::publish(sale, context)).await?;
+        Ok(timer.stop(later))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use guest_http::{Variable, report};
 use intake::IntakeError;
+use intake::hop_times::{HopTime, HopTimer};
 use intake::request::{Context, IDEMPOTENCY_KEY, TRACEPARENT};
 use sale::{Sale, Violation};
 
@@ -12,19 +13,21 @@ use crate::key_claim;
 static TOPIC: Variable = Variable::new("kafka_topic");
 
 /// Writes the sale and waits for the broker's acknowledgement. The sale must be valid: the entry
-/// through which it came from outside has checked it.
-pub async fn publish(sale: Sale, context: Context) -> Result<(), IntakeError> {
+/// through which it came from outside has checked it. Returns the time of the acknowledgement.
+pub async fn publish(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
     let (topic, value) = (TOPIC.get().await?, sale.to_json());
     if let Some(key) = &context.idempotency_key {
         key_claim::claim(topic, key, &value).await?;
     }
+    let timer = HopTimer::start("kafka", &context);
     let record = Outgoing {
         topic: topic.to_owned(),
         value: Some(value),
         key: Some(sale.product_id.into_bytes()),
         headers: headers(context),
     };
-    producer::send(vec![record]).await.map(drop).map_err(failure)
+    producer::send(vec![record]).await.map_err(failure)?;
+    Ok(timer.stop(Vec::new()))
 }
 
 fn headers(context: Context) -> Vec<Header> {

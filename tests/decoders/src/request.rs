@@ -1,9 +1,10 @@
 //! Requests: the head, and the body as one sale, as several sales, and as problem details of the
-//! next hop.
+//! next hop. The head is also checked as that of the next hop's response.
 //!
 //! Input: the method, a line for each header, an empty line, the body.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use intake::hop_times::{self, HOPS_MAX, HopTime};
 use intake::request::{self, BODY_BYTES_MAX, Context, IDEMPOTENCY_KEY, TRACEPARENT};
 use intake::{ITEMS_MAX, IntakeError, Problem, Results, parse_many};
 use sale::{Sale, Violation};
@@ -38,6 +39,7 @@ fn check_head(head: &[&[u8]]) {
             headers.append(name, value);
         }
     }
+    check_hop_times(&headers);
     match request::check(&method, &headers, &MEDIA_TYPES, BODY_BYTES_MAX) {
         Ok(context) => {
             assert_eq!(method, Method::POST);
@@ -55,6 +57,17 @@ fn check_context(context: Context) {
     for item in [0, ITEMS_MAX - 1].map(|index| many.for_item(index)) {
         assert_eq!(request::context(&headers(&item)).as_ref(), Ok(&item));
     }
+}
+
+/// Checks that the next hop reads as many times, of the same hops.
+fn check_hop_times(headers: &HeaderMap) {
+    let times = hop_times::read(headers);
+    assert!(times.len() <= HOPS_MAX);
+    let mut sent = HeaderMap::new();
+    hop_times::insert(&mut sent, &times);
+    let received = hop_times::read(&sent);
+    let hops = |times: &[HopTime]| times.iter().map(|time| time.hop.clone()).collect::<Vec<_>>();
+    assert_eq!(hops(&received), hops(&times));
 }
 
 fn headers(context: &Context) -> HeaderMap {

@@ -2,7 +2,7 @@
 //! HTTP/2 to the writer of another process.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -15,6 +15,7 @@ use test_servers::shared_kafka;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const SALE: &str = r#"{"categoria":2,"producto_id":"abrigo","precio":80,"cantidad_vendida":1}"#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,20 +128,21 @@ async fn after_a_peer_vanished_a_new_connection_is_used() {
 }
 
 /// A writer that answers every call like the original one: `exito` is never set, and failures have
-/// status 0, too.
+/// status 0, too. If `estado` is empty, the answer has the status in its headers and no message.
 async fn original_writer(estado: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let answer = async move |_: Request<Incoming>| {
         let response = ProductSaleResponse { estado: estado.into(), exito: false };
         let data = Full::<Bytes>::from(grpc::frame(&response.encode_to_vec()));
-        let trailers = HeaderMap::from_iter([(
-            HeaderName::from_static("grpc-status"),
-            HeaderValue::from_static("0"),
-        )]);
-        let body = data.with_trailers(std::future::ready(Some(Ok(trailers))));
+        let status = (HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
         let builder = Response::builder().header("content-type", "application/grpc");
-        builder.body(body)
+        if estado.is_empty() {
+            let body = Full::default().with_trailers(std::future::ready(None));
+            return builder.header(status.0, status.1).body(body);
+        }
+        let trailers = HeaderMap::from_iter([status]);
+        builder.body(data.with_trailers(std::future::ready(Some(Ok(trailers)))))
     };
     tokio::spawn(async move {
         loop {
@@ -155,13 +157,19 @@ async fn original_writer(estado: &'static str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_original_writer_is_understood() {
     let kafka = shared_kafka();
-    for (estado, status) in [("Procesado", 200), ("Error Kafka", 502), ("Error marshaling", 502)] {
+    let answers = [("Procesado", 200), ("Error Kafka", 502), ("Error marshaling", 502), ("", 502)];
+    for (estado, status) in answers {
         let writer = original_writer(estado).await;
         let near =
             Pipeline::with_variables(&kafka.bootstrap(), &[("writer_url", &writer)]).await.unwrap();
         for path in ["/purchase", "/forward"] {
-            let answer = near.client().post(path, SALE).await.unwrap();
+            let headers = [("content-type", "application/json"), ("traceparent", TRACEPARENT)];
+            let answer = near.client().send(Method::POST, path, &headers, SALE).await.unwrap();
             assert_eq!(answer.status, status, "{estado} {path}: {}", answer.text());
+            // The writer sends no times, so there are only those of the hops before it.
+            let times = answer.header("server-timing");
+            assert_eq!(times.contains("bridge;dur="), status == 200, "{estado} {path}: {times}");
+            assert!(!times.contains("writer"), "{estado} {path}: {times}");
         }
         near.stop().await.unwrap();
     }

@@ -2,11 +2,12 @@
 
 use http::Method;
 use intake::grpc;
-use pipeline_tests::{Client, Pipeline, Wiring, eventually};
+use pipeline_tests::{Answer, Client, Pipeline, Wiring, eventually};
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
 use test_servers::shared_kafka;
 
 const SALE: &str = r#"{"categoria":4,"producto_id":"crema","precio":12.5,"cantidad_vendida":3}"#;
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,6 +19,7 @@ async fn the_contract_and_bad_input_in_both_wirings() {
         let mut counted = purchase(&client).await + purchases(&client).await;
         counted += streamed(&client).await + same_answers(&client).await;
         bad_input(&client).await;
+        counted += hop_times(&client, wiring).await;
         if wiring == Wiring::Chained {
             counted += forward(&client).await + grpc_call(&client).await;
             grpc_failures(&client).await;
@@ -40,6 +42,45 @@ async fn purchase(client: &Client) -> u64 {
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("content-length"), "22");
     1
+}
+
+/// The name and the milliseconds of each time in `Server-Timing`.
+fn times(answer: &Answer) -> Vec<(String, f64)> {
+    let entries = answer.header("server-timing").split(", ").filter_map(|entry| {
+        let (hop, ms) = entry.split_once(";dur=")?;
+        Some((hop.to_owned(), ms.parse().unwrap()))
+    });
+    entries.collect()
+}
+
+/// The answer to a sampled sale has the time of each hop, which includes those of the later ones.
+async fn hop_times(client: &Client, wiring: Wiring) -> u64 {
+    let context = |flags: &str| format!("00-{TRACE}-{flags}");
+    let (sampled, other) = (context("01"), context("00"));
+    let json = "application/json";
+    let grpc = "application/grpc";
+    let all = [
+        ("/purchase", json, SALE.into(), &["ingest", "bridge", "writer", "kafka"][..]),
+        ("/forward", json, SALE.into(), &["bridge", "writer", "kafka"]),
+        (grpc::METHOD_PATH, grpc, message(12.5), &["writer", "kafka"]),
+    ];
+    let served = if wiring == Wiring::Chained { &all[..] } else { &all[..1] };
+    for (path, media_type, body, hops) in served {
+        let send = async |body: &[u8], traceparent: &str| {
+            let headers = [("content-type", *media_type), ("traceparent", traceparent)];
+            client.send2(Method::POST, path, &headers, body.to_vec()).await.unwrap()
+        };
+        let answer = send(body, &sampled).await;
+        let found = times(&answer);
+        assert_eq!(found.iter().map(|(hop, _)| hop.as_str()).collect::<Vec<_>>(), *hops, "{path}");
+        assert!(found.is_sorted_by(|(_, earlier), (_, later)| earlier >= later), "{found:?}");
+        assert!(found.iter().all(|(_, ms)| *ms > 0.0), "{path}: {found:?}");
+        let invalid = send(b"{}", &sampled).await;
+        for answer in [send(body, &other).await, invalid] {
+            assert_eq!(answer.headers.get("server-timing"), None, "{path}: {answer:?}");
+        }
+    }
+    2 * served.len() as u64
 }
 
 /// Bodies without a length are chunked. Incomplete ones are not sales.

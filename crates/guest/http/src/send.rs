@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::future::{Either, select};
 use http::{HeaderName, StatusCode, header};
 use intake::IntakeError;
+use intake::hop_times::SERVER_TIMING;
 use intake::request::content_length;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
@@ -19,10 +20,11 @@ use crate::read::{Incoming, ReadError};
 use crate::write::{internal, write};
 
 /// The headers and trailers of a response that the components use.
-const NEEDED_HEADERS: [HeaderName; 3] = [
+const NEEDED_HEADERS: [HeaderName; 4] = [
     header::CONTENT_LENGTH,
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
+    SERVER_TIMING,
 ];
 
 /// The limits of a request, and where its outcome is.
@@ -40,6 +42,8 @@ pub struct SendLimits {
 pub enum Outcome {
     /// In its status: headers and body of a successful response are not read.
     InStatus,
+    /// In its status and headers: the body of a successful response is not read.
+    InHead,
     /// In its body, which is read also after success.
     InBody,
     /// In its trailers, after the body, which is read to the end.
@@ -93,6 +97,9 @@ async fn receive(response: HostResponse, limits: &SendLimits) -> Result<Answer, 
         return Ok(answer);
     }
     *answer.headers_mut() = from_fields(&response.get_headers(), &NEEDED_HEADERS);
+    if limits.outcome == Outcome::InHead && answer.status().is_success() {
+        return Ok(answer);
+    }
     let announced =
         content_length(answer.headers()).filter(|_| limits.outcome != Outcome::InTrailers);
     let (_read, result) = wit_future::new(|| Ok(()));

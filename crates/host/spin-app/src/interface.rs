@@ -33,14 +33,14 @@ mod tests {
 
     #[test]
     fn a_dependency_names_an_interface_or_its_package() {
-        let import = "doorbuster:sales/intake@0.1.0";
+        let import = "doorbuster:sales/intake@0.2.0";
         for name in
-            ["doorbuster:sales", "doorbuster:sales@0.1.0", "doorbuster:sales/intake", import]
+            ["doorbuster:sales", "doorbuster:sales@0.2.0", "doorbuster:sales/intake", import]
         {
             assert!(is_named_by(name, import), "{name}");
         }
         for name in
-            ["doorbuster:sale", "doorbuster:sales@0.2.0", "doorbuster:sales/types", "doorbuster"]
+            ["doorbuster:sale", "doorbuster:sales@0.1.0", "doorbuster:sales/types", "doorbuster"]
         {
             assert!(!is_named_by(name, import), "{name}");
         }

@@ -2,14 +2,15 @@
 //!
 //! The components of the request path only convert types around this crate. It contains the checks
 //! of a request ([`request`]), the errors of a sale ([`IntakeError`]) and their representation in
-//! HTTP ([`Problem`]) and gRPC ([`grpc`]), and the limits on calls of the next hop
-//! ([`CircuitBreaker`], [`RetryBudget`], [`Deadline`]).
+//! HTTP ([`Problem`]) and gRPC ([`grpc`]), the limits on calls of the next hop ([`CircuitBreaker`],
+//! [`RetryBudget`], [`Deadline`]), and the times of the hops ([`hop_times`]).
 
 mod breaker;
 mod budget;
 mod deadline;
 mod error;
 pub mod grpc;
+pub mod hop_times;
 mod many;
 mod problem;
 pub mod request;
@@ -30,6 +31,7 @@ pub mod types {
     pub use sale::{Sale, Violation};
 
     pub use crate::IntakeError;
+    pub use crate::hop_times::HopTime;
     pub use crate::request::Context;
 }
 

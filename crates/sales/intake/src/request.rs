@@ -34,6 +34,14 @@ pub struct Context {
     pub traceparent: Option<String>,
 }
 
+impl Context {
+    /// Whether the caller's trace is sampled: bit 0 of the flags, which are the last two digits.
+    pub fn is_sampled(&self) -> bool {
+        let last = self.traceparent.as_ref().and_then(|value| value.chars().next_back());
+        last.and_then(|digit| digit.to_digit(16)).is_some_and(|flags| flags & 1 == 1)
+    }
+}
+
 /// Checks everything except the body: method, media type, announced length and context.
 pub fn check(
     method: &Method,
