@@ -1,6 +1,8 @@
-// Sends one sale and follows it until it is counted.
+// Sends one sale, shows the times of its hops, and follows it until it is counted.
 
-import { text, whole } from './texts.js';
+import { at, resize, write } from './elements.js';
+import { rate, text, whole } from './texts.js';
+import { createRanked, setBar } from './view.js';
 
 const COUNTED_WITHIN_MS = 10000;
 const ASK_AGAIN_MS = 40;
@@ -61,6 +63,29 @@ async function refusal(answer) {
 
 const milliseconds = (since) => `${whole(performance.now() - since)} ms`;
 
+/** The times in the header `Server-Timing`: `ingest;dur=4.125, bridge;dur=3.690`. */
+function hopTimes(answer) {
+  const entries = (answer.headers.get('server-timing') ?? '').split(',');
+  const times = entries.map((entry) => {
+    const [hop, ms] = entry.trim().split(';dur=');
+    return { hop, ms: Number(ms) };
+  });
+  return times.filter(({ ms }) => Number.isFinite(ms));
+}
+
+/** Shows the times of the hops. Each bar is a part of the time that the browser measured. */
+function showHopTimes(times, browserMs) {
+  at('hop-times').hidden = times.length === 0;
+  const items = resize(at('hop-times-list'), times.length, createRanked);
+  times.forEach(({ hop, ms }, index) => {
+    const [rank, name, time, length] = items[index].children;
+    write(rank, String(index + 1));
+    write(name, hop);
+    write(time, `${rate(ms)} ms`);
+    setBar(length, Math.min(1, ms / browserMs));
+  });
+}
+
 // Kept while a sale has no answer, so that sending it again cannot count it twice.
 let pending = { body: '', key: '' };
 
@@ -78,12 +103,14 @@ async function send(form) {
   // The span of the record belongs to this trace.
   const traceId = randomHex(16);
   const trace = { kind: 'trace', words: text('traceId'), value: traceId };
+  showHopTimes([]);
   const begun = performance.now();
   let answer;
   try {
     const headers = {
       'content-type': 'application/json',
       'idempotency-key': pending.key,
+      // The trace is sampled (01), so the answer has the times of the hops.
       traceparent: `00-${traceId}-${randomHex(8)}-01`,
     };
     answer = await fetch('/purchase', { method: 'POST', headers, body });
@@ -93,6 +120,7 @@ async function send(form) {
   if (!answer.ok) return show({ kind: 'bad', words: await refusal(answer) }, trace);
   pending = { body: '', key: '' };
   const accepted = { kind: 'good', words: text('accepted'), value: milliseconds(begun) };
+  showHopTimes(hopTimes(answer), performance.now() - begun);
   show(accepted, { kind: '', words: text('counting') }, trace);
   const counted = before !== null && (await untilCounted(sale, before));
   if (counted) return show(accepted, { kind: 'good', words: text('counted'), value: milliseconds(begun) }, trace);

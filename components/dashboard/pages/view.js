@@ -17,7 +17,8 @@ function bar() {
   return made;
 }
 
-function setBar(bar, part) {
+/** Sets the length of a bar, as a part of the whole: 0 to 1. */
+export function setBar(bar, part) {
   bar.firstElementChild.style.setProperty('--part', part);
 }
 
@@ -103,7 +104,8 @@ function renderCategories() {
   at('revenue-hint').hidden = figures.totals.revenue !== null;
 }
 
-function createRanked() {
+/** An item of a list with a rank, a name, a figure and a bar. */
+export function createRanked() {
   const part = (className) => element('span', { className });
   return element('li', {}, part('rank'), part('name'), part('units'), bar());
 }

@@ -53,6 +53,14 @@ fn hop_is(hop: &str, text: &str) -> String {
     format!("document.querySelector('[data-hop={hop}] .figure').textContent === '{text}'")
 }
 
+/// The texts of a part of each time that the form shows.
+fn hop_times(part: &str) -> String {
+    format!(
+        "Array.from(document.querySelectorAll('#hop-times:not([hidden]) .{part}'), \
+         (element) => element.textContent)"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_what_is_counted_and_sends_a_sale() {
     let brokers = shared_kafka().bootstrap();
@@ -64,12 +72,16 @@ async fn the_page_shows_what_is_counted_and_sends_a_sale() {
     browser.until(&state("live")).await.unwrap();
     browser.until(&is("sales", "0")).await.unwrap();
     browser.until("!document.getElementById('empty').hidden").await.unwrap();
-    browser.evaluate("document.querySelector('#sell button').click()").await.unwrap();
-    browser.until("document.querySelectorAll('#outcome .good').length === 2").await.unwrap();
+    send_with_form(&mut browser).await;
     browser.until(&is("sales", "1")).await.unwrap();
     let trace =
         "/^[0-9a-f]{32}$/.test(document.querySelector('#outcome .trace strong').textContent)";
     assert_eq!(browser.evaluate(trace).await.unwrap(), true);
+    let hops = browser.evaluate(&hop_times("name")).await.unwrap();
+    assert_eq!(hops, json!(["ingest", "bridge", "writer", "kafka"]));
+    let are_times =
+        format!(r"{}.every((time) => /^\d+(\.\d)? ms$/.test(time))", hop_times("units"));
+    assert_eq!(browser.evaluate(&are_times).await.unwrap(), true);
     browser.until("document.querySelector('[data-hop=aggregator]') !== null").await.unwrap();
     browser.until(&health("healthy")).await.unwrap();
     sell(&client, 999).await;
@@ -143,8 +155,14 @@ async fn send_letters_back(browser: &mut Browser, brokers: &str, topic: &str) {
     browser.until(&is("letters-count", "1 open, 3 in all")).await.unwrap();
 }
 
-/// Takes a picture of every view. Checks that none is wider than its window, and that axe-core
-/// finds no error.
+/// Sends a sale with the form, and waits until the page shows that it is counted.
+async fn send_with_form(browser: &mut Browser) {
+    browser.evaluate("document.querySelector('#sell button').click()").await.unwrap();
+    browser.until("document.querySelectorAll('#outcome .good').length === 2").await.unwrap();
+}
+
+/// Sends a sale in every view and takes a picture of it. Checks that none is wider than its window,
+/// and that axe-core finds no error.
 async fn take_pictures(url: &str) {
     let folder = root().join("target/page");
     std::fs::create_dir_all(&folder).unwrap();
@@ -154,6 +172,7 @@ async fn take_pictures(url: &str) {
         browser.until("document.querySelectorAll('#ranking .name').length === 7").await.unwrap();
         browser.until("!document.getElementById('pipeline').hidden").await.unwrap();
         browser.until("document.getElementById('letters-rows').rows.length === 1").await.unwrap();
+        send_with_form(&mut browser).await;
         let width = browser.evaluate("document.documentElement.scrollWidth").await.unwrap();
         assert_eq!(width, view.width, "{name}");
         browser.screenshot(&folder.join(format!("{name}.png"))).await.unwrap();
