@@ -14,8 +14,7 @@ use crate::cpu;
 use crate::process::Process;
 use crate::servers::Servers;
 
-/// The topic of the request path.
-pub const TOPIC: &str = "bench-accept";
+const TOPIC: &str = "bench-accept";
 
 /// The same number of partitions that `doorbuster up` creates.
 pub const PARTITIONS: i32 = 3;
@@ -84,39 +83,39 @@ pub async fn warm_up(servers: &Servers) -> Result<()> {
 /// One turn: all loads on one contender.
 pub async fn measure(contender: Contender, args: &Args, servers: &Servers) -> Result<Vec<Accept>> {
     let (server, address) = contender.start_accept(TOPIC, servers).await?;
-    let accepts = loads(contender, &server, address, args, servers).await?;
+    let mut accepts = Vec::with_capacity(args.connections.len());
+    for &connections in &args.connections {
+        accepts.push(one_load(contender, &server, address, connections, args, servers).await?);
+    }
     server.stop().await?;
     Ok(accepts)
 }
 
-/// All loads on a running contender.
-pub async fn loads(
+/// One load on a running contender, after a short one that warms it up.
+pub async fn one_load(
     contender: Contender,
     server: &Process,
     address: SocketAddr,
+    connections: u32,
     args: &Args,
     servers: &Servers,
-) -> Result<Vec<Accept>> {
+) -> Result<Accept> {
     let pid = server.pid()?;
-    let mut accepts = Vec::with_capacity(args.connections.len());
-    for &connections in &args.connections {
-        load(address, connections, WARM_UP_SECONDS).await?;
-        let before = [cpu::of_process(pid)?, cpu::of_ended_children()?, kafka_cpu(servers)?];
-        let summary = load(address, connections, args.seconds)
-            .await
-            .with_context(|| format!("{contender} at {connections} connections"))?;
-        let after = [cpu::of_process(pid)?, cpu::of_ended_children()?, kafka_cpu(servers)?];
-        let [server, load, kafka] = cpu::per_100_000(before, after, summary.accepted);
-        accepts.push(Accept {
-            contender,
-            connections,
-            accepted_per_s: summary.accepted_per_s,
-            p50_ms: summary.latency_ms.p50,
-            p99_ms: summary.latency_ms.p99,
-            cpu_s: AcceptCpu { server, load, kafka },
-        });
-    }
-    Ok(accepts)
+    load(address, connections, WARM_UP_SECONDS).await?;
+    let before = [cpu::of_process(pid)?, cpu::of_ended_children()?, kafka_cpu(servers)?];
+    let summary = load(address, connections, args.seconds)
+        .await
+        .with_context(|| format!("{contender} at {connections} connections"))?;
+    let after = [cpu::of_process(pid)?, cpu::of_ended_children()?, kafka_cpu(servers)?];
+    let [server, load, kafka] = cpu::per_100_000(before, after, summary.accepted);
+    Ok(Accept {
+        contender,
+        connections,
+        accepted_per_s: summary.accepted_per_s,
+        p50_ms: summary.latency_ms.p50,
+        p99_ms: summary.latency_ms.p99,
+        cpu_s: AcceptCpu { server, load, kafka },
+    })
 }
 
 fn kafka_cpu(servers: &Servers) -> Result<f64> {

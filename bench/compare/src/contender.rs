@@ -60,6 +60,21 @@ impl Contender {
         Ok((process, address))
     }
 
+    /// Starts the whole pipeline, and waits until it listens.
+    pub async fn start_counting(
+        self,
+        topic: &str,
+        servers: &Servers,
+    ) -> Result<(Process, SocketAddr)> {
+        let address = free_address()?;
+        let manifest = Path::new(self.manifest().context("the native pipeline has no page")?);
+        let variables = [("kafka_topic", topic), ("kafka_group", topic)];
+        let command = ours(manifest, address, servers, &variables)?;
+        let mut process = Process::start(&format!("counting-{self}"), command)?;
+        process.listens(address).await.with_context(|| format!("{self}, live page"))?;
+        Ok((process, address))
+    }
+
     /// Starts only the part from Kafka to Valkey.
     pub fn start_drain(self, topic: &str, group: &str, servers: &Servers) -> Result<Process> {
         let command = match self.manifest() {
@@ -107,8 +122,7 @@ fn native(what: &str, topic: &str, servers: &Servers, rest: &[&str]) -> Result<C
     Ok(command)
 }
 
-/// The command that starts Doorbuster.
-pub fn ours(
+fn ours(
     manifest: &Path,
     listen: SocketAddr,
     servers: &Servers,

@@ -41,24 +41,21 @@ async fn main() -> Result<()> {
 
 async fn run(args: &Args) -> Result<()> {
     let servers = Servers::start().await?;
-    tracing::info!("warming up the broker");
-    accept::warm_up(&servers).await?;
-    let mut report = Report::default();
     if args.viewers > 0 {
-        for round in 1..=args.rounds {
-            tracing::info!(round, of = args.rounds, viewers = args.viewers, "live page");
-            report.accepts.extend(viewers::measure(args, &servers).await?);
-        }
+        accept::warm_up(&servers).await?;
+        let report = viewers::compare(args, &servers).await?;
         return finish(args, servers, &report).await;
     }
+    tracing::info!(sales = args.sales, "filling the topic and warming up the broker");
+    fill::fill(&servers.brokers(), drain::TOPIC, args.sales).await?;
+    accept::warm_up(&servers).await?;
+    let mut report = Report::default();
     for round in 1..=args.rounds {
         for contender in Contender::ACCEPT {
             tracing::info!(round, of = args.rounds, %contender, "accept");
             report.accepts.extend(accept::measure(contender, args, &servers).await?);
         }
     }
-    tracing::info!(sales = args.sales, "filling the topic");
-    fill::fill(&servers.brokers(), drain::TOPIC, args.sales).await?;
     for round in 1..=args.rounds {
         for contender in Contender::DRAIN {
             tracing::info!(round, of = args.rounds, %contender, "drain");

@@ -6,6 +6,7 @@
 
 mod assignment;
 mod composition;
+mod fields;
 mod figures;
 mod filter;
 mod grpc;
@@ -24,6 +25,7 @@ mod valkey;
 
 pub use assignment::check as assignment;
 pub use composition::check as composition;
+pub use fields::check as fields;
 pub use figures::check as figures;
 pub use filter::check as filter;
 pub use grpc::check as grpc;
@@ -57,9 +59,10 @@ mod tests {
     const MUTATING: Duration = Duration::from_millis(700);
 
     /// All checks, by the names of their fuzz targets.
-    const CHECKS: [(&str, Check); 15] = [
+    const CHECKS: [(&str, Check); 16] = [
         ("assignment", assignment),
         ("composition", composition),
+        ("fields", fields),
         ("figures", figures),
         ("filter", filter),
         ("grpc", grpc),

@@ -6,11 +6,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 const LINE_END: &[u8] = b"\r\n";
 
-/// The fields as lines.
-pub fn to_lines(fields: &HeaderMap) -> Vec<u8> {
-    let length = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
-    let mut lines = Vec::with_capacity(fields.iter().map(length).sum());
-    for (name, value) in fields {
+/// The fields whose names `keep` selects, as lines.
+pub fn to_lines(fields: &HeaderMap, keep: impl Fn(&HeaderName) -> bool) -> Vec<u8> {
+    let kept = || fields.iter().filter(|(name, _)| keep(name));
+    let lengths = kept().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let mut lines = Vec::with_capacity(lengths.sum());
+    for (name, value) in kept() {
         lines.extend_from_slice(name.as_str().as_bytes());
         lines.extend_from_slice(b": ");
         lines.extend_from_slice(value.as_bytes());
@@ -87,7 +88,8 @@ mod tests {
         let values: Vec<_> = fields.get_all("a").iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(values, [&b"1"[..], b"\xff x:y"]);
         assert_eq!(fields["b"], "");
-        assert_eq!(from_lines(&to_lines(&fields).into()), Some(fields));
+        assert_eq!(from_lines(&to_lines(&fields, |_| true).into()), Some(fields));
+        assert_eq!(to_lines(&fields, |name| name != "a"), b"b: \r\n");
         assert_eq!(from_lines(&Bytes::new()), Some(HeaderMap::new()));
     }
 

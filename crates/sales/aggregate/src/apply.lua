@@ -86,6 +86,7 @@ end
 -- not include all `counted` sales of the category, because an earlier version counted some of them
 -- without their revenue: it would stay too small.
 local function revenue_after(key, counted, added)
+  -- Also fails for a key of another type, and without the right to read it.
   local stored = redis.call('HMGET', key, 'total', 'ventas')
   if counted == '0' then return added end
   if stored[2] ~= counted then return nil end

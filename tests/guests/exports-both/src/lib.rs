@@ -48,10 +48,18 @@ impl Guest for Whole {
             "/long" => response.body = vec![b'x'; (1 << 20) + 1],
             "/status" => response.status = 99,
             "/informational" => response.status = 103,
+            "/short" | "/head" => response.headers = b"content-length: 100\r\n".to_vec(),
+            "/lengths" => response.headers = b"content-length: 0\r\n".repeat(2),
+            "/unmodified" => {
+                response.status = 304;
+                response.headers = b"content-length: 100\r\n".to_vec();
+            }
+            "/forbidden" => response.headers = b"transfer-encoding: gzip\r\n".to_vec(),
+            "/fields" => response.headers = format!("a: {}\r\n", "x".repeat(128 << 10)).into(),
             "/field" => response.headers = b"no field".to_vec(),
             "/trailer" => response.trailers = b"a:\nb\r\n".to_vec(),
             "/trailers" => response.trailers = b"a: b\r\n".to_vec(),
-            "/trap" => panic!("as requested"),
+            "/trap" => std::process::abort(),
             "/loop" => loop {
                 std::hint::spin_loop();
             },

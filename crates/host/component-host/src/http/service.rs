@@ -139,7 +139,10 @@ impl HttpService {
                 .await
                 .map_err(|_| Problem::LateBody)?
                 .ok_or_else(|| watch.problem().unwrap_or(Problem::BadBody))?,
-            None if body.is_end_stream() && !parts.headers.contains_key(header::CONTENT_LENGTH) => {
+            None if body.is_end_stream()
+                && !parts.headers.contains_key(header::CONTENT_LENGTH)
+                && !expects_continue(&parts.headers) =>
+            {
                 WholeBody::default()
             }
             None => {
@@ -150,8 +153,8 @@ impl HttpService {
         Ok(InstanceRequest::Whole(Request::from_parts(parts, body)))
     }
 
-    /// The permit is kept for the lifetime of the body: a request counts until its answer is
-    /// complete.
+    /// Reads the body of a short response. A longer one keeps the permit until it is sent: it counts
+    /// as a request until then.
     async fn gather_response(
         &self,
         response: Response<WasiBody>,

@@ -8,7 +8,7 @@ mod silence_guard;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use ::http::{Request, Response, Uri, header};
+use ::http::{HeaderName, Request, Response, Uri, header};
 use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use tower_http::timeout::TimeoutBody;
@@ -38,6 +38,12 @@ pub(crate) trait ChainedComponents: Send + Sync {
     ) -> Option<BoxFuture<'static, Response<WasiBody>>>;
 }
 
+/// Whether components neither get nor set a field of this name. As in Spin, a component can read the
+/// `host` field that a client sent.
+pub(crate) fn is_forbidden(name: &HeaderName) -> bool {
+    *name != header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
+}
+
 /// The state for the outgoing requests of one component.
 #[derive(Clone)]
 pub(crate) struct Outbound {
@@ -50,10 +56,9 @@ pub(crate) struct Outbound {
 }
 
 impl WasiHttpHooks for Outbound {
-    /// As in Spin, a component can read the `host` field that a client sent. A `host` field that
-    /// the component sets is not sent, because it follows from the URL.
+    /// A `host` field that the component sets is not sent, because it follows from the URL.
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(|name| *name != header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name))
+        Arc::new(is_forbidden)
     }
 
     fn send_request(

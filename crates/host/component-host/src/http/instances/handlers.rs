@@ -53,7 +53,8 @@ impl HandlersPre {
                 });
             }
         };
-        let whole = whole::Export::find(pre.component());
+        let whole = whole::Export::find(pre.component())
+            .map_err(|message| Error::Guest { component: guest.id().into(), message })?;
         Ok(Self { pre, streamed, whole })
     }
 
