@@ -16,7 +16,7 @@ use spin_sdk::time::sleep;
 
 use crate::pipeline;
 use crate::shared::Latest;
-use crate::viewers::{Frame, INTERVAL_MS, ViewerSlot, latest};
+use crate::viewers::{Frame, ViewerSlot, interval_ms, latest};
 
 /// The duration of one response. The client then sends another request on the same connection. The
 /// time is short enough for the host to end within its 10 s for open requests, and well below the
@@ -83,7 +83,7 @@ impl Viewer {
             if let Some(event) = self.pipeline_event() {
                 return Some((event, self));
             }
-            sleep(Duration::from_millis(INTERVAL_MS)).await;
+            sleep(Duration::from_millis(interval_ms())).await;
         }
         None
     }
@@ -93,7 +93,7 @@ impl Viewer {
         match &latest.outcome {
             Ok(frame) if self.etag.as_ref() != Some(&frame.etag) => {
                 // At most one event in an interval, no matter when other viewers read.
-                if silent_ms < INTERVAL_MS {
+                if silent_ms < interval_ms() {
                     return None;
                 }
                 self.etag = Some(frame.etag.clone());

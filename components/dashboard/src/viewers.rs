@@ -12,7 +12,14 @@ use crate::shared::{Latest, Shared};
 use crate::store;
 
 /// The shortest time between two reads.
-pub const INTERVAL_MS: u64 = 250;
+const INTERVAL_MS: u64 = 250;
+
+/// The most events per second that an instance sends to its viewers together. The page costs little
+/// throughput however many viewers it has: each of them then gets fewer events.
+const EVENTS_PER_SECOND_MAX: u64 = 50;
+
+/// The longest time between two events of changed figures, however many viewers there are.
+const INTERVAL_MAX_MS: u64 = 2_000;
 
 /// The shortest time between two reads while the figures cannot be read.
 const FAILURE_INTERVAL_MS: u64 = 1_000;
@@ -53,6 +60,13 @@ impl Drop for ViewerSlot {
     fn drop(&mut self) {
         VIEWERS.set(VIEWERS.get().saturating_sub(1));
     }
+}
+
+/// The shortest time between two events of a viewer.
+pub fn interval_ms() -> u64 {
+    let viewers = u64::try_from(VIEWERS.get()).unwrap_or(u64::MAX);
+    let shared = viewers.saturating_mul(1_000) / EVENTS_PER_SECOND_MAX;
+    shared.clamp(INTERVAL_MS, INTERVAL_MAX_MS)
 }
 
 /// The latest figures. They are read now if that is due and no other viewer is reading. `None`
