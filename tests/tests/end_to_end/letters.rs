@@ -222,7 +222,10 @@ async fn the_api_shows_letters_and_sends_them_back_only_if_that_is_enabled() {
     let client = pipeline.client();
     assert_eq!(list(&client, 2, 2).await["replay"], true);
     let result = replay(&client, JSON, "", "{}").await;
-    assert_eq!(result, (200, json!({"sent": 2, "failed": 0, "failures": [], "open": 0})));
+    let all_sent = json!({
+        "sent": 2, "failed": 0, "failures": [], "open": 0, "complete": true, "unreadable": [],
+    });
+    assert_eq!(result, (200, all_sent));
     let store = pipeline.store().await.unwrap();
     eventually("the sale is counted", async || (store.total().await == 1).then_some(())).await;
     // The other record is rejected again.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use component_host::Limits;
 use component_host::http::{Answer, HEALTH_PATH, RequestBody, Services, serve, text};
 use host_producer::Producer;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -72,11 +73,18 @@ impl Operator {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
+        let is_local = listener.local_addr()?.ip().to_canonical().is_loopback();
         let handler = Arc::new(move |request: Request<RequestBody>, _peer: SocketAddr| {
             let view = self.0.clone();
             Box::pin(async move {
-                let path = request.uri().path();
-                view.answer(request.method(), path, request.headers()).await
+                let (uri, headers) = (request.uri(), request.headers());
+                if is_local && letters::PATHS.contains(&uri.path()) {
+                    let authority = uri.authority().map(Authority::as_str);
+                    if let Some(answer) = letters::host_problem(authority, headers) {
+                        return answer;
+                    }
+                }
+                view.answer(request.method(), uri.path(), headers).await
             }) as _
         });
         let limits = Limits { connections_max: CONNECTIONS_MAX, ..Limits::default() };

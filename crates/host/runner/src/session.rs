@@ -187,9 +187,10 @@ impl Session {
     }
 
     /// Serves the dead letters of the application's triggers at the operator port. `may_replay` is
-    /// whether they may be sent back from there.
-    pub fn serve_dead_letters(&mut self, prepared: &PreparedApp, may_replay: bool) {
+    /// whether they may be sent back from there. Returns whether a dead-letter topic is known.
+    pub fn serve_dead_letters(&mut self, prepared: &PreparedApp, may_replay: bool) -> bool {
         self.letters = LetterService::new(&prepared.triggers, may_replay);
+        self.letters.is_some()
     }
 
     /// Sends the metrics of the operator port to a collector while the application runs, and their

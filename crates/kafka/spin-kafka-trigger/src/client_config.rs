@@ -27,6 +27,8 @@ const LETTERS_QUEUED_KBYTES_MAX: &str = "262144";
 /// librdkafka's default. It also limits the commits that block: they take at most the session
 /// timeout, while the group's coordinator is looked for, plus this time.
 const REQUEST_TIMEOUT_MS: &str = "60000";
+/// The two names of the property that limits how long a record may wait for the broker.
+const MESSAGE_TIMEOUT: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
 /// The two names of the property for a producer's compression.
 const COMPRESSION: [&str; 2] = ["compression.type", "compression.codec"];
 
@@ -98,6 +100,16 @@ pub(crate) fn producer(config: &Config) -> ClientSettings {
     native
 }
 
+/// The configuration of the producer that sends letters back within a time limit, whatever timeout
+/// `client` sets. librdkafka has two names for that property, and either could be in `client`.
+pub(crate) fn bounded_producer(config: &Config) -> ClientSettings {
+    let mut native = producer(config);
+    for name in MESSAGE_TIMEOUT {
+        native.set(name, LETTER_TIMEOUT_MS);
+    }
+    native
+}
+
 /// The configuration that all clients share.
 fn common(config: &Config) -> ClientSettings {
     let mut native = ClientSettings::new(&config.brokers, &config.client);
@@ -142,6 +154,7 @@ mod tests {
             let config = Config { group_protocol, instance_id: "one".into(), ..config() };
             consumer(&config).create::<Consumer, _>(BasicContext::default()).unwrap();
             drop(producer(&config).create::<Producer, _>(BasicContext::default()).unwrap());
+            drop(bounded_producer(&config).create::<Producer, _>(BasicContext::default()).unwrap());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kafka_client::BasicContext;
 use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::marks::Marks;
@@ -15,6 +15,8 @@ use crate::{Config, Error, Header, Message, client_config, headers};
 
 /// How long one request to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes that the client that reads letters queues, unless `queue_bytes_max` is lower.
+const READER_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Suffix of the group id of the client that reads letters. The client never joins that group and
 /// commits nothing.
 const READER_SUFFIX: &str = ".dead-letters";
@@ -30,7 +32,7 @@ pub struct DeadLetterTopic {
     pub(crate) config: Config,
     pub(crate) topic: String,
     pub(crate) consumer: BaseConsumer<BasicContext>,
-    deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// A record that was given up.
@@ -89,6 +91,18 @@ impl DeadLetter {
     }
 }
 
+/// Replaces control characters by spaces, because in the text of a record they could break the line
+/// or manipulate the terminal.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Whether a text has no control characters except line feeds and tabs. Others could manipulate a
+/// terminal.
+pub fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+}
+
 impl Survey {
     /// How many letters there were, and how many of them were open.
     pub fn counts(&self) -> LetterCounts {
@@ -99,7 +113,11 @@ impl Survey {
 impl DeadLetterTopic {
     /// Opens the dead-letter topic `topic` with the client settings of `config`.
     pub fn open(config: &Config, topic: &str) -> Result<Self, Error> {
-        let reader = Config { group: format!("{}{READER_SUFFIX}", config.group), ..config.clone() };
+        let reader = Config {
+            group: format!("{}{READER_SUFFIX}", config.group),
+            queue_bytes_max: config.queue_bytes_max.min(READER_QUEUE_BYTES_MAX),
+            ..config.clone()
+        };
         let context = BasicContext::new(config.oauth_token());
         let consumer = client_config::reader(&reader).create(context)?;
         Ok(Self { config: config.clone(), topic: topic.into(), consumer, deadline: None })
@@ -189,8 +207,17 @@ impl DeadLetterTopic {
         let metadata = metadata.map_err(failed)?;
         let topic =
             metadata.topics().first().ok_or_else(|| failed(KafkaError::NoMessageReceived))?;
-        if let Some(error) = topic.error() {
-            return Err(failed(KafkaError::MetadataFetch(error.into())));
+        match topic.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(
+                code @ (RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition),
+            ) => {
+                return Err(Error::LettersTopicMissing {
+                    topic: self.topic.clone(),
+                    reason: KafkaError::MetadataFetch(code).to_string(),
+                });
+            }
+            Some(code) => return Err(failed(KafkaError::MetadataFetch(code))),
         }
         let letters = |partition: i32| {
             let timeout = self.answer_timeout()?;
@@ -283,6 +310,12 @@ mod tests {
             value: value.map(|value| value.as_bytes().to_vec()),
             headers: headers.iter().map(header).collect(),
         }
+    }
+
+    #[test]
+    fn a_line_stays_one_line() {
+        assert_eq!(one_line("a\nb\x1b[2J\u{9b}c"), "a b [2J c");
+        assert!(is_plain("ñandú\n\t") && !is_plain("a\rb") && !is_plain("\x1b[2J"));
     }
 
     #[test]

@@ -72,6 +72,22 @@ pub enum Error {
         /// What failed, and for which letter.
         reason: String,
     },
+    /// The dead-letter topic does not exist.
+    #[error("dead-letter topic {topic}: {reason}")]
+    LettersTopicMissing {
+        /// The topic.
+        topic: String,
+        /// The answer of the cluster.
+        reason: String,
+    },
+    /// Letters may have been written to their topics, but are not marked as sent back.
+    #[error("dead-letter topic {topic}: {reason}")]
+    LettersUnmarked {
+        /// The topic.
+        topic: String,
+        /// What failed.
+        reason: String,
+    },
     /// The time limit for reading or sending back letters has passed.
     #[error("dead-letter topic {topic}: the time limit has passed")]
     LettersTimedOut {

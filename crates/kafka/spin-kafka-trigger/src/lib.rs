@@ -51,7 +51,9 @@ mod turns;
 
 pub use batch::{Batch, Header, Message};
 pub use config::{Config, FailedRecords, GroupProtocol};
-pub use dead_letter_topic::{DeadLetter, DeadLetterTopic, LetterCounts, Survey};
+pub use dead_letter_topic::{
+    DeadLetter, DeadLetterTopic, LetterCounts, Survey, is_plain, one_line,
+};
 pub use error::Error;
 pub use failure_class::FailureClass;
 pub use filter::{Field, Filter};
@@ -64,6 +66,6 @@ pub use partition_status::PartitionProgress;
 pub use pattern::is_pattern;
 pub use progress::Progress;
 pub use replay::{Bound, Range};
-pub use send_back::SentBack;
+pub use send_back::{ReplayLimits, SentBack};
 pub use start::Start;
 pub use trigger::{Summary, Trigger};

@@ -40,6 +40,15 @@ pub enum SentBack {
     },
 }
 
+/// How many letters one run may send back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayLimits {
+    /// The most letters that are sent back.
+    pub sent_max: u64,
+    /// The most letters that are tried: those that are sent back, and those that cannot be sent.
+    pub tried_max: u64,
+}
+
 /// One run that sends letters back.
 struct Run<'a, F> {
     topic: &'a DeadLetterTopic,
@@ -49,12 +58,17 @@ struct Run<'a, F> {
     targets: HashMap<String, Option<String>>,
     /// The partition in which markers are known to be accepted.
     markable: Option<i32>,
+    limits: ReplayLimits,
+    /// The letters that were sent back.
+    sent: u64,
+    /// The letters that were tried.
+    tried: u64,
     report: F,
 }
 
 impl DeadLetterTopic {
-    /// Writes at most `max` open letters, the oldest first, back to the topics that they came from,
-    /// with key, value and the record's own headers. Then it marks them as sent back and calls
+    /// Writes open letters, in the order of partition and offset, back to the topics that they came
+    /// from, with key, value and the record's own headers. Then it marks them as sent back and calls
     /// `report`.
     ///
     /// A letter that cannot be sent remains open, and `report` gets the reason; the others are
@@ -65,33 +79,51 @@ impl DeadLetterTopic {
     pub fn replay(
         &self,
         survey: &Survey,
-        max: u64,
+        limits: ReplayLimits,
         report: impl FnMut(SentBack),
     ) -> Result<(), Error> {
-        let context = BasicContext::new(self.config.oauth_token());
-        let producer = client_config::producer(&self.config).create(context)?;
-        let mut run =
-            Run { topic: self, producer, targets: HashMap::new(), markable: None, report };
-        let mut left = max;
-        for letters in &survey.partitions {
-            run.send_partition(letters, &mut left)?;
+        if limits.sent_max == 0 || limits.tried_max == 0 {
+            return Ok(());
         }
-        Ok(())
+        let context = BasicContext::new(self.config.oauth_token());
+        let producer = match self.deadline {
+            Some(_) => client_config::bounded_producer(&self.config),
+            None => client_config::producer(&self.config),
+        };
+        let mut run = Run {
+            topic: self,
+            producer: producer.create(context)?,
+            targets: HashMap::new(),
+            markable: None,
+            limits,
+            sent: 0,
+            tried: 0,
+            report,
+        };
+        survey.partitions.iter().try_for_each(|letters| run.send_partition(letters))
     }
 }
 
 impl<F: FnMut(SentBack)> Run<'_, F> {
-    fn send_partition(&mut self, letters: &PartitionLetters, left: &mut u64) -> Result<(), Error> {
+    fn send_partition(&mut self, letters: &PartitionLetters) -> Result<(), Error> {
         let (topic, first) = (self.topic, letters.marks.first_outside(letters.low));
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         topic.read_letters(letters, first, |letter| {
-            if *left == 0 {
+            // Letters of the chunk may be refused, and then further ones are sent instead.
+            if self.sent + chunk.len() as u64 >= self.limits.sent_max {
+                self.send_chunk(letters.partition, std::mem::take(&mut chunk))?;
+                bytes = 0;
+            }
+            if self.sent >= self.limits.sent_max || self.tried >= self.limits.tried_max {
                 return Ok(ControlFlow::Break(()));
             }
-            if !letter.open || !self.can_be_sent(&letter)? {
+            if !letter.open {
                 return Ok(ControlFlow::Continue(()));
             }
-            *left -= 1;
+            self.tried += 1;
+            if !self.can_be_sent(&letter)? {
+                return Ok(ControlFlow::Continue(()));
+            }
             let size = letter.record.content_bytes();
             if chunk.len() >= CHUNK_LETTERS || (bytes + size > CHUNK_BYTES && bytes > 0) {
                 self.send_chunk(letters.partition, std::mem::take(&mut chunk))?;
@@ -109,6 +141,8 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
         if chunk.is_empty() {
             return Ok(());
         }
+        // After the deadline no further letters are sent.
+        self.topic.answer_timeout()?;
         // Letters that cannot be marked would be sent again in every run, so this is checked before
         // they are sent.
         if self.markable != Some(partition) {
@@ -132,17 +166,18 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
             }
         }
         if count > 0 {
-            self.mark(partition, &marks).map_err(|error| Error::DeadLetters {
+            self.mark(partition, &marks).map_err(|error| Error::LettersUnmarked {
                 topic: self.topic.topic.clone(),
                 reason: format!(
                     "{count} letters of partition {partition} were sent back, but they could not \
                      be marked; the next replay sends them again: {error}"
                 ),
             })?;
+            self.sent += count;
             (self.report)(SentBack::Sent(count));
         }
         match failed {
-            Some(error) => Err(Error::DeadLetters {
+            Some(error) => Err(Error::LettersUnmarked {
                 topic: self.topic.topic.clone(),
                 reason: format!(
                     "letters were not acknowledged; they may have been written, but they \

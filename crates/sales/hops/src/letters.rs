@@ -1,6 +1,9 @@
 //! The dead letters, which the process whose metrics are read serves at the same port.
 
-use http::StatusCode;
+use std::net::IpAddr;
+
+use field_lines::is_address_or_localhost;
+use http::{StatusCode, Uri};
 use intake::Problem;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -14,6 +17,28 @@ const LETTERS_PATH: &str = "/dead-letters";
 pub fn letters_url(metrics_url: &str) -> Option<String> {
     let base = metrics_url.strip_suffix(METRICS_PATH)?;
     Some(format!("{base}{LETTERS_PATH}"))
+}
+
+/// Checks the authority of a request for letters, `host[:port]`. If the process with the letters has
+/// a loopback address, the host must be an IP address or `localhost`: with a name that leads to that
+/// address (DNS rebinding), a page of another site could read the letters.
+pub fn check_authority(metrics_url: &str, authority: Option<&str>) -> Result<(), Problem> {
+    if !is_loopback(metrics_url) || authority.is_some_and(is_address_or_localhost) {
+        return Ok(());
+    }
+    let detail = "dead letters of a local process are served only if the host is an IP address or \
+                  localhost";
+    Err(Problem::new("urn:doorbuster:problem:forbidden", StatusCode::FORBIDDEN, detail)
+        .with_field("Host"))
+}
+
+fn is_loopback(url: &str) -> bool {
+    let url = Uri::try_from(url).ok();
+    url.as_ref().and_then(Uri::host).is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost")
+            || address.is_ok_and(|ip| ip.to_canonical().is_loopback())
+    })
 }
 
 /// Checks the body of a request to send letters back: an empty object.
@@ -43,7 +68,7 @@ pub fn check_letters(status: StatusCode, body: &[u8]) -> Result<(), Problem> {
     }
     let problem = serde_json::from_slice::<Problem>(body).ok();
     Err(match problem.filter(|problem| problem.status() == status) {
-        // The process writes its problems for clients.
+        // These texts are meant for clients.
         Some(problem) if status.is_client_error() || status.is_server_error() => problem,
         // Another server, or a version without dead letters.
         _ if status == StatusCode::NOT_FOUND => no_letters(),
@@ -60,7 +85,7 @@ pub fn letters_unanswered() -> Problem {
     Problem::new(
         "urn:doorbuster:problem:unavailable",
         StatusCode::SERVICE_UNAVAILABLE,
-        "the process with the dead letters does not answer; letters may still be sent back",
+        "the process with the dead letters does not answer; a run may still be sending letters",
     )
 }
 
@@ -78,6 +103,23 @@ mod tests {
         ] {
             assert_eq!(letters_url(metrics).as_deref(), letters, "{metrics}");
         }
+    }
+
+    #[test]
+    fn letters_of_a_local_process_are_only_for_local_pages() {
+        for url in
+            ["http://127.0.0.1:1/metrics", "http://localhost/metrics", "http://[::1]/metrics"]
+        {
+            for (authority, is_allowed) in [
+                (Some("127.0.0.1:3000"), true),
+                (Some("localhost:3000"), true),
+                (Some("evil.example:3000"), false),
+                (None, false),
+            ] {
+                assert_eq!(check_authority(url, authority).is_ok(), is_allowed, "{authority:?}");
+            }
+        }
+        assert!(check_authority("http://shop:3001/metrics", Some("shop.example")).is_ok());
     }
 
     #[test]

@@ -12,7 +12,8 @@ mod requests;
 pub use consumer::Consumer;
 pub use error::Error;
 pub use letters::{
-    check_letters, check_replay_request, letters_unanswered, letters_url, no_letters,
+    check_authority, check_letters, check_replay_request, letters_unanswered, letters_url,
+    no_letters,
 };
 pub use pipeline::{Pipeline, Producer};
 pub use requests::{Refusal, RequestHop};

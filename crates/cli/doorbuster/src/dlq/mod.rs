@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use printing::Progress;
-use spin_kafka_trigger::{DeadLetterTopic, LetterCounts, SentBack, is_pattern};
+use spin_kafka_trigger::{
+    DeadLetterTopic, LetterCounts, ReplayLimits, SentBack, is_pattern, one_line,
+};
 use tokio::runtime::Handle;
 
 use crate::application::Application;
@@ -48,7 +50,7 @@ enum Action {
     Replay {
         #[command(flatten)]
         common: Common,
-        /// Maximum number of letters to send back, the oldest first.
+        /// Maximum number of letters to send back, in the order of partition and offset.
         #[arg(long, value_name = "LETTERS")]
         max: Option<u64>,
         /// Only print how many letters would be sent back.
@@ -156,7 +158,8 @@ fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
     let progress = Progress::of_total(before.open.min(max), "letters sent back");
     let mut sent = 0;
     let mut left = Left::default();
-    let ended = letters.replay(&survey, max, |step| match step {
+    let limits = ReplayLimits { sent_max: max, tried_max: u64::MAX };
+    let ended = letters.replay(&survey, limits, |step| match step {
         SentBack::Sent(letters) => {
             sent += letters;
             progress.set(sent);
@@ -186,7 +189,7 @@ impl Left {
     fn add(&mut self, partition: i32, offset: i64, reason: &str) {
         self.letters += 1;
         if self.letters <= LEFT_NAMED_MAX {
-            let reason = print::one_line(reason);
+            let reason = one_line(reason);
             printing::note(format_args!("letter {partition}/{offset} stays open: {reason}"));
         }
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use printing::Unwritten;
-use spin_kafka_trigger::{DeadLetter, headers};
+use spin_kafka_trigger::{DeadLetter, headers, is_plain, one_line};
 
 /// The longest reason in a list, in characters; `show` prints the whole reason.
 const REASON_CHARS: usize = 80;
@@ -49,20 +49,13 @@ pub fn letter(letter: &DeadLetter) -> Result<(), Unwritten> {
     printing::result(format_args!("value     {}", text(record.value.as_deref())))
 }
 
-/// Replaces control characters in a record's text by spaces, because they could break the line or
-/// manipulate the terminal.
-pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 /// The text, if it contains no characters that could manipulate a terminal; other bytes in
 /// hexadecimal.
 fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
-    let plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
     match bytes {
         None => "null".into(),
         Some(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) if text.chars().all(plain) => text.into(),
+            Ok(text) if is_plain(text) => text.into(),
             _ => {
                 let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("0x{hex}").into()
@@ -73,12 +66,7 @@ fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{one_line, text};
-
-    #[test]
-    fn a_line_stays_one() {
-        assert_eq!(one_line("a\nb\x1b[2J\u{9b}c"), "a b [2J c");
-    }
+    use super::text;
 
     #[test]
     fn bytes_that_are_no_plain_text_are_shown_in_hex() {

@@ -105,9 +105,18 @@ impl Running {
             if backends.are_temporary() { LetterAccess::View } else { LetterAccess::None };
         let access = args.dead_letters.unwrap_or(default);
         if access != LetterAccess::None {
-            session.serve_dead_letters(&prepared, access == LetterAccess::Replay);
-            if args.dead_letters.is_some() && session.operator_addresses().is_empty() {
-                tracing::warn!("--dead-letters has no effect without an operator port: --operator");
+            let are_known = session.serve_dead_letters(&prepared, access == LetterAccess::Replay);
+            if args.dead_letters.is_some() {
+                if !are_known {
+                    tracing::warn!(
+                        "--dead-letters has no effect: no Kafka trigger names a dead-letter topic, \
+                         or a topic that is not a pattern, with `failed_records = \"dead-letter\"`"
+                    );
+                } else if session.operator_addresses().is_empty() {
+                    tracing::warn!(
+                        "--dead-letters has no effect without an operator port: --operator"
+                    );
+                }
             }
         }
         banner::print(prepared.app(), &session, &backends);

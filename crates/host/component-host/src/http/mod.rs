@@ -21,7 +21,7 @@ mod streamed;
 pub use body::RequestBody;
 pub use exchange::{Answer, Handler};
 pub use metrics::Refusals;
-pub use problem::text;
+pub use problem::{problem, text};
 pub use serve::serve;
 pub use server::{HEALTH_PATH, Server};
 pub use service::HttpService;

@@ -129,13 +129,7 @@ impl Problem {
     /// The problem as a response.
     pub fn response(self) -> Response<WasiBody> {
         let (status, name, detail) = self.parts();
-        let field = self.field().map(|field| format!(r#","field":"{field}""#)).unwrap_or_default();
-        let json = format!(
-            r#"{{"type":"urn:doorbuster:problem:{name}","title":"{}","status":{},"detail":"{detail}"{field}}}"#,
-            status.canonical_reason().unwrap_or(name),
-            status.as_u16(),
-        );
-        let mut response = text(status, "application/problem+json", json.into());
+        let mut response = problem(status, name, detail, self.field());
         if matches!(self, Problem::Busy) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
@@ -146,6 +140,23 @@ impl Problem {
         }
         response
     }
+}
+
+/// A problem as an answer. `name` is the last part of its type, and `field` the part of the request
+/// that is wrong, if the request is. The texts must need no escapes in JSON.
+pub fn problem(
+    status: StatusCode,
+    name: &str,
+    detail: &str,
+    field: Option<&str>,
+) -> Response<WasiBody> {
+    let field = field.map(|field| format!(r#","field":"{field}""#)).unwrap_or_default();
+    let json = format!(
+        r#"{{"type":"urn:doorbuster:problem:{name}","title":"{}","status":{},"detail":"{detail}"{field}}}"#,
+        status.canonical_reason().unwrap_or(name),
+        status.as_u16(),
+    );
+    text(status, "application/problem+json", json.into())
 }
 
 /// A complete small answer.

@@ -1,12 +1,12 @@
 //! The newest open letters as JSON.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Serialize;
-use spin_kafka_trigger::{DeadLetter, DeadLetterTopic, Error, headers};
+use spin_kafka_trigger::{DeadLetter, DeadLetterTopic, Error, headers, is_plain, one_line};
 
 use super::LetterTopic;
 
@@ -18,12 +18,19 @@ const KEY_BYTES_MAX: usize = 256;
 const REASON_BYTES_MAX: usize = 1_024;
 /// The longest name of a topic in Kafka, and of a class.
 const NAME_BYTES_MAX: usize = 249;
+/// The most topics that are named because they cannot be read.
+pub(super) const UNREADABLE_MAX: usize = 100;
 
 /// The newest open letters of all topics.
-#[derive(Serialize)]
-struct List {
+#[derive(Default, Serialize)]
+pub(super) struct List {
+    /// When it was read, and the time before which it is not read again.
+    time_ms: u64,
+    next_read_ms: u64,
     /// Whether letters may be sent back.
     replay: bool,
+    /// The dead-letter topics that cannot be read.
+    unreadable: Vec<String>,
     /// All letters, including those that were sent back.
     all: u64,
     /// The letters that were not sent back.
@@ -68,26 +75,56 @@ struct Content {
     truncated: bool,
 }
 
-/// Reads the newest open letters.
-pub(super) fn read(
-    topics: &[LetterTopic],
-    replay: bool,
-    deadline: Instant,
-) -> Result<Bytes, Error> {
-    let mut list = List { replay, all: 0, open: 0, letters: Vec::new() };
-    for LetterTopic { name, config } in topics {
-        let topic = DeadLetterTopic::open(config, name)?.with_deadline(deadline);
-        let survey = topic.survey()?;
-        list.all += survey.counts().all;
-        list.open += survey.counts().open;
-        topic.read_open(&survey, |letter| list.add(Entry::new(name, &letter)))?;
+/// Reads the newest open letters. It fails only if no topic can be read.
+pub(super) fn read(topics: &[LetterTopic], replay: bool, deadline: Instant) -> Result<List, Error> {
+    let mut list = List { replay, ..List::default() };
+    let (mut failed, mut failure) = (0, None);
+    for topic in topics {
+        match list.add_topic(topic, deadline) {
+            // A topic without letters need not exist.
+            Ok(()) | Err(Error::LettersTopicMissing { .. }) => {}
+            Err(error) => {
+                tracing::warn!("the dead letters cannot be read: {error}");
+                if list.unreadable.len() < UNREADABLE_MAX {
+                    list.unreadable.push(topic.name.clone());
+                }
+                failed += 1;
+                failure = Some(error);
+            }
+        }
     }
     list.cut();
-    // This cannot fail: strings and numbers are written to memory.
-    Ok(serde_json::to_vec(&list).unwrap_or_default().into())
+    match failure {
+        Some(error) if failed == topics.len() => Err(error),
+        _ => Ok(list),
+    }
 }
 
 impl List {
+    /// Whether all topics could be read.
+    pub(super) fn is_complete(&self) -> bool {
+        self.unreadable.is_empty()
+    }
+
+    /// The list as JSON. It is not read again for this time.
+    pub(super) fn into_json(mut self, kept_for: Duration) -> Bytes {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.time_ms = ms(now);
+        self.next_read_ms = ms(now + kept_for);
+        // This cannot fail: strings and numbers are written to memory.
+        serde_json::to_vec(&self).unwrap_or_default().into()
+    }
+
+    fn add_topic(&mut self, topic: &LetterTopic, deadline: Instant) -> Result<(), Error> {
+        let LetterTopic { name, config } = topic;
+        let topic = DeadLetterTopic::open(config, name)?.with_deadline(deadline);
+        let survey = topic.survey()?;
+        self.all += survey.counts().all;
+        self.open += survey.counts().open;
+        topic.read_open(&survey, |letter| self.add(Entry::new(name, &letter)))
+    }
+
     fn add(&mut self, entry: Entry) {
         self.letters.push(entry);
         if self.letters.len() >= 2 * LETTERS_MAX {
@@ -105,7 +142,8 @@ impl List {
 impl Entry {
     fn new(topic: &str, letter: &DeadLetter) -> Self {
         let record = &letter.record;
-        let text = |name, bytes_max| letter.header(name).map(|value| one_line(value, bytes_max));
+        let text =
+            |name, bytes_max| letter.header(name).map(|value| one_line(start(value, bytes_max)));
         let content =
             |bytes: &Option<Vec<u8>>, max| bytes.as_deref().map(|bytes| Content::new(bytes, max));
         Self {
@@ -134,10 +172,9 @@ impl Entry {
 impl Content {
     /// Text is shown as text. Bytes that are not UTF-8, and control characters, are in base64.
     fn new(bytes: &[u8], bytes_max: usize) -> Self {
-        let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
         let text = std::str::from_utf8(bytes).ok().map(|text| start(text, bytes_max));
         let (encoding, data) = match text {
-            Some(text) if text.chars().all(is_plain) => ("text", text.to_owned()),
+            Some(text) if is_plain(text) => ("text", text.to_owned()),
             _ => {
                 let shown = bytes.get(..bytes_max).unwrap_or(bytes);
                 ("base64", STANDARD.encode(shown))
@@ -145,11 +182,6 @@ impl Content {
         };
         Self { encoding, data, bytes: bytes.len(), truncated: bytes.len() > bytes_max }
     }
-}
-
-/// The beginning of a text, with spaces instead of control characters.
-fn one_line(text: &str, bytes_max: usize) -> String {
-    start(text, bytes_max).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// At most this many bytes of a text.
@@ -211,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_list_has_the_newest_letters_within_its_limits() {
-        let mut list = List { replay: false, all: 0, open: 0, letters: Vec::new() };
+        let unreadable = vec!["t".repeat(NAME_BYTES_MAX); UNREADABLE_MAX];
+        let mut list = List { unreadable, ..List::default() };
         // The letter with the offset 0 is the newest one.
         for offset in 0..1_000 {
             let entry = letter(offset, 1_000 - offset, "\"".repeat(1 << 20).as_bytes());

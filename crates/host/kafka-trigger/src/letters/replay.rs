@@ -4,13 +4,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Serialize;
-use spin_kafka_trigger::{DeadLetterTopic, Error, SentBack};
+use spin_kafka_trigger::{DeadLetterTopic, Error, ReplayLimits, SentBack};
 
 use super::LetterTopic;
-use super::fault::Fault;
+use super::list::UNREADABLE_MAX;
+use super::problem::Problem;
 
 /// The most letters that one request sends back.
 const LETTERS_MAX: u64 = 1_000;
+/// The most letters that one request tries: those that it sends, and those that cannot be sent.
+const TRIED_MAX: u64 = 10_000;
 /// The most letters that are named because they cannot be sent.
 const FAILURES_MAX: usize = 20;
 
@@ -25,6 +28,10 @@ struct Replayed {
     failures: Vec<Failure>,
     /// The letters that are still open.
     open: u64,
+    /// Whether each open letter was sent back, or cannot be sent.
+    complete: bool,
+    /// The dead-letter topics that cannot be read.
+    unreadable: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -35,19 +42,44 @@ struct Failure {
     reason: String,
 }
 
-/// Sends back the oldest open letters of each topic.
-pub(super) fn send_back(topics: &[LetterTopic], deadline: Instant) -> Result<Bytes, Fault> {
+/// Sends back open letters, in the order of topic, partition and offset. A topic that cannot be read
+/// does not prevent the others from being sent.
+pub(super) fn send_back(topics: &[LetterTopic], deadline: Instant) -> Result<Bytes, Problem> {
     let mut replayed = Replayed::default();
-    let ended = topics.iter().try_for_each(|topic| replayed.send_topic(topic, deadline));
-    let Replayed { sent, failed, .. } = replayed;
-    tracing::info!(sent, failed, "dead letters were sent back on request");
-    match ended {
-        // This cannot fail: strings and numbers are written to memory.
-        Ok(()) => Ok(serde_json::to_vec(&replayed).unwrap_or_default().into()),
-        Err(error) => {
-            tracing::warn!("not all dead letters were sent back: {error}");
-            Err(if sent > 0 { Fault::Interrupted { sent } } else { Fault::from(&error) })
+    let (mut is_in_time, mut is_marked, mut failure) = (true, true, None);
+    for topic in topics {
+        match replayed.send_topic(topic, deadline) {
+            // A topic without letters need not exist.
+            Ok(()) | Err(Error::LettersTopicMissing { .. }) => continue,
+            Err(error) => {
+                tracing::warn!("not all dead letters were sent back: {error}");
+                match error {
+                    Error::LettersTimedOut { .. } => is_in_time = false,
+                    Error::LettersUnmarked { .. } => is_marked = false,
+                    _ if replayed.unreadable.len() < UNREADABLE_MAX => {
+                        replayed.unreadable.push(topic.name.clone());
+                    }
+                    _ => {}
+                }
+                failure = Some(error);
+            }
         }
+        if !is_in_time {
+            break;
+        }
+    }
+    let Replayed { sent, failed, open, .. } = replayed;
+    tracing::info!(sent, failed, "dead letters were sent back on request");
+    replayed.complete = failure.is_none() && open <= failed;
+    match failure {
+        _ if !is_marked => Err(Problem::ReplayFailed { sent }),
+        Some(error)
+            if sent + failed == 0 && (!is_in_time || replayed.unreadable.len() == topics.len()) =>
+        {
+            Err(Problem::of_read(&error, None))
+        }
+        // This cannot fail: strings and numbers are written to memory.
+        _ => Ok(serde_json::to_vec(&replayed).unwrap_or_default().into()),
     }
 }
 
@@ -57,7 +89,11 @@ impl Replayed {
         let letters = DeadLetterTopic::open(config, name)?.with_deadline(deadline);
         let survey = letters.survey()?;
         self.open += survey.counts().open;
-        letters.replay(&survey, LETTERS_MAX.saturating_sub(self.sent), |step| match step {
+        let limits = ReplayLimits {
+            sent_max: LETTERS_MAX.saturating_sub(self.sent),
+            tried_max: TRIED_MAX.saturating_sub(self.sent + self.failed),
+        };
+        letters.replay(&survey, limits, |step| match step {
             SentBack::Sent(sent) => {
                 self.sent += sent;
                 self.open = self.open.saturating_sub(sent);

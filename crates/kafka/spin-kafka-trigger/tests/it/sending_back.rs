@@ -9,7 +9,9 @@ use crate::support::{config, member, producer, until, within};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _};
 use serde_json::json;
-use spin_kafka_trigger::{Config, DeadLetterTopic, Error, LetterCounts, SentBack, headers};
+use spin_kafka_trigger::{
+    Config, DeadLetterTopic, Error, LetterCounts, ReplayLimits, SentBack, headers,
+};
 
 /// The header by which a repeated record is recognized.
 const IDENTITY: &str = "idempotency-key";
@@ -43,12 +45,16 @@ fn write_letters(brokers: &str, letters_topic: &str, letters: &[(&str, &[(&str, 
     producer.flush(Duration::from_secs(30)).unwrap();
 }
 
+fn limits(sent_max: u64) -> ReplayLimits {
+    ReplayLimits { sent_max, tried_max: u64::MAX }
+}
+
 /// How many letters were sent back, and why the others were not.
 fn send_back(config: &Config, topic: &str, max: u64) -> (u64, Vec<String>, Option<Error>) {
     let letters = DeadLetterTopic::open(config, topic).unwrap();
     let survey = letters.survey().unwrap();
     let (mut sent, mut left) = (0, Vec::new());
-    let ended = letters.replay(&survey, max, |step| match step {
+    let ended = letters.replay(&survey, limits(max), |step| match step {
         SentBack::Sent(letters) => sent += letters,
         SentBack::Left { offset, reason, .. } => left.push(format!("{offset}: {reason}")),
     });
@@ -125,7 +131,7 @@ async fn letters_that_cannot_be_sent_are_reported_and_the_others_are_sent_once()
         let faults = [
             letters.survey().unwrap_err(),
             letters.read_open(&survey, |_| ()).unwrap_err(),
-            letters.replay(&survey, u64::MAX, |_| ()).unwrap_err(),
+            letters.replay(&survey, limits(u64::MAX), |_| ()).unwrap_err(),
         ];
         for fault in faults {
             assert!(matches!(fault, Error::LettersTimedOut { .. }), "{fault}");
@@ -136,7 +142,7 @@ async fn letters_that_cannot_be_sent_are_reported_and_the_others_are_sent_once()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_oldest_are_sent_first_with_their_original_position() {
+async fn letters_are_sent_in_their_order_with_their_original_position() {
     let (brokers, topic) = (brokers(), "back-parts");
     let letters_topic = topics(&brokers, topic).await;
     let own: &[(&str, &str)] = &[(IDENTITY, "the client's"), ("twice", "1"), ("twice", "2")];
@@ -156,6 +162,39 @@ async fn the_oldest_are_sent_first_with_their_original_position() {
         // The last letter is for the same record as the first.
         assert_eq!(identities, [place(0), "the client's".into(), place(2), place(0)]);
         assert_eq!(back[1].headers.len(), 3, "{:?}", back[1].headers);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_cannot_be_sent_do_not_use_up_the_limit() {
+    let (brokers, topic) = (brokers(), "back-limits");
+    let letters_topic = topics(&brokers, topic).await;
+    let small = "back-limits-small";
+    create_topic_with(&brokers, small, 1, &[("max.message.bytes", "10")]).await;
+    let letters = [("", &[][..]), (small, &[]), (topic, &[]), (small, &[]), (topic, &[])];
+    write_letters(&brokers, &letters_topic, &letters);
+    let config = config(&brokers, topic);
+    tokio::task::spawn_blocking(move || {
+        let topic = DeadLetterTopic::open(&config, &letters_topic).unwrap();
+        let run = |sent_max, tried_max| {
+            let (mut sent, mut left) = (0, 0);
+            let survey = topic.survey().unwrap();
+            let ended =
+                topic.replay(&survey, ReplayLimits { sent_max, tried_max }, |step| match step {
+                    SentBack::Sent(letters) => sent += letters,
+                    SentBack::Left { .. } => left += 1,
+                });
+            ended.unwrap();
+            (sent, left)
+        };
+        assert_eq!(run(0, 5), (0, 0));
+        assert_eq!(run(5, 2), (0, 2), "the first two cannot be sent");
+        assert_eq!(run(1, 5), (1, 2), "the first two do not count");
+        assert_eq!(run(1, 5), (1, 3));
+        let missing = DeadLetterTopic::open(&config, "back-limits-missing").unwrap();
+        assert!(matches!(missing.survey(), Err(Error::LettersTopicMissing { .. })));
     })
     .await
     .unwrap();
