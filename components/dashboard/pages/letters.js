@@ -5,16 +5,19 @@ import { moment, text, whole } from './texts.js';
 
 const PATH = '/api/v1/dead-letters';
 
-/** A list may be older than the newest letter, so it is read again after this time. */
-const READ_AGAIN_MS = 5000;
+/** The component keeps a list for this time, in addition to the time that the list specifies. */
+const KEPT_MS = 1000;
+/** The longest time until the next read, whatever the server specifies. */
+const PAUSE_MAX_MS = 60_000;
 
 let list;
 let count;
 let timer;
 let isReading = false;
 let isServed = true;
-/** Why the list cannot be read, and what became of the last letters that were sent back: texts in
- * the current language. */
+/** Whether the list may be older than the last change, and must be read once more. */
+let isOutdated = false;
+/** Why the list cannot be read, and the result of the last replay: texts in the current language. */
 let problem = () => '';
 let outcome = () => '';
 
@@ -22,29 +25,46 @@ let outcome = () => '';
 export function followLetters(state) {
   if (!state?.consumer || state.consumer.dead_letters === count) return;
   count = state.consumer.dead_letters;
-  readLetters();
-  clearTimeout(timer);
-  timer = setTimeout(readLetters, READ_AGAIN_MS);
+  readChanged();
+}
+
+/** Reads the list after a change. The server may answer with an earlier list, so it is read once
+ * more when the server does not keep that list any longer. */
+async function readChanged() {
+  isOutdated = true;
+  await readLetters();
 }
 
 async function readLetters() {
-  if (isReading || !isServed) return;
+  if (isReading) return;
   isReading = true;
+  clearTimeout(timer);
   try {
     const answer = await fetch(PATH);
+    isServed = answer.status !== 404;
     if (answer.ok) {
       list = await answer.json();
-      problem = () => '';
-    } else if (answer.status === 404) {
-      isServed = false;
+      problem = list.unreadable.length ? unreadableText(list) : () => '';
+      if (isOutdated) readAgain(list.next_read_ms - list.time_ms + KEPT_MS);
+      isOutdated = false;
     } else {
-      problem = await refusal(answer);
+      problem = isServed ? await refusal(answer) : () => '';
+      if (answer.status >= 500) readAgain(1000 * (Number(answer.headers.get('retry-after')) || 1));
     }
   } catch {
     problem = () => text('lettersUnanswered');
+    readAgain(PAUSE_MAX_MS);
   }
   isReading = false;
   renderLetters();
+}
+
+function readAgain(pause_ms) {
+  timer = setTimeout(readLetters, Math.min(pause_ms, PAUSE_MAX_MS));
+}
+
+function unreadableText({ unreadable }) {
+  return () => text('lettersUnreadable', { topics: unreadable.join(', ') });
 }
 
 async function refusal(answer) {
@@ -53,35 +73,39 @@ async function refusal(answer) {
 }
 
 async function sendBack() {
+  if (!confirm(text('sendBackConfirm', { open: whole(list.open) }))) return;
   const button = at('letters-replay');
   button.disabled = true;
   outcome = () => text('sendingBack');
-  renderOutcome();
-  let result;
+  renderLetters();
   try {
     const headers = { 'content-type': 'application/json' };
     const answer = await fetch(`${PATH}/replay`, { method: 'POST', headers, body: '{}' });
-    result = answer.ok ? sentText(await answer.json()) : await refusal(answer);
+    outcome = answer.ok ? sentText(await answer.json()) : await refusal(answer);
   } catch {
-    result = () => text('lettersUnanswered');
+    outcome = () => text('lettersUnanswered');
   }
-  await readLetters();
-  outcome = result;
-  renderOutcome();
+  await readChanged();
   button.disabled = false;
-  (button.hidden ? at('letters-refresh') : button).focus();
+  renderLetters();
+  // A disabled button loses the focus; a focus that the user has moved meanwhile is kept.
+  if (document.activeElement === document.body) {
+    (button.hidden ? at('letters-refresh') : button).focus();
+  }
 }
 
-function sentText({ sent, failed, failures }) {
+function sentText({ sent, failed, failures, complete }) {
   const [first] = failures;
   const name = first ? 'sentBackInPart' : 'sentBack';
-  return () => text(name, { sent: whole(sent), failed: whole(failed), reason: first?.reason });
+  const places = { sent: whole(sent), failed: whole(failed), reason: first?.reason };
+  return () => [text(name, places), complete ? '' : text('sentBackLimited')].join(' ').trim();
 }
 
 /** Shows everything again, in the current language. */
 export function renderLetters() {
   at('letters').hidden = !isServed || (!list && !problem());
-  renderOutcome();
+  write(at('letters-problem'), problem());
+  write(at('letters-outcome'), outcome());
   if (!list) return;
   const { letters, open, all } = list;
   const places = { open: whole(open), all: whole(all), shown: whole(letters.length) };
@@ -90,10 +114,6 @@ export function renderLetters() {
   at('letters-table').hidden = letters.length === 0;
   const rows = resize(at('letters-rows'), letters.length, createRow);
   letters.forEach((letter, index) => updateRow(rows[index].cells, letter));
-}
-
-function renderOutcome() {
-  write(at('letters-outcome'), problem() || outcome());
 }
 
 function createRow() {

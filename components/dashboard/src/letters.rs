@@ -1,19 +1,26 @@
 //! The dead letters, which the process at `metrics_url` lists and sends back.
 
+use std::fmt::Display;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use figures::reject_parameters;
 use guest_http::{Answer, IncomingBody, Outcome, SendLimits, answer, read_body, send};
 use guest_tasks::within;
-use hops::{check_letters, check_replay_request, letters_unanswered, letters_url, no_letters};
+use hops::{
+    check_authority, check_letters, check_replay_request, letters_unanswered, letters_url,
+    no_letters,
+};
 use http::request::{Builder, Parts};
 use http::{HeaderValue, Request, StatusCode, header};
 use intake::Problem;
 use intake::request::check;
 
+use crate::answers::{failure, post_failure};
 use crate::log::Log;
 use crate::pipeline::METRICS_URL;
+use crate::shared::Shared;
 
 /// How long the process may take. It answers within 10 s.
 const LIMIT: Duration = Duration::from_secs(11);
@@ -26,46 +33,133 @@ const REQUEST_BYTES_MAX: usize = 1_024;
 
 const JSON: &str = "application/json";
 
+/// The shortest time between two requests for the list, of which all clients of the instance get the
+/// answer. A failure is not kept, but only one request is in progress.
+const INTERVAL_MS: u64 = 1_000;
+const FAILURE_INTERVAL_MS: u64 = 0;
+
 thread_local! {
+    static LATEST: Rc<Shared<Bytes, Failure>> =
+        Rc::new(Shared::new(INTERVAL_MS, FAILURE_INTERVAL_MS));
     static LOG: Log = const { Log::new() };
 }
 
-/// The newest open letters.
-pub async fn list() -> Result<Answer, Problem> {
-    exchange(Request::get, Bytes::new()).await
+/// Why a request failed.
+#[derive(Clone)]
+struct Failure {
+    problem: Problem,
+    /// When the process permits the next request.
+    retry_after: Option<HeaderValue>,
 }
 
-/// Sends letters back. Only requests with the content type of JSON are accepted, which a browser
-/// does not send to another site without asking it first.
-pub async fn replay(head: &Parts, body: IncomingBody) -> Result<Answer, Problem> {
-    check(&head.method, &head.headers, &[JSON], REQUEST_BYTES_MAX)?;
-    reject_parameters(head.uri.query().unwrap_or_default())?;
-    check_replay_request(&read_body(head, body, REQUEST_BYTES_MAX).await?)?;
-    let request = |url| Request::post(format!("{url}/replay")).header(header::CONTENT_TYPE, JSON);
-    exchange(request, Bytes::from_static(b"{}")).await
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self { problem, retry_after: None }
+    }
 }
 
-async fn exchange(request: impl FnOnce(String) -> Builder, body: Bytes) -> Result<Answer, Problem> {
-    let failed = |error: &dyn std::fmt::Display| {
-        LOG.with(|log| log.note(format_args!("the dead letters cannot be read: {error}")));
-        letters_unanswered()
-    };
-    let metrics_url = METRICS_URL.find().await.map_err(|error| failed(&error))?;
-    let url = letters_url(metrics_url.unwrap_or_default()).ok_or_else(no_letters)?;
-    let request = request(url).body(body).map_err(|error| failed(&error))?;
-    let received = within(LIMIT, send(request, &LIMITS)).await;
-    let received = received.ok_or_else(|| failed(&format_args!("no answer within {LIMIT:?}")))?;
-    let received = received.map_err(|error| failed(&error))?;
-    let (status, json) = (received.status(), received.into_body().data);
-    check_letters(status, &json).inspect_err(|problem| {
-        if problem.status().is_server_error() {
-            failed(&format_args!("the answer is {status}: {}", problem.detail));
+impl Failure {
+    /// Adds the time to a response for the problem.
+    fn complete(self, mut response: Answer) -> Answer {
+        if let Some(pause) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, pause);
         }
-    })?;
+        response
+    }
+}
+
+/// The newest open letters.
+pub async fn list(body: &IncomingBody) -> Answer {
+    match shared_list(body.authority()).await {
+        Ok(json) => success(json),
+        Err(failed) => {
+            let response = failure(&failed.problem);
+            failed.complete(response)
+        }
+    }
+}
+
+async fn shared_list(authority: Option<String>) -> Result<Bytes, Failure> {
+    let metrics_url = metrics_url(authority).await?;
+    let read = exchange(metrics_url, Request::get, Bytes::new());
+    let latest = LATEST.with(Rc::clone).latest(read).await;
+    latest.map_or_else(|| Err(busy().into()), |latest| latest.outcome.clone())
+}
+
+/// Sends letters back. Only requests with the content type of JSON are accepted: for a page of
+/// another site, a browser first sends a preflight request, which this API does not permit.
+pub async fn replay(head: &Parts, body: IncomingBody) -> Answer {
+    match send_back(head, body).await {
+        Ok(json) => success(json),
+        Err(failed) => {
+            let response = post_failure(&failed.problem);
+            failed.complete(response)
+        }
+    }
+}
+
+async fn send_back(head: &Parts, body: IncomingBody) -> Result<Bytes, Failure> {
+    check(&head.method, &head.headers, &[JSON], REQUEST_BYTES_MAX)?;
+    reject_parameters(head.uri.query().unwrap_or_default()).map_err(Problem::from)?;
+    let authority = body.authority();
+    check_replay_request(&read_body(head, body, REQUEST_BYTES_MAX).await?)?;
+    let metrics_url = metrics_url(authority).await?;
+    let request = |url| Request::post(format!("{url}/replay")).header(header::CONTENT_TYPE, JSON);
+    exchange(metrics_url, request, Bytes::from_static(b"{}")).await
+}
+
+/// The URL of the metrics, if a request with this authority may get the letters.
+async fn metrics_url(authority: Option<String>) -> Result<&'static str, Problem> {
+    let url = METRICS_URL.find().await.map_err(|error| unanswered(&error))?.unwrap_or_default();
+    check_authority(url, authority.as_deref())?;
+    Ok(url)
+}
+
+async fn exchange(
+    metrics_url: &str,
+    request: impl FnOnce(String) -> Builder,
+    body: Bytes,
+) -> Result<Bytes, Failure> {
+    let url = letters_url(metrics_url).ok_or_else(no_letters)?;
+    let request = request(url).body(body).map_err(|error| unanswered(&error))?;
+    let received = within(LIMIT, send(request, &LIMITS)).await;
+    let received =
+        received.ok_or_else(|| unanswered(&format_args!("no answer within {LIMIT:?}")))?;
+    let mut received = received.map_err(|error| unanswered(&error))?;
+    let retry_after = received.headers_mut().remove(header::RETRY_AFTER);
+    let (status, json) = (received.status(), received.into_body().data);
+    match check_letters(status, &json) {
+        Ok(()) => Ok(json),
+        Err(problem) => {
+            if problem.status().is_server_error() {
+                log(&format_args!("the answer is {status}: {}", problem.detail));
+            }
+            Err(Failure { problem, retry_after })
+        }
+    }
+}
+
+/// The problem if the process does not answer, which is logged.
+fn unanswered(error: &dyn Display) -> Problem {
+    log(error);
+    letters_unanswered()
+}
+
+fn log(error: &dyn Display) {
+    LOG.with(|log| log.note(format_args!("the dead letters cannot be read: {error}")));
+}
+
+/// The problem if another call of the instance reads the list, and none is known.
+fn busy() -> Problem {
+    let detail = "another request reads the dead letters; try again";
+    Problem::new("urn:doorbuster:problem:busy", StatusCode::SERVICE_UNAVAILABLE, detail)
+}
+
+fn success(json: Bytes) -> Answer {
     let mut response = answer(StatusCode::OK, JSON, json);
     let headers = response.headers_mut();
     // Letters contain data of customers, which no cache may keep.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
+    response
 }

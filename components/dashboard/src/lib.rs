@@ -13,12 +13,12 @@ mod store;
 mod viewers;
 
 use figures::{Query, reject_parameters};
-use guest_http::{Reply, Request};
+use guest_http::{IncomingBody, Reply, Request};
 use http::Method;
 use http::request::Parts;
 use intake::Problem;
 
-use answers::{content, failure, method_not_allowed, not_found, post_failure};
+use answers::{content, failure, method_not_allowed, not_found};
 
 #[allow(missing_docs, reason = "generated")]
 mod bindings {
@@ -45,13 +45,12 @@ const REPLAY: &str = "/api/v1/dead-letters/replay";
 async fn route(request: Request) -> Reply {
     let (head, body) = request.into_parts();
     if head.uri.path() == REPLAY {
-        let sent = letters::replay(&head, body).await;
-        return sent.unwrap_or_else(|problem| post_failure(&problem)).into();
+        return letters::replay(&head, body).await.into();
     }
-    respond(&head).await.unwrap_or_else(|problem| failure(&problem).into())
+    respond(&head, &body).await.unwrap_or_else(|problem| failure(&problem).into())
 }
 
-async fn respond(head: &Parts) -> Result<Reply, Problem> {
+async fn respond(head: &Parts, body: &IncomingBody) -> Result<Reply, Problem> {
     let path = head.uri.path();
     if let Some(file) = files::at(path) {
         check_method(&head.method)?;
@@ -70,7 +69,7 @@ async fn respond(head: &Parts) -> Result<Reply, Problem> {
         Some("dead-letters") => {
             check_method(&head.method)?;
             reject_parameters(head.uri.query().unwrap_or_default())?;
-            Ok(letters::list().await?.into())
+            Ok(letters::list(body).await.into())
         }
         Some(resource) => api(head, resource).await,
         None => Err(not_found(path)),

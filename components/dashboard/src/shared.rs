@@ -10,22 +10,22 @@ use intake::Problem;
 const AGE_MAX_MS: u64 = 3_000;
 
 /// The latest value. It is read again when a call needs it and it is older than an interval.
-pub struct Shared<T> {
+pub struct Shared<T, E = Problem> {
     interval_ms: u64,
     failure_interval_ms: u64,
-    latest: RefCell<Option<Rc<Latest<T>>>>,
+    latest: RefCell<Option<Rc<Latest<T, E>>>>,
     is_reading: Cell<bool>,
 }
 
 /// The result of the last read.
-pub struct Latest<T> {
+pub struct Latest<T, E = Problem> {
     /// When the read ended, by the monotonic clock.
     pub read_ms: u64,
     /// The value, or why it could not be read.
-    pub outcome: Result<T, Problem>,
+    pub outcome: Result<T, E>,
 }
 
-impl<T> Shared<T> {
+impl<T, E> Shared<T, E> {
     /// A value that is read at most once in `interval_ms`, and once in `failure_interval_ms` after
     /// a failure.
     pub const fn new(interval_ms: u64, failure_interval_ms: u64) -> Self {
@@ -41,8 +41,8 @@ impl<T> Shared<T> {
     /// while another call is reading and the known value is too old.
     pub async fn latest(
         &self,
-        read: impl Future<Output = Result<T, Problem>>,
-    ) -> Option<Rc<Latest<T>>> {
+        read: impl Future<Output = Result<T, E>>,
+    ) -> Option<Rc<Latest<T, E>>> {
         if !self.is_outdated() {
             return self.known();
         }
@@ -56,7 +56,7 @@ impl<T> Shared<T> {
     }
 
     /// The latest value without a read; `None` if there is none or it is too old.
-    pub fn known(&self) -> Option<Rc<Latest<T>>> {
+    pub fn known(&self) -> Option<Rc<Latest<T, E>>> {
         self.latest.borrow().clone().filter(|latest| latest.age_ms() < AGE_MAX_MS)
     }
 
@@ -74,7 +74,7 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T> Latest<T> {
+impl<T, E> Latest<T, E> {
     fn age_ms(&self) -> u64 {
         now_ms().saturating_sub(self.read_ms)
     }

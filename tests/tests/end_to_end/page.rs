@@ -148,6 +148,10 @@ async fn send_letters_back(browser: &mut Browser, brokers: &str, topic: &str) {
     assert!(cells[1].as_str().unwrap().starts_with(&format!("{topic}/")), "{cells}");
     assert!(cells[2].as_str().unwrap().starts_with("rejected: "), "{cells}");
     assert_eq!((&cells[3], &cells[4]), (&json!("tv"), &json!("<b>no sale</b>")));
+    browser.evaluate("window.confirm = () => false").await.unwrap();
+    browser.evaluate("document.getElementById('letters-replay').click()").await.unwrap();
+    browser.until(&is("letters-outcome", "")).await.unwrap();
+    browser.evaluate("window.confirm = () => true").await.unwrap();
     browser.evaluate("document.getElementById('letters-replay').click()").await.unwrap();
     let outcome = "Letters sent back to their topics: 2.";
     browser.until(&is("letters-outcome", outcome)).await.unwrap();

@@ -20,8 +20,9 @@ use crate::read::{Incoming, ReadError};
 use crate::write::{internal, write};
 
 /// The headers and trailers of a response that the components use.
-const NEEDED_HEADERS: [HeaderName; 4] = [
+const NEEDED_HEADERS: [HeaderName; 5] = [
     header::CONTENT_LENGTH,
+    header::RETRY_AFTER,
     HeaderName::from_static("grpc-status"),
     HeaderName::from_static("grpc-message"),
     SERVER_TIMING,

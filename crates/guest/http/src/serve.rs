@@ -27,6 +27,17 @@ pub type Request = http::Request<IncomingBody>;
 /// A body that has not been read, or the whole body.
 pub struct IncomingBody(Source);
 
+impl IncomingBody {
+    /// The authority of the request, `host[:port]`; `None` if the request is complete, because the
+    /// components with such requests do not need it.
+    pub fn authority(&self) -> Option<String> {
+        match &self.0 {
+            Source::Stream(request) => request.get_authority(),
+            Source::Whole(_) => None,
+        }
+    }
+}
+
 enum Source {
     Stream(HostRequest),
     Whole(Bytes),
