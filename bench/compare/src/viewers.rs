@@ -68,6 +68,7 @@ async fn measure(
             viewers.check(&before)?;
         }
     }
+    drop(viewers);
     server.stop().await?;
     Ok(accepts)
 }
