@@ -17,6 +17,9 @@ let isReading = false;
 let isServed = true;
 /** Whether the list may be older than the last change, and must be read once more. */
 let isOutdated = false;
+/** From this time on, by the server's clock, a list is newer than the last change; null before the
+ * first answer after that change. */
+let newFrom_ms = null;
 /** Why the list cannot be read, and the result of the last replay: texts in the current language. */
 let problem = () => '';
 let outcome = () => '';
@@ -28,10 +31,11 @@ export function followLetters(state) {
   readChanged();
 }
 
-/** Reads the list after a change. The server may answer with an earlier list, so it is read once
- * more when the server does not keep that list any longer. */
+/** Reads the list after a change. The server may answer with an earlier list, so it is read again
+ * until it was read after the server stopped keeping that list. */
 async function readChanged() {
   isOutdated = true;
+  newFrom_ms = null;
   await readLetters();
 }
 
@@ -45,8 +49,9 @@ async function readLetters() {
     if (answer.ok) {
       list = await answer.json();
       problem = list.unreadable.length ? unreadableText(list) : () => '';
+      newFrom_ms ??= list.next_read_ms;
+      isOutdated &&= list.time_ms < newFrom_ms;
       if (isOutdated) readAgain(list.next_read_ms - list.time_ms + KEPT_MS);
-      isOutdated = false;
     } else {
       problem = isServed ? await refusal(answer) : () => '';
       if (answer.status >= 500) readAgain(1000 * (Number(answer.headers.get('retry-after')) || 1));

@@ -16,7 +16,7 @@ use spin_sdk::time::sleep;
 
 use crate::pipeline;
 use crate::shared::Latest;
-use crate::viewers::{Frame, ViewerSlot, interval_ms, latest};
+use crate::viewers::{Frame, INTERVAL_MS, ViewerSlot, interval_ms, latest};
 
 /// The duration of one response. The client then sends another request on the same connection. The
 /// time is short enough for the host to end within its 10 s for open requests, and well below the
@@ -83,13 +83,24 @@ impl Viewer {
             if let Some(event) = self.pipeline_event() {
                 return Some((event, self));
             }
-            sleep(Duration::from_millis(interval_ms())).await;
+            sleep(self.pause()).await;
         }
         None
     }
 
+    /// The time until an event may be due.
+    fn pause(&self) -> Duration {
+        let beat_ms = BEAT_MS.saturating_sub(self.silent_ms()).max(INTERVAL_MS);
+        Duration::from_millis(interval_ms().min(beat_ms))
+    }
+
+    /// The time since the last event.
+    fn silent_ms(&self) -> u64 {
+        now_ms().saturating_sub(self.sent_ms.unwrap_or_default())
+    }
+
     fn event(&mut self, latest: &Rc<Latest<Frame>>) -> Option<Bytes> {
-        let silent_ms = now_ms().saturating_sub(self.sent_ms.unwrap_or_default());
+        let silent_ms = self.silent_ms();
         match &latest.outcome {
             Ok(frame) if self.etag.as_ref() != Some(&frame.etag) => {
                 // At most one event in an interval, no matter when other viewers read.

@@ -16,6 +16,7 @@ use http::request::{Builder, Parts};
 use http::{HeaderValue, Request, StatusCode, header};
 use intake::Problem;
 use intake::request::check;
+use spin_sdk::time::sleep;
 
 use crate::answers::{failure, post_failure};
 use crate::log::Log;
@@ -34,13 +35,14 @@ const REQUEST_BYTES_MAX: usize = 1_024;
 const JSON: &str = "application/json";
 
 /// The shortest time between two requests for the list, of which all clients of the instance get the
-/// answer. A failure is not kept, but only one request is in progress.
+/// answer.
 const INTERVAL_MS: u64 = 1_000;
-const FAILURE_INTERVAL_MS: u64 = 0;
+
+/// How often a client that waits for the answer of another one's request looks for it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 thread_local! {
-    static LATEST: Rc<Shared<Bytes, Failure>> =
-        Rc::new(Shared::new(INTERVAL_MS, FAILURE_INTERVAL_MS));
+    static LATEST: Rc<Shared<Bytes, Failure>> = Rc::new(Shared::new(INTERVAL_MS, INTERVAL_MS));
     static LOG: Log = const { Log::new() };
 }
 
@@ -81,9 +83,17 @@ pub async fn list(body: &IncomingBody) -> Answer {
 
 async fn shared_list(authority: Option<String>) -> Result<Bytes, Failure> {
     let metrics_url = metrics_url(authority).await?;
-    let read = exchange(metrics_url, Request::get, Bytes::new());
-    let latest = LATEST.with(Rc::clone).latest(read).await;
-    latest.map_or_else(|| Err(busy().into()), |latest| latest.outcome.clone())
+    let shared = LATEST.with(Rc::clone);
+    let wait = async {
+        loop {
+            let read = exchange(metrics_url, Request::get, Bytes::new());
+            match shared.latest(read).await {
+                Some(latest) => return latest.outcome.clone(),
+                None => sleep(LOOK_INTERVAL).await,
+            }
+        }
+    };
+    within(LIMIT, wait).await.unwrap_or_else(|| Err(busy().into()))
 }
 
 /// Sends letters back. Only requests with the content type of JSON are accepted: for a page of
@@ -92,7 +102,10 @@ pub async fn replay(head: &Parts, body: IncomingBody) -> Answer {
     match send_back(head, body).await {
         Ok(json) => success(json),
         Err(failed) => {
-            let response = post_failure(&failed.problem);
+            let mut response = post_failure(&failed.problem);
+            // Sending again without the result of the first run may send letters twice. Only the
+            // process knows when that cannot happen.
+            response.headers_mut().remove(header::RETRY_AFTER);
             failed.complete(response)
         }
     }

@@ -12,13 +12,13 @@ use crate::shared::{Latest, Shared};
 use crate::store;
 
 /// The shortest time between two reads.
-const INTERVAL_MS: u64 = 250;
+pub const INTERVAL_MS: u64 = 250;
 
-/// The most events per second that an instance sends to its viewers together. The page costs little
-/// throughput however many viewers it has: each of them then gets fewer events.
-const EVENTS_PER_SECOND_MAX: u64 = 50;
+/// How many events with figures an instance sends per second to its viewers together, unless that
+/// would be less than one in `INTERVAL_MAX_MS` for each. An event costs about as much as a sale.
+const EVENTS_PER_SECOND: u64 = 50;
 
-/// The longest time between two events of changed figures, however many viewers there are.
+/// The longest time between two events with changed figures, however many viewers there are.
 const INTERVAL_MAX_MS: u64 = 2_000;
 
 /// The shortest time between two reads while the figures cannot be read.
@@ -65,7 +65,7 @@ impl Drop for ViewerSlot {
 /// The shortest time between two events of a viewer.
 pub fn interval_ms() -> u64 {
     let viewers = u64::try_from(VIEWERS.get()).unwrap_or(u64::MAX);
-    let shared = viewers.saturating_mul(1_000) / EVENTS_PER_SECOND_MAX;
+    let shared = viewers.saturating_mul(1_000) / EVENTS_PER_SECOND;
     shared.clamp(INTERVAL_MS, INTERVAL_MAX_MS)
 }
 

@@ -3,8 +3,8 @@
 //! Input: the lines.
 
 use bytes::Bytes;
-use field_lines::{find, from_lines, to_lines};
 use http::HeaderName;
+use http_text::{find, from_lines, to_lines};
 
 /// Checks an input.
 pub fn check(bytes: &[u8]) {

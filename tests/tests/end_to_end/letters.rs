@@ -173,9 +173,11 @@ async fn the_api_shows_letters_and_sends_them_back_only_if_that_is_enabled() {
     let launch = Launch::new(Wiring::Fused.manifest(), &brokers, valkey.url(), topic)
         .variable("kafka_topic", topic)
         .variable("kafka_group", topic);
+    let operator = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let with = |access: &str| {
         let mut launch = launch.clone();
         launch.envs.push(("DOORBUSTER_DEAD_LETTERS".into(), access.into()));
+        launch.envs.push(("DOORBUSTER_OPERATOR".into(), operator.to_string()));
         launch
     };
 
@@ -216,6 +218,18 @@ async fn the_api_shows_letters_and_sends_them_back_only_if_that_is_enabled() {
     }
     let get = client.send(Method::GET, "/api/v1/dead-letters/replay", &[], "").await.unwrap();
     assert_eq!((get.status.as_u16(), get.header("allow")), (405, "POST"));
+    // A name that another site gave the address of this machine.
+    let operators = Client::new(&format!("http://{operator}"));
+    for (port, path) in [(&client, "/api/v1/dead-letters"), (&operators, "/dead-letters")] {
+        let head =
+            format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
+        let answer = port.raw(head.as_bytes(), false).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403"), "{path}: {answer}");
+    }
+    let requests = (0..8).map(|_| client.send(Method::GET, "/api/v1/dead-letters", &[], ""));
+    for answer in futures::future::join_all(requests).await {
+        assert_eq!(answer.unwrap().status, 200, "all of them share few reads");
+    }
     pipeline.stop().await.unwrap();
 
     let pipeline = Pipeline::launch(&with("replay")).await.unwrap();
@@ -223,7 +237,7 @@ async fn the_api_shows_letters_and_sends_them_back_only_if_that_is_enabled() {
     assert_eq!(list(&client, 2, 2).await["replay"], true);
     let result = replay(&client, JSON, "", "{}").await;
     let all_sent = json!({
-        "sent": 2, "failed": 0, "failures": [], "open": 0, "complete": true, "unreadable": [],
+        "sent": 2, "failed": 0, "failures": [], "open": 0, "complete": true, "failed_topics": [],
     });
     assert_eq!(result, (200, all_sent));
     let store = pipeline.store().await.unwrap();

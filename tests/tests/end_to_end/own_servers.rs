@@ -22,8 +22,8 @@ async fn the_embedded_default_counts_and_ends_with_its_children() {
     sell(&pipeline, 1).await;
     // The records are only for trying out, so dead letters are shown without being enabled.
     let client = pipeline.client();
-    let list = client.send(Method::GET, "/api/v1/dead-letters", &[], "").await.unwrap();
-    assert_eq!(list.json(), json!({"replay": false, "all": 0, "open": 0, "letters": []}));
+    let list = client.send(Method::GET, "/api/v1/dead-letters", &[], "").await.unwrap().json();
+    assert_eq!((&list["replay"], &list["letters"]), (&json!(false), &json!([])), "{list}");
     assert_eq!(client.post("/api/v1/dead-letters/replay", "{}").await.unwrap().status, 403);
     let store = pipeline.valkey_url().trim_start_matches("redis://").to_owned();
     TcpStream::connect(&store).await.unwrap();

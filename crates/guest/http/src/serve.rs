@@ -5,11 +5,11 @@
 //! components use, with fewer calls of the host.
 
 use bytes::Bytes;
-use field_lines::to_lines;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
 use guest_tasks::{PollSuppressor, suppress_spurious_polls};
 use http::{HeaderName, Method, StatusCode, Uri, header};
+use http_text::to_lines;
 use intake::Problem;
 use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large, content_length};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
@@ -138,7 +138,7 @@ pub async fn serve_whole(
 
 /// Fails with a status for a request that is not valid, which no host should pass on.
 fn receive_whole(request: WholeRequest) -> Result<Request, StatusCode> {
-    let headers = field_lines::find(&request.headers.into(), &NEEDED_HEADERS);
+    let headers = http_text::find(&request.headers.into(), &NEEDED_HEADERS);
     let uri = Uri::try_from(request.path_with_query);
     let method = Method::from_bytes(request.method.as_bytes());
     let mut converted = http::Request::new(IncomingBody(Source::Whole(request.body.into())));

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use component_host::http::{Answer, text};
-use field_lines::is_address_or_localhost;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_text::is_address_or_localhost;
 use spin_kafka_trigger::Config;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::spawn_blocking;

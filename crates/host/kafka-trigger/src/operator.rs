@@ -74,7 +74,8 @@ impl Operator {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
         let is_local = listener.local_addr()?.ip().to_canonical().is_loopback();
-        let handler = Arc::new(move |request: Request<RequestBody>, _peer: SocketAddr| {
+        let handler = Arc::new(move |request: Request<RequestBody>, peer: SocketAddr| {
+            let is_local = is_local || peer.ip().to_canonical().is_loopback();
             let view = self.0.clone();
             Box::pin(async move {
                 let (uri, headers) = (request.uri(), request.headers());

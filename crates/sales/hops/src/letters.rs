@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use field_lines::is_address_or_localhost;
 use http::{StatusCode, Uri};
+use http_text::is_address_or_localhost;
 use intake::Problem;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};

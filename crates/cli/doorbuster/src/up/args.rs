@@ -52,9 +52,10 @@ pub struct Args {
     pub operator: Option<SocketAddr>,
     /// Dead letters at the operator port, which the live page shows if it reads the metrics of this
     /// port: `none`, `view`, or `replay`, which also permits sending them back. Letters contain the
-    /// data of records, and everyone who can open the page sees them. Replays in two processes at
-    /// once, of which `doorbuster dlq replay` may be one, send letters twice. By default `view` with
-    /// the embedded broker, and `none` otherwise.
+    /// data of records, and everyone who can open the page sees them; a local page must be opened
+    /// under an IP address or `localhost`. Replays in two processes at once, of which `doorbuster dlq
+    /// replay` may be one, send letters twice. By default `view` with the embedded broker, and `none`
+    /// otherwise.
     #[arg(
         long,
         value_name = "ACCESS",

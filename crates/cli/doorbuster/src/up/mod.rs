@@ -109,8 +109,9 @@ impl Running {
             if args.dead_letters.is_some() {
                 if !are_known {
                     tracing::warn!(
-                        "--dead-letters has no effect: no Kafka trigger names a dead-letter topic, \
-                         or a topic that is not a pattern, with `failed_records = \"dead-letter\"`"
+                        "--dead-letters has no effect: no Kafka trigger with `failed_records = \
+                         \"dead-letter\"` has a known dead-letter topic; set `dead_letter_topic`, \
+                         or subscribe to topics by name"
                     );
                 } else if session.operator_addresses().is_empty() {
                     tracing::warn!(

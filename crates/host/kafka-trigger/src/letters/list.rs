@@ -18,8 +18,8 @@ const KEY_BYTES_MAX: usize = 256;
 const REASON_BYTES_MAX: usize = 1_024;
 /// The longest name of a topic in Kafka, and of a class.
 const NAME_BYTES_MAX: usize = 249;
-/// The most topics that are named because they cannot be read.
-pub(super) const UNREADABLE_MAX: usize = 100;
+/// The most topics that are named because of a failure.
+pub(super) const TOPICS_NAMED_MAX: usize = 100;
 
 /// The newest open letters of all topics.
 #[derive(Default, Serialize)]
@@ -85,7 +85,7 @@ pub(super) fn read(topics: &[LetterTopic], replay: bool, deadline: Instant) -> R
             Ok(()) | Err(Error::LettersTopicMissing { .. }) => {}
             Err(error) => {
                 tracing::warn!("the dead letters cannot be read: {error}");
-                if list.unreadable.len() < UNREADABLE_MAX {
+                if list.unreadable.len() < TOPICS_NAMED_MAX {
                     list.unreadable.push(topic.name.clone());
                 }
                 failed += 1;
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_list_has_the_newest_letters_within_its_limits() {
-        let unreadable = vec!["t".repeat(NAME_BYTES_MAX); UNREADABLE_MAX];
+        let unreadable = vec!["t".repeat(NAME_BYTES_MAX); TOPICS_NAMED_MAX];
         let mut list = List { unreadable, ..List::default() };
         // The letter with the offset 0 is the newest one.
         for offset in 0..1_000 {

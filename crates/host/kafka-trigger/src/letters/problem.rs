@@ -87,7 +87,8 @@ impl Problem {
             Self::Unavailable(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unavailable",
-                "the dead letters cannot be read at the moment; the log of the program says why"
+                "the dead letters cannot be read or sent back at the moment; the log of the \
+                 program says why"
                     .into(),
             ),
             Self::ReadTimedOut(_) => (
@@ -114,14 +115,14 @@ impl Problem {
         }
     }
 
-    /// The time after which a client may repeat the request.
+    /// The time after which a client may repeat the request; none if that may send letters twice.
     fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Unavailable(at) | Self::ReadTimedOut(at) => {
                 let left = at.map(|at| at.saturating_duration_since(Instant::now()));
                 Some(left.unwrap_or_default().max(RETRY_AFTER))
             }
-            Self::Busy | Self::StillRunning | Self::ReplayFailed { .. } => Some(RETRY_AFTER),
+            Self::Busy => Some(RETRY_AFTER),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use spin_kafka_trigger::{DeadLetterTopic, Error, ReplayLimits, SentBack};
 
 use super::LetterTopic;
-use super::list::UNREADABLE_MAX;
+use super::list::TOPICS_NAMED_MAX;
 use super::problem::Problem;
 
 /// The most letters that one request sends back.
@@ -30,8 +30,8 @@ struct Replayed {
     open: u64,
     /// Whether each open letter was sent back, or cannot be sent.
     complete: bool,
-    /// The dead-letter topics that cannot be read.
-    unreadable: Vec<String>,
+    /// The dead-letter topics whose letters a failure prevented from being sent.
+    failed_topics: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -43,10 +43,12 @@ struct Failure {
 }
 
 /// Sends back open letters, in the order of topic, partition and offset. A topic that cannot be read
-/// does not prevent the others from being sent.
+/// or marked does not prevent the others from being sent. The run ends if letters were sent without
+/// being marked: the failure may affect the other topics, too.
 pub(super) fn send_back(topics: &[LetterTopic], deadline: Instant) -> Result<Bytes, Problem> {
     let mut replayed = Replayed::default();
-    let (mut is_in_time, mut is_marked, mut failure) = (true, true, None);
+    let (mut is_in_time, mut is_marked) = (true, true);
+    let (mut failed_topics, mut failure) = (0, None);
     for topic in topics {
         match replayed.send_topic(topic, deadline) {
             // A topic without letters need not exist.
@@ -56,15 +58,17 @@ pub(super) fn send_back(topics: &[LetterTopic], deadline: Instant) -> Result<Byt
                 match error {
                     Error::LettersTimedOut { .. } => is_in_time = false,
                     Error::LettersUnmarked { .. } => is_marked = false,
-                    _ if replayed.unreadable.len() < UNREADABLE_MAX => {
-                        replayed.unreadable.push(topic.name.clone());
+                    _ => {
+                        failed_topics += 1;
+                        if replayed.failed_topics.len() < TOPICS_NAMED_MAX {
+                            replayed.failed_topics.push(topic.name.clone());
+                        }
                     }
-                    _ => {}
                 }
                 failure = Some(error);
             }
         }
-        if !is_in_time {
+        if !is_in_time || !is_marked {
             break;
         }
     }
@@ -73,9 +77,7 @@ pub(super) fn send_back(topics: &[LetterTopic], deadline: Instant) -> Result<Byt
     replayed.complete = failure.is_none() && open <= failed;
     match failure {
         _ if !is_marked => Err(Problem::ReplayFailed { sent }),
-        Some(error)
-            if sent + failed == 0 && (!is_in_time || replayed.unreadable.len() == topics.len()) =>
-        {
+        Some(error) if sent + failed == 0 && (!is_in_time || failed_topics == topics.len()) => {
             Err(Problem::of_read(&error, None))
         }
         // This cannot fail: strings and numbers are written to memory.

@@ -2,10 +2,10 @@
 
 use std::pin::pin;
 
-use field_lines::{from_lines, to_lines};
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_text::{from_lines, to_lines};
 use wasmtime::AsContextMut;
 use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{
@@ -62,8 +62,7 @@ pub(in crate::http) struct Complete;
 pub(super) struct Export(ComponentExportIndex);
 
 impl Export {
-    /// `None` if the component does not export the interface. The error says how the export differs
-    /// from the interface.
+    /// `None` if the component does not export the interface. Fails if the export has another type.
     pub fn find(component: &Component) -> Result<Option<Self>, String> {
         let Some(interface) = component.get_export_index(None, HANDLER) else { return Ok(None) };
         let found = component.get_export(Some(&interface), "handle");

@@ -1,8 +1,6 @@
 //! Header fields in one piece, as the interface `doorbuster:http` passes them: for each field its
 //! name in lower case, a colon, a space, its value and CR LF.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -20,18 +18,6 @@ pub fn to_lines(fields: &HeaderMap, keep: impl Fn(&HeaderName) -> bool) -> Vec<u
         lines.extend_from_slice(LINE_END);
     }
     lines
-}
-
-/// Whether the host of an authority, `host[:port]`, is an IP address or `localhost`. No other site
-/// can have these names, so a browser does not send them for a page of another site.
-pub fn is_address_or_localhost(authority: &str) -> bool {
-    match authority.strip_prefix('[').map(|rest| rest.split_once(']')) {
-        Some(address) => address.is_some_and(|(ip, _port)| ip.parse::<Ipv6Addr>().is_ok()),
-        None => {
-            let host = authority.split_once(':').map_or(authority, |(host, _port)| host);
-            host.eq_ignore_ascii_case("localhost") || host.parse::<Ipv4Addr>().is_ok()
-        }
-    }
 }
 
 /// All fields. `None` if a line is not a field.
@@ -94,18 +80,6 @@ fn trim(mut value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_distinguished_from_a_name() {
-        for host in ["127.0.0.1", "127.0.0.1:3000", "10.0.0.1:1", "localhost:3000", "[::1]:3000"] {
-            assert!(is_address_or_localhost(host), "{host}");
-        }
-        for host in
-            ["", "evil.example:3000", "127.0.0.1.evil.example", "localhost.evil", "[::1", "[x]"]
-        {
-            assert!(!is_address_or_localhost(host), "{host}");
-        }
-    }
 
     #[test]
     fn fields_keep_their_order_and_their_bytes() {
