@@ -42,8 +42,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The most requests that use Kafka or wait for the one that does, so that they do not take the
 /// connections that probes and Prometheus need.
 const REQUESTS_MAX: usize = 8;
-/// A list is not read again for this time, or for this many times the duration of its read, so that
-/// a long topic is not read all the time.
+/// A list is not read again for this time, or for this many times the duration of its read,
+/// whichever is longer, so that a long topic is not read all the time.
 const LIST_AGE_MIN: Duration = Duration::from_secs(2);
 const LIST_AGE_PER_READ: u32 = 4;
 
@@ -191,7 +191,8 @@ impl LetterService {
     }
 }
 
-/// The problem for a request whose host is a name, on a port that is bound to a loopback address.
+/// The problem for a request whose host is a name other than `localhost`. The caller checks only
+/// requests on a port that is bound to a loopback address, and requests from a loopback address.
 ///
 /// Another site can make a browser send requests to such a port: it gives its own name that address,
 /// so the browser considers the request to be one to the same site (DNS rebinding). The host of the

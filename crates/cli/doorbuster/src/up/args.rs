@@ -50,12 +50,13 @@ pub struct Args {
         env = "DOORBUSTER_OPERATOR"
     )]
     pub operator: Option<SocketAddr>,
-    /// Dead letters at the operator port, which the live page shows if it reads the metrics of this
-    /// port: `none`, `view`, or `replay`, which also permits sending them back. Letters contain the
-    /// data of records, and everyone who can open the page sees them; a local page must be opened
-    /// under an IP address or `localhost`. Replays in two processes at once, of which `doorbuster dlq
-    /// replay` may be one, send letters twice. By default `view` with the embedded broker, and `none`
-    /// otherwise.
+    /// Access to dead letters through the operator port: `none`, `view`, or `replay`, which also
+    /// permits sending them back. By default `view` with the embedded broker, and `none` otherwise.
+    /// Without an operator port it has no effect. The live page shows the letters if it reads the
+    /// metrics of this port. Letters contain the data of records, and everyone who can open the page
+    /// sees them. The address of a local page must have an IP address or `localhost` as its host. If
+    /// two processes send letters back at the same time (`doorbuster dlq replay` may be one of them),
+    /// letters are sent twice.
     #[arg(
         long,
         value_name = "ACCESS",

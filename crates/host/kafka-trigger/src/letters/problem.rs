@@ -14,7 +14,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(super) enum Problem {
     /// Dead letters are not enabled, or no topic is known.
     NotServed,
-    /// The host is a name other than `localhost`, on a port that is bound to a loopback address.
+    /// The host is a name other than `localhost`, and the port or the client has a loopback address.
     Host,
     /// Another method is needed: one of these.
     Method(&'static str),

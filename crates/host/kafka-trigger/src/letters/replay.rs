@@ -42,9 +42,9 @@ struct Failure {
     reason: String,
 }
 
-/// Sends back open letters, in the order of topic, partition and offset. A topic that cannot be read
-/// or marked does not prevent the others from being sent. The run ends if letters were sent without
-/// being marked: the failure may affect the other topics, too.
+/// Sends back open letters, topic by topic, and in each topic in the order of partition and offset.
+/// A topic that cannot be read or marked does not prevent the others from being sent. The run ends
+/// if letters were sent without being marked: the failure may affect the other topics, too.
 pub(super) fn send_back(topics: &[LetterTopic], deadline: Instant) -> Result<Bytes, Problem> {
     let mut replayed = Replayed::default();
     let (mut is_in_time, mut is_marked) = (true, true);
