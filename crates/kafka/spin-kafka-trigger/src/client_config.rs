@@ -100,8 +100,8 @@ pub(crate) fn producer(config: &Config) -> ClientSettings {
     native
 }
 
-/// The configuration of the producer that sends letters back within a time limit, whatever timeout
-/// `client` sets. librdkafka has two names for that property, and either could be in `client`.
+/// The configuration of the producer that sends letters back within a time limit. It replaces the
+/// timeout in `client`, for which librdkafka has two names.
 pub(crate) fn bounded_producer(config: &Config) -> ClientSettings {
     let mut native = producer(config);
     for name in MESSAGE_TIMEOUT {
