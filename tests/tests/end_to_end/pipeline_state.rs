@@ -1,5 +1,7 @@
 //! The state of the pipeline when its metrics cannot be read.
 
+use std::time::Duration;
+
 use pipeline_tests::{MetricsAnswer, MetricsSource, Pipeline, eventually};
 use serde_json::json;
 use test_servers::shared_kafka;
@@ -57,6 +59,8 @@ async fn dead_letters_of_another_server_are_a_problem() {
         (MetricsAnswer::None, 503),
     ] {
         source.set(fault);
+        // An instance keeps the failure before for 1 s.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
         let answer = get(&client, "/api/v1/dead-letters").await;
         assert_eq!(answer.status, status, "{fault:?}: {}", answer.text());
         assert_eq!(answer.header("content-type"), "application/problem+json");
