@@ -10,7 +10,7 @@ use sale::Sale;
 const PICTURES: [(&str, bool); 2] = [("live-page-light.png", false), ("live-page-dark.png", true)];
 
 /// Maximum size of a file.
-const BYTES_MAX: u64 = 200_000;
+const BYTES_MAX: u64 = 250_000;
 
 /// Clients that send sales, and the pause of each of them between two.
 const CLIENTS: u64 = 4;
