@@ -55,9 +55,8 @@ impl Contender {
                 ours(&manifest, address, servers, &[("kafka_topic", topic)])?
             }
         };
-        let mut process = Process::start(&format!("accept-{self}"), command)?;
-        process.listens(address).await.with_context(|| format!("{self}, accept"))?;
-        Ok((process, address))
+        let process = listening(format!("accept-{self}"), command, address);
+        Ok((process.await.with_context(|| format!("{self}, accept"))?, address))
     }
 
     /// Starts the whole pipeline, and waits until it listens.
@@ -70,9 +69,8 @@ impl Contender {
         let manifest = Path::new(self.manifest().context("the native pipeline has no page")?);
         let variables = [("kafka_topic", topic), ("kafka_group", topic)];
         let command = ours(manifest, address, servers, &variables)?;
-        let mut process = Process::start(&format!("counting-{self}"), command)?;
-        process.listens(address).await.with_context(|| format!("{self}, live page"))?;
-        Ok((process, address))
+        let process = listening(format!("counting-{self}"), command, address);
+        Ok((process.await.with_context(|| format!("{self}, live page"))?, address))
     }
 
     /// Starts only the part from Kafka to Valkey.
@@ -113,6 +111,13 @@ impl fmt::Display for Contender {
 pub fn program(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot determine the path of this program")?;
     Ok(this.with_file_name(name))
+}
+
+/// Starts a process, and waits until it listens.
+async fn listening(name: String, command: Command, address: SocketAddr) -> Result<Process> {
+    let mut process = Process::start(&name, command)?;
+    process.listens(address).await?;
+    Ok(process)
 }
 
 fn native(what: &str, topic: &str, servers: &Servers, rest: &[&str]) -> Result<Command> {
