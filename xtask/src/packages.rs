@@ -37,6 +37,28 @@ impl Packages {
     }
 }
 
+/// The package outside the default ones whose tests are run: by `cargo xtask test-containers`,
+/// because it needs libraries of the system.
+const SHIM: &str = "containerd-shim-doorbuster";
+
+/// Fails if a package has tests that no command runs, because it is not a default package.
+pub fn check_tests_run() -> Result<()> {
+    let default = Packages::read()?.names();
+    let is_run = |name: &String| default.contains(name) || name == SHIM;
+    let tested = workspace()?.into_iter().filter(|package| {
+        list(package, "targets").iter().any(|target| target.get("test") == Some(&true.into()))
+    });
+    let forgotten: Vec<String> =
+        tested.filter_map(|package| name(&package)).filter(|name| !is_run(name)).collect();
+    ensure!(
+        forgotten.is_empty(),
+        "their tests are not run: {}; add them to `default-members` in Cargo.toml, or set \
+         `test = false` for their targets",
+        forgotten.join(", ")
+    );
+    Ok(())
+}
+
 /// All packages of the workspace in the format of `cargo metadata`.
 pub fn workspace() -> Result<Vec<Value>> {
     Ok(list(&metadata()?, "packages"))
@@ -59,4 +81,14 @@ pub fn list(value: &Value, key: &str) -> Vec<Value> {
 
 fn name(value: &Value) -> Option<String> {
     Some(value.get("name")?.as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_of_every_package_are_run() {
+        check_tests_run().unwrap();
+    }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::count::{self, Count};
-use crate::packages::Packages;
+use crate::packages::{self, Packages};
 use crate::profile::Profile;
 use crate::run::{cargo, cargo_with};
 use crate::{build, families, image, plugin, shim};
@@ -49,6 +49,7 @@ pub fn write_settings() -> Result<()> {
 pub fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     families::check()?;
+    packages::check_tests_run()?;
     cargo(&["deny", "check", "bans", "licenses", "sources"])?;
     clippy(&["--all-targets"])?;
     clippy(&["--test", "containers"])?;
