@@ -6,7 +6,6 @@ mod forward;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
 use guest_http::{Answer, Request, answer, problem, read_body, report};
-use guest_tasks::suppress_spurious_polls;
 use http::StatusCode;
 use intake::hop_times::{self, HopTime, HopTimer};
 use intake::request::{BODY_BYTES_MAX, Context, check, not_found};
@@ -37,7 +36,7 @@ struct Bridge;
 impl Guest for Bridge {
     async fn accept(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
         let timer = HopTimer::start(HOP, &context);
-        let later = suppress_spurious_polls(forward::forward(sale, context)).await?;
+        let later = forward::forward(sale, context).await?;
         Ok(timer.stop(later))
     }
 }

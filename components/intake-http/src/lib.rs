@@ -5,7 +5,6 @@ use std::time::Duration;
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
 use guest_http::{Outcome, SendLimits, Variable, send, with_context};
-use guest_tasks::suppress_spurious_polls;
 use http::{Request, StatusCode, header};
 use intake::hop_times::{self, HopTime};
 use intake::request::Context;
@@ -40,7 +39,7 @@ struct IntakeHttp;
 
 impl Guest for IntakeHttp {
     async fn accept(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
-        suppress_spurious_polls(forward(&sale, context)).await
+        forward(&sale, context).await
     }
 }
 

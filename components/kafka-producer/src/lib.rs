@@ -13,7 +13,6 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use bindings::exports::spin_kafka::events::producer::Guest;
-use guest_tasks::suppress_spurious_polls;
 use wasm_producer::{Delivery, OutgoingRecord, ProduceError, Producer};
 
 use network::Sockets;
@@ -46,7 +45,7 @@ struct KafkaProducer;
 impl Guest for KafkaProducer {
     async fn send(records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
         let producer = producer().await.map_err(ProduceError::Other)?;
-        suppress_spurious_polls(producer.send(records)).await
+        producer.send(records).await
     }
 }
 

@@ -12,7 +12,7 @@ mod round_trip;
 use std::rc::Rc;
 
 use bindings::exports::doorbuster::valkey::client::{ClientError, Guest};
-use guest_tasks::{suppress_spurious_polls, wake_up};
+use guest_tasks::wake_up;
 use valkey_codec::Reply;
 
 use round_trip::{Connector, Exchange, Leadership, ROUND_LIMIT};
@@ -51,8 +51,7 @@ impl Guest for Valkey {
         let exchange = Exchange { bytes: commands, replies: replies as usize };
         let connector = CONNECTOR.with(Rc::clone);
         let run_round = async |leadership: &Leadership<'_>| connector.run_round(leadership).await;
-        let replies = connector.calls.submit(exchange, wake_up, run_round);
-        let replies = suppress_spurious_polls(replies).await;
+        let replies = connector.calls.submit(exchange, wake_up, run_round).await;
         replies.unwrap_or_else(|| {
             Err(ClientError::Interrupted(format!(
                 "no reply: the round trip took longer than {ROUND_LIMIT:?}, or its leading call was \

@@ -6,7 +6,6 @@ mod key_claim;
 mod publish;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
-use guest_tasks::suppress_spurious_polls;
 use intake::IntakeError;
 use intake::hop_times::{HopTime, HopTimer};
 use intake::request::Context;
@@ -46,7 +45,7 @@ impl Guest for Writer {
     /// `POST /forward` of the bridge, and gRPC of the writer.
     async fn accept(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
         let timer = HopTimer::start(HOP, &context);
-        let later = suppress_spurious_polls(publish::publish(sale, context)).await?;
+        let later = publish::publish(sale, context).await?;
         Ok(timer.stop(later))
     }
 }

@@ -7,7 +7,6 @@
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use guest_tasks::{PollSuppressor, suppress_spurious_polls};
 use http::{HeaderName, Method, StatusCode, Uri, header};
 use http_text::to_lines;
 use intake::Problem;
@@ -60,20 +59,9 @@ pub async fn serve<R: Into<Reply>>(
     request: HostRequest,
     handler: impl AsyncFnOnce(Request) -> R,
 ) -> Result<HostResponse, ErrorCode> {
-    let suppressor = PollSuppressor::start();
-    match answer(request, handler).await {
-        Ok((response, work)) => {
-            spin_sdk::wit_bindgen::spawn(async move {
-                work.await;
-                suppressor.end();
-            });
-            Ok(response)
-        }
-        Err(error) => {
-            suppressor.end();
-            Err(error)
-        }
-    }
+    let (response, work) = answer(request, handler).await?;
+    spin_sdk::wit_bindgen::spawn(work);
+    Ok(response)
 }
 
 /// The response, and the future that sends its body.
@@ -120,7 +108,7 @@ pub async fn serve_whole(
     handler: impl AsyncFnOnce(Request) -> Answer,
 ) -> WholeResponse {
     let answer = match receive_whole(request) {
-        Ok(request) => suppress_spurious_polls(handler(request)).await,
+        Ok(request) => handler(request).await,
         Err(status) => {
             let mut answer = Answer::default();
             *answer.status_mut() = status;
