@@ -26,13 +26,20 @@ thread_local! {
 
 /// Passes a sale to the next hop. Returns the times of the later hops.
 pub async fn forward(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
-    let deadline = DEADLINE.find().await?.map_or(Ok(Deadline::default()), Deadline::parse)?;
+    let deadline = Deadline::parse(DEADLINE.find().await?.unwrap_or_default())?;
     if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms)) {
         return Err(IntakeError::Unavailable(CIRCUIT_OPEN.into()));
     }
     BUDGET.with_borrow_mut(RetryBudget::deposit);
-    let work = within(deadline.duration(), try_again(sale, context));
-    let result = work.await.unwrap_or_else(|| Err(deadline.passed()));
+    let work = try_again(sale, context);
+    let result = match deadline {
+        // A timer takes about as much time as the rest of this component.
+        Some(deadline) => {
+            within(deadline.duration(), work).await.unwrap_or_else(|| Err(deadline.passed()))
+        }
+        // The next hop has its own limits, and only answers that come at once are tried again.
+        None => work.await,
+    };
     BREAKER.with_borrow_mut(|breaker| match &result {
         Err(IntakeError::Unavailable(_) | IntakeError::TimedOut(_)) => breaker.failed(now_ms()),
         _ => breaker.succeeded(),

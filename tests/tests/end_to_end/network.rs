@@ -88,6 +88,24 @@ async fn a_hop_that_stalls_within_its_answer_is_timed_out() {
     near.stop().await.unwrap();
 }
 
+/// A deadline of the bridge ends a sale before the other limits do.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deadline_of_the_bridge_ends_a_sale() {
+    let kafka = shared_kafka();
+    // Connections wait in the kernel's queue, and nothing answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let writer = format!("http://{}", silent.local_addr().unwrap());
+    let variables = [("writer_url", writer.as_str()), ("request_timeout_ms", "300")];
+    let near = Pipeline::with_variables(&kafka.bootstrap(), &variables).await.unwrap();
+    let answer = near.client().post("/purchase", SALE).await.unwrap();
+    assert_eq!(answer.status, 504, "{}", answer.text());
+    eventually("the log names the limit", async || {
+        near.log().contains("no acknowledgement within 300 ms").then_some(())
+    })
+    .await;
+    near.stop().await.unwrap();
+}
+
 /// A peer that disappears does not close its connections, for example if its node or the network
 /// fails. The requests in progress fail, and those after the time limit use a new connection.
 #[tokio::test(flavor = "multi_thread")]
