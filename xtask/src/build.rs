@@ -21,8 +21,9 @@ const COMPONENTS: [&str; 9] = [
 ];
 
 /// The components that only tests use.
-const TEST_GUESTS: [&str; 7] = [
+const TEST_GUESTS: [&str; 8] = [
     "calls-dependency",
+    "calls-valkey",
     "wasi-p3-rc",
     "probes-capabilities",
     "fails-on-command",

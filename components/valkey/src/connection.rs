@@ -1,29 +1,17 @@
 //! One connection, on which commands are written and then their replies are read.
 
-use std::time::Duration;
-
 use guest_tasks::within;
 use guest_tcp::Error;
 use valkey_codec::{
-    Address, Decoder, Refusal, Reply, encode, hello, hello_resp2, is_hello_unsupported, refusal,
-    refusal_resp2,
+    Address, CONNECT_LIMIT, ClientError, Decoder, REPLIES_BYTES_MAX, Refusal, Reply, encode, hello,
+    hello_resp2, is_hello_unsupported, refusal, refusal_resp2,
 };
-
-use crate::bindings::exports::doorbuster::valkey::client::ClientError;
 
 /// Number of bytes that are requested from the socket at once.
 const READ_BYTES: usize = 64 << 10;
 
-/// Maximum size of the replies to a pipeline. Larger replies break the connection.
-const REPLIES_BYTES_MAX: usize = 16 << 20;
-
-/// Maximum time for connecting and the first commands.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
 /// An open connection.
 pub struct Connection {
-    /// The index of its server in the URL.
-    server: usize,
     tcp: guest_tcp::Connection,
     decoder: Decoder,
     buffer: Vec<u8>,
@@ -31,40 +19,26 @@ pub struct Connection {
 
 impl Connection {
     /// Connects, authenticates, and selects the database. Fails if the server is not the primary.
-    /// `server` is the index that [`Connection::server`] returns.
-    pub async fn open(server: usize, address: &Address) -> Result<Self, ClientError> {
+    pub async fn open(address: &Address) -> Result<Self, ClientError> {
         let opening = async {
             let tcp = guest_tcp::Connection::open(&address.host, address.port).await;
             let mut connection = Self {
-                server,
                 tcp: tcp.map_err(|e| ClientError::Connect(e.to_string()))?,
                 decoder: Decoder::default(),
                 buffer: Vec::with_capacity(READ_BYTES),
             };
             match connection.handshake(address).await? {
                 None => Ok(connection),
-                Some(reason) => Err(refused(address, reason)),
+                Some(reason) => Err(ClientError::refused(address, reason)),
             }
         };
         match within(CONNECT_LIMIT, opening).await {
-            // No command of a caller was sent yet.
-            Some(Err(ClientError::Interrupted(text))) => {
-                Err(ClientError::Connect(format!("{address}: {text}")))
-            }
-            Some(Err(ClientError::Protocol(text))) => {
-                Err(ClientError::Protocol(format!("{address}: {text}")))
-            }
-            Some(result) => result,
+            Some(result) => result.map_err(|error| error.while_opening(address)),
             None => {
                 let text = format!("{address}: no answer within {CONNECT_LIMIT:?}");
                 Err(ClientError::Connect(text))
             }
         }
-    }
-
-    /// The index of its server in the URL.
-    pub fn server(&self) -> usize {
-        self.server
     }
 
     /// Whether there are no received bytes beyond the expected replies.
@@ -128,16 +102,6 @@ impl Connection {
         self.buffer = buffer;
         self.buffer.clear();
         result.map_err(interrupted)
-    }
-}
-
-fn refused(address: &Address, reason: Refusal) -> ClientError {
-    match reason {
-        Refusal::Credentials(text) => ClientError::Auth(format!("{address}: {text}")),
-        Refusal::Role(role) => ClientError::Connect(format!(
-            "{address} is not the primary, so it does not accept writes; its role: {role}"
-        )),
-        Refusal::Other(text) => ClientError::Connect(format!("{address}: {text}")),
     }
 }
 

@@ -6,16 +6,15 @@
 //! instance together with its connection.
 
 mod connection;
-mod primary;
 mod round_trip;
 
 use std::rc::Rc;
 
-use bindings::exports::doorbuster::valkey::client::{ClientError, Guest};
+use bindings::exports::doorbuster::valkey::client::Guest;
 use guest_tasks::wake_up;
-use valkey_codec::Reply;
+use valkey_codec::{COMMANDS_MAX, ClientError, ROUND_LIMIT, Reply};
 
-use round_trip::{Connector, Exchange, Leadership, ROUND_LIMIT};
+use round_trip::{Connector, Exchange, Leadership};
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -23,6 +22,7 @@ mod bindings {
         world: "doorbuster:valkey-connector/component",
         path: ["../../wit/doorbuster-valkey", "world.wit"],
         with: {
+            "doorbuster:valkey/client@0.2.0/client-error": valkey_codec::ClientError,
             "doorbuster:valkey/client@0.2.0/scalar": valkey_codec::Scalar,
             "doorbuster:valkey/client@0.2.0/reply": valkey_codec::Reply,
         },
@@ -32,9 +32,6 @@ mod bindings {
     use super::Valkey;
     export!(Valkey);
 }
-
-/// Maximum number of commands in one pipeline.
-const COMMANDS_MAX: u32 = 10_000;
 
 thread_local! {
     static CONNECTOR: Rc<Connector> = Rc::default();

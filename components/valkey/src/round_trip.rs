@@ -1,22 +1,19 @@
 //! One round trip with the commands of all waiting calls.
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use coalesce::{Coalescer, Job};
 use guest_tasks::{Wake, within};
-use valkey_codec::{Reply, Servers, shows_no_primary};
+use valkey_codec::{
+    ClientError, IDLE_MAX, ROUND_LIMIT, Reply, Servers, connect_to_primary, shows_no_primary,
+};
 
-use crate::bindings::exports::doorbuster::valkey::client::ClientError;
 use crate::connection::Connection;
-use crate::primary;
 
-/// Maximum time of a round trip.
-pub const ROUND_LIMIT: Duration = Duration::from_secs(30);
-
-/// A connection that was idle for longer is closed at the next call, because the server or a
-/// firewall may have dropped it without notice.
-const IDLE_MAX: Duration = Duration::from_secs(5);
+/// Index of the server that is queried first: the last known primary.
+static FIRST: AtomicUsize = AtomicUsize::new(0);
 
 /// The state that all calls of the instance share.
 #[derive(Default)]
@@ -109,7 +106,19 @@ fn interrupted(error: &ClientError) -> ClientError {
 
 async fn connect() -> Result<Connection, ClientError> {
     let url = spin_sdk::variables::get("valkey_url").await.map_err(config)?;
-    primary::connect(&Servers::parse(&url).map_err(config)?).await
+    let servers = Servers::parse(&url).map_err(config)?;
+    if servers.tls() || servers.service().is_some() {
+        return Err(config(
+            "this component supports neither TLS nor Sentinel; use the client of the host, or list \
+             the servers with redis://",
+        ));
+    }
+    let first = FIRST.load(Ordering::Relaxed);
+    let connected =
+        connect_to_primary(&servers, first, Connection::open, spin_sdk::time::sleep).await;
+    let (server, connection) = connected?;
+    FIRST.store(server, Ordering::Relaxed);
+    Ok(connection)
 }
 
 fn config(error: impl std::fmt::Display) -> ClientError {

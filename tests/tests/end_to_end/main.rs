@@ -32,5 +32,6 @@ mod stop;
 mod telemetry;
 mod top;
 mod trigger;
+mod valkey_client;
 mod wasm_producer;
 mod whole_requests;

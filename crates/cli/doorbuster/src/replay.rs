@@ -13,6 +13,7 @@ use printing::Progress;
 use spin_kafka_trigger::{
     Batch, Bound, Failure, Handler, Position, Range, Rejection, Summary, Trigger,
 };
+use valkey_provider::ValkeyProvider;
 
 use crate::application::Application;
 use runner::shutdown;
@@ -54,14 +55,15 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     }
     let producer = ProducerCapability::new(config.producer());
     let producer = producer.context("cannot set up the Kafka producer")?;
-    let capability: Arc<dyn Capability> = Arc::new(producer);
+    let capabilities: [Arc<dyn Capability>; 2] =
+        [Arc::new(producer), Arc::new(ValkeyProvider::default())];
     let host = Host::load(
         &app,
         &variables,
         Limits::default(),
         Outputs::default(),
         &CompileCache::UserFolder,
-        &[capability],
+        &capabilities,
     )?;
     let trigger = KafkaTrigger::new(config, &host)?;
     let partitions = trigger.progress();

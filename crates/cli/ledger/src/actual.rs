@@ -39,7 +39,7 @@ pub(crate) const GLOBAL_VALUES: [&str; 3] =
 /// Connects to Valkey. If the URL has several servers, connects to the primary.
 pub async fn connect(url: &str) -> Result<MultiplexedConnection> {
     let servers = Servers::parse(url)?;
-    let connected = valkey_client::connect(&servers).await;
+    let connected = valkey_client::connect(&servers, "").await;
     let (_, connection) =
         connected.with_context(|| format!("cannot connect to Valkey at {servers}"))?;
     Ok(connection)

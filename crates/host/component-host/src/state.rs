@@ -45,6 +45,21 @@ impl GuestState {
     pub fn hit_memory_cap(&self) -> bool {
         self.memory.was_hit()
     }
+
+    /// The id of the component.
+    pub fn component(&self) -> &Arc<str> {
+        &self.outbound.component
+    }
+
+    /// The value of one of the component's Spin variables; `None` if it declares no such variable.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// The addresses that the component may connect to.
+    pub fn allowed_hosts(&self) -> &Arc<AllowedHosts> {
+        &self.allowed
+    }
 }
 
 impl WasiView for GuestState {

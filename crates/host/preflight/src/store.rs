@@ -19,13 +19,14 @@ const NO_PRIMARY: &str = "Add the primary to the URL";
 
 /// Reads the settings of the store (of the primary, if the URL has several servers), and returns a
 /// warning for each one that can break the guarantee. If the user may not call INFO or CONFIG GET,
-/// one warning lists the settings that are not known.
-pub async fn check_store(url: &str) -> Result<Vec<Warning>, Error> {
+/// one warning lists the settings that are not known. `authorities` are the certificates for TLS, in
+/// PEM; empty for those of the system.
+pub async fn check_store(url: &str, authorities: &str) -> Result<Vec<Warning>, Error> {
     let servers = Servers::parse(url).map_err(|error| Error::Config {
         setting: "the Valkey URL".into(),
         reason: error.to_string(),
     })?;
-    let (server, mut store) = connect(&servers).await?;
+    let (server, mut store) = connect(&servers, authorities).await?;
     let info: Option<String> =
         unless_denied(&server, redis::cmd("INFO").query_async(&mut store)).await?;
     // One name per command: older servers accept only one, and a pattern for all would fetch
@@ -39,14 +40,17 @@ pub async fn check_store(url: &str) -> Result<Vec<Warning>, Error> {
     let config = replies.unwrap_or_default().into_iter().flatten().collect();
     let settings = StoreSettings::new(&info.unwrap_or_default(), &config);
     let mut warnings = settings.warnings();
-    if servers.iter().len() > 1 {
+    if servers.iter().len() > 1 || servers.service().is_some() {
         warnings.extend(settings.lone_primary());
     }
     Ok(warnings)
 }
 
-async fn connect(servers: &Servers) -> Result<(String, MultiplexedConnection), Error> {
-    let connected = valkey_client::connect(servers).await;
+async fn connect(
+    servers: &Servers,
+    authorities: &str,
+) -> Result<(String, MultiplexedConnection), Error> {
+    let connected = valkey_client::connect(servers, authorities).await;
     let (address, store) = connected.map_err(|error| no_primary(servers, &error))?;
     Ok((name(&address), store))
 }

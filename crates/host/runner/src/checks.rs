@@ -11,13 +11,16 @@ use spin_kafka_trigger::{ClientProperties, Config, FailedRecords, is_pattern};
 /// The variable that holds the store's URL.
 const STORE: &str = "valkey_url";
 
+/// The variable that holds the certificates of the authorities for the store's TLS.
+const AUTHORITIES: &str = "valkey_ca";
+
 /// The topics and the store whose settings are checked.
 pub struct PreflightChecks {
     topics: Vec<Topic>,
     /// Topics for dead letters, which must exist before the first letter is written.
     for_letters: Vec<Topic>,
-    /// The URL of Valkey, if the application uses it.
-    store: Option<String>,
+    /// The URL of Valkey, if the application uses it, and the certificates for TLS.
+    store: Option<(String, String)>,
 }
 
 struct Topic {
@@ -52,7 +55,9 @@ impl PreflightChecks {
                 for_letters.extend(letters.iter().map(|name| topic(engine, name)));
             }
         }
-        let store = variables.get(STORE).filter(|_| app.uses(STORE)).map(Into::into);
+        let authorities = variables.get(AUTHORITIES).unwrap_or_default();
+        let store = variables.get(STORE).filter(|_| app.uses(STORE));
+        let store = store.map(|url| (url.into(), authorities.into()));
         Self { topics, for_letters, store }
     }
 
@@ -70,8 +75,8 @@ impl PreflightChecks {
                 tracing::warn!(%error, "a record that is given up would block its partition");
             }
         }
-        if let Some(url) = &self.store {
-            log("Valkey", check_store(url).await);
+        if let Some((url, authorities)) = &self.store {
+            log("Valkey", check_store(url, authorities).await);
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use valkey_provider::ValkeyProvider;
 
 use crate::running::{REQUESTS_LIMIT, Running};
 use crate::{Consumers, MetricsExport, PreflightChecks, RunOptions, operator_port};
@@ -80,9 +81,10 @@ impl PreparedApp {
 
     async fn load(&self, addresses: Addresses, state: Option<PathBuf>) -> Result<Session> {
         let producer = self.producer()?;
-        let capability = producer.clone().map(|producer| producer as Arc<dyn Capability>);
+        let mut capabilities: Vec<Arc<dyn Capability>> = vec![Arc::new(ValkeyProvider::default())];
+        capabilities.extend(producer.clone().map(|producer| producer as Arc<dyn Capability>));
         let outputs = self.options.outputs(&self.app, state)?;
-        let host = self.load_host(outputs, capability.into_iter().collect()).await;
+        let host = self.load_host(outputs, capabilities).await;
         let host = match host {
             Ok(host) => host,
             Err(error) => {

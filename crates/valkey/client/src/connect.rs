@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisResult, Value,
-};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisResult, Value};
 use valkey_codec::{Address, PRIMARY, ROLE, Servers};
 
-use crate::{Error, Fault};
+use crate::connection::Connection;
+use crate::transport::{dial, multiplex};
+use crate::{Error, Fault, Tls};
 
 /// Maximum time for connecting to one server, including the request of its role.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -23,39 +22,55 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const NOT_REPORTED: &str = "not reported";
 
 /// Connects to the server whose role is primary. Returns its address and the connection. The role
-/// of a single server is not checked.
-pub async fn connect(servers: &Servers) -> Result<(Address, MultiplexedConnection), Error> {
-    let is_single = servers.iter().len() == 1;
+/// of a single server is not checked. `authorities` are the certificates for TLS, as for
+/// [`Tls::new`].
+pub async fn connect(
+    servers: &Servers,
+    authorities: &str,
+) -> Result<(Address, MultiplexedConnection), Error> {
+    let is_single = servers.iter().len() == 1 && servers.service().is_none();
     let mut faults = Vec::new();
     for address in servers.iter() {
-        let connecting = tokio::time::timeout(CONNECT_LIMIT, connect_to(address, !is_single)).await;
-        match connecting.unwrap_or(Err(Fault::Silent(CONNECT_LIMIT))) {
-            Ok(connection) => return Ok((address.clone(), connection)),
-            Err(fault) => faults.push((address.clone(), fault)),
+        let connecting = connect_to(servers, address, authorities, !is_single);
+        match tokio::time::timeout(CONNECT_LIMIT, connecting).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(fault)) => faults.push((address.clone(), fault)),
+            Err(_) => faults.push((address.clone(), Fault::Silent(CONNECT_LIMIT))),
         }
     }
     Err(Error { faults })
 }
 
-async fn connect_to(address: &Address, check_role: bool) -> Result<MultiplexedConnection, Fault> {
+async fn connect_to(
+    servers: &Servers,
+    address: &Address,
+    authorities: &str,
+    check_role: bool,
+) -> Result<(Address, MultiplexedConnection), Fault> {
+    let tls = servers.tls().then(|| Tls::new(authorities)).transpose().map_err(Fault::Tls)?;
+    let address = match servers.service() {
+        Some(service) => Connection::ask_sentinel(address, service, tls.as_ref())
+            .await
+            .map_err(|error| Fault::Sentinel(error.to_string()))?,
+        None => address.clone(),
+    };
+    let fault = |error| Fault::new(&address, error);
+    let stream = dial(&address, tls.as_ref()).await.map_err(|error| fault(error.into()))?;
     // Connecting is limited by the caller.
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(Some(ANSWER_LIMIT));
-    let fault = |error| Fault::new(address, error);
-    let client = client(address).map_err(fault)?;
-    let connecting = client.get_multiplexed_async_connection_with_config(&config);
-    let mut connection = connecting.await.map_err(fault)?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_LIMIT));
+    // The task ends when the connection is dropped.
+    let (mut connection, _) =
+        multiplex(&settings(&address), stream, config).await.map_err(fault)?;
     if check_role {
         let role = role(&mut connection).await.map_err(fault)?;
         if role != PRIMARY {
             return Err(Fault::Role(role));
         }
     }
-    Ok(connection)
+    Ok((address, connection))
 }
 
-fn client(address: &Address) -> RedisResult<Client> {
+fn settings(address: &Address) -> RedisConnectionInfo {
     // The library would otherwise send its name to the server.
     let mut settings =
         RedisConnectionInfo::default().set_db(address.database.into()).set_skip_set_lib_name();
@@ -65,8 +80,7 @@ fn client(address: &Address) -> RedisResult<Client> {
     if let Some(password) = &address.password {
         settings = settings.set_password(password);
     }
-    let server = ConnectionAddr::Tcp(address.host.clone(), address.port).into_connection_info()?;
-    Client::open(server.set_redis_settings(settings))
+    settings
 }
 
 /// The server's role. HELLO without a version changes nothing, and every user may call it. Old

@@ -22,6 +22,12 @@ pub enum Fault {
     /// The server is a replica, or not a data store at all (a Sentinel); contains its role.
     #[error("it is not the primary; its role: {0}")]
     Role(String),
+    /// The Sentinel cannot be reached, or knows no primary.
+    #[error("{0}")]
+    Sentinel(String),
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// The server rejected the connection. Its text is omitted, because it might contain
     /// the password.
     #[error("{0}")]
@@ -51,8 +57,8 @@ impl Error {
     /// credentials remain wrong.
     pub fn is_retriable(&self) -> bool {
         self.faults.iter().any(|(_, fault)| match fault {
-            Fault::Silent(_) | Fault::Role(_) => true,
-            Fault::Hidden(_) => false,
+            Fault::Silent(_) | Fault::Role(_) | Fault::Sentinel(_) => true,
+            Fault::Hidden(_) | Fault::Tls(_) => false,
             Fault::Redis(error) => error.is_io_error(),
         })
     }

@@ -1,9 +1,17 @@
-//! A native client that connects to the primary of several Valkey servers. It is used outside of
-//! the pipeline: by the comparison of the books, the checks at the start, and tests. The components
-//! of the pipeline use the component `valkey`.
+//! A native client for the primary of several Valkey servers. The host provides [`Client`] to
+//! components that import `doorbuster:valkey/client`. [`connect`] is used outside of the pipeline:
+//! by the comparison of the books, the checks at the start, and tests.
 
+mod budget;
+mod client;
 mod connect;
+mod connection;
 mod error;
+mod reply;
+mod tls;
+mod transport;
 
+pub use client::Client;
 pub use connect::connect;
 pub use error::{Error, Fault};
+pub use tls::Tls;

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use redis::aio::MultiplexedConnection;
 use test_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig, start_valkey};
-use valkey_client::{Fault, connect};
-use valkey_codec::Servers;
+use valkey_client::{Error, Fault};
+use valkey_codec::{Address, Servers};
 
 async fn start(replica_of: Option<u16>) -> Valkey {
     start_valkey(ValkeyConfig { replica_of, ..ValkeyConfig::default() }).await.unwrap()
@@ -13,6 +14,10 @@ async fn start(replica_of: Option<u16>) -> Valkey {
 fn servers(credentials: &str, ports: &[u16]) -> Servers {
     let hosts: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     Servers::parse(&format!("redis://{credentials}{}", hosts.join(","))).unwrap()
+}
+
+async fn connect(servers: &Servers) -> Result<(Address, MultiplexedConnection), Error> {
+    valkey_client::connect(servers, "").await
 }
 
 #[tokio::test]

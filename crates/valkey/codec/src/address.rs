@@ -8,7 +8,7 @@ use url::Url;
 use crate::Error;
 
 /// The port if the URL has none.
-const DEFAULT_PORT: u16 = 6379;
+pub(crate) const DEFAULT_PORT: u16 = 6379;
 
 /// A `redis://` URL with one host, parsed.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,13 +46,15 @@ impl fmt::Display for Address {
 impl Address {
     /// Parses `redis://[user:password@]host[:port][/db]`. User and password are percent-encoded.
     pub fn parse(url: &str) -> Result<Self, Error> {
+        Self::with_default_port(url, DEFAULT_PORT)
+    }
+
+    /// The same with another port if the URL has none.
+    pub(crate) fn with_default_port(url: &str, default_port: u16) -> Result<Self, Error> {
         let wrong = |what: &str| Error::Address(what.into());
         let url = Url::parse(url).map_err(|e| wrong(&e.to_string()))?;
         if url.scheme() != "redis" {
-            return Err(wrong(
-                "only the scheme redis is supported, without TLS; for TLS, run a proxy beside the \
-                 program",
-            ));
+            return Err(wrong("the scheme must be redis"));
         }
         // Refused instead of ignored: a user who writes `?tls=true` expects a feature that does not
         // exist.
@@ -77,7 +79,7 @@ impl Address {
         };
         Ok(Self {
             host: host.trim_start_matches('[').trim_end_matches(']').into(),
-            port: url.port().unwrap_or(DEFAULT_PORT),
+            port: url.port().unwrap_or(default_port),
             user,
             password,
             database,

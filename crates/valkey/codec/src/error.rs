@@ -3,15 +3,18 @@
 /// An address, a reply or a command is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The URL does not have the form `redis://[user:password@]host[:port][,host[:port]…][/db]`.
+    /// The URL does not have the form of [`Servers::parse`](crate::Servers::parse).
     /// The text does not contain the URL, which may contain a password.
-    #[error("the URL must be redis://[user:password@]host[:port][,host[:port]…][/db]: {0}")]
+    #[error(
+        "the URL must be redis[s][+sentinel]://[user:password@]host[:port][,host[:port]…][/service]\
+         [/db]: {0}"
+    )]
     Address(String),
     /// The received bytes are not RESP, or nested too deeply.
     #[error("the server sent an invalid reply: {0}")]
     Protocol(String),
-    /// A command cannot be encoded.
-    #[error("the command cannot be encoded: {0}")]
+    /// A command cannot be encoded or split.
+    #[error("a command is invalid: {0}")]
     Command(String),
 }
 

@@ -74,7 +74,7 @@ fn single(kind: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 /// The number up to the end of the line, and the bytes after it. None if the line is not complete
 /// or is not a number.
-fn number(bytes: &[u8]) -> Option<(i64, &[u8])> {
+pub fn number(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let (digits, rest) = line(bytes)?;
     Some((str::from_utf8(digits).ok()?.parse().ok()?, rest))
 }
@@ -87,7 +87,7 @@ fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The bytes after a text of this length. Null has a negative length and no text, like the end of a
 /// text in chunks.
-fn text(kind: u8, length: i64, bytes: &[u8]) -> Option<&[u8]> {
+pub fn text(kind: u8, length: i64, bytes: &[u8]) -> Option<&[u8]> {
     match usize::try_from(length) {
         Ok(0) if kind == b';' => Some(bytes),
         Ok(length) => bytes.get(length.checked_add(2)?..),

@@ -29,7 +29,7 @@ async fn set(store: &Valkey, setting: &str, value: &str) {
 }
 
 async fn check(url: &str) -> Result<Vec<Warning>, Error> {
-    within("the check", check_store(url)).await
+    within("the check", check_store(url, "")).await
 }
 
 /// The store's URL with these credentials.

@@ -1,0 +1,186 @@
+//! A client that all calls of a component share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt as _, Shared};
+use redis::Cmd;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use valkey_codec::{
+    Address, COMMANDS_MAX, ClientError, ROUND_LIMIT, Reply, Servers, connect_to_primary,
+    shows_no_primary, split,
+};
+
+use crate::Tls;
+use crate::connection::Connection;
+
+/// Maximum size of the commands that wait for their replies. Further calls wait.
+const PENDING_BYTES_MAX: u32 = 64 << 20;
+
+/// An attempt to connect, which all calls that need the connection share.
+type Attempt = Shared<BoxFuture<'static, Result<Arc<Connection>, ClientError>>>;
+
+/// Whether a connection to this host and port is allowed.
+type Permission = Box<dyn Fn(&str, u16) -> bool + Send + Sync>;
+
+/// A client with one connection to the primary. The connection is opened on first use, kept while
+/// it is used, and opened again after a failure or if the server is no longer the primary. No
+/// command is sent twice.
+pub struct Client {
+    target: Arc<Target>,
+    attempt: Mutex<Option<Attempt>>,
+    pending: Semaphore,
+}
+
+/// What a client connects to.
+struct Target {
+    servers: Servers,
+    tls: Option<Tls>,
+    is_allowed: Permission,
+    /// Index of the server that is queried first: the last known primary.
+    first: AtomicUsize,
+}
+
+impl Client {
+    /// A client for these servers. It does not connect yet. `authorities` are the certificates for
+    /// TLS, as for [`Tls::new`]. `is_allowed` decides for each host and port whether the client may
+    /// connect to it.
+    pub fn new(
+        servers: Servers,
+        authorities: &str,
+        is_allowed: impl Fn(&str, u16) -> bool + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        let tls = servers.tls().then(|| Tls::new(authorities)).transpose()?;
+        let is_allowed = Box::new(is_allowed);
+        let target = Target { servers, tls, is_allowed, first: AtomicUsize::new(0) };
+        let pending = Semaphore::new(PENDING_BYTES_MAX as usize);
+        Ok(Self { target: Arc::new(target), attempt: Mutex::default(), pending })
+    }
+
+    /// Sends encoded commands, and returns the replies to them. `replies` must be the number of
+    /// the commands.
+    pub async fn pipeline(&self, commands: &[u8], replies: u32) -> Result<Vec<Reply>, ClientError> {
+        let pipeline = parse(commands, replies)?;
+        if pipeline.is_empty() {
+            return Ok(Vec::new());
+        }
+        let _permit = self.reserve(commands.len()).await?;
+        let attempt = self.attempt();
+        let result = match attempt.clone().await {
+            Ok(connection) => connection.send(pipeline).await,
+            Err(error) => Err(error),
+        };
+        // After any error, the connection may be broken. An invalid reply is no reason to close
+        // it, but it is rare.
+        let is_usable = result.as_ref().is_ok_and(|replies| !replies.iter().any(shows_no_primary));
+        if !is_usable {
+            self.forget(&attempt);
+        }
+        result
+    }
+
+    /// Waits until the size of the commands in progress allows further ones.
+    async fn reserve(&self, bytes: usize) -> Result<SemaphorePermit<'_>, ClientError> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(PENDING_BYTES_MAX);
+        let permit = tokio::time::timeout(ROUND_LIMIT, self.pending.acquire_many(bytes)).await;
+        // The semaphore is never closed.
+        permit.ok().and_then(Result::ok).ok_or_else(|| {
+            let text = format!("more than {PENDING_BYTES_MAX} bytes of commands have no reply yet");
+            ClientError::Connect(text)
+        })
+    }
+
+    /// The attempt that opened the connection, or a new one.
+    fn attempt(&self) -> Attempt {
+        let mut current = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(attempt) = current.as_ref().filter(|attempt| is_current(attempt)) {
+            return attempt.clone();
+        }
+        let target = self.target.clone();
+        // In a task, because the call that starts it may be cancelled.
+        let opening = tokio::spawn(async move { target.connect().await.map(Arc::new) });
+        let attempt = opening
+            .map(|joined| {
+                joined.unwrap_or_else(|error| Err(ClientError::Connect(error.to_string())))
+            })
+            .boxed()
+            .shared();
+        *current = Some(attempt.clone());
+        attempt
+    }
+
+    /// Makes later calls connect again, unless another call has already caused that.
+    fn forget(&self, attempt: &Attempt) {
+        let mut current = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| current.ptr_eq(attempt)) {
+            *current = None;
+        }
+    }
+}
+
+/// Whether an attempt is in progress, or its connection can be used.
+fn is_current(attempt: &Attempt) -> bool {
+    match attempt.peek() {
+        Some(Ok(connection)) => connection.is_fresh(),
+        Some(Err(_)) => false,
+        None => true,
+    }
+}
+
+impl Target {
+    /// Connects to the first server that reports to be the primary and accepts writes.
+    async fn connect(&self) -> Result<Connection, ClientError> {
+        let first = self.first.load(Ordering::Relaxed);
+        let open = |address| self.open(address);
+        let sleep = |time: Duration| tokio::time::sleep(time);
+        let (server, connection) = connect_to_primary(&self.servers, first, open, sleep).await?;
+        self.first.store(server, Ordering::Relaxed);
+        Ok(connection)
+    }
+
+    async fn open(&self, address: &Address) -> Result<Connection, ClientError> {
+        let tls = self.tls.as_ref();
+        self.check(address)?;
+        let Some(service) = self.servers.service() else {
+            return Connection::open(address, tls).await;
+        };
+        let primary = Connection::ask_sentinel(address, service, tls).await?;
+        self.check(&primary)?;
+        Connection::open(&primary, tls).await
+    }
+
+    fn check(&self, address: &Address) -> Result<(), ClientError> {
+        if (self.is_allowed)(&address.host, address.port) {
+            return Ok(());
+        }
+        Err(ClientError::Connect(format!(
+            "{address} is not allowed; add \"tcp://{address}\" to the component's \
+             allowed_outbound_hosts"
+        )))
+    }
+}
+
+/// The commands of a call.
+fn parse(commands: &[u8], replies: u32) -> Result<Vec<Cmd>, ClientError> {
+    let protocol = |text: String| Err(ClientError::Protocol(text));
+    if replies > COMMANDS_MAX {
+        return protocol(format!(
+            "{replies} commands; at most {COMMANDS_MAX} are allowed in a call"
+        ));
+    }
+    let commands = split(commands).map_err(|error| ClientError::Protocol(error.to_string()))?;
+    if commands.len() != replies as usize {
+        return protocol(format!("{} commands, but `replies` is {replies}", commands.len()));
+    }
+    Ok(commands.iter().map(|arguments| command(arguments)).collect())
+}
+
+fn command(arguments: &[&[u8]]) -> Cmd {
+    let bytes = arguments.iter().map(|argument| argument.len()).sum();
+    let mut command = Cmd::with_capacity(arguments.len(), bytes);
+    for argument in arguments {
+        command.arg(argument);
+    }
+    command
+}
