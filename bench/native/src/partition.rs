@@ -96,7 +96,7 @@ fn next_batch(
 
 fn apply(mut update: Update, store: &mut Store, monitored: &mut Monitored) -> Result<()> {
     loop {
-        let reply = store.call(update.command(monitored))?;
+        let reply = store.call(&update.command(monitored))?;
         match update.reply(reply, monitored)? {
             Step::Again => {}
             Step::Done => break,

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use valkey_codec::{Address, Decoder, Reply, Scalar, encode, hello};
+use valkey_codec::{Address, Command, Decoder, Reply, Scalar, encode, hello};
 
 /// Maximum time to wait for a reply.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -41,11 +41,16 @@ impl Store {
 
     /// Sends the commands in one write, and reads their replies.
     pub fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>> {
+        self.exchange(&encode(commands), commands.len())
+    }
+
+    /// Sends encoded commands in one write, and reads this number of replies.
+    fn exchange(&mut self, commands: &[u8], count: usize) -> Result<Vec<Reply>> {
         let place = format!("Valkey at {:?}", self.url);
-        self.stream.write_all(&encode(commands)?).with_context(|| place.clone())?;
-        let mut replies = Vec::with_capacity(commands.len());
+        self.stream.write_all(commands).with_context(|| place.clone())?;
+        let mut replies = Vec::with_capacity(count);
         let mut buffer = [0; READ_BYTES];
-        while replies.len() < commands.len() {
+        while replies.len() < count {
             if let Some(reply) = self.decoder.next()? {
                 replies.push(reply);
                 continue;
@@ -60,8 +65,8 @@ impl Store {
     }
 
     /// Calls the script once.
-    pub fn call(&mut self, command: Vec<Vec<u8>>) -> Result<aggregate::Reply> {
-        match self.pipeline(&[command])?.into_iter().next() {
+    pub fn call(&mut self, command: &Command) -> Result<aggregate::Reply> {
+        match self.exchange(&command.encode(), 1)?.into_iter().next() {
             Some(Reply::One(Scalar::Error(text))) => Ok(aggregate::Reply::Error(text)),
             Some(Reply::Many(values)) => {
                 Ok(aggregate::Reply::Values(values.into_iter().map(word).collect()))

@@ -54,7 +54,7 @@ impl handler::Guest for Aggregator {
                 return Err(Failure::Retry("Valkey is too slow to apply the batch".into()));
             }
             let command = MONITORED.with_borrow(|monitored| update.command(monitored));
-            let reply = store::call(command).await?;
+            let reply = store::call(&command).await?;
             let step = MONITORED.with_borrow_mut(|monitored| update.reply(reply, monitored));
             match step.map_err(store::failure)? {
                 Step::Again => {}

@@ -1,15 +1,13 @@
 //! The aggregator's calls of Valkey.
 
-use valkey_codec::{Reply, Scalar, encode};
+use valkey_codec::{Command, Reply, Scalar, encode};
 
 use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 use crate::bindings::spin_kafka::events::types::Failure;
 
-type Command = Vec<Vec<u8>>;
-
 /// Calls the script.
-pub async fn call(command: Command) -> Result<aggregate::Reply, Failure> {
-    match send([command]).await?.into_iter().next() {
+pub async fn call(command: &Command) -> Result<aggregate::Reply, Failure> {
+    match send(command.encode(), 1).await?.into_iter().next() {
         Some(Reply::One(Scalar::Error(text))) => Ok(aggregate::Reply::Error(text)),
         Some(Reply::Many(values)) => {
             Ok(aggregate::Reply::Values(values.into_iter().map(word).collect()))
@@ -21,9 +19,9 @@ pub async fn call(command: Command) -> Result<aggregate::Reply, Failure> {
 }
 
 /// Reads two values; None for one that does not exist.
-pub async fn read(commands: [Command; 2]) -> Result<[Option<Vec<u8>>; 2], Failure> {
+pub async fn read(commands: [Vec<Vec<u8>>; 2]) -> Result<[Option<Vec<u8>>; 2], Failure> {
     let mut values = [None, None];
-    for (value, reply) in values.iter_mut().zip(send(commands).await?) {
+    for (value, reply) in values.iter_mut().zip(send(encode(&commands), 2).await?) {
         match reply {
             Reply::One(Scalar::Text(text)) => *value = Some(text),
             Reply::One(Scalar::Nil) => {}
@@ -37,10 +35,9 @@ pub async fn read(commands: [Command; 2]) -> Result<[Option<Vec<u8>>; 2], Failur
     Ok(values)
 }
 
-/// Sends the commands in one round trip.
-async fn send<const N: usize>(commands: [Command; N]) -> Result<Vec<Reply>, Failure> {
-    let bytes = encode(&commands).map_err(|error| Failure::Retry(format!("Valkey: {error}")))?;
-    pipeline(bytes, N as u32).await.map_err(client_failure)
+/// Sends encoded commands, which have this number of replies, in one round trip.
+async fn send(commands: Vec<u8>, replies: u32) -> Result<Vec<Reply>, Failure> {
+    pipeline(commands, replies).await.map_err(client_failure)
 }
 
 fn word(value: Scalar) -> String {

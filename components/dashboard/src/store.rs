@@ -35,7 +35,7 @@ pub async fn snapshot() -> Result<Snapshot, Problem> {
 
 /// Sends the command in one round trip. Returns the values of its reply, or the server's error.
 async fn read(command: Vec<Vec<u8>>) -> Result<Result<Vec<String>, String>, Error> {
-    let command = encode(&[command]).map_err(|error| Error::Unavailable(error.to_string()))?;
+    let command = encode(&[command]);
     let replies = within(LIMIT, pipeline(command, 1)).await;
     let replies =
         replies.ok_or_else(|| Error::Unavailable(format!("no reply within {LIMIT:?}")))?;

@@ -49,7 +49,7 @@ impl Connection {
     /// Sends the first commands. Returns why the connection cannot be used; None if it can.
     async fn handshake(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
         let commands = hello(address);
-        self.send(encode(&commands).map_err(protocol)?).await?;
+        self.send(encode(&commands)).await?;
         let mut replies = self.replies(1).await?;
         let rest = commands.len().saturating_sub(1);
         if replies.first().is_some_and(|reply| is_hello_unsupported(address, reply)) {
@@ -68,7 +68,7 @@ impl Connection {
     async fn handshake_resp2(&mut self, address: &Address) -> Result<Option<Refusal>, ClientError> {
         self.decoder.expect_resp2();
         let commands = hello_resp2(address);
-        self.send(encode(&commands).map_err(protocol)?).await?;
+        self.send(encode(&commands)).await?;
         let replies = self.replies(commands.len()).await?;
         Ok(refusal_resp2(address, &replies))
     }
@@ -105,7 +105,7 @@ impl Connection {
     }
 }
 
-/// The error for commands that cannot be encoded and for replies that cannot be decoded.
+/// The error for replies that cannot be decoded.
 fn protocol(error: impl std::fmt::Display) -> ClientError {
     ClientError::Protocol(error.to_string())
 }

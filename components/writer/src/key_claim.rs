@@ -81,7 +81,7 @@ enum ClaimError {
 
 async fn send(mut claim: Claim<'_>) -> Result<KeyOwner, ClaimError> {
     loop {
-        let command = encode(&[claim.command()]).map_err(|e| ClaimError::Unknown(e.to_string()))?;
+        let command = encode(&[claim.command()]);
         let replies = pipeline(command, 1).await.map_err(|error| match error {
             ClientError::Config(text) => ClaimError::Config(text),
             ClientError::Connect(text)

@@ -29,9 +29,10 @@ pub fn check(mut bytes: &[u8]) {
     let (mut calls, mut words) = (0, usize::MAX);
     for answer in answers {
         let command = update.command(&monitored);
-        assert!(command.len() <= words.max(WORDS_MAX), "a call grows");
-        assert!(command.len() <= WORDS_MAX + WORDS_PER_RECORD * records.len());
-        words = command.len();
+        let count = command.words().len();
+        assert!(count <= words.max(WORDS_MAX), "a call grows");
+        assert!(count <= WORDS_MAX + WORDS_PER_RECORD * records.len());
+        words = count;
         calls += 1;
         assert!(calls <= CALLS_MAX);
         if !matches!(update.reply(reply(answer), &mut monitored), Ok(Step::Again)) {

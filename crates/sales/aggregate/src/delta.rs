@@ -67,7 +67,8 @@ impl<'a> Delta<'a> {
         category.count += 1;
         category.units += i64::from(sale.quantity);
         category.price_micros = category.price_micros.saturating_add(sale.price_micros());
-        category.revenue_micros += i128::from(sale.price_micros()) * i128::from(sale.quantity);
+        let revenue = sale.price_micros().saturating_mul(i64::from(sale.quantity));
+        category.revenue_micros += i128::from(revenue);
         *category.products.entry(&sale.product_id).or_default() += i64::from(sale.quantity);
     }
 }

@@ -2,7 +2,7 @@
 
 use idempotency::RetentionLimits;
 use sale::Category;
-use valkey_codec::{Script, ScriptRef};
+use valkey_codec::{Command, Script, ScriptRef};
 
 use crate::delta::{CategoryDelta, Delta, STREAM_LENGTH};
 use crate::record::{Entry, OffsetRange};
@@ -10,10 +10,16 @@ use crate::{Monitored, Source, keys};
 
 static SCRIPT: Script = Script::new(include_str!("apply.lua"));
 
-/// A command that is being built.
-pub(crate) struct Command(Vec<Vec<u8>>);
+/// A call of the script that is being built.
+pub(crate) struct Call(Command);
 
-impl Command {
+/// Room for the words of a call that do not depend on the number of its sales, for the words of a
+/// sale, and for the bytes of a word.
+const WORDS: usize = 128;
+const WORDS_OF_SALE: usize = 3;
+const BYTES_OF_WORD: usize = 16;
+
+impl Call {
     /// The call of the script for the remaining sales of a batch.
     pub fn build(
         script: ScriptRef,
@@ -22,24 +28,27 @@ impl Command {
         limits: RetentionLimits,
         entries: &[Entry],
         monitored: &Monitored,
-    ) -> Vec<Vec<u8>> {
+    ) -> Command {
         let delta = Delta::from_sales(entries.iter().map(|entry| &entry.sale));
-        let mut command = Self(Vec::with_capacity(128 + 3 * entries.len()));
-        command.0.extend(SCRIPT.call(script));
-        command.keys(source, delta.categories.keys().copied());
-        command.integer(i64::from(source.partition));
-        command.text(&source.log_id);
-        command.range(range);
-        command.integer(delta.count);
-        let (highest, lowest) = delta.price_range.unwrap_or_default();
-        command.price(highest);
-        command.price(lowest);
-        command.fingerprints(entries, limits);
-        command.integer(delta.categories.len());
-        for (category, part) in &delta.categories {
-            command.category(*category, part, entries, monitored);
+        let words = WORDS + WORDS_OF_SALE * entries.len();
+        let mut call = Self(Command::with_capacity(words, words * BYTES_OF_WORD));
+        for word in SCRIPT.call(script) {
+            call.0.push(&word);
         }
-        command.0
+        call.keys(source, delta.categories.keys().copied());
+        call.integer(i64::from(source.partition));
+        call.text(&source.log_id);
+        call.range(range);
+        call.integer(delta.count);
+        let (highest, lowest) = delta.price_range.unwrap_or_default();
+        call.price(highest);
+        call.price(lowest);
+        call.fingerprints(entries, limits);
+        call.integer(delta.categories.len());
+        for (category, part) in &delta.categories {
+            call.category(*category, part, entries, monitored);
+        }
+        call.0
     }
 
     fn keys(&mut self, source: &Source, categories: impl Iterator<Item = Category>) {
@@ -49,7 +58,9 @@ impl Command {
         all.extend(keys::exact_sums());
         all.extend(categories.flat_map(keys::category_keys));
         self.integer(all.len());
-        self.0.extend(all.into_iter().map(String::into_bytes));
+        for key in all {
+            self.text(&key);
+        }
     }
 
     fn range(&mut self, range: OffsetRange) {
@@ -68,7 +79,9 @@ impl Command {
         }
         let known = || entries.iter().filter_map(|entry| entry.fingerprint);
         self.integer(known().count());
-        self.0.extend(known().map(|fingerprint| fingerprint.to_bytes().to_vec()));
+        for fingerprint in known() {
+            self.0.push(&fingerprint.to_bytes());
+        }
     }
 
     fn category(
@@ -108,15 +121,15 @@ impl Command {
     }
 
     fn text(&mut self, text: &str) {
-        self.0.push(text.as_bytes().to_vec());
+        self.0.push(text.as_bytes());
     }
 
     fn integer(&mut self, number: impl itoa::Integer) {
-        self.0.push(itoa::Buffer::new().format(number).as_bytes().to_vec());
+        self.0.push(itoa::Buffer::new().format(number).as_bytes());
     }
 
     /// Adds a price as the shortest decimal that parses to the same number, never with an exponent.
     fn price(&mut self, price: f64) {
-        self.0.push(price.to_string().into_bytes());
+        self.0.push(price.to_string().as_bytes());
     }
 }

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use idempotency::RetentionLimits;
 use sale::{Category, Sale};
-use valkey_codec::{ScriptRef, is_unknown_script};
+use valkey_codec::{Command, ScriptRef, is_unknown_script};
 
 use crate::record::Entry;
-use crate::script::Command;
+use crate::script::Call;
 use crate::{Error, Monitored, OffsetRange, Record, Source};
 
 /// Maximum number of calls of the script for one batch. Without another owner of the partition,
@@ -71,7 +71,10 @@ impl Update {
         limits: RetentionLimits,
         records: impl IntoIterator<Item = Record<'a>>,
     ) -> Self {
-        let (mut entries, mut rejections, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        let records = records.into_iter();
+        let count = records.size_hint().0;
+        let (mut entries, mut seen) = (Vec::with_capacity(count), HashSet::with_capacity(count));
+        let mut rejections = Vec::new();
         for record in records {
             match Entry::parse(record) {
                 Ok(entry) if entry.fingerprint.is_none_or(|known| seen.insert(known)) => {
@@ -85,9 +88,9 @@ impl Update {
     }
 
     /// The command to send next: one call of the script.
-    pub fn command(&self, monitored: &Monitored) -> Vec<Vec<u8>> {
+    pub fn command(&self, monitored: &Monitored) -> Command {
         let Self { source, range, limits, entries, script, .. } = self;
-        Command::build(*script, source, *range, *limits, entries, monitored)
+        Call::build(*script, source, *range, *limits, entries, monitored)
     }
 
     /// Evaluates the reply to the command. Fails if Valkey refused the update, if its
@@ -230,18 +233,19 @@ mod tests {
         Reply::Values(words.iter().map(|word| (*word).to_owned()).collect())
     }
 
-    fn has(command: &[Vec<u8>], word: &str) -> bool {
-        command.iter().any(|argument| argument == word.as_bytes())
+    fn has(command: &Command, word: &str) -> bool {
+        command.words().any(|argument| argument == word.as_bytes())
     }
 
     #[test]
     fn sends_the_source_if_the_script_is_unknown() {
         let (mut update, mut monitored) = (update(), Monitored::default());
-        assert_eq!(update.command(&monitored)[0], b"EVALSHA");
-        assert_eq!(update.command(&monitored)[1].len(), 40);
+        let command = update.command(&monitored);
+        let start: Vec<_> = command.words().take(2).collect();
+        assert_eq!((start[0], start[1].len()), (&b"EVALSHA"[..], 40));
         let unknown = || Reply::Error("NOSCRIPT No matching script.".into());
         assert_eq!(update.reply(unknown(), &mut monitored), Ok(Step::Again));
-        assert_eq!(update.command(&monitored)[0], b"EVAL");
+        assert!(has(&update.command(&monitored), "EVAL"));
         // The source was sent, so the error has another cause.
         assert!(matches!(update.reply(unknown(), &mut monitored), Err(Error::Refused(_))));
     }

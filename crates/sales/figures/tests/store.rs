@@ -5,8 +5,8 @@
 use aggregate::{Monitored, OffsetRange, Record, Reply, Source, Step, Update};
 use figures::{Error, Query, Snapshot};
 use idempotency::RetentionLimits;
-use redis::Cmd;
 use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ToRedisArgs};
 use sale::Sale;
 use serde_json::{Value, json};
 use test_servers::{Valkey, ValkeyConfig, start_valkey};
@@ -24,12 +24,15 @@ impl Store {
         Self { connection, _valkey: valkey }
     }
 
-    async fn send(&mut self, command: Vec<Vec<u8>>) -> Result<Vec<String>, String> {
-        let mut words = Cmd::new();
-        for word in command {
-            words.arg(word);
+    async fn send(
+        &mut self,
+        words: impl IntoIterator<Item: ToRedisArgs>,
+    ) -> Result<Vec<String>, String> {
+        let mut command = Cmd::new();
+        for word in words {
+            command.arg(word);
         }
-        let reply = words.query_async(&mut self.connection).await;
+        let reply = command.query_async(&mut self.connection).await;
         reply.map_err(|error| {
             format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default())
         })
@@ -59,7 +62,7 @@ impl Store {
         let mut update = Update::from_records(source, range, RetentionLimits::default(), records);
         let mut monitored = Monitored::default();
         loop {
-            let reply = match self.send(update.command(&monitored)).await {
+            let reply = match self.send(update.command(&monitored).words()).await {
                 Ok(words) => Reply::Values(words),
                 Err(text) => Reply::Error(text),
             };

@@ -2,6 +2,9 @@
 
 use twox_hash::xxhash3_128::Hasher;
 
+/// A key and a body up to this size are joined without an allocation.
+const SMALL_BYTES: usize = 256;
+
 /// A hash of a sale's idempotency key and body, in 16 bytes.
 ///
 /// The hash function, XXH3, is fast but not cryptographic. To make another client's sale look like
@@ -12,18 +15,31 @@ pub struct Fingerprint(u128);
 impl Fingerprint {
     /// The fingerprint of a key and a body. The body of a record is its value.
     pub fn new(key: &[u8], body: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(key.len() + 8 + body.len());
         // The length separates the key from the body.
-        bytes.extend_from_slice(&(key.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(key);
-        bytes.extend_from_slice(body);
-        Self(Hasher::oneshot(&bytes))
+        let length = (key.len() as u64).to_le_bytes();
+        let parts = [&length, key, body];
+        let mut small = [0; SMALL_BYTES];
+        match join(&mut small, parts) {
+            Some(bytes) => Self(Hasher::oneshot(bytes)),
+            None => Self(Hasher::oneshot(&parts.concat())),
+        }
     }
 
     /// The fingerprint as big-endian bytes, as it is stored in Valkey.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
+}
+
+/// Writes the parts one after the other. Returns what was written; None if there is not enough room.
+fn join<'a>(buffer: &'a mut [u8], parts: [&[u8]; 3]) -> Option<&'a [u8]> {
+    let mut length = 0;
+    for part in parts {
+        let end = length + part.len();
+        buffer.get_mut(length..end)?.copy_from_slice(part);
+        length = end;
+    }
+    buffer.get(..length)
 }
 
 #[cfg(test)]
@@ -36,6 +52,18 @@ mod tests {
         assert_eq!(of("k", "body"), of("k", "body"));
         for other in [of("k", "bodx"), of("l", "body"), of("kb", "ody"), of("", "kbody")] {
             assert_ne!(of("k", "body"), other);
+        }
+    }
+
+    #[test]
+    fn does_not_depend_on_how_the_parts_are_joined() {
+        let length = 3_u64.to_le_bytes();
+        for (body_bytes, fits) in [(SMALL_BYTES - 11, true), (SMALL_BYTES - 10, false)] {
+            let body = vec![b'x'; body_bytes];
+            let parts = [&length[..], b"key", &body];
+            assert_eq!(join(&mut [0; SMALL_BYTES], parts).is_some(), fits);
+            let hash = Fingerprint(Hasher::oneshot(&parts.concat()));
+            assert_eq!(Fingerprint::new(b"key", &body), hash);
         }
     }
 

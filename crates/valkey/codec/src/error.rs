@@ -13,7 +13,7 @@ pub enum Error {
     /// The received bytes are not RESP, or nested too deeply.
     #[error("the server sent an invalid reply: {0}")]
     Protocol(String),
-    /// A command cannot be encoded or split.
+    /// A command cannot be split.
     #[error("a command is invalid: {0}")]
     Command(String),
 }

@@ -18,7 +18,7 @@ mod split;
 pub use address::Address;
 pub use client_error::ClientError;
 pub use decode::{Decoder, Reply, Scalar};
-pub use encode::encode;
+pub use encode::{Command, encode};
 pub use error::Error;
 pub use hello::{
     Refusal, hello, hello_resp2, is_hello_unsupported, refusal, refusal_resp2, without_password,

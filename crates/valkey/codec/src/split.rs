@@ -47,7 +47,7 @@ mod tests {
                 0..5,
             ),
         ) {
-            let bytes = encode(&commands).unwrap();
+            let bytes = encode(&commands);
             prop_assert_eq!(split(&bytes).unwrap(), commands);
         }
 

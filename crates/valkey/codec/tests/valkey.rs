@@ -24,7 +24,7 @@ impl Connection {
         let stream = TcpStream::connect((address.host.as_str(), address.port)).unwrap();
         let mut connection = Self { stream, decoder: Decoder::default() };
         let commands = hello(&address);
-        connection.stream.write_all(&encode(&commands).unwrap()).unwrap();
+        connection.stream.write_all(&encode(&commands)).unwrap();
         let mut replies = connection.replies(1).unwrap();
         if is_hello_unsupported(&address, &replies[0]) {
             connection.replies(commands.len() - 1).unwrap();
@@ -40,7 +40,7 @@ impl Connection {
     }
 
     fn pipeline(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Reply>, Error> {
-        self.stream.write_all(&encode(commands)?).unwrap();
+        self.stream.write_all(&encode(commands)).unwrap();
         self.replies(commands.len())
     }
 

@@ -39,8 +39,8 @@ impl Store {
     /// Makes one call of the script.
     pub fn call(&mut self, update: &mut Update, monitored: &mut Monitored) -> Result<Step, Error> {
         let mut command = Cmd::new();
-        for argument in update.command(monitored) {
-            command.arg(argument);
+        for word in update.command(monitored).words() {
+            command.arg(word);
         }
         let reply = match command.query(&mut self.connection) {
             Ok(words) => Reply::Values(words),
