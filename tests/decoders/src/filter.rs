@@ -34,6 +34,6 @@ pub fn check(mut bytes: &[u8]) {
 }
 
 fn record(value: &[u8]) -> Message {
-    let value = Some(value.to_vec());
+    let value = Some(value.to_vec().into());
     Message { offset: 0, timestamp_ms: None, key: None, value, headers: Vec::new() }
 }

@@ -3,6 +3,7 @@
 //! Input: a line each for the topic, the consumer group and the reason; a line `name=value` for
 //! each header of the record; an empty line; the record's value.
 
+use bytes::Bytes;
 use spin_kafka_trigger::decoders::{letter_headers, marker};
 use spin_kafka_trigger::{Batch, DeadLetter, FailureClass, Header, Message, headers};
 
@@ -17,7 +18,7 @@ pub fn check(mut bytes: &[u8]) {
         [(); 3].map(|()| String::from_utf8_lossy(lines::line(&mut bytes)).into_owned());
     let headers: Vec<Header> = lines::block(&mut bytes).into_iter().map(header).collect();
     let key = headers.first().and_then(|header| header.value.clone());
-    let value = Some(bytes.to_vec());
+    let value = Some(Bytes::copy_from_slice(bytes));
     let record = Message { offset: 7, timestamp_ms: Some(11), key, value, headers };
     let batch = batch(&topic);
     let [whole, alone] = letter_headers(&batch, &record, FailureClass::Trap, &reason, &group);
@@ -33,8 +34,8 @@ pub fn check(mut bytes: &[u8]) {
     let alone = letter(&record, alone);
     assert_eq!(alone.own_headers().count(), 0);
     let omitted = size(&record.headers)
-        + record.value.as_ref().map_or(0, Vec::len)
-        + record.key.as_ref().map_or(0, Vec::len);
+        + record.value.as_ref().map_or(0, Bytes::len)
+        + record.key.as_ref().map_or(0, Bytes::len);
     assert_eq!(alone.header(headers::OMITTED_BYTES), Some(omitted.to_string().as_str()));
     check_said(&alone, &topic, &group, &reason);
 }
@@ -55,8 +56,8 @@ fn header(line: &[u8]) -> Header {
     let line: Vec<&[u8]> = line.splitn(2, |byte| *byte == b'=').collect();
     let name = line[0].split(|byte| *byte == 0).next().unwrap_or_default();
     Header {
-        name: String::from_utf8_lossy(name).into_owned(),
-        value: line.get(1).map(|value| value.to_vec()),
+        name: String::from_utf8_lossy(name).into(),
+        value: line.get(1).map(|value| Bytes::copy_from_slice(value)),
     }
 }
 
@@ -77,6 +78,6 @@ fn letter(record: &Message, headers: Vec<Header>) -> DeadLetter {
 }
 
 fn size(headers: &[Header]) -> usize {
-    let value = |header: &Header| header.value.as_ref().map_or(0, Vec::len);
+    let value = |header: &Header| header.value.as_ref().map_or(0, Bytes::len);
     headers.iter().map(|header| header.name.len() + value(header)).sum()
 }

@@ -50,6 +50,7 @@ fn size(mut ranges: Vec<(i64, i64)>) -> u64 {
 }
 
 fn record(list: &str) -> Message {
-    let header = Header { name: "spin-kafka.sent-back".into(), value: Some(list.into()) };
+    let header =
+        Header { name: "spin-kafka.sent-back".into(), value: Some(list.to_owned().into()) };
     Message { offset: 0, timestamp_ms: None, key: None, value: None, headers: vec![header] }
 }

@@ -26,7 +26,7 @@ pub(crate) struct MessageRef<'a> {
     timestamp_ms: Option<i64>,
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
-    headers: Vec<HeaderRef<'a>>,
+    headers: &'a [HeaderRef<'a>],
 }
 
 #[derive(ComponentType, Lower)]
@@ -42,8 +42,23 @@ pub(crate) struct BatchRef<'a> {
     messages: Vec<MessageRef<'a>>,
 }
 
-impl<'a> From<&'a engine::Batch> for BatchRef<'a> {
-    fn from(batch: &'a engine::Batch) -> Self {
+/// The headers of all records of a batch, one after the other.
+pub(crate) fn headers(batch: &engine::Batch) -> Vec<HeaderRef<'_>> {
+    let headers = batch.messages.iter().flat_map(|message| &message.headers);
+    headers.map(|header| HeaderRef { name: &header.name, value: header.value.as_deref() }).collect()
+}
+
+impl<'a> BatchRef<'a> {
+    /// `headers` are those of the batch.
+    pub fn new(batch: &'a engine::Batch, headers: &'a [HeaderRef<'a>]) -> Self {
+        let mut rest = headers;
+        let message = |message: &'a engine::Message| MessageRef {
+            offset: message.offset,
+            timestamp_ms: message.timestamp_ms,
+            key: message.key.as_deref(),
+            value: message.value.as_deref(),
+            headers: rest.split_off(..message.headers.len()).unwrap_or_default(),
+        };
         Self {
             topic: &batch.topic,
             log_id: &batch.log_id,
@@ -51,23 +66,7 @@ impl<'a> From<&'a engine::Batch> for BatchRef<'a> {
             first: batch.first,
             start: batch.start,
             end: batch.end,
-            messages: batch.messages.iter().map(MessageRef::from).collect(),
-        }
-    }
-}
-
-impl<'a> From<&'a engine::Message> for MessageRef<'a> {
-    fn from(message: &'a engine::Message) -> Self {
-        Self {
-            offset: message.offset,
-            timestamp_ms: message.timestamp_ms,
-            key: message.key.as_deref(),
-            value: message.value.as_deref(),
-            headers: message
-                .headers
-                .iter()
-                .map(|header| HeaderRef { name: &header.name, value: header.value.as_deref() })
-                .collect(),
+            messages: batch.messages.iter().map(message).collect(),
         }
     }
 }
@@ -151,10 +150,12 @@ pub(crate) enum ProduceError {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn header(name: &str, value: Option<&[u8]>) -> engine::Header {
-        engine::Header { name: name.into(), value: value.map(Into::into) }
+        engine::Header { name: name.into(), value: value.map(Bytes::copy_from_slice) }
     }
 
     /// A batch with a full record and one in which everything optional is missing.
@@ -162,8 +163,8 @@ mod tests {
         let full = engine::Message {
             offset: 5,
             timestamp_ms: Some(1_700_000_000_000),
-            key: Some(b"tv-42".to_vec()),
-            value: Some(b"{}".to_vec()),
+            key: Some("tv-42".into()),
+            value: Some("{}".into()),
             headers: vec![
                 header("traceparent", Some(b"00")),
                 header("twice", Some(b"")),
@@ -191,7 +192,8 @@ mod tests {
     #[test]
     fn a_batch_is_passed_on_with_its_offsets() {
         let batch = batch();
-        let passed = BatchRef::from(&batch);
+        let headers = headers(&batch);
+        let passed = BatchRef::new(&batch, &headers);
         assert_eq!((passed.topic, passed.log_id, passed.partition), ("sales", "cluster/topic", 3));
         assert_eq!((passed.first, passed.start, passed.end), (true, 4, 9));
         let offsets: Vec<i64> = passed.messages.iter().map(|message| message.offset).collect();
@@ -201,20 +203,22 @@ mod tests {
     #[test]
     fn keys_values_and_headers_are_passed_on_in_order_without_a_copy() {
         let batch = batch();
-        let passed = BatchRef::from(&batch);
+        let headers = headers(&batch);
+        let passed = BatchRef::new(&batch, &headers);
         let (message, original) = (&passed.messages[0], &batch.messages[0]);
         assert_eq!(message.timestamp_ms, Some(1_700_000_000_000));
         assert_eq!((message.key, message.value), (Some(&b"tv-42"[..]), Some(&b"{}"[..])));
         assert_eq!(message.value.unwrap().as_ptr(), original.value.as_ref().unwrap().as_ptr());
-        let headers: Vec<_> = message.headers.iter().map(|h| (h.name, h.value)).collect();
+        let passed_headers: Vec<_> = message.headers.iter().map(|h| (h.name, h.value)).collect();
         let expected = [("traceparent", Some(&b"00"[..])), ("twice", Some(b"")), ("twice", None)];
-        assert_eq!(headers, expected);
+        assert_eq!(passed_headers, expected);
     }
 
     #[test]
     fn a_null_is_not_an_empty_value() {
         let batch = batch();
-        let passed = BatchRef::from(&batch);
+        let headers = headers(&batch);
+        let passed = BatchRef::new(&batch, &headers);
         let bare = &passed.messages[1];
         assert_eq!((bare.timestamp_ms, bare.key, bare.value), (None, None, None));
         assert!(bare.headers.is_empty());

@@ -13,7 +13,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance};
 
 use crate::Error;
-use crate::events::{BatchRef, CHECKPOINT, Failure, HANDLER, Rejection};
+use crate::events::{self, BatchRef, CHECKPOINT, Failure, HANDLER, Rejection};
 use crate::trace::BatchSpans;
 
 /// The component that a Kafka trigger calls. Cheap to clone.
@@ -195,7 +195,9 @@ impl WarmInstance {
         type Answer = (Result<Vec<Rejection>, Failure>,);
         let func = self.func(export)?;
         let typed = func.typed::<(BatchRef<'_>,), Answer>(&self.store)?;
-        let (answer,) = typed.call_async(&mut self.store, (BatchRef::from(batch),)).await?;
+        let headers = events::headers(batch);
+        let batch = BatchRef::new(batch, &headers);
+        let (answer,) = typed.call_async(&mut self.store, (batch,)).await?;
         Ok(answer)
     }
 

@@ -82,8 +82,8 @@ fn record(component: &str, batch: &Batch, message: &Message, origin: SpanContext
 /// The context of the span that wrote the record, if its trace is sampled.
 fn origin(message: &Message) -> Option<SpanContext> {
     let header = |name: &str| {
-        let header = message.headers.iter().find(|header| header.name == name)?;
-        String::from_utf8(header.value.clone()?).ok()
+        let header = message.headers.iter().find(|header| &*header.name == name)?;
+        std::str::from_utf8(header.value.as_deref()?).ok().map(str::to_owned)
     };
     let mut carrier = std::collections::HashMap::new();
     carrier.insert(TRACEPARENT.to_owned(), header(TRACEPARENT)?);

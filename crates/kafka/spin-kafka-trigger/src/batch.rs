@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 /// Consecutive records of one partition, in offset order.
 ///
 /// The batch covers every offset from `start` up to, not including, `end`. Offsets in
@@ -37,9 +39,9 @@ pub struct Message {
     /// The record's timestamp in milliseconds since 1970-01-01 UTC, if it has one.
     pub timestamp_ms: Option<i64>,
     /// The key's bytes; `None` is a null key.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Bytes>,
     /// The value's bytes; `None` is a tombstone.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
     /// The headers in the order in which they were produced. A name may occur several times.
     pub headers: Vec<Header>,
 }
@@ -48,9 +50,9 @@ pub struct Message {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// The header's name. Bytes that are not UTF-8 are replaced by U+FFFD.
-    pub name: String,
+    pub name: Arc<str>,
     /// The header's value; `None` is Kafka's null, which is not an empty value.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
 }
 
 impl Batch {
@@ -68,7 +70,7 @@ impl Batch {
 impl Message {
     /// The number of bytes of key, value and headers.
     pub(crate) fn content_bytes(&self) -> usize {
-        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers = self.headers.iter().map(|header| header.name.len() + length(&header.value));
         length(&self.key) + length(&self.value) + headers.sum::<usize>()
     }
@@ -80,7 +82,8 @@ impl Message {
     }
 }
 
-/// The most that an allocation takes in addition to the bytes that were requested.
+/// The most that an allocation takes in addition to the bytes that were requested. It also covers
+/// the unused end of a buffer that several keys, values and headers share.
 const ALLOCATION_BYTES: usize = 32;
 /// Memory of a record without content: the struct and the allocations of its key, its value and its
 /// list of headers.
@@ -183,7 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn message(offset: i64, bytes: usize) -> Message {
-        let value = Some(vec![0; bytes]);
+        let value = Some(vec![0; bytes].into());
         Message { offset, timestamp_ms: None, key: None, value, headers: Vec::new() }
     }
 
@@ -255,9 +258,9 @@ mod tests {
     #[test]
     fn a_record_costs_its_content_and_the_structures_around_it() {
         let mut record = message(0, 3);
-        record.key = Some(vec![0; 5]);
+        record.key = Some(vec![0; 5].into());
         record.headers = vec![
-            Header { name: "ab".into(), value: Some(vec![0; 7]) },
+            Header { name: "ab".into(), value: Some(vec![0; 7].into()) },
             Header { name: "c".into(), value: None },
         ];
         assert_eq!(record.content_bytes(), 3 + 5 + 2 + 7 + 1);

@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::content::ContentBuffer;
 use crate::marks::Marks;
 use crate::native::FetchedRecord;
 use crate::{Config, Error, Header, Message, client_config, headers};
@@ -78,7 +79,7 @@ pub(crate) struct PartitionLetters {
 impl DeadLetter {
     /// The value of the header of this name, if it is UTF-8; the last one, if there are several.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let header = self.record.headers.iter().rfind(|header| header.name == name)?;
+        let header = self.record.headers.iter().rfind(|header| &*header.name == name)?;
         std::str::from_utf8(header.value.as_deref()?).ok()
     }
 
@@ -235,6 +236,7 @@ impl DeadLetterTopic {
         mut visit: impl FnMut(Message) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
         let PartitionLetters { partition, high, .. } = *letters;
+        let mut content = ContentBuffer::default();
         let mut next = from;
         if next < high {
             self.assign(partition, from).map_err(|error| self.error(&error))?;
@@ -251,7 +253,7 @@ impl DeadLetterTopic {
                 }
             };
             next = read.offset() + 1;
-            if visit(FetchedRecord::from(&read).to_message())?.is_break() {
+            if visit(FetchedRecord::from(&read).to_message(&mut content))?.is_break() {
                 break;
             }
         }
@@ -286,7 +288,9 @@ impl DeadLetterTopic {
 /// The offsets that a marker lists; `None` if the record is a letter.
 pub(crate) fn marks_of(record: &Message) -> Option<Marks> {
     match record.headers.as_slice() {
-        [header] if header.name == SENT_BACK && record.key.is_none() && record.value.is_none() => {
+        [header]
+            if &*header.name == SENT_BACK && record.key.is_none() && record.value.is_none() =>
+        {
             let list = std::str::from_utf8(header.value.as_deref()?).ok()?;
             Marks::parse(list)
         }
@@ -301,13 +305,13 @@ mod tests {
     fn record(headers: &[(&str, &str)], value: Option<&str>) -> Message {
         let header = |(name, value): &(&str, &str)| Header {
             name: (*name).into(),
-            value: Some((*value).into()),
+            value: Some(value.as_bytes().to_vec().into()),
         };
         Message {
             offset: 9,
             timestamp_ms: None,
             key: None,
-            value: value.map(|value| value.as_bytes().to_vec()),
+            value: value.map(|value| value.as_bytes().to_vec().into()),
             headers: headers.iter().map(header).collect(),
         }
     }

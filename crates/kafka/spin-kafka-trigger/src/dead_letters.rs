@@ -146,7 +146,7 @@ mod tests {
             offset: 0,
             timestamp_ms: None,
             key: None,
-            value: Some(b"bad".to_vec()),
+            value: Some("bad".into()),
             headers: Vec::new(),
         };
         Batch {

@@ -1,5 +1,6 @@
 //! The decoders of external input, only for the checks in `tests/decoders`.
 
+use bytes::Bytes;
 use rdkafka::message::Headers as _;
 
 use crate::letter::Letter;
@@ -41,7 +42,7 @@ pub fn letter_headers(
     [letter.headers(group), letter.headers_without_record(group)].map(|headers| {
         let read = |header: rdkafka::message::Header<'_, &[u8]>| Header {
             name: header.key.into(),
-            value: header.value.map(<[u8]>::to_vec),
+            value: header.value.map(Bytes::copy_from_slice),
         };
         headers.iter().map(read).collect()
     })

@@ -9,6 +9,7 @@ mod client_config;
 mod client_properties;
 mod config;
 mod consumer;
+mod content;
 mod coverage;
 mod dead_letter_topic;
 mod dead_letters;

@@ -273,7 +273,7 @@ mod tests {
         ) {
             let mut batch = batch(0..keys.len() as i64, keys.len() as i64);
             for (message, key) in batch.messages.iter_mut().zip(&keys) {
-                message.key = Some(vec![*key]);
+                message.key = Some(vec![*key].into());
             }
             let divided = by_key(batch.clone(), parts);
             prop_assert!(divided.len() <= parts);

@@ -11,7 +11,7 @@ use crate::Header;
 /// Headers in librdkafka's form.
 pub(crate) fn headers<'a>(headers: impl Iterator<Item = &'a Header>) -> OwnedHeaders {
     headers.fold(OwnedHeaders::new(), |all, header| {
-        let (key, value) = (header.name.as_str(), header.value.as_deref());
+        let (key, value) = (&*header.name, header.value.as_deref());
         all.insert(rdkafka::message::Header { key, value })
     })
 }

@@ -192,7 +192,7 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
     async fn send(&self, letter: &DeadLetter) -> Result<(), KafkaError> {
         let topic = letter.header(headers::TOPIC).unwrap_or_default();
         let mut own = record::headers(letter.own_headers());
-        if !letter.own_headers().any(|header| header.name == IDENTITY) {
+        if !letter.own_headers().any(|header| &*header.name == IDENTITY) {
             own = own.insert(Header { key: IDENTITY, value: Some(&identity(letter)) });
         }
         let (key, value) = (letter.record.key.as_deref(), letter.record.value.as_deref());

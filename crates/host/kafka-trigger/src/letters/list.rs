@@ -145,7 +145,7 @@ impl Entry {
         let text =
             |name, bytes_max| letter.header(name).map(|value| one_line(start(value, bytes_max)));
         let content =
-            |bytes: &Option<Vec<u8>>, max| bytes.as_deref().map(|bytes| Content::new(bytes, max));
+            |bytes: &Option<Bytes>, max| bytes.as_deref().map(|bytes| Content::new(bytes, max));
         Self {
             topic: topic.into(),
             partition: letter.partition,
@@ -197,8 +197,10 @@ mod tests {
     use super::*;
 
     fn letter(offset: i64, timestamp_ms: i64, value: &[u8]) -> DeadLetter {
-        let header =
-            |(name, value): (&str, &str)| Header { name: name.into(), value: Some(value.into()) };
+        let header = |(name, value): (&str, &'static str)| Header {
+            name: name.into(),
+            value: Some(value.into()),
+        };
         let all = [
             (headers::TOPIC, "sales"),
             (headers::PARTITION, "2"),
@@ -210,7 +212,7 @@ mod tests {
             offset,
             timestamp_ms: Some(timestamp_ms),
             key: None,
-            value: Some(value.into()),
+            value: Some(value.to_vec().into()),
             headers: all.map(header).into(),
         };
         DeadLetter { partition: 0, open: true, record }

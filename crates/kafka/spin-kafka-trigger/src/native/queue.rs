@@ -13,6 +13,7 @@ use super::Owned;
 use super::record::FetchedRecord;
 use crate::Message;
 use crate::consumer::Consumer;
+use crate::content::ContentBuffer;
 
 /// A partition's queue, split from the consumer's main queue. Unlike `rdkafka`'s own type, it
 /// reports the offset at which the end of the log was reached, and the broker that answered the
@@ -20,6 +21,7 @@ use crate::consumer::Consumer;
 pub(crate) struct PartitionQueue {
     queue: NonNull<rd::rd_kafka_queue_t>,
     nonempty: Arc<Notify>,
+    content: ContentBuffer,
     /// Keeps the client of the queue open.
     _consumer: Arc<Consumer>,
 }
@@ -66,7 +68,12 @@ impl PartitionQueue {
             let native = consumer.client().native_ptr();
             NonNull::new(rd::rd_kafka_queue_get_partition(native, topic.as_ptr(), partition))?
         };
-        let split = Self { queue, nonempty, _consumer: consumer.clone() };
+        let split = Self {
+            queue,
+            nonempty,
+            content: ContentBuffer::default(),
+            _consumer: consumer.clone(),
+        };
         let opaque = Arc::as_ptr(&split.nonempty).cast_mut().cast();
         // SAFETY: the queue is live. `opaque` points to what `split` owns; the callback is
         // removed before that is dropped.
@@ -79,7 +86,7 @@ impl PartitionQueue {
 
     /// The next event, if one is queued. Does not wait. A record is copied only if `accepts`
     /// returns `true` for it.
-    pub fn poll(&self, accepts: impl FnOnce(&FetchedRecord<'_>) -> bool) -> Option<Fetched> {
+    pub fn poll(&mut self, accepts: impl FnOnce(&FetchedRecord<'_>) -> bool) -> Option<Fetched> {
         // SAFETY: the queue is live. The message is ours until `native` destroys it, and everything
         // that is returned is copied from it.
         unsafe {
@@ -88,7 +95,7 @@ impl PartitionQueue {
             let event = match RDKafkaErrorCode::from((*native.ptr()).err) {
                 RDKafkaErrorCode::NoError => {
                     let record = FetchedRecord::new(native.ptr());
-                    let message = accepts(&record).then(|| record.to_message());
+                    let message = accepts(&record).then(|| record.to_message(&mut self.content));
                     Event::Record { offset: record.offset(), message }
                 }
                 RDKafkaErrorCode::PartitionEOF => Event::End((*native.ptr()).offset),

@@ -9,6 +9,7 @@ use std::slice;
 use rdkafka::bindings as rd;
 use rdkafka::message::BorrowedMessage;
 
+use crate::content::ContentBuffer;
 use crate::filter::Filtered;
 use crate::{Header, Message};
 
@@ -75,17 +76,17 @@ impl<'a> FetchedRecord<'a> {
     }
 
     /// Copies the record.
-    pub fn to_message(&self) -> Message {
+    pub fn to_message(&self, buffer: &mut ContentBuffer) -> Message {
         Message {
             offset: self.offset(),
             timestamp_ms: self.timestamp_ms(),
-            key: self.key().map(<[u8]>::to_vec),
-            value: self.value().map(<[u8]>::to_vec),
+            key: self.key().map(|key| buffer.copy(key)),
+            value: self.value().map(|value| buffer.copy(value)),
             headers: self
                 .headers()
                 .map(|(name, value)| Header {
-                    name: name.into_owned(),
-                    value: value.map(<[u8]>::to_vec),
+                    name: buffer.name(&name),
+                    value: value.map(|value| buffer.copy(value)),
                 })
                 .collect(),
         }
@@ -169,7 +170,7 @@ mod tests {
             }
         };
         let fetched = FetchedRecord::from(&record);
-        let copy = fetched.to_message();
+        let copy = fetched.to_message(&mut ContentBuffer::default());
         assert_eq!((copy.offset, copy.key.as_deref()), (0, Some(&b"tv-42"[..])));
         assert_eq!(copy.headers.len(), 2);
         assert_eq!((copy.headers[0].value.as_deref(), &*copy.headers[1].name), (None, "kind"));

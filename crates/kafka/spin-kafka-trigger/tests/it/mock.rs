@@ -65,7 +65,7 @@ async fn unreachable_brokers_are_reported_until_they_answer() {
 async fn batches_are_bounded_and_in_order() {
     let cluster = Cluster::start(1);
     cluster.produce(2_500, 10);
-    let config = Config { batch_records_max: 400, batch_bytes_max: 50_505, ..cluster.config() };
+    let config = Config { batch_records_max: 400, batch_bytes_max: 54_505, ..cluster.config() };
     let mut session = Session::start(config);
     let batches = session.apply_until(2_500).await;
     assert!(batches.iter().all(|batch| (1..=250).contains(&batch.messages.len())));
@@ -112,7 +112,7 @@ async fn records_are_delivered_as_they_are_in_the_log() {
     assert_eq!(messages[0].value.as_deref(), Some(&b"value"[..]));
     assert_eq!(messages[0].timestamp_ms, Some(77));
     let headers: Vec<_> =
-        messages[0].headers.iter().map(|h| (h.name.as_str(), h.value.as_deref())).collect();
+        messages[0].headers.iter().map(|h| (&*h.name, h.value.as_deref())).collect();
     let expected: [(&str, Option<&[u8]>); 4] =
         [("twice", Some(b"1")), ("twice", Some(b"\xff\x00")), ("null", None), ("empty", Some(b""))];
     assert_eq!(headers, expected);

@@ -49,7 +49,7 @@ impl Handler for Store {
         let position = log.position;
         for message in batch.messages.iter().filter(|message| message.offset >= position) {
             log.applied.push(message.offset);
-            log.values.push(message.value.clone().unwrap_or_default());
+            log.values.push(message.value.as_deref().unwrap_or_default().to_vec());
         }
         log.position = log.position.max(batch.end);
         Ok(Vec::new())
