@@ -1,6 +1,7 @@
 //! The aggregator: applies each batch of sales to Valkey in one atomic update. The crate
 //! `aggregate` defines what is counted and how; this component sends its commands to Valkey.
 
+mod records;
 mod settings;
 mod store;
 
@@ -8,8 +9,9 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use aggregate::{Monitored, OffsetRange, Record, Source, Step, Update};
-use bindings::exports::spin_kafka::events::{checkpoint, handler};
-use bindings::spin_kafka::events::types::{Batch, Failure, Message, Rejection};
+use bindings::exports::spin_kafka::events::packed_handler::PackedBatch;
+use bindings::exports::spin_kafka::events::{checkpoint, handler, packed_handler};
+use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
 use settings::Settings;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
@@ -43,25 +45,44 @@ thread_local! {
 impl handler::Guest for Aggregator {
     async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
         let Batch { topic, log_id, partition, first, start, end, messages } = batch;
-        let Settings { group, limits } = Settings::get().await?;
-        let source = Source { group: group.clone(), topic, log_id, partition };
-        let records = messages.iter().map(record);
-        let mut update =
-            Update::from_records(source, OffsetRange { start, end, first }, *limits, records);
-        let begun = Instant::now();
-        loop {
-            if begun.elapsed() >= CALLS_BEGIN_WITHIN {
-                return Err(Failure::Retry("Valkey is too slow to apply the batch".into()));
-            }
-            let command = MONITORED.with_borrow(|monitored| update.command(monitored));
-            let reply = store::call(&command).await?;
-            let step = MONITORED.with_borrow_mut(|monitored| update.reply(reply, monitored));
-            match step.map_err(store::failure)? {
-                Step::Again => {}
-                Step::Rewind(position) => return Err(Failure::Rewind(position)),
-                Step::Lost => return Err(Failure::Lost),
-                Step::Done => return Ok(update.rejections().into_iter().map(rejection).collect()),
-            }
+        let range = OffsetRange { start, end, first };
+        apply(topic, log_id, partition, range, messages.iter().map(records::record)).await
+    }
+}
+
+impl packed_handler::Guest for Aggregator {
+    async fn handle(batch: PackedBatch) -> Result<Vec<Rejection>, Failure> {
+        let records = records::unpack(&batch)?;
+        let PackedBatch { topic, log_id, partition, first, start, end, .. } = &batch;
+        let range = OffsetRange { start: *start, end: *end, first: *first };
+        apply(topic.clone(), log_id.clone(), *partition, range, records).await
+    }
+}
+
+/// Applies the records of a batch to Valkey.
+async fn apply<'a>(
+    topic: String,
+    log_id: String,
+    partition: i32,
+    range: OffsetRange,
+    records: impl IntoIterator<Item = Record<'a>>,
+) -> Result<Vec<Rejection>, Failure> {
+    let Settings { group, limits } = Settings::get().await?;
+    let source = Source { group: group.clone(), topic, log_id, partition };
+    let mut update = Update::from_records(source, range, *limits, records);
+    let begun = Instant::now();
+    loop {
+        if begun.elapsed() >= CALLS_BEGIN_WITHIN {
+            return Err(Failure::Retry("Valkey is too slow to apply the batch".into()));
+        }
+        let command = MONITORED.with_borrow(|monitored| update.command(monitored));
+        let reply = store::call(&command).await?;
+        let step = MONITORED.with_borrow_mut(|monitored| update.reply(reply, monitored));
+        match step.map_err(store::failure)? {
+            Step::Again => {}
+            Step::Rewind(position) => return Err(Failure::Rewind(position)),
+            Step::Lost => return Err(Failure::Lost),
+            Step::Done => return Ok(update.rejections().into_iter().map(rejection).collect()),
         }
     }
 }
@@ -76,19 +97,6 @@ impl checkpoint::Guest for Aggregator {
         let source = Source { group, topic, log_id, partition };
         let [offset, log] = store::read(source.position_commands()).await?;
         Ok(source.position(offset.as_deref(), log.as_deref()))
-    }
-}
-
-/// Name of the record header that identifies retries of the same request.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-
-fn record(message: &Message) -> Record<'_> {
-    let key = message.headers.iter().find(|header| header.name == IDEMPOTENCY_KEY);
-    Record {
-        offset: message.offset,
-        timestamp_ms: message.timestamp_ms,
-        idempotency_key: key.and_then(|header| header.value.as_deref()),
-        value: message.value.as_deref(),
     }
 }
 

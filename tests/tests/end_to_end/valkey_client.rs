@@ -91,7 +91,7 @@ impl Guest {
 
     async fn send(&self, commands: &[&str], replies: usize) -> String {
         let words = |command: &&str| command.split(' ').map(|word| word.into()).collect();
-        let commands = encode(&commands.iter().map(words).collect::<Vec<_>>()).unwrap();
+        let commands = encode(&commands.iter().map(words).collect::<Vec<_>>());
         let answer = self.0.post(&format!("/{replies}"), commands).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.text()

@@ -10,10 +10,11 @@ use prometheus_client::registry::Registry;
 use spin_kafka_trigger as engine;
 use tracing::Instrument as _;
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, Func, Instance};
+use wasmtime::component::{ComponentExportIndex, Func, Instance, TypedFunc};
 
 use crate::Error;
 use crate::events::{self, BatchRef, CHECKPOINT, Failure, HANDLER, Rejection};
+use crate::packed::{PACKED_HANDLER, PackedBatch};
 use crate::trace::BatchSpans;
 
 /// The component that a Kafka trigger calls. Cheap to clone.
@@ -30,17 +31,30 @@ struct Shared {
 /// One build of the component.
 struct Build {
     guest: Guest,
-    handle: ComponentExportIndex,
+    handle: Handle,
     position: Option<ComponentExportIndex>,
     /// Idle instances. There are at most as many as the highest number of calls at the same time,
     /// which `concurrency_max` limits.
     idle: Mutex<Vec<WarmInstance>>,
 }
 
+/// The function that takes batches.
+enum Handle {
+    /// With a list for every key, value and header.
+    Lists(ComponentExportIndex),
+    /// With one list for all of them.
+    Packed(ComponentExportIndex),
+}
+
+/// The answer to a batch.
+type Answer = Result<Vec<Rejection>, Failure>;
+
 /// An instance. It is counted until it is dropped.
 struct WarmInstance {
     store: Store<GuestState>,
     instance: Instance,
+    /// The function for packed batches, after its type was checked.
+    packed: Option<TypedFunc<(PackedBatch,), (Answer,)>>,
     alive: Gauge,
 }
 
@@ -127,7 +141,8 @@ impl GuestHandler {
         match tokio::time::timeout(deadline, build.guest.instantiate()).await {
             Ok(Ok((store, instance))) => {
                 self.0.instances.inc();
-                Ok(WarmInstance { store, instance, alive: self.0.instances.clone() })
+                let alive = self.0.instances.clone();
+                Ok(WarmInstance { store, instance, packed: None, alive })
             }
             Ok(Err(error)) => Err(engine::Failure::Retry(error.to_string())),
             Err(_) => {
@@ -175,8 +190,10 @@ impl engine::Handler for GuestHandler {
 
 impl Build {
     fn new(guest: Guest) -> Result<Self, Error> {
-        let handle = export(&guest, HANDLER, "handle")
+        let lists = export(&guest, HANDLER, "handle")
             .ok_or_else(|| Error::NoHandler { component: guest.id().into(), interface: HANDLER })?;
+        let packed = export(&guest, PACKED_HANDLER, "handle");
+        let handle = packed.map_or(Handle::Lists(lists), Handle::Packed);
         let position = export(&guest, CHECKPOINT, "position");
         Ok(Self { guest, handle, position, idle: Mutex::default() })
     }
@@ -187,14 +204,38 @@ impl Build {
 }
 
 impl WarmInstance {
-    async fn handle(
+    async fn handle(&mut self, handle: &Handle, batch: &engine::Batch) -> wasmtime::Result<Answer> {
+        match handle {
+            Handle::Lists(export) => self.handle_lists(export, batch).await,
+            Handle::Packed(export) => self.handle_packed(export, batch).await,
+        }
+    }
+
+    async fn handle_packed(
         &mut self,
         export: &ComponentExportIndex,
         batch: &engine::Batch,
-    ) -> wasmtime::Result<Result<Vec<Rejection>, Failure>> {
-        type Answer = (Result<Vec<Rejection>, Failure>,);
+    ) -> wasmtime::Result<Answer> {
+        let batch = PackedBatch::new(batch)
+            .ok_or_else(|| wasmtime::format_err!("the batch exceeds 4 GiB"))?;
+        let typed = match self.packed {
+            Some(typed) => typed,
+            None => {
+                let typed = self.func(export)?.typed(&self.store)?;
+                *self.packed.insert(typed)
+            }
+        };
+        let (answer,) = typed.call_async(&mut self.store, (batch,)).await?;
+        Ok(answer)
+    }
+
+    async fn handle_lists(
+        &mut self,
+        export: &ComponentExportIndex,
+        batch: &engine::Batch,
+    ) -> wasmtime::Result<Answer> {
         let func = self.func(export)?;
-        let typed = func.typed::<(BatchRef<'_>,), Answer>(&self.store)?;
+        let typed = func.typed::<(BatchRef<'_>,), (Answer,)>(&self.store)?;
         let headers = events::headers(batch);
         let batch = BatchRef::new(batch, &headers);
         let (answer,) = typed.call_async(&mut self.store, (batch,)).await?;

@@ -11,6 +11,7 @@ mod handler;
 mod letters;
 mod openmetrics;
 mod operator;
+mod packed;
 mod producer;
 mod trace;
 mod trigger;

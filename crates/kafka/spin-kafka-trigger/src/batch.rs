@@ -69,7 +69,7 @@ impl Batch {
 
 impl Message {
     /// The number of bytes of key, value and headers.
-    pub(crate) fn content_bytes(&self) -> usize {
+    pub fn content_bytes(&self) -> usize {
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers = self.headers.iter().map(|header| header.name.len() + length(&header.value));
         length(&self.key) + length(&self.value) + headers.sum::<usize>()
