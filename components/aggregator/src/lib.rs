@@ -30,7 +30,7 @@ mod bindings {
     export!(Aggregator);
 }
 
-/// No call of Valkey for a batch starts later than this. One call takes 35 s at most, so the batch
+/// No call of Valkey for a batch starts later than this. One call takes 30 s at most, so the batch
 /// ends before the trigger's deadline (60 s by default), after which its records would be treated
 /// as poison.
 const CALLS_BEGIN_WITHIN: Duration = Duration::from_secs(20);

@@ -5,6 +5,9 @@ use valkey_codec::{Command, Reply, Scalar, encode};
 use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 use crate::bindings::spin_kafka::events::types::Failure;
 
+/// Maximum time of a call, in milliseconds: the longest that the interface allows.
+const LIMIT_MS: u32 = 30_000;
+
 /// Calls the script.
 pub async fn call(command: &Command) -> Result<aggregate::Reply, Failure> {
     match send(command.encode(), 1).await?.into_iter().next() {
@@ -37,7 +40,7 @@ pub async fn read(commands: [Vec<Vec<u8>>; 2]) -> Result<[Option<Vec<u8>>; 2], F
 
 /// Sends encoded commands, which have this number of replies, in one round trip.
 async fn send(commands: Vec<u8>, replies: u32) -> Result<Vec<Reply>, Failure> {
-    pipeline(commands, replies).await.map_err(client_failure)
+    pipeline(commands, replies, LIMIT_MS).await.map_err(client_failure)
 }
 
 fn word(value: Scalar) -> String {

@@ -1,17 +1,14 @@
 //! Reads from Valkey.
 
-use std::time::Duration;
-
 use figures::{Error, Query, Snapshot};
-use guest_tasks::within;
 use intake::Problem;
 use valkey_codec::{Reply, Scalar, encode};
 
 use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 use crate::log::Log;
 
-/// How long Valkey may take to answer.
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long Valkey may take to answer, in milliseconds.
+const LIMIT_MS: u32 = 2_000;
 
 thread_local! {
     static LOG: Log = const { Log::new() };
@@ -36,10 +33,8 @@ pub async fn snapshot() -> Result<Snapshot, Problem> {
 /// Sends the command in one round trip. Returns the values of its reply, or the server's error.
 async fn read(command: Vec<Vec<u8>>) -> Result<Result<Vec<String>, String>, Error> {
     let command = encode(&[command]);
-    let replies = within(LIMIT, pipeline(command, 1)).await;
-    let replies =
-        replies.ok_or_else(|| Error::Unavailable(format!("no reply within {LIMIT:?}")))?;
-    match replies.map_err(client_error)?.into_iter().next() {
+    let replies = pipeline(command, 1, LIMIT_MS).await.map_err(client_error)?;
+    match replies.into_iter().next() {
         Some(Reply::Many(values)) => {
             values.into_iter().map(text).collect::<Option<_>>().map(Ok).ok_or(Error::Unexpected)
         }

@@ -9,9 +9,10 @@ mod connection;
 mod round_trip;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bindings::exports::doorbuster::valkey::client::Guest;
-use guest_tasks::wake_up;
+use guest_tasks::{wake_up, within};
 use valkey_codec::{COMMANDS_MAX, ClientError, ROUND_LIMIT, Reply};
 
 use round_trip::{Connector, Exchange, Leadership};
@@ -40,7 +41,11 @@ thread_local! {
 struct Valkey;
 
 impl Guest for Valkey {
-    async fn pipeline(commands: Vec<u8>, replies: u32) -> Result<Vec<Reply>, ClientError> {
+    async fn pipeline(
+        commands: Vec<u8>,
+        replies: u32,
+        limit_ms: u32,
+    ) -> Result<Vec<Reply>, ClientError> {
         if replies > COMMANDS_MAX {
             let text = format!("{replies} commands; at most {COMMANDS_MAX} are allowed in a call");
             return Err(ClientError::Protocol(text));
@@ -48,11 +53,11 @@ impl Guest for Valkey {
         let exchange = Exchange { bytes: commands, replies: replies as usize };
         let connector = CONNECTOR.with(Rc::clone);
         let run_round = async |leadership: &Leadership<'_>| connector.run_round(leadership).await;
-        let replies = connector.calls.submit(exchange, wake_up, run_round).await;
-        replies.unwrap_or_else(|| {
+        let limit = Duration::from_millis(limit_ms.into()).min(ROUND_LIMIT);
+        let submitted = within(limit, connector.calls.submit(exchange, wake_up, run_round)).await;
+        submitted.flatten().unwrap_or_else(|| {
             Err(ClientError::Interrupted(format!(
-                "no reply: the round trip took longer than {ROUND_LIMIT:?}, or its leading call was \
-                 cancelled"
+                "no reply within {limit:?}, or the leading call of the round trip was cancelled"
             )))
         })
     }

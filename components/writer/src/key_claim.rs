@@ -3,19 +3,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use guest_http::Variable;
-use guest_tasks::{now_ms, within};
+use guest_tasks::now_ms;
 use idempotency::{Claim, KeyOwner, Reply as ScriptReply, RetentionLimits};
 use intake::{CircuitBreaker, IntakeError};
 use valkey_codec::{Reply, Scalar, encode};
 
 use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 
-/// Maximum time for Valkey's answer. Without an answer the sale is written nevertheless; the
-/// aggregator recognises retries by their key and values.
-const LIMIT: Duration = Duration::from_millis(250);
+/// Maximum time for Valkey's answer, in milliseconds. Without an answer the sale is written
+/// nevertheless; the aggregator recognises retries by their key and values.
+const LIMIT_MS: u32 = 250;
 
 static KEYS_MAX: Variable = Variable::new(RetentionLimits::KEYS_MAX_VARIABLE);
 static WINDOW: Variable = Variable::new(RetentionLimits::WINDOW_VARIABLE);
@@ -38,23 +37,19 @@ pub async fn claim(topic: &str, key: &str, body: &[u8]) -> Result<(), IntakeErro
     if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms)) {
         return Ok(());
     }
-    let owner = within(LIMIT, send(Claim::new(topic, key, body, limits))).await;
+    let owner = send(Claim::new(topic, key, body, limits)).await;
     BREAKER.with_borrow_mut(|breaker| match &owner {
-        Some(Ok(_)) => breaker.succeeded(),
-        Some(Err(_)) | None => breaker.failed(now_ms()),
+        Ok(_) => breaker.succeeded(),
+        Err(_) => breaker.failed(now_ms()),
     });
     match owner {
-        Some(Ok(KeyOwner::AnotherSale)) => Err(IntakeError::KeyTaken(format!(
+        Ok(KeyOwner::AnotherSale) => Err(IntakeError::KeyTaken(format!(
             "the Idempotency-Key `{key}` belongs to another sale; send this one with another key"
         ))),
-        Some(Err(ClaimError::Config(text))) => Err(IntakeError::Other(text)),
-        Some(Ok(KeyOwner::ThisSale)) => Ok(()),
-        Some(Err(ClaimError::Unknown(text))) => {
+        Err(ClaimError::Config(text)) => Err(IntakeError::Other(text)),
+        Ok(KeyOwner::ThisSale) => Ok(()),
+        Err(ClaimError::Unknown(text)) => {
             log_unchecked(&text);
-            Ok(())
-        }
-        None => {
-            log_unchecked(&format!("no answer of Valkey within {LIMIT:?}"));
             Ok(())
         }
     }
@@ -82,7 +77,7 @@ enum ClaimError {
 async fn send(mut claim: Claim<'_>) -> Result<KeyOwner, ClaimError> {
     loop {
         let command = encode(&[claim.command()]);
-        let replies = pipeline(command, 1).await.map_err(|error| match error {
+        let replies = pipeline(command, 1, LIMIT_MS).await.map_err(|error| match error {
             ClientError::Config(text) => ClaimError::Config(text),
             ClientError::Connect(text)
             | ClientError::Auth(text)

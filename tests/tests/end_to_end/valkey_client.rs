@@ -86,13 +86,13 @@ struct Guest(Client);
 impl Guest {
     /// Sends commands, whose words are separated by spaces.
     async fn run(&self, commands: &[&str]) -> String {
-        self.send(commands, commands.len()).await
+        self.send(commands, commands.len(), 30_000).await
     }
 
-    async fn send(&self, commands: &[&str], replies: usize) -> String {
+    async fn send(&self, commands: &[&str], replies: usize, limit_ms: u32) -> String {
         let words = |command: &&str| command.split(' ').map(|word| word.into()).collect();
         let commands = encode(&commands.iter().map(words).collect::<Vec<_>>());
-        let answer = self.0.post(&format!("/{replies}"), commands).await.unwrap();
+        let answer = self.0.post(&format!("/{replies}/{limit_ms}"), commands).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.text()
     }
@@ -115,6 +115,20 @@ async fn store(server: &Valkey) -> Store {
 fn url_of(servers: &[&Valkey]) -> String {
     let hosts: Vec<String> = servers.iter().map(|s| format!("127.0.0.1:{}", s.port())).collect();
     format!("redis://{}", hosts.join(","))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_ends_at_its_limit_and_the_next_one_succeeds() {
+    for provider in Provider::ALL {
+        let server = start(None).await;
+        let guest = provider.serve(&server.url()).await;
+        let blocked = guest.send(&["BLPOP nothing 0"], 1, 200).await;
+        assert!(
+            blocked.starts_with("interrupted: no reply within 200ms"),
+            "{provider:?}: {blocked}"
+        );
+        assert_eq!(guest.run(&["PING"]).await, "\"PONG\"", "{provider:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +201,7 @@ async fn errors_have_their_case_and_contain_no_password() {
             assert!(!error.contains("wr0ng") && !error.contains("s3cret"), "{error}");
         }
         let guest = provider.serve(&plain.url()).await;
-        let error = guest.send(&["GET a"], 10_001).await;
+        let error = guest.send(&["GET a"], 10_001, 30_000).await;
         assert!(error.starts_with("protocol: 10001 commands"), "{provider:?}: {error}");
         assert_eq!(guest.run(&["GET a"]).await, "nil", "{provider:?}: nothing was executed");
     }
@@ -285,7 +299,7 @@ async fn the_host_refuses_a_wrong_number_of_replies() {
     let server = start(None).await;
     let guest = Provider::Host.serve(&server.url()).await;
     for replies in [0, 2] {
-        let error = guest.send(&["SET a b"], replies).await;
+        let error = guest.send(&["SET a b"], replies, 30_000).await;
         assert!(error.starts_with("protocol: "), "{error}");
     }
     assert_eq!(guest.run(&["GET a"]).await, "nil", "nothing was executed");

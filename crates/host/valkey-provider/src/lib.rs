@@ -6,6 +6,7 @@ mod types;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use component_host::{Capability, GuestState};
 use valkey_client::Client;
@@ -41,10 +42,10 @@ impl Capability for ValkeyProvider {
         let clients = self.clients.clone();
         linker.instance(CLIENT)?.func_wrap_concurrent(
             "pipeline",
-            move |accessor, (commands, replies): (Vec<u8>, u32)| {
+            move |accessor, (commands, replies, limit_ms): (Vec<u8>, u32, u32)| {
                 let client = accessor.with(|mut access| client(&clients, access.get()));
                 Box::pin(async move {
-                    let replies = pipeline(client, &commands, replies).await;
+                    let replies = pipeline(client, &commands, replies, limit_ms).await;
                     let replies = replies
                         .map(|replies| {
                             replies.into_iter().map(types::Reply::from).collect::<Vec<_>>()
@@ -61,8 +62,9 @@ async fn pipeline(
     client: Result<Arc<Client>, ClientError>,
     commands: &[u8],
     replies: u32,
+    limit_ms: u32,
 ) -> Result<Vec<Reply>, ClientError> {
-    client?.pipeline(commands, replies).await
+    client?.pipeline(commands, replies, Duration::from_millis(limit_ms.into())).await
 }
 
 /// The client of a component.

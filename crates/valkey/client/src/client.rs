@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt as _, Shared};
 use redis::Cmd;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 use valkey_codec::{
     Address, COMMANDS_MAX, ClientError, ROUND_LIMIT, Reply, Servers, connect_to_primary,
     shows_no_primary, split,
@@ -59,16 +60,30 @@ impl Client {
     }
 
     /// Sends encoded commands, and returns the replies to them. `replies` must be the number of
-    /// the commands.
-    pub async fn pipeline(&self, commands: &[u8], replies: u32) -> Result<Vec<Reply>, ClientError> {
+    /// the commands. Fails after `limit`, or after [`ROUND_LIMIT`] if that is shorter.
+    pub async fn pipeline(
+        &self,
+        commands: &[u8],
+        replies: u32,
+        limit: Duration,
+    ) -> Result<Vec<Reply>, ClientError> {
+        let limit = limit.min(ROUND_LIMIT);
+        let deadline = Instant::now() + limit;
         let pipeline = parse(commands, replies)?;
         if pipeline.is_empty() {
             return Ok(Vec::new());
         }
-        let _permit = self.reserve(commands.len()).await?;
+        let _permit = self.reserve(commands.len(), deadline).await?;
         let attempt = self.attempt();
-        let result = match attempt.clone().await {
-            Ok(connection) => connection.send(pipeline).await,
+        let connection = timeout_at(deadline, attempt.clone()).await.unwrap_or_else(|_| {
+            Err(ClientError::Connect(format!("not connected within {limit:?}")))
+        });
+        let result = match connection {
+            Ok(connection) => {
+                timeout_at(deadline, connection.send(pipeline)).await.unwrap_or_else(|_| {
+                    Err(ClientError::Interrupted(format!("no reply within {limit:?}")))
+                })
+            }
             Err(error) => Err(error),
         };
         // After any error, the connection may be broken. An invalid reply is no reason to close
@@ -81,9 +96,13 @@ impl Client {
     }
 
     /// Waits until the size of the commands in progress allows further ones.
-    async fn reserve(&self, bytes: usize) -> Result<SemaphorePermit<'_>, ClientError> {
+    async fn reserve(
+        &self,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<SemaphorePermit<'_>, ClientError> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(PENDING_BYTES_MAX);
-        let permit = tokio::time::timeout(ROUND_LIMIT, self.pending.acquire_many(bytes)).await;
+        let permit = timeout_at(deadline, self.pending.acquire_many(bytes)).await;
         // The semaphore is never closed.
         permit.ok().and_then(Result::ok).ok_or_else(|| {
             let text = format!("more than {PENDING_BYTES_MAX} bytes of commands have no reply yet");

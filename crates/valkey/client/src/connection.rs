@@ -8,8 +8,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline};
 use tokio_util::task::AbortOnDropHandle;
 use valkey_codec::{
-    Address, CONNECT_LIMIT, ClientError, IDLE_MAX, REPLIES_BYTES_MAX, ROUND_LIMIT, Refusal, Reply,
-    Scalar, hello, hello_resp2, is_hello_unsupported, refusal, refusal_resp2,
+    Address, CONNECT_LIMIT, ClientError, IDLE_MAX, REPLIES_BYTES_MAX, Refusal, Reply, Scalar,
+    hello, hello_resp2, is_hello_unsupported, refusal, refusal_resp2,
 };
 
 use crate::Tls;
@@ -90,7 +90,7 @@ impl Connection {
         Ok(refusal(address, &replies))
     }
 
-    /// Sends commands in one write, and waits for their replies.
+    /// Sends commands in one write, and waits for their replies. The caller limits the time.
     pub async fn send(
         &self,
         commands: impl IntoIterator<Item = Cmd>,
@@ -102,19 +102,15 @@ impl Connection {
         let _call = self.budget.call();
         let mut connection = self.commands.clone();
         let sending = connection.send_packed_commands(&pipeline, 0, pipeline.len());
-        let sent = tokio::time::timeout(ROUND_LIMIT, sending).await;
+        let sent = sending.await;
         self.used_ms.store(self.elapsed_ms(), Ordering::Relaxed);
         let values = match sent {
-            Ok(Ok(values)) => values,
-            Ok(Err(_)) if self.budget.is_exceeded() => {
+            Ok(values) => values,
+            Err(_) if self.budget.is_exceeded() => {
                 let text = format!("the replies are longer than {REPLIES_BYTES_MAX} bytes");
                 return Err(ClientError::Interrupted(text));
             }
-            Ok(Err(error)) => return Err(interrupted(error)),
-            Err(_) => {
-                let text = format!("no reply within {ROUND_LIMIT:?}");
-                return Err(ClientError::Interrupted(text));
-            }
+            Err(error) => return Err(interrupted(error)),
         };
         values.into_iter().map(reply).collect()
     }

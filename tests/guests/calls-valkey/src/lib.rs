@@ -1,5 +1,5 @@
 //! Passes the body of a request, which contains encoded commands, to Valkey. The path is the number
-//! of the replies. Returns each reply on a line, or the error.
+//! of the replies, and the limit of the call in milliseconds. Returns each reply on a line, or the error.
 
 use bytes::Bytes;
 use http::Response;
@@ -25,19 +25,21 @@ mod bindings {
 
 #[http_service]
 async fn handle(request: Request) -> Response<Full<Bytes>> {
-    let replies = request.uri().path().trim_start_matches('/').parse().unwrap_or(0);
+    let mut numbers = request.uri().path().split('/').skip(1).map(|text| text.parse().unwrap_or(0));
+    let (replies, limit_ms) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let commands = match request.into_body().collect().await {
         Ok(body) => body.to_bytes().to_vec(),
         Err(error) => return Response::new(Full::from(format!("no body: {error:?}"))),
     };
-    let text = match bindings::doorbuster::valkey::client::pipeline(commands, replies).await {
-        Ok(replies) => replies.iter().map(reply).collect::<Vec<_>>().join("\n"),
-        Err(ClientError::Config(text)) => format!("config: {text}"),
-        Err(ClientError::Connect(text)) => format!("connect: {text}"),
-        Err(ClientError::Auth(text)) => format!("auth: {text}"),
-        Err(ClientError::Interrupted(text)) => format!("interrupted: {text}"),
-        Err(ClientError::Protocol(text)) => format!("protocol: {text}"),
-    };
+    let text =
+        match bindings::doorbuster::valkey::client::pipeline(commands, replies, limit_ms).await {
+            Ok(replies) => replies.iter().map(reply).collect::<Vec<_>>().join("\n"),
+            Err(ClientError::Config(text)) => format!("config: {text}"),
+            Err(ClientError::Connect(text)) => format!("connect: {text}"),
+            Err(ClientError::Auth(text)) => format!("auth: {text}"),
+            Err(ClientError::Interrupted(text)) => format!("interrupted: {text}"),
+            Err(ClientError::Protocol(text)) => format!("protocol: {text}"),
+        };
     Response::new(Full::from(text))
 }
 
