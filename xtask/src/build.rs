@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 9] = [
+const COMPONENTS: [&str; 10] = [
     "ingest",
     "bridge",
     "writer",
@@ -16,6 +16,7 @@ const COMPONENTS: [&str; 9] = [
     "dashboard",
     "valkey",
     "kafka-producer",
+    "http-client",
     "intake-http",
     "intake-grpc",
 ];
@@ -30,28 +31,38 @@ const TEST_GUESTS: [&str; 8] = [
     "wasi-p2",
     "exports-both",
     "misbehaves",
+    "sends-requests",
+];
+
+/// The compositions that the manifests use: the names of their documents in `components`, and of
+/// their files.
+const COMPOSITIONS: [(&str, &str); 3] = [
+    ("pipeline.wac", "pipeline.wasm"),
+    ("ingest-http.wac", "ingest_http.wasm"),
+    ("bridge-grpc.wac", "bridge_grpc.wasm"),
 ];
 
 /// Crates that the components share. They compile only for the target of the components.
-const SHARED_BY_COMPONENTS: [&str; 3] = ["guest-http", "guest-tasks", "guest-tcp"];
+const SHARED_BY_COMPONENTS: [&str; 4] =
+    ["guest-http", "guest-http-send", "guest-tasks", "guest-tcp"];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// Builds the program `doorbuster`, the other given programs, and the components in
-/// `target/components/*.wasm`, including the fused one.
+/// `target/components/*.wasm`, including the compositions.
 pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
     components(profile, &COMPONENTS)?;
     let mut targets = vec!["--bin", "doorbuster"];
     targets.extend(programs.iter().flat_map(|name| ["--bin", name]));
     cargo(&profile.native(&["build"], &targets))?;
-    fused(profile)
+    compose(profile)
 }
 
 /// Builds everything that the tests need: all programs, all components, and the test programs.
 pub fn for_tests() -> Result<()> {
     components(Profile::Dev, &[&COMPONENTS[..], &TEST_GUESTS].concat())?;
     cargo(&Profile::Dev.native(&["build"], &["--bins", "--tests"]))?;
-    fused(Profile::Dev)
+    compose(Profile::Dev)
 }
 
 /// Lints the components and the crates that they share.
@@ -91,17 +102,15 @@ fn add_target() -> Result<()> {
     run("rustup", &["target", "add", WASM_TARGET])
 }
 
-/// Composes the components of the request path into one component.
-fn fused(profile: Profile) -> Result<()> {
-    run(
-        &profile.program("doorbuster").to_string_lossy(),
-        &[
-            "compose",
-            "components/pipeline.wac",
-            "--components",
-            "target/components",
-            "--output",
-            "target/components/pipeline.wasm",
-        ],
-    )
+/// Composes components as their documents say.
+fn compose(profile: Profile) -> Result<()> {
+    let program = profile.program("doorbuster");
+    for (document, file) in COMPOSITIONS {
+        let document = format!("components/{document}");
+        let output = format!("target/components/{file}");
+        let components = ["--components", "target/components"];
+        let args = [&["compose", &document][..], &components, &["--output", &output]].concat();
+        run(&program.to_string_lossy(), &args)?;
+    }
+    Ok(())
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use figures::reject_parameters;
-use guest_http::{Answer, IncomingBody, Outcome, SendLimits, answer, read_body, send};
+use guest_http::{Answer, IncomingBody, answer, read_body};
+use guest_http_send::{ResponseLimits, send};
 use guest_tasks::within;
 use hops::{
     check_authority, check_letters, check_replay_request, letters_unanswered, letters_url,
@@ -24,10 +25,9 @@ use crate::pipeline::METRICS_URL;
 use crate::shared::Shared;
 
 /// How long the process may take. It answers within 10 s.
-const LIMIT: Duration = Duration::from_secs(11);
+const LIMIT: Duration = Duration::from_millis(LIMITS.timeout_ms as u64);
 
-const LIMITS: SendLimits =
-    SendLimits { wait_max: LIMIT, answer_bytes_max: 1 << 20, outcome: Outcome::InBody };
+const LIMITS: ResponseLimits = ResponseLimits { timeout_ms: 11_000, body_bytes_max: 1 << 20 };
 
 /// The most bytes of a request to send letters back.
 const REQUEST_BYTES_MAX: usize = 1_024;
@@ -135,10 +135,7 @@ async fn exchange(
 ) -> Result<Bytes, Failure> {
     let url = letters_url(metrics_url).ok_or_else(no_letters)?;
     let request = request(url).body(body).map_err(|error| unanswered(&error))?;
-    let received = within(LIMIT, send(request, &LIMITS)).await;
-    let received =
-        received.ok_or_else(|| unanswered(&format_args!("no answer within {LIMIT:?}")))?;
-    let mut received = received.map_err(|error| unanswered(&error))?;
+    let mut received = send(request, LIMITS).await.map_err(|error| unanswered(&error))?;
     let retry_after = received.headers_mut().remove(header::RETRY_AFTER);
     let (status, json) = (received.status(), received.into_body().data);
     match check_letters(status, &json) {

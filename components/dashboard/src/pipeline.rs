@@ -1,11 +1,11 @@
 //! The state of the pipeline, which is read from the metrics at `metrics_url`.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use guest_http::{Outcome, SendLimits, Variable, send};
-use guest_tasks::within;
+use guest_http::Variable;
+use guest_http_send::{ResponseLimits, send};
 use hops::{Error, Pipeline};
 use http::{Request, StatusCode, header};
 use intake::Problem;
@@ -23,11 +23,8 @@ const FORMAT: &str = "text/plain;version=0.0.4";
 /// The shortest time between two reads.
 const INTERVAL_MS: u64 = 1_000;
 
-/// How long a read may take.
-const LIMIT: Duration = Duration::from_secs(2);
-
-const LIMITS: SendLimits =
-    SendLimits { wait_max: LIMIT, answer_bytes_max: 1 << 20, outcome: Outcome::InBody };
+/// The limits of a read.
+const LIMITS: ResponseLimits = ResponseLimits { timeout_ms: 2_000, body_bytes_max: 1 << 20 };
 
 thread_local! {
     static LATEST: Rc<Shared<Option<Bytes>>> = Rc::new(Shared::new(INTERVAL_MS, INTERVAL_MS));
@@ -79,10 +76,7 @@ async fn fetch() -> Result<Option<Pipeline>, Error> {
     let request = request.map_err(|e| {
         unavailable(&format_args!("Spin variable `metrics_url`: `{url}` is not a valid URL: {e}"))
     })?;
-    let answer = within(LIMIT, send(request, &LIMITS)).await;
-    let answer = answer
-        .ok_or_else(|| unavailable(&format_args!("{url}: no answer within {LIMIT:?}")))?
-        .map_err(|e| unavailable(&e))?;
+    let answer = send(request, LIMITS).await.map_err(|e| unavailable(&e))?;
     if answer.status() != StatusCode::OK {
         return Err(unavailable(&format_args!("{url}: the answer is {}", answer.status())));
     }

@@ -1,10 +1,9 @@
 //! Implements `intake` by calling the next hop over gRPC: `ProductSaleService` at `{writer_url}`.
 
-use std::time::Duration;
-
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Answer, Outcome, SendLimits, Variable, send, with_context};
+use guest_http::{Answer, Variable, with_context};
+use guest_http_send::{ResponseLimits, send};
 use http::{HeaderMap, Request, StatusCode, header};
 use intake::IntakeError;
 use intake::grpc::{self, Status, code};
@@ -28,15 +27,10 @@ mod bindings {
 
 static WRITER_URL: Variable = Variable::new("writer_url");
 
-/// Maximum time for the writer's response, which is also sent as `grpc-timeout`.
-const WAIT_MAX: Duration = Duration::from_secs(15);
+/// The time limit is also sent as `grpc-timeout`.
+const LIMITS: ResponseLimits =
+    ResponseLimits { timeout_ms: 15_000, body_bytes_max: grpc::BODY_BYTES_MAX as u64 };
 const GRPC_TIMEOUT: &str = "15S";
-
-const LIMITS: SendLimits = SendLimits {
-    wait_max: WAIT_MAX,
-    answer_bytes_max: grpc::BODY_BYTES_MAX,
-    outcome: Outcome::InTrailers,
-};
 
 /// The client of the next hop over gRPC.
 struct IntakeGrpc;
@@ -50,7 +44,7 @@ impl Guest for IntakeGrpc {
 async fn process(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
     let base = WRITER_URL.get().await?.trim_end_matches('/');
     let request = request(base, sale, context)?;
-    outcome(base, send(request, &LIMITS).await?)
+    outcome(base, send(request, LIMITS).await?)
 }
 
 fn request(base: &str, sale: Sale, context: Context) -> Result<Request<Bytes>, IntakeError> {

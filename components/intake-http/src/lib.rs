@@ -1,10 +1,9 @@
 //! Implements `intake` by calling the next hop over HTTP: `POST {bridge_url}/forward`.
 
-use std::time::Duration;
-
 use bindings::exports::doorbuster::sales::intake::Guest;
 use bytes::Bytes;
-use guest_http::{Outcome, SendLimits, Variable, send, with_context};
+use guest_http::{Variable, with_context};
+use guest_http_send::{ResponseLimits, send};
 use http::{Request, StatusCode, header};
 use intake::hop_times::{self, HopTime};
 use intake::request::Context;
@@ -28,11 +27,7 @@ static BRIDGE_URL: Variable = Variable::new("bridge_url");
 
 /// The time limit is longer than the bridge's own deadline, so that its response arrives. The size
 /// limit is far larger than problem details.
-const LIMITS: SendLimits = SendLimits {
-    wait_max: Duration::from_secs(20),
-    answer_bytes_max: 64 << 10,
-    outcome: Outcome::InStatus,
-};
+const LIMITS: ResponseLimits = ResponseLimits { timeout_ms: 20_000, body_bytes_max: 64 << 10 };
 
 /// The client of the next hop over HTTP.
 struct IntakeHttp;
@@ -45,10 +40,8 @@ impl Guest for IntakeHttp {
 
 async fn forward(sale: &Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
     let url = format!("{}/forward", BRIDGE_URL.get().await?.trim_end_matches('/'));
-    // The headers, which have the times of the hops, are read only if there are times.
-    let outcome = if context.is_sampled() { Outcome::InHead } else { Outcome::InStatus };
     let request = request(&url, sale, context)?;
-    let answer = send(request, &SendLimits { outcome, ..LIMITS }).await?;
+    let answer = send(request, LIMITS).await?;
     match answer.status() {
         StatusCode::OK => Ok(hop_times::read(answer.headers())),
         status => Err(Problem::to_error(status, &answer.body().data)),

@@ -34,7 +34,11 @@ const SPIN: [(&str, &str); 21] = [
 ];
 
 /// Interfaces that contain only types, which need no provider.
-const TYPES_ONLY: [&str; 2] = ["doorbuster:sales/types@0.2.0", "spin-kafka:events/types@0.1.0"];
+const TYPES_ONLY: [&str; 3] = [
+    "doorbuster:http/types@0.1.0",
+    "doorbuster:sales/types@0.2.0",
+    "spin-kafka:events/types@0.1.0",
+];
 
 fn offers(import: &str) -> bool {
     let (path, version) = import.split_once('@').unwrap_or((import, ""));

@@ -18,6 +18,7 @@ mod metrics;
 mod mutants;
 mod network;
 mod older_interfaces;
+mod outgoing_requests;
 mod output;
 mod own_servers;
 mod page;

@@ -4,6 +4,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+/// The most bytes of header and trailer fields of a message.
+pub const FIELDS_BYTES_MAX: usize = 128 << 10;
+
 const LINE_END: &[u8] = b"\r\n";
 
 /// The fields whose names `keep` selects, as lines.

@@ -2,6 +2,8 @@
 
 mod fields;
 mod host;
+mod message;
 
-pub use fields::{find, from_lines, to_lines};
+pub use fields::{FIELDS_BYTES_MAX, find, from_lines, to_lines};
 pub use host::is_address_or_localhost;
+pub use message::{check_length, complete_length, request_target};

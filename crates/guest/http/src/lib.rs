@@ -1,5 +1,4 @@
-//! Common parts of the HTTP components: requests and responses with bounded bodies, requests to the
-//! next hop, and variables.
+//! Common parts of the HTTP components: requests and responses with bounded bodies, and variables.
 
 mod answer;
 mod body;
@@ -7,7 +6,7 @@ mod context;
 mod read;
 mod reply;
 mod report;
-mod send;
+mod send_streamed;
 mod serve;
 mod variable;
 mod write;
@@ -17,7 +16,7 @@ pub use body::{Answer, FullBody};
 pub use context::with_context;
 pub use reply::{BodyStream, Reply};
 pub use report::{report, report_retry};
-pub use send::{Outcome, SendLimits, send};
+pub use send_streamed::send_streamed;
 pub use serve::{IncomingBody, Request, read_body, serve, serve_whole};
 pub use variable::Variable;
 
@@ -29,13 +28,15 @@ pub use spin_sdk;
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 pub mod whole {
     spin_sdk::wit_bindgen::generate!({
-        world: "doorbuster:http/service",
-        path: "../../../wit/doorbuster-http",
+        world: "doorbuster:guest-http/component",
+        path: ["../../../wit/doorbuster-http", "world.wit"],
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         pub_export_macro: true,
         default_bindings_module: "guest_http::whole",
         export_macro_name: "export_whole",
+        generate_all,
     });
+    pub use doorbuster::http::types;
     pub use exports::doorbuster::http::handler;
 }
 

@@ -10,7 +10,7 @@ use wasmtime::component::{Component as Compiled, Linker};
 use crate::capability::Capability;
 use crate::guest::Guest;
 use crate::http::Services;
-use crate::outbound::{Client, Outbound};
+use crate::outbound::{Client, HttpClient, Outbound};
 use crate::output::Outputs;
 use crate::state::{GuestState, StateTemplate};
 use crate::{CompileCache, Error, Limits, compose, engine, linker};
@@ -42,15 +42,17 @@ impl Host {
         app.check_support()?;
         let services = Arc::new(OnceLock::new());
         let limits = Arc::new(limits);
+        let mut capabilities = capabilities.to_vec();
+        capabilities.push(Arc::new(HttpClient));
         let engine = engine::build(&limits, cache)?;
         let loader = Loader {
-            linker: linker::build(&engine, capabilities)
+            linker: linker::build(&engine, &capabilities)
                 .map_err(|e| Error::Engine(format!("cannot define the imports: {e:#}")))?,
             engine,
             client: Client::new(&limits),
             variables: variables.clone(),
             limits: limits.clone(),
-            capabilities: capabilities.to_vec(),
+            capabilities,
             outputs,
             services,
         };

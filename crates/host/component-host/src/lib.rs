@@ -23,6 +23,7 @@ mod memory;
 pub mod outbound;
 pub mod output;
 pub mod state;
+mod whole;
 
 pub use capability::Capability;
 pub use compile_cache::CompileCache;

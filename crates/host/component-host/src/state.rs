@@ -60,6 +60,11 @@ impl GuestState {
     pub fn allowed_hosts(&self) -> &Arc<AllowedHosts> {
         &self.allowed
     }
+
+    /// The state for outgoing requests.
+    pub(crate) fn outbound(&self) -> &Outbound {
+        &self.outbound
+    }
 }
 
 impl WasiView for GuestState {

@@ -10,37 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, header, request};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
-use wasmtime_wasi_http::{Error as HttpError, WasiBody};
+use wasmtime_wasi_http::Error as HttpError;
 
 use super::problem::Problem;
+use crate::whole::WholeBody;
 
 /// The announced length, if it is at most `bytes_max`.
 pub(crate) fn small_length(headers: &HeaderMap, bytes_max: u64) -> Option<u64> {
     let length = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
     (length <= bytes_max).then_some(length)
-}
-
-/// A complete body.
-#[derive(Debug, Default)]
-pub(crate) struct WholeBody {
-    pub data: Bytes,
-    pub trailers: Option<HeaderMap>,
-}
-
-impl WholeBody {
-    /// The body as one part of a stream.
-    pub fn into_body(self) -> WasiBody {
-        let body = Full::new(self.data).map_err(|never| match never {});
-        match self.trailers {
-            None => body.boxed_unsync(),
-            Some(trailers) => {
-                body.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed_unsync()
-            }
-        }
-    }
 }
 
 /// Reads a body of announced length to its end. Returns `None` if it is interrupted, or is longer
@@ -50,11 +31,9 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<HttpError>,
 {
-    let limit = usize::try_from(length).ok()?;
-    let collected = Limited::new(body.map_err(Into::into), limit).collect().await.ok()?;
-    let trailers = collected.trailers().cloned();
-    let data = collected.to_bytes();
-    (data.len() == limit).then_some(WholeBody { data, trailers })
+    let length = usize::try_from(length).ok()?;
+    let whole = WholeBody::collect(body, length).await.ok()?;
+    (whole.data.len() == length).then_some(whole)
 }
 
 /// The most bytes of an unread body that are read and dropped, and the time limit for that. If

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::handler::ExpirationError;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use super::body::{BodyWatch, WholeBody, expects_continue, gather, small_length};
+use super::body::{BodyWatch, expects_continue, gather, small_length};
 use super::exchange::without_content;
 use super::instances::{Complete, InstanceFailed, InstanceRequest, NoInstance, Pool, new_pool};
 use super::metrics::ServiceMetrics;
@@ -18,6 +18,7 @@ use super::permits::Permits;
 use super::problem::Problem;
 use super::streamed::StreamedBody;
 use crate::guest::Guest;
+use crate::whole::WholeBody;
 use crate::{Error, Limits};
 
 /// An HTTP component with its limits.

@@ -4,9 +4,9 @@
 mod client;
 mod denied;
 mod silence_guard;
+mod whole;
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use ::http::{HeaderName, Request, Response, Uri, header};
 use futures::future::BoxFuture;
@@ -20,6 +20,7 @@ use wasmtime_wasi_http::{
 pub(crate) use client::Client;
 pub(crate) use denied::DeniedRequests;
 use silence_guard::SilenceGuard;
+pub(crate) use whole::HttpClient;
 
 use crate::Limits;
 use spin_app::CHAINING_DOMAIN;
@@ -73,7 +74,8 @@ impl WasiHttpHooks for Outbound {
             let requested = options.unwrap_or_default();
             let first_byte = requested.first_byte_timeout.map_or(max, |limit| limit.min(max));
             let between_bytes = requested.between_bytes_timeout.map_or(max, |limit| limit.min(max));
-            let (response, mut guard) = outbound.send(request, first_byte).await?;
+            let sent = tokio::time::timeout(first_byte, outbound.send(request)).await;
+            let (response, mut guard) = sent.unwrap_or(Err(HttpError::HttpResponseTimeout))?;
             guard.received();
             let response = response.map(|body| {
                 let watched = body.map_frame(move |frame| {
@@ -89,19 +91,16 @@ impl WasiHttpHooks for Outbound {
 }
 
 impl Outbound {
+    /// Sends a request and waits for the head of the response, without a time limit.
     async fn send(
-        self,
+        &self,
         request: Request<WasiBody>,
-        timeout: Duration,
     ) -> Result<(Response<WasiBody>, SilenceGuard), HttpError> {
         self.check(request.uri())?;
-        let answer = async {
-            match chained_component(request.uri()).map(str::to_owned) {
-                Some(id) => Ok((self.chain(&id, request).await?, SilenceGuard::none())),
-                None => self.client.send(request).await,
-            }
-        };
-        tokio::time::timeout(timeout, answer).await.unwrap_or(Err(HttpError::HttpResponseTimeout))
+        match chained_component(request.uri()).map(str::to_owned) {
+            Some(id) => Ok((self.chain(&id, request).await?, SilenceGuard::none())),
+            None => self.client.send(request).await,
+        }
     }
 
     fn check(&self, uri: &Uri) -> Result<(), HttpError> {

@@ -15,8 +15,8 @@ use wasmtime_wasi_http::handler::Response;
 
 use super::instance::{AfterWork, Change, Expiry, Instance, InstanceLimits, Next, Progress};
 use super::schedule::{Actions, PoolLimits, Schedule, Waiting};
-use crate::http::body::WholeBody;
 use crate::http::metrics::{Counted, PoolGauges};
+use crate::whole::WholeBody;
 
 /// The interval of the check for a standstill.
 const STANDSTILL: Duration = Duration::from_millis(10);

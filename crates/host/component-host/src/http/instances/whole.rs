@@ -4,51 +4,23 @@ use std::pin::pin;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_text::{from_lines, to_lines};
+use http::{Method, Request, Response};
 use wasmtime::AsContextMut;
 use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{
-    Accessor, Component, ComponentExportIndex, ComponentType, Instance, Lift, Lower, TypedFunc,
-    TypedFuncCallConcurrent,
+    Accessor, Component, ComponentExportIndex, Instance, TypedFunc, TypedFuncCallConcurrent,
 };
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ExpirationError;
 
-use crate::http::body::WholeBody;
-use crate::outbound::is_forbidden;
 use crate::state::GuestState;
+use crate::whole::{WholeBody, WholeRequest, WholeResponse, request_to_guest, response_from_guest};
 
 const HANDLER: &str = "doorbuster:http/handler@0.1.0";
 
 /// The longest body of a response. Longer ones are to be streamed: a client may take its time to
 /// receive a response, which the host stores meanwhile.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-
-/// The most bytes of header and trailer fields of a response, as for `wasi:http`.
-const FIELDS_BYTES_MAX: usize = 128 << 10;
-
-#[derive(ComponentType, Lower)]
-#[component(record)]
-pub(super) struct WholeRequest {
-    method: String,
-    #[component(name = "path-with-query")]
-    path_with_query: String,
-    scheme: Option<String>,
-    authority: Option<String>,
-    headers: Vec<u8>,
-    body: Vec<u8>,
-    trailers: Vec<u8>,
-}
-
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(super) struct WholeResponse {
-    status: u16,
-    headers: Vec<u8>,
-    body: Vec<u8>,
-    trailers: Vec<u8>,
-}
 
 /// The exported function of one instance.
 pub(super) type Handle = TypedFunc<(WholeRequest,), (WholeResponse,)>;
@@ -140,7 +112,7 @@ impl Started {
         answer: oneshot::Sender<wasmtime::Result<Response<WasiBody>>>,
     ) -> wasmtime::Result<Self> {
         let is_head = request.method() == Method::HEAD;
-        let call = handle.start_call_concurrent(store, (lower(request),))?;
+        let call = handle.start_call_concurrent(store, (request_to_guest(request),))?;
         Ok(Self { handle, call, is_head, answer })
     }
 
@@ -164,59 +136,17 @@ impl Started {
     }
 }
 
-fn lower(request: Request<WholeBody>) -> WholeRequest {
-    let (head, body) = request.into_parts();
-    let uri = &head.uri;
-    WholeRequest {
-        method: head.method.as_str().into(),
-        path_with_query: uri.path_and_query().map_or("/", |path| path.as_str()).into(),
-        scheme: uri.scheme_str().map(Into::into),
-        authority: uri.authority().map(|authority| authority.as_str().into()),
-        headers: permitted(&head.headers),
-        body: body.data.into(),
-        trailers: body.trailers.as_ref().map(permitted).unwrap_or_default(),
-    }
-}
-
-/// The fields that a component gets, as through `wasi:http`.
-fn permitted(fields: &HeaderMap) -> Vec<u8> {
-    to_lines(fields, |name| !is_forbidden(name))
-}
-
 fn lift(response: WholeResponse, is_head: bool) -> wasmtime::Result<Response<WasiBody>> {
-    let WholeResponse { status, headers, body, trailers } = response;
-    let invalid = |what: &str| wasmtime::format_err!("the response has {what}");
-    if body.len() > RESPONSE_BYTES_MAX {
+    let length = response.body.len();
+    if length > RESPONSE_BYTES_MAX {
         return Err(wasmtime::format_err!(
-            "the body of the response has {} bytes; {HANDLER} allows {RESPONSE_BYTES_MAX}, and \
-             longer responses must be streams of wasi:http/handler",
-            body.len()
+            "the body of the response has {length} bytes; {HANDLER} allows {RESPONSE_BYTES_MAX}, \
+             and longer responses must be streams of wasi:http/handler"
         ));
     }
-    if headers.len() + trailers.len() > FIELDS_BYTES_MAX {
-        return Err(invalid("more than 128 KiB of header and trailer fields"));
-    }
-    let fields = |lines: Vec<u8>| {
-        let fields = from_lines(&lines.into()).ok_or_else(|| invalid("an invalid field"))?;
-        match fields.keys().find(|name| is_forbidden(name)) {
-            Some(name) => Err(invalid(&format!("the field `{name}`, which only the host sets"))),
-            None => Ok(fields),
-        }
-    };
-    let (headers, trailers) = (fields(headers)?, fields(trailers)?);
-    let status = StatusCode::from_u16(status).map_err(|_| invalid("an invalid status"))?;
-    // A client takes the announced number of bytes for the body, and the rest for the next response.
-    let may_announce = body.is_empty() && (is_head || status == StatusCode::NOT_MODIFIED);
-    let mut announced = headers.get_all(header::CONTENT_LENGTH).iter();
-    match (announced.next().map(|length| length.to_str()), announced.next()) {
-        (None, _) => {}
-        (Some(Ok(length)), None) if may_announce || length == body.len().to_string() => {}
-        _ => return Err(invalid("a `content-length` that is not the length of its body")),
-    }
-    let trailers = (!trailers.is_empty()).then_some(trailers);
-    let mut lifted = Response::new(WholeBody { data: body.into(), trailers }.into_body());
-    *lifted.status_mut() = status;
-    *lifted.headers_mut() = headers;
+    let response = response_from_guest(response, is_head)
+        .map_err(|fault| wasmtime::format_err!("the response has {fault}"))?;
+    let mut lifted = response.map(WholeBody::into_body);
     lifted.extensions_mut().insert(Complete);
     Ok(lifted)
 }

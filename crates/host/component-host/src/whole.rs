@@ -1,0 +1,213 @@
+//! Complete HTTP messages: their bodies, and their conversion from and to the records of
+//! `doorbuster:http`.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Full, Limited};
+use http_text::{
+    FIELDS_BYTES_MAX, check_length, complete_length, from_lines, request_target, to_lines,
+};
+use wasmtime_wasi_http::{Error as HttpError, WasiBody};
+
+pub(crate) use bindings::doorbuster::http::client;
+pub(crate) use bindings::doorbuster::http::types::{
+    Request as WholeRequest, Response as WholeResponse, ResponseLimits, SendError,
+};
+
+use crate::outbound::is_forbidden;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        world: "doorbuster:http/caller",
+        path: "../../../wit/doorbuster-http",
+        imports: { "doorbuster:http/client": async | store },
+    });
+}
+
+/// A complete body.
+#[derive(Debug, Default)]
+pub(crate) struct WholeBody {
+    pub data: Bytes,
+    pub trailers: Option<HeaderMap>,
+}
+
+impl WholeBody {
+    /// The body as one part of a stream.
+    pub fn into_body(self) -> WasiBody {
+        let body = Full::new(self.data).map_err(|never| match never {});
+        match self.trailers {
+            None => body.boxed_unsync(),
+            Some(trailers) => {
+                body.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed_unsync()
+            }
+        }
+    }
+
+    /// Reads a body to its end. A longer one is an error.
+    pub async fn collect<B>(body: B, bytes_max: usize) -> Result<Self, HttpError>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<HttpError>,
+    {
+        let too_long = HttpError::HttpResponseBodySize(None);
+        let collected = Limited::new(body.map_err(Into::into), bytes_max).collect().await;
+        let collected = collected.map_err(|error| error.downcast().map_or(too_long, |e| *e))?;
+        let trailers = collected.trailers().cloned();
+        Ok(Self { data: collected.to_bytes(), trailers })
+    }
+}
+
+/// A request for a component.
+pub(crate) fn request_to_guest(request: Request<WholeBody>) -> WholeRequest {
+    let (head, body) = request.into_parts();
+    let uri = &head.uri;
+    WholeRequest {
+        method: head.method.as_str().into(),
+        path_with_query: uri.path_and_query().map_or("/", |path| path.as_str()).into(),
+        scheme: uri.scheme_str().map(Into::into),
+        authority: uri.authority().map(|authority| authority.as_str().into()),
+        headers: permitted(&head.headers),
+        body: body.data.into(),
+        trailers: body.trailers.as_ref().map(permitted).unwrap_or_default(),
+    }
+}
+
+/// A request of a component. The error says what is invalid in it.
+pub(crate) fn request_from_guest(
+    request: WholeRequest,
+) -> Result<Request<WholeBody>, Cow<'static, str>> {
+    let WholeRequest { method, path_with_query, scheme, authority, headers, body, trailers } =
+        request;
+    let (method, uri) =
+        request_target(&method, scheme.as_deref(), authority.as_deref(), &path_with_query)?;
+    let (mut headers, trailers) = fields(headers, trailers)?;
+    complete_length(&mut headers, body.len())?;
+    let mut converted = Request::new(WholeBody { data: body.into(), trailers });
+    *converted.method_mut() = method;
+    *converted.uri_mut() = uri;
+    *converted.headers_mut() = headers;
+    Ok(converted)
+}
+
+/// A response for a component; `None` if it has more fields than permitted.
+pub(crate) fn response_to_guest(response: Response<WholeBody>) -> Option<WholeResponse> {
+    let (head, body) = response.into_parts();
+    let headers = permitted(&head.headers);
+    let trailers = body.trailers.as_ref().map(permitted).unwrap_or_default();
+    let status = head.status.as_u16();
+    (headers.len() + trailers.len() <= FIELDS_BYTES_MAX).then(|| WholeResponse {
+        status,
+        headers,
+        body: body.data.into(),
+        trailers,
+    })
+}
+
+/// A response of a component. The error says what is invalid in it.
+pub(crate) fn response_from_guest(
+    response: WholeResponse,
+    is_head: bool,
+) -> Result<Response<WholeBody>, Cow<'static, str>> {
+    let WholeResponse { status, headers, body, trailers } = response;
+    let (headers, trailers) = fields(headers, trailers)?;
+    let status = StatusCode::from_u16(status).map_err(|_| "an invalid status")?;
+    let may_announce = body.is_empty() && (is_head || status == StatusCode::NOT_MODIFIED);
+    if !may_announce {
+        check_length(&headers, body.len())?;
+    }
+    let mut converted = Response::new(WholeBody { data: body.into(), trailers });
+    *converted.status_mut() = status;
+    *converted.headers_mut() = headers;
+    Ok(converted)
+}
+
+/// The fields that a component gets, as through `wasi:http`.
+fn permitted(fields: &HeaderMap) -> Vec<u8> {
+    to_lines(fields, |name| !is_forbidden(name))
+}
+
+/// The headers and trailers of a component.
+fn fields(
+    headers: Vec<u8>,
+    trailers: Vec<u8>,
+) -> Result<(HeaderMap, Option<HeaderMap>), Cow<'static, str>> {
+    if headers.len() + trailers.len() > FIELDS_BYTES_MAX {
+        return Err("more than 128 KiB of header and trailer fields".into());
+    }
+    let parse = |lines: Vec<u8>| {
+        let fields = from_lines(&lines.into()).ok_or("an invalid field")?;
+        match fields.keys().find(|name| is_forbidden(name)) {
+            Some(name) => Err(format!("the field `{name}`, which only the host sets").into()),
+            None => Ok::<_, Cow<'static, str>>(fields),
+        }
+    };
+    let trailers = parse(trailers)?;
+    Ok((parse(headers)?, (!trailers.is_empty()).then_some(trailers)))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Method, header};
+
+    use super::*;
+
+    fn request() -> WholeRequest {
+        WholeRequest {
+            method: "POST".into(),
+            path_with_query: "/a?b=c".into(),
+            scheme: None,
+            authority: Some("h:1".into()),
+            headers: b"te: trailers\r\n".to_vec(),
+            body: b"body".to_vec(),
+            trailers: b"t: 1\r\n".to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_request_of_a_component_is_complete() {
+        let converted = request_from_guest(request()).unwrap();
+        assert_eq!(converted.method(), Method::POST);
+        assert_eq!(converted.uri(), "http://h:1/a?b=c");
+        assert_eq!(converted.headers()[header::CONTENT_LENGTH], "4");
+        assert_eq!(converted.headers()[header::TE], "trailers");
+        assert_eq!(converted.body().data, "body");
+        assert_eq!(converted.body().trailers.as_ref().unwrap()["t"], "1");
+        let empty = WholeRequest { body: Vec::new(), trailers: Vec::new(), ..request() };
+        let converted = request_from_guest(empty).unwrap();
+        assert_eq!(converted.headers()[header::CONTENT_LENGTH], "0");
+        assert!(converted.body().trailers.is_none());
+    }
+
+    #[test]
+    fn an_invalid_request_of_a_component_is_refused() {
+        let lines = |text: &str| text.as_bytes().to_vec();
+        for (invalid, expected) in [
+            (WholeRequest { authority: None, ..request() }, "authority"),
+            (WholeRequest { headers: lines("a"), ..request() }, "field"),
+            (WholeRequest { headers: lines("connection: close\r\n"), ..request() }, "connection"),
+            (WholeRequest { headers: lines("content-length: 5\r\n"), ..request() }, "length"),
+            (
+                WholeRequest { trailers: vec![b'a'; FIELDS_BYTES_MAX], ..request() },
+                "more than 128 KiB",
+            ),
+        ] {
+            let fault = request_from_guest(invalid).unwrap_err();
+            assert!(fault.contains(expected), "{expected}: {fault}");
+        }
+    }
+
+    #[test]
+    fn a_response_with_too_many_fields_is_not_passed_on() {
+        let mut response = Response::new(WholeBody::default());
+        let value = HeaderValue::try_from("x".repeat(FIELDS_BYTES_MAX - 5)).unwrap();
+        response.headers_mut().insert("a", value);
+        assert_eq!(response_to_guest(response).unwrap().headers.len(), FIELDS_BYTES_MAX);
+        let mut response = Response::new(WholeBody::default());
+        let value = HeaderValue::try_from("x".repeat(FIELDS_BYTES_MAX - 4)).unwrap();
+        response.headers_mut().insert("a", value);
+        assert!(response_to_guest(response).is_none());
+    }
+}
