@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// The only body of a response that means success.
 const ACCEPTED: &[u8] = br#"{"status":"Procesado"}"#;
@@ -53,6 +54,14 @@ impl Answer {
         }
     }
 
+    /// Whether the server refused the request because it has too much to do.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Answer::Refused(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+        )
+    }
+
     /// The name under which the result is counted.
     pub fn name(&self) -> String {
         match self {
@@ -88,13 +97,16 @@ impl Connection {
         })
     }
 
-    /// Posts one sale and reads the complete response.
-    pub async fn post(&mut self, key: Option<&HeaderValue>, body: Bytes) -> Answer {
+    /// Posts one sale and reads the complete response. Also returns the time that this took after
+    /// the connection was open.
+    pub async fn post(&mut self, key: Option<&HeaderValue>, body: Bytes) -> (Answer, Duration) {
+        let not_sent = |reason| (Answer::NotSent(reason), Duration::ZERO);
         let mut sender = match tokio::time::timeout(self.limit, self.sender()).await {
             Ok(Ok(sender)) => sender,
-            Ok(Err(error)) => return Answer::NotSent(format!("{error:#}")),
-            Err(_) => return Answer::NotSent("no answer in time".into()),
+            Ok(Err(error)) => return not_sent(format!("{error:#}")),
+            Err(_) => return not_sent("no answer in time".into()),
         };
+        let begun = Instant::now();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.path.clone();
@@ -104,13 +116,14 @@ impl Connection {
         if let Some(key) = key {
             headers.insert("idempotency-key", key.clone());
         }
-        match tokio::time::timeout(self.limit, exchange(&mut sender, request)).await {
+        let answer = match tokio::time::timeout(self.limit, exchange(&mut sender, request)).await {
             Ok(Ok(answer)) => {
                 self.sender = Some(sender);
                 answer
             }
             Ok(Err(_)) | Err(_) => Answer::Broken,
-        }
+        };
+        (answer, begun.elapsed())
     }
 
     /// The open connection, ready for a request. Opens one if there is none.

@@ -20,7 +20,7 @@ use crate::connection::Answer;
 use crate::ledger_file;
 use crate::repeats::{Repeats, Request};
 use crate::sales::draw;
-use crate::sender::Sender;
+use crate::sender::{Sender, Sent};
 use crate::summary::{Summary, Tally};
 
 /// Stops a load before it is complete: no further sales are started.
@@ -149,8 +149,8 @@ async fn worker(shared: Arc<Shared>, entries: Option<mpsc::Sender<Entry>>) -> Re
             keyed: !shared.args.without_keys,
             body: sale.to_json().into(),
         };
-        let (answer, unsure) = sender.send(&request).await?;
-        tally.record(&answer, due.elapsed());
+        let Sent { answer, took, unsure } = sender.send(&request).await?;
+        tally.record(&answer, due.elapsed(), took);
         shared.progress.add(1);
         let outcome = match answer {
             Answer::Accepted => Outcome::Accepted,
@@ -165,8 +165,7 @@ async fn worker(shared: Arc<Shared>, entries: Option<mpsc::Sender<Entry>>) -> Re
             && !shared.interrupt.is_cancelled()
             && let Some(earlier) = repeats.next(request)
         {
-            let (answer, _) = sender.send(&earlier).await?;
-            tally.repeated(&answer);
+            tally.repeated(&sender.send(&earlier).await?.answer);
         }
     }
     tally.retries = sender.retries;
@@ -228,6 +227,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_times_of_refusals_are_listed() {
+        let (url, comes) = server(UNAVAILABLE).await;
+        drop(comes);
+        let args = Args { count: 3, ..args(&url, &[]) };
+        let summary = run(args, Stop::never()).await.unwrap();
+        assert_eq!(summary.failed.get("503"), Some(&3));
+        assert!(summary.refusal_ms.contains_key("p99"), "{summary:?}");
+    }
+
+    #[tokio::test]
     async fn an_answer_that_does_not_come_is_unknown() {
         let (url, mut comes) = server(b"").await;
         let interrupt = Stop::Interrupt(async move { _ = comes.recv().await }.boxed());
@@ -240,6 +249,7 @@ mod tests {
             ledger::read(ledger.path()).unwrap().collect::<Result<_>>().unwrap();
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0].outcome, Outcome::Unknown);
+        assert!(summary.refusal_ms.is_empty(), "{summary:?}");
     }
 
     #[tokio::test]

@@ -17,6 +17,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Maximum time for a response after the load was stopped.
 const LAST_ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
+/// The result of a sale.
+pub(crate) struct Sent {
+    /// The answer to the last attempt.
+    pub answer: Answer,
+    /// Time of the last attempt from when its connection was open.
+    pub took: Duration,
+    /// Whether some attempt may have been written.
+    pub unsure: bool,
+}
+
 pub(crate) struct Sender {
     connection: Connection,
     retries_max: u32,
@@ -31,42 +41,41 @@ impl Sender {
         Ok(Self { connection, retries_max: args.retries, retries: 0, stop })
     }
 
-    /// Posts a sale, with retries until `stop`. Also returns whether some attempt may have been
-    /// written.
-    pub async fn send(&mut self, request: &Request) -> Result<(Answer, bool)> {
+    /// Posts a sale, with retries until `stop`.
+    pub async fn send(&mut self, request: &Request) -> Result<Sent> {
         let key = HeaderValue::from_str(&request.key)?;
         let key = request.keyed.then_some(&key);
         let mut unsure = false;
         let mut pause = PAUSE;
         for attempt in 0.. {
-            let answer = self.post(key, request).await;
+            let (answer, took) = self.post(key, request).await;
             unsure |= answer.may_be_written();
             if matches!(answer, Answer::NotSent(_)) {
                 // No server listens: pause instead of connecting in a busy loop.
                 self.pause(pause).await;
             }
             if attempt >= self.retries_max || !answer.may_pass() {
-                return Ok((answer, unsure));
+                return Ok(Sent { answer, took, unsure });
             }
             self.pause(pause).await;
             if self.stop.is_cancelled() {
-                return Ok((answer, unsure));
+                return Ok(Sent { answer, took, unsure });
             }
             self.retries += 1;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        Ok((Answer::Broken, unsure))
+        Ok(Sent { answer: Answer::Broken, took: Duration::ZERO, unsure })
     }
 
     /// Posts the sale once. After `stop`, the response must arrive within [`LAST_ANSWER_LIMIT`].
-    async fn post(&mut self, key: Option<&HeaderValue>, request: &Request) -> Answer {
+    async fn post(&mut self, key: Option<&HeaderValue>, request: &Request) -> (Answer, Duration) {
         let too_late = async {
             self.stop.cancelled().await;
             tokio::time::sleep(LAST_ANSWER_LIMIT).await;
         };
         tokio::select! {
             answer = self.connection.post(key, request.body.clone()) => answer,
-            () = too_late => Answer::Broken,
+            () = too_late => (Answer::Broken, Duration::ZERO),
         }
     }
 
