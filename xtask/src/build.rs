@@ -42,6 +42,9 @@ const COMPOSITIONS: [(&str, &str); 3] = [
     ("bridge-grpc.wac", "bridge_grpc.wasm"),
 ];
 
+/// The components that only measurements use.
+const BENCH_GUESTS: [&str; 2] = ["hello", "hello-whole"];
+
 /// Crates that the components share. They compile only for the target of the components.
 const SHARED_BY_COMPONENTS: [&str; 4] =
     ["guest-http", "guest-http-send", "guest-tasks", "guest-tcp"];
@@ -58,6 +61,12 @@ pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
     compose(profile)
 }
 
+/// Builds everything that the measurements need, in the optimized profile.
+pub fn for_bench() -> Result<()> {
+    components(Profile::Release, &BENCH_GUESTS)?;
+    pipeline(Profile::Release, &["bench", "native-bench", "instantiation-bench"])
+}
+
 /// Builds everything that the tests need: all programs, all components, and the test programs.
 pub fn for_tests() -> Result<()> {
     components(Profile::Dev, &[&COMPONENTS[..], &TEST_GUESTS].concat())?;
@@ -67,7 +76,7 @@ pub fn for_tests() -> Result<()> {
 
 /// Lints the components and the crates that they share.
 pub fn lint_components() -> Result<()> {
-    let packages = [&COMPONENTS[..], &TEST_GUESTS, &SHARED_BY_COMPONENTS].concat();
+    let packages = [&COMPONENTS[..], &TEST_GUESTS, &BENCH_GUESTS, &SHARED_BY_COMPONENTS].concat();
     cargo_for_wasm("clippy", Profile::Dev, &packages, &["--", "--deny", "warnings"])
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::build;
+use crate::plots::{self, text};
 use crate::profile::Profile;
 use crate::run::{root, run};
 
@@ -35,17 +36,15 @@ pub fn run_and_draw(args: &[String]) -> Result<()> {
     locust.and(stopped)?;
     std::fs::create_dir_all(root().join("docs/benchmarks"))?;
     let prefix = folder.join("run");
-    run(&text(&venv.join("bin/python")), &["locust/plot.py", &text(&prefix), IMAGE])?;
+    plots::draw("load.py", &[&text(&prefix), IMAGE])?;
     Ok(printing::result(format_args!("{IMAGE}; Locust's report is {FOLDER}/run.html"))?)
 }
 
-/// Locust and the libraries that draw the image, in a virtual environment that is created once.
+/// A virtual environment with Locust and the library that draws the image.
 fn venv() -> Result<PathBuf> {
-    let venv = root().join("target/load-report-venv");
+    let venv = plots::venv()?;
     if !venv.join("bin/locust").exists() {
-        run("python3", &["-m", "venv", &text(&venv)])?;
-        let requirements = "locust/requirements-plot.txt";
-        run(&text(&venv.join("bin/pip")), &["install", "--quiet", "-r", requirements])?;
+        plots::install(&venv, "locust/requirements.txt")?;
     }
     Ok(venv)
 }
@@ -133,8 +132,4 @@ fn free_addresses() -> Result<[String; 2]> {
     // Both are held until both are found, so that they differ.
     let held = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
     Ok([held[0].local_addr()?.to_string(), held[1].local_addr()?.to_string()])
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

@@ -1,5 +1,6 @@
 //! The tasks of the project: `cargo xtask <task>`. CI uses only these.
 
+mod bench;
 mod build;
 mod count;
 mod families;
@@ -9,6 +10,7 @@ mod load_report;
 mod mutants;
 mod pack;
 mod packages;
+mod plots;
 mod plugin;
 mod profile;
 mod run;
@@ -43,7 +45,9 @@ cargo xtask <task>
   spin [ARGS]    run the pipeline in a real Spin with the packed plugin: --spin PATH
   secrets        create the missing passwords of k8s/
   manifests      create them, render all variants of k8s/, and check each object strictly
-  bench [ARGS]   compare the pipeline with the same one without WebAssembly
+  bench [ARGS]   measure the pipeline beside the same one without WebAssembly, and draw the
+                 results: accept, drain, latency, end-to-end, start, hello, overload, growth,
+                 viewers, or all; --short for a trial, --help for all options
   load-report [ARGS]  run Locust against the pipeline on real servers and draw the run in
                  docs/benchmarks/load.svg; ARGS are passed to Locust: --shape, --peak, --minutes
   screenshot     run the pipeline under load and write pictures of the live page,
@@ -86,10 +90,7 @@ fn main() -> Result<()> {
         "fuzz" => fuzz::run(&rest),
         "secrets" => run::manifests("secrets"),
         "manifests" => run::manifests("check"),
-        "bench" => {
-            build::pipeline(Profile::Release, &["bench", "native-bench"])?;
-            run::replace(&Profile::Release.program("bench"), &rest)
-        }
+        "bench" => bench::measure_and_draw(&rest),
         "screenshot" => {
             build::pipeline(Profile::Dev, &["with-servers", "screenshot"])?;
             run::replace(&Profile::Dev.program("screenshot"), &rest)

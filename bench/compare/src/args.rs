@@ -1,33 +1,112 @@
-//! The arguments of the comparison.
+//! The arguments of the measurements.
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-/// Compare the pipeline with the same one without WebAssembly, on real Kafka and Valkey.
+/// Measure the pipeline on real Kafka and Valkey, beside the same one without WebAssembly.
 ///
-/// The contenders run in turn, A B C A B C; the result is the ratio of their medians. Use a machine
-/// that does nothing else meanwhile. For a short run: --rounds 1 --seconds 2 --sales 50000.
+/// The contenders run in turn, and the next round begins with another one. The results are medians
+/// with the lowest and the highest value, and ratios to the base within the same round. Use a
+/// machine that does nothing else meanwhile.
 #[derive(Parser, Debug, Clone)]
 #[command(name = "bench")]
 pub struct Args {
-    /// Number of runs of each contender.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// What to measure.
+    #[arg(value_enum, value_name = "MEASUREMENT", default_value = "all")]
+    pub measurements: Vec<Measurement>,
+    /// Change the defaults of all other options to small values: to see whether everything works,
+    /// not for results.
+    #[arg(long)]
+    pub short: bool,
+    /// Number of rounds, in each of which every contender has a turn.
+    #[arg(long, value_name = "N", default_value = "5", default_value_if("short", "true", "1"), value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
-    /// Time for which each load on the request path is measured, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    /// Duration of each load, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "10", default_value_if("short", "true", "2"), value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
-    /// Numbers of connections of the load, measured one after the other.
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [50, 200])]
+    /// accept, hello, viewers, overload: numbers of connections of the load, one after the other.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "50,200", default_value_if("short", "true", "50"), value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: Vec<u32>,
-    /// Number of sales in the topic that is counted.
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    /// latency: requests per second, one after the other.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,4000", default_value_if("short", "true", "200"), value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub rates: Vec<u64>,
+    /// drain, and growth with partitions and products: number of sales that are counted.
+    #[arg(long, value_name = "N", default_value = "1000000", default_value_if("short", "true", "100000"), value_parser = clap::value_parser!(u64).range(100_000..=100_000_000))]
     pub sales: u64,
-    /// Measure only what this number of viewers of the live page cost, instead of the comparison
-    /// with the native pipeline.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    /// viewers: number of viewers of the live page.
+    #[arg(long, value_name = "N", default_value = "200", default_value_if("short", "true", "10"), value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub viewers: u32,
-    /// File to which the results are written, as JSON.
-    #[arg(long, value_name = "FILE", default_value = "target/bench/compare.json")]
-    pub out: PathBuf,
+    /// growth: numbers of connections.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,4,16,64,256,1024,4096", default_value_if("short", "true", "1,256"), value_parser = clap::value_parser!(u32).range(1..=8_192))]
+    pub growth_connections: Vec<u32>,
+    /// growth: numbers of partitions.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,4,8,16,32,64", default_value_if("short", "true", "1,8"), value_parser = clap::value_parser!(i32).range(1..=1_024))]
+    pub growth_partitions: Vec<i32>,
+    /// growth: numbers of sales that wait in Kafka.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1000,10000,100000,1000000,10000000", default_value_if("short", "true", "1000,10000"), value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub growth_lags: Vec<u64>,
+    /// growth: numbers of different products, in all four categories together.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "200,1000,10000,100000,1000000", default_value_if("short", "true", "200,10000"), value_parser = clap::value_parser!(u32).range(4..=10_000_000))]
+    pub growth_products: Vec<u32>,
+    /// hello: the `wasmtime` with which Doorbuster is compared. By default the release of the
+    /// same series as Doorbuster's wasmtime is installed.
+    #[arg(long, value_name = "PATH")]
+    pub wasmtime: Option<PathBuf>,
+    /// hello: also compare with this `spin`. It must support components of WASI 0.3.
+    #[arg(long, value_name = "PATH")]
+    pub spin: Option<PathBuf>,
+}
+
+/// What can be measured.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measurement {
+    /// Everything below.
+    All,
+    /// From the request to the broker's acknowledgement, as fast as the pipeline answers, with and
+    /// without idempotency keys.
+    Accept,
+    /// How fast a backlog in Kafka is counted in Valkey.
+    Drain,
+    /// The time to the answer at fixed rates of requests, from when each request was due.
+    Latency,
+    /// The time from a request until its sale is visible in Valkey, at half of the capacity.
+    EndToEnd,
+    /// The time from the start of the program to the first sale, with compiled components in the
+    /// cache; and how long an instance takes to create, and how much memory it needs.
+    Start,
+    /// The component `hello`, which answers at once, in Doorbuster, `wasmtime serve` and Spin.
+    Hello,
+    /// Twice as many requests as the pipeline can accept.
+    Overload,
+    /// Growth with connections, partitions, lag and products.
+    Growth,
+    /// What viewers of the live page cost.
+    Viewers,
+}
+
+impl Args {
+    /// Whether this measurement was requested.
+    pub fn has(&self, measurement: Measurement) -> bool {
+        self.measurements.iter().any(|m| *m == measurement || *m == Measurement::All)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_changes_defaults_only() {
+        let args = |rest: &[&str]| {
+            Args::try_parse_from(["bench"].iter().chain(rest)).map_err(|e| e.to_string()).unwrap()
+        };
+        let long = args(&[]);
+        assert_eq!((long.rounds, long.connections.as_slice()), (5, [50, 200].as_slice()));
+        assert!(long.has(Measurement::Drain));
+        let short = args(&["accept", "end-to-end", "--short", "--seconds", "9"]);
+        assert_eq!((short.rounds, short.seconds), (1, 9));
+        assert_eq!(short.connections, [50]);
+        assert!(short.has(Measurement::EndToEnd) && !short.has(Measurement::Drain));
+    }
 }

@@ -5,16 +5,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 use tokio::process::Command;
 
-use crate::manifest::request_path_of;
-use crate::process::{Process, free_address};
+use crate::deployment::Deployment;
+use crate::manifest::{request_path_of, without_provided};
+use crate::process::free_address;
 use crate::servers::Servers;
 
 /// One of the pipelines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
     /// The pipeline without WebAssembly, which the others are compared with.
     Native,
@@ -22,74 +21,107 @@ pub enum Contender {
     Fused,
     /// Doorbuster, with a component for each hop.
     Chained,
+    /// Like chained, with each component in its own process, as on Kubernetes.
+    FourProcesses,
     /// Like fused, but with the Kafka producer in WebAssembly, as Spin's HTTP trigger runs it.
-    #[serde(rename = "wasm-only")]
     WasmOnly,
-    /// Like fused, but it also counts the sales.
-    Counting,
-    /// The same with viewers of its live page.
-    Viewed,
+}
+
+/// What of a pipeline is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// From the request to Kafka.
+    Accept,
+    /// From Kafka to Valkey.
+    Drain,
+    /// Both.
+    Whole,
+}
+
+/// Kafka's names for a deployment.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'a> {
+    /// The topic, which must exist.
+    pub topic: &'a str,
+    /// The consumer group.
+    pub group: &'a str,
 }
 
 impl Contender {
-    /// The contenders of the request path, in the order of their turns.
-    pub const ACCEPT: [Self; 4] = [Self::Native, Self::Fused, Self::Chained, Self::WasmOnly];
+    /// All, in the order of their turns.
+    pub const ALL: [Self; 5] =
+        [Self::Native, Self::Fused, Self::Chained, Self::FourProcesses, Self::WasmOnly];
 
-    /// The pipeline without and with viewers.
-    pub const VIEWED: [Self; 2] = [Self::Counting, Self::Viewed];
+    /// Those that differ from the request to Valkey; WebAssembly only differs before Kafka.
+    pub const WHOLE: [Self; 4] = [Self::Native, Self::Fused, Self::Chained, Self::FourProcesses];
 
-    /// The contenders that count a backlog.
-    pub const DRAIN: [Self; 3] = [Self::Native, Self::Fused, Self::Chained];
+    /// Those that run in one process each.
+    pub const SINGLE: [Self; 3] = [Self::Native, Self::Fused, Self::Chained];
 
-    /// Starts only the request path, and waits until it listens.
-    pub async fn start_accept(
+    /// Starts a part of the pipeline, and waits until all of it listens.
+    pub async fn start(
         self,
-        topic: &str,
+        part: Part,
+        names: Names<'_>,
         servers: &Servers,
-    ) -> Result<(Process, SocketAddr)> {
+    ) -> Result<Deployment> {
+        let mut deployment = self.spawn(part, names, servers)?;
+        let listens = deployment.listens().await;
+        listens.with_context(|| format!("{self}, {part:?}"))?;
+        Ok(deployment)
+    }
+
+    /// Starts a part of the pipeline.
+    pub fn spawn(self, part: Part, names: Names<'_>, servers: &Servers) -> Result<Deployment> {
+        let has = |other| part == other || part == Part::Whole;
         let address = free_address()?;
-        let command = match self.manifest() {
-            None => native("accept", topic, servers, &["--listen", &address.to_string()])?,
-            Some(manifest) => {
-                let manifest = request_path_of(Path::new(manifest), self == Self::WasmOnly)?;
-                ours(&manifest, address, servers, &[("kafka_topic", topic)])?
+        let mut deployment = Deployment::new(has(Part::Accept).then_some(address));
+        if self == Self::Native {
+            if has(Part::Accept) {
+                let listen = address.to_string();
+                let command = native("accept", names.topic, servers, &["--listen", &listen])?;
+                deployment.add("accept", &format!("{self}-accept"), command, Some(address))?;
             }
-        };
-        let process = listening(format!("accept-{self}"), command, address);
-        Ok((process.await.with_context(|| format!("{self}, accept"))?, address))
-    }
-
-    /// Starts the whole pipeline, and waits until it listens.
-    pub async fn start_counting(
-        self,
-        topic: &str,
-        servers: &Servers,
-    ) -> Result<(Process, SocketAddr)> {
-        let address = free_address()?;
-        let manifest = Path::new(self.manifest().context("the native pipeline has no page")?);
-        let variables = [("kafka_topic", topic), ("kafka_group", topic)];
-        let command = ours(manifest, address, servers, &variables)?;
-        let process = listening(format!("counting-{self}"), command, address);
-        Ok((process.await.with_context(|| format!("{self}, live page"))?, address))
-    }
-
-    /// Starts only the part from Kafka to Valkey.
-    pub fn start_drain(self, topic: &str, group: &str, servers: &Servers) -> Result<Process> {
-        let command = match self.manifest() {
-            None => native("drain", topic, servers, &["--group", group])?,
-            Some(manifest) => {
-                let variables = [("kafka_topic", topic), ("kafka_group", group)];
-                ours(Path::new(manifest), free_address()?, servers, &variables)?
+            if has(Part::Drain) {
+                let command = native("drain", names.topic, servers, &["--group", names.group])?;
+                deployment.add("drain", &format!("{self}-drain"), command, None)?;
             }
-        };
-        Process::start(&format!("drain-{self}"), command)
+        } else if self == Self::FourProcesses {
+            let (bridge, writer) = (free_address()?, free_address()?);
+            let bridge_url = format!("bridge_url=http://{bridge}");
+            let writer_url = format!("writer_url=http://{writer}");
+            let urls = ["--variable", &bridge_url, "--variable", &writer_url];
+            let parts = [
+                ("ingest", address, Part::Accept),
+                ("bridge", bridge, Part::Accept),
+                ("writer", writer, Part::Accept),
+                ("aggregator", free_address()?, Part::Drain),
+            ];
+            for (component, listen, _) in parts.into_iter().filter(|(_, _, part)| has(*part)) {
+                let mut command = ours(self.manifest(), listen, names, servers)?;
+                command.args(["--component-id", component]).args(urls);
+                deployment.add(component, &format!("{self}-{component}"), command, Some(listen))?;
+            }
+        } else {
+            let manifest = self.derived_manifest(part)?;
+            let command = ours(&manifest, address, names, servers)?;
+            deployment.add("server", &self.to_string(), command, Some(address))?;
+        }
+        Ok(deployment)
     }
 
-    fn manifest(self) -> Option<&'static str> {
-        match self {
-            Self::Native => None,
-            Self::Fused | Self::WasmOnly | Self::Counting | Self::Viewed => Some("spin-fused.toml"),
-            Self::Chained => Some("spin.toml"),
+    fn manifest(self) -> &'static Path {
+        Path::new(match self {
+            Self::Chained | Self::FourProcesses => "spin.toml",
+            Self::Native | Self::Fused | Self::WasmOnly => "spin-fused.toml",
+        })
+    }
+
+    fn derived_manifest(self, part: Part) -> Result<PathBuf> {
+        match (part, self) {
+            (Part::Accept, _) => request_path_of(self.manifest(), self == Self::WasmOnly),
+            (_, Self::WasmOnly) => without_provided(self.manifest()),
+            _ => Ok(self.manifest().to_owned()),
         }
     }
 }
@@ -100,9 +132,8 @@ impl fmt::Display for Contender {
             Self::Native => "native",
             Self::Fused => "fused",
             Self::Chained => "chained",
+            Self::FourProcesses => "four-processes",
             Self::WasmOnly => "wasm-only",
-            Self::Counting => "counting",
-            Self::Viewed => "viewed",
         })
     }
 }
@@ -111,13 +142,6 @@ impl fmt::Display for Contender {
 pub fn program(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot determine the path of this program")?;
     Ok(this.with_file_name(name))
-}
-
-/// Starts a process, and waits until it listens.
-async fn listening(name: String, command: Command, address: SocketAddr) -> Result<Process> {
-    let mut process = Process::start(&name, command)?;
-    process.listens(address).await?;
-    Ok(process)
 }
 
 fn native(what: &str, topic: &str, servers: &Servers, rest: &[&str]) -> Result<Command> {
@@ -130,15 +154,15 @@ fn native(what: &str, topic: &str, servers: &Servers, rest: &[&str]) -> Result<C
 fn ours(
     manifest: &Path,
     listen: SocketAddr,
+    names: Names<'_>,
     servers: &Servers,
-    variables: &[(&str, &str)],
 ) -> Result<Command> {
     let mut command = Command::new(program("doorbuster")?);
     command.arg("up").arg("--from").arg(manifest);
     command.args(["--listen", &listen.to_string()]);
     command.args(["--kafka", &servers.brokers(), "--valkey", &servers.valkey.url()]);
-    for (name, value) in variables {
-        command.args(["--variable", &format!("{name}={value}")]);
-    }
+    let Names { topic, group } = names;
+    command.args(["--variable", &format!("kafka_topic={topic}")]);
+    command.args(["--variable", &format!("kafka_group={group}")]);
     Ok(command)
 }

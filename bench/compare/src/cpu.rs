@@ -25,15 +25,6 @@ pub fn of_ended_children() -> Result<f64> {
     Ok((usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6)
 }
 
-/// The CPU time between two measurements, per 100,000 of `sales`.
-pub fn per_100_000<const N: usize>(before: [f64; N], after: [f64; N], sales: u64) -> [f64; N] {
-    let mut used = after;
-    for (used, before) in used.iter_mut().zip(before) {
-        *used = (*used - before) * 100_000.0 / sales as f64;
-    }
-    used
-}
-
 /// `utime` and `stime`. The command's name may contain spaces and parentheses, so fields are
 /// counted from its end.
 fn ticks(stat: &str) -> Option<u64> {

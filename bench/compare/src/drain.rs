@@ -2,19 +2,37 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use redis::aio::MultiplexedConnection;
-use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::args::Args;
-use crate::contender::Contender;
-use crate::cpu;
-use crate::process::Process;
-use crate::servers::Servers;
+use crate::bench::{Bench, PARTITIONS};
+use crate::contender::{Contender, Names, Part};
+use crate::deployment::Deployment;
+use crate::fill::{Backlog, fill};
+use crate::meter::Meter;
+use crate::results::{Case, Column, Design, Figures, Sample};
+use crate::store::counted;
 
-/// The topic with the backlog.
-pub const TOPIC: &str = "bench-drain";
+/// The figures of a drain.
+pub const COLUMNS: &[Column] = &[
+    Column::with_ratio("records_per_s", "sales/s"),
+    Column::with_ratio("records_per_cpu_s", "sales per CPU s of consumer and Valkey"),
+    Column::new("contender_cpu_s", "CPU s of the consumer"),
+    Column::new("valkey_cpu_s", "CPU s of Valkey"),
+    Column::new("kafka_cpu_s", "CPU s of Kafka"),
+    Column::with_ratio("all_counted_s", "from the start to the last, s"),
+    Column::new("memory_mib", "memory, MiB"),
+];
+
+/// How it is presented.
+pub const DESIGN: Design = Design {
+    name: "drain",
+    title: "from Kafka to Valkey",
+    base: "native",
+    x_axis: None,
+    columns: COLUMNS,
+};
 
 /// Interval at which the count is read.
 const POLL: Duration = Duration::from_millis(5);
@@ -22,95 +40,81 @@ const POLL: Duration = Duration::from_millis(5);
 /// A contender that counts nothing for this time is considered failed.
 const IDLE_MAX: Duration = Duration::from_secs(90);
 
-/// The result of one contender.
-#[derive(Debug, Clone, Serialize)]
-pub struct Drain {
-    /// The measured contender.
-    pub contender: Contender,
-    /// Counted sales per second, from the first count that was seen in Valkey to the last.
-    pub records_per_s: f64,
-    /// CPU seconds per 100,000 counted sales, by process.
-    pub cpu_s: DrainCpu,
+/// A smaller drain says nothing about throughput: the partitions begin at different times, and CPU
+/// time has a resolution of 10 ms.
+const RECORDS_MIN: u64 = 50_000;
+
+/// All turns.
+pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
+    let sales = bench.args.sales;
+    let topic = bench.topic(PARTITIONS).await?;
+    let backlog = Backlog { sales, ..Backlog::default() };
+    fill(&bench.servers.brokers(), &topic, backlog).await?;
+    bench
+        .rounds("drain", &Contender::WHOLE, async |contender, round| {
+            let figures = drain(bench, contender, round, &topic, sales).await?;
+            let case = Case::named(format!("{sales} sales"));
+            Ok(vec![Sample { round, contender: contender.to_string(), case, figures }])
+        })
+        .await
 }
 
-/// CPU seconds per 100,000 counted sales.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct DrainCpu {
-    /// The contender.
-    pub consumer: f64,
-    /// Valkey.
-    pub valkey: f64,
-    /// The broker.
-    pub kafka: f64,
-}
-
-/// A measurement during the drain.
-struct Mark {
-    at: Instant,
-    counted: u64,
-    cpu_s: [f64; 3],
-}
-
-/// One turn: the whole backlog, with a new group and an empty Valkey.
+/// Counts a backlog with a new group and an empty Valkey.
 ///
-/// All contenders are measured from outside, by the count in Valkey. The start-up is not included:
-/// the time starts when the first sales are counted, and these sales are not included either.
-pub async fn measure(
+/// All contenders are measured from outside, by the count in Valkey. Throughput and CPU time do not
+/// include the start: they begin with the first sales that are seen in Valkey, without these. They
+/// are missing if the drain was too small for that.
+pub async fn drain(
+    bench: &Bench,
     contender: Contender,
     round: u32,
-    args: &Args,
-    servers: &Servers,
-) -> Result<Drain> {
-    let client = redis::Client::open(servers.valkey.url())?;
-    let mut valkey = client.get_multiplexed_async_connection().await?;
-    let () = redis::cmd("FLUSHALL").query_async(&mut valkey).await?;
-    let group = format!("bench-{contender}-{round}");
-    let mut consumer = contender.start_drain(TOPIC, &group, servers)?;
-    let place = || format!("{contender}, drain");
-    let first = reach(1, &mut consumer, &mut valkey, servers).await.with_context(place)?;
-    let last = reach(args.sales, &mut consumer, &mut valkey, servers).await.with_context(place)?;
+    topic: &str,
+    sales: u64,
+) -> Result<Figures> {
+    let mut valkey = bench.empty_valkey().await?;
+    let names = Names { topic, group: &format!("{topic}-{contender}-{round}") };
+    let begun = Instant::now();
+    let mut consumer = contender.spawn(Part::Drain, names, &bench.servers)?;
+    let first = reach(1, &mut consumer, &mut valkey).await?;
+    let (meter, since) = (Meter::start(&consumer, &bench.servers)?, Instant::now());
+    let last = reach(sales, &mut consumer, &mut valkey).await?;
+    let (took, all) = (since.elapsed(), begun.elapsed());
+    let mut figures = Figures::from([
+        ("all_counted_s".into(), all.as_secs_f64()),
+        ("memory_mib".into(), consumer.memory_mib()?),
+    ]);
+    let records = last - first;
+    if records >= RECORDS_MIN {
+        let cpu_s = meter.per_100_000(records)?;
+        let used: f64 =
+            ["contender_cpu_s", "valkey_cpu_s"].iter().filter_map(|n| cpu_s.get(*n)).sum();
+        figures.extend(cpu_s);
+        figures.insert("records_per_s".into(), records as f64 / took.as_secs_f64());
+        figures.insert("records_per_cpu_s".into(), 100_000.0 / used);
+    }
     consumer.stop().await?;
-    let counted = count(&mut valkey).await?;
-    ensure!(counted == args.sales, "{contender} counted {counted} of {} sales", args.sales);
-
-    let records = last.counted - first.counted;
-    ensure!(records > 0, "{} sales are too few to measure: give more with --sales", args.sales);
-    let [consumer, valkey, kafka] = cpu::per_100_000(first.cpu_s, last.cpu_s, records);
-    Ok(Drain {
-        contender,
-        records_per_s: records as f64 / (last.at - first.at).as_secs_f64(),
-        cpu_s: DrainCpu { consumer, valkey, kafka },
-    })
+    let counted = counted(&mut valkey).await?;
+    ensure!(counted == sales, "{contender} counted {counted} of {sales} sales");
+    Ok(figures)
 }
 
-/// Waits until this number of sales is counted.
-async fn reach(
+/// Waits until this number of sales is counted, and returns the number that is.
+pub async fn reach(
     sales: u64,
-    consumer: &mut Process,
+    consumer: &mut Deployment,
     valkey: &mut MultiplexedConnection,
-    servers: &Servers,
-) -> Result<Mark> {
-    let (mut counted, mut since) = (0, Instant::now());
+) -> Result<u64> {
+    let (mut highest, mut since) = (0, Instant::now());
     loop {
-        let now = count(valkey).await?;
+        let now = counted(valkey).await?;
         if now >= sales {
-            let cpu_s = [
-                cpu::of_process(consumer.pid()?)?,
-                cpu::of_process(servers.valkey.pid())?,
-                cpu::of_process(servers.kafka.pid())?,
-            ];
-            return Ok(Mark { at: Instant::now(), counted: now, cpu_s });
+            return Ok(now);
         }
-        if now > counted {
-            (counted, since) = (now, Instant::now());
+        if now > highest {
+            (highest, since) = (now, Instant::now());
         }
-        ensure!(since.elapsed() < IDLE_MAX, "stuck at {counted} of {sales} sales for {IDLE_MAX:?}");
+        ensure!(since.elapsed() < IDLE_MAX, "stuck at {highest} of {sales} sales for {IDLE_MAX:?}");
         consumer.check()?;
         sleep(POLL).await;
     }
-}
-
-async fn count(valkey: &mut MultiplexedConnection) -> Result<u64> {
-    let count: Option<u64> = redis::cmd("GET").arg("total_ventas").query_async(valkey).await?;
-    Ok(count.unwrap_or(0))
 }

@@ -1,11 +1,9 @@
-//! Fills the topic for the drain.
+//! Fills topics with backlogs.
 
 use anyhow::{Context as _, Result};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use host_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use host_producer::{Header, OutgoingRecord, Producer, ProducerConfig};
 use sale::Sale;
-
-use crate::accept::PARTITIONS;
 
 /// Number of records that are sent together, and number of such groups in flight.
 const CHUNK: u64 = 1_000;
@@ -14,17 +12,34 @@ const CHUNKS_IN_FLIGHT: usize = 16;
 /// The seed is fixed, so that the sales are the same in every run.
 const SEED: u64 = 1;
 
-/// Number of different products in each category, like that of the load generator.
-const PRODUCTS: u32 = 50;
+/// The categories.
+const CATEGORIES: u32 = 4;
+
+/// What is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Backlog {
+    /// Number of sales.
+    pub sales: u64,
+    /// Number of different products in all categories together.
+    pub products: u32,
+}
+
+impl Default for Backlog {
+    /// As many products as the load generator has.
+    fn default() -> Self {
+        Self { sales: 0, products: 200 }
+    }
+}
 
 /// Writes random sales in the same format as the pipeline.
-pub async fn fill(brokers: &str, topic: &str, sales: u64) -> Result<()> {
-    ensure_topic(&ProducerConfig::new(brokers), NewTopic::new(topic, PARTITIONS)).await?;
+pub async fn fill(brokers: &str, topic: &str, backlog: Backlog) -> Result<()> {
+    let Backlog { sales, products } = backlog;
+    tracing::info!(topic, sales, products, "filling");
     let producer = Producer::new(ProducerConfig::new(brokers))?;
     let mut random = fastrand::Rng::with_seed(SEED);
     let chunks = (0..sales).step_by(CHUNK as usize).map(|first| {
         let last = sales.min(first + CHUNK);
-        (first..last).map(|number| record(topic, number, &mut random)).collect::<Vec<_>>()
+        (first..last).map(|number| record(topic, number, products, &mut random)).collect::<Vec<_>>()
     });
     stream::iter(chunks)
         .map(|records| producer.send(records))
@@ -34,11 +49,11 @@ pub async fn fill(brokers: &str, topic: &str, sales: u64) -> Result<()> {
         .with_context(|| format!("cannot fill topic `{topic}`"))
 }
 
-fn record(topic: &str, number: u64, random: &mut fastrand::Rng) -> OutgoingRecord {
-    let category = random.i32(1..=4);
+fn record(topic: &str, number: u64, products: u32, random: &mut fastrand::Rng) -> OutgoingRecord {
+    let category = random.i32(1..=CATEGORIES.cast_signed());
     let sale = Sale {
         category,
-        product_id: format!("p{category}-{}", random.u32(0..PRODUCTS)),
+        product_id: format!("p{category}-{}", random.u32(0..products / CATEGORIES)),
         price: f64::from(random.u32(1..=200_000)) / 100.0,
         quantity: random.i32(1..=10),
     };

@@ -1,84 +1,101 @@
-//! Runs Doorbuster and the native pipeline in turn, on the same real Kafka and Valkey, and prints
-//! medians, ratios and CPU seconds.
+//! Measures Doorbuster, the native pipeline and other hosts in turn, on the same real Kafka and
+//! Valkey, and writes medians with their spread, ratios, CPU time and memory.
 
 mod accept;
 mod args;
+mod bench;
 mod contender;
 mod cpu;
+mod deployment;
 mod drain;
+mod end_to_end;
 mod fill;
+mod growth;
+mod hello;
+mod http;
+mod instantiation;
+mod latency;
+mod load;
 mod manifest;
+mod memory;
+mod meter;
+mod overload;
 mod process;
-mod report;
+mod results;
 mod servers;
+mod start;
+mod statistics;
+mod store;
+mod table;
 mod viewers;
-
-use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use args::Args;
-use contender::Contender;
-use report::Report;
-use servers::Servers;
+use args::{Args, Measurement};
+use bench::Bench;
+use results::{Design, Sample};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let args = Args::parse();
+    raise_file_limit()?;
     let mut terminate = signal(SignalKind::terminate())?;
     // Dropping the future ends every process that it started.
     tokio::select! {
-        done = run(&args) => done,
+        done = run(args) => done,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
         _ = terminate.recv() => bail!("terminated"),
     }
 }
 
-async fn run(args: &Args) -> Result<()> {
-    let servers = Servers::start().await?;
-    if args.viewers > 0 {
-        accept::warm_up(&servers).await?;
-        let report = viewers::compare(args, &servers).await?;
-        return finish(args, servers, &report).await;
-    }
-    tracing::info!(sales = args.sales, "filling the topic and warming up the broker");
-    fill::fill(&servers.brokers(), drain::TOPIC, args.sales).await?;
-    accept::warm_up(&servers).await?;
-    let mut report = Report::default();
-    for round in 1..=args.rounds {
-        for contender in Contender::ACCEPT {
-            tracing::info!(round, of = args.rounds, %contender, "accept");
-            report.accepts.extend(accept::measure(contender, args, &servers).await?);
-        }
-    }
-    for round in 1..=args.rounds {
-        for contender in Contender::DRAIN {
-            tracing::info!(round, of = args.rounds, %contender, "drain");
-            report.drains.push(drain::measure(contender, round, args, &servers).await?);
-        }
-    }
-    finish(args, servers, &report).await
+/// Thousands of connections need as many open files, in this process and in those that it starts.
+fn raise_file_limit() -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("cannot raise the limit of open files")
 }
 
-async fn finish(args: &Args, servers: Servers, report: &Report) -> Result<()> {
-    servers.stop().await?;
-    // Written before printing, so that the results are not lost if the output is closed.
-    write(args, report)?;
-    printing::result(report)?;
-    Ok(printing::result(format_args!("All figures: {}", args.out.display()))?)
-}
-
-fn write(args: &Args, report: &Report) -> Result<()> {
-    if let Some(folder) = args.out.parent() {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
+async fn run(args: Args) -> Result<()> {
+    let bench = Bench::start(args).await?;
+    accept::warm_up(&bench).await?;
+    let has = |measurement| bench.args.has(measurement);
+    let write =
+        |design: &Design, samples: Vec<Sample>| results::write(design, &bench.args, &samples);
+    if has(Measurement::Accept) {
+        write(&accept::DESIGN, accept::measure(&bench).await?)?;
     }
-    fs::write(&args.out, serde_json::to_vec_pretty(report)?)
-        .with_context(|| format!("cannot write {}", args.out.display()))?;
-    Ok(())
+    if has(Measurement::Drain) {
+        write(&drain::DESIGN, drain::measure(&bench).await?)?;
+    }
+    if has(Measurement::Latency) {
+        write(&latency::DESIGN, latency::measure(&bench).await?)?;
+    }
+    if has(Measurement::EndToEnd) {
+        write(&end_to_end::DESIGN, end_to_end::measure(&bench).await?)?;
+    }
+    if has(Measurement::Start) {
+        write(&start::DESIGN, start::measure(&bench).await?)?;
+        write(&instantiation::DESIGN, instantiation::measure(&bench).await?)?;
+    }
+    if has(Measurement::Hello) {
+        write(&hello::DESIGN, hello::measure(&bench).await?)?;
+    }
+    if has(Measurement::Overload) {
+        write(&overload::DESIGN, overload::measure(&bench).await?)?;
+    }
+    if has(Measurement::Growth) {
+        write(&growth::CONNECTIONS, growth::connections(&bench).await?)?;
+        write(&growth::PARTITION_COUNTS, growth::partitions(&bench).await?)?;
+        write(&growth::LAGS, growth::lags(&bench).await?)?;
+        write(&growth::PRODUCTS, growth::products(&bench).await?)?;
+    }
+    if has(Measurement::Viewers) {
+        write(&viewers::DESIGN, viewers::measure(&bench).await?)?;
+    }
+    bench.stop().await
 }

@@ -1,4 +1,4 @@
-//! Derives a manifest that contains only a part of another one.
+//! Writes manifests that contain a part of another one, or one component.
 
 use std::path::{Path, PathBuf};
 
@@ -10,21 +10,48 @@ const FOLDER: &str = "target/bench";
 /// Writes a manifest without the Kafka trigger, because the native program of the request path does
 /// not consume either. With `wasm_only`, the host provides none of the dependencies.
 pub fn request_path_of(manifest: &Path, wasm_only: bool) -> Result<PathBuf> {
+    derive(manifest, if wasm_only { "accept-wasm-only" } else { "accept" }, |app| {
+        drop_kafka(app);
+        if wasm_only {
+            drop_provided(app);
+        }
+    })
+}
+
+/// Writes a manifest of the same application, in which the host provides none of the dependencies.
+pub fn without_provided(manifest: &Path) -> Result<PathBuf> {
+    derive(manifest, "wasm-only", drop_provided)
+}
+
+/// Writes a changed manifest to `target/bench/<prefix>-<name>`.
+fn derive(manifest: &Path, prefix: &str, change: impl FnOnce(&mut toml::Table)) -> Result<PathBuf> {
     let place = || manifest.display().to_string();
     let text = std::fs::read_to_string(manifest).with_context(place)?;
     let mut app: toml::Table = text.parse().with_context(place)?;
     let folder = std::path::absolute(manifest)?.parent().map(Path::to_owned).unwrap_or_default();
-    drop_kafka(&mut app);
     make_paths_absolute(&mut app, &folder);
-    if wasm_only {
-        drop_provided(&mut app);
-    }
+    change(&mut app);
     let name = manifest.file_name().unwrap_or_default().to_string_lossy();
-    let out =
-        Path::new(FOLDER).join(if wasm_only { format!("wasm-only-{name}") } else { name.into() });
+    write(&format!("{prefix}-{name}"), &app.to_string())
+}
+
+/// Writes the manifest `<name>.toml` of the component `hello`, which answers all requests.
+pub fn of_component(name: &str, wasm: &Path) -> Result<PathBuf> {
+    let source = std::path::absolute(wasm)?;
+    let source = source.to_string_lossy();
+    let text = format!(
+        "spin_manifest_version = 2\n\
+         application.name = \"hello\"\n\
+         trigger.http = [{{ route = \"/...\", component = \"hello\" }}]\n\
+         component.hello.source = {source:?}\n"
+    );
+    write(&format!("{name}.toml"), &text)
+}
+
+fn write(name: &str, text: &str) -> Result<PathBuf> {
+    let out = Path::new(FOLDER).join(name);
     std::fs::create_dir_all(FOLDER).with_context(|| format!("cannot create {FOLDER}"))?;
-    std::fs::write(&out, app.to_string())
-        .with_context(|| format!("cannot write {}", out.display()))?;
+    std::fs::write(&out, text).with_context(|| format!("cannot write {}", out.display()))?;
     Ok(out)
 }
 

@@ -22,7 +22,7 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 /// Maximum time until it has stopped after a signal.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(1);
 
 /// A running contender. It is killed when dropped.
 pub struct Process {

@@ -1,22 +1,22 @@
 //! Measures what viewers of the live page cost: the pipeline, which also counts the sales, with and
 //! without viewers.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::accept::{self, Accept, PARTITIONS};
-use crate::args::Args;
-use crate::contender::Contender;
-use crate::report::Report;
-use crate::servers::Servers;
+use crate::accept;
+use crate::bench::{Bench, PARTITIONS};
+use crate::contender::{Contender, Names, Part};
+use crate::load::Load;
+use crate::results::{Case, Design, Sample};
 
 /// A request for the page's events, which the server answers for 8 s.
 const REQUEST: &[u8] = b"GET /api/v1/events HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n";
@@ -25,52 +25,54 @@ const STATUS: &[u8] = b"HTTP/1.1 200 ";
 /// How long a browser waits before its next request.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// All turns. The order of the contenders alternates.
-pub async fn compare(args: &Args, servers: &Servers) -> Result<Report> {
-    let mut report = Report::default();
-    for round in 1..=args.rounds {
-        let mut contenders = Contender::VIEWED;
-        if round % 2 == 0 {
-            contenders.reverse();
-        }
-        for contender in contenders {
-            tracing::info!(round, of = args.rounds, %contender, "live page");
-            report.accepts.extend(measure(contender, round, args, servers).await?);
-        }
+/// How it is presented.
+pub const DESIGN: Design = Design {
+    name: "viewers",
+    title: "the whole pipeline with and without viewers of its live page",
+    base: "without viewers",
+    ..accept::DESIGN
+};
+
+/// Whether the page has viewers.
+#[derive(Debug, Clone, Copy)]
+struct Viewed(bool);
+
+impl fmt::Display for Viewed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(if self.0 { "with viewers" } else { DESIGN.base })
     }
-    Ok(report)
+}
+
+/// All turns.
+pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
+    let contenders = [Viewed(false), Viewed(true)];
+    bench
+        .rounds("viewers", &contenders, async |viewed, round| turn(bench, viewed, round).await)
+        .await
 }
 
 /// One turn: a new topic, an empty Valkey and a new process.
-async fn measure(
-    contender: Contender,
-    round: u32,
-    args: &Args,
-    servers: &Servers,
-) -> Result<Vec<Accept>> {
-    let client = redis::Client::open(servers.valkey.url())?;
-    let mut valkey = client.get_multiplexed_async_connection().await?;
-    let () = redis::cmd("FLUSHALL").query_async(&mut valkey).await?;
-    let topic = format!("bench-{contender}-{round}");
-    ensure_topic(&ProducerConfig::new(servers.brokers()), NewTopic::new(&topic, PARTITIONS))
-        .await?;
-    let (server, address) = contender.start_counting(&topic, servers).await?;
-    let viewers = match contender {
-        Contender::Viewed => Some(Viewers::open(args.viewers, address)),
-        _ => None,
-    };
-    let mut accepts = Vec::new();
-    for &connections in &args.connections {
+async fn turn(bench: &Bench, viewed: Viewed, round: u32) -> Result<Vec<Sample>> {
+    bench.empty_valkey().await?;
+    let topic = bench.topic(PARTITIONS).await?;
+    let names = Names { topic: &topic, group: &topic };
+    let deployment = Contender::Fused.start(Part::Whole, names, &bench.servers).await?;
+    let address = deployment.address()?;
+    let viewers = viewed.0.then(|| Viewers::open(bench.args.viewers, address));
+    let mut samples = Vec::new();
+    for &connections in &bench.args.connections {
         let before = viewers.as_ref().map(Viewers::received);
-        accepts
-            .push(accept::one_load(contender, &server, address, connections, args, servers).await?);
+        let load = Load::closed(address, connections, bench.args.seconds);
+        let figures = bench.load(&deployment, load).await?;
         if let (Some(viewers), Some(before)) = (&viewers, before) {
             viewers.check(&before)?;
         }
+        let case = Case::named(format!("{connections} connections"));
+        samples.push(Sample { round, contender: viewed.to_string(), case, figures });
     }
     drop(viewers);
-    server.stop().await?;
-    Ok(accepts)
+    deployment.stop().await?;
+    Ok(samples)
 }
 
 /// Viewers, who read the page's events as long as this exists.

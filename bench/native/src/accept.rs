@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use axum::serve::ListenerExt as _;
@@ -20,13 +20,18 @@ use intake::{IntakeError, PROBLEM_CONTENT_TYPE, Problem, RETRY_AFTER_SECONDS};
 use sale::{Sale, Violation};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use crate::key_claim::KeyClaims;
 
 /// Maximum time at the end for the acknowledgement of records in flight.
 const FLUSH_LIMIT: Duration = Duration::from_secs(15);
 
-const ACCEPTED: &str = r#"{"status":"Procesado"}"#;
+/// Requests at once; more get 503 with `Retry-After`. Like the host's default.
+const REQUESTS_AT_ONCE_MAX: usize = 4_096;
+
+/// The answer to an accepted sale.
+pub const ACCEPTED: &str = r#"{"status":"Procesado"}"#;
 
 /// Accept sales over HTTP and write them to Kafka.
 #[derive(clap::Args)]
@@ -53,23 +58,36 @@ struct Writer {
     key_claims: KeyClaims,
     producer: Producer,
     topic: String,
+    /// One for each request that may be added.
+    permits: Semaphore,
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Accepts sales until SIGTERM or SIGINT.
 #[tokio::main]
 pub async fn run(args: Args) -> Result<()> {
     let acks = if args.acks == "leader" { Acks::Leader } else { Acks::All };
     let producer = Producer::new(ProducerConfig { acks, ..ProducerConfig::new(args.kafka) })?;
     let key_claims = KeyClaims::open(&args.valkey).await?;
-    let writer = Arc::new(Writer { key_claims, producer: producer.clone(), topic: args.topic });
-    let listener = TcpListener::bind(args.listen)
+    let writer = Arc::new(Writer {
+        key_claims,
+        producer: producer.clone(),
+        topic: args.topic,
+        permits: Semaphore::new(REQUESTS_AT_ONCE_MAX),
+    });
+    let router = Router::new().route("/purchase", any(purchase)).with_state(writer);
+    serve(args.listen, router).await?;
+    Ok(producer.flush(FLUSH_LIMIT).await?)
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(address: SocketAddr, router: Router) -> Result<()> {
+    let listener = TcpListener::bind(address)
         .await
-        .with_context(|| format!("cannot listen on {}", args.listen))?
+        .with_context(|| format!("cannot listen on {address}"))?
         .tap_io(|stream| {
             // Best effort: without TCP_NODELAY, responses are slower but correct.
             let _ = stream.set_nodelay(true);
         });
-    let router = Router::new().route("/purchase", any(purchase)).with_state(writer);
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = async move {
@@ -78,11 +96,13 @@ pub async fn run(args: Args) -> Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await?;
-    Ok(producer.flush(FLUSH_LIMIT).await?)
+    Ok(axum::serve(listener, router).with_graceful_shutdown(shutdown).await?)
 }
 
 async fn purchase(State(writer): State<Arc<Writer>>, request: Request) -> Response {
+    let Ok(_permit) = writer.permits.try_acquire() else {
+        return refusal(&busy());
+    };
     match accept(&writer, request).await {
         Ok(()) => ([(header::CONTENT_TYPE, "application/json")], ACCEPTED).into_response(),
         Err(failure) => refusal(&failure),
@@ -96,6 +116,11 @@ async fn accept(writer: &Writer, request: Request) -> Result<(), Problem> {
     let sale = Sale::from_request_json(&body)?;
     writer.publish(sale, context).await?;
     Ok(())
+}
+
+fn busy() -> Problem {
+    let detail = format!("{REQUESTS_AT_ONCE_MAX} requests are in progress; send it again later");
+    Problem::new("urn:doorbuster:problem:busy", StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 fn refusal(failure: &Problem) -> Response {

@@ -1,9 +1,11 @@
 //! The same pipeline without WebAssembly: `accept` is the path from ingest to Kafka, `drain` the
 //! path from Kafka to Valkey. Both use the same pure crates and the same producer as the
-//! components, so the difference to Doorbuster is caused by the host and the components.
+//! components, so the difference to Doorbuster is caused by the host and the components. `hello`
+//! only answers.
 
 mod accept;
 mod drain;
+mod hello;
 mod key_claim;
 mod partition;
 mod store;
@@ -26,6 +28,7 @@ struct Cli {
 enum Command {
     Accept(accept::Args),
     Drain(drain::Args),
+    Hello(hello::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -34,5 +37,6 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Accept(args) => accept::run(args),
         Command::Drain(args) => drain::run(&args),
+        Command::Hello(args) => hello::run(args),
     }
 }

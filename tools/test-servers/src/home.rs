@@ -46,6 +46,13 @@ pub fn install(
     Ok(wanted)
 }
 
+/// Makes a file executable, because archives of Python contain no permissions.
+pub fn make_executable(file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", file.display()))
+}
+
 /// Locks the file; fails after `limit`.
 fn wait_for(lock: &File, limit: Duration) -> Result<()> {
     let begun = Instant::now();

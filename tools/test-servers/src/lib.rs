@@ -1,9 +1,9 @@
 //! Installs, starts and stops real Kafka and Valkey servers on this machine, on the loopback
 //! interface, and injects faults: crashes, freezes, full disks, clocks that jump. It also runs a
-//! real containerd, a registry, Prometheus, and Chromium.
+//! real containerd, a registry, Prometheus, Chromium, and wasmtime's command line.
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
-//! the PATH), and so do the sources of libfaketime; Kafka's jars from Maven Central; containerd,
+//! the PATH), and so do wasmtime and the sources of libfaketime; Kafka's jars from Maven Central; containerd,
 //! Prometheus and Chromium from Debian (or from the PATH); axe-core from npm; Schemathesis from
 //! PyPI. Tests use them, and so does `cargo xtask up`, through the program `with-servers`.
 
@@ -22,6 +22,7 @@ mod security;
 mod sentinel;
 mod shared;
 mod valkey;
+mod wasmtime;
 mod wheel;
 
 pub use child_server::{Valkey, ValkeyConfig};
@@ -39,4 +40,5 @@ pub use security::{Listener, Security};
 pub use sentinel::{Sentinel, SentinelConfig};
 pub use shared::shared_kafka;
 pub use valkey::{start_valkey, valkey_program};
+pub use wasmtime::wasmtime_program;
 pub use wheel::unpack;

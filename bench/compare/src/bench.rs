@@ -1,0 +1,96 @@
+//! What all measurements share: the servers, fresh topics, and the order of the turns.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result};
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
+use redis::aio::MultiplexedConnection;
+
+use crate::args::Args;
+use crate::deployment::Deployment;
+use crate::load::Load;
+use crate::meter::Meter;
+use crate::results::{Figures, Sample};
+use crate::servers::Servers;
+
+/// The same number of partitions that `doorbuster up` creates.
+pub const PARTITIONS: i32 = 3;
+
+/// Load before a measurement, which warms up the caches of the contender, in seconds.
+const WARM_UP_SECONDS: u64 = 2;
+
+/// The state of the measurements.
+pub struct Bench {
+    /// The arguments.
+    pub args: Args,
+    /// Kafka and Valkey.
+    pub servers: Servers,
+    topics: AtomicU32,
+}
+
+impl Bench {
+    /// Starts the servers.
+    pub async fn start(args: Args) -> Result<Self> {
+        Ok(Self { args, servers: Servers::start().await?, topics: AtomicU32::new(0) })
+    }
+
+    /// Stops the servers.
+    pub async fn stop(self) -> Result<()> {
+        self.servers.stop().await
+    }
+
+    /// Creates a topic, and returns its name.
+    pub async fn topic(&self, partitions: i32) -> Result<String> {
+        let topic = format!("bench-{}", self.topics.fetch_add(1, Ordering::Relaxed));
+        let config = ProducerConfig::new(self.servers.brokers());
+        ensure_topic(&config, NewTopic::new(&topic, partitions)).await?;
+        Ok(topic)
+    }
+
+    /// A connection to Valkey.
+    pub async fn valkey(&self) -> Result<MultiplexedConnection> {
+        let client = redis::Client::open(self.servers.valkey.url())?;
+        client.get_multiplexed_async_connection().await.context("cannot connect to Valkey")
+    }
+
+    /// Deletes everything in Valkey, and returns a connection to it.
+    pub async fn empty_valkey(&self) -> Result<MultiplexedConnection> {
+        let mut valkey = self.valkey().await?;
+        let () = redis::cmd("FLUSHALL").query_async(&mut valkey).await?;
+        Ok(valkey)
+    }
+
+    /// All turns: each contender once in every round. Each round begins with the next contender, so
+    /// that none of them always follows the same one or is always first.
+    pub async fn rounds<C: Copy + Display>(
+        &self,
+        name: &str,
+        contenders: &[C],
+        turn: impl AsyncFn(C, u32) -> Result<Vec<Sample>>,
+    ) -> Result<Vec<Sample>> {
+        let mut samples = Vec::new();
+        for round in 1..=self.args.rounds {
+            let mut order = contenders.to_vec();
+            order.rotate_left((round as usize - 1) % contenders.len());
+            for contender in order {
+                tracing::info!(round, of = self.args.rounds, %contender, "{name}");
+                let turn = turn(contender, round).await;
+                samples.extend(turn.with_context(|| format!("{name}, {contender}"))?);
+            }
+        }
+        Ok(samples)
+    }
+
+    /// A load on a running contender, after a short one that warms it up: throughput, latencies,
+    /// CPU time of all processes, and the contender's memory at the end.
+    pub async fn load(&self, deployment: &Deployment, load: Load) -> Result<Figures> {
+        Load { seconds: WARM_UP_SECONDS.min(load.seconds), ..load }.run().await?;
+        let meter = Meter::start(deployment, &self.servers)?;
+        let summary = load.run().await?;
+        let mut figures = summary.figures();
+        figures.extend(meter.per_100_000(summary.accepted)?);
+        figures.insert("memory_mib".into(), deployment.memory_mib()?);
+        Ok(figures)
+    }
+}

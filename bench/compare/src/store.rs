@@ -1,0 +1,27 @@
+//! What the contenders write to Valkey.
+
+use anyhow::Result;
+use redis::aio::MultiplexedConnection;
+
+/// The number of counted sales.
+pub async fn counted(valkey: &mut MultiplexedConnection) -> Result<u64> {
+    let count: Option<u64> = redis::cmd("GET").arg("total_ventas").query_async(valkey).await?;
+    Ok(count.unwrap_or(0))
+}
+
+/// Whether a sale of this product is counted.
+pub async fn has_product(valkey: &mut MultiplexedConnection, product: &str) -> Result<bool> {
+    let mut command = redis::cmd("ZSCORE");
+    let score: Option<f64> =
+        command.arg("ranking_productos").arg(product).query_async(valkey).await?;
+    Ok(score.is_some())
+}
+
+/// The memory that Valkey uses for its data, in MiB.
+pub async fn used_memory_mib(valkey: &mut MultiplexedConnection) -> Result<f64> {
+    let info: String = redis::cmd("INFO").arg("memory").query_async(valkey).await?;
+    let bytes =
+        info.lines().find_map(|line| line.strip_prefix("used_memory:")?.trim().parse().ok());
+    let bytes: u64 = anyhow::Context::context(bytes, "INFO memory has no used_memory")?;
+    Ok(bytes as f64 / f64::from(1 << 20))
+}

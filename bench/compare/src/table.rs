@@ -1,0 +1,76 @@
+//! The results as a table of Markdown, which can be pasted into the documentation.
+
+use std::fmt::Write as _;
+
+use crate::results::{Design, Row};
+use crate::statistics::Spread;
+
+/// One line for each row, with a column for each figure and each ratio.
+pub fn markdown(design: &Design, rounds: u32, rows: &[Row]) -> String {
+    let mut text = format!(
+        "## {}: {}\n\nMedian of {rounds} rounds (lowest–highest); ratios to {} in the same round; CPU \
+         seconds per 100,000 sales or requests.\n\n",
+        design.name, design.title, design.base
+    );
+    let mut headings = vec!["case".to_owned(), "contender".to_owned()];
+    for column in design.columns {
+        headings.push(column.heading.to_owned());
+        if column.ratio {
+            headings.push("ratio".to_owned());
+        }
+    }
+    line(&mut text, &headings);
+    let numbers = headings.len().saturating_sub(2);
+    line(&mut text, &[vec!["---"; 2], vec!["---:"; numbers]].concat());
+    for row in rows {
+        let mut cells = vec![row.case.label.clone(), row.contender.clone()];
+        for column in design.columns {
+            cells.push(shown(row.figures.get(column.figure)));
+            if column.ratio {
+                cells.push(shown(row.ratios.get(column.figure)));
+            }
+        }
+        line(&mut text, &cells);
+    }
+    text
+}
+
+fn line(text: &mut String, cells: &[impl AsRef<str>]) {
+    for cell in cells {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "| {} ", cell.as_ref());
+    }
+    text.push_str("|\n");
+}
+
+fn shown(spread: Option<&Spread>) -> String {
+    match spread {
+        None => "–".to_owned(),
+        Some(Spread { median, min, max }) if min == max => number(*median),
+        Some(Spread { median, min, max }) => {
+            format!("{} ({}–{})", number(*median), number(*min), number(*max))
+        }
+    }
+}
+
+/// Three significant digits, or all digits before the decimal point.
+fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        a if a >= 99.95 || a == 0.0 => 0,
+        a if a >= 9.995 => 1,
+        a if a >= 0.9995 => 2,
+        _ => 3,
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let shown = [0.0, 0.0123, 0.999_4, 1.0, 9.99, 12.34, 99.99, 12_345.6].map(number);
+        assert_eq!(shown, ["0", "0.012", "0.999", "1.00", "9.99", "12.3", "100", "12346"]);
+    }
+}
