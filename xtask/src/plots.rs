@@ -1,6 +1,7 @@
 //! Draws images with the scripts in `xtask/plots`.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -9,11 +10,16 @@ use crate::run::{root, run};
 /// A virtual environment of Python with the library that draws, which is created once.
 pub fn venv() -> Result<PathBuf> {
     let venv = root().join("target/load-report-venv");
-    if !venv.join("bin/f2py").exists() {
+    if !can_draw(&venv) {
         run("python3", &["-m", "venv", &text(&venv)])?;
         install(&venv, "xtask/plots/requirements.txt")?;
     }
     Ok(venv)
+}
+
+fn can_draw(venv: &Path) -> bool {
+    let python = Command::new(venv.join("bin/python")).args(["-c", "import matplotlib"]).output();
+    python.is_ok_and(|output| output.status.success())
 }
 
 /// Installs the packages of a file.

@@ -12,6 +12,7 @@ pub const COLUMNS: &[Column] = &[
     Column::with_ratio("accepted_per_s", "sales/s"),
     Column::new("p50_ms", "p50, ms"),
     Column::new("p99_ms", "p99, ms"),
+    Column::new("failed_share", "share of failures"),
     Column::with_ratio("contender_cpu_s", "CPU s of the contender"),
     Column::new("load_cpu_s", "CPU s of the load"),
     Column::new("kafka_cpu_s", "CPU s of Kafka"),

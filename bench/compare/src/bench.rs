@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use redis::aio::MultiplexedConnection;
 
@@ -83,11 +83,16 @@ impl Bench {
     }
 
     /// A load on a running contender, after a short one that warms it up: throughput, latencies,
-    /// CPU time of all processes, and the contender's memory at the end.
+    /// failures, CPU time of all processes, and the contender's memory at the end.
     pub async fn load(&self, deployment: &Deployment, load: Load) -> Result<Figures> {
-        Load { seconds: WARM_UP_SECONDS.min(load.seconds), ..load }.run().await?;
+        let warm_up = Load { seconds: WARM_UP_SECONDS.min(load.seconds), ..load };
+        warm_up.run_with_failures().await?;
         let meter = Meter::start(deployment, &self.servers)?;
-        let summary = load.run().await?;
+        let summary = load.run_with_failures().await?;
+        ensure!(summary.accepted > 0, "no request was accepted: {:?}", summary.failed);
+        if !summary.failed.is_empty() {
+            tracing::warn!(failed = ?summary.failed, ?load, "requests were not accepted");
+        }
         let mut figures = summary.figures();
         figures.extend(meter.per_100_000(summary.accepted)?);
         figures.insert("memory_mib".into(), deployment.memory_mib()?);

@@ -25,6 +25,7 @@ pub const DESIGN: Design = Design {
         Column::with_ratio("accepted_per_s", "requests/s"),
         Column::new("p50_ms", "p50, ms"),
         Column::new("p99_ms", "p99, ms"),
+        Column::new("failed_share", "share of failures"),
         Column::with_ratio("contender_cpu_s", "CPU s of the host"),
         Column::new("load_cpu_s", "CPU s of the load"),
         Column::new("memory_mib", "memory, MiB"),

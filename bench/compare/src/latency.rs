@@ -18,6 +18,7 @@ pub const DESIGN: Design = Design {
         Column::with_ratio("p50_ms", "p50, ms"),
         Column::with_ratio("p99_ms", "p99, ms"),
         Column::new("p99.9_ms", "p99.9, ms"),
+        Column::new("failed_share", "share of failures"),
         Column::new("accepted_per_s", "sales/s"),
         Column::with_ratio("contender_cpu_s", "CPU s of the contender"),
         Column::new("memory_mib", "memory, MiB"),

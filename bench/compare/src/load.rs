@@ -88,13 +88,18 @@ impl Load {
 }
 
 impl Summary {
-    /// The throughput and the latencies: `accepted_per_s`, `p50_ms`, `p99_ms` and so on.
+    /// The throughput, the share of requests that were not accepted, and the latencies:
+    /// `accepted_per_s`, `failed_share`, `p50_ms`, `p99_ms` and so on.
     pub fn figures(&self) -> Figures {
         let percentiles = |prefix: &'static str, of: &BTreeMap<String, f64>| {
             let named = of.iter().map(|(name, ms)| (format!("{prefix}{name}_ms"), *ms));
             named.collect::<Vec<_>>()
         };
-        let mut figures = Figures::from([("accepted_per_s".into(), self.accepted_per_s)]);
+        let failed = self.requests - self.accepted;
+        let mut figures = Figures::from([
+            ("accepted_per_s".into(), self.accepted_per_s),
+            ("failed_share".into(), failed as f64 / self.requests.max(1) as f64),
+        ]);
         figures.extend(percentiles("", &self.latency_ms));
         figures.extend(percentiles("refusal_", &self.refusal_ms));
         figures

@@ -23,7 +23,7 @@ pub const DESIGN: Design = Design {
         Column::new("accepted_per_s", "accepted, sales/s"),
         Column::new("accepted_share_of_peak", "accepted / peak"),
         Column::new("refused_share", "share answered with 429 or 503"),
-        Column::new("failed_share", "share of other failures"),
+        Column::new("error_share", "share of other errors"),
         Column::new("refusal_p50_ms", "p50 of the refusals, ms"),
         Column::new("refusal_p99_ms", "p99 of the refusals, ms"),
         Column::new("memory_first_half_mib", "highest memory, first half, MiB"),
@@ -96,7 +96,7 @@ fn shares(summary: &Summary, peak: f64) -> [(String, f64); 5] {
         ("offered_per_s".into(), summary.requests as f64 / summary.elapsed_s),
         ("accepted_share_of_peak".into(), summary.accepted_per_s / peak),
         ("refused_share".into(), share(count(true))),
-        ("failed_share".into(), share(count(false))),
+        ("error_share".into(), share(count(false))),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! Creates instances of one component with the host of Doorbuster, in a process of its own, and
-//! prints how long it takes and how much memory each needs. `bench` runs it.
+//! prints how long it takes and how much memory they need. `bench` runs it.
+
+mod served;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use component_host::output::Outputs;
-use component_host::{Capability, CompileCache, Guest, Host, Limits};
+use component_host::{Capability, CompileCache, Guest, Host};
 use hdrhistogram::Histogram;
 use host_producer::ProducerConfig;
 use kafka_trigger::ProducerCapability;
@@ -35,15 +37,51 @@ struct Args {
     /// The component.
     #[arg(long, value_name = "ID")]
     component_id: String,
-    /// Bootstrap brokers of Kafka, for the producer that the host provides.
-    #[arg(long, value_name = "HOST:PORT")]
-    kafka: String,
+    /// The value of a variable; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    variable: Vec<(String, String)>,
+    /// Measure only the memory of instances that have served sales. The component must accept them
+    /// at /purchase.
+    #[arg(long)]
+    served: bool,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let guest = load(&args)?;
+    let host = load(&args)?;
+    let figures = if args.served {
+        json!({ "served_memory_kib": served::memory_kib(&host).await? })
+    } else {
+        let id = &args.component_id;
+        let guest = host.guest(id);
+        create(&guest.with_context(|| format!("no trigger starts the component `{id}`"))?).await?
+    };
+    Ok(printing::result(figures)?)
+}
+
+fn load(args: &Args) -> Result<Host> {
+    let mut app = manifest::read(&args.from)?;
+    app.retain_components(std::slice::from_ref(&args.component_id))?;
+    let variables = Variables::resolve(&app.variables, |name| {
+        let given = args.variable.iter().find(|(given, _)| given == name);
+        given.map(|(_, value)| value.clone())
+    })?;
+    let mut capabilities: Vec<Arc<dyn Capability>> = Vec::new();
+    if let Some(brokers) = variables.get("kafka_brokers") {
+        capabilities.push(Arc::new(ProducerCapability::new(ProducerConfig::new(brokers))?));
+    }
+    let (limits, outputs) = (served::limits(), Outputs::default());
+    let cache = CompileCache::UserFolder;
+    Ok(Host::load(&app, &variables, limits, outputs, &cache, &capabilities)?)
+}
+
+async fn create(guest: &Guest) -> Result<serde_json::Value> {
     let (first, before) = (guest.instantiate().await?, resident_kib()?);
     let mut held = Vec::new();
     for _ in 0..HELD {
@@ -60,22 +98,7 @@ async fn main() -> Result<()> {
         drop(instance);
     }
     let us = |quantile| times_ns.value_at_quantile(quantile) as f64 / 1_000.0;
-    let figures = json!({ "p50_us": us(0.5), "p99_us": us(0.99), "memory_kib": memory_kib });
-    Ok(printing::result(figures)?)
-}
-
-fn load(args: &Args) -> Result<Guest> {
-    let app = manifest::read(&args.from)?;
-    let variables = Variables::resolve(&app.variables, |name| {
-        (name == "kafka_brokers").then(|| args.kafka.clone())
-    })?;
-    let producer = ProducerCapability::new(ProducerConfig::new(args.kafka.clone()))?;
-    let capability: Arc<dyn Capability> = Arc::new(producer);
-    let (limits, outputs) = (Limits::default(), Outputs::default());
-    let cache = CompileCache::UserFolder;
-    let host = Host::load(&app, &variables, limits, outputs, &cache, &[capability])?;
-    let id = &args.component_id;
-    host.guest(id).with_context(|| format!("no trigger of the application starts `{id}`"))
+    Ok(json!({ "p50_us": us(0.5), "p99_us": us(0.99), "memory_kib": memory_kib }))
 }
 
 /// The resident memory of this process.
