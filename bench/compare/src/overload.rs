@@ -67,6 +67,9 @@ async fn overload(bench: &Bench, deployment: &Deployment) -> Result<Figures> {
     }
     let rate = Some((peak * FACTOR) as u64);
     let load = Load { rate, ..Load::closed(address, CONNECTIONS, seconds) };
+    // The memory of a contender grows with its connections. After this load it has that memory, so
+    // what grows during the next one grows without end.
+    load.run_with_failures().await?;
     let mut memory = Vec::new();
     let summary = tokio::select! {
         summary = load.run_with_failures() => summary?,
