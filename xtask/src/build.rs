@@ -22,9 +22,10 @@ const COMPONENTS: [&str; 10] = [
 ];
 
 /// The components that only tests use.
-const TEST_GUESTS: [&str; 8] = [
+const TEST_GUESTS: [&str; 9] = [
     "calls-dependency",
     "calls-valkey",
+    "copies-records",
     "wasi-p3-rc",
     "probes-capabilities",
     "fails-on-command",
@@ -45,9 +46,9 @@ const COMPOSITIONS: [(&str, &str); 3] = [
 /// The components that only measurements use.
 const BENCH_GUESTS: [&str; 2] = ["hello", "hello-whole"];
 
-/// Crates that the components share. They compile only for the target of the components.
-const SHARED_BY_COMPONENTS: [&str; 4] =
-    ["guest-http", "guest-http-send", "guest-tasks", "guest-tcp"];
+/// Crates that the components share. Most of them compile only for the target of the components.
+const SHARED_BY_COMPONENTS: [&str; 5] =
+    ["guest-http", "guest-http-send", "guest-tasks", "guest-tcp", "spin-kafka-sdk"];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 

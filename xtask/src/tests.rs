@@ -13,6 +13,7 @@ use crate::{build, families, image, plugin, shim};
 pub fn all(args: &[String]) -> Result<()> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut count = test(&["--lib", "--bins"], &args)?;
+    count += examples(&args)?;
     count.require_success()?;
     build::for_tests()?;
     plugin::pack(Profile::Dev, None)?;
@@ -25,6 +26,12 @@ pub fn all(args: &[String]) -> Result<()> {
 fn test(targets: &[&str], args: &[&str]) -> Result<Count> {
     let rest = [targets, &["--"], args].concat();
     count::cargo_test(&Profile::Dev.native(&["test", "--no-fail-fast"], &rest), &[])
+}
+
+/// Runs the examples in the documentation of the library that is published.
+fn examples(args: &[&str]) -> Result<Count> {
+    let command = ["test", "--doc", "--package", "spin-kafka-sdk", "--"];
+    count::cargo_test(&[&command, args].concat(), &[])
 }
 
 /// Runs the shim's tests, and those of shim and image with a real containerd. `args` are passed to

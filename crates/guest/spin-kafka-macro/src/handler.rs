@@ -1,0 +1,157 @@
+//! Expands a function to itself and the export that calls it.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{Error, FnArg, Ident, ItemFn, Result, Type};
+
+/// What the function handles.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// Single records.
+    Record,
+    /// Batches.
+    Batch,
+    /// Requests for the stored position.
+    Position,
+}
+
+/// Returns the function with its export, or with an error of the compiler.
+pub fn expand(kind: Kind, arguments: &TokenStream, function: &TokenStream) -> TokenStream {
+    let exported = if arguments.is_empty() {
+        syn::parse2::<ItemFn>(function.clone()).and_then(|function| export(kind, &function))
+    } else {
+        Err(Error::new(arguments.span(), "this attribute has no arguments"))
+    };
+    let exported = exported.unwrap_or_else(|error| error.to_compile_error());
+    quote! { #function #exported }
+}
+
+fn export(kind: Kind, function: &ItemFn) -> Result<TokenStream> {
+    let signature = &function.sig;
+    let refuse = |text| Err(Error::new(signature.ident.span(), text));
+    if !signature.generics.params.is_empty() {
+        return refuse("a handler cannot be generic");
+    }
+    let types = signature.inputs.iter().map(parameter).collect::<Result<Vec<_>>>()?;
+    let name = &signature.ident;
+    let wait = signature.asyncness.map(|_| quote!(.await));
+    match (kind, types.as_slice()) {
+        (Kind::Record, [_, ..]) => Ok(record(name, &types, wait.as_ref())),
+        (Kind::Record, []) => refuse("a record handler has a parameter, such as `&Record`"),
+        (Kind::Batch, [only]) => Ok(batch(name, only, wait.as_ref())),
+        (Kind::Batch, _) => refuse("a batch handler has one parameter: `&[Record]` or `&Batch`"),
+        (Kind::Position, [_]) => Ok(position(name, wait.as_ref())),
+        (Kind::Position, _) => refuse("a position function has one parameter: `&Partition`"),
+    }
+}
+
+fn parameter(argument: &FnArg) -> Result<&Type> {
+    match argument {
+        FnArg::Typed(typed) => Ok(&typed.ty),
+        FnArg::Receiver(_) => Err(Error::new(argument.span(), "a handler cannot be a method")),
+    }
+}
+
+/// The name of a local variable, which differs from the same name in the code of the user.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+fn record(name: &Ident, types: &[&Type], wait: Option<&TokenStream>) -> TokenStream {
+    let (batch, record) = (local("batch"), local("record"));
+    // The span of the type, so that the compiler's error about a missing trait points to it.
+    let values = types.iter().map(|ty| {
+        quote_spanned! { ty.span() => ::spin_kafka_sdk::FromRecord::from_record(#record)? }
+    });
+    let handled = quote! {
+        ::spin_kafka_sdk::export::each_record(
+            &#batch,
+            async |#record: &::spin_kafka_sdk::Record| {
+                ::spin_kafka_sdk::export::RecordOutcome::into_result(#name(#(#values),*) #wait)
+            },
+        )
+        .await
+    };
+    handler(&batch, &handled)
+}
+
+fn batch(name: &Ident, ty: &Type, wait: Option<&TokenStream>) -> TokenStream {
+    let batch = local("batch");
+    let value = quote_spanned! { ty.span() => ::spin_kafka_sdk::FromBatch::from_batch(&#batch) };
+    let handled = quote! {
+        ::spin_kafka_sdk::export::BatchOutcome::into_result(#name(#value) #wait)
+    };
+    handler(&batch, &handled)
+}
+
+/// The export of a handler, which handles `batch` by the expression `handled`.
+fn handler(batch: &Ident, handled: &TokenStream) -> TokenStream {
+    quote! {
+        const _: () = {
+            #[allow(dead_code, reason = "exported only by the component, not in native tests")]
+            struct Component;
+
+            impl ::spin_kafka_sdk::export::Handler for Component {
+                async fn handle(
+                    #batch: ::spin_kafka_sdk::Batch,
+                ) -> ::spin_kafka_sdk::export::BatchResult {
+                    #handled
+                }
+            }
+
+            ::spin_kafka_sdk::export_handler!(Component);
+        };
+    }
+}
+
+fn position(name: &Ident, wait: Option<&TokenStream>) -> TokenStream {
+    let partition = local("partition");
+    quote! {
+        const _: () = {
+            #[allow(dead_code, reason = "exported only by the component, not in native tests")]
+            struct Component;
+
+            impl ::spin_kafka_sdk::export::Checkpoint for Component {
+                async fn position(
+                    #partition: ::spin_kafka_sdk::Partition,
+                ) -> ::spin_kafka_sdk::export::PositionResult {
+                    #name(&#partition) #wait .map_err(::core::convert::Into::into)
+                }
+            }
+
+            ::spin_kafka_sdk::export_checkpoint!(Component);
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(kind: Kind, arguments: &str, function: &str) -> String {
+        expand(kind, &arguments.parse().unwrap(), &function.parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_wrong_signature_is_refused_with_a_reason() {
+        for (kind, arguments, function, reason) in [
+            (Kind::Record, "topic", "fn f(r: &Record) {}", "has no arguments"),
+            (Kind::Record, "", "fn f<T>(t: T) {}", "cannot be generic"),
+            (Kind::Record, "", "fn f(&self) {}", "cannot be a method"),
+            (Kind::Record, "", "fn f() {}", "such as `&Record`"),
+            (Kind::Batch, "", "fn f() {}", "`&[Record]` or `&Batch`"),
+            (Kind::Position, "", "fn f(a: A, b: B) {}", "`&Partition`"),
+        ] {
+            let text = expanded(kind, arguments, function);
+            assert!(text.contains("compile_error") && text.contains(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_async_functions_are_awaited() {
+        let waits = |function| expanded(Kind::Batch, "", function).matches("await").count();
+        assert_eq!(waits("fn f(records: &[Record]) {}"), 0);
+        assert_eq!(waits("async fn f(records: &[Record]) {}"), 1);
+    }
+}

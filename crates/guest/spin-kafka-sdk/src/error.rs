@@ -1,0 +1,249 @@
+//! What a handler answers if it cannot apply a record or a batch.
+
+use std::error::Error as StdError;
+use std::fmt::{self, Display, Formatter};
+
+use crate::producer::SendError;
+
+/// Why nothing of a batch was applied.
+///
+/// `?` converts every [`std::error::Error`] into [`Retry`](Self::Retry), because a retry loses
+/// nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A temporary failure. The same batch is handed over again after a growing pause, by default
+    /// without a limit. The text is logged.
+    Retry(String),
+    /// The stored position, which is before the start of the batch. The host seeks to it. Only for
+    /// a component with [`position`](macro@crate::position).
+    Rewind(i64),
+    /// Nothing is stored any more, not even the position. The host requests the position again.
+    /// Only for a component with [`position`](macro@crate::position), and not for a batch that
+    /// [is the first](crate::Batch::is_first).
+    Lost,
+    /// A retry does not help: the trigger stops with this text.
+    Fatal(String),
+}
+
+impl Failure {
+    /// A temporary failure.
+    pub fn retry(reason: impl Display) -> Self {
+        Self::Retry(reason.to_string())
+    }
+
+    /// A failure that stops the trigger.
+    pub fn fatal(reason: impl Display) -> Self {
+        Self::Fatal(reason.to_string())
+    }
+}
+
+impl<E: StdError> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Retry(with_causes(&error))
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retry(reason) | Self::Fatal(reason) => f.write_str(reason),
+            Self::Rewind(position) => write!(f, "the stored position is {position}"),
+            Self::Lost => f.write_str("nothing is stored any more"),
+        }
+    }
+}
+
+/// Why a record was not applied.
+///
+/// `?` converts every [`std::error::Error`]. If the type of the error says that the data is
+/// malformed, the record is rejected: [`serde_json::Error`] (except for I/O), the errors of the
+/// standard library for text that is not UTF-8 and for text that is not a number, a `bool` or a
+/// `char`, and [`SendError::TooLarge`]. All other errors are retried, because a retry loses
+/// nothing. [`OrFail`] decides otherwise:
+///
+/// ```
+/// use std::net::IpAddr;
+/// use spin_kafka_sdk::{Error, OrFail as _};
+///
+/// fn parse(text: &str) -> Result<IpAddr, Error> {
+///     text.parse::<IpAddr>().or_reject()
+/// }
+///
+/// assert_eq!(parse("here"), Err(Error::reject("invalid IP address syntax")));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The record is refused permanently, for this reason. It is written to the dead-letter topic,
+    /// or handled as the trigger's `failed_records` says.
+    Reject(String),
+    /// The record cannot be applied now.
+    Failure(Failure),
+}
+
+impl Error {
+    /// Refuses the record permanently.
+    pub fn reject(reason: impl Display) -> Self {
+        Self::Reject(reason.to_string())
+    }
+
+    /// A temporary failure.
+    pub fn retry(reason: impl Display) -> Self {
+        Self::Failure(Failure::retry(reason))
+    }
+
+    /// A failure that stops the trigger.
+    pub fn fatal(reason: impl Display) -> Self {
+        Self::Failure(Failure::fatal(reason))
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reject(reason) => f.write_str(reason),
+            Self::Failure(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl<E: StdError + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        if is_malformed(&error) {
+            Self::Reject(with_causes(&error))
+        } else {
+            Self::Failure(error.into())
+        }
+    }
+}
+
+/// Whether the type of the error says that the data is malformed, so that a retry cannot help.
+fn is_malformed(error: &(dyn StdError + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<serde_json::Error>() {
+        return !error.is_io();
+    }
+    if let Some(error) = error.downcast_ref::<SendError>() {
+        return matches!(error, SendError::TooLarge(_));
+    }
+    error.is::<std::str::Utf8Error>()
+        || error.is::<std::string::FromUtf8Error>()
+        || error.is::<std::num::ParseIntError>()
+        || error.is::<std::num::ParseFloatError>()
+        || error.is::<std::str::ParseBoolError>()
+        || error.is::<std::char::ParseCharError>()
+}
+
+/// The text of an error and of its causes.
+fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Converts the error of a result, independent of its type.
+pub trait OrFail<T> {
+    /// The record is rejected, with the text of the error as the reason.
+    fn or_reject(self) -> Result<T, Error>;
+
+    /// The batch is retried.
+    fn or_retry(self) -> Result<T, Failure>;
+
+    /// The trigger stops.
+    fn or_fatal(self) -> Result<T, Failure>;
+}
+
+/// `{:#}` includes the causes of the errors of `anyhow` and `eyre`.
+impl<T, E: Display> OrFail<T> for Result<T, E> {
+    fn or_reject(self) -> Result<T, Error> {
+        self.map_err(|error| Error::reject(format_args!("{error:#}")))
+    }
+
+    fn or_retry(self) -> Result<T, Failure> {
+        self.map_err(|error| Failure::retry(format_args!("{error:#}")))
+    }
+
+    fn or_fatal(self) -> Result<T, Failure> {
+        self.map_err(|error| Failure::fatal(format_args!("{error:#}")))
+    }
+}
+
+/// A record of a batch that is refused permanently. The rest of the batch counts as applied.
+///
+/// If a batch is handed over again, its handler must return all of its rejections again: their
+/// dead letters may not have been written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    offset: i64,
+    reason: String,
+}
+
+impl Rejection {
+    pub(crate) fn new(offset: i64, reason: impl Display) -> Self {
+        Self { offset, reason: reason.to_string() }
+    }
+
+    /// Offset of the record.
+    pub fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// The reason, for the operator.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn the_type_of_an_error_decides() {
+        let json = serde_json::from_str::<u32>("x").unwrap_err();
+        let cut = serde_json::from_reader::<_, u32>(Broken).unwrap_err();
+        let rejects = |error: Error| matches!(error, Error::Reject(_));
+        assert!(rejects(json.into()));
+        assert!(rejects("x".parse::<u8>().unwrap_err().into()));
+        assert!(rejects(String::from_utf8(vec![0xff]).unwrap_err().into()));
+        assert!(rejects(SendError::TooLarge("1".into()).into()));
+        assert!(!rejects(cut.into()));
+        assert!(!rejects(SendError::QueueFull.into()));
+        assert!(!rejects(io::Error::other("down").into()));
+    }
+
+    struct Broken;
+
+    impl io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[test]
+    fn the_reason_contains_the_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot store the order")]
+        struct Store(#[source] io::Error);
+
+        let error = Store(io::Error::other("disk full"));
+        assert_eq!(Failure::from(error), Failure::retry("cannot store the order: disk full"));
+    }
+
+    #[test]
+    fn a_failure_keeps_its_kind_in_an_error() {
+        let stop = || -> Result<(), Error> { Ok(Err::<(), _>("no settings").or_fatal()?) };
+        assert_eq!(stop(), Err(Error::fatal("no settings")));
+    }
+}

@@ -1,0 +1,134 @@
+#![doc = include_str!("../README.md")]
+
+// The generated bindings and the macros name this crate by its absolute path.
+extern crate self as spin_kafka_sdk;
+
+mod batch;
+#[doc(hidden)]
+pub mod bindings;
+mod error;
+#[doc(hidden)]
+pub mod export;
+mod json;
+mod log;
+pub mod producer;
+mod record;
+
+pub use batch::{Batch, FromBatch, Parsed, Partition, parse};
+pub use error::{Error, Failure, OrFail, Rejection};
+pub use json::Json;
+pub use record::{FromRecord, Record};
+
+/// Makes a function the handler of single records.
+///
+/// Each parameter is a value that is taken from the record: `&Record` itself, [`Json`], or any
+/// other type with [`FromRecord`]. The function returns nothing, or a `Result<(), E>` with an `E`
+/// that converts into [`Error`]. It may be `async`.
+///
+/// The records of a batch are handled one after the other. A rejected record goes to the
+/// dead-letter topic, and the next record is handled. After a [`Failure`] the host hands over the
+/// whole batch again, including the records before the one that failed: the function must tolerate
+/// that.
+///
+/// ```
+/// use spin_kafka_sdk::{self as kafka, Json, Record};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order {
+///     product: String,
+///     quantity: u32,
+/// }
+///
+/// #[kafka::record]
+/// async fn handle(order: Json<Order>, record: &Record) -> Result<(), kafka::Error> {
+///     if order.quantity == 0 {
+///         return Err(kafka::Error::reject("an order of nothing"));
+///     }
+///     tracing::info!(product = order.product, offset = record.offset(), "ordered");
+///     Ok(())
+/// }
+/// ```
+///
+/// A type that is not taken from a record does not compile:
+///
+/// ```compile_fail,E0277
+/// #[spin_kafka_sdk::record]
+/// fn handle(order: String) {}
+/// ```
+pub use spin_kafka_macro::record;
+
+/// Makes a function the handler of batches.
+///
+/// Its parameter is `&[Record]` or [`&Batch`](Batch). It returns the rejected records as
+/// `Vec<Rejection>`, or nothing, or a `Result` of either with an error that converts into
+/// [`Failure`]. A failure means that nothing of the batch was applied; a record is rejected only
+/// by returning its [`Rejection`]. The function may be `async`.
+///
+/// ```
+/// use spin_kafka_sdk::{self as kafka, Failure, Json, Record, Rejection};
+///
+/// #[kafka::batch]
+/// fn handle(records: &[Record]) -> Result<Vec<Rejection>, Failure> {
+///     let (orders, mut rejections) = kafka::parse::<Json<u32>>(records)?;
+///     for (record, Json(quantity)) in orders {
+///         if quantity == 0 {
+///             rejections.push(record.reject("an order of nothing"));
+///         }
+///     }
+///     Ok(rejections)
+/// }
+/// ```
+///
+/// An [`Error`] may be a rejection, and does not say of which record. So it does not convert into
+/// a failure of a batch:
+///
+/// ```compile_fail,E0277
+/// use spin_kafka_sdk::{self as kafka, Failure, Record};
+///
+/// #[kafka::batch]
+/// fn handle(records: &[Record]) -> Result<(), Failure> {
+///     for record in records {
+///         let quantity: u32 = record.json()?;
+///     }
+///     Ok(())
+/// }
+/// ```
+pub use spin_kafka_macro::batch;
+
+/// Makes a function the one that returns the stored position of a [`Partition`].
+///
+/// For components with a [`batch`] handler that stores [`Batch::end`] in the same atomic step as
+/// its result, so that every record is counted exactly once. The function returns
+/// `Result<Option<i64>, E>` with an `E` that converts into [`Failure`]: the position from which to
+/// read, or `None` if nothing of this log was applied yet. The host calls it at every assignment.
+///
+/// ```
+/// use spin_kafka_sdk::{self as kafka, Batch, Failure, Partition};
+/// # mod store {
+/// #     pub async fn position(_: &str, _: i32) -> std::io::Result<Option<i64>> { Ok(None) }
+/// #     pub async fn apply(_: usize, _: i64) -> std::io::Result<()> { Ok(()) }
+/// # }
+///
+/// #[kafka::batch]
+/// async fn handle(batch: &Batch) -> Result<(), Failure> {
+///     match store::position(batch.log_id(), batch.partition()).await? {
+///         None if !batch.is_first() => Err(Failure::Lost),
+///         Some(stored) if stored < batch.start() => Err(Failure::Rewind(stored)),
+///         Some(stored) if stored >= batch.end() => Ok(()),
+///         stored => {
+///             let begin = stored.unwrap_or(batch.start());
+///             let new = batch.records().iter().filter(|record| record.offset() >= begin);
+///             Ok(store::apply(new.count(), batch.end()).await?)
+///         }
+///     }
+/// }
+///
+/// #[kafka::position]
+/// async fn position(partition: &Partition) -> Result<Option<i64>, Failure> {
+///     Ok(store::position(partition.log_id(), partition.number()).await?)
+/// }
+/// ```
+pub use spin_kafka_macro::position;
+
+#[doc(hidden)]
+pub use wit_bindgen;

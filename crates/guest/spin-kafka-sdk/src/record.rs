@@ -1,0 +1,140 @@
+//! A record of the log.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use crate::bindings::handler::spin_kafka::events::types::{Header, Message};
+use crate::{Error, Rejection};
+
+/// A record of the log.
+#[derive(Debug, Clone)]
+pub struct Record {
+    topic: Arc<str>,
+    partition: i32,
+    message: Message,
+}
+
+impl Record {
+    /// A record without key, value, headers and timestamp, for tests of a handler.
+    pub fn new(topic: &str, partition: i32, offset: i64) -> Self {
+        let message =
+            Message { offset, timestamp_ms: None, key: None, value: None, headers: Vec::new() };
+        Self::received(topic.into(), partition, message)
+    }
+
+    pub(crate) fn received(topic: Arc<str>, partition: i32, message: Message) -> Self {
+        Self { topic, partition, message }
+    }
+
+    /// Sets the key.
+    pub fn with_key(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.message.key = Some(key.into());
+        self
+    }
+
+    /// Sets the value.
+    pub fn with_value(mut self, value: impl Into<Vec<u8>>) -> Self {
+        self.message.value = Some(value.into());
+        self
+    }
+
+    /// Sets the timestamp, in milliseconds since 1970-01-01 UTC.
+    pub fn with_timestamp_ms(mut self, timestamp_ms: i64) -> Self {
+        self.message.timestamp_ms = Some(timestamp_ms);
+        self
+    }
+
+    /// Adds a header.
+    pub fn with_header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.message.headers.push(Header { name: name.into(), value: Some(value.into()) });
+        self
+    }
+
+    /// Name of the topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Number of the partition.
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// Offset in the partition.
+    pub fn offset(&self) -> i64 {
+        self.message.offset
+    }
+
+    /// Timestamp in milliseconds since 1970-01-01 UTC, if the record has one.
+    pub fn timestamp_ms(&self) -> Option<i64> {
+        self.message.timestamp_ms
+    }
+
+    /// The key, if there is one.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.message.key.as_deref()
+    }
+
+    /// The value; `None` for a tombstone.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.message.value.as_deref()
+    }
+
+    /// The headers in their order. A value of `None` is Kafka's null, which differs from an empty
+    /// value.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.message.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref()))
+    }
+
+    /// The value of the first header with this name; `None` also if that is null.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers().find(|(found, _)| *found == name)?.1
+    }
+
+    /// The value, parsed as JSON. The error rejects the record.
+    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        let value = self.value().ok_or_else(|| Error::reject("the record has no value"))?;
+        serde_json::from_slice(value)
+            .map_err(|error| Error::reject(format_args!("the value is not as expected: {error}")))
+    }
+
+    /// Rejects this record, in the answer of a batch handler.
+    pub fn reject(&self, reason: impl Display) -> Rejection {
+        Rejection::new(self.offset(), reason)
+    }
+}
+
+/// A value that is taken from a record, as a parameter of a [`record`](macro@crate::record)
+/// handler.
+///
+/// ```
+/// use spin_kafka_sdk::{self as kafka, FromRecord, Record};
+///
+/// struct Customer(String);
+///
+/// impl FromRecord<'_> for Customer {
+///     fn from_record(record: &Record) -> Result<Self, kafka::Error> {
+///         let key = record.key().ok_or_else(|| kafka::Error::reject("a record without key"))?;
+///         Ok(Self(std::str::from_utf8(key)?.to_owned()))
+///     }
+/// }
+///
+/// #[kafka::record]
+/// fn handle(customer: Customer) {
+///     tracing::info!(customer = customer.0);
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not taken from a record",
+    label = "expected `&Record`, `Json<T>`, or a type with `FromRecord`"
+)]
+pub trait FromRecord<'a>: Sized {
+    /// Takes the value. The error rejects the record, or the batch is retried.
+    fn from_record(record: &'a Record) -> Result<Self, Error>;
+}
+
+impl<'a> FromRecord<'a> for &'a Record {
+    fn from_record(record: &'a Record) -> Result<Self, Error> {
+        Ok(record)
+    }
+}
