@@ -5,8 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use spin_app::app::App;
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// The destination of the output of an application's components. By default all of it goes to the
-/// program's standard error.
+/// program's standard error, where each line begins with the id of the component.
 #[derive(Debug, Clone, Default)]
 pub struct Outputs {
     dir: Option<PathBuf>,
@@ -84,6 +84,7 @@ impl Outputs {
 
     /// The output of one component.
     pub(crate) fn for_component(&self, component: &str) -> Result<Output, Error> {
+        let shown = self.follow.has(component).then(|| Arc::new(Shown::new(component)));
         let sink = |stream: &str| {
             let open = |dir| {
                 let path = file_name(dir, component, stream);
@@ -95,7 +96,7 @@ impl Outputs {
                 }
             };
             let file = self.dir.as_deref().map(open).transpose()?;
-            Ok::<_, Error>(Sink { file, shown: self.follow.has(component) })
+            Ok::<_, Error>(Sink { file, shown: shown.clone() })
         };
         Ok(Output { stdout: sink("stdout")?, stderr: sink("stderr")? })
     }
@@ -127,8 +128,34 @@ struct LogFile {
 #[derive(Clone)]
 pub(crate) struct Sink {
     file: Option<Arc<LogFile>>,
-    /// Whether the output also goes to standard error.
-    shown: bool,
+    /// The output on standard error, if the component is followed.
+    shown: Option<Arc<Shown>>,
+}
+
+/// A component's output on standard error. Each line begins with the component's id.
+struct Shown {
+    id: String,
+    /// Whether the next byte begins a line.
+    at_line_start: Mutex<bool>,
+}
+
+impl Shown {
+    fn new(component: &str) -> Self {
+        Self { id: format!("{component}: "), at_line_start: Mutex::new(true) }
+    }
+
+    fn with_id(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut at_line_start = self.at_line_start.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = Vec::with_capacity(bytes.len() + self.id.len());
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if *at_line_start {
+                lines.extend_from_slice(self.id.as_bytes());
+            }
+            lines.extend_from_slice(line);
+            *at_line_start = line.ends_with(b"\n");
+        }
+        lines
+    }
 }
 
 impl Sink {
@@ -140,9 +167,9 @@ impl Sink {
         {
             tracing::warn!(path = %path.display(), %error, "output of a component is lost");
         }
-        if self.shown {
+        if let Some(shown) = &self.shown {
             // If standard error is closed, the error cannot be reported anywhere.
-            let _ = io::stderr().lock().write_all(bytes);
+            let _ = io::stderr().lock().write_all(&shown.with_id(bytes));
         }
     }
 }
@@ -211,9 +238,17 @@ mod tests {
         let path = PathBuf::from("/dev/full");
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         let file = LogFile { path, file, failed: AtomicBool::new(false) };
-        let mut sink = Sink { file: Some(Arc::new(file)), shown: false };
+        let mut sink = Sink { file: Some(Arc::new(file)), shown: None };
         assert!(OutputStream::write(&mut sink, Bytes::from_static(b"lost")).is_ok());
         assert!(sink.file.unwrap().failed.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn each_shown_line_begins_with_the_id_of_the_component() {
+        let shown = Shown::new("orders");
+        let written = [&b"one\ntw"[..], b"o\n", b"", b"\n", b"three"];
+        let lines = written.map(|bytes| String::from_utf8(shown.with_id(bytes)).unwrap());
+        assert_eq!(lines.concat(), "orders: one\norders: two\norders: \norders: three");
     }
 
     #[test]
