@@ -30,7 +30,7 @@ pub(super) async fn write(brokers: &str, topic: &str, value: &str, headers: &[(&
 
 /// Runs a command of the program. Returns whether it succeeded, and its output on stdout and
 /// stderr.
-async fn command(words: &[&str]) -> (bool, String, String) {
+pub(super) async fn command(words: &[&str]) -> (bool, String, String) {
     let output = doorbuster().args(words).output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))

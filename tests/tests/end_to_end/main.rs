@@ -9,6 +9,7 @@ mod counting;
 mod dashboard;
 mod failover;
 mod faults;
+mod functions;
 mod guests;
 mod idempotency;
 mod imports;

@@ -4,6 +4,7 @@ mod application;
 mod brokers;
 mod compose;
 mod dlq;
+mod new;
 mod push;
 #[cfg(test)]
 mod reference;
@@ -38,6 +39,7 @@ enum Command {
     Top(top::Args),
     Replay(replay::Args),
     Dlq(dlq::Args),
+    New(new::Args),
     Push(push::Args),
     Compose(compose::Args),
 }
@@ -59,6 +61,7 @@ async fn run(command: Command, metrics: Option<MetricsExport>) -> anyhow::Result
         Command::Top(args) => top::main(args, Box::pin(shutdown::signal())).await,
         Command::Replay(args) => replay::main(args).await,
         Command::Dlq(args) => dlq::main(args).await,
+        Command::New(args) => new::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Push(args) => push::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
     }
