@@ -9,8 +9,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::call::ErasedHandler;
-use crate::dead_letters::DeadLetters;
 use crate::extent::Extent;
+use crate::letter_sink::LetterSink;
 use crate::log_id::LogIds;
 use crate::turns::Turns;
 use crate::{Config, Error, Metrics, Progress};
@@ -34,7 +34,7 @@ pub(crate) struct Engine {
     /// What was read of each partition, including revoked ones. If the brokers lose the end of a
     /// log, this determines where to read again.
     history: Mutex<HashMap<(Arc<str>, i32), History>>,
-    pub dead_letters: DeadLetters,
+    pub dead_letters: LetterSink,
     /// Limits the number of partitions that are read at once.
     pub turns: Turns,
     /// Limits the number of batches that the handler processes at the same time.
@@ -54,6 +54,18 @@ impl Engine {
         metrics: Arc<Metrics>,
         progress: Arc<Progress>,
     ) -> (Arc<Self>, mpsc::Receiver<Error>) {
+        let letters = LetterSink::topics(config.clone());
+        Self::with_letters(config, handler, metrics, progress, letters)
+    }
+
+    /// The same, with another destination of the dead letters.
+    pub fn with_letters(
+        config: Config,
+        handler: Arc<dyn ErasedHandler>,
+        metrics: Arc<Metrics>,
+        progress: Arc<Progress>,
+        dead_letters: LetterSink,
+    ) -> (Arc<Self>, mpsc::Receiver<Error>) {
         let (failures, failed) = mpsc::channel(1);
         let engine = Self {
             handler,
@@ -61,7 +73,7 @@ impl Engine {
             progress,
             log_ids: LogIds::new(config.clone()),
             history: Mutex::default(),
-            dead_letters: DeadLetters::new(config.clone()),
+            dead_letters,
             turns: Turns::new(config.partitions_at_once()),
             calls: Semaphore::new(config.concurrency_max),
             runtime: Handle::current(),

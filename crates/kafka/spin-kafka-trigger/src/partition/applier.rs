@@ -7,23 +7,33 @@ use futures::future::try_join_all;
 use super::context::{TaskContext, TaskEnd};
 use super::failed_records::FailedRecordPolicy;
 use super::handler_calls::{FailureCause, HandlerCalls, LostState, Outcome};
-use super::offset_store::OffsetStore;
 use crate::Batch;
+use crate::consumer::Consumer;
 use crate::extent::Extent;
 use crate::parts::{AfterFailure, Bisection, Part, Rules, by_key};
 
-/// Applies the batches of one partition, and moves the position.
-pub(crate) struct Applier {
-    ctx: Arc<TaskContext>,
-    calls: Arc<HandlerCalls>,
-    offsets: Arc<OffsetStore>,
-    failed_records: FailedRecordPolicy,
+/// The position of one partition.
+pub(crate) trait PartitionPosition: Send + Sync {
+    /// Notes that everything before `offset` is applied. `read` is how far the log was read.
+    fn advance(&self, offset: i64, read: Extent);
 }
 
-impl Applier {
-    pub fn new(ctx: Arc<TaskContext>, calls: Arc<HandlerCalls>, offsets: Arc<OffsetStore>) -> Self {
+/// Applies the batches of one partition, and moves the position.
+pub(crate) struct Applier<C = Arc<Consumer>> {
+    ctx: Arc<TaskContext<C>>,
+    calls: Arc<HandlerCalls<C>>,
+    position: Arc<dyn PartitionPosition>,
+    failed_records: FailedRecordPolicy<C>,
+}
+
+impl<C> Applier<C> {
+    pub fn new(
+        ctx: Arc<TaskContext<C>>,
+        calls: Arc<HandlerCalls<C>>,
+        position: Arc<dyn PartitionPosition>,
+    ) -> Self {
         let failed_records = FailedRecordPolicy::new(ctx.clone());
-        Self { ctx, calls, offsets, failed_records }
+        Self { ctx, calls, position, failed_records }
     }
 
     /// Applies the batch and moves the position to its end. `read` is how far the log was read.
@@ -48,7 +58,7 @@ impl Applier {
         let parts = parts.map(|part| self.apply_in_parts(part, rules.clone(), read));
         let lost = try_join_all(parts).await?.into_iter().flatten().min();
         if lost.is_none() {
-            self.offsets.advance(end, read);
+            self.position.advance(end, read);
         }
         Ok(lost)
     }
@@ -86,7 +96,7 @@ impl Applier {
                 Outcome::Failed(cause) => self.after_failure(&mut bisection, part, &cause).await?,
             };
             if let Some(offset) = applied {
-                self.offsets.advance(offset, read);
+                self.position.advance(offset, read);
             }
         }
         Ok(None)

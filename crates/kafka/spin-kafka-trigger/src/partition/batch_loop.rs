@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::applier::Applier;
+use super::applier::{Applier, PartitionPosition as _};
 use super::context::{TaskContext, TaskEnd};
 use super::cursor::Cursor;
 use super::gatherer::Origin;

@@ -32,10 +32,11 @@ impl From<Error> for TaskEnd {
     }
 }
 
-/// What all parts of a partition's task share.
-pub(crate) struct TaskContext {
+/// What all parts of a partition's task share. The parts that only call the handler need no Kafka
+/// client, so `C` can be `()` for them.
+pub(crate) struct TaskContext<C = Arc<Consumer>> {
     pub engine: Arc<Engine>,
-    pub consumer: Arc<Consumer>,
+    pub consumer: C,
     pub topic: Arc<str>,
     pub number: i32,
     /// Cancelled when the partition is revoked or the engine drains.
@@ -44,7 +45,7 @@ pub(crate) struct TaskContext {
     pub is_replay: bool,
 }
 
-impl TaskContext {
+impl<C> TaskContext<C> {
     /// An error of the handler at `offset`.
     pub fn handler_error(&self, offset: i64, reason: impl Into<String>) -> TaskEnd {
         TaskEnd::Failed(Error::Handler {
@@ -80,7 +81,9 @@ impl TaskContext {
             permit = self.engine.calls.acquire() => Ok(permit.ok()),
         }
     }
+}
 
+impl TaskContext {
     /// Makes the client fetch from the cursor's position and drops what it fetched before. If the
     /// leader's log does not contain what was read before, the client seeks back to the offset at
     /// which the logs diverge.

@@ -10,14 +10,14 @@ use crate::refusal::advice;
 use crate::{Batch, Error, FailedRecords, FailureClass, Rejection};
 
 /// Applies the setting `failed_records` to the records that cannot be applied.
-pub(crate) struct FailedRecordPolicy {
-    ctx: Arc<TaskContext>,
+pub(crate) struct FailedRecordPolicy<C> {
+    ctx: Arc<TaskContext<C>>,
     /// Number of consecutive poison records, with no record applied in between.
     poison_in_a_row: AtomicU32,
 }
 
-impl FailedRecordPolicy {
-    pub fn new(ctx: Arc<TaskContext>) -> Self {
+impl<C> FailedRecordPolicy<C> {
+    pub fn new(ctx: Arc<TaskContext<C>>) -> Self {
         Self { ctx, poison_in_a_row: AtomicU32::new(0) }
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::context::{TaskContext, TaskEnd};
 use crate::backoff::Backoff;
 use crate::call::answer;
+use crate::consumer::Consumer;
 use crate::metrics::Metrics;
 use crate::{Batch, Failure, FailureClass, Position, Rejection};
 
@@ -36,12 +37,12 @@ pub(crate) enum Outcome {
 }
 
 /// Calls the handler for one partition.
-pub(crate) struct HandlerCalls {
-    ctx: Arc<TaskContext>,
+pub(crate) struct HandlerCalls<C = Arc<Consumer>> {
+    ctx: Arc<TaskContext<C>>,
 }
 
-impl HandlerCalls {
-    pub fn new(ctx: Arc<TaskContext>) -> Self {
+impl<C> HandlerCalls<C> {
+    pub fn new(ctx: Arc<TaskContext<C>>) -> Self {
         Self { ctx }
     }
 

@@ -6,6 +6,8 @@
 //! `failed_records` handles the records that are given up. `locator` determines where to begin, and
 //! `log_check` whether the topic is still the same log.
 //!
+//! `offline` uses the same `applier` for records that do not come from Kafka.
+//!
 //! Decisions that need no I/O are in files without I/O, so that they can be tested without Kafka:
 //! `gatherer` here, and `parts` (division of a batch) and `beginning` (where to begin) in the
 //! crate.
@@ -19,9 +21,11 @@ mod gatherer;
 mod handler_calls;
 mod locator;
 mod log_check;
+mod offline;
 mod offset_store;
 mod reader;
 mod task;
 
 pub(crate) use context::TaskEnd;
+pub use offline::{OfflineRecords, OfflineRun, RecordOutcome, apply_offline};
 pub(crate) use task::PartitionTask;

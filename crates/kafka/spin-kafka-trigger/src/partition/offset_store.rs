@@ -6,6 +6,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaResult;
 
+use super::applier::PartitionPosition;
 use super::context::TaskContext;
 use crate::extent::Extent;
 use crate::lease::Lease;
@@ -29,12 +30,6 @@ impl OffsetStore {
         Self { ctx, lease: Arc::new(Lease::new()), status, partitions_at_start: OnceLock::new() }
     }
 
-    /// Notes that everything before `offset` is applied. `read` is how far the log was read.
-    pub fn advance(&self, offset: i64, read: Extent) {
-        self.store(offset, read);
-        self.status.advance(offset);
-    }
-
     /// Stores the offset for the next commit, unless the partition was revoked.
     pub fn store(&self, offset: i64, read: Extent) {
         let (topic, partition) = (&self.ctx.topic, self.ctx.number);
@@ -55,5 +50,12 @@ impl OffsetStore {
         let commit = Extent { end: offset, epoch: read.epoch_at(offset) };
         let partitions_at_start = self.partitions_at_start.get().copied();
         offsets::to_commit(&self.ctx.topic, self.ctx.number, commit, partitions_at_start)
+    }
+}
+
+impl PartitionPosition for OffsetStore {
+    fn advance(&self, offset: i64, read: Extent) {
+        self.store(offset, read);
+        self.status.advance(offset);
     }
 }

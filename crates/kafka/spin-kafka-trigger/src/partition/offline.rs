@@ -1,0 +1,410 @@
+//! Applies records that do not come from Kafka, with the code that applies those of a topic.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use super::applier::{Applier, PartitionPosition};
+use super::context::{TaskContext, TaskEnd};
+use super::handler_calls::HandlerCalls;
+use crate::batch::{BatchBuilder, Gathered};
+use crate::engine::Engine;
+use crate::extent::Extent;
+use crate::filter::pass;
+use crate::letter_sink::{GivenUp, LetterSink};
+use crate::{
+    Batch, Config, Error, FailedRecords, Failure, FailureClass, Handler, Message, Position,
+    Progress, Rejection,
+};
+
+/// After this many requests for a retry in a row the run ends. A trigger without
+/// `retry_attempts_max` would repeat the call without end.
+const RETRIES_MAX: u32 = 5;
+
+/// The records of one partition.
+#[derive(Debug, Clone)]
+pub struct OfflineRecords {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The id of the log. A handler that keeps its position must have none in this log.
+    pub log_id: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+    /// The records in the order of their offsets. An offset occurs at most once.
+    pub messages: Vec<Message>,
+}
+
+/// The result of [`apply_offline`].
+#[derive(Debug)]
+pub struct OfflineRun {
+    /// What happened to each record, in the order of the records.
+    pub outcomes: Vec<RecordOutcome>,
+    /// Why the trigger stopped before the end of the records, if it did.
+    pub error: Option<Error>,
+}
+
+/// What happened to a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordOutcome {
+    /// The handler applied it.
+    Applied,
+    /// A filter dropped it.
+    Filtered,
+    /// The handler rejected it or failed with it. The trigger would write it to the dead-letter
+    /// topic, or drop it if `failed_records` is `skip`.
+    GivenUp {
+        /// The kind of failure.
+        class: FailureClass,
+        /// Number of failed attempts that the record was part of.
+        attempts: u32,
+        /// The reason.
+        reason: String,
+    },
+    /// The trigger stopped before it was applied.
+    NotApplied,
+}
+
+/// Applies the records of one partition without Kafka. Batches, filters, retries, the division of
+/// a batch after a failure and the policy for failed records are those of the trigger with these
+/// settings, with two exceptions: dead letters are returned instead of written, and if the number
+/// of retries is not limited, the run ends after five retries in a row.
+pub async fn apply_offline<H: Handler>(
+    config: Config,
+    handler: H,
+    records: OfflineRecords,
+) -> Result<OfflineRun, Error> {
+    config.validate()?;
+    let OfflineRecords { topic, log_id, partition, messages } = records;
+    let offsets: Vec<i64> = messages.iter().map(|message| message.offset).collect();
+    let mut run = Run::new(config, handler, topic, log_id, partition);
+    let error = match run.apply_all(messages).await {
+        Ok(()) | Err(TaskEnd::Stopped) => None,
+        Err(TaskEnd::Failed(error)) => Some(error),
+    };
+    Ok(OfflineRun { outcomes: run.outcomes(&offsets), error })
+}
+
+/// The position up to which everything is applied.
+struct Applied(AtomicI64);
+
+impl PartitionPosition for Applied {
+    fn advance(&self, offset: i64, _: Extent) {
+        self.0.fetch_max(offset, Ordering::Relaxed);
+    }
+}
+
+/// The state of a run.
+struct Run {
+    ctx: Arc<TaskContext<()>>,
+    calls: Arc<HandlerCalls<()>>,
+    applier: Applier<()>,
+    log_id: Arc<str>,
+    applied: Arc<Applied>,
+    filtered: Vec<i64>,
+}
+
+impl Run {
+    fn new<H: Handler>(
+        config: Config,
+        handler: H,
+        topic: Arc<str>,
+        log_id: Arc<str>,
+        number: i32,
+    ) -> Self {
+        let retries_max = if config.retry_attempts_max == 0 { RETRIES_MAX } else { u32::MAX };
+        let handler = LimitedRetries { handler, retries_max, in_a_row: AtomicU32::new(0) };
+        let progress = Arc::new(Progress::new(&config));
+        let failed_records = match config.failed_records {
+            FailedRecords::Stop => FailedRecords::Stop,
+            // Both continue after the record; only a dead letter contains the reason.
+            FailedRecords::DeadLetter | FailedRecords::Skip => FailedRecords::DeadLetter,
+        };
+        let config = Config { failed_records, ..config };
+        let letters = LetterSink::List(Default::default());
+        let handler = Arc::new(handler);
+        // The receiver gets only errors of a Kafka client.
+        let (engine, _) = Engine::with_letters(config, handler, Arc::default(), progress, letters);
+        let stop = engine.stop.clone();
+        let ctx =
+            Arc::new(TaskContext { engine, consumer: (), topic, number, stop, is_replay: false });
+        let calls = Arc::new(HandlerCalls::new(ctx.clone()));
+        let applied = Arc::new(Applied(AtomicI64::new(i64::MIN)));
+        let applier = Applier::new(ctx.clone(), calls.clone(), applied.clone());
+        Self { ctx, calls, applier, log_id, applied, filtered: Vec::new() }
+    }
+
+    /// Gathers batches and applies them.
+    async fn apply_all(&mut self, messages: Vec<Message>) -> Result<(), TaskEnd> {
+        let Some(mut start) = messages.first().map(|message| message.offset) else {
+            return Ok(());
+        };
+        let mut keeps_position = match self.calls.position(&self.log_id).await? {
+            Position::Committed => KeepsPosition::No,
+            Position::Start => KeepsPosition::First,
+            Position::At(position) => {
+                let reason =
+                    format!("the handler has the position {position} in a log that is new to it");
+                return Err(self.ctx.handler_error(start, reason));
+            }
+        };
+        let config = &self.ctx.engine.config;
+        let mut builder = BatchBuilder::new(config.batch_records_max, config.batch_bytes_max);
+        for message in messages {
+            if pass(&config.filters, &message) {
+                builder.push(message);
+            } else {
+                builder.pass_over(message.offset);
+                self.filtered.push(message.offset);
+            }
+            while builder.is_full()
+                && let Some(gathered) = builder.take()
+            {
+                self.apply(gathered, &mut start, &mut keeps_position).await?;
+            }
+        }
+        while let Some(gathered) = builder.take() {
+            self.apply(gathered, &mut start, &mut keeps_position).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(
+        &self,
+        gathered: Gathered,
+        start: &mut i64,
+        keeps_position: &mut KeepsPosition,
+    ) -> Result<(), TaskEnd> {
+        let Gathered { messages, end } = gathered;
+        let begin = std::mem::replace(start, end);
+        if messages.is_empty() && *keeps_position == KeepsPosition::No {
+            return Ok(());
+        }
+        let batch = Batch {
+            topic: self.ctx.topic.clone(),
+            log_id: self.log_id.clone(),
+            partition: self.ctx.number,
+            first: *keeps_position == KeepsPosition::First,
+            start: begin,
+            end,
+            messages,
+        };
+        let keeps = *keeps_position != KeepsPosition::No;
+        if self.applier.apply(batch, keeps, Extent::up_to(end)).await?.is_some() {
+            let reason = "the handler has lost what it stored during this run";
+            return Err(self.ctx.handler_error(begin, reason));
+        }
+        if keeps {
+            *keeps_position = KeepsPosition::Later;
+        }
+        Ok(())
+    }
+
+    /// What happened to the records with these offsets.
+    fn outcomes(&self, offsets: &[i64]) -> Vec<RecordOutcome> {
+        let given_up = self.ctx.engine.dead_letters.take().into_iter();
+        let mut given_up: HashMap<i64, GivenUp> =
+            given_up.map(|letter| (letter.offset, letter)).collect();
+        let applied = self.applied.0.load(Ordering::Relaxed);
+        let outcome = |offset: &i64| match given_up.remove(offset) {
+            Some(GivenUp { class, attempts, reason, .. }) => {
+                RecordOutcome::GivenUp { class, attempts, reason }
+            }
+            None if self.filtered.binary_search(offset).is_ok() => RecordOutcome::Filtered,
+            None if *offset < applied => RecordOutcome::Applied,
+            None => RecordOutcome::NotApplied,
+        };
+        offsets.iter().map(outcome).collect()
+    }
+}
+
+/// Whether the handler keeps its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeepsPosition {
+    /// It keeps none.
+    No,
+    /// It keeps one, and has applied nothing yet.
+    First,
+    /// It keeps one, and has applied a batch.
+    Later,
+}
+
+/// Ends an endless sequence of retries.
+struct LimitedRetries<H> {
+    handler: H,
+    retries_max: u32,
+    /// Number of consecutive requests for a retry.
+    in_a_row: AtomicU32,
+}
+
+impl<H> LimitedRetries<H> {
+    /// The answer, or a fatal failure if it would be repeated too often.
+    fn limit<T>(&self, max: u32, answer: Result<T, Failure>, repeats: bool) -> Result<T, Failure> {
+        if !repeats {
+            self.in_a_row.store(0, Ordering::Relaxed);
+            return answer;
+        }
+        let attempts = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        match answer {
+            Err(
+                Failure::Retry(reason)
+                | Failure::Trap(reason)
+                | Failure::Deadline(reason)
+                | Failure::Memory(reason),
+            ) if attempts > max => Err(Failure::Fatal(format!(
+                "{attempts} attempts failed, and the trigger would repeat the call without a \
+                 limit: {reason}"
+            ))),
+            answer => answer,
+        }
+    }
+}
+
+impl<H: Handler> Handler for LimitedRetries<H> {
+    async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+        let answer = self.handler.handle(batch).await;
+        let repeats = matches!(answer, Err(Failure::Retry(_)));
+        self.limit(self.retries_max, answer, repeats)
+    }
+
+    async fn position(
+        &self,
+        topic: &str,
+        log_id: &str,
+        partition: i32,
+    ) -> Result<Position, Failure> {
+        let answer = self.handler.position(topic, log_id, partition).await;
+        let repeats = answer.is_err();
+        self.limit(RETRIES_MAX, answer, repeats)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Filter;
+
+    fn config() -> Config {
+        Config {
+            brokers: "broker.invalid:9092".into(),
+            topics: vec!["sales".into()],
+            group: "group".into(),
+            retry_backoff_ms: 1,
+            retry_backoff_max_ms: 2,
+            batch_records_max: 8,
+            ..Config::default()
+        }
+    }
+
+    fn records(values: &[&str]) -> OfflineRecords {
+        let message = |(offset, value): (i64, &&str)| Message {
+            offset,
+            timestamp_ms: None,
+            key: Some(value.as_bytes().to_vec()),
+            value: Some(value.as_bytes().to_vec()),
+            headers: Vec::new(),
+        };
+        OfflineRecords {
+            topic: "sales".into(),
+            log_id: "log".into(),
+            partition: 0,
+            messages: (100..).zip(values).map(message).collect(),
+        }
+    }
+
+    /// Does what the records say. With a position it requires every offset once and in order.
+    struct Obedient {
+        position: Option<AtomicI64>,
+    }
+
+    impl Handler for Obedient {
+        async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+            let mut rejections = Vec::new();
+            for message in &batch.messages {
+                match message.value.as_deref() {
+                    Some(b"trap") => return Err(Failure::Trap("trapped".into())),
+                    Some(b"retry") => return Err(Failure::Retry("store is down".into())),
+                    Some(b"fatal") => return Err(Failure::Fatal("no licence".into())),
+                    Some(b"reject") => {
+                        let reason = "not a sale".into();
+                        rejections.push(Rejection { offset: message.offset, reason });
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(position) = &self.position {
+                assert!(batch.first || position.load(Ordering::Relaxed) != 0);
+                let known = position.swap(batch.end, Ordering::Relaxed);
+                assert!(known == 0 || known == batch.start, "{known} and {}", batch.start);
+            }
+            Ok(rejections)
+        }
+
+        async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+            Ok(if self.position.is_some() { Position::Start } else { Position::Committed })
+        }
+    }
+
+    async fn run(config: Config, values: &[&str]) -> OfflineRun {
+        apply_offline(config, Obedient { position: None }, records(values)).await.unwrap()
+    }
+
+    fn words(run: &OfflineRun) -> Vec<String> {
+        let word = |outcome: &RecordOutcome| match outcome {
+            RecordOutcome::Applied => "applied".into(),
+            RecordOutcome::Filtered => "filtered".into(),
+            RecordOutcome::GivenUp { class, .. } => class.to_string(),
+            RecordOutcome::NotApplied => "not applied".into(),
+        };
+        run.outcomes.iter().map(word).collect()
+    }
+
+    #[tokio::test]
+    async fn the_record_that_fails_is_found_and_the_others_are_applied() {
+        let values = ["a", "b", "reject", "c", "d", "e", "trap", "f", "g", "h"];
+        for position in [None, Some(AtomicI64::new(0))] {
+            let handler = Obedient { position };
+            let run = apply_offline(config(), handler, records(&values)).await.unwrap();
+            let mut expected = ["applied"; 10];
+            (expected[2], expected[6]) = ("rejected", "trap");
+            assert_eq!(words(&run), expected);
+            assert!(run.error.is_none());
+            let RecordOutcome::GivenUp { attempts, reason, .. } = &run.outcomes[6] else {
+                panic!("{:?}", run.outcomes[6]);
+            };
+            // With seven others, with three, with one, and alone.
+            assert_eq!((*attempts, reason.as_str()), (4, "trapped"));
+        }
+    }
+
+    #[tokio::test]
+    async fn filters_and_the_policy_for_failed_records_are_those_of_the_settings() {
+        let filter: Filter = toml::from_str("on='key'\nprefix='a'").unwrap();
+        let filtered = Config { filters: vec![filter], ..config() };
+        assert_eq!(
+            words(&run(filtered, &["a", "trap", "ab"]).await),
+            ["applied", "filtered", "applied"]
+        );
+        let skip = Config { failed_records: FailedRecords::Skip, ..config() };
+        assert_eq!(words(&run(skip, &["a", "trap", "b"]).await), ["applied", "trap", "applied"]);
+        let stop = Config { failed_records: FailedRecords::Stop, ..config() };
+        let stopped = run(stop, &["a", "trap", "b"]).await;
+        assert_eq!(words(&stopped), ["applied", "not applied", "not applied"]);
+        assert!(matches!(stopped.error, Some(Error::Poison { offset: 101, .. })));
+        let few = Config { poison_in_a_row_max: 1, ..config() };
+        let stopped = run(few, &["trap", "trap", "b"]).await;
+        assert_eq!(words(&stopped), ["trap", "not applied", "not applied"]);
+    }
+
+    #[tokio::test]
+    async fn an_endless_retry_and_a_fatal_failure_end_the_run() {
+        let ended = run(config(), &["retry"]).await;
+        let error = ended.error.as_ref().unwrap().to_string();
+        assert!(error.contains("6 attempts") && error.contains("store is down"), "{error}");
+        assert_eq!(words(&ended), ["not applied"]);
+        let limited = Config { retry_attempts_max: 2, ..config() };
+        let ended = run(limited, &["a", "retry", "b"]).await;
+        assert_eq!(words(&ended), ["applied", "retries", "applied"]);
+        let ended = run(config(), &["fatal"]).await;
+        assert!(ended.error.unwrap().to_string().contains("no licence"));
+    }
+}
