@@ -22,7 +22,7 @@ const COMPONENTS: [&str; 10] = [
 ];
 
 /// The components that only tests use.
-const TEST_GUESTS: [&str; 9] = [
+const TEST_GUESTS: [&str; 10] = [
     "calls-dependency",
     "calls-valkey",
     "copies-records",

@@ -4,7 +4,6 @@
 use bindings::exports::doorbuster::http::client::Guest;
 use guest_http::send_streamed;
 use guest_http::whole::types::{Request, Response, ResponseLimits, SendError};
-use guest_tasks::suppress_spurious_polls;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -23,6 +22,6 @@ struct HttpClient;
 
 impl Guest for HttpClient {
     async fn send(request: Request, limits: ResponseLimits) -> Result<Response, SendError> {
-        suppress_spurious_polls(send_streamed(request, limits)).await
+        send_streamed(request, limits).await
     }
 }

@@ -25,6 +25,7 @@ mod own_servers;
 mod page;
 mod pipeline_state;
 mod plugin;
+mod record_files;
 mod requests;
 mod resp2;
 mod routes;

@@ -1,4 +1,4 @@
-//! The Kafka triggers of an application, for the commands `replay` and `dlq`.
+//! The Kafka triggers of an application, for the commands that use one of them.
 
 use anyhow::{Context as _, Result, bail};
 use kafka_trigger::TriggerConfig;
@@ -37,17 +37,25 @@ impl Application {
 
     /// The selected trigger.
     pub fn trigger(&self, app: &App, variables: &Variables) -> Result<TriggerConfig> {
-        let mut triggers = TriggerConfig::read_all(app, variables)?;
-        if let Some(component) = &self.component {
-            triggers.retain(|trigger| trigger.component == *component);
-        }
-        let trigger = triggers
-            .pop()
-            .with_context(|| format!("{}: no such Kafka trigger", app.metadata.name))?;
-        if !triggers.is_empty() {
-            let name = &app.metadata.name;
-            bail!("{name} has several Kafka triggers: name one by --component");
-        }
-        Ok(trigger)
+        select_trigger(app, variables, self.component.as_deref())
     }
+}
+
+/// The Kafka trigger of this component; the only one if no component is given.
+pub fn select_trigger(
+    app: &App,
+    variables: &Variables,
+    component: Option<&str>,
+) -> Result<TriggerConfig> {
+    let mut triggers = TriggerConfig::read_all(app, variables)?;
+    if let Some(component) = component {
+        triggers.retain(|trigger| trigger.component == *component);
+    }
+    let trigger =
+        triggers.pop().with_context(|| format!("{}: no such Kafka trigger", app.metadata.name))?;
+    if !triggers.is_empty() {
+        let name = &app.metadata.name;
+        bail!("{name} has several Kafka triggers: name one by --component");
+    }
+    Ok(trigger)
 }

@@ -2,14 +2,18 @@
 
 mod application;
 mod brokers;
+mod bytes;
+mod capture;
 mod compose;
 mod dlq;
 mod new;
 mod push;
+mod records;
 #[cfg(test)]
 mod reference;
 mod replay;
 mod source;
+mod test;
 mod up;
 
 use std::process::ExitCode;
@@ -40,6 +44,8 @@ enum Command {
     Replay(replay::Args),
     Dlq(dlq::Args),
     New(new::Args),
+    Test(test::Args),
+    Capture(capture::Args),
     Push(push::Args),
     Compose(compose::Args),
 }
@@ -62,6 +68,8 @@ async fn run(command: Command, metrics: Option<MetricsExport>) -> anyhow::Result
         Command::Replay(args) => replay::main(args).await,
         Command::Dlq(args) => dlq::main(args).await,
         Command::New(args) => new::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Test(args) => test::main(args).await,
+        Command::Capture(args) => capture::main(args).await,
         Command::Push(args) => push::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
     }

@@ -7,11 +7,14 @@ use anyhow::{Context as _, Result, anyhow};
 use registry::{Reference, Transport, parse_reference, pull};
 use spin_app::{App, manifest};
 
+/// The manifest that is read if no application is specified.
+const DEFAULT: &str = "spin.toml";
+
 /// Which application.
 #[derive(Clone, clap::Args)]
 pub struct Source {
     /// The application: a manifest, or an artifact in a registry, REGISTRY/NAME[:TAG].
-    #[arg(short = 'f', long, value_name = "FILE|REF", default_value = "spin.toml")]
+    #[arg(short = 'f', long, value_name = "FILE|REF", default_value = DEFAULT)]
     from: String,
     /// Run this manifest regardless of --from; for an image that contains the application.
     #[arg(long, value_name = "FILE", env = "DOORBUSTER_APPLICATION")]
@@ -41,6 +44,11 @@ impl FromStr for Origin {
 }
 
 impl Source {
+    /// Whether the default manifest would be read and does not exist.
+    pub fn is_absent(&self) -> bool {
+        self.application.is_none() && self.from == DEFAULT && !Path::new(DEFAULT).exists()
+    }
+
     /// Reads the application, from a registry if necessary.
     pub async fn read(&self) -> Result<App> {
         if let Some(path) = &self.application {

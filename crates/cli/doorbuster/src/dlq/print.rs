@@ -1,9 +1,9 @@
 //! Prints dead letters.
 
-use std::borrow::Cow;
-
 use printing::Unwritten;
-use spin_kafka_trigger::{DeadLetter, headers, is_plain, one_line};
+use spin_kafka_trigger::{DeadLetter, headers, one_line};
+
+use crate::bytes::shown;
 
 /// The longest reason in a list, in characters; `show` prints the whole reason.
 const REASON_CHARS: usize = 80;
@@ -42,38 +42,9 @@ pub fn letter(letter: &DeadLetter) -> Result<(), Unwritten> {
     printing::result(format_args!("letter    {}/{}", letter.partition, record.offset))?;
     printing::result(format_args!("state     {state}"))?;
     for header in &record.headers {
-        let (name, value) = (one_line(&header.name), text(header.value.as_deref()));
+        let (name, value) = (one_line(&header.name), shown(header.value.as_deref()));
         printing::result(format_args!("header    {name}: {value}"))?;
     }
-    printing::result(format_args!("key       {}", text(record.key.as_deref())))?;
-    printing::result(format_args!("value     {}", text(record.value.as_deref())))
-}
-
-/// The text, if it contains no characters that could manipulate a terminal; other bytes in
-/// hexadecimal.
-fn text(bytes: Option<&[u8]>) -> Cow<'_, str> {
-    match bytes {
-        None => "null".into(),
-        Some(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) if is_plain(text) => text.into(),
-            _ => {
-                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("0x{hex}").into()
-            }
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::text;
-
-    #[test]
-    fn bytes_that_are_no_plain_text_are_shown_in_hex() {
-        assert_eq!(text(None), "null");
-        assert_eq!(text(Some(b"")), "");
-        assert_eq!(text(Some("ñandú\n".as_bytes())), "ñandú\n");
-        assert_eq!(text(Some(b"\xff\x00")), "0xff00");
-        assert_eq!(text(Some(b"\x1b[2J")), "0x1b5b324a");
-    }
+    printing::result(format_args!("key       {}", shown(record.key.as_deref())))?;
+    printing::result(format_args!("value     {}", shown(record.value.as_deref())))
 }
