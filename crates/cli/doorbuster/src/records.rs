@@ -74,7 +74,7 @@ impl HeaderLine {
             (value, None) => value.map(String::into_bytes),
             (None, Some(text)) => Some(decode("value_base64", &text)?),
         };
-        Ok(Header { name: self.name, value })
+        Ok(Header { name: self.name.into(), value: value.map(Into::into) })
     }
 }
 
@@ -119,8 +119,8 @@ fn add(partitions: &mut Partitions, line: usize, text: &[u8]) -> Result<()> {
     let message = Message {
         offset,
         timestamp_ms: timestamp.map(milliseconds).transpose()?,
-        key: content("key", key.as_deref(), key_base64)?,
-        value: content("value", value.as_deref(), value_base64)?,
+        key: content("key", key.as_deref(), key_base64)?.map(Into::into),
+        value: content("value", value.as_deref(), value_base64)?.map(Into::into),
         headers: headers.map_or(Ok(Vec::new()), |headers| parse_headers(&headers))?,
     };
     records.push(FileRecord { line, message });
@@ -180,8 +180,8 @@ fn parse_headers(json: &RawValue) -> Result<Vec<Header>> {
         let named: BTreeMap<String, Option<String>> =
             serde_json::from_str(json.get()).context("`headers`")?;
         let header = |(name, value): (String, Option<String>)| Header {
-            name,
-            value: value.map(String::into_bytes),
+            name: name.into(),
+            value: value.map(Into::into),
         };
         return Ok(named.into_iter().map(header).collect());
     }
@@ -197,7 +197,7 @@ pub fn line(partition: i32, message: &Message) -> Result<String> {
     let raw = |text: Option<&str>| text.map(to_raw_value).transpose();
     let header = |header: &Header| {
         let (value, value_base64) = text_or_base64(header.value.as_deref());
-        HeaderLine { name: header.name.clone(), value: value.map(Into::into), value_base64 }
+        HeaderLine { name: header.name.to_string(), value: value.map(Into::into), value_base64 }
     };
     let headers: Vec<HeaderLine> = headers.iter().map(header).collect();
     let line = Line {
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn keys_and_values_are_strings_json_bytes_or_null() {
-        let value = |line| one(line).value.map(|bytes| String::from_utf8(bytes).unwrap());
+        let value = |line| one(line).value.map(|bytes| String::from_utf8(bytes.into()).unwrap());
         assert_eq!(value(r#"{"value":"a\nb \u00f1"}"#).as_deref(), Some("a\nb ñ"));
         assert_eq!(value(r#"{"value":""}"#).as_deref(), Some(""));
         let json = r#"{"value": {"b": 1.50, "a": ["x \" y", null, 1e400]} }"#;
@@ -266,7 +266,7 @@ mod tests {
     fn headers_are_a_list_or_an_object() {
         let header = |name: &str, value: Option<&[u8]>| Header {
             name: name.into(),
-            value: value.map(Into::into),
+            value: value.map(|value| value.to_vec().into()),
         };
         let list = r#"{"headers":[{"name":"b","value":"1"},{"name":"a","value_base64":"/w=="},
             {"name":"b"}]}"#;
@@ -301,13 +301,15 @@ mod tests {
 
     #[test]
     fn a_written_record_is_read_as_it_was() {
-        let header =
-            |value: Option<&[u8]>| Header { name: "kind".into(), value: value.map(Into::into) };
+        let header = |value: Option<&[u8]>| Header {
+            name: "kind".into(),
+            value: value.map(|value| value.to_vec().into()),
+        };
         let full = Message {
             offset: 41,
             timestamp_ms: Some(1_700_000_000_123),
-            key: Some(b"\xff\xfe".to_vec()),
-            value: Some(br#" {"a" : 1} "#.to_vec()),
+            key: Some(b"\xff\xfe"[..].into()),
+            value: Some(br#" {"a" : 1} "#[..].into()),
             headers: vec![header(Some(b"\xff")), header(None), header(Some(b""))],
         };
         let bare =

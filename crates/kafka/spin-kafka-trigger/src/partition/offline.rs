@@ -299,8 +299,8 @@ mod tests {
         let message = |(offset, value): (i64, &&str)| Message {
             offset,
             timestamp_ms: None,
-            key: Some(value.as_bytes().to_vec()),
-            value: Some(value.as_bytes().to_vec()),
+            key: Some(value.as_bytes().to_vec().into()),
+            value: Some(value.as_bytes().to_vec().into()),
             headers: Vec::new(),
         };
         OfflineRecords {
