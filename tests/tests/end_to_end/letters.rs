@@ -1,7 +1,7 @@
 //! Dead letters and replays of the log, with the program's commands.
 
 use host_producer::{
-    Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic, record_bytes_max,
+    Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, TopicAdmin, ensure_topic,
 };
 use http::Method;
 use pipeline_tests::{Client, FailingApp, Launch, Pipeline, Wiring, doorbuster, eventually};
@@ -108,7 +108,8 @@ async fn a_created_dead_letter_topic_accepts_the_longest_records() {
     ensure_topic(&cluster, large).await.unwrap();
     let app = FailingApp::new(&brokers, "large-records", SETTINGS).await.unwrap();
     app.up(&[]).await.unwrap().stop().await.unwrap();
-    let most = record_bytes_max(&cluster, "large-records.dead-letter").await.unwrap();
+    let most =
+        TopicAdmin::new(&cluster).unwrap().record_bytes_max("large-records.dead-letter").await;
     assert_eq!(most, Some(5_242_880 + 65_536));
 }
 

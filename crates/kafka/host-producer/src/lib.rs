@@ -18,4 +18,4 @@ pub use error::Error;
 pub use kafka_record::{Delivery, Header, OutgoingRecord, ProduceError};
 pub use metrics::Metrics;
 pub use producer::Producer;
-pub use topic::{NewTopic, RECORD_BYTES, TopicState, ensure_topic, record_bytes_max};
+pub use topic::{NewTopic, RECORD_BYTES, TopicAdmin, TopicState, ensure_topic};

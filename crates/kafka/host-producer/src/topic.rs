@@ -1,5 +1,6 @@
-//! Creates a missing topic.
+//! Creates missing topics, and reads their settings.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
@@ -46,60 +47,74 @@ impl<'a> NewTopic<'a> {
     }
 }
 
-/// Creates the topic with the brokers' default replication if it is missing. Resolves when every
-/// partition has a leader. Of `config`, only the brokers and `client` are used. If the topic
-/// exists, the permission to create it is not needed.
+/// [`TopicAdmin::ensure`] with a connection for this call only.
 pub async fn ensure_topic(
     config: &ProducerConfig,
     topic: NewTopic<'_>,
 ) -> Result<TopicState, Error> {
-    config.validate()?;
-    let target = Target { brokers: &config.brokers, topic: topic.name };
-    let admin: AdminClient<Reachability> = config.admin_client().create(Reachability::new())?;
-
-    let replication = TopicReplication::Fixed(REPLICATION_DEFAULT);
-    let mut wanted = admin::NewTopic::new(topic.name, topic.partitions, replication);
-    for (name, value) in topic.settings {
-        wanted = wanted.set(name, value);
-    }
-    let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
-    let response = admin.create_topics([&wanted], &options).await;
-    let created = response.map_err(|error| target.error(&error))?;
-    let state = match created.into_iter().next() {
-        Some(Ok(_)) => TopicState::Created,
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => TopicState::Exists,
-        Some(Err((_, code))) if is_denied(code) => {
-            let refused = target.error(&KafkaError::AdminOp(code));
-            // The topic may exist nevertheless.
-            return target
-                .wait_until_ready(admin)
-                .await
-                .map_err(|_| refused)
-                .map(|()| TopicState::Exists);
-        }
-        Some(Err((_, code))) => return Err(target.error(&KafkaError::AdminOp(code))),
-        None => return Err(target.error(&KafkaError::NoMessageReceived)),
-    };
-    target.wait_until_ready(admin).await?;
-    Ok(state)
+    TopicAdmin::new(config)?.ensure(topic).await
 }
 
-/// The limit of the topic for a record batch, in bytes as the broker receives it
-/// (`max.message.bytes`); `None` if this client cannot read the setting. Of `config`, only the
-/// brokers and `client` are used.
-pub async fn record_bytes_max(config: &ProducerConfig, topic: &str) -> Result<Option<u64>, Error> {
-    config.validate()?;
-    let admin: AdminClient<Reachability> = config.admin_client().create(Reachability::new())?;
-    let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
-    let described = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
-    let resource = match described.map(|all| all.into_iter().next()) {
-        Ok(Some(Ok(resource))) => resource,
-        Ok(Some(Err(code))) => return Ok(unknown_record_bytes(topic, &code)),
-        Ok(None) => return Ok(None),
-        Err(error) => return Ok(unknown_record_bytes(topic, &error)),
-    };
-    let value = resource.get(RECORD_BYTES).and_then(|setting| setting.value.as_deref());
-    Ok(value.and_then(|value| value.parse().ok()))
+/// A connection to a cluster for its topics.
+pub struct TopicAdmin {
+    brokers: String,
+    client: Arc<AdminClient<Reachability>>,
+}
+
+impl TopicAdmin {
+    /// Of `config`, only the brokers and `client` are used. It connects at the first call.
+    pub fn new(config: &ProducerConfig) -> Result<Self, Error> {
+        config.validate()?;
+        let client = config.admin_client().create(Reachability::new())?;
+        Ok(Self { brokers: config.brokers.clone(), client: Arc::new(client) })
+    }
+
+    /// Creates the topic with the brokers' default replication if it is missing. Resolves when every
+    /// partition has a leader. If the topic exists, the permission to create it is not needed.
+    pub async fn ensure(&self, topic: NewTopic<'_>) -> Result<TopicState, Error> {
+        let target = Target { brokers: &self.brokers, topic: topic.name };
+        let replication = TopicReplication::Fixed(REPLICATION_DEFAULT);
+        let mut wanted = admin::NewTopic::new(topic.name, topic.partitions, replication);
+        for (name, value) in topic.settings {
+            wanted = wanted.set(name, value);
+        }
+        let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
+        let response = self.client.create_topics([&wanted], &options).await;
+        let created = response.map_err(|error| target.error(&error))?;
+        let state = match created.into_iter().next() {
+            Some(Ok(_)) => TopicState::Created,
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => TopicState::Exists,
+            Some(Err((_, code))) if is_denied(code) => {
+                let refused = target.error(&KafkaError::AdminOp(code));
+                // The topic may exist nevertheless.
+                return target
+                    .wait_until_ready(&self.client)
+                    .await
+                    .map_err(|_| refused)
+                    .map(|()| TopicState::Exists);
+            }
+            Some(Err((_, code))) => return Err(target.error(&KafkaError::AdminOp(code))),
+            None => return Err(target.error(&KafkaError::NoMessageReceived)),
+        };
+        target.wait_until_ready(&self.client).await?;
+        Ok(state)
+    }
+
+    /// The limit of the topic for a record batch, in bytes as the broker receives it
+    /// (`max.message.bytes`); `None` if this client cannot read the setting.
+    pub async fn record_bytes_max(&self, topic: &str) -> Option<u64> {
+        let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
+        let topics = [&ResourceSpecifier::Topic(topic)];
+        let described = self.client.describe_configs(topics, &options).await;
+        let resource = match described.map(|all| all.into_iter().next()) {
+            Ok(Some(Ok(resource))) => resource,
+            Ok(Some(Err(code))) => return unknown_record_bytes(topic, &code),
+            Ok(None) => return None,
+            Err(error) => return unknown_record_bytes(topic, &error),
+        };
+        let value = resource.get(RECORD_BYTES)?.value.as_deref();
+        value.and_then(|value| value.parse().ok())
+    }
 }
 
 /// Logs why the limit is not known. That is not an error.
@@ -123,7 +138,8 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    async fn wait_until_ready(&self, admin: AdminClient<Reachability>) -> Result<(), Error> {
+    async fn wait_until_ready(&self, admin: &Arc<AdminClient<Reachability>>) -> Result<(), Error> {
+        let admin = admin.clone();
         let topic = self.topic.to_owned();
         let ready = tokio::task::spawn_blocking(move || {
             let deadline = Instant::now() + READY_DEADLINE;

@@ -85,12 +85,26 @@ impl Backends {
         Ok(backends)
     }
 
-    /// Waits until the started servers answer.
-    pub async fn ready(&mut self) -> Result<()> {
-        match &mut self.valkey {
-            Some(valkey) => valkey.ready().await.context("cannot start Valkey"),
-            None => Ok(()),
-        }
+    /// Waits until the started servers answer, and creates the topics of the triggers that are
+    /// missing, and those of their dead letters. Returns the triggers whose brokers do not answer:
+    /// if an application and its brokers start at the same time, it starts without them and is not
+    /// ready yet.
+    pub async fn ready(&mut self, triggers: &[TriggerConfig]) -> Result<Vec<TriggerConfig>> {
+        let Self { kafka, valkey, .. } = self;
+        let valkey = async {
+            match valkey {
+                Some(valkey) => valkey.ready().await.context("cannot start Valkey"),
+                None => Ok(()),
+            }
+        };
+        let topics = async {
+            match kafka {
+                Some(kafka) => create_topics(kafka, triggers).await.map(|()| Vec::new()),
+                None => topics::ensure_all(triggers).await,
+            }
+        };
+        let ((), later) = tokio::try_join!(valkey, topics)?;
+        Ok(later)
     }
 
     /// Kafka's bootstrap brokers.
@@ -129,17 +143,6 @@ impl Backends {
         Ok(known)
     }
 
-    /// Creates the trigger's topics, and those of its dead letters, if they are missing.
-    pub async fn ensure_topics(&self, trigger: &TriggerConfig) -> Result<()> {
-        let Some(kafka) = &self.kafka else {
-            return topics::ensure(trigger).await;
-        };
-        for topic in topics::needed(trigger) {
-            kafka.create_topic(&topic.name, topic.partitions).await?;
-        }
-        Ok(())
-    }
-
     /// Resolves when a server that was started ends unexpectedly, with an error that describes it.
     /// Never resolves if no server was started.
     pub fn ended(&mut self) -> impl Future<Output = Error> + Send {
@@ -161,4 +164,11 @@ impl Backends {
         }
         Ok(())
     }
+}
+
+async fn create_topics(kafka: &EmbeddedKafka, triggers: &[TriggerConfig]) -> Result<()> {
+    for topic in triggers.iter().flat_map(topics::needed) {
+        kafka.create_topic(&topic.name, topic.partitions).await?;
+    }
+    Ok(())
 }

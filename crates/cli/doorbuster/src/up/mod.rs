@@ -77,24 +77,11 @@ impl Running {
         let mut known = backends.variables(args, &app, &options)?;
         known.extend(live_page.variables());
         let prepared = PreparedApp::new(options, app, known)?;
-        let mut later = Vec::new();
-        for config in prepared.triggers() {
-            match backends.ensure_topics(config).await {
-                Ok(()) => {}
-                // If the application and its brokers start at the same time, it starts without them
-                // and is not ready yet.
-                Err(error) if topics::is_transient(&error) => {
-                    let error = format!("{error:#}");
-                    tracing::warn!(error, "topics not found; starting without them");
-                    later.push(config.clone());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let topics = AbortOnDropHandle::new(tokio::spawn(topics::ensure_later(later)));
         let files = ComponentFiles::new(prepared.app());
         let start = prepared.start(live_page.addresses(args), None);
-        let (mut session, ()) = tokio::try_join!(start, backends.ready())?;
+        let ready = backends.ready(prepared.triggers());
+        let (mut session, later) = tokio::try_join!(start, ready)?;
+        let topics = AbortOnDropHandle::new(tokio::spawn(topics::ensure_later(later)));
         let reload = Reload::new(files, session.host(), session.handlers());
         let reload = AbortOnDropHandle::new(tokio::spawn(reload.run(hangup, args.watch)));
         // The embedded broker gives no guarantees that could be checked.

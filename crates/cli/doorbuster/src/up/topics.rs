@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use host_producer::{
-    Error, NewTopic, ProducerConfig, RECORD_BYTES, TopicState, ensure_topic, record_bytes_max,
-};
+use host_producer::{Error, NewTopic, RECORD_BYTES, TopicAdmin, TopicState};
 use kafka_trigger::TriggerConfig;
 use spin_kafka_trigger::{FailedRecords, is_pattern};
 
@@ -54,9 +52,27 @@ pub fn needed(trigger: &TriggerConfig) -> Vec<Needed> {
     needed
 }
 
+/// Creates the topics of the triggers that are missing. Returns the triggers whose brokers do not
+/// answer.
+pub async fn ensure_all(triggers: &[TriggerConfig]) -> Result<Vec<TriggerConfig>> {
+    let mut later = Vec::new();
+    for trigger in triggers {
+        match ensure(trigger).await {
+            Ok(()) => {}
+            Err(error) if is_transient(&error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "topics not found; starting without them");
+                later.push(trigger.clone());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(later)
+}
+
 /// Creates the topics of the trigger that are missing.
-pub async fn ensure(trigger: &TriggerConfig) -> Result<()> {
-    let cluster = trigger.producer();
+async fn ensure(trigger: &TriggerConfig) -> Result<()> {
+    let cluster = TopicAdmin::new(&trigger.producer())?;
     for Needed { name, partitions, letters_of } in needed(trigger) {
         match letters_of {
             None => drop(create(&cluster, NewTopic::new(&name, partitions)).await?),
@@ -78,20 +94,20 @@ pub async fn ensure_later(triggers: Vec<TriggerConfig>) {
 }
 
 /// Whether the error is transient.
-pub fn is_transient(error: &anyhow::Error) -> bool {
+fn is_transient(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref().is_some_and(Error::is_retriable))
 }
 
 /// Creates a dead-letter topic. A dead letter is its record with additional headers, so its topic
 /// must accept longer records than the topics of the records.
 async fn ensure_dead_letter_topic(
-    cluster: &ProducerConfig,
+    cluster: &TopicAdmin,
     name: &str,
     sources: &[String],
 ) -> Result<()> {
     let mut longest = None;
     for topic in sources {
-        longest = longest.max(record_bytes_max(cluster, topic).await?);
+        longest = longest.max(cluster.record_bytes_max(topic).await);
     }
     let wanted = longest
         .map_or(DEAD_LETTER_BYTES_MAX, |bytes| bytes.saturating_add(DEAD_LETTER_HEADERS_BYTES))
@@ -102,7 +118,7 @@ async fn ensure_dead_letter_topic(
     if !matches!(state, TopicState::Exists) {
         return Ok(());
     }
-    let most = record_bytes_max(cluster, name).await?;
+    let most = cluster.record_bytes_max(name).await;
     if longest.is_some() && most.is_some_and(|most| most < wanted) {
         tracing::warn!(
             dead_letter_topic = name,
@@ -115,8 +131,8 @@ async fn ensure_dead_letter_topic(
     Ok(())
 }
 
-async fn create(cluster: &ProducerConfig, topic: NewTopic<'_>) -> Result<TopicState> {
-    let state = ensure_topic(cluster, topic).await?;
+async fn create(cluster: &TopicAdmin, topic: NewTopic<'_>) -> Result<TopicState> {
+    let state = cluster.ensure(topic).await?;
     if matches!(state, TopicState::Created) {
         tracing::info!(topic = topic.name, partitions = topic.partitions, "topic created");
     }
