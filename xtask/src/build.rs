@@ -65,7 +65,8 @@ pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
 /// Builds everything that the measurements need, in the optimized profile.
 pub fn for_bench() -> Result<()> {
     components(Profile::Release, &BENCH_GUESTS)?;
-    pipeline(Profile::Release, &["bench", "native-bench", "instantiation-bench"])
+    pipeline(Profile::Release, &["bench", "native-bench", "instantiation-bench"])?;
+    compose_one(Profile::Release, "bench/without-bridge.wac", "without_bridge.wasm")
 }
 
 /// Builds everything that the tests need: all programs, all components, and the test programs.
@@ -114,13 +115,16 @@ fn add_target() -> Result<()> {
 
 /// Composes components as their documents say.
 fn compose(profile: Profile) -> Result<()> {
-    let program = profile.program("doorbuster");
     for (document, file) in COMPOSITIONS {
-        let document = format!("components/{document}");
-        let output = format!("target/components/{file}");
-        let components = ["--components", "target/components"];
-        let args = [&["compose", &document][..], &components, &["--output", &output]].concat();
-        run(&program.to_string_lossy(), &args)?;
+        compose_one(profile, &format!("components/{document}"), file)?;
     }
     Ok(())
+}
+
+fn compose_one(profile: Profile, document: &str, file: &str) -> Result<()> {
+    let program = profile.program("doorbuster");
+    let output = format!("target/components/{file}");
+    let components = ["--components", "target/components"];
+    let args = [&["compose", document][..], &components, &["--output", &output]].concat();
+    run(&program.to_string_lossy(), &args)
 }

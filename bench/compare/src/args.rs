@@ -25,7 +25,7 @@ pub struct Args {
     /// Duration of each load, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "10", default_value_if("short", "true", "2"), value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
-    /// accept, hello, viewers, overload: numbers of connections of the load, one after the other.
+    /// accept, breakdown, hello, viewers, overload: numbers of connections of the load, one after the other.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "50,200", default_value_if("short", "true", "50"), value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: Vec<u32>,
     /// latency: requests per second, one after the other.
@@ -66,6 +66,9 @@ pub enum Measurement {
     /// From the request to the broker's acknowledgement, as fast as the pipeline answers, with and
     /// without idempotency keys.
     Accept,
+    /// The CPU time of one request, step by step: HTTP with one component, two components with
+    /// Kafka, three, and Valkey.
+    Breakdown,
     /// How fast a backlog in Kafka is counted in Valkey.
     Drain,
     /// The time to the answer at fixed rates of requests, from when each request was due.

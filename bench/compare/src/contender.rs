@@ -151,15 +151,21 @@ fn native(what: &str, topic: &str, servers: &Servers, rest: &[&str]) -> Result<C
     Ok(command)
 }
 
-fn ours(
+/// Doorbuster with an application that needs no servers.
+pub fn alone(manifest: &Path, listen: SocketAddr) -> Result<Command> {
+    let mut command = Command::new(program("doorbuster")?);
+    command.arg("up").arg("--from").arg(manifest).args(["--listen", &listen.to_string()]);
+    Ok(command)
+}
+
+/// Doorbuster with an application that uses Kafka and Valkey.
+pub fn ours(
     manifest: &Path,
     listen: SocketAddr,
     names: Names<'_>,
     servers: &Servers,
 ) -> Result<Command> {
-    let mut command = Command::new(program("doorbuster")?);
-    command.arg("up").arg("--from").arg(manifest);
-    command.args(["--listen", &listen.to_string()]);
+    let mut command = alone(manifest, listen)?;
     command.args(["--kafka", &servers.brokers(), "--valkey", &servers.valkey.url()]);
     let Names { topic, group } = names;
     command.args(["--variable", &format!("kafka_topic={topic}")]);

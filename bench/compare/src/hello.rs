@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use tokio::process::Command;
 
 use crate::bench::Bench;
-use crate::contender::program;
+use crate::contender::{alone, program};
 use crate::deployment::Deployment;
 use crate::load::Load;
 use crate::manifest::of_component;
@@ -34,7 +34,8 @@ pub const DESIGN: Design = Design {
 
 /// The component that all hosts run.
 pub const HELLO: &str = "target/components/hello.wasm";
-const HELLO_WHOLE: &str = "target/components/hello_whole.wasm";
+/// The same with `doorbuster:http/handler`.
+pub const HELLO_WHOLE: &str = "target/components/hello_whole.wasm";
 
 /// A program that answers.
 #[derive(Debug, Clone, Copy)]
@@ -111,8 +112,7 @@ impl Others {
             Host::Doorbuster | Host::DoorbusterWhole => {
                 let whole = matches!(host, Host::DoorbusterWhole);
                 let manifest = manifest(if whole { HELLO_WHOLE } else { HELLO })?;
-                command = Command::new(program("doorbuster")?);
-                command.arg("up").arg("--from").arg(manifest).args(["--listen", &listen]);
+                command = alone(&manifest, address)?;
             }
             Host::Wasmtime => {
                 command = Command::new(&self.wasmtime);

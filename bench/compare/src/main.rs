@@ -4,6 +4,7 @@
 mod accept;
 mod args;
 mod bench;
+mod breakdown;
 mod contender;
 mod cpu;
 mod deployment;
@@ -68,6 +69,9 @@ async fn run(args: Args) -> Result<()> {
         |design: &Design, samples: Vec<Sample>| results::write(design, &bench.args, &samples);
     if has(Measurement::Accept) {
         write(&accept::DESIGN, accept::measure(&bench).await?)?;
+    }
+    if has(Measurement::Breakdown) {
+        write(&breakdown::DESIGN, breakdown::measure(&bench).await?)?;
     }
     if has(Measurement::Drain) {
         write(&drain::DESIGN, drain::measure(&bench).await?)?;

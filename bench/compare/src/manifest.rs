@@ -7,6 +7,9 @@ use anyhow::{Context as _, Result};
 /// The folder for derived manifests.
 const FOLDER: &str = "target/bench";
 
+/// The composition without the bridge, `bench/without-bridge.wac`.
+const WITHOUT_BRIDGE: &str = "target/components/without_bridge.wasm";
+
 /// Writes a manifest without the Kafka trigger, because the native program of the request path does
 /// not consume either. With `wasm_only`, the host provides none of the dependencies.
 pub fn request_path_of(manifest: &Path, wasm_only: bool) -> Result<PathBuf> {
@@ -14,6 +17,19 @@ pub fn request_path_of(manifest: &Path, wasm_only: bool) -> Result<PathBuf> {
         drop_kafka(app);
         if wasm_only {
             drop_provided(app);
+        }
+    })
+}
+
+/// Writes `spin-fused.toml` without the Kafka trigger, and with the composition without the bridge.
+pub fn without_bridge() -> Result<PathBuf> {
+    derive(Path::new("spin-fused.toml"), "without-bridge", |app| {
+        drop_kafka(app);
+        let component =
+            table(app, "component").and_then(|components| table(components, "pipeline"));
+        if let Some(component) = component {
+            let source = std::path::absolute(WITHOUT_BRIDGE).unwrap_or_default();
+            component.insert("source".into(), source.to_string_lossy().into_owned().into());
         }
     })
 }
