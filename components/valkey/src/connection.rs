@@ -34,10 +34,7 @@ impl Connection {
         };
         match within(CONNECT_LIMIT, opening).await {
             Some(result) => result.map_err(|error| error.while_opening(address)),
-            None => {
-                let text = format!("{address}: no answer within {CONNECT_LIMIT:?}");
-                Err(ClientError::Connect(text))
-            }
+            None => Err(ClientError::no_answer(address)),
         }
     }
 
@@ -88,8 +85,7 @@ impl Connection {
                 None => received += self.receive().await?,
             }
             if received > REPLIES_BYTES_MAX {
-                let text = format!("the replies are longer than {REPLIES_BYTES_MAX} bytes");
-                return Err(ClientError::Interrupted(text));
+                return Err(ClientError::replies_too_long());
             }
         }
         Ok(replies)

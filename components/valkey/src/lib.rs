@@ -47,8 +47,7 @@ impl Guest for Valkey {
         limit_ms: u32,
     ) -> Result<Vec<Reply>, ClientError> {
         if replies > COMMANDS_MAX {
-            let text = format!("{replies} commands; at most {COMMANDS_MAX} are allowed in a call");
-            return Err(ClientError::Protocol(text));
+            return Err(ClientError::too_many_commands(replies));
         }
         let exchange = Exchange { bytes: commands, replies: replies as usize };
         let connector = CONNECTOR.with(Rc::clone);

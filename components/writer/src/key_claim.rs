@@ -12,8 +12,9 @@ use valkey_codec::{Reply, Scalar, encode};
 
 use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 
-/// Maximum time for Valkey's answer, in milliseconds. Without an answer the sale is written
-/// nevertheless; the aggregator recognises retries by their key and values.
+/// Maximum time for Valkey's answer, in milliseconds, for all calls of a claim together. Without an
+/// answer the sale is written nevertheless; the aggregator recognises retries by their key and
+/// values.
 const LIMIT_MS: u32 = 250;
 
 static KEYS_MAX: Variable = Variable::new(RetentionLimits::KEYS_MAX_VARIABLE);
@@ -75,9 +76,12 @@ enum ClaimError {
 }
 
 async fn send(mut claim: Claim<'_>) -> Result<KeyOwner, ClaimError> {
+    let start = now_ms();
     loop {
         let command = encode(&[claim.command()]);
-        let replies = pipeline(command, 1, LIMIT_MS).await.map_err(|error| match error {
+        let elapsed_ms = u32::try_from(now_ms().saturating_sub(start)).unwrap_or(u32::MAX);
+        let remaining_ms = LIMIT_MS.saturating_sub(elapsed_ms);
+        let replies = pipeline(command, 1, remaining_ms).await.map_err(|error| match error {
             ClientError::Config(text) => ClaimError::Config(text),
             ClientError::Connect(text)
             | ClientError::Auth(text)

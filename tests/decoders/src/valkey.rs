@@ -97,11 +97,11 @@ fn check_greeting(replies: &[Reply]) {
 fn check_commands(bytes: &[u8], resp2: bool) {
     let command: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let sent = encode(&[command.clone(), command.clone()]);
-    assert_eq!(split(&sent).unwrap(), [command.clone(), command.clone()]);
-    if let Ok(commands) = split(bytes) {
+    assert_eq!(split(&sent, 2).unwrap(), [command.clone(), command.clone()]);
+    if let Ok(commands) = split(bytes, usize::MAX) {
         let owned = |command: &Vec<&[u8]>| command.iter().map(|part| part.to_vec()).collect();
         let sent = encode(&commands.iter().map(owned).collect::<Vec<_>>());
-        assert_eq!(split(&sent).unwrap(), commands);
+        assert_eq!(split(&sent, commands.len()).unwrap(), commands);
     }
     let read = Reply::Many(command.into_iter().map(Scalar::Text).collect());
     let (replies, fault) = replies(&sent, resp2, sent.len());

@@ -14,10 +14,11 @@ use valkey_codec::{
 };
 
 use crate::Tls;
-use crate::connection::Connection;
+use crate::connection::{Connection, command};
 
-/// Maximum size of the commands that wait for their replies. Further calls wait.
-const PENDING_BYTES_MAX: u32 = 64 << 20;
+/// Maximum size of the commands that wait for their replies. Further calls wait. A call with more is
+/// refused.
+const PENDING_BYTES_MAX: usize = 64 << 20;
 
 /// An attempt to connect, which all calls that need the connection share.
 type Attempt = Shared<BoxFuture<'static, Result<Arc<Connection>, ClientError>>>;
@@ -55,7 +56,7 @@ impl Client {
         let tls = servers.tls().then(|| Tls::new(authorities)).transpose()?;
         let is_allowed = Box::new(is_allowed);
         let target = Target { servers, tls, is_allowed, first: AtomicUsize::new(0) };
-        let pending = Semaphore::new(PENDING_BYTES_MAX as usize);
+        let pending = Semaphore::new(PENDING_BYTES_MAX);
         Ok(Self { target: Arc::new(target), attempt: Mutex::default(), pending })
     }
 
@@ -69,23 +70,25 @@ impl Client {
     ) -> Result<Vec<Reply>, ClientError> {
         let limit = limit.min(ROUND_LIMIT);
         let deadline = Instant::now() + limit;
+        if replies > COMMANDS_MAX {
+            return Err(ClientError::too_many_commands(replies));
+        }
+        // Reserved before the commands are parsed, because parsing copies them.
+        let _permit = self.reserve(commands.len(), deadline).await?;
         let pipeline = parse(commands, replies)?;
         if pipeline.is_empty() {
             return Ok(Vec::new());
         }
-        let _permit = self.reserve(commands.len(), deadline).await?;
         let attempt = self.attempt();
+        // The attempt continues, also if this call ends before it: otherwise, no call would ever
+        // get a connection that takes longer than the calls' limits. A failed one is replaced.
         let connection = timeout_at(deadline, attempt.clone()).await.unwrap_or_else(|_| {
             Err(ClientError::Connect(format!("not connected within {limit:?}")))
+        })?;
+        let sending = timeout_at(deadline, connection.send(pipeline));
+        let result = sending.await.unwrap_or_else(|_| {
+            Err(ClientError::Interrupted(format!("no reply within {limit:?}")))
         });
-        let result = match connection {
-            Ok(connection) => {
-                timeout_at(deadline, connection.send(pipeline)).await.unwrap_or_else(|_| {
-                    Err(ClientError::Interrupted(format!("no reply within {limit:?}")))
-                })
-            }
-            Err(error) => Err(error),
-        };
         // After any error, the connection may be broken. An invalid reply is no reason to close
         // it, but it is rare.
         let is_usable = result.as_ref().is_ok_and(|replies| !replies.iter().any(shows_no_primary));
@@ -101,7 +104,10 @@ impl Client {
         bytes: usize,
         deadline: Instant,
     ) -> Result<SemaphorePermit<'_>, ClientError> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(PENDING_BYTES_MAX);
+        let bytes = u32::try_from(bytes).ok().filter(|bytes| *bytes as usize <= PENDING_BYTES_MAX);
+        let bytes = bytes.ok_or_else(|| {
+            ClientError::Protocol(format!("the commands are longer than {PENDING_BYTES_MAX} bytes"))
+        })?;
         let permit = timeout_at(deadline, self.pending.acquire_many(bytes)).await;
         // The semaphore is never closed.
         permit.ok().and_then(Result::ok).ok_or_else(|| {
@@ -117,7 +123,6 @@ impl Client {
             return attempt.clone();
         }
         let target = self.target.clone();
-        // In a task, because the call that starts it may be cancelled.
         let opening = tokio::spawn(async move { target.connect().await.map(Arc::new) });
         let attempt = opening
             .map(|joined| {
@@ -125,6 +130,8 @@ impl Client {
             })
             .boxed()
             .shared();
+        // The calls that wait for it may be cancelled, and it is complete only after it was polled.
+        tokio::spawn(attempt.clone());
         *current = Some(attempt.clone());
         attempt
     }
@@ -182,24 +189,59 @@ impl Target {
 
 /// The commands of a call.
 fn parse(commands: &[u8], replies: u32) -> Result<Vec<Cmd>, ClientError> {
-    let protocol = |text: String| Err(ClientError::Protocol(text));
-    if replies > COMMANDS_MAX {
-        return protocol(format!(
-            "{replies} commands; at most {COMMANDS_MAX} are allowed in a call"
-        ));
-    }
-    let commands = split(commands).map_err(|error| ClientError::Protocol(error.to_string()))?;
+    let protocol = |text: String| ClientError::Protocol(format!("`replies` is {replies}: {text}"));
+    let commands =
+        split(commands, replies as usize).map_err(|error| protocol(error.to_string()))?;
     if commands.len() != replies as usize {
-        return protocol(format!("{} commands, but `replies` is {replies}", commands.len()));
+        return Err(protocol(format!("there are {} commands", commands.len())));
     }
     Ok(commands.iter().map(|arguments| command(arguments)).collect())
 }
 
-fn command(arguments: &[&[u8]]) -> Cmd {
-    let bytes = arguments.iter().map(|argument| argument.len()).sum();
-    let mut command = Cmd::with_capacity(arguments.len(), bytes);
-    for argument in arguments {
-        command.arg(argument);
+#[cfg(test)]
+mod tests {
+    use valkey_codec::encode;
+
+    use super::*;
+
+    fn client() -> Client {
+        let servers = Servers::parse("redis://127.0.0.1:1").unwrap();
+        Client::new(servers, "", |_, _| false).unwrap()
     }
-    command
+
+    #[tokio::test]
+    async fn an_attempt_ends_although_no_call_waits_for_it() {
+        let attempt = client().attempt();
+        let ended = async {
+            while attempt.peek().is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
+        assert!(!is_current(&attempt), "it failed, so the next call starts another one");
+    }
+
+    #[tokio::test]
+    async fn commands_beyond_the_limits_are_refused() {
+        let ping = encode(&[vec![b"PING".to_vec()]]);
+        let many = ping.repeat(COMMANDS_MAX as usize + 1);
+        let long = vec![0; PENDING_BYTES_MAX + 1];
+        for (commands, replies) in [(&many, COMMANDS_MAX + 1), (&many, COMMANDS_MAX), (&long, 1)] {
+            let result = client().pipeline(commands, replies, ROUND_LIMIT).await;
+            assert!(matches!(result, Err(ClientError::Protocol(_))), "{result:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_waits_until_others_have_their_replies() {
+        let client = client();
+        let others = client.reserve(PENDING_BYTES_MAX, Instant::now()).await.unwrap();
+        let ping = encode(&[vec![b"PING".to_vec()]]);
+        let call = async || client.pipeline(&ping, 1, Duration::from_millis(1)).await.unwrap_err();
+        let text = call().await.to_string();
+        assert!(text.contains("have no reply yet"), "{text}");
+        drop(others);
+        let text = call().await.to_string();
+        assert!(!text.contains("have no reply yet"), "{text}");
+    }
 }

@@ -5,21 +5,15 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisResult, Value};
-use valkey_codec::{Address, PRIMARY, ROLE, Servers};
+use valkey_codec::{Address, CONNECT_LIMIT, PRIMARY, ROLE, Servers, UNKNOWN_ROLE};
 
 use crate::connection::Connection;
 use crate::transport::{dial, multiplex};
 use crate::{Error, Fault, Tls};
 
-/// Maximum time for connecting to one server, including the request of its role.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
 /// Maximum time for each later reply. A server does not reply to other clients while it runs a
 /// script.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-
-/// The role of a server that does not report one.
-const NOT_REPORTED: &str = "not reported";
 
 /// Connects to the server whose role is primary. Returns its address and the connection. The role
 /// of a single server is not checked. `authorities` are the certificates for TLS, as for
@@ -29,9 +23,12 @@ pub async fn connect(
     authorities: &str,
 ) -> Result<(Address, MultiplexedConnection), Error> {
     let is_single = servers.iter().len() == 1 && servers.service().is_none();
+    let tls = servers.tls().then(|| Tls::new(authorities)).transpose().map_err(|text| Error {
+        faults: servers.iter().take(1).map(|a| (a.clone(), Fault::Tls(text.clone()))).collect(),
+    })?;
     let mut faults = Vec::new();
     for address in servers.iter() {
-        let connecting = connect_to(servers, address, authorities, !is_single);
+        let connecting = connect_to(servers, address, tls.as_ref(), !is_single);
         match tokio::time::timeout(CONNECT_LIMIT, connecting).await {
             Ok(Ok(connected)) => return Ok(connected),
             Ok(Err(fault)) => faults.push((address.clone(), fault)),
@@ -44,18 +41,17 @@ pub async fn connect(
 async fn connect_to(
     servers: &Servers,
     address: &Address,
-    authorities: &str,
+    tls: Option<&Tls>,
     check_role: bool,
 ) -> Result<(Address, MultiplexedConnection), Fault> {
-    let tls = servers.tls().then(|| Tls::new(authorities)).transpose().map_err(Fault::Tls)?;
     let address = match servers.service() {
-        Some(service) => Connection::ask_sentinel(address, service, tls.as_ref())
+        Some(service) => Connection::ask_sentinel(address, service, tls)
             .await
             .map_err(|error| Fault::Sentinel(error.to_string()))?,
         None => address.clone(),
     };
     let fault = |error| Fault::new(&address, error);
-    let stream = dial(&address, tls.as_ref()).await.map_err(|error| fault(error.into()))?;
+    let stream = dial(&address, tls).await.map_err(|error| fault(error.into()))?;
     // Connecting is limited by the caller.
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_LIMIT));
     // The task ends when the connection is dropped.
@@ -91,10 +87,10 @@ async fn role(connection: &mut MultiplexedConnection) -> RedisResult<String> {
         Err(error) if error.code() == Some("ERR") => {
             let reply: Vec<Value> = redis::cmd("ROLE").query_async(connection).await?;
             let role = reply.first().map(redis::from_redis_value_ref);
-            return role.map_or(Ok(NOT_REPORTED.into()), |role| role.map_err(Into::into));
+            return role.map_or(Ok(UNKNOWN_ROLE.into()), |role| role.map_err(Into::into));
         }
         reply => reply?,
     };
     let role = reply.get(ROLE).map(redis::from_redis_value_ref);
-    role.map_or(Ok(NOT_REPORTED.into()), |role| role.map_err(Into::into))
+    role.map_or(Ok(UNKNOWN_ROLE.into()), |role| role.map_err(Into::into))
 }

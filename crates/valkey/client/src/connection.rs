@@ -8,8 +8,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline};
 use tokio_util::task::AbortOnDropHandle;
 use valkey_codec::{
-    Address, CONNECT_LIMIT, ClientError, IDLE_MAX, REPLIES_BYTES_MAX, Refusal, Reply, Scalar,
-    hello, hello_resp2, is_hello_unsupported, refusal, refusal_resp2,
+    Address, CONNECT_LIMIT, ClientError, IDLE_MAX, Refusal, Reply, Scalar, hello, hello_resp2,
+    is_hello_unsupported, refusal, refusal_resp2,
 };
 
 use crate::Tls;
@@ -77,11 +77,12 @@ impl Connection {
 
     /// Sends the first commands. Returns why the connection cannot be used; None if it can.
     async fn handshake(&self, address: &Address) -> Result<Option<Refusal>, ClientError> {
-        let mut commands = hello(address).into_iter().map(command);
+        let mut commands = hello(address).into_iter().map(|words| command(&words));
         // Sent alone, because a server may close the connection after its reply.
         let mut replies = self.send(commands.next()).await?;
         if replies.first().is_some_and(|reply| is_hello_unsupported(address, reply)) {
-            let replies = self.send(hello_resp2(address).into_iter().map(command)).await?;
+            let commands = hello_resp2(address).into_iter().map(|words| command(&words));
+            let replies = self.send(commands).await?;
             return Ok(refusal_resp2(address, &replies));
         }
         if refusal(address, &replies).is_none() {
@@ -99,19 +100,17 @@ impl Connection {
         for command in commands {
             pipeline.add_command(command);
         }
-        let _call = self.budget.call();
+        let call = self.budget.call();
         let mut connection = self.commands.clone();
         let sending = connection.send_packed_commands(&pipeline, 0, pipeline.len());
         let sent = sending.await;
         self.used_ms.store(self.elapsed_ms(), Ordering::Relaxed);
         let values = match sent {
             Ok(values) => values,
-            Err(_) if self.budget.is_exceeded() => {
-                let text = format!("the replies are longer than {REPLIES_BYTES_MAX} bytes");
-                return Err(ClientError::Interrupted(text));
-            }
+            Err(_) if self.budget.is_exceeded() => return Err(ClientError::replies_too_long()),
             Err(error) => return Err(interrupted(error)),
         };
+        call.complete();
         values.into_iter().map(reply).collect()
     }
 
@@ -132,9 +131,7 @@ async fn within_connect_limit<T>(
 ) -> Result<T, ClientError> {
     match tokio::time::timeout(CONNECT_LIMIT, opening).await {
         Ok(result) => result.map_err(|error| error.while_opening(address)),
-        Err(_) => {
-            Err(ClientError::Connect(format!("{address}: no answer within {CONNECT_LIMIT:?}")))
-        }
+        Err(_) => Err(ClientError::no_answer(address)),
     }
 }
 
@@ -147,10 +144,12 @@ fn primary_of(replies: &[Reply], sentinel: &Address) -> Option<Address> {
     Some(Address { host, port, ..sentinel.clone() })
 }
 
-fn command(arguments: Vec<Vec<u8>>) -> Cmd {
-    let mut command = Cmd::new();
-    for argument in arguments {
-        command.arg(argument);
+/// A command with these words.
+pub(crate) fn command(words: &[impl AsRef<[u8]>]) -> Cmd {
+    let bytes = words.iter().map(|word| word.as_ref().len()).sum();
+    let mut command = Cmd::with_capacity(words.len(), bytes);
+    for word in words {
+        command.arg(word.as_ref());
     }
     command
 }

@@ -1,6 +1,6 @@
 //! The error of a call of a client.
 
-use crate::{Address, Refusal};
+use crate::{Address, COMMANDS_MAX, CONNECT_LIMIT, REPLIES_BYTES_MAX, Refusal};
 
 /// Why there are no replies; the type `doorbuster:valkey/client.client-error`, which describes the
 /// cases.
@@ -33,6 +33,23 @@ impl ClientError {
             )),
             Refusal::Other(text) => Self::Connect(format!("{address}: {text}")),
         }
+    }
+
+    /// The error for a server that does not answer while a connection is opened.
+    pub fn no_answer(address: &Address) -> Self {
+        Self::Connect(format!("{address}: no answer within {CONNECT_LIMIT:?}"))
+    }
+
+    /// The error for a call with more than [`COMMANDS_MAX`] commands.
+    pub fn too_many_commands(commands: u32) -> Self {
+        let text = format!("{commands} commands; at most {COMMANDS_MAX} are allowed in a call");
+        Self::Protocol(text)
+    }
+
+    /// The error for replies with more than [`REPLIES_BYTES_MAX`].
+    pub fn replies_too_long() -> Self {
+        let text = format!("the replies are longer than {REPLIES_BYTES_MAX} bytes");
+        Self::Interrupted(text)
     }
 
     /// The error, if it occurred before a command of a caller was sent to this server.

@@ -86,7 +86,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_command_is_encoded_like_by_the_library(
+        fn a_command_is_encoded_as_the_library_does(
             words in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..40),
         ) {
             let mut command = Command::default();

@@ -16,6 +16,9 @@ pub enum Error {
     /// A command cannot be split.
     #[error("a command is invalid: {0}")]
     Command(String),
+    /// There are more commands than this number.
+    #[error("there are more than {0} commands")]
+    Commands(usize),
 }
 
 impl Error {

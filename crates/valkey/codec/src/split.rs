@@ -3,10 +3,14 @@
 use crate::Error;
 use crate::nesting::{number, text};
 
-/// The arguments of each command; the inverse of [`encode`](crate::encode).
-pub fn split(mut bytes: &[u8]) -> Result<Vec<Vec<&[u8]>>, Error> {
+/// The arguments of each command; the inverse of [`encode`](crate::encode). Fails at the first
+/// command after `max` of them.
+pub fn split(mut bytes: &[u8], max: usize) -> Result<Vec<Vec<&[u8]>>, Error> {
     let mut commands = Vec::new();
     while !bytes.is_empty() {
+        if commands.len() == max {
+            return Err(Error::Commands(max));
+        }
         let (command, rest) = command(bytes).ok_or_else(|| {
             Error::Command("it is not an array of bulk strings, or not complete".into())
         })?;
@@ -48,13 +52,19 @@ mod tests {
             ),
         ) {
             let bytes = encode(&commands);
-            prop_assert_eq!(split(&bytes).unwrap(), commands);
+            prop_assert_eq!(split(&bytes, commands.len()).unwrap(), commands);
         }
 
         #[test]
         fn arbitrary_bytes_do_not_cause_a_panic(bytes: Vec<u8>) {
-            let _ = split(&bytes);
+            let _ = split(&bytes, usize::MAX);
         }
+    }
+
+    #[test]
+    fn it_stops_at_the_first_command_beyond_the_maximum() {
+        let bytes = [encode(&[vec![b"PING".to_vec()], vec![b"PING".to_vec()]]), b"x".to_vec()];
+        assert_eq!(split(&bytes.concat(), 2), Err(Error::Commands(2)));
     }
 
     #[test]
@@ -74,7 +84,7 @@ mod tests {
             "*9223372036854775807\r\n$1\r\na\r\n",
             "*1\r\n$9223372036854775807\r\na\r\n",
         ] {
-            let split = split(bytes.as_bytes());
+            let split = split(bytes.as_bytes(), usize::MAX);
             assert!(matches!(split, Err(Error::Command(_))), "{bytes:?}: {split:?}");
         }
     }

@@ -73,7 +73,7 @@ pub struct Args {
     #[arg(long, value_name = "HOST:PORT[,…]", value_parser = parse_brokers)]
     pub kafka: Option<String>,
     /// Valkey; if several servers are named, the primary is used. Sets the variables `valkey_url`
-    /// and `valkey_address`.
+    /// and, except with Sentinel, `valkey_address`.
     #[arg(
         long,
         value_name = "redis://HOST:PORT[,…]",

@@ -122,9 +122,7 @@ impl Backends {
         self.kafka.is_some()
     }
 
-    /// The variables with the addresses of the backends, if the application declares them. The
-    /// store's address is derived from the URL if the URL is that of `--valkey` or of a started
-    /// server, or if no address is set.
+    /// The variables with the addresses of the backends, if the application declares them.
     pub fn variables(
         &self,
         args: &Args,
@@ -134,10 +132,13 @@ impl Backends {
         let mut known = BTreeMap::new();
         known.extend(self.brokers.clone().map(|brokers| (BROKERS.to_owned(), brokers)));
         known.extend(self.valkey_url.clone().map(|url| (STORE.to_owned(), url)));
-        let is_ours = args.valkey.is_some() || self.valkey.is_some();
-        if is_ours || options.given(app, STORE_ADDRESS)?.is_none() {
-            let servers = self.valkey_servers.as_ref().map(ToString::to_string);
-            known.extend(servers.map(|address| (STORE_ADDRESS.to_owned(), address)));
+        if let Some(servers) = &self.valkey_servers
+            && app.variables.contains_key(STORE_ADDRESS)
+        {
+            let is_ours = args.valkey.is_some() || self.valkey.is_some();
+            let is_given = options.given(app, STORE_ADDRESS)?.is_some();
+            let address = store_address(servers, is_ours, is_given)?;
+            known.extend(address.map(|address| (STORE_ADDRESS.to_owned(), address)));
         }
         known.retain(|name, _| app.variables.contains_key(name));
         Ok(known)
@@ -166,9 +167,51 @@ impl Backends {
     }
 }
 
+/// The store's address, if it is to be derived from the URL: if the URL is that of `--valkey` or of a
+/// started server, or if no address is given. With Sentinel, the URL does not contain the addresses
+/// of the primary and its replicas, so they must be given.
+fn store_address(servers: &Servers, is_ours: bool, is_given: bool) -> Result<Option<String>> {
+    match servers.service() {
+        Some(_) if is_given => Ok(None),
+        Some(_) => bail!(
+            "with Sentinel, set the variable `{STORE_ADDRESS}` to the addresses of the Sentinels, \
+             of the primary and of its replicas"
+        ),
+        None => Ok((is_ours || !is_given).then(|| servers.to_string())),
+    }
+}
+
 async fn create_topics(kafka: &EmbeddedKafka, triggers: &[TriggerConfig]) -> Result<()> {
     for topic in triggers.iter().flat_map(topics::needed) {
         kafka.create_topic(&topic.name, topic.partitions).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str, is_ours: bool, is_given: bool) -> Result<Option<String>> {
+        store_address(&Servers::parse(url).unwrap(), is_ours, is_given)
+    }
+
+    #[test]
+    fn the_address_is_that_of_the_url_unless_it_is_given() {
+        let url = "redis://a,b:1";
+        for (is_ours, is_given) in [(true, true), (true, false), (false, false)] {
+            assert_eq!(address(url, is_ours, is_given).unwrap().as_deref(), Some("a:6379,b:1"));
+        }
+        assert_eq!(address(url, false, true).unwrap(), None);
+    }
+
+    #[test]
+    fn with_sentinel_the_address_must_be_given() {
+        let url = "redis+sentinel://a/shop";
+        for is_ours in [true, false] {
+            assert_eq!(address(url, is_ours, true).unwrap(), None);
+            let error = address(url, is_ours, false).unwrap_err().to_string();
+            assert!(error.contains("`valkey_address`"), "{error}");
+        }
+    }
 }
