@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use pipeline_tests::{Pipeline, doorbuster, eventually, root};
+use serde_json::Value;
 use tempfile::TempDir;
 use test_servers::shared_kafka;
 use tokio::process::Command;
@@ -16,6 +17,7 @@ use crate::letters::{command, write};
 async fn new_project(folder: &Path, topic: &str) -> PathBuf {
     let mut new = doorbuster();
     new.args(["new", "my-orders", "--topic", topic, "--dir"]).arg(folder);
+    new.arg("--sdk").arg(root().join("crates/guest/spin-kafka-sdk"));
     let output = new.output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let project = folder.join("my-orders");
@@ -29,12 +31,10 @@ async fn new_project(folder: &Path, topic: &str) -> PathBuf {
     project
 }
 
-/// Runs Cargo in the project, with the SDK of this workspace, which may not be published yet.
+/// Runs Cargo in the project.
 async fn cargo(project: &Path, words: &[&str]) {
-    let sdk = root().join("crates/guest/spin-kafka-sdk");
-    let patch = format!("patch.crates-io.spin-kafka-sdk.path={:?}", sdk.to_str().unwrap());
     let mut cargo = Command::new("cargo");
-    cargo.args(words).args(["--offline", "--config", &patch]).current_dir(project);
+    cargo.args(words).arg("--offline").current_dir(project);
     let output = cargo.kill_on_drop(true).output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -96,7 +96,7 @@ allowed_outbound_hosts = ["tcp://{{ kafka_brokers }}"]
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_for_batches_sends_records_and_keeps_its_position() {
+async fn a_function_for_batches_starts_at_its_position_and_sends_records() {
     let folder = TempDir::new().unwrap();
     let wasm = "copies_records.wasm";
     std::fs::copy(root().join("target/components").join(wasm), folder.path().join(wasm)).unwrap();
@@ -108,7 +108,8 @@ async fn a_function_for_batches_sends_records_and_keeps_its_position() {
     for topic in ["numbers", "copies"] {
         ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
     }
-    for value in ["1", "two", "3"] {
+    // The component returns position 1, so the first record is not copied.
+    for value in ["0", "1", "two", "3"] {
         write(&brokers, "numbers", value, &[]).await;
     }
     let running = Pipeline::of_manifest(&manifest, &brokers, &[]).await.unwrap();
@@ -117,6 +118,20 @@ async fn a_function_for_batches_sends_records_and_keeps_its_position() {
     for number in ["number=1", "number=3"] {
         logged(&running, &["copied", number]).await;
     }
-    rejected(&brokers, &manifest, "numbers/0@1", "the value is not as expected").await;
+    rejected(&brokers, &manifest, "numbers/0@2", "the value is not as expected").await;
     running.stop().await.unwrap();
+
+    let capture = ["capture", "--kafka", &brokers, "--topic", "copies"];
+    let (captured, records, error) = command(&capture).await;
+    assert!(captured, "{error}");
+    let records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut copies = Vec::new();
+    for record in records {
+        assert_eq!(record["key"], "copy", "{record}");
+        // After a rebalance a batch may be copied again.
+        if !copies.contains(&record["value"]) {
+            copies.push(record["value"].clone());
+        }
+    }
+    assert_eq!(copies, ["1", "3"]);
 }

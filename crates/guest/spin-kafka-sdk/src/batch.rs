@@ -112,7 +112,7 @@ impl Batch {
     }
 }
 
-/// The parameter of a [`batch`](macro@crate::batch) handler.
+/// The parameter of a [`batch`](macro@crate::batch) handler. Only the macro uses it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the parameter of a batch handler",
     label = "expected `&[Record]` or `&Batch`"

@@ -56,11 +56,11 @@ impl Display for Failure {
 
 /// Why a record was not applied.
 ///
-/// `?` converts every [`std::error::Error`]. If the type of the error says that the data is
-/// malformed, the record is rejected: [`serde_json::Error`] (except for I/O), the errors of the
-/// standard library for text that is not UTF-8 and for text that is not a number, a `bool` or a
-/// `char`, and [`SendError::TooLarge`]. All other errors are retried, because a retry loses
-/// nothing. [`OrFail`] decides otherwise:
+/// `?` converts every [`std::error::Error`] into a retry, because a retry loses nothing, and the
+/// type of an error does not say whether the record or something else caused it. Only
+/// [`SendError::TooLarge`] rejects the record. [`Record::json`](crate::Record::json) and
+/// [`Json`](crate::Json) reject a record whose value does not parse. For other errors that the data
+/// of the record causes, use [`OrFail`]:
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -73,6 +73,7 @@ impl Display for Failure {
 /// assert_eq!(parse("here"), Err(Error::reject("invalid IP address syntax")));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Error {
     /// The record is refused permanently, for this reason. It is written to the dead-letter topic,
     /// or handled as the trigger's `failed_records` says.
@@ -115,28 +116,11 @@ impl From<Failure> for Error {
 
 impl<E: StdError + 'static> From<E> for Error {
     fn from(error: E) -> Self {
-        if is_malformed(&error) {
-            Self::Reject(with_causes(&error))
-        } else {
-            Self::Failure(error.into())
+        match (&error as &dyn StdError).downcast_ref() {
+            Some(SendError::TooLarge(_)) => Self::Reject(with_causes(&error)),
+            _ => Self::Failure(error.into()),
         }
     }
-}
-
-/// Whether the type of the error says that the data is malformed, so that a retry cannot help.
-fn is_malformed(error: &(dyn StdError + 'static)) -> bool {
-    if let Some(error) = error.downcast_ref::<serde_json::Error>() {
-        return !error.is_io();
-    }
-    if let Some(error) = error.downcast_ref::<SendError>() {
-        return matches!(error, SendError::TooLarge(_));
-    }
-    error.is::<std::str::Utf8Error>()
-        || error.is::<std::string::FromUtf8Error>()
-        || error.is::<std::num::ParseIntError>()
-        || error.is::<std::num::ParseFloatError>()
-        || error.is::<std::str::ParseBoolError>()
-        || error.is::<std::char::ParseCharError>()
 }
 
 /// The text of an error and of its causes.
@@ -150,7 +134,8 @@ fn with_causes(error: &dyn StdError) -> String {
     text
 }
 
-/// Converts the error of a result, independent of its type.
+/// Decides what an error means: of any type of [`std::error::Error`], of `anyhow` or `eyre`, or a
+/// text. The reason contains the causes of the error.
 pub trait OrFail<T> {
     /// The record is rejected, with the text of the error as the reason.
     fn or_reject(self) -> Result<T, Error>;
@@ -162,18 +147,17 @@ pub trait OrFail<T> {
     fn or_fatal(self) -> Result<T, Failure>;
 }
 
-/// `{:#}` includes the causes of the errors of `anyhow` and `eyre`.
-impl<T, E: Display> OrFail<T> for Result<T, E> {
+impl<T, E: Into<Box<dyn StdError>>> OrFail<T> for Result<T, E> {
     fn or_reject(self) -> Result<T, Error> {
-        self.map_err(|error| Error::reject(format_args!("{error:#}")))
+        self.map_err(|error| Error::Reject(with_causes(&*error.into())))
     }
 
     fn or_retry(self) -> Result<T, Failure> {
-        self.map_err(|error| Failure::retry(format_args!("{error:#}")))
+        self.map_err(|error| Failure::Retry(with_causes(&*error.into())))
     }
 
     fn or_fatal(self) -> Result<T, Failure> {
-        self.map_err(|error| Failure::fatal(format_args!("{error:#}")))
+        self.map_err(|error| Failure::Fatal(with_causes(&*error.into())))
     }
 }
 
@@ -210,25 +194,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_type_of_an_error_decides() {
+    fn only_a_record_that_is_too_large_to_send_is_rejected_without_a_decision() {
         let json = serde_json::from_str::<u32>("x").unwrap_err();
-        let cut = serde_json::from_reader::<_, u32>(Broken).unwrap_err();
         let rejects = |error: Error| matches!(error, Error::Reject(_));
-        assert!(rejects(json.into()));
-        assert!(rejects("x".parse::<u8>().unwrap_err().into()));
-        assert!(rejects(String::from_utf8(vec![0xff]).unwrap_err().into()));
         assert!(rejects(SendError::TooLarge("1".into()).into()));
-        assert!(!rejects(cut.into()));
+        assert!(!rejects(json.into()));
+        assert!(!rejects("x".parse::<u8>().unwrap_err().into()));
         assert!(!rejects(SendError::QueueFull.into()));
         assert!(!rejects(io::Error::other("down").into()));
-    }
-
-    struct Broken;
-
-    impl io::Read for Broken {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::ConnectionReset.into())
-        }
     }
 
     #[test]
@@ -237,8 +210,13 @@ mod tests {
         #[error("cannot store the order")]
         struct Store(#[source] io::Error);
 
-        let error = Store(io::Error::other("disk full"));
-        assert_eq!(Failure::from(error), Failure::retry("cannot store the order: disk full"));
+        let store = || Store(io::Error::other("disk full"));
+        let text = "cannot store the order: disk full";
+        assert_eq!(Failure::from(store()), Failure::retry(text));
+        assert_eq!(Err::<(), _>(store()).or_reject(), Err(Error::reject(text)));
+        assert_eq!(Err::<(), _>(store()).or_retry(), Err(Failure::retry(text)));
+        assert_eq!(Err::<(), _>(store()).or_fatal(), Err(Failure::fatal(text)));
+        assert_eq!(Err::<(), _>(text.to_owned()).or_retry(), Err(Failure::retry(text)));
     }
 
     #[test]

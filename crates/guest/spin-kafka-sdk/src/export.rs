@@ -83,7 +83,7 @@ pub async fn each_record(
     let mut rejections = Vec::new();
     for record in batch.records() {
         let offset = record.offset();
-        let span = tracing::info_span!("record", offset);
+        let span = tracing::error_span!("record", offset);
         match handle(record).instrument(span).await {
             Ok(()) => {}
             Err(Error::Reject(reason)) => rejections.push(record.reject(reason)),
@@ -93,28 +93,30 @@ pub async fn each_record(
     Ok(rejections)
 }
 
-/// Calls the handler, in a span that adds topic and partition to its log entries.
+/// Calls the handler, in a span that adds topic and partition to its log entries. The level of the
+/// spans is the highest, so that they are present at every level of the log.
 pub async fn handle<H: Handler>(
     batch: types::Batch,
 ) -> Result<Vec<types::Rejection>, types::Failure> {
     log::init();
     let batch = Batch::received(batch);
-    let span = tracing::info_span!("batch", topic = batch.topic(), partition = batch.partition());
+    let span = tracing::error_span!("batch", topic = batch.topic(), partition = batch.partition());
     match H::handle(batch).instrument(span).await {
         Ok(rejections) => Ok(rejections.into_iter().map(rejection).collect()),
         Err(error) => Err(failure(error)),
     }
 }
 
-/// Calls the function that returns the position.
+/// Calls the function that returns the position, in a span like that of a batch.
 pub async fn position<C: Checkpoint>(
     topic: String,
     log_id: String,
     partition: i32,
 ) -> Result<Option<i64>, types::Failure> {
     log::init();
+    let span = tracing::error_span!("position", topic, partition);
     let partition = Partition::new(&topic, &log_id, partition);
-    C::position(partition).await.map_err(failure)
+    C::position(partition).instrument(span).await.map_err(failure)
 }
 
 fn rejection(rejection: Rejection) -> types::Rejection {
@@ -183,8 +185,11 @@ macro_rules! export_checkpoint {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::io;
+    use std::sync::{Arc, Mutex};
 
     use futures::executor::block_on;
+    use tracing::level_filters::LevelFilter;
 
     use super::*;
 
@@ -217,5 +222,74 @@ mod tests {
         };
         let failure = block_on(each_record(&batch(), handle)).unwrap_err();
         assert_eq!((failure, seen.into_inner()), (Failure::retry("the store is down"), 1));
+    }
+
+    /// A component that writes a warning in each call.
+    struct Warns;
+
+    impl Handler for Warns {
+        async fn handle(batch: Batch) -> BatchResult {
+            let handle = async |_: &Record| -> Result<(), Error> {
+                tracing::warn!("record");
+                Ok(())
+            };
+            each_record(&batch, handle).await
+        }
+    }
+
+    impl Checkpoint for Warns {
+        async fn position(_: Partition) -> PositionResult {
+            tracing::warn!("position");
+            Ok(None)
+        }
+    }
+
+    /// What was written to the log.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_warning_has_its_place_at_the_level_of_warnings() {
+        let written = Written::default();
+        let writer = {
+            let written = written.clone();
+            move || written.clone()
+        };
+        let message = types::Message {
+            offset: 4,
+            timestamp_ms: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        let batch = types::Batch {
+            topic: "numbers".into(),
+            log_id: String::new(),
+            partition: 7,
+            first: true,
+            start: 4,
+            end: 5,
+            messages: vec![message],
+        };
+        tracing::subscriber::with_default(log::subscriber(LevelFilter::WARN, writer), || {
+            block_on(handle::<Warns>(batch)).unwrap();
+            block_on(position::<Warns>("numbers".into(), String::new(), 7)).unwrap();
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let [record, position] = lines.as_slice() else { panic!("{text}") };
+        let place = r#"topic="numbers" partition=7"#;
+        assert!(record.contains(place) && record.contains("offset=4"), "{record}");
+        assert!(position.contains(place), "{position}");
     }
 }

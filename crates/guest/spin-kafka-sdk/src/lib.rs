@@ -14,7 +14,9 @@ mod log;
 pub mod producer;
 mod record;
 
-pub use batch::{Batch, FromBatch, Parsed, Partition, parse};
+#[doc(hidden)]
+pub use batch::FromBatch;
+pub use batch::{Batch, Parsed, Partition, parse};
 pub use error::{Error, Failure, OrFail, Rejection};
 pub use json::Json;
 pub use record::{FromRecord, Record};

@@ -53,6 +53,12 @@ impl Outgoing {
         self.0.headers.push(Header { name: name.into(), value: Some(value.into()) });
         self
     }
+
+    /// Adds a header whose value is null.
+    pub fn null_header(mut self, name: impl Into<String>) -> Self {
+        self.0.headers.push(Header { name: name.into(), value: None });
+        self
+    }
 }
 
 /// Where the broker stored a record.
@@ -125,4 +131,50 @@ pub async fn send_all(
 fn delivery(delivery: wit::Delivery) -> Delivery {
     let offset = (delivery.offset >= 0).then_some(delivery.offset);
     Delivery { partition: delivery.partition, offset }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_what_was_set() {
+        let Outgoing(record) = Outgoing::new("sales")
+            .key("tv")
+            .json(&[1, 2])
+            .unwrap()
+            .header("source", "shop")
+            .null_header("trace");
+        assert_eq!(record.topic, "sales");
+        assert_eq!(record.key.as_deref(), Some(&b"tv"[..]));
+        assert_eq!(record.value.as_deref(), Some(&b"[1,2]"[..]));
+        let [source, trace] = record.headers.as_slice() else { panic!("{:?}", record.headers) };
+        assert_eq!((source.name.as_str(), source.value.as_deref()), ("source", Some(&b"shop"[..])));
+        assert_eq!((trace.name.as_str(), trace.value.as_deref()), ("trace", None));
+
+        let Outgoing(empty) = Outgoing::new("sales");
+        assert!(empty.key.is_none() && empty.value.is_none() && empty.headers.is_empty());
+    }
+
+    #[test]
+    fn a_negative_offset_is_an_unknown_one() {
+        let offset = |offset| delivery(wit::Delivery { partition: 3, offset });
+        assert_eq!(offset(0), Delivery { partition: 3, offset: Some(0) });
+        assert_eq!(offset(-1), Delivery { partition: 3, offset: None });
+    }
+
+    #[test]
+    fn each_error_keeps_its_kind_and_its_text() {
+        let text = || "why".to_owned();
+        for (error, expected) in [
+            (wit::ProduceError::QueueFull, SendError::QueueFull),
+            (wit::ProduceError::TimedOut(text()), SendError::TimedOut(text())),
+            (wit::ProduceError::Unavailable(text()), SendError::Unavailable(text())),
+            (wit::ProduceError::TooLarge(text()), SendError::TooLarge(text())),
+            (wit::ProduceError::Refused(text()), SendError::Refused(text())),
+            (wit::ProduceError::Other(text()), SendError::Other(text())),
+        ] {
+            assert_eq!(SendError::from(error), expected);
+        }
+    }
 }

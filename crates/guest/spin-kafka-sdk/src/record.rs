@@ -50,6 +50,12 @@ impl Record {
         self
     }
 
+    /// Adds a header whose value is null.
+    pub fn with_null_header(mut self, name: &str) -> Self {
+        self.message.headers.push(Header { name: name.into(), value: None });
+        self
+    }
+
     /// Name of the topic.
     pub fn topic(&self) -> &str {
         &self.topic
@@ -108,14 +114,14 @@ impl Record {
 /// handler.
 ///
 /// ```
-/// use spin_kafka_sdk::{self as kafka, FromRecord, Record};
+/// use spin_kafka_sdk::{self as kafka, FromRecord, OrFail as _, Record};
 ///
 /// struct Customer(String);
 ///
 /// impl FromRecord<'_> for Customer {
 ///     fn from_record(record: &Record) -> Result<Self, kafka::Error> {
-///         let key = record.key().ok_or_else(|| kafka::Error::reject("a record without key"))?;
-///         Ok(Self(std::str::from_utf8(key)?.to_owned()))
+///         let key = record.key().ok_or("a record without key").or_reject()?;
+///         Ok(Self(std::str::from_utf8(key).or_reject()?.to_owned()))
 ///     }
 /// }
 ///
@@ -129,7 +135,8 @@ impl Record {
     label = "expected `&Record`, `Json<T>`, or a type with `FromRecord`"
 )]
 pub trait FromRecord<'a>: Sized {
-    /// Takes the value. The error rejects the record, or the batch is retried.
+    /// Takes the value. An [`Error::Reject`] rejects the record; after any other error the batch
+    /// is retried.
     fn from_record(record: &'a Record) -> Result<Self, Error>;
 }
 

@@ -84,7 +84,7 @@ impl Outputs {
 
     /// The output of one component.
     pub(crate) fn for_component(&self, component: &str) -> Result<Output, Error> {
-        let shown = self.follow.has(component).then(|| Arc::new(Shown::new(component)));
+        let shown = self.follow.has(component).then(|| Arc::from(component));
         let sink = |stream: &str| {
             let open = |dir| {
                 let path = file_name(dir, component, stream);
@@ -128,31 +128,31 @@ struct LogFile {
 #[derive(Clone)]
 pub(crate) struct Sink {
     file: Option<Arc<LogFile>>,
-    /// The output on standard error, if the component is followed.
-    shown: Option<Arc<Shown>>,
+    /// The id of the component, if its output is shown on standard error.
+    shown: Option<Arc<str>>,
 }
 
-/// A component's output on standard error. Each line begins with the component's id.
+/// The output of all components on standard error. Each line begins with the id of its component.
 struct Shown {
-    id: String,
-    /// Whether the next byte begins a line.
-    at_line_start: Mutex<bool>,
+    /// The component whose last line has no end yet. If another component writes, the line ends.
+    incomplete: Option<Arc<str>>,
 }
+
+static SHOWN: Mutex<Shown> = Mutex::new(Shown { incomplete: None });
 
 impl Shown {
-    fn new(component: &str) -> Self {
-        Self { id: format!("{component}: "), at_line_start: Mutex::new(true) }
-    }
-
-    fn with_id(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut at_line_start = self.at_line_start.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lines = Vec::with_capacity(bytes.len() + self.id.len());
+    fn with_ids(&mut self, component: &Arc<str>, bytes: &[u8]) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(bytes.len() + component.len() + 3);
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if *at_line_start {
-                lines.extend_from_slice(self.id.as_bytes());
+            if self.incomplete.as_ref() != Some(component) {
+                if self.incomplete.is_some() {
+                    lines.push(b'\n');
+                }
+                lines.extend_from_slice(component.as_bytes());
+                lines.extend_from_slice(b": ");
             }
             lines.extend_from_slice(line);
-            *at_line_start = line.ends_with(b"\n");
+            self.incomplete = (!line.ends_with(b"\n")).then(|| component.clone());
         }
         lines
     }
@@ -167,9 +167,12 @@ impl Sink {
         {
             tracing::warn!(path = %path.display(), %error, "output of a component is lost");
         }
-        if let Some(shown) = &self.shown {
+        if let Some(component) = &self.shown {
+            // Locked until the lines are written, so that they are written in this order.
+            let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+            let lines = shown.with_ids(component, bytes);
             // If standard error is closed, the error cannot be reported anywhere.
-            let _ = io::stderr().lock().write_all(&shown.with_id(bytes));
+            let _ = io::stderr().write_all(&lines);
         }
     }
 }
@@ -243,12 +246,23 @@ mod tests {
         assert!(sink.file.unwrap().failed.load(Ordering::Relaxed));
     }
 
+    fn shown(writes: &[(&str, &str)]) -> String {
+        let mut shown = Shown { incomplete: None };
+        let lines =
+            writes.iter().flat_map(|(id, text)| shown.with_ids(&(*id).into(), text.as_bytes()));
+        String::from_utf8(lines.collect()).unwrap()
+    }
+
     #[test]
     fn each_shown_line_begins_with_the_id_of_the_component() {
-        let shown = Shown::new("orders");
-        let written = [&b"one\ntw"[..], b"o\n", b"", b"\n", b"three"];
-        let lines = written.map(|bytes| String::from_utf8(shown.with_id(bytes)).unwrap());
-        assert_eq!(lines.concat(), "orders: one\norders: two\norders: \norders: three");
+        let writes = ["one\ntw", "o\n", "", "\n", "three"].map(|text| ("orders", text));
+        assert_eq!(shown(&writes), "orders: one\norders: two\norders: \norders: three");
+    }
+
+    #[test]
+    fn a_line_ends_if_another_component_writes() {
+        let writes = [("orders", "on"), ("sales", ""), ("sales", "two\n"), ("orders", "e\n")];
+        assert_eq!(shown(&writes), "orders: on\nsales: two\norders: e\n");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A test guest of `spin-kafka-sdk` for everything that the template `kafka-rust` does not use: it
-//! copies each batch of numbers to the topic `copies`, and keeps its position in memory.
+//! copies each batch of numbers to the topic `copies`, and keeps its position in memory. A new instance
+//! starts at offset 1.
 
 use std::cell::Cell;
 
@@ -7,8 +8,9 @@ use spin_kafka_sdk::producer::{Outgoing, send_all};
 use spin_kafka_sdk::{self as kafka, Batch, Failure, Json, Partition, Rejection};
 
 thread_local! {
-    /// The position after the last batch. The topic has one partition.
-    static POSITION: Cell<Option<i64>> = const { Cell::new(None) };
+    /// The position after the last batch, and at first the one after a record that counts as applied
+    /// before. The topic has one partition.
+    static POSITION: Cell<Option<i64>> = const { Cell::new(Some(1)) };
 }
 
 #[kafka::batch]
