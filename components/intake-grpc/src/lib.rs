@@ -51,7 +51,6 @@ fn request(base: &str, sale: Sale, context: Context) -> Result<Request<Bytes>, I
     let message = Bytes::from(grpc::frame(&ProductSaleRequest::from(sale).encode_to_vec()));
     let request = Request::post(format!("{base}{}", grpc::METHOD_PATH))
         .header(header::CONTENT_TYPE, grpc::CONTENT_TYPE)
-        .header(header::CONTENT_LENGTH, message.len())
         .header(header::TE, "trailers")
         .header("grpc-timeout", GRPC_TIMEOUT);
     with_context(request, context)

@@ -50,9 +50,7 @@ async fn forward(sale: &Sale, context: Context) -> Result<Vec<HopTime>, IntakeEr
 
 fn request(url: &str, sale: &Sale, context: Context) -> Result<Request<Bytes>, IntakeError> {
     let body = Bytes::from(sale.to_json());
-    let request = Request::post(url)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::CONTENT_LENGTH, body.len());
+    let request = Request::post(url).header(header::CONTENT_TYPE, "application/json");
     with_context(request, context)
         .body(body)
         .map_err(|e| IntakeError::Other(format!("Spin variable `bridge_url`: `{url}`: {e}")))

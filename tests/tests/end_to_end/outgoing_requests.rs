@@ -7,7 +7,7 @@ use component_host::Limits;
 use http::Method;
 use pipeline_tests::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 
 use crate::guests::{limits, load, serve, serve_app};
@@ -148,6 +148,7 @@ async fn every_failure_has_the_same_class() {
     let closed = format!("http://{closed}/");
     let hang = ("x-url", "http://target.spin.internal/hang");
     let longest = ("x-url", "http://target.spin.internal/longest");
+    let chosen = ("x-url", "http://sends-requests.spin.internal/broken");
     let any = ("x-url", "http://target.spin.internal/");
     for (fields, expected) in [
         (&[("x-url", "http://127.0.0.2:1/")][..], "SendError::Denied"),
@@ -155,6 +156,7 @@ async fn every_failure_has_the_same_class() {
         (&[("x-url", &closed)], "SendError::ConnectionRefused"),
         (&[("x-url", &broken)], "SendError::Interrupted"),
         (&[("x-url", &garbage)], "SendError::Interrupted"),
+        (&[chosen], "SendError::Interrupted"),
         (&[hang, ("x-timeout-ms", "100")], "SendError::ResponseTimeout"),
         (&[longest, ("x-bytes-max", "1048575")], "SendError::ResponseTooLarge"),
         (&[any, ("x-fields", "content-length: 1")], "SendError::InvalidRequest"),
@@ -174,6 +176,41 @@ async fn every_failure_has_the_same_class() {
     }
     let senders = both(Limits { outbound_requests_at_once_max: 0, ..limits() }).await;
     is_same(&senders, &[("x-url", &closed)], "", "SendError::ConnectionLimit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_complete_requests_is_limited() {
+    let limits = Limits { outbound_whole_bytes_max: 1 << 20, ..limits() };
+    let [(_, sender), _] = &both(limits).await;
+    let url = ("x-url", "http://target.spin.internal/");
+    for _ in 0..3 {
+        let refused = result(sender, &[url], "x").await;
+        assert!(refused.contains("SendError::ConnectionLimit"), "{refused}");
+        let sent = result(sender, &[url, ("x-bytes-max", "1048575")], "x").await;
+        assert!(sent.starts_with("200\n"), "{sent}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_sent_completely_though_the_server_answers_first() {
+    let socket = TcpSocket::new_v4().unwrap();
+    // Less than the request, which therefore cannot be sent before it is read.
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(8).unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 1 << 20];
+            assert_ne!(stream.read(&mut request[..1]).await.unwrap(), 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n").await.unwrap();
+            stream.read_exact(&mut request).await.unwrap();
+            stream.write_all(b"done").await.unwrap();
+        }
+    });
+    let senders = both(Limits { request_timeout: Duration::from_secs(10), ..limits() }).await;
+    is_same(&senders, &[("x-url", &url)], &"x".repeat(1 << 20), "\ndone\n").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,7 +242,8 @@ async fn a_cancelled_call_ends_its_request() {
     {
         let cancelled = result(sender, &[("x-url", &url), ("x-cancel-ms", "200")], "").await;
         assert_eq!(cancelled, "cancelled", "{name}");
-        let closes = tokio::time::timeout(Duration::from_secs(30), closes.recv()).await;
+        // Sooner than the time limit of the call, 10 s, which also ends the request.
+        let closes = tokio::time::timeout(Duration::from_secs(5), closes.recv()).await;
         assert_eq!(closes, Ok(Some(())), "the connection stays open: {name}");
     }
 }

@@ -6,4 +6,4 @@ mod message;
 
 pub use fields::{FIELDS_BYTES_MAX, find, from_lines, to_lines};
 pub use host::is_address_or_localhost;
-pub use message::{check_length, complete_length, request_target};
+pub use message::{BODY_BYTES_MAX, check_length, check_size, complete_length, request_target};

@@ -3,6 +3,23 @@
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
+use crate::FIELDS_BYTES_MAX;
+
+/// The most bytes of the body of a complete message. Longer ones are to be streamed: a peer may
+/// take its time to receive a message, which the host stores meanwhile.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Checks the bytes of a message: of its body, and of its header and trailer fields.
+pub fn check_size(body: usize, headers: usize, trailers: usize) -> Result<(), &'static str> {
+    if body > BODY_BYTES_MAX {
+        return Err("a body of more than 1 MiB");
+    }
+    if headers.saturating_add(trailers) > FIELDS_BYTES_MAX {
+        return Err("more than 128 KiB of header and trailer fields");
+    }
+    Ok(())
+}
+
 /// The method and the URL of a request. The error says what is invalid.
 pub fn request_target(
     method: &str,
@@ -67,6 +84,13 @@ mod tests {
             let fault = request_target(method, scheme, authority, path).unwrap_err();
             assert!(fault.contains(expected), "{expected}: {fault}");
         }
+    }
+
+    #[test]
+    fn the_size_of_the_body_and_of_the_fields_is_limited() {
+        check_size(BODY_BYTES_MAX, FIELDS_BYTES_MAX - 1, 1).unwrap();
+        assert!(check_size(BODY_BYTES_MAX + 1, 0, 0).unwrap_err().contains("1 MiB"));
+        assert!(check_size(0, FIELDS_BYTES_MAX, 1).unwrap_err().contains("128 KiB"));
     }
 
     #[test]

@@ -7,10 +7,13 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use guest_tasks::within;
 use http::{HeaderMap, Method, Uri};
-use http_text::{FIELDS_BYTES_MAX, complete_length, from_lines, request_target};
+use http_text::{
+    BODY_BYTES_MAX, FIELDS_BYTES_MAX, check_size, complete_length, from_lines, request_target,
+};
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{
-    ErrorCode, Fields, Request as HostRequest, RequestOptions, Response as HostResponse,
+    ErrorCode, Fields, HeaderError, Request as HostRequest, RequestOptions,
+    Response as HostResponse,
 };
 use spin_sdk::wasip3::wit_future;
 
@@ -18,9 +21,6 @@ use crate::body::{FullBody, to_fields};
 use crate::read::{Incoming, ReadError};
 use crate::whole::types::{Request, Response, ResponseLimits, SendError};
 use crate::write::write;
-
-/// The most bytes of the body of a request, and of a response.
-const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// Sends a request through `wasi:http/client` and reads the complete response.
 pub async fn send_streamed(
@@ -42,12 +42,7 @@ struct Head {
 }
 
 fn convert(request: Request) -> Result<(Head, FullBody), &'static str> {
-    if request.body.len() > BODY_BYTES_MAX {
-        return Err("a body of more than 1 MiB");
-    }
-    if request.headers.len() + request.trailers.len() > FIELDS_BYTES_MAX {
-        return Err("more than 128 KiB of header and trailer fields");
-    }
+    check_size(request.body.len(), request.headers.len(), request.trailers.len())?;
     let (method, uri) = request_target(
         &request.method,
         request.scheme.as_deref(),
@@ -66,21 +61,30 @@ async fn exchange(
     timeout: Duration,
     bytes_max: usize,
 ) -> Result<Response, SendError> {
-    // A field that is reserved for the host is the only one that is still invalid.
-    let reserved = || SendError::InvalidRequest("a field that only the host sets".into());
-    let headers = to_fields(&head.headers).map_err(|_| reserved())?;
-    let (outgoing, work) = write(body).map_err(|_| reserved())?;
+    let headers = to_fields(&head.headers).map_err(refused)?;
+    let (outgoing, work) = write(body).map_err(refused)?;
     let options = options(timeout).map_err(|e| SendError::Other(e.to_string()))?;
     let (request, _sent) =
         HostRequest::new(headers, outgoing.contents, outgoing.trailers, Some(options));
     set_target(&request, &head).map_err(|()| {
         SendError::InvalidRequest("a method or URL that the host does not support".into())
     })?;
-    let response = match select(pin!(client::send(request)), pin!(work)).await {
+    // A server may answer before it has read the request. The request is sent until the response is
+    // complete.
+    let received =
+        async { receive(client::send(request).await.map_err(failure)?, bytes_max).await };
+    match select(pin!(received), pin!(work)).await {
         Either::Left((response, _unsent)) => response,
-        Either::Right(((), sending)) => sending.await,
-    };
-    receive(response.map_err(failure)?, bytes_max).await
+        Either::Right(((), received)) => received.await,
+    }
+}
+
+/// The names and values of the fields are valid at this point.
+fn refused(error: HeaderError) -> SendError {
+    SendError::InvalidRequest(match error {
+        HeaderError::Forbidden => "a field that only the host sets".into(),
+        other => format!("fields that the host refuses: {other}"),
+    })
 }
 
 fn options(timeout: Duration) -> Result<RequestOptions, impl std::fmt::Display> {
@@ -106,7 +110,11 @@ async fn receive(response: HostResponse, bytes_max: usize) -> Result<Response, S
     let incoming = Incoming { contents, trailers, announced: None };
     let (body, trailers) = incoming.read(bytes_max).await.map_err(|error| match error {
         ReadError::TooLarge => SendError::ResponseTooLarge,
-        ReadError::Broken(error) => failure(error),
+        // Whatever the error says, the server has received the request.
+        ReadError::Broken(ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout) => {
+            SendError::ResponseTimeout
+        }
+        ReadError::Broken(_) => SendError::Interrupted,
     })?;
     let trailers = trailers.map(|fields| lines(&fields)).unwrap_or_default();
     if headers.len() + trailers.len() > FIELDS_BYTES_MAX {

@@ -72,7 +72,7 @@ async fn answer<R: Into<Reply>>(
     let (head, outgoing, work) = match handler(receive(request)?).await.into() {
         Reply::Full(answer) => {
             let (head, body) = answer.into_parts();
-            let (outgoing, work) = write(body)?;
+            let (outgoing, work) = write(body).map_err(internal)?;
             (head, outgoing, work.boxed_local())
         }
         Reply::Streamed(answer) => {

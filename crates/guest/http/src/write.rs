@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use guest_tasks::within;
-use spin_sdk::wasip3::http::types::{ErrorCode, Fields};
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, HeaderError};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::{FutureReader, StreamReader};
 
@@ -23,9 +23,9 @@ pub(crate) struct Outgoing {
 
 /// Returns the ends that the host reads, and the future that writes to them. Data that the host
 /// does not accept is dropped.
-pub(crate) fn write(body: FullBody) -> Result<(Outgoing, impl Future<Output = ()>), ErrorCode> {
+pub(crate) fn write(body: FullBody) -> Result<(Outgoing, impl Future<Output = ()>), HeaderError> {
     let trailers = (!body.trailers.is_empty()).then(|| to_fields(&body.trailers));
-    let fields = trailers.transpose().map_err(internal)?;
+    let fields = trailers.transpose()?;
     let (writer, contents) = (!body.data.is_empty()).then(wit_stream::new).unzip();
     let (end, trailers) = wit_future::new(|| Ok(None));
     let work = async move {

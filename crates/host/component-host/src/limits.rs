@@ -68,6 +68,11 @@ pub struct Limits {
     /// requests that are for this process, and these need outgoing requests, too, none of them
     /// would ever finish. Default 16,384.
     pub outbound_requests_at_once_max: usize,
+    /// Bytes of the complete requests that are being sent through `doorbuster:http/client`, and of
+    /// the bodies that their responses may have, for the process. A request beyond the limit fails
+    /// at once, like one beyond `outbound_requests_at_once_max`. Default 512 MiB, which is enough
+    /// for 256 calls with the longest bodies, and for 7,000 that permit 64 KiB in a response.
+    pub outbound_whole_bytes_max: usize,
     /// Idle connections that are kept for each outgoing host. Default 256.
     pub idle_outbound_connections_max: usize,
 }
@@ -93,6 +98,7 @@ impl Default for Limits {
             outbound_silence_max: Duration::from_secs(12),
             idle_outbound_timeout: Duration::from_secs(5),
             outbound_requests_at_once_max: 16_384,
+            outbound_whole_bytes_max: 512 << 20,
             idle_outbound_connections_max: 256,
         }
     }

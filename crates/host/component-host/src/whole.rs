@@ -8,7 +8,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full, Limited};
 use http_text::{
-    FIELDS_BYTES_MAX, check_length, complete_length, from_lines, request_target, to_lines,
+    FIELDS_BYTES_MAX, check_length, check_size, complete_length, from_lines, request_target,
+    to_lines,
 };
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
@@ -25,6 +26,14 @@ mod bindings {
         path: "../../../wit/doorbuster-http",
         imports: { "doorbuster:http/client": async | store },
     });
+}
+
+/// Why a body could not be collected.
+pub(crate) enum CollectError {
+    /// It is longer than the limit.
+    TooLong,
+    /// It ended early.
+    Broken(HttpError),
 }
 
 /// A complete body.
@@ -47,14 +56,16 @@ impl WholeBody {
     }
 
     /// Reads a body to its end. A longer one is an error.
-    pub async fn collect<B>(body: B, bytes_max: usize) -> Result<Self, HttpError>
+    pub async fn collect<B>(body: B, bytes_max: usize) -> Result<Self, CollectError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<HttpError>,
     {
-        let too_long = HttpError::HttpResponseBodySize(None);
         let collected = Limited::new(body.map_err(Into::into), bytes_max).collect().await;
-        let collected = collected.map_err(|error| error.downcast().map_or(too_long, |e| *e))?;
+        let collected = collected.map_err(|error| match error.downcast() {
+            Ok(error) => CollectError::Broken(*error),
+            Err(_) => CollectError::TooLong,
+        })?;
         let trailers = collected.trailers().cloned();
         Ok(Self { data: collected.to_bytes(), trailers })
     }
@@ -81,6 +92,7 @@ pub(crate) fn request_from_guest(
 ) -> Result<Request<WholeBody>, Cow<'static, str>> {
     let WholeRequest { method, path_with_query, scheme, authority, headers, body, trailers } =
         request;
+    check_size(body.len(), headers.len(), trailers.len())?;
     let (method, uri) =
         request_target(&method, scheme.as_deref(), authority.as_deref(), &path_with_query)?;
     let (mut headers, trailers) = fields(headers, trailers)?;
@@ -112,6 +124,7 @@ pub(crate) fn response_from_guest(
     is_head: bool,
 ) -> Result<Response<WholeBody>, Cow<'static, str>> {
     let WholeResponse { status, headers, body, trailers } = response;
+    check_size(body.len(), headers.len(), trailers.len())?;
     let (headers, trailers) = fields(headers, trailers)?;
     let status = StatusCode::from_u16(status).map_err(|_| "an invalid status")?;
     let may_announce = body.is_empty() && (is_head || status == StatusCode::NOT_MODIFIED);
@@ -134,9 +147,6 @@ fn fields(
     headers: Vec<u8>,
     trailers: Vec<u8>,
 ) -> Result<(HeaderMap, Option<HeaderMap>), Cow<'static, str>> {
-    if headers.len() + trailers.len() > FIELDS_BYTES_MAX {
-        return Err("more than 128 KiB of header and trailer fields".into());
-    }
     let parse = |lines: Vec<u8>| {
         let fields = from_lines(&lines.into()).ok_or("an invalid field")?;
         match fields.keys().find(|name| is_forbidden(name)) {
@@ -151,6 +161,7 @@ fn fields(
 #[cfg(test)]
 mod tests {
     use http::{HeaderValue, Method, header};
+    use http_text::BODY_BYTES_MAX;
 
     use super::*;
 
@@ -189,10 +200,8 @@ mod tests {
             (WholeRequest { headers: lines("a"), ..request() }, "field"),
             (WholeRequest { headers: lines("connection: close\r\n"), ..request() }, "connection"),
             (WholeRequest { headers: lines("content-length: 5\r\n"), ..request() }, "length"),
-            (
-                WholeRequest { trailers: vec![b'a'; FIELDS_BYTES_MAX], ..request() },
-                "more than 128 KiB",
-            ),
+            (WholeRequest { body: vec![0; BODY_BYTES_MAX + 1], ..request() }, "1 MiB"),
+            (WholeRequest { trailers: vec![b'a'; FIELDS_BYTES_MAX], ..request() }, "128 KiB"),
         ] {
             let fault = request_from_guest(invalid).unwrap_err();
             assert!(fault.contains(expected), "{expected}: {fault}");

@@ -1,13 +1,15 @@
 //! Sends the request that the fields of its own request describe through `doorbuster:http/client`,
-//! and answers with the result as text.
+//! and answers with the result as text. Its response at `/broken` fails after the head.
 #![allow(clippy::unwrap_used, reason = "a trap is a failed test")]
 
 use bytes::Bytes;
 use futures::future::{Either, select};
 use http::{HeaderMap, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
-use spin_sdk::http::Request as StreamedRequest;
+use spin_sdk::http::{IntoResponse as _, Request as StreamedRequest};
 use spin_sdk::http_service;
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response as HostResponse};
+use spin_sdk::wasip3::wit_future;
 
 use bindings::doorbuster::http::client;
 use bindings::doorbuster::http::types::{
@@ -24,7 +26,21 @@ mod bindings {
 }
 
 #[http_service]
-async fn handle(request: StreamedRequest) -> Response<Full<Bytes>> {
+async fn handle(request: StreamedRequest) -> Result<HostResponse, ErrorCode> {
+    if request.uri().path() == "/broken" {
+        return Ok(broken());
+    }
+    Response::new(Full::<Bytes>::from(send(request).await)).into_response()
+}
+
+/// A response whose body fails with an error that usually means that nothing was sent.
+fn broken() -> HostResponse {
+    let (_dropped, trailers) = wit_future::new(|| Err(ErrorCode::ConnectionRefused));
+    let (response, _sent) = HostResponse::new(Fields::new(), None, trailers);
+    response
+}
+
+async fn send(request: StreamedRequest) -> String {
     let (head, body) = request.into_parts();
     let fields = &head.headers;
     let body = body.collect().await.unwrap().to_bytes();
@@ -40,7 +56,7 @@ async fn handle(request: StreamedRequest) -> Response<Full<Bytes>> {
             }
         }
     };
-    Response::new(Full::from(result.map_or("cancelled".into(), text)))
+    result.map_or("cancelled".into(), text)
 }
 
 /// The request in the fields `x-url`, `x-method` and `x-fields` (separated by `|`), and its limits.

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 use super::silence_guard::SilenceGuard;
@@ -24,6 +24,8 @@ pub(crate) struct Client {
     http1: Pool<HttpConnector, WasiBody>,
     http2: Pool<HttpConnector, WasiBody>,
     permits: Arc<Semaphore>,
+    /// The bytes that complete messages may have at once.
+    whole_bytes: Arc<Semaphore>,
 }
 
 impl Client {
@@ -51,7 +53,16 @@ impl Client {
             http1: builder.build(connector.clone()),
             http2: builder.http2_only(true).build(connector),
             permits: Arc::new(Semaphore::new(limits.outbound_requests_at_once_max)),
+            whole_bytes: Arc::new(Semaphore::new(
+                limits.outbound_whole_bytes_max.min(Semaphore::MAX_PERMITS),
+            )),
         }
+    }
+
+    /// Reserves memory for a complete request and its response. `None` if too much is in use.
+    pub fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).ok()?;
+        self.whole_bytes.clone().try_acquire_many_owned(bytes).ok()
     }
 
     /// Sends a plain-text request: gRPC over HTTP/2, because it needs trailers, everything else

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ::http::{Request, Response};
 use http_body_util::BodyExt as _;
+use http_text::BODY_BYTES_MAX;
 use wasmtime::component::{Accessor, HasData, Linker};
 use wasmtime_wasi_http::Error as HttpError;
 
@@ -11,14 +12,9 @@ use super::Outbound;
 use crate::capability::Capability;
 use crate::state::GuestState;
 use crate::whole::{
-    ResponseLimits, SendError, WholeBody, WholeRequest, WholeResponse, client, request_from_guest,
-    response_to_guest,
+    CollectError, ResponseLimits, SendError, WholeBody, WholeRequest, WholeResponse, client,
+    request_from_guest, response_to_guest,
 };
-use spin_app::allowed_hosts::AllowedHosts;
-
-/// The most bytes of the body of a request, and of a response. Longer ones are to be streamed
-/// through `wasi:http/client`.
-const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// The client for components that import it. Each request is checked like one through
 /// `wasi:http/client`.
@@ -31,10 +27,6 @@ impl Capability for HttpClient {
 
     fn add_to_linker(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         client::add_to_linker::<_, Self>(linker, |state| state)
-    }
-
-    fn check(&self, _: &AllowedHosts) -> Result<(), String> {
-        Ok(())
     }
 }
 
@@ -50,13 +42,16 @@ impl client::HostWithStore<GuestState> for HttpClient {
         request: WholeRequest,
         limits: ResponseLimits,
     ) -> Result<WholeResponse, SendError> {
-        if request.body.len() > BODY_BYTES_MAX {
-            return Err(SendError::InvalidRequest("a body of more than 1 MiB".into()));
-        }
+        let sent_bytes = request.body.len() + request.headers.len() + request.trailers.len();
         let request = request_from_guest(request)
             .map_err(|fault| SendError::InvalidRequest(fault.into_owned()))?;
         let outbound = accessor.with(|mut access| access.get().outbound().clone());
-        let response = outbound.exchange(request, limits).await.map_err(failure)?;
+        let bytes_max = usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX);
+        let bytes_max = bytes_max.min(BODY_BYTES_MAX);
+        let room = outbound.client.room(sent_bytes + bytes_max);
+        let _room = room.ok_or(SendError::ConnectionLimit)?;
+        let timeout = Duration::from_millis(limits.timeout_ms.into());
+        let response = outbound.exchange(request, timeout, bytes_max).await?;
         response_to_guest(response).ok_or(SendError::ResponseTooLarge)
     }
 }
@@ -66,23 +61,23 @@ impl Outbound {
     async fn exchange(
         &self,
         request: Request<WholeBody>,
-        limits: ResponseLimits,
-    ) -> Result<Response<WholeBody>, HttpError> {
-        let requested = Duration::from_millis(limits.timeout_ms.into());
-        let bytes_max = usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX);
+        timeout: Duration,
+        bytes_max: usize,
+    ) -> Result<Response<WholeBody>, SendError> {
         let exchange = async {
-            let (response, mut guard) = self.send(request.map(WholeBody::into_body)).await?;
+            let sent = self.send(request.map(WholeBody::into_body)).await;
+            let (response, mut guard) = sent.map_err(failure)?;
             guard.received();
             let (head, body) = response.into_parts();
             let watched = body.map_frame(move |frame| {
                 guard.received();
                 frame
             });
-            let body = WholeBody::collect(watched, bytes_max.min(BODY_BYTES_MAX)).await?;
+            let body = WholeBody::collect(watched, bytes_max).await.map_err(body_failure)?;
             Ok(Response::from_parts(head, body))
         };
-        let timeout = requested.min(self.limits.outbound_timeout);
-        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(HttpError::HttpResponseTimeout))
+        let timeout = timeout.min(self.limits.outbound_timeout);
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(SendError::ResponseTimeout))
     }
 }
 
@@ -107,5 +102,45 @@ fn failure(error: HttpError) -> SendError {
         HttpError::HttpResponseBodySize(_) => SendError::ResponseTooLarge,
         HttpError::InternalError(Some(text)) => SendError::Other(text),
         other => SendError::Other(other.to_string()),
+    }
+}
+
+/// Whatever the error says, the server has received the request: a component of the same application
+/// chooses the error of its body freely. `http-client` does the same.
+fn body_failure(error: CollectError) -> SendError {
+    match error {
+        CollectError::TooLong => SendError::ResponseTooLarge,
+        CollectError::Broken(HttpError::ConnectionReadTimeout | HttpError::HttpResponseTimeout) => {
+            SendError::ResponseTimeout
+        }
+        CollectError::Broken(_) => SendError::Interrupted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    /// The result for a response whose body has one byte and then this error.
+    async fn result(error: HttpError, bytes_max: usize) -> SendError {
+        let frames = [Ok(Frame::data(Bytes::from_static(b"x"))), Err(error)];
+        let body = StreamBody::new(stream::iter(frames));
+        body_failure(WholeBody::collect(body, bytes_max).await.unwrap_err())
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_body_never_means_that_nothing_was_sent() {
+        for error in [HttpError::ConnectionRefused, HttpError::HttpRequestDenied] {
+            assert!(matches!(result(error, 1).await, SendError::Interrupted));
+        }
+        let silent = result(HttpError::ConnectionReadTimeout, 1).await;
+        assert!(matches!(silent, SendError::ResponseTimeout));
+        let long = result(HttpError::ConnectionRefused, 0).await;
+        assert!(matches!(long, SendError::ResponseTooLarge));
     }
 }

@@ -18,10 +18,6 @@ use crate::whole::{WholeBody, WholeRequest, WholeResponse, request_to_guest, res
 
 const HANDLER: &str = "doorbuster:http/handler@0.1.0";
 
-/// The longest body of a response. Longer ones are to be streamed: a client may take its time to
-/// receive a response, which the host stores meanwhile.
-const RESPONSE_BYTES_MAX: usize = 1 << 20;
-
 /// The exported function of one instance.
 pub(super) type Handle = TypedFunc<(WholeRequest,), (WholeResponse,)>;
 type Call = TypedFuncCallConcurrent<GuestState, (WholeRequest,), (WholeResponse,)>;
@@ -137,15 +133,8 @@ impl Started {
 }
 
 fn lift(response: WholeResponse, is_head: bool) -> wasmtime::Result<Response<WasiBody>> {
-    let length = response.body.len();
-    if length > RESPONSE_BYTES_MAX {
-        return Err(wasmtime::format_err!(
-            "the body of the response has {length} bytes; {HANDLER} allows {RESPONSE_BYTES_MAX}, \
-             and longer responses must be streams of wasi:http/handler"
-        ));
-    }
     let response = response_from_guest(response, is_head)
-        .map_err(|fault| wasmtime::format_err!("the response has {fault}"))?;
+        .map_err(|fault| wasmtime::format_err!("the response of {HANDLER} has {fault}"))?;
     let mut lifted = response.map(WholeBody::into_body);
     lifted.extensions_mut().insert(Complete);
     Ok(lifted)
