@@ -38,12 +38,18 @@ struct Build {
     idle: Mutex<Vec<WarmInstance>>,
 }
 
-/// The function that takes batches.
+/// The export that takes batches.
 enum Handle {
     /// With a list for every key, value and header.
     Lists(ComponentExportIndex),
     /// With one list for all of them.
     Packed(ComponentExportIndex),
+}
+
+/// The function of an instance that takes batches. Its type was checked.
+enum HandleFunc {
+    Lists(Func),
+    Packed(TypedFunc<(PackedBatch,), (Answer,)>),
 }
 
 /// The answer to a batch.
@@ -53,8 +59,7 @@ type Answer = Result<Vec<Rejection>, Failure>;
 struct WarmInstance {
     store: Store<GuestState>,
     instance: Instance,
-    /// The function for packed batches, after its type was checked.
-    packed: Option<TypedFunc<(PackedBatch,), (Answer,)>>,
+    handle: HandleFunc,
     alive: Gauge,
 }
 
@@ -132,17 +137,18 @@ impl GuestHandler {
 
     /// Takes an idle instance or creates one. The limit of instances is a transient error. An
     /// instance that is not ready before the deadline is not a failure of the records, which must
-    /// not become dead letters because of it.
+    /// not become dead letters because of it, and neither is an export of another type.
     async fn take(&self, build: &Build) -> Result<WarmInstance, engine::Failure> {
         if let Some(warm) = build.idle().pop() {
             return Ok(warm);
         }
         let deadline = self.0.deadline;
         match tokio::time::timeout(deadline, build.guest.instantiate()).await {
-            Ok(Ok((store, instance))) => {
+            Ok(Ok((mut store, instance))) => {
+                let handle = build.handle_func(&mut store, &instance)?;
                 self.0.instances.inc();
                 let alive = self.0.instances.clone();
-                Ok(WarmInstance { store, instance, packed: None, alive })
+                Ok(WarmInstance { store, instance, handle, alive })
             }
             Ok(Err(error)) => Err(engine::Failure::Retry(error.to_string())),
             Err(_) => {
@@ -162,7 +168,7 @@ impl engine::Handler for GuestHandler {
     ) -> Result<Vec<engine::Rejection>, engine::Failure> {
         let build = self.build();
         let spans = BatchSpans::new(build.guest.id(), batch);
-        let call = self.call(&build, async |warm| warm.handle(&build.handle, batch).await);
+        let call = self.call(&build, async |warm| warm.handle(batch).await);
         match call.instrument(spans.batch.clone()).await? {
             Ok(rejections) => Ok(rejections.into_iter().map(Into::into).collect()),
             Err(failure) => Err(failure.into()),
@@ -198,47 +204,54 @@ impl Build {
         Ok(Self { guest, handle, position, idle: Mutex::default() })
     }
 
+    /// The function of an instance that takes batches. A wrong type would make each call fail, and
+    /// so is not a failure of the records.
+    fn handle_func(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &Instance,
+    ) -> Result<HandleFunc, engine::Failure> {
+        let (interface, func) = match &self.handle {
+            Handle::Lists(export) => {
+                let func = func(store, instance, export).and_then(|func| {
+                    func.typed::<(BatchRef<'_>,), (Answer,)>(&*store)?;
+                    Ok(HandleFunc::Lists(func))
+                });
+                (HANDLER, func)
+            }
+            Handle::Packed(export) => {
+                let func = func(store, instance, export).and_then(|func| func.typed(&*store));
+                (PACKED_HANDLER, func.map(HandleFunc::Packed))
+            }
+        };
+        func.map_err(|e| {
+            let component = self.guest.id();
+            let reason =
+                format!("component `{component}`: its export {interface} has another type: {e:#}");
+            engine::Failure::Fatal(reason)
+        })
+    }
+
     fn idle(&self) -> MutexGuard<'_, Vec<WarmInstance>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl WarmInstance {
-    async fn handle(&mut self, handle: &Handle, batch: &engine::Batch) -> wasmtime::Result<Answer> {
-        match handle {
-            Handle::Lists(export) => self.handle_lists(export, batch).await,
-            Handle::Packed(export) => self.handle_packed(export, batch).await,
-        }
-    }
-
-    async fn handle_packed(
-        &mut self,
-        export: &ComponentExportIndex,
-        batch: &engine::Batch,
-    ) -> wasmtime::Result<Answer> {
-        let batch = PackedBatch::new(batch)
-            .ok_or_else(|| wasmtime::format_err!("the batch exceeds 4 GiB"))?;
-        let typed = match self.packed {
-            Some(typed) => typed,
-            None => {
-                let typed = self.func(export)?.typed(&self.store)?;
-                *self.packed.insert(typed)
+    async fn handle(&mut self, batch: &engine::Batch) -> wasmtime::Result<Answer> {
+        let (answer,) = match &self.handle {
+            HandleFunc::Lists(func) => {
+                let typed = func.typed::<(BatchRef<'_>,), (Answer,)>(&self.store)?;
+                let headers = events::headers(batch);
+                let batch = BatchRef::new(batch, &headers);
+                typed.call_async(&mut self.store, (batch,)).await?
+            }
+            HandleFunc::Packed(typed) => {
+                let batch = PackedBatch::new(batch)
+                    .ok_or_else(|| wasmtime::format_err!("the batch exceeds 4 GiB"))?;
+                typed.call_async(&mut self.store, (batch,)).await?
             }
         };
-        let (answer,) = typed.call_async(&mut self.store, (batch,)).await?;
-        Ok(answer)
-    }
-
-    async fn handle_lists(
-        &mut self,
-        export: &ComponentExportIndex,
-        batch: &engine::Batch,
-    ) -> wasmtime::Result<Answer> {
-        let func = self.func(export)?;
-        let typed = func.typed::<(BatchRef<'_>,), (Answer,)>(&self.store)?;
-        let headers = events::headers(batch);
-        let batch = BatchRef::new(batch, &headers);
-        let (answer,) = typed.call_async(&mut self.store, (batch,)).await?;
         Ok(answer)
     }
 
@@ -248,17 +261,21 @@ impl WarmInstance {
         args: (&str, &str, i32),
     ) -> wasmtime::Result<Result<Option<i64>, Failure>> {
         type Answer = (Result<Option<i64>, Failure>,);
-        let func = self.func(export)?;
+        let func = func(&mut self.store, &self.instance, export)?;
         let typed = func.typed::<(&str, &str, i32), Answer>(&self.store)?;
         let (answer,) = typed.call_async(&mut self.store, args).await?;
         Ok(answer)
     }
+}
 
-    fn func(&mut self, export: &ComponentExportIndex) -> wasmtime::Result<Func> {
-        self.instance
-            .get_func(&mut self.store, export)
-            .ok_or_else(|| wasmtime::format_err!("the export is not a function"))
-    }
+fn func(
+    store: &mut Store<GuestState>,
+    instance: &Instance,
+    export: &ComponentExportIndex,
+) -> wasmtime::Result<Func> {
+    instance
+        .get_func(store, export)
+        .ok_or_else(|| wasmtime::format_err!("the export is not a function"))
 }
 
 /// The index of a function in an exported interface.

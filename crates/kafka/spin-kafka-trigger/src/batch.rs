@@ -82,8 +82,8 @@ impl Message {
     }
 }
 
-/// The most that an allocation takes in addition to the bytes that were requested. It also covers
-/// the unused end of a buffer that several keys, values and headers share.
+/// The most that an allocation takes in addition to the bytes that were requested. The buffers that
+/// records share are counted for the partition (`partition_bytes_max`).
 const ALLOCATION_BYTES: usize = 32;
 /// Memory of a record without content: the struct and the allocations of its key, its value and its
 /// list of headers.

@@ -3,6 +3,8 @@
 
 use kafka_client::{ClientProperties, OwnedProperty, Secret};
 
+use crate::content::BUFFER_BYTES;
+
 /// At most `queue_bytes_max` divided by this number of records are fetched ahead. With a third of
 /// that limit the handler spent two fifths of its time waiting for records (`cargo xtask bench`,
 /// drain).
@@ -37,7 +39,8 @@ pub(crate) fn queued_records(queue_bytes_max: usize) -> usize {
 }
 
 /// The most memory that a partition needs while it is read: its queue, the fetch that exceeds the
-/// queue's limit, and a batch that is gathered while another is with the handler.
+/// queue's limit, a batch that is gathered while another is with the handler, and the buffers that
+/// records share: that of the queue, and for each of the two batches one that is partly in use.
 pub(crate) fn partition_bytes_max(
     queue_bytes_max: usize,
     batch_bytes_max: usize,
@@ -50,4 +53,5 @@ pub(crate) fn partition_bytes_max(
         .saturating_add(records)
         .saturating_add(fetch.saturating_mul(FETCH_FACTOR))
         .saturating_add(batch_bytes_max.saturating_mul(2))
+        .saturating_add(3 * BUFFER_BYTES)
 }

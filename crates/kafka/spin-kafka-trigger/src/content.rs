@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 /// Size of a shared buffer.
-const BUFFER_BYTES: usize = 64 * 1024;
+pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 /// What is larger gets its own allocation, so that little of a buffer's end stays unused.
 const SHARED_BYTES_MAX: usize = 1024;
 /// Number of header names that are kept.
@@ -96,5 +96,16 @@ mod tests {
         let mut buffer = ContentBuffer::default();
         let (key, value) = (buffer.copy(b"key"), buffer.copy(b"value"));
         assert_eq!(value.as_ptr() as usize - key.as_ptr() as usize, key.len());
+    }
+
+    #[test]
+    fn a_new_buffer_takes_memory_only_with_the_first_part() {
+        let mut buffer = ContentBuffer::default();
+        assert_eq!(buffer.buffer.capacity(), 0);
+        let part = buffer.copy(b"key");
+        assert_eq!(part.len() + buffer.buffer.capacity(), BUFFER_BYTES);
+        buffer = ContentBuffer::default();
+        assert_eq!(buffer.buffer.capacity(), 0);
+        assert_eq!(part, "key");
     }
 }

@@ -106,6 +106,11 @@ impl PartitionQueue {
             Some(Fetched { event, broker, epoch })
         }
     }
+
+    /// Frees the buffer that the next record would have used.
+    pub fn release(&mut self) {
+        self.content = ContentBuffer::default();
+    }
 }
 
 impl Drop for PartitionQueue {

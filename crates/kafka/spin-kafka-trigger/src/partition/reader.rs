@@ -99,6 +99,7 @@ impl Reader {
     pub fn discard(&mut self) {
         self.gatherer.clear();
         while self.queue.poll(|_| false).is_some() {}
+        self.queue.release();
     }
 
     /// The records of the next batch. Waits for the first record as long as the turn lasts, then

@@ -217,8 +217,8 @@ async fn partitions_take_turns_if_memory_is_not_sufficient_for_all() {
     let config = Config {
         queue_bytes_max: 1024 * 1024,
         batch_bytes_max: 1024 * 1024,
-        // Sufficient for two partitions: four times the queue, six fetches of 1 MiB and two batches
-        // each.
+        // Sufficient for two partitions: four times the queue, six fetches of 1 MiB, two batches
+        // and 192 KiB each.
         memory_bytes_max: 26 * 1024 * 1024,
         ..config(&brokers, topic)
     };
