@@ -12,13 +12,14 @@ const KAFKA_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 const HTTP_PATH: &str = "/.well-known/spin/health";
 
 /// Variables that must have the same value in all applications.
-const SHARED: [&str; 8] = [
+const SHARED: [&str; 9] = [
     "kafka_brokers",
     "kafka_topic",
     "kafka_security",
     "kafka_sasl_mechanism",
     "kafka_ca",
     "valkey_address",
+    "valkey_ca",
     "idempotency_keys_max",
     "idempotency_window_s",
 ];
