@@ -79,7 +79,8 @@ def draw(path: Path):
         style(axes, column["heading"], "")
     for axes in all_axes[len(columns) :]:
         axes.axis("off")
-    legend(all_axes[0], 2)
+    # A figure may be missing in all rows, or in those of some contenders.
+    legend(max(all_axes, key=lambda axes: len(axes.get_legend_handles_labels()[1])), 2)
     figure.suptitle(report["title"], fontsize=11)
     save(figure, str(path.with_suffix(".svg")))
 

@@ -7,7 +7,7 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "doorbuster"
 import matplotlib.pyplot as plt  # noqa: E402
 
-COLORS = ["#1f6feb", "#d29922", "#cf222e", "#2da44e", "#8250df"]
+COLORS = ["#1f6feb", "#d29922", "#cf222e", "#2da44e", "#8250df", "#57606a"]
 
 
 def style(axes, title: str, unit: str):

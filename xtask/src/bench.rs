@@ -1,6 +1,7 @@
 //! Runs the measurements, and draws their results.
 
 use std::fs;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 
@@ -15,14 +16,17 @@ const FOLDER: &str = "target/bench/results";
 /// Builds everything in the optimized profile, measures, and draws. `args` are passed on.
 pub fn measure_and_draw(args: &[String]) -> Result<()> {
     build::for_bench()?;
+    let begun = SystemTime::now();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     run(&text(&Profile::Release.program("bench")), &args)?;
     let folder = root().join(FOLDER);
     let mut results = Vec::new();
     // `bench --help` writes none.
     for entry in fs::read_dir(&folder).into_iter().flatten() {
-        let path = entry.context(FOLDER)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
+        let entry = entry.context(FOLDER)?;
+        let path = entry.path();
+        let is_of_this_run = entry.metadata()?.modified()? >= begun;
+        if is_of_this_run && path.extension().is_some_and(|extension| extension == "json") {
             results.push(text(&path));
         }
     }

@@ -31,7 +31,8 @@ pub struct Args {
     /// latency: requests per second, one after the other.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,4000", default_value_if("short", "true", "200"), value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub rates: Vec<u64>,
-    /// drain, and growth with partitions and products: number of sales that are counted.
+    /// drain, and growth with partitions and products (there at least one for each product): number
+    /// of sales that are counted.
     #[arg(long, value_name = "N", default_value = "1000000", default_value_if("short", "true", "100000"), value_parser = clap::value_parser!(u64).range(100_000..=100_000_000))]
     pub sales: u64,
     /// viewers: number of viewers of the live page.

@@ -61,8 +61,7 @@ impl Bench {
         Ok(valkey)
     }
 
-    /// All turns: each contender once in every round. Each round begins with the next contender, so
-    /// that none of them always follows the same one or is always first.
+    /// All turns: each contender once in every round. See [`order`].
     pub async fn rounds<C: Copy + Display>(
         &self,
         name: &str,
@@ -71,9 +70,7 @@ impl Bench {
     ) -> Result<Vec<Sample>> {
         let mut samples = Vec::new();
         for round in 1..=self.args.rounds {
-            let mut order = contenders.to_vec();
-            order.rotate_left((round as usize - 1) % contenders.len());
-            for contender in order {
+            for contender in order(contenders, round) {
                 tracing::info!(round, of = self.args.rounds, %contender, "{name}");
                 let turn = turn(contender, round).await;
                 samples.extend(turn.with_context(|| format!("{name}, {contender}"))?);
@@ -97,5 +94,30 @@ impl Bench {
         figures.extend(meter.per_100_000(summary.accepted)?);
         figures.insert("memory_mib".into(), deployment.memory_mib()?);
         Ok(figures)
+    }
+}
+
+/// The order of the turns of a round. Each round begins with the next contender, and every second
+/// one is in the opposite direction, so that none of them is always first or always follows the same
+/// one.
+fn order<C: Copy>(contenders: &[C], round: u32) -> Vec<C> {
+    let mut order = contenders.to_vec();
+    order.rotate_left((round as usize - 1) % contenders.len());
+    if round.is_multiple_of(2)
+        && let [_, others @ ..] = order.as_mut_slice()
+    {
+        others.reverse();
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::order;
+
+    #[test]
+    fn rounds_begin_with_another_contender_and_change_direction() {
+        let orders = [1, 2, 3, 4].map(|round| order(&["a", "b", "c"], round).concat());
+        assert_eq!(orders, ["abc", "bac", "cab", "acb"]);
     }
 }

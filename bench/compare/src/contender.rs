@@ -23,7 +23,8 @@ pub enum Contender {
     Chained,
     /// Like chained, with each component in its own process, as on Kubernetes.
     FourProcesses,
-    /// Like fused, but with the Kafka producer in WebAssembly, as Spin's HTTP trigger runs it.
+    /// Like fused, but with the Kafka producer and the Valkey client in WebAssembly, as Spin's HTTP
+    /// trigger runs it.
     WasmOnly,
 }
 
@@ -52,7 +53,7 @@ impl Contender {
     pub const ALL: [Self; 5] =
         [Self::Native, Self::Fused, Self::Chained, Self::FourProcesses, Self::WasmOnly];
 
-    /// Those that differ from the request to Valkey; WebAssembly only differs before Kafka.
+    /// Those that are measured up to Valkey. WebAssembly only is measured up to Kafka.
     pub const WHOLE: [Self; 4] = [Self::Native, Self::Fused, Self::Chained, Self::FourProcesses];
 
     /// Those that run in one process each.

@@ -7,10 +7,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use redis::aio::MultiplexedConnection;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bench::{Bench, PARTITIONS};
 use crate::contender::{Contender, Names, Part};
@@ -20,7 +21,7 @@ use crate::load::{Load, Summary};
 use crate::meter::Meter;
 use crate::results::{Case, Column, Design, Figures, Sample};
 use crate::statistics::percentile;
-use crate::store::has_product;
+use crate::store::have_sales;
 
 /// How it is presented.
 pub const DESIGN: Design = Design {
@@ -39,9 +40,6 @@ pub const DESIGN: Design = Design {
         Column::new("memory_mib", "memory, MiB"),
     ],
 };
-
-/// Connections of the load that determines the capacity.
-const CAPACITY_CONNECTIONS: u32 = 50;
 
 /// Requests in progress at most during the measurement.
 const CONNECTIONS: u32 = 512;
@@ -67,13 +65,15 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
         .await
 }
 
-/// The sales per second that the fused pipeline accepts while it also counts them.
+/// The sales per second that the fused pipeline accepts while it also counts them, with the largest
+/// number of connections.
 async fn capacity(bench: &Bench) -> Result<f64> {
     let mut valkey = bench.empty_valkey().await?;
     let topic = bench.topic(PARTITIONS).await?;
     let names = Names { topic: &topic, group: &topic };
     let mut fused = Contender::Fused.start(Part::Whole, names, &bench.servers).await?;
-    let load = Load::closed(fused.address()?, CAPACITY_CONNECTIONS, bench.args.seconds);
+    let connections = bench.args.connections.iter().copied().max().unwrap_or(1);
+    let load = Load::closed(fused.address()?, connections, bench.args.seconds);
     let warm = load.run().await?;
     let measured = load.run().await?;
     reach(warm.accepted + measured.accepted, &mut fused, &mut valkey).await?;
@@ -93,12 +93,12 @@ async fn turn(bench: &Bench, contender: Contender, rate: u64) -> Result<Figures>
     reach(warm.accepted, &mut deployment, &mut valkey).await?;
 
     let meter = Meter::start(&deployment, &bench.servers)?;
-    let probes = probe(deployment.address()?, Duration::from_secs(seconds), &valkey);
+    let probes = probe(deployment.address()?, Duration::from_secs(seconds), valkey.clone());
     let (summary, visible) = tokio::try_join!(load.run(), probes)?;
-    let sales = warm.accepted + summary.accepted + visible.len() as u64;
-    reach(sales, &mut deployment, &mut valkey).await?;
+    let sales = summary.accepted + visible.len() as u64;
+    reach(warm.accepted + sales, &mut deployment, &mut valkey).await?;
     let mut figures = figures(&summary, visible);
-    figures.extend(meter.per_100_000(summary.accepted)?);
+    figures.extend(meter.per_100_000(sales)?);
     figures.insert("memory_mib".into(), deployment.memory_mib()?);
     deployment.stop().await?;
     Ok(figures)
@@ -113,33 +113,69 @@ fn figures(summary: &Summary, mut visible_ms: Vec<f64>) -> Figures {
     figures
 }
 
+/// A probe that was accepted.
+struct Probe {
+    product: String,
+    due: Instant,
+}
+
 /// Sends the probes. Returns the times in milliseconds after which they were visible.
 async fn probe(
     address: SocketAddr,
     duration: Duration,
-    valkey: &MultiplexedConnection,
+    valkey: MultiplexedConnection,
 ) -> Result<Vec<f64>> {
-    let begun = Instant::now();
+    let (begun, client) = (Instant::now(), Client::new(address));
+    let number = (duration.as_millis() / INTERVAL.as_millis()) as u32;
+    ensure!(number > 0, "there is no probe");
+    let (accepted, outstanding) = mpsc::channel(number as usize);
     let mut probes = JoinSet::new();
-    let client = Client::new(address);
-    for number in 0..(duration.as_millis() / INTERVAL.as_millis()) as u32 {
-        let due = begun + INTERVAL * number;
-        let (client, mut valkey) = (client.clone(), valkey.clone());
+    for number in 0..number {
+        let probe = Probe { product: format!("probe-{number}"), due: begun + INTERVAL * number };
+        let (client, accepted) = (client.clone(), accepted.clone());
         probes.spawn(async move {
-            sleep_until(due).await;
-            let product = format!("probe-{number}");
-            let visible = async {
-                client.sell(&product).await?;
-                while !has_product(&mut valkey, &product).await? {
-                    sleep(POLL).await;
-                }
-                anyhow::Ok(due.elapsed().as_secs_f64() * 1_000.0)
-            };
-            let visible = timeout(PROBE_LIMIT, visible).await;
-            visible.with_context(|| format!("{product} was not counted within {PROBE_LIMIT:?}"))?
+            sleep_until(probe.due).await;
+            client.sell(&probe.product).await?;
+            // If this fails, `watch` has failed.
+            let _ = accepted.send(probe).await;
+            anyhow::Ok(())
         });
     }
-    let visible: Vec<f64> = probes.join_all().await.into_iter().collect::<Result<_>>()?;
-    ensure!(!visible.is_empty(), "there was no probe");
+    drop(accepted);
+    let sent = async { probes.join_all().await.into_iter().collect::<Result<()>>() };
+    let ((), visible) = tokio::try_join!(sent, watch(outstanding, valkey))?;
     Ok(visible)
+}
+
+/// Waits until the probes are counted. All of them are read with one command, so that many do not
+/// load Valkey more than few.
+async fn watch(
+    mut accepted: mpsc::Receiver<Probe>,
+    mut valkey: MultiplexedConnection,
+) -> Result<Vec<f64>> {
+    let (mut visible_ms, mut outstanding) = (Vec::new(), Vec::<Probe>::new());
+    loop {
+        if outstanding.is_empty() {
+            match accepted.recv().await {
+                Some(probe) => outstanding.push(probe),
+                None => return Ok(visible_ms),
+            }
+        }
+        while let Ok(probe) = accepted.try_recv() {
+            outstanding.push(probe);
+        }
+        let products: Vec<&str> = outstanding.iter().map(|probe| &*probe.product).collect();
+        let mut counted = have_sales(&mut valkey, &products).await?.into_iter();
+        outstanding.retain(|probe| {
+            let is_visible = counted.next() == Some(true);
+            if is_visible {
+                visible_ms.push(probe.due.elapsed().as_secs_f64() * 1_000.0);
+            }
+            !is_visible
+        });
+        if let Some(late) = outstanding.iter().find(|probe| probe.due.elapsed() > PROBE_LIMIT) {
+            bail!("{} was not counted within {PROBE_LIMIT:?}", late.product);
+        }
+        sleep(POLL).await;
+    }
 }

@@ -20,7 +20,7 @@ const CATEGORIES: u32 = 4;
 pub struct Backlog {
     /// Number of sales.
     pub sales: u64,
-    /// Number of different products in all categories together.
+    /// Number of different products in all categories together, if there are as many sales.
     pub products: u32,
 }
 
@@ -31,7 +31,7 @@ impl Default for Backlog {
     }
 }
 
-/// Writes random sales in the same format as the pipeline.
+/// Writes sales in the same format as the pipeline: one of each product, then random ones.
 pub async fn fill(brokers: &str, topic: &str, backlog: Backlog) -> Result<()> {
     let Backlog { sales, products } = backlog;
     tracing::info!(topic, sales, products, "filling");
@@ -50,10 +50,15 @@ pub async fn fill(brokers: &str, topic: &str, backlog: Backlog) -> Result<()> {
 }
 
 fn record(topic: &str, number: u64, products: u32, random: &mut fastrand::Rng) -> OutgoingRecord {
-    let category = random.i32(1..=CATEGORIES.cast_signed());
+    // Each product occurs at least once, so that their number is exact.
+    let product = match u32::try_from(number) {
+        Ok(number) if number < products => number,
+        _ => random.u32(0..products),
+    };
+    let category = product % CATEGORIES + 1;
     let sale = Sale {
-        category,
-        product_id: format!("p{category}-{}", random.u32(0..products / CATEGORIES)),
+        category: category.cast_signed(),
+        product_id: format!("p{category}-{}", product / CATEGORIES),
         price: f64::from(random.u32(1..=200_000)) / 100.0,
         quantity: random.i32(1..=10),
     };

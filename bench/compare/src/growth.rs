@@ -102,7 +102,7 @@ pub async fn lags(bench: &Bench) -> Result<Vec<Sample>> {
 pub async fn products(bench: &Bench) -> Result<Vec<Sample>> {
     let mut points = Vec::new();
     for &products in &bench.args.growth_products {
-        let backlog = Backlog { sales: bench.args.sales, products };
+        let backlog = Backlog { sales: bench.args.sales.max(products.into()), products };
         let case = Case::number(products, "products");
         points.push(Point::fill(bench, case, PARTITIONS, backlog).await?);
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use component_host::Limits;
 use tokio::process::Command;
 
 use crate::bench::Bench;
@@ -99,6 +100,21 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
         .await
 }
 
+/// The options of `wasmtime serve` for the limits that Doorbuster has: its own defaults start
+/// instances more often.
+fn same_limits() -> [String; 4] {
+    let limits = Limits::default();
+    [
+        format!("--max-instance-reuse-count={}", limits.requests_per_instance_max),
+        format!(
+            "--max-instance-concurrent-reuse-count={}",
+            limits.requests_at_once_per_instance_max
+        ),
+        format!("--max-concurrent-requests={}", limits.requests_at_once_max),
+        format!("--idle-instance-timeout={}ms", limits.idle_instance_timeout.as_millis()),
+    ]
+}
+
 impl Others {
     fn command(&self, host: Host, address: SocketAddr) -> Result<Command> {
         let listen = address.to_string();
@@ -117,7 +133,7 @@ impl Others {
             Host::Wasmtime => {
                 command = Command::new(&self.wasmtime);
                 command.args(["serve", "-Sp3,cli", "-Wcomponent-model-async", "--addr", &listen]);
-                command.arg(HELLO);
+                command.args(same_limits()).arg(HELLO);
             }
             Host::Spin => {
                 command = Command::new(self.spin.as_ref().context("no spin")?);

@@ -1,6 +1,6 @@
 //! The results of a measurement: the figures of every turn, and what they say together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -100,7 +100,8 @@ pub struct Row {
     pub contender: String,
     /// The figures.
     pub figures: BTreeMap<String, Spread>,
-    /// Their ratios to those of the base in the same round.
+    /// Their ratios to those of the base in the same round. Times have none if requests failed in
+    /// one of the two turns: they include failures, and a refusal is fast.
     pub ratios: BTreeMap<String, Spread>,
 }
 
@@ -167,13 +168,21 @@ fn row(design: &Design, samples: &[Sample], case: &Case, contender: &str) -> Opt
         samples.iter().filter(|s| s.case == *case && s.contender == contender).collect()
     };
     let (own, base) = (turns(contender), turns(design.base));
-    let names: Vec<&String> = own.first()?.figures.keys().collect();
+    if own.is_empty() {
+        return None;
+    }
+    // A turn may have no value for a figure.
+    let names: BTreeSet<&String> = own.iter().flat_map(|turn| turn.figures.keys()).collect();
+    let is_comparable = |name: &str, turn: &Sample| {
+        !name.ends_with("_ms") || turn.figures.get("failed_share").is_none_or(|share| *share == 0.0)
+    };
     let (mut figures, mut ratios) = (BTreeMap::new(), BTreeMap::new());
     for name in names {
         let values = own.iter().filter_map(|turn| turn.figures.get(name).copied());
         figures.extend(Spread::of(values).map(|spread| (name.clone(), spread)));
-        let in_rounds = own.iter().filter_map(|turn| {
+        let in_rounds = own.iter().filter(|turn| is_comparable(name, turn)).filter_map(|turn| {
             let others = base.iter().filter(|other| other.round == turn.round);
+            let others = others.filter(|other| is_comparable(name, other));
             let other = Spread::of(others.filter_map(|other| other.figures.get(name).copied()))?;
             let ratio = turn.figures.get(name)? / other.median;
             ratio.is_finite().then_some(ratio)
@@ -235,6 +244,40 @@ mod tests {
             shown.contains("| one | fused | 70.0 (60.0–500) | 0.600 (0.500–0.700) | – |"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn a_figure_that_the_first_turn_lacks_is_shown() {
+        let mut samples = [1, 2, 3].map(|round| sample(round, "native", 100.0));
+        samples[0].figures.clear();
+        samples[2].figures.insert("absent".into(), 5.0);
+        let rows = summarize(&DESIGN, &samples);
+        assert_eq!(rows[0].figures["per_s"].count, 2);
+        let shown = table::markdown(&DESIGN, 3, &rows);
+        assert!(
+            shown.contains("| one | native | 100, n = 2 | 1.00, n = 2 | 5.00, n = 1 |"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn times_with_failures_have_no_ratio() {
+        let turn = |round, contender: &str, failed_share| {
+            let mut sample = sample(round, contender, 100.0);
+            sample.figures.extend([("p50_ms".into(), 2.0), ("failed_share".into(), failed_share)]);
+            sample
+        };
+        let samples = [
+            turn(1, "native", 0.0),
+            turn(1, "fused", 0.0),
+            turn(2, "native", 0.0),
+            turn(2, "fused", 0.1),
+            turn(3, "native", 0.1),
+            turn(3, "fused", 0.0),
+        ];
+        let fused = &summarize(&DESIGN, &samples)[1];
+        assert_eq!((fused.ratios["p50_ms"].count, fused.ratios["per_s"].count), (1, 3));
+        assert_eq!(fused.figures["p50_ms"].count, 3);
     }
 
     #[test]

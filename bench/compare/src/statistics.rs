@@ -11,6 +11,8 @@ pub struct Spread {
     pub min: f64,
     /// The highest value.
     pub max: f64,
+    /// The number of values.
+    pub count: usize,
 }
 
 impl Spread {
@@ -26,6 +28,7 @@ impl Spread {
             median: f64::midpoint(lower, upper),
             min: *values.first()?,
             max: *values.last()?,
+            count: values.len(),
         })
     }
 }
@@ -43,10 +46,10 @@ mod tests {
 
     #[test]
     fn spreads() {
-        let spread = |median, min, max| Some(Spread { median, min, max });
-        assert_eq!(Spread::of([3.0, 1.0, 2.0]), spread(2.0, 1.0, 3.0));
-        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]), spread(2.5, 1.0, 4.0));
-        assert_eq!(Spread::of([7.0]), spread(7.0, 7.0, 7.0));
+        let spread = |median, min, max, count| Some(Spread { median, min, max, count });
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), spread(2.0, 1.0, 3.0, 3));
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]), spread(2.5, 1.0, 4.0, 4));
+        assert_eq!(Spread::of([7.0]), spread(7.0, 7.0, 7.0, 1));
         assert_eq!(Spread::of([]), None);
     }
 

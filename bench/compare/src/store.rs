@@ -9,12 +9,15 @@ pub async fn counted(valkey: &mut MultiplexedConnection) -> Result<u64> {
     Ok(count.unwrap_or(0))
 }
 
-/// Whether a sale of this product is counted.
-pub async fn has_product(valkey: &mut MultiplexedConnection, product: &str) -> Result<bool> {
-    let mut command = redis::cmd("ZSCORE");
-    let score: Option<f64> =
-        command.arg("ranking_productos").arg(product).query_async(valkey).await?;
-    Ok(score.is_some())
+/// For each of these products, whether a sale of it is counted.
+pub async fn have_sales(
+    valkey: &mut MultiplexedConnection,
+    products: &[&str],
+) -> Result<Vec<bool>> {
+    let mut command = redis::cmd("ZMSCORE");
+    let scores: Vec<Option<f64>> =
+        command.arg("ranking_productos").arg(products).query_async(valkey).await?;
+    Ok(scores.iter().map(Option::is_some).collect())
 }
 
 /// The memory that Valkey uses for its data, in MiB.

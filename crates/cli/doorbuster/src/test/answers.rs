@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::OpenOptions;
 use std::io::BufRead;
 use std::path::Path;
 
@@ -31,16 +32,15 @@ pub struct Answer {
 
 impl Answer {
     pub fn new((partition, offset): (i32, i64), outcome: &RecordOutcome) -> Self {
-        let (result, reason) = match outcome {
-            RecordOutcome::Applied => ("applied".into(), None),
-            RecordOutcome::Filtered => ("filtered".into(), None),
-            RecordOutcome::NotApplied => ("not-applied".into(), None),
-            RecordOutcome::GivenUp { class, reason, .. } => {
-                let is_its = matches!(class, FailureClass::Rejected | FailureClass::Retries);
-                (class.to_string(), is_its.then(|| reason.clone()))
-            }
+        let reason = match outcome {
+            RecordOutcome::GivenUp {
+                class: FailureClass::Rejected | FailureClass::Retries,
+                reason,
+                ..
+            } => Some(reason.clone()),
+            _ => None,
         };
-        Self { partition, offset, result, reason }
+        Self { partition, offset, result: outcome.name(), reason }
     }
 }
 
@@ -70,6 +70,16 @@ pub fn read(file: impl BufRead) -> Result<Answers> {
         }
     }
     Ok(answers)
+}
+
+/// Fails if a golden file cannot be written, so that this is known before the test is run.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let is_new = !path.try_exists()?;
+    OpenOptions::new().append(true).create(true).open(path)?;
+    if is_new {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
 /// Writes a golden file.

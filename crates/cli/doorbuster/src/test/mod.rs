@@ -101,7 +101,11 @@ impl Golden {
     fn new(args: &Args) -> Result<Self> {
         match &args.golden {
             None => Ok(Golden::None),
-            Some(path) if args.update => Ok(Golden::Update(path.clone())),
+            Some(path) if args.update => {
+                answers::check_writable(path)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+                Ok(Golden::Update(path.clone()))
+            }
             Some(path) => {
                 let answers = open(path).and_then(answers::read);
                 let answers = answers.with_context(|| path.display().to_string())?;

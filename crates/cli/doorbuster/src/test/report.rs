@@ -25,7 +25,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Notes the result of a record. `output` is what the component printed for it.
+    /// Notes the result of a record. `output` is what the component printed in its last call
+    /// with only this record.
     pub fn add(
         &mut self,
         partition: i32,
@@ -33,13 +34,7 @@ impl Report {
         outcome: &RecordOutcome,
         output: Option<&str>,
     ) -> Result<(), Unwritten> {
-        let result = match outcome {
-            RecordOutcome::Applied => "applied".into(),
-            RecordOutcome::Filtered => "filtered".into(),
-            RecordOutcome::NotApplied => "not applied".into(),
-            RecordOutcome::GivenUp { class, .. } => class.to_string(),
-        };
-        *self.counts.entry(result).or_default() += 1;
+        *self.counts.entry(outcome.name()).or_default() += 1;
         let RecordOutcome::GivenUp { class, attempts, reason } = outcome else { return Ok(()) };
         self.given_up += 1;
         if self.given_up > SHOWN_MAX {

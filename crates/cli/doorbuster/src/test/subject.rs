@@ -6,11 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use component_host::output::{Follow, Outputs};
-use component_host::{CompileCache, Host, Limits};
+use component_host::{Capability, CompileCache, Host, Limits};
 use kafka_trigger::{GuestHandler, KafkaTrigger};
 use runner::TRIGGER_TYPES;
+use spin_app::interface::is_named_by;
 use spin_app::{App, manifest};
 use spin_kafka_trigger::{Batch, Config, Failure, Handler, Position, Rejection, is_pattern};
+use valkey_provider::ValkeyProvider;
 
 use super::Args;
 use super::output::ComponentOutput;
@@ -19,6 +21,9 @@ use crate::application::select_trigger;
 /// The value of the variable `kafka_brokers`. Nothing connects to it: the name is reserved for
 /// names that do not exist (RFC 2606).
 const BROKERS: &str = "broker.invalid:9092";
+
+/// The interface of the host's producer, which is not provided: the test would send records.
+const PRODUCER: &str = "spin-kafka:events/producer@0.1.0";
 
 /// The topic and the component of a test without a manifest.
 const TOPIC: &str = "test";
@@ -53,6 +58,9 @@ impl Subject {
         let variables = args.variables.resolve(&app, known, &file)?;
         let trigger = select_trigger(&app, &variables, args.component.as_deref())?;
         app.retain_components(std::slice::from_ref(&trigger.component))?;
+        for component in &mut app.components {
+            component.provide.retain(|interface| !is_named_by(interface, PRODUCER));
+        }
         let mut limits = Limits::default();
         if let Some(bytes) = args.max_instance_memory.or(file.max_instance_memory) {
             limits.instance_memory_bytes_max = bytes;
@@ -61,7 +69,8 @@ impl Subject {
         let follow = if args.show_output { Follow::All } else { Follow::None };
         let outputs = Outputs::new(&app, Some(output.folder()), follow)?;
         let cache = CompileCache::UserFolder;
-        let load = move || Host::load(&app, &variables, limits, outputs, &cache, &[]);
+        let capabilities: [Arc<dyn Capability>; 1] = [Arc::new(ValkeyProvider::default())];
+        let load = move || Host::load(&app, &variables, limits, outputs, &cache, &capabilities);
         let host = tokio::task::spawn_blocking(load).await.context("loading failed")??;
         let guest = KafkaTrigger::new(trigger.clone(), &host)?.handler();
         let mut config = trigger.engine;

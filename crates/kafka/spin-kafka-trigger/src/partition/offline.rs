@@ -1,8 +1,8 @@
 //! Applies records that do not come from Kafka, with the code that applies those of a topic.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::applier::{Applier, PartitionPosition};
 use super::context::{TaskContext, TaskEnd};
@@ -17,7 +17,7 @@ use crate::{
     Progress, Rejection,
 };
 
-/// After this many requests for a retry in a row the run ends. A trigger without
+/// After this many retries of one batch in a row the run ends. A trigger without
 /// `retry_attempts_max` would repeat the call without end.
 const RETRIES_MAX: u32 = 5;
 
@@ -60,14 +60,27 @@ pub enum RecordOutcome {
         /// The reason.
         reason: String,
     },
-    /// The trigger stopped before it was applied.
+    /// The trigger stopped before its position was past the record. With `key_concurrency` above 1
+    /// the handler may have applied it.
     NotApplied,
+}
+
+impl RecordOutcome {
+    /// `applied`, `filtered`, `not-applied`, or the class of the failure.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Applied => "applied".into(),
+            Self::Filtered => "filtered".into(),
+            Self::NotApplied => "not-applied".into(),
+            Self::GivenUp { class, .. } => class.to_string(),
+        }
+    }
 }
 
 /// Applies the records of one partition without Kafka. Batches, filters, retries, the division of
 /// a batch after a failure and the policy for failed records are those of the trigger with these
 /// settings, with two exceptions: dead letters are returned instead of written, and if the number
-/// of retries is not limited, the run ends after five retries in a row.
+/// of retries is not limited, the run ends after five retries of one batch in a row.
 pub async fn apply_offline<H: Handler>(
     config: Config,
     handler: H,
@@ -112,7 +125,7 @@ impl Run {
         number: i32,
     ) -> Self {
         let retries_max = if config.retry_attempts_max == 0 { RETRIES_MAX } else { u32::MAX };
-        let handler = LimitedRetries { handler, retries_max, in_a_row: AtomicU32::new(0) };
+        let handler = LimitedRetries { handler, retries_max, in_a_row: Mutex::default() };
         let progress = Arc::new(Progress::new(&config));
         let failed_records = match config.failed_records {
             FailedRecords::Stop => FailedRecords::Stop,
@@ -232,18 +245,31 @@ enum KeepsPosition {
 struct LimitedRetries<H> {
     handler: H,
     retries_max: u32,
-    /// Number of consecutive requests for a retry.
-    in_a_row: AtomicU32,
+    /// Number of consecutive failures of each call that is repeated: of a batch, by the offset of
+    /// its first record (batches of different keys are in progress at once), or of the query for
+    /// the position.
+    in_a_row: Mutex<HashMap<Option<i64>, u32>>,
 }
 
 impl<H> LimitedRetries<H> {
     /// The answer, or a fatal failure if it would be repeated too often.
-    fn limit<T>(&self, max: u32, answer: Result<T, Failure>, repeats: bool) -> Result<T, Failure> {
-        if !repeats {
-            self.in_a_row.store(0, Ordering::Relaxed);
-            return answer;
-        }
-        let attempts = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+    fn limit<T>(
+        &self,
+        call: Option<i64>,
+        max: u32,
+        answer: Result<T, Failure>,
+        repeats: bool,
+    ) -> Result<T, Failure> {
+        let attempts = {
+            let mut in_a_row = self.in_a_row.lock().unwrap_or_else(PoisonError::into_inner);
+            if !repeats {
+                in_a_row.remove(&call);
+                return answer;
+            }
+            let attempts = in_a_row.entry(call).or_default();
+            *attempts += 1;
+            *attempts
+        };
         match answer {
             Err(
                 Failure::Retry(reason)
@@ -263,7 +289,8 @@ impl<H: Handler> Handler for LimitedRetries<H> {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
         let answer = self.handler.handle(batch).await;
         let repeats = matches!(answer, Err(Failure::Retry(_)));
-        self.limit(self.retries_max, answer, repeats)
+        let first = batch.messages.first().map_or(batch.start, |message| message.offset);
+        self.limit(Some(first), self.retries_max, answer, repeats)
     }
 
     async fn position(
@@ -274,7 +301,7 @@ impl<H: Handler> Handler for LimitedRetries<H> {
     ) -> Result<Position, Failure> {
         let answer = self.handler.position(topic, log_id, partition).await;
         let repeats = answer.is_err();
-        self.limit(RETRIES_MAX, answer, repeats)
+        self.limit(None, RETRIES_MAX, answer, repeats)
     }
 }
 
@@ -349,13 +376,7 @@ mod tests {
     }
 
     fn words(run: &OfflineRun) -> Vec<String> {
-        let word = |outcome: &RecordOutcome| match outcome {
-            RecordOutcome::Applied => "applied".into(),
-            RecordOutcome::Filtered => "filtered".into(),
-            RecordOutcome::GivenUp { class, .. } => class.to_string(),
-            RecordOutcome::NotApplied => "not applied".into(),
-        };
-        run.outcomes.iter().map(word).collect()
+        run.outcomes.iter().map(RecordOutcome::name).collect()
     }
 
     #[tokio::test]
@@ -388,11 +409,11 @@ mod tests {
         assert_eq!(words(&run(skip, &["a", "trap", "b"]).await), ["applied", "trap", "applied"]);
         let stop = Config { failed_records: FailedRecords::Stop, ..config() };
         let stopped = run(stop, &["a", "trap", "b"]).await;
-        assert_eq!(words(&stopped), ["applied", "not applied", "not applied"]);
+        assert_eq!(words(&stopped), ["applied", "not-applied", "not-applied"]);
         assert!(matches!(stopped.error, Some(Error::Poison { offset: 101, .. })));
         let few = Config { poison_in_a_row_max: 1, ..config() };
         let stopped = run(few, &["trap", "trap", "b"]).await;
-        assert_eq!(words(&stopped), ["trap", "not applied", "not applied"]);
+        assert_eq!(words(&stopped), ["trap", "not-applied", "not-applied"]);
     }
 
     #[tokio::test]
@@ -400,11 +421,44 @@ mod tests {
         let ended = run(config(), &["retry"]).await;
         let error = ended.error.as_ref().unwrap().to_string();
         assert!(error.contains("6 attempts") && error.contains("store is down"), "{error}");
-        assert_eq!(words(&ended), ["not applied"]);
+        assert_eq!(words(&ended), ["not-applied"]);
         let limited = Config { retry_attempts_max: 2, ..config() };
         let ended = run(limited, &["a", "retry", "b"]).await;
         assert_eq!(words(&ended), ["applied", "retries", "applied"]);
         let ended = run(config(), &["fatal"]).await;
         assert!(ended.error.unwrap().to_string().contains("no licence"));
+    }
+
+    /// Requests a number of retries for each batch.
+    struct RetriedBatches {
+        retries: u32,
+        calls: Mutex<HashMap<i64, u32>>,
+    }
+
+    impl Handler for RetriedBatches {
+        async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+            let mut calls = self.calls.lock().unwrap();
+            let calls = calls.entry(batch.messages[0].offset).or_default();
+            *calls += 1;
+            if *calls <= self.retries { Err(Failure::Retry("busy".into())) } else { Ok(Vec::new()) }
+        }
+
+        async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+            Ok(Position::Committed)
+        }
+    }
+
+    #[tokio::test]
+    async fn retries_of_batches_at_the_same_time_are_counted_separately() {
+        let config = Config { key_concurrency: 8, ..config() };
+        let values = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let run = async |retries| {
+            let handler = RetriedBatches { retries, calls: Mutex::default() };
+            let run = apply_offline(config.clone(), handler, records(&values)).await.unwrap();
+            (words(&run), run.error.map(|error| error.to_string()))
+        };
+        assert_eq!(run(RETRIES_MAX).await, (vec!["applied".to_owned(); 8], None));
+        let (_, error) = run(RETRIES_MAX + 1).await;
+        assert!(error.as_ref().is_some_and(|error| error.contains("6 attempts")), "{error:?}");
     }
 }
