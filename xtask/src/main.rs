@@ -46,8 +46,8 @@ cargo xtask <task>
   secrets        create the missing passwords of k8s/
   manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   measure the pipeline beside the same one without WebAssembly, and draw the
-                 results: accept, drain, latency, end-to-end, start, hello, overload, growth,
-                 viewers, or all; --short for a trial, --help for all options
+                 results: accept, breakdown, drain, latency, end-to-end, start, hello,
+                 overload, growth, viewers, or all; --short for a trial, --help for all options
   load-report [ARGS]  run Locust against the pipeline on real servers and draw the run in
                  docs/benchmarks/load.svg; ARGS are passed to Locust: --shape, --peak, --minutes
   screenshot     run the pipeline under load and write pictures of the live page,

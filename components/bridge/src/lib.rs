@@ -1,6 +1,5 @@
 //! The bridge: receives a sale over HTTP (`POST /forward`) or from another component and passes it
-//! to the next hop, within a deadline, with retries where they are safe, and with a circuit
-//! breaker.
+//! to the next hop, with retries where they are safe, a circuit breaker and an optional deadline.
 
 mod forward;
 

@@ -55,11 +55,7 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
             |m| m.replace("\"tcp://{{ kafka_brokers }}\", ", ""),
             &["spin-kafka:events/producer@0.1.0", "allowed_outbound_hosts"],
         ),
-        (
-            // The last table of the file.
-            |m| m.split("[component.aggregator.dependencies]").next().unwrap_or(m).into(),
-            &["doorbuster:valkey/client@0.2.0"],
-        ),
+        (|m| m.replace("pipeline.wasm", "ingest.wasm"), &["doorbuster:sales/intake@0.2.0"]),
     ];
     for (change, expected) in cases {
         let (code, error) = start(change).await;

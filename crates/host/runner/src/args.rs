@@ -44,8 +44,9 @@ pub struct CommonArgs {
     /// Maximum linear memory of one instance, in bytes.
     #[arg(long, value_name = "BYTES", env = "SPIN_MAX_INSTANCE_MEMORY")]
     pub max_instance_memory: Option<usize>,
-    /// The host provides this import (`spin-kafka:events/producer` or `doorbuster:valkey/client`)
-    /// instead of a dependency, as with `tool.doorbuster.provide` in a manifest.
+    /// The host provides this import (`spin-kafka:events/producer`, `doorbuster:valkey/client` or
+    /// `doorbuster:http/client`) instead of a dependency, as with `tool.doorbuster.provide` in a
+    /// manifest.
     #[arg(long, value_name = "INTERFACE", value_delimiter = ',', env = "DOORBUSTER_PROVIDE")]
     pub provide: Vec<String>,
     /// Time in seconds for which new requests are served after the signal to end, 10 at most: on

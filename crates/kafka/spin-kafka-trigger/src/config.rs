@@ -103,7 +103,8 @@ pub struct Config {
     /// Maximum memory for records, independent of the lag. It limits how many partitions are read
     /// at the same time; if there are more, they take turns. One partition needs about four times
     /// `queue_bytes_max` (most of it for librdkafka's own structures), six fetches
-    /// (`client."fetch.message.max.bytes"`, 1 MiB) and two batches. Default 1 GiB.
+    /// (`client."fetch.message.max.bytes"`, 1 MiB), two batches and 192 KiB. Calls of
+    /// `packed-handler` need one batch more each, which is not included. Default 1 GiB.
     pub memory_bytes_max: usize,
     /// Interval at which the offsets of handled batches are committed. Default 1,000.
     pub commit_interval_ms: u64,
