@@ -1,5 +1,5 @@
-//! Creates instances of one component with the host of Doorbuster, in a process of its own, and
-//! prints how long it takes and how much memory they need. `bench` runs it.
+//! Creates instances of one component with the host of Doorbuster, and prints how long it takes and
+//! how much memory they need. `bench` runs it as a separate process.
 
 mod served;
 

@@ -110,7 +110,7 @@ async fn receive(response: HostResponse, bytes_max: usize) -> Result<Response, S
     let incoming = Incoming { contents, trailers, announced: None };
     let (body, trailers) = incoming.read(bytes_max).await.map_err(|error| match error {
         ReadError::TooLarge => SendError::ResponseTooLarge,
-        // Whatever the error says, the server has received the request.
+        // The server has sent the head, so it has received the request.
         ReadError::Broken(ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout) => {
             SendError::ResponseTimeout
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use component_host::{Capability, GuestState};
 use valkey_client::Client;
-use valkey_codec::{ClientError, Reply, Servers};
+use valkey_codec::{ClientError, Servers};
 use wasmtime::component::Linker;
 
 /// The interface.
@@ -45,7 +45,11 @@ impl Capability for ValkeyProvider {
             move |accessor, (commands, replies, limit_ms): (Vec<u8>, u32, u32)| {
                 let client = accessor.with(|mut access| client(&clients, access.get()));
                 Box::pin(async move {
-                    let replies = pipeline(client, &commands, replies, limit_ms).await;
+                    let limit = Duration::from_millis(limit_ms.into());
+                    let replies = match client {
+                        Ok(client) => client.pipeline(&commands, replies, limit).await,
+                        Err(error) => Err(error),
+                    };
                     let replies = replies
                         .map(|replies| {
                             replies.into_iter().map(types::Reply::from).collect::<Vec<_>>()
@@ -56,15 +60,6 @@ impl Capability for ValkeyProvider {
             },
         )
     }
-}
-
-async fn pipeline(
-    client: Result<Arc<Client>, ClientError>,
-    commands: &[u8],
-    replies: u32,
-    limit_ms: u32,
-) -> Result<Vec<Reply>, ClientError> {
-    client?.pipeline(commands, replies, Duration::from_millis(limit_ms.into())).await
 }
 
 /// The client of a component.

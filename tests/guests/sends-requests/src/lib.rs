@@ -1,5 +1,5 @@
-//! Sends the request that the fields of its own request describe through `doorbuster:http/client`,
-//! and answers with the result as text. Its response at `/broken` fails after the head.
+//! Reads from the fields of each request which request to send, sends it through
+//! `doorbuster:http/client`, and answers with the result as text. Its response at `/broken` fails after the head.
 #![allow(clippy::unwrap_used, reason = "a trap is a failed test")]
 
 use bytes::Bytes;

@@ -105,8 +105,8 @@ fn failure(error: HttpError) -> SendError {
     }
 }
 
-/// Whatever the error says, the server has received the request: a component of the same application
-/// chooses the error of its body freely. `http-client` does the same.
+/// The server has sent the head, so it has received the request. The error of the body does not show
+/// this: a component of the same application can choose any. `http-client` has the same rule.
 fn body_failure(error: CollectError) -> SendError {
     match error {
         CollectError::TooLong => SendError::ResponseTooLarge,

@@ -19,6 +19,7 @@ mod cursor;
 mod failed_records;
 mod gatherer;
 mod handler_calls;
+mod limited_retries;
 mod locator;
 mod log_check;
 mod offline;

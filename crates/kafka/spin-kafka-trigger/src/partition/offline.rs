@@ -1,25 +1,21 @@
 //! Applies records that do not come from Kafka, with the code that applies those of a topic.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::applier::{Applier, PartitionPosition};
 use super::context::{TaskContext, TaskEnd};
 use super::handler_calls::HandlerCalls;
+use super::limited_retries::{LimitedRetries, RETRIES_MAX};
 use crate::batch::{BatchBuilder, Gathered};
 use crate::engine::Engine;
 use crate::extent::Extent;
 use crate::filter::pass;
 use crate::letter_sink::{GivenUp, LetterSink};
 use crate::{
-    Batch, Config, Error, FailedRecords, Failure, FailureClass, Handler, Message, Position,
-    Progress, Rejection,
+    Batch, Config, Error, FailedRecords, FailureClass, Handler, Message, Position, Progress,
 };
-
-/// After this many retries of one batch in a row the run ends. A trigger without
-/// `retry_attempts_max` would repeat the call without end.
-const RETRIES_MAX: u32 = 5;
 
 /// The records of one partition.
 #[derive(Debug, Clone)]
@@ -125,7 +121,7 @@ impl Run {
         number: i32,
     ) -> Self {
         let retries_max = if config.retry_attempts_max == 0 { RETRIES_MAX } else { u32::MAX };
-        let handler = LimitedRetries { handler, retries_max, in_a_row: Mutex::default() };
+        let handler = LimitedRetries::new(handler, retries_max);
         let progress = Arc::new(Progress::new(&config));
         let failed_records = match config.failed_records {
             FailedRecords::Stop => FailedRecords::Stop,
@@ -241,74 +237,12 @@ enum KeepsPosition {
     Later,
 }
 
-/// Ends an endless sequence of retries.
-struct LimitedRetries<H> {
-    handler: H,
-    retries_max: u32,
-    /// Number of consecutive failures of each call that is repeated: of a batch, by the offset of
-    /// its first record (batches of different keys are in progress at once), or of the query for
-    /// the position.
-    in_a_row: Mutex<HashMap<Option<i64>, u32>>,
-}
-
-impl<H> LimitedRetries<H> {
-    /// The answer, or a fatal failure if it would be repeated too often.
-    fn limit<T>(
-        &self,
-        call: Option<i64>,
-        max: u32,
-        answer: Result<T, Failure>,
-        repeats: bool,
-    ) -> Result<T, Failure> {
-        let attempts = {
-            let mut in_a_row = self.in_a_row.lock().unwrap_or_else(PoisonError::into_inner);
-            if !repeats {
-                in_a_row.remove(&call);
-                return answer;
-            }
-            let attempts = in_a_row.entry(call).or_default();
-            *attempts += 1;
-            *attempts
-        };
-        match answer {
-            Err(
-                Failure::Retry(reason)
-                | Failure::Trap(reason)
-                | Failure::Deadline(reason)
-                | Failure::Memory(reason),
-            ) if attempts > max => Err(Failure::Fatal(format!(
-                "{attempts} attempts failed, and the trigger would repeat the call without a \
-                 limit: {reason}"
-            ))),
-            answer => answer,
-        }
-    }
-}
-
-impl<H: Handler> Handler for LimitedRetries<H> {
-    async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-        let answer = self.handler.handle(batch).await;
-        let repeats = matches!(answer, Err(Failure::Retry(_)));
-        let first = batch.messages.first().map_or(batch.start, |message| message.offset);
-        self.limit(Some(first), self.retries_max, answer, repeats)
-    }
-
-    async fn position(
-        &self,
-        topic: &str,
-        log_id: &str,
-        partition: i32,
-    ) -> Result<Position, Failure> {
-        let answer = self.handler.position(topic, log_id, partition).await;
-        let repeats = answer.is_err();
-        self.limit(None, RETRIES_MAX, answer, repeats)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
-    use crate::Filter;
+    use crate::{Failure, Filter, Rejection};
 
     fn config() -> Config {
         Config {
