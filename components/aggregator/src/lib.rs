@@ -18,7 +18,7 @@ use settings::Settings;
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:aggregator/component",
-        path: ["../../wit/spin-kafka-events", "../../wit/doorbuster-valkey", "world.wit"],
+        path: ["../../wit/spin-kafka-events-0.1", "../../wit/doorbuster-valkey", "world.wit"],
         with: {
             "doorbuster:valkey/client@0.2.0/scalar": valkey_codec::Scalar,
             "doorbuster:valkey/client@0.2.0/reply": valkey_codec::Reply,

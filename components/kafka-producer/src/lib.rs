@@ -21,7 +21,7 @@ use network::Sockets;
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:kafka-producer/component",
-        path: ["../../wit/spin-kafka-events", "world.wit"],
+        path: ["../../wit/spin-kafka-events-0.1", "world.wit"],
         with: {
             "spin-kafka:events/types@0.1.0/header": wasm_producer::Header,
             "spin-kafka:events/producer@0.1.0/outgoing": wasm_producer::OutgoingRecord,

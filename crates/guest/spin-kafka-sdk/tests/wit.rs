@@ -16,7 +16,7 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 #[test]
 fn the_copy_of_the_interfaces_is_current() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let original = package.ancestors().nth(3).unwrap().join("wit/spin-kafka-events");
+    let original = package.ancestors().nth(3).unwrap().join("wit/spin-kafka-events-0.1");
     let copy = package.join("wit/spin-kafka-events");
     assert_eq!(files(&copy), files(&original), "copy {original:?} to {copy:?}");
 }

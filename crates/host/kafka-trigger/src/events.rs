@@ -1,5 +1,5 @@
-//! The types of `spin-kafka:events` in the host: the records of `wit/spin-kafka-events`, which are
-//! passed to the guest by reference, without a copy in the host.
+//! The types of `spin-kafka:events` in the host: the records of `wit/spin-kafka-events-0.1`, which
+//! are passed to the guest by reference, without a copy in the host.
 
 use spin_kafka_trigger as engine;
 use wasmtime::component::{ComponentType, Lift, Lower};

@@ -8,7 +8,7 @@ use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:fails-on-command/component",
-        path: ["../../../wit/spin-kafka-events", "world.wit"],
+        path: ["../../../wit/spin-kafka-events-0.1", "world.wit"],
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
