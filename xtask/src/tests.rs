@@ -6,7 +6,7 @@ use crate::count::{self, Count};
 use crate::packages::{self, Packages};
 use crate::profile::Profile;
 use crate::run::{cargo, cargo_with};
-use crate::{build, families, image, plugin, shim};
+use crate::{build, families, image, interfaces, plugin, shim};
 
 /// Runs the unit tests, then builds the programs and components for the other tests, and runs
 /// these. `args` are passed to the test programs.
@@ -56,6 +56,7 @@ pub fn write_settings() -> Result<()> {
 pub fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     families::check()?;
+    interfaces::check()?;
     packages::check_tests_run()?;
     cargo(&["deny", "check", "bans", "licenses", "sources"])?;
     clippy(&["--all-targets"])?;
