@@ -85,7 +85,7 @@ source = "fails_on_command.wasm"
             topic: self.topic.clone(),
             key: None,
             value: Some(value.as_bytes().to_vec()),
-            headers: Vec::new(),
+            ..OutgoingRecord::default()
         };
         let producer = Producer::new(ProducerConfig::new(&self.brokers))?;
         producer.send(values.iter().map(record).collect()).await?;

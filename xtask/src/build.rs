@@ -22,7 +22,7 @@ const COMPONENTS: [&str; 10] = [
 ];
 
 /// The components that only tests use.
-const TEST_GUESTS: [&str; 10] = [
+const TEST_GUESTS: [&str; 12] = [
     "calls-dependency",
     "calls-valkey",
     "copies-records",
@@ -32,7 +32,9 @@ const TEST_GUESTS: [&str; 10] = [
     "wasi-p2",
     "exports-both",
     "misbehaves",
+    "older-events",
     "sends-requests",
+    "sync-events",
 ];
 
 /// The compositions that the manifests use: the names of their documents in `components`, and of

@@ -68,5 +68,6 @@ fn record(topic: &str, number: u64, products: u32, random: &mut fastrand::Rng) -
         value: Some(sale.to_json()),
         key: Some(sale.product_id.into_bytes()),
         headers: vec![Header { name: "idempotency-key".into(), value: Some(key.into_bytes()) }],
+        ..OutgoingRecord::default()
     }
 }

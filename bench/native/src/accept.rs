@@ -143,6 +143,7 @@ impl Writer {
             value: Some(value),
             key: Some(sale.product_id.into_bytes()),
             headers: headers(context),
+            ..OutgoingRecord::default()
         };
         self.producer.send(vec![record]).await.map(drop).map_err(failure)
     }

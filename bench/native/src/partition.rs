@@ -50,7 +50,7 @@ impl Partition {
                 continue;
             };
             progress.started()?;
-            let range = OffsetRange { start: position, end: last + 1, first: true };
+            let range = OffsetRange { start: position, end: last + 1, expected_position: None };
             let records = batch.iter().map(record);
             let update =
                 Update::from_records(source.clone(), range, RetentionLimits::default(), records);

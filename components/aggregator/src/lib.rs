@@ -12,13 +12,12 @@ use aggregate::{Monitored, OffsetRange, Record, Source, Step, Update};
 use bindings::exports::spin_kafka::events::packed_handler::PackedBatch;
 use bindings::exports::spin_kafka::events::{checkpoint, handler, packed_handler};
 use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
-use settings::Settings;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:aggregator/component",
-        path: ["../../wit/spin-kafka-events-0.1", "../../wit/doorbuster-valkey", "world.wit"],
+        path: ["../../wit/spin-kafka-events", "../../wit/doorbuster-valkey", "world.wit"],
         with: {
             "doorbuster:valkey/client@0.2.0/scalar": valkey_codec::Scalar,
             "doorbuster:valkey/client@0.2.0/reply": valkey_codec::Reply,
@@ -44,32 +43,37 @@ thread_local! {
 
 impl handler::Guest for Aggregator {
     async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
-        let Batch { topic, log_id, partition, first, start, end, messages } = batch;
-        let range = OffsetRange { start, end, first };
-        apply(topic, log_id, partition, range, messages.iter().map(records::record)).await
+        let Batch { topic, log_id, partition, group, .. } = batch;
+        let Batch { start, end, expected_position, .. } = batch;
+        let source = source(group, topic, log_id, partition);
+        let range = OffsetRange { start, end, expected_position };
+        apply(source, range, batch.records.iter().map(records::record)).await
     }
 }
 
 impl packed_handler::Guest for Aggregator {
     async fn handle(batch: PackedBatch) -> Result<Vec<Rejection>, Failure> {
         let records = records::unpack(&batch)?;
-        let PackedBatch { topic, log_id, partition, first, start, end, .. } = &batch;
-        let range = OffsetRange { start: *start, end: *end, first: *first };
-        apply(topic.clone(), log_id.clone(), *partition, range, records).await
+        let PackedBatch { topic, log_id, partition, group, .. } = &batch;
+        let source = source(group.clone(), topic.clone(), log_id.clone(), *partition);
+        let PackedBatch { start, end, expected_position, .. } = batch;
+        apply(source, OffsetRange { start, end, expected_position }, records).await
     }
+}
+
+/// The partition that a batch comes from.
+fn source(group: String, topic: String, log_id: Option<String>, partition: i32) -> Source {
+    Source { group, topic, log_id: log_id.unwrap_or_default(), partition }
 }
 
 /// Applies the records of a batch to Valkey.
 async fn apply<'a>(
-    topic: String,
-    log_id: String,
-    partition: i32,
+    source: Source,
     range: OffsetRange,
     records: impl IntoIterator<Item = Record<'a>>,
 ) -> Result<Vec<Rejection>, Failure> {
-    let Settings { group, limits } = Settings::get().await?;
-    let source = Source { group: group.clone(), topic, log_id, partition };
-    let mut update = Update::from_records(source, range, *limits, records);
+    let limits = settings::limits().await?;
+    let mut update = Update::from_records(source, range, limits, records);
     let begun = Instant::now();
     loop {
         if begun.elapsed() >= CALLS_BEGIN_WITHIN {
@@ -89,12 +93,12 @@ async fn apply<'a>(
 
 impl checkpoint::Guest for Aggregator {
     async fn position(
+        group: String,
         topic: String,
-        log_id: String,
+        log_id: Option<String>,
         partition: i32,
     ) -> Result<Option<i64>, Failure> {
-        let group = Settings::get().await?.group.clone();
-        let source = Source { group, topic, log_id, partition };
+        let source = source(group, topic, log_id, partition);
         let [offset, log] = store::read(source.position_commands()).await?;
         Ok(source.position(offset.as_deref(), log.as_deref()))
     }

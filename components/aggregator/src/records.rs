@@ -1,18 +1,18 @@
 //! The records of a batch, in the form in which they are counted.
 
-use aggregate::{IDEMPOTENCY_KEY, PackedHeader, PackedMessage, Record};
+use aggregate::{IDEMPOTENCY_KEY, PackedHeader, PackedRecord, Record};
 
 use crate::bindings::exports::spin_kafka::events::packed_handler::{PackedBatch, Part};
-use crate::bindings::spin_kafka::events::types::{Failure, Message};
+use crate::bindings::spin_kafka::events::types::{Failure, Record as ListRecord};
 
 /// A record with its own lists.
-pub fn record(message: &Message) -> Record<'_> {
-    let key = message.headers.iter().find(|header| header.name == IDEMPOTENCY_KEY);
+pub fn record(record: &ListRecord) -> Record<'_> {
+    let key = record.headers.iter().find(|header| header.name == IDEMPOTENCY_KEY);
     Record {
-        offset: message.offset,
-        timestamp_ms: message.timestamp_ms,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
         idempotency_key: key.and_then(|header| header.value.as_deref()),
-        value: message.value.as_deref(),
+        value: record.value.as_deref(),
     }
 }
 
@@ -23,13 +23,13 @@ pub fn unpack(batch: &PackedBatch) -> Result<Vec<Record<'_>>, Failure> {
         .headers
         .iter()
         .map(|header| PackedHeader { name: part(header.name), value: header.value.map(part) });
-    let messages = batch.messages.iter().map(|message| PackedMessage {
-        offset: message.offset,
-        timestamp_ms: message.timestamp_ms,
-        value: message.value.map(part),
-        headers: message.headers,
+    let records = batch.records.iter().map(|record| PackedRecord {
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+        value: record.value.map(part),
+        headers: record.headers,
     });
-    aggregate::unpack(&batch.content, headers, messages).ok_or_else(|| {
+    aggregate::unpack(&batch.content, headers, records).ok_or_else(|| {
         Failure::Fatal("the host passed a batch that lacks a part of its content".into())
     })
 }

@@ -21,12 +21,12 @@ use network::Sockets;
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:kafka-producer/component",
-        path: ["../../wit/spin-kafka-events-0.1", "world.wit"],
+        path: ["../../wit/spin-kafka-events", "world.wit"],
         with: {
-            "spin-kafka:events/types@0.1.0/header": wasm_producer::Header,
-            "spin-kafka:events/producer@0.1.0/outgoing": wasm_producer::OutgoingRecord,
-            "spin-kafka:events/producer@0.1.0/delivery": wasm_producer::Delivery,
-            "spin-kafka:events/producer@0.1.0/produce-error": wasm_producer::ProduceError,
+            "spin-kafka:events/types@0.2.0/header": wasm_producer::Header,
+            "spin-kafka:events/types@0.2.0/outgoing": wasm_producer::OutgoingRecord,
+            "spin-kafka:events/types@0.2.0/delivery": wasm_producer::Delivery,
+            "spin-kafka:events/types@0.2.0/produce-error": wasm_producer::ProduceError,
         },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
@@ -43,9 +43,11 @@ thread_local! {
 struct KafkaProducer;
 
 impl Guest for KafkaProducer {
-    async fn send(records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
-        let producer = producer().await.map_err(ProduceError::Other)?;
-        producer.send(records).await
+    async fn send(records: Vec<OutgoingRecord>) -> Vec<Result<Delivery, ProduceError>> {
+        match producer().await {
+            Ok(producer) => producer.send_each(records).await,
+            Err(fault) => records.iter().map(|_| Err(ProduceError::Other(fault.clone()))).collect(),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ mod bindings {
         path: [
             "../../wit/doorbuster-sales",
             "../../wit/doorbuster-valkey",
-            "../../wit/spin-kafka-events-0.1",
+            "../../wit/spin-kafka-events",
             "world.wit",
         ],
         with: {

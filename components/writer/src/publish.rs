@@ -6,8 +6,8 @@ use intake::hop_times::{HopTime, HopTimer};
 use intake::request::{Context, IDEMPOTENCY_KEY, TRACEPARENT};
 use sale::{Sale, Violation};
 
-use crate::bindings::spin_kafka::events::producer::{self, Outgoing, ProduceError};
-use crate::bindings::spin_kafka::events::types::Header;
+use crate::bindings::spin_kafka::events::producer;
+use crate::bindings::spin_kafka::events::types::{Header, Outgoing, ProduceError};
 use crate::key_claim;
 
 static TOPIC: Variable = Variable::new("kafka_topic");
@@ -22,11 +22,17 @@ pub async fn publish(sale: Sale, context: Context) -> Result<Vec<HopTime>, Intak
     let timer = HopTimer::start("kafka", &context);
     let record = Outgoing {
         topic: topic.to_owned(),
-        value: Some(value),
+        partition: None,
+        timestamp_ms: None,
         key: Some(sale.product_id.into_bytes()),
+        value: Some(value),
         headers: headers(context),
     };
-    producer::send(vec![record]).await.map_err(failure)?;
+    let results = producer::send(vec![record]).await;
+    let result = results.into_iter().next().ok_or_else(|| {
+        IntakeError::Other("the producer returned no result for the record".into())
+    })?;
+    result.map_err(failure)?;
     Ok(timer.stop(Vec::new()))
 }
 

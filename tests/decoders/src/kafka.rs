@@ -60,7 +60,10 @@ pub fn check(mut bytes: &[u8]) {
 fn check_deliveries(sent: Result<Vec<Delivery>, ProduceError>, count: usize) {
     let Ok(deliveries) = sent else { return };
     assert_eq!(deliveries.len(), count);
-    assert!(deliveries.iter().all(|it| it.partition >= 0 && it.offset >= -1), "{deliveries:?}");
+    assert!(
+        deliveries.iter().all(|it| it.partition >= 0 && it.offset.is_none_or(|offset| offset >= 0)),
+        "{deliveries:?}"
+    );
 }
 
 /// Records with and without a key.
@@ -69,7 +72,7 @@ fn records(count: usize) -> Vec<OutgoingRecord> {
         topic: "t".into(),
         key: number.is_multiple_of(2).then(|| vec![b'a' + number as u8]),
         value: Some(b"value value value value value value".to_vec()),
-        headers: Vec::new(),
+        ..OutgoingRecord::default()
     };
     (0..count).map(record).collect()
 }

@@ -66,10 +66,12 @@ fn batch(topic: &str) -> Batch {
         topic: topic.into(),
         log_id: "log".into(),
         partition: 3,
-        first: false,
+        group: "group".into(),
+        expected_position: None,
         start: 7,
         end: 8,
-        messages: Vec::new(),
+        attempt: 1,
+        records: Vec::new(),
     }
 }
 

@@ -22,7 +22,7 @@ pub fn check(mut bytes: &[u8]) {
     let records: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let end = records.len() as i64;
     let source = Source { group: "g".into(), topic: "t".into(), log_id: "l".into(), partition: 3 };
-    let range = OffsetRange { start: 0, end, first: true };
+    let range = OffsetRange { start: 0, end, expected_position: None };
     let read = records.iter().zip(0..).map(|(line, offset)| record(line, offset));
     let mut update = Update::from_records(source, range, RetentionLimits::default(), read);
     let mut monitored = Monitored::default();

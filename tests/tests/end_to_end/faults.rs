@@ -79,7 +79,7 @@ async fn a_malformed_record_is_rejected_with_its_reason_and_the_others_are_count
             topic: pipeline.topic.clone(),
             key: Some(vec![0xff, 0]),
             value: value.map(|value| value.as_bytes().to_vec()),
-            headers: Vec::new(),
+            ..OutgoingRecord::default()
         };
         producer.send(vec![record]).await.unwrap();
     }

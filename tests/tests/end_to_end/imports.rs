@@ -37,7 +37,7 @@ const SPIN: [(&str, &str); 21] = [
 const TYPES_ONLY: [&str; 3] = [
     "doorbuster:http/types@0.1.0",
     "doorbuster:sales/types@0.2.0",
-    "spin-kafka:events/types@0.1.0",
+    "spin-kafka:events/types@0.2.0",
 ];
 
 fn offers(import: &str) -> bool {
@@ -79,5 +79,5 @@ fn an_import_without_a_provider_is_named() {
     let app = manifest::read(&root().join("spin.toml")).unwrap();
     let mut writer = app.component("writer").unwrap().clone();
     assert!(writer.dependencies.remove("spin-kafka:events/producer").is_some());
-    assert_eq!(missing(&writer), ["spin-kafka:events/producer@0.1.0"]);
+    assert_eq!(missing(&writer), ["spin-kafka:events/producer@0.2.0"]);
 }

@@ -23,6 +23,7 @@ pub(super) async fn write(brokers: &str, topic: &str, value: &str, headers: &[(&
         key: Some(b"tv".to_vec()),
         value: Some(value.as_bytes().to_vec()),
         headers: headers.iter().map(header).collect(),
+        ..OutgoingRecord::default()
     };
     let producer = Producer::new(ProducerConfig::new(brokers)).unwrap();
     producer.send(vec![record]).await.unwrap();

@@ -196,6 +196,7 @@ async fn captured_records_are_tested() {
         key: Some(key.to_vec()),
         value: value.map(|value| value.as_bytes().to_vec()),
         headers: vec![Header { name: "kind".into(), value: Some(vec![0xff]) }],
+        ..OutgoingRecord::default()
     };
     let keys = [&b"k\xff"[..], b"k", b"k2", b"k3", b"k4"];
     let values = [Some("a"), Some("trap"), None, Some("b"), Some("c")];

@@ -101,7 +101,7 @@ async fn the_rights_of_the_manifests_are_enough() {
         topic: "sales-topic".into(),
         key: None,
         value: Some(value.to_vec()),
-        headers: Vec::new(),
+        ..OutgoingRecord::default()
     };
     producer.send(vec![record(b"no sale"), record(SALE.as_bytes())]).await.unwrap();
     producer.flush(Duration::from_secs(10)).await.unwrap();

@@ -53,7 +53,7 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
         (|m| m.replace("\ngroup = ", "\ngrupo = "), &[".toml:", "grupo"]),
         (
             |m| m.replace("\"tcp://{{ kafka_brokers }}\", ", ""),
-            &["spin-kafka:events/producer@0.1.0", "allowed_outbound_hosts"],
+            &["spin-kafka:events/producer", "allowed_outbound_hosts"],
         ),
         (|m| m.replace("pipeline.wasm", "ingest.wasm"), &["doorbuster:sales/intake@0.2.0"]),
     ];

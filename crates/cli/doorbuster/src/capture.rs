@@ -145,7 +145,7 @@ struct Writer {
 impl Writer {
     fn write(&self, batch: &Batch) -> Result<()> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        for message in &batch.messages {
+        for message in &batch.records {
             if written.records >= written.max || written.failure.is_some() {
                 break;
             }
@@ -173,7 +173,7 @@ impl Handler for Writer {
         Ok(Vec::new())
     }
 
-    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+    async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
         Ok(Position::Committed)
     }
 }

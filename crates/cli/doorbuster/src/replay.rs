@@ -104,7 +104,7 @@ impl Handler for Reader {
         Ok(Vec::new())
     }
 
-    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+    async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
         Ok(Position::Committed)
     }
 }

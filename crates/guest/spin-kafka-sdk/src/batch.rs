@@ -2,22 +2,30 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::bindings::handler::spin_kafka::events::types;
 use crate::{Error, Failure, FromRecord, Record, Rejection};
 
-/// One log: a partition of a topic, until the topic is deleted.
+/// One log, as a consumer group reads it: a partition of a topic, until the topic is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
+    group: String,
     topic: Arc<str>,
-    log_id: String,
+    log_id: Option<String>,
     number: i32,
 }
 
 impl Partition {
     /// A partition, for tests.
-    pub fn new(topic: &str, log_id: &str, number: i32) -> Self {
-        Self { topic: topic.into(), log_id: log_id.into(), number }
+    pub fn new(group: &str, topic: &str, log_id: Option<&str>, number: i32) -> Self {
+        let log_id = log_id.map(str::to_owned);
+        Self { group: group.into(), topic: topic.into(), log_id, number }
+    }
+
+    /// Name of the consumer group. Positions of different groups are independent.
+    pub fn group(&self) -> &str {
+        &self.group
     }
 
     /// Name of the topic.
@@ -26,10 +34,10 @@ impl Partition {
     }
 
     /// Identifies the log. It changes if the topic is deleted and created again, and if the broker
-    /// belongs to another cluster. Compare it for equality only. Empty if the broker does not
+    /// belongs to another cluster. Compare it for equality only. `None` if the broker does not
     /// report an id.
-    pub fn log_id(&self) -> &str {
-        &self.log_id
+    pub fn log_id(&self) -> Option<&str> {
+        self.log_id.as_deref()
     }
 
     /// Number of the partition.
@@ -44,57 +52,86 @@ impl Partition {
 /// `end` itself. Some of these offsets may have no record.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    log: Partition,
-    is_first: bool,
+    partition: Partition,
+    expected_position: Option<i64>,
     range: Range<i64>,
+    attempt: u32,
+    time_limit: Duration,
     records: Vec<Record>,
 }
 
+/// The time limit of a batch that a test creates: the default of the trigger.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
 impl Batch {
-    /// A batch that is not the first of its log, for tests.
-    pub fn new(log: Partition, range: Range<i64>, records: Vec<Record>) -> Self {
-        Self { log, is_first: false, range, records }
+    /// The first attempt of a batch without an expected position, for tests.
+    pub fn new(partition: Partition, range: Range<i64>, records: Vec<Record>) -> Self {
+        let (attempt, time_limit) = (1, TIME_LIMIT);
+        Self { partition, expected_position: None, range, attempt, time_limit, records }
     }
 
-    /// Makes this the first batch of its log, for tests.
-    pub fn with_first(self) -> Self {
-        Self { is_first: true, ..self }
+    /// Sets the expected position, for tests.
+    pub fn with_expected_position(self, position: i64) -> Self {
+        Self { expected_position: Some(position), ..self }
     }
 
     pub(crate) fn received(batch: types::Batch) -> Self {
-        let types::Batch { topic, log_id, partition, first, start, end, messages } = batch;
+        let types::Batch { topic, log_id, partition: number, group, .. } = batch;
         let topic: Arc<str> = topic.into();
-        let record = |message| Record::received(topic.clone(), partition, message);
+        let record = |record| Record::received(topic.clone(), number, record);
         Self {
-            records: messages.into_iter().map(record).collect(),
-            log: Partition { topic, log_id, number: partition },
-            is_first: first,
-            range: start..end,
+            records: batch.records.into_iter().map(record).collect(),
+            partition: Partition { group, topic, log_id, number },
+            expected_position: batch.expected_position,
+            range: batch.start..batch.end,
+            attempt: batch.attempt,
+            time_limit: Duration::from_millis(batch.time_limit_ms.into()),
         }
     }
 
     /// Name of the topic.
     pub fn topic(&self) -> &str {
-        self.log.topic()
+        self.partition.topic()
     }
 
     /// Number of the partition.
     pub fn partition(&self) -> i32 {
-        self.log.number()
+        self.partition.number()
     }
 
     /// Identifies the log, see [`Partition::log_id`].
-    pub fn log_id(&self) -> &str {
-        self.log.log_id()
+    pub fn log_id(&self) -> Option<&str> {
+        self.partition.log_id()
     }
 
-    /// Whether this may be the first batch of the log that the component applies. If it is not, and
-    /// no position is stored, the store has lost everything: return [`Failure::Lost`].
-    pub fn is_first(&self) -> bool {
-        self.is_first
+    /// Name of the consumer group, see [`Partition::group`].
+    pub fn group(&self) -> &str {
+        self.partition.group()
     }
 
-    /// The position from which the batch was read.
+    /// The position that the store holds if it has lost nothing: the [`end`](Self::end) of the last
+    /// batch of this log that was applied, or the position that the function returned at the
+    /// assignment, whichever is greater. `None` if nothing of the log was applied yet, and for a
+    /// component without [`position`](macro@crate::position). If there is one and no position is
+    /// stored, the store has lost everything: return [`Failure::Lost`].
+    pub fn expected_position(&self) -> Option<i64> {
+        self.expected_position
+    }
+
+    /// How many times these records were handed over, this call included: 1 for the first call.
+    /// Calls with a larger batch that contained them count.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The time that this call may take. After it the call is interrupted, and the batch handed
+    /// over again in halves.
+    pub fn time_limit(&self) -> Duration {
+        self.time_limit
+    }
+
+    /// The position from which the batch was read. It may be before
+    /// [`expected_position`](Self::expected_position).
     pub fn start(&self) -> i64 {
         self.range.start
     }

@@ -19,7 +19,7 @@ pub mod checkpoint {
         world: "spin-kafka:sdk/checkpoint",
         path: ["wit/spin-kafka-events", "wit/world.wit"],
         with: {
-            "spin-kafka:events/types@0.1.0":
+            "spin-kafka:events/types@0.2.0":
                 crate::bindings::handler::spin_kafka::events::types,
         },
         runtime_path: "::spin_kafka_sdk::wit_bindgen::rt",
@@ -35,7 +35,7 @@ pub mod producer {
         world: "spin-kafka:sdk/producer",
         path: ["wit/spin-kafka-events", "wit/world.wit"],
         with: {
-            "spin-kafka:events/types@0.1.0":
+            "spin-kafka:events/types@0.2.0":
                 crate::bindings::handler::spin_kafka::events::types,
         },
         runtime_path: "::spin_kafka_sdk::wit_bindgen::rt",

@@ -108,14 +108,10 @@ pub async fn handle<H: Handler>(
 }
 
 /// Calls the function that returns the position, in a span like that of a batch.
-pub async fn position<C: Checkpoint>(
-    topic: String,
-    log_id: String,
-    partition: i32,
-) -> Result<Option<i64>, types::Failure> {
+pub async fn position<C: Checkpoint>(partition: Partition) -> Result<Option<i64>, types::Failure> {
     log::init();
-    let span = tracing::error_span!("position", topic, partition);
-    let partition = Partition::new(&topic, &log_id, partition);
+    let (topic, number) = (partition.topic(), partition.number());
+    let span = tracing::error_span!("position", topic, partition = number);
     C::position(partition).instrument(span).await.map_err(failure)
 }
 
@@ -171,11 +167,14 @@ macro_rules! export_checkpoint {
 
             impl Guest for Exported {
                 async fn position(
+                    group: String,
                     topic: String,
-                    log_id: String,
-                    partition: i32,
+                    log_id: Option<String>,
+                    number: i32,
                 ) -> Result<Option<i64>, Failure> {
-                    $crate::export::position::<$component>(topic, log_id, partition).await
+                    let log_id = log_id.as_deref();
+                    let partition = $crate::Partition::new(&group, &topic, log_id, number);
+                    $crate::export::position::<$component>(partition).await
                 }
             }
         };
@@ -196,7 +195,7 @@ mod tests {
     fn batch() -> Batch {
         let values = ["1", "x", "3"].into_iter().zip(4..);
         let record = |(value, offset)| Record::new("numbers", 0, offset).with_value(value);
-        Batch::new(Partition::new("numbers", "", 0), 4..7, values.map(record).collect())
+        Batch::new(Partition::new("adders", "numbers", None, 0), 4..7, values.map(record).collect())
     }
 
     #[test]
@@ -265,7 +264,7 @@ mod tests {
             let written = written.clone();
             move || written.clone()
         };
-        let message = types::Message {
+        let record = types::Record {
             offset: 4,
             timestamp_ms: None,
             key: None,
@@ -274,16 +273,19 @@ mod tests {
         };
         let batch = types::Batch {
             topic: "numbers".into(),
-            log_id: String::new(),
+            log_id: None,
             partition: 7,
-            first: true,
+            group: "adders".into(),
+            expected_position: None,
             start: 4,
             end: 5,
-            messages: vec![message],
+            attempt: 1,
+            time_limit_ms: 60_000,
+            records: vec![record],
         };
         tracing::subscriber::with_default(log::subscriber(LevelFilter::WARN, writer), || {
             block_on(handle::<Warns>(batch)).unwrap();
-            block_on(position::<Warns>("numbers".into(), String::new(), 7)).unwrap();
+            block_on(position::<Warns>(Partition::new("adders", "numbers", None, 7))).unwrap();
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();

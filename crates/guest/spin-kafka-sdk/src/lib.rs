@@ -107,14 +107,14 @@ pub use spin_kafka_macro::batch;
 /// ```
 /// use spin_kafka_sdk::{self as kafka, Batch, Failure, Partition};
 /// # mod store {
-/// #     pub async fn position(_: &str, _: i32) -> std::io::Result<Option<i64>> { Ok(None) }
+/// #     pub async fn position(_: Option<&str>, _: i32) -> std::io::Result<Option<i64>> { Ok(None) }
 /// #     pub async fn apply(_: usize, _: i64) -> std::io::Result<()> { Ok(()) }
 /// # }
 ///
 /// #[kafka::batch]
 /// async fn handle(batch: &Batch) -> Result<(), Failure> {
 ///     match store::position(batch.log_id(), batch.partition()).await? {
-///         None if !batch.is_first() => Err(Failure::Lost),
+///         None if batch.expected_position().is_some() => Err(Failure::Lost),
 ///         Some(stored) if stored < batch.start() => Err(Failure::Rewind(stored)),
 ///         Some(stored) if stored >= batch.end() => Ok(()),
 ///         stored => {

@@ -17,21 +17,41 @@
 
 use serde::Serialize;
 
-use crate::bindings::handler::spin_kafka::events::types::Header;
+use crate::bindings::handler::spin_kafka::events::types;
 use crate::bindings::producer::spin_kafka::events::producer as wit;
 
 /// A record to write.
 #[derive(Debug, Clone)]
-pub struct Outgoing(wit::Outgoing);
+pub struct Outgoing(types::Outgoing);
 
 impl Outgoing {
     /// A record without key, value and headers. The topic must exist; it is not created.
     pub fn new(topic: impl Into<String>) -> Self {
-        let topic = topic.into();
-        Self(wit::Outgoing { topic, key: None, value: None, headers: Vec::new() })
+        Self(types::Outgoing {
+            topic: topic.into(),
+            partition: None,
+            timestamp_ms: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        })
     }
 
-    /// Sets the key. Without a key the producer chooses the partition.
+    /// Sets the number of the partition. Without it the producer chooses the partition: by the key,
+    /// or for a record without a key any.
+    pub fn partition(mut self, partition: i32) -> Self {
+        self.0.partition = Some(partition);
+        self
+    }
+
+    /// Sets the timestamp, in milliseconds since 1970-01-01 UTC and above 0. Without it, the
+    /// timestamp is the time of the call.
+    pub fn timestamp_ms(mut self, timestamp_ms: i64) -> Self {
+        self.0.timestamp_ms = Some(timestamp_ms);
+        self
+    }
+
+    /// Sets the key.
     pub fn key(mut self, key: impl Into<Vec<u8>>) -> Self {
         self.0.key = Some(key.into());
         self
@@ -50,13 +70,13 @@ impl Outgoing {
 
     /// Adds a header.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        self.0.headers.push(Header { name: name.into(), value: Some(value.into()) });
+        self.0.headers.push(types::Header { name: name.into(), value: Some(value.into()) });
         self
     }
 
     /// Adds a header whose value is null.
     pub fn null_header(mut self, name: impl Into<String>) -> Self {
-        self.0.headers.push(Header { name: name.into(), value: None });
+        self.0.headers.push(types::Header { name: name.into(), value: None });
         self
     }
 }
@@ -88,49 +108,49 @@ pub enum SendError {
     /// The record is larger than the topic allows. It was not written.
     #[error("the record is too large: {0}")]
     TooLarge(String),
-    /// The broker refuses access for this client or to this topic. The record was not written.
-    #[error("the broker refuses access: {0}")]
+    /// The broker refuses access for this client or to this topic, the topic or the partition does
+    /// not exist, or a value of the record is not valid. The record was not written.
+    #[error("the record is refused: {0}")]
     Refused(String),
     /// Any other error, with the text of the broker.
     #[error("the record was not acknowledged: {0}")]
     Other(String),
 }
 
-impl From<wit::ProduceError> for SendError {
-    fn from(error: wit::ProduceError) -> Self {
+impl From<types::ProduceError> for SendError {
+    fn from(error: types::ProduceError) -> Self {
         match error {
-            wit::ProduceError::QueueFull => Self::QueueFull,
-            wit::ProduceError::TimedOut(text) => Self::TimedOut(text),
-            wit::ProduceError::Unavailable(text) => Self::Unavailable(text),
-            wit::ProduceError::TooLarge(text) => Self::TooLarge(text),
-            wit::ProduceError::Refused(text) => Self::Refused(text),
-            wit::ProduceError::Other(text) => Self::Other(text),
+            types::ProduceError::QueueFull => Self::QueueFull,
+            types::ProduceError::TimedOut(text) => Self::TimedOut(text),
+            types::ProduceError::Unavailable(text) => Self::Unavailable(text),
+            types::ProduceError::TooLarge(text) => Self::TooLarge(text),
+            types::ProduceError::Refused(text) => Self::Refused(text),
+            types::ProduceError::Other(text) => Self::Other(text),
         }
     }
 }
 
 /// Writes one record. Returns after the broker has acknowledged it.
 pub async fn send(record: Outgoing) -> Result<Delivery, SendError> {
-    let delivery = send_all([record]).await?.into_iter().next();
-    delivery.ok_or_else(|| SendError::Other("the producer returned no delivery".into()))
+    let result = send_all([record]).await.into_iter().next();
+    result.unwrap_or_else(|| Err(SendError::Other("the producer returned no result".into())))
 }
 
-/// Writes the records. Returns after the broker has acknowledged all of them, with the deliveries
-/// in the order of the records.
+/// Writes the records. Returns one result for each record, in the order of the records, after the
+/// broker has acknowledged it or it has failed.
 ///
-/// Records with the same key keep their order. After an error some of the records may have been
-/// written; to know which, send them one at a time.
+/// The records are independent: a record may be written although one before it failed. Records that
+/// are written to the same partition keep their order.
 pub async fn send_all(
     records: impl IntoIterator<Item = Outgoing>,
-) -> Result<Vec<Delivery>, SendError> {
+) -> Vec<Result<Delivery, SendError>> {
     let records = records.into_iter().map(|Outgoing(record)| record).collect();
-    let deliveries = wit::send(records).await?;
-    Ok(deliveries.into_iter().map(delivery).collect())
+    wit::send(records).await.into_iter().map(result).collect()
 }
 
-fn delivery(delivery: wit::Delivery) -> Delivery {
-    let offset = (delivery.offset >= 0).then_some(delivery.offset);
-    Delivery { partition: delivery.partition, offset }
+fn result(result: Result<types::Delivery, types::ProduceError>) -> Result<Delivery, SendError> {
+    let types::Delivery { partition, offset } = result?;
+    Ok(Delivery { partition, offset })
 }
 
 #[cfg(test)]
@@ -141,11 +161,14 @@ mod tests {
     fn a_record_has_what_was_set() {
         let Outgoing(record) = Outgoing::new("sales")
             .key("tv")
+            .partition(3)
+            .timestamp_ms(1)
             .json(&[1, 2])
             .unwrap()
             .header("source", "shop")
             .null_header("trace");
         assert_eq!(record.topic, "sales");
+        assert_eq!((record.partition, record.timestamp_ms), (Some(3), Some(1)));
         assert_eq!(record.key.as_deref(), Some(&b"tv"[..]));
         assert_eq!(record.value.as_deref(), Some(&b"[1,2]"[..]));
         let [source, trace] = record.headers.as_slice() else { panic!("{:?}", record.headers) };
@@ -153,26 +176,20 @@ mod tests {
         assert_eq!((trace.name.as_str(), trace.value.as_deref()), ("trace", None));
 
         let Outgoing(empty) = Outgoing::new("sales");
+        assert_eq!((empty.partition, empty.timestamp_ms), (None, None));
         assert!(empty.key.is_none() && empty.value.is_none() && empty.headers.is_empty());
-    }
-
-    #[test]
-    fn a_negative_offset_is_an_unknown_one() {
-        let offset = |offset| delivery(wit::Delivery { partition: 3, offset });
-        assert_eq!(offset(0), Delivery { partition: 3, offset: Some(0) });
-        assert_eq!(offset(-1), Delivery { partition: 3, offset: None });
     }
 
     #[test]
     fn each_error_keeps_its_kind_and_its_text() {
         let text = || "why".to_owned();
         for (error, expected) in [
-            (wit::ProduceError::QueueFull, SendError::QueueFull),
-            (wit::ProduceError::TimedOut(text()), SendError::TimedOut(text())),
-            (wit::ProduceError::Unavailable(text()), SendError::Unavailable(text())),
-            (wit::ProduceError::TooLarge(text()), SendError::TooLarge(text())),
-            (wit::ProduceError::Refused(text()), SendError::Refused(text())),
-            (wit::ProduceError::Other(text()), SendError::Other(text())),
+            (types::ProduceError::QueueFull, SendError::QueueFull),
+            (types::ProduceError::TimedOut(text()), SendError::TimedOut(text())),
+            (types::ProduceError::Unavailable(text()), SendError::Unavailable(text())),
+            (types::ProduceError::TooLarge(text()), SendError::TooLarge(text())),
+            (types::ProduceError::Refused(text()), SendError::Refused(text())),
+            (types::ProduceError::Other(text()), SendError::Other(text())),
         ] {
             assert_eq!(SendError::from(error), expected);
         }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use crate::bindings::handler::spin_kafka::events::types::{Header, Message};
+use crate::bindings::handler::spin_kafka::events::types;
 use crate::{Error, Rejection};
 
 /// A record of the log.
@@ -11,48 +11,48 @@ use crate::{Error, Rejection};
 pub struct Record {
     topic: Arc<str>,
     partition: i32,
-    message: Message,
+    content: types::Record,
 }
 
 impl Record {
     /// A record without key, value, headers and timestamp, for tests of a handler.
     pub fn new(topic: &str, partition: i32, offset: i64) -> Self {
-        let message =
-            Message { offset, timestamp_ms: None, key: None, value: None, headers: Vec::new() };
-        Self::received(topic.into(), partition, message)
+        let (timestamp_ms, key, value, headers) = (None, None, None, Vec::new());
+        let content = types::Record { offset, timestamp_ms, key, value, headers };
+        Self::received(topic.into(), partition, content)
     }
 
-    pub(crate) fn received(topic: Arc<str>, partition: i32, message: Message) -> Self {
-        Self { topic, partition, message }
+    pub(crate) fn received(topic: Arc<str>, partition: i32, content: types::Record) -> Self {
+        Self { topic, partition, content }
     }
 
     /// Sets the key.
     pub fn with_key(mut self, key: impl Into<Vec<u8>>) -> Self {
-        self.message.key = Some(key.into());
+        self.content.key = Some(key.into());
         self
     }
 
     /// Sets the value.
     pub fn with_value(mut self, value: impl Into<Vec<u8>>) -> Self {
-        self.message.value = Some(value.into());
+        self.content.value = Some(value.into());
         self
     }
 
     /// Sets the timestamp, in milliseconds since 1970-01-01 UTC.
     pub fn with_timestamp_ms(mut self, timestamp_ms: i64) -> Self {
-        self.message.timestamp_ms = Some(timestamp_ms);
+        self.content.timestamp_ms = Some(timestamp_ms);
         self
     }
 
     /// Adds a header.
     pub fn with_header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
-        self.message.headers.push(Header { name: name.into(), value: Some(value.into()) });
+        self.content.headers.push(types::Header { name: name.into(), value: Some(value.into()) });
         self
     }
 
     /// Adds a header whose value is null.
     pub fn with_null_header(mut self, name: &str) -> Self {
-        self.message.headers.push(Header { name: name.into(), value: None });
+        self.content.headers.push(types::Header { name: name.into(), value: None });
         self
     }
 
@@ -68,28 +68,28 @@ impl Record {
 
     /// Offset in the partition.
     pub fn offset(&self) -> i64 {
-        self.message.offset
+        self.content.offset
     }
 
     /// Timestamp in milliseconds since 1970-01-01 UTC, if the record has one.
     pub fn timestamp_ms(&self) -> Option<i64> {
-        self.message.timestamp_ms
+        self.content.timestamp_ms
     }
 
     /// The key, if there is one.
     pub fn key(&self) -> Option<&[u8]> {
-        self.message.key.as_deref()
+        self.content.key.as_deref()
     }
 
     /// The value; `None` for a tombstone.
     pub fn value(&self) -> Option<&[u8]> {
-        self.message.value.as_deref()
+        self.content.value.as_deref()
     }
 
     /// The headers in their order. A value of `None` is Kafka's null, which differs from an empty
     /// value.
     pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.message.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref()))
+        self.content.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref()))
     }
 
     /// The value of the first header with this name; `None` also if that is null.

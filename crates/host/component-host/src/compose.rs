@@ -187,13 +187,16 @@ impl<'a> Composer<'a> {
 
 /// The interfaces of the host that it satisfies instead of a dependency.
 fn provided<'a>(component: &Component, capabilities: &'a [&'a str]) -> Result<Vec<&'a str>, Error> {
-    let find = |wanted: &String| {
-        let found = capabilities.iter().find(|interface| is_named_by(wanted, interface));
-        found.copied().ok_or_else(|| {
-            component_error(component, format!("provide: this host does not provide `{wanted}`"))
-        })
-    };
-    component.provide.iter().map(find).collect()
+    let mut provided = Vec::new();
+    for wanted in &component.provide {
+        let known = provided.len();
+        provided.extend(capabilities.iter().filter(|interface| is_named_by(wanted, interface)));
+        if provided.len() == known {
+            let message = format!("provide: this host does not provide `{wanted}`");
+            return Err(component_error(component, message));
+        }
+    }
+    Ok(provided)
 }
 
 fn read<'a>(component: &Component, source: &'a Source) -> Result<Cow<'a, [u8]>, Error> {

@@ -148,7 +148,9 @@ impl Loader {
     /// are known.
     fn prepare_provided(&self, component: &Component) -> Result<(), Error> {
         let is_provided = |capability: &&Arc<dyn Capability>| {
-            component.provide.iter().any(|name| is_named_by(name, capability.interface()))
+            let named =
+                |name: &String| capability.interfaces().iter().any(|i| is_named_by(name, i));
+            component.provide.iter().any(named)
         };
         let allowed = self.allowed_hosts(component)?;
         for capability in self.capabilities.iter().filter(is_provided) {
@@ -172,13 +174,14 @@ impl Loader {
     fn load(&self, component: &Component) -> Result<Guest, Error> {
         let template = self.template(component)?;
         let fault = |message: String| component_error(component, message);
-        let provided: Vec<&str> = self.capabilities.iter().map(|c| c.interface()).collect();
+        let provided: Vec<&str> =
+            self.capabilities.iter().flat_map(|c| c.interfaces()).copied().collect();
         let bytes = compose::compose(component, &provided)?;
         let compiled = Compiled::from_binary(&self.engine, &bytes).map_err(|e| {
             fault(compile_error(&format!("{e:#}"), self.limits.instance_memory_bytes_max))
         })?;
         for (import, _) in compiled.component_type().imports(&self.engine) {
-            let is_its = |c: &&Arc<dyn Capability>| is_among(&[c.interface()], import);
+            let is_its = |c: &&Arc<dyn Capability>| is_among(c.interfaces(), import);
             if let Some(capability) = self.capabilities.iter().find(is_its) {
                 self.prepare(&**capability, component, &template.allowed)?;
             }

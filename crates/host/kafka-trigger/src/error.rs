@@ -2,6 +2,8 @@
 
 use spin_app::origin::Place;
 
+use crate::interfaces::{HANDLER, SYNC_HANDLER};
+
 /// An error of a Kafka trigger.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,12 +16,26 @@ pub enum Error {
         message: String,
     },
     /// A component lacks the export that a Kafka trigger calls.
-    #[error("component `{component}` has a Kafka trigger but does not export {interface}")]
+    #[error(
+        "component `{component}` has a Kafka trigger but exports neither {HANDLER} nor \
+         {SYNC_HANDLER}"
+    )]
     NoHandler {
         /// The component.
         component: String,
-        /// The missing export.
-        interface: &'static str,
+    },
+    /// A component exports two handlers, or an interface of another handler's version or kind.
+    #[error(
+        "component `{component}` exports {handler} and {stray}: it must export one handler, and \
+         the other interfaces in the same version, and synchronous if the handler is"
+    )]
+    MixedExports {
+        /// The component.
+        component: String,
+        /// The handler.
+        handler: &'static str,
+        /// The export that does not belong to it.
+        stray: &'static str,
     },
     /// A new build keeps its own offsets and the old one does not, or the reverse.
     #[error(
@@ -54,6 +70,7 @@ impl Error {
             Error::Config { .. }
             | Error::Application(_)
             | Error::NoHandler { .. }
+            | Error::MixedExports { .. }
             | Error::CheckpointChanged { .. } => false,
             Error::Host(source) => source.is_retriable(),
             Error::Engine { source, .. } => source.is_retriable(),

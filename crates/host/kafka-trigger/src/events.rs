@@ -1,15 +1,12 @@
-//! The types of `spin-kafka:events` in the host: the records of `wit/spin-kafka-events-0.1`, which
-//! are passed to the guest by reference, without a copy in the host.
+//! The types of `spin-kafka:events` in the host: the records of `wit/spin-kafka-events`, which are
+//! passed to the guest by reference, without a copy in the host. `events_0_1.rs` contains what
+//! differs in version 0.1.0.
 
+use std::time::Duration;
+
+use host_producer::OutgoingRecord;
 use spin_kafka_trigger as engine;
 use wasmtime::component::{ComponentType, Lift, Lower};
-
-/// The interface that receives batches.
-pub(crate) const HANDLER: &str = "spin-kafka:events/handler@0.1.0";
-/// The interface of a component that keeps its own offsets.
-pub(crate) const CHECKPOINT: &str = "spin-kafka:events/checkpoint@0.1.0";
-/// The interface that writes records.
-pub(crate) const PRODUCER: &str = "spin-kafka:events/producer@0.1.0";
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -20,7 +17,7 @@ pub(crate) struct HeaderRef<'a> {
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub(crate) struct MessageRef<'a> {
+pub(crate) struct RecordRef<'a> {
     offset: i64,
     #[component(name = "timestamp-ms")]
     timestamp_ms: Option<i64>,
@@ -32,41 +29,63 @@ pub(crate) struct MessageRef<'a> {
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct BatchRef<'a> {
-    topic: &'a str,
+    pub topic: &'a str,
     #[component(name = "log-id")]
-    log_id: &'a str,
-    partition: i32,
-    first: bool,
-    start: i64,
-    end: i64,
-    messages: Vec<MessageRef<'a>>,
+    pub log_id: Option<&'a str>,
+    pub partition: i32,
+    pub group: &'a str,
+    #[component(name = "expected-position")]
+    pub expected_position: Option<i64>,
+    pub start: i64,
+    pub end: i64,
+    pub attempt: u32,
+    #[component(name = "time-limit-ms")]
+    pub time_limit_ms: u32,
+    pub records: Vec<RecordRef<'a>>,
 }
 
 /// The headers of all records of a batch, one after the other.
 pub(crate) fn headers(batch: &engine::Batch) -> Vec<HeaderRef<'_>> {
-    let headers = batch.messages.iter().flat_map(|message| &message.headers);
+    let headers = batch.records.iter().flat_map(|record| &record.headers);
     headers.map(|header| HeaderRef { name: &header.name, value: header.value.as_deref() }).collect()
+}
+
+/// The id of a log. The engine uses an empty string if the broker does not report an id.
+pub(crate) fn log_id(id: &str) -> Option<&str> {
+    (!id.is_empty()).then_some(id)
+}
+
+/// A time limit in milliseconds. One that does not fit means about 50 days.
+pub(crate) fn limit_ms(limit: Duration) -> u32 {
+    u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)
 }
 
 impl<'a> BatchRef<'a> {
     /// `headers` are those of the batch.
-    pub fn new(batch: &'a engine::Batch, headers: &'a [HeaderRef<'a>]) -> Self {
+    pub fn new(
+        batch: &'a engine::Batch,
+        headers: &'a [HeaderRef<'a>],
+        time_limit: Duration,
+    ) -> Self {
         let mut rest = headers;
-        let message = |message: &'a engine::Message| MessageRef {
-            offset: message.offset,
-            timestamp_ms: message.timestamp_ms,
-            key: message.key.as_deref(),
-            value: message.value.as_deref(),
-            headers: rest.split_off(..message.headers.len()).unwrap_or_default(),
+        let record = |record: &'a engine::Message| RecordRef {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: rest.split_off(..record.headers.len()).unwrap_or_default(),
         };
         Self {
             topic: &batch.topic,
-            log_id: &batch.log_id,
+            log_id: log_id(&batch.log_id),
             partition: batch.partition,
-            first: batch.first,
+            group: &batch.group,
+            expected_position: batch.expected_position,
             start: batch.start,
             end: batch.end,
-            messages: batch.messages.iter().map(message).collect(),
+            attempt: batch.attempt,
+            time_limit_ms: limit_ms(time_limit),
+            records: batch.records.iter().map(record).collect(),
         }
     }
 }
@@ -119,6 +138,9 @@ pub(crate) struct Header {
 #[component(record)]
 pub(crate) struct Outgoing {
     pub topic: String,
+    pub partition: Option<i32>,
+    #[component(name = "timestamp-ms")]
+    pub timestamp_ms: Option<i64>,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: Vec<Header>,
@@ -128,7 +150,7 @@ pub(crate) struct Outgoing {
 #[component(record)]
 pub(crate) struct Delivery {
     pub partition: i32,
-    pub offset: i64,
+    pub offset: Option<i64>,
 }
 
 #[derive(ComponentType, Lower)]
@@ -148,18 +170,54 @@ pub(crate) enum ProduceError {
     Other(String),
 }
 
+impl From<Header> for host_producer::Header {
+    fn from(Header { name, value }: Header) -> Self {
+        Self { name, value }
+    }
+}
+
+impl From<Outgoing> for OutgoingRecord {
+    fn from(outgoing: Outgoing) -> Self {
+        let Outgoing { topic, partition, timestamp_ms, key, value, headers } = outgoing;
+        let headers = headers.into_iter().map(Into::into).collect();
+        Self { topic, partition, timestamp_ms, key, value, headers }
+    }
+}
+
+impl From<host_producer::Delivery> for Delivery {
+    fn from(delivery: host_producer::Delivery) -> Self {
+        Self { partition: delivery.partition, offset: delivery.offset }
+    }
+}
+
+impl From<host_producer::ProduceError> for ProduceError {
+    fn from(error: host_producer::ProduceError) -> Self {
+        use host_producer::ProduceError as Native;
+        match error {
+            Native::QueueFull => Self::QueueFull,
+            Native::TimedOut(text) => Self::TimedOut(text),
+            Native::Unavailable(text) => Self::Unavailable(text),
+            Native::TooLarge(text) => Self::TooLarge(text),
+            Native::Refused(text) => Self::Refused(text),
+            Native::Other(text) => Self::Other(text),
+        }
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use bytes::Bytes;
 
     use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(1_500);
 
     fn header(name: &str, value: Option<&[u8]>) -> engine::Header {
         engine::Header { name: name.into(), value: value.map(Bytes::copy_from_slice) }
     }
 
     /// A batch with a full record and one in which everything optional is missing.
-    fn batch() -> engine::Batch {
+    pub(crate) fn batch() -> engine::Batch {
         let full = engine::Message {
             offset: 5,
             timestamp_ms: Some(1_700_000_000_000),
@@ -182,10 +240,12 @@ mod tests {
             topic: "sales".into(),
             log_id: "cluster/topic".into(),
             partition: 3,
-            first: true,
+            group: "counters".into(),
+            expected_position: Some(3),
             start: 4,
             end: 9,
-            messages: vec![full, bare],
+            attempt: 2,
+            records: vec![full, bare],
         }
     }
 
@@ -193,10 +253,12 @@ mod tests {
     fn a_batch_is_passed_on_with_its_offsets() {
         let batch = batch();
         let headers = headers(&batch);
-        let passed = BatchRef::new(&batch, &headers);
-        assert_eq!((passed.topic, passed.log_id, passed.partition), ("sales", "cluster/topic", 3));
-        assert_eq!((passed.first, passed.start, passed.end), (true, 4, 9));
-        let offsets: Vec<i64> = passed.messages.iter().map(|message| message.offset).collect();
+        let passed = BatchRef::new(&batch, &headers, LIMIT);
+        assert_eq!((passed.topic, passed.log_id), ("sales", Some("cluster/topic")));
+        assert_eq!((passed.partition, passed.group), (3, "counters"));
+        assert_eq!((passed.expected_position, passed.start, passed.end), (Some(3), 4, 9));
+        assert_eq!((passed.attempt, passed.time_limit_ms), (2, 1_500));
+        let offsets: Vec<i64> = passed.records.iter().map(|record| record.offset).collect();
         assert_eq!(offsets, [5, 8]);
     }
 
@@ -204,12 +266,12 @@ mod tests {
     fn keys_values_and_headers_are_passed_on_in_order_without_a_copy() {
         let batch = batch();
         let headers = headers(&batch);
-        let passed = BatchRef::new(&batch, &headers);
-        let (message, original) = (&passed.messages[0], &batch.messages[0]);
-        assert_eq!(message.timestamp_ms, Some(1_700_000_000_000));
-        assert_eq!((message.key, message.value), (Some(&b"tv-42"[..]), Some(&b"{}"[..])));
-        assert_eq!(message.value.unwrap().as_ptr(), original.value.as_ref().unwrap().as_ptr());
-        let passed_headers: Vec<_> = message.headers.iter().map(|h| (h.name, h.value)).collect();
+        let passed = BatchRef::new(&batch, &headers, LIMIT);
+        let (record, original) = (&passed.records[0], &batch.records[0]);
+        assert_eq!(record.timestamp_ms, Some(1_700_000_000_000));
+        assert_eq!((record.key, record.value), (Some(&b"tv-42"[..]), Some(&b"{}"[..])));
+        assert_eq!(record.value.unwrap().as_ptr(), original.value.as_ref().unwrap().as_ptr());
+        let passed_headers: Vec<_> = record.headers.iter().map(|h| (h.name, h.value)).collect();
         let expected = [("traceparent", Some(&b"00"[..])), ("twice", Some(b"")), ("twice", None)];
         assert_eq!(passed_headers, expected);
     }
@@ -218,11 +280,17 @@ mod tests {
     fn a_null_is_not_an_empty_value() {
         let batch = batch();
         let headers = headers(&batch);
-        let passed = BatchRef::new(&batch, &headers);
-        let bare = &passed.messages[1];
+        let passed = BatchRef::new(&batch, &headers, LIMIT);
+        let bare = &passed.records[1];
         assert_eq!((bare.timestamp_ms, bare.key, bare.value), (None, None, None));
         assert!(bare.headers.is_empty());
-        assert_eq!(passed.messages[0].headers[1].value, Some(&b""[..]));
+        assert_eq!(passed.records[0].headers[1].value, Some(&b""[..]));
+    }
+
+    #[test]
+    fn a_log_without_an_id_and_an_endless_limit_have_a_form() {
+        assert_eq!((log_id(""), log_id("a")), (None, Some("a")));
+        assert_eq!(limit_ms(Duration::MAX), u32::MAX);
     }
 
     #[test]

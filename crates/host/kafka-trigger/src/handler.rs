@@ -12,10 +12,11 @@ use tracing::Instrument as _;
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance, TypedFunc};
 
-use crate::Error;
-use crate::events::{self, BatchRef, CHECKPOINT, Failure, HANDLER, Rejection};
-use crate::packed::{PACKED_HANDLER, PackedBatch};
+use crate::events::{self, BatchRef, Failure, Rejection};
+use crate::interfaces::{Exports, Version};
+use crate::packed::PackedBatch;
 use crate::trace::BatchSpans;
+use crate::{Error, events_0_1};
 
 /// The component that a Kafka trigger calls. Cheap to clone.
 #[derive(Clone)]
@@ -31,25 +32,27 @@ struct Shared {
 /// One build of the component.
 struct Build {
     guest: Guest,
-    handle: Handle,
-    position: Option<ComponentExportIndex>,
+    exports: Exports,
     /// Idle instances. There are at most as many as the highest number of calls at the same time,
     /// which `concurrency_max` limits.
     idle: Mutex<Vec<WarmInstance>>,
 }
 
-/// The export that takes batches.
-enum Handle {
-    /// With a list for every key, value and header.
-    Lists(ComponentExportIndex),
-    /// With one list for all of them.
-    Packed(ComponentExportIndex),
-}
-
-/// The function of an instance that takes batches. Its type was checked.
+/// The function of an instance that takes batches. Its type was checked. `Lists` functions have a
+/// list for every key, value and header; `Packed` functions have one list for all of them.
 enum HandleFunc {
     Lists(Func),
     Packed(TypedFunc<(PackedBatch,), (Answer,)>),
+    Lists0_1(Func),
+    Packed0_1(TypedFunc<(events_0_1::PackedBatch,), (Answer,)>),
+}
+
+/// What an instance needs for a call, except for the batch.
+struct Call {
+    /// The time limit of the call.
+    time_limit: Duration,
+    /// Whether the component keeps its position.
+    keeps_position: bool,
 }
 
 /// The answer to a batch.
@@ -70,7 +73,7 @@ impl Drop for WarmInstance {
 }
 
 impl GuestHandler {
-    /// Fails if the component does not export `spin-kafka:events/handler`.
+    /// Fails if the component does not export a handler of `spin-kafka:events`.
     pub(crate) fn new(guest: Guest, deadline: Duration) -> Result<Self, Error> {
         Ok(Self(Arc::new(Shared {
             build: RwLock::new(Arc::new(Build::new(guest)?)),
@@ -89,7 +92,7 @@ impl GuestHandler {
     pub fn swap(&self, guest: Guest) -> Result<(), Error> {
         let build = Arc::new(Build::new(guest)?);
         let mut current = self.0.build.write().unwrap_or_else(PoisonError::into_inner);
-        if build.position.is_some() != current.position.is_some() {
+        if build.exports.position.is_some() != current.exports.position.is_some() {
             return Err(Error::CheckpointChanged { component: build.guest.id().into() });
         }
         *current = build;
@@ -168,7 +171,9 @@ impl engine::Handler for GuestHandler {
     ) -> Result<Vec<engine::Rejection>, engine::Failure> {
         let build = self.build();
         let spans = BatchSpans::new(build.guest.id(), batch);
-        let call = self.call(&build, async |warm| warm.handle(batch).await);
+        let call =
+            Call { time_limit: self.0.deadline, keeps_position: build.exports.position.is_some() };
+        let call = self.call(&build, async |warm| warm.handle(batch, call).await);
         match call.instrument(spans.batch.clone()).await? {
             Ok(rejections) => Ok(rejections.into_iter().map(Into::into).collect()),
             Err(failure) => Err(failure.into()),
@@ -177,16 +182,17 @@ impl engine::Handler for GuestHandler {
 
     async fn position(
         &self,
+        group: &str,
         topic: &str,
         log_id: &str,
         partition: i32,
     ) -> Result<engine::Position, engine::Failure> {
         let build = self.build();
-        let Some(export) = &build.position else {
+        let Some(export) = &build.exports.position else {
             return Ok(engine::Position::Committed);
         };
-        let args = (topic, log_id, partition);
-        match self.call(&build, async |warm| warm.position(export, args).await).await? {
+        let (version, args) = (build.exports.version, (group, topic, log_id, partition));
+        match self.call(&build, async |warm| warm.position(export, version, args).await).await? {
             Ok(Some(offset)) => Ok(engine::Position::At(offset)),
             Ok(None) => Ok(engine::Position::Start),
             Err(failure) => Err(failure.into()),
@@ -196,12 +202,8 @@ impl engine::Handler for GuestHandler {
 
 impl Build {
     fn new(guest: Guest) -> Result<Self, Error> {
-        let lists = export(&guest, HANDLER, "handle")
-            .ok_or_else(|| Error::NoHandler { component: guest.id().into(), interface: HANDLER })?;
-        let packed = export(&guest, PACKED_HANDLER, "handle");
-        let handle = packed.map_or(Handle::Lists(lists), Handle::Packed);
-        let position = export(&guest, CHECKPOINT, "position");
-        Ok(Self { guest, handle, position, idle: Mutex::default() })
+        let exports = Exports::find(&guest)?;
+        Ok(Self { guest, exports, idle: Mutex::default() })
     }
 
     /// The function of an instance that takes batches. A wrong type would make each call fail, and
@@ -211,24 +213,32 @@ impl Build {
         store: &mut Store<GuestState>,
         instance: &Instance,
     ) -> Result<HandleFunc, engine::Failure> {
-        let (interface, func) = match &self.handle {
-            Handle::Lists(export) => {
-                let func = func(store, instance, export).and_then(|func| {
-                    func.typed::<(BatchRef<'_>,), (Answer,)>(&*store)?;
-                    Ok(HandleFunc::Lists(func))
-                });
-                (HANDLER, func)
-            }
-            Handle::Packed(export) => {
-                let func = func(store, instance, export).and_then(|func| func.typed(&*store));
-                (PACKED_HANDLER, func.map(HandleFunc::Packed))
-            }
-        };
-        func.map_err(|e| {
-            let component = self.guest.id();
+        self.typed(store, instance).map_err(|e| {
+            let (component, interface) = (self.guest.id(), self.exports.handler);
             let reason =
                 format!("component `{component}`: its export {interface} has another type: {e:#}");
             engine::Failure::Fatal(reason)
+        })
+    }
+
+    fn typed(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &Instance,
+    ) -> wasmtime::Result<HandleFunc> {
+        let Exports { version, is_packed, handle, .. } = &self.exports;
+        let func = func(&mut *store, instance, handle)?;
+        Ok(match (version, is_packed) {
+            (Version::V0_2, false) => {
+                func.typed::<(BatchRef<'_>,), (Answer,)>(&*store)?;
+                HandleFunc::Lists(func)
+            }
+            (Version::V0_2, true) => HandleFunc::Packed(func.typed(&*store)?),
+            (Version::V0_1, false) => {
+                func.typed::<(events_0_1::BatchRef<'_>,), (Answer,)>(&*store)?;
+                HandleFunc::Lists0_1(func)
+            }
+            (Version::V0_1, true) => HandleFunc::Packed0_1(func.typed(&*store)?),
         })
     }
 
@@ -238,17 +248,29 @@ impl Build {
 }
 
 impl WarmInstance {
-    async fn handle(&mut self, batch: &engine::Batch) -> wasmtime::Result<Answer> {
+    async fn handle(&mut self, batch: &engine::Batch, call: Call) -> wasmtime::Result<Answer> {
+        let Call { time_limit, keeps_position } = call;
+        let packed = || {
+            PackedBatch::new(batch, time_limit)
+                .ok_or_else(|| wasmtime::format_err!("the batch exceeds 4 GiB"))
+        };
         let (answer,) = match &self.handle {
             HandleFunc::Lists(func) => {
                 let typed = func.typed::<(BatchRef<'_>,), (Answer,)>(&self.store)?;
                 let headers = events::headers(batch);
-                let batch = BatchRef::new(batch, &headers);
+                let batch = BatchRef::new(batch, &headers, time_limit);
                 typed.call_async(&mut self.store, (batch,)).await?
             }
-            HandleFunc::Packed(typed) => {
-                let batch = PackedBatch::new(batch)
-                    .ok_or_else(|| wasmtime::format_err!("the batch exceeds 4 GiB"))?;
+            HandleFunc::Packed(typed) => typed.call_async(&mut self.store, (packed()?,)).await?,
+            HandleFunc::Lists0_1(func) => {
+                let typed = func.typed::<(events_0_1::BatchRef<'_>,), (Answer,)>(&self.store)?;
+                let headers = events::headers(batch);
+                let batch = BatchRef::new(batch, &headers, time_limit);
+                let batch = events_0_1::BatchRef::new(batch, keeps_position);
+                typed.call_async(&mut self.store, (batch,)).await?
+            }
+            HandleFunc::Packed0_1(typed) => {
+                let batch = events_0_1::PackedBatch::new(packed()?, keeps_position);
                 typed.call_async(&mut self.store, (batch,)).await?
             }
         };
@@ -258,12 +280,22 @@ impl WarmInstance {
     async fn position(
         &mut self,
         export: &ComponentExportIndex,
-        args: (&str, &str, i32),
+        version: Version,
+        (group, topic, log_id, partition): (&str, &str, &str, i32),
     ) -> wasmtime::Result<Result<Option<i64>, Failure>> {
         type Answer = (Result<Option<i64>, Failure>,);
         let func = func(&mut self.store, &self.instance, export)?;
-        let typed = func.typed::<(&str, &str, i32), Answer>(&self.store)?;
-        let (answer,) = typed.call_async(&mut self.store, args).await?;
+        let (answer,) = match version {
+            Version::V0_2 => {
+                let typed = func.typed::<(&str, &str, Option<&str>, i32), Answer>(&self.store)?;
+                let args = (group, topic, events::log_id(log_id), partition);
+                typed.call_async(&mut self.store, args).await?
+            }
+            Version::V0_1 => {
+                let typed = func.typed::<(&str, &str, i32), Answer>(&self.store)?;
+                typed.call_async(&mut self.store, (topic, log_id, partition)).await?
+            }
+        };
         Ok(answer)
     }
 }
@@ -276,11 +308,4 @@ fn func(
     instance
         .get_func(store, export)
         .ok_or_else(|| wasmtime::format_err!("the export is not a function"))
-}
-
-/// The index of a function in an exported interface.
-fn export(guest: &Guest, interface: &str, function: &str) -> Option<ComponentExportIndex> {
-    let component = guest.pre().component();
-    let interface = component.get_export_index(None, interface)?;
-    component.get_export_index(Some(&interface), function)
 }

@@ -7,7 +7,9 @@
 mod config;
 mod error;
 mod events;
+mod events_0_1;
 mod handler;
+mod interfaces;
 mod letters;
 mod openmetrics;
 mod operator;
@@ -21,6 +23,6 @@ pub use error::Error;
 pub use handler::GuestHandler;
 pub use letters::LetterService;
 pub use operator::Operator;
-pub use producer::ProducerCapability;
+pub use producer::{PRODUCERS, ProducerCapability};
 pub use trace::TARGET as TRACE_TARGET;
 pub use trigger::KafkaTrigger;

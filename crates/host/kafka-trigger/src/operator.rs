@@ -225,8 +225,7 @@ mod tests {
         };
         let status = async |path| view.answer(&Method::GET, path, &HeaderMap::new()).await.status();
         assert_eq!(status("/readyz").await, StatusCode::OK, "nobody has used it");
-        let record =
-            OutgoingRecord { topic: "sales".into(), key: None, value: None, headers: Vec::new() };
+        let record = OutgoingRecord { topic: "sales".into(), ..OutgoingRecord::default() };
         producer.send(vec![record]).await.unwrap_err();
         assert_eq!(status("/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(status("/healthz").await, StatusCode::OK, "a restart would not help");

@@ -2,12 +2,12 @@
 //! list, so the component makes one allocation for them instead of several for each record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use spin_kafka_trigger as engine;
 use wasmtime::component::{ComponentType, Lower};
 
-/// The interface that receives packed batches.
-pub(crate) const PACKED_HANDLER: &str = "spin-kafka:events/packed-handler@0.1.0";
+use crate::events::{limit_ms, log_id};
 
 /// Number of header names for which it is known where they are in the content.
 const NAMES_MAX: usize = 8;
@@ -29,7 +29,7 @@ pub(crate) struct PackedHeader {
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub(crate) struct PackedMessage {
+pub(crate) struct PackedRecord {
     offset: i64,
     #[component(name = "timestamp-ms")]
     timestamp_ms: Option<i64>,
@@ -41,48 +41,56 @@ pub(crate) struct PackedMessage {
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct PackedBatch {
-    topic: Arc<str>,
+    pub topic: Arc<str>,
     #[component(name = "log-id")]
-    log_id: Arc<str>,
-    partition: i32,
-    first: bool,
-    start: i64,
-    end: i64,
-    content: Vec<u8>,
-    headers: Vec<PackedHeader>,
-    messages: Vec<PackedMessage>,
+    pub log_id: Option<Arc<str>>,
+    pub partition: i32,
+    pub group: Arc<str>,
+    #[component(name = "expected-position")]
+    pub expected_position: Option<i64>,
+    pub start: i64,
+    pub end: i64,
+    pub attempt: u32,
+    #[component(name = "time-limit-ms")]
+    pub time_limit_ms: u32,
+    pub content: Vec<u8>,
+    pub headers: Vec<PackedHeader>,
+    pub records: Vec<PackedRecord>,
 }
 
 impl PackedBatch {
     /// Packs a batch. `None` if its bytes exceed the 4 GiB that a component can address.
-    pub fn new(batch: &engine::Batch) -> Option<Self> {
-        let bytes = batch.messages.iter().map(engine::Message::content_bytes).sum();
+    pub fn new(batch: &engine::Batch, time_limit: Duration) -> Option<Self> {
+        let bytes = batch.records.iter().map(engine::Message::content_bytes).sum();
         let mut content = Content { bytes: Vec::with_capacity(bytes), names: Vec::new() };
         let mut headers = Vec::new();
-        let mut messages = Vec::with_capacity(batch.messages.len());
-        for message in &batch.messages {
-            for header in &message.headers {
+        let mut records = Vec::with_capacity(batch.records.len());
+        for record in &batch.records {
+            for header in &record.headers {
                 let name = content.name(&header.name)?;
                 headers.push(PackedHeader { name, value: content.optional(&header.value)? });
             }
-            messages.push(PackedMessage {
-                offset: message.offset,
-                timestamp_ms: message.timestamp_ms,
-                key: content.optional(&message.key)?,
-                value: content.optional(&message.value)?,
-                headers: u32::try_from(message.headers.len()).ok()?,
+            records.push(PackedRecord {
+                offset: record.offset,
+                timestamp_ms: record.timestamp_ms,
+                key: content.optional(&record.key)?,
+                value: content.optional(&record.value)?,
+                headers: u32::try_from(record.headers.len()).ok()?,
             });
         }
         Some(Self {
             topic: batch.topic.clone(),
-            log_id: batch.log_id.clone(),
+            log_id: log_id(&batch.log_id).map(|_| batch.log_id.clone()),
             partition: batch.partition,
-            first: batch.first,
+            group: batch.group.clone(),
+            expected_position: batch.expected_position,
             start: batch.start,
             end: batch.end,
+            attempt: batch.attempt,
+            time_limit_ms: limit_ms(time_limit),
             content: content.bytes,
             headers,
-            messages,
+            records,
         })
     }
 }
@@ -129,6 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::events;
 
     fn bytes() -> impl Strategy<Value = Option<bytes::Bytes>> {
         prop::option::of(prop::collection::vec(any::<u8>(), 0..20).prop_map(Into::into))
@@ -152,12 +161,11 @@ mod tests {
         )
     }
 
-    fn batch(messages: Vec<engine::Message>) -> engine::Batch {
-        let (topic, log_id) = ("sales".into(), "cluster/topic".into());
-        engine::Batch { topic, log_id, partition: 3, first: true, start: 4, end: 9, messages }
+    fn batch(records: Vec<engine::Message>) -> engine::Batch {
+        engine::Batch { records, ..events::tests::batch() }
     }
 
-    /// The messages that a component reads from a packed batch.
+    /// The records that a component reads from a packed batch.
     fn unpack(batch: &PackedBatch) -> Vec<engine::Message> {
         let part = |part: &Part| {
             let (start, length) = (part.start as usize, part.length as usize);
@@ -167,35 +175,36 @@ mod tests {
             name: std::str::from_utf8(&part(&header.name)).unwrap().into(),
             value: header.value.as_ref().map(part),
         });
-        let messages = batch.messages.iter().map(|message| engine::Message {
+        let records = batch.records.iter().map(|message| engine::Message {
             offset: message.offset,
             timestamp_ms: message.timestamp_ms,
             key: message.key.as_ref().map(part),
             value: message.value.as_ref().map(part),
             headers: headers.by_ref().take(message.headers as usize).collect(),
         });
-        let messages = messages.collect();
+        let records = records.collect();
         assert!(headers.next().is_none(), "every header belongs to a message");
-        messages
+        records
     }
 
     proptest! {
         #[test]
         fn a_packed_batch_contains_the_same_records(
-            messages in prop::collection::vec(message(), 0..20),
+            records in prop::collection::vec(message(), 0..20),
         ) {
-            let batch = batch(messages);
-            let packed = PackedBatch::new(&batch).unwrap();
-            prop_assert_eq!(unpack(&packed), batch.messages);
+            let batch = batch(records);
+            let packed = PackedBatch::new(&batch, Duration::MAX).unwrap();
+            prop_assert_eq!(unpack(&packed), batch.records);
         }
     }
 
     #[test]
     fn the_offsets_and_the_source_are_passed_on() {
-        let packed = PackedBatch::new(&batch(Vec::new())).unwrap();
-        assert_eq!((&*packed.topic, &*packed.log_id), ("sales", "cluster/topic"));
-        assert_eq!((packed.partition, packed.first), (3, true));
-        assert_eq!((packed.start, packed.end), (4, 9));
+        let packed = PackedBatch::new(&batch(Vec::new()), Duration::from_secs(1)).unwrap();
+        assert_eq!((&*packed.topic, packed.log_id.as_deref()), ("sales", Some("cluster/topic")));
+        assert_eq!((packed.partition, &*packed.group), (3, "counters"));
+        assert_eq!((packed.expected_position, packed.start, packed.end), (Some(3), 4, 9));
+        assert_eq!((packed.attempt, packed.time_limit_ms), (2, 1_000));
     }
 
     #[test]
@@ -209,7 +218,7 @@ mod tests {
             value: None,
             headers: vec![header.clone()],
         };
-        let packed = PackedBatch::new(&batch(vec![message(4), message(5)])).unwrap();
+        let packed = PackedBatch::new(&batch(vec![message(4), message(5)]), Duration::MAX).unwrap();
         assert_eq!(packed.headers[0].name, packed.headers[1].name);
         assert_eq!(packed.content.len(), name.len() + 2);
     }

@@ -5,12 +5,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use component_host::{Capability, GuestState};
-use host_producer::{Error, Header as OutgoingHeader, OutgoingRecord, Producer, ProducerConfig};
+use host_producer::{Error, Producer, ProducerConfig};
 use prometheus_client::registry::Registry;
 use spin_app::allowed_hosts::AllowedHosts;
 use wasmtime::component::Linker;
 
-use crate::events::{Delivery, Outgoing, PRODUCER, ProduceError};
+use crate::events::{Delivery, Outgoing, ProduceError};
+use crate::events_0_1;
+use crate::interfaces::{PRODUCER, PRODUCER_0_1, SYNC_PRODUCER};
+
+/// The interfaces of the host's producer.
+pub const PRODUCERS: [&str; 3] = [PRODUCER, SYNC_PRODUCER, PRODUCER_0_1];
+
+/// The result of each record of a call.
+type Results = Vec<Result<Delivery, ProduceError>>;
 
 /// The host's producer, for components that import it. It connects when the first of them is
 /// loaded.
@@ -48,8 +56,8 @@ impl ProducerCapability {
 }
 
 impl Capability for ProducerCapability {
-    fn interface(&self) -> &str {
-        PRODUCER
+    fn interfaces(&self) -> &[&str] {
+        &PRODUCERS
     }
 
     fn add_to_linker(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
@@ -57,14 +65,24 @@ impl Capability for ProducerCapability {
         linker.instance(PRODUCER)?.func_wrap_concurrent(
             "send",
             move |_, (records,): (Vec<Outgoing>,)| {
-                let producer = producer.get().cloned();
-                Box::pin(async move {
-                    // `prepare` creates it before a component that imports it can run.
-                    let producer = producer.ok_or_else(|| {
-                        wasmtime::Error::msg("the producer was not prepared for this component")
-                    })?;
-                    Ok((send(&producer, records).await,))
-                })
+                let producer = prepared(&producer);
+                Box::pin(async move { Ok((send(&producer?, records).await,)) })
+            },
+        )?;
+        let producer = self.producer.clone();
+        linker.instance(SYNC_PRODUCER)?.func_wrap_async(
+            "send",
+            move |_, (records,): (Vec<Outgoing>,)| {
+                let producer = prepared(&producer);
+                Box::new(async move { Ok((send(&producer?, records).await,)) })
+            },
+        )?;
+        let producer = self.producer.clone();
+        linker.instance(PRODUCER_0_1)?.func_wrap_concurrent(
+            "send",
+            move |_, (records,): (Vec<events_0_1::Outgoing>,)| {
+                let producer = prepared(&producer);
+                Box::pin(async move { Ok((send_0_1(&producer?, records).await,)) })
             },
         )
     }
@@ -77,8 +95,8 @@ impl Capability for ProducerCapability {
                 .map_err(|_| format!("broker `{broker}`: the port is not a number up to 65535"))?;
             if !allowed.allows("tcp", host, port) {
                 return Err(format!(
-                    "it imports {PRODUCER}, but is not allowed to connect to the broker; add \
-                     \"tcp://{host}:{port}\" to its allowed_outbound_hosts"
+                    "it imports spin-kafka:events/producer, but is not allowed to connect to the \
+                     broker; add \"tcp://{host}:{port}\" to its allowed_outbound_hosts"
                 ));
             }
         }
@@ -98,44 +116,30 @@ impl Capability for ProducerCapability {
     }
 }
 
-async fn send(producer: &Producer, records: Vec<Outgoing>) -> Result<Vec<Delivery>, ProduceError> {
-    let records = records.into_iter().map(record).collect();
-    match producer.send(records).await {
-        Ok(deliveries) => Ok(deliveries
-            .into_iter()
-            .map(|delivery| Delivery { partition: delivery.partition, offset: delivery.offset })
-            .collect()),
-        Err(error) => Err(failure(error)),
-    }
+/// The producer, which `prepare` creates before a component that imports it can run.
+fn prepared(producer: &OnceLock<Producer>) -> wasmtime::Result<Producer> {
+    let producer = producer.get().cloned();
+    producer
+        .ok_or_else(|| wasmtime::format_err!("the producer was not prepared for this component"))
 }
 
-fn record(outgoing: Outgoing) -> OutgoingRecord {
-    OutgoingRecord {
-        topic: outgoing.topic,
-        key: outgoing.key,
-        value: outgoing.value,
-        headers: outgoing
-            .headers
-            .into_iter()
-            .map(|header| OutgoingHeader { name: header.name, value: header.value })
-            .collect(),
-    }
+async fn send(producer: &Producer, records: Vec<Outgoing>) -> Results {
+    let results = producer.send_each(records.into_iter().map(Into::into).collect()).await;
+    results.into_iter().map(|result| result.map(Into::into).map_err(Into::into)).collect()
 }
 
-fn failure(error: host_producer::ProduceError) -> ProduceError {
-    use host_producer::ProduceError as Native;
-    match error {
-        Native::QueueFull => ProduceError::QueueFull,
-        Native::TimedOut(text) => ProduceError::TimedOut(text),
-        Native::Unavailable(text) => ProduceError::Unavailable(text),
-        Native::TooLarge(text) => ProduceError::TooLarge(text),
-        Native::Refused(text) => ProduceError::Refused(text),
-        Native::Other(text) => ProduceError::Other(text),
-    }
+/// In version 0.1.0 a call has one error.
+async fn send_0_1(
+    producer: &Producer,
+    records: Vec<events_0_1::Outgoing>,
+) -> Result<Vec<events_0_1::Delivery>, ProduceError> {
+    let deliveries = producer.send(records.into_iter().map(Into::into).collect()).await?;
+    Ok(deliveries.into_iter().map(Into::into).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use host_producer::OutgoingRecord;
     use prometheus_client::encoding::text::encode;
 
     use super::*;
@@ -152,12 +156,7 @@ mod tests {
         let provided = ProducerCapability::new(ProducerConfig::new("127.0.0.1:1")).unwrap();
         assert_eq!(metrics(&provided), "# EOF\n");
         provided.prepare().unwrap();
-        let undeliverable = OutgoingRecord {
-            topic: "no topic".into(),
-            key: None,
-            value: None,
-            headers: Vec::new(),
-        };
+        let undeliverable = OutgoingRecord { topic: "no topic".into(), ..Default::default() };
         let sent =
             provided.producer.get().unwrap().send(vec![undeliverable.clone(), undeliverable]).await;
         assert!(matches!(sent, Err(host_producer::ProduceError::Refused(_))), "{sent:?}");
@@ -166,7 +165,7 @@ mod tests {
             "kafka_producer_records_total 2",
             "kafka_producer_delivered_total 0",
             "kafka_producer_queue_full_total 0",
-            "kafka_producer_failed_total 1",
+            "kafka_producer_failed_total 2",
             "kafka_producer_replaced_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "`{line}` is not in:\n{text}");

@@ -40,13 +40,13 @@ impl BatchSpans {
             messaging.destination.name = %batch.topic,
             messaging.destination.partition.id = batch.partition,
             messaging.kafka.offset = batch.start,
-            messaging.batch.message_count = batch.messages.len(),
+            messaging.batch.message_count = batch.records.len(),
             component,
         );
         if span.is_disabled() {
             return Self { batch: span, _records: Vec::new() };
         }
-        let traced = batch.messages.iter().filter_map(|message| Some((message, origin(message)?)));
+        let traced = batch.records.iter().filter_map(|message| Some((message, origin(message)?)));
         let records = traced
             .take(RECORD_SPANS_MAX)
             .map(|(message, origin)| {

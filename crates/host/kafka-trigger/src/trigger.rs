@@ -20,10 +20,9 @@ impl KafkaTrigger {
     /// Fails if the component is not loaded or does not export the handler.
     pub fn new(config: TriggerConfig, host: &Host) -> Result<Self, Error> {
         let TriggerConfig { component, engine, handler_deadline } = config;
-        let guest = host.guest(&component).ok_or_else(|| Error::NoHandler {
-            component: component.clone(),
-            interface: crate::events::HANDLER,
-        })?;
+        let guest = host
+            .guest(&component)
+            .ok_or_else(|| Error::NoHandler { component: component.clone() })?;
         let handler = GuestHandler::new(guest, handler_deadline)?;
         let trigger = Trigger::new(engine, handler.clone())
             .map_err(|source| Error::Engine { component, source })?;

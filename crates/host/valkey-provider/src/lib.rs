@@ -34,8 +34,8 @@ pub struct ValkeyProvider {
 }
 
 impl Capability for ValkeyProvider {
-    fn interface(&self) -> &str {
-        CLIENT
+    fn interfaces(&self) -> &[&str] {
+        &[CLIENT]
     }
 
     fn add_to_linker(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {

@@ -55,6 +55,6 @@ fn record(number: usize) -> OutgoingRecord {
         topic: TOPIC.into(),
         key: Some(format!("product-{:05}", number % 500).into_bytes()),
         value: Some(VALUE.into()),
-        headers: Vec::new(),
+        ..OutgoingRecord::default()
     }
 }

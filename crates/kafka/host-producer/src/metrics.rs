@@ -12,9 +12,9 @@ pub struct Metrics {
     pub records: Counter,
     /// Records that the broker acknowledged.
     pub delivered: Counter,
-    /// Calls that failed because the queue was full.
+    /// Records that were not sent because the queue was full.
     pub queue_full: Counter,
-    /// Calls that failed for another reason.
+    /// Records that failed for another reason.
     pub failed: Counter,
     /// Kafka clients that failed permanently and were replaced.
     pub replaced: Counter,
@@ -28,21 +28,27 @@ impl Metrics {
         for (name, help, counter) in [
             ("records", "Records that were passed to the producer", &self.records),
             ("delivered", "Records that the broker acknowledged", &self.delivered),
-            ("queue_full", "Calls that failed because the queue was full", &self.queue_full),
-            ("failed", "Calls that failed for another reason", &self.failed),
+            (
+                "queue_full",
+                "Records that were not sent because the queue was full",
+                &self.queue_full,
+            ),
+            ("failed", "Records that failed for another reason", &self.failed),
             ("replaced", "Kafka clients that failed permanently and were replaced", &self.replaced),
         ] {
             registry.register(name, help, counter.clone());
         }
     }
 
-    /// Counts a call of `records` records.
-    pub(crate) fn count<T>(&self, records: usize, outcome: &Result<Vec<T>, ProduceError>) {
-        self.records.inc_by(records as u64);
-        match outcome {
-            Ok(delivered) => self.delivered.inc_by(delivered.len() as u64),
-            Err(ProduceError::QueueFull) => self.queue_full.inc(),
-            Err(_) => self.failed.inc(),
-        };
+    /// Counts the records of a call.
+    pub(crate) fn count<T>(&self, results: &[Result<T, ProduceError>]) {
+        self.records.inc_by(results.len() as u64);
+        for result in results {
+            match result {
+                Ok(_) => self.delivered.inc(),
+                Err(ProduceError::QueueFull) => self.queue_full.inc(),
+                Err(_) => self.failed.inc(),
+            };
+        }
     }
 }

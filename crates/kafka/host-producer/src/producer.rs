@@ -3,7 +3,8 @@
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use futures::future::try_join_all;
+use futures::FutureExt as _;
+use futures::future::{MaybeDone, join_all, maybe_done};
 use kafka_client::is_replaced_after;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
@@ -59,16 +60,26 @@ impl Producer {
         &self.0.metrics
     }
 
-    /// Writes the records. Resolves when the broker has acknowledged all of them, with the
-    /// deliveries in the order of the records. Records of one call with the same key keep their
-    /// order. If a call with several records fails, some of them may have been written.
-    ///
-    /// Resolves within the delivery timeout, sooner while no broker can be reached, and at once if
-    /// the queue is full. Dropping the future does not cancel the records.
+    /// Writes the records like [`Producer::send_each`]. Fails if one of them fails; others may have
+    /// been written.
     pub async fn send(&self, records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
-        let outcome = self.0.client().send(&records).await;
-        self.0.metrics.count(records.len(), &outcome);
-        outcome
+        self.send_each(records).await.into_iter().collect()
+    }
+
+    /// Writes the records. Resolves when the broker has acknowledged each of them or it has failed,
+    /// with one result for each record, in the order of the records. A record may be written
+    /// although one before it failed. Records of one call that are written to the same partition
+    /// keep their order.
+    ///
+    /// Resolves within the delivery timeout, and sooner while no broker can be reached. Records for
+    /// which the queue has no room fail at once. Dropping the future does not cancel the records.
+    pub async fn send_each(
+        &self,
+        records: Vec<OutgoingRecord>,
+    ) -> Vec<Result<Delivery, ProduceError>> {
+        let results = self.0.client().send(&records).await;
+        self.0.metrics.count(&results);
+        results
     }
 
     /// Why records cannot be written: the last record failed because no broker was reachable, and
@@ -163,47 +174,61 @@ impl Client {
         self.ended.get().copied().or_else(fatal)
     }
 
-    async fn send(&self, records: &[OutgoingRecord]) -> Result<Vec<Delivery>, ProduceError> {
-        let mut waiting = Vec::with_capacity(records.len());
-        for record in records {
-            waiting.push(self.acknowledged(&record.topic, self.enqueue(record)?));
-        }
+    async fn send(&self, records: &[OutgoingRecord]) -> Vec<Result<Delivery, ProduceError>> {
+        let mut waiting: Vec<_> = records.iter().map(|record| self.begin(record)).collect();
         let limit = self.config.unreachable_timeout();
         tokio::select! {
             biased;
-            deliveries = try_join_all(waiting) => deliveries,
-            () = self.reachability.unreachable_for(limit) => Err(self.unreachable(records)),
+            _ = join_all(waiting.iter_mut()) => {}
+            () = self.reachability.unreachable_for(limit) => {}
+        }
+        let results = waiting.into_iter().zip(records).map(|(waiting, record)| match waiting {
+            MaybeDone::Done(result) => result,
+            MaybeDone::Future(_) | MaybeDone::Gone => Err(self.unreachable(&record.topic)),
+        });
+        results.collect()
+    }
+
+    /// Begins to write the record. The future resolves when it is acknowledged or has failed.
+    fn begin(
+        &self,
+        record: &OutgoingRecord,
+    ) -> MaybeDone<impl Future<Output = Result<Delivery, ProduceError>> + Unpin> {
+        match self.enqueue(record) {
+            Ok(delivery) => {
+                maybe_done(delivery.map(|delivery| self.acknowledged(&record.topic, delivery)))
+            }
+            Err(error) => MaybeDone::Done(Err(error)),
         }
     }
 
     /// Puts the record into librdkafka's queue, which copies it. Never waits.
     fn enqueue(&self, record: &OutgoingRecord) -> Result<DeliveryFuture, ProduceError> {
-        // librdkafka would query the broker for such a topic, and would keep it in memory until the
-        // client is dropped.
-        if !kafka_record::is_topic_name(&record.topic) {
-            let error = KafkaError::MessageProduction(RDKafkaErrorCode::InvalidTopic);
-            return Err(self.classify(error, &record.topic));
-        }
+        // librdkafka would query the broker for a topic with an invalid name, and would keep it in
+        // memory until the client is dropped.
+        record.validate()?;
         let native = FutureRecord::<[u8], [u8]> {
             topic: &record.topic,
-            partition: None,
+            partition: record.partition,
             payload: record.value.as_deref(),
             key: record.key.as_deref(),
-            timestamp: None,
+            timestamp: record.timestamp_ms,
             headers: native_headers(&record.headers),
         };
         self.native.send_result(native).map_err(|(error, _)| self.classify(error, &record.topic))
     }
 
-    async fn acknowledged(
+    fn acknowledged(
         &self,
         topic: &str,
-        delivery: DeliveryFuture,
+        delivery: <DeliveryFuture as Future>::Output,
     ) -> Result<Delivery, ProduceError> {
-        match delivery.await {
+        match delivery {
             Ok(Ok(delivery)) => {
                 self.reachability.set_reachable();
-                Ok(Delivery { partition: delivery.partition, offset: delivery.offset })
+                // librdkafka uses -1 for an unknown offset.
+                let offset = (delivery.offset >= 0).then_some(delivery.offset);
+                Ok(Delivery { partition: delivery.partition, offset })
             }
             Ok(Err((error, _))) => Err(self.classify(error, topic)),
             Err(_) => Err(ProduceError::Unavailable(format!(
@@ -213,8 +238,7 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, records: &[OutgoingRecord]) -> ProduceError {
-        let topic = records.first().map_or("", |record| &record.topic);
+    fn unreachable(&self, topic: &str) -> ProduceError {
         self.reachability.record_failed(topic);
         let code = RDKafkaErrorCode::AllBrokersDown;
         classify(code, topic, &self.config.brokers, false)

@@ -1,11 +1,18 @@
 //! The record to write, and its position in the log.
 
+use crate::ProduceError;
+
 /// A record to write.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OutgoingRecord {
     /// The topic's name. The topic must exist; it is not created.
     pub topic: String,
-    /// The key. For a record without a key, the producer chooses the partition.
+    /// The partition's number; None if the producer chooses it: by the key, or for a record without
+    /// a key any.
+    pub partition: Option<i32>,
+    /// The timestamp in milliseconds since 1970-01-01 UTC, above 0; None for the time of the call.
+    pub timestamp_ms: Option<i64>,
+    /// The key; None is Kafka's null.
     pub key: Option<Vec<u8>>,
     /// The value; None writes a tombstone.
     pub value: Option<Vec<u8>>,
@@ -27,8 +34,27 @@ pub struct Header {
 pub struct Delivery {
     /// The partition's number.
     pub partition: i32,
-    /// The record's offset; -1 if the broker recognised a duplicate and does not know its offset.
-    pub offset: i64,
+    /// The record's offset; None if the broker recognised a duplicate and does not know its offset.
+    pub offset: Option<i64>,
+}
+
+impl OutgoingRecord {
+    /// Checks the values that no broker accepts.
+    pub fn validate(&self) -> Result<(), ProduceError> {
+        let topic = &self.topic;
+        if !is_topic_name(topic) {
+            return Err(ProduceError::Refused(format!("`{topic}` is not a valid topic name")));
+        }
+        if let Some(partition @ ..0) = self.partition {
+            let text = format!("topic `{topic}`: {partition} is not a partition");
+            return Err(ProduceError::Refused(text));
+        }
+        if let Some(timestamp_ms @ ..1) = self.timestamp_ms {
+            let text = format!("topic `{topic}`: the timestamp {timestamp_ms} is not above 0");
+            return Err(ProduceError::Refused(text));
+        }
+        Ok(())
+    }
 }
 
 /// Maximum length of a topic's name in Kafka, in bytes.
@@ -44,7 +70,7 @@ pub fn is_topic_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_topic_name;
+    use super::*;
 
     #[test]
     fn names_that_kafka_takes() {
@@ -53,6 +79,23 @@ mod tests {
         }
         for name in ["", ".", "..", "no spaces", "nul\0", "ü", "a/b", &"x".repeat(250)] {
             assert!(!is_topic_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn values_that_no_broker_accepts_are_refused() {
+        let record = || OutgoingRecord { topic: "sales".into(), ..Default::default() };
+        let valid = OutgoingRecord { partition: Some(0), timestamp_ms: Some(1), ..record() };
+        assert_eq!(valid.validate(), Ok(()));
+        for (invalid, reason) in [
+            (OutgoingRecord { topic: "a/b".into(), ..record() }, "`a/b`"),
+            (OutgoingRecord { partition: Some(-1), ..record() }, "-1 is not a partition"),
+            (OutgoingRecord { timestamp_ms: Some(0), ..record() }, "timestamp 0"),
+        ] {
+            let Err(ProduceError::Refused(text)) = invalid.validate() else {
+                panic!("{invalid:?}");
+            };
+            assert!(text.contains(reason), "{text}");
         }
     }
 }

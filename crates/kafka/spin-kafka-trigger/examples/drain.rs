@@ -95,14 +95,14 @@ struct Counter(Arc<Count>);
 impl Handler for Counter {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
         self.0.started.get_or_init(Instant::now);
-        let records = batch.messages.len() as u64;
+        let records = batch.records.len() as u64;
         if self.0.left.fetch_sub(records, Ordering::Relaxed) <= records {
             self.0.done.cancel();
         }
         Ok(Vec::new())
     }
 
-    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+    async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
         Ok(Position::Start)
     }
 }

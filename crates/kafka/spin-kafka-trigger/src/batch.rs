@@ -17,18 +17,34 @@ pub struct Batch {
     pub log_id: Arc<str>,
     /// The partition's number.
     pub partition: i32,
-    /// Whether this may be the first batch of this log for a handler that keeps its position: the
-    /// handler had no position at the assignment and has applied nothing since. If this is `false`
-    /// and the handler finds no position in its store, it has lost it and must return
-    /// [`Failure::Lost`](crate::Failure::Lost).
-    pub first: bool,
-    /// The position at which the batch begins: the end of the previous batch.
+    /// The consumer group.
+    pub group: Arc<str>,
+    /// The position that the handler's store holds if it has lost nothing: the end of the last
+    /// batch of this log that the handler applied, or the position that it returned at the
+    /// assignment, whichever is greater. `None` if nothing of the log was applied yet, and for a
+    /// handler that does not keep its position.
+    ///
+    /// If there is one and the handler finds no position in its store, it has lost it and must
+    /// return [`Failure::Lost`](crate::Failure::Lost).
+    pub expected_position: Option<i64>,
+    /// The position at which the batch begins: the end of the previous batch. It may be before
+    /// `expected_position`.
     pub start: i64,
     /// The offset after the last one that the batch covers.
     pub end: i64,
+    /// How many times these records were passed, this call included: 1 for the first call. Calls
+    /// with a larger batch that contained them count. It begins again with 1 when reading continues
+    /// from another position, for example after a rebalance.
+    pub attempt: u32,
     /// The records. Empty if all records between `start` and `end` were filtered out or given up.
     /// Only a handler that keeps its position gets an empty batch; it must store `end`.
-    pub messages: Vec<Message>,
+    pub records: Vec<Message>,
+}
+
+/// The position that a handler's store must hold after it applied everything before `end`. It never
+/// moves back: after a crash, batches that were applied are passed again.
+pub(crate) fn expected_after(expected_position: Option<i64>, end: i64) -> Option<i64> {
+    expected_position.max(Some(end))
 }
 
 /// One record of the log.
@@ -61,9 +77,15 @@ impl Batch {
         Self {
             topic: self.topic.clone(),
             log_id: self.log_id.clone(),
-            messages: Vec::new(),
+            group: self.group.clone(),
+            records: Vec::new(),
             ..*self
         }
+    }
+
+    /// Counts one more attempt.
+    pub(crate) fn next_attempt(&mut self) {
+        self.attempt = self.attempt.saturating_add(1);
     }
 }
 
@@ -99,7 +121,7 @@ const PASSED_OVER_FACTOR: usize = 100;
 pub(crate) struct BatchBuilder {
     records_max: usize,
     bytes_max: usize,
-    messages: Vec<Message>,
+    records: Vec<Message>,
     bytes: usize,
     passed_over: usize,
     /// The offset after the last record that was gathered or dropped by a filter.
@@ -112,7 +134,7 @@ pub(crate) struct BatchBuilder {
 /// The records of a batch, and the offset after the last one that was read for it.
 #[derive(Debug)]
 pub(crate) struct Gathered {
-    pub messages: Vec<Message>,
+    pub records: Vec<Message>,
     pub end: i64,
 }
 
@@ -121,7 +143,7 @@ impl BatchBuilder {
         Self {
             records_max,
             bytes_max,
-            messages: Vec::new(),
+            records: Vec::new(),
             bytes: 0,
             passed_over: 0,
             end: None,
@@ -133,12 +155,12 @@ impl BatchBuilder {
     pub fn push(&mut self, message: Message) {
         debug_assert!(!self.is_full(), "a full batch is taken before the next record is read");
         let bytes = message.cost();
-        if !self.messages.is_empty() && self.bytes + bytes > self.bytes_max {
+        if !self.records.is_empty() && self.bytes + bytes > self.bytes_max {
             self.held = Some(message);
         } else {
             self.bytes += bytes;
             self.end = Some(message.offset + 1);
-            self.messages.push(message);
+            self.records.push(message);
         }
     }
 
@@ -150,7 +172,7 @@ impl BatchBuilder {
 
     pub fn is_full(&self) -> bool {
         self.held.is_some()
-            || self.messages.len() >= self.records_max
+            || self.records.len() >= self.records_max
             || self.bytes >= self.bytes_max
             || self.passed_over >= self.records_max.saturating_mul(PASSED_OVER_FACTOR)
     }
@@ -164,14 +186,14 @@ impl BatchBuilder {
     /// that did not fit.
     pub fn take(&mut self) -> Option<Gathered> {
         let end = self.end.take()?;
-        let next = Vec::with_capacity(self.messages.len());
-        let messages = std::mem::replace(&mut self.messages, next);
+        let next = Vec::with_capacity(self.records.len());
+        let records = std::mem::replace(&mut self.records, next);
         self.bytes = 0;
         self.passed_over = 0;
         if let Some(held) = self.held.take() {
             self.push(held);
         }
-        Some(Gathered { messages, end })
+        Some(Gathered { records, end })
     }
 
     /// Drops everything that was gathered. The caller must read it again.
@@ -212,16 +234,16 @@ mod tests {
             batches.extend(builder.take());
 
             for batch in &batches {
-                let bytes: usize = batch.messages.iter().map(Message::cost).sum();
-                prop_assert!(batch.messages.len() <= records_max);
-                prop_assert!(bytes <= bytes_max || batch.messages.len() == 1);
-                prop_assert!(batch.messages.iter().all(|message| message.offset < batch.end));
+                let bytes: usize = batch.records.iter().map(Message::cost).sum();
+                prop_assert!(batch.records.len() <= records_max);
+                prop_assert!(bytes <= bytes_max || batch.records.len() == 1);
+                prop_assert!(batch.records.iter().all(|message| message.offset < batch.end));
             }
             prop_assert_eq!(batches.last().map(|batch| batch.end), Some(records.len() as i64));
             let starts = batches.iter().map(|batch| batch.end).collect::<Vec<_>>();
             prop_assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
             let offsets: Vec<i64> =
-                batches.iter().flat_map(|batch| &batch.messages).map(|m| m.offset).collect();
+                batches.iter().flat_map(|batch| &batch.records).map(|m| m.offset).collect();
             let expected: Vec<i64> =
                 (0_i64..).zip(&records).filter(|(_, r)| r.1).map(|(offset, _)| offset).collect();
             prop_assert_eq!(offsets, expected);
@@ -235,10 +257,10 @@ mod tests {
         builder.push(message(1, 500));
         assert!(builder.is_full());
         let first = builder.take().unwrap();
-        assert_eq!((first.messages.len(), first.end), (1, 1));
+        assert_eq!((first.records.len(), first.end), (1, 1));
         assert!(builder.is_full(), "the large record fills the next batch");
         let second = builder.take().unwrap();
-        assert_eq!((second.messages[0].offset, second.end), (1, 2));
+        assert_eq!((second.records[0].offset, second.end), (1, 2));
         assert!(builder.is_empty());
     }
 
@@ -251,7 +273,7 @@ mod tests {
         }
         assert!(builder.is_full());
         let gathered = builder.take().unwrap();
-        assert_eq!((gathered.messages.len(), gathered.end), (0, 200));
+        assert_eq!((gathered.records.len(), gathered.end), (0, 200));
         assert!(builder.take().is_none());
     }
 

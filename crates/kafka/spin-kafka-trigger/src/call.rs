@@ -17,6 +17,7 @@ pub(crate) trait ErasedHandler: Send + Sync {
     fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Vec<Rejection>>;
     fn position(
         self: Arc<Self>,
+        group: Arc<str>,
         topic: Arc<str>,
         log_id: Arc<str>,
         partition: i32,
@@ -31,11 +32,13 @@ impl<H: Handler> ErasedHandler for H {
 
     fn position(
         self: Arc<Self>,
+        group: Arc<str>,
         topic: Arc<str>,
         log_id: Arc<str>,
         partition: i32,
     ) -> Call<Position> {
-        let call = async move { Handler::position(&*self, &topic, &log_id, partition).await };
+        let call =
+            async move { Handler::position(&*self, &group, &topic, &log_id, partition).await };
         AbortOnDropHandle::new(tokio::spawn(call))
     }
 }

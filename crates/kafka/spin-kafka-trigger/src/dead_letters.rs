@@ -153,10 +153,12 @@ mod tests {
             topic: "sales".into(),
             log_id: "log".into(),
             partition: 0,
-            first: true,
+            group: "group".into(),
+            expected_position: None,
             start: 0,
             end: 1,
-            messages: vec![record],
+            attempt: 1,
+            records: vec![record],
         }
     }
 
@@ -169,7 +171,7 @@ mod tests {
         let batch = batch();
         let letter = || Letter {
             batch: &batch,
-            record: &batch.messages[0],
+            record: &batch.records[0],
             class: FailureClass::Rejected,
             attempts: 1,
             reason: "bad",

@@ -17,13 +17,15 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, batch: &Batch)
     -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send;
 
-    /// Where to read a partition from. It is called at every assignment before the first batch.
+    /// Where to read a partition from. It is called at every assignment before the first batch. The
+    /// parameters are the fields of [`Batch`] with the same names.
     ///
     /// After a failure it is called again after a pause; the partition is not read until then.
     /// [`Failure::Fatal`] stops the engine. [`Failure::Rewind`] and [`Failure::Lost`] count as
     /// fatal here.
     fn position(
         &self,
+        group: &str,
         topic: &str,
         log_id: &str,
         partition: i32,
@@ -40,6 +42,16 @@ pub enum Position {
     Start,
     /// The handler's stored position: the end of the last batch it applied.
     At(i64),
+}
+
+impl Position {
+    /// The stored position, if there is one.
+    pub(crate) fn offset(self) -> Option<i64> {
+        match self {
+            Position::At(offset) => Some(offset),
+            Position::Committed | Position::Start => None,
+        }
+    }
 }
 
 /// A record that the handler rejects. The rest of the batch counts as applied.

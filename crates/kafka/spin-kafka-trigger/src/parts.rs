@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::Batch;
 use crate::backoff::Backoff;
+use crate::batch::expected_after;
 
 /// A batch, or a part of one, that is to be handed to the handler.
 pub(crate) struct Part {
@@ -77,7 +78,8 @@ impl Bisection {
     /// Notes that the handler failed with the part.
     pub fn failed(&mut self, mut part: Part) -> AfterFailure {
         part.failures = part.failures.saturating_add(1);
-        match part.batch.messages.len() {
+        Arc::make_mut(&mut part.batch).next_attempt();
+        match part.batch.records.len() {
             0 if part.failures > self.rules.empty_failures_max => AfterFailure::Stop(part),
             1 if part.failures >= self.rules.poison_attempts => AfterFailure::GiveUp(part),
             0 | 1 => {
@@ -109,9 +111,12 @@ impl Bisection {
     fn halves(&self, part: Part) -> [Part; 2] {
         let failures = part.failures;
         let mut batch = Arc::unwrap_or_clone(part.batch);
-        let messages = batch.messages.split_off(batch.messages.len() / 2);
-        let middle = batch.messages.last().map_or(batch.start, |last| last.offset + 1);
-        let second = Batch { start: middle, messages, ..batch.clone_empty() };
+        let records = batch.records.split_off(batch.records.len() / 2);
+        let middle = batch.records.last().map_or(batch.start, |last| last.offset + 1);
+        let mut second = Batch { start: middle, records, ..batch.clone_empty() };
+        if self.rules.keeps_position {
+            second.expected_position = expected_after(batch.expected_position, middle);
+        }
         batch.end = middle;
         [second, batch].map(|batch| Part {
             batch: Arc::new(batch),
@@ -125,11 +130,11 @@ impl Bisection {
 /// batch, in order. Each batch covers all offsets of the original one and has gaps.
 pub(crate) fn by_key(mut batch: Batch, parts: usize) -> Vec<Batch> {
     let mut divided: HashMap<u64, Batch> = HashMap::new();
-    for message in std::mem::take(&mut batch.messages) {
+    for message in std::mem::take(&mut batch.records) {
         let mut hasher = DefaultHasher::new();
         message.key.hash(&mut hasher);
         let part = hasher.finish() % parts as u64;
-        divided.entry(part).or_insert_with(|| batch.clone_empty()).messages.push(message);
+        divided.entry(part).or_insert_with(|| batch.clone_empty()).records.push(message);
     }
     divided.into_values().collect()
 }
@@ -155,10 +160,12 @@ mod tests {
             topic: "t".into(),
             log_id: "l".into(),
             partition: 0,
-            first: true,
+            group: "g".into(),
+            expected_position: None,
             start: 0,
             end,
-            messages: offsets.into_iter().map(message).collect(),
+            attempt: 1,
+            records: offsets.into_iter().map(message).collect(),
         }
     }
 
@@ -185,8 +192,8 @@ mod tests {
         while let Some(part) = bisection.next_part() {
             run.calls += 1;
             if !fails(&part.batch) {
-                let Batch { start, end, messages, .. } = &*part.batch;
-                let offsets = messages.iter().map(|message| message.offset).collect();
+                let Batch { start, end, records, .. } = &*part.batch;
+                let offsets = records.iter().map(|message| message.offset).collect();
                 run.applied.push((*start, *end, offsets));
                 run.stored.extend(bisection.applied(&part));
                 continue;
@@ -194,8 +201,8 @@ mod tests {
             match bisection.failed(part) {
                 AfterFailure::Continue | AfterFailure::Retry(_) => {}
                 AfterFailure::GiveUp(part) => {
-                    assert_eq!(part.batch.messages.len(), 1);
-                    run.poison.push((part.batch.messages[0].offset, part.failures));
+                    assert_eq!(part.batch.records.len(), 1);
+                    run.poison.push((part.batch.records[0].offset, part.failures));
                     run.stored.extend(bisection.given_up(&part));
                 }
                 AfterFailure::Stop(_) => {
@@ -224,7 +231,7 @@ mod tests {
             let good: Vec<i64> =
                 records.keys().copied().filter(|offset| !bad.contains(offset)).collect();
             let run = run(batch, rules(poison_attempts, keeps_position), |part| {
-                part.messages.iter().any(|message| bad.contains(&message.offset))
+                part.records.iter().any(|message| bad.contains(&message.offset))
             });
 
             prop_assert!(!run.stopped);
@@ -272,7 +279,7 @@ mod tests {
             keys in prop::collection::vec(0_u8..20, 0..200), parts in 2_usize..8,
         ) {
             let mut batch = batch(0..keys.len() as i64, keys.len() as i64);
-            for (message, key) in batch.messages.iter_mut().zip(&keys) {
+            for (message, key) in batch.records.iter_mut().zip(&keys) {
                 message.key = Some(vec![*key].into());
             }
             let divided = by_key(batch.clone(), parts);
@@ -280,9 +287,9 @@ mod tests {
             let mut part_of_key = HashMap::new();
             let mut offsets = Vec::new();
             for (number, part) in divided.iter().enumerate() {
-                prop_assert!(part.messages.windows(2).all(|pair| pair[0].offset < pair[1].offset));
+                prop_assert!(part.records.windows(2).all(|pair| pair[0].offset < pair[1].offset));
                 prop_assert_eq!((part.start, part.end), (batch.start, batch.end));
-                for message in &part.messages {
+                for message in &part.records {
                     let first = *part_of_key.entry(message.key.clone()).or_insert(number);
                     prop_assert_eq!(first, number);
                     offsets.push(message.offset);
@@ -290,6 +297,18 @@ mod tests {
             }
             offsets.sort_unstable();
             prop_assert_eq!(offsets, (0..keys.len() as i64).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_half_expects_the_position_after_the_first_and_counts_the_attempts() {
+        for (keeps_position, expected) in [(true, [None, Some(4)]), (false, [None, None])] {
+            let mut bisection = Bisection::new(batch(0..8, 8), rules(1, keeps_position));
+            let whole = bisection.next_part().unwrap();
+            assert!(matches!(bisection.failed(whole), AfterFailure::Continue));
+            let halves = [bisection.next_part().unwrap(), bisection.next_part().unwrap()];
+            assert_eq!(halves.each_ref().map(|half| half.batch.expected_position), expected);
+            assert_eq!(halves.each_ref().map(|half| half.batch.attempt), [2, 2]);
         }
     }
 
@@ -303,7 +322,7 @@ mod tests {
     #[test]
     fn parts_that_are_handed_over_side_by_side_do_not_move_the_position() {
         let rules = Rules { in_order: false, ..rules(1, false) };
-        let run = run(batch(0..8, 8), rules, |part| part.messages.iter().any(|m| m.offset == 3));
+        let run = run(batch(0..8, 8), rules, |part| part.records.iter().any(|m| m.offset == 3));
         assert_eq!(run.poison, [(3, 4)]);
         assert!(run.stored.is_empty());
     }

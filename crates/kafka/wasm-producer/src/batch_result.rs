@@ -84,10 +84,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::OutgoingRecord;
     use crate::partition::Queued;
     use crate::sequence::ProducerId;
     use crate::ticket::{Shared, Ticket};
+    use crate::{Delivery, OutgoingRecord};
 
     const PRODUCER: ProducerId = ProducerId { id: 7, epoch: 0 };
     const NOT_ENOUGH_REPLICAS: i16 = 19;
@@ -107,6 +107,11 @@ mod tests {
             partition.queue.push_back(Queued { record, timestamp_ms: 0, ticket, index: 0 });
         }
         (partition, tickets)
+    }
+
+    /// The result of the ticket's only record.
+    fn result(ticket: &Ticket<()>) -> Option<Result<Delivery, ProduceError>> {
+        ticket.results()?.pop()
     }
 
     fn config() -> Config {
@@ -146,8 +151,8 @@ mod tests {
         assert_eq!(next(&mut partition), (3, 0, 0));
         attempted(&mut partition, 0, false);
         let offsets: Vec<_> =
-            tickets.iter().map(|ticket| ticket.result().unwrap().unwrap()[0].offset).collect();
-        assert_eq!(offsets, [9, 10, 11]);
+            tickets.iter().map(|ticket| result(ticket).unwrap().unwrap().offset).collect();
+        assert_eq!(offsets, [Some(9), Some(10), Some(11)]);
         let (more, _) = self::partition(1);
         partition.queue = more.queue;
         assert_eq!(next(&mut partition), (1, 0, 3));
@@ -159,7 +164,7 @@ mod tests {
         let before = partition.batch_to_send(PRODUCER, &config()).unwrap().bytes.clone();
         attempted(&mut partition, NOT_ENOUGH_REPLICAS, false);
         assert_eq!(partition.leader, None, "the leader must be requested");
-        assert!(tickets.iter().all(|ticket| ticket.result().is_none()));
+        assert!(tickets.iter().all(|ticket| result(ticket).is_none()));
         let (more, _) = self::partition(1);
         partition.queue = more.queue;
         assert_eq!(partition.batch_to_send(PRODUCER, &config()).unwrap().bytes, before);
@@ -171,12 +176,12 @@ mod tests {
         // The leader changes while the first attempt is in flight.
         let (old, new) = (attempt(&mut partition), attempt(&mut partition));
         answered(&mut partition, new, 0);
-        assert!(tickets[0].result().is_some());
+        assert!(result(&tickets[0]).is_some());
         let (more, waiting) = self::partition(1);
         partition.queue = more.queue;
         attempt(&mut partition);
         answered(&mut partition, old, 0);
-        assert!(waiting[0].result().is_none());
+        assert!(result(&waiting[0]).is_none());
     }
 
     #[test]
@@ -184,8 +189,8 @@ mod tests {
         let (mut partition, tickets) = partition(1);
         let (old, _new) = (attempt(&mut partition), attempt(&mut partition));
         answered(&mut partition, old, UNAUTHORIZED);
-        let result = tickets[0].result();
-        assert!(matches!(result, Some(Err(ProduceError::Unavailable(_)))), "{result:?}");
+        let failed = result(&tickets[0]);
+        assert!(matches!(failed, Some(Err(ProduceError::Unavailable(_)))), "{failed:?}");
     }
 
     #[test]
@@ -193,12 +198,12 @@ mod tests {
         let (mut partition, tickets) = partition(2);
         assert_eq!(next(&mut partition), (2, 0, 0));
         attempted(&mut partition, OUT_OF_ORDER, false);
-        assert!(tickets.iter().all(|ticket| ticket.result().is_none()));
+        assert!(tickets.iter().all(|ticket| result(ticket).is_none()));
         assert_eq!(next(&mut partition), (2, 1, 0));
         // An earlier attempt may have been written, which cannot be determined.
         attempted(&mut partition, OUT_OF_ORDER, true);
-        for ticket in tickets {
-            assert!(matches!(ticket.result(), Some(Err(ProduceError::Unavailable(_)))));
+        for ticket in &tickets {
+            assert!(matches!(result(ticket), Some(Err(ProduceError::Unavailable(_)))));
         }
         assert!(partition.is_idle());
     }
@@ -209,7 +214,7 @@ mod tests {
         let (mut partition, tickets) = partition(1);
         assert_eq!(next(&mut partition), (1, 0, 0));
         attempted(&mut partition, UNKNOWN_SERVER_ERROR, false);
-        assert!(matches!(tickets[0].result(), Some(Err(ProduceError::Other(_)))));
+        assert!(matches!(result(&tickets[0]), Some(Err(ProduceError::Other(_)))));
         let (more, _) = self::partition(1);
         partition.queue = more.queue;
         assert_eq!(next(&mut partition), (1, 1, 0));
@@ -224,7 +229,7 @@ mod tests {
         attempted(&mut partition, TOO_LARGE, false);
         assert_eq!(next(&mut partition), (1, 0, 0));
         attempted(&mut partition, TOO_LARGE, false);
-        assert!(matches!(tickets[0].result(), Some(Err(ProduceError::TooLarge(_)))));
+        assert!(matches!(result(&tickets[0]), Some(Err(ProduceError::TooLarge(_)))));
         assert_eq!(next(&mut partition), (1, 0, 0), "no number is skipped");
         attempted(&mut partition, 0, false);
         assert_eq!(next(&mut partition), (2, 0, 1), "batches grow again");
@@ -235,7 +240,7 @@ mod tests {
         for (doubted, epoch) in [(false, 0), (true, 1)] {
             let (mut partition, tickets) = partition(1);
             attempted(&mut partition, UNAUTHORIZED, doubted);
-            match tickets[0].result() {
+            match result(&tickets[0]) {
                 Some(Err(ProduceError::Refused(_))) => assert!(!doubted),
                 Some(Err(ProduceError::Unavailable(_))) => assert!(doubted),
                 other => panic!("{other:?}"),

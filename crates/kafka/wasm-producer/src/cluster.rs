@@ -12,9 +12,9 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::Address;
 use crate::partition::Partition;
 use crate::topic::Topic;
+use crate::{Address, OutgoingRecord, ProduceError};
 
 /// Maximum number of topics that one producer writes to. Topics are never removed, because the
 /// sequence numbers of their partitions must not start again.
@@ -131,6 +131,28 @@ impl<W> Cluster<W> {
 
     /// Chooses the partition for a record of a topic whose partitions are known.
     pub fn choose(
+        &mut self,
+        record: &OutgoingRecord,
+        now: Duration,
+        random: impl FnOnce() -> u64,
+    ) -> Result<usize, ProduceError> {
+        let topic = &record.topic;
+        if let Some(number) = record.partition {
+            return self.numbered(topic, number).ok_or_else(|| {
+                ProduceError::Refused(format!("topic `{topic}` has no partition {number}"))
+            });
+        }
+        self.choose_among_all(topic, record.key.as_deref(), now, random)
+            .ok_or_else(|| ProduceError::Other(format!("topic `{topic}` has no partition")))
+    }
+
+    /// The index of the partition with this number.
+    fn numbered(&self, topic: &str, number: i32) -> Option<usize> {
+        let topic = self.topics.get(topic)?;
+        topic.partitions.get(..topic.count)?.get(usize::try_from(number).ok()?).copied()
+    }
+
+    fn choose_among_all(
         &mut self,
         topic: &str,
         key: Option<&[u8]>,

@@ -115,7 +115,16 @@ mod tests {
         let header = (".{0,9}", bytes()).prop_map(|(name, value)| Header { name, value });
         let headers = proptest::collection::vec(header, 0..4);
         (bytes(), bytes(), headers, 0..1_i64 << 45).prop_map(|(key, value, headers, time)| {
-            (OutgoingRecord { topic: "t".into(), key, value, headers }, time)
+            (
+                OutgoingRecord {
+                    topic: "t".into(),
+                    key,
+                    value,
+                    headers,
+                    ..OutgoingRecord::default()
+                },
+                time,
+            )
         })
     }
 

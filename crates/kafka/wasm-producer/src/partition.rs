@@ -26,6 +26,17 @@ pub struct Queued<W> {
     pub index: usize,
 }
 
+impl<W> Queued<W> {
+    fn failed(&self, error: impl FnOnce() -> ProduceError) {
+        self.ticket.failed(self.index, error);
+    }
+
+    /// Whether no call waits for the record any more.
+    fn is_settled(&self) -> bool {
+        self.ticket.is_settled(self.index)
+    }
+}
+
 /// Records as they are sent. They are sent again byte for byte, so that the broker recognises them.
 pub struct Batch<W> {
     /// Distinguishes this batch from the partition's other batches.
@@ -95,14 +106,19 @@ impl<W> Partition<W> {
     /// The tickets of the waiting records, the oldest first. A ticket occurs once for each of its
     /// records.
     pub fn tickets(&self) -> impl Iterator<Item = &Shared<W>> {
+        self.waiting().map(|queued| &queued.ticket)
+    }
+
+    /// The waiting records, the oldest first.
+    fn waiting(&self) -> impl Iterator<Item = &Queued<W>> {
         let sent = self.batch.iter().flat_map(|batch| &batch.records);
-        sent.chain(&self.queue).map(|queued| &queued.ticket)
+        sent.chain(&self.queue)
     }
 
     /// Fails the records whose calls began at `entered` or before.
     pub fn expire(&self, entered: Duration, error: impl Fn() -> ProduceError) {
-        for ticket in self.tickets().filter(|ticket| ticket.entered <= entered) {
-            ticket.failed(&error);
+        for queued in self.waiting().filter(|queued| queued.ticket.entered <= entered) {
+            queued.failed(&error);
         }
     }
 
@@ -111,7 +127,7 @@ impl<W> Partition<W> {
         if let Some(batch) = &self.batch {
             batch.fail(|| if batch.in_doubt { doubt() } else { error() });
         }
-        self.queue.iter().for_each(|queued| queued.ticket.failed(&error));
+        self.queue.iter().for_each(|queued| queued.failed(&error));
     }
 
     /// Removes the records of a cancelled call that were not sent.
@@ -135,7 +151,7 @@ impl<W> Partition<W> {
     fn next_batch(&mut self, producer: ProducerId, config: &Config) -> Option<Batch<W>> {
         let (mut records, mut bytes) = (VecDeque::new(), 0);
         while let Some(queued) = self.queue.pop_front() {
-            if queued.ticket.is_settled() {
+            if queued.is_settled() {
                 continue;
             }
             bytes += bytes_max(&queued.record);
@@ -191,7 +207,7 @@ impl<W> Partition<W> {
         for (number, queued) in (0..).zip(&batch.records) {
             // A broker that recognises an old batch as a duplicate may not know its offset, and
             // returns -1.
-            let offset = if base_offset < 0 { -1 } else { base_offset.saturating_add(number) };
+            let offset = (base_offset >= 0).then(|| base_offset.saturating_add(number));
             let delivery = Delivery { partition: self.number, offset };
             queued.ticket.delivered(queued.index, delivery);
         }
@@ -223,12 +239,12 @@ impl<W> Batch<W> {
 
     /// Fails all calls that wait for the batch.
     pub fn fail(&self, error: impl Fn() -> ProduceError) {
-        self.records.iter().for_each(|queued| queued.ticket.failed(&error));
+        self.records.iter().for_each(|queued| queued.failed(&error));
     }
 
-    /// The start of the oldest call that still waits.
+    /// The start of the oldest call that still waits for one of the records.
     pub fn oldest(&self) -> Option<Duration> {
-        let waiting = self.records.iter().filter(|queued| !queued.ticket.is_settled());
+        let waiting = self.records.iter().filter(|queued| !queued.is_settled());
         waiting.map(|queued| queued.ticket.entered).min()
     }
 

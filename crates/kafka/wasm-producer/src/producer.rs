@@ -1,10 +1,10 @@
 //! Writes records and waits for the acknowledgement of the broker.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 
 use crate::cluster::TOPICS_MAX;
 use crate::encode::BATCH_OVERHEAD;
@@ -32,46 +32,69 @@ impl<N: Network> Producer<N> {
         Ok(Self { network, config, state })
     }
 
-    /// Writes the records and waits until the broker has acknowledged all of them. Returns the
-    /// deliveries in the order of the records. Records of one call with the same key keep their
-    /// order. If a call with several records fails, some of them may have been written.
-    ///
-    /// Returns within the delivery timeout or shortly after, sooner while no broker can be reached,
-    /// and at once if the queue is full. If the future is dropped, records that were not sent are
-    /// removed.
+    /// Writes the records like [`Producer::send_each`]. Fails if one of them fails; others may have
+    /// been written.
     pub async fn send(&self, records: Vec<OutgoingRecord>) -> Result<Vec<Delivery>, ProduceError> {
-        let entered = self.network.now();
-        let _reservation = self.reserve(&records)?;
-        for record in &records {
-            self.await_partitions(&record.topic, entered).await?;
-        }
-        let tickets = self.enqueue(records, entered)?;
-        if let [ticket] = tickets.as_slice() {
-            return self.acknowledged(ticket).await;
-        }
-        let results = try_join_all(tickets.iter().map(|ticket| self.acknowledged(ticket))).await?;
-        let indexes = tickets.iter().flat_map(|waiting| &waiting.indexes).copied();
-        let mut deliveries: Vec<_> = indexes.zip(results.into_iter().flatten()).collect();
-        deliveries.sort_unstable_by_key(|(index, _)| *index);
-        Ok(deliveries.into_iter().map(|(_, delivery)| delivery).collect())
+        self.send_each(records).await.into_iter().collect()
     }
 
-    /// Checks the records and reserves room for them in the queue.
-    fn reserve(&self, records: &[OutgoingRecord]) -> Result<Reservation<'_, N>, ProduceError> {
-        let mut size = QueueSize { records: records.len(), bytes: 0 };
-        for record in records {
-            let (topic, bytes) = (&record.topic, bytes_max(record));
-            if !kafka_record::is_topic_name(topic) {
-                return Err(ProduceError::Refused(format!("`{topic}` is not a valid topic name")));
+    /// Writes the records and waits until the broker has acknowledged each of them or it has
+    /// failed. Returns one result for each record, in the order of the records. A record may be
+    /// written although one before it failed. Records of one call that are written to the same
+    /// partition keep their order.
+    ///
+    /// Returns within the delivery timeout or shortly after, and sooner while no broker can be
+    /// reached. If the queue has no room for all records, all fail at once. If the future is
+    /// dropped, records that were not sent are removed.
+    pub async fn send_each(
+        &self,
+        records: Vec<OutgoingRecord>,
+    ) -> Vec<Result<Delivery, ProduceError>> {
+        let entered = self.network.now();
+        let mut call = Call::default();
+        for (index, record) in records.into_iter().enumerate() {
+            match self.check(&record) {
+                Ok(()) => call.pending.push((index, record)),
+                Err(error) => call.results.push((index, Err(error))),
             }
-            if bytes + BATCH_OVERHEAD > self.config.request_bytes_max {
-                return Err(ProduceError::TooLarge(format!(
-                    "topic `{topic}`: a record of {bytes} bytes; at most {} are sent at once",
-                    self.config.request_bytes_max
-                )));
-            }
-            size.bytes += bytes;
         }
+        let _reservation = match self.reserve(&call.pending) {
+            Ok(reservation) => reservation,
+            Err(error) => return call.fail(|_| Some(error.clone())).into_results(),
+        };
+        while let Some(topic) = call.next_topic() {
+            if let Err(error) = self.await_partitions(&topic, entered).await {
+                call = call.fail(|record| (record.topic == topic).then(|| error.clone()));
+            }
+        }
+        let tickets = self.enqueue(&mut call, entered);
+        let acknowledged = join_all(tickets.iter().map(|waiting| self.acknowledged(waiting))).await;
+        for (waiting, results) in tickets.iter().zip(acknowledged) {
+            call.results.extend(waiting.indexes.iter().copied().zip(results));
+        }
+        call.into_results()
+    }
+
+    /// Checks what can be checked without the broker.
+    fn check(&self, record: &OutgoingRecord) -> Result<(), ProduceError> {
+        record.validate()?;
+        let bytes = bytes_max(record);
+        if bytes + BATCH_OVERHEAD > self.config.request_bytes_max {
+            return Err(ProduceError::TooLarge(format!(
+                "topic `{}`: a record of {bytes} bytes; at most {} are sent at once",
+                record.topic, self.config.request_bytes_max
+            )));
+        }
+        Ok(())
+    }
+
+    /// Reserves room for the records in the queue.
+    fn reserve(
+        &self,
+        records: &[(usize, OutgoingRecord)],
+    ) -> Result<Reservation<'_, N>, ProduceError> {
+        let bytes = records.iter().map(|(_, record)| bytes_max(record)).sum();
+        let size = QueueSize { records: records.len(), bytes };
         let (records_max, bytes_max) = (self.config.queue_records_max, self.config.queue_bytes_max);
         if size.records > records_max || size.bytes > bytes_max {
             return Err(ProduceError::TooLarge(format!(
@@ -118,52 +141,47 @@ impl<N: Network> Producer<N> {
     }
 
     /// Queues the records, with one ticket for each partition.
-    fn enqueue(
-        &self,
-        records: Vec<OutgoingRecord>,
-        entered: Duration,
-    ) -> Result<Vec<PartitionWait<'_, N>>, ProduceError> {
+    fn enqueue(&self, call: &mut Call, entered: Duration) -> Vec<PartitionWait<'_, N>> {
         let mut state = self.state.borrow_mut();
         let mut partitions: BTreeMap<usize, (Vec<usize>, Vec<OutgoingRecord>)> = BTreeMap::new();
-        for (index, record) in (0..).zip(records) {
-            let random = || self.network.random();
-            let (topic, key) = (&record.topic, record.key.as_deref());
-            let partition = state
-                .cluster
-                .choose(topic, key, entered, random)
-                .ok_or_else(|| ProduceError::Other(format!("topic `{topic}` has no partition")))?;
-            let (indexes, records) = partitions.entry(partition).or_default();
-            indexes.push(index);
-            records.push(record);
+        for (index, record) in call.pending.drain(..) {
+            match state.cluster.choose(&record, entered, || self.network.random()) {
+                Ok(partition) => {
+                    let (indexes, records) = partitions.entry(partition).or_default();
+                    indexes.push(index);
+                    records.push(record);
+                }
+                Err(error) => call.results.push((index, Err(error))),
+            }
         }
         let timestamp_ms = self.network.unix_ms();
         let tickets = partitions.into_iter().map(|(partition, (indexes, records))| {
             let ticket = state.enqueue(partition, records, entered, timestamp_ms);
             PartitionWait { producer: self, ticket, indexes }
         });
-        Ok(tickets.collect())
+        tickets.collect()
     }
 
     /// Waits for a ticket's records, and sends them if no other call does.
     async fn acknowledged(
         &self,
         waiting: &PartitionWait<'_, N>,
-    ) -> Result<Vec<Delivery>, ProduceError> {
+    ) -> Vec<Result<Delivery, ProduceError>> {
         let ticket = &waiting.ticket;
         loop {
-            if let Some(result) = ticket.result() {
+            if let Some(results) = ticket.results() {
                 // This call may have been chosen as the sender, but it may continue to wait for
                 // other partitions.
                 self.state.borrow_mut().stop_sending(ticket.id, None);
-                return result;
+                return results;
             }
             let step = self.state.borrow_mut().next_step(ticket);
             match step {
                 Step::Send(broker) => self.send_queued(broker).await,
-                Step::RequestMetadata => {
-                    self.check_wait(ticket)?;
-                    self.request_metadata().await;
-                }
+                Step::RequestMetadata => match self.wait_error(ticket) {
+                    Some(error) => ticket.fail_all(&error),
+                    None => self.request_metadata().await,
+                },
                 Step::Wait => {
                     let (wake, wait) = self.network.wake_up();
                     ticket.wait(wake);
@@ -173,16 +191,14 @@ impl<N: Network> Producer<N> {
         }
     }
 
-    /// Fails if the ticket has waited long enough for its partition to have a leader.
-    fn check_wait(&self, ticket: &Shared<N::Wake>) -> Result<(), ProduceError> {
+    /// The error of a ticket that has waited long enough for its partition to have a leader.
+    fn wait_error(&self, ticket: &Shared<N::Wake>) -> Option<ProduceError> {
         let state = self.state.borrow();
-        let Some(partition) = state.cluster.partitions.get(ticket.partition) else { return Ok(()) };
+        let partition = state.cluster.partitions.get(ticket.partition)?;
         let (now, topic, fault) = (self.network.now(), &partition.topic, partition.fault.as_ref());
-        let Some(error) = state.wait_error(topic, fault, ticket.entered, now, &self.config) else {
-            return Ok(());
-        };
+        let error = state.wait_error(topic, fault, ticket.entered, now, &self.config)?;
         let batch = partition.batch.as_ref();
-        Err(match error {
+        Some(match error {
             ProduceError::Refused(text)
                 if batch.is_some_and(|batch| batch.may_have_written(ticket.id)) =>
             {
@@ -190,6 +206,43 @@ impl<N: Network> Producer<N> {
             }
             error => error,
         })
+    }
+}
+
+/// The records of a call, with their indexes.
+#[derive(Default)]
+struct Call {
+    /// The records that are not queued yet.
+    pending: Vec<(usize, OutgoingRecord)>,
+    results: Vec<(usize, Result<Delivery, ProduceError>)>,
+    /// The topics that [`Call::next_topic`] returned.
+    topics: HashSet<String>,
+}
+
+impl Call {
+    /// A topic of the pending records that was not returned before.
+    fn next_topic(&mut self) -> Option<String> {
+        let mut topics = self.pending.iter().map(|(_, record)| &record.topic);
+        let topic = topics.find(|topic| !self.topics.contains(*topic))?.clone();
+        self.topics.insert(topic.clone());
+        Some(topic)
+    }
+
+    /// Fails the pending records for which there is an error.
+    fn fail(mut self, error: impl Fn(&OutgoingRecord) -> Option<ProduceError>) -> Self {
+        for (index, record) in std::mem::take(&mut self.pending) {
+            match error(&record) {
+                Some(error) => self.results.push((index, Err(error))),
+                None => self.pending.push((index, record)),
+            }
+        }
+        self
+    }
+
+    /// The results in the order of the records.
+    fn into_results(mut self) -> Vec<Result<Delivery, ProduceError>> {
+        self.results.sort_unstable_by_key(|(index, _)| *index);
+        self.results.into_iter().map(|(_, result)| result).collect()
     }
 }
 
@@ -211,7 +264,7 @@ impl<N: Network> Drop for Reservation<'_, N> {
 struct PartitionWait<'a, N: Network> {
     producer: &'a Producer<N>,
     ticket: Shared<N::Wake>,
-    /// The indexes of the records in the call.
+    /// The indexes of the records in the call, in the order of the ticket's records.
     indexes: Vec<usize>,
 }
 

@@ -91,8 +91,8 @@ impl<W, S: Stream> State<W, S> {
         let ticket = Ticket::new(self.tickets, partition, entered, records.len());
         if let Some(found) = self.cluster.partitions.get_mut(partition) {
             let queued = (0..).zip(records).map(|(index, record)| Queued {
+                timestamp_ms: record.timestamp_ms.unwrap_or(timestamp_ms),
                 record,
-                timestamp_ms,
                 ticket: ticket.clone(),
                 index,
             });

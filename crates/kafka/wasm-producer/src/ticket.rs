@@ -21,62 +21,63 @@ pub struct Ticket<W> {
 }
 
 struct State<W> {
-    deliveries: Vec<Option<Delivery>>,
+    /// The result of each record that has one.
+    results: Vec<Option<Result<Delivery, ProduceError>>>,
     missing: usize,
-    failure: Option<ProduceError>,
     /// Wakes the call; None while it does not wait.
     wake: Option<W>,
-    /// The call has its result or was cancelled.
+    /// The call has its results or was cancelled.
     closed: bool,
+}
+
+impl<W> State<W> {
+    /// Sets the result of a record, unless it has one.
+    fn settle(&mut self, record: usize, result: impl FnOnce() -> Result<Delivery, ProduceError>) {
+        let Some(slot @ None) = self.results.get_mut(record) else { return };
+        *slot = Some(result());
+        self.missing -= 1;
+        if self.missing == 0 {
+            self.wake = None;
+        }
+    }
 }
 
 impl<W> Ticket<W> {
     /// A ticket for this number of records.
     pub fn new(id: u64, partition: usize, entered: Duration, records: usize) -> Shared<W> {
-        let state = State {
-            deliveries: vec![None; records],
-            missing: records,
-            failure: None,
-            wake: None,
-            closed: false,
-        };
+        let results = vec![None; records];
+        let state = State { results, missing: records, wake: None, closed: false };
         Rc::new(Self { id, partition, entered, state: RefCell::new(state) })
     }
 
-    /// One of the records was written.
+    /// A record was written.
     pub fn delivered(&self, record: usize, delivery: Delivery) {
+        self.state.borrow_mut().settle(record, || Ok(delivery));
+    }
+
+    /// A record failed.
+    pub fn failed(&self, record: usize, error: impl FnOnce() -> ProduceError) {
+        self.state.borrow_mut().settle(record, || Err(error()));
+    }
+
+    /// All records without a result failed.
+    pub fn fail_all(&self, error: &ProduceError) {
         let mut state = self.state.borrow_mut();
-        let Some(slot @ None) = state.deliveries.get_mut(record) else { return };
-        *slot = Some(delivery);
-        state.missing -= 1;
-        if state.missing == 0 {
-            state.wake = None;
+        for record in 0..state.results.len() {
+            state.settle(record, || Err(error.clone()));
         }
     }
 
-    /// One of the records failed, so the call need not wait for the others.
-    pub fn failed(&self, error: impl FnOnce() -> ProduceError) {
-        let mut state = self.state.borrow_mut();
-        if state.missing > 0 && state.failure.is_none() {
-            state.failure = Some(error());
-            state.wake = None;
-        }
-    }
-
-    /// Whether no call waits for the records any more.
-    pub fn is_settled(&self) -> bool {
+    /// Whether no call waits for the record any more.
+    pub fn is_settled(&self, record: usize) -> bool {
         let state = self.state.borrow();
-        state.closed || state.missing == 0 || state.failure.is_some()
+        state.closed || state.results.get(record).is_none_or(Option::is_some)
     }
 
-    /// The result; None until it is complete.
-    pub fn result(&self) -> Option<Result<Vec<Delivery>, ProduceError>> {
-        let mut state = self.state.borrow_mut();
-        match state.failure.take() {
-            Some(error) => Some(Err(error)),
-            None if state.missing > 0 => None,
-            None => Some(Ok(state.deliveries.iter().copied().flatten().collect())),
-        }
+    /// The results in the order of the records; None until they are complete.
+    pub fn results(&self) -> Option<Vec<Result<Delivery, ProduceError>>> {
+        let state = self.state.borrow();
+        (state.missing == 0).then(|| state.results.iter().flatten().cloned().collect())
     }
 
     /// The call begins to wait.
@@ -89,7 +90,7 @@ impl<W> Ticket<W> {
         self.state.borrow_mut().wake.take().is_some()
     }
 
-    /// The call has its result or was cancelled.
+    /// The call has its results or was cancelled.
     pub fn close(&self) {
         let mut state = self.state.borrow_mut();
         state.closed = true;

@@ -14,7 +14,8 @@
 --       9 seen_since:<group>:<topic>  hash: partition -> when the younger one began, in ms
 --       10 to 14 suma_precio_micros:<category> of every category
 --       then ten keys for each category, in the order of the fields in `category` below
--- ARGV  1 partition  2 log id  3 start  4 end  5 whether the log may have no position yet: 0, 1
+-- ARGV  1 partition  2 log id  3 start  4 end  5 the position that must be
+--       stored if nothing was lost; '' if nothing of the log was applied yet
 --       6 sales  7 highest price  8 lowest price
 --       9 fingerprints in a generation  10 age of a generation in ms
 --       11 time of the newest record, in ms; '' if no record has a time
@@ -39,7 +40,7 @@ local STREAM_LENGTH = 1000 -- entries to which a price stream is trimmed
 local CHUNK = 1000         -- values in one command; `unpack` accepts less than 8,000
 
 local partition, log, start, finish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local first, sales = ARGV[5] == '1', tonumber(ARGV[6])
+local expected, sales = ARGV[5], tonumber(ARGV[6])
 local highest, lowest = tonumber(ARGV[7]), tonumber(ARGV[8])
 local seen_max, seen_window, now = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local next_arg = 12
@@ -123,7 +124,7 @@ end
 local stored = redis.call('HGET', KEYS[1], partition)
 local stored_log = redis.call('HGET', KEYS[2], partition)
 local same_log = not stored_log or stored_log == '' or log == '' or stored_log == log
-if not (stored and same_log) and not first then return { 'lost' } end
+if not (stored and same_log) and expected ~= '' then return { 'lost' } end
 -- The exact sums are written together with the first sale. Counters without an exact sum were
 -- written by another program; adding to them would count those sales again.
 if not stored and redis.call('EXISTS', KEYS[3]) == 1

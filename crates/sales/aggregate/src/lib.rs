@@ -20,7 +20,7 @@ mod update;
 pub use delta::{CategoryDelta, Delta, STREAM_LENGTH};
 pub use error::Error;
 pub use monitored::Monitored;
-pub use packed::{IDEMPOTENCY_KEY, PackedHeader, PackedMessage, Part, unpack};
+pub use packed::{IDEMPOTENCY_KEY, PackedHeader, PackedRecord, Part, unpack};
 pub use record::{OffsetRange, Record};
 pub use source::Source;
 pub use update::{Rejection, Reply, Step, Update};

@@ -25,7 +25,7 @@ pub struct PackedHeader {
 
 /// A record.
 #[derive(Debug, Clone, Copy)]
-pub struct PackedMessage {
+pub struct PackedRecord {
     /// Its offset.
     pub offset: i64,
     /// When it was written, in milliseconds since 1970; None if the record has no timestamp.
@@ -41,28 +41,28 @@ pub struct PackedMessage {
 pub fn unpack(
     content: &[u8],
     headers: impl IntoIterator<Item = PackedHeader>,
-    messages: impl IntoIterator<Item = PackedMessage>,
+    records: impl IntoIterator<Item = PackedRecord>,
 ) -> Option<Vec<Record<'_>>> {
     let part = |part: Part| content.get(part.start as usize..)?.get(..part.length as usize);
     // The outer None means that a part is missing.
     let optional = |value: Option<Part>| value.map_or(Some(None), |value| part(value).map(Some));
     let mut headers = headers.into_iter();
-    let record = |message: PackedMessage| {
+    let record = |packed: PackedRecord| {
         let mut key = None;
-        for _ in 0..message.headers {
+        for _ in 0..packed.headers {
             let header = headers.next()?;
             if key.is_none() && part(header.name)? == IDEMPOTENCY_KEY.as_bytes() {
                 key = Some(optional(header.value)?);
             }
         }
         Some(Record {
-            offset: message.offset,
-            timestamp_ms: message.timestamp_ms,
+            offset: packed.offset,
+            timestamp_ms: packed.timestamp_ms,
             idempotency_key: key.flatten(),
-            value: optional(message.value)?,
+            value: optional(packed.value)?,
         })
     };
-    messages.into_iter().map(record).collect()
+    records.into_iter().map(record).collect()
 }
 
 #[cfg(test)]
@@ -79,8 +79,8 @@ mod tests {
         PackedHeader { name, value }
     }
 
-    fn message(offset: i64, value: Option<Part>, headers: u32) -> PackedMessage {
-        PackedMessage { offset, timestamp_ms: Some(7), value, headers }
+    fn packed(offset: i64, value: Option<Part>, headers: u32) -> PackedRecord {
+        PackedRecord { offset, timestamp_ms: Some(7), value, headers }
     }
 
     #[test]
@@ -93,13 +93,13 @@ mod tests {
             header(NAME, None),
             header(NAME, Some(A)),
         ];
-        let messages = [
-            message(3, Some(A), 3),
-            message(4, None, 0),
-            message(6, Some(B), 1),
-            message(7, Some(Part { start: 22, length: 0 }), 2),
+        let records = [
+            packed(3, Some(A), 3),
+            packed(4, None, 0),
+            packed(6, Some(B), 1),
+            packed(7, Some(Part { start: 22, length: 0 }), 2),
         ];
-        let records = unpack(CONTENT, headers, messages).unwrap();
+        let records = unpack(CONTENT, headers, records).unwrap();
         let found: Vec<_> = records
             .iter()
             .map(|r| (r.offset, r.timestamp_ms, r.idempotency_key, r.value))
@@ -124,18 +124,18 @@ mod tests {
             Part { start: 1, length: u32::MAX },
         ];
         for part in outside {
-            assert!(unpack(CONTENT, [], [message(0, Some(part), 0)]).is_none(), "{part:?}");
+            assert!(unpack(CONTENT, [], [packed(0, Some(part), 0)]).is_none(), "{part:?}");
             let (name, value) = (header(part, None), header(NAME, Some(part)));
-            assert!(unpack(CONTENT, [name], [message(0, None, 1)]).is_none(), "{part:?}");
-            assert!(unpack(CONTENT, [value], [message(0, None, 1)]).is_none(), "{part:?}");
+            assert!(unpack(CONTENT, [name], [packed(0, None, 1)]).is_none(), "{part:?}");
+            assert!(unpack(CONTENT, [value], [packed(0, None, 1)]).is_none(), "{part:?}");
         }
     }
 
     #[test]
     fn a_batch_that_lacks_a_header_is_refused() {
         for headers in [2, u32::MAX] {
-            let messages = [message(0, None, headers)];
-            assert!(unpack(CONTENT, [header(NAME, Some(A))], messages).is_none(), "{headers}");
+            let records = [packed(0, None, headers)];
+            assert!(unpack(CONTENT, [header(NAME, Some(A))], records).is_none(), "{headers}");
         }
     }
 }

@@ -23,9 +23,9 @@ pub struct OffsetRange {
     pub start: i64,
     /// The offset after the last one.
     pub end: i64,
-    /// Whether this may be the first batch that is read from its log. If it is not, and there is no
-    /// stored position, the position was lost.
-    pub first: bool,
+    /// The position that is stored if nothing was lost; None if nothing of the log was applied yet.
+    /// If there is one, but none is stored, the store has lost everything.
+    pub expected_position: Option<i64>,
 }
 
 /// A record that contains a valid sale.

@@ -66,7 +66,10 @@ impl Call {
     fn range(&mut self, range: OffsetRange) {
         self.integer(range.start);
         self.integer(range.end);
-        self.integer(u8::from(range.first));
+        match range.expected_position {
+            Some(position) => self.integer(position),
+            None => self.text(""),
+        }
     }
 
     fn fingerprints(&mut self, entries: &[Entry], limits: RetentionLimits) {

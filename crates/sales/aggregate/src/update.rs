@@ -225,7 +225,7 @@ mod tests {
             idempotency_key,
             value: Some(value),
         });
-        let range = OffsetRange { start: 10, end: 14, first: false };
+        let range = OffsetRange { start: 10, end: 14, expected_position: Some(10) };
         Update::from_records(source, range, RetentionLimits::default(), records)
     }
 
@@ -305,7 +305,7 @@ mod tests {
         ];
         let source =
             Source { group: "g".into(), topic: "t".into(), log_id: "l".into(), partition: 0 };
-        let range = OffsetRange { start: 0, end: 5, first: true };
+        let range = OffsetRange { start: 0, end: 5, expected_position: None };
         let update = Update::from_records(source, range, RetentionLimits::default(), records);
         let offsets: Vec<_> = update.entries.iter().map(|entry| entry.offset).collect();
         assert_eq!(offsets, [0, 2, 3, 4], "another body is another sale");

@@ -58,7 +58,7 @@ impl Store {
         });
         let source =
             Source { group: "g".into(), topic: "t".into(), log_id: String::new(), partition: 0 };
-        let range = OffsetRange { start: 0, end: sales.len() as i64, first: true };
+        let range = OffsetRange { start: 0, end: sales.len() as i64, expected_position: None };
         let mut update = Update::from_records(source, range, RetentionLimits::default(), records);
         let mut monitored = Monitored::default();
         loop {

@@ -17,8 +17,9 @@ thread_local! {
 async fn handle(batch: &Batch) -> Result<Vec<Rejection>, Failure> {
     let (numbers, rejections) = kafka::parse::<Json<u32>>(batch.records())?;
     let copy = |number: u32| Outgoing::new("copies").key("copy").value(number.to_string());
-    let deliveries = send_all(numbers.iter().map(|(_, number)| copy(number.0))).await?;
-    for ((_, number), delivery) in numbers.iter().zip(deliveries) {
+    let results = send_all(numbers.iter().map(|(_, number)| copy(number.0))).await;
+    for ((_, number), result) in numbers.iter().zip(results) {
+        let delivery = result?;
         tracing::info!(number = number.0, delivery.offset, "copied");
     }
     POSITION.set(Some(batch.end()));

@@ -8,7 +8,7 @@ use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:fails-on-command/component",
-        path: ["../../../wit/spin-kafka-events-0.1", "world.wit"],
+        path: ["../../../wit/spin-kafka-events", "world.wit"],
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -24,13 +24,13 @@ struct FailingApp;
 impl handler::Guest for FailingApp {
     async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
         let mut rejections = Vec::new();
-        for message in batch.messages {
-            match message.value.as_deref() {
+        for record in batch.records {
+            match record.value.as_deref() {
                 Some(b"trap") => trap(),
                 Some(b"loop") => spin(),
                 Some(b"grow") => grow(),
                 Some(b"reject") => {
-                    rejections.push(Rejection { offset: message.offset, reason: BUILD.into() });
+                    rejections.push(Rejection { offset: record.offset, reason: BUILD.into() });
                 }
                 _ => {}
             }

@@ -170,7 +170,7 @@ async fn apply(
         // A component that keeps its position must not find one of an earlier test.
         log_id: Arc::from(format!("doorbuster-test/{:016x}", subject.run_id)),
         partition,
-        messages: records.iter().map(|record| record.message.clone()).collect(),
+        records: records.iter().map(|record| record.message.clone()).collect(),
     };
     apply_offline(subject.config.clone(), subject.handler(partition), records).await
 }

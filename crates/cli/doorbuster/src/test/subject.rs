@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail, ensure};
 use component_host::output::{Follow, Outputs};
 use component_host::{Capability, CompileCache, Host, Limits};
-use kafka_trigger::{GuestHandler, KafkaTrigger};
+use kafka_trigger::{GuestHandler, KafkaTrigger, PRODUCERS};
 use runner::TRIGGER_TYPES;
 use spin_app::interface::is_named_by;
 use spin_app::{App, manifest};
@@ -21,9 +21,6 @@ use crate::application::select_trigger;
 /// The value of the variable `kafka_brokers`. Nothing connects to it: the name is reserved for
 /// names that do not exist (RFC 2606).
 const BROKERS: &str = "broker.invalid:9092";
-
-/// The interface of the host's producer, which is not provided: the test would send records.
-const PRODUCER: &str = "spin-kafka:events/producer@0.1.0";
 
 /// The topic and the component of a test without a manifest.
 const TOPIC: &str = "test";
@@ -59,7 +56,9 @@ impl Subject {
         let trigger = select_trigger(&app, &variables, args.component.as_deref())?;
         app.retain_components(std::slice::from_ref(&trigger.component))?;
         for component in &mut app.components {
-            component.provide.retain(|interface| !is_named_by(interface, PRODUCER));
+            // The host's producer is not provided: the test would send records.
+            let is_producer = |name: &String| PRODUCERS.iter().any(|p| is_named_by(name, p));
+            component.provide.retain(|interface| !is_producer(interface));
         }
         let mut limits = Limits::default();
         if let Some(bytes) = args.max_instance_memory.or(file.max_instance_memory) {
@@ -129,7 +128,7 @@ impl Handler for Observed {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
         let before = self.output.mark();
         let answer = self.guest.handle(batch).await;
-        if let ([message], true) = (batch.messages.as_slice(), is_noted(&answer)) {
+        if let ([message], true) = (batch.records.as_slice(), is_noted(&answer)) {
             self.output.note((self.partition, message.offset), before);
         }
         answer
@@ -137,11 +136,12 @@ impl Handler for Observed {
 
     async fn position(
         &self,
+        group: &str,
         topic: &str,
         log_id: &str,
         partition: i32,
     ) -> Result<Position, Failure> {
-        self.guest.position(topic, log_id, partition).await
+        self.guest.position(group, topic, log_id, partition).await
     }
 }
 

@@ -21,8 +21,8 @@ use crate::whole::{
 pub(crate) struct HttpClient;
 
 impl Capability for HttpClient {
-    fn interface(&self) -> &str {
-        "doorbuster:http/client@0.1.0"
+    fn interfaces(&self) -> &[&str] {
+        &["doorbuster:http/client@0.1.0"]
     }
 
     fn add_to_linker(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {

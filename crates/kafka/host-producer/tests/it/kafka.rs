@@ -20,6 +20,11 @@ fn brokers() -> String {
     shared_kafka().bootstrap()
 }
 
+/// The delivery of a record in partition 0.
+fn at(offset: i64) -> Delivery {
+    Delivery { partition: 0, offset: Some(offset) }
+}
+
 /// Reads one partition from its beginning.
 fn reader(brokers: &str, topic: &str, partition: i32) -> BaseConsumer {
     let consumer: BaseConsumer = ClientConfig::new()
@@ -71,7 +76,7 @@ async fn records_arrive_as_they_were_sent_and_deliveries_contain_their_offsets()
         OutgoingRecord { key: None, ..record(topic, b"", b"") },
     ];
     let deliveries = within("the acks", producer(&brokers).send(sent.clone())).await.unwrap();
-    let expected: Vec<_> = (0..3).map(|offset| Delivery { partition: 0, offset }).collect();
+    let expected: Vec<_> = (0..3).map(at).collect();
     assert_eq!(deliveries, expected);
 
     let consumer = reader(&brokers, topic, 0);
@@ -85,6 +90,30 @@ async fn records_arrive_as_they_were_sent_and_deliveries_contain_their_offsets()
             assert_eq!((read.key, read.value), (sent.name.as_str(), sent.value.as_deref()));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_record_has_its_own_result_partition_and_timestamp() {
+    let (brokers, topic) = (brokers(), "chosen-partitions");
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 3)).await.unwrap();
+    let to = |partition| OutgoingRecord { partition: Some(partition), ..record(topic, b"k", b"v") };
+    let records = vec![
+        OutgoingRecord { timestamp_ms: Some(1_700_000_000_000), ..to(1) },
+        to(7),
+        record("no topic", b"k", b"v"),
+        OutgoingRecord { timestamp_ms: Some(0), ..to(1) },
+        to(2),
+    ];
+    let producer = producer(&brokers);
+    let results = within("the results", producer.send_each(records)).await;
+    let in_partition = |partition| Ok(Delivery { partition, offset: Some(0) });
+    assert_eq!(results[0], in_partition(1));
+    assert_eq!(results[4], in_partition(2));
+    let refused = |result: &Result<_, _>| matches!(result, Err(ProduceError::Refused(_)));
+    assert!(results[1..4].iter().all(refused), "{results:?}");
+    let consumer = reader(&brokers, topic, 1);
+    let read = consumer.poll(Duration::from_secs(30)).unwrap().unwrap();
+    assert_eq!(read.timestamp().to_millis(), Some(1_700_000_000_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +141,7 @@ async fn a_missing_topic_is_refused_and_not_created() {
         }
     })
     .await;
-    assert_eq!(sent.unwrap(), [Delivery { partition: 0, offset: 0 }]);
+    assert_eq!(sent.unwrap(), [at(0)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +219,7 @@ async fn a_broker_that_restarts_acknowledges_every_record_once() {
         offsets.push(within("the ack", sent).await.unwrap()[0].offset);
     }
     offsets.sort_unstable();
-    assert_eq!(offsets, (1..300).collect::<Vec<i64>>(), "each record is in the log once");
+    assert_eq!(offsets, (1..300).map(Some).collect::<Vec<_>>(), "each record is in the log once");
     assert_eq!(producer.metrics().delivered.get(), 300);
     kafka.stop().await.unwrap();
 }
@@ -254,7 +283,7 @@ async fn a_broker_that_comes_back_with_an_older_disk_is_written_to_again() {
         }
     })
     .await;
-    assert_eq!(sent[0].offset, 1, "no refused record was written");
+    assert_eq!(sent[0].offset, Some(1), "no refused record was written");
     assert!(producer.metrics().replaced.get() >= 1);
     kafka.stop().await.unwrap();
 }

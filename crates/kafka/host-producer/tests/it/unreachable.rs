@@ -36,12 +36,23 @@ async fn no_broker_is_unavailable_after_the_delivery_timeout_too() {
 }
 
 #[tokio::test]
-async fn a_full_queue_fails_at_once() {
-    let config = ProducerConfig { queue_records_max: 3, ..ProducerConfig::new(NOWHERE) };
+async fn only_the_records_that_do_not_fit_into_the_queue_are_refused() {
+    let config = ProducerConfig {
+        queue_records_max: 3,
+        unreachable_timeout_ms: 500,
+        ..ProducerConfig::new(NOWHERE)
+    };
     let producer = Producer::new(config).unwrap();
     let records = (0..4).map(|_| record(TOPIC, b"k", b"v")).collect();
-    assert_eq!(producer.send(records).await, Err(ProduceError::QueueFull));
-    assert_eq!(producer.metrics().queue_full.get(), 1);
+    let results = within("the errors", producer.send_each(records)).await;
+    let (last, queued) = results.split_last().unwrap();
+    assert_eq!(*last, Err(ProduceError::QueueFull));
+    assert!(queued.iter().all(|result| matches!(result, Err(ProduceError::Unavailable(_)))));
+    let metrics = producer.metrics();
+    let counts = [&metrics.records, &metrics.queue_full, &metrics.failed].map(|count| count.get());
+    assert_eq!(counts, [4, 1, 3]);
+    let full = producer.send(vec![record(TOPIC, b"k", b"v")]);
+    assert_eq!(within("the refusal", full).await, Err(ProduceError::QueueFull));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +65,7 @@ async fn a_slow_broker_causes_a_timeout() {
     };
     let producer = Producer::new(config).unwrap();
     let first = within("the ack", producer.send(vec![record(TOPIC, b"k", b"v")])).await.unwrap();
-    assert_eq!(first[0].offset, 0);
+    assert_eq!(first[0].offset, Some(0));
     cluster.broker_round_trip_time(-1, Duration::from_secs(20)).unwrap();
     let error = within("the error", producer.send(vec![record(TOPIC, b"k", b"v")])).await;
     assert!(matches!(error, Err(ProduceError::TimedOut(_))), "{error:?}");

@@ -82,11 +82,11 @@ impl<C> Applier<C> {
         read: Extent,
     ) -> Result<Option<LostState>, TaskEnd> {
         let mut bisection = Bisection::new(batch, rules);
-        while let Some(part) = bisection.next_part() {
+        while let Some(mut part) = bisection.next_part() {
             if self.ctx.stop.is_cancelled() {
                 return Err(TaskEnd::Stopped);
             }
-            let applied = match self.calls.handle(&part.batch).await? {
+            let applied = match self.calls.handle(&mut part.batch).await? {
                 Outcome::Applied(rejections) => {
                     self.failed_records.give_up_rejected(&part.batch, &rejections).await?;
                     self.count_applied(&part.batch);
@@ -131,8 +131,8 @@ impl<C> Applier<C> {
     fn count_applied(&self, batch: &Batch) {
         let metrics = &self.ctx.engine.metrics;
         metrics.batches.inc();
-        metrics.records.inc_by(batch.messages.len() as u64);
-        metrics.batch_records.observe(batch.messages.len() as f64);
+        metrics.records.inc_by(batch.records.len() as u64);
+        metrics.batch_records.observe(batch.records.len() as f64);
         self.failed_records.applied(batch);
     }
 }

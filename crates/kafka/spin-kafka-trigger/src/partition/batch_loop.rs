@@ -123,13 +123,13 @@ impl BatchLoop {
                 self.locator.relocate(cursor, None).await?;
                 return Ok(ReadEnd::Moved);
             }
-            self.report(&gathered.messages, &origin);
+            self.report(&gathered.records, &origin);
             let end = gathered.end;
             if let Some(lost) = self.apply(cursor, gathered).await? {
                 self.go_back(cursor, lost).await?;
                 return Ok(ReadEnd::Moved);
             }
-            (cursor.start, cursor.read_from, cursor.first) = (end, end, false);
+            cursor.advance(end);
             cursor.read = self.reader.read();
             if turn.is_over() {
                 return Ok(ReadEnd::TurnOver);
@@ -143,8 +143,8 @@ impl BatchLoop {
         cursor: &Cursor,
         gathered: Gathered,
     ) -> Result<Option<LostState>, TaskEnd> {
-        let (Gathered { messages, end }, read) = (gathered, self.reader.read());
-        if messages.is_empty() && !cursor.keeps_position {
+        let (Gathered { records, end }, read) = (gathered, self.reader.read());
+        if records.is_empty() && !cursor.keeps_position {
             self.offsets.advance(end, read);
             return Ok(None);
         }
@@ -152,10 +152,12 @@ impl BatchLoop {
             topic: self.ctx.topic.clone(),
             log_id: cursor.log.name.clone(),
             partition: self.ctx.number,
-            first: cursor.first,
+            group: self.ctx.engine.config.group.as_str().into(),
+            expected_position: cursor.expected_position,
             start: cursor.start,
             end,
-            messages,
+            attempt: 1,
+            records,
         };
         self.applier.apply(batch, cursor.keeps_position, read).await
     }
@@ -184,7 +186,7 @@ impl BatchLoop {
             return Err(self.ctx.handler_error(cursor.start, reason));
         }
         match lost {
-            LostState::From(position) => (cursor.start, cursor.read_from) = (position, position),
+            LostState::From(position) => cursor.rewind(position),
             LostState::All => {
                 let (applied, read) = (Some(cursor.start), self.reader.read());
                 *cursor = self.locator.initial_position(applied, read).await?;
@@ -194,13 +196,13 @@ impl BatchLoop {
     }
 
     /// Reports what was read, before it is applied.
-    fn report(&self, messages: &[Message], origin: &Origin) {
+    fn report(&self, records: &[Message], origin: &Origin) {
         let TaskContext { engine, topic, number, is_replay, .. } = &*self.ctx;
         for lost in &origin.lost {
             engine.report_loss(topic, *number, lost.start, lost.end);
         }
         let log_end = if *is_replay { None } else { self.reader.log_end() };
-        let oldest_ms = messages.first().and_then(|message| message.timestamp_ms);
+        let oldest_ms = records.first().and_then(|message| message.timestamp_ms);
         self.offsets.status.set_oldest_pending(oldest_ms, log_end);
     }
 }

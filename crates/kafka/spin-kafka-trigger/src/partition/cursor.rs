@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::batch::expected_after;
 use crate::extent::Extent;
 use crate::log_id::Log;
 
@@ -19,11 +20,28 @@ pub(crate) struct Cursor {
     pub read: Extent,
     /// Whether the handler keeps its position.
     pub keeps_position: bool,
-    /// Whether the next batch may be the first of this log that the handler applies.
-    pub first: bool,
+    /// The position that the store of a handler that keeps its position must hold, see
+    /// [`Batch::expected_position`](crate::Batch::expected_position).
+    pub expected_position: Option<i64>,
 }
 
 impl Cursor {
+    /// Moves the cursor to the end of a batch that was applied.
+    pub fn advance(&mut self, end: i64) {
+        (self.start, self.read_from) = (end, end);
+        if self.keeps_position {
+            self.expected_position = expected_after(self.expected_position, end);
+        }
+    }
+
+    /// Moves the cursor back to a position that the handler returned.
+    pub fn rewind(&mut self, position: i64) {
+        (self.start, self.read_from) = (position, position);
+        if self.keeps_position {
+            self.expected_position = Some(position);
+        }
+    }
+
     /// A cursor at a position of a log whose id has just been queried.
     pub fn at(log: Log, start: i64) -> Self {
         Self {
@@ -33,7 +51,7 @@ impl Cursor {
             read_from: start,
             read: Extent::up_to(start),
             keeps_position: false,
-            first: true,
+            expected_position: None,
         }
     }
 }

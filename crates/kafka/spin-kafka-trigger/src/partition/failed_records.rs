@@ -24,7 +24,7 @@ impl<C> FailedRecordPolicy<C> {
     /// Notes that the handler applied a batch.
     pub fn applied(&self, batch: &Batch) {
         // An empty batch does not show that the handler can apply records.
-        if !batch.messages.is_empty() {
+        if !batch.records.is_empty() {
             self.poison_in_a_row.store(0, Ordering::Relaxed);
         }
     }
@@ -36,7 +36,7 @@ impl<C> FailedRecordPolicy<C> {
         failures: u32,
         cause: &FailureCause,
     ) -> Result<(), TaskEnd> {
-        let Some(record) = batch.messages.first() else { return Ok(()) };
+        let Some(record) = batch.records.first() else { return Ok(()) };
         let FailureCause { class, reason } = cause;
         self.ctx.engine.metrics.poison.inc();
         let in_a_row = self.poison_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
@@ -57,7 +57,7 @@ impl<C> FailedRecordPolicy<C> {
     ) -> Result<(), TaskEnd> {
         let mut letters = Vec::with_capacity(rejections.len());
         for Rejection { offset, reason } in rejections {
-            let Ok(at) = batch.messages.binary_search_by_key(offset, |message| message.offset)
+            let Ok(at) = batch.records.binary_search_by_key(offset, |message| message.offset)
             else {
                 let reason = format!(
                     "the handler rejects offset {offset}, which is not in the batch {}..{}",
@@ -67,7 +67,7 @@ impl<C> FailedRecordPolicy<C> {
             };
             let class = FailureClass::Rejected;
             let letter = |record| Letter { batch, record, class, attempts: 1, reason };
-            letters.extend(batch.messages.get(at).map(letter));
+            letters.extend(batch.records.get(at).map(letter));
         }
         self.ctx.engine.metrics.rejections.inc_by(rejections.len() as u64);
         self.apply(letters).await

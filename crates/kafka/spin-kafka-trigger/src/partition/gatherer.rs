@@ -247,7 +247,7 @@ mod tests {
             }
             let gathered = gatherer.take().map(|(gathered, _)| gathered);
             let offsets: Vec<i64> =
-                gathered.iter().flat_map(|g| &g.messages).map(|message| message.offset).collect();
+                gathered.iter().flat_map(|g| &g.records).map(|message| message.offset).collect();
             prop_assert_eq!(offsets, (0..next).collect::<Vec<_>>());
             prop_assert_eq!(gathered.map_or(0, |gathered| gathered.end), next);
         }
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(gatherer.observe(record(10, 1), known), Observed::Added);
         assert_eq!(gatherer.observe(record(30, 1), || (25, 90)), Observed::Added);
         let (gathered, origin) = gatherer.take().unwrap();
-        assert_eq!((gathered.messages.len(), gathered.end), (2, 31));
+        assert_eq!((gathered.records.len(), gathered.end), (2, 31));
         assert_eq!((origin.lost.len(), &origin.lost[0]), (1, &(11..25)));
         assert_eq!(origin.brokers, [1]);
     }
@@ -270,7 +270,7 @@ mod tests {
         let dropped = Fetched { message: None, ..record(0, 1) };
         assert_eq!(gatherer.observe(dropped, known), Observed::Filtered);
         let (gathered, _) = gatherer.take().unwrap();
-        assert_eq!((gathered.messages.len(), gathered.end), (0, 1));
+        assert_eq!((gathered.records.len(), gathered.end), (0, 1));
     }
 
     #[test]

@@ -46,8 +46,9 @@ impl<C> HandlerCalls<C> {
         Self { ctx }
     }
 
-    /// Hands the batch over. Repeats that while the handler requests a retry and retries are left.
-    pub async fn handle(&self, batch: &Arc<Batch>) -> Result<Outcome, TaskEnd> {
+    /// Hands the batch over. Repeats that while the handler requests a retry and retries are left,
+    /// and counts the attempts in the batch.
+    pub async fn handle(&self, batch: &mut Arc<Batch>) -> Result<Outcome, TaskEnd> {
         let mut backoff = self.ctx.retry_backoff();
         loop {
             let (class, reason) = match self.call(batch).await? {
@@ -59,6 +60,7 @@ impl<C> HandlerCalls<C> {
                 }
                 Err(Failure::Retry(reason)) if self.has_retries(&backoff) => {
                     self.retry(batch, &reason, &mut backoff).await?;
+                    Arc::make_mut(batch).next_attempt();
                     continue;
                 }
                 Err(Failure::Retry(reason)) => (FailureClass::Retries, reason),
@@ -114,8 +116,8 @@ impl<C> HandlerCalls<C> {
 
     fn report_failure(&self, batch: &Batch, cause: &FailureCause) {
         self.ctx.engine.metrics.breakdowns.inc();
-        let Batch { topic, partition, start, end, messages, .. } = batch;
-        let (records, FailureCause { class, reason }) = (messages.len(), cause);
+        let Batch { topic, partition, start, end, records, .. } = batch;
+        let (records, FailureCause { class, reason }) = (records.len(), cause);
         tracing::warn!(
             %topic, partition, start, end, records, %class, reason,
             "batch made the handler fail; it is divided to find the record that causes this"
@@ -143,7 +145,7 @@ impl<C> HandlerCalls<C> {
     /// Fails unless the handler must have stored a position before.
     fn lost(&self, batch: &Batch) -> Result<LostState, TaskEnd> {
         let start = batch.start;
-        if batch.first {
+        if batch.expected_position.is_none() {
             let reason = "the handler says that it lost its position before it had one";
             return Err(self.ctx.handler_error(start, reason));
         }
@@ -158,7 +160,8 @@ impl<C> HandlerCalls<C> {
         loop {
             let permit = ctx.call_permit().await?;
             let (handler, topic) = (ctx.engine.handler.clone(), ctx.topic.clone());
-            let call = handler.position(topic, log_id.clone(), ctx.number);
+            let group = ctx.engine.config.group.as_str().into();
+            let call = handler.position(group, topic, log_id.clone(), ctx.number);
             let answer = tokio::select! {
                 () = ctx.stop.cancelled() => return Err(TaskEnd::Stopped),
                 answer = answer(call) => answer,

@@ -62,17 +62,18 @@ impl<H: Handler> Handler for LimitedRetries<H> {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
         let answer = self.handler.handle(batch).await;
         let repeats = matches!(answer, Err(Failure::Retry(_)));
-        let first = batch.messages.first().map_or(batch.start, |message| message.offset);
+        let first = batch.records.first().map_or(batch.start, |message| message.offset);
         self.limit(Some(first), self.retries_max, answer, repeats)
     }
 
     async fn position(
         &self,
+        group: &str,
         topic: &str,
         log_id: &str,
         partition: i32,
     ) -> Result<Position, Failure> {
-        let answer = self.handler.position(topic, log_id, partition).await;
+        let answer = self.handler.position(group, topic, log_id, partition).await;
         let repeats = answer.is_err();
         self.limit(None, RETRIES_MAX, answer, repeats)
     }

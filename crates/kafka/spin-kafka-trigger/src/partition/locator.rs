@@ -61,7 +61,7 @@ impl Locator {
             }
             let cursor = Cursor {
                 keeps_position: stored != Position::Committed,
-                first: stored == Position::Start,
+                expected_position: stored.offset(),
                 read: beginning.read,
                 ..Cursor::at(log, beginning.start)
             };
@@ -88,10 +88,10 @@ impl Locator {
             let found = match replaced {
                 Some((log, position)) => {
                     let (low, _) = watermarks;
-                    let start = if let Position::At(offset) = position { offset } else { low };
-                    let (keeps_position, first) =
-                        (cursor.keeps_position, position == Position::Start);
-                    Cursor { keeps_position, first, ..Cursor::at(log, start) }
+                    let (keeps_position, expected_position) =
+                        (cursor.keeps_position, position.offset());
+                    let start = expected_position.unwrap_or(low);
+                    Cursor { keeps_position, expected_position, ..Cursor::at(log, start) }
                 }
                 None => Cursor { checked: Instant::now(), ..cursor.clone() },
             };
@@ -235,7 +235,7 @@ impl Locator {
                 let reason = format!("the log lost its end for the {}th time", CUTS_MAX + 1);
                 self.ctx.handler_error(position, reason)
             })?;
-            (cursor.log, cursor.first) = (cut, true);
+            (cursor.log, cursor.expected_position) = (cut, None);
         }
         tracing::error!(
             %topic, partition, from, position,

@@ -27,7 +27,7 @@ pub struct OfflineRecords {
     /// The partition's number.
     pub partition: i32,
     /// The records in the order of their offsets. An offset occurs at most once.
-    pub messages: Vec<Message>,
+    pub records: Vec<Message>,
 }
 
 /// The result of [`apply_offline`].
@@ -83,10 +83,10 @@ pub async fn apply_offline<H: Handler>(
     records: OfflineRecords,
 ) -> Result<OfflineRun, Error> {
     config.validate()?;
-    let OfflineRecords { topic, log_id, partition, messages } = records;
-    let offsets: Vec<i64> = messages.iter().map(|message| message.offset).collect();
+    let OfflineRecords { topic, log_id, partition, records } = records;
+    let offsets: Vec<i64> = records.iter().map(|message| message.offset).collect();
     let mut run = Run::new(config, handler, topic, log_id, partition);
-    let error = match run.apply_all(messages).await {
+    let error = match run.apply_all(records).await {
         Ok(()) | Err(TaskEnd::Stopped) => None,
         Err(TaskEnd::Failed(error)) => Some(error),
     };
@@ -143,22 +143,23 @@ impl Run {
     }
 
     /// Gathers batches and applies them.
-    async fn apply_all(&mut self, messages: Vec<Message>) -> Result<(), TaskEnd> {
-        let Some(mut start) = messages.first().map(|message| message.offset) else {
+    async fn apply_all(&mut self, records: Vec<Message>) -> Result<(), TaskEnd> {
+        let Some(mut start) = records.first().map(|message| message.offset) else {
             return Ok(());
         };
-        let mut keeps_position = match self.calls.position(&self.log_id).await? {
-            Position::Committed => KeepsPosition::No,
-            Position::Start => KeepsPosition::First,
+        let keeps_position = match self.calls.position(&self.log_id).await? {
+            Position::Committed => false,
+            Position::Start => true,
             Position::At(position) => {
                 let reason =
                     format!("the handler has the position {position} in a log that is new to it");
                 return Err(self.ctx.handler_error(start, reason));
             }
         };
+        let mut expected_position = None;
         let config = &self.ctx.engine.config;
         let mut builder = BatchBuilder::new(config.batch_records_max, config.batch_bytes_max);
-        for message in messages {
+        for message in records {
             if pass(&config.filters, &message) {
                 builder.push(message);
             } else {
@@ -168,11 +169,11 @@ impl Run {
             while builder.is_full()
                 && let Some(gathered) = builder.take()
             {
-                self.apply(gathered, &mut start, &mut keeps_position).await?;
+                self.apply(gathered, &mut start, &mut expected_position, keeps_position).await?;
             }
         }
         while let Some(gathered) = builder.take() {
-            self.apply(gathered, &mut start, &mut keeps_position).await?;
+            self.apply(gathered, &mut start, &mut expected_position, keeps_position).await?;
         }
         Ok(())
     }
@@ -181,29 +182,31 @@ impl Run {
         &self,
         gathered: Gathered,
         start: &mut i64,
-        keeps_position: &mut KeepsPosition,
+        expected_position: &mut Option<i64>,
+        keeps_position: bool,
     ) -> Result<(), TaskEnd> {
-        let Gathered { messages, end } = gathered;
+        let Gathered { records, end } = gathered;
         let begin = std::mem::replace(start, end);
-        if messages.is_empty() && *keeps_position == KeepsPosition::No {
+        if records.is_empty() && !keeps_position {
             return Ok(());
         }
         let batch = Batch {
             topic: self.ctx.topic.clone(),
             log_id: self.log_id.clone(),
             partition: self.ctx.number,
-            first: *keeps_position == KeepsPosition::First,
+            group: self.ctx.engine.config.group.as_str().into(),
+            expected_position: *expected_position,
             start: begin,
             end,
-            messages,
+            attempt: 1,
+            records,
         };
-        let keeps = *keeps_position != KeepsPosition::No;
-        if self.applier.apply(batch, keeps, Extent::up_to(end)).await?.is_some() {
+        if self.applier.apply(batch, keeps_position, Extent::up_to(end)).await?.is_some() {
             let reason = "the handler has lost what it stored during this run";
             return Err(self.ctx.handler_error(begin, reason));
         }
-        if keeps {
-            *keeps_position = KeepsPosition::Later;
+        if keeps_position {
+            *expected_position = Some(end);
         }
         Ok(())
     }
@@ -224,17 +227,6 @@ impl Run {
         };
         offsets.iter().map(outcome).collect()
     }
-}
-
-/// Whether the handler keeps its position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeepsPosition {
-    /// It keeps none.
-    No,
-    /// It keeps one, and has applied nothing yet.
-    First,
-    /// It keeps one, and has applied a batch.
-    Later,
 }
 
 #[cfg(test)]
@@ -268,7 +260,7 @@ mod tests {
             topic: "sales".into(),
             log_id: "log".into(),
             partition: 0,
-            messages: (100..).zip(values).map(message).collect(),
+            records: (100..).zip(values).map(message).collect(),
         }
     }
 
@@ -280,7 +272,7 @@ mod tests {
     impl Handler for Obedient {
         async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
             let mut rejections = Vec::new();
-            for message in &batch.messages {
+            for message in &batch.records {
                 match message.value.as_deref() {
                     Some(b"trap") => return Err(Failure::Trap("trapped".into())),
                     Some(b"retry") => return Err(Failure::Retry("store is down".into())),
@@ -293,14 +285,15 @@ mod tests {
                 }
             }
             if let Some(position) = &self.position {
-                assert!(batch.first || position.load(Ordering::Relaxed) != 0);
+                let stored = position.load(Ordering::Relaxed);
+                assert_eq!(batch.expected_position, (stored != 0).then_some(stored));
                 let known = position.swap(batch.end, Ordering::Relaxed);
                 assert!(known == 0 || known == batch.start, "{known} and {}", batch.start);
             }
             Ok(rejections)
         }
 
-        async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+        async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
             Ok(if self.position.is_some() { Position::Start } else { Position::Committed })
         }
     }
@@ -372,12 +365,12 @@ mod tests {
     impl Handler for RetriedBatches {
         async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
             let mut calls = self.calls.lock().unwrap();
-            let calls = calls.entry(batch.messages[0].offset).or_default();
+            let calls = calls.entry(batch.records[0].offset).or_default();
             *calls += 1;
             if *calls <= self.retries { Err(Failure::Retry("busy".into())) } else { Ok(Vec::new()) }
         }
 
-        async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+        async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
             Ok(Position::Committed)
         }
     }

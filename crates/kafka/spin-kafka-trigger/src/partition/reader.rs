@@ -147,7 +147,7 @@ impl Reader {
     /// Takes what was gathered; `None` if nothing was.
     fn take(&mut self) -> Option<Read> {
         let (gathered, origin) = self.gatherer.take()?;
-        let timestamps = gathered.messages.iter().filter_map(|message| message.timestamp_ms);
+        let timestamps = gathered.records.iter().filter_map(|message| message.timestamp_ms);
         let TaskContext { engine, topic, number, .. } = &*self.ctx;
         engine.remember(topic, *number, &self.log, self.gatherer.read(), timestamps.max());
         Some(Read::Records(gathered, origin))

@@ -112,8 +112,9 @@ impl PartitionTask {
         self.offsets.lease.revoke();
         let log_id = self.log_check.log_id(Instant::now()).await?;
         let (log, position) = self.locator.stored_position(&log_id).await?;
-        let keeps_position = self.check_replay(position, from)?;
-        let mut cursor = Cursor { keeps_position, first: false, ..Cursor::at(log, from) };
+        let expected_position = self.check_replay(position, from)?;
+        let keeps_position = expected_position.is_some();
+        let mut cursor = Cursor { keeps_position, expected_position, ..Cursor::at(log, from) };
         self.offsets.status.set_log_end(to, to);
         self.offsets.status.begin_at(from);
         while !self.batches.has_ended() {
@@ -123,13 +124,12 @@ impl PartitionTask {
         Ok(())
     }
 
-    /// Whether the handler keeps its position. The position of such a handler must be at or after
-    /// `from`. Otherwise the records between the position and `from` would never be counted,
+    /// The position of a handler that keeps it, which must be at or after `from`. Otherwise the records between the position and `from` would never be counted,
     /// because the group determines where counting begins.
-    fn check_replay(&self, position: Position, from: i64) -> Result<bool, TaskEnd> {
+    fn check_replay(&self, position: Position, from: i64) -> Result<Option<i64>, TaskEnd> {
         let reason = match position {
-            Position::Committed => return Ok(false),
-            Position::At(position) if position >= from => return Ok(true),
+            Position::Committed => return Ok(None),
+            Position::At(position) if position >= from => return Ok(Some(position)),
             Position::At(position) => format!(
                 "the handler's store has this partition up to offset {position}: a replay from \
                  {from} would leave out what lies between; begin at {position} or before"

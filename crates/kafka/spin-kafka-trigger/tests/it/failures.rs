@@ -40,19 +40,19 @@ impl Fragile {
 
 impl Handler for Fragile {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-        let Batch { start, end, messages, .. } = batch;
-        self.calls.lock().unwrap().push((*start, *end, messages.len()));
-        if messages.iter().any(|message| self.poison.contains(&message.offset)) {
+        let Batch { start, end, records, .. } = batch;
+        self.calls.lock().unwrap().push((*start, *end, records.len()));
+        if records.iter().any(|message| self.poison.contains(&message.offset)) {
             return Err(Failure::Trap("unreachable".into()));
         }
         let mut applied = self.applied.lock().unwrap();
-        for message in messages {
+        for message in records {
             *applied.entry(message.offset).or_default() += 1;
         }
         Ok(Vec::new())
     }
 
-    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+    async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
         Ok(if self.keeps_position { Position::Start } else { Position::Committed })
     }
 }
@@ -179,7 +179,8 @@ async fn letters_that_were_not_written_before_a_crash_are_written_after_it() {
     assert_eq!(session.stop().await.dead_letters, 0);
     create_topic(&brokers, "unwritten-letters.dead-letter", 1).await;
     let mut session = Session::start_at(config, |_, _, _| Ok(Position::At(10)));
-    session.call().await.reject(&[3]);
+    let batch = session.call().await.reject(&[3]);
+    assert_eq!((batch.start, batch.expected_position), (0, Some(10)));
     until("the commit", || committed(&brokers, topic, topic, 0) == Some(10)).await;
     assert_eq!(session.stop().await.dead_letters, 1);
     assert_eq!(letters(&brokers, topic).len(), 1);
@@ -253,7 +254,7 @@ async fn a_handler_that_breaks_without_a_record_stops_the_engine() {
     let mut session = Session::start_at(config, |_, _, _| Ok(Position::Start));
     for _ in 0..3 {
         let batch = session.call().await.fail(Failure::Trap("unreachable".into()));
-        assert_eq!(batch.messages, []);
+        assert_eq!(batch.records, []);
     }
     let error = session.ended().await.unwrap_err().to_string();
     assert!(error.contains("failed 3 times on offsets without a record"), "{error}");

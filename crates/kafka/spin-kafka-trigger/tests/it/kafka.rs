@@ -113,7 +113,7 @@ async fn records_deleted_before_they_were_read_are_reported() {
     delete_records(&brokers, topic, 0, 40).await;
     let mut session = Session::start_at(config(&brokers, topic), |_, _, _| Ok(Position::At(15)));
     let batches = session.apply_until(100).await;
-    assert_eq!((batches[0].start, batches[0].messages[0].offset), (15, 40));
+    assert_eq!((batches[0].start, batches[0].records[0].offset), (15, 40));
     assert_eq!(session.metrics.records_lost.get(), 25);
     session.stop().await;
 }
@@ -151,7 +151,7 @@ async fn transaction_markers_are_gaps_but_not_losses() {
     // Six transactions of three records and a marker, then the last record.
     let batches = session.apply_until(25).await;
     let offsets: Vec<i64> =
-        batches.iter().flat_map(|batch| &batch.messages).map(|message| message.offset).collect();
+        batches.iter().flat_map(|batch| &batch.records).map(|message| message.offset).collect();
     assert_eq!(offsets, [0, 1, 2, 8, 9, 10, 16, 17, 18, 24], "aborted records are not seen");
     assert!(batches.windows(2).all(|pair| pair[0].end == pair[1].start));
     assert_eq!(session.metrics.records_lost.get(), 0);
@@ -184,7 +184,7 @@ async fn compacted_records_are_gaps_but_not_losses() {
     let mut session = Session::start_at(config(&brokers, topic), |_, _, _| Ok(Position::At(0)));
     let batches = session.apply_until(end).await;
     assert!(batches.windows(2).all(|pair| pair[0].end == pair[1].start));
-    let records = batches.iter().map(|batch| batch.messages.len()).sum::<usize>();
+    let records = batches.iter().map(|batch| batch.records.len()).sum::<usize>();
     assert!((5..50).contains(&records), "{records}");
     assert_eq!((batches[0].start, session.metrics.records_lost.get()), (0, 0));
     session.stop().await;

@@ -47,7 +47,7 @@ async fn reject_all(brokers: &str, topic: &str, records: i64) -> Vec<Letter> {
     while end < records {
         let call = session.call().await;
         end = call.batch.end;
-        let offsets: Vec<i64> = call.batch.messages.iter().map(|m| m.offset).collect();
+        let offsets: Vec<i64> = call.batch.records.iter().map(|m| m.offset).collect();
         call.reject(&offsets);
     }
     until("the end", || committed(brokers, topic, topic, 0) == Some(records)).await;

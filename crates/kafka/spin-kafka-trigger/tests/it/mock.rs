@@ -39,7 +39,7 @@ impl Cluster {
 }
 
 fn offsets(batches: &[Batch]) -> Vec<i64> {
-    batches.iter().flat_map(|batch| &batch.messages).map(|message| message.offset).collect()
+    batches.iter().flat_map(|batch| &batch.records).map(|message| message.offset).collect()
 }
 
 /// Every batch must begin where the previous one ended.
@@ -68,8 +68,8 @@ async fn batches_are_bounded_and_in_order() {
     let config = Config { batch_records_max: 400, batch_bytes_max: 54_505, ..cluster.config() };
     let mut session = Session::start(config);
     let batches = session.apply_until(2_500).await;
-    assert!(batches.iter().all(|batch| (1..=250).contains(&batch.messages.len())));
-    assert!(batches.iter().any(|batch| batch.messages.len() == 250), "a backlog fills batches");
+    assert!(batches.iter().all(|batch| (1..=250).contains(&batch.records.len())));
+    assert!(batches.iter().any(|batch| batch.records.len() == 250), "a backlog fills batches");
     assert_eq!(batches[0].start, 0);
     assert_joined(&batches);
     assert_eq!(offsets(&batches), (0..2_500).collect::<Vec<_>>());
@@ -107,17 +107,17 @@ async fn records_are_delivered_as_they_are_in_the_log() {
 
     let mut session = Session::start(cluster.config());
     let batches = session.apply_until(3).await;
-    let messages: Vec<_> = batches.into_iter().flat_map(|batch| batch.messages).collect();
-    assert_eq!(messages[0].key.as_deref(), Some(&key[..]));
-    assert_eq!(messages[0].value.as_deref(), Some(&b"value"[..]));
-    assert_eq!(messages[0].timestamp_ms, Some(77));
+    let records: Vec<_> = batches.into_iter().flat_map(|batch| batch.records).collect();
+    assert_eq!(records[0].key.as_deref(), Some(&key[..]));
+    assert_eq!(records[0].value.as_deref(), Some(&b"value"[..]));
+    assert_eq!(records[0].timestamp_ms, Some(77));
     let headers: Vec<_> =
-        messages[0].headers.iter().map(|h| (&*h.name, h.value.as_deref())).collect();
+        records[0].headers.iter().map(|h| (&*h.name, h.value.as_deref())).collect();
     let expected: [(&str, Option<&[u8]>); 4] =
         [("twice", Some(b"1")), ("twice", Some(b"\xff\x00")), ("null", None), ("empty", Some(b""))];
     assert_eq!(headers, expected);
-    assert_eq!((messages[1].value.as_deref(), messages[1].headers.len()), (None, 0));
-    assert_eq!((messages[2].key.as_deref(), messages[2].value.as_deref()), (None, Some(&b""[..])));
+    assert_eq!((records[1].value.as_deref(), records[1].headers.len()), (None, 0));
+    assert_eq!((records[2].key.as_deref(), records[2].value.as_deref()), (None, Some(&b""[..])));
     session.stop().await;
 }
 
@@ -128,7 +128,7 @@ async fn a_retry_repeats_the_same_batch() {
     let mut session = Session::start(cluster.config());
     let first = session.call().await.fail(Failure::Retry("store down".into()));
     let second = session.call().await;
-    assert_eq!(first, second.batch);
+    assert_eq!(Batch { attempt: 2, ..first.clone() }, second.batch);
     cluster.produce(10, 10);
     second.apply();
     let next = session.apply_until(20).await;
@@ -148,7 +148,8 @@ async fn a_batch_that_breaks_the_handler_is_repeated_in_halves() {
     let second = session.call().await.apply();
     assert_eq!((first.start, first.end), (whole.start, whole.start + 5));
     assert_eq!((second.start, second.end), (first.end, whole.end));
-    assert_eq!([first.messages, second.messages].concat(), whole.messages);
+    assert_eq!([whole.attempt, first.attempt, second.attempt], [1, 2, 2]);
+    assert_eq!([first.records, second.records].concat(), whole.records);
     assert_eq!(session.metrics.breakdowns.get(), 1);
     session.stop().await;
 }
@@ -174,14 +175,17 @@ async fn a_store_that_lost_everything_is_rebuilt() {
     let cluster = Cluster::start(1);
     cluster.produce(30, 10);
     let config = Config { batch_records_max: 10, commit_interval_ms: 50, ..cluster.config() };
+    let group = config.group.clone();
     let mut session = Session::start_at(config, |_, _, _| Ok(Position::Start));
     let read = session.apply_until(20).await;
-    assert_eq!(read.iter().map(|batch| batch.first).collect::<Vec<_>>(), [true, false]);
+    assert!(read.iter().all(|batch| *batch.group == *group));
+    let expected: Vec<_> = read.iter().map(|batch| batch.expected_position).collect();
+    assert_eq!(expected, [None, Some(10)]);
     until("the commit", || cluster.committed(0) == Some(20)).await;
     let third = session.call().await.fail(Failure::Lost);
-    assert_eq!((third.start, third.first), (20, false));
+    assert_eq!((third.start, third.expected_position), (20, Some(20)));
     let again = session.apply_until(30).await;
-    assert_eq!((again[0].start, again[0].first), (0, true));
+    assert_eq!((again[0].start, again[0].expected_position), (0, None));
     assert_joined(&again);
     assert_eq!(offsets(&again), (0..30).collect::<Vec<_>>());
     assert_eq!(session.metrics.rebuilds.get(), 1);
@@ -193,7 +197,7 @@ async fn the_first_position_of_a_group_is_committed() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
     let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::At(0)));
-    assert!(!session.call().await.apply().first);
+    assert_eq!(session.call().await.apply().expected_position, Some(0));
     session.stop().await;
 }
 

@@ -58,7 +58,7 @@ async fn markers_are_not_lag(topic: &'static str, keeps_position: bool) {
     // The marker that ends the transaction is the fourth offset.
     if keeps_position {
         let batch = session.call().await.apply();
-        assert_eq!((batch.start, batch.end, batch.messages.len()), (3, 4, 0));
+        assert_eq!((batch.start, batch.end, batch.records.len()), (3, 4, 0));
     }
     until("no lag", || lag(&session) == Some(0)).await;
     until("the commit", || committed(&brokers, topic, topic, 0) == Some(4)).await;
@@ -123,7 +123,7 @@ async fn expired_records_at_the_end_of_the_log_are_lost_but_not_lag() {
     delete_records(&brokers, topic, 0, 10).await;
     let mut session = Session::start_at(strict(&brokers, topic), |_, _, _| Ok(Position::At(5)));
     let batch = session.call().await.apply();
-    assert_eq!((batch.start, batch.end, batch.messages.len()), (5, 10, 0));
+    assert_eq!((batch.start, batch.end, batch.records.len()), (5, 10, 0));
     until("no lag", || lag(&session) == Some(0)).await;
     assert_eq!(session.progress.stalled(), []);
     assert_eq!(session.metrics.records_lost.get(), 5);
@@ -178,7 +178,7 @@ async fn read_added(session: &mut Session, brokers: &str, topic: &str, added: Ra
     while records < 20 * added.len() {
         let batch = session.call().await.apply();
         assert!(added.contains(&batch.partition), "{}", batch.partition);
-        records += batch.messages.len();
+        records += batch.records.len();
     }
     for partition in added {
         until("the commit", || committed(brokers, topic, topic, partition) == Some(20)).await;

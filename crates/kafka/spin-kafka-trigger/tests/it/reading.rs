@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use spin_kafka_trigger::{Batch, Config, GroupProtocol, Position, Start};
 
 fn offsets(batches: &[Batch]) -> Vec<i64> {
-    batches.iter().flat_map(|batch| &batch.messages).map(|message| message.offset).collect()
+    batches.iter().flat_map(|batch| &batch.records).map(|message| message.offset).collect()
 }
 
 /// Writes records with these keys and JSON values to partition 0.
@@ -187,7 +187,7 @@ async fn keys_are_handled_concurrently_and_each_in_order() {
     // All parts of the batch are with the handler before one of them is answered.
     let mut calls = vec![session.call().await, session.call().await];
     let records = |calls: &[crate::support::Call]| {
-        calls.iter().map(|call| call.batch.messages.len()).sum::<usize>()
+        calls.iter().map(|call| call.batch.records.len()).sum::<usize>()
     };
     while records(&calls) < 50 {
         calls.push(session.call().await);
@@ -195,9 +195,9 @@ async fn keys_are_handled_concurrently_and_each_in_order() {
     assert!(calls.len() <= 4);
     let mut home = std::collections::HashMap::new();
     for (part, call) in calls.iter().enumerate() {
-        let messages = &call.batch.messages;
-        assert!(messages.windows(2).all(|pair| pair[0].offset < pair[1].offset));
-        for message in messages {
+        let records = &call.batch.records;
+        assert!(records.windows(2).all(|pair| pair[0].offset < pair[1].offset));
+        for message in records {
             assert_eq!(*home.entry(message.key.clone()).or_insert(part), part);
         }
     }
@@ -288,12 +288,12 @@ async fn every_codec_and_a_large_record_are_read() {
     }
     let mut session = Session::start(config(&brokers, topic));
     let batches = session.apply_until(codecs.len() as i64).await;
-    let messages: Vec<_> = batches.iter().flat_map(|batch| &batch.messages).collect();
-    for (message, codec) in messages.iter().zip(codecs) {
+    let records: Vec<_> = batches.iter().flat_map(|batch| &batch.records).collect();
+    for (message, codec) in records.iter().zip(codecs) {
         assert_eq!(message.value.as_deref(), Some(&large[..]), "{codec}");
         assert_eq!(message.headers[0].value.as_deref(), Some(codec.as_bytes()));
         assert_eq!(message.key.as_deref(), Some(&b""[..]));
     }
-    assert_eq!(messages.len(), codecs.len());
+    assert_eq!(records.len(), codecs.len());
     session.stop().await;
 }

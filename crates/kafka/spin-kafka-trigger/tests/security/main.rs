@@ -32,7 +32,7 @@ async fn topic_of_ten(topic: &str) {
 
 /// Every record up to `end` must be there once and in order.
 fn assert_complete(batches: &[Batch], end: i64) {
-    let offsets = batches.iter().flat_map(|batch| &batch.messages).map(|message| message.offset);
+    let offsets = batches.iter().flat_map(|batch| &batch.records).map(|message| message.offset);
     assert_eq!(offsets.collect::<Vec<_>>(), (0..end).collect::<Vec<_>>());
 }
 

@@ -72,7 +72,7 @@ impl Setting {
 
     /// Writes one more record, and returns the values of the log in their order.
     async fn log(&self) -> Vec<String> {
-        let last = self.send("last").await.unwrap().unwrap()[0].offset;
+        let last = self.send("last").await.unwrap().unwrap()[0].offset.unwrap();
         let read = consume(&BROKER.1, self.topic, last as usize + 1).await;
         read.into_iter().map(|read| read.value).collect()
     }
@@ -80,7 +80,7 @@ impl Setting {
 
 /// The expected result for a record with this offset.
 fn at(offset: i64) -> Result<Vec<Delivery>, ProduceError> {
-    Ok(vec![Delivery { partition: 0, offset }])
+    Ok(vec![Delivery { partition: 0, offset: Some(offset) }])
 }
 
 #[test]

@@ -11,6 +11,11 @@ fn config() -> Config {
     Config::new(shared_kafka().bootstrap())
 }
 
+/// The delivery of a record in partition 0.
+fn at(offset: i64) -> Delivery {
+    Delivery { partition: 0, offset: Some(offset) }
+}
+
 #[test]
 fn keys_go_to_the_partitions_that_the_java_client_chooses() {
     run(async {
@@ -58,7 +63,7 @@ fn records_are_read_as_they_were_sent() {
             OutgoingRecord { key: None, ..record("as-sent", "", "no key") },
         ];
         let deliveries = producer(config()).send(sent).await.unwrap();
-        let expected: Vec<_> = (0..3).map(|offset| Delivery { partition: 0, offset }).collect();
+        let expected: Vec<_> = (0..3).map(at).collect();
         assert_eq!(deliveries, expected);
         let args = [
             "--topic",
@@ -109,7 +114,7 @@ fn the_java_client_reads_every_codec() {
         let read = consume(shared_kafka(), "codecs", sent.len()).await;
         assert_eq!(read.len(), sent.len());
         for read in read {
-            let record = &sent[&(read.partition, read.offset)];
+            let record = &sent[&(read.partition, Some(read.offset))];
             assert_eq!(record.key.as_deref(), Some(read.key.as_bytes()));
             assert_eq!(record.value.as_deref(), Some(read.value.as_bytes()));
         }
@@ -129,7 +134,7 @@ fn a_missing_topic_is_refused_and_not_created() {
         // The same producer can write to the topic once it exists.
         create(shared_kafka(), "missing", 1, &[]).await;
         let sent = producer.send(vec![record("missing", "k", "v")]).await;
-        assert_eq!(sent, Ok(vec![Delivery { partition: 0, offset: 0 }]));
+        assert_eq!(sent, Ok(vec![at(0)]));
     });
 }
 
@@ -169,6 +174,45 @@ fn a_record_that_is_too_large_does_not_affect_others() {
             }
         }
         assert_eq!(support::count(shared_kafka(), "large").await, 99);
+    });
+}
+
+#[test]
+fn each_record_has_its_own_result_partition_and_timestamp() {
+    const TIME_MS: i64 = 1_700_000_000_000;
+    run(async {
+        create(shared_kafka(), "chosen-partitions", 3, &[]).await;
+        let to = |partition| OutgoingRecord {
+            partition: Some(partition),
+            timestamp_ms: Some(TIME_MS),
+            ..record("chosen-partitions", "k", "v")
+        };
+        let records = vec![
+            to(1),
+            to(7),
+            record("no topic", "k", "v"),
+            record("nowhere-to-be-found", "k", "v"),
+            OutgoingRecord { timestamp_ms: Some(0), ..to(1) },
+            record("chosen-partitions", "k", vec![b'x'; 20 << 20]),
+            to(2),
+        ];
+        let results = producer(config()).send_each(records).await;
+        let in_partition = |partition| Ok(Delivery { partition, offset: Some(0) });
+        assert_eq!(results[0], in_partition(1));
+        assert_eq!(results[6], in_partition(2));
+        let refused = |result: &Result<_, _>| matches!(result, Err(ProduceError::Refused(_)));
+        assert!(results[1..5].iter().all(refused), "{results:?}");
+        assert!(matches!(results[5], Err(ProduceError::TooLarge(_))), "{:?}", results[5]);
+        let arguments = ["--topic", "chosen-partitions", "--from-beginning", "--max-messages", "2"];
+        let print = ["--timeout-ms", "30000", "--formatter-property", "print.timestamp=true"];
+        let tool = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+        let read = shared_kafka().tool(tool, &[&arguments[..], &print].concat()).await.unwrap();
+        let times = read.lines().map(|line| line.split('\t').next());
+        let expected = format!("CreateTime:{TIME_MS}");
+        assert!(
+            times.clone().count() == 2 && times.flatten().all(|time| time == expected),
+            "{read}"
+        );
     });
 }
 

@@ -25,6 +25,6 @@ pub fn record(topic: &str, key: &[u8], value: &[u8]) -> OutgoingRecord {
         topic: topic.into(),
         key: Some(key.into()),
         value: Some(value.into()),
-        headers: Vec::new(),
+        ..OutgoingRecord::default()
     }
 }

@@ -78,7 +78,13 @@ impl Handler for Journal {
         Ok(Vec::new())
     }
 
-    async fn position(&self, _: &str, _: &str, partition: i32) -> Result<Position, Failure> {
+    async fn position(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+        partition: i32,
+    ) -> Result<Position, Failure> {
         if !self.keeps_position {
             return Ok(Position::Committed);
         }

@@ -43,13 +43,13 @@ impl Handler for Ledger {
         if expected != start {
             book.breaks.push(format!("partition {partition}: {expected} before {start}..{end}"));
         }
-        for message in &batch.messages {
+        for message in &batch.records {
             *book.applied.entry((partition, message.offset)).or_default() += 1;
         }
         Ok(Vec::new())
     }
 
-    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+    async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
         Ok(Position::Committed)
     }
 }

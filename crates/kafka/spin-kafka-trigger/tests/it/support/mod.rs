@@ -100,6 +100,7 @@ impl Handler for Remote {
 
     async fn position(
         &self,
+        _: &str,
         topic: &str,
         log_id: &str,
         partition: i32,

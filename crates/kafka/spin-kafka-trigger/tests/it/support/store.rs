@@ -43,11 +43,11 @@ impl Handler for Store {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
         let mut logs = self.0.lock().unwrap();
         let log = logs.entry(batch.log_id.to_string()).or_default();
-        if log.position < batch.start && !batch.first {
+        if log.position < batch.start && batch.expected_position.is_some() {
             return Err(Failure::Rewind(log.position));
         }
         let position = log.position;
-        for message in batch.messages.iter().filter(|message| message.offset >= position) {
+        for message in batch.records.iter().filter(|message| message.offset >= position) {
             log.applied.push(message.offset);
             log.values.push(message.value.as_deref().unwrap_or_default().to_vec());
         }
@@ -55,7 +55,7 @@ impl Handler for Store {
         Ok(Vec::new())
     }
 
-    async fn position(&self, _: &str, log_id: &str, _: i32) -> Result<Position, Failure> {
+    async fn position(&self, _: &str, _: &str, log_id: &str, _: i32) -> Result<Position, Failure> {
         let logs = self.0.lock().unwrap();
         Ok(logs.get(log_id).map_or(Position::Start, |log| Position::At(log.position)))
     }

@@ -51,7 +51,7 @@ pub fn record(topic: &str, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Ou
         topic: topic.into(),
         key: Some(key.as_ref().into()),
         value: Some(value.as_ref().into()),
-        headers: Vec::new(),
+        ..OutgoingRecord::default()
     }
 }
 

@@ -42,7 +42,8 @@ pub fn read(
         idempotency_key: key.as_deref().map(str::as_bytes),
         value: value.as_deref(),
     });
-    let range = OffsetRange { start: start as i64, end: end as i64, first: start == 0 };
+    let (start, end) = (start as i64, end as i64);
+    let range = OffsetRange { start, end, expected_position: (start > 0).then_some(start) };
     Update::from_records(source, range, limits, records)
 }
 
@@ -55,7 +56,8 @@ pub fn timed(log: &[Line], offset: usize, timestamp_ms: Option<i64>) -> Update {
         idempotency_key: key.as_deref().map(str::as_bytes),
         value: value.as_deref(),
     };
-    let range = OffsetRange { start, end: start + 1, first: offset == 0 };
+    let expected_position = (start > 0).then_some(start);
+    let range = OffsetRange { start, end: start + 1, expected_position };
     Update::from_records(source(), range, RetentionLimits::default(), [record])
 }
 
