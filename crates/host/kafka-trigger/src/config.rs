@@ -14,8 +14,8 @@ use crate::Error;
 /// The prefixes of the client properties for authentication and encryption.
 const SECURITY: [&str; 3] = ["sasl.", "security.", "ssl."];
 
-/// The variable with the group under which a component stores its positions. The component needs
-/// it, because a batch does not contain the group of its consumer.
+/// The variable with the group under which a component of version 0.1 stores its positions: in that
+/// version, a batch does not contain the consumer group.
 const GROUP_VARIABLE: &str = "kafka_group";
 
 /// The settings of one Kafka trigger: those of the consumer engine and those of the call.
