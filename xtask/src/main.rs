@@ -54,8 +54,8 @@ cargo xtask <task>
   screenshot     run the pipeline under load and write pictures of the live page,
                  docs/live-page-light.png and docs/live-page-dark.png
   settings       write the lists of settings and flags in docs/reference/settings.md
-  lint           check format, lints, layers, released interfaces, licences and versions of
-                 dependencies; needs cargo-deny
+  lint           check format, lints, layers, released interfaces, packages to publish, licences
+                 and versions of dependencies; needs cargo-deny
   audit          check dependencies for known vulnerabilities; needs cargo-deny and the internet
 ";
 

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::run::{cargo_command, root};
+use crate::run::{cargo, cargo_command, root};
 
 /// The default packages in the format of `cargo metadata`.
 pub struct Packages(Vec<Value>);
@@ -57,6 +57,22 @@ pub fn check_tests_run() -> Result<()> {
         forgotten.join(", ")
     );
     Ok(())
+}
+
+/// Creates the packages that are published, without building them. Fails if a registry would not
+/// accept one, for example because it depends on a package that is not published.
+pub fn check_published() -> Result<()> {
+    let published = published()?;
+    let mut args = vec!["package", "--no-verify", "--allow-dirty", "--quiet"];
+    args.extend(published.iter().flat_map(|name| ["--package", name]));
+    cargo(&args)
+}
+
+/// The names of the packages that are published.
+pub fn published() -> Result<Vec<String>> {
+    let packages = workspace()?.into_iter();
+    let published = packages.filter(|package| package.get("publish") == Some(&Value::Null));
+    Ok(published.filter_map(|package| name(&package)).collect())
 }
 
 /// All packages of the workspace in the format of `cargo metadata`.

@@ -28,10 +28,10 @@ fn test(targets: &[&str], args: &[&str]) -> Result<Count> {
     count::cargo_test(&Profile::Dev.native(&["test", "--no-fail-fast"], &rest), &[])
 }
 
-/// Runs the examples in the documentation of the library that is published.
+/// Runs the examples in the documentation, in the same selection of packages as the other tests, so
+/// that nothing is compiled again.
 fn examples(args: &[&str]) -> Result<Count> {
-    let command = ["test", "--doc", "--package", "spin-kafka-sdk", "--"];
-    count::cargo_test(&[&command, args].concat(), &[])
+    test(&["--doc"], args)
 }
 
 /// Runs the shim's tests, and those of shim and image with a real containerd. `args` are passed to
@@ -52,7 +52,7 @@ pub fn write_settings() -> Result<()> {
     cargo_with(&args, &[("DOORBUSTER_WRITE_SETTINGS", "1".into())])
 }
 
-/// Checks the format, the dependencies and the lints.
+/// Checks the format, the dependencies, the packages to publish and the lints.
 pub fn lint() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     families::check()?;
@@ -62,7 +62,8 @@ pub fn lint() -> Result<()> {
     clippy(&["--all-targets"])?;
     clippy(&["--test", "containers"])?;
     shim::lint()?;
-    build::lint_components()
+    build::lint_components()?;
+    packages::check_published()
 }
 
 /// Checks the dependencies for known vulnerabilities. Not a part of `lint`, because it downloads

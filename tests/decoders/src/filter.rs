@@ -15,8 +15,8 @@ pub fn check(mut bytes: &[u8]) {
         return;
     };
     let Ok(field) = Field::try_from(format!("json:{pointer}")) else { return };
-    let equals = Filter { on: field.clone(), equals: Some(text.into()), prefix: None };
-    let prefix = Filter { on: field, equals: None, prefix: Some(text.into()) };
+    let equals = Filter::equals(field.clone(), text);
+    let prefix = Filter::prefix(field, text);
     let record = record(bytes);
     let (equals, prefix) = (passes(&[equals], &record), passes(&[prefix], &record));
     // Some values, such as large numbers, are rejected by `serde_json`, so there is nothing to

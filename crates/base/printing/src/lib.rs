@@ -5,12 +5,14 @@
 //! command must be written, otherwise the command fails ([`result`]); messages for users may be
 //! lost ([`announce`], [`note`], [`Progress`]), so that a server continues.
 
+mod foreign;
 mod progress;
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+pub use foreign::{is_plain, one_line};
 pub use progress::Progress;
 
 /// Exit code of a command whose result could not be written: `EX_IOERR` of `sysexits.h`. It differs

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use spin_kafka_trigger::is_plain;
+use printing::is_plain;
 
 /// The text, if it contains no characters that could manipulate a terminal; other bytes in
 /// hexadecimal.

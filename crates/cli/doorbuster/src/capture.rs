@@ -86,7 +86,7 @@ impl Args {
     async fn config(&self) -> Result<Config> {
         let config = match (&self.application.kafka, &self.topic) {
             (Some(brokers), Some(_)) if self.application.source.is_absent() => {
-                Config { brokers: brokers.clone(), ..Config::default() }
+                Config::default().brokers(brokers)
             }
             _ => {
                 let (app, variables) = self.application.read().await?;
@@ -98,15 +98,13 @@ impl Args {
             (None, [topic]) if !is_pattern(topic) => topic.clone(),
             (None, topics) => bail!("the trigger reads {topics:?}: name one topic by --topic"),
         };
-        Ok(Config {
-            topics: vec![topic],
-            group: GROUP.into(),
-            instance_id: String::new(),
-            filters: Vec::new(),
-            dead_letter_topic: String::new(),
-            key_concurrency: 1,
-            ..config
-        })
+        Ok(config
+            .topics([topic])
+            .group(GROUP)
+            .instance_id("")
+            .filters([])
+            .dead_letter_topic("")
+            .key_concurrency(1))
     }
 }
 

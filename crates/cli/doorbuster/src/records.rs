@@ -7,10 +7,11 @@ use std::io::{BufRead, Read as _};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use printing::one_line;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use spin_kafka_trigger::{Header, Message, Start, one_line};
+use spin_kafka_trigger::{Header, Message, Start};
 
 /// The longest line, without its end. A record of Kafka has 1 MiB by default; base64 needs a third
 /// more.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::{Arg, Args as _, Command, CommandFactory as _};
 use host_producer::ProducerConfig;
@@ -65,27 +66,39 @@ fn replace(page: &str, name: &str, list: &str) -> String {
 fn settings(source: &str, name: &str, defaults: &impl Debug) -> String {
     let values = values(defaults);
     let mut list = String::new();
-    for (field, doc) in fields(source, name) {
+    for Field { name: field, setting, doc } in fields(source, name) {
         let (text, default) = split_default(&doc);
         let documented = default.map(value).unwrap_or_default();
         assert_eq!(documented, values[&field], "`{field}` of {name}: default in the doc comment");
         let unit = if field.ends_with("_ms") { " ms" } else { "" };
         let default = default.map(|default| format!(" (default {default}{unit})"));
-        item(&mut list, &format!("`{field}`{}: {text}", default.unwrap_or_default()));
+        item(&mut list, &format!("`{setting}`{}: {text}", default.unwrap_or_default()));
     }
     list
 }
 
-/// The fields of a struct with their doc comments. The source is formatted by rustfmt.
-fn fields(source: &str, name: &str) -> Vec<(String, String)> {
+/// A field of a struct.
+struct Field {
+    name: String,
+    /// The name of the setting, if `serde` renames the field.
+    setting: String,
+    doc: String,
+}
+
+/// The fields of a struct. The source is formatted by rustfmt.
+fn fields(source: &str, name: &str) -> Vec<Field> {
     let (_, body) = source.split_once(&format!("struct {name} {{\n")).unwrap();
     let (body, _) = body.split_once("\n}\n").unwrap();
-    let (mut fields, mut doc) = (Vec::new(), Vec::new());
+    let (mut fields, mut doc, mut renamed) = (Vec::new(), Vec::new(), None);
     for line in body.lines().map(str::trim) {
         if let Some(text) = line.strip_prefix("/// ") {
             doc.push(text);
+        } else if let Some(rest) = line.strip_prefix("#[serde(rename = \"") {
+            renamed = rest.split('"').next();
         } else if let Some((field, _)) = line.split_once(": ") {
-            fields.push((field.trim_start_matches("pub ").to_owned(), doc.join(" ")));
+            let name = field.trim_start_matches("pub ").to_owned();
+            let setting = renamed.take().map_or_else(|| name.clone(), str::to_owned);
+            fields.push(Field { name, setting, doc: doc.join(" ") });
             doc.clear();
         }
     }
@@ -100,9 +113,12 @@ fn split_default(doc: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The value that a doc comment states, such as `lz4`, 1,000 or 16 MiB.
+/// The value that a doc comment states, such as `lz4`, 1,000, 16 MiB or 10,000 ms.
 fn value(documented: &str) -> String {
     let plain = documented.replace(['`', ','], "");
+    if let Some(milliseconds) = plain.strip_suffix(" ms") {
+        return format!("{:?}", Duration::from_millis(milliseconds.parse().unwrap()));
+    }
     for (unit, bytes) in [(" MiB", 1 << 20), (" GiB", 1 << 30)] {
         if let Some(number) = plain.strip_suffix(unit) {
             return (number.parse::<u64>().unwrap() * bytes).to_string();

@@ -230,13 +230,8 @@ mod tests {
     use super::*;
 
     fn service(may_replay: bool) -> LetterService {
-        let engine = Config {
-            // Nothing listens there.
-            brokers: "127.0.0.1:1".into(),
-            topics: vec!["sales".into(), "^other".into()],
-            group: "group".into(),
-            ..Config::default()
-        };
+        // Nothing listens there.
+        let engine = Config::new("127.0.0.1:1", ["sales", "^other"], "group");
         let trigger = |component: &str| TriggerConfig {
             component: component.into(),
             engine: engine.clone(),

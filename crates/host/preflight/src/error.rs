@@ -54,6 +54,7 @@ impl From<ClientError> for Error {
         match error {
             ClientError::Setting { setting, reason } => Self::Config { setting, reason },
             ClientError::Client { reason, .. } => Self::Config { setting: "client".into(), reason },
+            other => Self::Config { setting: "client".into(), reason: other.to_string() },
         }
     }
 }

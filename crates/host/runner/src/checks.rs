@@ -51,7 +51,7 @@ impl PreflightChecks {
                     .iter()
                     .filter(|name| !is_pattern(name) || !engine.dead_letter_topic.is_empty());
                 let letters: BTreeSet<_> =
-                    letters.map(|name| engine.dead_letter_topic(name)).collect();
+                    letters.map(|name| engine.dead_letter_topic_of(name)).collect();
                 for_letters.extend(letters.iter().map(|name| topic(engine, name)));
             }
         }

@@ -154,8 +154,8 @@ mod tests {
     /// and the waits of the programs after that still fit into the 30 seconds of Kubernetes.
     #[test]
     fn the_shares_fit_into_the_whole() {
-        let drain = spin_kafka_trigger::Config::default().drain_deadline_ms;
-        let shares = REQUESTS_LIMIT + FLUSH_LIMIT + Duration::from_millis(drain);
+        let drain = spin_kafka_trigger::Config::default().drain_deadline;
+        let shares = REQUESTS_LIMIT + FLUSH_LIMIT + drain;
         assert!(shares <= STOP_LIMIT, "{shares:?}");
         let last = crate::metrics_export::LAST_METRICS_LIMIT + crate::telemetry::LAST_TRACES_LIMIT;
         let after = crate::shutdown::TASKS_LIMIT + last;

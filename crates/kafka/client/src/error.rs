@@ -4,6 +4,7 @@ use rdkafka::error::KafkaError;
 
 /// A Kafka client cannot be created. The texts contain no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The value of a setting is not valid.
     #[error("setting `{setting}`: {reason}")]

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 
+use crate::properties::{TLS, needs_feature};
 use crate::{ClientProperties, Error, Secret};
 
 /// The name of the SASL mechanism.
@@ -26,6 +25,9 @@ struct Claims {
 /// Rejects a token that the client would not use, and a token that librdkafka would reject with an
 /// error text that contains it.
 pub fn validate(token: &Secret, client: &ClientProperties) -> Result<(), Error> {
+    if !cfg!(feature = "tls") {
+        return Err(Error::setting("oauth_token", needs_feature(TLS)));
+    }
     if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         let reason = "give the token alone, without blanks or line ends";
         return Err(Error::setting("oauth_token", reason));
@@ -70,13 +72,27 @@ fn since_epoch_ms(from_now: Duration) -> f64 {
 
 /// The claims of a JWT; `None` if the token is of another kind. The token is not verified: that is
 /// up to the broker.
+#[cfg(feature = "tls")]
 fn claims(token: &str) -> Option<Claims> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&payload).ok()
 }
 
+/// librdkafka requests no token if it was built without TLS.
+#[cfg(not(feature = "tls"))]
+fn claims(_: &str) -> Option<Claims> {
+    None
+}
+
 #[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn jwt(claims: &str) -> Secret {
@@ -131,5 +147,18 @@ mod tests {
             assert!(error.contains("oauth_token"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "tls"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_needs_the_feature_tls() {
+        let client = [("security.protocol", "sasl_plaintext")].into_iter().collect();
+        let error = validate(&Secret::from("token"), &client).unwrap_err().to_string();
+        assert!(error.contains("oauth_token") && error.contains("feature `tls`"), "{error}");
     }
 }

@@ -19,6 +19,29 @@ const OWNED_BY_ALL: [OwnedProperty; 4] = [
     ("metadata.broker.list", Some("brokers")),
 ];
 
+/// The feature for encrypted connections and the SASL mechanisms that need OpenSSL.
+pub(crate) const TLS: &str = "tls";
+/// The feature for records that are compressed with zstd.
+const ZSTD: &str = "zstd";
+
+/// The feature of this crate without which librdkafka does not accept the property.
+fn required_feature(name: &str, value: &str) -> Option<&'static str> {
+    let value = value.to_ascii_lowercase();
+    match name {
+        "security.protocol" => value.ends_with("ssl").then_some(TLS),
+        "sasl.mechanism" | "sasl.mechanisms" => {
+            (value.starts_with("scram-") || value == "oauthbearer").then_some(TLS)
+        }
+        "compression.codec" | "compression.type" => (value == ZSTD).then_some(ZSTD),
+        _ => name.starts_with("ssl.").then_some(TLS),
+    }
+}
+
+/// The reason to refuse a setting without this feature.
+pub(crate) fn needs_feature(feature: &str) -> String {
+    format!("needs the feature `{feature}`, without which this program was built")
+}
+
 /// librdkafka properties by name. An empty value is ignored and leaves librdkafka's default, so
 /// that a variable may be left empty. `Debug` prints only the names: values may be secrets.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
@@ -37,6 +60,21 @@ impl ClientProperties {
             Some((name, None)) => {
                 Err(Error::property(name, "the program sets it, and it cannot be changed"))
             }
+        }
+    }
+
+    /// Rejects the properties that need a feature of this crate that is not enabled.
+    pub fn refuse_unsupported(&self) -> Result<(), Error> {
+        let enabled = |feature| match feature {
+            TLS => cfg!(feature = "tls"),
+            _ => cfg!(feature = "zstd"),
+        };
+        let mut needed = self.0.iter().filter_map(|(name, value)| {
+            required_feature(name, value.expose()).map(|feature| (name, feature))
+        });
+        match needed.find(|(_, feature)| !enabled(*feature)) {
+            None => Ok(()),
+            Some((name, feature)) => Err(Error::property(name, needs_feature(feature))),
         }
     }
 
@@ -112,6 +150,34 @@ mod tests {
         }
         properties("fetch.max.bytes", "1000000").refuse_owned(&own).unwrap();
         properties("group.id", "x").refuse_owned(&[]).unwrap();
+    }
+
+    #[test]
+    fn a_property_that_needs_a_feature_is_refused_without_it() {
+        for (name, value, feature) in [
+            ("security.protocol", "ssl", Some(TLS)),
+            ("security.protocol", "SASL_SSL", Some(TLS)),
+            ("security.protocol", "sasl_plaintext", None),
+            ("sasl.mechanism", "SCRAM-SHA-512", Some(TLS)),
+            ("sasl.mechanisms", "OAUTHBEARER", Some(TLS)),
+            ("sasl.mechanism", "PLAIN", None),
+            ("ssl.ca.location", "ca.pem", Some(TLS)),
+            ("compression.type", "zstd", Some(ZSTD)),
+            ("compression.codec", "zstd", Some(ZSTD)),
+            ("compression.type", "lz4", None),
+        ] {
+            assert_eq!(required_feature(name, value), feature, "{name} = {value}");
+            let checked = properties(name, value).refuse_unsupported();
+            match feature {
+                Some(TLS) if !cfg!(feature = "tls") => {
+                    assert!(checked.unwrap_err().to_string().contains("feature `tls`"));
+                }
+                Some(ZSTD) if !cfg!(feature = "zstd") => {
+                    assert!(checked.unwrap_err().to_string().contains("feature `zstd`"));
+                }
+                _ => checked.unwrap(),
+            }
+        }
     }
 
     #[test]

@@ -42,12 +42,14 @@ impl ClientSettings {
         self
     }
 
-    /// Creates a consumer, a producer or an admin client. The client connects later.
+    /// Creates a consumer, a producer or an admin client. The client connects later. Fails if a
+    /// property needs a feature of this crate that is not enabled.
     pub fn create<T, C>(&self, context: C) -> Result<T, Error>
     where
         C: ClientContext,
         T: FromClientConfigAndContext<C>,
     {
+        self.operator.refuse_unsupported()?;
         T::from_config_and_context(&self.native(), context).map_err(|error| self.error(error))
     }
 

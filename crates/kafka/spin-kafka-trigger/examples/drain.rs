@@ -113,12 +113,7 @@ async fn drain(brokers: &str, group: &str, records: u64) -> Result<Duration> {
         started: std::sync::OnceLock::new(),
         done: CancellationToken::new(),
     });
-    let config = Config {
-        brokers: brokers.into(),
-        topics: vec![TOPIC.into()],
-        group: group.into(),
-        ..Config::default()
-    };
+    let config = Config::new(brokers, [TOPIC], group);
     let ended = Arc::new(std::sync::OnceLock::new());
     let shutdown = {
         let (done, ended) = (count.done.clone(), ended.clone());

@@ -26,7 +26,7 @@ pub(crate) trait ErasedHandler: Send + Sync {
 
 impl<H: Handler> ErasedHandler for H {
     fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Vec<Rejection>> {
-        let call = async move { Handler::handle(&*self, &batch).await };
+        let call = async move { Handler::handle_shared(&*self, batch).await };
         AbortOnDropHandle::new(tokio::spawn(call))
     }
 

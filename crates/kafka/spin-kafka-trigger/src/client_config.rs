@@ -1,12 +1,14 @@
 //! Translates the settings into librdkafka's properties.
 
+use std::time::Duration;
+
 use kafka_client::{ClientSettings, oauth};
 
 use crate::client_properties::queued_records;
 use crate::{Config, GroupProtocol};
 
 /// librdkafka's default of `max.poll.interval.ms`. The value must not be below the session timeout.
-const POLL_INTERVAL_MAX_MS: u64 = 300_000;
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(300);
 /// The pause before librdkafka fetches again for a partition whose queue was full. With
 /// librdkafka's default of a second the handler would be idle for most of that time.
 const QUEUE_BACKOFF_MS: &str = "5";
@@ -32,17 +34,22 @@ const MESSAGE_TIMEOUT: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"]
 /// The two names of the property for a producer's compression.
 const COMPRESSION: [&str; 2] = ["compression.type", "compression.codec"];
 
+/// A duration in librdkafka's form.
+fn milliseconds(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
 /// The configuration of a member of the group.
 pub(crate) fn consumer(config: &Config) -> ClientSettings {
     let mut native = common(config);
-    let poll_interval_ms = config.session_timeout_ms.max(POLL_INTERVAL_MAX_MS);
+    let poll_interval = config.session_timeout.max(POLL_INTERVAL_MAX);
     native
-        .set_default("max.poll.interval.ms", poll_interval_ms.to_string())
+        .set_default("max.poll.interval.ms", milliseconds(poll_interval))
         .set_default("fetch.queue.backoff.ms", QUEUE_BACKOFF_MS)
         .set("group.id", &config.group)
         .set("queued.max.messages.kbytes", (config.queue_bytes_max / 1024).to_string())
         .set("queued.min.messages", queued_records(config.queue_bytes_max).to_string())
-        .set("auto.commit.interval.ms", config.commit_interval_ms.to_string())
+        .set("auto.commit.interval.ms", milliseconds(config.commit_interval))
         // Only offsets that the handler has applied are stored, and only stored offsets are
         // committed.
         .set("enable.auto.commit", "true")
@@ -59,7 +66,7 @@ pub(crate) fn consumer(config: &Config) -> ClientSettings {
     }
     match config.group_protocol {
         GroupProtocol::Classic => native
-            .set("session.timeout.ms", config.session_timeout_ms.to_string())
+            .set("session.timeout.ms", milliseconds(config.session_timeout))
             .set("partition.assignment.strategy", "cooperative-sticky"),
         GroupProtocol::Consumer => native.set("group.protocol", "consumer"),
     };
@@ -90,7 +97,7 @@ pub(crate) fn producer(config: &Config) -> ClientSettings {
     if !COMPRESSION.iter().any(|name| config.client.contains(name)) {
         // A record that was compressed by its producer may be several times larger than its topic's
         // limit.
-        native.set_default(COMPRESSION[0], "zstd");
+        native.set_default(COMPRESSION[0], if cfg!(feature = "zstd") { "zstd" } else { "lz4" });
     }
     native
         .set("enable.idempotence", "true")
@@ -121,7 +128,7 @@ fn common(config: &Config) -> ClientSettings {
         // it was given the permission to read.
         .set_default("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS)
         .set("client.id", &config.client_id);
-    if config.oauth_token().is_some() {
+    if config.bearer_token().is_some() {
         native.set_default("sasl.mechanism", oauth::MECHANISM);
     }
     native
@@ -139,12 +146,12 @@ mod tests {
     type Producer = FutureProducer<BasicContext>;
 
     fn config() -> Config {
-        Config { brokers: "localhost:9092".into(), group: "group".into(), ..Config::default() }
+        Config::new("localhost:9092", ["sales"], "group")
     }
 
     #[test]
     fn an_absurd_session_timeout_still_fits_librdkafka() {
-        let config = Config { session_timeout_ms: 3_600_000, ..config() };
+        let config = Config { session_timeout: Duration::from_secs(3_600), ..config() };
         consumer(&config).create::<Consumer, _>(BasicContext::default()).unwrap();
     }
 

@@ -5,22 +5,60 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kafka_client::{ClientProperties, Secret, oauth};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tokio::sync::Semaphore;
 
 use crate::client_properties::{OWNED, partition_bytes_max};
 use crate::pattern::is_pattern;
 use crate::{Error, Filter, Start, topics};
 
-/// The highest session timeout that librdkafka accepts.
-const SESSION_TIMEOUT_MAX_MS: u64 = 3_600_000;
+/// The shortest time that librdkafka can represent.
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// The longest session timeout that librdkafka accepts.
+const SESSION_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+/// The longest interval of commits that librdkafka accepts.
+const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(86_400);
 /// The highest `queued.max.messages.kbytes` that librdkafka accepts, in bytes.
 const QUEUE_BYTES_MAX: usize = (i32::MAX as usize / 1024) * 1024;
 
-/// How the group reads, batches, retries and drains. Settings that end in `_ms` are in
-/// milliseconds, those that end in `_bytes_max` in bytes. Unknown settings are an error.
+/// How the group reads, batches, retries and drains.
+///
+/// [`Config::new`] has the required settings, and each other setting has a method that changes it:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use spin_kafka_trigger::{Config, Start};
+///
+/// let config = Config::new("localhost:9092", ["sales"], "printers")
+///     .start(Start::Latest)
+///     .batch_wait(Duration::from_millis(20))
+///     .client([("security.protocol", "ssl")]);
+/// config.validate()?;
+/// # Ok::<(), spin_kafka_trigger::Error>(())
+/// ```
+///
+/// It can also be deserialized, for example from TOML. The names of settings are then those of the
+/// fields, except that a duration is given as a number of milliseconds, under a name that ends in
+/// `_ms`. Errors use these names. Unknown settings are an error:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let config: spin_kafka_trigger::Config = toml::from_str(
+///     r#"
+///     brokers = "localhost:9092"
+///     topics = ["sales"]
+///     group = "printers"
+///     batch_wait_ms = 20
+///     "#,
+/// )?;
+/// assert_eq!(config.batch_wait, Duration::from_millis(20));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Config {
     /// Bootstrap brokers, `host:port`, separated by commas. Required.
     pub brokers: String,
@@ -57,8 +95,9 @@ pub struct Config {
     /// Default 1 MiB.
     pub batch_bytes_max: usize,
     /// Time for which a batch with at least one record waits for more records. A full batch does
-    /// not wait. Default 5.
-    pub batch_wait_ms: u64,
+    /// not wait. Default 5 ms.
+    #[serde(rename = "batch_wait_ms", deserialize_with = "milliseconds")]
+    pub batch_wait: Duration,
     /// Maximum number of calls that the handler processes at the same time in this process. Batches
     /// and requests for a position count. Default 64.
     pub concurrency_max: usize,
@@ -67,10 +106,12 @@ pub struct Config {
     /// no position. With 1, a batch is handled as a whole, in order. Default 1.
     pub key_concurrency: usize,
     /// First pause after a failed attempt. The upper limit of each further pause is twice as long.
-    /// Default 100.
-    pub retry_backoff_ms: u64,
-    /// Longest pause after a failed attempt. Default 10,000.
-    pub retry_backoff_max_ms: u64,
+    /// Default 100 ms.
+    #[serde(rename = "retry_backoff_ms", deserialize_with = "milliseconds")]
+    pub retry_backoff: Duration,
+    /// Longest pause after a failed attempt. Default 10,000 ms.
+    #[serde(rename = "retry_backoff_max_ms", deserialize_with = "milliseconds")]
+    pub retry_backoff_max: Duration,
     /// Maximum number of attempts for a batch for which the handler requests a retry. After that it
     /// is split to find the record that causes the failure. With 0 there is no limit. Default 0.
     pub retry_attempts_max: u32,
@@ -90,13 +131,15 @@ pub struct Config {
     pub poison_in_a_row_max: u32,
     /// Time that batches in flight have to finish when a partition is revoked or the engine stops.
     /// After that they are dropped, and are delivered again later. Must be below
-    /// `session_timeout_ms`. Default 10,000.
-    pub drain_deadline_ms: u64,
+    /// `session_timeout_ms`. Default 10,000 ms.
+    #[serde(rename = "drain_deadline_ms", deserialize_with = "milliseconds")]
+    pub drain_deadline: Duration,
     /// Time without a heartbeat after which the group removes a member. Until then its partitions
     /// are not read. A shorter time moves them sooner, but also removes a member that is only
     /// stalled; its batches in flight are delivered again. With the protocol `consumer` the broker
-    /// decides (`group.consumer.session.timeout.ms`, 45 seconds). Default 15,000.
-    pub session_timeout_ms: u64,
+    /// decides (`group.consumer.session.timeout.ms`, 45 seconds). Default 15,000 ms.
+    #[serde(rename = "session_timeout_ms", deserialize_with = "milliseconds")]
+    pub session_timeout: Duration,
     /// Maximum size of the records that are fetched ahead of the handler, for each partition that
     /// is being read. Default 16 MiB.
     pub queue_bytes_max: usize,
@@ -106,11 +149,13 @@ pub struct Config {
     /// (`client."fetch.message.max.bytes"`, 1 MiB), two batches and 192 KiB. Calls of
     /// `packed-handler` need one batch more each, which is not included. Default 1 GiB.
     pub memory_bytes_max: usize,
-    /// Interval at which the offsets of handled batches are committed. Default 1,000.
-    pub commit_interval_ms: u64,
+    /// Interval at which the offsets of handled batches are committed. Default 1,000 ms.
+    #[serde(rename = "commit_interval_ms", deserialize_with = "milliseconds")]
+    pub commit_interval: Duration,
     /// Time without progress after which a partition with lag is unhealthy. Must be longer than the
-    /// slowest batch takes. Default 120,000.
-    pub stalled_after_ms: u64,
+    /// slowest batch takes. Default 120,000 ms.
+    #[serde(rename = "stalled_after_ms", deserialize_with = "milliseconds")]
+    pub stalled_after: Duration,
     /// Lag for each replica, used for the metric that suggests the number of replicas. Default
     /// 10,000.
     pub lag_per_replica: u64,
@@ -125,6 +170,7 @@ pub struct Config {
 /// How the partitions are assigned to the members of the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum GroupProtocol {
     /// The group's leader assigns them, with the assignor `cooperative-sticky`.
     #[default]
@@ -136,6 +182,7 @@ pub enum GroupProtocol {
 /// What happens to a record that cannot be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum FailedRecords {
     /// It is written to the dead-letter topic. Its offset is committed after the broker has
     /// acknowledged that.
@@ -161,22 +208,22 @@ impl Default for Config {
             filters: Vec::new(),
             batch_records_max: 1_000,
             batch_bytes_max: 1024 * 1024,
-            batch_wait_ms: 5,
+            batch_wait: Duration::from_millis(5),
             concurrency_max: 64,
             key_concurrency: 1,
-            retry_backoff_ms: 100,
-            retry_backoff_max_ms: 10_000,
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(10),
             retry_attempts_max: 0,
             poison_attempts: 3,
             failed_records: FailedRecords::default(),
             dead_letter_topic: String::new(),
             poison_in_a_row_max: 100,
-            drain_deadline_ms: 10_000,
-            session_timeout_ms: 15_000,
+            drain_deadline: Duration::from_secs(10),
+            session_timeout: Duration::from_secs(15),
             queue_bytes_max: 16 * 1024 * 1024,
             memory_bytes_max: 1024 * 1024 * 1024,
-            commit_interval_ms: 1_000,
-            stalled_after_ms: 120_000,
+            commit_interval: Duration::from_secs(1),
+            stalled_after: Duration::from_secs(120),
             lag_per_replica: 10_000,
             oauth_token: None,
             client: ClientProperties::default(),
@@ -200,12 +247,12 @@ impl Config {
         Error::check("key_concurrency", self.key_concurrency > 0, "must be at least 1")?;
         Error::check("poison_attempts", self.poison_attempts > 0, "must be at least 1")?;
         Error::check("poison_in_a_row_max", self.poison_in_a_row_max > 0, "must be at least 1")?;
-        Error::check("retry_backoff_ms", self.retry_backoff_ms > 0, "must be at least 1")?;
-        let backoff = self.retry_backoff_max_ms >= self.retry_backoff_ms;
+        Error::check("retry_backoff_ms", !self.retry_backoff.is_zero(), "must be at least 1")?;
+        let backoff = self.retry_backoff_max >= self.retry_backoff;
         Error::check("retry_backoff_max_ms", backoff, "must not be below `retry_backoff_ms`")?;
-        let session = (1..=SESSION_TIMEOUT_MAX_MS).contains(&self.session_timeout_ms);
+        let session = (MILLISECOND..=SESSION_TIMEOUT_MAX).contains(&self.session_timeout);
         Error::check("session_timeout_ms", session, "must be between 1 and 3,600,000")?;
-        let drain = self.drain_deadline_ms < self.session_timeout_ms;
+        let drain = self.drain_deadline < self.session_timeout;
         Error::check("drain_deadline_ms", drain, "must be below `session_timeout_ms`")?;
         let queue = (1024..=QUEUE_BYTES_MAX).contains(&self.queue_bytes_max);
         Error::check("queue_bytes_max", queue, "must be between 1 KiB and 2 GiB")?;
@@ -215,13 +262,14 @@ impl Config {
             memory,
             "has no room for one partition; see `queue_bytes_max`",
         )?;
-        Error::check("stalled_after_ms", self.stalled_after_ms > 0, "must be at least 1")?;
+        Error::check("stalled_after_ms", !self.stalled_after.is_zero(), "must be at least 1")?;
         Error::check("lag_per_replica", self.lag_per_replica > 0, "must be at least 1")?;
-        let commit = (1..=86_400_000).contains(&self.commit_interval_ms);
+        let commit = (MILLISECOND..=COMMIT_INTERVAL_MAX).contains(&self.commit_interval);
         Error::check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
-        if let Some(token) = self.oauth_token() {
+        if let Some(token) = self.bearer_token() {
             oauth::validate(token, &self.client)?;
         }
+        self.client.refuse_unsupported()?;
         Ok(self.client.refuse_owned(&OWNED)?)
     }
 
@@ -233,7 +281,7 @@ impl Config {
     }
 
     /// The name of the dead-letter topic for the records of `topic`.
-    pub fn dead_letter_topic<'a>(&'a self, topic: &str) -> Cow<'a, str> {
+    pub fn dead_letter_topic_of<'a>(&'a self, topic: &str) -> Cow<'a, str> {
         if self.dead_letter_topic.is_empty() {
             Cow::Owned(format!("{topic}{}", topics::DEAD_LETTER_SUFFIX))
         } else {
@@ -251,25 +299,18 @@ impl Config {
             return BTreeSet::from([self.dead_letter_topic.clone()]);
         }
         let named = self.topics.iter().filter(|topic| !is_pattern(topic));
-        named.map(|topic| self.dead_letter_topic(topic).into_owned()).collect()
+        named.map(|topic| self.dead_letter_topic_of(topic).into_owned()).collect()
     }
 
-    /// The token, if one is set.
-    pub(crate) fn oauth_token(&self) -> Option<&Secret> {
+    /// The bearer token. An empty setting means that there is none.
+    pub(crate) fn bearer_token(&self) -> Option<&Secret> {
         self.oauth_token.as_ref().filter(|token| !token.expose().is_empty())
     }
+}
 
-    pub(crate) fn batch_wait(&self) -> Duration {
-        Duration::from_millis(self.batch_wait_ms)
-    }
-
-    pub(crate) fn stalled_after(&self) -> Duration {
-        Duration::from_millis(self.stalled_after_ms)
-    }
-
-    pub(crate) fn drain_deadline(&self) -> Duration {
-        Duration::from_millis(self.drain_deadline_ms)
-    }
+/// Reads a number of milliseconds.
+fn milliseconds<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u64::deserialize(from).map(Duration::from_millis)
 }
 
 #[cfg(test)]
@@ -277,12 +318,7 @@ mod tests {
     use super::*;
 
     fn valid() -> Config {
-        Config {
-            brokers: "localhost:9092".into(),
-            topics: vec!["sales-topic".into()],
-            group: "group".into(),
-            ..Config::default()
-        }
+        Config::new("localhost:9092", ["sales-topic"], "group")
     }
 
     fn refused(change: impl FnOnce(&mut Config)) -> String {
@@ -293,6 +329,7 @@ mod tests {
 
     #[test]
     fn every_bound_is_checked_and_named() {
+        let ms = Duration::from_millis;
         valid().validate().unwrap();
         assert!(refused(|c| c.brokers = " ".into()).contains("brokers"));
         assert!(refused(|c| c.group.clear()).contains("group"));
@@ -302,16 +339,16 @@ mod tests {
         assert!(refused(|c| c.poison_attempts = 0).contains("poison_attempts"));
         assert!(refused(|c| c.poison_in_a_row_max = 0).contains("poison_in_a_row_max"));
         assert!(refused(|c| c.memory_bytes_max = 1024).contains("memory_bytes_max"));
-        assert!(refused(|c| c.stalled_after_ms = 0).contains("stalled_after_ms"));
+        assert!(refused(|c| c.stalled_after = ms(0)).contains("stalled_after_ms"));
         assert!(refused(|c| c.lag_per_replica = 0).contains("lag_per_replica"));
         assert!(refused(|c| c.batch_records_max = 0).contains("batch_records_max"));
         assert!(refused(|c| c.batch_bytes_max = 0).contains("batch_bytes_max"));
-        assert!(refused(|c| c.retry_backoff_ms = 0).contains("retry_backoff_ms"));
-        assert!(refused(|c| c.retry_backoff_max_ms = 1).contains("retry_backoff_max_ms"));
-        assert!(refused(|c| c.drain_deadline_ms = 15_000).contains("below `session_timeout_ms`"));
-        assert!(refused(|c| c.session_timeout_ms = 3_600_001).contains("session_timeout_ms"));
+        assert!(refused(|c| c.retry_backoff = ms(0)).contains("retry_backoff_ms"));
+        assert!(refused(|c| c.retry_backoff_max = ms(1)).contains("retry_backoff_max_ms"));
+        assert!(refused(|c| c.drain_deadline = ms(15_000)).contains("below `session_timeout_ms`"));
+        assert!(refused(|c| c.session_timeout = ms(3_600_001)).contains("session_timeout_ms"));
         assert!(refused(|c| c.queue_bytes_max = 1).contains("queue_bytes_max"));
-        assert!(refused(|c| c.commit_interval_ms = 0).contains("commit_interval_ms"));
+        assert!(refused(|c| c.commit_interval = ms(0)).contains("commit_interval_ms"));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) fn create(
     native: &ClientSettings,
     membership: Arc<dyn Membership>,
 ) -> Result<Arc<Consumer>, Error> {
-    let basic = BasicContext::new(config.oauth_token());
+    let basic = BasicContext::new(config.bearer_token());
     Ok(Arc::new(native.create(Callbacks { membership, basic })?))
 }
 

@@ -32,7 +32,7 @@ struct Client {
 
 impl Client {
     fn new(config: &Config) -> Result<Self, KafkaError> {
-        let context = BasicContext::new(config.oauth_token());
+        let context = BasicContext::new(config.bearer_token());
         let native = client_config::producer(config).create(context)?;
         Ok(Self { native, ended: OnceLock::new() })
     }
@@ -108,7 +108,7 @@ impl DeadLetters {
 
     /// Writes the letter with its record, or without it if the topic does not accept the record.
     async fn send_one(&self, client: &Client, letter: &Letter<'_>) -> Result<(), KafkaError> {
-        let topic = self.config.dead_letter_topic(&letter.batch.topic);
+        let topic = self.config.dead_letter_topic_of(&letter.batch.topic);
         let Message { key, value, .. } = letter.record;
         if letter.record.content_bytes() <= RECORD_BYTES_MAX {
             let headers = letter.headers(&self.config.group);

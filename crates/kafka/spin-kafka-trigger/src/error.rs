@@ -1,12 +1,12 @@
 //! The errors that stop the engine.
 
 use kafka_client::Error as ClientError;
-use rdkafka::error::RDKafkaErrorCode;
 
 use crate::FailureClass;
 
 /// An error that stops the engine. Transient errors are retried and logged instead.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A setting is invalid, or the Kafka client could not be set up.
     #[error(transparent)]
@@ -119,7 +119,7 @@ pub enum Error {
     },
     /// Records cannot be read; continuing would skip them.
     #[error(
-        "{topic}/{partition}: the records from offset {offset} on cannot be read: {code}. If a batch \
+        "{topic}/{partition}: the records from offset {offset} on cannot be read: {reason}. If a batch \
          is larger than `receive.message.max.bytes` when it is decompressed, raise that setting of \
          `client`"
     )]
@@ -131,9 +131,14 @@ pub enum Error {
         /// The first offset that cannot be read.
         offset: i64,
         /// librdkafka's error.
-        code: RDKafkaErrorCode,
+        reason: String,
     },
 }
+
+/// A text is not the value that it should be. The text of the error says what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseError(pub(crate) String);
 
 impl Error {
     /// Fails with the reason unless the value of the setting is valid.

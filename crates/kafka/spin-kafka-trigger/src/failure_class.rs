@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Why a record was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FailureClass {
     /// The handler rejected the record.
     Rejected,

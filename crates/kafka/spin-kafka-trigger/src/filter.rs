@@ -1,16 +1,33 @@
 //! Filters: which records are handed to the handler.
 
+use std::str::FromStr;
+
 use serde::Deserialize;
 
-use crate::json::{Document, Part, Pointer};
-use crate::{Error, Message};
+#[cfg(feature = "filters")]
+use crate::json::{Document, Part};
+use crate::{Error, Message, ParseError, Pointer};
 
-/// A condition that a record must meet: either [`Filter::equals`] or [`Filter::prefix`], on one
-/// part of the record. A missing part meets no condition. A record whose value is not JSON is
-/// handed over in spite of a condition on a field, because the field cannot be determined; the
-/// handler decides.
+/// The reason to refuse filters without the feature.
+const NEEDS_FEATURE: &str = "need the feature `filters`, without which this program was built";
+
+/// A condition that a record must meet: the part `on` of the record either equals a text or begins
+/// with one. A missing part meets no condition. A record whose value is not JSON is handed over in
+/// spite of a condition on a field, because the field cannot be determined; the handler decides.
+///
+/// ```
+/// use spin_kafka_trigger::{Config, Filter};
+///
+/// let config = Config::new("localhost:9092", ["sales"], "televisions").filters([
+///     Filter::prefix("key".parse()?, "tv-"),
+///     Filter::equals("json:/categoria".parse()?, "1"),
+/// ]);
+/// # let _ = config;
+/// # Ok::<(), spin_kafka_trigger::ParseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Filter {
     /// The part: `key`; `header:NAME`, any header of that name; or `json:POINTER`, a field of the
     /// value by its RFC 6901 pointer, such as `json:/categoria`.
@@ -28,6 +45,7 @@ pub struct Filter {
 /// A part of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
+#[non_exhaustive]
 pub enum Field {
     /// The key's bytes.
     Key,
@@ -37,21 +55,45 @@ pub enum Field {
     Json(Pointer),
 }
 
-impl TryFrom<String> for Field {
-    type Error = String;
+impl FromStr for Field {
+    type Err = ParseError;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    /// Parses `key`, `header:NAME` or `json:/FIELD`.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         match text.split_once(':') {
             None if text == "key" => Ok(Field::Key),
             Some(("header", name)) if !name.is_empty() => Ok(Field::Header(name.into())),
             Some(("json", pointer)) if pointer.starts_with('/') => pointer.parse().map(Field::Json),
-            _ => Err(format!("`{text}` is none of `key`, `header:NAME` and `json:/FIELD`")),
+            _ => {
+                let reason = format!("`{text}` is none of `key`, `header:NAME` and `json:/FIELD`");
+                Err(ParseError(reason))
+            }
         }
     }
 }
 
+impl TryFrom<String> for Field {
+    type Error = ParseError;
+
+    fn try_from(text: String) -> Result<Self, ParseError> {
+        text.parse()
+    }
+}
+
 impl Filter {
+    /// The part equals this text.
+    pub fn equals(on: Field, text: impl Into<String>) -> Self {
+        Self { on, equals: Some(text.into()), prefix: None }
+    }
+
+    /// The part begins with this text.
+    pub fn prefix(on: Field, text: impl Into<String>) -> Self {
+        Self { on, equals: None, prefix: Some(text.into()) }
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        let is_enabled = cfg!(feature = "filters");
+        Error::check("filters", is_enabled, NEEDS_FEATURE)?;
         if self.equals.is_some() == self.prefix.is_some() {
             return Err(Error::setting("filters", "give each filter either `equals` or `prefix`"));
         }
@@ -66,6 +108,7 @@ impl Filter {
         }
     }
 
+    #[cfg(feature = "filters")]
     fn holds_json(&self, part: &Part<'_>) -> bool {
         match part {
             Part::Text(text) => self.holds(text),
@@ -102,10 +145,15 @@ impl Filtered for Message {
 /// Whether the record meets every condition. The value is parsed at most once, and only if a
 /// condition refers to a field of it.
 pub(crate) fn pass(filters: &[Filter], record: &impl Filtered) -> bool {
+    #[cfg(feature = "filters")]
     let mut document = None;
     filters.iter().all(|filter| match &filter.on {
         Field::Key => record.key().is_some_and(|key| filter.holds(key)),
         Field::Header(name) => record.has_header(name, |value| filter.holds(value)),
+        // `Config::validate` refuses filters.
+        #[cfg(not(feature = "filters"))]
+        Field::Json(_) => true,
+        #[cfg(feature = "filters")]
         Field::Json(pointer) => {
             let Some(value) = record.value() else { return false };
             let document = document.get_or_insert_with(|| Document::read(value));
@@ -116,6 +164,7 @@ pub(crate) fn pass(filters: &[Filter], record: &impl Filtered) -> bool {
 }
 
 #[cfg(test)]
+#[cfg(feature = "filters")]
 mod tests {
     use super::*;
     use crate::Header;
@@ -205,5 +254,17 @@ mod tests {
         assert!(toml::from_str::<Filter>("on='value'\nequals='a'").is_err());
         assert!(toml::from_str::<Filter>("on='json:categoria'\nequals='a'").is_err());
         assert!(toml::from_str::<Filter>("on='json:/a~2'\nequals='a'").is_err());
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "filters"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_needs_the_feature_filters() {
+        let filter = Filter::equals("key".parse().unwrap(), "tv-42");
+        assert!(filter.validate().unwrap_err().to_string().contains("feature `filters`"));
     }
 }

@@ -121,7 +121,7 @@ impl Group {
             return;
         }
         let partitions = running.len();
-        running::drain(running, self.engine.config.drain_deadline());
+        running::drain(running, self.engine.config.drain_deadline);
         match consumer.commit_consumer_state(CommitMode::Sync) {
             // `NoOffset` means that no offset was stored since the last commit.
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}

@@ -1,13 +1,16 @@
 //! The interface that the engine calls to apply batches.
 
-use std::future::Future;
+use std::fmt::Display;
+use std::future::{Future, ready};
+use std::sync::Arc;
 
 use crate::Batch;
 
 /// Applies the batches of all partitions that this process owns.
 ///
 /// Batches of one partition are passed in order, one at a time; batches of different partitions may
-/// be passed concurrently. A panic counts as [`Failure::Trap`].
+/// be passed concurrently. A panic counts as [`Failure::Trap`]. [`handler_fn`](crate::handler_fn)
+/// makes a function a handler.
 pub trait Handler: Send + Sync + 'static {
     /// Applies one batch and returns the records that it rejects. The batch is borrowed, so that
     /// the engine can pass the same one again after a failure.
@@ -17,8 +20,18 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, batch: &Batch)
     -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send;
 
+    /// [`Handler::handle`] with a shared batch, for handlers that keep it beyond the call.
+    #[doc(hidden)]
+    fn handle_shared(
+        &self,
+        batch: Arc<Batch>,
+    ) -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send {
+        async move { self.handle(&batch).await }
+    }
+
     /// Where to read a partition from. It is called at every assignment before the first batch. The
-    /// parameters are the fields of [`Batch`] with the same names.
+    /// parameters are the fields of [`Batch`] with the same names. By default the handler keeps no
+    /// position.
     ///
     /// After a failure it is called again after a pause; the partition is not read until then.
     /// [`Failure::Fatal`] stops the engine. [`Failure::Rewind`] and [`Failure::Lost`] count as
@@ -29,7 +42,30 @@ pub trait Handler: Send + Sync + 'static {
         topic: &str,
         log_id: &str,
         partition: i32,
-    ) -> impl Future<Output = Result<Position, Failure>> + Send;
+    ) -> impl Future<Output = Result<Position, Failure>> + Send {
+        let _ = (group, topic, log_id, partition);
+        ready(Ok(Position::Committed))
+    }
+}
+
+impl<H: Handler> Handler for Arc<H> {
+    async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+        H::handle(self, batch).await
+    }
+
+    async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Vec<Rejection>, Failure> {
+        H::handle_shared(self, batch).await
+    }
+
+    async fn position(
+        &self,
+        group: &str,
+        topic: &str,
+        log_id: &str,
+        partition: i32,
+    ) -> Result<Position, Failure> {
+        H::position(self, group, topic, log_id, partition).await
+    }
 }
 
 /// Where to read a partition from.
@@ -63,27 +99,54 @@ pub struct Rejection {
     pub reason: String,
 }
 
+impl Rejection {
+    /// Rejects the record at this offset.
+    pub fn new(offset: i64, reason: impl Into<String>) -> Self {
+        Self { offset, reason: reason.into() }
+    }
+}
+
 /// Why a batch was not applied.
 ///
 /// After `Trap`, `Deadline` and `Memory` it is unknown what was applied. The batch is split into
 /// halves until the record that causes the failure is isolated; the others are applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Failure {
     /// A transient failure; nothing was applied. The same batch is passed again after a growing
     /// pause.
+    #[error("the batch was not applied, and is to be retried: {0}")]
     Retry(String),
     /// The handler's stored position, which is before the batch's start. The engine continues
     /// reading there.
+    #[error("the handler is at offset {0}, before the start of the batch")]
     Rewind(i64),
     /// The handler has lost everything that it stored, including its position. The engine requests
     /// the position, as at an assignment, and continues there.
+    #[error("the handler has lost what it stored")]
     Lost,
     /// No retry can succeed: the engine stops with this message.
+    #[error("the handler cannot continue: {0}")]
     Fatal(String),
     /// The handler broke down while it processed the batch.
+    #[error("the handler broke down: {0}")]
     Trap(String),
     /// The handler did not answer before its deadline.
+    #[error("the handler missed its deadline: {0}")]
     Deadline(String),
     /// The handler exceeded its memory limit.
+    #[error("the handler exceeded its memory limit: {0}")]
     Memory(String),
+}
+
+impl Failure {
+    /// [`Failure::Retry`] because of this error, for `map_err`.
+    pub fn retry(error: impl Display) -> Self {
+        Self::Retry(error.to_string())
+    }
+
+    /// [`Failure::Fatal`] because of this error, for `map_err`.
+    pub fn fatal(error: impl Display) -> Self {
+        Self::Fatal(error.to_string())
+    }
 }

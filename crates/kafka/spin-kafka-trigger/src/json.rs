@@ -2,33 +2,11 @@
 //! lone surrogates are valid JSON and are accepted.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// An RFC 6901 pointer: `/a/0`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer(Vec<String>);
-
-impl FromStr for Pointer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut steps = text.split('/');
-        if steps.next() != Some("") {
-            return Err(format!("`{text}` must begin with `/`"));
-        }
-        let step = |step: &str| {
-            let rest = step.replace("~0", "").replace("~1", "");
-            if rest.contains('~') {
-                return Err(format!("`{text}`: write `~0` for `~`, and `~1` for `/` in a name"));
-            }
-            Ok(step.replace("~1", "/").replace("~0", "~"))
-        };
-        steps.map(step).collect::<Result<_, _>>().map(Self)
-    }
-}
+use crate::Pointer;
 
 /// The text of a JSON value.
 pub(crate) struct Document<'a>(&'a RawValue);
@@ -56,7 +34,7 @@ impl<'a> Document<'a> {
     /// used.
     pub fn at(&self, pointer: &Pointer) -> Part<'a> {
         let mut value = self.0;
-        for step in &pointer.0 {
+        for step in pointer.steps() {
             let inner = match value.get().as_bytes().first() {
                 Some(b'{') => member(value, step),
                 Some(b'[') => element(value, step),

@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_debug_implementations)]
 
 mod assignment;
 mod backoff;
@@ -20,8 +21,13 @@ mod error;
 mod extent;
 mod failure_class;
 mod filter;
+#[cfg(feature = "metrics")]
+mod gauges;
 mod group;
 mod handler;
+mod handler_fn;
+mod instruments;
+#[cfg(feature = "filters")]
 mod json;
 mod lease;
 mod letter;
@@ -37,6 +43,7 @@ mod partition;
 mod partition_status;
 mod parts;
 mod pattern;
+mod pointer;
 mod poller;
 mod progress;
 mod query;
@@ -46,6 +53,7 @@ mod replay;
 mod running;
 mod send_back;
 mod sequence;
+mod setters;
 mod start;
 mod topics;
 mod trigger;
@@ -53,20 +61,20 @@ mod turns;
 
 pub use batch::{Batch, Header, Message};
 pub use config::{Config, FailedRecords, GroupProtocol};
-pub use dead_letter_topic::{
-    DeadLetter, DeadLetterTopic, LetterCounts, Survey, is_plain, one_line,
-};
-pub use error::Error;
+pub use dead_letter_topic::{DeadLetter, DeadLetterTopic, LetterCounts, Survey};
+pub use error::{Error, ParseError};
 pub use failure_class::FailureClass;
 pub use filter::{Field, Filter};
 pub use handler::{Failure, Handler, Position, Rejection};
-pub use json::Pointer;
+pub use handler_fn::{HandlerFn, handler_fn};
+pub use instruments::{Counter, Gauge, Histogram};
 pub use kafka_client::{ClientProperties, Error as ClientError, Secret};
 pub use letter::headers;
 pub use metrics::Metrics;
 pub use partition::{OfflineRecords, OfflineRun, RecordOutcome, apply_offline};
 pub use partition_status::PartitionProgress;
 pub use pattern::is_pattern;
+pub use pointer::Pointer;
 pub use progress::Progress;
 pub use replay::{Bound, Range};
 pub use send_back::{ReplayLimits, SentBack};

@@ -1,12 +1,17 @@
 //! The metrics of the engine.
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+#[cfg(feature = "metrics")]
+use prometheus_client::metrics::histogram::exponential_buckets;
+#[cfg(feature = "metrics")]
 use prometheus_client::registry::{Registry, Unit};
 
-/// The metrics of one engine, counted from its creation on.
+use crate::instruments::{Counter, Gauge, Histogram};
+
+/// The metrics of one engine, counted from its creation on. `get` reads a counter or a gauge. With
+/// the feature `metrics` they are instruments of `prometheus-client`; without it, the histograms
+/// keep nothing.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Metrics {
     /// Records that were handed to the handler and applied, including those that it rejected.
     pub records: Counter,
@@ -77,14 +82,27 @@ impl Default for Metrics {
             unfinished: Counter::default(),
             in_flight: Gauge::default(),
             // 1 to 16,384 records.
-            batch_records: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
+            batch_records: histogram(1.0, 8),
             // 0.5 ms to 131 s.
-            handler_seconds: Histogram::new(exponential_buckets(0.0005, 4.0, 10)),
-            rebalance_seconds: Histogram::new(exponential_buckets(0.0005, 4.0, 10)),
+            handler_seconds: histogram(0.0005, 10),
+            rebalance_seconds: histogram(0.0005, 10),
         }
     }
 }
 
+/// A histogram whose first bucket ends at `first`, and each further one at four times the value
+/// before.
+#[cfg(feature = "metrics")]
+fn histogram(first: f64, buckets: u16) -> Histogram {
+    Histogram::new(exponential_buckets(first, 4.0, buckets))
+}
+
+#[cfg(not(feature = "metrics"))]
+fn histogram(_: f64, _: u16) -> Histogram {
+    Histogram::default()
+}
+
+#[cfg(feature = "metrics")]
 impl Metrics {
     /// Registers the metrics with the prefix `spin_kafka_`. The name of a counter ends in `_total`.
     pub fn register(&self, registry: &mut Registry) {

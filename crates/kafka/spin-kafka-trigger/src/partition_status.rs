@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The progress of one partition at this moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PartitionProgress {
     /// The topic's name.
     pub topic: Arc<str>,
@@ -17,7 +18,7 @@ pub struct PartitionProgress {
     /// has been read.
     pub oldest: Option<Duration>,
     /// For how long there have been records to read and none was applied; `None` if that is shorter
-    /// than `stalled_after_ms`.
+    /// than `Config::stalled_after`.
     pub stalled_for: Option<Duration>,
 }
 

@@ -1,18 +1,16 @@
 //! The progress of the partitions, and whether they stall.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::gauge::ConstGauge;
+#[cfg(feature = "metrics")]
 use prometheus_client::registry::Registry;
 
 use crate::Config;
+#[cfg(feature = "metrics")]
+use crate::gauges::Gauges;
 use crate::partition_status::{PartitionProgress, PartitionStatus};
 
 pub(crate) type TopicPartition = (Arc<str>, i32);
@@ -42,7 +40,7 @@ impl Progress {
             partitions: Mutex::default(),
             member: AtomicBool::new(false),
             coverage: Mutex::default(),
-            stalled_after: config.stalled_after(),
+            stalled_after: config.stalled_after,
             lag_per_replica: config.lag_per_replica,
         }
     }
@@ -86,8 +84,16 @@ impl Progress {
         self.partitions().into_iter().filter(|partition| partition.stalled_for.is_some()).collect()
     }
 
+    /// The number of replicas that this member's lag requires, by `Config::lag_per_replica`. Round up
+    /// the sum over the members.
+    pub fn desired_replicas(&self) -> f64 {
+        let lag: u64 = self.partitions().iter().map(|partition| partition.lag).sum();
+        lag as f64 / self.lag_per_replica as f64
+    }
+
     /// Registers lag, age and the suggested number of replicas with the prefix `spin_kafka_`. The
     /// values are computed when they are read.
+    #[cfg(feature = "metrics")]
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("spin_kafka");
         registry.register_collector(Box::new(Gauges(self.clone())));
@@ -142,46 +148,13 @@ impl Progress {
     }
 }
 
-#[derive(Debug)]
-struct Gauges(Arc<Progress>);
-
-impl Collector for Gauges {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let partitions = self.0.partitions();
-        let labels = |partition: &PartitionProgress| {
-            [("topic", partition.topic.to_string()), ("partition", partition.partition.to_string())]
-        };
-        let gauge = MetricType::Gauge;
-        let mut lag = encoder.encode_descriptor("lag", "Offsets left to apply", None, gauge)?;
-        for partition in &partitions {
-            ConstGauge::new(partition.lag).encode(lag.encode_family(&labels(partition))?)?;
-        }
-        let help = "Age of the oldest record that was read and is not applied";
-        let mut oldest = encoder.encode_descriptor("oldest_record_seconds", help, None, gauge)?;
-        for partition in &partitions {
-            let seconds = partition.oldest.unwrap_or_default().as_secs_f64();
-            ConstGauge::new(seconds).encode(oldest.encode_family(&labels(partition))?)?;
-        }
-        let help = "Partitions with records left and no progress for too long";
-        let stalled = partitions.iter().filter(|partition| partition.stalled_for.is_some()).count();
-        let encode = encoder.encode_descriptor("stalled_partitions", help, None, gauge)?;
-        ConstGauge::new(stalled as u64).encode(encode)?;
-        let help = "Partitions that this member owns";
-        let encode = encoder.encode_descriptor("assigned_partitions", help, None, gauge)?;
-        ConstGauge::new(partitions.len() as u64).encode(encode)?;
-        let help = "Replicas that this member's lag requires; round up the sum over the members";
-        let lag: u64 = partitions.iter().map(|partition| partition.lag).sum();
-        let encode = encoder.encode_descriptor("desired_replicas", help, None, gauge)?;
-        ConstGauge::new(lag as f64 / self.0.lag_per_replica as f64).encode(encode)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn progress(stalled_after_ms: u64) -> Arc<Progress> {
-        let config = Config { stalled_after_ms, lag_per_replica: 100, ..Config::default() };
+        let stalled_after = Duration::from_millis(stalled_after_ms);
+        let config = Config { stalled_after, lag_per_replica: 100, ..Config::default() };
         Arc::new(Progress::new(&config))
     }
 
@@ -246,6 +219,7 @@ mod tests {
         assert_eq!(progress.partitions().len(), 1);
     }
 
+    #[cfg(feature = "metrics")]
     #[test]
     fn the_gauges_show_the_progress_of_the_partitions() {
         let progress = progress(60_000);

@@ -14,7 +14,7 @@ use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::partition::{PartitionTask, TaskEnd};
 use crate::pattern::is_pattern;
-use crate::{Error, offsets};
+use crate::{Error, ParseError, offsets};
 
 /// How long one query to the cluster may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,6 +30,7 @@ pub struct Range {
 
 /// A position in each partition's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Bound {
     /// The oldest record.
     Earliest,
@@ -43,10 +44,10 @@ pub enum Bound {
 }
 
 impl FromStr for Bound {
-    type Err = String;
+    type Err = ParseError;
 
     /// Parses `earliest`, `latest`, an offset, or an RFC 3339 time.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         if let Ok(offset) = text.parse() {
             return Ok(Bound::Offset(offset));
         }

@@ -4,9 +4,12 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::ParseError;
+
 /// Where to begin in a log without a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
+#[non_exhaustive]
 pub enum Start {
     /// At the oldest record the log holds: `earliest`.
     #[default]
@@ -20,27 +23,27 @@ pub enum Start {
 }
 
 impl FromStr for Start {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         match text {
             "earliest" => Ok(Start::Earliest),
             "latest" => Ok(Start::Latest),
             time => match time.parse::<jiff::Timestamp>() {
                 Ok(time) => Ok(Start::Timestamp(time.as_millisecond())),
-                Err(error) => Err(format!(
+                Err(error) => Err(ParseError(format!(
                     "`{time}` is neither `earliest` nor `latest` nor a time such as \
                      2026-11-27T00:00:00Z ({error})"
-                )),
+                ))),
             },
         }
     }
 }
 
 impl TryFrom<String> for Start {
-    type Error = String;
+    type Error = ParseError;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, ParseError> {
         text.parse()
     }
 }
@@ -55,6 +58,6 @@ mod tests {
         assert_eq!("latest".parse(), Ok(Start::Latest));
         assert_eq!("1970-01-01T00:00:01.5Z".parse(), Ok(Start::Timestamp(1_500)));
         assert_eq!("1970-01-01T01:00:00+01:00".parse(), Ok(Start::Timestamp(0)));
-        assert!("yesterday".parse::<Start>().unwrap_err().contains("earliest"));
+        assert!("yesterday".parse::<Start>().unwrap_err().to_string().contains("earliest"));
     }
 }

@@ -1,5 +1,6 @@
 //! Runs the engine, from its start to the end of the drain.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub struct Trigger<H> {
 
 /// The results of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Records applied.
     pub records: u64,
@@ -44,6 +46,12 @@ pub struct Summary {
     /// Whether the offsets were committed and the group was left in time. If not, the group waits
     /// for the session timeout, and some batches may be delivered again.
     pub left_group: bool,
+}
+
+impl<H> fmt::Debug for Trigger<H> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Trigger").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl<H: Handler> Trigger<H> {
@@ -121,7 +129,7 @@ impl<H: Handler> Trigger<H> {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Summary, Error> {
         let Self { config, handler, metrics, progress } = self;
-        let drain_deadline = config.drain_deadline();
+        let drain_deadline = config.drain_deadline;
         let (engine, failures) = Engine::new(config, Arc::new(handler), metrics, progress);
         let consumer = Group::without_membership(engine.clone())?;
         let (replayed, reading) = (engine.clone(), consumer.clone());
@@ -140,7 +148,7 @@ async fn member(
     (engine, failures): (Arc<Engine>, mpsc::Receiver<Error>),
     stop: impl Future<Output = ()>,
 ) -> Result<Summary, Error> {
-    let drain_deadline = engine.config.drain_deadline();
+    let drain_deadline = engine.config.drain_deadline;
     let consumer = Group::join(engine.clone())?;
     tokio::spawn(monitor::run(engine.clone(), consumer.clone()));
     tokio::spawn(letter_topics::check(engine.clone(), consumer.clone()));

@@ -6,10 +6,8 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use printing::Progress;
-use spin_kafka_trigger::{
-    DeadLetterTopic, LetterCounts, ReplayLimits, SentBack, is_pattern, one_line,
-};
+use printing::{Progress, one_line};
+use spin_kafka_trigger::{DeadLetterTopic, LetterCounts, ReplayLimits, SentBack, is_pattern};
 use tokio::runtime::Handle;
 
 use crate::application::Application;
@@ -103,7 +101,9 @@ impl Common {
         let engine = self.application.trigger(&app, &variables)?.engine;
         let topic = match (&self.topic, engine.topics.as_slice()) {
             (Some(topic), _) => topic.clone(),
-            (None, [topic]) if !is_pattern(topic) => engine.dead_letter_topic(topic).into_owned(),
+            (None, [topic]) if !is_pattern(topic) => {
+                engine.dead_letter_topic_of(topic).into_owned()
+            }
             (None, _) if !engine.dead_letter_topic.is_empty() => engine.dead_letter_topic.clone(),
             (None, topics) => {
                 bail!("there is a dead-letter topic for each of {topics:?}: name one by --topic")

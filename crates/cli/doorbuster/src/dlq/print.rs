@@ -1,7 +1,7 @@
 //! Prints dead letters.
 
-use printing::Unwritten;
-use spin_kafka_trigger::{DeadLetter, headers, one_line};
+use printing::{Unwritten, one_line};
+use spin_kafka_trigger::{DeadLetter, headers};
 
 use crate::bytes::shown;
 

@@ -7,9 +7,9 @@ use std::io::BufRead;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use printing::Unwritten;
+use printing::{Unwritten, one_line};
 use serde::{Deserialize, Serialize};
-use spin_kafka_trigger::{FailureClass, RecordOutcome, one_line};
+use spin_kafka_trigger::{FailureClass, RecordOutcome};
 
 /// The most differences that are shown.
 const SHOWN_MAX: usize = 20;

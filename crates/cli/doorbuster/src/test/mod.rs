@@ -132,7 +132,7 @@ impl Test {
         let Self { subject, partitions, golden } = self;
         let (mut report, mut answers) = (Report::default(), Answers::new());
         for (partition, records) in partitions {
-            let OfflineRun { outcomes, error } = apply(&subject, partition, &records).await?;
+            let OfflineRun { outcomes, error, .. } = apply(&subject, partition, &records).await?;
             for (record, outcome) in records.iter().zip(outcomes) {
                 let output = subject.output.of(partition, record.message.offset);
                 report.add(partition, record, &outcome, output.as_deref())?;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use printing::Unwritten;
-use spin_kafka_trigger::{Error, RecordOutcome, one_line};
+use printing::{Unwritten, one_line};
+use spin_kafka_trigger::{Error, RecordOutcome};
 
 use crate::bytes::shown;
 use crate::records::FileRecord;

@@ -36,7 +36,7 @@ pub fn needed(trigger: &TriggerConfig) -> Vec<Needed> {
     let mut letters_of = BTreeMap::<String, Vec<String>>::new();
     for topic in named {
         needed.push(Needed { name: topic.clone(), partitions: PARTITIONS, letters_of: None });
-        let letters = engine.dead_letter_topic(topic).into_owned();
+        let letters = engine.dead_letter_topic_of(topic).into_owned();
         letters_of.entry(letters).or_default().push(topic.clone());
     }
     if !engine.dead_letter_topic.is_empty() {

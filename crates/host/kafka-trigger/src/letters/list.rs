@@ -5,8 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use printing::{is_plain, one_line};
 use serde::Serialize;
-use spin_kafka_trigger::{DeadLetter, DeadLetterTopic, Error, headers, is_plain, one_line};
+use spin_kafka_trigger::{DeadLetter, DeadLetterTopic, Error, headers};
 
 use super::LetterTopic;
 

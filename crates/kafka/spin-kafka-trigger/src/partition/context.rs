@@ -67,10 +67,7 @@ impl<C> TaskContext<C> {
     /// The pauses between attempts of the handler's calls.
     pub fn retry_backoff(&self) -> Backoff {
         let config = &self.engine.config;
-        Backoff::new(
-            Duration::from_millis(config.retry_backoff_ms),
-            Duration::from_millis(config.retry_backoff_max_ms),
-        )
+        Backoff::new(config.retry_backoff, config.retry_backoff_max)
     }
 
     /// Waits until fewer than `concurrency_max` calls of the handler are running.

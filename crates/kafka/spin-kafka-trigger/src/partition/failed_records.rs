@@ -109,7 +109,7 @@ impl<C> FailedRecordPolicy<C> {
             tracing::error!(
                 topic = %self.ctx.topic,
                 partition = self.ctx.number,
-                dead_letter_topic = %engine.config.dead_letter_topic(&self.ctx.topic),
+                dead_letter_topic = %engine.config.dead_letter_topic_of(&self.ctx.topic),
                 letters = letters.len(),
                 pause_ms = pause.as_millis(),
                 %error,

@@ -32,6 +32,7 @@ pub struct OfflineRecords {
 
 /// The result of [`apply_offline`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct OfflineRun {
     /// What happened to each record, in the order of the records.
     pub outcomes: Vec<RecordOutcome>,
@@ -41,6 +42,7 @@ pub struct OfflineRun {
 
 /// What happened to a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RecordOutcome {
     /// The handler applied it.
     Applied,
@@ -232,6 +234,7 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use super::*;
     use crate::{Failure, Filter, Rejection};
@@ -241,8 +244,8 @@ mod tests {
             brokers: "broker.invalid:9092".into(),
             topics: vec!["sales".into()],
             group: "group".into(),
-            retry_backoff_ms: 1,
-            retry_backoff_max_ms: 2,
+            retry_backoff: Duration::from_millis(1),
+            retry_backoff_max: Duration::from_millis(2),
             batch_records_max: 8,
             ..Config::default()
         }

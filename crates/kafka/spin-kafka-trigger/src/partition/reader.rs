@@ -103,7 +103,7 @@ impl Reader {
     }
 
     /// The records of the next batch. Waits for the first record as long as the turn lasts, then
-    /// for more records for `batch_wait_ms` unless the batch is full.
+    /// for more records for `batch_wait` unless the batch is full.
     pub async fn next(&mut self, turn: &Turn) -> Result<Read, Error> {
         let mut batch_deadline: Option<Instant> = None;
         loop {
@@ -119,7 +119,7 @@ impl Reader {
                     () = tokio::time::sleep(LOG_CHECK_INTERVAL) => return Ok(Read::Idle),
                 },
                 Drained::Empty => {
-                    let wait = self.ctx.engine.config.batch_wait();
+                    let wait = self.ctx.engine.config.batch_wait;
                     let deadline = *batch_deadline.get_or_insert_with(|| Instant::now() + wait);
                     tokio::select! {
                         biased;
@@ -209,7 +209,11 @@ impl Reader {
             RDKafkaErrorCode::BadCompression
             | RDKafkaErrorCode::BadMessage
             | RDKafkaErrorCode::NotImplemented => {
-                Err(Error::Unreadable { topic: topic.to_string(), partition, offset, code })
+                let mut reason = code.to_string();
+                if code == RDKafkaErrorCode::NotImplemented && !cfg!(feature = "zstd") {
+                    reason += " (records compressed with zstd need the feature `zstd`)";
+                }
+                Err(Error::Unreadable { topic: topic.to_string(), partition, offset, reason })
             }
             error => {
                 tracing::error!(%topic, partition, offset, %error, "cannot fetch; trying again");

@@ -11,7 +11,7 @@ use crate::support::{config, member, produce};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
-use spin_kafka_trigger::{Config, GroupProtocol, Trigger};
+use spin_kafka_trigger::{GroupProtocol, Trigger};
 use test_servers::{Kafka, KafkaConfig};
 use tokio::process::Child;
 
@@ -185,14 +185,12 @@ async fn one_member(settings: serde_json::Value) {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let journal =
         Journal::new(Path::new(&text("folder")), settings["keeps_position"].as_bool().unwrap());
-    let config = Config {
-        group: text("group"),
-        group_protocol: match text("protocol").as_str() {
+    let config = config(&text("brokers"), TOPIC)
+        .group(text("group"))
+        .group_protocol(match text("protocol").as_str() {
             "classic" => GroupProtocol::Classic,
             _ => GroupProtocol::Consumer,
-        },
-        batch_records_max: 50,
-        ..config(&text("brokers"), TOPIC)
-    };
+        })
+        .batch_records_max(50);
     Trigger::run(config, journal, member::terminated()).await.unwrap();
 }

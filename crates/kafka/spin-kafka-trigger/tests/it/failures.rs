@@ -10,8 +10,8 @@ use crate::support::{Session, committed, config, produce, producer, until, withi
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer as _};
 use spin_kafka_trigger::{
-    Batch, Config, Error, FailedRecords, Failure, GroupProtocol, Handler, Position, Rejection,
-    Trigger, headers,
+    Batch, Error, FailedRecords, Failure, GroupProtocol, Handler, Position, Rejection, Trigger,
+    headers,
 };
 
 async fn create_with_letters(brokers: &str, topic: &str) {
@@ -74,7 +74,7 @@ async fn exactly_the_poison_record_of_a_thousand_is_dead_lettered() {
     let fragile = Fragile::new(&[637]);
     let trigger = Trigger::new(
         // All records are in one batch: the bisection begins with a thousand.
-        Config { batch_wait_ms: 3_000, ..config(&brokers, topic) },
+        config(&brokers, topic).batch_wait(Duration::from_secs(3)),
         fragile.clone(),
     )
     .unwrap();
@@ -150,7 +150,7 @@ async fn the_offset_moves_only_when_the_letter_is_written() {
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
     let group_protocol = GroupProtocol::Consumer;
-    let mut session = Session::start(Config { group_protocol, ..config(&brokers, topic) });
+    let mut session = Session::start(config(&brokers, topic).group_protocol(group_protocol));
     session.call().await.reject(&[3, 7]);
     let failures = || session.metrics.dead_letter_failures.get();
     until("two attempts to write", || failures() >= 2).await;
@@ -172,7 +172,7 @@ async fn letters_that_were_not_written_before_a_crash_are_written_after_it() {
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
     // The handler applied everything and stored its position, but the letters could not be written.
-    let config = Config { drain_deadline_ms: 100, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).drain_deadline(Duration::from_millis(100));
     let mut session = Session::start_at(config.clone(), |_, _, _| Ok(Position::At(0)));
     session.call().await.reject(&[3]);
     until("an attempt to write", || session.metrics.dead_letter_failures.get() > 0).await;
@@ -193,7 +193,7 @@ async fn skip_continues_and_stop_stops_before_the_record() {
         create_topic(&brokers, topic, 1).await;
         produce(&brokers, topic, 0, 8, 10);
         let fragile = Fragile::new(&[5]);
-        let config = Config { failed_records, ..config(&brokers, topic) };
+        let config = config(&brokers, topic).failed_records(failed_records);
         let trigger = Trigger::new(config, fragile.clone()).unwrap();
         let metrics = trigger.metrics();
         let stop = tokio_util::sync::CancellationToken::new();
@@ -217,7 +217,7 @@ async fn the_number_of_retries_is_limited_by_the_setting() {
     let (brokers, topic) = (brokers(), "retries");
     create_with_letters(&brokers, topic).await;
     produce(&brokers, topic, 0, 2, 10);
-    let config = Config { retry_attempts_max: 2, poison_attempts: 2, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).retry_attempts_max(2).poison_attempts(2);
     let mut session = Session::start(config);
     let retry = || Failure::Retry("the product is unknown".into());
     for expected in [(0, 2), (0, 2), (0, 1), (0, 1)] {
@@ -236,7 +236,7 @@ async fn a_handler_that_breaks_on_every_record_stops_the_engine() {
     create_with_letters(&brokers, topic).await;
     produce(&brokers, topic, 0, 20, 10);
     let every: Vec<i64> = (0..20).collect();
-    let config = Config { poison_in_a_row_max: 4, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).poison_in_a_row_max(4);
     let run = Trigger::run(config, Fragile::new(&every), std::future::pending());
     let error = within("the stop", run).await.unwrap_err();
     assert!(matches!(error, Error::Poison { offset: 4, .. }), "{error}");
@@ -250,7 +250,7 @@ async fn a_handler_that_breaks_without_a_record_stops_the_engine() {
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 3, 10);
     let filters = vec![toml::from_str("on='key'\nequals='never'").unwrap()];
-    let config = Config { filters, poison_in_a_row_max: 2, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).filters(filters).poison_in_a_row_max(2);
     let mut session = Session::start_at(config, |_, _, _| Ok(Position::Start));
     for _ in 0..3 {
         let batch = session.call().await.fail(Failure::Trap("unreachable".into()));

@@ -28,7 +28,7 @@ async fn members_that_join_and_leave_under_load_apply_every_record_once() {
     const PARTITIONS: i32 = 4;
     let (brokers, topic) = (brokers(), "join-and-leave");
     create_topic(&brokers, topic, PARTITIONS).await;
-    let config = Config { batch_records_max: 20, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).batch_records_max(20);
     let ledger = Ledger::default();
 
     let done = Arc::new(AtomicBool::new(false));
@@ -73,15 +73,11 @@ async fn a_topic_created_again_is_another_log() {
     produce(&brokers, topic, 0, 10, 10);
     let logs = Arc::new(Mutex::new(Vec::new()));
     let seen = logs.clone();
-    let config = Config {
-        client: std::collections::BTreeMap::from([(
-            // Limits the time until the client notices that a topic is gone.
-            "topic.metadata.refresh.interval.ms".to_owned(),
-            "500".to_owned(),
-        )])
-        .into(),
-        ..config(&brokers, topic)
-    };
+    let config = config(&brokers, topic).client([(
+        // Limits the time until the client notices that a topic is gone.
+        "topic.metadata.refresh.interval.ms",
+        "500",
+    )]);
     let mut session = Session::start_at(config, move |_, log_id, _| {
         seen.lock().unwrap().push(log_id.to_owned());
         Ok(Position::Start)
@@ -147,7 +143,7 @@ async fn transaction_markers_are_gaps_but_not_losses() {
     tokio::task::spawn_blocking(write).await.unwrap();
     produce(&brokers, topic, 0, 1, 10);
 
-    let mut session = Session::start(Config { batch_records_max: 2, ..config(&brokers, topic) });
+    let mut session = Session::start(config(&brokers, topic).batch_records_max(2));
     // Six transactions of three records and a marker, then the last record.
     let batches = session.apply_until(25).await;
     let offsets: Vec<i64> =
@@ -198,7 +194,7 @@ async fn reading_continues_after_a_broker_restarts() {
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 100, 10);
     let mut session =
-        Session::start(Config { session_timeout_ms: 45_000, ..config(&brokers, topic) });
+        Session::start(config(&brokers, topic).session_timeout(Duration::from_secs(45)));
     session.apply_until(100).await;
     until("the commit", || committed(&brokers, topic, topic, 0) == Some(100)).await;
     let kafka = kafka.restart().await.unwrap();
@@ -217,7 +213,7 @@ async fn survives(kafka: &Kafka, topic: &str, cut: impl FnOnce(), mend: impl FnO
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 100, 10);
     // Only full batches, however slowly the client delivers records on a busy machine.
-    let config = Config { batch_records_max: 50, batch_wait_ms: 10_000, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).batch_records_max(50).batch_wait(Duration::from_secs(10));
     let mut session = Session::start(config);
     session.apply_until(50).await;
     until("the commit", || committed(&brokers, topic, topic, 0) == Some(50)).await;
@@ -279,11 +275,9 @@ async fn a_topic_created_again_is_another_log_also_with_kip_848() {
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
     let refresh = [("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned())];
-    let mut session = Session::start(Config {
-        group_protocol: GroupProtocol::Consumer,
-        client: std::collections::BTreeMap::from(refresh).into(),
-        ..config(&brokers, topic)
-    });
+    let mut session = Session::start(
+        config(&brokers, topic).group_protocol(GroupProtocol::Consumer).client(refresh),
+    );
     let first = session.apply_until(10).await;
     delete_topic(&brokers, topic).await;
     create_topic(&brokers, topic, 1).await;

@@ -185,11 +185,7 @@ async fn a_topic_without_a_leader_is_reported() {
 /// noticed soon.
 fn impatient(brokers: &str, topic: &str) -> Config {
     let refresh = [("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned())];
-    Config {
-        stalled_after_ms: 100,
-        client: std::collections::BTreeMap::from(refresh).into(),
-        ..config(brokers, topic)
-    }
+    config(brokers, topic).stalled_after(Duration::from_millis(100)).client(refresh)
 }
 
 /// Waits until writing the first record's letter has failed and the partition is unhealthy.

@@ -4,6 +4,7 @@
 
 mod chaos;
 mod cut;
+mod example;
 mod failures;
 mod kafka;
 mod letters;

@@ -8,7 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
-use spin_kafka_trigger::{Batch, Config, Failure, Handler, Position, Rejection, Trigger};
+use spin_kafka_trigger::{Batch, Failure, Handler, Position, Rejection, Trigger};
 
 const TOPIC: &str = "lag";
 const PARTITIONS: i32 = 12;
@@ -116,11 +116,9 @@ async fn measure(test: &str, brokers: &str) {
 /// Reads everything in a separate process, and compares its memory with the setting.
 #[allow(clippy::print_stderr, reason = "the test that started this one reads it")]
 async fn one_reader(settings: serde_json::Value, topic: &str, records: i64) {
-    let config = Config {
-        memory_bytes_max: MEMORY_BYTES_MAX,
-        queue_bytes_max: QUEUE_BYTES_MAX,
-        ..config(settings["brokers"].as_str().unwrap(), topic)
-    };
+    let config = config(settings["brokers"].as_str().unwrap(), topic)
+        .memory_bytes_max(MEMORY_BYTES_MAX)
+        .queue_bytes_max(QUEUE_BYTES_MAX);
     let trigger = Trigger::new(config, Count).unwrap();
     let metrics = trigger.metrics();
     let before = status("RssAnon");

@@ -65,7 +65,7 @@ async fn unreachable_brokers_are_reported_until_they_answer() {
 async fn batches_are_bounded_and_in_order() {
     let cluster = Cluster::start(1);
     cluster.produce(2_500, 10);
-    let config = Config { batch_records_max: 400, batch_bytes_max: 54_505, ..cluster.config() };
+    let config = cluster.config().batch_records_max(400).batch_bytes_max(54_505);
     let mut session = Session::start(config);
     let batches = session.apply_until(2_500).await;
     assert!(batches.iter().all(|batch| (1..=250).contains(&batch.records.len())));
@@ -158,7 +158,7 @@ async fn a_batch_that_breaks_the_handler_is_repeated_in_halves() {
 async fn a_rewind_continues_at_its_position() {
     let cluster = Cluster::start(1);
     cluster.produce(30, 10);
-    let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
+    let mut session = Session::start(cluster.config().batch_records_max(10));
     session.apply_until(20).await;
     let third = session.call().await.fail(Failure::Rewind(5));
     assert_eq!(third.start, 20);
@@ -174,7 +174,7 @@ async fn a_rewind_continues_at_its_position() {
 async fn a_store_that_lost_everything_is_rebuilt() {
     let cluster = Cluster::start(1);
     cluster.produce(30, 10);
-    let config = Config { batch_records_max: 10, commit_interval_ms: 50, ..cluster.config() };
+    let config = cluster.config().batch_records_max(10).commit_interval(Duration::from_millis(50));
     let group = config.group.clone();
     let mut session = Session::start_at(config, |_, _, _| Ok(Position::Start));
     let read = session.apply_until(20).await;
@@ -210,7 +210,7 @@ async fn a_broken_contract_stops_the_engine_and_names_the_offset() {
     ] {
         let cluster = Cluster::start(1);
         cluster.produce(20, 10);
-        let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
+        let mut session = Session::start(cluster.config().batch_records_max(10));
         session.apply_until(10).await;
         session.call().await.fail(broken);
         let error = session.ended().await.unwrap_err();
@@ -228,7 +228,7 @@ async fn a_broken_contract_stops_the_engine_and_names_the_offset() {
 async fn rejections_are_counted_and_the_partition_continues() {
     let cluster = Cluster::start(1);
     cluster.produce(20, 10);
-    let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
+    let mut session = Session::start(cluster.config().batch_records_max(10));
     session.call().await.reject(&[3, 7]);
     let second = session.call().await;
     assert_eq!(second.batch.start, 10);
@@ -291,7 +291,7 @@ async fn a_wrong_answer_for_a_position_is_fatal() {
 async fn a_new_group_at_the_end_skips_no_record_after_a_restart() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
-    let config = Config { start: Start::Latest, commit_interval_ms: 50, ..cluster.config() };
+    let config = cluster.config().start(Start::Latest).commit_interval(Duration::from_millis(50));
     let session = Session::start(config.clone());
     until("the first position's commit", || cluster.committed(0) == Some(10)).await;
     session.stop().await;
@@ -306,7 +306,7 @@ async fn a_new_group_at_the_end_skips_no_record_after_a_restart() {
 async fn a_drain_waits_for_the_batch_in_flight_and_commits_it() {
     let cluster = Cluster::start(1);
     cluster.produce(30, 10);
-    let config = Config { batch_records_max: 10, ..cluster.config() };
+    let config = cluster.config().batch_records_max(10);
     let mut session = Session::start(config.clone());
     session.apply_until(10).await;
     let in_flight = session.call().await;
@@ -329,7 +329,7 @@ async fn a_drain_waits_for_the_batch_in_flight_and_commits_it() {
 async fn after_the_drain_deadline_a_batch_is_dropped_and_delivered_again() {
     let cluster = Cluster::start(1);
     cluster.produce(20, 10);
-    let config = Config { batch_records_max: 10, drain_deadline_ms: 100, ..cluster.config() };
+    let config = cluster.config().batch_records_max(10).drain_deadline(Duration::from_millis(100));
     let mut session = Session::start(config.clone());
     session.apply_until(10).await;
     let stuck = session.call().await;
@@ -354,11 +354,7 @@ async fn a_revoked_partition_is_handed_over_at_the_exact_offset() {
     // The member learns of the rebalance in the response to a heartbeat and must rejoin within five
     // seconds: with the usual interval of three seconds a busy machine is too late.
     let heartbeat = [("heartbeat.interval.ms".to_owned(), "300".to_owned())];
-    let config = Config {
-        batch_records_max: 10,
-        client: std::collections::BTreeMap::from(heartbeat).into(),
-        ..cluster.config()
-    };
+    let config = cluster.config().batch_records_max(10).client(heartbeat);
     let mut first = Session::start(config.clone());
     let busy = [first.call().await, first.call().await];
     assert_ne!(busy[0].batch.partition, busy[1].batch.partition);
@@ -387,7 +383,7 @@ async fn a_revoked_partition_is_handed_over_at_the_exact_offset() {
 async fn after_a_lost_assignment_the_batch_in_flight_is_delivered_again() {
     let cluster = Cluster::start(1);
     cluster.produce(20, 10);
-    let mut session = Session::start(Config { batch_records_max: 10, ..cluster.config() });
+    let mut session = Session::start(cluster.config().batch_records_max(10));
     session.apply_until(10).await;
     until("the commit", || cluster.committed(0) == Some(10)).await;
     let in_flight = session.call().await;
@@ -405,13 +401,12 @@ async fn a_slow_handler_keeps_its_partition() {
     let cluster = Cluster::start(1);
     cluster.produce(20, 10);
     let interval = [("max.poll.interval.ms".to_owned(), "4000".to_owned())];
-    let config = Config {
-        batch_records_max: 10,
-        session_timeout_ms: 4_000,
-        drain_deadline_ms: 500,
-        client: std::collections::BTreeMap::from(interval).into(),
-        ..cluster.config()
-    };
+    let config = cluster
+        .config()
+        .batch_records_max(10)
+        .session_timeout(Duration::from_secs(4))
+        .drain_deadline(Duration::from_millis(500))
+        .client(interval);
     let mut session = Session::start(config);
     let slow = session.call().await;
     let before = session.metrics.rebalances.get();
@@ -448,7 +443,7 @@ async fn a_position_below_the_start_of_the_log_is_reported() {
 async fn records_deleted_during_a_slow_call_are_reported() {
     let cluster = Cluster::start(1);
     cluster.produce(10, 10);
-    let mut session = Session::start(Config { batch_records_max: 5, ..cluster.config() });
+    let mut session = Session::start(cluster.config().batch_records_max(5));
     // Five records are with the handler and five are queued when the beginning of the log moves.
     let slow = session.call().await;
     let (count, bytes) = MORE_THAN_THE_LOG_HOLDS;

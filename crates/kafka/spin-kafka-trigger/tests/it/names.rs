@@ -13,11 +13,7 @@ use crate::support::{Session, committed, config, member, produce, until};
 const TOPIC: &str = "lasting-name";
 
 fn named(brokers: &str) -> Config {
-    Config {
-        instance_id: "one".into(),
-        group_protocol: GroupProtocol::Consumer,
-        ..config(brokers, TOPIC)
-    }
+    config(brokers, TOPIC).instance_id("one").group_protocol(GroupProtocol::Consumer)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ fn write(producer: &BaseProducer, topic: &str, records: usize) {
 
 /// With these settings a partition with unread records counts as stalled at once.
 fn strict(brokers: &str, topic: &str) -> Config {
-    Config { stalled_after_ms: 1, ..config(brokers, topic) }
+    config(brokers, topic).stalled_after(Duration::from_millis(1))
 }
 
 fn lag(session: &Session) -> Option<u64> {
@@ -194,7 +194,7 @@ async fn partitions_added_under_latest_are_read_from_their_beginning() {
     for partition in 0..2 {
         produce(&brokers, topic, partition, 5, 10);
     }
-    let config = Config { start: Start::Latest, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).start(Start::Latest);
     let mut session = Session::start(config.clone());
     for partition in 0..2 {
         until("the first commit", || committed(&brokers, topic, topic, partition) == Some(5)).await;

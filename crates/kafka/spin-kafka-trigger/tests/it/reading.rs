@@ -10,7 +10,7 @@ use crate::support::{Session, committed, config, produce, producer, until};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use spin_kafka_trigger::{Batch, Config, GroupProtocol, Position, Start};
+use spin_kafka_trigger::{Batch, GroupProtocol, Position, Start};
 
 fn offsets(batches: &[Batch]) -> Vec<i64> {
     batches.iter().flat_map(|batch| &batch.records).map(|message| message.offset).collect()
@@ -40,13 +40,13 @@ async fn reading_begins_at_a_time() {
     }
     for (time, group, first) in [(2_500, "between", 2), (3_000, "exact", 2), (0, "before", 0)] {
         let start = Start::Timestamp(epoch + time);
-        let config = Config { start, group: group.into(), ..config(&brokers, topic) };
+        let config = config(&brokers, topic).start(start).group(group);
         let mut session = Session::start(config);
         assert_eq!(offsets(&session.apply_until(4).await)[0], first, "{group}");
         session.stop().await;
     }
     let start = Start::Timestamp(epoch + 9_000);
-    let config = Config { start, group: "after".into(), ..config(&brokers, topic) };
+    let config = config(&brokers, topic).start(start).group("after");
     let mut session = Session::start(config);
     until("the position", || committed(&brokers, "after", topic, 0) == Some(4)).await;
     produce(&brokers, topic, 0, 1, 1);
@@ -59,7 +59,7 @@ async fn requests_for_positions_count_as_calls() {
     const PARTITIONS: i32 = 8;
     let (brokers, topic) = (brokers(), "positions-as-calls");
     create_topic(&brokers, topic, PARTITIONS).await;
-    let config = Config { concurrency_max: 1, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).concurrency_max(1);
     let (requests, at_once, most) =
         <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
     let counters = (requests.clone(), at_once, most.clone());
@@ -85,14 +85,14 @@ async fn a_pattern_reads_every_matching_topic_and_those_created_later() {
     for group_protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         let later = format!("matched-later-{group_protocol:?}");
         let refresh = [("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned())];
-        let mut session = Session::start(Config {
-            topics: vec!["^matched-.*".into()],
-            dead_letter_topic: "letters".into(),
-            group: format!("pattern-{group_protocol:?}"),
-            group_protocol,
-            client: std::collections::BTreeMap::from(refresh).into(),
-            ..config(&brokers, "")
-        });
+        let mut session = Session::start(
+            config(&brokers, "")
+                .topics(["^matched-.*"])
+                .dead_letter_topic("letters")
+                .group(format!("pattern-{group_protocol:?}"))
+                .group_protocol(group_protocol)
+                .client(refresh),
+        );
         produce(&brokers, "matched-1", 0, 1, 1);
         produce(&brokers, "other-matched", 0, 1, 1);
         assert!(session.call().await.apply().topic.starts_with("matched-"));
@@ -123,13 +123,13 @@ async fn a_pattern_means_the_same_with_both_protocols() {
     .enumerate()
     {
         for group_protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
-            let mut session = Session::start(Config {
-                topics: vec![(*pattern).into()],
-                dead_letter_topic: "letters".into(),
-                group: format!("rx-{number}-{group_protocol:?}"),
-                group_protocol,
-                ..config(&brokers, "")
-            });
+            let mut session = Session::start(
+                config(&brokers, "")
+                    .topics([*pattern])
+                    .dead_letter_topic("letters")
+                    .group(format!("rx-{number}-{group_protocol:?}"))
+                    .group_protocol(group_protocol),
+            );
             let mut seen = Vec::new();
             while seen.len() < matched.len() {
                 seen.push(session.call().await.apply().topic.to_string());
@@ -150,8 +150,8 @@ async fn records_that_a_filter_drops_are_not_handed_over() {
     let values = (0..1_000).map(|n| ("tv-42", format!(r#"{{"categoria":{}}}"#, n % 100)));
     produce_each(&brokers, topic, values);
     let filters = ["on='json:/categoria'\nequals='7'", "on='key'\nprefix='tv-'"];
-    let filters = filters.iter().map(|text| toml::from_str(text).unwrap()).collect();
-    let mut session = Session::start(Config { filters, ..config(&brokers, topic) });
+    let filters = filters.iter().map(|text| toml::from_str(text).unwrap());
+    let mut session = Session::start(config(&brokers, topic).filters(filters));
     let mut seen = Vec::new();
     while seen.len() < 10 {
         seen.extend(offsets(&[session.call().await.apply()]));
@@ -168,7 +168,7 @@ async fn a_handler_that_keeps_its_position_gets_the_offsets_of_filtered_records(
     create_topic(&brokers, topic, 1).await;
     produce(&brokers, topic, 0, 10, 10);
     let filters = vec![toml::from_str("on='key'\nequals='never'").unwrap()];
-    let config = Config { filters, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).filters(filters);
     let mut session = Session::start_at(config, |_, _, _| Ok(Position::Start));
     let batches = session.apply_until(10).await;
     assert_eq!((batches[0].start, offsets(&batches).len()), (0, 0));
@@ -182,7 +182,7 @@ async fn keys_are_handled_concurrently_and_each_in_order() {
     create_topic(&brokers, topic, 1).await;
     let keys: Vec<String> = (0..50).map(|n| format!("key-{}", n % 10)).collect();
     produce_each(&brokers, topic, keys.iter().map(|key| (key.as_str(), String::new())));
-    let config = Config { key_concurrency: 4, batch_wait_ms: 2_000, ..config(&brokers, topic) };
+    let config = config(&brokers, topic).key_concurrency(4).batch_wait(Duration::from_secs(2));
     let mut session = Session::start(config);
     // All parts of the batch are with the handler before one of them is answered.
     let mut calls = vec![session.call().await, session.call().await];
@@ -214,14 +214,12 @@ async fn partitions_take_turns_if_memory_is_not_sufficient_for_all() {
     const PARTITIONS: i32 = 7;
     let (brokers, topic) = (brokers(), "turns");
     create_topic(&brokers, topic, PARTITIONS).await;
-    let config = Config {
-        queue_bytes_max: 1024 * 1024,
-        batch_bytes_max: 1024 * 1024,
+    let config = config(&brokers, topic)
+        .queue_bytes_max(1024 * 1024)
+        .batch_bytes_max(1024 * 1024)
         // Sufficient for two partitions: four times the queue, six fetches of 1 MiB, two batches
         // and 192 KiB each.
-        memory_bytes_max: 26 * 1024 * 1024,
-        ..config(&brokers, topic)
-    };
+        .memory_bytes_max(26 * 1024 * 1024);
     let mut session = Session::start(config);
     for round in 1..=2 {
         for partition in 0..PARTITIONS {
@@ -246,8 +244,8 @@ async fn a_static_member_gets_its_partitions_again() {
         let group = format!("lasting-{group_protocol:?}");
         let topic = &group.to_lowercase();
         create_topic(&brokers, topic, 2).await;
-        let config = Config { group_protocol, group: group.clone(), ..config(&brokers, topic) };
-        let named = |name: &str| Config { instance_id: name.into(), ..config.clone() };
+        let config = config(&brokers, topic).group_protocol(group_protocol).group(group.clone());
+        let named = |name: &str| config.clone().instance_id(name);
         let both = Session::start(named("first"));
         let mut second = Session::start(named("second"));
         let owns_one = |session: &Session| session.progress.partitions().len() == 1;

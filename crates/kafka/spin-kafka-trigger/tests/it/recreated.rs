@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rdkafka::admin::TopicReplication;
-use spin_kafka_trigger::{Config, GroupProtocol, Trigger};
+use spin_kafka_trigger::{GroupProtocol, Trigger};
 use test_servers::{ClusterConfig, KafkaCluster};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ impl Case {
         produce_all(&brokers, &topic, FIRST).await;
         let store = Store::default();
         let stop = CancellationToken::new();
-        let config = Config { group_protocol: self.protocol, ..config(&brokers, &topic) };
+        let config = config(&brokers, &topic).group_protocol(self.protocol);
         let member =
             tokio::spawn(Trigger::run(config, store.clone(), stop.clone().cancelled_owned()));
         until("the first log", || store.total() == FIRST).await;

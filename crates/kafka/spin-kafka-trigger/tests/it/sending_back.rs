@@ -120,7 +120,7 @@ async fn letters_that_cannot_be_sent_are_reported_and_the_others_are_sent_once()
         assert_eq!(values, [&b"value 0"[..], b"value 2", b"value 8"]);
         assert!(back.iter().all(|record| !record.has(headers::TOPIC)));
         // The group makes no difference: which letters are open is stored in the topic.
-        let other = Config { group: "another".into(), ..config };
+        let other = config.group("another");
         assert_eq!(counts(&other, &letters_topic), LetterCounts { all: 9, open: 6 });
         let mut open = Vec::new();
         let letters = DeadLetterTopic::open(&other, &letters_topic).unwrap();

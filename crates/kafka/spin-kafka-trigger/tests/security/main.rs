@@ -69,7 +69,7 @@ fn jwt(user: &str, expires_in_seconds: i64) -> String {
 }
 
 fn with_token(listener: Listener, topic: &str, token: String) -> Config {
-    Config { oauth_token: Some(token.into()), ..secured().config(listener, topic, &[]) }
+    secured().config(listener, topic, &[]).oauth_token(token)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,7 +254,7 @@ async fn a_kip_848_member_waits_for_access() {
     let topic = "closed-848";
     topic_of_ten(topic).await;
     let group_protocol = GroupProtocol::Consumer;
-    let mut session = Session::start(Config { group_protocol, ..guest_config(topic) });
+    let mut session = Session::start(guest_config(topic).group_protocol(group_protocol));
     until_logged(&["Kafka client", "Group authorization failed"]).await;
     secured().grant(&["Read", "--group", topic]).await;
     secured().grant(&["Describe", "--topic", topic]).await;

@@ -80,7 +80,7 @@ impl Secured {
         let given: BTreeMap<String, String> =
             std::iter::once(authority).chain(soon.iter().chain(client).map(owned)).collect();
         let brokers = self.kafka.listener(listener).unwrap();
-        Config { client: given.into(), ..crate::support::config(&brokers, topic) }
+        crate::support::config(&brokers, topic).client(given)
     }
 
     /// Settings of a user with a password, in plain text.

@@ -189,17 +189,12 @@ impl Session {
 
 /// Settings for one topic, with a group of the same name.
 pub fn config(brokers: &str, topic: &str) -> Config {
-    Config {
-        brokers: brokers.into(),
-        topics: vec![topic.into()],
-        group: topic.into(),
+    Config::new(brokers, [topic], topic)
         // librdkafka's mock cluster waits almost this long for members to rejoin.
-        session_timeout_ms: 6_000,
-        drain_deadline_ms: 5_000,
-        retry_backoff_ms: 1,
-        retry_backoff_max_ms: 20,
-        ..Config::default()
-    }
+        .session_timeout(Duration::from_secs(6))
+        .drain_deadline(Duration::from_secs(5))
+        .retry_backoff(Duration::from_millis(1))
+        .retry_backoff_max(Duration::from_millis(20))
 }
 
 pub fn producer(brokers: &str) -> BaseProducer {
