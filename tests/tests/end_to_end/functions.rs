@@ -40,7 +40,7 @@ async fn cargo(project: &Path, words: &[&str]) {
 }
 
 /// Waits until the component has logged a line with all of these words.
-async fn logged(running: &Pipeline, words: &[&str]) {
+pub async fn logged(running: &Pipeline, words: &[&str]) {
     eventually("the log of the component", async || {
         let log = running.log();
         log.lines().any(|line| words.iter().all(|word| line.contains(word))).then_some(())

@@ -34,6 +34,7 @@ mod secured;
 mod start;
 mod stop;
 mod telemetry;
+mod tokens;
 mod top;
 mod trigger;
 mod valkey_client;

@@ -19,7 +19,7 @@ use self::java::Java;
 use self::node::Node;
 use self::properties::{Ports, Properties, Quorum};
 use crate::limit::limit_file_size;
-use crate::security::{Listener, Secured, Security};
+use crate::security::{Listener, Secured, Security, TokenIssuer};
 use child_server::Process;
 use child_server::{FreePorts, accepts};
 
@@ -39,6 +39,8 @@ pub struct KafkaConfig {
     pub data_dir: Option<PathBuf>,
     /// Listeners with authentication; `None` for no such listeners.
     pub security: Option<Security>,
+    /// The issuer of tokens for these listeners; `None` for tokens without a signature.
+    pub token_issuer: Option<TokenIssuer>,
     /// Additional lines for `server.properties`.
     pub properties: Vec<String>,
     /// Whether the broker is optimized for throughput over a long time, instead of a quick start
@@ -68,8 +70,10 @@ impl Kafka {
     fn alone(config: KafkaConfig) -> Result<Properties> {
         let mut free = FreePorts::default();
         let ports = Ports::new(config.port, &mut free)?;
-        let secured =
-            config.security.map(|security| Secured::new(security, &mut free)).transpose()?;
+        let secured = config
+            .security
+            .map(|security| Secured::new(security, config.token_issuer, &mut free))
+            .transpose()?;
         Ok(Properties {
             id: 1,
             ports,

@@ -1,6 +1,6 @@
 //! Installs, starts and stops real Kafka and Valkey servers on this machine, on the loopback
 //! interface, and injects faults: crashes, freezes, full disks, clocks that jump. It also runs a
-//! real containerd, a registry, Prometheus, Chromium, and wasmtime's command line.
+//! real containerd, a registry, an OpenID Connect provider, Prometheus, Chromium, and wasmtime's command line.
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
 //! the PATH), and so do wasmtime and the sources of libfaketime; Kafka's jars from Maven Central; containerd,
@@ -15,6 +15,7 @@ mod home;
 mod kafka;
 mod limit;
 mod npm;
+mod oidc;
 mod prometheus;
 mod registry;
 mod schemathesis;
@@ -33,10 +34,11 @@ pub use home::{home, install, run};
 pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 pub use limit::limit_file_size;
 pub use npm::npm_package;
+pub use oidc::{OidcConfig, OidcProvider};
 pub use prometheus::Prometheus;
 pub use registry::Registry;
 pub use schemathesis::schemathesis;
-pub use security::{Listener, Security};
+pub use security::{Listener, Security, TokenIssuer};
 pub use sentinel::{Sentinel, SentinelConfig};
 pub use shared::shared_kafka;
 pub use valkey::{start_valkey, valkey_program};

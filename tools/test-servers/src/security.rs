@@ -21,6 +21,18 @@ pub struct Security {
     pub key: String,
 }
 
+/// The issuer of the tokens that a secured broker accepts for OAUTHBEARER. The broker gets the keys
+/// from the issuer.
+#[derive(Debug, Clone)]
+pub struct TokenIssuer {
+    /// The issuer, as in the tokens.
+    pub issuer: String,
+    /// URL of the JSON Web Key Set.
+    pub keys_url: String,
+    /// The audience that a token must have.
+    pub audience: String,
+}
+
 impl fmt::Debug for Security {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users: Vec<&str> = self.users.iter().map(|(name, _)| name.as_str()).collect();
@@ -31,7 +43,8 @@ impl fmt::Debug for Security {
 /// A listener of a secured broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
-    /// SASL in plain text: PLAIN, SCRAM and OAUTHBEARER (with tokens without a signature).
+    /// SASL in plain text: PLAIN, SCRAM and OAUTHBEARER (with the tokens of a [`TokenIssuer`], or
+    /// else with tokens without a signature).
     Sasl,
     /// The same over TLS.
     SaslTls,
@@ -59,13 +72,24 @@ impl Listener {
 #[derive(Debug, Clone)]
 pub(crate) struct Secured {
     security: Security,
+    token_issuer: Option<TokenIssuer>,
     ports: Vec<(Listener, u16)>,
 }
 
 impl Secured {
-    pub fn new(security: Security, free: &mut FreePorts) -> Result<Self> {
+    pub fn new(
+        security: Security,
+        token_issuer: Option<TokenIssuer>,
+        free: &mut FreePorts,
+    ) -> Result<Self> {
         let ports = Listener::ALL.into_iter().map(|listener| Ok((listener, free.find()?)));
-        Ok(Self { security, ports: ports.collect::<Result<_>>()? })
+        Ok(Self { security, token_issuer, ports: ports.collect::<Result<_>>()? })
+    }
+
+    /// The JVM options of the broker. Kafka connects only to URLs that such an option contains.
+    pub fn jvm_options(&self) -> Option<String> {
+        let TokenIssuer { keys_url, .. } = self.token_issuer.as_ref()?;
+        Some(format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys_url}"))
     }
 
     pub fn port(&self, listener: Listener) -> Option<u16> {
@@ -122,20 +146,37 @@ impl Secured {
                 users
             });
         let scram = format!("{MODULES}.scram.ScramLoginModule required;");
-        vec![
+        let mut settings = vec![
             "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER".into(),
             format!("plain.sasl.jaas.config={MODULES}.plain.PlainLoginModule required{users};"),
             format!("scram-sha-256.sasl.jaas.config={scram}"),
             format!("scram-sha-512.sasl.jaas.config={scram}"),
-            format!(
-                "oauthbearer.sasl.jaas.config={MODULES}.oauthbearer.OAuthBearerLoginModule required \
-                 unsecuredLoginStringClaim_sub=\"broker\";"
-            ),
-            format!(
-                "oauthbearer.sasl.server.callback.handler.class={MODULES}.oauthbearer.internals.\
-                 unsecured.OAuthBearerUnsecuredValidatorCallbackHandler"
-            ),
-        ]
+        ];
+        let tokens = format!("{MODULES}.oauthbearer");
+        let module =
+            format!("oauthbearer.sasl.jaas.config={tokens}.OAuthBearerLoginModule required");
+        let validator = "oauthbearer.sasl.server.callback.handler.class";
+        match &self.token_issuer {
+            None => settings.extend([
+                format!("{module} unsecuredLoginStringClaim_sub=\"broker\";"),
+                format!(
+                    "{validator}={tokens}.internals.unsecured.\
+                     OAuthBearerUnsecuredValidatorCallbackHandler"
+                ),
+            ]),
+            Some(TokenIssuer { issuer, keys_url, audience }) => settings.extend([
+                format!("{module};"),
+                format!("{validator}={tokens}.OAuthBearerValidatorCallbackHandler"),
+                format!("oauthbearer.sasl.oauthbearer.jwks.endpoint.url={keys_url}"),
+                format!("oauthbearer.sasl.oauthbearer.expected.issuer={issuer}"),
+                format!("oauthbearer.sasl.oauthbearer.expected.audience={audience}"),
+                // An expired token is refused, and a connection is closed if it does not
+                // authenticate again before its token expires (KIP-368).
+                "oauthbearer.sasl.oauthbearer.clock.skew.seconds=0".into(),
+                "oauthbearer.connections.max.reauth.ms=3600000".into(),
+            ]),
+        }
+        settings
     }
 
     fn tls(&self, client_certificate: &str) -> Vec<String> {

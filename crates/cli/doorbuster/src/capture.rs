@@ -110,9 +110,14 @@ impl Args {
 
 /// Fails if the topic has no partition of one of these numbers: nothing would be captured from it.
 fn check_partitions(config: &Config, named: &[i32]) -> Result<()> {
-    let context = BasicContext::new(config.oauth_token.as_ref());
-    let settings = ClientSettings::new(&config.brokers, &config.client);
-    let consumer: BaseConsumer<BasicContext> = settings.create(context)?;
+    let tokens = config.tokens();
+    let mut settings = ClientSettings::new(&config.brokers, &config.client);
+    settings.set_tokens(tokens.as_ref());
+    let consumer: BaseConsumer<BasicContext> = settings.create(BasicContext::default())?;
+    if let Some(tokens) = tokens {
+        // The client is never polled, so librdkafka does not request a token.
+        tokens.authenticate(consumer.client(), ANSWER_TIMEOUT)?;
+    }
     for topic in &config.topics {
         let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT);
         let metadata = metadata.with_context(|| format!("cannot find the topic {topic}"))?;

@@ -10,7 +10,7 @@ use clap::{Arg, Args as _, Command, CommandFactory as _};
 use host_producer::ProducerConfig;
 use kafka_trigger::CallSettings;
 use runner::CommonArgs;
-use spin_kafka_trigger::Config;
+use spin_kafka_trigger::{Config, OidcSettings};
 
 /// The page with the lists.
 const PAGE: &str = "docs/reference/settings.md";
@@ -29,6 +29,7 @@ fn the_page_contains_all_settings_and_flags() {
     let engine = source("crates/kafka/spin-kafka-trigger/src/config.rs");
     let call = source("crates/host/kafka-trigger/src/config.rs");
     let producer = source("crates/kafka/host-producer/src/config.rs");
+    let provider = source("crates/kafka/client/src/oidc/settings.rs");
     let trigger = settings(&engine, "Config", &Config::default())
         + &settings(&call, "CallSettings", &CallSettings::default());
     let (common, commands) = flags();
@@ -40,6 +41,7 @@ fn the_page_contains_all_settings_and_flags() {
             "settings of the producer",
             settings(&producer, "ProducerConfig", &ProducerConfig::default()),
         ),
+        ("settings of oauth", settings(&provider, "OidcSettings", &OidcSettings::default())),
         ("common flags", common),
         ("commands", commands),
     ] {

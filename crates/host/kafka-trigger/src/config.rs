@@ -12,7 +12,7 @@ use spin_kafka_trigger::Config;
 use crate::Error;
 
 /// The prefixes of the client properties for authentication and encryption.
-const SECURITY: [&str; 3] = ["sasl.", "security.", "ssl."];
+const SECURITY: [&str; 5] = ["enable.sasl.", "enable.ssl.", "sasl.", "security.", "ssl."];
 
 /// The variable with the group under which a component of version 0.1 stores its positions: in that
 /// version, a batch does not contain the consumer group.
@@ -68,11 +68,17 @@ impl TriggerConfig {
         Ok((!config.engine.brokers.is_empty()).then(|| config.producer()))
     }
 
-    /// The configuration of a producer for the trigger's brokers, with its TLS and SASL settings.
+    /// The configuration of a producer for the trigger's brokers, with its TLS, SASL and OAuth
+    /// settings.
     pub fn producer(&self) -> ProducerConfig {
         let is_security = |name: &str| SECURITY.iter().any(|prefix| name.starts_with(prefix));
         let client = self.engine.client.filtered(is_security);
-        ProducerConfig { client, ..ProducerConfig::new(&self.engine.brokers) }
+        ProducerConfig {
+            oauth_token: self.engine.oauth_token.clone(),
+            oauth: self.engine.oauth.clone(),
+            client,
+            ..ProducerConfig::new(&self.engine.brokers)
+        }
     }
 
     fn read(app: &App, trigger: &Trigger, variables: &Variables) -> Result<Self, Error> {

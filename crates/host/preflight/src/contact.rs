@@ -3,8 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kafka_client::ClientSettings;
-use rdkafka::client::ClientContext;
+use kafka_client::{ClientSettings, TokenError, TokenSource};
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
@@ -23,27 +23,47 @@ const EVENTS_LIMIT: Duration = Duration::from_millis(100);
 
 const CREDENTIALS: &str = "Check user, password, mechanism and certificates";
 
-/// Requests the topic's metadata. Blocks for about `CONTACT_LIMIT` at most. Errors contain
-/// `server`.
-pub(crate) fn metadata(
-    settings: &ClientSettings,
-    server: &str,
-    topic: &str,
-) -> Result<Metadata, Error> {
-    let client: BaseProducer<ConnectionErrors> = settings.create(ConnectionErrors::default())?;
-    let deadline = Instant::now() + CONTACT_LIMIT;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let error = match client.client().fetch_metadata(Some(topic), left.min(TRY_LIMIT)) {
-            Ok(metadata) => return Ok(metadata),
-            Err(error) => error,
-        };
-        // Lets librdkafka call the callbacks with its errors.
-        client.poll(EVENTS_LIMIT);
-        let errors = client.context();
-        if errors.are_final() || Instant::now() >= deadline {
-            return Err(errors.cause(server, &error));
+const CLIENT: &str = "Check client_id, client_secret, scope and audience of `oauth`";
+
+/// How to connect to the brokers for one check.
+pub(crate) struct Contact {
+    pub settings: ClientSettings,
+    /// The source of tokens for SASL OAUTHBEARER.
+    pub tokens: Option<TokenSource>,
+    /// The name of the server, which errors contain.
+    pub server: String,
+}
+
+impl Contact {
+    /// Requests the topic's metadata. Blocks for about twice `CONTACT_LIMIT` at most.
+    pub fn metadata(&self, topic: &str) -> Result<Metadata, Error> {
+        let client: BaseProducer<ConnectionErrors> =
+            self.settings.create(ConnectionErrors::default())?;
+        self.authenticate(client.client())?;
+        let deadline = Instant::now() + CONTACT_LIMIT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match client.client().fetch_metadata(Some(topic), left.min(TRY_LIMIT)) {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            // Lets librdkafka call the callbacks with its errors.
+            client.poll(EVENTS_LIMIT);
+            let errors = client.context();
+            if errors.are_final() || Instant::now() >= deadline {
+                return Err(errors.cause(&self.server, &error));
+            }
         }
+    }
+
+    /// Gives the client a token, if its brokers require one.
+    pub fn authenticate(&self, client: &Client<ConnectionErrors>) -> Result<(), Error> {
+        let Some(tokens) = &self.tokens else { return Ok(()) };
+        tokens.authenticate(client, CONTACT_LIMIT).map_err(|error| match error {
+            TokenError::Unusable(reason) => Error::Config { setting: "oauth_token".into(), reason },
+            TokenError::Unavailable { provider, reason } => Error::unreachable(&provider, reason),
+            TokenError::Refused { provider, reason } => Error::refused(&provider, reason, CLIENT),
+        })
     }
 }
 

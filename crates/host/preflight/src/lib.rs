@@ -17,6 +17,6 @@ mod warning;
 
 pub use error::Error;
 pub use store::check_store;
-pub use topic::{check_topic, check_topic_exists};
+pub use topic::{Cluster, check_topic, check_topic_exists};
 pub use topic_settings::RETENTION_MIN;
 pub use warning::Warning;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use kafka_trigger::TriggerConfig;
-use preflight::{Error, Warning, check_store, check_topic, check_topic_exists};
+use preflight::{Cluster, Error, Warning, check_store, check_topic, check_topic_exists};
 use spin_app::App;
 use spin_app::variables::Variables;
-use spin_kafka_trigger::{ClientProperties, Config, FailedRecords, is_pattern};
+use spin_kafka_trigger::{Config, FailedRecords, is_pattern};
 
 /// The variable that holds the store's URL.
 const STORE: &str = "valkey_url";
@@ -25,9 +25,7 @@ pub struct PreflightChecks {
 
 struct Topic {
     name: String,
-    brokers: String,
-    /// The properties of the Kafka client.
-    client: ClientProperties,
+    cluster: Cluster,
 }
 
 impl PreflightChecks {
@@ -36,8 +34,11 @@ impl PreflightChecks {
     pub fn new(app: &App, triggers: &[TriggerConfig], variables: &Variables) -> Self {
         let topic = |engine: &Config, name: &str| Topic {
             name: name.into(),
-            brokers: engine.brokers.clone(),
-            client: engine.client.clone(),
+            cluster: Cluster {
+                brokers: engine.brokers.clone(),
+                client: engine.client.clone(),
+                tokens: engine.tokens(),
+            },
         };
         let (mut topics, mut for_letters) = (Vec::new(), Vec::new());
         for engine in triggers.iter().map(|trigger| &trigger.engine) {
@@ -63,13 +64,13 @@ impl PreflightChecks {
 
     /// Logs a warning for each setting that breaks a guarantee.
     pub async fn run(self) {
-        for Topic { name, brokers, client } in &self.topics {
-            let checked = check_topic(brokers, client, name).await;
+        for Topic { name, cluster } in &self.topics {
+            let checked = check_topic(cluster, name).await;
             log(&format!("topic {name}"), checked);
         }
-        for Topic { name, brokers, client } in &self.for_letters {
+        for Topic { name, cluster } in &self.for_letters {
             // If the broker does not answer, the check of the topic itself has already logged that.
-            if let Err(error) = check_topic_exists(brokers, client, name).await
+            if let Err(error) = check_topic_exists(cluster, name).await
                 && !error.is_retriable()
             {
                 tracing::warn!(%error, "a record that is given up would block its partition");

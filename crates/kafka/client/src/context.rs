@@ -5,19 +5,19 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 
-use crate::{ClientLog, Secret, oauth};
+use crate::{ClientLog, TokenSource, oauth};
 
 /// The context of a client that only logs and, with SASL OAUTHBEARER, needs a token.
 #[derive(Debug, Default)]
 pub struct BasicContext {
-    oauth_token: Option<Secret>,
+    tokens: Option<TokenSource>,
     log: ClientLog,
 }
 
 impl BasicContext {
-    /// A context with this token for SASL OAUTHBEARER.
-    pub fn new(oauth_token: Option<&Secret>) -> Self {
-        Self { oauth_token: oauth_token.cloned(), log: ClientLog::default() }
+    /// A context with this source of tokens for SASL OAUTHBEARER.
+    pub fn new(tokens: Option<TokenSource>) -> Self {
+        Self { tokens, log: ClientLog::default() }
     }
 }
 
@@ -28,7 +28,7 @@ impl ClientContext for BasicContext {
         &self,
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        oauth::token(self.oauth_token.as_ref())
+        oauth::token(self.tokens.as_ref())
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -7,7 +7,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
-use crate::{ClientProperties, Error};
+use crate::{ClientProperties, Error, TokenSource, oauth};
 
 /// The settings of one Kafka client: its defaults, the operator's properties, and the properties
 /// that the operator cannot change.
@@ -40,6 +40,14 @@ impl ClientSettings {
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) -> &mut Self {
         self.fixed.insert(name, value.into());
         self
+    }
+
+    /// Sets the mechanism, unless the operator does, if the client has a source of tokens.
+    pub fn set_tokens(&mut self, tokens: Option<&TokenSource>) -> &mut Self {
+        match tokens {
+            Some(_) => self.set_default("sasl.mechanism", oauth::MECHANISM),
+            None => self,
+        }
     }
 
     /// Creates a consumer, a producer or an admin client. The client connects later. Fails if a

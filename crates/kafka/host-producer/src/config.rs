@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use kafka_client::{ClientProperties, ClientSettings, OwnedProperty};
+use kafka_client::{
+    ClientProperties, ClientSettings, OidcSettings, OwnedProperty, Secret, TokenSource, oauth,
+};
 use serde::Deserialize;
 
 use crate::Error;
@@ -59,6 +61,10 @@ pub struct ProducerConfig {
     /// Maximum size of the records that wait for their acknowledgement; more fail at once. Default
     /// 64 MiB.
     pub queue_bytes_max: usize,
+    /// Bearer token for SASL OAUTHBEARER, as in the trigger. It is never printed.
+    pub oauth_token: Option<Secret>,
+    /// OpenID Connect provider that issues the tokens for SASL OAUTHBEARER, as in the trigger.
+    pub oauth: Option<OidcSettings>,
     /// Further librdkafka properties (TLS, SASL), by librdkafka's names. Properties that the
     /// producer sets are an error. Values are never printed.
     pub client: ClientProperties,
@@ -114,6 +120,8 @@ impl Default for ProducerConfig {
             unreachable_timeout_ms: 2_000,
             queue_records_max: 100_000,
             queue_bytes_max: 64 * 1024 * 1024,
+            oauth_token: None,
+            oauth: None,
             client: ClientProperties::default(),
         }
     }
@@ -138,6 +146,7 @@ impl ProducerConfig {
         check("queue_records_max", records, "must be between 1 and 10,000,000")?;
         let bytes = (1024..=i32::MAX as usize).contains(&self.queue_bytes_max);
         check("queue_bytes_max", bytes, "must be between 1 KiB and 2 GiB")?;
+        oauth::validate(self.oauth_token.as_ref(), self.oauth.as_ref(), &self.client)?;
         Ok(self.client.refuse_owned(&OWNED)?)
     }
 
@@ -149,6 +158,7 @@ impl ProducerConfig {
             .set_default("reconnect.backoff.max.ms", RECONNECT_MAX_MS)
             .set_default("socket.nagle.disable", "true")
             .set_default("socket.keepalive.enable", "true")
+            .set_tokens(self.tokens().as_ref())
             .set("client.id", &self.client_id)
             .set("enable.idempotence", (self.acks == Acks::All).to_string())
             .set("acks", if self.acks == Acks::All { "all" } else { "1" })
@@ -165,8 +175,13 @@ impl ProducerConfig {
     /// The settings of an admin client of the same brokers.
     pub(crate) fn admin_client(&self) -> ClientSettings {
         let mut settings = ClientSettings::new(&self.brokers, &self.client);
-        settings.set("allow.auto.create.topics", "false");
+        settings.set_tokens(self.tokens().as_ref()).set("allow.auto.create.topics", "false");
         settings
+    }
+
+    /// The source of the tokens for SASL OAUTHBEARER, if one is set.
+    pub(crate) fn tokens(&self) -> Option<TokenSource> {
+        TokenSource::of(self.oauth_token.as_ref(), self.oauth.as_ref())
     }
 
     pub(crate) fn unreachable_timeout(&self) -> Duration {

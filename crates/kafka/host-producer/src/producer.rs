@@ -163,7 +163,7 @@ fn release(client: Arc<Client>) {
 
 impl Client {
     fn new(config: &ProducerConfig) -> Result<Self, Error> {
-        let reachability = Reachability::new();
+        let reachability = Reachability::new(config.tokens());
         let native = config.producer_client().create(reachability.clone())?;
         Ok(Self { native, reachability, config: config.clone(), ended: OnceLock::new() })
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_client::ClientLog;
-use rdkafka::client::ClientContext;
+use kafka_client::{ClientLog, TokenSource, oauth};
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 #[derive(Clone)]
 pub(crate) struct Reachability {
     state: watch::Sender<State>,
+    tokens: Option<TokenSource>,
     log: Arc<ClientLog>,
 }
 
@@ -31,8 +32,9 @@ struct State {
 }
 
 impl Reachability {
-    pub fn new() -> Self {
-        Self { state: watch::Sender::default(), log: Arc::default() }
+    /// For a client with this source of tokens for SASL OAUTHBEARER.
+    pub fn new(tokens: Option<TokenSource>) -> Self {
+        Self { state: watch::Sender::default(), tokens, log: Arc::default() }
     }
 
     pub fn is_reachable(&self) -> bool {
@@ -91,6 +93,16 @@ impl Reachability {
 }
 
 impl ClientContext for Reachability {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        // Without a token, librdkafka does not connect, and reports no lost connection.
+        oauth::token(self.tokens.as_ref()).inspect_err(|_| self.set_unreachable())
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.log.log(level, facility, message);
     }
@@ -109,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_lost_connection_alone_is_not_a_failure() {
-        let reachability = Reachability::new();
+        let reachability = Reachability::new(None);
         reachability.set_unreachable();
         assert_eq!(reachability.failed_topic(), None);
         reachability.record_failed("sales");
@@ -123,7 +135,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn resolves_only_while_no_broker_answers() {
-        let reachability = Reachability::new();
+        let reachability = Reachability::new(None);
         reachability.set_unreachable();
         tokio::time::sleep(LIMIT * 2).await;
         let waiting = tokio::spawn({

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kafka_client::{TokenError, TokenSource};
 use rdkafka::admin::{self, AdminClient, AdminOptions, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -58,6 +59,7 @@ pub async fn ensure_topic(
 /// A connection to a cluster for its topics.
 pub struct TopicAdmin {
     brokers: String,
+    tokens: Option<TokenSource>,
     client: Arc<AdminClient<Reachability>>,
 }
 
@@ -65,14 +67,27 @@ impl TopicAdmin {
     /// Of `config`, only the brokers and `client` are used. It connects at the first call.
     pub fn new(config: &ProducerConfig) -> Result<Self, Error> {
         config.validate()?;
-        let client = config.admin_client().create(Reachability::new())?;
-        Ok(Self { brokers: config.brokers.clone(), client: Arc::new(client) })
+        let client = config.admin_client().create(Reachability::new(config.tokens()))?;
+        let (brokers, tokens) = (config.brokers.clone(), config.tokens());
+        Ok(Self { brokers, tokens, client: Arc::new(client) })
+    }
+
+    /// Gives the client a token for SASL OAUTHBEARER, which it does not request itself.
+    async fn authenticate(&self) -> Result<(), TokenError> {
+        let Some(tokens) = self.tokens.clone() else { return Ok(()) };
+        let client = self.client.clone();
+        let given = tokio::task::spawn_blocking(move || {
+            tokens.authenticate(client.inner(), ANSWER_TIMEOUT)
+        });
+        // The task fails only if the runtime shuts down.
+        given.await.unwrap_or_else(|error| Err(TokenError::Unusable(error.to_string())))
     }
 
     /// Creates the topic with the brokers' default replication if it is missing. Resolves when every
     /// partition has a leader. If the topic exists, the permission to create it is not needed.
     pub async fn ensure(&self, topic: NewTopic<'_>) -> Result<TopicState, Error> {
         let target = Target { brokers: &self.brokers, topic: topic.name };
+        self.authenticate().await.map_err(|error| target.without_token(&error))?;
         let replication = TopicReplication::Fixed(REPLICATION_DEFAULT);
         let mut wanted = admin::NewTopic::new(topic.name, topic.partitions, replication);
         for (name, value) in topic.settings {
@@ -103,6 +118,9 @@ impl TopicAdmin {
     /// The limit of the topic for a record batch, in bytes as the broker receives it
     /// (`max.message.bytes`); `None` if this client cannot read the setting.
     pub async fn record_bytes_max(&self, topic: &str) -> Option<u64> {
+        if let Err(error) = self.authenticate().await {
+            return unknown_record_bytes(topic, &error);
+        }
         let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
         let topics = [&ResourceSpecifier::Topic(topic)];
         let described = self.client.describe_configs(topics, &options).await;
@@ -164,7 +182,7 @@ impl Target<'_> {
 
     fn error(&self, error: &KafkaError) -> Error {
         let (KafkaError::AdminOp(code) | KafkaError::MetadataFetch(code)) = error else {
-            return self.topic_error(error, false);
+            return self.topic_error(error.to_string(), false);
         };
         let retriable = matches!(
             code,
@@ -174,16 +192,15 @@ impl Target<'_> {
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::RequestTimedOut
         );
-        self.topic_error(error, retriable)
+        self.topic_error(error.to_string(), retriable)
     }
 
-    fn topic_error(&self, error: &KafkaError, retriable: bool) -> Error {
-        Error::Topic {
-            topic: self.topic.into(),
-            brokers: self.brokers.into(),
-            reason: error.to_string(),
-            retriable,
-        }
+    fn without_token(&self, error: &TokenError) -> Error {
+        self.topic_error(error.to_string(), error.is_retriable())
+    }
+
+    fn topic_error(&self, reason: String, retriable: bool) -> Error {
+        Error::Topic { topic: self.topic.into(), brokers: self.brokers.into(), reason, retriable }
     }
 }
 

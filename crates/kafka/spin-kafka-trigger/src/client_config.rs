@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kafka_client::{ClientSettings, oauth};
+use kafka_client::ClientSettings;
 
 use crate::client_properties::queued_records;
 use crate::{Config, GroupProtocol};
@@ -127,10 +127,8 @@ fn common(config: &Config) -> ClientSettings {
         // This limits the time until the client detects a topic that was created, or one for which
         // it was given the permission to read.
         .set_default("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS)
+        .set_tokens(config.tokens().as_ref())
         .set("client.id", &config.client_id);
-    if config.bearer_token().is_some() {
-        native.set_default("sasl.mechanism", oauth::MECHANISM);
-    }
     native
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kafka_client::{ClientProperties, Secret, oauth};
+use kafka_client::{ClientProperties, OidcSettings, Secret, TokenSource, oauth};
 use serde::{Deserialize, Deserializer};
 use tokio::sync::Semaphore;
 
@@ -162,6 +162,9 @@ pub struct Config {
     /// Bearer token for SASL OAUTHBEARER. The expiry is read from the token if it is a JWT; another
     /// token is assumed to remain valid. It is never printed.
     pub oauth_token: Option<Secret>,
+    /// OpenID Connect provider that issues the tokens for SASL OAUTHBEARER. A table. Give either
+    /// this or `oauth_token`.
+    pub oauth: Option<OidcSettings>,
     /// Further librdkafka properties (TLS, SASL, fetch sizes), by librdkafka's names. Properties
     /// that the settings above or the engine determine are an error. Values are never printed.
     pub client: ClientProperties,
@@ -226,6 +229,7 @@ impl Default for Config {
             stalled_after: Duration::from_secs(120),
             lag_per_replica: 10_000,
             oauth_token: None,
+            oauth: None,
             client: ClientProperties::default(),
         }
     }
@@ -266,9 +270,7 @@ impl Config {
         Error::check("lag_per_replica", self.lag_per_replica > 0, "must be at least 1")?;
         let commit = (MILLISECOND..=COMMIT_INTERVAL_MAX).contains(&self.commit_interval);
         Error::check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
-        if let Some(token) = self.bearer_token() {
-            oauth::validate(token, &self.client)?;
-        }
+        oauth::validate(self.oauth_token.as_ref(), self.oauth.as_ref(), &self.client)?;
         self.client.refuse_unsupported()?;
         Ok(self.client.refuse_owned(&OWNED)?)
     }
@@ -302,9 +304,9 @@ impl Config {
         named.map(|topic| self.dead_letter_topic_of(topic).into_owned()).collect()
     }
 
-    /// The bearer token. An empty setting means that there is none.
-    pub(crate) fn bearer_token(&self) -> Option<&Secret> {
-        self.oauth_token.as_ref().filter(|token| !token.expose().is_empty())
+    /// The source of the tokens for SASL OAUTHBEARER, if one is set.
+    pub fn tokens(&self) -> Option<TokenSource> {
+        TokenSource::of(self.oauth_token.as_ref(), self.oauth.as_ref())
     }
 }
 

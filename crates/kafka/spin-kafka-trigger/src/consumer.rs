@@ -52,7 +52,7 @@ pub(crate) fn create(
     native: &ClientSettings,
     membership: Arc<dyn Membership>,
 ) -> Result<Arc<Consumer>, Error> {
-    let basic = BasicContext::new(config.bearer_token());
+    let basic = BasicContext::new(config.tokens());
     Ok(Arc::new(native.create(Callbacks { membership, basic })?))
 }
 

@@ -117,7 +117,7 @@ impl DeadLetterTopic {
             queue_bytes_max: config.queue_bytes_max.min(READER_QUEUE_BYTES_MAX),
             ..config.clone()
         };
-        let context = BasicContext::new(config.bearer_token());
+        let context = BasicContext::new(config.tokens());
         let consumer = client_config::reader(&reader).create(context)?;
         Ok(Self { config: config.clone(), topic: topic.into(), consumer, deadline: None })
     }
@@ -202,6 +202,14 @@ impl DeadLetterTopic {
 
     fn partitions(&self) -> Result<Vec<PartitionLetters>, Error> {
         let failed = |error: KafkaError| self.error(&error);
+        if let Some(tokens) = self.config.tokens() {
+            // The client is polled only while it reads records.
+            let given = tokens.authenticate(self.consumer.client(), self.answer_timeout()?);
+            given.map_err(|error| Error::DeadLetters {
+                topic: self.topic.clone(),
+                reason: error.to_string(),
+            })?;
+        }
         let metadata = self.consumer.fetch_metadata(Some(&self.topic), self.answer_timeout()?);
         let metadata = metadata.map_err(failed)?;
         let topic =

@@ -32,7 +32,7 @@ struct Client {
 
 impl Client {
     fn new(config: &Config) -> Result<Self, KafkaError> {
-        let context = BasicContext::new(config.bearer_token());
+        let context = BasicContext::new(config.tokens());
         let native = client_config::producer(config).create(context)?;
         Ok(Self { native, ended: OnceLock::new() })
     }

@@ -68,7 +68,9 @@ pub use filter::{Field, Filter};
 pub use handler::{Failure, Handler, Position, Rejection};
 pub use handler_fn::{HandlerFn, handler_fn};
 pub use instruments::{Counter, Gauge, Histogram};
-pub use kafka_client::{ClientProperties, Error as ClientError, Secret};
+pub use kafka_client::{
+    ClientAuth, ClientProperties, Error as ClientError, OidcSettings, Secret, TokenSource,
+};
 pub use letter::headers;
 pub use metrics::Metrics;
 pub use partition::{OfflineRecords, OfflineRun, RecordOutcome, apply_offline};

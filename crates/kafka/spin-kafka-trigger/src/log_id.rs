@@ -131,7 +131,7 @@ impl LogIds {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
-        let context = BasicContext::new(self.config.bearer_token());
+        let context = BasicContext::new(self.config.tokens());
         let client: FutureProducer<BasicContext> =
             client_config::inquirer(&self.config).create(context)?;
         Ok(self.client.get_or_init(|| client).clone())

@@ -85,7 +85,7 @@ impl DeadLetterTopic {
         if limits.sent_max == 0 || limits.tried_max == 0 {
             return Ok(());
         }
-        let context = BasicContext::new(self.config.bearer_token());
+        let context = BasicContext::new(self.config.tokens());
         let producer = match self.deadline {
             Some(_) => client_config::bounded_producer(&self.config),
             None => client_config::producer(&self.config),

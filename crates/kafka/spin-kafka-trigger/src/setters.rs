@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kafka_client::Secret;
+use kafka_client::{OidcSettings, Secret};
 
 use crate::{Config, FailedRecords, Filter, GroupProtocol, Start};
 
@@ -82,6 +82,13 @@ impl Config {
     #[must_use]
     pub fn oauth_token(mut self, token: impl Into<Secret>) -> Self {
         self.oauth_token = Some(token.into());
+        self
+    }
+
+    /// Sets [`oauth`](Config#structfield.oauth).
+    #[must_use]
+    pub fn oauth(mut self, provider: OidcSettings) -> Self {
+        self.oauth = Some(provider);
         self
     }
 

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::kafka::java::Java;
 use crate::kafka::properties::Properties;
+use crate::security::Secured;
 use child_server::Process;
 
 /// A formatted folder, and the command that runs a broker on it.
@@ -66,7 +67,9 @@ impl Node {
 
     /// Starts the broker, which accepts connections only later.
     pub fn launch(&self) -> Result<Process> {
-        let mut command = self.java.broker(self.jvm, &properties_file(&self.dir));
+        let secured = self.properties.secured.as_ref().and_then(Secured::jvm_options);
+        let options: Vec<&str> = self.jvm.iter().copied().chain(secured.as_deref()).collect();
+        let mut command = self.java.broker(&options, &properties_file(&self.dir));
         command.current_dir(&self.dir);
         Process::start(
             "kafka",

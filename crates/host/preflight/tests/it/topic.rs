@@ -6,8 +6,7 @@ use crate::support::broker::{GUEST, PASSWORD, create, kafka};
 use crate::support::{
     assert_refused, assert_unreachable, closed_port, properties, settings, silent_port, within,
 };
-use kafka_client::ClientProperties;
-use preflight::{Error, Warning, check_topic, check_topic_exists};
+use preflight::{Cluster, Error, Warning, check_topic, check_topic_exists};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCluster;
@@ -17,8 +16,12 @@ async fn check(topic: &str) -> Result<Vec<Warning>, Error> {
     check_at(&kafka().bootstrap(), topic).await
 }
 
+fn cluster(brokers: &str) -> Cluster {
+    Cluster { brokers: brokers.into(), ..Cluster::default() }
+}
+
 async fn check_at(brokers: &str, topic: &str) -> Result<Vec<Warning>, Error> {
-    within("the check", check_topic(brokers, &ClientProperties::default(), topic)).await
+    within("the check", check_topic(&cluster(brokers), topic)).await
 }
 
 async fn check_as_guest(password: &str, topic: &str) -> Result<Vec<Warning>, Error> {
@@ -29,7 +32,7 @@ async fn check_as_guest(password: &str, topic: &str) -> Result<Vec<Warning>, Err
         ("sasl.username", GUEST),
         ("sasl.password", password),
     ]);
-    within("the check", check_topic(&brokers, &client, topic)).await
+    within("the check", check_topic(&Cluster { client, ..cluster(&brokers) }, topic)).await
 }
 
 /// Waits until the topic is known: Kafka creates a topic shortly before all requests see it.
@@ -141,7 +144,8 @@ async fn an_empty_address_is_an_error() {
 #[tokio::test]
 async fn a_property_that_librdkafka_rejects_is_named_without_its_value() {
     let client = properties(&[("sasl.passwort", "hunter2")]);
-    let error = check_topic("127.0.0.1:9092", &client, "sales").await.unwrap_err();
+    let cluster = Cluster { client, ..cluster("127.0.0.1:9092") };
+    let error = check_topic(&cluster, "sales").await.unwrap_err();
     assert!(matches!(error, Error::Config { .. }) && !error.is_retriable(), "{error}");
     assert!(error.to_string().contains("client.\"sasl.passwort\""), "{error}");
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
@@ -150,7 +154,8 @@ async fn a_property_that_librdkafka_rejects_is_named_without_its_value() {
 #[tokio::test]
 async fn a_check_that_would_need_a_token_names_the_unchecked_settings() {
     let client = properties(&[("sasl.mechanism", "OAUTHBEARER")]);
-    let warnings = check_topic("127.0.0.1:9092", &client, "sales").await.unwrap();
+    let cluster = Cluster { client, ..cluster("127.0.0.1:9092") };
+    let warnings = check_topic(&cluster, "sales").await.unwrap();
     let [not_known] = &warnings[..] else { panic!("{warnings:?}") };
     assert!(not_known.setting.contains("replication factor"), "{not_known}");
     assert!(not_known.remedy.contains("OAUTHBEARER"), "{not_known}");
@@ -159,8 +164,8 @@ async fn a_check_that_would_need_a_token_names_the_unchecked_settings() {
 #[tokio::test]
 async fn a_topic_that_is_missing_is_an_error() {
     let exists = async |topic: &str| {
-        let (brokers, client) = (kafka().bootstrap(), ClientProperties::default());
-        within("the check", check_topic_exists(&brokers, &client, topic)).await
+        let cluster = cluster(&kafka().bootstrap());
+        within("the check", check_topic_exists(&cluster, topic)).await
     };
     create("there", &[]).await;
     known("there").await;

@@ -162,7 +162,7 @@ async fn a_token_that_the_broker_refuses_is_reported() {
 async fn a_mechanism_without_a_token_is_reported() {
     let client = [("sasl.mechanism", "OAUTHBEARER")];
     let config = secured().config(Listener::Sasl, "open-refused", &client);
-    is_refused(config, &["no `oauth_token` is set"]).await;
+    is_refused(config, &["neither `oauth` nor `oauth_token` is set"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
