@@ -12,12 +12,15 @@ const KAFKA_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 const HTTP_PATH: &str = "/.well-known/spin/health";
 
 /// Variables that must have the same value in all applications.
-const SHARED: [&str; 9] = [
+const SHARED: [&str; 12] = [
     "kafka_brokers",
     "kafka_topic",
     "kafka_security",
     "kafka_sasl_mechanism",
     "kafka_ca",
+    "kafka_oauth_issuer",
+    "kafka_oauth_scope",
+    "kafka_oauth_audience",
     "valkey_address",
     "valkey_ca",
     "idempotency_keys_max",
