@@ -3,8 +3,7 @@
 //! Input: a line with a JSON pointer, a line with the text to compare with, and the record's value.
 
 use serde_json::Value;
-use spin_kafka_trigger::decoders::passes;
-use spin_kafka_trigger::{Field, Filter, Message};
+use spin_kafka_trigger::{Field, Filter, Message, passes};
 
 use crate::lines;
 

@@ -20,6 +20,7 @@ mod marks;
 mod metrics;
 mod request;
 mod sales;
+mod schema;
 mod update;
 mod valkey;
 
@@ -37,6 +38,7 @@ pub use manifest::check as manifest;
 pub use marks::check as marks;
 pub use metrics::check as metrics;
 pub use request::check as request;
+pub use schema::check as schema;
 pub use update::check as update;
 pub use valkey::check as valkey;
 
@@ -59,7 +61,7 @@ mod tests {
     const MUTATING: Duration = Duration::from_millis(700);
 
     /// All checks, by the names of their fuzz targets.
-    const CHECKS: [(&str, Check); 16] = [
+    const CHECKS: [(&str, Check); 17] = [
         ("assignment", assignment),
         ("composition", composition),
         ("fields", fields),
@@ -74,6 +76,7 @@ mod tests {
         ("marks", marks),
         ("metrics", metrics),
         ("request", request),
+        ("schema", schema),
         ("update", update),
         ("valkey", valkey),
     ];

@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 
 pub use self::cluster::{ClusterConfig, KafkaCluster};
 use self::java::Java;
+pub(crate) use self::java::QUICK;
 use self::node::Node;
 use self::properties::{Ports, Properties, Quorum};
 use crate::limit::limit_file_size;

@@ -1,11 +1,12 @@
 //! Installs, starts and stops real Kafka and Valkey servers on this machine, on the loopback
 //! interface, and injects faults: crashes, freezes, full disks, clocks that jump. It also runs a
-//! real containerd, a registry, an OpenID Connect provider, Prometheus, Chromium, and wasmtime's command line.
+//! real containerd, registries of images and schemas, an OpenID Connect provider, Prometheus,
+//! Chromium, and wasmtime's command line.
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
-//! the PATH), and so do wasmtime and the sources of libfaketime; Kafka's jars from Maven Central; containerd,
-//! Prometheus and Chromium from Debian (or from the PATH); axe-core from npm; Schemathesis from
-//! PyPI. Tests use them, and so does `cargo xtask up`, through the program `with-servers`.
+//! the PATH), and so do wasmtime and the sources of libfaketime; Kafka's jars and Apicurio Registry
+//! from Maven Central; containerd, Prometheus and Chromium from Debian (or from the PATH); axe-core
+//! from npm; Schemathesis from PyPI. Tests use them, and so does `cargo xtask up`, through the program `with-servers`.
 
 mod chromium;
 mod clock;
@@ -18,6 +19,7 @@ mod npm;
 mod oidc;
 mod prometheus;
 mod registry;
+mod schema_registry;
 mod schemathesis;
 mod security;
 mod sentinel;
@@ -37,6 +39,7 @@ pub use npm::npm_package;
 pub use oidc::{OidcConfig, OidcProvider};
 pub use prometheus::Prometheus;
 pub use registry::Registry;
+pub use schema_registry::SchemaRegistry;
 pub use schemathesis::schemathesis;
 pub use security::{Listener, Security, TokenIssuer};
 pub use sentinel::{Sentinel, SentinelConfig};

@@ -5,7 +5,7 @@ use rdkafka::message::Headers as _;
 
 use crate::letter::Letter;
 use crate::marks::Marks;
-use crate::{Batch, FailureClass, Filter, Header, Message, assignment, dead_letter_topic, filter};
+use crate::{Batch, FailureClass, Header, Message, assignment, dead_letter_topic};
 
 /// The partitions of an assignment; `None` if the bytes are not an assignment.
 pub fn assigned(bytes: &[u8]) -> Option<Vec<(&str, i32)>> {
@@ -23,11 +23,6 @@ pub fn marks(text: &str, offsets: &[i64]) -> Option<(String, u64, Vec<bool>)> {
 /// The list of offsets of a marker; `None` if the record is not a marker.
 pub fn marker(record: &Message) -> Option<String> {
     dead_letter_topic::marks_of(record).map(|marks| marks.list())
-}
-
-/// Whether the record meets every condition.
-pub fn passes(filters: &[Filter], record: &Message) -> bool {
-    filter::pass(filters, record)
 }
 
 /// The headers of the letter for a record: with the record, and without it.

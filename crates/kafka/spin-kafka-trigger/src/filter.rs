@@ -142,6 +142,11 @@ impl Filtered for Message {
     }
 }
 
+/// Whether the record meets every condition.
+pub fn passes(filters: &[Filter], record: &Message) -> bool {
+    pass(filters, record)
+}
+
 /// Whether the record meets every condition. The value is parsed at most once, and only if a
 /// condition refers to a field of it.
 pub(crate) fn pass(filters: &[Filter], record: &impl Filtered) -> bool {

@@ -64,7 +64,7 @@ pub use config::{Config, FailedRecords, GroupProtocol};
 pub use dead_letter_topic::{DeadLetter, DeadLetterTopic, LetterCounts, Survey};
 pub use error::{Error, ParseError};
 pub use failure_class::FailureClass;
-pub use filter::{Field, Filter};
+pub use filter::{Field, Filter, passes};
 pub use handler::{Failure, Handler, Position, Rejection};
 pub use handler_fn::{HandlerFn, handler_fn};
 pub use instruments::{Counter, Gauge, Histogram};

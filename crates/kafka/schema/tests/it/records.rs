@@ -1,0 +1,137 @@
+//! Records with schemas that exist, that are missing, and that cannot be fetched.
+
+use kafka_schema::{Mode, SchemaConfig};
+use serde_json::{Value, json};
+use spin_kafka_trigger::{Config, Filter};
+use test_servers::{SchemaRegistry, shared_kafka};
+
+use crate::support::{Consumer, create_topics, framed, letters, register, until, write};
+
+/// A schema of sales in JSON. Each version has one more optional field.
+fn json_sale(version: usize) -> Value {
+    let mut schema = json!({
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "price": {"type": "number"}},
+        "required": ["id", "price"],
+    });
+    for field in 1..version {
+        schema["properties"][format!("field{field}")] = json!({"type": "string"});
+    }
+    schema
+}
+
+/// The same in Avro.
+fn avro_sale(version: usize) -> Value {
+    let mut fields =
+        vec![json!({"name": "id", "type": "string"}), json!({"name": "price", "type": "double"})];
+    for field in 1..version {
+        let name = format!("field{field}");
+        fields.push(json!({"name": name, "type": "string", "default": ""}));
+    }
+    json!({"type": "record", "name": "Sale", "fields": fields})
+}
+
+fn config(brokers: &str, topic: &str) -> Config {
+    Config {
+        brokers: brokers.into(),
+        topics: vec![topic.into()],
+        group: topic.into(),
+        retry_backoff_ms: 10,
+        retry_backoff_max_ms: 100,
+        ..Config::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_are_decoded_by_their_schemas_even_while_the_registry_does_not_answer() {
+    let (brokers, topic) = (shared_kafka().bootstrap(), "decoded");
+    create_topics(&brokers, topic).await;
+    let registry = SchemaRegistry::start().await.unwrap();
+    let url = registry.url();
+    let json_1 = register(&url, "json", "JSON", &json_sale(1)).await;
+    let json_2 = register(&url, "json", "JSON", &json_sale(2)).await;
+    let json_3 = register(&url, "json", "JSON", &json_sale(3)).await;
+    let avro_1 = register(&url, "avro", "AVRO", &avro_sale(1)).await;
+    let avro_2 = register(&url, "avro", "AVRO", &avro_sale(2)).await;
+
+    let json = |id, text: &str| Some(framed(id, text.as_bytes()));
+    let price = 1.5_f64.to_le_bytes();
+    let avro = |id, end: &[u8]| Some(framed(id, &[b"\x08tv-3", &price[..], end].concat()));
+    let missing = json_1 + 1_000;
+    let misfits = [
+        json(json_1, r#"{"id":"tv-4","price":"a lot"}"#),
+        avro(avro_2, b""),
+        json(missing, "{}"),
+        Some(b"{}".to_vec()),
+    ];
+    let fits = [
+        json(json_1, r#"{"id":"tv-1","price":1}"#),
+        json(json_2, r#"{"id":"tv-2","price":2,"field1":"x"}"#),
+        avro(avro_1, b""),
+        avro(avro_2, b"\x02y"),
+    ];
+    let filtered = [json(json_1, r#"{"id":"pc-1","price":1}"#), None];
+    for values in [&fits[..], &misfits, &filtered] {
+        write(&brokers, topic, 0, values).await;
+    }
+    let filter = Filter {
+        on: "json:/id".to_owned().try_into().unwrap(),
+        equals: None,
+        prefix: Some("tv-".into()),
+    };
+    let config = Config { filters: vec![filter], ..config(&brokers, topic) };
+    let schemas = SchemaConfig { registry: url, timeout_ms: 2_000, ..SchemaConfig::default() };
+    let consumer = Consumer::start(config, schemas);
+
+    // A newer schema is decoded as well as an older one, and what does not fit is given up.
+    until("the misfits", || consumer.engine.dead_letters.get() == 4).await;
+    let expected = [
+        r#"{"id":"tv-1","price":1}"#,
+        r#"{"id":"tv-2","price":2,"field1":"x"}"#,
+        r#"{"id":"tv-3","price":1.5}"#,
+        r#"{"id":"tv-3","price":1.5,"field1":"y"}"#,
+    ];
+    until("what fits", || consumer.got(0).len() >= expected.len()).await;
+    assert_eq!(consumer.got(0), expected);
+    let given_up = letters(&brokers, topic);
+    let values: Vec<_> = given_up.iter().map(|(value, _, _)| Some(value.clone())).collect();
+    assert_eq!(values, misfits, "a dead letter has the original value");
+    let reasons = [
+        format!("the value does not fit schema {json_1}: /price: "),
+        format!("the value does not fit schema {avro_2}: "),
+        format!("the registry has no schema with the id {missing}"),
+        "the value does not begin with the id of a schema".into(),
+    ];
+    for ((_, class, reason), expected) in given_up.iter().zip(reasons) {
+        assert_eq!(class, "rejected");
+        assert!(reason.starts_with(&expected), "{expected} is not in: {reason}");
+    }
+    assert_eq!((consumer.schemas.misfits.get(), consumer.schemas.filtered.get()), (4, 2));
+    // The registry has just started, and may be slow.
+    let failures = consumer.schemas.fetch_failures.get();
+    assert_eq!(consumer.schemas.fetches.get() - failures, 5, "each schema is fetched once");
+
+    // While the registry is frozen, only a schema that is not known yet has to wait.
+    registry.pause().unwrap();
+    write(&brokers, topic, 0, &[json(json_3, r#"{"id":"tv-5","price":5,"field2":"z"}"#)]).await;
+    until("a request without an answer", || consumer.schemas.fetch_failures.get() > failures).await;
+    write(&brokers, topic, 1, &fits).await;
+    until("what fits a known schema", || consumer.got(1) == expected).await;
+    assert_eq!(consumer.got(0).len(), expected.len());
+    registry.resume().unwrap();
+    until("what had to wait", || consumer.got(0).len() > expected.len()).await;
+    assert_eq!(consumer.got(0).last().unwrap(), r#"{"id":"tv-5","price":5,"field2":"z"}"#);
+    let summary = consumer.stop().await;
+    assert_eq!((summary.dead_letters, summary.left_group), (4, true));
+
+    // Without decoding, the handler gets the values as they are in Kafka.
+    let schemas =
+        SchemaConfig { registry: registry.url(), mode: Mode::Validate, ..SchemaConfig::default() };
+    let group = Config { group: "validated".into(), ..Config::default() };
+    let group = Config { brokers: brokers.clone(), topics: vec![topic.into()], ..group };
+    let consumer = Consumer::start(group, schemas);
+    until("the values of partition 1", || consumer.got(1).len() == fits.len()).await;
+    let fits = fits.iter().flatten().map(|value| String::from_utf8_lossy(value).into_owned());
+    assert_eq!(consumer.got(1), fits.collect::<Vec<_>>());
+    consumer.stop().await;
+}
