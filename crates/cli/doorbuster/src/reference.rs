@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Arg, Args as _, Command, CommandFactory as _};
 use host_producer::ProducerConfig;
+use kafka_schema::SchemaConfig;
 use kafka_trigger::CallSettings;
 use runner::CommonArgs;
 use spin_kafka_trigger::{Config, OidcSettings};
@@ -28,6 +29,7 @@ fn the_page_contains_all_settings_and_flags() {
     let source = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
     let engine = source("crates/kafka/spin-kafka-trigger/src/config.rs");
     let call = source("crates/host/kafka-trigger/src/config.rs");
+    let schema = source("crates/kafka/schema/src/config.rs");
     let producer = source("crates/kafka/host-producer/src/config.rs");
     let provider = source("crates/kafka/client/src/oidc/settings.rs");
     let trigger = settings(&engine, "Config", &Config::default())
@@ -37,6 +39,10 @@ fn the_page_contains_all_settings_and_flags() {
     let mut written = text.clone();
     for (name, list) in [
         ("settings of the trigger", trigger),
+        (
+            "settings of the schema registry",
+            settings(&schema, "SchemaConfig", &SchemaConfig::default()),
+        ),
         (
             "settings of the producer",
             settings(&producer, "ProducerConfig", &ProducerConfig::default()),

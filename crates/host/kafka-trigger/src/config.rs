@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use host_producer::ProducerConfig;
+use kafka_schema::SchemaConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use spin_app::app::{App, Trigger};
@@ -25,6 +26,8 @@ pub struct TriggerConfig {
     pub component: String,
     /// The consumer engine's settings.
     pub engine: Config,
+    /// The schema registry: the table `schema`. `None` if values are handed over as they are.
+    pub schema: Option<SchemaConfig>,
     /// The time limit of a call: `handler_deadline_ms`.
     pub handler_deadline: Duration,
 }
@@ -93,6 +96,8 @@ impl TriggerConfig {
         let component = trigger.component().unwrap_or_default().into();
         let config = Self::parse(component, settings).map_err(&fault)?;
         config.engine.validate().map_err(|e| fault(e.to_string()))?;
+        let schema = config.schema.as_ref().map_or(Ok(()), SchemaConfig::validate);
+        schema.map_err(|e| fault(e.to_string()))?;
         config.check_group(app, variables).map_err(fault)?;
         Ok(config)
     }
@@ -126,9 +131,11 @@ impl TriggerConfig {
             }
             settings.insert("topics".into(), Value::Array(vec![topic]));
         }
+        let schema = settings.remove("schema").map(SchemaConfig::deserialize).transpose();
+        let schema = schema.map_err(|e| format!("schema: {e}"))?;
         let engine = Config::deserialize(Value::Object(settings)).map_err(|e| e.to_string())?;
         let handler_deadline = Duration::from_millis(call.handler_deadline_ms);
-        Ok(Self { component, engine, handler_deadline })
+        Ok(Self { component, engine, schema, handler_deadline })
     }
 }
 
@@ -140,6 +147,15 @@ mod tests {
 
     /// Reads a trigger with this group, whose component has these variables.
     fn read(group: &str, variables: &str) -> Result<Vec<TriggerConfig>, Error> {
+        read_with(group, variables, "")
+    }
+
+    /// The same, with more settings of the trigger.
+    fn read_with(
+        group: &str,
+        variables: &str,
+        settings: &str,
+    ) -> Result<Vec<TriggerConfig>, Error> {
         let manifest = format!(
             r#"
             spin_manifest_version = 2
@@ -152,6 +168,7 @@ mod tests {
             topic = "sales"
             group = "{group}"
             component = "counter"
+            {settings}
             [component.counter]
             source = "counter.wasm"
             {variables}
@@ -169,6 +186,21 @@ mod tests {
         assert!(read("others", "").is_ok(), "it stores no positions");
         let error = read("others", stored).unwrap_err().to_string();
         for part in ["spin.toml", "`others`", "`counter`", "`counters`", "kafka_group"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+    #[test]
+    fn the_schema_registry_is_a_table_of_its_own() {
+        let schema = |settings: &str| read_with("counters", "", &format!("schema = {settings}"));
+        let triggers = schema(r#"{ registry = "http://127.0.0.1:8081", mode = "validate" }"#);
+        let registry = triggers.unwrap().remove(0).schema.unwrap().registry;
+        assert_eq!(registry, "http://127.0.0.1:8081");
+        assert_eq!(read("counters", "").unwrap().remove(0).schema, None);
+        for (settings, part) in [
+            (r#"{ registry = "registry:8081" }"#, "schema.registry"),
+            (r#"{ registry = "http://r", format = "avro" }"#, "schema: unknown field `format`"),
+        ] {
+            let error = schema(settings).unwrap_err().to_string();
             assert!(error.contains(part), "{part} is not in: {error}");
         }
     }

@@ -52,6 +52,14 @@ pub enum Error {
     /// The application is invalid.
     #[error(transparent)]
     Application(#[from] spin_app::Error),
+    /// The client of the schema registry cannot be created.
+    #[error("component `{component}`")]
+    Schema {
+        /// The component that the trigger calls.
+        component: String,
+        /// The setting, and the reason.
+        source: kafka_schema::Error,
+    },
     /// The consumer engine stopped with an error.
     #[error("component `{component}`")]
     Engine {
@@ -71,7 +79,8 @@ impl Error {
             | Error::Application(_)
             | Error::NoHandler { .. }
             | Error::MixedExports { .. }
-            | Error::CheckpointChanged { .. } => false,
+            | Error::CheckpointChanged { .. }
+            | Error::Schema { .. } => false,
             Error::Host(source) => source.is_retriable(),
             Error::Engine { source, .. } => source.is_retriable(),
         }

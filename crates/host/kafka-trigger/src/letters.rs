@@ -235,6 +235,7 @@ mod tests {
         let trigger = |component: &str| TriggerConfig {
             component: component.into(),
             engine: engine.clone(),
+            schema: None,
             handler_deadline: Duration::ZERO,
         };
         LetterService::new(&[trigger("one"), trigger("two")], may_replay).unwrap()

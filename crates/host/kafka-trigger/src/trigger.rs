@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use component_host::Host;
+use kafka_schema::SchemaHandler;
 use prometheus_client::registry::Registry;
 use spin_kafka_trigger::{Progress, Range, Summary, Trigger};
 
@@ -13,20 +14,24 @@ use crate::handler::GuestHandler;
 /// A Kafka trigger with its component.
 pub struct KafkaTrigger {
     handler: GuestHandler,
-    trigger: Trigger<GuestHandler>,
+    trigger: Trigger<SchemaHandler<GuestHandler>>,
+    schema_metrics: Arc<kafka_schema::Metrics>,
 }
 
 impl KafkaTrigger {
     /// Fails if the component is not loaded or does not export the handler.
     pub fn new(config: TriggerConfig, host: &Host) -> Result<Self, Error> {
-        let TriggerConfig { component, engine, handler_deadline } = config;
+        let TriggerConfig { component, mut engine, schema, handler_deadline } = config;
         let guest = host
             .guest(&component)
             .ok_or_else(|| Error::NoHandler { component: component.clone() })?;
         let handler = GuestHandler::new(guest, handler_deadline)?;
-        let trigger = Trigger::new(engine, handler.clone())
-            .map_err(|source| Error::Engine { component, source })?;
-        Ok(Self { handler, trigger })
+        let decoding = SchemaHandler::new(handler.clone(), schema, &mut engine)
+            .map_err(|source| Error::Schema { component: component.clone(), source })?;
+        let schema_metrics = decoding.metrics();
+        let trigger =
+            Trigger::new(engine, decoding).map_err(|source| Error::Engine { component, source })?;
+        Ok(Self { handler, trigger, schema_metrics })
     }
 
     /// The handler that calls the component. It can be given another build at run time.
@@ -47,6 +52,7 @@ impl KafkaTrigger {
         self.trigger.metrics().register(registry);
         self.trigger.progress().register(registry);
         self.handler.register(registry);
+        self.schema_metrics.register(registry);
     }
 
     /// Consumes until `shutdown` resolves, then drains. An error means that it stopped earlier.

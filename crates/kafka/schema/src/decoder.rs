@@ -27,7 +27,7 @@ pub(crate) struct Decoder {
 
 /// The part of a batch that fits.
 pub(crate) struct Decoded {
-    pub messages: Vec<Message>,
+    pub records: Vec<Message>,
     /// The records whose values do not fit.
     pub misfits: Vec<Rejection>,
     /// Number of records that a filter dropped.
@@ -57,38 +57,38 @@ impl Decoder {
     /// Decodes the values of a batch. Fails with a retry while a schema cannot be fetched, and so
     /// that the batch is divided if its decoded values are too large.
     pub async fn decode(&self, batch: &Batch) -> Result<Decoded, Failure> {
-        let (mut messages, mut misfits) = (Vec::with_capacity(batch.messages.len()), Vec::new());
+        let (mut records, mut misfits) = (Vec::with_capacity(batch.records.len()), Vec::new());
         let (mut last, mut filtered, mut bytes) = (None, 0, 0);
-        for (count, message) in batch.messages.iter().enumerate() {
+        for (count, record) in batch.records.iter().enumerate() {
             if count % RECORDS_AT_ONCE == RECORDS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
-            let json = match self.json(message, &mut last).await {
+            let json = match self.json(record, &mut last).await {
                 Ok(json) => json,
                 Err(Misfit::Unavailable(reason)) => return Err(Failure::Retry(reason)),
                 Err(Misfit::Value(mut reason)) => {
                     reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
-                    misfits.push(Rejection { offset: message.offset, reason });
+                    misfits.push(Rejection { offset: record.offset, reason });
                     continue;
                 }
             };
-            let mut decoded = Message { value: json, ..message.clone() };
+            let mut decoded = Message { value: json, ..record.clone() };
             if !passes(&self.filters, &decoded) {
                 filtered += 1;
                 continue;
             }
             match self.mode {
                 Mode::Decode => bytes += decoded.value.as_ref().map_or(0, Bytes::len),
-                Mode::Validate => decoded.value.clone_from(&message.value),
+                Mode::Validate => decoded.value.clone_from(&record.value),
             }
             if bytes > self.decoded_bytes_max {
                 let max = self.decoded_bytes_max;
                 let reason = format!("its decoded values exceed {max} bytes (decoded_bytes_max)");
                 return Err(Failure::Memory(reason));
             }
-            messages.push(decoded);
+            records.push(decoded);
         }
-        Ok(Decoded { messages, misfits, filtered })
+        Ok(Decoded { records, misfits, filtered })
     }
 
     /// The value of a record as JSON; `None` for a tombstone. `last` is the last schema that was

@@ -46,13 +46,14 @@ impl<H> SchemaHandler<H> {
 impl<H: Handler> Handler for SchemaHandler<H> {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
         let Some(decoder) = &self.decoder else { return self.inner.handle(batch).await };
-        let Decoded { messages, misfits: mut rejections, filtered } = decoder.decode(batch).await?;
+        let Decoded { records, misfits: mut rejections, filtered } = decoder.decode(batch).await?;
         let misfits = rejections.len() as u64;
-        if !messages.is_empty() || self.keeps_position.load(Ordering::Relaxed) {
+        if !records.is_empty() || self.keeps_position.load(Ordering::Relaxed) {
             let decoded = Batch {
                 topic: batch.topic.clone(),
                 log_id: batch.log_id.clone(),
-                messages,
+                group: batch.group.clone(),
+                records,
                 ..*batch
             };
             let rejected = self.inner.handle(&decoded).await?;
@@ -66,11 +67,12 @@ impl<H: Handler> Handler for SchemaHandler<H> {
 
     async fn position(
         &self,
+        group: &str,
         topic: &str,
         log_id: &str,
         partition: i32,
     ) -> Result<Position, Failure> {
-        let position = self.inner.position(topic, log_id, partition).await?;
+        let position = self.inner.position(group, topic, log_id, partition).await?;
         self.keeps_position.store(position != Position::Committed, Ordering::Relaxed);
         Ok(position)
     }
@@ -80,7 +82,7 @@ impl<H: Handler> Handler for SchemaHandler<H> {
 /// would give up another record.
 fn check(batch: &Batch, rejected: &[Rejection]) -> Result<(), Failure> {
     for Rejection { offset, .. } in rejected {
-        if batch.messages.binary_search_by_key(offset, |message| message.offset).is_err() {
+        if batch.records.binary_search_by_key(offset, |record| record.offset).is_err() {
             let reason = format!("the handler rejects offset {offset}, which it did not get");
             return Err(Failure::Fatal(reason));
         }

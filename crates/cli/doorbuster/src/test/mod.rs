@@ -160,11 +160,7 @@ impl Test {
     }
 }
 
-async fn apply(
-    subject: &Subject,
-    partition: i32,
-    records: &[FileRecord],
-) -> Result<OfflineRun, spin_kafka_trigger::Error> {
+async fn apply(subject: &Subject, partition: i32, records: &[FileRecord]) -> Result<OfflineRun> {
     let records = OfflineRecords {
         topic: subject.topic.clone(),
         // A component that keeps its position must not find one of an earlier test.
@@ -172,7 +168,8 @@ async fn apply(
         partition,
         records: records.iter().map(|record| record.message.clone()).collect(),
     };
-    apply_offline(subject.config.clone(), subject.handler(partition), records).await
+    let (handler, config) = subject.handler(partition)?;
+    Ok(apply_offline(config, handler, records).await?)
 }
 
 fn open(path: &Path) -> Result<BufReader<File>> {

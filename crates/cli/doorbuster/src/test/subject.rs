@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail, ensure};
 use component_host::output::{Follow, Outputs};
 use component_host::{Capability, CompileCache, Host, Limits};
+use kafka_schema::{SchemaConfig, SchemaHandler};
 use kafka_trigger::{GuestHandler, KafkaTrigger, PRODUCERS};
 use runner::TRIGGER_TYPES;
 use spin_app::interface::is_named_by;
@@ -29,7 +30,8 @@ const COMPONENT: &str = "component";
 /// The component under test, loaded.
 pub struct Subject {
     /// The settings of its trigger.
-    pub config: Config,
+    config: Config,
+    schema: Option<SchemaConfig>,
     pub topic: Arc<str>,
     /// Differs in each run.
     pub run_id: u64,
@@ -72,7 +74,7 @@ impl Subject {
         let load = move || Host::load(&app, &variables, limits, outputs, &cache, &capabilities);
         let host = tokio::task::spawn_blocking(load).await.context("loading failed")??;
         let guest = KafkaTrigger::new(trigger.clone(), &host)?.handler();
-        let mut config = trigger.engine;
+        let (mut config, schema) = (trigger.engine, trigger.schema);
         config.batch_records_max = args.batch.unwrap_or(config.batch_records_max);
         // One call at a time, so that the output of a call is known.
         config.concurrency_max = 1;
@@ -84,12 +86,15 @@ impl Subject {
         };
         let topic = Arc::from(topic);
         let run_id = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
-        Ok(Self { config, topic, run_id, output, guest, _host: host })
+        Ok(Self { config, schema, topic, run_id, output, guest, _host: host })
     }
 
-    /// The handler for the records of a partition.
-    pub fn handler(&self, partition: i32) -> Observed {
-        Observed { guest: self.guest.clone(), output: self.output.clone(), partition }
+    /// The handler for the records of a partition, and the settings of the engine for it.
+    pub fn handler(&self, partition: i32) -> Result<(SchemaHandler<Observed>, Config)> {
+        let (guest, output) = (self.guest.clone(), self.output.clone());
+        let (observed, mut config) = (Observed { guest, output, partition }, self.config.clone());
+        let handler = SchemaHandler::new(observed, self.schema.clone(), &mut config)?;
+        Ok((handler, config))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Records with schemas that exist, that are missing, and that cannot be fetched.
 
+use std::time::Duration;
+
 use kafka_schema::{Mode, SchemaConfig};
 use serde_json::{Value, json};
 use spin_kafka_trigger::{Config, Filter};
@@ -32,14 +34,8 @@ fn avro_sale(version: usize) -> Value {
 }
 
 fn config(brokers: &str, topic: &str) -> Config {
-    Config {
-        brokers: brokers.into(),
-        topics: vec![topic.into()],
-        group: topic.into(),
-        retry_backoff_ms: 10,
-        retry_backoff_max_ms: 100,
-        ..Config::default()
-    }
+    let (first, last) = (Duration::from_millis(10), Duration::from_millis(100));
+    Config::new(brokers, [topic], topic).retry_backoff(first).retry_backoff_max(last)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,12 +70,8 @@ async fn values_are_decoded_by_their_schemas_even_while_the_registry_does_not_an
     for values in [&fits[..], &misfits, &filtered] {
         write(&brokers, topic, 0, values).await;
     }
-    let filter = Filter {
-        on: "json:/id".to_owned().try_into().unwrap(),
-        equals: None,
-        prefix: Some("tv-".into()),
-    };
-    let config = Config { filters: vec![filter], ..config(&brokers, topic) };
+    let filter = Filter::prefix("json:/id".parse().unwrap(), "tv-");
+    let config = config(&brokers, topic).filters([filter]);
     let schemas = SchemaConfig { registry: url, timeout_ms: 2_000, ..SchemaConfig::default() };
     let consumer = Consumer::start(config, schemas);
 
@@ -127,9 +119,7 @@ async fn values_are_decoded_by_their_schemas_even_while_the_registry_does_not_an
     // Without decoding, the handler gets the values as they are in Kafka.
     let schemas =
         SchemaConfig { registry: registry.url(), mode: Mode::Validate, ..SchemaConfig::default() };
-    let group = Config { group: "validated".into(), ..Config::default() };
-    let group = Config { brokers: brokers.clone(), topics: vec![topic.into()], ..group };
-    let consumer = Consumer::start(group, schemas);
+    let consumer = Consumer::start(Config::new(&brokers, [topic], "validated"), schemas);
     until("the values of partition 1", || consumer.got(1).len() == fits.len()).await;
     let fits = fits.iter().flatten().map(|value| String::from_utf8_lossy(value).into_owned());
     assert_eq!(consumer.got(1), fits.collect::<Vec<_>>());

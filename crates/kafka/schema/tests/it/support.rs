@@ -12,7 +12,7 @@ use rdkafka::message::Headers as _;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use serde_json::{Value, json};
-use spin_kafka_trigger::{Batch, Config, Error, Failure, Handler, Position, Rejection, Trigger};
+use spin_kafka_trigger::{Batch, Config, Error, Failure, Handler, Rejection, Trigger};
 use spin_kafka_trigger::{Metrics as EngineMetrics, Summary, headers};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -106,16 +106,12 @@ struct Journal(Arc<Mutex<Vec<(i32, String)>>>);
 
 impl Handler for Journal {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-        assert!(!batch.messages.is_empty());
-        self.0.lock().unwrap().extend(batch.messages.iter().map(|record| {
+        assert!(!batch.records.is_empty());
+        self.0.lock().unwrap().extend(batch.records.iter().map(|record| {
             let value = record.value.clone().unwrap_or_default();
             (batch.partition, String::from_utf8_lossy(&value).into_owned())
         }));
         Ok(Vec::new())
-    }
-
-    async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
-        Ok(Position::Committed)
     }
 }
 
