@@ -198,7 +198,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+    use futures::future::join_all;
+
     use super::*;
+    use crate::test_registry::TestRegistry;
 
     fn slots(schemas_max: usize) -> Slots {
         Slots { schemas_max, entries: HashMap::new(), clock: 0 }
@@ -253,5 +257,34 @@ mod tests {
         assert!(known.get().is_some_and(|known| known.schema.is_err()));
         tokio::time::advance(MISSING_TTL).await;
         assert!(slots.cell(1, Instant::now()).get().is_none());
+    }
+    #[tokio::test]
+    async fn callers_share_a_request_and_do_not_wait_during_an_outage() {
+        const SCHEMA: &str = r#"{"schemaType":"JSON","schema":"true"}"#;
+        let server = TestRegistry::start(StatusCode::OK, SCHEMA).await;
+        let metrics = Arc::<Metrics>::default();
+        let schemas = Schemas::new(server.config(), metrics.clone()).unwrap();
+        let known = join_all((0..20).map(|_| schemas.get(1))).await;
+        assert!(known.iter().all(Result::is_ok));
+        assert_eq!(metrics.fetches.get(), 1);
+
+        server.answer(StatusCode::SERVICE_UNAVAILABLE, "");
+        assert!(matches!(schemas.get(2).await, Err(NoSchema::Unavailable(_))));
+        for id in 2..20 {
+            let Err(NoSchema::Unavailable(reason)) = schemas.get(id).await else { panic!("{id}") };
+            assert!(
+                reason.contains(&format!("schema {id} ")) && reason.contains("503"),
+                "{reason}"
+            );
+        }
+        assert!(schemas.get(1).await.is_ok(), "it is known");
+        assert_eq!((metrics.fetches.get(), metrics.fetch_failures.get()), (2, 1));
+
+        server.answer(StatusCode::OK, SCHEMA);
+        while schemas.get(2).await.is_err() {
+            tokio::time::sleep(PAUSE / 10).await;
+        }
+        assert!(schemas.get(3).await.is_ok(), "the outage is over");
+        assert_eq!((metrics.fetches.get(), metrics.fetch_failures.get()), (4, 1));
     }
 }

@@ -89,3 +89,109 @@ fn check(batch: &Batch, rejected: &[Rejection]) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::http::StatusCode;
+    use spin_kafka_trigger::Message;
+
+    use super::*;
+    use crate::test_registry::TestRegistry;
+
+    /// A handler that keeps the values that it got, and rejects one offset.
+    struct Inner {
+        position: Position,
+        rejects: Option<i64>,
+        calls: Mutex<Vec<Vec<Option<String>>>>,
+    }
+
+    impl Handler for Inner {
+        async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+            let text = |value: &bytes::Bytes| String::from_utf8(value.to_vec()).unwrap();
+            let values = batch.messages.iter().map(|record| record.value.as_ref().map(text));
+            self.calls.lock().unwrap().push(values.collect());
+            let rejected = self.rejects.map(|offset| Rejection { offset, reason: "bad".into() });
+            Ok(rejected.into_iter().collect())
+        }
+
+        async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+            Ok(self.position)
+        }
+    }
+
+    async fn handler(
+        server: &TestRegistry,
+        position: Position,
+        rejects: Option<i64>,
+    ) -> SchemaHandler<Inner> {
+        let inner = Inner { position, rejects, calls: Mutex::default() };
+        let config = SchemaConfig { decoded_bytes_max: 20, ..server.config() };
+        let handler = SchemaHandler::new(inner, Some(config), &mut Config::default()).unwrap();
+        handler.position("sales", "log", 0).await.unwrap();
+        handler
+    }
+
+    fn batch(values: &[&'static [u8]]) -> Batch {
+        let messages = (5_i64..).zip(values).map(|(offset, value)| Message {
+            offset,
+            timestamp_ms: None,
+            key: None,
+            value: Some((*value).into()),
+            headers: Vec::new(),
+        });
+        let messages: Vec<Message> = messages.collect();
+        Batch {
+            topic: "sales".into(),
+            log_id: "log".into(),
+            partition: 0,
+            first: false,
+            start: 5,
+            end: 5 + messages.len() as i64,
+            messages,
+        }
+    }
+
+    const NUMBER: &str = r#"{"schemaType":"JSON","schema":"{\"type\":\"number\"}"}"#;
+
+    #[tokio::test]
+    async fn only_a_handler_that_keeps_its_position_gets_a_batch_without_records() {
+        let server = TestRegistry::start(StatusCode::OK, NUMBER).await;
+        for (position, calls) in [(Position::Committed, 0), (Position::At(5), 1)] {
+            let handler = handler(&server, position, None).await;
+            let rejected = handler.handle(&batch(&[b"\0\0\0\0\x01{}"])).await.unwrap();
+            assert_eq!((rejected.len(), rejected[0].offset), (1, 5));
+            assert_eq!(handler.inner.calls.lock().unwrap().len(), calls, "{position:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_handlers_own_rejections_are_added() {
+        let server = TestRegistry::start(StatusCode::OK, NUMBER).await;
+        let values = batch(&[b"\0\0\0\0\x01{}", b"\0\0\0\0\x011"]);
+        let inner = handler(&server, Position::Committed, Some(6)).await;
+        let rejected = inner.handle(&values).await.unwrap();
+        let offsets: Vec<i64> = rejected.iter().map(|rejection| rejection.offset).collect();
+        assert_eq!(offsets, [5, 6]);
+        assert_eq!(*inner.inner.calls.lock().unwrap(), [[Some("1".to_owned())]]);
+        let wrong = handler(&server, Position::Committed, Some(5)).await;
+        assert!(matches!(wrong.handle(&values).await, Err(Failure::Fatal(_))), "it did not get 5");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_too_large_is_divided_and_an_unknown_schema_is_waited_for() {
+        let server = TestRegistry::start(StatusCode::OK, NUMBER).await;
+        let handler = handler(&server, Position::Committed, None).await;
+        let long: &[u8] = b"\0\0\0\0\x01123456789012345";
+        let failed = handler.handle(&batch(&[long, long])).await;
+        assert!(matches!(failed, Err(Failure::Memory(_))), "{failed:?}");
+        assert_eq!(handler.handle(&batch(&[long])).await, Ok(Vec::new()));
+        let longer: &[u8] = b"\0\0\0\0\x01123456789012345678901";
+        assert_eq!(handler.handle(&batch(&[longer])).await.unwrap().len(), 1, "it is rejected");
+        server.answer(StatusCode::SERVICE_UNAVAILABLE, "");
+        let failed = handler.handle(&batch(&[long, b"\0\0\0\0\x021"])).await;
+        assert!(matches!(failed, Err(Failure::Retry(_))), "{failed:?}");
+        assert_eq!(handler.inner.calls.lock().unwrap().len(), 1);
+    }
+}

@@ -19,6 +19,8 @@ mod json_schema;
 mod metrics;
 mod registry;
 mod schema;
+#[cfg(test)]
+mod test_registry;
 
 pub use config::{Mode, SchemaConfig};
 pub use error::Error;

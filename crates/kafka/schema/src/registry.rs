@@ -107,3 +107,74 @@ fn describe(error: reqwest::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kafka_client::Secret;
+
+    use super::*;
+    use crate::test_registry::TestRegistry;
+
+    const MISSING: &str = r#"{"error_code":40403,"message":"Schema 7 not found"}"#;
+
+    async fn fetch(config: SchemaConfig) -> Result<Option<Definition>, String> {
+        Registry::new(config).unwrap().fetch(7).await
+    }
+
+    #[tokio::test]
+    async fn only_the_code_of_the_registry_means_that_there_is_no_schema() {
+        let server = TestRegistry::start(StatusCode::NOT_FOUND, MISSING).await;
+        assert!(fetch(server.config()).await.unwrap().is_none());
+        for (status, body, reason) in [
+            (StatusCode::NOT_FOUND, "", "404 Not Found"),
+            (StatusCode::NOT_FOUND, r#"{"error_code":404}"#, "error code 404"),
+            (StatusCode::UNAUTHORIZED, MISSING, "401 Unauthorized, error code 40403"),
+            (StatusCode::INTERNAL_SERVER_ERROR, "", "500"),
+            (StatusCode::FOUND, "", "302"),
+            (StatusCode::OK, "<html>", "invalid"),
+            (StatusCode::OK, &" ".repeat(ANSWER_BYTES_MAX + 1), "larger than 1048576 bytes"),
+        ] {
+            server.answer(status, body);
+            let error = fetch(server.config()).await.unwrap_err();
+            assert!(error.contains(reason), "{reason} is not in: {error}");
+        }
+        let paths = server.asked().into_iter().map(|(path, _)| path);
+        assert!(paths.into_iter().all(|path| path == "/api/schemas/ids/7"), "a redirection");
+    }
+
+    #[tokio::test]
+    async fn credentials_are_sent_and_never_part_of_an_error() {
+        let secret = |text: &str| Some(Secret::from(text.to_owned()));
+        let server = TestRegistry::start(StatusCode::FORBIDDEN, "").await;
+        let (username, password) = ("user".to_owned(), secret("hunter2"));
+        let basic = SchemaConfig { username, password, ..server.config() };
+        let bearer = SchemaConfig { token: secret("hunter3"), ..server.config() };
+        // Nothing listens there.
+        let closed = SchemaConfig { registry: "http://127.0.0.1:1".into(), ..basic.clone() };
+        for config in [basic, bearer, closed, server.config()] {
+            let error = fetch(config).await.unwrap_err();
+            assert!(!error.contains("hunter"), "{error}");
+        }
+        let sent = server.asked().into_iter().map(|(_, authorization)| authorization);
+        let expected = [Some("Basic dXNlcjpodW50ZXIy".into()), Some("Bearer hunter3".into()), None];
+        assert_eq!(sent.collect::<Vec<_>>(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_does_not_answer_in_time_is_a_failure() {
+        let server = TestRegistry::start(StatusCode::OK, "").await;
+        let config = SchemaConfig { timeout_ms: 1, ..server.config() };
+        assert_eq!(config.timeout(), Duration::from_millis(1));
+        let error = fetch(config).await.unwrap_err();
+        assert!(error.contains("timed out"), "{error}");
+    }
+
+    #[test]
+    fn an_invalid_certificate_is_refused() {
+        let ca = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
+        let config = SchemaConfig { registry: "https://registry".into(), ca, ..Default::default() };
+        assert!(Registry::new(config).err().unwrap().to_string().starts_with("schema.ca: "));
+    }
+}

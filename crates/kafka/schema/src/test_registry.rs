@@ -1,0 +1,64 @@
+//! A server with the answers that a test determines: refusals and failures that a real registry gives
+//! only rarely.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::SchemaConfig;
+
+/// A request: its path, and the header `authorization`.
+pub type Asked = (String, Option<String>);
+
+/// A running server.
+pub struct TestRegistry {
+    address: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    answer: Arc<Mutex<(StatusCode, String)>>,
+    _server: AbortOnDropHandle<()>,
+}
+
+impl TestRegistry {
+    /// Starts a server that answers every request in this way. A redirection leads to the server
+    /// itself.
+    pub async fn start(status: StatusCode, body: &str) -> Self {
+        let (asked, answer) =
+            (Arc::<Mutex<Vec<Asked>>>::default(), Arc::new(Mutex::new((status, body.to_owned()))));
+        let (asking, answering) = (asked.clone(), answer.clone());
+        let router = Router::new().fallback(move |request: Request| async move {
+            let authorization = request.headers().get(header::AUTHORIZATION);
+            let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
+            asking.lock().unwrap().push((request.uri().path().to_owned(), authorization));
+            // Other requests arrive in the meantime.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            let (status, body) = answering.lock().unwrap().clone();
+            let location = [(header::LOCATION, "/elsewhere")];
+            let answer: Response = (status, location, body).into_response();
+            answer
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        Self { address, asked, answer, _server: AbortOnDropHandle::new(server) }
+    }
+
+    /// Answers in another way from now on.
+    pub fn answer(&self, status: StatusCode, body: &str) {
+        *self.answer.lock().unwrap() = (status, body.to_owned());
+    }
+
+    /// The requests so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Settings with this registry.
+    pub fn config(&self) -> SchemaConfig {
+        SchemaConfig { registry: format!("http://{}/api/", self.address), ..Default::default() }
+    }
+}
