@@ -2,7 +2,6 @@
 //! its idempotency key, writes it to Kafka, and answers after the broker's acknowledgement.
 
 mod grpc;
-mod key_claim;
 mod publish;
 
 use bindings::exports::doorbuster::sales::intake::Guest;
@@ -15,17 +14,8 @@ use sale::Sale;
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         world: "doorbuster:writer/component",
-        path: [
-            "../../wit/doorbuster-sales",
-            "../../wit/doorbuster-valkey",
-            "../../wit/spin-kafka-events",
-            "world.wit",
-        ],
-        with: {
-            "doorbuster:sales/types@0.2.0": intake::types,
-            "doorbuster:valkey/client@0.2.0/scalar": valkey_codec::Scalar,
-            "doorbuster:valkey/client@0.2.0/reply": valkey_codec::Reply,
-        },
+        path: ["../../wit/doorbuster-sales", "world.wit"],
+        with: { "doorbuster:sales/types@0.2.0": intake::types },
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });

@@ -1,14 +1,11 @@
 //! Writes a sale to Kafka.
 
-use guest_http::{Variable, report};
+use guest_http::Variable;
+use guest_kafka::{Header, Outgoing, claim, send};
 use intake::IntakeError;
 use intake::hop_times::{HopTime, HopTimer};
 use intake::request::{Context, IDEMPOTENCY_KEY, TRACEPARENT};
-use sale::{Sale, Violation};
-
-use crate::bindings::spin_kafka::events::producer;
-use crate::bindings::spin_kafka::events::types::{Header, Outgoing, ProduceError};
-use crate::key_claim;
+use sale::Sale;
 
 static TOPIC: Variable = Variable::new("kafka_topic");
 
@@ -17,7 +14,7 @@ static TOPIC: Variable = Variable::new("kafka_topic");
 pub async fn publish(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeError> {
     let (topic, value) = (TOPIC.get().await?, sale.to_json());
     if let Some(key) = &context.idempotency_key {
-        key_claim::claim(topic, key, &value).await?;
+        claim(topic, key, &value).await?;
     }
     let timer = HopTimer::start("kafka", &context);
     let record = Outgoing {
@@ -28,11 +25,7 @@ pub async fn publish(sale: Sale, context: Context) -> Result<Vec<HopTime>, Intak
         value: Some(value),
         headers: headers(context),
     };
-    let results = producer::send(vec![record]).await;
-    let result = results.into_iter().next().ok_or_else(|| {
-        IntakeError::Other("the producer returned no result for the record".into())
-    })?;
-    result.map_err(failure)?;
+    send(vec![record]).await?;
     Ok(timer.stop(Vec::new()))
 }
 
@@ -43,20 +36,4 @@ fn headers(context: Context) -> Vec<Header> {
             Some(Header { name: name.into(), value: Some(value?.into_bytes()) })
         })
         .collect()
-}
-
-fn failure(error: ProduceError) -> IntakeError {
-    match error {
-        ProduceError::QueueFull => {
-            IntakeError::Overloaded("the producer's queue is full; try again later".into())
-        }
-        ProduceError::TimedOut(text) => IntakeError::TimedOut(text),
-        ProduceError::Unavailable(text) => IntakeError::Unavailable(text),
-        ProduceError::TooLarge(text) => {
-            // The text names the topic and the brokers, so it is logged but not sent to the client.
-            report(&IntakeError::Other(text));
-            IntakeError::Invalid(Violation::new("body", "is longer than the topic allows"))
-        }
-        ProduceError::Refused(text) | ProduceError::Other(text) => IntakeError::Other(text),
-    }
 }

@@ -43,3 +43,16 @@ pub(crate) fn from_fields(fields: &Fields, needed: &[HeaderName]) -> HeaderMap {
     }
     headers
 }
+
+/// All headers. Invalid names and values are left out.
+pub(crate) fn all_fields(fields: &Fields) -> HeaderMap {
+    let valid = |(name, value): (String, Vec<u8>)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_maybe_shared(Bytes::from(value)).ok()?))
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields.copy_all().into_iter().filter_map(valid) {
+        headers.append(name, value);
+    }
+    headers
+}

@@ -17,8 +17,8 @@ pub use context::with_context;
 pub use reply::{BodyStream, Reply};
 pub use report::{report, report_retry};
 pub use send_streamed::send_streamed;
-pub use serve::{IncomingBody, Request, read_body, serve, serve_whole};
-pub use variable::Variable;
+pub use serve::{Headers, IncomingBody, Request, read_body, serve, serve_whole};
+pub use variable::{Variable, variable};
 
 #[doc(hidden)]
 pub use spin_sdk;
@@ -41,11 +41,14 @@ pub mod whole {
 }
 
 /// Exports `wasi:http/handler` and `doorbuster:http/handler`, given a function from [`Request`] to
-/// [`Answer`].
+/// [`Answer`]. The function gets the headers that most components use, or those of a [`Headers`].
 #[macro_export]
 macro_rules! handler {
     ($($answer:ident)::+) => {
-        $crate::streaming_handler!($($answer)::+);
+        $crate::handler!($($answer)::+, $crate::Headers::Needed);
+    };
+    ($($answer:ident)::+, $headers:expr) => {
+        $crate::streaming_handler!($($answer)::+, $headers);
 
         mod whole_handler {
             use $crate::whole::handler::{Guest, Request, Response};
@@ -55,7 +58,7 @@ macro_rules! handler {
 
             impl Guest for Handler {
                 async fn handle(request: Request) -> Response {
-                    $crate::serve_whole(request, super::$($answer)::+).await
+                    $crate::serve_whole(request, $headers, super::$($answer)::+).await
                 }
             }
         }
@@ -66,6 +69,9 @@ macro_rules! handler {
 #[macro_export]
 macro_rules! streaming_handler {
     ($($answer:ident)::+) => {
+        $crate::streaming_handler!($($answer)::+, $crate::Headers::Needed);
+    };
+    ($($answer:ident)::+, $headers:expr) => {
         mod http_handler {
             use $crate::spin_sdk::wasip3::exports::http::handler::Guest;
             use $crate::spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -75,7 +81,7 @@ macro_rules! streaming_handler {
 
             impl Guest for Handler {
                 async fn handle(request: Request) -> Result<Response, ErrorCode> {
-                    $crate::serve(request, super::$($answer)::+).await
+                    $crate::serve(request, $headers, super::$($answer)::+).await
                 }
             }
         }

@@ -22,7 +22,7 @@ thread_local! {
 /// Logs the details of an error. At most one line per second and instance.
 pub fn report(error: &IntakeError) {
     if let Some(details) = error.for_log() {
-        write(&REFUSED, format_args!("a sale was not accepted: {details}"));
+        write(&REFUSED, format_args!("a request was not accepted: {details}"));
     }
 }
 

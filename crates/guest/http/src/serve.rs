@@ -14,7 +14,7 @@ use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, body_broken, body_too_large,
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
 use spin_sdk::wasip3::wit_future;
 
-use crate::body::{Answer, from_fields, to_fields};
+use crate::body::{Answer, all_fields, from_fields, to_fields};
 use crate::read::{Incoming, ReadError};
 use crate::reply::Reply;
 use crate::whole::handler::{Request as WholeRequest, Response as WholeResponse};
@@ -54,22 +54,32 @@ const NEEDED_HEADERS: [HeaderName; 8] = [
     HeaderName::from_static(TRACEPARENT),
 ];
 
+/// Which headers of a request a component gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Headers {
+    /// Those that the components for sales and the dashboard use.
+    Needed,
+    /// All of them.
+    All,
+}
+
 /// Passes the host's request to `handler` and sends its response.
 pub async fn serve<R: Into<Reply>>(
     request: HostRequest,
+    headers: Headers,
     handler: impl AsyncFnOnce(Request) -> R,
 ) -> Result<HostResponse, ErrorCode> {
-    let (response, work) = answer(request, handler).await?;
+    let (response, work) = answer(receive(request, headers)?, handler).await?;
     spin_sdk::wit_bindgen::spawn(work);
     Ok(response)
 }
 
 /// The response, and the future that sends its body.
 async fn answer<R: Into<Reply>>(
-    request: HostRequest,
+    request: Request,
     handler: impl AsyncFnOnce(Request) -> R,
 ) -> Result<(HostResponse, LocalBoxFuture<'static, ()>), ErrorCode> {
-    let (head, outgoing, work) = match handler(receive(request)?).await.into() {
+    let (head, outgoing, work) = match handler(request).await.into() {
         Reply::Full(answer) => {
             let (head, body) = answer.into_parts();
             let (outgoing, work) = write(body).map_err(internal)?;
@@ -90,10 +100,14 @@ async fn answer<R: Into<Reply>>(
     Ok((response, work))
 }
 
-fn receive(request: HostRequest) -> Result<Request, ErrorCode> {
+fn receive(request: HostRequest, headers: Headers) -> Result<Request, ErrorCode> {
     let wrong = |_| ErrorCode::HttpRequestUriInvalid;
     let path = request.get_path_with_query().unwrap_or_else(|| "/".into());
-    let headers = from_fields(&request.get_headers(), &NEEDED_HEADERS);
+    let fields = request.get_headers();
+    let headers = match headers {
+        Headers::Needed => from_fields(&fields, &NEEDED_HEADERS),
+        Headers::All => all_fields(&fields),
+    };
     let method = Method::try_from(request.get_method());
     let mut converted = http::Request::new(IncomingBody(Source::Stream(request)));
     *converted.uri_mut() = Uri::try_from(path).map_err(wrong)?;
@@ -105,9 +119,10 @@ fn receive(request: HostRequest) -> Result<Request, ErrorCode> {
 /// Passes a complete request to `handler` and returns its response.
 pub async fn serve_whole(
     request: WholeRequest,
+    headers: Headers,
     handler: impl AsyncFnOnce(Request) -> Answer,
 ) -> WholeResponse {
-    let answer = match receive_whole(request) {
+    let answer = match receive_whole(request, headers) {
         Ok(request) => handler(request).await,
         Err(status) => {
             let mut answer = Answer::default();
@@ -125,8 +140,12 @@ pub async fn serve_whole(
 }
 
 /// Fails with a status for a request that is not valid, which no host should pass on.
-fn receive_whole(request: WholeRequest) -> Result<Request, StatusCode> {
-    let headers = http_text::find(&request.headers.into(), &NEEDED_HEADERS);
+fn receive_whole(request: WholeRequest, headers: Headers) -> Result<Request, StatusCode> {
+    let lines = request.headers.into();
+    let headers = match headers {
+        Headers::Needed => http_text::find(&lines, &NEEDED_HEADERS),
+        Headers::All => http_text::from_lines(&lines).ok_or(StatusCode::BAD_REQUEST)?,
+    };
     let uri = Uri::try_from(request.path_with_query);
     let method = Method::from_bytes(request.method.as_bytes());
     let mut converted = http::Request::new(IncomingBody(Source::Whole(request.body.into())));

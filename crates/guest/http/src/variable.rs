@@ -19,7 +19,7 @@ impl Variable {
 
     /// The value of a required variable.
     pub async fn get(&self) -> Result<&str, IntakeError> {
-        let missing = || self.failure("the component requires it, but it is not declared");
+        let missing = || failure(self.name, "the component requires it, but it is not declared");
         self.find().await?.ok_or_else(missing)
     }
 
@@ -28,15 +28,20 @@ impl Variable {
         if let Some(value) = self.value.get() {
             return Ok(value.as_deref());
         }
-        let value = match spin_sdk::variables::get(self.name).await {
-            Ok(value) => Some(value),
-            Err(Error::Undefined(_)) => None,
-            Err(e) => return Err(self.failure(e)),
-        };
+        let value = variable(self.name).await?;
         Ok(self.value.get_or_init(|| value).as_deref())
     }
+}
 
-    fn failure(&self, reason: impl std::fmt::Display) -> IntakeError {
-        IntakeError::Other(format!("Spin variable `{}`: {reason}", self.name))
+/// The value of the variable of this name; `None` if the component does not declare it.
+pub async fn variable(name: &str) -> Result<Option<String>, IntakeError> {
+    match spin_sdk::variables::get(name).await {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Undefined(_)) => Ok(None),
+        Err(e) => Err(failure(name, e)),
     }
+}
+
+fn failure(name: &str, reason: impl std::fmt::Display) -> IntakeError {
+    IntakeError::Other(format!("Spin variable `{name}`: {reason}"))
 }

@@ -40,17 +40,17 @@ impl IntakeError {
             Self::Invalid(violation) => violation.reason.as_str().into(),
             Self::KeyTaken(text) | Self::Overloaded(text) => text.into(),
             Self::Unavailable(_) => {
-                "sales cannot be written at the moment; this one may have been written, so send \
+                "nothing can be written at the moment; this request may have been written, so send \
                  it again with the same Idempotency-Key"
                     .into()
             }
             Self::TimedOut(_) => {
-                "no acknowledgement came in time; the sale may have been written, so send it again \
-                 with the same Idempotency-Key"
+                "no acknowledgement came in time; the request may have been written, so send it \
+                 again with the same Idempotency-Key"
                     .into()
             }
             Self::Other(_) => {
-                "a fault behind this service; the sale may have been written, so send it again \
+                "a fault behind this service; the request may have been written, so send it again \
                  only with the same Idempotency-Key"
                     .into()
             }

@@ -19,7 +19,7 @@ pub use breaker::CircuitBreaker;
 pub use budget::{ATTEMPTS_MAX, RetryBudget};
 pub use deadline::Deadline;
 pub use error::IntakeError;
-pub use many::{ITEMS_MAX, Items, MANY_KEY_BYTES_MAX, Results, parse as parse_many};
+pub use many::{ITEMS_MAX, Items, Results, parse as parse_many};
 pub use problem::{CONTENT_TYPE as PROBLEM_CONTENT_TYPE, Problem, RETRY_AFTER_SECONDS};
 
 /// The types of the interface `doorbuster:sales/types`.

@@ -4,16 +4,11 @@ use http::StatusCode;
 use sale::{Sale, Violation};
 use serde_json::value::RawValue;
 
-use crate::request::{Context, IDEMPOTENCY_KEY_BYTES_MAX, check_key};
+use crate::request::{Context, IDEMPOTENCY_KEY_FIELD, check_many_key, key_of_item};
 use crate::{IntakeError, PROCESSED, Problem};
 
-/// Maximum number of sales in one request.
+/// Maximum number of sales or events in one request.
 pub const ITEMS_MAX: usize = 1_000;
-
-/// Maximum length of the `Idempotency-Key` of a request with several sales, in bytes. Each sale
-/// gets this key with `:` and its index appended, which must still be within the limit of all hops.
-pub const MANY_KEY_BYTES_MAX: usize = IDEMPOTENCY_KEY_BYTES_MAX - ":999".len();
-const _: () = assert!(ITEMS_MAX <= 1_000, "a sale's index has at most three digits");
 
 /// The sales of a request, in its order. A sale that is not valid does not affect the others.
 pub type Items = Vec<Result<Sale, Violation>>;
@@ -48,7 +43,7 @@ impl Context {
     /// Checks that the key, with an index appended, stays within the limit of a key.
     pub fn check_many_key(self) -> Result<Self, Problem> {
         if let Some(key) = &self.idempotency_key {
-            check_key(key, MANY_KEY_BYTES_MAX)?;
+            check_many_key(IDEMPOTENCY_KEY_FIELD, key)?;
         }
         Ok(self)
     }
@@ -56,7 +51,7 @@ impl Context {
     /// The context of one of the sales. Its key is the request's key with `:` and the sale's index
     /// appended.
     pub fn for_item(&self, index: usize) -> Self {
-        let key = self.idempotency_key.as_ref().map(|key| format!("{key}:{index}"));
+        let key = self.idempotency_key.as_ref().map(|key| key_of_item(key, index));
         Self { idempotency_key: key, traceparent: self.traceparent.clone() }
     }
 }
@@ -97,7 +92,10 @@ impl Results {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
+    use crate::request::{MANY_KEY_BYTES_MAX, idempotency_key};
 
     const SALE: &str = r#"{"categoria":1,"producto_id":"tv","precio":1,"cantidad_vendida":1}"#;
 
@@ -127,7 +125,9 @@ mod tests {
         let longest = context("k".repeat(MANY_KEY_BYTES_MAX)).check_many_key().unwrap();
         let last = longest.for_item(ITEMS_MAX - 1).idempotency_key.unwrap();
         assert!(last.ends_with("k:999"));
-        assert!(check_key(&last, IDEMPOTENCY_KEY_BYTES_MAX).is_ok());
+        let header = ("idempotency-key".parse().unwrap(), last.parse().unwrap());
+        let read = idempotency_key(&HeaderMap::from_iter([header]), "idempotency-key");
+        assert_eq!(read, Ok(Some(last)));
         let problem = context("k".repeat(MANY_KEY_BYTES_MAX + 1)).check_many_key().unwrap_err();
         assert_eq!((problem.status, problem.field.as_deref()), (400, Some("Idempotency-Key")));
         assert_eq!(Context::default().check_many_key().unwrap().for_item(0), Context::default());

@@ -1,10 +1,10 @@
-//! Checks of a request to the components `ingest` and `bridge`.
+//! Checks of a request to the components that accept sales or events.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use sale::Violation;
 
-use crate::Problem;
+use crate::{ITEMS_MAX, Problem};
 
 /// Maximum length of a body with one sale, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
@@ -15,8 +15,17 @@ pub const MANY_BODY_BYTES_MAX: usize = 1 << 20;
 /// Maximum length of an `Idempotency-Key`, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
+/// Maximum length of the `Idempotency-Key` of a request with several sales or events, in bytes. Each
+/// of them gets this key with `:` and its index appended, which must still be within the limit of
+/// all hops.
+pub const MANY_KEY_BYTES_MAX: usize = IDEMPOTENCY_KEY_BYTES_MAX - ":999".len();
+const _: () = assert!(ITEMS_MAX <= 1_000, "an index has at most three digits");
+
 /// Name of the header that identifies retries of the same request.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The same name in problems.
+pub(crate) const IDEMPOTENCY_KEY_FIELD: &str = "Idempotency-Key";
 
 /// Name of the header of the W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
@@ -50,14 +59,20 @@ pub fn check(
     body_bytes_max: usize,
 ) -> Result<Context, Problem> {
     if *method != Method::POST {
-        return Err(method_not_allowed());
+        return Err(method_not_allowed(&["POST"]));
     }
     check_media_type(headers, media_types)?;
-    check_coding(headers)?;
-    if content_length(headers).is_some_and(|length| length > body_bytes_max as u64) {
-        return Err(body_too_large(body_bytes_max));
-    }
+    check_body(headers, body_bytes_max)?;
     context(headers)
+}
+
+/// Checks the coding and the announced length of a body.
+pub fn check_body(headers: &HeaderMap, bytes_max: usize) -> Result<(), Problem> {
+    check_coding(headers)?;
+    if content_length(headers).is_some_and(|length| length > bytes_max as u64) {
+        return Err(body_too_large(bytes_max));
+    }
+    Ok(())
 }
 
 /// The announced length of a body. It is 64 bits wide because a `usize` has 32 bits in WebAssembly.
@@ -67,7 +82,8 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 /// Reads the context from a request's headers.
 pub fn context(headers: &HeaderMap) -> Result<Context, Problem> {
-    Ok(Context { idempotency_key: idempotency_key(headers)?, traceparent: traceparent(headers) })
+    let idempotency_key = idempotency_key(headers, IDEMPOTENCY_KEY_FIELD)?;
+    Ok(Context { idempotency_key, traceparent: traceparent(headers) })
 }
 
 /// The problem for an unknown path (404).
@@ -89,24 +105,27 @@ pub fn body_broken() -> Problem {
 }
 
 /// The problem for a body with a media type that is not accepted (415).
-pub fn wrong_media_type(accepted: &[&str]) -> Problem {
+pub fn wrong_media_type(accepted: &[impl AsRef<str>]) -> Problem {
+    let accepted: Vec<_> = accepted.iter().map(AsRef::as_ref).collect();
     let detail = format!("the content type must be {}", accepted.join(" or "));
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     Problem::new("urn:doorbuster:problem:media-type", status, detail)
         .with_field(header::CONTENT_TYPE.as_str())
 }
 
-fn method_not_allowed() -> Problem {
-    let detail = "only POST is allowed here";
+/// The problem for a method that is not allowed (405).
+pub fn method_not_allowed(allowed: &[&str]) -> Problem {
+    let detail = format!("only {} is allowed here", allowed.join(" or "));
     Problem::new("urn:doorbuster:problem:method", StatusCode::METHOD_NOT_ALLOWED, detail)
         .with_field("method")
 }
 
-fn check_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
+/// Checks the media type of a body. A charset, if there is one, must be UTF-8.
+pub fn check_media_type(headers: &HeaderMap, accepted: &[impl AsRef<str>]) -> Result<(), Problem> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mut parts = value.unwrap_or("").split(';').map(str::trim);
     let media_type = parts.next().unwrap_or("");
-    let known = accepted.iter().any(|a| a.eq_ignore_ascii_case(media_type));
+    let known = accepted.iter().any(|a| a.as_ref().eq_ignore_ascii_case(media_type));
     let utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, charset)) if name.eq_ignore_ascii_case("charset") => {
             charset.trim_matches('"').eq_ignore_ascii_case("utf-8")
@@ -137,40 +156,51 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
         .with_field(header::CONTENT_ENCODING.as_str()))
 }
 
-/// Reads the key: visible ASCII, either bare or as a quoted string, as in the IETF draft.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+/// Reads the key from the header `name`: visible ASCII, either bare or as a quoted string, as in the
+/// IETF draft.
+pub fn idempotency_key(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(wrong_key("must occur only once"));
+        return Err(wrong_key(name, "must occur only once"));
     }
     let text = value.to_str().unwrap_or("").trim();
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     // A quoted string within the quotes would lose its quotes at the next hop, too.
     if quoted.is_some_and(|text| text.contains('"')) {
-        return Err(wrong_key("must not contain quotes in a quoted string"));
+        return Err(wrong_key(name, "must not contain quotes in a quoted string"));
     }
     let bare = quoted.unwrap_or(text);
-    check_key(bare, IDEMPOTENCY_KEY_BYTES_MAX)?;
+    check_key(name, bare, IDEMPOTENCY_KEY_BYTES_MAX)?;
     Ok(Some(bare.into()))
 }
 
-pub(crate) fn check_key(key: &str, bytes_max: usize) -> Result<(), Problem> {
+fn check_key(name: &str, key: &str, bytes_max: usize) -> Result<(), Problem> {
     if (1..=bytes_max).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(wrong_key(format!("must be 1 to {bytes_max} visible ASCII characters")))
+    Err(wrong_key(name, format!("must be 1 to {bytes_max} visible ASCII characters")))
 }
 
-fn wrong_key(reason: impl Into<String>) -> Problem {
-    Violation::new("Idempotency-Key", reason).into()
+/// Checks that the key of a request, with an index appended, stays within the limit of a key.
+pub fn check_many_key(name: &str, key: &str) -> Result<(), Problem> {
+    check_key(name, key, MANY_KEY_BYTES_MAX)
+}
+
+/// The key of one of several sales or events in a request.
+pub fn key_of_item(key: &str, index: usize) -> String {
+    format!("{key}:{index}")
+}
+
+fn wrong_key(name: &str, reason: impl Into<String>) -> Problem {
+    Violation::new(name.to_owned(), reason).into()
 }
 
 /// Reads `00-<32 hex>-<16 hex>-<2 hex>`, where neither id is all zeros. Any other value is ignored,
 /// as the W3C specification demands.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
+pub fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(TRACEPARENT)?.to_str().ok()?;
     let mut parts = text.split('-');
     for (length, forbidden) in [(2, "ff"), (32, TRACE_ID_NONE), (16, PARENT_ID_NONE), (2, "")] {

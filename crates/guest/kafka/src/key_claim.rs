@@ -1,5 +1,5 @@
-//! Claims the idempotency key before a sale is written: a key belongs to the first sale that uses
-//! it.
+//! Claims the idempotency key before a record is written: a key belongs to the first sale or event
+//! that uses it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -13,8 +13,8 @@ use valkey_codec::{Reply, Scalar, encode};
 use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 
 /// Maximum time for Valkey's answer, in milliseconds, for all calls of a claim together. Without an
-/// answer the sale is written nevertheless; the aggregator recognises retries by their key and
-/// values.
+/// answer the record is written nevertheless; a consumer such as the aggregator recognises retries
+/// by their key and values.
 const LIMIT_MS: u32 = 250;
 
 static KEYS_MAX: Variable = Variable::new(RetentionLimits::KEYS_MAX_VARIABLE);
@@ -30,22 +30,22 @@ thread_local! {
     static LOGGED_MS: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Claims the key for this body. Fails if the key belongs to another sale, or if the configuration
-/// is not valid.
-pub async fn claim(topic: &str, key: &str, body: &[u8]) -> Result<(), IntakeError> {
+/// Claims the key for this content. Fails if the key belongs to other content, or if the
+/// configuration is not valid.
+pub async fn claim(topic: &str, key: &str, content: &[u8]) -> Result<(), IntakeError> {
     let limits = limits().await?;
-    // While Valkey does not answer, sales are written without this check.
+    // While Valkey does not answer, records are written without this check.
     if !BREAKER.with_borrow_mut(|breaker| breaker.allow(now_ms)) {
         return Ok(());
     }
-    let owner = send(Claim::new(topic, key, body, limits)).await;
+    let owner = send(Claim::new(topic, key, content, limits)).await;
     BREAKER.with_borrow_mut(|breaker| match &owner {
         Ok(_) => breaker.succeeded(),
         Err(_) => breaker.failed(now_ms()),
     });
     match owner {
         Ok(KeyOwner::AnotherSale) => Err(IntakeError::KeyTaken(format!(
-            "the Idempotency-Key `{key}` belongs to another sale; send this one with another key"
+            "the idempotency key `{key}` belongs to another request; send this one with another key"
         ))),
         Err(ClaimError::Config(text)) => Err(IntakeError::Other(text)),
         Ok(KeyOwner::ThisSale) => Ok(()),
@@ -62,7 +62,7 @@ fn log_unchecked(text: &str) {
     if LOGGED_MS.get().is_none_or(|last| now.saturating_sub(last) >= LOG_INTERVAL_MS) {
         LOGGED_MS.set(Some(now));
         printing::note(format_args!(
-            "sales are accepted without checking their idempotency keys: {text}"
+            "requests are accepted without checking their idempotency keys: {text}"
         ));
     }
 }
