@@ -8,8 +8,9 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 10] = [
+const COMPONENTS: [&str; 11] = [
     "ingest",
+    "event-ingest",
     "bridge",
     "writer",
     "aggregator",

@@ -7,6 +7,7 @@ mod connections;
 mod contract;
 mod counting;
 mod dashboard;
+mod event_ingest;
 mod event_versions;
 mod failover;
 mod faults;

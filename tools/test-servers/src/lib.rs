@@ -6,7 +6,8 @@
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
 //! the PATH), and so do wasmtime and the sources of libfaketime; Kafka's jars and Apicurio Registry
 //! from Maven Central; containerd, Prometheus and Chromium from Debian (or from the PATH); axe-core
-//! from npm; Schemathesis from PyPI. Tests use them, and so does `cargo xtask up`, through the program `with-servers`.
+//! from npm; Schemathesis and other packages from PyPI. Tests use them, and so does
+//! `cargo xtask up`, through the program `with-servers`.
 
 mod chromium;
 mod clock;
@@ -18,6 +19,7 @@ mod limit;
 mod npm;
 mod oidc;
 mod prometheus;
+mod python;
 mod registry;
 mod schema_registry;
 mod schemathesis;
@@ -38,6 +40,7 @@ pub use limit::limit_file_size;
 pub use npm::npm_package;
 pub use oidc::{OidcConfig, OidcProvider};
 pub use prometheus::Prometheus;
+pub use python::python_packages;
 pub use registry::Registry;
 pub use schema_registry::SchemaRegistry;
 pub use schemathesis::schemathesis;

@@ -110,13 +110,13 @@ mod tests {
     impl Handler for Inner {
         async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
             let text = |value: &bytes::Bytes| String::from_utf8(value.to_vec()).unwrap();
-            let values = batch.messages.iter().map(|record| record.value.as_ref().map(text));
+            let values = batch.records.iter().map(|record| record.value.as_ref().map(text));
             self.calls.lock().unwrap().push(values.collect());
             let rejected = self.rejects.map(|offset| Rejection { offset, reason: "bad".into() });
             Ok(rejected.into_iter().collect())
         }
 
-        async fn position(&self, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+        async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
             Ok(self.position)
         }
     }
@@ -129,27 +129,29 @@ mod tests {
         let inner = Inner { position, rejects, calls: Mutex::default() };
         let config = SchemaConfig { decoded_bytes_max: 20, ..server.config() };
         let handler = SchemaHandler::new(inner, Some(config), &mut Config::default()).unwrap();
-        handler.position("sales", "log", 0).await.unwrap();
+        handler.position("group", "sales", "log", 0).await.unwrap();
         handler
     }
 
     fn batch(values: &[&'static [u8]]) -> Batch {
-        let messages = (5_i64..).zip(values).map(|(offset, value)| Message {
+        let records = (5_i64..).zip(values).map(|(offset, value)| Message {
             offset,
             timestamp_ms: None,
             key: None,
             value: Some((*value).into()),
             headers: Vec::new(),
         });
-        let messages: Vec<Message> = messages.collect();
+        let records: Vec<Message> = records.collect();
         Batch {
             topic: "sales".into(),
             log_id: "log".into(),
             partition: 0,
-            first: false,
+            group: "group".into(),
+            expected_position: None,
             start: 5,
-            end: 5 + messages.len() as i64,
-            messages,
+            end: 5 + records.len() as i64,
+            attempt: 1,
+            records,
         }
     }
 

@@ -1,0 +1,65 @@
+//! Accepts events over HTTP by configuration, and writes them to Kafka. The response is sent after
+//! the broker's acknowledgement.
+
+mod publish;
+mod routes;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use event_routes::Route;
+use guest_http::{Answer, Request, answer, problem, read_body, report};
+use http::{HeaderValue, StatusCode, header};
+use intake::Problem;
+
+guest_http::handler!(respond, guest_http::Headers::All);
+
+async fn respond(request: Request) -> Answer {
+    let routes = match routes::routes().await.inspect_err(report) {
+        Ok(routes) => routes,
+        Err(error) => return problem(&error.into()),
+    };
+    let path = request.uri().path();
+    let Some(route) = routes.find(path) else {
+        return problem(&not_found(path));
+    };
+    match accept(route, request).await {
+        Ok(()) => answer(StatusCode::OK, "application/json", route.answer()),
+        Err(failure) => refusal(route, &failure),
+    }
+}
+
+async fn accept(route: &Route, request: Request) -> Result<(), Problem> {
+    let (head, body) = request.into_parts();
+    route.check(&head.method, &head.headers)?;
+    let body = read_body(&head, body, route.body_bytes_max()).await?;
+    let events = route.events(&head.headers, body, now_s())?;
+    publish::publish(route.topic(), events).await.inspect_err(report).map_err(Problem::from)
+}
+
+fn refusal(route: &Route, failure: &Problem) -> Answer {
+    let mut answer = problem(failure);
+    let headers = answer.headers_mut();
+    match failure.status() {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            if let Some(methods) = route.allowed_methods() {
+                headers.insert(header::ALLOW, methods);
+            }
+        }
+        StatusCode::UNAUTHORIZED => {
+            let scheme = HeaderValue::from_static("HMAC-SHA256");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        _ => {}
+    }
+    answer
+}
+
+fn not_found(path: &str) -> Problem {
+    let detail = format!("nothing is served at {path}");
+    Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
+}
+
+/// The time in seconds since 1970.
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
