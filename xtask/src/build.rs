@@ -22,8 +22,8 @@ const COMPONENTS: [&str; 11] = [
     "intake-grpc",
 ];
 
-/// The components that only tests use.
-const TEST_GUESTS: [&str; 12] = [
+/// The components that only tests use, and the examples, which the tests run.
+const TEST_GUESTS: [&str; 13] = [
     "calls-dependency",
     "calls-valkey",
     "copies-records",
@@ -36,6 +36,7 @@ const TEST_GUESTS: [&str; 12] = [
     "older-events",
     "sends-requests",
     "sync-events",
+    "word-count",
 ];
 
 /// The compositions that the manifests use: the names of their documents in `components`, and of

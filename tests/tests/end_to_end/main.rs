@@ -5,6 +5,7 @@ mod artifact;
 mod chaos;
 mod connections;
 mod contract;
+mod counted_state;
 mod counting;
 mod dashboard;
 mod event_ingest;

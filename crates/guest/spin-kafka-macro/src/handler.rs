@@ -5,6 +5,8 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Error, FnArg, Ident, ItemFn, Result, Type};
 
+use crate::state_arguments::StateArguments;
+
 /// What the function handles.
 #[derive(Clone, Copy)]
 pub enum Kind {
@@ -18,16 +20,22 @@ pub enum Kind {
 
 /// Returns the function with its export, or with an error of the compiler.
 pub fn expand(kind: Kind, arguments: &TokenStream, function: &TokenStream) -> TokenStream {
-    let exported = if arguments.is_empty() {
-        syn::parse2::<ItemFn>(function.clone()).and_then(|function| export(kind, &function))
-    } else {
-        Err(Error::new(arguments.span(), "this attribute has no arguments"))
-    };
+    let exported = syn::parse2(function.clone())
+        .and_then(|function| export(kind, arguments.clone(), &function));
     let exported = exported.unwrap_or_else(|error| error.to_compile_error());
-    quote! { #function #exported }
+    quote! {
+        #[allow(dead_code, reason = "exported only by the component, not in native tests")]
+        #function
+        #exported
+    }
 }
 
-fn export(kind: Kind, function: &ItemFn) -> Result<TokenStream> {
+fn export(kind: Kind, arguments: TokenStream, function: &ItemFn) -> Result<TokenStream> {
+    let state = match (kind, arguments.is_empty()) {
+        (_, true) => None,
+        (Kind::Batch, false) => Some(syn::parse2::<StateArguments>(arguments)?),
+        (_, false) => return Err(Error::new(arguments.span(), "this attribute has no arguments")),
+    };
     let signature = &function.sig;
     let refuse = |text| Err(Error::new(signature.ident.span(), text));
     if !signature.generics.params.is_empty() {
@@ -36,13 +44,23 @@ fn export(kind: Kind, function: &ItemFn) -> Result<TokenStream> {
     let types = signature.inputs.iter().map(parameter).collect::<Result<Vec<_>>>()?;
     let name = &signature.ident;
     let wait = signature.asyncness.map(|_| quote!(.await));
-    match (kind, types.as_slice()) {
-        (Kind::Record, [_, ..]) => Ok(record(name, &types, wait.as_ref())),
-        (Kind::Record, []) => refuse("a record handler has a parameter, such as `&Record`"),
-        (Kind::Batch, [only]) => Ok(batch(name, only, wait.as_ref())),
-        (Kind::Batch, _) => refuse("a batch handler has one parameter: `&[Record]` or `&Batch`"),
-        (Kind::Position, [_]) => Ok(position(name, wait.as_ref())),
-        (Kind::Position, _) => refuse("a position function has one parameter: `&Partition`"),
+    match (kind, types.as_slice(), state) {
+        (Kind::Record, [_, ..], _) => Ok(record(name, &types, wait.as_ref())),
+        (Kind::Record, [], _) => refuse("a record handler has a parameter, such as `&Record`"),
+        (Kind::Batch, [only], None) => Ok(batch(name, only, wait.as_ref())),
+        (Kind::Batch, _, None) => refuse(
+            "a batch handler has one parameter, `&[Record]` or `&Batch`; with the argument `state \
+             = \"NAME\"` it has a second one, `&mut State`",
+        ),
+        (Kind::Batch, [records, _], Some(state)) => {
+            Ok(batch_with_state(name, records, &state, wait.as_ref()))
+        }
+        (Kind::Batch, _, Some(_)) => refuse(
+            "a batch handler with a state has two parameters: `&[Record]` or `&Batch`, and `&mut \
+             State`",
+        ),
+        (Kind::Position, [_], _) => Ok(position(name, wait.as_ref())),
+        (Kind::Position, _, _) => refuse("a position function has one parameter: `&Partition`"),
     }
 }
 
@@ -85,6 +103,38 @@ fn batch(name: &Ident, ty: &Type, wait: Option<&TokenStream>) -> TokenStream {
     handler(&batch, &handled)
 }
 
+/// The exports of a handler whose changes are stored together with the position.
+fn batch_with_state(
+    name: &Ident,
+    ty: &Type,
+    arguments: &StateArguments,
+    wait: Option<&TokenStream>,
+) -> TokenStream {
+    let (batch, state, partition) = (local("batch"), local("state"), local("partition"));
+    let StateArguments { name: state_name, version } = arguments;
+    let records = quote_spanned! { ty.span() => ::spin_kafka_sdk::FromBatch::from_batch(#batch) };
+    let namespace = quote! { ::spin_kafka_sdk::state::namespace(#state_name, #version)? };
+    let handled = quote! {
+        ::spin_kafka_sdk::state::apply(
+            #namespace,
+            #batch,
+            async |#batch: &::spin_kafka_sdk::Batch, #state: &mut ::spin_kafka_sdk::State| {
+                ::spin_kafka_sdk::export::BatchOutcome::into_result(#name(#records, #state) #wait)
+            },
+        )
+        .await
+    };
+    let position = quote! { ::spin_kafka_sdk::state::position(#namespace, #partition).await };
+    let (handler, checkpoint) = (handler(&batch, &handled), checkpoint(&partition, &position));
+    let check = quote_spanned! { state_name.span() =>
+        const _: () = ::core::assert!(
+            ::spin_kafka_sdk::state::is_valid_name(#state_name),
+            "the name of a state has 1 to 100 letters, digits, `-`, `_` or `.`",
+        );
+    };
+    quote! { #check #handler #checkpoint }
+}
+
 /// The export of a handler, which handles `batch` by the expression `handled`.
 fn handler(batch: &Ident, handled: &TokenStream) -> TokenStream {
     quote! {
@@ -107,6 +157,13 @@ fn handler(batch: &Ident, handled: &TokenStream) -> TokenStream {
 
 fn position(name: &Ident, wait: Option<&TokenStream>) -> TokenStream {
     let partition = local("partition");
+    let position = quote! { #name(&#partition) #wait .map_err(::core::convert::Into::into) };
+    checkpoint(&partition, &position)
+}
+
+/// The export of a checkpoint, which returns the position of `partition` by the expression
+/// `position`.
+fn checkpoint(partition: &Ident, position: &TokenStream) -> TokenStream {
     quote! {
         const _: () = {
             #[allow(dead_code, reason = "exported only by the component, not in native tests")]
@@ -116,7 +173,7 @@ fn position(name: &Ident, wait: Option<&TokenStream>) -> TokenStream {
                 async fn position(
                     #partition: ::spin_kafka_sdk::Partition,
                 ) -> ::spin_kafka_sdk::export::PositionResult {
-                    #name(&#partition) #wait .map_err(::core::convert::Into::into)
+                    #position
                 }
             }
 
@@ -141,11 +198,24 @@ mod tests {
             (Kind::Record, "", "fn f(&self) {}", "cannot be a method"),
             (Kind::Record, "", "fn f() {}", "such as `&Record`"),
             (Kind::Batch, "", "fn f() {}", "`&[Record]` or `&Batch`"),
+            (Kind::Batch, "", "fn f(r: &[Record], s: &mut State) {}", "with the argument `state"),
+            (Kind::Batch, "state = \"a\"", "fn f(r: &[Record]) {}", "and `&mut State`"),
+            (Kind::Batch, "version = 1", "fn f(r: R, s: S) {}", "needs `state"),
+            (Kind::Batch, "state = 1", "fn f(r: R, s: S) {}", "expected string literal"),
+            (Kind::Batch, "name = \"a\"", "fn f(r: R, s: S) {}", "`state` and `version`"),
             (Kind::Position, "", "fn f(a: A, b: B) {}", "`&Partition`"),
         ] {
             let text = expanded(kind, arguments, function);
             assert!(text.contains("compile_error") && text.contains(reason), "{text}");
         }
+    }
+
+    #[test]
+    fn a_state_has_version_1_unless_the_attribute_names_another() {
+        let function = "fn f(r: &[Record], s: &mut State) {}";
+        let of = |arguments| expanded(Kind::Batch, arguments, function);
+        assert!(of("state = \"a\"").contains("namespace (\"a\" , 1u32)"));
+        assert!(of("state = \"a\", version = 3").contains("namespace (\"a\" , 3)"));
     }
 
     #[test]

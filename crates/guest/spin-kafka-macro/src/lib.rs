@@ -2,6 +2,7 @@
 //! describes them.
 
 mod handler;
+mod state_arguments;
 
 use proc_macro::TokenStream;
 

@@ -89,6 +89,17 @@ impl Batch {
         }
     }
 
+    /// Keeps only these records, and moves the start to a later position.
+    pub(crate) fn retain(&mut self, start: i64, keep: impl Fn(&Record) -> bool) {
+        self.range.start = start;
+        self.records.retain(keep);
+    }
+
+    /// The log that the batch was read from.
+    pub(crate) fn log(&self) -> &Partition {
+        &self.partition
+    }
+
     /// Name of the topic.
     pub fn topic(&self) -> &str {
         self.partition.topic()

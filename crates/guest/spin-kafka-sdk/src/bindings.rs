@@ -1,5 +1,5 @@
-//! The generated bindings of `spin-kafka:events`. Only this crate uses them: users see the types of
-//! this crate, so their code does not depend on the version of the interfaces.
+//! The generated bindings of the interfaces. Only this crate uses them: users see the types of this
+//! crate, so their code does not depend on the version of the interfaces.
 #![allow(missing_docs, unsafe_code, reason = "generated")]
 
 pub mod handler {
@@ -38,6 +38,15 @@ pub mod producer {
             "spin-kafka:events/types@0.2.0":
                 crate::bindings::handler::spin_kafka::events::types,
         },
+        runtime_path: "::spin_kafka_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+
+pub mod state {
+    wit_bindgen::generate!({
+        world: "spin-kafka:sdk-state/state",
+        path: ["wit/doorbuster-valkey", "wit/spin-variables", "wit/state.wit"],
         runtime_path: "::spin_kafka_sdk::wit_bindgen::rt",
         generate_all,
     });

@@ -13,6 +13,7 @@ mod json;
 mod log;
 pub mod producer;
 mod record;
+pub mod state;
 
 #[doc(hidden)]
 pub use batch::FromBatch;
@@ -20,6 +21,7 @@ pub use batch::{Batch, Parsed, Partition, parse};
 pub use error::{Error, Failure, OrFail, Rejection};
 pub use json::Json;
 pub use record::{FromRecord, Record};
+pub use state::State;
 
 /// Makes a function the handler of single records.
 ///
@@ -78,6 +80,18 @@ pub use spin_kafka_macro::record;
 ///         }
 ///     }
 ///     Ok(rejections)
+/// }
+/// ```
+///
+/// With a [`State`] as the second parameter, the component counts in Valkey, and every record is
+/// counted once; see [`mod@state`]:
+///
+/// ```
+/// use spin_kafka_sdk::{self as kafka, Record, State};
+///
+/// #[kafka::batch(state = "orders", version = 1)]
+/// fn count(records: &[Record], state: &mut State) {
+///     state.increment("orders", records.len() as i64);
 /// }
 /// ```
 ///

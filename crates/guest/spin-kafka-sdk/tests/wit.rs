@@ -1,4 +1,4 @@
-//! The package carries its own copy of the interfaces, because `cargo publish` includes no files of
+//! The package carries its own copies of the interfaces, because `cargo publish` includes no files of
 //! other folders.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -15,9 +15,15 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_copy_of_the_interfaces_is_current() {
+fn the_copies_of_the_interfaces_are_current() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let original = package.ancestors().nth(3).unwrap().join("wit/spin-kafka-events");
-    let copy = package.join("wit/spin-kafka-events");
-    assert_eq!(files(&copy), files(&original), "copy {original:?} to {copy:?}");
+    let root = package.ancestors().nth(3).unwrap().join("wit");
+    for (original, copy) in [
+        ("spin-kafka-events", "spin-kafka-events"),
+        ("doorbuster-valkey", "doorbuster-valkey"),
+        ("deps/spin-variables", "spin-variables"),
+    ] {
+        let (original, copy) = (root.join(original), package.join("wit").join(copy));
+        assert_eq!(files(&copy), files(&original), "copy {original:?} to {copy:?}");
+    }
 }

@@ -8,9 +8,6 @@
 //! remembered keys are limited ([`RetentionLimits`]).
 
 mod claim;
-mod fingerprint;
-mod limits;
 
 pub use claim::{Claim, KeyOwner, Reply};
-pub use fingerprint::Fingerprint;
-pub use limits::{RetentionLimits, RetentionLimitsError};
+pub use spin_kafka_state::{Fingerprint, RetentionLimits, RetentionLimitsError};

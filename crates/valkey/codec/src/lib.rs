@@ -4,21 +4,18 @@
 mod address;
 mod client_error;
 mod decode;
-mod encode;
 mod error;
 mod hello;
 mod limits;
 mod nesting;
 mod primary;
 mod role;
-mod script;
 mod servers;
 mod split;
 
 pub use address::Address;
 pub use client_error::ClientError;
 pub use decode::{Decoder, Reply, Scalar};
-pub use encode::{Command, encode};
 pub use error::Error;
 pub use hello::{
     Refusal, hello, hello_resp2, is_hello_unsupported, refusal, refusal_resp2, without_password,
@@ -26,6 +23,6 @@ pub use hello::{
 pub use limits::{COMMANDS_MAX, CONNECT_LIMIT, IDLE_MAX, REPLIES_BYTES_MAX, ROUND_LIMIT};
 pub use primary::connect_to_primary;
 pub use role::{PRIMARY, ROLE, UNKNOWN_ROLE, shows_no_primary};
-pub use script::{Script, ScriptRef, is_unknown_script};
 pub use servers::{SERVERS_MAX, Servers};
 pub use split::split;
+pub use valkey_command::{Command, Script, ScriptRef, encode, is_unknown_script};

@@ -1,14 +1,15 @@
-//! A hash that identifies a sale.
+//! A hash that identifies a record which a client may send again.
 
 use twox_hash::xxhash3_128::Hasher;
 
 /// A key and a body up to this size are joined without an allocation.
 const SMALL_BYTES: usize = 256;
 
-/// A hash of a sale's idempotency key and body, in 16 bytes.
+/// A hash of an idempotency key and a body, in 16 bytes.
 ///
-/// The hash function, XXH3, is fast but not cryptographic. To make another client's sale look like
-/// a repetition, an attacker must know its key and its body, and could then send both again anyway.
+/// The hash function, XXH3, is fast but not cryptographic. To make the record of another client look
+/// like a repetition, an attacker must know its key and its body, and could then send both again
+/// anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u128);
 

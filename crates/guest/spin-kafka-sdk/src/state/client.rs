@@ -1,0 +1,104 @@
+//! Calls of Valkey, through the client that the host provides.
+
+use spin_kafka_state::{Command, Reply as ScriptReply, encode};
+
+use crate::Failure;
+use crate::bindings::state::doorbuster::valkey::client::{ClientError, Reply, Scalar, pipeline};
+
+/// Maximum time of a call, in milliseconds: the longest that the interface allows.
+const LIMIT_MS: u32 = 30_000;
+
+/// Calls the script.
+pub async fn call(command: &Command) -> Result<ScriptReply, Failure> {
+    match send(command.encode(), 1).await?.into_iter().next() {
+        Some(Reply::One(Scalar::Error(text))) => Ok(ScriptReply::Error(text)),
+        Some(Reply::Many(values)) => {
+            Ok(ScriptReply::Values(values.into_iter().map(word).collect()))
+        }
+        other => Err(unexpected("the script", &other)),
+    }
+}
+
+/// Reads values with one command for each; None for one that does not exist.
+pub async fn read(commands: &[Vec<Vec<u8>>]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+    let Ok(count) = u32::try_from(commands.len()) else {
+        return Err(Failure::fatal("too many commands"));
+    };
+    let replies = send(encode(commands), count).await?;
+    replies.into_iter().zip(commands).map(|(reply, command)| value(reply, command)).collect()
+}
+
+fn value(reply: Reply, command: &[Vec<u8>]) -> Result<Option<Vec<u8>>, Failure> {
+    match reply {
+        Reply::One(Scalar::Text(text)) => Ok(Some(text)),
+        Reply::One(Scalar::Double(number)) => Ok(Some(number.to_string().into())),
+        Reply::One(Scalar::Nil) => Ok(None),
+        // Of the words of the command, the second one is the key.
+        Reply::One(Scalar::Error(text)) if text.starts_with("WRONGTYPE") => {
+            let key = command.get(1).map(|key| String::from_utf8_lossy(key));
+            Err(Failure::fatal(format_args!("the key {}: {text}", key.unwrap_or_default())))
+        }
+        other => Err(unexpected("a command that reads", &other)),
+    }
+}
+
+/// Sends encoded commands, which have this number of replies, in one round trip.
+async fn send(commands: Vec<u8>, replies: u32) -> Result<Vec<Reply>, Failure> {
+    pipeline(commands, replies, LIMIT_MS).await.map_err(client_failure)
+}
+
+fn word(value: Scalar) -> String {
+    match value {
+        Scalar::Text(text) => String::from_utf8_lossy(&text).into_owned(),
+        Scalar::Integer(number) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn unexpected(to: &str, reply: &dyn std::fmt::Debug) -> Failure {
+    Failure::retry(format_args!("unexpected reply of Valkey to {to}: {reply:?}"))
+}
+
+/// Wrong settings need a change by an operator. Everything else may be temporary, and the batch
+/// must not be lost.
+fn client_failure(error: ClientError) -> Failure {
+    match error {
+        ClientError::Config(text) => Failure::Fatal(text),
+        ClientError::Connect(text)
+        | ClientError::Auth(text)
+        | ClientError::Interrupted(text)
+        | ClientError::Protocol(text) => Failure::Retry(format!("Valkey: {text}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reply_to_a_command_that_reads_has_its_meaning() {
+        let command = [b"GET".to_vec(), b"{n:1}:a".to_vec()];
+        let of = |scalar| value(Reply::One(scalar), &command);
+        assert_eq!(of(Scalar::Text(b"x".into())), Ok(Some(b"x".into())));
+        assert_eq!(of(Scalar::Double(2.5)), Ok(Some(b"2.5".into())));
+        assert_eq!(of(Scalar::Nil), Ok(None));
+        let wrong = of(Scalar::Error("WRONGTYPE Operation".into())).unwrap_err();
+        assert!(matches!(&wrong, Failure::Fatal(text) if text.contains("{n:1}:a")), "{wrong}");
+        let loading = of(Scalar::Error("LOADING".into())).unwrap_err();
+        assert!(matches!(&loading, Failure::Retry(text) if text.contains("LOADING")), "{loading}");
+    }
+
+    #[test]
+    fn only_wrong_settings_of_the_client_are_fatal() {
+        let text = || "why".to_owned();
+        assert_eq!(client_failure(ClientError::Config(text())), Failure::fatal("why"));
+        for error in [
+            ClientError::Connect(text()),
+            ClientError::Auth(text()),
+            ClientError::Interrupted(text()),
+            ClientError::Protocol(text()),
+        ] {
+            assert_eq!(client_failure(error), Failure::retry("Valkey: why"));
+        }
+    }
+}

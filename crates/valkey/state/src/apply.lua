@@ -1,0 +1,328 @@
+-- Applies the changes that a function made for one batch of one partition, exactly once.
+--
+-- The position in the log is stored in the same atomic step as the changes, so a batch that is
+-- handed over again is recognised. Valkey does not roll back a script that fails: what it wrote
+-- before stays. So parts 1 to 4 only read, compute every new value, and detect everything that can
+-- fail. Only part 5 writes.
+--
+-- KEYS  1 hash: partition -> next offset
+--       2 hash: partition -> the log that the offset belongs to
+--       3 set: fingerprints of records that were applied, the younger generation
+--       4 the older generation
+--       5 hash: partition -> when the younger generation began, in ms
+--       then the keys that are changed, then one key for each value that the function has read
+-- ARGV  1 partition  2 log id  3 start  4 end  5 whether the log may have no position yet: 0, 1
+--       6 fingerprints in a generation  7 age of a generation in ms
+--       8 time of the newest record, in ms; '' if no record has a time
+--       9 n, then n fingerprints
+--       number of values that were read, then for each:
+--         v                            value of a key
+--         h, field                     value of a field of a hash
+--         z, member                    score of a member of a sorted set
+--         followed by 1 and the value, or 0 and '' if there was none
+--       number of keys that are changed, then for each:
+--         1 if the content of the key is deleted first, else 0
+--         when the key expires, in ms since 1970; '' if that does not change
+--         -                            no other change
+--         v, operation, operand        a value
+--         h, n, n operations (one character each), n fields, n operands     a hash
+--         z, n, n members, n numbers to add                                 a sorted set
+--         x, length, n, n times: m, m words       entries of a stream, which is cut to `length`
+--       Operations: i add an integer, d add a decimal, < and > keep the smaller and the larger
+--       number, = set; only in a hash: - delete.
+--
+-- Returns  applied              the changes and the position are stored
+--          duplicate, position  the whole batch was applied before; nothing was changed
+--          rewind, position     the store lost updates; read again from this position
+--          lost                 the store has no position, although there must be one
+--          again, position, index...   run the function again on the records from this position on,
+--                               without those of these fingerprints (indexes from 0), which were
+--                               applied before; values that it has read may have changed
+-- or fails with an error, and nothing is changed.
+
+local INTEGER_MAX = 9.2e18 -- below 2^63 by more than the rounding error of a double
+local EXACT_MAX = 2 ^ 53   -- up to here, a double represents every integer
+local FRACTION = 9         -- digits after the point of a decimal
+local CHUNK = 1000         -- values in one command; `unpack` accepts less than 8,000
+
+local partition, log, start, finish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local may_begin = ARGV[5] == '1'
+local seen_max, seen_window, now = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local next_arg, next_key = 9, 6
+
+local function take()
+  next_arg = next_arg + 1
+  return ARGV[next_arg - 1]
+end
+
+-- Skips the next `length` arguments, and returns the index of the first one.
+local function skip(length)
+  next_arg = next_arg + length
+  return next_arg - length
+end
+
+local function take_key()
+  next_key = next_key + 1
+  return KEYS[next_key - 1]
+end
+
+local function wrong_type(key, expected)
+  error({ err = 'WRONGTYPE the key ' .. key .. ' holds no ' .. expected })
+end
+
+local function overflow(key)
+  error({ err = 'OVERFLOW a number in the key ' .. key .. ' would be too large' })
+end
+
+-- Calls a command that reads. The error for a key of another type names the key.
+local function read(expected, command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    if string.find(reply.err, '^WRONGTYPE') then wrong_type(key, expected) end
+    error(reply)
+  end
+  return reply
+end
+
+-- Calls `command key argument...` for arguments from `from` on, with at most CHUNK of them at a
+-- time. Passes each reply to `each`, with the first and the last of the numbers of these arguments,
+-- from 0. If the key is new, the replies are empty.
+local function in_chunks(expected, command, key, is_new, from, count, each)
+  for first = 0, count - 1, CHUNK do
+    local last = math.min(first + CHUNK, count) - 1
+    local reply = {}
+    if not is_new then
+      reply = read(expected, command, key, unpack(ARGV, from + first, from + last))
+    end
+    each(reply, first, last)
+  end
+end
+
+-- 1. The position. One of another log (a topic that was created again, another cluster) is ignored.
+
+local stored = read('hash', 'HGET', KEYS[1], partition)
+local stored_log = read('hash', 'HGET', KEYS[2], partition)
+local same_log = not stored_log or stored_log == '' or log == '' or stored_log == log
+if not (stored and same_log) and not may_begin then return { 'lost' } end
+local position = start
+if stored and same_log then
+  position = tonumber(stored)
+  if not string.find(stored, '^%d+$') then wrong_type(KEYS[1], 'position') end
+end
+if position < start then return { 'rewind', stored } end
+if position >= finish then return { 'duplicate', stored } end
+
+-- 2. Records that were applied before, from other offsets, and values that the function has read.
+
+local answer = { 'again', string.format('%.0f', position) }
+local new = tonumber(take())
+local new_from = skip(new)
+for generation = 3, 4 do
+  in_chunks('set', 'SMISMEMBER', KEYS[generation], false, new_from, new, function(found, first)
+    for index, is_there in ipairs(found) do
+      if is_there == 1 then answer[#answer + 1] = tostring(first + index - 1) end
+    end
+  end)
+end
+
+local has_changed = false
+local reads = tonumber(take())
+for index = 1, reads do
+  local key, kind, value = KEYS[#KEYS - reads + index], take(), nil
+  if kind == 'v' then
+    value = read('value', 'GET', key)
+  elseif kind == 'h' then
+    value = read('hash', 'HGET', key, take())
+  else
+    value = read('sorted set', 'ZSCORE', key, take())
+  end
+  local existed, expected = take() == '1', take()
+  -- The client formats a score differently.
+  local equal = value == expected or kind == 'z' and tonumber(value) == tonumber(expected)
+  if existed ~= (value and true or false) or existed and not equal then has_changed = true end
+end
+if position > start or has_changed or #answer > 2 then return answer end
+
+-- 3. The new values.
+
+-- Splits a decimal into three integers: its value in units of 10^-FRACTION is
+-- high * 10^24 + middle * 10^12 + low. Each of them is exact in a double.
+local function parts(text, key)
+  local sign, whole, fraction = string.match(text, '^(%-?)(%d+)%.?(%d*)$')
+  if not whole or #fraction > FRACTION or #whole + FRACTION > 36 then
+    wrong_type(key, 'decimal with ' .. FRACTION .. ' digits after the point')
+  end
+  local digits = whole .. fraction .. string.rep('0', FRACTION - #fraction)
+  local factor = sign == '-' and -1 or 1
+  local function part(from, to)
+    return factor * (tonumber(string.sub(digits, from, to)) or 0)
+  end
+  return part(1, -25), part(-24, -13), part(-12, -1)
+end
+
+-- Carries from the lower parts to the higher ones, so that both lower ones are in 0 to 10^12 - 1.
+local function carry(high, middle, low)
+  middle = middle + math.floor(low / 1e12)
+  return high + math.floor(middle / 1e12), middle % 1e12, low % 1e12
+end
+
+local function add_decimals(a, b, key)
+  local high, middle, low = parts(a, key)
+  local high_b, middle_b, low_b = parts(b, key)
+  high, middle, low = carry(high + high_b, middle + middle_b, low + low_b)
+  local sign = ''
+  if high < 0 then
+    sign = '-'
+    high, middle, low = carry(-high, -middle, -low)
+  end
+  if high >= 1e12 then overflow(key) end
+  local digits = string.format('%.0f%012.0f%012.0f', high, middle, low)
+  local whole = string.match(string.sub(digits, 1, -FRACTION - 1), '^0*(%d+)$')
+  local fraction = string.match(string.sub(digits, -FRACTION), '^(.-)0*$')
+  return sign .. whole .. (fraction == '' and '' or '.' .. fraction)
+end
+
+local function add_integers(a, b, key)
+  if not string.find(a, '^%-?%d+$') then wrong_type(key, 'integer') end
+  local number_a, number_b = tonumber(a), tonumber(b)
+  local sum = number_a + number_b
+  if math.abs(number_a) + math.abs(number_b) < EXACT_MAX then
+    return string.format('%.0f', sum)
+  end
+  if math.abs(sum) > INTEGER_MAX then overflow(key) end
+  return add_decimals(a, b, key)
+end
+
+-- The value after an operation on the stored one; nil if it stays, false if it is deleted.
+local function after(operation, value, operand, key)
+  if operation == '-' then return false end
+  if operation == '=' or not value then return operand end
+  if operation == 'i' then return add_integers(value, operand, key) end
+  if operation == 'd' then return add_decimals(value, operand, key) end
+  if not string.find(value, '^%-?%d+%.?%d*$') then wrong_type(key, 'number') end
+  local smaller = tonumber(operand) < tonumber(value)
+  local larger = tonumber(operand) > tonumber(value)
+  if operation == '<' and smaller or operation == '>' and larger then return operand end
+  return nil
+end
+
+-- The commands of part 5. The position is the first one: if the memory of the server is full, the
+-- script must fail before it has written anything, and commands that delete are executed even then.
+local commands = { { 'HSET', KEYS[1], partition, ARGV[4] } }
+
+local function write(...)
+  commands[#commands + 1] = { ... }
+end
+
+local function change_value(key, is_new)
+  local operation, operand = take(), take()
+  local value = not is_new and read('value', 'GET', key)
+  value = after(operation, value, operand, key)
+  if value and operation == '=' then
+    write('SET', key, value)
+  elseif value then
+    write('SET', key, value, 'KEEPTTL')
+  end
+end
+
+local function change_hash(key, is_new)
+  local count, operations = tonumber(take()), take()
+  local fields_from, operands_from = skip(count), skip(count)
+  in_chunks('hash', 'HMGET', key, is_new, fields_from, count, function(values, first, last)
+    local set, deleted = { 'HSET', key }, { 'HDEL', key }
+    for place = first, last do
+      local field, operand = ARGV[fields_from + place], ARGV[operands_from + place]
+      local operation = string.sub(operations, place + 1, place + 1)
+      local value = after(operation, values[place - first + 1], operand, key)
+      if value then
+        set[#set + 1] = field
+        set[#set + 1] = value
+      elseif value == false then
+        deleted[#deleted + 1] = field
+      end
+    end
+    if #set > 2 then commands[#commands + 1] = set end
+    if #deleted > 2 then commands[#commands + 1] = deleted end
+  end)
+end
+
+local function change_sorted_set(key, is_new)
+  local count = tonumber(take())
+  local members_from, numbers_from = skip(count), skip(count)
+  in_chunks('sorted set', 'ZMSCORE', key, is_new, members_from, count, function(scores, first, last)
+    local command = { 'ZADD', key }
+    for place = first, last do
+      local score = tonumber(scores[place - first + 1]) or 0
+      local sum = score + tonumber(ARGV[numbers_from + place])
+      if sum == math.huge or sum == -math.huge then overflow(key) end
+      command[#command + 1] = string.format('%.17g', sum)
+      command[#command + 1] = ARGV[members_from + place]
+    end
+    commands[#commands + 1] = command
+  end)
+end
+
+local function change_stream(key, is_new)
+  if not is_new then read('stream', 'XLEN', key) end
+  local length, count = take(), tonumber(take())
+  for entry = 1, count do
+    local words = tonumber(take())
+    local from = skip(words)
+    -- The last command cuts the stream for all of them.
+    local command = entry < count and { 'XADD', key, '*' } or { 'XADD', key, 'MAXLEN', length, '*' }
+    for word = from, from + words - 1 do command[#command + 1] = ARGV[word] end
+    commands[#commands + 1] = command
+  end
+end
+
+local change = {
+  v = change_value, h = change_hash, z = change_sorted_set, x = change_stream,
+  ['-'] = function() end,
+}
+for _ = 1, tonumber(take()) do
+  local key, is_new, expires = take_key(), take() == '1', take()
+  if is_new then write('UNLINK', key) end
+  change[take()](key, is_new)
+  if expires ~= '' then write('PEXPIREAT', key, expires) end
+end
+
+-- If the broker reports no log id, the stored one is kept.
+if log ~= '' then write('HSET', KEYS[2], partition, log) end
+if new > 0 then
+  local since = read('hash', 'HGET', KEYS[5], partition)
+  since = since and tonumber(since)
+  -- The timestamps of records are set by clients. A missing or old one has no effect; one that is
+  -- far in the future ends one generation too early, but only one.
+  local full = read('set', 'SCARD', KEYS[3]) >= seen_max
+  local old = now and since and now - since >= seen_window
+  if full or old then
+    write('UNLINK', KEYS[4])
+    if redis.call('EXISTS', KEYS[3]) == 1 then write('RENAME', KEYS[3], KEYS[4]) end
+  end
+  if now and (not since or (full or old) and now > since) then
+    write('HSET', KEYS[5], partition, ARGV[8])
+  end
+  for done = 0, new - 1, CHUNK do
+    local to = math.min(done + CHUNK, new) - 1
+    write('SADD', KEYS[3], unpack(ARGV, new_from + done, new_from + to))
+  end
+end
+
+-- 4. When a script is called, Valkey checks the user's rights only for the keys. The rights for the
+-- commands must be checked here.
+
+local checked = {}
+for _, command in ipairs(commands) do
+  if not checked[command[1]] then
+    checked[command[1]] = true
+    if not redis.acl_check_cmd(unpack(command)) then
+      local text = 'NOPERM the script needs the command ' .. command[1]
+      error({ err = text .. ': grant it to its user' })
+    end
+  end
+end
+
+-- 5. All checks have passed: write.
+
+for _, command in ipairs(commands) do redis.call(unpack(command)) end
+return { 'applied' }

@@ -1,0 +1,32 @@
+//! State in Valkey that is written together with the position in a Kafka log, so that every record
+//! is counted once.
+//!
+//! A function makes its changes in a [`State`], which combines them. A [`Transaction`] sends them
+//! with one call of a script (`apply.lua`), which compares the stored position with the batch, and
+//! stores the changes and the new position in one atomic step. So a batch that is handed over again
+//! changes nothing. This crate does no I/O and is used by `spin-kafka-sdk`.
+
+mod call;
+mod change;
+mod decimal;
+mod error;
+mod fingerprint;
+mod limits;
+mod namespace;
+mod read;
+mod retention;
+mod source;
+mod state;
+mod transaction;
+
+pub use decimal::{Decimal, DecimalError};
+pub use error::{ChangeError, Error};
+pub use fingerprint::Fingerprint;
+pub use limits::{BYTES_MAX, CALLS_MAX, OPERATIONS_MAX, READS_MAX};
+pub use namespace::{Namespace, NamespaceError, is_valid_name};
+pub use read::Read;
+pub use retention::{RetentionLimits, RetentionLimitsError};
+pub use source::{OffsetRange, Source};
+pub use state::{Hash, State};
+pub use transaction::{RecordId, Reply, Step, Transaction};
+pub use valkey_command::{Command, encode};

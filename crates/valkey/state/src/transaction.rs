@@ -1,0 +1,254 @@
+//! The application of one batch to Valkey.
+
+use std::collections::HashSet;
+
+use valkey_command::{Command, ScriptRef, is_unknown_script};
+
+use crate::call::Call;
+use crate::limits::CALLS_MAX;
+use crate::{Error, Fingerprint, OffsetRange, RetentionLimits, Source, State};
+
+/// What identifies a record of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordId {
+    /// The record's offset.
+    pub offset: i64,
+    /// When it was written, in milliseconds since 1970; None if the record has no timestamp.
+    pub timestamp_ms: Option<i64>,
+    /// Identifies a record that a client may send again; None if the record has no idempotency key.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// Valkey's reply to the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The script's return value: an array of strings.
+    Values(Vec<String>),
+    /// An error, including its code.
+    Error(String),
+}
+
+/// What the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The batch is applied, by this call or an earlier one.
+    Done,
+    /// Send [`Transaction::command`] again, with the same state.
+    Send,
+    /// Run the function again, with a new state, on the records that [`Transaction::includes`], and
+    /// send its changes.
+    Run,
+    /// The store lost its last updates: read again from this position.
+    Rewind(i64),
+    /// The store lost all data of this partition.
+    Lost,
+}
+
+/// The application of one batch. It does no I/O: run the function on the records that
+/// [`Transaction::includes`], send [`Transaction::command`], pass the reply to
+/// [`Transaction::reply`], and continue as the returned [`Step`] says.
+#[derive(Debug)]
+pub struct Transaction {
+    pub(crate) source: Source,
+    pub(crate) range: OffsetRange,
+    pub(crate) limits: RetentionLimits,
+    /// The offsets and fingerprints of the records that have one.
+    pub(crate) known: Vec<(i64, Fingerprint)>,
+    pub(crate) newest_ms: Option<i64>,
+    /// The offsets of records that repeat others.
+    repeated: HashSet<i64>,
+    script: ScriptRef,
+    calls: u32,
+}
+
+impl Transaction {
+    /// The application of a batch with these records. If several records have the same fingerprint,
+    /// the first one is included.
+    pub fn new(
+        source: Source,
+        range: OffsetRange,
+        limits: RetentionLimits,
+        records: impl IntoIterator<Item = RecordId>,
+    ) -> Self {
+        let (mut known, mut seen, mut repeated) = (Vec::new(), HashSet::new(), HashSet::new());
+        let mut newest_ms = None;
+        for RecordId { offset, timestamp_ms, fingerprint } in records {
+            newest_ms = newest_ms.max(timestamp_ms);
+            let Some(fingerprint) = fingerprint else { continue };
+            if seen.insert(fingerprint) {
+                known.push((offset, fingerprint));
+            } else {
+                repeated.insert(offset);
+            }
+        }
+        let (script, calls) = (ScriptRef::Sha, 0);
+        Self { source, range, limits, known, newest_ms, repeated, script, calls }
+    }
+
+    /// Whether the function handles the record with this offset. It does not if the record was
+    /// applied before, or repeats another one.
+    pub fn includes(&self, offset: i64) -> bool {
+        offset >= self.range.start && !self.repeated.contains(&offset)
+    }
+
+    /// The position from which on the function handles the records.
+    pub fn start(&self) -> i64 {
+        self.range.start
+    }
+
+    /// The command to send next: one call of the script. Fails if the function made a change that is
+    /// not possible.
+    pub fn command(&self, state: &State) -> Result<Command, Error> {
+        state.check()?;
+        Ok(Call::build(self.script, self, state))
+    }
+
+    /// Evaluates the reply to the command.
+    pub fn reply(&mut self, reply: Reply) -> Result<Step, Error> {
+        self.calls += 1;
+        let step = match reply {
+            Reply::Values(values) => self.evaluate(&values)?,
+            Reply::Error(text) if is_unknown_script(&text) && self.script == ScriptRef::Sha => {
+                self.script = ScriptRef::Source;
+                Step::Send
+            }
+            Reply::Error(text) if is_about_a_value(&text) => return Err(Error::Stored(text)),
+            Reply::Error(text) => return Err(Error::Refused(text)),
+        };
+        if self.calls == CALLS_MAX && matches!(step, Step::Send | Step::Run) {
+            return Err(Error::Contended);
+        }
+        Ok(step)
+    }
+
+    fn evaluate(&mut self, values: &[String]) -> Result<Step, Error> {
+        let unexpected = || Error::Unexpected(values.join(" "));
+        let (word, rest) = values.split_first().ok_or_else(unexpected)?;
+        let position = || rest.first().and_then(|text| text.parse().ok()).ok_or_else(unexpected);
+        match word.as_str() {
+            "applied" | "duplicate" => Ok(Step::Done),
+            "rewind" => Ok(Step::Rewind(position()?)),
+            "lost" => Ok(Step::Lost),
+            "again" => {
+                self.range.start = position()?;
+                let indexes = rest.iter().skip(1).map(|index| index.parse().ok());
+                let indexes: HashSet<usize> =
+                    indexes.collect::<Option<_>>().ok_or_else(unexpected)?;
+                self.leave_out(&indexes);
+                Ok(Step::Run)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Removes the records with these fingerprints, and those before the start.
+    fn leave_out(&mut self, indexes: &HashSet<usize>) {
+        let mut index = 0;
+        let (start, repeated) = (self.range.start, &mut self.repeated);
+        self.known.retain(|(offset, _)| {
+            let was_applied = indexes.contains(&index);
+            index += 1;
+            if was_applied {
+                repeated.insert(*offset);
+            }
+            !was_applied && *offset >= start
+        });
+    }
+}
+
+/// Whether the script's error is about a value in Valkey: a retry does not help.
+fn is_about_a_value(error: &str) -> bool {
+    ["WRONGTYPE ", "OVERFLOW "].iter().any(|code| error.starts_with(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Namespace;
+
+    /// Records 10 to 13; 10 and 12 have the same fingerprint.
+    fn transaction() -> Transaction {
+        let source = Source {
+            namespace: Namespace::new("n", 1).unwrap(),
+            group: "g".into(),
+            topic: "t".into(),
+            log_id: "l".into(),
+            partition: 3,
+        };
+        let keys = [Some("a"), None, Some("a"), Some("b")];
+        let records = keys.into_iter().zip(10..).map(|(key, offset)| RecordId {
+            offset,
+            timestamp_ms: None,
+            fingerprint: key.map(|key| Fingerprint::new(key.as_bytes(), b"")),
+        });
+        let range = OffsetRange { start: 10, end: 14, expected_position: Some(10) };
+        Transaction::new(source, range, RetentionLimits::default(), records)
+    }
+
+    fn included(transaction: &Transaction) -> Vec<i64> {
+        (8..14).filter(|offset| transaction.includes(*offset)).collect()
+    }
+
+    fn values(words: &[&str]) -> Reply {
+        Reply::Values(words.iter().map(|word| (*word).to_owned()).collect())
+    }
+
+    #[test]
+    fn the_first_of_several_records_with_the_same_fingerprint_is_included() {
+        assert_eq!(included(&transaction()), [10, 11, 13]);
+    }
+
+    #[test]
+    fn records_that_were_applied_before_are_left_out() {
+        let mut transaction = transaction();
+        assert_eq!(transaction.reply(values(&["again", "11", "1"])), Ok(Step::Run));
+        assert_eq!(included(&transaction), [11]);
+        assert_eq!(transaction.reply(values(&["again", "12"])), Ok(Step::Run));
+        assert_eq!(included(&transaction), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn sends_the_source_if_the_script_is_unknown() {
+        let (mut transaction, state) = (transaction(), State::default());
+        let first = |transaction: &Transaction| {
+            transaction.command(&state).unwrap().words().next().unwrap().to_vec()
+        };
+        assert_eq!(first(&transaction), b"EVALSHA");
+        let unknown = || Reply::Error("NOSCRIPT No matching script.".into());
+        assert_eq!(transaction.reply(unknown()), Ok(Step::Send));
+        assert_eq!(first(&transaction), b"EVAL");
+        // The source was sent, so the error has another cause.
+        assert!(matches!(transaction.reply(unknown()), Err(Error::Refused(_))));
+    }
+
+    #[test]
+    fn ends_as_the_script_reports() {
+        for (words, step) in [
+            (&["applied"][..], Step::Done),
+            (&["duplicate", "14"], Step::Done),
+            (&["rewind", "4"], Step::Rewind(4)),
+            (&["lost"], Step::Lost),
+        ] {
+            assert_eq!(transaction().reply(values(words)), Ok(step));
+        }
+    }
+
+    #[test]
+    fn an_invalid_reply_of_the_script_is_an_error() {
+        for words in
+            [&[][..], &["ok"], &["rewind"], &["rewind", "x"], &["again"], &["again", "12", "x"]]
+        {
+            let result = transaction().reply(values(words));
+            assert!(matches!(result, Err(Error::Unexpected(_))), "{words:?}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_calls_is_limited() {
+        let mut transaction = transaction();
+        for call in 1..CALLS_MAX {
+            assert_eq!(transaction.reply(values(&["again", "10"])), Ok(Step::Run), "{call}");
+        }
+        assert_eq!(transaction.reply(values(&["again", "10"])), Err(Error::Contended));
+    }
+}

@@ -1,0 +1,271 @@
+//! The return values of the script, case by case, with a real Valkey.
+
+use spin_kafka_state::{Error, Read, RetentionLimits, Source, State, Step, Transaction};
+
+use crate::store::{Content, PREFIX, Store, batch, batch_with, source};
+
+/// What a function does.
+type Change = fn(&mut State);
+
+/// Records without idempotency keys.
+fn plain(count: usize) -> Vec<Option<String>> {
+    vec![None; count]
+}
+
+/// Adds one to `count` for each included record of a log of at most 100.
+fn count(transaction: &Transaction, state: &mut State) {
+    let included = (0..100).filter(|offset| transaction.includes(*offset)).count();
+    state.increment("count", included as i64);
+}
+
+/// Applies the records from `start` to `end`, and counts them.
+fn apply(store: &mut Store, source: Source, start: usize, end: usize) -> Step {
+    let run = |transaction: &Transaction, state: &mut State| {
+        let included = (0..end as i64).filter(|offset| transaction.includes(*offset)).count();
+        state.increment("count", included as i64);
+    };
+    store.apply(&mut batch(source, &plain(end), start, end), run).unwrap().0
+}
+
+fn counted(store: &mut Store) -> Option<i64> {
+    store.run(&format!("GET {PREFIX}count"))
+}
+
+/// The error of a batch whose function makes these changes.
+fn refused(store: &mut Store, change: impl Fn(&mut State)) -> Error {
+    let run = |_: &Transaction, state: &mut State| change(state);
+    store.apply(&mut batch(source(), &plain(1), 0, 1), run).unwrap_err()
+}
+
+#[test]
+fn a_store_that_lost_updates_requests_them_again() {
+    let mut store = Store::start();
+    assert_eq!(apply(&mut store, source(), 0, 4), Step::Done);
+    assert_eq!(apply(&mut store, source(), 6, 10), Step::Rewind(4));
+    assert_eq!(counted(&mut store), Some(4), "nothing was written");
+    store.run::<()>("FLUSHALL");
+    assert_eq!(apply(&mut store, source(), 4, 10), Step::Lost);
+    assert_eq!(store.run::<usize>("DBSIZE"), 0, "nothing was written");
+}
+
+#[test]
+fn the_position_of_another_log_counts_as_none() {
+    let mut store = Store::start();
+    apply(&mut store, source(), 0, 5);
+    let recreated = Source { log_id: "cluster/recreated".into(), ..source() };
+    // A consumer that still reads the old log finds no position, and cannot start one.
+    assert_eq!(apply(&mut store, recreated.clone(), 3, 5), Step::Lost);
+    assert_eq!(apply(&mut store, recreated.clone(), 0, 5), Step::Done);
+    assert_eq!(counted(&mut store), Some(10));
+    assert_eq!(store.position(&recreated), Some(5));
+    assert_eq!(store.position(&source()), None);
+    // Without a reported log the stored one is kept.
+    let nameless = Source { log_id: String::new(), ..source() };
+    assert_eq!(apply(&mut store, nameless, 5, 6), Step::Done);
+    assert_eq!(store.position(&recreated), Some(6));
+}
+
+#[test]
+fn another_version_of_a_state_is_built_from_the_beginning() {
+    let mut store = Store::start();
+    apply(&mut store, source(), 0, 5);
+    let namespace = spin_kafka_state::Namespace::new("tests", 2).unwrap();
+    let changed = Source { namespace, ..source() };
+    assert_eq!(store.position(&changed), None);
+    assert_eq!(apply(&mut store, changed.clone(), 0, 7), Step::Done);
+    assert_eq!(store.run::<i64>("GET {tests:2}:count"), 7);
+    assert_eq!(counted(&mut store), Some(5), "the other version is not changed");
+}
+
+#[test]
+fn two_owners_at_once_count_each_record_once() {
+    let mut store = Store::start();
+    let mut owners = [15, 20].map(|end| batch(source(), &plain(end), 0, end));
+    let ends = [15, 20];
+    let mut steps = [Step::Run, Step::Run];
+    while steps.iter().any(|step| matches!(step, Step::Run | Step::Send)) {
+        for owner in 0..2 {
+            if matches!(steps[owner], Step::Run | Step::Send) {
+                let mut state = State::default();
+                let offsets = (0..ends[owner]).filter(|o| owners[owner].includes(*o as i64));
+                state.increment("count", offsets.count() as i64);
+                steps[owner] = store.call(&mut owners[owner], &state).unwrap();
+            }
+        }
+    }
+    assert_eq!(steps, [Step::Done, Step::Done]);
+    assert_eq!(counted(&mut store), Some(20));
+}
+
+#[test]
+fn a_repeated_record_is_applied_once_until_its_key_is_forgotten() {
+    let mut store = Store::start();
+    let limits = RetentionLimits { keys_max: 3, window_s: 86_400 };
+    let mut keys: Vec<_> = ["a", "b", "b", "a"].map(|key| Some(key.to_owned())).into();
+    keys.extend((0..9).map(|key| Some(format!("other{key}"))));
+    keys.push(Some("a".into()));
+    for (start, end, total) in
+        [(0, 2, 2), (2, 4, 2), (4, 8, 6), (8, 12, 10), (12, 13, 11), (13, 14, 12)]
+    {
+        let mut batch = batch_with(source(), &keys, start, end, limits);
+        let run = |transaction: &Transaction, state: &mut State| {
+            let included = (start..end).filter(|offset| transaction.includes(*offset as i64));
+            state.increment("count", included.count() as i64);
+        };
+        assert_eq!(store.apply(&mut batch, run).unwrap().0, Step::Done);
+        assert_eq!(counted(&mut store), Some(total), "{start} to {end}");
+    }
+}
+
+#[test]
+fn a_change_of_a_value_that_was_read_runs_the_function_again() {
+    let mut store = Store::start();
+    let reads =
+        || [Read::value("text"), Read::field("hash", "f"), Read::score("scores", "m")].into_iter();
+    let state_of = |words: [Option<&str>; 3], by: i64| {
+        let mut state = State::default();
+        for (read, value) in reads().zip(words) {
+            state.record_read(read, value.map(|value| value.into()));
+        }
+        state.increment("count", by);
+        state
+    };
+    let mut transaction = batch(source(), &plain(1), 0, 1);
+    for (changed_by, stale) in [
+        (format!("SET {PREFIX}text new"), [None, None, None]),
+        (format!("HSET {PREFIX}hash f 1"), [Some("new"), None, None]),
+        (format!("ZADD {PREFIX}scores 1.5 m"), [Some("new"), Some("1"), None]),
+        (format!("ZADD {PREFIX}scores 2 m"), [Some("new"), Some("1"), Some("1.5")]),
+        (format!("DEL {PREFIX}text"), [Some("new"), Some("1"), Some("2")]),
+    ] {
+        store.run::<()>(&changed_by);
+        let state = state_of(stale, 1);
+        let mut step = store.call(&mut transaction, &state).unwrap();
+        if step == Step::Send {
+            step = store.call(&mut transaction, &state).unwrap();
+        }
+        assert_eq!(step, Step::Run, "{changed_by}");
+    }
+    // A client formats the score differently than the script.
+    let state = state_of([None, Some("1"), Some("2.0")], 7);
+    assert_eq!(store.call(&mut transaction, &state), Ok(Step::Done));
+    assert_eq!(counted(&mut store), Some(7));
+}
+
+#[test]
+fn a_key_of_another_type_is_named_and_nothing_is_written() {
+    let mut store = Store::start();
+    let cases: [(&str, Change); 9] = [
+        ("HSET KEY f 1", |state| state.increment("key", 1)),
+        ("SET KEY x", |state| state.increment("key", 1)),
+        ("SET KEY 1e3", |state| state.add("key", 1.into())),
+        ("SET KEY x", |state| state.minimum("key", 1.0)),
+        ("SET KEY 1", |state| state.hash("key").increment("f", 1)),
+        ("HSET KEY f x", |state| state.hash("key").increment("f", 1)),
+        ("SET KEY 1", |state| state.add_score("key", "m", 1.0)),
+        ("SET KEY 1", |state| state.append("key", 5, &[("f", "v")])),
+        ("HSET KEY f 1", |state| state.set("key", "x")),
+    ];
+    for (prepare, change) in cases {
+        store.run::<()>("FLUSHALL");
+        store.run::<()>(&prepare.replace("KEY", "{tests:1}:key"));
+        let error = refused(&mut store, |state| {
+            state.increment("before", 1);
+            change(state);
+        });
+        assert!(matches!(&error, Error::Stored(text) if text.contains("{tests:1}:key")), "{error}");
+        assert!(!error.is_retriable());
+        assert_eq!(store.run::<usize>("DBSIZE"), 1, "{prepare}: nothing was written");
+    }
+    store.run::<()>("SET {tests:1}:key x");
+    let mut transaction = batch(source(), &plain(1), 0, 1);
+    let replaces = |_: &Transaction, state: &mut State| {
+        state.delete("key");
+        state.add_score("key", "m", 1.0);
+    };
+    assert_eq!(store.apply(&mut transaction, replaces).unwrap().0, Step::Done);
+    assert_eq!(store.contents()["key"], Content::Scores([("m".to_owned(), 1.0)].into()));
+}
+
+#[test]
+fn a_sum_beyond_its_limit_is_named_and_nothing_is_written() {
+    let mut store = Store::start();
+    let largest = "9".repeat(27);
+    let cases: [(String, Change); 4] = [
+        (format!("SET KEY {}", i64::MAX), |state| state.increment("key", 1)),
+        (format!("SET KEY {largest}"), |state| state.add("key", 1.into())),
+        (format!("SET KEY -{largest}"), |state| state.add("key", (-1).into())),
+        (format!("ZADD KEY {} m", f64::MAX), |state| state.add_score("key", "m", f64::MAX)),
+    ];
+    for (prepare, change) in cases {
+        store.run::<()>("FLUSHALL");
+        store.run::<()>(&prepare.replace("KEY", "{tests:1}:key"));
+        let error = refused(&mut store, change);
+        assert!(matches!(&error, Error::Stored(text) if text.contains("{tests:1}:key")), "{error}");
+        assert_eq!(store.run::<usize>("DBSIZE"), 1, "{prepare}: nothing was written");
+    }
+}
+
+#[test]
+fn a_full_memory_and_a_missing_right_leave_everything_as_it_was() {
+    let mut store = Store::start();
+    let change = |state: &mut State| {
+        state.delete("old");
+        state.add_score("scores", "m", 1.0);
+    };
+    store.run::<()>(&format!("SET {PREFIX}old x"));
+    store.run::<()>("CONFIG SET maxmemory 1");
+    let error = refused(&mut store, change);
+    assert!(error.is_retriable() && error.to_string().contains("OOM"), "{error}");
+    store.run::<()>("CONFIG SET maxmemory 0");
+    store.run::<()>("ACL SETUSER limited on >secret ~* +@all -zadd");
+    store.login("limited", "secret");
+    let error = refused(&mut store, change);
+    assert!(error.is_retriable() && error.to_string().contains("command ZADD"), "{error}");
+    assert_eq!(store.run::<usize>("DBSIZE"), 1, "nothing was written");
+}
+
+#[test]
+fn a_key_expires_at_its_time_and_a_sum_keeps_it() {
+    let mut store = Store::start();
+    let far = 4_000_000_000_000i64;
+    let mut apply = |start: usize, change: &dyn Fn(&mut State)| {
+        let mut batch = batch(source(), &plain(start + 1), start, start + 1);
+        let run = |_: &Transaction, state: &mut State| change(state);
+        assert_eq!(store.apply(&mut batch, run).unwrap().0, Step::Done);
+        store.run::<i64>(&format!("PEXPIRETIME {PREFIX}a"))
+    };
+    assert_eq!(apply(0, &|state| state.increment("a", 1)), -1, "it does not expire");
+    assert_eq!(apply(1, &|state| state.expire_at("a", far)), far);
+    assert_eq!(apply(2, &|state| state.increment("a", 1)), far);
+    assert_eq!(apply(3, &|state| state.set("a", "5")), -1);
+    let late = |state: &mut State| {
+        state.increment("a", 1);
+        state.expire_at("a", 1_000);
+    };
+    assert_eq!(apply(4, &late), -2, "it is deleted");
+}
+
+#[test]
+fn all_keys_are_in_one_slot_of_a_cluster() {
+    let mut store = Store::with(&["--cluster-enabled", "yes"]);
+    store.run::<()>("CLUSTER ADDSLOTSRANGE 0 16383");
+    let keys = vec![Some("a".to_owned())];
+    let run = |transaction: &Transaction, state: &mut State| {
+        count(transaction, state);
+        state.hash("hash").increment("f", 1);
+        state.record_read(Read::value("other"), None);
+    };
+    let begun = std::time::Instant::now();
+    let step = loop {
+        // Until the cluster has seen that it is complete, it refuses commands.
+        match store.apply(&mut batch(source(), &keys, 0, 1), run) {
+            Ok((step, _)) => break step,
+            Err(error) => assert!(error.to_string().contains("CLUSTERDOWN"), "{error}"),
+        }
+        assert!(begun.elapsed().as_secs() < 30, "the cluster is not complete");
+        std::thread::yield_now();
+    };
+    assert_eq!(step, Step::Done);
+    assert_eq!(store.position(&source()), Some(1));
+}

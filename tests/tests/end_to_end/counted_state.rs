@@ -1,0 +1,123 @@
+//! A function with a state, `examples/word-count`, on real servers.
+
+use std::collections::{BTreeMap, HashSet};
+
+use host_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use pipeline_tests::{Launch, Pipeline, Store, eventually, root};
+use serde_json::Value;
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
+
+use crate::letters::command;
+
+const TOPIC: &str = "word-count-texts";
+const PARTITIONS: i32 = 3;
+
+/// Writes texts. Every fifth one has an idempotency key and is written twice, like after a retry;
+/// every hundredth one is followed by a record that is not a text.
+async fn write(brokers: &str, numbers: std::ops::Range<u32>) {
+    let record = |number: u32, text: Option<String>| OutgoingRecord {
+        topic: TOPIC.into(),
+        key: Some(format!("key{}", number % 17).into()),
+        value: text.map(String::into_bytes),
+        ..OutgoingRecord::default()
+    };
+    let mut records = Vec::new();
+    for number in numbers {
+        let words = [number % 7, number % 11, number * number % 13].map(|n| format!("word{n}"));
+        let mut text = record(number, Some(words.join(" ")));
+        if number % 5 == 0 {
+            let (name, value) = ("idempotency-key".into(), Some(number.to_string().into()));
+            text.headers.push(Header { name, value });
+            records.push(text.clone());
+        }
+        records.push(text);
+        if number % 100 == 0 {
+            records.push(record(number, None));
+        }
+    }
+    let producer = Producer::new(ProducerConfig::new(brokers)).unwrap();
+    producer.send(records).await.unwrap();
+}
+
+/// The counts of the records in the topic, one record after the other.
+#[derive(Default)]
+struct Recount {
+    texts: usize,
+    minutes: BTreeMap<i64, BTreeMap<String, String>>,
+    days: BTreeMap<(i64, String), f64>,
+}
+
+impl Recount {
+    async fn of_topic(brokers: &str) -> Self {
+        let capture = ["capture", "--kafka", brokers, "--topic", TOPIC, "--max", "100000"];
+        let (captured, lines, error) = command(&capture).await;
+        assert!(captured, "{error}");
+        let (mut recount, mut seen) = (Self::default(), HashSet::new());
+        let mut words: BTreeMap<(i64, String), u64> = BTreeMap::new();
+        for line in lines.lines() {
+            let record: Value = serde_json::from_str(line).unwrap();
+            let Some(text) = record["value"].as_str() else { continue };
+            let headers = &record["headers"];
+            if !headers.is_null() && !seen.insert((headers.to_string(), text.to_owned())) {
+                continue;
+            }
+            recount.texts += 1;
+            let minute = record["timestamp"].as_i64().unwrap() / 60_000;
+            let day = minute / (24 * 60);
+            for word in text.split(' ') {
+                *words.entry((minute, word.to_owned())).or_default() += 1;
+                *recount.days.entry((day, word.to_owned())).or_default() += 1.0;
+            }
+        }
+        for ((minute, word), count) in words {
+            recount.minutes.entry(minute).or_default().insert(word, count.to_string());
+        }
+        recount
+    }
+
+    /// Waits until this number of texts is counted, and compares all counts.
+    async fn equals(&self, store: &Store) {
+        let key = |name: &str| format!("{{word-count:1}}:{name}");
+        eventually("all texts are counted", async || {
+            let texts = store.get(&key("texts")).await?;
+            (texts == self.texts.to_string()).then_some(())
+        })
+        .await;
+        for (minute, words) in &self.minutes {
+            assert_eq!(&store.fields(&key(&format!("minute:{minute}"))).await.unwrap(), words);
+        }
+        for ((day, word), count) in &self.days {
+            let score = store.score(&key(&format!("day:{day}")), word).await;
+            assert_eq!(score, Some(*count), "{word}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_counted_once_across_a_kill_and_a_loss_of_the_store() {
+    let (kafka, valkey) = (shared_kafka(), start_valkey(ValkeyConfig::default()).await.unwrap());
+    let brokers = kafka.bootstrap();
+    let topic = NewTopic::new(TOPIC, PARTITIONS);
+    ensure_topic(&ProducerConfig::new(&brokers), topic).await.unwrap();
+    let store = Store::connect(&valkey.url()).await.unwrap();
+    let manifest = root().join("examples/word-count/spin.toml");
+    let launch = Launch::new(manifest, &brokers, valkey.url(), TOPIC)
+        .variable("kafka_topic", TOPIC)
+        .variable("kafka_group", "word-count-of-the-test");
+
+    write(&brokers, 0..400).await;
+    let running = Pipeline::launch(&launch).await.unwrap();
+    eventually("a text is counted", async || store.get("{word-count:1}:texts").await).await;
+    running.kill().await.unwrap();
+    write(&brokers, 400..800).await;
+    let running = Pipeline::launch(&launch).await.unwrap();
+    let recount = Recount::of_topic(&brokers).await;
+    assert_eq!(recount.texts, 800);
+    recount.equals(&store).await;
+
+    // The next batch of each partition detects that the state is lost.
+    store.flush().await.unwrap();
+    write(&brokers, 800..850).await;
+    Recount::of_topic(&brokers).await.equals(&store).await;
+    running.stop().await.unwrap();
+}
