@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use spin_kafka_state::{
-    Fingerprint, Namespace, OffsetRange, RecordId, Source, State, Step, Transaction,
+    Command, Fingerprint, Namespace, OffsetRange, RecordId, Reply, RetentionLimits, Source, State,
+    Step, Transaction,
 };
 
 use super::{client, settings};
@@ -21,16 +22,26 @@ const CALLS_BEGIN_WITHIN: Duration = Duration::from_secs(20);
 /// Runs the function on the records of a batch, and applies its changes.
 pub async fn apply(
     namespace: Namespace,
-    mut batch: Batch,
+    batch: Batch,
     run: impl AsyncFn(&Batch, &mut State) -> BatchResult,
 ) -> BatchResult {
-    let limits = settings::limits().await?;
+    let source = source(namespace, batch.log());
+    apply_with(source, settings::limits().await?, batch, run, client::call).await
+}
+
+async fn apply_with(
+    source: Source,
+    limits: RetentionLimits,
+    mut batch: Batch,
+    run: impl AsyncFn(&Batch, &mut State) -> BatchResult,
+    call: impl AsyncFn(&Command) -> Result<Reply, Failure>,
+) -> BatchResult {
+    let namespace = source.namespace.clone();
     let range = OffsetRange {
         start: batch.start(),
         end: batch.end(),
         expected_position: batch.expected_position(),
     };
-    let source = source(namespace.clone(), batch.log());
     let records = batch.records().iter().map(record_id);
     let mut transaction = Transaction::new(source, range, limits, records);
     // Those of records that the function does not handle any more. All rejections of a batch must be
@@ -46,7 +57,7 @@ pub async fn apply(
                 return Err(Failure::retry("the function or Valkey is too slow for the batch"));
             }
             let command = transaction.command(&state).map_err(failure)?;
-            let reply = client::call(&command).await?;
+            let reply = call(&command).await?;
             match transaction.reply(reply).map_err(failure)? {
                 Step::Send => {}
                 step => break step,
@@ -107,7 +118,60 @@ fn failure(error: spin_kafka_state::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use futures::executor::block_on;
+
     use super::*;
+
+    /// Applies records 5 to 8 with a function that rejects 5, 6 and 8, while Valkey returns these
+    /// replies. Returns the answer, and the offsets of each run of the function.
+    fn apply_to(replies: &[&[&str]]) -> (BatchResult, Vec<Vec<i64>>) {
+        let record = |offset: i64| {
+            let record = Record::new("t", 0, offset).with_value("v");
+            record.with_header("idempotency-key", offset.to_string())
+        };
+        let log = Partition::new("g", "t", None, 0);
+        let source = source(Namespace::new("n", 1).unwrap(), &log);
+        let batch = Batch::new(log, 5..9, (5..9).map(record).collect());
+        let (runs, replies) = (RefCell::new(Vec::new()), RefCell::new(replies.iter()));
+        let run = async |batch: &Batch, _: &mut State| -> BatchResult {
+            let offsets: Vec<i64> = batch.records().iter().map(Record::offset).collect();
+            assert!(batch.start() <= offsets[0] && batch.end() == 9);
+            runs.borrow_mut().push(offsets);
+            let rejected = batch.records().iter().filter(|record| record.offset() != 7);
+            Ok(rejected.map(|record| record.reject("no")).collect())
+        };
+        let call = async |_: &Command| {
+            let words = replies.borrow_mut().next().expect("one more call");
+            Ok(Reply::Values(words.iter().map(|word| (*word).to_owned()).collect()))
+        };
+        let answer = block_on(apply_with(source, RetentionLimits::default(), batch, run, call));
+        assert!(replies.borrow_mut().next().is_none(), "a reply was not requested");
+        (answer, runs.into_inner())
+    }
+
+    fn offsets(answer: BatchResult) -> Vec<i64> {
+        answer.unwrap().iter().map(crate::Rejection::offset).collect()
+    }
+
+    #[test]
+    fn all_rejections_are_returned_also_those_of_records_that_were_applied_before() {
+        let (answer, runs) = apply_to(&[&["applied"]]);
+        assert_eq!((offsets(answer), runs), (vec![5, 6, 8], vec![vec![5, 6, 7, 8]]));
+        let (answer, _) = apply_to(&[&["duplicate", "12"]]);
+        assert_eq!(offsets(answer), [5, 6, 8]);
+        // The position is 6, and record 8 repeats an earlier one.
+        let (answer, runs) = apply_to(&[&["again", "6", "3"], &["applied"]]);
+        assert_eq!(offsets(answer), [5, 8, 6]);
+        assert_eq!(runs, [vec![5, 6, 7, 8], vec![6, 7]]);
+    }
+
+    #[test]
+    fn a_store_that_lost_data_is_reported() {
+        assert_eq!(apply_to(&[&["rewind", "2"]]).0, Err(Failure::Rewind(2)));
+        assert_eq!(apply_to(&[&["lost"]]).0, Err(Failure::Lost));
+    }
 
     #[test]
     fn only_a_record_with_an_idempotency_key_has_a_fingerprint() {

@@ -102,10 +102,11 @@ fn a_repeated_record_is_applied_once_until_its_key_is_forgotten() {
     let mut store = Store::start();
     let limits = RetentionLimits { keys_max: 3, window_s: 86_400 };
     let mut keys: Vec<_> = ["a", "b", "b", "a"].map(|key| Some(key.to_owned())).into();
-    keys.extend((0..9).map(|key| Some(format!("other{key}"))));
-    keys.push(Some("a".into()));
+    keys.extend((0..8).map(|key| Some(format!("other{key}"))));
+    // The first time, it is in the older generation.
+    keys.extend(["a", "other8", "a"].map(|key| Some(key.to_owned())));
     for (start, end, total) in
-        [(0, 2, 2), (2, 4, 2), (4, 8, 6), (8, 12, 10), (12, 13, 11), (13, 14, 12)]
+        [(0, 2, 2), (2, 4, 2), (4, 8, 6), (8, 12, 10), (12, 13, 10), (13, 14, 11), (14, 15, 12)]
     {
         let mut batch = batch_with(source(), &keys, start, end, limits);
         let run = |transaction: &Transaction, state: &mut State| {
