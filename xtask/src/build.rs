@@ -23,10 +23,11 @@ const COMPONENTS: [&str; 11] = [
 ];
 
 /// The components that only tests use, and the examples, which the tests run.
-const TEST_GUESTS: [&str; 13] = [
+const TEST_GUESTS: [&str; 14] = [
     "calls-dependency",
     "calls-valkey",
     "copies-records",
+    "counts-windows",
     "wasi-p3-rc",
     "probes-capabilities",
     "fails-on-command",

@@ -6,6 +6,8 @@ use anyhow::{Result, ensure};
 use ledger::{Actual, Difference, Expected, Outcome, diff};
 use sale::Sale;
 
+use super::windows;
+
 /// All sales that were acknowledged so far.
 #[derive(Default)]
 pub struct Books(Expected);
@@ -60,6 +62,8 @@ impl Books {
             lost += books.count.saturating_sub(counted);
             doubled += counted.saturating_sub(books.count);
         }
-        Ok(Verdict { lost, doubled, differences: diff(&self.0, &actual) })
+        let mut differences = diff(&self.0, &actual);
+        differences.extend(windows::differences(&self.0, url).await?);
+        Ok(Verdict { lost, doubled, differences })
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
+use super::windows;
 use crate::{Wiring, root};
 
 /// Additional settings. A member that is silent for six seconds, the minimum in Kafka, loses its
@@ -28,6 +29,7 @@ pub fn manifest(wiring: Wiring, setup: &Setup, folder: &Path) -> Result<PathBuf>
         let other = aggregator.to_string_lossy();
         text = text.replace("target/components/aggregator.wasm", &other);
     }
+    text.push_str(windows::MANIFEST);
     let components = root().join("target/components");
     text = text.replace("\"target/components/", &format!("\"{}/", components.display()));
     let file = folder.join(wiring.manifest());

@@ -4,7 +4,8 @@
 //! and count sales (one chained, one fused), one that only counts, and a network between them that
 //! can be interrupted. An episode sends a load, causes a [`Fault`], repairs it, sends a new sale,
 //! waits until the log is counted up to its end, and compares every key in Valkey with the
-//! acknowledged sales.
+//! acknowledged sales. A second function, which uses the state of `spin-kafka-sdk`, counts the same
+//! records in another way and is compared, too.
 
 mod books;
 mod describe;
@@ -23,6 +24,7 @@ mod schedule;
 mod store;
 mod topics;
 mod traffic;
+mod windows;
 mod world;
 
 pub use books::{Books, Verdict};

@@ -12,6 +12,7 @@ use super::manifest::{Setup, manifest};
 use super::member::Member;
 use super::proxy::{LinkState, Proxy};
 use super::store::StoreHost;
+use super::windows;
 use crate::{Launch, Pipeline, Store, Wiring, in_time};
 
 /// The topic of the sales.
@@ -144,14 +145,16 @@ impl World {
         self.clients.aim(vec![port]);
     }
 
-    /// Waits until every record of the log is counted.
+    /// Waits until both functions have counted every record of the log.
     pub async fn settle(&self) -> Result<()> {
         let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
         let store = self.store.connect().await?;
         in_time("the log is counted to its end", async || {
             let positions = positions(&store).await.ok()?;
             let reached = |(partition, end): (usize, &i64)| {
-                *end == 0 || positions.get(&partition.to_string()) == Some(&end.to_string())
+                let end_text = Some(end.to_string());
+                let at = |positions: &Positions| positions.get(&partition.to_string()).cloned();
+                *end == 0 || positions.iter().all(|positions| at(positions) == end_text)
             };
             ends.iter().enumerate().all(reached).then_some(())
         })
@@ -159,12 +162,16 @@ impl World {
         Ok(())
     }
 
-    /// The stored position of each partition.
+    /// The position of each partition that both functions have stored.
     pub async fn counted(&self) -> Result<Vec<i64>> {
         let positions = positions(&self.store.connect().await?).await?;
-        let counted = |partition: i32| match positions.get(&partition.to_string()) {
-            Some(position) => Ok(position.parse()?),
-            None => Ok(0),
+        let counted = |partition: i32| -> Result<i64> {
+            let mut lowest = i64::MAX;
+            for positions in &positions {
+                let position = positions.get(&partition.to_string());
+                lowest = lowest.min(position.map_or(Ok(0), |position| position.parse())?);
+            }
+            Ok(lowest)
         };
         (0..PARTITIONS).map(counted).collect()
     }
@@ -172,8 +179,10 @@ impl World {
     /// The end offsets and the stored positions.
     pub async fn stand(&self) -> Result<String> {
         let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
-        let positions = positions(&self.store.connect().await?).await?;
-        Ok(format!("the log ends at {ends:?}, the store is at {positions:?}"))
+        let [sales, windows] = positions(&self.store.connect().await?).await?;
+        Ok(format!(
+            "the log ends at {ends:?}, the sales are at {sales:?}, the windows at {windows:?}"
+        ))
     }
 
     /// The recent logs of the members, for error texts.
@@ -184,6 +193,10 @@ impl World {
 }
 
 /// The stored position of each partition, by its number.
-async fn positions(store: &Store) -> Result<BTreeMap<String, String>> {
-    store.fields(&format!("offset:{GROUP}:{TOPIC}")).await
+type Positions = BTreeMap<String, String>;
+
+/// The positions of the aggregator, and of the function that counts windows.
+async fn positions(store: &Store) -> Result<[Positions; 2]> {
+    let sales = store.fields(&format!("offset:{GROUP}:{TOPIC}")).await?;
+    Ok([sales, store.fields(&windows::positions_key()).await?])
 }
