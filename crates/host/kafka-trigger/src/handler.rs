@@ -47,14 +47,6 @@ enum HandleFunc {
     Packed0_1(TypedFunc<(events_0_1::PackedBatch,), (Answer,)>),
 }
 
-/// What an instance needs for a call, except for the batch.
-struct Call {
-    /// The time limit of the call.
-    time_limit: Duration,
-    /// Whether the component keeps its position.
-    keeps_position: bool,
-}
-
 /// The answer to a batch.
 type Answer = Result<Vec<Rejection>, Failure>;
 
@@ -63,6 +55,8 @@ struct WarmInstance {
     store: Store<GuestState>,
     instance: Instance,
     handle: HandleFunc,
+    /// Whether the component keeps its position.
+    keeps_position: bool,
     alive: Gauge,
 }
 
@@ -151,7 +145,8 @@ impl GuestHandler {
                 let handle = build.handle_func(&mut store, &instance)?;
                 self.0.instances.inc();
                 let alive = self.0.instances.clone();
-                Ok(WarmInstance { store, instance, handle, alive })
+                let keeps_position = build.exports.position.is_some();
+                Ok(WarmInstance { store, instance, handle, keeps_position, alive })
             }
             Ok(Err(error)) => Err(engine::Failure::Retry(error.to_string())),
             Err(_) => {
@@ -171,9 +166,8 @@ impl engine::Handler for GuestHandler {
     ) -> Result<Vec<engine::Rejection>, engine::Failure> {
         let build = self.build();
         let spans = BatchSpans::new(build.guest.id(), batch);
-        let call =
-            Call { time_limit: self.0.deadline, keeps_position: build.exports.position.is_some() };
-        let call = self.call(&build, async |warm| warm.handle(batch, call).await);
+        let time_limit = self.0.deadline;
+        let call = self.call(&build, async |warm| warm.handle(batch, time_limit).await);
         match call.instrument(spans.batch.clone()).await? {
             Ok(rejections) => Ok(rejections.into_iter().map(Into::into).collect()),
             Err(failure) => Err(failure.into()),
@@ -248,8 +242,12 @@ impl Build {
 }
 
 impl WarmInstance {
-    async fn handle(&mut self, batch: &engine::Batch, call: Call) -> wasmtime::Result<Answer> {
-        let Call { time_limit, keeps_position } = call;
+    async fn handle(
+        &mut self,
+        batch: &engine::Batch,
+        time_limit: Duration,
+    ) -> wasmtime::Result<Answer> {
+        let keeps_position = self.keeps_position;
         let packed = || {
             PackedBatch::new(batch, time_limit)
                 .ok_or_else(|| wasmtime::format_err!("the batch exceeds 4 GiB"))

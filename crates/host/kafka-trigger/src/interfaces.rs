@@ -27,6 +27,14 @@ struct Family {
     checkpoint: &'static str,
 }
 
+impl Family {
+    /// The interfaces of the family, with the function of each.
+    fn functions(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let lists = [(self.handler, "handle"), (self.checkpoint, "position")];
+        lists.into_iter().chain(self.packed.map(|packed| (packed, "handle")))
+    }
+}
+
 /// The types of the functions. Asynchronous and synchronous functions have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -79,11 +87,8 @@ impl Exports {
         let mut families = FAMILIES.iter().filter(|family| handle(family.handler).is_some());
         let family = families.next().ok_or_else(|| Error::NoHandler { component: component() })?;
         let others = FAMILIES.iter().filter(|other| other.handler != family.handler);
-        let stray = others.clone().map(|other| other.handler).find(|name| handle(name).is_some());
-        let stray = stray
-            .or_else(|| others.clone().filter_map(|f| f.packed).find(|name| handle(name).is_some()))
-            .or_else(|| others.map(|f| f.checkpoint).find(|name| position(name).is_some()));
-        if let Some(stray) = stray {
+        let mut strays = others.flat_map(Family::functions);
+        if let Some((stray, _)) = strays.find(|(name, f)| export(guest, name, f).is_some()) {
             let (component, handler) = (component(), family.handler);
             return Err(Error::MixedExports { component, handler, stray });
         }
