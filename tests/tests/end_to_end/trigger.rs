@@ -189,3 +189,29 @@ async fn a_partition_without_progress_is_unhealthy() {
     assert_eq!(app.metric("spin_kafka_batches_in_flight").await, Some(1.0));
     running.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_without_a_schema_is_given_up_and_one_with_an_unknown_schema_waits() {
+    let kafka = shared_kafka();
+    // Nothing listens there.
+    let settings = "schema = { registry = 'http://127.0.0.1:1', timeout_ms = 1000 }";
+    let app = FailingApp::new(&kafka.bootstrap(), "with-schemas", settings).await.unwrap();
+    app.produce(&["trap"]).await.unwrap();
+    let running = app.up(&[]).await.unwrap();
+    eventually("the letter", async || {
+        (app.metric("spin_kafka_dead_letters_total").await? == 1.0).then_some(())
+    })
+    .await;
+    let list = app.command(&["dlq", "list"]).await.unwrap();
+    let line = list.lines().find(|line| line.contains("with-schemas/0@0")).unwrap();
+    assert!(line.contains("rejected") && line.contains("the id of a schema"), "{line}");
+
+    app.produce(&["\0\0\0\0\u{1}trap"]).await.unwrap();
+    eventually("several attempts", async || {
+        (app.metric("spin_kafka_schema_fetch_failures_total").await? >= 2.0).then_some(())
+    })
+    .await;
+    assert_eq!(app.metric("spin_kafka_schema_misfits_total").await, Some(1.0));
+    assert_eq!(app.metric("spin_kafka_breakdowns_total").await, Some(0.0), "it was not called");
+    running.stop().await.unwrap();
+}
