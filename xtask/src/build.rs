@@ -23,7 +23,7 @@ const COMPONENTS: [&str; 11] = [
 ];
 
 /// The components that only tests use, and the examples, which the tests run.
-const TEST_GUESTS: [&str; 14] = [
+const TEST_GUESTS: [&str; 15] = [
     "calls-dependency",
     "calls-valkey",
     "copies-records",
@@ -33,6 +33,7 @@ const TEST_GUESTS: [&str; 14] = [
     "fails-on-command",
     "wasi-p2",
     "exports-both",
+    "forwards-orders",
     "misbehaves",
     "older-events",
     "sends-requests",

@@ -16,6 +16,7 @@ mod functions;
 mod guests;
 mod idempotency;
 mod imports;
+mod languages;
 mod letters;
 mod locust;
 mod metrics;

@@ -23,54 +23,99 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
     /// Folder of the crate `spin-kafka-sdk`, which is `crates/guest/spin-kafka-sdk` in Doorbuster's
-    /// repository. The project uses it instead of a published version.
+    /// repository. The project uses it instead of a published version. Only for `kafka-rust`.
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
 }
 
 /// The templates.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Template {
     /// A function in Rust, with `spin-kafka-sdk`.
     KafkaRust,
+    /// A function in JavaScript.
+    KafkaJs,
+    /// A function in Python.
+    KafkaPython,
+    /// A function in Go.
+    KafkaGo,
 }
 
+/// The path of a file in the project, and its content.
+type File = (&'static str, &'static [u8]);
+
 impl Template {
-    /// The files with their paths in the project.
-    fn files(self) -> &'static [(&'static str, &'static str)] {
+    fn files(self) -> &'static [File] {
         match self {
             Self::KafkaRust => &KAFKA_RUST,
+            Self::KafkaJs => &KAFKA_JS,
+            Self::KafkaPython => &KAFKA_PYTHON,
+            Self::KafkaGo => &KAFKA_GO,
         }
     }
 }
 
-/// The path of each file in `templates/kafka-rust/content`, and its text.
-macro_rules! kafka_rust {
-    ($($path:literal),*) => {
-        [$(($path, include_str!(concat!("../../../../templates/kafka-rust/content/", $path)))),*]
+/// The path of each file in the template's folder `content`, and its content.
+macro_rules! files {
+    ($template:literal: $($path:literal),* $(,)?) => {
+        [$((
+            $path,
+            include_bytes!(concat!("../../../../templates/", $template, "/content/", $path)),
+        )),*]
     };
 }
 
-const KAFKA_RUST: [(&str, &str); 6] = kafka_rust![
-    ".gitignore",
-    "Cargo.toml",
-    "README.md",
-    "records.ndjson",
-    "spin.toml",
-    "src/lib.rs"
+const KAFKA_RUST: [File; 6] = files![
+    "kafka-rust": ".gitignore", "Cargo.toml", "README.md", "records.ndjson", "spin.toml",
+    "src/lib.rs",
+];
+
+const KAFKA_JS: [File; 17] = files![
+    "kafka-js": ".gitignore", "README.md", "package.json", "records.ndjson", "spin.toml",
+    "src/index.js", "src/orders.js", "test/index.test.js", "wit/checkpoint.wit",
+    "wit/handler.wit", "wit/packed-handler.wit", "wit/producer.wit", "wit/sync-checkpoint.wit",
+    "wit/sync-handler.wit", "wit/sync-producer.wit", "wit/types.wit", "wit/worlds.wit",
+];
+
+const KAFKA_PYTHON: [File; 17] = files![
+    "kafka-python": ".gitignore", "README.md", "app.py", "orders.py", "records.ndjson",
+    "requirements.txt", "spin.toml", "test_app.py", "wit/checkpoint.wit", "wit/handler.wit",
+    "wit/packed-handler.wit", "wit/producer.wit", "wit/sync-checkpoint.wit",
+    "wit/sync-handler.wit", "wit/sync-producer.wit", "wit/types.wit", "wit/worlds.wit",
+];
+
+const KAFKA_GO: [File; 26] = files![
+    "kafka-go": ".gitignore", "README.md", "component-type.section",
+    "export_spin_kafka_events_sync_handler/handler.go",
+    "export_spin_kafka_events_sync_handler/handler_test.go", "go.mod", "go.sum",
+    "orders/orders.go", "records.ndjson", "spin.toml",
+    "spin_kafka_events_sync_handler/empty.s", "spin_kafka_events_sync_handler/wit_bindings.go",
+    "spin_kafka_events_sync_producer/empty.s", "spin_kafka_events_sync_producer/wit_bindings.go",
+    "spin_kafka_events_types/empty.s", "spin_kafka_events_types/wit_bindings.go",
+    "wit/checkpoint.wit", "wit/handler.wit", "wit/packed-handler.wit", "wit/producer.wit",
+    "wit/sync-checkpoint.wit", "wit/sync-handler.wit", "wit/sync-producer.wit", "wit/types.wit",
+    "wit/worlds.wit", "wit_exports.go",
 ];
 
 /// Creates the project, and prints what to do next.
 pub fn run(args: &Args) -> Result<()> {
     let folder = args.dir.join(&args.name);
     ensure!(!folder.exists(), "{} exists already", folder.display());
+    ensure!(
+        args.sdk.is_none() || args.template == Template::KafkaRust,
+        "--sdk is for the template kafka-rust only"
+    );
     let patch = args.sdk.as_deref().map(patch).transpose()?.unwrap_or_default();
-    for (path, text) in args.template.files() {
-        let mut text = filled(text, &args.name, &args.topic);
-        if *path == "Cargo.toml" {
-            text.push_str(&patch);
+    for &(path, content) in args.template.files() {
+        let file = folder.join(path);
+        match std::str::from_utf8(content) {
+            Ok(text) => {
+                let text = filled(text, &args.name, &args.topic);
+                let patch = if path == "Cargo.toml" { patch.as_str() } else { "" };
+                write(&file, (text + patch).as_bytes())?;
+            }
+            Err(_) => write(&file, content)?,
         }
-        write(&folder.join(path), &text)?;
     }
     let folder = folder.display();
     Ok(printing::result(format_args!("created {folder}; README.md in it says how to run it"))?)
@@ -86,10 +131,10 @@ fn patch(sdk: &Path) -> Result<String> {
     Ok(format!("\n[patch.crates-io]\nspin-kafka-sdk = {{ path = '{path}' }}\n"))
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+fn write(path: &Path, content: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder)
-        .and_then(|()| fs::write(path, text))
+        .and_then(|()| fs::write(path, content))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -150,23 +195,46 @@ mod tests {
     #[test]
     fn a_project_has_all_files_of_the_template_without_placeholders() {
         let dir = tempfile::tempdir().unwrap();
-        run(&args(dir.path(), "my-orders")).unwrap();
-        let template = root().join("templates/kafka-rust/content");
-        let project = dir.path().join("my-orders");
-        let read = |file: &str| fs::read_to_string(project.join(file)).unwrap();
-        let files = files(&template, &template);
-        assert_eq!(files.len(), KAFKA_RUST.len());
-        for file in &files {
-            let text = read(file.to_str().unwrap()).replace("{{ kafka_brokers }}", "");
-            assert!(!text.contains("{{") && !text.contains("{%"), "{text}");
+        for template in Template::value_variants() {
+            let id = template.to_possible_value().unwrap().get_name().to_owned();
+            run(&Args { template: *template, ..args(dir.path(), &id) }).unwrap();
+            let project = dir.path().join(&id);
+            let content = root().join("templates").join(&id).join("content");
+            let files = files(&content, &content);
+            assert_eq!(files.len(), template.files().len(), "{id}");
+            for file in &files {
+                let bytes = fs::read(project.join(file)).unwrap();
+                let text = String::from_utf8_lossy(&bytes).replace("{{ kafka_brokers }}", "");
+                assert!(!text.contains("{{") && !text.contains("{%"), "{id}: {text}");
+            }
+            let manifest = fs::read_to_string(project.join("spin.toml")).unwrap();
+            let component = format!("[component.{id}]");
+            assert!(manifest.contains(&component), "{manifest}");
+            let wasm = format!("/{}.wasm", id.replace('-', "_"));
+            assert!(manifest.contains(&wasm), "{manifest}");
+            assert!(manifest.contains("brokers = \"{{ kafka_brokers }}\""), "{manifest}");
         }
-        let manifest = read("spin.toml");
-        assert!(manifest.contains("[component.my-orders]"), "{manifest}");
-        assert!(manifest.contains("release/my_orders.wasm"), "{manifest}");
-        assert!(manifest.contains("brokers = \"{{ kafka_brokers }}\""), "{manifest}");
-        let package = read("Cargo.toml");
+        let package = fs::read_to_string(dir.path().join("kafka-rust/Cargo.toml")).unwrap();
         assert!(package.contains("\n[workspace]\n"), "{package}");
         assert!(!package.contains("[patch"), "{package}");
+    }
+
+    #[test]
+    fn the_copies_of_the_interfaces_are_current() {
+        let original = root().join("wit/spin-kafka-events");
+        let names = files(&original, &original);
+        let names: Vec<_> = names
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|extension| extension == "wit"))
+            .collect();
+        for template in ["kafka-js", "kafka-python", "kafka-go"] {
+            let copy = root().join("templates").join(template).join("content/wit");
+            assert_eq!(files(&copy, &copy).len(), names.len(), "copy {original:?} to {copy:?}");
+            for name in &names {
+                let read = |folder: &Path| fs::read_to_string(folder.join(name)).unwrap();
+                assert_eq!(read(&copy), read(&original), "copy {original:?} to {copy:?}");
+            }
+        }
     }
 
     #[test]
@@ -184,12 +252,17 @@ mod tests {
         let error = run(&wrong).unwrap_err().to_string();
         assert!(error.ends_with("not a folder of spin-kafka-sdk"), "{error}");
         assert!(!dir.path().join("other").exists());
+
+        let other = Args { template: Template::KafkaGo, ..args(dir.path(), "other") };
+        let error = run(&Args { sdk: Some(sdk), ..other }).unwrap_err().to_string();
+        assert_eq!(error, "--sdk is for the template kafka-rust only");
     }
 
     #[test]
     fn the_guide_shows_the_function_of_the_template() {
         let guide = fs::read_to_string(root().join("docs/guide/write-a-function.md")).unwrap();
         let (_, source) = KAFKA_RUST.into_iter().find(|(path, _)| *path == "src/lib.rs").unwrap();
+        let source = std::str::from_utf8(source).unwrap();
         let function = &source[source.find("#[kafka::record]").unwrap()..];
         let function = &function[..function.find("\n}\n").unwrap() + 3];
         assert!(guide.contains(function), "{function}");

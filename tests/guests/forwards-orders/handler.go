@@ -1,0 +1,50 @@
+// Package export_spin_kafka_events_sync_handler forwards each order; see `src/lib.rs` beside this
+// file.
+package export_spin_kafka_events_sync_handler
+
+import (
+	"fmt"
+	"strconv"
+
+	wit "go.bytecodealliance.org/pkg/wit/types"
+	"wit_component/orders"
+	producer "wit_component/spin_kafka_events_sync_producer"
+	kafka "wit_component/spin_kafka_events_types"
+)
+
+func forwarded(batch kafka.Batch, record kafka.Record) (kafka.Outgoing, error) {
+	order, err := orders.Parse(record.Value.SomeOr(nil))
+	if err != nil {
+		return kafka.Outgoing{}, err
+	}
+	if order.Product == "poison" {
+		panic("poison")
+	}
+	offset := strconv.FormatInt(record.Offset, 10)
+	quantity := strconv.FormatUint(uint64(order.Quantity), 10)
+	return kafka.Outgoing{
+		Topic:   batch.Group,
+		Key:     wit.Some([]byte(order.Product)),
+		Value:   wit.Some([]byte(quantity)),
+		Headers: []kafka.Header{{Name: "offset", Value: wit.Some([]byte(offset))}},
+	}, nil
+}
+
+func Handle(batch kafka.Batch) wit.Result[[]kafka.Rejection, kafka.Failure] {
+	records, rejections := []kafka.Outgoing{}, []kafka.Rejection{}
+	for _, record := range batch.Records {
+		outgoing, err := forwarded(batch, record)
+		if err != nil {
+			rejections = append(rejections, kafka.Rejection{Offset: record.Offset, Reason: err.Error()})
+			continue
+		}
+		records = append(records, outgoing)
+	}
+	for _, result := range producer.Send(records) {
+		if result.IsErr() {
+			reason := fmt.Sprint(result.Err())
+			return wit.Err[[]kafka.Rejection](kafka.MakeFailureRetry(reason))
+		}
+	}
+	return wit.Ok[[]kafka.Rejection, kafka.Failure](rejections)
+}

@@ -1,0 +1,325 @@
+//! Functions in JavaScript, Python and Go: the projects that `doorbuster new` creates. With the same
+//! records they do the same as a function in Rust.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
+use pipeline_tests::{Pipeline, doorbuster, eventually, root};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tempfile::TempDir;
+use test_servers::shared_kafka;
+use tokio::process::Command;
+
+/// A language with a template.
+struct Language {
+    template: &'static str,
+    /// Installs what the README of the project requires.
+    install: &'static str,
+    /// Runs the tests of the project.
+    test: &'static str,
+    /// The file in the project that calls the code for a record.
+    handler: &'static str,
+}
+
+const LANGUAGES: [Language; 3] = [
+    Language {
+        template: "kafka-js",
+        install: "npm install --no-audit --no-fund",
+        test: "npm test",
+        handler: "src/index.js",
+    },
+    Language {
+        template: "kafka-python",
+        install: "python3 -m venv .venv && pip install --quiet -r requirements.txt \
+                  && componentize-py --wit-path wit --world sync-consumer bindings bindings",
+        test: "PYTHONPATH=bindings python3 -m unittest",
+        handler: "app.py",
+    },
+    Language {
+        template: "kafka-go",
+        install: "go mod download",
+        test: "go test ./export_spin_kafka_events_sync_handler",
+        handler: "export_spin_kafka_events_sync_handler/handler.go",
+    },
+];
+
+/// Runs the command in the folder.
+async fn shell(folder: &Path, command: &str) {
+    let path = std::env::var("PATH").unwrap();
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .env("PATH", format!("{}:{path}", folder.join(".venv/bin").display()))
+        .current_dir(folder)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(output.status.success(), "{command}: {}\n{text}", output.status);
+}
+
+impl Language {
+    /// Creates the project, and runs its tests.
+    async fn project(&self, folder: &Path) -> PathBuf {
+        let mut new = doorbuster();
+        new.args(["new", self.template, "--template", self.template, "--dir"]).arg(folder);
+        let output = new.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let project = folder.join(self.template);
+        shell(&project, self.install).await;
+        shell(&project, self.test).await;
+        project
+    }
+
+    /// Runs the build command of `spin.toml`, and returns the path of the component.
+    async fn build(&self, project: &Path) -> PathBuf {
+        let manifest = std::fs::read_to_string(project.join("spin.toml")).unwrap();
+        let string = |name: &str| {
+            let line = manifest.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim_matches([' ', '=', '"']).to_owned()
+        };
+        shell(project, &string("command")).await;
+        project.join(string("source"))
+    }
+
+    /// Replaces the function by the one of the guest `forwards-orders`, which sends records.
+    fn forward_orders(&self, project: &Path) {
+        let handler = Path::new(self.handler);
+        let guest = root().join("tests/guests/forwards-orders");
+        let source = guest.join(handler.file_name().unwrap());
+        std::fs::copy(source, project.join(handler)).unwrap();
+        for file in ["package.json", "spin.toml"].map(|file| project.join(file)) {
+            if let Ok(text) = std::fs::read_to_string(&file) {
+                std::fs::write(file, text.replace("sync-consumer", "sync-processor")).unwrap();
+            }
+        }
+    }
+}
+
+/// What a function does with a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    /// Forwards it: the key and the value of the new record.
+    Forwarded(String, String),
+    /// Rejects it, with this reason.
+    Rejected(String),
+    /// Traps.
+    Poison,
+}
+
+type Value = Option<Vec<u8>>;
+
+const NOT_JSON: &str = "the value is not JSON";
+const NOT_AN_ORDER: &str = "the value is not an order";
+
+/// Values that are rejected, and the reasons.
+const REJECTED: [(Option<&[u8]>, &str); 18] = [
+    (None, NOT_JSON),
+    (Some(b""), NOT_JSON),
+    (Some(b"{"), NOT_JSON),
+    (Some(b"{'product':'tv','quantity':1}"), NOT_JSON),
+    (Some(b"{\"product\":\"tv\",\"quantity\":NaN}"), NOT_JSON),
+    (Some(b"{\"product\":\"\xff\",\"quantity\":1}"), NOT_JSON),
+    (Some(b"null"), NOT_AN_ORDER),
+    (Some(b"7"), NOT_AN_ORDER),
+    (Some(b"[\"tv\",1]"), NOT_AN_ORDER),
+    (Some(b"{\"product\":\"tv\"}"), NOT_AN_ORDER),
+    (Some(b"{\"Product\":\"tv\",\"quantity\":1}"), NOT_AN_ORDER),
+    (Some(b"{\"product\":null,\"quantity\":1}"), NOT_AN_ORDER),
+    (Some(b"{\"product\":\"tv\",\"quantity\":0}"), NOT_AN_ORDER),
+    (Some(b"{\"product\":\"tv\",\"quantity\":-1}"), NOT_AN_ORDER),
+    (Some(b"{\"product\":\"tv\",\"quantity\":1.5}"), NOT_AN_ORDER),
+    (Some(b"{\"product\":\"tv\",\"quantity\":\"1\"}"), NOT_AN_ORDER),
+    (Some(b"{\"product\":\"tv\",\"quantity\":true}"), NOT_AN_ORDER),
+    (Some(b"{\"product\":\"tv\",\"quantity\":4294967296}"), NOT_AN_ORDER),
+];
+
+const RECORDS: usize = 10_000;
+
+/// The value of the record at this offset, and what becomes of it.
+fn record(offset: usize) -> (Value, Outcome) {
+    let order = |product: &str, quantity: usize| {
+        let value = format!(r#"{{"quantity": {quantity}, "product": "{product}", "more": []}}"#);
+        Some(value.into_bytes())
+    };
+    if [0, 4_321, 4_322, 9_999].contains(&offset) {
+        return (order("poison", 1), Outcome::Poison);
+    }
+    if offset.is_multiple_of(50) {
+        let (value, reason) = REJECTED[offset / 50 % REJECTED.len()];
+        return (value.map(<[u8]>::to_vec), Outcome::Rejected(reason.into()));
+    }
+    let product = ["tv", "", "caf\u{e9}", "\u{1f4fa} 4k"][offset % 4];
+    let quantity = [1, 42, u32::MAX as usize][offset % 3];
+    (order(product, quantity), Outcome::Forwarded(product.into(), quantity.to_string()))
+}
+
+/// Writes the records, in order.
+async fn write(brokers: &str, topic: &str) {
+    let producer = Producer::new(ProducerConfig::new(brokers)).unwrap();
+    let outgoing = |offset| OutgoingRecord {
+        topic: topic.into(),
+        value: record(offset).0,
+        ..OutgoingRecord::default()
+    };
+    let records: Vec<_> = (0..RECORDS).map(outgoing).collect();
+    for records in records.chunks(1_000) {
+        producer.send(records.to_vec()).await.unwrap();
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+fn consumer(brokers: &str) -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "languages");
+    config.create().unwrap()
+}
+
+/// The end of the topic, which has one partition; 0 if there is no such topic.
+fn end(consumer: &BaseConsumer, topic: &str) -> i64 {
+    consumer.fetch_watermarks(topic, 0, TIMEOUT).map_or(0, |(_, end)| end)
+}
+
+/// Passes each record of the topic to `each`.
+fn read(consumer: &BaseConsumer, topic: &str, mut each: impl FnMut(&BorrowedMessage<'_>)) {
+    let end = end(consumer, topic);
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    let (mut next, mut last) = (0, Instant::now());
+    while next < end {
+        // None may also mean another event of the client.
+        let Some(record) = consumer.poll(TIMEOUT) else {
+            assert!(last.elapsed() < TIMEOUT, "no record of {topic} in time");
+            continue;
+        };
+        let record = record.unwrap();
+        each(&record);
+        (next, last) = (record.offset() + 1, Instant::now());
+    }
+}
+
+/// The text of a header.
+fn header(record: &BorrowedMessage<'_>, name: &str) -> Option<String> {
+    let header = record.headers()?.iter().find(|header| header.key == name)?;
+    Some(String::from_utf8(header.value?.to_vec()).unwrap())
+}
+
+fn text(bytes: Option<&[u8]>) -> String {
+    String::from_utf8(bytes.unwrap().to_vec()).unwrap()
+}
+
+/// What the function of this group did with each record.
+fn outcomes(consumer: &BaseConsumer, group: &str) -> BTreeMap<usize, (Value, Outcome)> {
+    let mut outcomes = BTreeMap::new();
+    let mut add = |offset: String, value: Value, outcome: Outcome| {
+        let offset = offset.parse().unwrap();
+        // After a retry a record is forwarded again, or has a second letter.
+        let before = outcomes.insert(offset, (value.clone(), outcome.clone()));
+        assert!(before.is_none_or(|before| before == (value, outcome)), "{group}: {offset}");
+    };
+    read(consumer, group, |forwarded| {
+        let offset: String = header(forwarded, "offset").unwrap();
+        let value = record(offset.parse().unwrap()).0;
+        let outcome = Outcome::Forwarded(text(forwarded.key()), text(forwarded.payload()));
+        add(offset, value, outcome);
+    });
+    read(consumer, &letters(group), |letter| {
+        let offset = header(letter, "__connect.errors.offset").unwrap();
+        let outcome = match header(letter, "spin-kafka.errors.class").as_deref() {
+            Some("rejected") => {
+                Outcome::Rejected(header(letter, "__connect.errors.exception.message").unwrap())
+            }
+            Some("trap") => Outcome::Poison,
+            class => panic!("{group}: {offset}: {class:?}"),
+        };
+        add(offset, letter.payload().map(<[u8]>::to_vec), outcome);
+    });
+    outcomes
+}
+
+fn letters(group: &str) -> String {
+    format!("{group}.letters")
+}
+
+/// A part of a manifest: a trigger and its component.
+fn trigger(topic: &str, id: &str, source: &Path) -> String {
+    let (source, letters) = (source.display(), letters(id));
+    format!(
+        r#"
+[[trigger.kafka]]
+component = "{id}"
+brokers = "{{{{ kafka_brokers }}}}"
+topic = "{topic}"
+group = "{id}"
+dead_letter_topic = "{letters}"
+poison_attempts = 1
+[component.{id}]
+source = "{source}"
+allowed_outbound_hosts = ["tcp://{{{{ kafka_brokers }}}}"]
+"#
+    )
+}
+
+const APPLICATION: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "forwards-orders"
+[variables]
+kafka_brokers = { default = "" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_languages_have_the_same_results() {
+    let folder = TempDir::new_in(root().join("target")).unwrap();
+    let topic = "orders-of-all-languages";
+    let rust = root().join("target/components/forwards_orders.wasm");
+    let mut components = vec![("kafka-rust", rust)];
+    components.extend(
+        join_all(LANGUAGES.iter().map(async |language| {
+            let project = language.project(folder.path()).await;
+            language.forward_orders(&project);
+            (language.template, language.build(&project).await)
+        }))
+        .await,
+    );
+    let mut manifest = APPLICATION.to_owned();
+    manifest.extend(components.iter().map(|(id, source)| trigger(topic, id, source)));
+    let path = folder.path().join("spin.toml");
+    std::fs::write(&path, manifest).unwrap();
+
+    let kafka = shared_kafka();
+    let brokers = kafka.bootstrap();
+    let groups: Vec<&str> = components.iter().map(|(id, _)| *id).collect();
+    for topic in [&groups[..], &[topic]].concat() {
+        ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
+    }
+    write(&brokers, topic).await;
+    let running = Pipeline::of_manifest(&path, &brokers, &[]).await.unwrap();
+    let consumer = consumer(&brokers);
+    for group in &groups {
+        eventually(&format!("the results of {group}"), async || {
+            let handled = end(&consumer, group) + end(&consumer, &letters(group));
+            let is_enough = handled >= RECORDS as i64;
+            (is_enough && outcomes(&consumer, group).len() >= RECORDS).then_some(())
+        })
+        .await;
+    }
+    running.stop().await.unwrap();
+
+    let expected: BTreeMap<_, _> = (0..RECORDS).map(|offset| (offset, record(offset))).collect();
+    for group in groups {
+        let outcomes = outcomes(&consumer, group);
+        for (offset, expected) in &expected {
+            assert_eq!(outcomes.get(offset), Some(expected), "{group}: {offset}");
+        }
+        assert_eq!(outcomes.len(), RECORDS, "{group}");
+    }
+}
