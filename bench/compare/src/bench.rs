@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 
 use crate::args::Args;
@@ -19,6 +21,10 @@ pub const PARTITIONS: i32 = 3;
 
 /// Load before a measurement, which warms up the caches of the contender, in seconds.
 const WARM_UP_SECONDS: u64 = 2;
+
+/// Maximum time for a reply of Valkey, which may be deleting millions of keys or be stalled by the
+/// load.
+const VALKEY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The state of the measurements.
 pub struct Bench {
@@ -51,7 +57,9 @@ impl Bench {
     /// A connection to Valkey.
     pub async fn valkey(&self) -> Result<MultiplexedConnection> {
         let client = redis::Client::open(self.servers.valkey.url())?;
-        client.get_multiplexed_async_connection().await.context("cannot connect to Valkey")
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(VALKEY_TIMEOUT));
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        connection.context("cannot connect to Valkey")
     }
 
     /// Deletes everything in Valkey, and returns a connection to it.

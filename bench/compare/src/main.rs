@@ -22,6 +22,7 @@ mod memory;
 mod meter;
 mod overload;
 mod process;
+mod processors;
 mod results;
 mod servers;
 mod start;

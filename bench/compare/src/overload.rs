@@ -9,6 +9,7 @@ use crate::bench::{Bench, PARTITIONS};
 use crate::contender::{Contender, Names, Part};
 use crate::deployment::Deployment;
 use crate::load::{Load, Summary};
+use crate::processors::Processors;
 use crate::results::{Case, Column, Design, Figures, Sample};
 
 /// How it is presented.
@@ -45,16 +46,21 @@ const POLL: Duration = Duration::from_millis(250);
 pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
     let topic = bench.topic(PARTITIONS).await?;
     let names = Names { topic: &topic, group: &topic };
-    bench
+    let processors = Processors::divide()?;
+    let samples = bench
         .rounds("overload", &Contender::SINGLE, async |contender, round| {
             bench.empty_valkey().await?;
+            processors.start_contender(&bench.servers)?;
             let deployment = contender.start(Part::Accept, names, &bench.servers).await?;
+            processors.start_load()?;
             let figures = overload(bench, &deployment).await?;
             deployment.stop().await?;
             let case = Case::named("2 × peak");
             Ok(vec![Sample { round, contender: contender.to_string(), case, figures }])
         })
-        .await
+        .await?;
+    processors.unite(&bench.servers)?;
+    Ok(samples)
 }
 
 /// The highest throughput of the closed loads, and then twice as much.

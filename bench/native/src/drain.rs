@@ -1,17 +1,18 @@
 //! Counts a topic's records in Valkey. Every partition has its own thread and connection, so that
 //! Valkey does not wait while a batch is prepared; every batch is one call of the script.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use aggregate::Source;
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use crate::partition::Partition;
@@ -168,23 +169,36 @@ fn assign(args: &Args, consumer: &Consumer) -> Result<Vec<Partition>> {
         starts.push((store, source, position));
     }
     consumer.assign(&list).with_context(|| format!("cannot read topic `{}`", args.topic))?;
-    starts
-        .into_iter()
-        .map(|(store, source, position)| {
-            let queue = consumer
-                .split_partition_queue(&source.topic, source.partition)
-                .with_context(|| format!("{}/{} has no queue", source.topic, source.partition))?;
-            Ok(Partition { consumer: consumer.clone(), queue, store, source, position })
-        })
-        .collect()
+    let mut partitions = Vec::new();
+    for (store, source, position) in starts {
+        let queue = consumer
+            .split_partition_queue(&source.topic, source.partition)
+            .with_context(|| format!("{}/{} has no queue", source.topic, source.partition))?;
+        partitions.push(Partition { consumer: consumer.clone(), queue, store, source, position });
+    }
+    // Records that arrived before that are in the client's own queue. They are read again.
+    let mut early = BTreeSet::new();
+    while let Some(record) = consumer.poll(Duration::ZERO) {
+        early.insert(record.context("cannot read")?.partition());
+    }
+    for Partition { source, position, .. } in &partitions {
+        if early.contains(&source.partition) {
+            let offset = Offset::Offset(*position);
+            consumer.seek(&source.topic, source.partition, offset, METADATA_LIMIT)?;
+        }
+    }
+    Ok(partitions)
 }
 
 /// Handles the client's events until enough records are applied or a thread has ended.
 fn serve(consumer: &Consumer, progress: &Progress, ended: impl Fn() -> bool) -> Result<()> {
     let (mut count, mut since) = (0, Instant::now());
     while !progress.is_done() && !ended() {
-        if let Some(Err(error)) = consumer.poll(SERVE) {
-            tracing::error!(%error, "cannot read; the client tries again");
+        match consumer.poll(SERVE) {
+            Some(Err(error)) => tracing::error!(%error, "cannot read; the client tries again"),
+            // It would be missing in its partition.
+            Some(Ok(record)) => bail!("record {} is in no partition's queue", record.offset()),
+            None => {}
         }
         if progress.count() > count {
             (count, since) = (progress.count(), Instant::now());
