@@ -23,7 +23,7 @@ const COMPONENTS: [&str; 11] = [
 ];
 
 /// The components that only tests use, and the examples, which the tests run.
-const TEST_GUESTS: [&str; 15] = [
+const TEST_GUESTS: [&str; 16] = [
     "calls-dependency",
     "calls-valkey",
     "copies-records",
@@ -38,6 +38,7 @@ const TEST_GUESTS: [&str; 15] = [
     "older-events",
     "sends-requests",
     "sync-events",
+    "variables-from-environment",
     "word-count",
 ];
 

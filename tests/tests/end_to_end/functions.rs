@@ -1,42 +1,88 @@
 //! Functions that use `spin-kafka-sdk`: the project that `doorbuster new` creates, and a guest for
 //! what that project does not use.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
-use pipeline_tests::{Pipeline, doorbuster, eventually, root};
+use pipeline_tests::{Pipeline, eventually, program, root};
 use serde_json::Value;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use test_servers::shared_kafka;
 use tokio::process::Command;
 
 use crate::letters::{command, write};
 
-/// Creates a project outside of this workspace, with the versions of the libraries that this
-/// workspace uses.
-async fn new_project(folder: &Path, topic: &str) -> PathBuf {
-    let mut new = doorbuster();
-    new.args(["new", "my-orders", "--topic", topic, "--dir"]).arg(folder);
-    new.arg("--sdk").arg(root().join("crates/guest/spin-kafka-sdk"));
-    let output = new.output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let project = folder.join("my-orders");
-    for file in ["Cargo.lock", "rust-toolchain.toml"] {
-        std::fs::copy(root().join(file), project.join(file)).unwrap();
-    }
-    // So that the libraries are built only once.
-    let built = root().join("target/template");
-    std::fs::create_dir_all(&built).unwrap();
-    std::os::unix::fs::symlink(built, project.join("target")).unwrap();
-    project
+/// The address of the broker in the guide.
+const SHOWN_BROKER: &str = "127.0.0.1:41873";
+
+/// A block of commands in the guide, and the lines that they print.
+struct Step {
+    commands: String,
+    lines: Vec<String>,
 }
 
-/// Runs Cargo in the project.
-async fn cargo(project: &Path, words: &[&str]) {
-    let mut cargo = Command::new("cargo");
-    cargo.args(words).arg("--offline").current_dir(project);
-    let output = cargo.kill_on_drop(true).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+/// The steps of the guide.
+fn steps() -> Vec<Step> {
+    let guide = std::fs::read_to_string(root().join("docs/guide/write-a-function.md")).unwrap();
+    let mut steps: Vec<Step> = Vec::new();
+    // Every second part is between two fences; it begins with the language.
+    for block in guide.split("```").skip(1).step_by(2) {
+        match (block.split_once('\n').unwrap(), steps.last_mut()) {
+            (("sh", commands), _) => {
+                steps.push(Step { commands: commands.into(), lines: Vec::new() });
+            }
+            (("", lines), Some(last)) => last.lines = lines.lines().map(without_time).collect(),
+            _ => {}
+        }
+    }
+    steps
+}
+
+/// The line without the time at which it was logged.
+fn without_time(line: &str) -> String {
+    match line.split_once(": 20").and_then(|(name, rest)| Some((name, rest.split_once("Z ")?))) {
+        Some((component, (_, text))) => format!("{component}: {text}"),
+        None => line.to_owned(),
+    }
+}
+
+impl Step {
+    /// The step with the address of this broker.
+    fn with_broker(self, broker: &str) -> Self {
+        let lines = self.lines.iter().map(|line| line.replace(SHOWN_BROKER, broker)).collect();
+        Self { commands: self.commands.replace(SHOWN_BROKER, broker), lines }
+    }
+
+    /// The commands, as a user would run them in this folder.
+    fn command(&self, folder: &Path) -> Command {
+        let programs = program("doorbuster").parent().unwrap().display().to_string();
+        let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+        let mut command = Command::new("bash");
+        command.args(["-ec", &self.commands]).current_dir(folder).kill_on_drop(true);
+        command.env("PATH", path).env("DOORBUSTER", root()).env("CARGO_NET_OFFLINE", "true");
+        command
+    }
+
+    /// Runs the commands, which must end with this exit code and print the lines.
+    async fn run(&self, folder: &Path, code: i32) {
+        let output = self.command(folder).output().await.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}{text}", self.commands);
+        assert_eq!(self.missing(&text), [""; 0], "{}{text}", self.commands);
+    }
+
+    /// The lines that the output does not contain.
+    fn missing(&self, output: &str) -> Vec<&str> {
+        let printed: Vec<String> = output.lines().map(without_time).collect();
+        let is_missing = |line: &&String| !printed.contains(line);
+        self.lines.iter().filter(is_missing).map(String::as_str).collect()
+    }
+}
+
+/// The output of a program that runs in the background.
+fn read(output: &NamedTempFile) -> String {
+    std::fs::read_to_string(output).unwrap()
 }
 
 /// Waits until the component has logged a line with all of these words.
@@ -60,23 +106,50 @@ async fn rejected(brokers: &str, manifest: &Path, place: &str, reason: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_project_handles_a_record_and_rejects_a_malformed_one() {
-    let (folder, topic) = (TempDir::new().unwrap(), "orders-of-the-template");
-    let project = new_project(folder.path(), topic).await;
-    cargo(&project, &["test"]).await;
-    cargo(&project, &["build", "--release", "--target", "wasm32-wasip2"]).await;
+async fn the_commands_of_the_guide_do_what_it_says() {
+    let folder = TempDir::new().unwrap();
+    let [new, test, build, up, produce, list] =
+        steps().try_into().unwrap_or_else(|_| panic!("the guide has other steps"));
+    new.run(folder.path(), 0).await;
+    let project = folder.path().join("my-orders");
+    // The versions of the libraries that are here already.
+    for file in ["Cargo.lock", "rust-toolchain.toml"] {
+        std::fs::copy(root().join(file), project.join(file)).unwrap();
+    }
+    // So that the libraries are built only once.
+    let built = root().join("target/template");
+    std::fs::create_dir_all(&built).unwrap();
+    std::os::unix::fs::symlink(built, project.join("target")).unwrap();
+    test.run(&project, 0).await;
+    build.run(&project, 1).await;
 
-    let kafka = shared_kafka();
-    let brokers = kafka.bootstrap();
-    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
-    write(&brokers, topic, r#"{"product":"tv"}"#, &[]).await;
-    write(&brokers, topic, r#"{"product":"radio","quantity":2}"#, &[]).await;
-    let manifest = project.join("spin.toml");
-    let running = Pipeline::of_manifest(&manifest, &brokers, &[]).await.unwrap();
-    logged(&running, &["my-orders: ", "my_orders", "ordered", "radio", "offset=1", topic]).await;
-    let reason = "missing field `quantity`";
-    rejected(&brokers, &manifest, "orders-of-the-template/0@0", reason).await;
-    running.stop().await.unwrap();
+    let output = NamedTempFile::new().unwrap();
+    let up = Step { commands: format!("exec {}", up.commands), lines: up.lines };
+    let mut command = up.command(&project);
+    command.stdout(output.reopen().unwrap()).stderr(output.reopen().unwrap());
+    let _running = command.spawn().unwrap();
+    let broker = eventually("the broker", async || {
+        let text = read(&output);
+        let (_, rest) = text.split_once("  Kafka   ")?;
+        text.contains("Press Ctrl-C").then_some(rest.lines().next()?.to_owned())
+    })
+    .await;
+    let up = up.with_broker(&broker);
+    assert_eq!(up.missing(&read(&output)), [""; 0]);
+    let produce = produce.with_broker(&broker);
+    let produced = produce.command(&project).output().await.unwrap();
+    assert!(produced.status.success(), "{}", String::from_utf8_lossy(&produced.stderr));
+    eventually("the log of the function", async || {
+        produce.missing(&read(&output)).is_empty().then_some(())
+    })
+    .await;
+    let list = list.with_broker(&broker);
+    eventually("the dead letter", async || {
+        let listed = list.command(&project).output().await.unwrap();
+        let text = String::from_utf8(listed.stdout).unwrap();
+        list.lines.iter().all(|line| text.contains(line)).then_some(())
+    })
+    .await;
 }
 
 const COPIES_RECORDS: &str = r#"

@@ -23,6 +23,7 @@ mod metrics;
 mod mutants;
 mod network;
 mod older_interfaces;
+mod other_hosts;
 mod outgoing_requests;
 mod output;
 mod own_servers;

@@ -5,6 +5,7 @@ use kafka_trigger::TriggerConfig;
 use runner::{TRIGGER_TYPES, VariableArgs};
 use spin_app::App;
 use spin_app::variables::Variables;
+use spin_kafka_trigger::is_pattern;
 
 use crate::brokers::parse_brokers;
 use crate::source::Source;
@@ -38,6 +39,25 @@ impl Application {
     /// The selected trigger.
     pub fn trigger(&self, app: &App, variables: &Variables) -> Result<TriggerConfig> {
         select_trigger(app, variables, self.component.as_deref())
+    }
+
+    /// The settings for one topic, and its name: those of the selected trigger. Without an
+    /// application, `kafka` and `topic` are sufficient.
+    pub async fn topic(&self, topic: Option<&str>) -> Result<(TriggerConfig, String)> {
+        let trigger = match (&self.kafka, topic) {
+            (Some(brokers), Some(_)) if self.source.is_absent() => {
+                TriggerConfig::of_brokers(brokers)
+            }
+            _ => {
+                let (app, variables) = self.read().await?;
+                self.trigger(&app, &variables)?
+            }
+        };
+        match (topic, trigger.engine.topics.as_slice()) {
+            (Some(topic), _) => Ok((trigger, topic.to_owned())),
+            (None, [topic]) if !is_pattern(topic) => Ok((trigger.clone(), topic.clone())),
+            (None, topics) => bail!("the trigger reads {topics:?}: name one topic by --topic"),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use printing::Progress;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use runner::shutdown;
 use spin_kafka_trigger::{
-    Batch, Bound, Config, Failure, Handler, Position, Range, Rejection, Trigger, is_pattern,
+    Batch, Bound, Config, Failure, Handler, Position, Range, Rejection, Trigger,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -84,21 +84,9 @@ pub async fn main(args: Args) -> Result<ExitCode> {
 impl Args {
     /// The settings with which the topic is read: those of the trigger, without its filters.
     async fn config(&self) -> Result<Config> {
-        let config = match (&self.application.kafka, &self.topic) {
-            (Some(brokers), Some(_)) if self.application.source.is_absent() => {
-                Config::default().brokers(brokers)
-            }
-            _ => {
-                let (app, variables) = self.application.read().await?;
-                self.application.trigger(&app, &variables)?.engine
-            }
-        };
-        let topic = match (&self.topic, config.topics.as_slice()) {
-            (Some(topic), _) => topic.clone(),
-            (None, [topic]) if !is_pattern(topic) => topic.clone(),
-            (None, topics) => bail!("the trigger reads {topics:?}: name one topic by --topic"),
-        };
-        Ok(config
+        let (trigger, topic) = self.application.topic(self.topic.as_deref()).await?;
+        Ok(trigger
+            .engine
             .topics([topic])
             .group(GROUP)
             .instance_id("")

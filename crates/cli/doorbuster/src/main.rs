@@ -7,6 +7,7 @@ mod capture;
 mod compose;
 mod dlq;
 mod new;
+mod produce;
 mod push;
 mod records;
 #[cfg(test)]
@@ -46,6 +47,7 @@ enum Command {
     New(new::Args),
     Test(test::Args),
     Capture(capture::Args),
+    Produce(produce::Args),
     Push(push::Args),
     Compose(compose::Args),
 }
@@ -70,6 +72,7 @@ async fn run(command: Command, metrics: Option<MetricsExport>) -> anyhow::Result
         Command::New(args) => new::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Test(args) => test::main(args).await,
         Command::Capture(args) => capture::main(args).await,
+        Command::Produce(args) => produce::main(args).await,
         Command::Push(args) => push::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Compose(args) => compose::run(&args).map(|()| ExitCode::SUCCESS),
     }

@@ -55,6 +55,16 @@ impl TriggerConfig {
         app.triggers("kafka").map(|trigger| Self::read(app, trigger, variables)).collect()
     }
 
+    /// Settings for these brokers alone, without a topic and a component.
+    pub fn of_brokers(brokers: &str) -> Self {
+        Self {
+            component: String::new(),
+            engine: Config::default().brokers(brokers),
+            schema: None,
+            handler_deadline: Duration::from_millis(CallSettings::default().handler_deadline_ms),
+        }
+    }
+
     /// The configuration of the host's producer: the settings of the first trigger, or those of
     /// `[application.trigger.kafka]` if there is no trigger. `None` if no brokers are specified.
     pub fn producer_of(
