@@ -21,6 +21,7 @@ mod metrics;
 mod request;
 mod sales;
 mod schema;
+mod token;
 mod update;
 mod valkey;
 
@@ -39,6 +40,7 @@ pub use marks::check as marks;
 pub use metrics::check as metrics;
 pub use request::check as request;
 pub use schema::check as schema;
+pub use token::check as token;
 pub use update::check as update;
 pub use valkey::check as valkey;
 
@@ -77,6 +79,7 @@ mod tests {
         ("metrics", metrics),
         ("request", request),
         ("schema", schema),
+        ("token", token),
         ("update", update),
         ("valkey", valkey),
     ];

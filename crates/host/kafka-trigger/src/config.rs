@@ -189,6 +189,64 @@ mod tests {
         TriggerConfig::read_all(&app, &variables)
     }
 
+    /// Reads a manifest with this table for the triggers' Kafka, and optionally a trigger.
+    fn producer(kafka: &str, trigger: &str) -> ProducerConfig {
+        let manifest = format!(
+            r#"
+            spin_manifest_version = 2
+            [application]
+            name = "counts"
+            [variables]
+            secret = {{ default = "hunter2" }}
+            {kafka}
+            {trigger}
+            [component.counter]
+            source = "counter.wasm"
+            "#
+        );
+        let app = spin_app::manifest::parse(Path::new("spin.toml"), &manifest).unwrap();
+        let variables = Variables::resolve(&app.variables, |_| None).unwrap();
+        let triggers = TriggerConfig::read_all(&app, &variables).unwrap();
+        let producer = TriggerConfig::producer_of(&triggers, &app, &variables).unwrap().unwrap();
+        producer.validate().unwrap();
+        producer
+    }
+
+    #[test]
+    fn the_producer_connects_as_the_triggers_do() {
+        let kafka = r#"
+            [application.trigger.kafka]
+            brokers = "127.0.0.1:9092"
+            [application.trigger.kafka.client]
+            "security.protocol" = "sasl_ssl"
+            "ssl.ca.location" = "ca.pem"
+            "enable.ssl.certificate.verification" = "false"
+            "fetch.message.max.bytes" = "1000"
+            [application.trigger.kafka.oauth]
+            token_url = "https://login.example/token"
+            client_id = "counts"
+            client_secret = "{{ secret }}"
+        "#;
+        let trigger = r#"
+            [[trigger.kafka]]
+            topic = "sales"
+            group = "counters"
+            component = "counter"
+        "#;
+        for trigger in ["", trigger] {
+            let producer = producer(kafka, trigger);
+            for name in
+                ["security.protocol", "ssl.ca.location", "enable.ssl.certificate.verification"]
+            {
+                assert!(producer.client.contains(name), "{name}");
+            }
+            assert!(!producer.client.contains("fetch.message.max.bytes"));
+            let oauth = producer.oauth.unwrap();
+            assert_eq!(oauth.client_id, "counts");
+            assert_eq!(oauth.client_secret, Some("hunter2".to_owned().into()));
+        }
+    }
+
     #[test]
     fn a_component_stores_its_positions_under_the_triggers_group() {
         let stored = r#"variables = { kafka_group = "{{ stored }}" }"#;

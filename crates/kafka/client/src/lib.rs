@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod context;
+#[doc(hidden)]
+pub mod decoders;
 mod ended;
 mod error;
 mod log;

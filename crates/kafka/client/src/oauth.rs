@@ -70,7 +70,7 @@ impl Token {
         Self { expires, ..self }
     }
 
-    fn native(&self) -> OAuthToken {
+    pub fn native(&self) -> OAuthToken {
         let expires = self.expires.duration_since(UNIX_EPOCH).unwrap_or_default();
         OAuthToken {
             token: self.value.expose().into(),

@@ -5,7 +5,7 @@
 //! the polling of its client, returns at once.
 
 #[cfg(feature = "tls")]
-mod answer;
+pub(crate) mod answer;
 #[cfg(feature = "tls")]
 mod checks;
 #[cfg(feature = "tls")]
