@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::{producer, record, within};
 use host_producer::{Error, NewTopic, ProduceError, Producer, ProducerConfig, ensure_topic};
+use kafka_client::OidcSettings;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
@@ -33,6 +34,34 @@ async fn no_broker_is_unavailable_after_the_delivery_timeout_too() {
     let producer = Producer::new(config).unwrap();
     let error = within("the error", producer.send(vec![record(TOPIC, b"k", b"v")])).await;
     assert!(matches!(error, Err(ProduceError::Unavailable(_))), "{error:?}");
+}
+
+/// Settings with a provider of tokens that does not answer.
+fn without_token() -> ProducerConfig {
+    let oauth = OidcSettings {
+        token_url: format!("http://{NOWHERE}/token"),
+        client_id: "writer".into(),
+        client_secret: Some("hunter2".to_owned().into()),
+        ..OidcSettings::default()
+    };
+    ProducerConfig {
+        oauth: Some(oauth),
+        client: [("security.protocol", "sasl_plaintext")].into_iter().collect(),
+        unreachable_timeout_ms: 500,
+        ..ProducerConfig::new(NOWHERE)
+    }
+}
+
+#[tokio::test]
+async fn a_broker_for_which_there_is_no_token_is_unavailable() {
+    let config = without_token();
+    let producer = Producer::new(config.clone()).unwrap();
+    let error = within("the error", producer.send(vec![record(TOPIC, b"k", b"v")])).await;
+    assert!(matches!(error, Err(ProduceError::Unavailable(_))), "{error:?}");
+    let missing = ensure_topic(&config, NewTopic::new(TOPIC, 1));
+    let error = within("the error", missing).await.unwrap_err();
+    assert!(error.is_retriable(), "{error}");
+    assert!(error.to_string().contains(&format!("no token from http://{NOWHERE}")), "{error}");
 }
 
 #[tokio::test]
