@@ -2,7 +2,7 @@
 
 use event_routes::Event;
 use futures::TryStreamExt as _;
-use guest_kafka::{Header, Outgoing, claim, send};
+use guest_kafka::{Record, claim, send};
 use intake::IntakeError;
 
 /// Maximum number of claims of one request that are in progress at once.
@@ -17,14 +17,7 @@ pub async fn publish(topic: &str, events: Vec<Event>) -> Result<(), IntakeError>
     send(events.into_iter().map(|event| record(topic, event)).collect()).await
 }
 
-fn record(topic: &str, event: Event) -> Outgoing {
-    let header = |(name, value)| Header { name, value: Some(value) };
-    Outgoing {
-        topic: topic.to_owned(),
-        partition: None,
-        timestamp_ms: None,
-        key: event.key,
-        value: Some(event.value.into()),
-        headers: event.headers.into_iter().map(header).collect(),
-    }
+fn record(topic: &str, event: Event) -> Record {
+    let Event { key, value, headers, .. } = event;
+    Record { topic: topic.to_owned(), key, value: value.into(), headers }
 }

@@ -1,7 +1,7 @@
 //! Writes a sale to Kafka.
 
 use guest_http::Variable;
-use guest_kafka::{Header, Outgoing, claim, send};
+use guest_kafka::{Record, claim, send};
 use intake::IntakeError;
 use intake::hop_times::{HopTime, HopTimer};
 use intake::request::{Context, IDEMPOTENCY_KEY, TRACEPARENT};
@@ -17,23 +17,19 @@ pub async fn publish(sale: Sale, context: Context) -> Result<Vec<HopTime>, Intak
         claim(topic, key, &value).await?;
     }
     let timer = HopTimer::start("kafka", &context);
-    let record = Outgoing {
+    let record = Record {
         topic: topic.to_owned(),
-        partition: None,
-        timestamp_ms: None,
+        value,
         key: Some(sale.product_id.into_bytes()),
-        value: Some(value),
         headers: headers(context),
     };
     send(vec![record]).await?;
     Ok(timer.stop(Vec::new()))
 }
 
-fn headers(context: Context) -> Vec<Header> {
+fn headers(context: Context) -> Vec<(String, Vec<u8>)> {
     [(IDEMPOTENCY_KEY, context.idempotency_key), (TRACEPARENT, context.traceparent)]
         .into_iter()
-        .filter_map(|(name, value)| {
-            Some(Header { name: name.into(), value: Some(value?.into_bytes()) })
-        })
+        .filter_map(|(name, value)| Some((name.into(), value?.into_bytes())))
         .collect()
 }

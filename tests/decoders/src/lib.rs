@@ -63,7 +63,7 @@ mod tests {
     const MUTATING: Duration = Duration::from_millis(700);
 
     /// All checks, by the names of their fuzz targets.
-    const CHECKS: [(&str, Check); 17] = [
+    const CHECKS: [(&str, Check); 18] = [
         ("assignment", assignment),
         ("composition", composition),
         ("fields", fields),

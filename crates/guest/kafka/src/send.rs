@@ -5,20 +5,42 @@ use intake::IntakeError;
 use sale::Violation;
 
 use crate::bindings::spin_kafka::events::producer;
-use crate::bindings::spin_kafka::events::types::ProduceError;
+use crate::bindings::spin_kafka::events::types::{Header, Outgoing, ProduceError};
 
-pub use crate::bindings::spin_kafka::events::types::{Header, Outgoing};
+/// A record to write.
+pub struct Record {
+    /// The topic. It must exist.
+    pub topic: String,
+    /// The key; without one, the producer chooses the partition.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Vec<u8>,
+    /// The headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
 
 /// Sends records and waits for the broker's acknowledgements. Fails with the first error; the other
 /// records may have been written.
-pub async fn send(records: Vec<Outgoing>) -> Result<(), IntakeError> {
+pub async fn send(records: Vec<Record>) -> Result<(), IntakeError> {
     let count = records.len();
-    let results = producer::send(records).await;
+    let results = producer::send(records.into_iter().map(outgoing).collect()).await;
     if results.len() != count {
         let text = "the producer did not return a result for each record";
         return Err(IntakeError::Other(text.into()));
     }
     results.into_iter().try_for_each(|result| result.map(drop).map_err(failure))
+}
+
+fn outgoing(record: Record) -> Outgoing {
+    let header = |(name, value)| Header { name, value: Some(value) };
+    Outgoing {
+        topic: record.topic,
+        partition: None,
+        timestamp_ms: None,
+        key: record.key,
+        value: Some(record.value),
+        headers: record.headers.into_iter().map(header).collect(),
+    }
 }
 
 fn failure(error: ProduceError) -> IntakeError {

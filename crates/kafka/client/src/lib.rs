@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod context;
+#[cfg(feature = "tls")]
 #[doc(hidden)]
 pub mod decoders;
 mod ended;
