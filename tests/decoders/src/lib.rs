@@ -6,6 +6,7 @@
 
 mod assignment;
 mod composition;
+mod events;
 mod fields;
 mod figures;
 mod filter;
@@ -27,6 +28,7 @@ mod valkey;
 
 pub use assignment::check as assignment;
 pub use composition::check as composition;
+pub use events::check as events;
 pub use fields::check as fields;
 pub use figures::check as figures;
 pub use filter::check as filter;
@@ -63,9 +65,10 @@ mod tests {
     const MUTATING: Duration = Duration::from_millis(700);
 
     /// All checks, by the names of their fuzz targets.
-    const CHECKS: [(&str, Check); 18] = [
+    const CHECKS: [(&str, Check); 19] = [
         ("assignment", assignment),
         ("composition", composition),
+        ("events", events),
         ("fields", fields),
         ("figures", figures),
         ("filter", filter),

@@ -1,5 +1,7 @@
 //! Splits an input into the parts that a check needs.
 
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
 /// Removes and returns the bytes up to the end of the line.
 pub fn line<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -25,4 +27,22 @@ pub fn byte(bytes: &mut &[u8]) -> u8 {
     let Some((first, rest)) = bytes.split_first() else { return 0 };
     *bytes = rest;
     *first
+}
+
+/// The method and the headers in the lines of a head. What is not valid is left out.
+pub fn head(lines: &[&[u8]]) -> (Method, HeaderMap) {
+    let method = lines.first().and_then(|method| Method::from_bytes(method).ok());
+    let method = method.unwrap_or(Method::POST);
+    let mut headers = HeaderMap::new();
+    for field in lines.iter().skip(1) {
+        let colon = field.iter().position(|byte| *byte == b':').unwrap_or(field.len());
+        let (name, value) = field.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
+            headers.append(name, value);
+        }
+    }
+    (method, headers)
 }

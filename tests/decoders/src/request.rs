@@ -3,7 +3,7 @@
 //!
 //! Input: the method, a line for each header, an empty line, the body.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use intake::hop_times::{self, HOPS_MAX, HopTime};
 use intake::request::{self, BODY_BYTES_MAX, Context, IDEMPOTENCY_KEY, TRACEPARENT};
 use intake::{ITEMS_MAX, IntakeError, Problem, Results, parse_many};
@@ -26,19 +26,7 @@ pub fn check(mut bytes: &[u8]) {
 }
 
 fn check_head(head: &[&[u8]]) {
-    let method = head.first().and_then(|method| Method::from_bytes(method).ok());
-    let method = method.unwrap_or(Method::POST);
-    let mut headers = HeaderMap::new();
-    for field in head.iter().skip(1) {
-        let colon = field.iter().position(|byte| *byte == b':').unwrap_or(field.len());
-        let (name, value) = field.split_at(colon);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-        {
-            headers.append(name, value);
-        }
-    }
+    let (method, headers) = lines::head(head);
     check_hop_times(&headers);
     match request::check(&method, &headers, &MEDIA_TYPES, BODY_BYTES_MAX) {
         Ok(context) => {
