@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::pack::sha256;
 use crate::run::root;
@@ -16,8 +16,12 @@ const RELEASED: &str = "wit/released.toml";
 pub fn check() -> Result<()> {
     let text = fs::read_to_string(root().join(RELEASED)).context(RELEASED)?;
     let released: BTreeMap<String, String> = toml::from_str(&text).context(RELEASED)?;
-    let packages = packages(&root().join("wit"))?;
-    for (package, digest) in &released {
+    compare(&released, &packages(&root().join("wit"))?)
+}
+
+/// Compares the packages with the released ones.
+fn compare(released: &BTreeMap<String, String>, packages: &BTreeMap<String, String>) -> Result<()> {
+    for (package, digest) in released {
         let found = packages.get(package).with_context(|| {
             format!("{RELEASED} contains {package}, which is not in any folder of wit/")
         })?;
@@ -38,7 +42,10 @@ fn packages(folder: &Path) -> Result<BTreeMap<String, String>> {
         let files = if folder.is_dir() { wit_files(&folder)? } else { Vec::new() };
         let texts = files.iter().map(fs::read_to_string).collect::<Result<Vec<_>, _>>()?;
         let Some(package) = texts.first().and_then(|text| name(text)) else { continue };
-        packages.insert(package, digest(&texts));
+        let digest = digest(&texts).with_context(|| folder.display().to_string())?;
+        if packages.insert(package.clone(), digest).is_some() {
+            bail!("{} and another folder contain {package}", folder.display());
+        }
     }
     Ok(packages)
 }
@@ -59,12 +66,13 @@ fn name(text: &str) -> Option<String> {
 }
 
 /// The SHA-256 of the files without comments and white space. WIT has no strings, so `//` always
-/// begins a comment.
-fn digest(texts: &[String]) -> String {
+/// begins a comment. A comment of the other form, `/*`, is refused.
+fn digest(texts: &[String]) -> Result<String> {
+    ensure!(!texts.iter().any(|text| text.contains("/*")), "write comments with `//` or `///`");
     let lines = texts.iter().flat_map(|text| text.lines());
     let code = lines.filter_map(|line| line.split("//").next());
     let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
-    sha256(words.join(" ").as_bytes())
+    Ok(sha256(words.join(" ").as_bytes()))
 }
 
 #[cfg(test)]
@@ -72,12 +80,44 @@ mod tests {
     use super::*;
 
     fn digest_of(text: &str) -> String {
-        digest(&[text.to_owned()])
+        digest(&[text.to_owned()]).unwrap()
     }
 
     #[test]
     fn released_versions_have_not_changed() {
         check().unwrap();
+    }
+
+    #[test]
+    fn a_changed_and_a_missing_package_are_refused() {
+        let list = |items: &[(&str, &str)]| -> BTreeMap<String, String> {
+            items.iter().map(|(name, digest)| ((*name).into(), (*digest).into())).collect()
+        };
+        let released = list(&[("a:b@1.0.0", "1"), ("a:b@1.1.0", "2")]);
+        let found = list(&[("a:b@1.0.0", "1"), ("a:b@1.1.0", "2"), ("a:b@1.2.0", "3")]);
+        compare(&released, &found).unwrap();
+        let changed = list(&[("a:b@1.0.0", "1"), ("a:b@1.1.0", "4")]);
+        let error = compare(&released, &changed).unwrap_err().to_string();
+        assert!(error.contains("a:b@1.1.0 is released and must not change"), "{error}");
+        let error = compare(&released, &list(&[("a:b@1.0.0", "1")])).unwrap_err().to_string();
+        assert!(error.contains("a:b@1.1.0, which is not in any folder"), "{error}");
+    }
+
+    #[test]
+    fn a_package_in_two_folders_and_a_block_comment_are_refused() {
+        let folder = std::env::temp_dir().join(format!("xtask-wit-{}", std::process::id()));
+        let write = |name: &str, text: &str| {
+            fs::create_dir_all(folder.join(name)).unwrap();
+            fs::write(folder.join(name).join("a.wit"), text).unwrap();
+            packages(&folder).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(write("one", "package a:b@1.0.0;\n").unwrap().len(), 1);
+        let error = write("two", "package a:b@1.0.0;\n").unwrap_err();
+        assert!(error.contains("another folder contain a:b@1.0.0"), "{error}");
+        fs::remove_dir_all(folder.join("two")).unwrap();
+        let error = write("three", "package a:c@1.0.0;\n/* no */\n").unwrap_err();
+        assert!(error.contains("three: write comments"), "{error}");
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

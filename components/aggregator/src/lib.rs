@@ -12,6 +12,7 @@ use aggregate::{Monitored, OffsetRange, Record, Source, Step, Update};
 use bindings::exports::spin_kafka::events::packed_handler::PackedBatch;
 use bindings::exports::spin_kafka::events::{checkpoint, handler, packed_handler};
 use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
+use valkey_codec::TimeLimits;
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {
@@ -29,11 +30,6 @@ mod bindings {
     export!(Aggregator);
 }
 
-/// No call of Valkey for a batch starts later than this. One call takes 30 s at most, so the batch
-/// ends before the trigger's deadline (60 s by default), after which its records would be treated
-/// as poison.
-const CALLS_BEGIN_WITHIN: Duration = Duration::from_secs(20);
-
 struct Aggregator;
 
 thread_local! {
@@ -44,10 +40,10 @@ thread_local! {
 impl handler::Guest for Aggregator {
     async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
         let Batch { topic, log_id, partition, group, .. } = batch;
-        let Batch { start, end, expected_position, .. } = batch;
+        let Batch { start, end, expected_position, time_limit_ms, .. } = batch;
         let source = source(group, topic, log_id, partition);
         let range = OffsetRange { start, end, expected_position };
-        apply(source, range, batch.records.iter().map(records::record)).await
+        apply(source, range, time_limit_ms, batch.records.iter().map(records::record)).await
     }
 }
 
@@ -56,8 +52,9 @@ impl packed_handler::Guest for Aggregator {
         let records = records::unpack(&batch)?;
         let PackedBatch { topic, log_id, partition, group, .. } = &batch;
         let source = source(group.clone(), topic.clone(), log_id.clone(), *partition);
-        let PackedBatch { start, end, expected_position, .. } = batch;
-        apply(source, OffsetRange { start, end, expected_position }, records).await
+        let PackedBatch { start, end, expected_position, time_limit_ms, .. } = batch;
+        let range = OffsetRange { start, end, expected_position };
+        apply(source, range, time_limit_ms, records).await
     }
 }
 
@@ -70,17 +67,19 @@ fn source(group: String, topic: String, log_id: Option<String>, partition: i32) 
 async fn apply<'a>(
     source: Source,
     range: OffsetRange,
+    time_limit_ms: u32,
     records: impl IntoIterator<Item = Record<'a>>,
 ) -> Result<Vec<Rejection>, Failure> {
+    let begun = Instant::now();
+    let times = TimeLimits::of_batch(Duration::from_millis(time_limit_ms.into()));
     let limits = settings::limits().await?;
     let mut update = Update::from_records(source, range, limits, records);
-    let begun = Instant::now();
     loop {
-        if begun.elapsed() >= CALLS_BEGIN_WITHIN {
+        let Some(limit_ms) = times.call_ms(begun.elapsed()) else {
             return Err(Failure::Retry("Valkey is too slow to apply the batch".into()));
-        }
+        };
         let command = MONITORED.with_borrow(|monitored| update.command(monitored));
-        let reply = store::call(&command).await?;
+        let reply = store::call(&command, limit_ms).await?;
         let step = MONITORED.with_borrow_mut(|monitored| update.reply(reply, monitored));
         match step.map_err(store::failure)? {
             Step::Again => {}
@@ -99,8 +98,8 @@ impl checkpoint::Guest for Aggregator {
         partition: i32,
     ) -> Result<Option<i64>, Failure> {
         let source = source(group, topic, log_id, partition);
-        let [offset, log] = store::read(source.position_commands()).await?;
-        Ok(source.position(offset.as_deref(), log.as_deref()))
+        let [log, offset] = store::read(source.position_commands()).await?;
+        Ok(source.position(log.as_deref(), offset.as_deref()))
     }
 }
 

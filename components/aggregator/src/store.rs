@@ -5,12 +5,13 @@ use valkey_codec::{Command, Reply, Scalar, encode};
 use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 use crate::bindings::spin_kafka::events::types::Failure;
 
-/// Maximum time of a call, in milliseconds: the longest that the interface allows.
-const LIMIT_MS: u32 = 30_000;
+/// Maximum time in milliseconds of a call that reads the position. Such a call has no time limit of a
+/// batch; this is the longest that the interface allows.
+const READ_LIMIT_MS: u32 = 30_000;
 
-/// Calls the script.
-pub async fn call(command: &Command) -> Result<aggregate::Reply, Failure> {
-    match send(command.encode(), 1).await?.into_iter().next() {
+/// Calls the script, which may take this time.
+pub async fn call(command: &Command, limit_ms: u32) -> Result<aggregate::Reply, Failure> {
+    match send(command.encode(), 1, limit_ms).await?.into_iter().next() {
         Some(Reply::One(Scalar::Error(text))) => Ok(aggregate::Reply::Error(text)),
         Some(Reply::Many(values)) => {
             Ok(aggregate::Reply::Values(values.into_iter().map(word).collect()))
@@ -24,7 +25,8 @@ pub async fn call(command: &Command) -> Result<aggregate::Reply, Failure> {
 /// Reads two values; None for one that does not exist.
 pub async fn read(commands: [Vec<Vec<u8>>; 2]) -> Result<[Option<Vec<u8>>; 2], Failure> {
     let mut values = [None, None];
-    for (value, reply) in values.iter_mut().zip(send(encode(&commands), 2).await?) {
+    let replies = send(encode(&commands), 2, READ_LIMIT_MS).await?;
+    for (value, reply) in values.iter_mut().zip(replies) {
         match reply {
             Reply::One(Scalar::Text(text)) => *value = Some(text),
             Reply::One(Scalar::Nil) => {}
@@ -39,8 +41,8 @@ pub async fn read(commands: [Vec<Vec<u8>>; 2]) -> Result<[Option<Vec<u8>>; 2], F
 }
 
 /// Sends encoded commands, which have this number of replies, in one round trip.
-async fn send(commands: Vec<u8>, replies: u32) -> Result<Vec<Reply>, Failure> {
-    pipeline(commands, replies, LIMIT_MS).await.map_err(client_failure)
+async fn send(commands: Vec<u8>, replies: u32, limit_ms: u32) -> Result<Vec<Reply>, Failure> {
+    pipeline(commands, replies, limit_ms).await.map_err(client_failure)
 }
 
 fn word(value: Scalar) -> String {

@@ -108,8 +108,21 @@ async fn words_are_counted_once_across_a_kill_and_a_loss_of_the_store() {
     write(&brokers, 0..400).await;
     let running = Pipeline::launch(&launch).await.unwrap();
     eventually("a text is counted", async || store.get("{word-count:1}:texts").await).await;
-    running.kill().await.unwrap();
-    write(&brokers, 400..800).await;
+    // The trigger is killed while records are written, and therefore while some are applied.
+    let writes = async {
+        for start in (400..800).step_by(20) {
+            write(&brokers, start..start + 20).await;
+        }
+    };
+    let kill = async {
+        let counted = async || {
+            let texts = store.get("{word-count:1}:texts").await?;
+            (texts.parse::<u32>().ok()? > 400).then_some(())
+        };
+        eventually("a text of the second writer is counted", counted).await;
+        running.kill().await.unwrap();
+    };
+    tokio::join!(writes, kill);
     let running = Pipeline::launch(&launch).await.unwrap();
     let recount = Recount::of_topic(&brokers).await;
     assert_eq!(recount.texts, 800);

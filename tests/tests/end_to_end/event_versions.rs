@@ -29,11 +29,15 @@ component = "guest"
 brokers = "BROKERS"
 topic = "sales"
 group = "counters"
-handler_deadline_ms = 2_000
+handler_deadline_ms = DEADLINE
 [component.guest]
 source = "guest.wasm"
 allowed_outbound_hosts = ["tcp://BROKERS"]
 "#;
+
+/// The time limit of calls that end, also on a slow machine, and that of an endless one.
+const DEADLINE_MS: u32 = 60_000;
+const SHORT_DEADLINE_MS: u32 = 1_000;
 
 /// A loaded component.
 struct Guest {
@@ -43,10 +47,16 @@ struct Guest {
 
 impl Guest {
     fn load(component: &[u8]) -> Result<Self, kafka_trigger::Error> {
+        Self::load_with(component, DEADLINE_MS)
+    }
+
+    /// Loads a component whose calls have this time limit.
+    fn load_with(component: &[u8], deadline_ms: u32) -> Result<Self, kafka_trigger::Error> {
         let brokers = shared_kafka().bootstrap();
         let folder = tempfile::tempdir_in(root().join("target")).unwrap();
         let file = folder.path().join("spin.toml");
-        std::fs::write(&file, MANIFEST.replace("BROKERS", &brokers)).unwrap();
+        let manifest = MANIFEST.replace("BROKERS", &brokers);
+        std::fs::write(&file, manifest.replace("DEADLINE", &deadline_ms.to_string())).unwrap();
         std::fs::write(folder.path().join("guest.wasm"), component).unwrap();
         let app = manifest::read(&file)?;
         let variables = Variables::resolve(&app.variables, |_| None)?;
@@ -151,7 +161,7 @@ async fn a_component_with_synchronous_exports_is_called_with_the_same_limits() {
     create("sync-copies").await;
     let guest = Guest::load(&component("sync_events")).unwrap();
     let described = guest.reason(&batch("", "describe")).await;
-    assert_eq!(described, r#"counters sales Some("a/b") 3 Some(4) 4..9 2 2000"#);
+    assert_eq!(described, r#"counters sales Some("a/b") 3 Some(4) 4..9 2 60000"#);
     let sent = guest.reason(&batch("sync-copies", "send")).await;
     let (written, refused) = sent.split_once("), ").unwrap();
     assert_eq!(written, "[Ok(Delivery { partition: 0, offset: Some(0) }");
@@ -161,9 +171,10 @@ async fn a_component_with_synchronous_exports_is_called_with_the_same_limits() {
 
     assert_eq!(guest.failure("retry").await, Failure::Retry("as requested".into()));
     assert!(matches!(guest.failure("trap").await, Failure::Trap(_)));
-    let endless = tokio::time::timeout(Duration::from_secs(30), guest.failure("loop"));
-    assert!(matches!(endless.await, Ok(Failure::Deadline(_))));
     assert_eq!(guest.reason(&batch("", "describe")).await, described, "on a new instance");
+    let limited = Guest::load_with(&component("sync_events"), SHORT_DEADLINE_MS).unwrap();
+    let endless = tokio::time::timeout(Duration::from_secs(60), limited.failure("loop"));
+    assert!(matches!(endless.await, Ok(Failure::Deadline(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

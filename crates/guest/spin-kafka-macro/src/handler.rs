@@ -201,6 +201,7 @@ mod tests {
             (Kind::Batch, "", "fn f(r: &[Record], s: &mut State) {}", "with the argument `state"),
             (Kind::Batch, "state = \"a\"", "fn f(r: &[Record]) {}", "and `&mut State`"),
             (Kind::Batch, "version = 1", "fn f(r: R, s: S) {}", "needs `state"),
+            (Kind::Batch, "state = \"a\", state = \"b\"", "fn f(r: R, s: S) {}", "twice"),
             (Kind::Batch, "state = 1", "fn f(r: R, s: S) {}", "expected string literal"),
             (Kind::Batch, "name = \"a\"", "fn f(r: R, s: S) {}", "`state` and `version`"),
             (Kind::Position, "", "fn f(a: A, b: B) {}", "`&Partition`"),

@@ -17,6 +17,12 @@ impl Parse for StateArguments {
         while !input.is_empty() {
             let argument: Ident = input.parse()?;
             input.parse::<Token![=]>()?;
+            let is_repeated =
+                argument == "state" && name.is_some() || argument == "version" && version.is_some();
+            if is_repeated {
+                let text = format!("`{argument}` is there twice");
+                return Err(Error::new(argument.span(), text));
+            }
             if argument == "state" {
                 name = Some(input.parse()?);
             } else if argument == "version" {

@@ -120,17 +120,23 @@ impl Batch {
         self.partition.group()
     }
 
-    /// The position that the store holds if it has lost nothing: the [`end`](Self::end) of the last
-    /// batch of this log that was applied, or the position that the function returned at the
-    /// assignment, whichever is greater. `None` if nothing of the log was applied yet, and for a
-    /// component without [`position`](macro@crate::position). If there is one and no position is
-    /// stored, the store has lost everything: return [`Failure::Lost`].
+    /// The position that the store holds at least, if it has lost nothing: the [`end`](Self::end) of
+    /// the last batch of this log that was applied, or the position that the function returned at
+    /// the assignment, whichever is greater; after [`Failure::Rewind`], the position in that answer.
+    /// `None` if nothing of the log was applied yet, and for a component without
+    /// [`position`](macro@crate::position).
+    ///
+    /// If there is one and no position is stored, the store has lost everything: return
+    /// [`Failure::Lost`]. A stored position after this one is not an error: an earlier call stored
+    /// it and then failed, or another owner of the partition stored it.
     pub fn expected_position(&self) -> Option<i64> {
         self.expected_position
     }
 
-    /// How many times these records were handed over, this call included: 1 for the first call.
-    /// Calls with a larger batch that contained them count.
+    /// Number of attempts to hand over these records, this one included. Attempts with a larger batch
+    /// that contained them count, and so do attempts that ended before the component was called, for
+    /// example because no instance was free. Do not reject a record because of this number alone. The
+    /// count begins again with 1 after a rebalance or a restart of the trigger.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }

@@ -19,8 +19,7 @@ pub enum Failure {
     /// a component with [`position`](macro@crate::position).
     Rewind(i64),
     /// Nothing is stored any more, not even the position. The host requests the position again.
-    /// Only for a component with [`position`](macro@crate::position), and not for a batch that
-    /// [is the first](crate::Batch::is_first).
+    /// Only for a batch with an [expected position](crate::Batch::expected_position).
     Lost,
     /// A retry does not help: the trigger stops with this text.
     Fatal(String),

@@ -24,10 +24,11 @@ pub enum Error {
         /// The component.
         component: String,
     },
-    /// A component exports two handlers, or an interface of another handler's version or kind.
+    /// A component exports two handlers, or an interface that does not belong to its handler.
     #[error(
-        "component `{component}` exports {handler} and {stray}: it must export one handler, and \
-         the other interfaces in the same version, and synchronous if the handler is"
+        "component `{component}` exports {stray}, which does not belong to its handler {handler} \
+         and would be ignored: remove this export, or export it in the version of the handler, and \
+         synchronous exactly if the handler is"
     )]
     MixedExports {
         /// The component.
@@ -35,7 +36,7 @@ pub enum Error {
         /// The handler.
         handler: &'static str,
         /// The export that does not belong to it.
-        stray: &'static str,
+        stray: String,
     },
     /// A new build keeps its own offsets and the old one does not, or the reverse.
     #[error(

@@ -1,10 +1,14 @@
 //! The interfaces of `spin-kafka:events`, and which of them a component exports.
 
+use std::collections::BTreeSet;
+
 use component_host::Guest;
 use wasmtime::component::ComponentExportIndex;
 
 use crate::Error;
 
+/// The start of the names of all interfaces of the package.
+const PACKAGE: &str = "spin-kafka:events/";
 /// The interface that receives batches.
 pub(crate) const HANDLER: &str = "spin-kafka:events/handler@0.2.0";
 /// The interface that receives batches by a synchronous function.
@@ -28,10 +32,19 @@ struct Family {
 }
 
 impl Family {
-    /// The interfaces of the family, with the function of each.
-    fn functions(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let lists = [(self.handler, "handle"), (self.checkpoint, "position")];
-        lists.into_iter().chain(self.packed.map(|packed| (packed, "handle")))
+    /// The family of the exported handler.
+    fn find(names: &BTreeSet<String>) -> Option<&'static Self> {
+        FAMILIES.iter().find(|family| names.contains(family.handler))
+    }
+
+    /// An export of the package that does not belong to the family, in any version. The interface
+    /// `types` has no functions, so it does not matter.
+    fn stray<'a>(&self, names: &'a BTreeSet<String>) -> Option<&'a str> {
+        let own = [Some(self.handler), Some(self.checkpoint), self.packed];
+        names.iter().map(String::as_str).find(|name| {
+            let interface = name.strip_prefix(PACKAGE).and_then(|rest| rest.split('@').next());
+            interface.is_some_and(|interface| interface != "types") && !own.contains(&Some(name))
+        })
     }
 }
 
@@ -78,19 +91,18 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    /// Fails if the component does not export exactly one handler, or if another export belongs to
-    /// a handler that it does not export: its positions would be ignored.
+    /// Fails if the component does not export exactly one handler, or if another export of the
+    /// package does not belong to it: the trigger would ignore it, and with it perhaps the positions.
     pub fn find(guest: &Guest) -> Result<Self, Error> {
         let component = || guest.id().into();
         let handle = |interface| export(guest, interface, "handle");
         let position = |interface| export(guest, interface, "position");
-        let mut families = FAMILIES.iter().filter(|family| handle(family.handler).is_some());
-        let family = families.next().ok_or_else(|| Error::NoHandler { component: component() })?;
-        let others = FAMILIES.iter().filter(|other| other.handler != family.handler);
-        let mut strays = others.flat_map(Family::functions);
-        if let Some((stray, _)) = strays.find(|(name, f)| export(guest, name, f).is_some()) {
+        let names = names(guest);
+        let family =
+            Family::find(&names).ok_or_else(|| Error::NoHandler { component: component() })?;
+        if let Some(stray) = family.stray(&names) {
             let (component, handler) = (component(), family.handler);
-            return Err(Error::MixedExports { component, handler, stray });
+            return Err(Error::MixedExports { component, handler, stray: stray.into() });
         }
         let packed = family.packed.and_then(|name| Some((name, handle(name)?)));
         let lists = handle(family.handler).map(|handle| (family.handler, handle));
@@ -106,9 +118,52 @@ impl Exports {
     }
 }
 
+/// The names of the component's exports.
+fn names(guest: &Guest) -> BTreeSet<String> {
+    let component = guest.pre().component();
+    let exported = component.component_type();
+    exported.exports(component.engine()).map(|(name, _)| name.to_owned()).collect()
+}
+
 /// The index of a function in an exported interface.
 fn export(guest: &Guest, interface: &str, function: &str) -> Option<ComponentExportIndex> {
     let component = guest.pre().component();
     let interface = component.get_export_index(None, interface)?;
     component.get_export_index(Some(&interface), function)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exports_of_the_family_of_the_handler_are_accepted() {
+        let stray = |names: &[&str]| {
+            let names: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            Family::find(&names).map(|family| family.stray(&names).map(str::to_owned))
+        };
+        let packed = "spin-kafka:events/packed-handler@0.2.0";
+        let checkpoint = "spin-kafka:events/checkpoint@0.2.0";
+        let others = ["spin-kafka:events/types@0.3.0", "wasi:cli/run@0.2.0"];
+        assert_eq!(stray(&[HANDLER, packed, checkpoint, others[0], others[1]]), Some(None));
+        for name in [
+            SYNC_HANDLER,
+            PRODUCER,
+            "spin-kafka:events/sync-checkpoint@0.2.0",
+            "spin-kafka:events/handler@0.1.0",
+            "spin-kafka:events/checkpoint@0.1.0",
+            "spin-kafka:events/checkpoint@0.3.0",
+            "spin-kafka:events/checkpoint@0.2.1",
+            "spin-kafka:events/checkpoint",
+            "spin-kafka:events/window@0.2.0",
+        ] {
+            assert_eq!(stray(&[HANDLER, checkpoint, name]), Some(Some(name.into())));
+        }
+        assert_eq!(stray(&["spin-kafka:events/handler@0.3.0", checkpoint]), None, "no handler");
+        assert_eq!(
+            stray(&[SYNC_HANDLER, packed]),
+            Some(Some(packed.into())),
+            "none is synchronous"
+        );
+    }
 }

@@ -19,22 +19,25 @@ pub struct Batch {
     pub partition: i32,
     /// The consumer group.
     pub group: Arc<str>,
-    /// The position that the handler's store holds if it has lost nothing: the end of the last
-    /// batch of this log that the handler applied, or the position that it returned at the
-    /// assignment, whichever is greater. `None` if nothing of the log was applied yet, and for a
-    /// handler that does not keep its position.
+    /// The position that the handler's store holds at least, if it has lost nothing: the end of the
+    /// last batch of this log that the handler applied, or the position that it returned at the
+    /// assignment, whichever is greater; after [`Failure::Rewind`](crate::Failure::Rewind), the
+    /// position in that answer. `None` if nothing of the log was applied yet, and for a handler that
+    /// does not keep its position.
     ///
     /// If there is one and the handler finds no position in its store, it has lost it and must
-    /// return [`Failure::Lost`](crate::Failure::Lost).
+    /// return [`Failure::Lost`](crate::Failure::Lost). A stored position after this one is not an
+    /// error: an earlier call stored it and then failed, or another owner of the partition stored
+    /// it.
     pub expected_position: Option<i64>,
     /// The position at which the batch begins: the end of the previous batch. It may be before
     /// `expected_position`.
     pub start: i64,
     /// The offset after the last one that the batch covers.
     pub end: i64,
-    /// How many times these records were passed, this call included: 1 for the first call. Calls
-    /// with a larger batch that contained them count. It begins again with 1 when reading continues
-    /// from another position, for example after a rebalance.
+    /// Number of attempts to pass these records, this one included. Attempts with a larger batch
+    /// that contained them count, and so do attempts that ended before the handler was called, for
+    /// example because no instance was free. It begins again with 1 after a rebalance or a restart.
     pub attempt: u32,
     /// The records. Empty if all records between `start` and `end` were filtered out or given up.
     /// Only a handler that keeps its position gets an empty batch; it must store `end`.

@@ -14,11 +14,11 @@ pub enum Error {
          then counted from its beginning"
     )]
     Foreign(String),
-    /// Another owner of the partition changed its position or its monitored products between all
-    /// calls.
+    /// Another owner of the partition, or a loss of Valkey's last updates, changed the position or
+    /// the monitored products between the calls.
     #[error(
-        "another consumer applies the same partition at the same time: not applied after {calls} \
-         calls"
+        "another consumer applies the same partition at the same time, or Valkey lost its last \
+         updates: not applied after {calls} calls"
     )]
     Contended {
         /// Number of calls of the script that were made.

@@ -55,6 +55,8 @@ pub enum Step {
 pub struct Update {
     source: Source,
     range: OffsetRange,
+    /// Where the batch begins. The range may begin later, at the stored position.
+    batch_start: i64,
     limits: RetentionLimits,
     entries: Vec<Entry>,
     rejections: Vec<Rejection>,
@@ -84,7 +86,8 @@ impl Update {
                 Err(reason) => rejections.push(Rejection { offset: record.offset, reason }),
             }
         }
-        Self { source, range, limits, entries, rejections, script: ScriptRef::Sha, calls: 0 }
+        let (batch_start, script, calls) = (range.start, ScriptRef::Sha, 0);
+        Self { source, range, batch_start, limits, entries, rejections, script, calls }
     }
 
     /// The command to send next: one call of the script.
@@ -122,6 +125,11 @@ impl Update {
                 Ok(Step::Done)
             }
             "duplicate" => Ok(Step::Done),
+            // The position moved back while the batch was being applied, but not beyond its start.
+            // The same batch can still be applied.
+            "rewind" if position()? >= self.batch_start => {
+                Err(Error::Contended { calls: self.calls })
+            }
             "rewind" => Ok(Step::Rewind(position()?)),
             "lost" => Ok(Step::Lost),
             "differs" => {
@@ -135,7 +143,7 @@ impl Update {
         }
     }
 
-    /// The records that are not valid sales.
+    /// The records of the batch that are not valid sales, also those that were applied before.
     pub fn rejections(self) -> Vec<Rejection> {
         self.rejections
     }
@@ -181,10 +189,10 @@ impl Update {
         });
     }
 
-    /// Removes entries and rejections before the stored position, because they were applied before.
+    /// Removes entries before the stored position, because they were applied before. The rejections
+    /// stay: the trigger may have crashed before it wrote their dead letters.
     fn skip_to(&mut self, position: i64) {
         self.entries.retain(|entry| entry.offset >= position);
-        self.rejections.retain(|rejection| rejection.offset >= position);
         self.range.start = position;
     }
 }
@@ -259,11 +267,19 @@ mod tests {
         assert!(has(&command, "12") && has(&command, "c") && has(&command, "z"));
         assert!(!has(&command, "a"), "Electronica is no longer in the batch");
         assert_eq!(monitored.get(Category::Electronica), Some("a"));
-        assert_eq!(
-            update.rejections(),
-            [],
-            "the rejection was reported when its record was applied"
-        );
+        let rejected: Vec<_> = update.rejections().iter().map(|r| r.offset).collect();
+        assert_eq!(rejected, [11], "its dead letter may not have been written");
+    }
+
+    #[test]
+    fn a_position_that_moves_back_within_the_batch_is_retried() {
+        let (mut update, mut monitored) = (update(), Monitored::default());
+        let inside = values(&["differs", "12", "2", "a", "z"]);
+        assert_eq!(update.reply(inside, &mut monitored), Ok(Step::Again));
+        let contended = update.reply(values(&["rewind", "10"]), &mut monitored);
+        assert_eq!(contended, Err(Error::Contended { calls: 2 }));
+        let before = update.reply(values(&["rewind", "9"]), &mut monitored);
+        assert_eq!(before, Ok(Step::Rewind(9)));
     }
 
     #[test]

@@ -25,4 +25,4 @@ pub use primary::connect_to_primary;
 pub use role::{PRIMARY, ROLE, UNKNOWN_ROLE, shows_no_primary};
 pub use servers::{SERVERS_MAX, Servers};
 pub use split::split;
-pub use valkey_command::{Command, Script, ScriptRef, encode, is_unknown_script};
+pub use valkey_command::{Command, Script, ScriptRef, TimeLimits, encode, is_unknown_script};

@@ -38,7 +38,7 @@
 --          again, position, index...   run the function again on the records from this position on,
 --                               without those of these fingerprints (indexes from 0), which were
 --                               applied before; values that it has read may have changed
--- or fails with an error, and nothing is changed.
+-- or fails with an error, and nothing is changed, except if the error begins with PARTIAL.
 
 local INTEGER_MAX = 9.2e18 -- below 2^63 by more than the rounding error of a double
 local EXACT_MAX = 2 ^ 53   -- up to here, a double represents every integer
@@ -311,18 +311,23 @@ end
 -- 4. When a script is called, Valkey checks the user's rights only for the keys. The rights for the
 -- commands must be checked here.
 
-local checked = {}
+-- An operator can also grant a command for some of the keys or arguments only, so each is checked.
 for _, command in ipairs(commands) do
-  if not checked[command[1]] then
-    checked[command[1]] = true
-    if not redis.acl_check_cmd(unpack(command)) then
-      local text = 'NOPERM the script needs the command ' .. command[1]
-      error({ err = text .. ': grant it to its user' })
-    end
+  if not redis.acl_check_cmd(unpack(command)) then
+    local text = 'NOPERM the script needs the command ' .. command[1] .. ' for the key '
+    error({ err = text .. command[2] .. ': grant it to its user' })
   end
 end
 
--- 5. All checks have passed: write.
+-- 5. All checks have passed: write. Without the position, which is first, nothing is written. A
+-- failure of a later command is a defect of the checks; the error says so, and must stop the program.
 
-for _, command in ipairs(commands) do redis.call(unpack(command)) end
+for number, command in ipairs(commands) do
+  local reply = redis.pcall(unpack(command))
+  if type(reply) == 'table' and reply.err then
+    if number == 1 then error(reply) end
+    local text = 'PARTIAL the command ' .. command[1] .. ' failed for the key ' .. command[2]
+    error({ err = text .. ' after others were written: ' .. reply.err })
+  end
+end
 return { 'applied' }

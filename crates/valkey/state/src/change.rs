@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::limits::ENTRY_WORDS_MAX;
 use crate::{ChangeError, Decimal};
 
 /// A change of one value: of a key, or of a field of a hash.
@@ -23,6 +24,7 @@ pub(crate) enum Defect {
     Overflow,
     NotFinite,
     EmptyEntry,
+    LargeEntry,
 }
 
 impl Defect {
@@ -34,6 +36,7 @@ impl Defect {
             Self::Overflow => ChangeError::Overflow(key),
             Self::NotFinite => ChangeError::NotFinite(key),
             Self::EmptyEntry => ChangeError::EmptyEntry(key),
+            Self::LargeEntry => ChangeError::LargeEntry(key),
         }
     }
 }
@@ -55,22 +58,22 @@ impl Operation {
         })
     }
 
-    /// The value after this operation on a value that the function has set.
+    /// The value after this operation on a value that the function has set. It is the one that the
+    /// script computes if the value is already stored, and the same texts are numbers.
     fn applied_to(&self, value: &[u8]) -> Result<Vec<u8>, Defect> {
-        let text = std::str::from_utf8(value).map_err(|_| Defect::Type)?;
-        let number = || text.parse().ok().filter(|n: &f64| n.is_finite()).ok_or(Defect::Type);
+        let number = || Number::parse(value).ok_or(Defect::Type);
         let after = match self {
             Self::Add(added) => {
-                let value: i64 = text.parse().map_err(|_| Defect::Type)?;
+                let value = number()?.integer().ok_or(Defect::Type)?;
                 Self::Add(value.checked_add(*added).ok_or(Defect::Overflow)?)
             }
             Self::AddDecimal(added) => {
-                let value: Decimal = text.parse().map_err(|_| Defect::Type)?;
+                let value = number()?.decimal().ok_or(Defect::Type)?;
                 Self::AddDecimal(value.checked_add(*added).ok_or(Defect::Overflow)?)
             }
-            Self::Minimum(other) => Self::Minimum(other.min(number()?)),
-            Self::Maximum(other) => Self::Maximum(other.max(number()?)),
-            Self::Set(_) | Self::Delete => self.clone(),
+            Self::Minimum(other) if *other >= number()?.double()? => return Ok(value.into()),
+            Self::Maximum(other) if *other <= number()?.double()? => return Ok(value.into()),
+            Self::Minimum(_) | Self::Maximum(_) | Self::Set(_) | Self::Delete => self.clone(),
         };
         Ok(after.operand())
     }
@@ -108,6 +111,43 @@ impl Operation {
 }
 
 const NUMBER_BYTES: usize = 20;
+
+/// A text that the script accepts as a number: digits, perhaps with a minus sign and a point.
+struct Number<'a> {
+    text: &'a str,
+    whole: &'a str,
+    /// The digits after the point, if there is one.
+    fraction: Option<&'a str>,
+}
+
+impl<'a> Number<'a> {
+    fn parse(value: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(value).ok()?;
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = match digits.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (digits, None),
+        };
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = !whole.is_empty() && is_digits(whole) && fraction.is_none_or(is_digits);
+        is_number.then_some(Self { text, whole, fraction })
+    }
+
+    fn integer(&self) -> Option<i64> {
+        if self.fraction.is_some() { None } else { self.text.parse().ok() }
+    }
+
+    fn decimal(&self) -> Option<Decimal> {
+        if self.whole.len() > 27 || self.fraction.is_some_and(|digits| digits.len() > 9) {
+            return None;
+        }
+        self.text.trim_end_matches('.').parse().ok()
+    }
+
+    fn double(&self) -> Result<f64, Defect> {
+        self.text.parse().map_err(|_| Defect::Type)
+    }
+}
 
 /// All changes of a key.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -250,6 +290,9 @@ impl Change {
     ) -> Result<(), Defect> {
         if entry.is_empty() || length == 0 {
             return Err(Defect::EmptyEntry);
+        }
+        if entry.len() > ENTRY_WORDS_MAX {
+            return Err(Defect::LargeEntry);
         }
         if self.content == Content::Unchanged {
             self.content = Content::Stream(Stream::default());

@@ -5,6 +5,10 @@
 /// about a microsecond for each of them.
 pub const OPERATIONS_MAX: usize = 100_000;
 
+/// Maximum number of fields and values in one entry of a stream. The script passes them to one
+/// command, and Lua's `unpack` accepts less than 8,000 values.
+pub const ENTRY_WORDS_MAX: usize = 1_000;
+
 /// Maximum number of bytes in the changes of one batch, and in the values that it has read.
 pub const BYTES_MAX: usize = 8 << 20;
 

@@ -60,7 +60,7 @@ impl Reads {
             return Err(ChangeError::TooManyReads);
         }
         if self.bytes > BYTES_MAX {
-            return Err(ChangeError::TooManyBytes);
+            return Err(ChangeError::TooManyReadBytes);
         }
         self.values.push((read, value));
         Ok(())

@@ -76,7 +76,7 @@ impl State {
         });
     }
 
-    /// Appends an entry to a stream, and cuts the stream to its last `length` entries.
+    /// Appends an entry of at most 500 fields to a stream, and cuts the stream to its last `length` entries.
     pub fn append<F: AsRef<[u8]>, V: AsRef<[u8]>>(
         &mut self,
         key: impl AsRef<[u8]>,
@@ -220,6 +220,7 @@ fn finite(number: f64) -> Result<(), Defect> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ENTRY_WORDS_MAX;
 
     #[test]
     fn changes_of_the_same_value_are_combined() {
@@ -248,6 +249,40 @@ mod tests {
         expected.set("a", "7");
         expected.hash("h").set("b", "1.5");
         assert_eq!(state, expected);
+    }
+
+    #[test]
+    fn a_new_value_is_changed_as_the_script_would_change_it() {
+        let after = |value: &str, change: &dyn Fn(&mut State)| {
+            let (mut state, mut expected) = (State::default(), State::default());
+            state.set("a", value);
+            change(&mut state);
+            state.check().map(|()| {
+                let change = &state.changes[&b"a"[..]];
+                let crate::change::Content::Value(operation) = &change.content else { panic!() };
+                expected.set("a", operation.operand());
+                assert_eq!(state.changes, expected.changes);
+                String::from_utf8(operation.operand()).unwrap()
+            })
+        };
+        let wrong = || Err(ChangeError::Type("a".to_owned()));
+        for value in ["+5", "5.0", "1e3", "", "-", " 5"] {
+            assert_eq!(after(value, &|state| state.increment("a", 1)), wrong(), "{value}");
+        }
+        assert_eq!(after("-007", &|state| state.increment("a", 1)).as_deref(), Ok("-6"));
+        for value in ["+5", ".5", "1e3", "1.0000000000", &"0".repeat(28)] {
+            assert_eq!(after(value, &|state| state.add("a", 1.into())), wrong(), "{value}");
+        }
+        assert_eq!(after("5.", &|state| state.add("a", 1.into())).as_deref(), Ok("6"));
+        for value in ["+5", ".5", "1e3", "inf"] {
+            assert_eq!(after(value, &|state| state.minimum("a", 1.0)), wrong(), "{value}");
+        }
+        assert_eq!(
+            after("5.0", &|state| state.minimum("a", 7.0)).as_deref(),
+            Ok("5.0"),
+            "it stays"
+        );
+        assert_eq!(after("5.0", &|state| state.maximum("a", 7.0)).as_deref(), Ok("7"));
     }
 
     #[test]
@@ -298,6 +333,8 @@ mod tests {
         assert_eq!(error(&|state| state.maximum("k", f64::NAN)), ChangeError::NotFinite(key()));
         let empty: [(&str, &str); 0] = [];
         assert_eq!(error(&|state| state.append("k", 5, &empty)), ChangeError::EmptyEntry(key()));
+        let large = [("f", "v"); ENTRY_WORDS_MAX / 2 + 1];
+        assert_eq!(error(&|state| state.append("k", 5, &large)), ChangeError::LargeEntry(key()));
     }
 
     #[test]
@@ -317,5 +354,9 @@ mod tests {
         assert_eq!(state.check(), Ok(()));
         state.set("b", vec![b'x'; BYTES_MAX / 2]);
         assert_eq!(state.check(), Err(ChangeError::TooManyBytes));
+
+        let mut state = State::default();
+        state.record_read(Read::value("a"), Some(vec![b'x'; BYTES_MAX]));
+        assert_eq!(state.check(), Err(ChangeError::TooManyReadBytes));
     }
 }

@@ -51,6 +51,8 @@ pub enum Step {
 pub struct Transaction {
     pub(crate) source: Source,
     pub(crate) range: OffsetRange,
+    /// Where the batch begins. The range may begin later, at the stored position.
+    batch_start: i64,
     pub(crate) limits: RetentionLimits,
     /// The offsets and fingerprints of the records that have one.
     pub(crate) known: Vec<(i64, Fingerprint)>,
@@ -81,8 +83,8 @@ impl Transaction {
                 repeated.insert(offset);
             }
         }
-        let (script, calls) = (ScriptRef::Sha, 0);
-        Self { source, range, limits, known, newest_ms, repeated, script, calls }
+        let (batch_start, script, calls) = (range.start, ScriptRef::Sha, 0);
+        Self { source, range, batch_start, limits, known, newest_ms, repeated, script, calls }
     }
 
     /// Whether the function handles the record with this offset. It does not if the record was
@@ -113,6 +115,7 @@ impl Transaction {
                 Step::Send
             }
             Reply::Error(text) if is_about_a_value(&text) => return Err(Error::Stored(text)),
+            Reply::Error(text) if text.starts_with(PARTIAL) => return Err(Error::Partial(text)),
             Reply::Error(text) => return Err(Error::Refused(text)),
         };
         if self.calls == CALLS_MAX && matches!(step, Step::Send | Step::Run) {
@@ -127,6 +130,9 @@ impl Transaction {
         let position = || rest.first().and_then(|text| text.parse().ok()).ok_or_else(unexpected);
         match word.as_str() {
             "applied" | "duplicate" => Ok(Step::Done),
+            // The position moved back while the batch was being applied, but not beyond its start.
+            // The same batch can still be applied.
+            "rewind" if position()? >= self.batch_start => Err(Error::Contended),
             "rewind" => Ok(Step::Rewind(position()?)),
             "lost" => Ok(Step::Lost),
             "again" => {
@@ -155,6 +161,9 @@ impl Transaction {
         });
     }
 }
+
+/// Start of the script's error if it wrote only a part of the changes.
+const PARTIAL: &str = "PARTIAL ";
 
 /// Whether the script's error is about a value in Valkey: a retry does not help.
 fn is_about_a_value(error: &str) -> bool {
@@ -205,6 +214,23 @@ mod tests {
         assert_eq!(included(&transaction), [11]);
         assert_eq!(transaction.reply(values(&["again", "12"])), Ok(Step::Run));
         assert_eq!(included(&transaction), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_position_that_moves_back_within_the_batch_is_retried() {
+        let mut transaction = transaction();
+        assert_eq!(transaction.reply(values(&["again", "12"])), Ok(Step::Run));
+        let contended = transaction.reply(values(&["rewind", "10"]));
+        assert_eq!(contended, Err(Error::Contended));
+        assert_eq!(transaction.reply(values(&["rewind", "9"])), Ok(Step::Rewind(9)));
+    }
+
+    #[test]
+    fn a_partial_write_is_not_retried() {
+        let text = "PARTIAL the command XADD failed for the key a after others were written";
+        let error = transaction().reply(Reply::Error(text.into())).unwrap_err();
+        assert_eq!(error, Error::Partial(text.into()));
+        assert!(!error.is_retriable());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Applies a batch and its position in one step.
 
-use std::time::{Duration, Instant};
-
 use spin_kafka_state::{
     Command, Fingerprint, Namespace, OffsetRange, RecordId, Reply, RetentionLimits, Source, State,
     Step, Transaction,
@@ -9,15 +7,10 @@ use spin_kafka_state::{
 
 use super::{client, settings};
 use crate::export::{BatchResult, PositionResult};
-use crate::{Batch, Failure, OrFail as _, Partition, Record};
+use crate::{Batch, Failure, OrFail as _, Partition, Record, Rejection};
 
 /// Name of the record header that identifies retries of the same request.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-
-/// No call of Valkey for a batch starts later than this. One call takes 30 s at most, so the batch
-/// ends before the trigger's deadline (60 s by default), after which its records would be treated
-/// as poison.
-const CALLS_BEGIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Runs the function on the records of a batch, and applies its changes.
 pub async fn apply(
@@ -25,6 +18,7 @@ pub async fn apply(
     batch: Batch,
     run: impl AsyncFn(&Batch, &mut State) -> BatchResult,
 ) -> BatchResult {
+    client::begin_batch(batch.time_limit());
     let source = source(namespace, batch.log());
     apply_with(source, settings::limits().await?, batch, run, client::call).await
 }
@@ -34,7 +28,7 @@ async fn apply_with(
     limits: RetentionLimits,
     mut batch: Batch,
     run: impl AsyncFn(&Batch, &mut State) -> BatchResult,
-    call: impl AsyncFn(&Command) -> Result<Reply, Failure>,
+    call: impl AsyncFn(&Command, u32) -> Result<Reply, Failure>,
 ) -> BatchResult {
     let namespace = source.namespace.clone();
     let range = OffsetRange {
@@ -47,17 +41,16 @@ async fn apply_with(
     // Those of records that the function does not handle any more. All rejections of a batch must be
     // returned, also those of records that were applied before.
     let mut rejections = Vec::new();
-    let begun = Instant::now();
     loop {
         batch.retain(transaction.start(), |record| transaction.includes(record.offset()));
         let mut state = State::new(namespace.clone());
-        let rejected = run(&batch, &mut state).await?;
+        // Without records the function must not change anything, but the position is stored.
+        let rejected =
+            if batch.records().is_empty() { Vec::new() } else { run(&batch, &mut state).await? };
         let step = loop {
-            if begun.elapsed() >= CALLS_BEGIN_WITHIN {
-                return Err(Failure::retry("the function or Valkey is too slow for the batch"));
-            }
+            let limit_ms = client::call_limit_ms()?;
             let command = transaction.command(&state).map_err(failure)?;
-            let reply = call(&command).await?;
+            let reply = call(&command, limit_ms).await?;
             match transaction.reply(reply).map_err(failure)? {
                 Step::Send => {}
                 step => break step,
@@ -68,6 +61,7 @@ async fn apply_with(
             Step::Lost => return Err(Failure::Lost),
             Step::Done => {
                 rejections.extend(rejected);
+                rejections.sort_by_key(Rejection::offset);
                 return Ok(rejections);
             }
             Step::Run | Step::Send => {
@@ -82,9 +76,10 @@ async fn apply_with(
 /// The stored position of a partition.
 pub async fn position(namespace: Namespace, partition: Partition) -> PositionResult {
     let source = source(namespace, &partition);
-    let values = client::read(&source.position_commands()).await?;
+    let values = client::read_position(&source.position_commands()).await?;
     let mut values = values.iter().map(Option::as_deref);
-    Ok(source.position(values.next().flatten(), values.next().flatten()))
+    let (log_id, offset) = (values.next().flatten(), values.next().flatten());
+    Ok(source.position(log_id, offset))
 }
 
 /// The namespace of the attribute's arguments.
@@ -142,17 +137,18 @@ mod tests {
             let rejected = batch.records().iter().filter(|record| record.offset() != 7);
             Ok(rejected.map(|record| record.reject("no")).collect())
         };
-        let call = async |_: &Command| {
+        let call = async |_: &Command, _: u32| {
             let words = replies.borrow_mut().next().expect("one more call");
             Ok(Reply::Values(words.iter().map(|word| (*word).to_owned()).collect()))
         };
+        client::begin_batch(batch.time_limit());
         let answer = block_on(apply_with(source, RetentionLimits::default(), batch, run, call));
         assert!(replies.borrow_mut().next().is_none(), "a reply was not requested");
         (answer, runs.into_inner())
     }
 
     fn offsets(answer: BatchResult) -> Vec<i64> {
-        answer.unwrap().iter().map(crate::Rejection::offset).collect()
+        answer.unwrap().iter().map(Rejection::offset).collect()
     }
 
     #[test]
@@ -163,8 +159,15 @@ mod tests {
         assert_eq!(offsets(answer), [5, 6, 8]);
         // The position is 6, and record 8 repeats an earlier one.
         let (answer, runs) = apply_to(&[&["again", "6", "3"], &["applied"]]);
-        assert_eq!(offsets(answer), [5, 8, 6]);
+        assert_eq!(offsets(answer), [5, 6, 8], "in the order of their offsets");
         assert_eq!(runs, [vec![5, 6, 7, 8], vec![6, 7]]);
+    }
+
+    #[test]
+    fn the_function_is_not_called_without_records() {
+        // All records repeat earlier ones.
+        let (answer, runs) = apply_to(&[&["again", "5", "0", "1", "2", "3"], &["applied"]]);
+        assert_eq!((offsets(answer), runs), (vec![5, 6, 8], vec![vec![5, 6, 7, 8]]));
     }
 
     #[test]

@@ -40,7 +40,8 @@
 //!
 //! The function may run several times for the same records, so it must have no effects except its
 //! changes of the state. It must derive them only from the records and from values that it has
-//! [`read`].
+//! [`read`]. Whether a record is rejected must depend on the record only, never on a value that was
+//! read. The function is not called for a batch without records.
 //!
 //! The keys in Valkey are `{NAME:VERSION}:KEY`, with the name and the version of the attribute. If a
 //! new program changes the state in another way, give it the next version: it has its own keys and

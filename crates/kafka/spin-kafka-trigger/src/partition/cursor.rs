@@ -55,3 +55,31 @@ impl Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_rewind_moves_the_expected_position_back() {
+        let cursor = Cursor::at(Log::new(&"a".into(), 0), 5);
+        let mut cursor = Cursor { keeps_position: true, expected_position: Some(9), ..cursor };
+        // Batches that were applied are read again.
+        cursor.advance(7);
+        assert_eq!((cursor.start, cursor.expected_position), (7, Some(9)));
+        cursor.advance(12);
+        assert_eq!((cursor.start, cursor.expected_position), (12, Some(12)));
+        cursor.rewind(3);
+        assert_eq!((cursor.start, cursor.read_from, cursor.expected_position), (3, 3, Some(3)));
+        cursor.advance(4);
+        assert_eq!(cursor.expected_position, Some(4));
+    }
+
+    #[test]
+    fn a_handler_without_a_position_has_no_expected_one() {
+        let mut cursor = Cursor::at(Log::new(&"a".into(), 0), 5);
+        cursor.advance(7);
+        cursor.rewind(6);
+        assert_eq!((cursor.start, cursor.expected_position), (6, None));
+    }
+}

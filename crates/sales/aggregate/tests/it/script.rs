@@ -50,6 +50,20 @@ fn a_store_that_lost_its_last_updates_requests_a_rewind() {
 }
 
 #[test]
+fn all_rejections_of_a_batch_are_reported_also_those_that_were_applied_before() {
+    let mut store = Store::start();
+    let (sale, mut names) = (television().to_json(), Monitored::default());
+    let log = [Some(b"{}".to_vec()), Some(sale.clone()), Some(b"{}".to_vec()), Some(sale)];
+    assert_eq!(store.apply(batch(&log, 0, 2), &mut names).0, Step::Done);
+    let mut update = batch(&log, 0, 4);
+    assert_eq!(store.call(&mut update, &mut names), Ok(Step::Again));
+    assert_eq!(store.call(&mut update, &mut names), Ok(Step::Done));
+    let rejected: Vec<_> = update.rejections().iter().map(|rejection| rejection.offset).collect();
+    assert_eq!(rejected, [0, 2]);
+    assert_eq!(store.run::<i64>("GET total_ventas"), 2);
+}
+
+#[test]
 fn the_position_of_another_log_counts_as_none() {
     let mut store = Store::start();
     let log = log_of(&television(), 5);
@@ -188,12 +202,12 @@ fn all_keys_of_a_large_batch_are_remembered() {
 }
 
 fn position(store: &mut Store, source: &Source) -> Option<i64> {
-    let [offset, log] = source.position_commands().map(|command| {
+    let [log, offset] = source.position_commands().map(|command| {
         let words: Vec<String> =
             command.into_iter().map(|word| String::from_utf8(word).unwrap()).collect();
         store.run::<Option<Vec<u8>>>(&words.join(" "))
     });
-    source.position(offset.as_deref(), log.as_deref())
+    source.position(log.as_deref(), offset.as_deref())
 }
 
 #[test]

@@ -189,6 +189,22 @@ fn a_key_of_another_type_is_named_and_nothing_is_written() {
 }
 
 #[test]
+fn an_entry_with_too_many_fields_is_refused_and_nothing_is_written() {
+    let mut store = Store::start();
+    let fields = |count: usize| vec![("f", "v"); count];
+    let error = refused(&mut store, |state| {
+        state.increment("before", 1);
+        state.append("stream", 5, &fields(5_000));
+    });
+    assert!(!error.is_retriable() && error.to_string().contains("`stream`"), "{error}");
+    assert_eq!(store.run::<usize>("DBSIZE"), 0, "nothing was written");
+    // The largest entry that is allowed.
+    let run = |_: &Transaction, state: &mut State| state.append("stream", 5, &fields(500));
+    assert_eq!(store.apply(&mut batch(source(), &plain(1), 0, 1), run).unwrap().0, Step::Done);
+    assert_eq!(store.run::<usize>(&format!("XLEN {PREFIX}stream")), 1);
+}
+
+#[test]
 fn a_sum_beyond_its_limit_is_named_and_nothing_is_written() {
     let mut store = Store::start();
     let largest = "9".repeat(27);

@@ -131,14 +131,14 @@ impl Store {
 
     /// The stored position.
     pub fn position(&mut self, source: &Source) -> Option<i64> {
-        let [offset, log] = source.position_commands().map(|words| {
+        let [log, offset] = source.position_commands().map(|words| {
             let mut command = Cmd::new();
             words.iter().for_each(|word| {
                 command.arg(word);
             });
             command.query::<Option<Vec<u8>>>(&mut self.connection).unwrap()
         });
-        source.position(offset.as_deref(), log.as_deref())
+        source.position(log.as_deref(), offset.as_deref())
     }
 
     /// All keys of the function.
