@@ -1,6 +1,8 @@
 //! The schemas that were fetched, by their ids.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,34 +10,53 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::error::NoSchema;
-use crate::registry::{Definition, Registry};
+use crate::registry::{Definition, FetchError, Registry};
 use crate::schema::Schema;
 use crate::{Error, Metrics, SchemaConfig};
 
-/// How long the answer that an id has no schema is kept.
-const MISSING_TTL: Duration = Duration::from_secs(30);
+/// How long the answer that an id has no usable schema is kept.
+const UNUSABLE_TTL: Duration = Duration::from_secs(30);
 /// How many bytes of schema texts are kept.
 const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// First pause after a request that failed. The next one is twice as long.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause after a request that failed.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How many ids without a schema are remembered.
+const MISSING_MAX: usize = 10_000;
+/// How long they are remembered, if there are more.
+const MISSING_KEPT: Duration = Duration::from_secs(600);
 
 /// The schemas of a registry. A schema is fetched when it is needed for the first time, by one
 /// request however many callers need it.
 pub(crate) struct Schemas {
     registry: Registry,
+    pauses: Pauses,
     slots: Mutex<Slots>,
+    missing: Mutex<Missing>,
     outage: Mutex<Option<Outage>>,
     metrics: Arc<Metrics>,
+}
+
+/// How long no request is made.
+#[derive(Clone, Copy)]
+struct Pauses {
+    /// After the first failure of the registry. The next pause is twice as long.
+    outage: Duration,
+    /// After a failure with one id.
+    id: Duration,
+    /// An id is missing only if it is still missing after this time. The registry may have several
+    /// nodes, of which some do not know a new schema yet.
+    missing: Duration,
+    /// The longest request.
+    request: Duration,
 }
 
 /// What is known of an id. The cell is empty until the registry has answered.
 type Cell = Arc<OnceCell<Known>>;
 
 struct Known {
-    /// The schema, or why it cannot be used.
-    schema: Result<Arc<Schema>, String>,
+    /// The schema, or why there is none.
+    schema: Result<Arc<Schema>, NoSchema>,
+    /// The size of the schema's text.
     text_bytes: usize,
     /// When the registry has to be asked again.
     until: Option<Instant>,
@@ -53,9 +74,14 @@ struct Entry {
     used: u64,
 }
 
+/// When the registry answered for the first time that it has no schema with these ids.
+#[derive(Default)]
+struct Missing(HashMap<u32, Instant>);
+
 /// The time since the first request that failed. Until the pause is over, no request is made, so
 /// that callers do not wait for a registry that does not answer.
 struct Outage {
+    failed: Instant,
     until: Instant,
     pause: Duration,
     reason: String,
@@ -63,127 +89,211 @@ struct Outage {
 
 impl Schemas {
     pub fn new(config: SchemaConfig, metrics: Arc<Metrics>) -> Result<Self, Error> {
+        let pauses = Pauses {
+            outage: Duration::from_millis(100),
+            id: Duration::from_secs(1),
+            missing: Duration::from_secs(1),
+            request: config.timeout(),
+        };
+        Self::with_pauses(config, metrics, pauses)
+    }
+
+    fn with_pauses(
+        config: SchemaConfig,
+        metrics: Arc<Metrics>,
+        pauses: Pauses,
+    ) -> Result<Self, Error> {
         let schemas_max = config.schemas_max;
         let slots = Slots { schemas_max, entries: HashMap::new(), clock: 0 };
         let registry = Registry::new(config)?;
-        Ok(Self { registry, slots: Mutex::new(slots), outage: Mutex::default(), metrics })
+        let (slots, missing, outage) = (Mutex::new(slots), Mutex::default(), Mutex::default());
+        Ok(Self { registry, pauses, slots, missing, outage, metrics })
     }
 
     /// The schema of this id.
     pub async fn get(&self, id: u32) -> Result<Arc<Schema>, NoSchema> {
         let cell = lock(&self.slots).cell(id, Instant::now());
-        let known = cell.get_or_try_init(|| self.fetch(id)).await?;
-        known.schema.clone().map_err(NoSchema::Unusable)
+        if let Some(known) = cell.get() {
+            return known.schema.clone();
+        }
+        let schema = cell.get_or_try_init(|| self.fetch(id)).await.map(|known| &known.schema);
+        let schema = schema.cloned().and_then(|schema| schema);
+        drop(cell);
+        lock(&self.slots).displace();
+        schema
     }
 
+    /// Fails while the registry cannot be asked.
     async fn fetch(&self, id: u32) -> Result<Known, NoSchema> {
-        self.check_outage(id)?;
+        let started = Instant::now();
+        self.check_outage(id, started)?;
         self.metrics.fetches.inc();
-        match self.registry.fetch(id).await {
-            Ok(definition) => {
-                if lock(&self.outage).take().is_some() {
-                    tracing::info!("the schema registry answers again");
-                }
-                Ok(Known::new(id, definition))
+        let fetched = self.registry.fetch(id).await;
+        if matches!(fetched, Err(FetchError::Failed(_) | FetchError::Outage(_))) {
+            self.metrics.fetch_failures.inc();
+        }
+        if let Err(FetchError::Outage(reason)) = &fetched {
+            return Err(self.begin_outage(id, reason, started));
+        }
+        if lock(&self.outage).take().is_some() {
+            tracing::info!("the schema registry answers again");
+        }
+        if fetched.is_ok() {
+            lock(&self.missing).0.remove(&id);
+        }
+        let now = Instant::now();
+        Ok(match fetched {
+            Ok(definition) => Known::new(id, definition).await,
+            Err(FetchError::Missing) => self.missing(id, now),
+            Err(FetchError::Unusable(reason)) => Known::unusable(cannot_be_used(id, &reason), now),
+            Err(FetchError::Failed(reason) | FetchError::Outage(reason)) => {
+                tracing::warn!(id, reason, "the schema registry failed with one schema");
+                Known::none(unavailable(id, &reason), now + self.pauses.id)
             }
-            Err(reason) => {
-                self.metrics.fetch_failures.inc();
-                Err(self.begin_outage(id, &reason))
-            }
+        })
+    }
+
+    fn missing(&self, id: u32, now: Instant) -> Known {
+        let reason = format!("the registry has no schema with the id {id}");
+        let Some(since) = lock(&self.missing).since(id, now) else {
+            return Known::unusable(reason, now);
+        };
+        let until = since + self.pauses.missing;
+        if now < until {
+            Known::none(NoSchema::Unavailable(format!("{reason}, at least not yet")), until)
+        } else {
+            Known::unusable(reason, now)
         }
     }
 
     /// Fails while a pause lasts. The first caller after it may make a request, and the others wait
-    /// for another pause.
-    fn check_outage(&self, id: u32) -> Result<(), NoSchema> {
-        let (mut outage, now) = (lock(&self.outage), Instant::now());
+    /// for its result.
+    fn check_outage(&self, id: u32, now: Instant) -> Result<(), NoSchema> {
+        let mut outage = lock(&self.outage);
         let Some(outage) = outage.as_mut() else { return Ok(()) };
         if now < outage.until {
             return Err(unavailable(id, &outage.reason));
         }
-        outage.until = now + outage.pause;
+        outage.until = now + self.pauses.request + outage.pause;
         Ok(())
     }
 
-    fn begin_outage(&self, id: u32, reason: &str) -> NoSchema {
+    /// Notes that a request failed. Requests that were made at the same time count as one.
+    fn begin_outage(&self, id: u32, reason: &str, started: Instant) -> NoSchema {
         let mut outage = lock(&self.outage);
-        if outage.is_none() {
-            tracing::warn!(
-                id,
-                reason,
-                "the schema registry did not answer; only records with known schemas are handled"
-            );
-        }
-        let pause = outage.as_ref().map_or(PAUSE, |outage| (2 * outage.pause).min(PAUSE_MAX));
-        *outage = Some(Outage { until: Instant::now() + pause, pause, reason: reason.into() });
+        let pause = match outage.as_ref() {
+            Some(outage) if started <= outage.failed => return unavailable(id, reason),
+            Some(outage) => (2 * outage.pause).min(PAUSE_MAX),
+            None => {
+                tracing::warn!(
+                    id,
+                    reason,
+                    "the schema registry did not answer; only records with known schemas are \
+                     handled"
+                );
+                self.pauses.outage
+            }
+        };
+        let failed = Instant::now();
+        *outage = Some(Outage { failed, until: failed + pause, pause, reason: reason.into() });
         unavailable(id, reason)
     }
 }
 
 impl Known {
-    fn new(id: u32, definition: Option<Definition>) -> Self {
-        let Some(definition) = definition else {
-            return Self {
-                schema: Err(format!("the registry has no schema with the id {id}")),
-                text_bytes: 0,
-                until: Some(Instant::now() + MISSING_TTL),
-            };
-        };
-        let schema = Schema::new(&definition).map(Arc::new);
-        let schema = schema.map_err(|reason| format!("schema {id} cannot be used: {reason}"));
-        Self { schema, text_bytes: definition.schema.len(), until: None }
+    /// Prepares a schema, on a thread that may be occupied for a longer time.
+    async fn new(id: u32, definition: Definition) -> Self {
+        let text_bytes = definition.schema.len();
+        let schema = tokio::task::spawn_blocking(move || Schema::new(&definition)).await;
+        match schema.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(schema) => Self { schema: Ok(Arc::new(schema)), text_bytes, until: None },
+            Err(reason) => Self::unusable(cannot_be_used(id, &reason), Instant::now()),
+        }
+    }
+
+    fn unusable(reason: String, now: Instant) -> Self {
+        Self::none(NoSchema::Unusable(reason), now + UNUSABLE_TTL)
+    }
+
+    fn none(reason: NoSchema, until: Instant) -> Self {
+        Self { schema: Err(reason), text_bytes: 0, until: Some(until) }
+    }
+}
+
+impl Missing {
+    /// When the id was missing for the first time; `None` if too many ids are missing.
+    fn since(&mut self, id: u32, now: Instant) -> Option<Instant> {
+        let Self(ids) = self;
+        if ids.len() >= MISSING_MAX && !ids.contains_key(&id) {
+            ids.retain(|_, since| now.duration_since(*since) < MISSING_KEPT);
+        }
+        let is_full = ids.len() >= MISSING_MAX;
+        match ids.entry(id) {
+            MapEntry::Occupied(since) => Some(*since.get()),
+            MapEntry::Vacant(_) if is_full => None,
+            MapEntry::Vacant(vacant) => Some(*vacant.insert(now)),
+        }
     }
 }
 
 impl Slots {
-    /// The cell of this id. An expired one is replaced. A new one may displace others.
+    /// The cell of this id. An expired one is replaced.
     fn cell(&mut self, id: u32, now: Instant) -> Cell {
         self.clock += 1;
-        if let Some(entry) = self.entries.get_mut(&id)
-            && !entry.has_expired(now)
-        {
-            entry.used = self.clock;
-            return entry.cell.clone();
+        let used = self.clock;
+        let entry = self.entries.entry(id).or_insert_with(|| Entry { cell: Cell::default(), used });
+        if entry.has_expired(now) {
+            entry.cell = Cell::default();
         }
-        let cell = Cell::default();
-        self.entries.insert(id, Entry { cell: cell.clone(), used: self.clock });
-        self.displace();
-        cell
+        entry.used = used;
+        entry.cell.clone()
     }
 
-    /// Removes entries until the rest is within the limits: those without a usable schema first,
-    /// then those that were not used for the longest time.
+    /// Removes entries until the rest is within the limits: first those that were not used for the
+    /// longest time. Schemas, and ids without a usable schema, do not displace each other. Requests
+    /// that are in progress remain.
     fn displace(&mut self) {
-        let mut text_bytes: usize = self.entries.values().map(Entry::text_bytes).sum();
-        while self.entries.len() > self.schemas_max
-            || (text_bytes > TEXT_BYTES_MAX && self.entries.len() > 1)
-        {
-            let newest = self.clock;
-            let others = self.entries.iter().filter(|(_, entry)| entry.used < newest);
-            let first = others.min_by_key(|(_, entry)| (entry.is_usable(), entry.used));
-            let Some(id) = first.map(|(id, _)| *id) else { return };
-            let removed = self.entries.remove(&id);
-            text_bytes -= removed.map_or(0, |entry| entry.text_bytes());
+        self.entries.retain(|_, entry| !entry.is_abandoned());
+        self.limit(true);
+        self.limit(false);
+    }
+
+    /// Removes entries with a usable schema, or those without, until they are within the limits.
+    fn limit(&mut self, usable: bool) {
+        let known = self.entries.iter().filter_map(|(id, entry)| {
+            let known = entry.cell.get()?;
+            (known.schema.is_ok() == usable).then_some((entry.used, *id, known.text_bytes))
+        });
+        let mut bytes = 0;
+        let mut known: Vec<_> = known.inspect(|(_, _, text_bytes)| bytes += text_bytes).collect();
+        if known.len() <= self.schemas_max && bytes <= TEXT_BYTES_MAX {
+            return;
+        }
+        known.sort_unstable_by_key(|(used, ..)| Reverse(*used));
+        while let Some((_, id, text_bytes)) = known.pop() {
+            let left = known.len();
+            if left < self.schemas_max && (bytes <= TEXT_BYTES_MAX || left == 0) {
+                return;
+            }
+            self.entries.remove(&id);
+            bytes -= text_bytes;
         }
     }
 }
 
 impl Entry {
-    fn known(&self) -> Option<&Known> {
-        self.cell.get()
-    }
-
     fn has_expired(&self, now: Instant) -> bool {
-        self.known().and_then(|known| known.until).is_some_and(|until| until <= now)
+        self.cell.get().and_then(|known| known.until).is_some_and(|until| until <= now)
     }
 
-    fn is_usable(&self) -> bool {
-        self.known().is_some_and(|known| known.schema.is_ok())
+    /// Whether there was no answer, and nobody waits for one.
+    fn is_abandoned(&self) -> bool {
+        self.cell.get().is_none() && Arc::strong_count(&self.cell) == 1
     }
+}
 
-    fn text_bytes(&self) -> usize {
-        self.known().map_or(0, |known| known.text_bytes)
-    }
+fn cannot_be_used(id: u32, reason: &str) -> String {
+    format!("schema {id} cannot be used: {reason}")
 }
 
 fn unavailable(id: u32, reason: &str) -> NoSchema {
@@ -204,17 +314,25 @@ mod tests {
     use super::*;
     use crate::test_registry::TestRegistry;
 
+    const SCHEMA: &str = r#"{"schemaType":"JSON","schema":"true"}"#;
+    const MISSING: &str = r#"{"error_code":40403}"#;
+    /// Longer than a test.
+    const LONG: Duration = Duration::from_secs(600);
+
     fn slots(schemas_max: usize) -> Slots {
         Slots { schemas_max, entries: HashMap::new(), clock: 0 }
     }
 
-    fn definition(schema: String) -> Option<Definition> {
-        Some(Definition { schema, schema_type: Some("JSON".into()), references: None })
+    async fn usable(schema: String) -> Known {
+        let schema_type = Some("JSON".into());
+        Known::new(1, Definition { schema, schema_type, references: None }).await
     }
 
-    fn fill(slots: &mut Slots, id: u32, definition: Option<Definition>) {
+    fn fill(slots: &mut Slots, id: u32, known: Known) {
         let cell = slots.cell(id, Instant::now());
-        assert!(cell.set(Known::new(id, definition)).is_ok(), "{id} was known");
+        assert!(cell.set(known).is_ok(), "{id} was known");
+        drop(cell);
+        slots.displace();
     }
 
     fn ids(slots: &Slots) -> Vec<u32> {
@@ -223,19 +341,38 @@ mod tests {
         ids
     }
 
+    fn schemas(server: &TestRegistry, pauses: Pauses) -> (Schemas, Arc<Metrics>) {
+        let metrics = Arc::<Metrics>::default();
+        (Schemas::with_pauses(server.config(), metrics.clone(), pauses).unwrap(), metrics)
+    }
+
+    /// Pauses that do not end during a test.
+    const PAUSES: Pauses = Pauses { outage: LONG, id: LONG, missing: LONG, request: LONG };
+
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_usable_is_displaced_first_and_then_what_was_not_used() {
-        let mut slots = slots(3);
-        fill(&mut slots, 1, definition("true".into()));
-        fill(&mut slots, 2, definition("true".into()));
-        fill(&mut slots, 3, None);
-        fill(&mut slots, 4, definition("{".into()));
-        assert_eq!(ids(&slots), [1, 2, 4]);
+    async fn what_was_not_used_is_displaced_and_not_by_what_is_not_usable() {
+        let mut slots = slots(2);
+        fill(&mut slots, 1, usable("true".into()).await);
+        fill(&mut slots, 2, usable("true".into()).await);
+        for id in 3..=5 {
+            fill(&mut slots, id, usable("{".into()).await);
+        }
+        assert_eq!(ids(&slots), [1, 2, 4, 5]);
         slots.cell(1, Instant::now());
-        fill(&mut slots, 5, definition("true".into()));
-        assert_eq!(ids(&slots), [1, 2, 5]);
-        fill(&mut slots, 6, definition("true".into()));
-        assert_eq!(ids(&slots), [1, 5, 6]);
+        fill(&mut slots, 6, usable("true".into()).await);
+        assert_eq!(ids(&slots), [1, 4, 5, 6]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_in_progress_neither_displaces_nor_is_displaced() {
+        let mut slots = slots(1);
+        fill(&mut slots, 1, usable("true".into()).await);
+        let requests: Vec<Cell> = (2..=5).map(|id| slots.cell(id, Instant::now())).collect();
+        slots.displace();
+        assert_eq!(ids(&slots), [1, 2, 3, 4, 5]);
+        drop(requests);
+        slots.displace();
+        assert_eq!(ids(&slots), [1], "the others had no answer");
     }
 
     #[tokio::test(start_paused = true)]
@@ -243,37 +380,51 @@ mod tests {
         let mut slots = slots(100);
         let text = format!(r#"{{"title":"{}"}}"#, "x".repeat(TEXT_BYTES_MAX / 2));
         for id in 1..=3 {
-            fill(&mut slots, id, definition(text.clone()));
+            fill(&mut slots, id, usable(text.clone()).await);
         }
-        slots.cell(4, Instant::now());
-        assert_eq!(ids(&slots), [3, 4]);
+        assert_eq!(ids(&slots), [3]);
+        let longer = format!("{text}{}", " ".repeat(TEXT_BYTES_MAX));
+        fill(&mut slots, 4, usable(longer).await);
+        assert_eq!(ids(&slots), [4], "one schema is always kept");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_missing_schema_is_looked_up_again_after_a_time() {
+    async fn a_schema_that_is_not_usable_is_looked_up_again_after_a_time() {
         let mut slots = slots(3);
-        fill(&mut slots, 1, None);
+        fill(&mut slots, 1, Known::unusable("missing".into(), Instant::now()));
         let known = slots.cell(1, Instant::now());
         assert!(known.get().is_some_and(|known| known.schema.is_err()));
-        tokio::time::advance(MISSING_TTL).await;
+        tokio::time::advance(UNUSABLE_TTL).await;
         assert!(slots.cell(1, Instant::now()).get().is_none());
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_number_of_missing_ids_is_limited() {
+        let mut missing = Missing::default();
+        let start = Instant::now();
+        for id in 0..MISSING_MAX as u32 {
+            assert_eq!(missing.since(id, start), Some(start));
+        }
+        let now = start + MISSING_KEPT / 2;
+        assert_eq!((missing.since(u32::MAX, now), missing.since(0, now)), (None, Some(start)));
+        let now = start + MISSING_KEPT;
+        assert_eq!((missing.since(u32::MAX, now), missing.0.len()), (Some(now), 1));
+    }
+
     #[tokio::test]
     async fn callers_share_a_request_and_do_not_wait_during_an_outage() {
-        const SCHEMA: &str = r#"{"schemaType":"JSON","schema":"true"}"#;
         let server = TestRegistry::start(StatusCode::OK, SCHEMA).await;
-        let metrics = Arc::<Metrics>::default();
-        let schemas = Schemas::new(server.config(), metrics.clone()).unwrap();
+        let (schemas, metrics) = schemas(&server, PAUSES);
         let known = join_all((0..20).map(|_| schemas.get(1))).await;
         assert!(known.iter().all(Result::is_ok));
         assert_eq!(metrics.fetches.get(), 1);
 
-        server.answer(StatusCode::SERVICE_UNAVAILABLE, "");
+        server.answer(StatusCode::UNAUTHORIZED, "");
         assert!(matches!(schemas.get(2).await, Err(NoSchema::Unavailable(_))));
         for id in 2..20 {
             let Err(NoSchema::Unavailable(reason)) = schemas.get(id).await else { panic!("{id}") };
             assert!(
-                reason.contains(&format!("schema {id} ")) && reason.contains("503"),
+                reason.contains(&format!("schema {id} ")) && reason.contains("401"),
                 "{reason}"
             );
         }
@@ -281,10 +432,68 @@ mod tests {
         assert_eq!((metrics.fetches.get(), metrics.fetch_failures.get()), (2, 1));
 
         server.answer(StatusCode::OK, SCHEMA);
-        while schemas.get(2).await.is_err() {
-            tokio::time::sleep(PAUSE / 10).await;
+        lock(&schemas.outage).as_mut().unwrap().until = Instant::now();
+        for id in 2..=3 {
+            assert!(schemas.get(id).await.is_ok(), "the outage is over");
         }
-        assert!(schemas.get(3).await.is_ok(), "the outage is over");
         assert_eq!((metrics.fetches.get(), metrics.fetch_failures.get()), (4, 1));
+    }
+
+    #[tokio::test]
+    async fn failures_at_the_same_time_make_the_pause_longer_only_once() {
+        let server = TestRegistry::start(StatusCode::UNAUTHORIZED, "").await;
+        let first = Duration::from_secs(1);
+        let (schemas, metrics) = schemas(&server, Pauses { outage: first, ..PAUSES });
+        let pause = || lock(&schemas.outage).as_ref().map(|outage| outage.pause);
+        join_all((0..20).map(|id| schemas.get(id))).await;
+        assert_eq!((metrics.fetch_failures.get(), pause()), (20, Some(first)));
+        lock(&schemas.outage).as_mut().unwrap().until = Instant::now();
+        join_all((0..20).map(|id| schemas.get(id))).await;
+        assert_eq!((metrics.fetch_failures.get(), pause()), (21, Some(2 * first)));
+    }
+
+    #[tokio::test]
+    async fn a_failure_with_one_id_does_not_concern_others() {
+        let server = TestRegistry::start(StatusCode::OK, SCHEMA).await;
+        let (schemas, metrics) = schemas(&server, PAUSES);
+        let large = " ".repeat(2 * 1024 * 1024);
+        for (id, (status, body)) in [
+            (StatusCode::INTERNAL_SERVER_ERROR, ""),
+            (StatusCode::OK, "{}"),
+            (StatusCode::OK, large.as_str()),
+            (StatusCode::NOT_FOUND, MISSING),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            server.answer(status, body);
+            let asked = server.asked().len();
+            let is_final = id == 1 || id == 2;
+            for _ in 0..2 {
+                let error = schemas.get(id as u32).await.err().unwrap();
+                assert_eq!(matches!(error, NoSchema::Unusable(_)), is_final, "{error:?}");
+            }
+            assert_eq!(server.asked().len(), asked + 1, "{id} is not asked for again");
+            server.answer(StatusCode::OK, SCHEMA);
+            assert!(schemas.get(100 + id as u32).await.is_ok(), "after {id}");
+        }
+        assert_eq!(metrics.fetch_failures.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_id_is_missing_only_if_it_is_still_missing_after_a_time() {
+        let server = TestRegistry::start(StatusCode::NOT_FOUND, MISSING).await;
+        let missing = Duration::from_millis(10);
+        let (schemas, metrics) = schemas(&server, Pauses { missing, ..PAUSES });
+        for id in 1..=2 {
+            assert!(matches!(schemas.get(id).await, Err(NoSchema::Unavailable(_))));
+        }
+        tokio::time::sleep(missing).await;
+        assert!(matches!(schemas.get(1).await, Err(NoSchema::Unusable(_))));
+        server.answer(StatusCode::OK, SCHEMA);
+        assert!(schemas.get(2).await.is_ok());
+        assert!(matches!(schemas.get(1).await, Err(NoSchema::Unusable(_))), "it is final");
+        assert_eq!(metrics.fetches.get(), 4);
+        assert_eq!(metrics.fetch_failures.get(), 0);
     }
 }

@@ -76,6 +76,8 @@ impl SchemaConfig {
         check("username", user, "give the user of `password`")?;
         let timeout = (1..=600_000).contains(&self.timeout_ms);
         check("timeout_ms", timeout, "must be between 1 and 600,000")?;
+        let ca = self.ca.is_empty() || self.ca.contains("-----BEGIN CERTIFICATE-----");
+        check("ca", ca, "contains no PEM certificate; give the text, not a path")?;
         check("schemas_max", self.schemas_max > 0, "must be at least 1")?;
         check("decoded_bytes_max", self.decoded_bytes_max > 0, "must be at least 1")
     }
@@ -122,6 +124,7 @@ mod tests {
         let with = |more: &str| refused(&format!("{valid}{more}"));
         assert!(with("password = 'p'").contains("username"));
         assert!(with("username = 'u'\ntoken = 't'").contains("token"));
+        assert!(with("ca = '/etc/ssl/registry.pem'").contains("ca: contains no PEM certificate"));
         assert!(with("timeout_ms = 0").contains("timeout_ms"));
         assert!(with("schemas_max = 0").contains("schemas_max"));
         assert!(with("decoded_bytes_max = 0").contains("decoded_bytes_max"));

@@ -1,5 +1,6 @@
 //! Decodes the values of a batch.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,8 @@ use crate::{Error, Metrics, Mode, SchemaConfig};
 
 /// The task yields after this many records, so that other tasks of the thread continue.
 const RECORDS_AT_ONCE: usize = 64;
+/// The task yields after this many bytes of values, too.
+const BYTES_AT_ONCE: usize = 256 * 1024;
 /// The longest reason.
 const REASON_BYTES_MAX: usize = 500;
 
@@ -40,6 +43,8 @@ enum Misfit {
     Value(String),
     /// The schema cannot be fetched at this time.
     Unavailable(String),
+    /// The value fits, and is too large together with those before it.
+    Batch,
 }
 
 impl Decoder {
@@ -56,16 +61,34 @@ impl Decoder {
 
     /// Decodes the values of a batch. Fails with a retry while a schema cannot be fetched, and so
     /// that the batch is divided if its decoded values are too large.
+    ///
+    /// All schemas of a batch are requested before it fails: if many are missing, the time in which
+    /// they may appear is the same for all.
     pub async fn decode(&self, batch: &Batch) -> Result<Decoded, Failure> {
         let (mut records, mut misfits) = (Vec::with_capacity(batch.records.len()), Vec::new());
         let (mut last, mut filtered, mut bytes) = (None, 0, 0);
-        for (count, record) in batch.records.iter().enumerate() {
-            if count % RECORDS_AT_ONCE == RECORDS_AT_ONCE - 1 {
+        let (mut records_at_once, mut bytes_at_once) = (0, 0);
+        for (number, record) in batch.records.iter().enumerate() {
+            if records_at_once == RECORDS_AT_ONCE || bytes_at_once > BYTES_AT_ONCE {
                 tokio::task::yield_now().await;
+                (records_at_once, bytes_at_once) = (0, 0);
             }
-            let json = match self.json(record, &mut last).await {
+            let json = self.json(record, self.decoded_bytes_max - bytes, &mut last).await;
+            let decoded = json.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
+            bytes_at_once += decoded + record.value.as_ref().map_or(0, Bytes::len);
+            records_at_once += 1;
+            let json = match json {
                 Ok(json) => json,
-                Err(Misfit::Unavailable(reason)) => return Err(Failure::Retry(reason)),
+                Err(Misfit::Unavailable(reason)) => {
+                    self.request_schemas(batch.records.get(number + 1..).unwrap_or_default()).await;
+                    return Err(Failure::Retry(reason));
+                }
+                Err(Misfit::Batch) => {
+                    let max = self.decoded_bytes_max;
+                    let reason =
+                        format!("its decoded values exceed {max} bytes (decoded_bytes_max)");
+                    return Err(Failure::Memory(reason));
+                }
                 Err(Misfit::Value(mut reason)) => {
                     reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
                     misfits.push(Rejection { offset: record.offset, reason });
@@ -81,21 +104,27 @@ impl Decoder {
                 Mode::Decode => bytes += decoded.value.as_ref().map_or(0, Bytes::len),
                 Mode::Validate => decoded.value.clone_from(&record.value),
             }
-            if bytes > self.decoded_bytes_max {
-                let max = self.decoded_bytes_max;
-                let reason = format!("its decoded values exceed {max} bytes (decoded_bytes_max)");
-                return Err(Failure::Memory(reason));
-            }
             records.push(decoded);
         }
         Ok(Decoded { records, misfits, filtered })
     }
 
-    /// The value of a record as JSON; `None` for a tombstone. `last` is the last schema that was
-    /// used: most records have the same one.
+    /// Requests the schemas of these records.
+    async fn request_schemas(&self, records: &[Message]) {
+        let values = records.iter().filter_map(|record| record.value.as_ref());
+        let ids: HashSet<u32> = values.filter_map(frame::split).map(|(id, _)| id).collect();
+        for id in ids {
+            // The next attempt gets the result.
+            let _ = self.schemas.get(id).await;
+        }
+    }
+
+    /// The value of a record as JSON of at most `bytes_max` bytes; `None` for a tombstone. `last` is
+    /// the last schema that was used: most records have the same one.
     async fn json(
         &self,
         message: &Message,
+        bytes_max: usize,
         last: &mut Option<(u32, Arc<Schema>)>,
     ) -> Result<Option<Bytes>, Misfit> {
         let Some(value) = &message.value else { return Ok(None) };
@@ -109,7 +138,14 @@ impl Decoder {
                 NoSchema::Unusable(reason) => Misfit::Value(reason),
             })?,
         };
-        let decoded = schema.decode(&payload, self.decoded_bytes_max);
+        let mut decoded = schema.decode(&payload, bytes_max);
+        if decoded.is_err() && bytes_max < self.decoded_bytes_max {
+            // Only what fits alone is a reason to divide the batch.
+            decoded = schema.decode(&payload, self.decoded_bytes_max);
+            if decoded.is_ok() {
+                return Err(Misfit::Batch);
+            }
+        }
         *last = Some((id, schema));
         decoded.map(Some).map_err(|reason| {
             Misfit::Value(format!("the value does not fit schema {id}: {reason}"))

@@ -191,9 +191,24 @@ mod tests {
         assert_eq!(handler.handle(&batch(&[long])).await, Ok(Vec::new()));
         let longer: &[u8] = b"\0\0\0\0\x01123456789012345678901";
         assert_eq!(handler.handle(&batch(&[longer])).await.unwrap().len(), 1, "it is rejected");
+        let misfit: &[u8] = b"\0\0\0\0\x01\"123456789\"";
+        let rejected = handler.handle(&batch(&[long, misfit])).await.unwrap();
+        assert_eq!(rejected[0].offset, 6, "what does not fit is no reason to divide the batch");
         server.answer(StatusCode::SERVICE_UNAVAILABLE, "");
         let failed = handler.handle(&batch(&[long, b"\0\0\0\0\x021"])).await;
         assert!(matches!(failed, Err(Failure::Retry(_))), "{failed:?}");
-        assert_eq!(handler.inner.calls.lock().unwrap().len(), 1);
+        assert_eq!(handler.inner.calls.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn all_schemas_of_a_batch_are_requested_before_it_is_tried_again() {
+        let server = TestRegistry::start(StatusCode::NOT_FOUND, r#"{"error_code":40403}"#).await;
+        let handler = handler(&server, Position::Committed, None).await;
+        let values: [&[u8]; 3] = [b"\0\0\0\0\x011", b"\0\0\0\0\x021", b"\0\0\0\0\x031"];
+        let failed = handler.handle(&batch(&values)).await;
+        assert!(matches!(failed, Err(Failure::Retry(_))), "{failed:?}");
+        let mut paths: Vec<String> = server.asked().into_iter().map(|(path, _)| path).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, [1, 2, 3].map(|id| format!("/api/schemas/ids/{id}")));
     }
 }

@@ -4,6 +4,9 @@ use bytes::Bytes;
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
+/// The largest compiled expression of a `pattern`.
+const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+
 /// A compiled JSON Schema.
 pub(crate) struct JsonSchema(Validator);
 
@@ -17,7 +20,8 @@ impl JsonSchema {
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft7);
         }
-        let options = options.with_pattern_options(PatternOptions::regex());
+        let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX);
+        let options = options.with_pattern_options(patterns);
         options.build(&schema).map(Self).map_err(|error| error.to_string())
     }
 
@@ -57,12 +61,13 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_needs_another_document_or_backtracking_is_refused() {
+    fn a_schema_that_needs_another_document_or_backtracking_or_much_memory_is_refused() {
         for schema in [
             "{",
             r#"{"type":"nothing"}"#,
             r#"{"$ref":"http://127.0.0.1:1/other.json"}"#,
             r#"{"type":"string","pattern":"(a)\\1"}"#,
+            r#"{"type":"string","pattern":"^(?:a{1000}){100}$"}"#,
         ] {
             assert!(JsonSchema::parse(schema).is_err(), "{schema}");
         }

@@ -31,6 +31,20 @@ pub(crate) struct Definition {
     pub references: Option<Vec<IgnoredAny>>,
 }
 
+/// Why a request had no schema as its result. The reasons do not contain the registry's address,
+/// which is in the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FetchError {
+    /// The registry has no schema with this id.
+    Missing,
+    /// The registry has a schema with this id, and its answer cannot be used.
+    Unusable(String),
+    /// The registry failed with this id. It may answer for others.
+    Failed(String),
+    /// The registry cannot be asked for any id.
+    Outage(String),
+}
+
 /// The registry's answer if it has an error.
 #[derive(Debug, Deserialize)]
 struct Problem {
@@ -54,9 +68,8 @@ impl Registry {
         Ok(Self { client, url, config })
     }
 
-    /// Fetches the schema of this id; `None` if the registry has no such schema. The error says why
-    /// the registry did not answer that, without its address, which is in the settings.
-    pub async fn fetch(&self, id: u32) -> Result<Option<Definition>, String> {
+    /// Fetches the schema of this id.
+    pub async fn fetch(&self, id: u32) -> Result<Definition, FetchError> {
         let mut url = self.url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["schemas", "ids", &id.to_string()]);
@@ -72,32 +85,58 @@ impl Registry {
         let status = answer.status();
         let body = read(answer).await?;
         if status.is_success() {
-            let definition = serde_json::from_slice(&body);
-            return definition.map(Some).map_err(|error| format!("its answer is invalid: {error}"));
+            return definition(body.as_deref());
         }
-        // Without this code, the answer may be that of another server, or of a wrong path.
-        let code = serde_json::from_slice(&body).ok().map(|problem: Problem| problem.error_code);
-        match (status, code) {
-            (StatusCode::NOT_FOUND, Some(SCHEMA_NOT_FOUND)) => Ok(None),
-            (_, Some(code)) => Err(format!("its answer is {status}, error code {code}")),
-            (_, None) => Err(format!("its answer is {status}")),
-        }
+        let problem = body.and_then(|body| serde_json::from_slice(&body).ok());
+        let code = problem.map(|problem: Problem| problem.error_code);
+        let reason = match code {
+            // Without this code, the answer may be that of another server, or of a wrong path.
+            Some(SCHEMA_NOT_FOUND) if status == StatusCode::NOT_FOUND => {
+                return Err(FetchError::Missing);
+            }
+            Some(code) => format!("its answer is {status}, error code {code}"),
+            None => format!("its answer is {status}"),
+        };
+        Err(if status.is_server_error() {
+            FetchError::Failed(reason)
+        } else {
+            FetchError::Outage(reason)
+        })
     }
 }
 
-async fn read(mut answer: Response) -> Result<Vec<u8>, String> {
+/// The schema in the body of an answer, which is `None` if it is too large.
+fn definition(body: Option<&[u8]>) -> Result<Definition, FetchError> {
+    let Some(body) = body else {
+        let reason = format!("the registry's answer is larger than {ANSWER_BYTES_MAX} bytes");
+        return Err(FetchError::Unusable(reason));
+    };
+    serde_json::from_slice(body).map_err(|error| {
+        let reason = format!("its answer is invalid: {error}");
+        // The registry always answers with JSON. Anything else, such as a page to log in, is the
+        // answer of another server, which says nothing about the schema.
+        if serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+            FetchError::Unusable(reason)
+        } else {
+            FetchError::Outage(reason)
+        }
+    })
+}
+
+/// Reads the body; `None` if it is too large.
+async fn read(mut answer: Response) -> Result<Option<Vec<u8>>, FetchError> {
     let mut body = Vec::new();
     while let Some(part) = answer.chunk().await.map_err(describe)? {
         if body.len() + part.len() > ANSWER_BYTES_MAX {
-            return Err(format!("its answer is larger than {ANSWER_BYTES_MAX} bytes"));
+            return Ok(None);
         }
         body.extend_from_slice(&part);
     }
-    Ok(body)
+    Ok(Some(body))
 }
 
 /// The error with its causes.
-fn describe(error: reqwest::Error) -> String {
+fn describe(error: reqwest::Error) -> FetchError {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);
@@ -105,7 +144,7 @@ fn describe(error: reqwest::Error) -> String {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    text
+    FetchError::Outage(text)
 }
 
 #[cfg(test)]
@@ -119,29 +158,48 @@ mod tests {
 
     const MISSING: &str = r#"{"error_code":40403,"message":"Schema 7 not found"}"#;
 
-    async fn fetch(config: SchemaConfig) -> Result<Option<Definition>, String> {
-        Registry::new(config).unwrap().fetch(7).await
+    async fn fetch(config: SchemaConfig) -> FetchError {
+        Registry::new(config).unwrap().fetch(7).await.unwrap_err()
+    }
+
+    async fn outage(config: SchemaConfig) -> String {
+        let error = fetch(config).await;
+        let FetchError::Outage(reason) = error else { panic!("{error:?}") };
+        reason
     }
 
     #[tokio::test]
     async fn only_the_code_of_the_registry_means_that_there_is_no_schema() {
         let server = TestRegistry::start(StatusCode::NOT_FOUND, MISSING).await;
-        assert!(fetch(server.config()).await.unwrap().is_none());
-        for (status, body, reason) in [
+        assert_eq!(fetch(server.config()).await, FetchError::Missing);
+        for (status, body, expected) in [
             (StatusCode::NOT_FOUND, "", "404 Not Found"),
             (StatusCode::NOT_FOUND, r#"{"error_code":404}"#, "error code 404"),
             (StatusCode::UNAUTHORIZED, MISSING, "401 Unauthorized, error code 40403"),
-            (StatusCode::INTERNAL_SERVER_ERROR, "", "500"),
+            (StatusCode::UNAUTHORIZED, &"x".repeat(ANSWER_BYTES_MAX + 1), "401 Unauthorized"),
             (StatusCode::FOUND, "", "302"),
             (StatusCode::OK, "<html>", "invalid"),
-            (StatusCode::OK, &" ".repeat(ANSWER_BYTES_MAX + 1), "larger than 1048576 bytes"),
         ] {
             server.answer(status, body);
-            let error = fetch(server.config()).await.unwrap_err();
-            assert!(error.contains(reason), "{reason} is not in: {error}");
+            let reason = outage(server.config()).await;
+            assert!(reason.contains(expected), "{expected} is not in: {reason}");
         }
         let paths = server.asked().into_iter().map(|(path, _)| path);
         assert!(paths.into_iter().all(|path| path == "/api/schemas/ids/7"), "a redirection");
+    }
+
+    #[tokio::test]
+    async fn a_failure_with_one_id_is_not_that_of_the_registry() {
+        let server = TestRegistry::start(StatusCode::INTERNAL_SERVER_ERROR, "").await;
+        let failed = fetch(server.config()).await;
+        assert!(matches!(&failed, FetchError::Failed(reason) if reason.contains("500")));
+        let large = " ".repeat(ANSWER_BYTES_MAX + 1);
+        for (body, expected) in [(large.as_str(), "larger than 1048576 bytes"), ("{}", "schema")] {
+            server.answer(StatusCode::OK, body);
+            let error = fetch(server.config()).await;
+            let FetchError::Unusable(reason) = error else { panic!("{error:?}") };
+            assert!(reason.contains(expected), "{reason}");
+        }
     }
 
     #[tokio::test]
@@ -154,7 +212,7 @@ mod tests {
         // Nothing listens there.
         let closed = SchemaConfig { registry: "http://127.0.0.1:1".into(), ..basic.clone() };
         for config in [basic, bearer, closed, server.config()] {
-            let error = fetch(config).await.unwrap_err();
+            let error = outage(config).await;
             assert!(!error.contains("hunter"), "{error}");
         }
         let sent = server.asked().into_iter().map(|(_, authorization)| authorization);
@@ -167,7 +225,7 @@ mod tests {
         let server = TestRegistry::start(StatusCode::OK, "").await;
         let config = SchemaConfig { timeout_ms: 1, ..server.config() };
         assert_eq!(config.timeout(), Duration::from_millis(1));
-        let error = fetch(config).await.unwrap_err();
+        let error = outage(config).await;
         assert!(error.contains("timed out"), "{error}");
     }
 

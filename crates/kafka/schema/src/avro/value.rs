@@ -22,7 +22,8 @@ impl AvroSchema {
         let mut output = Output { json: Vec::new(), bytes_max };
         self.convert(self.root, DEPTH_MAX, &mut input, &mut output)?;
         match input.0.len() {
-            0 => Ok(output.json.into()),
+            // Without the unused capacity, which the batch would keep.
+            0 => Ok(output.json.into_boxed_slice().into()),
             rest => Err(format!("{rest} more bytes follow the value")),
         }
     }

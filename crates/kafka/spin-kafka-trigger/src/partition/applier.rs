@@ -89,7 +89,7 @@ impl<C> Applier<C> {
             let applied = match self.calls.handle(&mut part.batch).await? {
                 Outcome::Applied(rejections) => {
                     self.failed_records.give_up_rejected(&part.batch, &rejections).await?;
-                    self.count_applied(&part.batch);
+                    self.count_applied(&part.batch, rejections.len());
                     bisection.applied(&part)
                 }
                 Outcome::Lost(lost) => return Ok(Some(lost)),
@@ -128,11 +128,70 @@ impl<C> Applier<C> {
         }
     }
 
-    fn count_applied(&self, batch: &Batch) {
+    fn count_applied(&self, batch: &Batch, rejections: usize) {
         let metrics = &self.ctx.engine.metrics;
         metrics.batches.inc();
         metrics.records.inc_by(batch.records.len() as u64);
         metrics.batch_records.observe(batch.records.len() as f64);
-        self.failed_records.applied(batch);
+        self.failed_records.applied(batch, rejections);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Config, Error, Failure, Handler, Message, OfflineRecords, Position, RecordOutcome,
+        Rejection, apply_offline,
+    };
+
+    /// Traps at even offsets, and rejects odd ones, except for those that it applies.
+    struct Broken {
+        applies: Vec<i64>,
+    }
+
+    impl Handler for Broken {
+        async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+            let mut rejections = Vec::new();
+            for Message { offset, .. } in &batch.records {
+                match offset % 2 {
+                    _ if self.applies.contains(offset) => {}
+                    0 => return Err(Failure::Trap("trapped".into())),
+                    _ => rejections.push(Rejection { offset: *offset, reason: "bad".into() }),
+                }
+            }
+            Ok(rejections)
+        }
+
+        async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
+            Ok(Position::Committed)
+        }
+    }
+
+    #[tokio::test]
+    async fn rejected_records_do_not_show_that_the_handler_can_apply_records() {
+        for (applies, expected) in [(vec![], 6), (vec![5], 10)] {
+            let config = Config::new("broker.invalid:9092", ["sales"], "group")
+                .poison_attempts(1)
+                .poison_in_a_row_max(3);
+            let records = (0..10).map(|offset| Message {
+                offset,
+                timestamp_ms: None,
+                key: None,
+                value: None,
+                headers: Vec::new(),
+            });
+            let records = OfflineRecords {
+                topic: "sales".into(),
+                log_id: "log".into(),
+                partition: 0,
+                records: records.collect(),
+            };
+            let run = apply_offline(config, Broken { applies }, records).await.unwrap();
+            let is_done = |outcome: &&RecordOutcome| **outcome != RecordOutcome::NotApplied;
+            assert_eq!(run.outcomes.iter().filter(is_done).count(), expected);
+            let stopped = expected < 10;
+            assert_eq!(matches!(run.error, Some(Error::Poison { offset: 6, .. })), stopped);
+        }
     }
 }

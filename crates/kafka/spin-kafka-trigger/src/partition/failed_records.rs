@@ -21,10 +21,10 @@ impl<C> FailedRecordPolicy<C> {
         Self { ctx, poison_in_a_row: AtomicU32::new(0) }
     }
 
-    /// Notes that the handler applied a batch.
-    pub fn applied(&self, batch: &Batch) {
-        // An empty batch does not show that the handler can apply records.
-        if !batch.records.is_empty() {
+    /// Notes that the handler applied a batch, except for this many records that it rejected.
+    pub fn applied(&self, batch: &Batch, rejections: usize) {
+        // A batch without an applied record does not show that the handler can apply records.
+        if rejections < batch.records.len() {
             self.poison_in_a_row.store(0, Ordering::Relaxed);
         }
     }
