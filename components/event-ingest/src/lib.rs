@@ -10,17 +10,18 @@ use event_routes::Route;
 use guest_http::{Answer, Request, answer, problem, read_body, report};
 use http::{HeaderValue, StatusCode, header};
 use intake::Problem;
+use intake::request::unknown_path;
 
 guest_http::handler!(respond, guest_http::Headers::All);
 
 async fn respond(request: Request) -> Answer {
     let routes = match routes::routes().await.inspect_err(report) {
         Ok(routes) => routes,
-        Err(error) => return problem(&error.into()),
+        Err(_) => return problem(&no_routes()),
     };
     let path = request.uri().path();
     let Some(route) = routes.find(path) else {
-        return problem(&not_found(path));
+        return problem(&unknown_path(path));
     };
     match accept(route, request).await {
         Ok(()) => answer(StatusCode::OK, "application/json", route.answer()),
@@ -54,9 +55,10 @@ fn refusal(route: &Route, failure: &Problem) -> Answer {
     answer
 }
 
-fn not_found(path: &str) -> Problem {
-    let detail = format!("nothing is served at {path}");
-    Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
+/// The problem for routes that are not valid or could not be read. The log has the reason.
+fn no_routes() -> Problem {
+    let detail = "the routes of this service are not valid; nothing was written";
+    Problem::new("urn:doorbuster:problem:downstream", StatusCode::BAD_GATEWAY, detail)
 }
 
 /// The time in seconds since 1970.

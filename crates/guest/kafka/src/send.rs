@@ -1,7 +1,7 @@
 //! Sends records through `spin-kafka:events/producer`.
 
 use guest_http::report;
-use intake::IntakeError;
+use intake::{IntakeError, all_acknowledged};
 use sale::Violation;
 
 use crate::bindings::spin_kafka::events::producer;
@@ -19,8 +19,8 @@ pub struct Record {
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// Sends records and waits for the broker's acknowledgements. Fails with the first error; the other
-/// records may have been written.
+/// Sends records and waits for the broker's acknowledgements. [`all_acknowledged`] combines the
+/// results of the records.
 pub async fn send(records: Vec<Record>) -> Result<(), IntakeError> {
     let count = records.len();
     let results = producer::send(records.into_iter().map(outgoing).collect()).await;
@@ -28,7 +28,7 @@ pub async fn send(records: Vec<Record>) -> Result<(), IntakeError> {
         let text = "the producer did not return a result for each record";
         return Err(IntakeError::Other(text.into()));
     }
-    results.into_iter().try_for_each(|result| result.map(drop).map_err(failure))
+    all_acknowledged(results.into_iter().map(|result| result.map(drop).map_err(failure)))
 }
 
 fn outgoing(record: Record) -> Outgoing {

@@ -1,5 +1,6 @@
 //! CloudEvents 1.0: read from HTTP, written as records in the binary mode of Kafka's binding.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::media_type::is_json;
 use crate::shorten::shorten;
+use crate::unique::{self, Members};
 
 /// Maximum number of attributes of an event.
 const ATTRIBUTES_MAX: usize = 64;
@@ -52,7 +54,11 @@ impl CloudEvent {
             let fault = |reason: &str| Err(Violation::new(shorten(name.as_str()), reason));
             let text = match attribute {
                 DATA_CONTENT_TYPE => str::from_utf8(value.as_bytes()).map(Into::into),
-                _ => percent_decode(value.as_bytes()).decode_utf8(),
+                _ => {
+                    let unquoted = unquote(value.as_bytes());
+                    let text = percent_decode(&unquoted).decode_utf8();
+                    text.map(|text| Cow::Owned(text.into_owned()))
+                }
             };
             let Ok(text) = text else {
                 return fault("must be UTF-8, encoded with percent signs");
@@ -66,7 +72,7 @@ impl CloudEvent {
 
     /// An event in the JSON format.
     pub fn from_json(json: &[u8]) -> Result<Self, Violation> {
-        let members: BTreeMap<String, &RawValue> = serde_json::from_slice(json).map_err(|e| {
+        let Members::<&RawValue>(members) = serde_json::from_slice(json).map_err(|e| {
             Violation::new("body", format!("must be a CloudEvent in the JSON format: {e}"))
         })?;
         let mut attributes = BTreeMap::new();
@@ -124,13 +130,19 @@ impl CloudEvent {
         let is_name = |name: &str| {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         };
-        match self.attributes.keys().find(|name| !is_name(name)) {
-            Some(name) => {
-                let reason = "is not a name of an attribute: only a-z and 0-9 are allowed";
-                Err(Violation::new(shorten(name), reason))
-            }
-            None => Ok(self),
+        for (name, text) in &self.attributes {
+            let reason = if !is_name(name) {
+                "is not a name of an attribute: only a-z and 0-9 are allowed"
+            } else if name == "data" {
+                "is not a name of an attribute"
+            } else if text.chars().any(char::is_control) {
+                "must have no control characters"
+            } else {
+                continue;
+            };
+            return Err(Violation::new(shorten(name), reason));
         }
+        Ok(self)
     }
 
     /// The value of an attribute.
@@ -143,7 +155,7 @@ impl CloudEvent {
         if self.data.is_empty() || !self.attribute(DATA_CONTENT_TYPE).is_some_and(is_json) {
             return Ok(None);
         }
-        let json = serde_json::from_slice(&self.data);
+        let json = unique::parse(&self.data);
         json.map(Some).map_err(|e| Violation::new("data", format!("must be JSON: {e}")))
     }
 
@@ -158,6 +170,21 @@ impl CloudEvent {
         };
         self.attributes.iter().map(header).collect()
     }
+}
+
+/// The value of a header without the double quotes around it, and without the backslashes that
+/// escape characters within them.
+fn unquote(value: &[u8]) -> Cow<'_, [u8]> {
+    let inner = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    let Some(inner) = inner else {
+        return value.into();
+    };
+    let mut bytes = inner.iter().copied();
+    let unescape = || match bytes.next() {
+        Some(b'\\') => bytes.next(),
+        byte => byte,
+    };
+    std::iter::from_fn(unescape).collect::<Vec<_>>().into()
 }
 
 /// The text of an attribute in JSON; none for null, which means that it is not set.
@@ -286,6 +313,54 @@ mod tests {
         assert_eq!(CloudEvent::from_binary(&latin, Bytes::new()).unwrap_err().field, "ce-subject");
         let none = CloudEvent::from_binary(&HeaderMap::new(), Bytes::new());
         assert_eq!(none.unwrap_err().field, "specversion");
+    }
+
+    #[test]
+    fn quoted_headers() {
+        let subject = |value: &str| {
+            let headers = headers(&[&BINARY[..], &[("ce-subject", value)]].concat());
+            let event = CloudEvent::from_binary(&headers, Bytes::new()).unwrap();
+            event.attribute("subject").unwrap().to_owned()
+        };
+        for (value, text) in [
+            (r#""a b""#, "a b"),
+            (r#""a\"\\%20b""#, r#"a"\ b"#),
+            ("%22a%22", r#""a""#),
+            (r#"a"b"#, r#"a"b"#),
+            (r#"""#, r#"""#),
+            (r#""""#, ""),
+        ] {
+            assert_eq!(subject(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn control_characters_and_data_are_no_attributes() {
+        for (name, value) in [("ce-subject", "a%00"), ("ce-subject", "%C2%85"), ("ce-data", "x")] {
+            let headers = headers(&[&BINARY[..], &[(name, value)]].concat());
+            let violation = CloudEvent::from_binary(&headers, Bytes::new()).unwrap_err();
+            assert_eq!(violation.field, name[3..], "{value}");
+        }
+        assert_eq!(structured(json!({"subject": "a\nb"})).unwrap_err().field, "subject");
+    }
+
+    #[test]
+    fn members_that_occur_twice() {
+        let event = |members: &str| {
+            let text =
+                format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t",{members}}}"#);
+            CloudEvent::from_json(text.as_bytes()).and_then(|event| event.json())
+        };
+        assert_eq!(event(r#""data":{"a":1}"#), Ok(Some(json!({"a": 1}))));
+        for (members, field, name) in [
+            (r#""id":"2""#, "body", "`id`"),
+            (r#""data":1,"data":2"#, "body", "`data`"),
+            (r#""data":{"a":1,"a":2}"#, "data", "`a`"),
+        ] {
+            let violation = event(members).unwrap_err();
+            assert_eq!(violation.field, field);
+            assert!(violation.reason.contains(name), "{violation}");
+        }
     }
 
     #[test]

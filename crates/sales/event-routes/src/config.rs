@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::HeaderName;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::ConfigError;
@@ -170,6 +171,7 @@ pub struct BodySignature {
     #[serde(default)]
     pub encoding: Encoding,
     /// The Spin variables with the secrets, of which one must match.
+    #[serde(deserialize_with = "secret_names")]
     pub secrets: Vec<String>,
 }
 
@@ -178,6 +180,7 @@ pub struct BodySignature {
 #[serde(deny_unknown_fields)]
 pub struct TimedSignature {
     /// The Spin variables with the secrets, of which one must match.
+    #[serde(deserialize_with = "secret_names")]
     pub secrets: Vec<String>,
     /// Maximum difference between the time of the signature and the clock, in seconds.
     #[serde(default = "default_tolerance_s")]
@@ -191,6 +194,7 @@ pub struct TimestampedSignature {
     /// The header with the time and the signatures.
     pub header: String,
     /// The Spin variables with the secrets, of which one must match.
+    #[serde(deserialize_with = "secret_names")]
     pub secrets: Vec<String>,
     /// Maximum difference between the time of the signature and the clock, in seconds.
     #[serde(default = "default_tolerance_s")]
@@ -237,7 +241,9 @@ impl Config {
         }
         let mut json = serde_json::Deserializer::from_str(text);
         let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            ConfigError::new(error.path().to_string(), error.inner().to_string())
+            let place = error.path().to_string();
+            let reason = reason(&place, error.inner());
+            ConfigError::new(place, reason)
         })?;
         json.end().map_err(|error| ConfigError::new(ROUTES_VARIABLE, error.to_string()))?;
         config.check()?;
@@ -308,9 +314,10 @@ impl RouteConfig {
                 let reason = format!("must have 1 to {RECORD_HEADER_BYTES_MAX} bytes");
                 return fault(from, reason);
             }
+            let lower = to.to_ascii_lowercase();
             let of_cloud_event = self.format == Format::Cloudevents
-                && (to == "content-type" || to.starts_with("ce_"));
-            if of_cloud_event || RESERVED_HEADERS.contains(&to.as_str()) {
+                && (lower == "content-type" || lower.starts_with("ce_"));
+            if of_cloud_event || RESERVED_HEADERS.contains(&lower.as_str()) {
                 return fault(from, format!("`{to}` is a header that the component sets"));
             }
             if !names.insert(to) {
@@ -343,6 +350,33 @@ impl SignatureConfig {
         let seconds = tolerance_s.unwrap_or(1) as usize;
         check_number("tolerance_s", seconds, 1, TOLERANCE_S_MAX as usize)
     }
+}
+
+/// The reason of a field that could not be parsed. A secret that is written in a wrong place of a
+/// signature must not appear in it.
+fn reason(place: &str, error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let quotes_value = ["invalid type: string", "invalid value: string", "unknown variant"];
+    if place.contains(".signature") && quotes_value.iter().any(|start| text.starts_with(start)) {
+        return "has a value that is not allowed".into();
+    }
+    text
+}
+
+/// The names of Spin variables with secrets. An error does not contain the value, because it may be a
+/// secret that was written here by mistake.
+fn secret_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let is_name = |name: &String| {
+        name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let value = Value::deserialize(deserializer)?;
+    serde_json::from_value(value)
+        .ok()
+        .filter(|names: &Vec<String>| names.iter().all(is_name))
+        .ok_or_else(|| {
+            D::Error::custom("must be a list of names of Spin variables, such as `webhook_secret`")
+        })
 }
 
 /// A header of a request.
@@ -427,6 +461,7 @@ mod tests {
             (json!({"format": "bytes", "schema": true}), "routes[0] (`/orders`).schema"),
             (json!({"headers": {"a b": "c"}}), "routes[0] (`/orders`).headers.`a b`"),
             (json!({"headers": {"a": "traceparent"}}), "routes[0] (`/orders`).headers.`a`"),
+            (json!({"headers": {"a": "Traceparent"}}), "routes[0] (`/orders`).headers.`a`"),
             (json!({"headers": {"a": "x", "b": "x"}}), "routes[0] (`/orders`).headers.`b`"),
             (
                 json!({"format": "cloudevents", "headers": {"a": "ce_id"}}),
@@ -450,6 +485,28 @@ mod tests {
             let fault = fault(fields);
             assert!(fault.starts_with(&format!("{place}: ")), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_in_the_error() {
+        const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        for signature in [
+            json!({"standard_webhooks": {"secrets": SECRET}}),
+            json!({"standard_webhooks": {"secrets": [SECRET]}}),
+            json!({"body": {"header": "x", "secrets": ["name", SECRET]}}),
+            json!({"body": {"header": "x", "secrets": [[SECRET]]}}),
+            json!({"body": {"header": "x", "secrets": ["a"], "encoding": SECRET}}),
+            json!({"timestamped": {"header": "x", "secrets": {"a": SECRET}}}),
+            json!({"timestamped": {"header": "x", "secrets": ["a"], "tolerance_s": SECRET}}),
+            json!({"standard_webhooks": SECRET}),
+            json!(SECRET),
+        ] {
+            let fault = fault(json!({"signature": signature}));
+            assert!(fault.starts_with("routes[0].signature"), "{fault}");
+            assert!(!fault.contains("whsec"), "{fault}");
+        }
+        let name = json!({"standard_webhooks": {"secrets": ["webhook_secret2"]}});
+        assert_eq!(fault(json!({"signature": name})), "");
     }
 
     #[test]

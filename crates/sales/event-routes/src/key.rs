@@ -58,7 +58,12 @@ impl KeySource {
                 (field(pointer), key.map_err(|reason| Violation::new(field(pointer), reason))?)
             }
             Self::Header(name) => {
-                (name.clone(), headers.get(name).map(|value| value.as_bytes().to_vec()))
+                let mut values = headers.get_all(name).iter();
+                let key = values.next().map(|value| value.as_bytes().to_vec());
+                if values.next().is_some() {
+                    return Err(Violation::new(name.clone(), "must occur only once"));
+                }
+                (name.clone(), key)
             }
             Self::Attribute(name) => {
                 let value = event.and_then(|event| event.attribute(name));
@@ -111,11 +116,15 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_header_is_named() {
+    fn a_header_must_occur_once() {
         let key = KeySource::Header("X-Tenant".into());
-        let headers = HeaderMap::from_iter([("x-tenant".parse().unwrap(), "t".parse().unwrap())]);
+        let mut headers = HeaderMap::new();
+        headers.append("x-tenant", "t".parse().unwrap());
         assert_eq!(key.find(&headers, None, None).unwrap(), b"t");
         assert_eq!(key.find(&HeaderMap::new(), None, None).unwrap_err().field, "X-Tenant");
+        headers.append("x-tenant", "u".parse().unwrap());
+        let twice = key.find(&headers, None, None).unwrap_err();
+        assert_eq!(twice, Violation::new("X-Tenant", "must occur only once"));
     }
 
     #[test]

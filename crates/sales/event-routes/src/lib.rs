@@ -17,6 +17,7 @@ mod routes;
 mod schema;
 mod shorten;
 mod signature;
+mod unique;
 
 pub use config::{BODY_BYTES_MAX, Config, ROUTES_VARIABLE, TEXT_BYTES_MAX};
 pub use error::ConfigError;

@@ -20,6 +20,7 @@ use crate::key::KeySource;
 use crate::media_type::{CLOUD_EVENT, CLOUD_EVENT_BATCH, essence};
 use crate::schema::Schema;
 use crate::signature::Signature;
+use crate::unique;
 
 /// Maximum length of the headers that are passed on, in bytes, with their names: each event of a batch
 /// gets them.
@@ -59,16 +60,20 @@ impl Content {
         Ok(Self { value: event.data.clone(), json: event.json()?, cloud_event: Some(event) })
     }
 
-    /// What an idempotency key belongs to: the value, and the attributes of a CloudEvent.
-    fn claimed(&self) -> Vec<u8> {
-        let mut content = Vec::new();
+    /// What an idempotency key belongs to: the key of the record, the attributes of a CloudEvent,
+    /// and the value. Each part follows its length, so that different contents differ in bytes.
+    fn claimed(&self, key: Option<&[u8]>) -> Vec<u8> {
+        let mut content = vec![u8::from(key.is_some())];
+        let mut push = |part: &[u8]| {
+            content.extend((part.len() as u64).to_be_bytes());
+            content.extend_from_slice(part);
+        };
+        push(key.unwrap_or_default());
         for (name, text) in self.attributes() {
-            content.extend(name.into_bytes());
-            content.push(b'=');
-            content.extend(text);
-            content.push(b'\n');
+            push(name.as_bytes());
+            push(&text);
         }
-        content.extend_from_slice(&self.value);
+        push(&self.value);
         content
     }
 
@@ -88,6 +93,10 @@ impl Route {
         let headers = config.headers.into_iter();
         let mut media_types = config.media_types;
         if config.format == Format::Cloudevents {
+            // The attributes of the binary mode are headers, which no signature covers.
+            if signature.is_some() {
+                media_types.clear();
+            }
             media_types.extend([CLOUD_EVENT, CLOUD_EVENT_BATCH].map(Into::into));
         }
         Ok(Self {
@@ -133,7 +142,7 @@ impl Route {
             return Err(method_not_allowed(&self.methods));
         }
         // A CloudEvent in the binary mode may have no data, and then no media type.
-        let needs_media_type = self.format != Format::Cloudevents;
+        let needs_media_type = self.format != Format::Cloudevents || self.signature.is_some();
         if needs_media_type || headers.contains_key(header::CONTENT_TYPE) {
             check_media_type(headers, &self.media_types)?;
         }
@@ -157,7 +166,7 @@ impl Route {
             Format::Cloudevents => return self.cloud_events(headers, context, body),
             Format::Bytes => None,
             Format::Json => Some(
-                serde_json::from_slice(&body)
+                unique::parse(&body)
                     .map_err(|e| Violation::new("body", format!("must be JSON: {e}")))?,
             ),
         };
@@ -237,9 +246,10 @@ impl Route {
     ) -> Result<Event, Violation> {
         let (json, cloud_event) = (content.json.as_ref(), content.cloud_event.as_ref());
         if let Some(schema) = &self.schema {
-            schema.check(json.ok_or_else(|| Violation::new("data", "must be JSON"))?)?;
+            let json = json.ok_or_else(|| Violation::new("data", "must be JSON"))?;
+            schema.check(json, content.value.len())?;
         }
-        let key = match &self.key {
+        let record_key = match &self.key {
             Some(source) => Some(source.find(headers, json, cloud_event)?),
             None => cloud_event
                 .and_then(|event| event.attribute(PARTITION_KEY))
@@ -250,9 +260,10 @@ impl Route {
         let mut claim = None;
         if let Some(key) = context.idempotency_key {
             record_headers.push((IDEMPOTENCY_KEY.into(), key.clone().into_bytes()));
-            claim = self.idempotency_key.claim.then(|| Claim { key, content: content.claimed() });
+            let content = || content.claimed(record_key.as_deref());
+            claim = self.idempotency_key.claim.then(|| Claim { key, content: content() });
         }
-        Ok(Event { key, value: content.value, headers: record_headers, claim })
+        Ok(Event { key: record_key, value: content.value, headers: record_headers, claim })
     }
 }
 
@@ -312,9 +323,10 @@ mod tests {
                 header("traceparent", TRACE),
                 header("idempotency-key", "k"),
             ],
-            claim: Some(Claim { key: "k".into(), content: body.into() }),
+            claim: events[0].claim.clone(),
         };
         assert_eq!(events, [expected]);
+        assert_eq!(events[0].claim.as_ref().unwrap().key, "k");
         let long = "x".repeat(PASSED_ON_BYTES_MAX);
         let problem = post(&routes, &[JSON, ("x-tenant", &long)], body).unwrap_err();
         assert_eq!((problem.status, problem.field.as_deref()), (400, Some("headers")));
@@ -350,6 +362,36 @@ mod tests {
     }
 
     #[test]
+    fn a_repeated_member_does_not_bypass_the_schema() {
+        let routes = routes(json!({"schema": {"properties": {"n": {"maximum": 9}}}}));
+        let problem = post(&routes, &[JSON], r#"{"n":10,"n":1}"#).unwrap_err();
+        assert_eq!((problem.status, problem.field.as_deref()), (400, Some("body")));
+        assert!(problem.detail.contains("`n`"), "{}", problem.detail);
+    }
+
+    #[test]
+    fn different_contents_have_different_claims() {
+        let claim = |routes: &Routes, headers: &[(&'static str, &str)], body: &str| {
+            let headers = [&[("idempotency-key", "k")], headers].concat();
+            post(routes, &headers, body).unwrap().remove(0).claim.unwrap().content
+        };
+        let keyed = routes(json!({
+            "key": {"header": "x-key"}, "idempotency_key": {"claim": true}
+        }));
+        let of_key = |key| claim(&keyed, &[JSON, ("x-key", key)], "{}");
+        assert_eq!(of_key("a"), of_key("a"));
+        assert_ne!(of_key("a"), of_key("b"));
+        let events = routes(json!({"format": "cloudevents", "idempotency_key": {"claim": true}}));
+        let event = |subject: &str, data: &str| {
+            let required =
+                [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")];
+            claim(&events, &[&required[..], &[("ce-zone", subject)]].concat(), data)
+        };
+        assert_ne!(event("a", "b=c"), event("ab", "=c"));
+        assert_ne!(event("a", ""), event("", "a"));
+    }
+
+    #[test]
     fn only_the_methods_of_the_route() {
         let routes = routes(json!({"methods": ["PUT", "POST"]}));
         let route = routes.find("orders/").unwrap();
@@ -379,6 +421,21 @@ mod tests {
         let routes = routes(json!({"signature": {"body": {"header": "x", "secrets": ["secret"]}}}));
         assert_eq!(post(&routes, &[JSON, ("x", "00")], "no JSON").unwrap_err().status, 401);
         assert_eq!(post(&routes, &[JSON], "{}").unwrap_err().field.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn signed_cloud_events_are_not_binary() {
+        let signature = json!({"body": {"header": "x", "secrets": ["secret"]}});
+        let routes = routes(json!({"format": "cloudevents", "signature": signature}));
+        let binary =
+            [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")];
+        for headers in [&binary[..], &[&binary[..], &[JSON]].concat()] {
+            assert_eq!(post(&routes, headers, "{}").unwrap_err().status, 415);
+        }
+        for accepted in [CLOUD_EVENT, CLOUD_EVENT_BATCH] {
+            let headers = [("content-type", accepted), ("x", "00")];
+            assert_eq!(post(&routes, &headers, EVENT).unwrap_err().status, 401);
+        }
     }
 
     const EVENT: &str = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"n":1}}"#;

@@ -41,17 +41,17 @@ impl IntakeError {
             Self::KeyTaken(text) | Self::Overloaded(text) => text.into(),
             Self::Unavailable(_) => {
                 "nothing can be written at the moment; this request may have been written, so send \
-                 it again with the same Idempotency-Key"
+                 it again with the same idempotency key"
                     .into()
             }
             Self::TimedOut(_) => {
                 "no acknowledgement came in time; the request may have been written, so send it \
-                 again with the same Idempotency-Key"
+                 again with the same idempotency key"
                     .into()
             }
             Self::Other(_) => {
                 "a fault behind this service; the request may have been written, so send it again \
-                 only with the same Idempotency-Key"
+                 only with the same idempotency key"
                     .into()
             }
         }

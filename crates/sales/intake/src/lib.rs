@@ -5,6 +5,7 @@
 //! HTTP ([`Problem`]) and gRPC ([`grpc`]), the limits on calls of the next hop ([`CircuitBreaker`],
 //! [`RetryBudget`], [`Deadline`]), and the times of the hops ([`hop_times`]).
 
+mod acknowledged;
 mod breaker;
 mod budget;
 mod deadline;
@@ -15,6 +16,7 @@ mod many;
 mod problem;
 pub mod request;
 
+pub use acknowledged::all_acknowledged;
 pub use breaker::CircuitBreaker;
 pub use budget::{ATTEMPTS_MAX, RetryBudget};
 pub use deadline::Deadline;

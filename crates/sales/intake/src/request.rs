@@ -87,9 +87,16 @@ pub fn context(headers: &HeaderMap) -> Result<Context, Problem> {
 }
 
 /// The problem for an unknown path (404).
-pub fn not_found(path: &str) -> Problem {
-    let detail = format!("nothing is served at {path}; sales go to POST /purchase");
+pub fn unknown_path(path: &str) -> Problem {
+    let detail = format!("nothing is served at {path}");
     Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
+}
+
+/// The problem for an unknown path (404) of a component that accepts sales.
+pub fn not_found(path: &str) -> Problem {
+    let mut problem = unknown_path(path);
+    problem.detail.push_str("; sales go to POST /purchase");
+    problem
 }
 
 /// The problem for a body that is too large (413).
