@@ -21,10 +21,13 @@ def parse(value: bytes | None) -> Order:
     try:
         # Python would also accept NaN and Infinity, which are not JSON.
         fields = json.loads((value or b"").decode(), parse_constant=_refuse)
+        fields = fields if isinstance(fields, dict) else {}
+        product, quantity = fields.get("product"), fields.get("quantity")
+        if isinstance(product, str):
+            # Half of a surrogate pair, such as "\ud800", has no UTF-8.
+            product.encode()
     except ValueError as error:
         raise Rejected("the value is not JSON") from error
-    fields = fields if isinstance(fields, dict) else {}
-    product, quantity = fields.get("product"), fields.get("quantity")
     # `True` is an `int`, too.
     is_quantity = type(quantity) is int and 0 < quantity < 2**32
     if not isinstance(product, str) or not is_quantity:

@@ -4,6 +4,8 @@ package export_spin_kafka_events_sync_handler
 
 import (
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
@@ -11,6 +13,11 @@ import (
 	producer "wit_component/spin_kafka_events_sync_producer"
 	kafka "wit_component/spin_kafka_events_types"
 )
+
+// As in the template: no collection starts while the host passes a batch.
+func init() {
+	debug.SetGCPercent(-1)
+}
 
 func forwarded(batch kafka.Batch, record kafka.Record) (kafka.Outgoing, error) {
 	order, err := orders.Parse(record.Value.SomeOr(nil))
@@ -31,6 +38,7 @@ func forwarded(batch kafka.Batch, record kafka.Record) (kafka.Outgoing, error) {
 }
 
 func Handle(batch kafka.Batch) wit.Result[[]kafka.Rejection, kafka.Failure] {
+	defer runtime.GC()
 	records, rejections := []kafka.Outgoing{}, []kafka.Rejection{}
 	for _, record := range batch.Records {
 		outgoing, err := forwarded(batch, record)

@@ -32,13 +32,17 @@ pub struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Template {
     /// A function in Rust, with `spin-kafka-sdk`.
-    KafkaRust,
+    #[value(name = "kafka-rust")]
+    Rust,
     /// A function in JavaScript.
-    KafkaJs,
+    #[value(name = "kafka-js")]
+    JavaScript,
     /// A function in Python.
-    KafkaPython,
+    #[value(name = "kafka-python")]
+    Python,
     /// A function in Go.
-    KafkaGo,
+    #[value(name = "kafka-go")]
+    Go,
 }
 
 /// The path of a file in the project, and its content.
@@ -47,10 +51,10 @@ type File = (&'static str, &'static [u8]);
 impl Template {
     fn files(self) -> &'static [File] {
         match self {
-            Self::KafkaRust => &KAFKA_RUST,
-            Self::KafkaJs => &KAFKA_JS,
-            Self::KafkaPython => &KAFKA_PYTHON,
-            Self::KafkaGo => &KAFKA_GO,
+            Self::Rust => &KAFKA_RUST,
+            Self::JavaScript => &KAFKA_JS,
+            Self::Python => &KAFKA_PYTHON,
+            Self::Go => &KAFKA_GO,
         }
     }
 }
@@ -102,7 +106,7 @@ pub fn run(args: &Args) -> Result<()> {
     let folder = args.dir.join(&args.name);
     ensure!(!folder.exists(), "{} exists already", folder.display());
     ensure!(
-        args.sdk.is_none() || args.template == Template::KafkaRust,
+        args.sdk.is_none() || args.template == Template::Rust,
         "--sdk is for the template kafka-rust only"
     );
     let patch = args.sdk.as_deref().map(patch).transpose()?.unwrap_or_default();
@@ -171,7 +175,7 @@ mod tests {
     use super::*;
 
     fn args(dir: &Path, name: &str) -> Args {
-        let (template, topic) = (Template::KafkaRust, "sales-topic".into());
+        let (template, topic) = (Template::Rust, "sales-topic".into());
         Args { name: name.into(), template, topic, dir: dir.into(), sdk: None }
     }
 
@@ -253,7 +257,7 @@ mod tests {
         assert!(error.ends_with("not a folder of spin-kafka-sdk"), "{error}");
         assert!(!dir.path().join("other").exists());
 
-        let other = Args { template: Template::KafkaGo, ..args(dir.path(), "other") };
+        let other = Args { template: Template::Go, ..args(dir.path(), "other") };
         let error = run(&Args { sdk: Some(sdk), ..other }).unwrap_err().to_string();
         assert_eq!(error, "--sdk is for the template kafka-rust only");
     }

@@ -124,7 +124,9 @@ impl GuestHandler {
                 let what = "requested more memory than --max-instance-memory allows";
                 Err(engine::Failure::Memory(failure(format!("{what}: {trap:#}"))))
             }
-            Ok(Err(trap)) => Err(engine::Failure::Trap(failure(format!("trapped: {trap:#}")))),
+            Ok(Err(trap)) => {
+                Err(engine::Failure::Trap(failure(format!("trapped: {}", explained(&trap)))))
+            }
             Err(_) => {
                 let what = format!("did not answer within {:?}", self.0.deadline);
                 Err(engine::Failure::Deadline(failure(what)))
@@ -157,6 +159,18 @@ impl GuestHandler {
             }
         }
     }
+}
+
+/// The text of a trap, with its usual cause if the runtime's own text does not suggest it.
+fn explained(trap: &wasmtime::Error) -> String {
+    let text = format!("{trap:#}");
+    if text.contains("cannot leave component instance") {
+        return format!(
+            "{text}; the component called the host while it received the batch: see \
+             docs/guide/other-languages.md"
+        );
+    }
+    text
 }
 
 impl engine::Handler for GuestHandler {
@@ -306,4 +320,17 @@ fn func(
     instance
         .get_func(store, export)
         .ok_or_else(|| wasmtime::format_err!("the export is not a function"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::explained;
+
+    #[test]
+    fn the_reason_of_a_call_while_a_batch_is_received_names_the_guide() {
+        let trap = wasmtime::format_err!("wasm trap: cannot leave component instance");
+        assert!(explained(&trap).contains("docs/guide/other-languages.md"));
+        let other = wasmtime::format_err!("wasm trap: unreachable");
+        assert_eq!(explained(&other), "wasm trap: unreachable");
+    }
 }

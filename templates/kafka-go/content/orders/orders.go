@@ -4,6 +4,7 @@ package orders
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -36,6 +37,10 @@ func Parse(value []byte) (Order, error) {
 	)
 	if err != nil || product == nil || quantity == 0 {
 		return Order{}, ErrNotAnOrder
+	}
+	// Unmarshal replaces half of a surrogate pair, such as "\ud800", by this character.
+	if strings.ContainsRune(*product, utf8.RuneError) {
+		return Order{}, ErrNotJSON
 	}
 	return Order{*product, quantity}, nil
 }

@@ -49,24 +49,28 @@ type Batch struct {
 	Partition int32
 	// Name of the consumer group. Positions of different groups are independent.
 	Group string
-	// The position that the component's store holds if it has lost nothing: the end of the
-	// last batch of this log that the component applied, or the position that it returned at
-	// the assignment, whichever is greater. None if nothing of the log was applied yet, and
-	// for a component without `checkpoint`.
+	// The position that the component's store holds at least, if it has lost nothing: the end
+	// of the last batch of this log that the component applied, or the position that it
+	// returned at the assignment, whichever is greater; after `rewind`, the position in that
+	// answer. None if nothing of the log was applied yet, and for a component without
+	// `checkpoint`.
 	//
 	// It is for the detection of losses. If there is one and the component finds no stored
 	// position, its store has lost everything: return `lost`. If the stored position is before
 	// `start`, the store has lost its last updates: return `rewind`. A stored position after
-	// this one was stored by another owner of the partition.
+	// this one is not an error: an earlier call stored it and then failed, or another owner of
+	// the partition stored it.
 	ExpectedPosition witTypes.Option[int64]
 	// The position from which the batch was read. It may be before `expected-position`: the
 	// records in between were applied, and must not be applied again.
 	Start int64
 	// The position after the batch.
 	End int64
-	// How many times these records were handed over, this call included: 1 for the first
-	// call. Calls with a larger batch that contained them count. The count begins again with
-	// 1 when reading continues from another position, for example after a rebalance.
+	// Number of attempts to hand over these records, this one included. Attempts with a larger
+	// batch that contained them count, and so do attempts that ended before the component was
+	// called, for example because no instance was free. Do not reject a record because of this
+	// number alone. The count begins again with 1 after a rebalance or a restart of the
+	// trigger.
 	Attempt uint32
 	// The time that this call may take, in milliseconds from its start. After it the call is
 	// interrupted, and the batch handed over again in halves.
