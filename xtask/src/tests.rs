@@ -61,6 +61,7 @@ pub fn lint() -> Result<()> {
     cargo(&["deny", "check", "bans", "licenses", "sources"])?;
     clippy(&["--all-targets"])?;
     clippy(&["--test", "containers"])?;
+    clippy_without_features(&["spin-kafka-client", "spin-kafka-trigger"])?;
     shim::lint()?;
     build::lint_components()?;
     packages::check_published()
@@ -70,6 +71,14 @@ pub fn lint() -> Result<()> {
 /// the advisories.
 pub fn audit() -> Result<()> {
     cargo(&["deny", "check", "advisories"])
+}
+
+/// Checks libraries that users may build without their default features.
+fn clippy_without_features(packages: &[&str]) -> Result<()> {
+    let mut args = vec!["clippy", "--no-default-features"];
+    args.extend(packages.iter().flat_map(|package| ["--package", *package]));
+    args.extend(["--", "--deny", "warnings"]);
+    cargo(&args)
 }
 
 fn clippy(targets: &[&str]) -> Result<()> {

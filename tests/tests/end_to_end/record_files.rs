@@ -1,4 +1,4 @@
-//! `doorbuster test` and `doorbuster capture`.
+//! `doorbuster test`, `doorbuster capture` and `doorbuster produce`.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -238,4 +238,28 @@ async fn captured_records_are_tested() {
     assert!(text.contains("  value     trap\n"), "{text}");
     assert!(text.contains("  header    kind: 0xff\n"), "{text}");
     assert!(text.ends_with("5 records: 4 applied, 1 trap\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_larger_than_the_producers_queue_is_written() {
+    let kafka = shared_kafka();
+    let config = ProducerConfig::new(kafka.bootstrap());
+    ensure_topic(&config, NewTopic::new("large-file", 1)).await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let line = format!("{{\"value\":\"{}\"}}\n", "x".repeat(500_000));
+    let records = line.repeat(150);
+    assert!(records.len() > config.queue_bytes_max);
+    std::fs::write(folder.path().join("records.ndjson"), records).unwrap();
+    let brokers = kafka.bootstrap();
+    let produce = async |topic: &str| {
+        let words = ["produce", "records.ndjson", "--kafka", &brokers, "--topic", topic];
+        let output = doorbuster().args(words).current_dir(folder.path()).output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, error) = produce("large-file").await;
+    assert_eq!(code, Some(0), "{error}");
+    assert!(error.contains("150 records written to large-file"), "{error}");
+    let (code, error) = produce("no-such-topic").await;
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("line 1 was not acknowledged"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
-use pipeline_tests::{Pipeline, root};
+use pipeline_tests::{Pipeline, doorbuster, root};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -27,6 +27,8 @@ const BEFORE_OUTAGE: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(10);
 /// The shortest time from a token to its renewal.
 const RENEWAL_MIN: Duration = Duration::from_secs(6);
+/// How long a program may take to end.
+const END_LIMIT: Duration = Duration::from_secs(60);
 
 fn manifest(certificate: &str, issuer: &str) -> String {
     format!(
@@ -178,8 +180,21 @@ async fn a_client_that_the_provider_refuses_does_not_start() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("spin.toml");
     std::fs::write(&file, manifest(&cert.pem(), provider.issuer())).unwrap();
-    let list = ["dlq", "list", "--kafka", "127.0.0.1:1", "--from", file.to_str().unwrap()];
-    let (listed, _, error) = command(&list).await;
-    assert!(!listed && error.contains("401") && error.contains("invalid_client"), "{error}");
-    assert!(error.contains(provider.issuer()) && !error.contains(SECRET), "{error}");
+    let wasm = "copies_records.wasm";
+    std::fs::copy(root().join("target/components").join(wasm), folder.path().join(wasm)).unwrap();
+    let settings = ["--kafka", "127.0.0.1:1", "--from", file.to_str().unwrap()];
+    let up = ["up", "--listen", "127.0.0.1:0", "--valkey", "redis://127.0.0.1:1"];
+    for words in [&up[..], &["dlq", "list"]] {
+        let mut command = doorbuster();
+        // A proxy is not used on the loopback interface.
+        command.args(words).args(settings).env("HTTP_PROXY", "http://127.0.0.1:9");
+        let ended = tokio::time::timeout(END_LIMIT, command.output()).await.expect("it runs");
+        let output = ended.unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{words:?}: {error}");
+        for part in ["401", "invalid_client", provider.issuer()] {
+            assert!(error.contains(part), "{words:?}: {error}");
+        }
+        assert!(!error.contains(SECRET), "{words:?}: {error}");
+    }
 }

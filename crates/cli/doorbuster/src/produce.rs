@@ -12,18 +12,23 @@ use printing::Progress;
 use crate::application::Application;
 use crate::records::{self, FileRecord};
 
-/// The number of records that are sent before their acknowledgements are awaited.
+/// The most records that are sent before their acknowledgements are awaited.
 const RECORDS_AT_ONCE: usize = 1_000;
+/// Their size at which no more are added. With the largest record that a file can contain it is
+/// below the size of the producer's queue, which refuses what does not fit.
+const BYTES_AT_ONCE: usize = 16 << 20;
 
 /// Write the records of a file to a topic.
 ///
 /// The records are written in the order of the file. Each goes to the partition of its key, as with
-/// Java's clients, or without a key to any: `partition` and `offset` in the file are not used. The
-/// topic must exist. Without an application (no spin.toml in the folder, and no --from) --kafka and
-/// --topic are required.
+/// Java's clients, or without a key to any: `partition` and `offset` in the file are not used, but
+/// in each partition of the file the offsets must ascend. The topic must exist. Without an
+/// application (no spin.toml in the folder, and no --from) --kafka and --topic are required.
 ///
-/// Ends with 0 when the brokers have acknowledged all records. After a record that they did not
-/// acknowledge, no further ones are sent; the error contains its line, and the exit code is 1.
+/// Records are sent in groups of up to 1,000. If the brokers do not acknowledge a record, no
+/// further group is sent; the error contains the record's line, and the exit code is 1. Other
+/// records of its group may have been written. Ends with 0 when the brokers have acknowledged all
+/// records.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -43,9 +48,12 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     let records = tokio::task::spawn_blocking(move || read(&args.file)).await??;
     let producer = Producer::new(trigger.producer())?;
     let progress = Progress::of_total(records.len() as u64, "records");
-    for chunk in records.chunks(RECORDS_AT_ONCE) {
-        write(&producer, &topic, chunk).await?;
-        progress.add(chunk.len() as u64);
+    let mut left = records.as_slice();
+    while !left.is_empty() {
+        let (group, rest) = left.split_at(group_len(left));
+        write(&producer, &topic, group).await?;
+        progress.add(group.len() as u64);
+        left = rest;
     }
     drop(progress);
     printing::note(format_args!("{} records written to {topic}", records.len()));
@@ -64,6 +72,17 @@ fn read(path: &Path) -> Result<Vec<FileRecord>> {
     let mut records: Vec<FileRecord> = partitions?.into_values().flatten().collect();
     records.sort_unstable_by_key(|record| record.line);
     Ok(records)
+}
+
+/// The number of records that are sent next.
+fn group_len(records: &[FileRecord]) -> usize {
+    let mut bytes = 0;
+    let fits = |record: &&FileRecord| {
+        let fits = bytes < BYTES_AT_ONCE;
+        bytes += record.message.content_bytes();
+        fits
+    };
+    records.iter().take(RECORDS_AT_ONCE).take_while(fits).count()
 }
 
 async fn write(producer: &Producer, topic: &str, records: &[FileRecord]) -> Result<()> {

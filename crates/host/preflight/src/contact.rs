@@ -63,6 +63,7 @@ impl Contact {
             TokenError::Unusable(reason) => Error::Config { setting: "oauth_token".into(), reason },
             TokenError::Unavailable { provider, reason } => Error::unreachable(&provider, reason),
             TokenError::Refused { provider, reason } => Error::refused(&provider, reason, CLIENT),
+            error => Error::Config { setting: "oauth".into(), reason: error.to_string() },
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fmt;
+#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,6 +26,7 @@ const LIFETIME: Duration = Duration::from_secs(3_600);
 /// another token after 80 % of that. So it has the next one when its connections must authenticate
 /// again, at 90 % of the lifetime: with the same token, they would do so once more within a second,
 /// which Kafka refuses.
+#[cfg(feature = "tls")]
 const STATED: f64 = 0.8;
 /// How long librdkafka's callback waits for a token. The client is not polled in the meantime.
 const CALLBACK_LIMIT: Duration = Duration::from_secs(5);
@@ -60,11 +62,13 @@ impl Token {
     }
 
     /// How long it remains valid.
+    #[cfg(feature = "tls")]
     pub fn lifetime(&self) -> Duration {
         self.expires.duration_since(SystemTime::now()).unwrap_or_default()
     }
 
     /// The same token with an earlier expiry.
+    #[cfg(feature = "tls")]
     fn stated_early(self) -> Self {
         let expires = SystemTime::now() + self.lifetime().mul_f64(STATED);
         Self { expires, ..self }
@@ -100,6 +104,7 @@ enum Source {
 
 impl TokenSource {
     /// The source in the settings `oauth_token` and `oauth`; `None` if neither is set.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "only for `tls`"))]
     pub fn of(token: Option<&Secret>, provider: Option<&OidcSettings>) -> Option<Self> {
         // Without the feature, `validate` refuses a provider.
         #[cfg(feature = "tls")]
@@ -125,6 +130,7 @@ impl TokenSource {
         native::set_token(client, &token, &principal, lifetime_ms).map_err(unusable)
     }
 
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "only for `tls`"))]
     fn token(&self, limit: Duration) -> Result<Token, TokenError> {
         match &self.0 {
             Source::Fixed(token) => Ok(Token::new(token.clone(), SystemTime::now())),
@@ -152,6 +158,10 @@ pub fn validate(
 ) -> Result<(), Error> {
     let token = token.filter(|token| !token.expose().is_empty());
     let provider = provider.filter(|provider| provider.is_set());
+    #[cfg(feature = "tls")]
+    if let (None, Some(provider)) = (token, provider) {
+        provider.validate()?;
+    }
     let setting = match (token, provider) {
         (None, None) => return Ok(()),
         (Some(_), Some(_)) => {
@@ -164,11 +174,7 @@ pub fn validate(
             }
             "oauth_token"
         }
-        (None, Some(provider)) => {
-            #[cfg(feature = "tls")]
-            provider.validate()?;
-            "oauth"
-        }
+        (None, Some(_)) => "oauth",
     };
     if !cfg!(feature = "tls") {
         return Err(Error::setting(setting, needs_feature(TLS)));

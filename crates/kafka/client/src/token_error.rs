@@ -2,6 +2,7 @@
 
 /// There is no token for SASL OAUTHBEARER. The texts contain neither secrets nor tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// The settings contain no token, or one that cannot be used.
     #[error("{0}")]
@@ -31,6 +32,7 @@ impl TokenError {
     }
 
     /// The class of the error, for the log.
+    #[cfg(feature = "tls")]
     pub(crate) fn class(&self) -> &'static str {
         match self {
             Self::Unusable(_) => "unusable",

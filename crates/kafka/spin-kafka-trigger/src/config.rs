@@ -18,6 +18,8 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const SESSION_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 /// The longest interval of commits that librdkafka accepts.
 const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+/// The longest time for which a batch waits for more records.
+const BATCH_WAIT_MAX: Duration = Duration::from_secs(3_600);
 /// The highest `queued.max.messages.kbytes` that librdkafka accepts, in bytes.
 const QUEUE_BYTES_MAX: usize = (i32::MAX as usize / 1024) * 1024;
 
@@ -95,7 +97,7 @@ pub struct Config {
     /// Default 1 MiB.
     pub batch_bytes_max: usize,
     /// Time for which a batch with at least one record waits for more records. A full batch does
-    /// not wait. Default 5 ms.
+    /// not wait. At most an hour. Default 5 ms.
     #[serde(rename = "batch_wait_ms", deserialize_with = "milliseconds")]
     pub batch_wait: Duration,
     /// Maximum number of calls that the handler processes at the same time in this process. Batches
@@ -246,6 +248,8 @@ impl Config {
         }
         Error::check("batch_records_max", self.batch_records_max > 0, "must be at least 1")?;
         Error::check("batch_bytes_max", self.batch_bytes_max > 0, "must be at least 1")?;
+        let wait = self.batch_wait <= BATCH_WAIT_MAX;
+        Error::check("batch_wait_ms", wait, "must not be above 3,600,000")?;
         let batches = (1..=Semaphore::MAX_PERMITS).contains(&self.concurrency_max);
         Error::check("concurrency_max", batches, "must be at least 1")?;
         Error::check("key_concurrency", self.key_concurrency > 0, "must be at least 1")?;
@@ -345,6 +349,8 @@ mod tests {
         assert!(refused(|c| c.lag_per_replica = 0).contains("lag_per_replica"));
         assert!(refused(|c| c.batch_records_max = 0).contains("batch_records_max"));
         assert!(refused(|c| c.batch_bytes_max = 0).contains("batch_bytes_max"));
+        assert!(refused(|c| c.batch_wait = Duration::MAX).contains("batch_wait_ms"));
+        assert!(refused(|c| c.batch_wait = ms(3_600_001)).contains("batch_wait_ms"));
         assert!(refused(|c| c.retry_backoff = ms(0)).contains("retry_backoff_ms"));
         assert!(refused(|c| c.retry_backoff_max = ms(1)).contains("retry_backoff_max_ms"));
         assert!(refused(|c| c.drain_deadline = ms(15_000)).contains("below `session_timeout_ms`"));

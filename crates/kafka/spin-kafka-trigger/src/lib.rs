@@ -64,12 +64,15 @@ pub use config::{Config, FailedRecords, GroupProtocol};
 pub use dead_letter_topic::{DeadLetter, DeadLetterTopic, LetterCounts, Survey};
 pub use error::{Error, ParseError};
 pub use failure_class::FailureClass;
-pub use filter::{Field, Filter, passes};
+#[cfg(feature = "filters")]
+pub use filter::passes;
+pub use filter::{Field, Filter};
 pub use handler::{Failure, Handler, Position, Rejection};
 pub use handler_fn::{HandlerFn, handler_fn};
 pub use instruments::{Counter, Gauge, Histogram};
 pub use kafka_client::{
-    ClientAuth, ClientProperties, Error as ClientError, OidcSettings, Secret, TokenSource,
+    ClientAuth, ClientProperties, Error as ClientError, OidcSettings, Secret, TokenError,
+    TokenSource,
 };
 pub use letter::headers;
 pub use metrics::Metrics;

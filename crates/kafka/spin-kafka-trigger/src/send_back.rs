@@ -26,6 +26,7 @@ const IDENTITY: &str = "idempotency-key";
 
 /// The result for some of the open letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SentBack {
     /// This many more letters were written to their topics and marked.
     Sent(u64),

@@ -44,8 +44,8 @@ impl<N: Network> Producer<N> {
     /// partition keep their order.
     ///
     /// Returns within the delivery timeout or shortly after, and sooner while no broker can be
-    /// reached. If the queue has no room for all records, all fail at once. If the future is
-    /// dropped, records that were not sent are removed.
+    /// reached. Records for which the queue has no room fail at once. If the future is dropped,
+    /// records that were not sent are removed.
     pub async fn send_each(
         &self,
         records: Vec<OutgoingRecord>,
@@ -58,10 +58,7 @@ impl<N: Network> Producer<N> {
                 Err(error) => call.results.push((index, Err(error))),
             }
         }
-        let _reservation = match self.reserve(&call.pending) {
-            Ok(reservation) => reservation,
-            Err(error) => return call.fail(|_| Some(error.clone())).into_results(),
-        };
+        let (mut call, _reservation) = self.reserve(call);
         while let Some(topic) = call.next_topic() {
             if let Err(error) = self.await_partitions(&topic, entered).await {
                 call = call.fail(|record| (record.topic == topic).then(|| error.clone()));
@@ -79,36 +76,33 @@ impl<N: Network> Producer<N> {
     fn check(&self, record: &OutgoingRecord) -> Result<(), ProduceError> {
         record.validate()?;
         let bytes = bytes_max(record);
-        if bytes + BATCH_OVERHEAD > self.config.request_bytes_max {
+        let limit = self.config.request_bytes_max.saturating_sub(BATCH_OVERHEAD);
+        let limit = limit.min(self.config.queue_bytes_max);
+        if bytes > limit {
             return Err(ProduceError::TooLarge(format!(
-                "topic `{}`: a record of {bytes} bytes; at most {} are sent at once",
-                record.topic, self.config.request_bytes_max
+                "topic `{}`: a record of {bytes} bytes; at most {limit} are sent at once",
+                record.topic
             )));
         }
         Ok(())
     }
 
-    /// Reserves room for the records in the queue.
-    fn reserve(
-        &self,
-        records: &[(usize, OutgoingRecord)],
-    ) -> Result<Reservation<'_, N>, ProduceError> {
-        let bytes = records.iter().map(|(_, record)| bytes_max(record)).sum();
-        let size = QueueSize { records: records.len(), bytes };
-        let (records_max, bytes_max) = (self.config.queue_records_max, self.config.queue_bytes_max);
-        if size.records > records_max || size.bytes > bytes_max {
-            return Err(ProduceError::TooLarge(format!(
-                "{} records of {} bytes at once; at most {records_max} and {bytes_max}",
-                size.records, size.bytes
-            )));
-        }
+    /// Reserves room for the records in the queue. Those that do not fit fail.
+    fn reserve(&self, call: Call) -> (Call, Reservation<'_, N>) {
         let all = &mut self.state.borrow_mut().queued;
-        let sum = QueueSize { records: all.records + size.records, bytes: all.bytes + size.bytes };
-        if sum.records > records_max || sum.bytes > bytes_max {
-            return Err(ProduceError::QueueFull);
-        }
-        *all = sum;
-        Ok(Reservation { producer: self, size })
+        let mut size = QueueSize::default();
+        let call = call.fail(|record| {
+            let (records, bytes) = (size.records + 1, size.bytes + bytes_max(record));
+            if all.records + records > self.config.queue_records_max
+                || all.bytes + bytes > self.config.queue_bytes_max
+            {
+                return Some(ProduceError::QueueFull);
+            }
+            size = QueueSize { records, bytes };
+            None
+        });
+        (all.records, all.bytes) = (all.records + size.records, all.bytes + size.bytes);
+        (call, Reservation { producer: self, size })
     }
 
     /// Waits until the topic's partitions are known.
@@ -121,23 +115,31 @@ impl<N: Network> Producer<N> {
             Some(until) if now < until => return Ok(()),
             // The metadata is old but usable, so a failed request is not an error.
             Some(_) => {
-                self.request_metadata().await;
+                if now.saturating_sub(entered) < self.config.delivery_timeout {
+                    self.request_metadata().await;
+                }
                 return Ok(());
             }
             None => {}
         }
         let _wait = TopicWait::new(self, topic)?;
         loop {
+            // Before the first request, too: the time may have passed with another topic.
+            if let Some(result) = self.wait_result(topic, entered) {
+                return result;
+            }
             self.request_metadata().await;
-            let (state, now) = (self.state.borrow(), self.network.now());
-            let found = state.cluster.topics.get(topic);
-            if found.is_some_and(|topic| !topic.partitions.is_empty()) {
-                return Ok(());
-            }
-            if let Some(error) = state.wait_error(topic, None, entered, now, &self.config) {
-                return Err(error);
-            }
         }
+    }
+
+    /// The result of the wait for a topic's partitions; None if it continues.
+    fn wait_result(&self, topic: &str, entered: Duration) -> Option<Result<(), ProduceError>> {
+        let (state, now) = (self.state.borrow(), self.network.now());
+        let found = state.cluster.topics.get(topic);
+        if found.is_some_and(|topic| !topic.partitions.is_empty()) {
+            return Some(Ok(()));
+        }
+        state.wait_error(topic, None, entered, now, &self.config).map(Err)
     }
 
     /// Queues the records, with one ticket for each partition.
@@ -229,7 +231,7 @@ impl Call {
     }
 
     /// Fails the pending records for which there is an error.
-    fn fail(mut self, error: impl Fn(&OutgoingRecord) -> Option<ProduceError>) -> Self {
+    fn fail(mut self, mut error: impl FnMut(&OutgoingRecord) -> Option<ProduceError>) -> Self {
         for (index, record) in std::mem::take(&mut self.pending) {
             match error(&record) {
                 Some(error) => self.results.push((index, Err(error))),

@@ -362,12 +362,12 @@ fn call_of(script: &str, batch: usize) -> Vec<&str> {
         "ranking_productos_cat:Belleza",
         "ingresos:Belleza",
     ]);
-    let (position, first, fingerprint) =
-        if batch == 0 { (["0", "1"], "1", "f1") } else { (["1", "2"], "0", "f2") };
+    let (range, expected_position, fingerprint) =
+        if batch == 0 { (["0", "1"], "", "f1") } else { (["1", "2"], "1", "f2") };
     call.extend(["0", "log"]);
-    call.extend(position);
+    call.extend(range);
     // A generation holds one fingerprint, so the second batch starts a new one.
-    call.extend([first, "1", "5", "5", "1", "1000", "1700000000000", "1", fingerprint]);
+    call.extend([expected_position, "1", "5", "5", "1", "1000", "1700000000000", "1", fingerprint]);
     call.extend(["1", "1", "2", "5000000", "10000000", "p", "p", "1", "5", "1", "p", "2"]);
     call
 }

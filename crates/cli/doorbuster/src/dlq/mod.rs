@@ -167,6 +167,7 @@ fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
         SentBack::Left { partition, offset, reason } => {
             progress.suspend(|| left.add(partition, offset, &reason));
         }
+        _ => {}
     });
     drop(progress);
     // The counts are printed also after a failure, because some letters may have been sent.

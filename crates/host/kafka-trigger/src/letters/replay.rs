@@ -106,6 +106,7 @@ impl Replayed {
                     self.failures.push(Failure { topic: name.clone(), partition, offset, reason });
                 }
             }
+            _ => {}
         })
     }
 }

@@ -38,13 +38,7 @@ impl OidcSettings {
     /// The URL in this setting, if the client may connect to it.
     pub(crate) fn url(&self, setting: &str, text: &str) -> Result<Url, Error> {
         let url = Url::parse(text).map_err(|error| refused(setting, &error.to_string()))?;
-        let is_loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        let is_http = url.scheme() == "http" && (is_loopback || self.allow_http);
+        let is_http = url.scheme() == "http" && (is_loopback(&url) || self.allow_http);
         let scheme = is_http || url.scheme() == "https";
         check(setting, scheme, "must begin with https:// (see `oauth.allow_http`)")?;
         let user = url.username().is_empty() && url.password().is_none();
@@ -62,6 +56,16 @@ impl OidcSettings {
             Ok(certificates) if !certificates.is_empty() => Ok(certificates),
             _ => Err(refused("ca", "give certificates as PEM")),
         }
+    }
+}
+
+/// Whether the URL is on the loopback interface.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

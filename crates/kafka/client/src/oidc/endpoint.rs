@@ -1,43 +1,44 @@
 //! Requests tokens from a provider.
 
 use std::error::Error as _;
-use std::io::Read as _;
-use std::time::{Duration, SystemTime};
+use std::io::{self, ErrorKind, Read};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
 use url::form_urlencoded;
 
 use super::answer::{self, Metadata};
+use super::checks::is_loopback;
 use super::{ClientAuth, OidcSettings};
 use crate::oauth::{Token, TokenError};
 use crate::{Error, Secret};
 
-/// How long one request may take, including the connection and the answer.
+/// How long the connection and the head of an answer may take, and each read of its body. After
+/// this time since the request, nothing more is read. So a request takes at most twice as long.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// The longest answer.
-const ANSWER_BYTES_MAX: u64 = 256 << 10;
+const ANSWER_BYTES_MAX: usize = 256 << 10;
+/// How much of an answer is read at once.
+const READ_BYTES: usize = 8 << 10;
 /// The path of a provider's metadata (OpenID Connect Discovery 1.0, section 4).
 const METADATA_PATH: &str = "/.well-known/openid-configuration";
 
-/// The token endpoint of a provider. Requests block.
+/// The token endpoint of a provider. Requests block; they must not be sent on a thread that runs
+/// asynchronous tasks.
 pub(crate) struct Endpoint<'a> {
     settings: &'a OidcSettings,
-    http: Client,
     /// The URL in the provider's metadata.
     discovered: Option<Url>,
 }
 
 impl<'a> Endpoint<'a> {
-    /// Must not be called on a thread that runs asynchronous tasks.
-    pub fn new(settings: &'a OidcSettings) -> Result<Self, TokenError> {
-        let http = client(settings)
-            .map_err(|reason| TokenError::Refused { provider: provider(settings), reason })?;
-        Ok(Self { settings, http, discovered: None })
+    pub fn new(settings: &'a OidcSettings) -> Self {
+        Self { settings, discovered: None }
     }
 
     /// Requests a token.
@@ -54,7 +55,7 @@ impl<'a> Endpoint<'a> {
         let url = self.token_url()?;
         let (authorization, body) = credentials(self.settings);
         let mut request = self
-            .http
+            .client(&url)?
             .post(url)
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -66,7 +67,7 @@ impl<'a> Endpoint<'a> {
             request = request.header(AUTHORIZATION, value);
         }
         let requested = SystemTime::now();
-        let body = self.read(request.send())?;
+        let body = self.send(request)?;
         answer::token(&body, requested).map_err(|reason| self.unavailable(reason))
     }
 
@@ -81,7 +82,8 @@ impl<'a> Endpoint<'a> {
         }
         let issuer = settings.issuer.trim_end_matches('/');
         let metadata = self.allowed("issuer", &format!("{issuer}{METADATA_PATH}"))?;
-        let body = self.read(self.http.get(metadata).header(ACCEPT, "application/json").send())?;
+        let request = self.client(&metadata)?.get(metadata).header(ACCEPT, "application/json");
+        let body = self.send(request)?;
         let metadata: Metadata = serde_json::from_slice(&body)
             .map_err(|_| self.unavailable("the answer is not the metadata of a provider"))?;
         if metadata.issuer.trim_end_matches('/') != issuer {
@@ -96,15 +98,18 @@ impl<'a> Endpoint<'a> {
         allowed.map_err(|error: Error| self.refused(error.to_string()))
     }
 
-    /// The body of a successful answer.
-    fn read(&self, sent: reqwest::Result<Response>) -> Result<Vec<u8>, TokenError> {
-        let response = sent.map_err(|error| self.unavailable(cause(error)))?;
+    /// A client for a request to this URL. It is not kept: the provider is used again only after
+    /// half of a token's lifetime.
+    fn client(&self, url: &Url) -> Result<Client, TokenError> {
+        client(self.settings, url).map_err(|reason| self.refused(reason))
+    }
+
+    /// Sends a request; returns the body of a successful answer.
+    fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, TokenError> {
+        let until = Instant::now() + REQUEST_LIMIT;
+        let response = request.send().map_err(|error| self.unavailable(cause(error)))?;
         let status = response.status();
-        let mut body = Vec::new();
-        response
-            .take(ANSWER_BYTES_MAX + 1)
-            .read_to_end(&mut body)
-            .map_err(|error| self.unavailable(error))?;
+        let body = read(response, until).map_err(|error| self.unavailable(error))?;
         if !status.is_success() {
             let code = answer::error_code(&body).map(|code| format!(", {code}"));
             let reason = format!("its answer is {status}{}", code.unwrap_or_default());
@@ -114,7 +119,7 @@ impl<'a> Endpoint<'a> {
                 self.refused(reason)
             });
         }
-        if body.len() as u64 > ANSWER_BYTES_MAX {
+        if body.len() > ANSWER_BYTES_MAX {
             return Err(self.unavailable(format!("its answer exceeds {ANSWER_BYTES_MAX} bytes")));
         }
         Ok(body)
@@ -137,17 +142,35 @@ pub(crate) fn provider(settings: &OidcSettings) -> String {
     origin.unwrap_or_default()
 }
 
-fn client(settings: &OidcSettings) -> Result<Client, String> {
+/// Reads an answer, until it is complete or exceeds its maximum. Fails if it is not complete at
+/// this time: reqwest limits only the time of each read.
+fn read(mut answer: impl Read, until: Instant) -> io::Result<Vec<u8>> {
+    let (mut body, mut buffer) = (Vec::new(), [0; READ_BYTES]);
+    loop {
+        let read = answer.read(&mut buffer)?;
+        body.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        if read == 0 || body.len() > ANSWER_BYTES_MAX {
+            return Ok(body);
+        }
+        if Instant::now() >= until {
+            return Err(io::Error::new(ErrorKind::TimedOut, "its answer takes too long"));
+        }
+    }
+}
+
+fn client(settings: &OidcSettings, url: &Url) -> Result<Client, String> {
     let mut client = Client::builder()
         .timeout(REQUEST_LIMIT)
         // A redirection could send the secret to another server.
         .redirect(Policy::none())
-        // The provider is used again only after most of a token's lifetime.
-        .pool_max_idle_per_host(0)
         .user_agent(concat!("kafka-client/", env!("CARGO_PKG_VERSION")));
     let authorities = settings.authorities().map_err(|error| error.to_string())?;
     if !authorities.is_empty() {
         client = client.tls_certs_only(authorities);
+    }
+    if is_loopback(url) {
+        // A proxy would connect to its own machine.
+        client = client.no_proxy();
     }
     client.build().map_err(cause)
 }
@@ -228,6 +251,30 @@ mod tests {
         let (authorization, body) = credentials(&settings(ClientAuth::Post));
         assert_eq!(authorization, None);
         assert_eq!(body, format!("{common}&client_id=wri%3Ater&client_secret=a%2Bb%2Fc+d"));
+    }
+
+    /// Sends one byte after another.
+    struct Trickle;
+
+    impl Read for Trickle {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            std::thread::sleep(Duration::from_millis(1));
+            buffer[0] = b'x';
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn an_answer_is_limited_in_time_and_size() {
+        let begun = Instant::now();
+        let limit = Duration::from_millis(50);
+        let error = read(Trickle, begun + limit).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= limit);
+        let until = Instant::now() + REQUEST_LIMIT;
+        let read = |bytes: u64| read(io::repeat(b'x').take(bytes), until).unwrap().len();
+        assert_eq!(read(20_000), 20_000);
+        assert!((ANSWER_BYTES_MAX + 1..=ANSWER_BYTES_MAX + READ_BYTES).contains(&read(1 << 30)));
     }
 
     #[test]

@@ -21,8 +21,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// The providers of the process that are in use.
 static PROVIDERS: Mutex<Vec<Weak<Provider>>> = Mutex::new(Vec::new());
 
-/// A provider, and its current token. A thread requests tokens from the first use until no client
-/// uses them.
+/// A provider, and its current token. A thread requests tokens from the first use. It ends
+/// at the first renewal at which no client uses the provider.
 pub(crate) struct Provider {
     settings: OidcSettings,
     state: Mutex<State>,
@@ -105,8 +105,7 @@ impl Provider {
         let mut endpoint = Endpoint::new(&self.settings);
         let mut failures = 0_u32;
         loop {
-            let fetched =
-                endpoint.as_mut().map_err(|error| error.clone()).and_then(Endpoint::fetch);
+            let fetched = endpoint.fetch();
             failures = if fetched.is_ok() { 0 } else { failures.saturating_add(1) };
             let pause = match &fetched {
                 Ok(token) => renewal_pause(token.lifetime()),

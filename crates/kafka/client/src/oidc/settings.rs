@@ -40,6 +40,7 @@ pub struct OidcSettings {
 /// How a client authenticates itself at the token endpoint (RFC 6749, section 2.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ClientAuth {
     /// HTTP Basic authentication.
     #[default]

@@ -98,6 +98,7 @@ impl Filtered for FetchedRecord<'_> {
         self.key()
     }
 
+    #[cfg(feature = "filters")]
     fn value(&self) -> Option<&[u8]> {
         self.value()
     }
@@ -135,6 +136,7 @@ unsafe fn header<'a>(
 }
 
 #[cfg(test)]
+#[cfg(feature = "filters")]
 mod tests {
     use std::time::Duration;
 

@@ -237,7 +237,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Failure, Filter, Rejection};
+    use crate::{Failure, Rejection};
 
     fn config() -> Config {
         Config {
@@ -327,9 +327,10 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "filters")]
     #[tokio::test]
     async fn filters_and_the_policy_for_failed_records_are_those_of_the_settings() {
-        let filter: Filter = toml::from_str("on='key'\nprefix='a'").unwrap();
+        let filter: crate::Filter = toml::from_str("on='key'\nprefix='a'").unwrap();
         let filtered = Config { filters: vec![filter], ..config() };
         assert_eq!(
             words(&run(filtered, &["a", "trap", "ab"]).await),

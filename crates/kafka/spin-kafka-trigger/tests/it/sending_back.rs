@@ -57,6 +57,7 @@ fn send_back(config: &Config, topic: &str, max: u64) -> (u64, Vec<String>, Optio
     let ended = letters.replay(&survey, limits(max), |step| match step {
         SentBack::Sent(letters) => sent += letters,
         SentBack::Left { offset, reason, .. } => left.push(format!("{offset}: {reason}")),
+        other => panic!("{other:?}"),
     });
     (sent, left, ended.err())
 }
@@ -185,6 +186,7 @@ async fn letters_that_cannot_be_sent_do_not_use_up_the_limit() {
                 topic.replay(&survey, ReplayLimits { sent_max, tried_max }, |step| match step {
                     SentBack::Sent(letters) => sent += letters,
                     SentBack::Left { .. } => left += 1,
+                    other => panic!("{other:?}"),
                 });
             ended.unwrap();
             (sent, left)

@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{assert_once, consume, create, producer, record, run, until};
 use test_servers::{Kafka, KafkaConfig};
@@ -105,5 +106,26 @@ fn no_broker_from_the_start_is_unavailable() {
         let error = producer.send(vec![record("nowhere", "k", "v")]).await;
         let Err(ProduceError::Unavailable(text)) = error else { panic!("{error:?}") };
         assert!(text.contains("nowhere") && text.contains("127.0.0.1:9"), "{text}");
+    });
+}
+
+#[test]
+fn topics_of_one_call_share_its_time() {
+    run(async {
+        // It accepts connections and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let limit = Duration::from_millis(100);
+        let producer = producer(Config {
+            unreachable_timeout: limit,
+            delivery_timeout: limit,
+            ..Config::new(silent.local_addr().unwrap().to_string())
+        });
+        let records = ["a", "b", "c", "d", "e"].map(|topic| record(topic, "k", "v"));
+        let begun = Instant::now();
+        let results = producer.send_each(records.into()).await;
+        let is_unavailable = |result: &_| matches!(result, Err(ProduceError::Unavailable(_)));
+        assert!(results.iter().all(is_unavailable), "{results:?}");
+        // The time of one request without an answer is 2 s.
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     });
 }

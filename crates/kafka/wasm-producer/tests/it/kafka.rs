@@ -217,17 +217,20 @@ fn each_record_has_its_own_result_partition_and_timestamp() {
 }
 
 #[test]
-fn a_full_queue_fails_at_once() {
+fn records_that_do_not_fit_into_the_queue_fail_at_once() {
     run(async {
         create(shared_kafka(), "full", 1, &[]).await;
         let producer = producer(Config { queue_records_max: 3, ..config() });
         let records = |count| (0..count).map(|_| record("full", "k", "v")).collect();
-        let never = producer.send(records(4)).await;
-        assert!(matches!(never, Err(ProduceError::TooLarge(_))), "it can never fit: {never:?}");
-        let (first, second) = futures::join!(producer.send(records(2)), producer.send(records(2)));
-        assert!(first.is_ok(), "{first:?}");
-        assert_eq!(second, Err(ProduceError::QueueFull));
+        let full = || Err(ProduceError::QueueFull);
+        let sent = producer.send_each(records(4)).await;
+        assert_eq!(sent, [Ok(at(0)), Ok(at(1)), Ok(at(2)), full()]);
+        let calls = (producer.send_each(records(2)), producer.send_each(records(2)));
+        let (first, second) = futures::join!(calls.0, calls.1);
+        assert!(first.iter().all(Result::is_ok), "{first:?}");
+        assert!(second[0].is_ok() && second[1] == full(), "{second:?}");
         assert!(producer.send(records(3)).await.is_ok());
+        assert_eq!(support::count(shared_kafka(), "full").await, 9);
     });
 }
 
