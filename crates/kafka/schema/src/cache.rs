@@ -286,7 +286,7 @@ impl Entry {
         self.cell.get().and_then(|known| known.until).is_some_and(|until| until <= now)
     }
 
-    /// Whether there was no answer, and nobody waits for one.
+    /// Whether there was no answer, and no call waits for one.
     fn is_abandoned(&self) -> bool {
         self.cell.get().is_none() && Arc::strong_count(&self.cell) == 1
     }

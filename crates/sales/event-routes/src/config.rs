@@ -51,7 +51,7 @@ const RESERVED_HEADERS: [&str; 2] =
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The routes, each with a path of its own.
+    /// The routes. No two of them have the same path.
     pub routes: Vec<RouteConfig>,
 }
 

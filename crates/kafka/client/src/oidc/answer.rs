@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::oauth::{Token, is_token};
 
-/// A token is renewed at least this often, whatever lifetime the provider states.
+/// The longest lifetime of a token. If the provider states a longer one, this one is used.
 const LIFETIME_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// The longest error code that is shown.
 const ERROR_CODE_CHARS: usize = 64;
