@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The shortest time from a token to its renewal.
 const RENEWAL_MIN: Duration = Duration::from_secs(6);
 /// How long a program may take to end.
-const END_LIMIT: Duration = Duration::from_secs(60);
+const END_LIMIT: Duration = Duration::from_secs(180);
 
 fn manifest(certificate: &str, issuer: &str) -> String {
     format!(

@@ -2,12 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::START_LIMIT;
 use crate::debian::Package;
 use child_server::Process;
 
@@ -17,9 +17,6 @@ const CONTAINERD: Package =
 
 /// The runtime of containers for which no shim is specified.
 const RUNC: Package = Package { name: "runc", folder: "usr/sbin", programs: &["runc"] };
-
-/// How long the server may take until it answers.
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A containerd server with its own folders; it is killed when dropped. The containers that it has
 /// started keep running, so they must be removed before.

@@ -9,7 +9,6 @@ mod properties;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
@@ -19,14 +18,11 @@ use self::java::Java;
 pub(crate) use self::java::QUICK;
 use self::node::Node;
 use self::properties::{Ports, Properties, Quorum};
+use crate::START_LIMIT;
 use crate::limit::limit_file_size;
 use crate::security::{Listener, Secured, Security, TokenIssuer};
 use child_server::Process;
 use child_server::{FreePorts, accepts};
-
-/// How long it may take until the broker accepts connections: seconds on an idle machine, half a
-/// minute on a busy one.
-const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// The configuration of a broker.
 #[derive(Debug, Clone, Default)]

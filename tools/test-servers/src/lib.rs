@@ -9,6 +9,8 @@
 //! from npm; Schemathesis and other packages from PyPI. Tests use them, and so does
 //! `cargo xtask up`, through the program `with-servers`.
 
+use std::time::Duration;
+
 mod chromium;
 mod clock;
 mod containerd;
@@ -50,3 +52,7 @@ pub use shared::shared_kafka;
 pub use valkey::{start_valkey, valkey_program};
 pub use wasmtime::wasmtime_program;
 pub use wheel::unpack;
+
+/// How long a server may take until it answers: seconds on an idle machine, half a minute on a busy
+/// one.
+const START_LIMIT: Duration = Duration::from_secs(180);

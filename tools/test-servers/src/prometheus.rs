@@ -2,21 +2,18 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::START_LIMIT;
 use crate::debian::Package;
 use child_server::{FreePorts, Process, accepts};
 
 /// Debian's package.
 const PACKAGE: Package =
     Package { name: "prometheus", folder: "usr/bin", programs: &["prometheus"] };
-
-/// How long the server may take until it answers.
-const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running Prometheus on the loopback interface. It is killed when dropped, and its data is
 /// deleted.

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command as Blocking;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use crate::START_LIMIT;
 use crate::debian::Package;
 use crate::home::{install, run};
 use child_server::FreePorts;
@@ -21,9 +21,6 @@ const MODULE: &str = "github.com/distribution/distribution/v3/cmd/registry@v3.0.
 /// Debian's package of the same program.
 const PACKAGE: Package =
     Package { name: "docker-registry", folder: "usr/bin", programs: &["docker-registry"] };
-
-/// How long it may take until the registry answers.
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// The user and the password `secret`, hashed by bcrypt with the lowest cost.
 const HTPASSWD: &str = "ana:$2b$04$FL3iNwQHpVW3MFFqIUsPPudTJq1YmImFAiCch4aETHOM64AMAiziK\n";

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use child_server::{FreePorts, Process, accepts};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use crate::START_LIMIT;
 use crate::home::{install, run};
 use crate::kafka::QUICK;
 
@@ -16,9 +16,6 @@ const VERSION: &str = "3.0.9";
 
 /// The path of Confluent's API.
 const API: &str = "apis/ccompat/v7";
-
-/// How long it may take until the registry accepts connections: seconds on an idle machine.
-const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// A running schema registry on the loopback interface, which keeps its schemas in memory. It is
 /// killed when dropped.

@@ -7,13 +7,11 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::START_LIMIT;
 use crate::valkey::valkey_program;
 use child_server::FreePorts;
 use child_server::Process;
 use child_server::answers;
-
-/// How long it may take until the Sentinel answers.
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// The servers that it monitors, and its timeouts.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The longest wait for anything; a test that reaches it has failed.
-const WAIT_LIMIT: Duration = Duration::from_secs(60);
+const WAIT_LIMIT: Duration = Duration::from_secs(180);
 
 /// Waits until the condition holds.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -67,6 +67,34 @@ async fn members_that_join_and_leave_under_load_apply_every_record_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_partition_is_handed_over_at_the_exact_offset() {
+    let (brokers, topic) = (brokers(), "handed-over");
+    create_topic(&brokers, topic, 2).await;
+    let write_to_both = || (0..2).for_each(|partition| produce(&brokers, topic, partition, 10, 10));
+    write_to_both();
+    let config = config(&brokers, topic).batch_records_max(10);
+    let mut first = Session::start(config.clone());
+    let busy = [first.call().await, first.call().await];
+    assert_ne!(busy[0].batch.partition, busy[1].batch.partition);
+    write_to_both();
+    let before = first.metrics.rebalances.get();
+    let mut second = Session::start(config);
+    until("the rebalance", || first.metrics.rebalances.get() > before).await;
+    // The revocation waits for the handler: the second member gets no partition before the
+    // handler's answer.
+    assert!(second.try_call().is_none());
+    busy.into_iter().for_each(|call| {
+        call.apply();
+    });
+    let handed_over = second.call().await.apply();
+    let kept = first.call().await.apply();
+    assert_eq!((handed_over.start, kept.start), (10, 10));
+    assert_ne!(handed_over.partition, kept.partition);
+    assert_eq!(first.stop().await.unfinished, 0);
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_created_again_is_another_log() {
     let (brokers, topic) = (brokers(), "made-again");
     create_topic(&brokers, topic, 1).await;
