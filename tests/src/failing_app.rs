@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use tempfile::TempDir;
+use test_servers::free_port;
 use tokio::process::Command;
 
 use crate::pipeline::{Pipeline, doorbuster, root};
@@ -47,8 +48,7 @@ source = "fails_on_command.wasm"
 "#
         );
         std::fs::write(folder.path().join("spin.toml"), manifest)?;
-        let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let operator = free.to_string();
+        let operator = format!("127.0.0.1:{}", free_port()?);
         Ok(Self { folder, brokers: brokers.into(), topic: topic.into(), operator })
     }
 

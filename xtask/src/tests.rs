@@ -1,5 +1,7 @@
 //! Runs the checks and the tests.
 
+use std::thread::available_parallelism;
+
 use anyhow::Result;
 
 use crate::count::{self, Count};
@@ -12,26 +14,31 @@ use crate::{build, families, image, interfaces, plugin, shim};
 /// these. `args` are passed to the test programs.
 pub fn all(args: &[String]) -> Result<()> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let mut count = test(&["--lib", "--bins"], &args)?;
+    let mut count = test(&["--lib", "--bins"], &args, &[])?;
     count += examples(&args)?;
     count.require_success()?;
     build::for_tests()?;
     plugin::pack(Profile::Dev, None)?;
     let programs = Packages::read()?.test_programs();
     let programs: Vec<&str> = programs.iter().flat_map(|name| ["--test", name]).collect();
-    count += test(&programs, &args)?;
+    count += test(&programs, &args, &[("RUST_TEST_THREADS", threads()?.to_string())])?;
     count.judge()
 }
 
-fn test(targets: &[&str], args: &[&str]) -> Result<Count> {
+/// How many tests with servers run at the same time. Half of the time they wait for a server.
+fn threads() -> Result<usize> {
+    Ok(2 * available_parallelism()?.get())
+}
+
+fn test(targets: &[&str], args: &[&str], variables: &[(&str, String)]) -> Result<Count> {
     let rest = [targets, &["--"], args].concat();
-    count::cargo_test(&Profile::Dev.native(&["test", "--no-fail-fast"], &rest), &[])
+    count::cargo_test(&Profile::Dev.native(&["test", "--no-fail-fast"], &rest), variables)
 }
 
 /// Runs the examples in the documentation, in the same selection of packages as the other tests, so
 /// that nothing is compiled again.
 fn examples(args: &[&str]) -> Result<Count> {
-    test(&["--doc"], args)
+    test(&["--doc"], args, &[])
 }
 
 /// Runs the shim's tests, and those of shim and image with a real containerd. `args` are passed to

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pipeline_tests::{Client, eventually, root};
 use tempfile::TempDir;
-use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, start_valkey};
+use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, free_port, start_valkey};
 use tokio::process::{Child, Command};
 
 /// Installs the packed plugin in a Spin, runs the pipeline in it on real servers, and checks that
@@ -65,7 +65,7 @@ async fn main() -> Result<()> {
     let kafka = Kafka::start(KafkaConfig::default()).await?;
     let valkey = start_valkey(ValkeyConfig::default()).await?;
     ensure_topic(&ProducerConfig::new(kafka.bootstrap()), NewTopic::new("sales-topic", 3)).await?;
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = free_port()?;
     let mut up = spin.up(&args.from, port, &kafka, &valkey)?;
     let client = Client::new(&format!("http://127.0.0.1:{port}"));
     eventually("spin up serves", async || client.post("/purchase", "{}").await.ok()).await;

@@ -2,14 +2,13 @@
 //! or by runc.
 
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pipeline_tests::{Client, eventually, root};
 use tempfile::NamedTempFile;
-use test_servers::Containerd;
+use test_servers::{Containerd, free_port};
 use tokio::process::Child;
 
 const RUNTIME: &str = "io.containerd.doorbuster.v1";
@@ -111,7 +110,7 @@ pub fn output(command: &mut Command) -> Result<String, String> {
 
 /// A free loopback address.
 pub fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_port().unwrap())
 }
 
 /// A container, which is removed when dropped.

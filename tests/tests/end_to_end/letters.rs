@@ -6,7 +6,7 @@ use host_producer::{
 use http::Method;
 use pipeline_tests::{Client, FailingApp, Launch, Pipeline, Wiring, doorbuster, eventually};
 use serde_json::{Value, json};
-use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
+use test_servers::{ValkeyConfig, free_port, shared_kafka, start_valkey};
 
 const SETTINGS: &str = "poison_attempts = 1\nstalled_after_ms = 1000";
 pub(super) const SALE: &str =
@@ -175,11 +175,11 @@ async fn the_api_shows_letters_and_sends_them_back_only_if_that_is_enabled() {
     let launch = Launch::new(Wiring::Fused.manifest(), &brokers, valkey.url(), topic)
         .variable("kafka_topic", topic)
         .variable("kafka_group", topic);
-    let operator = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let operator = format!("127.0.0.1:{}", free_port().unwrap());
     let with = |access: &str| {
         let mut launch = launch.clone();
         launch.envs.push(("DOORBUSTER_DEAD_LETTERS".into(), access.into()));
-        launch.envs.push(("DOORBUSTER_OPERATOR".into(), operator.to_string()));
+        launch.envs.push(("DOORBUSTER_OPERATOR".into(), operator.clone()));
         launch
     };
 

@@ -8,7 +8,7 @@ use metrics_text::{Family, families};
 use nix::sys::signal::Signal;
 use pipeline_tests::{Launch, Pipeline, Wiring, eventually, in_time, root};
 use serde_json::Value;
-use test_servers::{Prometheus, Valkey, ValkeyConfig, shared_kafka, start_valkey};
+use test_servers::{Prometheus, Valkey, ValkeyConfig, free_port, shared_kafka, start_valkey};
 
 use crate::top;
 
@@ -24,14 +24,14 @@ struct Operated {
 impl Operated {
     async fn start(topic: &str) -> Self {
         let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let operator = format!("127.0.0.1:{}", free_port().unwrap());
         let manifest = Wiring::Chained.manifest();
         let mut launch = Launch::new(manifest, shared_kafka().bootstrap(), valkey.url(), topic)
             .variable("kafka_topic", topic)
             .variable("kafka_group", topic);
-        launch.envs.push(("DOORBUSTER_OPERATOR".into(), free.to_string()));
+        launch.envs.push(("DOORBUSTER_OPERATOR".into(), operator.clone()));
         let pipeline = Pipeline::launch(&launch).await.unwrap();
-        Self { pipeline, operator: free.to_string(), _valkey: valkey }
+        Self { pipeline, operator, _valkey: valkey }
     }
 
     async fn metrics(&self) -> String {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pipeline_tests::chaos::{Books, Episode, Fault, Link, Setup, Verdict, World, mutant};
 use pipeline_tests::{eventually, program};
+use test_servers::free_port;
 use tokio::process::Command;
 
 /// Maximum number of faults until the bug must have been detected.
@@ -73,7 +74,7 @@ fn native(kafka: &str, valkey: &str, port: u16) -> Command {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledgement_by_the_leader_alone_is_detected() {
     let mut world = World::start(&Setup::default()).await.unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port().unwrap();
     let _server = native(&world.kafka.bootstrap(), &world.store.url(), port).spawn().unwrap();
     eventually("the server listens", async || {
         tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop)

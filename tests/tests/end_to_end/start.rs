@@ -3,7 +3,7 @@
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use pipeline_tests::{Pipeline, Store, Wiring, doorbuster, eventually, root};
 use sale::Sale;
-use test_servers::{Kafka, KafkaConfig, ValkeyConfig, shared_kafka, start_valkey};
+use test_servers::{Kafka, KafkaConfig, ValkeyConfig, free_port, shared_kafka, start_valkey};
 
 async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
     let manifest = std::fs::read_to_string(root().join("spin-fused.toml")).unwrap();
@@ -68,7 +68,7 @@ async fn faults_name_the_file_and_the_line_or_the_import() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_may_start_after_the_program() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port().unwrap();
     let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
     let brokers = format!("127.0.0.1:{port}");
     let pipeline =

@@ -22,7 +22,7 @@ use crate::START_LIMIT;
 use crate::limit::limit_file_size;
 use crate::security::{Listener, Secured, Security, TokenIssuer};
 use child_server::Process;
-use child_server::{FreePorts, accepts};
+use child_server::accepts;
 
 /// The configuration of a broker.
 #[derive(Debug, Clone, Default)]
@@ -65,11 +65,10 @@ impl Kafka {
 
     /// The properties of a broker without other brokers.
     fn alone(config: KafkaConfig) -> Result<Properties> {
-        let mut free = FreePorts::default();
-        let ports = Ports::new(config.port, &mut free)?;
+        let ports = Ports::new(config.port)?;
         let secured = config
             .security
-            .map(|security| Secured::new(security, config.token_issuer, &mut free))
+            .map(|security| Secured::new(security, config.token_issuer))
             .transpose()?;
         Ok(Properties {
             id: 1,

@@ -32,7 +32,7 @@ mod valkey;
 mod wasmtime;
 mod wheel;
 
-pub use child_server::{Valkey, ValkeyConfig};
+pub use child_server::{Valkey, ValkeyConfig, free_port};
 pub use chromium::Chromium;
 pub use clock::FakeClock;
 pub use containerd::Containerd;

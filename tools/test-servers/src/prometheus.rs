@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::START_LIMIT;
 use crate::debian::Package;
-use child_server::{FreePorts, Process, accepts};
+use child_server::{Process, accepts, free_port};
 
 /// Debian's package.
 const PACKAGE: Package =
@@ -32,7 +32,7 @@ impl Prometheus {
         let config = folder.path().join("prometheus.yml");
         fs::write(&config, configuration(target, labels))
             .with_context(|| format!("cannot write {}", config.display()))?;
-        let port = FreePorts::default().find()?;
+        let port = free_port()?;
         let mut command = Command::new(programs.join("prometheus"));
         command.args(arguments(&config, &folder.path().join("data"), port));
         let log = folder.path().join("prometheus.log");

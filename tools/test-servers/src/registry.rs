@@ -12,8 +12,8 @@ use tokio::process::Command;
 use crate::START_LIMIT;
 use crate::debian::Package;
 use crate::home::{install, run};
-use child_server::FreePorts;
 use child_server::Process;
+use child_server::free_port;
 
 /// The Go module of the registry's program.
 const MODULE: &str = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0";
@@ -43,7 +43,7 @@ impl Registry {
     /// true, requests require the user and the password.
     pub async fn start(closed: bool) -> Result<Self> {
         let folder = TempDir::with_prefix("registry-")?;
-        let port = FreePorts::default().find()?;
+        let port = free_port()?;
         let binary = tokio::task::spawn_blocking(binary).await??;
         let config = folder.path().join("config.yml");
         write(&config, &configuration(folder.path(), port, closed))?;

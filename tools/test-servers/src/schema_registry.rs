@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use child_server::{FreePorts, Process, accepts};
+use child_server::{Process, accepts, free_port};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -35,7 +35,7 @@ impl SchemaRegistry {
         });
         let home = home.await??;
         let folder = TempDir::with_prefix("schema-registry-")?;
-        let port = FreePorts::default().find()?;
+        let port = free_port()?;
         let mut java = tokio::process::Command::new("java");
         java.args(QUICK)
             .arg("-XX:+UseSerialGC")

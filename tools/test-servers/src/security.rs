@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use anyhow::Result;
 
-use child_server::FreePorts;
+use child_server::free_port;
 
 /// Users, certificates and listeners of a secured broker. The broker opens every [`Listener`] in
 /// addition to the plaintext one. Its users have the permissions that access lists grant; clients
@@ -77,12 +77,8 @@ pub(crate) struct Secured {
 }
 
 impl Secured {
-    pub fn new(
-        security: Security,
-        token_issuer: Option<TokenIssuer>,
-        free: &mut FreePorts,
-    ) -> Result<Self> {
-        let ports = Listener::ALL.into_iter().map(|listener| Ok((listener, free.find()?)));
+    pub fn new(security: Security, token_issuer: Option<TokenIssuer>) -> Result<Self> {
+        let ports = Listener::ALL.into_iter().map(|listener| Ok((listener, free_port()?)));
         Ok(Self { security, token_issuer, ports: ports.collect::<Result<_>>()? })
     }
 

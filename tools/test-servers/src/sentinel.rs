@@ -9,9 +9,9 @@ use tokio::process::Command;
 
 use crate::START_LIMIT;
 use crate::valkey::valkey_program;
-use child_server::FreePorts;
 use child_server::Process;
 use child_server::answers;
+use child_server::free_port;
 
 /// The servers that it monitors, and its timeouts.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ impl Sentinel {
     pub async fn start(config: SentinelConfig) -> Result<Self> {
         let folder = TempDir::with_prefix("sentinel-")?;
         let program = tokio::task::spawn_blocking(valkey_program).await??;
-        let port = FreePorts::default().find()?;
+        let port = free_port()?;
         let file = folder.path().join("sentinel.conf");
         std::fs::write(&file, config.file(port))
             .with_context(|| format!("cannot write {}", file.display()))?;

@@ -8,7 +8,7 @@ mod valkey;
 mod watchdog;
 
 pub use on_path::on_path;
-pub use ports::{FreePorts, accepts};
+pub use ports::{accepts, free_port};
 pub use process::Process;
 pub use valkey::{Valkey, ValkeyConfig, answers};
 pub use watchdog::Watchdog;

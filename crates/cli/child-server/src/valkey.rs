@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::on_path::on_path;
-use crate::ports::FreePorts;
+use crate::ports::free_port;
 use crate::process::Process;
 
 /// The names of the program. Redis has the same arguments.
@@ -71,7 +71,7 @@ impl Valkey {
         };
         std::fs::create_dir_all(&dir)
             .with_context(|| format!("cannot create {}", dir.display()))?;
-        let port = config.port.map_or_else(|| FreePorts::default().find(), Ok)?;
+        let port = config.port.map_or_else(free_port, Ok)?;
         let process = Process::start(
             "valkey",
             command(program, &config, port, &dir),

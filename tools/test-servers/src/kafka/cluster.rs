@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, ensure};
 use crate::kafka::node::Node;
 use crate::kafka::properties::{Ports, Properties, Quorum};
 use crate::kafka::{Kafka, java};
-use child_server::FreePorts;
 
 /// How long the brokers may take to stop. After that they are killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -170,8 +169,7 @@ fn plan(config: ClusterConfig) -> Result<Vec<Properties>> {
         "{} advertised ports for {nodes} nodes: give one for each",
         advertised.len()
     );
-    let mut free = FreePorts::default();
-    let ports = (0..nodes).map(|_| Ports::new(None, &mut free)).collect::<Result<Vec<_>>>()?;
+    let ports = (0..nodes).map(|_| Ports::new(None)).collect::<Result<Vec<_>>>()?;
     let voters: Vec<String> = (1..)
         .zip(&ports)
         .map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports.controllers))

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::security::Secured;
-use child_server::FreePorts;
+use child_server::free_port;
 
 /// Time without a heartbeat after which a broker is fenced and its partitions get other leaders. A
 /// broker that was killed cannot rejoin before this time has passed.
@@ -27,11 +27,11 @@ pub(crate) struct Ports {
 
 impl Ports {
     /// Free ports, except for `clients` if that is specified.
-    pub fn new(clients: Option<u16>, free: &mut FreePorts) -> Result<Self> {
+    pub fn new(clients: Option<u16>) -> Result<Self> {
         Ok(Self {
-            clients: clients.map_or_else(|| free.find(), Ok)?,
-            brokers: free.find()?,
-            controllers: free.find()?,
+            clients: clients.map_or_else(free_port, Ok)?,
+            brokers: free_port()?,
+            controllers: free_port()?,
         })
     }
 }

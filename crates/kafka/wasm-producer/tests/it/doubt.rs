@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::gate::{Answers, Gate};
 use crate::support::network::Tcp;
 use crate::support::{consume, create, producer, record, run, until};
-use test_servers::{Kafka, KafkaConfig};
+use test_servers::{Kafka, KafkaConfig, free_port};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, spawn_local};
@@ -20,7 +20,7 @@ static BROKER: LazyLock<(Runtime, Kafka, u16)> = LazyLock::new(|| {
     // Started on its own thread, because the first test already runs in a runtime.
     let start = || {
         let runtime = Runtime::new().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port().unwrap();
         let config = KafkaConfig { advertised_port: Some(port), ..KafkaConfig::default() };
         let kafka = runtime.block_on(Kafka::start(config)).unwrap();
         (runtime, kafka, port)
