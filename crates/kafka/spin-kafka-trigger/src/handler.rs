@@ -20,13 +20,14 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, batch: &Batch)
     -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send;
 
-    /// [`Handler::handle`] with a shared batch, for handlers that keep it beyond the call.
+    /// [`Handler::handle`] with a shared batch, for handlers that keep it beyond the call, and with
+    /// the records that the handler did not pass on.
     #[doc(hidden)]
     fn handle_shared(
         &self,
         batch: Arc<Batch>,
-    ) -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send {
-        async move { self.handle(&batch).await }
+    ) -> impl Future<Output = Result<Handled, Failure>> + Send {
+        async move { self.handle(&batch).await.map(Handled::from) }
     }
 
     /// Where to read a partition from. It is called at every assignment before the first batch. The
@@ -53,7 +54,7 @@ impl<H: Handler> Handler for Arc<H> {
         H::handle(self, batch).await
     }
 
-    async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Vec<Rejection>, Failure> {
+    async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Handled, Failure> {
         H::handle_shared(self, batch).await
     }
 
@@ -87,6 +88,22 @@ impl Position {
             Position::At(offset) => Some(offset),
             Position::Committed | Position::Start => None,
         }
+    }
+}
+
+/// The result of a batch that was applied.
+#[doc(hidden)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Handled {
+    /// The records that the handler rejects.
+    pub rejections: Vec<Rejection>,
+    /// The offsets of the records that the handler dropped because of a filter on what it decoded.
+    pub filtered: Vec<i64>,
+}
+
+impl From<Vec<Rejection>> for Handled {
+    fn from(rejections: Vec<Rejection>) -> Self {
+        Self { rejections, filtered: Vec::new() }
     }
 }
 

@@ -67,7 +67,7 @@ pub use failure_class::FailureClass;
 #[cfg(feature = "filters")]
 pub use filter::passes;
 pub use filter::{Field, Filter};
-pub use handler::{Failure, Handler, Position, Rejection};
+pub use handler::{Failure, Handled, Handler, Position, Rejection};
 pub use handler_fn::{HandlerFn, handler_fn};
 pub use instruments::{Counter, Gauge, Histogram};
 pub use kafka_client::{

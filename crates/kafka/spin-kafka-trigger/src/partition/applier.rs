@@ -7,10 +7,10 @@ use futures::future::try_join_all;
 use super::context::{TaskContext, TaskEnd};
 use super::failed_records::FailedRecordPolicy;
 use super::handler_calls::{FailureCause, HandlerCalls, LostState, Outcome};
-use crate::Batch;
 use crate::consumer::Consumer;
 use crate::extent::Extent;
 use crate::parts::{AfterFailure, Bisection, Part, Rules, by_key};
+use crate::{Batch, Handled};
 
 /// The position of one partition.
 pub(crate) trait PartitionPosition: Send + Sync {
@@ -87,9 +87,10 @@ impl<C> Applier<C> {
                 return Err(TaskEnd::Stopped);
             }
             let applied = match self.calls.handle(&mut part.batch).await? {
-                Outcome::Applied(rejections) => {
-                    self.failed_records.give_up_rejected(&part.batch, &rejections).await?;
-                    self.count_applied(&part.batch, rejections.len());
+                Outcome::Applied(handled) => {
+                    let rejections = &handled.rejections;
+                    self.failed_records.give_up_rejected(&part.batch, rejections).await?;
+                    self.count_applied(&part.batch, &handled);
                     bisection.applied(&part)
                 }
                 Outcome::Lost(lost) => return Ok(Some(lost)),
@@ -128,12 +129,15 @@ impl<C> Applier<C> {
         }
     }
 
-    fn count_applied(&self, batch: &Batch, rejections: usize) {
+    fn count_applied(&self, batch: &Batch, handled: &Handled) {
         let metrics = &self.ctx.engine.metrics;
+        let filtered = handled.filtered.len();
+        let records = batch.records.len().saturating_sub(filtered);
         metrics.batches.inc();
-        metrics.records.inc_by(batch.records.len() as u64);
-        metrics.batch_records.observe(batch.records.len() as f64);
-        self.failed_records.applied(batch, rejections);
+        metrics.records.inc_by(records as u64);
+        metrics.filtered.inc_by(filtered as u64);
+        metrics.batch_records.observe(records as f64);
+        self.failed_records.applied(records.saturating_sub(handled.rejections.len()));
     }
 }
 
@@ -145,9 +149,10 @@ mod tests {
         Rejection, apply_offline,
     };
 
-    /// Traps at even offsets, and rejects odd ones, except for those that it applies.
+    /// Traps at even offsets, and rejects or filters odd ones, except for those that it applies.
     struct Broken {
         applies: Vec<i64>,
+        filters: bool,
     }
 
     impl Handler for Broken {
@@ -163,14 +168,25 @@ mod tests {
             Ok(rejections)
         }
 
+        async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Handled, Failure> {
+            let mut handled = Handled::from(self.handle(&batch).await?);
+            if self.filters {
+                let filtered = handled.rejections.drain(..).map(|rejection| rejection.offset);
+                handled.filtered = filtered.collect();
+            }
+            Ok(handled)
+        }
+
         async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {
             Ok(Position::Committed)
         }
     }
 
     #[tokio::test]
-    async fn rejected_records_do_not_show_that_the_handler_can_apply_records() {
-        for (applies, expected) in [(vec![], 6), (vec![5], 10)] {
+    async fn rejected_and_filtered_records_do_not_show_that_the_handler_can_apply_records() {
+        for (applies, filters, expected) in
+            [(vec![], false, 6), (vec![], true, 6), (vec![5], false, 10), (vec![5], true, 10)]
+        {
             let config = Config::new("broker.invalid:9092", ["sales"], "group")
                 .poison_attempts(1)
                 .poison_in_a_row_max(3);
@@ -187,9 +203,11 @@ mod tests {
                 partition: 0,
                 records: records.collect(),
             };
-            let run = apply_offline(config, Broken { applies }, records).await.unwrap();
+            let run = apply_offline(config, Broken { applies, filters }, records).await.unwrap();
             let is_done = |outcome: &&RecordOutcome| **outcome != RecordOutcome::NotApplied;
             assert_eq!(run.outcomes.iter().filter(is_done).count(), expected);
+            let is_filtered = |outcome: &&RecordOutcome| **outcome == RecordOutcome::Filtered;
+            assert_eq!(run.outcomes.iter().any(|outcome| is_filtered(&outcome)), filters);
             let stopped = expected < 10;
             assert_eq!(matches!(run.error, Some(Error::Poison { offset: 6, .. })), stopped);
         }

@@ -21,10 +21,11 @@ impl<C> FailedRecordPolicy<C> {
         Self { ctx, poison_in_a_row: AtomicU32::new(0) }
     }
 
-    /// Notes that the handler applied a batch, except for this many records that it rejected.
-    pub fn applied(&self, batch: &Batch, rejections: usize) {
+    /// Notes that the handler applied this many records of a batch, without those that it rejected
+    /// or filtered.
+    pub fn applied(&self, records: usize) {
         // A batch without an applied record does not show that the handler can apply records.
-        if rejections < batch.records.len() {
+        if records > 0 {
             self.poison_in_a_row.store(0, Ordering::Relaxed);
         }
     }

@@ -8,7 +8,7 @@ use crate::backoff::Backoff;
 use crate::call::answer;
 use crate::consumer::Consumer;
 use crate::metrics::Metrics;
-use crate::{Batch, Failure, FailureClass, Position, Rejection};
+use crate::{Batch, Failure, FailureClass, Handled, Position};
 
 /// What a handler's store has lost. The lesser value is the greater loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +28,8 @@ pub(crate) struct FailureCause {
 
 /// The result of handing over a batch.
 pub(crate) enum Outcome {
-    /// The batch is applied, except for the records that the handler rejects.
-    Applied(Vec<Rejection>),
+    /// The batch is applied, except for the records that the handler rejects or filtered.
+    Applied(Handled),
     /// The handler's store has lost what it needs to apply the batch.
     Lost(LostState),
     /// The handler fails with this batch.
@@ -52,7 +52,7 @@ impl<C> HandlerCalls<C> {
         let mut backoff = self.ctx.retry_backoff();
         loop {
             let (class, reason) = match self.call(batch).await? {
-                Ok(rejections) => return Ok(Outcome::Applied(rejections)),
+                Ok(handled) => return Ok(Outcome::Applied(handled)),
                 Err(Failure::Rewind(to)) => return self.rewound(batch, to).map(Outcome::Lost),
                 Err(Failure::Lost) => return self.lost(batch).map(Outcome::Lost),
                 Err(Failure::Fatal(reason)) => {
@@ -75,7 +75,7 @@ impl<C> HandlerCalls<C> {
     }
 
     /// Makes one call, as soon as fewer than `concurrency_max` calls are running.
-    async fn call(&self, batch: &Arc<Batch>) -> Result<Result<Vec<Rejection>, Failure>, TaskEnd> {
+    async fn call(&self, batch: &Arc<Batch>) -> Result<Result<Handled, Failure>, TaskEnd> {
         let _permit = self.ctx.call_permit().await?;
         let metrics = &self.ctx.engine.metrics;
         let in_flight = InFlight::new(metrics, batch);

@@ -1,15 +1,15 @@
-//! Ends a run in which a handler requests retries without an end.
+//! Ends a run in which a handler requests retries without an end, and notes what it filters.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Batch, Failure, Handler, Position, Rejection};
+use crate::{Batch, Failure, Handled, Handler, Position, Rejection};
 
 /// After this many retries of one batch in a row the run ends. A trigger without
 /// `retry_attempts_max` would repeat the call without end.
 pub(crate) const RETRIES_MAX: u32 = 5;
 
-/// Ends an endless sequence of retries.
+/// Ends an endless sequence of retries. Notes which records the handler filters.
 pub(crate) struct LimitedRetries<H> {
     handler: H,
     retries_max: u32,
@@ -17,12 +17,15 @@ pub(crate) struct LimitedRetries<H> {
     /// its first record (batches of different keys are in progress at once), or of the query for
     /// the position.
     in_a_row: Mutex<HashMap<Option<i64>, u32>>,
+    /// The offsets of the records that the handler filtered.
+    filtered: Arc<Mutex<HashSet<i64>>>,
 }
 
 impl<H> LimitedRetries<H> {
-    /// At most this many retries of one batch in a row are possible.
-    pub fn new(handler: H, retries_max: u32) -> Self {
-        Self { handler, retries_max, in_a_row: Mutex::default() }
+    /// At most this many retries of one batch in a row are possible. The offsets of the records
+    /// that the handler filters are added to `filtered`.
+    pub fn new(handler: H, retries_max: u32, filtered: Arc<Mutex<HashSet<i64>>>) -> Self {
+        Self { handler, retries_max, in_a_row: Mutex::default(), filtered }
     }
 
     /// The answer, or a fatal failure if it would be repeated too often.
@@ -60,9 +63,17 @@ impl<H> LimitedRetries<H> {
 
 impl<H: Handler> Handler for LimitedRetries<H> {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-        let answer = self.handler.handle(batch).await;
-        let repeats = matches!(answer, Err(Failure::Retry(_)));
+        self.handle_shared(Arc::new(batch.clone())).await.map(|handled| handled.rejections)
+    }
+
+    async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Handled, Failure> {
         let first = batch.records.first().map_or(batch.start, |message| message.offset);
+        let answer = self.handler.handle_shared(batch).await;
+        let repeats = matches!(answer, Err(Failure::Retry(_)));
+        if let Ok(handled) = &answer {
+            let mut filtered = self.filtered.lock().unwrap_or_else(PoisonError::into_inner);
+            filtered.extend(&handled.filtered);
+        }
         self.limit(Some(first), self.retries_max, answer, repeats)
     }
 

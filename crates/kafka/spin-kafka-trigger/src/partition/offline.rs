@@ -1,8 +1,8 @@
 //! Applies records that do not come from Kafka, with the code that applies those of a topic.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::applier::{Applier, PartitionPosition};
 use super::context::{TaskContext, TaskEnd};
@@ -111,7 +111,8 @@ struct Run {
     applier: Applier<()>,
     log_id: Arc<str>,
     applied: Arc<Applied>,
-    filtered: Vec<i64>,
+    /// The offsets of the records that a filter dropped, in the engine or in the handler.
+    filtered: Arc<Mutex<HashSet<i64>>>,
 }
 
 impl Run {
@@ -123,7 +124,8 @@ impl Run {
         number: i32,
     ) -> Self {
         let retries_max = if config.retry_attempts_max == 0 { RETRIES_MAX } else { u32::MAX };
-        let handler = LimitedRetries::new(handler, retries_max);
+        let filtered = Arc::<Mutex<HashSet<i64>>>::default();
+        let handler = LimitedRetries::new(handler, retries_max, filtered.clone());
         let progress = Arc::new(Progress::new(&config));
         let failed_records = match config.failed_records {
             FailedRecords::Stop => FailedRecords::Stop,
@@ -141,7 +143,7 @@ impl Run {
         let calls = Arc::new(HandlerCalls::new(ctx.clone()));
         let applied = Arc::new(Applied(AtomicI64::new(i64::MIN)));
         let applier = Applier::new(ctx.clone(), calls.clone(), applied.clone());
-        Self { ctx, calls, applier, log_id, applied, filtered: Vec::new() }
+        Self { ctx, calls, applier, log_id, applied, filtered }
     }
 
     /// Gathers batches and applies them.
@@ -166,7 +168,7 @@ impl Run {
                 builder.push(message);
             } else {
                 builder.pass_over(message.offset);
-                self.filtered.push(message.offset);
+                self.filtered().insert(message.offset);
             }
             while builder.is_full()
                 && let Some(gathered) = builder.take()
@@ -213,17 +215,22 @@ impl Run {
         Ok(())
     }
 
+    fn filtered(&self) -> MutexGuard<'_, HashSet<i64>> {
+        self.filtered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What happened to the records with these offsets.
     fn outcomes(&self, offsets: &[i64]) -> Vec<RecordOutcome> {
         let given_up = self.ctx.engine.dead_letters.take().into_iter();
         let mut given_up: HashMap<i64, GivenUp> =
             given_up.map(|letter| (letter.offset, letter)).collect();
         let applied = self.applied.0.load(Ordering::Relaxed);
+        let filtered = self.filtered();
         let outcome = |offset: &i64| match given_up.remove(offset) {
             Some(GivenUp { class, attempts, reason, .. }) => {
                 RecordOutcome::GivenUp { class, attempts, reason }
             }
-            None if self.filtered.binary_search(offset).is_ok() => RecordOutcome::Filtered,
+            None if filtered.contains(offset) => RecordOutcome::Filtered,
             None if *offset < applied => RecordOutcome::Applied,
             None => RecordOutcome::NotApplied,
         };
@@ -233,7 +240,6 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::time::Duration;
 
     use super::*;
