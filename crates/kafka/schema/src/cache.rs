@@ -10,8 +10,11 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::error::NoSchema;
-use crate::registry::{Definition, FetchError, Registry};
-use crate::schema::Schema;
+use crate::protobuf::JsonForm;
+use crate::reader::Reader;
+use crate::references::References;
+use crate::registry::{FetchError, Registry};
+use crate::schema::{Schema, Source};
 use crate::{Error, Metrics, SchemaConfig};
 
 /// How long the answer that an id has no usable schema is kept.
@@ -29,6 +32,9 @@ const MISSING_KEPT: Duration = Duration::from_secs(600);
 /// request however many callers need it.
 pub(crate) struct Schemas {
     registry: Registry,
+    references: References,
+    reader: Option<Reader>,
+    json: JsonForm,
     pauses: Pauses,
     slots: Mutex<Slots>,
     missing: Mutex<Missing>,
@@ -105,9 +111,11 @@ impl Schemas {
     ) -> Result<Self, Error> {
         let schemas_max = config.schemas_max;
         let slots = Slots { schemas_max, entries: HashMap::new(), clock: 0 };
+        let (reader, json) = (config.reader()?, config.protobuf_json());
         let registry = Registry::new(config)?;
+        let references = References::new(metrics.clone());
         let (slots, missing, outage) = (Mutex::new(slots), Mutex::default(), Mutex::default());
-        Ok(Self { registry, pauses, slots, missing, outage, metrics })
+        Ok(Self { registry, references, reader, json, pauses, slots, missing, outage, metrics })
     }
 
     /// The schema of this id.
@@ -127,11 +135,7 @@ impl Schemas {
     async fn fetch(&self, id: u32) -> Result<Known, NoSchema> {
         let started = Instant::now();
         self.check_outage(id, started)?;
-        self.metrics.fetches.inc();
-        let fetched = self.registry.fetch(id).await;
-        if matches!(fetched, Err(FetchError::Failed(_) | FetchError::Outage(_))) {
-            self.metrics.fetch_failures.inc();
-        }
+        let fetched = self.load(id).await;
         if let Err(FetchError::Outage(reason)) = &fetched {
             return Err(self.begin_outage(id, reason, started));
         }
@@ -143,8 +147,9 @@ impl Schemas {
         }
         let now = Instant::now();
         Ok(match fetched {
-            Ok(definition) => Known::new(id, definition).await,
-            Err(FetchError::Missing) => self.missing(id, now),
+            Ok(source) => Known::new(id, source).await,
+            Err(FetchError::Missing(reason)) => self.missing(id, reason, now),
+            Err(FetchError::Settings(reason)) => return Err(NoSchema::Settings(reason)),
             Err(FetchError::Unusable(reason)) => Known::unusable(cannot_be_used(id, &reason), now),
             Err(FetchError::Failed(reason) | FetchError::Outage(reason)) => {
                 tracing::warn!(id, reason, "the schema registry failed with one schema");
@@ -153,8 +158,20 @@ impl Schemas {
         })
     }
 
-    fn missing(&self, id: u32, now: Instant) -> Known {
-        let reason = format!("the registry has no schema with the id {id}");
+    /// Fetches what is needed to use the schema of this id.
+    async fn load(&self, id: u32) -> Result<Source, FetchError> {
+        let definition = self.metrics.count(self.registry.fetch(id).await)?;
+        let bundle = self.references.resolve(&self.registry, definition).await?;
+        let reader = match &self.reader {
+            Some(reader) if bundle.definition.is_avro() => {
+                Some(reader.get(&self.registry, &self.references, &self.metrics).await?)
+            }
+            _ => None,
+        };
+        Ok(Source { bundle, reader, json: self.json })
+    }
+
+    fn missing(&self, id: u32, reason: String, now: Instant) -> Known {
         let Some(since) = lock(&self.missing).since(id, now) else {
             return Known::unusable(reason, now);
         };
@@ -202,9 +219,9 @@ impl Schemas {
 
 impl Known {
     /// Prepares a schema, on a thread that may be occupied for a longer time.
-    async fn new(id: u32, definition: Definition) -> Self {
-        let text_bytes = definition.schema.len();
-        let schema = tokio::task::spawn_blocking(move || Schema::new(&definition)).await;
+    async fn new(id: u32, source: Source) -> Self {
+        let text_bytes = source.bundle.text_bytes();
+        let schema = tokio::task::spawn_blocking(move || Schema::new(&source)).await;
         match schema.unwrap_or_else(|error| Err(error.to_string())) {
             Ok(schema) => Self { schema: Ok(Arc::new(schema)), text_bytes, until: None },
             Err(reason) => Self::unusable(cannot_be_used(id, &reason), Instant::now()),
@@ -302,7 +319,7 @@ fn unavailable(id: u32, reason: &str) -> NoSchema {
     ))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -312,6 +329,7 @@ mod tests {
     use futures::future::join_all;
 
     use super::*;
+    use crate::registry::Definition;
     use crate::test_registry::TestRegistry;
 
     const SCHEMA: &str = r#"{"schemaType":"JSON","schema":"true"}"#;
@@ -324,8 +342,9 @@ mod tests {
     }
 
     async fn usable(schema: String) -> Known {
-        let schema_type = Some("JSON".into());
-        Known::new(1, Definition { schema, schema_type, references: None }).await
+        let definition =
+            Definition { schema, schema_type: Some("JSON".into()), references: vec![] };
+        Known::new(1, Source::of(definition)).await
     }
 
     fn fill(slots: &mut Slots, id: u32, known: Known) {

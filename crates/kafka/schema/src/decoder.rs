@@ -33,8 +33,8 @@ pub(crate) struct Decoded {
     pub records: Vec<Message>,
     /// The records whose values do not fit.
     pub misfits: Vec<Rejection>,
-    /// Number of records that a filter dropped.
-    pub filtered: u64,
+    /// The offsets of the records that a filter dropped.
+    pub filtered: Vec<i64>,
 }
 
 /// Why a value was not decoded.
@@ -43,6 +43,8 @@ enum Misfit {
     Value(String),
     /// The schema cannot be fetched at this time.
     Unavailable(String),
+    /// The settings name a schema that cannot be used.
+    Settings(String),
     /// The value fits, and is too large together with those before it.
     Batch,
 }
@@ -65,8 +67,9 @@ impl Decoder {
     /// All schemas of a batch are requested before it fails: if many are missing, the time in which
     /// they may appear is the same for all.
     pub async fn decode(&self, batch: &Batch) -> Result<Decoded, Failure> {
-        let (mut records, mut misfits) = (Vec::with_capacity(batch.records.len()), Vec::new());
-        let (mut last, mut filtered, mut bytes) = (None, 0, 0);
+        let mut records = Vec::with_capacity(batch.records.len());
+        let (mut misfits, mut filtered) = (Vec::new(), Vec::new());
+        let (mut last, mut bytes) = (None, 0);
         let (mut records_at_once, mut bytes_at_once) = (0, 0);
         for (number, record) in batch.records.iter().enumerate() {
             if records_at_once == RECORDS_AT_ONCE || bytes_at_once > BYTES_AT_ONCE {
@@ -79,6 +82,7 @@ impl Decoder {
             records_at_once += 1;
             let json = match json {
                 Ok(json) => json,
+                Err(Misfit::Settings(reason)) => return Err(Failure::Fatal(reason)),
                 Err(Misfit::Unavailable(reason)) => {
                     self.request_schemas(batch.records.get(number + 1..).unwrap_or_default()).await;
                     return Err(Failure::Retry(reason));
@@ -97,7 +101,7 @@ impl Decoder {
             };
             let mut decoded = Message { value: json, ..record.clone() };
             if !passes(&self.filters, &decoded) {
-                filtered += 1;
+                filtered.push(record.offset);
                 continue;
             }
             match self.mode {
@@ -136,6 +140,7 @@ impl Decoder {
             _ => self.schemas.get(id).await.map_err(|reason| match reason {
                 NoSchema::Unavailable(reason) => Misfit::Unavailable(reason),
                 NoSchema::Unusable(reason) => Misfit::Value(reason),
+                NoSchema::Settings(reason) => Misfit::Settings(reason),
             })?,
         };
         let mut decoded = schema.decode(&payload, bytes_max);

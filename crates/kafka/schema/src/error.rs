@@ -21,4 +21,6 @@ pub(crate) enum NoSchema {
     Unavailable(String),
     /// The registry has no such schema, or it cannot be used. A retry fails in the same way.
     Unusable(String),
+    /// The settings name a schema that cannot be used.
+    Settings(String),
 }

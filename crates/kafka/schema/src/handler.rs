@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use spin_kafka_trigger::{Batch, Config, Failure, Field, Filter, Handler, Position, Rejection};
+use spin_kafka_trigger::{
+    Batch, Config, Failure, Field, Filter, Handled, Handler, Position, Rejection,
+};
 
 use crate::decoder::{Decoded, Decoder};
 use crate::{Error, Metrics, SchemaConfig};
@@ -45,24 +47,17 @@ impl<H> SchemaHandler<H> {
 
 impl<H: Handler> Handler for SchemaHandler<H> {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-        let Some(decoder) = &self.decoder else { return self.inner.handle(batch).await };
-        let Decoded { records, misfits: mut rejections, filtered } = decoder.decode(batch).await?;
-        let misfits = rejections.len() as u64;
-        if !records.is_empty() || self.keeps_position.load(Ordering::Relaxed) {
-            let decoded = Batch {
-                topic: batch.topic.clone(),
-                log_id: batch.log_id.clone(),
-                group: batch.group.clone(),
-                records,
-                ..*batch
-            };
-            let rejected = self.inner.handle(&decoded).await?;
-            check(&decoded, &rejected)?;
-            rejections.extend(rejected);
+        match &self.decoder {
+            Some(decoder) => self.decode(decoder, batch).await.map(|handled| handled.rejections),
+            None => self.inner.handle(batch).await,
         }
-        self.metrics.misfits.inc_by(misfits);
-        self.metrics.filtered.inc_by(filtered);
-        Ok(rejections)
+    }
+
+    async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Handled, Failure> {
+        match &self.decoder {
+            Some(decoder) => self.decode(decoder, &batch).await,
+            None => self.inner.handle_shared(batch).await,
+        }
     }
 
     async fn position(
@@ -75,6 +70,29 @@ impl<H: Handler> Handler for SchemaHandler<H> {
         let position = self.inner.position(group, topic, log_id, partition).await?;
         self.keeps_position.store(position != Position::Committed, Ordering::Relaxed);
         Ok(position)
+    }
+}
+
+impl<H: Handler> SchemaHandler<H> {
+    /// Decodes a batch, and passes on the records that fit.
+    async fn decode(&self, decoder: &Decoder, batch: &Batch) -> Result<Handled, Failure> {
+        let Decoded { records, misfits, filtered } = decoder.decode(batch).await?;
+        let mut handled = Handled::default();
+        if !records.is_empty() || self.keeps_position.load(Ordering::Relaxed) {
+            let decoded = Arc::new(Batch {
+                topic: batch.topic.clone(),
+                log_id: batch.log_id.clone(),
+                group: batch.group.clone(),
+                records,
+                ..*batch
+            });
+            handled = self.inner.handle_shared(decoded.clone()).await?;
+            check(&decoded, &handled.rejections)?;
+        }
+        self.metrics.misfits.inc_by(misfits.len() as u64);
+        handled.rejections.splice(..0, misfits);
+        handled.filtered.extend(filtered);
+        Ok(handled)
     }
 }
 
@@ -95,7 +113,7 @@ mod tests {
     use std::sync::Mutex;
 
     use axum::http::StatusCode;
-    use spin_kafka_trigger::Message;
+    use spin_kafka_trigger::{Message, OfflineRecords, apply_offline};
 
     use super::*;
     use crate::test_registry::TestRegistry;
@@ -179,6 +197,70 @@ mod tests {
         assert_eq!(*inner.inner.calls.lock().unwrap(), [[Some("1".to_owned())]]);
         let wrong = handler(&server, Position::Committed, Some(5)).await;
         assert!(matches!(wrong.handle(&values).await, Err(Failure::Fatal(_))), "it did not get 5");
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_which_everything_is_filtered_is_reported_as_filtered() {
+        let server = TestRegistry::start(StatusCode::OK, NUMBER).await;
+        let inner = Inner { position: Position::Committed, rejects: None, calls: Mutex::default() };
+        let on_field = Filter::equals("json:/x".parse().unwrap(), "1");
+        let mut engine = Config::default().filters([on_field]);
+        let handler = SchemaHandler::new(inner, Some(server.config()), &mut engine).unwrap();
+        assert_eq!(engine.filters, [], "the engine does not decode");
+        handler.position("group", "sales", "log", 0).await.unwrap();
+        let values = batch(&[b"\0\0\0\0\x011", b"\0\0\0\0\x01{}"]);
+        let handled = handler.handle_shared(Arc::new(values)).await.unwrap();
+        assert_eq!((handled.filtered, handled.rejections[0].offset), (vec![5], 6));
+        assert_eq!(handler.inner.calls.lock().unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_reader_in_the_settings_stops_the_engine_and_gives_up_nothing() {
+        let missing = r#"{"error_code":40402}"#;
+        let server = TestRegistry::start(StatusCode::NOT_FOUND, missing).await;
+        server.add("schemas/ids/1", r#"{"schema":"\"int\""}"#);
+        let inner = Inner { position: Position::Committed, rejects: None, calls: Mutex::default() };
+        let config = SchemaConfig { reader_version: "sales:3".into(), ..server.config() };
+        let handler = SchemaHandler::new(inner, Some(config), &mut Config::default()).unwrap();
+        let values = batch(&[b"\0\0\0\0\x01\x02"]);
+        for found in [None, Some(r#"{"schemaType":"JSON","schema":"true"}"#)] {
+            if let Some(found) = found {
+                server.add("subjects/sales/versions/3", found);
+            }
+            let failed = handler.handle(&values).await;
+            let Err(Failure::Fatal(reason)) = failed else { panic!("{failed:?}") };
+            let prefix = "schema.reader_version: ";
+            assert!(reason.starts_with(prefix) && reason.contains("version 3 of"), "{reason}");
+        }
+        server.add("subjects/sales/versions/3", r#"{"schema":"\"double\""}"#);
+        assert_eq!(handler.handle(&values).await, Ok(Vec::new()));
+        assert_eq!(*handler.inner.calls.lock().unwrap(), [[Some("1.0".to_owned())]]);
+    }
+
+    #[tokio::test]
+    async fn records_of_a_file_are_decoded_as_in_production_by_schemas_in_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("schemas/ids")).unwrap();
+        std::fs::write(folder.path().join("schemas/ids/1.json"), NUMBER).unwrap();
+        let registry = format!("file://{}", folder.path().display());
+        let schemas = SchemaConfig { registry, ..Default::default() };
+        let on_field = Filter::equals("json:/x".parse().unwrap(), "1");
+        let config = Config::new("broker.invalid:9092", ["sales"], "group").filters([on_field]);
+        for (filters, first) in [(true, "filtered"), (false, "applied")] {
+            let mut config = config.clone();
+            if !filters {
+                config.filters.clear();
+            }
+            let (position, calls) = (Position::Committed, Mutex::default());
+            let inner = Inner { position, rejects: None, calls };
+            let handler = SchemaHandler::new(inner, Some(schemas.clone()), &mut config).unwrap();
+            let Batch { topic, log_id, partition, records, .. } =
+                batch(&[b"\0\0\0\0\x011", b"\0\0\0\0\x01{}"]);
+            let records = OfflineRecords { topic, log_id, partition, records };
+            let run = apply_offline(config, handler, records).await.unwrap();
+            let outcomes = run.outcomes.iter().map(spin_kafka_trigger::RecordOutcome::name);
+            assert_eq!(outcomes.collect::<Vec<_>>(), [first, "rejected"]);
+        }
     }
 
     #[tokio::test]

@@ -1,8 +1,10 @@
 //! Values in JSON, with a JSON Schema.
 
 use bytes::Bytes;
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, PatternOptions, Retrieve, Uri, Validator};
 use serde_json::Value;
+
+use crate::references::{Bundle, Import};
 
 /// The largest compiled expression of a `pattern`.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
@@ -12,11 +14,12 @@ pub(crate) struct JsonSchema(Validator);
 
 impl JsonSchema {
     /// Compiles a schema. A schema that names no draft is interpreted as draft 7, as the serializers
-    /// of the registry do. Expressions of `pattern` that need backtracking are refused, because a
+    /// of the registry do. It may refer only to the schemas of the bundle. Expressions of `pattern` that need backtracking are refused, because a
     /// value could make them take unlimited time.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let schema: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let mut options = jsonschema::options().offline();
+    pub fn new(Bundle { definition, imports }: &Bundle) -> Result<Self, String> {
+        let schema: Value =
+            serde_json::from_str(&definition.schema).map_err(|error| error.to_string())?;
+        let mut options = jsonschema::options().with_retriever(Imports(imports.clone()));
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft7);
         }
@@ -37,12 +40,44 @@ impl JsonSchema {
     }
 }
 
+/// The schemas that a schema refers to.
+struct Imports(Vec<Import>);
+
+impl Retrieve for Imports {
+    /// Finds a schema by its URI: the name of the reference, which may be relative to the URI of the
+    /// schema that refers to it.
+    fn retrieve(
+        &self,
+        uri: &Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let uri = uri.as_str();
+        let is_named = |import: &&Import| {
+            let path = uri.strip_suffix(import.name.as_str());
+            path.is_some_and(|base| base.is_empty() || base.ends_with('/'))
+        };
+        let longest = self.0.iter().filter(is_named).max_by_key(|import| import.name.len());
+        let import = longest.ok_or_else(|| format!("no reference has the name {uri}"))?;
+        Ok(serde_json::from_str(&import.schema)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Definition;
+
+    fn parse(schema: &str, imports: &[(&str, &str)]) -> Result<JsonSchema, String> {
+        let definition =
+            Definition { schema: schema.into(), schema_type: None, references: Vec::new() };
+        let import = |(name, schema): &(&str, &str)| Import {
+            name: (*name).into(),
+            schema: (*schema).into(),
+        };
+        JsonSchema::new(&Bundle { definition, imports: imports.iter().map(import).collect() })
+    }
 
     fn check(schema: &str, value: &str) -> Result<(), String> {
-        JsonSchema::parse(schema).unwrap().check(&Bytes::copy_from_slice(value.as_bytes()))
+        parse(schema, &[]).unwrap().check(&Bytes::copy_from_slice(value.as_bytes()))
     }
 
     #[test]
@@ -69,8 +104,31 @@ mod tests {
             r#"{"type":"string","pattern":"(a)\\1"}"#,
             r#"{"type":"string","pattern":"^(?:a{1000}){100}$"}"#,
         ] {
-            assert!(JsonSchema::parse(schema).is_err(), "{schema}");
+            assert!(parse(schema, &[]).is_err(), "{schema}");
         }
+    }
+
+    #[test]
+    fn a_reference_is_found_by_its_name_relative_to_the_schema_that_contains_it() {
+        let imports = [
+            (
+                "money.json",
+                r#"{"type":"object","properties":{"of":{"$ref":"a/unit.json#/$defs/u"}}}"#,
+            ),
+            ("a/unit.json", r#"{"$defs":{"u":{"enum":["EUR"]}}}"#),
+            ("unit.json", "false"),
+        ];
+        let by_name = r#"{"properties":{"price":{"$ref":"money.json"}}}"#;
+        let by_id =
+            r#"{"$id":"https://shop/v1/sale","properties":{"price":{"$ref":"money.json"}}}"#;
+        for schema in [by_name, by_id] {
+            let schema = parse(schema, &imports).unwrap();
+            assert_eq!(schema.check(&r#"{"price":{"of":"EUR"}}"#.into()), Ok(()));
+            let reason = schema.check(&r#"{"price":{"of":"USD"}}"#.into()).unwrap_err();
+            assert!(reason.starts_with("/price/of: "), "{reason}");
+        }
+        let other = parse(r#"{"$ref":"ney.json"}"#, &imports).err().unwrap();
+        assert!(other.contains("ney.json"), "{other}");
     }
 
     #[test]

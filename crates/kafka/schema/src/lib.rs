@@ -17,6 +17,9 @@ mod frame;
 mod handler;
 mod json_schema;
 mod metrics;
+mod protobuf;
+mod reader;
+mod references;
 mod registry;
 mod schema;
 #[cfg(test)]

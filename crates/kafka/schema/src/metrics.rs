@@ -3,6 +3,8 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
+use crate::registry::FetchError;
+
 /// The metrics of one handler, counted from its creation on.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -12,11 +14,18 @@ pub struct Metrics {
     pub fetch_failures: Counter,
     /// Records that were given up because their values do not fit their schemas, or have none.
     pub misfits: Counter,
-    /// Records dropped by a filter on a decoded field.
-    pub filtered: Counter,
 }
 
 impl Metrics {
+    /// Counts a request by its result.
+    pub(crate) fn count<T>(&self, fetched: Result<T, FetchError>) -> Result<T, FetchError> {
+        self.fetches.inc();
+        if matches!(fetched, Err(FetchError::Failed(_) | FetchError::Outage(_))) {
+            self.fetch_failures.inc();
+        }
+        fetched
+    }
+
     /// Registers the metrics with the prefix `spin_kafka_schema_`. The name of a counter ends in
     /// `_total`.
     pub fn register(&self, registry: &mut Registry) {
@@ -25,7 +34,6 @@ impl Metrics {
             ("fetches", "Requests to the schema registry", &self.fetches),
             ("fetch_failures", "Failed requests to the schema registry", &self.fetch_failures),
             ("misfits", "Records whose values do not fit their schemas", &self.misfits),
-            ("filtered_records", "Records dropped by a filter on a decoded field", &self.filtered),
         ] {
             registry.register(name, help, counter.clone());
         }

@@ -1,16 +1,21 @@
 //! The HTTP client of the registry.
 
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{MAIN_SEPARATOR, PathBuf};
+
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode, Url};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use tokio::io::AsyncReadExt as _;
 
 use crate::{Error, SchemaConfig};
 
 /// The largest answer that is read. A schema must be below it.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// The registry's error code for an id without a schema.
-const SCHEMA_NOT_FOUND: u32 = 40_403;
+/// The registry's error codes for a subject, a version and an id that do not exist.
+const NOT_FOUND: [u32; 3] = [40_401, 40_402, 40_403];
 
 /// A registry with Confluent's API.
 pub(crate) struct Registry {
@@ -20,7 +25,7 @@ pub(crate) struct Registry {
 }
 
 /// A schema as the registry stores it. It never changes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Definition {
     /// The text of the schema.
     pub schema: String,
@@ -28,21 +33,52 @@ pub(crate) struct Definition {
     #[serde(rename = "schemaType")]
     pub schema_type: Option<String>,
     /// The other schemas that it refers to.
-    pub references: Option<Vec<IgnoredAny>>,
+    #[serde(default, deserialize_with = "list")]
+    pub references: Vec<Reference>,
+}
+
+/// A reference of a schema to another one.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Reference {
+    /// The name that the schema uses: the path of an import in Protobuf, the URI in JSON Schema.
+    pub name: String,
+    /// The schema that is referred to.
+    #[serde(flatten)]
+    pub target: Version,
+}
+
+/// A version of a subject. Its schema never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct Version {
+    pub subject: String,
+    pub version: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "version {} of the subject {}", self.version, self.subject)
+    }
 }
 
 /// Why a request had no schema as its result. The reasons do not contain the registry's address,
 /// which is in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FetchError {
-    /// The registry has no schema with this id.
-    Missing,
-    /// The registry has a schema with this id, and its answer cannot be used.
+    /// The registry has no such schema.
+    Missing(String),
+    /// The registry has a schema and its answer cannot be used.
     Unusable(String),
-    /// The registry failed with this id. It may answer for others.
+    /// The registry failed with this schema. It may answer for others.
     Failed(String),
-    /// The registry cannot be asked for any id.
+    /// The registry cannot be asked for any schema.
     Outage(String),
+    /// The settings name a schema that cannot be used.
+    Settings(String),
+}
+
+/// A list, which is empty if it is null.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reference>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The registry's answer if it has an error.
@@ -70,9 +106,24 @@ impl Registry {
 
     /// Fetches the schema of this id.
     pub async fn fetch(&self, id: u32) -> Result<Definition, FetchError> {
+        self.get(&["schemas", "ids", &id.to_string()], format!("schema with the id {id}")).await
+    }
+
+    /// Fetches the schema of a version of a subject.
+    pub async fn fetch_version(&self, version: &Version) -> Result<Definition, FetchError> {
+        let what = version.to_string();
+        let Version { subject, version } = version;
+        self.get(&["subjects", subject, "versions", &version.to_string()], what).await
+    }
+
+    /// Fetches a definition. `what` describes it.
+    async fn get(&self, path: &[&str], what: String) -> Result<Definition, FetchError> {
+        if let Ok(folder) = self.url.to_file_path() {
+            return read_file(folder, path, what).await;
+        }
         let mut url = self.url.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(["schemas", "ids", &id.to_string()]);
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
         }
         let mut request = self.client.get(url);
         let SchemaConfig { username, password, token, .. } = &self.config;
@@ -91,8 +142,8 @@ impl Registry {
         let code = problem.map(|problem: Problem| problem.error_code);
         let reason = match code {
             // Without this code, the answer may be that of another server, or of a wrong path.
-            Some(SCHEMA_NOT_FOUND) if status == StatusCode::NOT_FOUND => {
-                return Err(FetchError::Missing);
+            Some(code) if NOT_FOUND.contains(&code) && status == StatusCode::NOT_FOUND => {
+                return Err(FetchError::Missing(format!("the registry has no {what}")));
             }
             Some(code) => format!("its answer is {status}, error code {code}"),
             None => format!("its answer is {status}"),
@@ -103,6 +154,29 @@ impl Registry {
             FetchError::Outage(reason)
         })
     }
+}
+
+/// Reads the registry's answer to a request for this path from a folder.
+async fn read_file(
+    mut file: PathBuf,
+    path: &[&str],
+    what: String,
+) -> Result<Definition, FetchError> {
+    // A subject may contain anything, and must not lead out of the folder.
+    if path.iter().any(|part| part.contains(MAIN_SEPARATOR)) {
+        return Err(FetchError::Missing(format!("the name of the {what} is not that of a file")));
+    }
+    file.extend(path);
+    file.as_mut_os_string().push(".json");
+    let failed = |error: io::Error| match error.kind() {
+        ErrorKind::NotFound => FetchError::Missing(format!("there is no {}", file.display())),
+        _ => FetchError::Failed(format!("{}: {error}", file.display())),
+    };
+    let mut body = Vec::new();
+    let opened = tokio::fs::File::open(&file).await.map_err(failed)?;
+    let limited = opened.take(ANSWER_BYTES_MAX as u64 + 1).read_to_end(&mut body).await;
+    limited.map_err(failed)?;
+    definition((body.len() <= ANSWER_BYTES_MAX).then_some(body.as_slice()))
 }
 
 /// The schema in the body of an answer, which is `None` if it is too large.
@@ -171,7 +245,8 @@ mod tests {
     #[tokio::test]
     async fn only_the_code_of_the_registry_means_that_there_is_no_schema() {
         let server = TestRegistry::start(StatusCode::NOT_FOUND, MISSING).await;
-        assert_eq!(fetch(server.config()).await, FetchError::Missing);
+        let missing = FetchError::Missing("the registry has no schema with the id 7".into());
+        assert_eq!(fetch(server.config()).await, missing);
         for (status, body, expected) in [
             (StatusCode::NOT_FOUND, "", "404 Not Found"),
             (StatusCode::NOT_FOUND, r#"{"error_code":404}"#, "error code 404"),
@@ -227,6 +302,29 @@ mod tests {
         assert_eq!(config.timeout(), Duration::from_millis(1));
         let error = outage(config).await;
         assert!(error.contains("timed out"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_contains_the_answers_of_a_registry() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Url::from_directory_path(folder.path()).unwrap().to_string();
+        let registry = Registry::new(SchemaConfig { registry, ..Default::default() }).unwrap();
+        std::fs::create_dir_all(folder.path().join("schemas/ids")).unwrap();
+        std::fs::create_dir_all(folder.path().join("subjects/a/versions")).unwrap();
+        let answer = r#"{"schema":"\"int\""}"#;
+        for file in ["schemas/ids/7.json", "subjects/a/versions/1.json"] {
+            std::fs::write(folder.path().join(file), answer).unwrap();
+        }
+        let large = " ".repeat(ANSWER_BYTES_MAX + 1);
+        std::fs::write(folder.path().join("schemas/ids/8.json"), large).unwrap();
+        assert_eq!(registry.fetch(7).await.unwrap().schema, "\"int\"");
+        assert!(matches!(registry.fetch(8).await, Err(FetchError::Unusable(_))));
+        assert!(matches!(registry.fetch(9).await, Err(FetchError::Missing(_))));
+        for (subject, is_found) in [("a", true), ("b", false), ("../subjects/a", false)] {
+            let version = Version { subject: subject.into(), version: 1 };
+            let fetched = registry.fetch_version(&version).await;
+            assert_eq!(fetched.is_ok(), is_found, "{subject}: {fetched:?}");
+        }
     }
 
     #[test]

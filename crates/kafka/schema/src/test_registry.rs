@@ -1,6 +1,7 @@
 //! A server with the answers that a test determines: refusals and failures that a real registry gives
 //! only rarely.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -20,6 +21,8 @@ pub struct TestRegistry {
     address: String,
     asked: Arc<Mutex<Vec<Asked>>>,
     answer: Arc<Mutex<(StatusCode, String)>>,
+    /// Answers to requests for single paths.
+    found: Arc<Mutex<HashMap<String, String>>>,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -29,14 +32,18 @@ impl TestRegistry {
     pub async fn start(status: StatusCode, body: &str) -> Self {
         let (asked, answer) =
             (Arc::<Mutex<Vec<Asked>>>::default(), Arc::new(Mutex::new((status, body.to_owned()))));
-        let (asking, answering) = (asked.clone(), answer.clone());
+        let found = Arc::<Mutex<HashMap<String, String>>>::default();
+        let (asking, answering, finding) = (asked.clone(), answer.clone(), found.clone());
         let router = Router::new().fallback(move |request: Request| async move {
             let authorization = request.headers().get(header::AUTHORIZATION);
             let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
-            asking.lock().unwrap().push((request.uri().path().to_owned(), authorization));
+            let path = request.uri().path().to_owned();
+            let found = finding.lock().unwrap().get(&path).cloned();
+            asking.lock().unwrap().push((path, authorization));
             // Other requests arrive in the meantime.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            let (status, body) = answering.lock().unwrap().clone();
+            let answer = answering.lock().unwrap().clone();
+            let (status, body) = found.map_or(answer, |body| (StatusCode::OK, body));
             let location = [(header::LOCATION, "/elsewhere")];
             let answer: Response = (status, location, body).into_response();
             answer
@@ -44,12 +51,17 @@ impl TestRegistry {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
-        Self { address, asked, answer, _server: AbortOnDropHandle::new(server) }
+        Self { address, asked, answer, found, _server: AbortOnDropHandle::new(server) }
     }
 
     /// Answers in another way from now on.
     pub fn answer(&self, status: StatusCode, body: &str) {
         *self.answer.lock().unwrap() = (status, body.to_owned());
+    }
+
+    /// Answers requests for this path, which follows that of the API, with this body.
+    pub fn add(&self, path: &str, body: &str) {
+        self.found.lock().unwrap().insert(format!("/api/{path}"), body.to_owned());
     }
 
     /// The requests so far.

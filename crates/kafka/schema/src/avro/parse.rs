@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Field, Node};
+use super::{Field, Name, Node};
+use crate::references::{Bundle, Import};
 
 /// The largest scale of a decimal: the number of digits of a number of 16 bytes.
 const SCALE_MAX: u64 = 38;
@@ -14,15 +15,25 @@ const SCALE_MAX: u64 = 38;
 pub(crate) struct AvroSchema {
     pub(super) nodes: Vec<Node>,
     pub(super) root: usize,
+    /// The names of the types that have one.
+    pub(super) names: HashMap<usize, Name>,
 }
 
 impl AvroSchema {
-    /// Reads a schema. The error says why it cannot be used.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let schema: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    /// Reads a schema of the registry.
+    pub fn of(Bundle { definition, imports }: &Bundle) -> Result<Self, String> {
+        Self::parse(&definition.schema, imports)
+    }
+
+    /// Reads a schema. It may use the named types of `imports`. The error says why it cannot be
+    /// used.
+    pub fn parse(text: &str, imports: &[Import]) -> Result<Self, String> {
         let mut parser = Parser::default();
-        let root = parser.node(&schema, "")?;
-        Ok(Self { nodes: parser.nodes, root })
+        for Import { name, schema } in imports {
+            parser.text(schema).map_err(|reason| format!("reference `{name}`: {reason}"))?;
+        }
+        let root = parser.text(text)?;
+        Ok(Self { nodes: parser.nodes, root, names: parser.names })
     }
 }
 
@@ -31,9 +42,16 @@ struct Parser {
     nodes: Vec<Node>,
     /// The named types by their full names.
     named: HashMap<String, usize>,
+    names: HashMap<usize, Name>,
 }
 
 impl Parser {
+    /// Adds the type of a text.
+    fn text(&mut self, text: &str) -> Result<usize, String> {
+        let schema: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        self.node(&schema, "")
+    }
+
     /// Adds a type, and the types in it. Names without a namespace are in `namespace`.
     fn node(&mut self, schema: &Value, namespace: &str) -> Result<usize, String> {
         match schema {
@@ -104,7 +122,8 @@ impl Parser {
             let name = text(field.get("name").unwrap_or(&Value::Null), "name")?;
             let kind = field.get("type").ok_or_else(|| format!("field `{name}` has no `type`"))?;
             let node = self.node(kind, &namespace)?;
-            fields.push(Field { name, node });
+            let aliases = texts(field.get("aliases"));
+            fields.push(Field { name, node, aliases, default: field.get("default").cloned() });
         }
         if let Some(node) = self.nodes.get_mut(index) {
             *node = Node::Record(fields);
@@ -134,9 +153,13 @@ impl Parser {
         let namespace = schema.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
         let full = full_name(&name, namespace);
         let own = full.rsplit_once('.').map_or("", |(namespace, _)| namespace).to_owned();
-        if self.named.insert(full, index).is_some() {
+        if self.named.insert(full.clone(), index).is_some() {
             return Err(format!("the type `{name}` is defined twice"));
         }
+        let aliases = texts(schema.get("aliases"));
+        let aliases = aliases.iter().map(|alias| full_name(alias, &own)).collect();
+        let default = schema.get("default").and_then(Value::as_str).map(Into::into);
+        self.names.insert(index, Name { full, aliases, default });
         Ok(own)
     }
 
@@ -171,6 +194,12 @@ fn list<'a>(schema: &'a Map<String, Value>, member: &str) -> Result<&'a Vec<Valu
     schema.get(member).and_then(Value::as_array).ok_or_else(|| format!("`{member}` is not a list"))
 }
 
+/// The texts of an optional list.
+fn texts(list: Option<&Value>) -> Vec<String> {
+    let texts = list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    texts.map(Into::into).collect()
+}
+
 fn text(value: &Value, member: &str) -> Result<String, String> {
     value.as_str().map(Into::into).ok_or_else(|| format!("`{member}` is not a text"))
 }
@@ -187,7 +216,7 @@ mod tests {
             {"name":"full","type":"shop.Kind"},
             {"name":"other","type":{"type":"fixed","name":"other.Raw","size":2}},
             {"name":"raw","type":"other.Raw"}]}"#;
-        let schema = AvroSchema::parse(schema).unwrap();
+        let schema = AvroSchema::parse(schema, &[]).unwrap();
         let Node::Record(fields) = &schema.nodes[schema.root] else { panic!("{schema:?}") };
         let nodes: Vec<usize> = fields.iter().map(|field| field.node).collect();
         assert_eq!((nodes[1], nodes[2], nodes[4]), (nodes[0], nodes[0], nodes[3]));
@@ -214,7 +243,7 @@ mod tests {
                 "defined twice",
             ),
         ] {
-            let error = AvroSchema::parse(schema).unwrap_err();
+            let error = AvroSchema::parse(schema, &[]).unwrap_err();
             assert!(error.contains(reason), "{schema}: {error}");
         }
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{AvroSchema, Node};
+use super::{AvroSchema, Node, Part};
 
 /// How deep records, arrays, maps and unions may be nested in a value.
 const DEPTH_MAX: usize = 64;
@@ -19,7 +19,7 @@ impl AvroSchema {
     /// the failure.
     pub fn decode(&self, payload: &[u8], bytes_max: usize) -> Result<Bytes, String> {
         let mut input = Input(payload);
-        let mut output = Output { json: Vec::new(), bytes_max };
+        let mut output = Output { json: Vec::new(), dropped: 0, bytes_max };
         self.convert(self.root, DEPTH_MAX, &mut input, &mut output)?;
         match input.0.len() {
             // Without the unused capacity, which the batch would keep.
@@ -49,6 +49,9 @@ impl AvroSchema {
             Node::Long => output.value(&input.long()?),
             Node::Float => output.value(&f32::from_le_bytes(input.array()?)),
             Node::Double => output.value(&f64::from_le_bytes(input.array()?)),
+            Node::LongAsFloat => output.value(&(input.long()? as f32)),
+            Node::LongAsDouble => output.value(&(input.long()? as f64)),
+            Node::FloatAsDouble => output.value(&f64::from(f32::from_le_bytes(input.array()?))),
             Node::Bytes => output.value(&STANDARD.encode(input.bytes()?)),
             Node::String => output.value(input.string()?),
             Node::Fixed(size) => output.value(&STANDARD.encode(input.take(*size)?)),
@@ -63,6 +66,12 @@ impl AvroSchema {
                 Some(symbol) => output.value(symbol),
                 None => Err("an enum has no such symbol".into()),
             },
+            Node::Symbols(symbols) => match symbols.get(input.index()?) {
+                Some(symbol) => self.convert(*symbol, depth, input, output),
+                None => Err("an enum has no such symbol".into()),
+            },
+            Node::Constant(json) => output.text(json),
+            Node::Misfit(reason) => Err(reason.clone()),
             Node::Union(variants) => match variants.get(input.index()?) {
                 Some(variant) => self.convert(*variant, depth, input, output),
                 None => Err("a union has no such type".into()),
@@ -99,6 +108,30 @@ impl AvroSchema {
                     output.text(":")?;
                     self.convert(field.node, depth, input, output)
                         .map_err(|reason| format!("{}: {reason}", field.name))?;
+                }
+                output.text("}")
+            }
+            Node::Projection(parts) => {
+                output.text("{")?;
+                let mut is_first = true;
+                for part in parts {
+                    let (name, node) = match part {
+                        Part::Field { name, node } => (name, node),
+                        Part::Skipped(node) => {
+                            let start = output.json.len();
+                            self.convert(*node, depth, input, output)?;
+                            output.drop_from(start);
+                            continue;
+                        }
+                    };
+                    if !is_first {
+                        output.text(",")?;
+                    }
+                    is_first = false;
+                    output.value(name)?;
+                    output.text(":")?;
+                    self.convert(*node, depth, input, output)
+                        .map_err(|reason| format!("{name}: {reason}"))?;
                 }
                 output.text("}")
             }
@@ -185,6 +218,8 @@ impl<'a> Input<'a> {
 /// The JSON that was written.
 struct Output {
     json: Vec<u8>,
+    /// The size of the JSON that was dropped. It counts, so that the time is limited, too.
+    dropped: usize,
     bytes_max: usize,
 }
 
@@ -199,9 +234,15 @@ impl Output {
         self.check()
     }
 
+    /// Drops the end of the JSON.
+    fn drop_from(&mut self, start: usize) {
+        self.dropped += self.json.len() - start;
+        self.json.truncate(start);
+    }
+
     /// Fails if the output is too large. A single text is at most six times as long as in the input.
     fn check(&self) -> Result<(), String> {
-        if self.json.len() > self.bytes_max {
+        if self.json.len() + self.dropped > self.bytes_max {
             return Err(format!("the JSON exceeds {} bytes", self.bytes_max));
         }
         Ok(())
@@ -209,7 +250,7 @@ impl Output {
 }
 
 /// A decimal number: a signed integer in big-endian order, with `scale` digits after the point.
-fn decimal(bytes: &[u8], scale: usize) -> Result<String, String> {
+pub(super) fn decimal(bytes: &[u8], scale: usize) -> Result<String, String> {
     if bytes.len() > DECIMAL_BYTES_MAX {
         return Err(format!("a decimal has more than {DECIMAL_BYTES_MAX} bytes"));
     }
@@ -243,7 +284,7 @@ mod tests {
         {"name":"raw","type":{"type":"fixed","name":"Raw","size":2}}]}"#;
 
     fn decode(schema: &str, bytes: &[u8]) -> Result<String, String> {
-        let json = AvroSchema::parse(schema).unwrap().decode(bytes, 10_000)?;
+        let json = AvroSchema::parse(schema, &[]).unwrap().decode(bytes, 10_000)?;
         Ok(String::from_utf8(json.to_vec()).unwrap())
     }
 

@@ -31,12 +31,24 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     waited.unwrap_or_else(|_| panic!("waited too long for {what}"));
 }
 
-/// Registers a schema and returns its id.
-pub async fn register(registry: &str, subject: &str, kind: &str, schema: &Value) -> u32 {
-    let body = json!({"schemaType": kind, "schema": schema.to_string()});
+/// Registers a schema and returns its id. Each reference has the name in the schema, and the subject
+/// of the schema that it refers to, of which the first version is used.
+pub async fn register(
+    registry: &str,
+    subject: &str,
+    kind: &str,
+    schema: impl ToString,
+    references: &[(&str, &str)],
+) -> u32 {
+    let reference =
+        |(name, subject): &(&str, &str)| json!({"name": name, "subject": subject, "version": 1});
+    let references: Vec<Value> = references.iter().map(reference).collect();
+    let body = json!({"schemaType": kind, "schema": schema.to_string(), "references": references});
     let url = format!("{registry}/subjects/{subject}/versions");
     let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
-    let answer: Value = answer.error_for_status().unwrap().json().await.unwrap();
+    let answer = answer.text().await.unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert!(answer["id"].is_u64(), "{subject}: {answer}");
     u32::try_from(answer["id"].as_u64().unwrap()).unwrap()
 }
 
