@@ -1,6 +1,7 @@
 //! Values with a schema.
 //!
-//! Input: a line with the registry's answer for a schema, and the value without the schema's id.
+//! Input: a line with the registry's answer for a schema, which may contain the schemas that it
+//! refers to and the reader's schema, and the value without the schema's id.
 
 use bytes::Bytes;
 use kafka_schema::decoders::decode;
