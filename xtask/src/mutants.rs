@@ -45,9 +45,9 @@ const MUTANTS: [Mutant; 7] = [
     Mutant {
         name: "the offset moves though the letter is not written",
         file: "crates/kafka/spin-kafka-trigger/src/partition/applier.rs",
-        sound: "self.failed_records.give_up_rejected(&part.batch, &rejections).await?;",
-        broken: "self.offsets.advance(part.batch.end, read);
-                    self.failed_records.give_up_rejected(&part.batch, &rejections).await?;",
+        sound: "self.failed_records.write_dead_letters(output.letters).await.map(Ok)",
+        broken: "self.position.advance(end, read);
+        self.failed_records.write_dead_letters(output.letters).await.map(Ok)",
         package: "spin-kafka-trigger",
         program: IT,
         test: "failures::the_offset_moves_only_when_the_letter_is_written",

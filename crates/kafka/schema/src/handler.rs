@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use spin_kafka_trigger::{
-    Batch, Config, Failure, Field, Filter, Handled, Handler, Position, Rejection,
+    Answer, Batch, Config, Failure, Field, Filter, Handler, Position, Rejection,
 };
 
 use crate::decoder::{Decoded, Decoder};
@@ -47,16 +47,13 @@ impl<H> SchemaHandler<H> {
 
 impl<H: Handler> Handler for SchemaHandler<H> {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-        match &self.decoder {
-            Some(decoder) => self.decode(decoder, batch).await.map(|handled| handled.rejections),
-            None => self.inner.handle(batch).await,
-        }
+        self.answer(Arc::new(batch.clone())).await?.only_rejections()
     }
 
-    async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Handled, Failure> {
+    async fn answer(&self, batch: Arc<Batch>) -> Result<Answer, Failure> {
         match &self.decoder {
             Some(decoder) => self.decode(decoder, &batch).await,
-            None => self.inner.handle_shared(batch).await,
+            None => self.inner.answer(batch).await,
         }
     }
 
@@ -75,9 +72,9 @@ impl<H: Handler> Handler for SchemaHandler<H> {
 
 impl<H: Handler> SchemaHandler<H> {
     /// Decodes a batch, and passes on the records that fit.
-    async fn decode(&self, decoder: &Decoder, batch: &Batch) -> Result<Handled, Failure> {
+    async fn decode(&self, decoder: &Decoder, batch: &Batch) -> Result<Answer, Failure> {
         let Decoded { records, misfits, filtered } = decoder.decode(batch).await?;
-        let mut handled = Handled::default();
+        let mut answer = Answer::default();
         if !records.is_empty() || self.keeps_position.load(Ordering::Relaxed) {
             let decoded = Arc::new(Batch {
                 topic: batch.topic.clone(),
@@ -86,13 +83,13 @@ impl<H: Handler> SchemaHandler<H> {
                 records,
                 ..*batch
             });
-            handled = self.inner.handle_shared(decoded.clone()).await?;
-            check(&decoded, &handled.rejections)?;
+            answer = self.inner.answer(decoded.clone()).await?;
+            check(&decoded, &answer.rejections)?;
         }
         self.metrics.misfits.inc_by(misfits.len() as u64);
-        handled.rejections.splice(..0, misfits);
-        handled.filtered.extend(filtered);
-        Ok(handled)
+        answer.rejections.splice(..0, misfits);
+        answer.filtered.extend(filtered);
+        Ok(answer)
     }
 }
 
@@ -209,7 +206,7 @@ mod tests {
         assert_eq!(engine.filters, [], "the engine does not decode");
         handler.position("group", "sales", "log", 0).await.unwrap();
         let values = batch(&[b"\0\0\0\0\x011", b"\0\0\0\0\x01{}"]);
-        let handled = handler.handle_shared(Arc::new(values)).await.unwrap();
+        let answer = handler.answer(Arc::new(values)).await.unwrap();
         assert_eq!((handled.filtered, handled.rejections[0].offset), (vec![5], 6));
         assert_eq!(handler.inner.calls.lock().unwrap().len(), 0);
     }

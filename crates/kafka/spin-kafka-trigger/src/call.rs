@@ -8,13 +8,13 @@ use std::sync::Arc;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Batch, Failure, Handled, Handler, Position};
+use crate::{Answer, Batch, Failure, Handler, Position};
 
 type Call<T> = AbortOnDropHandle<Result<T, Failure>>;
 
 /// [`Handler`] with boxed calls, so that the engine is compiled only once for all handlers.
 pub(crate) trait ErasedHandler: Send + Sync {
-    fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Handled>;
+    fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Answer>;
     fn position(
         self: Arc<Self>,
         group: Arc<str>,
@@ -25,8 +25,8 @@ pub(crate) trait ErasedHandler: Send + Sync {
 }
 
 impl<H: Handler> ErasedHandler for H {
-    fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Handled> {
-        let call = async move { Handler::handle_shared(&*self, batch).await };
+    fn handle(self: Arc<Self>, batch: Arc<Batch>) -> Call<Answer> {
+        let call = async move { Handler::answer(&*self, batch).await };
         AbortOnDropHandle::new(tokio::spawn(call))
     }
 

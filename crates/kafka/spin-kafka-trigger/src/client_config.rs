@@ -25,10 +25,12 @@ const LETTER_TIMEOUT_MS: &str = "30000";
 /// letter.
 const LETTERS_QUEUED_MAX: &str = "10000";
 const LETTERS_QUEUED_KBYTES_MAX: &str = "262144";
+/// How long a topic may be unknown to the brokers before a record for it fails.
+const TOPIC_PROPAGATION_MS: &str = "5000";
 /// How long a request may wait for the broker's answer, unless `client` sets another value. This is
 /// librdkafka's default. It also limits the commits that block: they take at most the session
 /// timeout, while the group's coordinator is looked for, plus this time.
-const REQUEST_TIMEOUT_MS: &str = "60000";
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// The two names of the property that limits how long a record may wait for the broker.
 const MESSAGE_TIMEOUT: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
 /// The two names of the property for a producer's compression.
@@ -94,6 +96,12 @@ pub(crate) fn producer(config: &Config) -> ClientSettings {
         // The broker checks the size of a whole batch: a letter must not be refused because of
         // other letters in its batch.
         .set_default("batch.num.messages", "1");
+    set_delivery(config, &mut native);
+    native
+}
+
+/// What all producers have in common: compression, acknowledgements, and the choice of a partition.
+fn set_delivery(config: &Config, native: &mut ClientSettings) {
     if !COMPRESSION.iter().any(|name| config.client.contains(name)) {
         // A record that was compressed by its producer may be several times larger than its topic's
         // limit.
@@ -104,6 +112,27 @@ pub(crate) fn producer(config: &Config) -> ClientSettings {
         .set("acks", "all")
         // The partitioner of the Java clients, so that the letters of a key are in one partition.
         .set("partitioner", "murmur2_random");
+}
+
+/// The configuration of the producer that writes in transactions.
+pub(crate) fn transactional_producer(config: &Config, transactional_id: &str) -> ClientSettings {
+    let mut native = common(config);
+    native
+        .set_default("message.max.bytes", MESSAGE_BYTES_MAX)
+        .set_default("queue.buffering.max.messages", LETTERS_QUEUED_MAX)
+        .set_default("queue.buffering.max.kbytes", LETTERS_QUEUED_KBYTES_MAX)
+        .set_default("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION_MS);
+    set_delivery(config, &mut native);
+    // The topics must exist, as those of the host's producer.
+    native
+        .set("allow.auto.create.topics", "false")
+        .set("transactional.id", transactional_id)
+        .set("transaction.timeout.ms", milliseconds(config.transaction_timeout));
+    // librdkafka accepts no longer times than that of the transaction.
+    for name in MESSAGE_TIMEOUT {
+        native.set(name, milliseconds(config.transaction_timeout));
+    }
+    native.set("socket.timeout.ms", milliseconds(config.transaction_timeout.min(REQUEST_TIMEOUT)));
     native
 }
 
@@ -123,7 +152,7 @@ fn common(config: &Config) -> ClientSettings {
     native
         .set_default("socket.nagle.disable", "true")
         .set_default("socket.keepalive.enable", "true")
-        .set_default("socket.timeout.ms", REQUEST_TIMEOUT_MS)
+        .set_default("socket.timeout.ms", milliseconds(REQUEST_TIMEOUT))
         // This limits the time until the client detects a topic that was created, or one for which
         // it was given the permission to read.
         .set_default("topic.metadata.refresh.interval.ms", METADATA_REFRESH_MS)
@@ -160,6 +189,8 @@ mod tests {
             consumer(&config).create::<Consumer, _>(BasicContext::default()).unwrap();
             drop(producer(&config).create::<Producer, _>(BasicContext::default()).unwrap());
             drop(bounded_producer(&config).create::<Producer, _>(BasicContext::default()).unwrap());
+            let transactional = transactional_producer(&config, "group.one");
+            drop(transactional.create::<Producer, _>(BasicContext::default()).unwrap());
         }
     }
 }

@@ -17,7 +17,7 @@ const FETCH_BYTES: usize = 1024 * 1024;
 const FETCH_FACTOR: usize = 6;
 
 /// Properties that the engine sets, and the setting that determines each.
-pub(crate) const OWNED: [OwnedProperty; 13] = [
+pub(crate) const OWNED: [OwnedProperty; 15] = [
     ("auto.commit.interval.ms", Some("commit_interval_ms")),
     ("auto.offset.reset", Some("start")),
     ("enable.auto.commit", None),
@@ -31,6 +31,8 @@ pub(crate) const OWNED: [OwnedProperty; 13] = [
     ("queued.max.messages.kbytes", Some("queue_bytes_max")),
     ("queued.min.messages", Some("queue_bytes_max")),
     ("session.timeout.ms", Some("session_timeout_ms")),
+    ("transaction.timeout.ms", Some("transaction_timeout_ms")),
+    ("transactional.id", None),
 ];
 
 /// The most records of a partition that are fetched ahead.

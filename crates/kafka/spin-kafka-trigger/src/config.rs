@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kafka_client::{ClientProperties, OidcSettings, Secret, TokenSource, oauth};
@@ -20,6 +21,10 @@ const SESSION_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(86_400);
 /// The longest time for which a batch waits for more records.
 const BATCH_WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// The shortest and the longest timeout of a transaction. The longest is the default of the brokers'
+/// `transaction.max.timeout.ms`.
+const TRANSACTION_TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(900);
 /// The highest `queued.max.messages.kbytes` that librdkafka accepts, in bytes.
 const QUEUE_BYTES_MAX: usize = (i32::MAX as usize / 1024) * 1024;
 
@@ -127,6 +132,25 @@ pub struct Config {
     /// Topic for dead letters. If it is empty, the topic is `<topic>.dead-letter` for each topic.
     /// The engine does not create it; a partition that needs it waits until it exists.
     pub dead_letter_topic: String,
+    /// Topics that may be written by a handler that returns records. They must exist, and none of
+    /// them may be one of `topics`. If there is one, each batch is one Kafka transaction: what the
+    /// handler returns, the dead letters and the offset are written together or not at all. If it
+    /// is empty, a handler that returns a record stops the engine.
+    pub output_topics: Vec<String>,
+    /// Maximum number of records that the handler may return for a batch. A batch with more is
+    /// handed over again in halves, as after a breakdown of the handler. Also the maximum number
+    /// of records in a transaction of several batches. Default 10,000.
+    pub output_records_max: usize,
+    /// Maximum size of the records that the handler may return for a batch: the bytes of keys,
+    /// values and headers. As `output_records_max`. This memory is not part of `memory_bytes_max`.
+    /// Default 16 MiB.
+    pub output_bytes_max: usize,
+    /// Time after which the brokers abort a transaction that was not completed. While a process
+    /// that was killed has an open transaction, its partitions are not read by other members, and
+    /// readers with the isolation level `read_committed` wait. The handler's calls do not count:
+    /// a transaction begins after the answer. Default 10,000 ms.
+    #[serde(rename = "transaction_timeout_ms", deserialize_with = "milliseconds")]
+    pub transaction_timeout: Duration,
     /// Number of consecutive poison records of a partition, with no applied record in between,
     /// after which the engine stops. It then assumes that the handler is broken, not the records.
     /// Default 100.
@@ -222,6 +246,10 @@ impl Default for Config {
             poison_attempts: 3,
             failed_records: FailedRecords::default(),
             dead_letter_topic: String::new(),
+            output_topics: Vec::new(),
+            output_records_max: 10_000,
+            output_bytes_max: 16 * 1024 * 1024,
+            transaction_timeout: Duration::from_secs(10),
             poison_in_a_row_max: 100,
             drain_deadline: Duration::from_secs(10),
             session_timeout: Duration::from_secs(15),
@@ -274,9 +302,35 @@ impl Config {
         Error::check("lag_per_replica", self.lag_per_replica > 0, "must be at least 1")?;
         let commit = (MILLISECOND..=COMMIT_INTERVAL_MAX).contains(&self.commit_interval);
         Error::check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
+        Error::check("output_records_max", self.output_records_max > 0, "must be at least 1")?;
+        Error::check("output_bytes_max", self.output_bytes_max > 0, "must be at least 1")?;
+        let transaction = TRANSACTION_TIMEOUT.contains(&self.transaction_timeout);
+        Error::check("transaction_timeout_ms", transaction, "must be between 1,000 and 900,000")?;
+        self.check_output()?;
         oauth::validate(self.oauth_token.as_ref(), self.oauth.as_ref(), &self.client)?;
         self.client.refuse_unsupported()?;
         Ok(self.client.refuse_owned(&OWNED)?)
+    }
+
+    /// Checks what a handler that returns records needs.
+    fn check_output(&self) -> Result<(), Error> {
+        if !self.is_transactional() {
+            return Ok(());
+        }
+        topics::check_output(&self.output_topics, &self.topics)?;
+        let parts = self.key_concurrency == 1;
+        Error::check("key_concurrency", parts, "must be 1 if there are `output_topics`")?;
+        let isolation = self.client.get("isolation.level").map(Secret::expose);
+        Error::check(
+            "client.isolation.level",
+            isolation.is_none_or(|level| matches!(level, "" | "read_committed")),
+            "must be `read_committed` if there are `output_topics`",
+        )
+    }
+
+    /// Whether records, dead letters and offsets are written in transactions.
+    pub(crate) fn is_transactional(&self) -> bool {
+        !self.output_topics.is_empty()
     }
 
     /// How many partitions can be read at once within `memory_bytes_max`.
@@ -357,6 +411,32 @@ mod tests {
         assert!(refused(|c| c.session_timeout = ms(3_600_001)).contains("session_timeout_ms"));
         assert!(refused(|c| c.queue_bytes_max = 1).contains("queue_bytes_max"));
         assert!(refused(|c| c.commit_interval = ms(0)).contains("commit_interval_ms"));
+        assert!(refused(|c| c.output_records_max = 0).contains("output_records_max"));
+        assert!(refused(|c| c.output_bytes_max = 0).contains("output_bytes_max"));
+        assert!(refused(|c| c.transaction_timeout = ms(999)).contains("transaction_timeout_ms"));
+    }
+
+    #[test]
+    fn output_topics_need_settings_with_which_each_record_is_written_once() {
+        let refused = |change: fn(&mut Config)| {
+            refused(|config| {
+                config.output_topics = vec!["totals".into()];
+                change(config);
+            })
+        };
+        valid().output_topics(["totals"]).client([("isolation.level", "")]).validate().unwrap();
+        assert!(refused(|c| c.output_topics = vec!["a b".into()]).contains("output_topics"));
+        assert!(refused(|c| c.output_topics = vec!["^a".into()]).contains("output_topics"));
+        assert!(refused(|c| c.output_topics = vec!["sales-topic".into()]).contains("read again"));
+        assert!(refused(|c| c.key_concurrency = 2).contains("key_concurrency"));
+        let uncommitted: fn(&mut Config) = |config| {
+            config.client = [("isolation.level", "read_uncommitted")].into_iter().collect();
+        };
+        assert!(refused(uncommitted).contains("isolation.level"));
+        for name in ["transactional.id", "transaction.timeout.ms"] {
+            let config = valid().client([(name, "1")]);
+            assert!(config.validate().unwrap_err().to_string().contains(name));
+        }
     }
 
     #[test]

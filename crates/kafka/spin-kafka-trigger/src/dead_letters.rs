@@ -12,10 +12,6 @@ use crate::letter::Letter;
 use crate::refusal::is_too_large;
 use crate::{Config, Message, client_config, record};
 
-/// A letter for a longer record is written without the record at once, because the whole letter
-/// would not fit into one request to the broker (`socket.request.max.bytes`, 100 MiB by default).
-const RECORD_BYTES_MAX: usize = 90_000_000;
-
 /// The producer of dead letters. Its client is created for the first letter, and is replaced after
 /// an error that makes it unusable.
 pub(crate) struct DeadLetters {
@@ -110,7 +106,7 @@ impl DeadLetters {
     async fn send_one(&self, client: &Client, letter: &Letter<'_>) -> Result<(), KafkaError> {
         let topic = self.config.dead_letter_topic_of(&letter.batch.topic);
         let Message { key, value, .. } = letter.record;
-        if letter.record.content_bytes() <= RECORD_BYTES_MAX {
+        if !letter.is_too_long() {
             let headers = letter.headers(&self.config.group);
             match client.write(&topic, key.as_deref(), value.as_deref(), headers).await {
                 Err(error) if is_too_large(&error) => {}
@@ -118,17 +114,9 @@ impl DeadLetters {
             }
         }
         let headers = letter.headers_without_record(&self.config.group);
-        client.write(&topic, letter.short_key(), None, headers).await?;
-        tracing::warn!(
-            topic = %letter.batch.topic,
-            partition = letter.batch.partition,
-            offset = letter.record.offset,
-            bytes = letter.record.content_bytes(),
-            dead_letter_topic = %topic,
-            "the dead-letter topic does not accept the whole record: the letter contains only its \
-             position, its size and the reason. Raise the topic's max.message.bytes to keep the \
-             next one"
-        );
+        let key = letter.short_key().map(|key| &key[..]);
+        client.write(&topic, key, None, headers).await?;
+        letter.warn_short(&topic);
         Ok(())
     }
 }

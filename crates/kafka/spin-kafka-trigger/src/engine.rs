@@ -12,6 +12,7 @@ use crate::call::ErasedHandler;
 use crate::extent::Extent;
 use crate::letter_sink::LetterSink;
 use crate::log_id::LogIds;
+use crate::transactions::Transactions;
 use crate::turns::Turns;
 use crate::{Config, Error, Metrics, Progress};
 
@@ -35,6 +36,8 @@ pub(crate) struct Engine {
     /// log, this determines where to read again.
     history: Mutex<HashMap<(Arc<str>, i32), History>>,
     pub dead_letters: LetterSink,
+    /// Writes what the handler returns; `None` without `output_topics`, and without Kafka.
+    pub transactions: Option<Transactions>,
     /// Limits the number of partitions that are read at once.
     pub turns: Turns,
     /// Limits the number of batches that the handler processes at the same time.
@@ -55,16 +58,19 @@ impl Engine {
         progress: Arc<Progress>,
     ) -> (Arc<Self>, mpsc::Receiver<Error>) {
         let letters = LetterSink::topics(config.clone());
-        Self::with_letters(config, handler, metrics, progress, letters)
+        let transactions =
+            config.is_transactional().then(|| Transactions::start(config.clone(), metrics.clone()));
+        Self::with_sinks(config, handler, metrics, progress, letters, transactions)
     }
 
-    /// The same, with another destination of the dead letters.
-    pub fn with_letters(
+    /// The same, with other destinations of dead letters and records.
+    pub fn with_sinks(
         config: Config,
         handler: Arc<dyn ErasedHandler>,
         metrics: Arc<Metrics>,
         progress: Arc<Progress>,
         dead_letters: LetterSink,
+        transactions: Option<Transactions>,
     ) -> (Arc<Self>, mpsc::Receiver<Error>) {
         let (failures, failed) = mpsc::channel(1);
         let engine = Self {
@@ -74,6 +80,7 @@ impl Engine {
             log_ids: LogIds::new(config.clone()),
             history: Mutex::default(),
             dead_letters,
+            transactions,
             turns: Turns::new(config.partitions_at_once()),
             calls: Semaphore::new(config.concurrency_max),
             runtime: Handle::current(),

@@ -16,6 +16,9 @@ pub enum FailureClass {
     Deadline,
     /// The handler exceeded its memory limit.
     Memory,
+    /// The records that the handler returned for the record exceed a limit, or a broker refused
+    /// one of them.
+    Output,
 }
 
 impl fmt::Display for FailureClass {
@@ -26,6 +29,7 @@ impl fmt::Display for FailureClass {
             FailureClass::Trap => "trap",
             FailureClass::Deadline => "deadline",
             FailureClass::Memory => "memory",
+            FailureClass::Output => "output",
         })
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::future::{Future, ready};
 use std::sync::Arc;
 
-use crate::Batch;
+use crate::{Answer, Batch};
 
 /// Applies the batches of all partitions that this process owns.
 ///
@@ -20,14 +20,16 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, batch: &Batch)
     -> impl Future<Output = Result<Vec<Rejection>, Failure>> + Send;
 
-    /// [`Handler::handle`] with a shared batch, for handlers that keep it beyond the call, and with
-    /// the records that the handler did not pass on.
-    #[doc(hidden)]
-    fn handle_shared(
-        &self,
-        batch: Arc<Batch>,
-    ) -> impl Future<Output = Result<Handled, Failure>> + Send {
-        async move { self.handle(&batch).await.map(Handled::from) }
+    /// Applies one batch like [`Handler::handle`], and may return records to write. The engine
+    /// calls this function. By default it calls `handle` and returns no records.
+    /// [`transform_fn`](crate::transform_fn) makes a function a handler that returns records.
+    ///
+    /// The records are written in one Kafka transaction with the offset of the batch. This needs
+    /// the setting [`output_topics`](crate::Config#structfield.output_topics). If the transaction
+    /// is aborted, the same records are written again without another call. After a crash or a
+    /// rebalance the batch is delivered again, so the handler must have no other effects.
+    fn answer(&self, batch: Arc<Batch>) -> impl Future<Output = Result<Answer, Failure>> + Send {
+        async move { self.handle(&batch).await.map(Answer::from) }
     }
 
     /// Where to read a partition from. It is called at every assignment before the first batch. The
@@ -54,8 +56,8 @@ impl<H: Handler> Handler for Arc<H> {
         H::handle(self, batch).await
     }
 
-    async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Handled, Failure> {
-        H::handle_shared(self, batch).await
+    async fn answer(&self, batch: Arc<Batch>) -> Result<Answer, Failure> {
+        H::answer(self, batch).await
     }
 
     async fn position(
@@ -88,22 +90,6 @@ impl Position {
             Position::At(offset) => Some(offset),
             Position::Committed | Position::Start => None,
         }
-    }
-}
-
-/// The result of a batch that was applied.
-#[doc(hidden)]
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Handled {
-    /// The records that the handler rejects.
-    pub rejections: Vec<Rejection>,
-    /// The offsets of the records that the handler dropped because of a filter on what it decoded.
-    pub filtered: Vec<i64>,
-}
-
-impl From<Vec<Rejection>> for Handled {
-    fn from(rejections: Vec<Rejection>) -> Self {
-        Self { rejections, filtered: Vec::new() }
     }
 }
 

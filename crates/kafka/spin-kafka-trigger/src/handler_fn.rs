@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::{Batch, Failure, Handled, Handler, Rejection};
+use crate::{Answer, Batch, Failure, Handler, Rejection};
 
 /// A handler that calls this function with each batch. It keeps no position: reading begins at the
 /// offset that the group has committed.
@@ -61,7 +61,7 @@ where
         (self.0)(Arc::new(batch.clone())).await
     }
 
-    async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Handled, Failure> {
-        (self.0)(batch).await.map(Handled::from)
+    async fn answer(&self, batch: Arc<Batch>) -> Result<Answer, Failure> {
+        (self.0)(batch).await.map(Answer::from)
     }
 }

@@ -23,6 +23,11 @@ impl Lease {
         *held
     }
 
+    /// Whether the lease is still held.
+    pub fn is_held(&self) -> bool {
+        self.while_held(|| ())
+    }
+
     /// Ends the lease.
     pub fn revoke(&self) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = false;
@@ -37,9 +42,9 @@ mod tests {
     fn nothing_is_stored_after_the_revocation() {
         let lease = Lease::new();
         let mut stored = 0;
-        assert!(lease.while_held(|| stored += 1));
+        assert!(lease.while_held(|| stored += 1) && lease.is_held());
         lease.revoke();
-        assert!(!lease.while_held(|| stored += 1));
+        assert!(!lease.while_held(|| stored += 1) && !lease.is_held());
         assert_eq!(stored, 1);
     }
 }

@@ -1,10 +1,14 @@
 //! A dead letter: a record that was given up, in the form in which it is written to its dead-letter
 //! topic.
 
+use bytes::Bytes;
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::{Batch, FailureClass, Message, record};
 
+/// A letter for a longer record is written without the record at once, because the whole letter
+/// would not fit into one request to the broker (`socket.request.max.bytes`, 100 MiB by default).
+const RECORD_BYTES_MAX: usize = 90_000_000;
 /// The longest reason in a header; the backtrace of a trap may be long.
 const REASON_BYTES_MAX: usize = 4 * 1024;
 /// The longest key of a letter that is written without its record.
@@ -65,9 +69,28 @@ impl Letter<'_> {
         self.describe(OwnedHeaders::new(), group).insert(header)
     }
 
+    /// Whether the record is so long that the letter must be written without it.
+    pub fn is_too_long(&self) -> bool {
+        self.record.content_bytes() > RECORD_BYTES_MAX
+    }
+
     /// The key of a letter without its record; `None` if it is too long.
-    pub fn short_key(&self) -> Option<&[u8]> {
-        self.record.key.as_deref().filter(|key| key.len() <= KEY_BYTES_MAX)
+    pub fn short_key(&self) -> Option<&Bytes> {
+        self.record.key.as_ref().filter(|key| key.len() <= KEY_BYTES_MAX)
+    }
+
+    /// Reports that the letter is written without its record.
+    pub fn warn_short(&self, dead_letter_topic: &str) {
+        tracing::warn!(
+            topic = %self.batch.topic,
+            partition = self.batch.partition,
+            offset = self.record.offset,
+            bytes = self.record.content_bytes(),
+            dead_letter_topic,
+            "the dead-letter topic does not accept the whole record: the letter contains only its \
+             position, its size and the reason. Raise the topic's max.message.bytes to keep the \
+             next one"
+        );
     }
 
     /// Adds the headers that describe the error: the engine's own, those of Kafka Connect and those

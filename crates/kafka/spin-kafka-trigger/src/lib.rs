@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_debug_implementations)]
 
+mod answer;
 mod assignment;
 mod backoff;
 mod batch;
@@ -56,9 +57,13 @@ mod sequence;
 mod setters;
 mod start;
 mod topics;
+mod transaction;
+mod transactions;
+mod transform_fn;
 mod trigger;
 mod turns;
 
+pub use answer::{Answer, OutgoingRecord};
 pub use batch::{Batch, Header, Message};
 pub use config::{Config, FailedRecords, GroupProtocol};
 pub use dead_letter_topic::{DeadLetter, DeadLetterTopic, LetterCounts, Survey};
@@ -67,7 +72,7 @@ pub use failure_class::FailureClass;
 #[cfg(feature = "filters")]
 pub use filter::passes;
 pub use filter::{Field, Filter};
-pub use handler::{Failure, Handled, Handler, Position, Rejection};
+pub use handler::{Failure, Handler, Position, Rejection};
 pub use handler_fn::{HandlerFn, handler_fn};
 pub use instruments::{Counter, Gauge, Histogram};
 pub use kafka_client::{
@@ -84,4 +89,5 @@ pub use progress::Progress;
 pub use replay::{Bound, Range};
 pub use send_back::{ReplayLimits, SentBack};
 pub use start::Start;
+pub use transform_fn::{TransformFn, transform_fn};
 pub use trigger::{Summary, Trigger};

@@ -47,6 +47,13 @@ pub struct Metrics {
     pub records_lost: Counter,
     /// Offset commits that the broker refused or did not answer.
     pub commit_failures: Counter,
+    /// Transactions that were committed.
+    pub transactions: Counter,
+    /// Transactions that were not committed, as far as known; what they contain is written again,
+    /// unless it turns out to be committed.
+    pub transaction_failures: Counter,
+    /// Records that the handler returned and that were written.
+    pub output_records: Counter,
     /// Batches that were dropped before the handler answered, at a drain deadline or because the
     /// assignment was lost. They are delivered again.
     pub unfinished: Counter,
@@ -56,6 +63,8 @@ pub struct Metrics {
     pub batch_records: Histogram,
     /// Duration of the handler's call with a batch, in seconds.
     pub handler_seconds: Histogram,
+    /// Duration of a transaction, in seconds.
+    pub transaction_seconds: Histogram,
     /// How long a rebalance blocked the poll thread of the group, in seconds. Most of it is the
     /// wait for batches in flight.
     pub rebalance_seconds: Histogram,
@@ -79,12 +88,16 @@ impl Default for Metrics {
             rebalances: Counter::default(),
             records_lost: Counter::default(),
             commit_failures: Counter::default(),
+            transactions: Counter::default(),
+            transaction_failures: Counter::default(),
+            output_records: Counter::default(),
             unfinished: Counter::default(),
             in_flight: Gauge::default(),
             // 1 to 16,384 records.
             batch_records: histogram(1.0, 8),
             // 0.5 ms to 131 s.
             handler_seconds: histogram(0.0005, 10),
+            transaction_seconds: histogram(0.0005, 10),
             rebalance_seconds: histogram(0.0005, 10),
         }
     }
@@ -127,6 +140,13 @@ impl Metrics {
             ("rebalances", "Assignments and revocations", &self.rebalances),
             ("records_lost", "Offsets deleted from the log before being read", &self.records_lost),
             ("commit_failures", "Offset commits that failed", &self.commit_failures),
+            ("transactions", "Transactions committed", &self.transactions),
+            (
+                "transaction_failures",
+                "Transactions that were not committed",
+                &self.transaction_failures,
+            ),
+            ("output_records", "Records written for the handler", &self.output_records),
             ("unfinished_batches", "Batches dropped before the handler answered", &self.unfinished),
         ] {
             registry.register(name, help, counter.clone());
@@ -138,6 +158,9 @@ impl Metrics {
         let (handler, rebalance) = (self.handler_seconds.clone(), self.rebalance_seconds.clone());
         let help = "Duration of a call of the handler with a batch";
         registry.register_with_unit("handler", help, Unit::Seconds, handler);
+        let help = "Duration of a transaction";
+        let transaction = self.transaction_seconds.clone();
+        registry.register_with_unit("transaction", help, Unit::Seconds, transaction);
         let help = "Duration of a rebalance";
         registry.register_with_unit("rebalance", help, Unit::Seconds, rebalance);
     }

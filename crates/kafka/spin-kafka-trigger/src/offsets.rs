@@ -1,5 +1,6 @@
 //! The offsets of a partition: what is committed, and the queries for them, which block.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, ConsumerContext};
@@ -18,22 +19,30 @@ fn metadata(partitions: i32) -> String {
     format!("{PARTITIONS_PREFIX}{partitions}")
 }
 
-/// The list that commits an offset, with the leader epoch of the record before it and with the
-/// metadata.
-pub(crate) fn to_commit(
-    topic: &str,
-    partition: i32,
-    commit: Extent,
-    partitions_at_start: Option<i32>,
+/// The offset of one partition that is to be committed.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    /// The offset, and the leader epoch of the record before it.
+    pub extent: Extent,
+    pub partitions_at_start: Option<i32>,
+}
+
+/// The list that commits offsets, with their leader epochs and metadata.
+pub(crate) fn to_commit<'a>(
+    commits: impl IntoIterator<Item = &'a Commit>,
 ) -> KafkaResult<TopicPartitionList> {
     let mut offsets = TopicPartitionList::new();
-    offsets.add_partition_offset(topic, partition, Offset::Offset(commit.end))?;
-    if let (Some(partitions), Some(mut partition)) =
-        (partitions_at_start, offsets.find_partition(topic, partition))
-    {
-        partition.set_metadata(metadata(partitions));
+    for Commit { topic, partition, extent, partitions_at_start } in commits {
+        offsets.add_partition_offset(topic, *partition, Offset::Offset(extent.end))?;
+        if let (Some(partitions), Some(mut partition)) =
+            (partitions_at_start, offsets.find_partition(topic, *partition))
+        {
+            partition.set_metadata(metadata(*partitions));
+        }
+        native::set_last_leader_epoch(&mut offsets, extent.epoch);
     }
-    native::set_leader_epoch(&mut offsets, commit.epoch);
     Ok(offsets)
 }
 
@@ -119,14 +128,20 @@ mod tests {
 
     #[test]
     fn a_commit_carries_the_epoch_and_the_number_of_partitions() {
-        let list = to_commit("sales", 2, Extent { end: 9, epoch: 4 }, Some(3)).unwrap();
+        let commit = |partition, extent, partitions_at_start| Commit {
+            topic: "sales".into(),
+            partition,
+            extent,
+            partitions_at_start,
+        };
+        let first = commit(2, Extent { end: 9, epoch: 4 }, Some(3));
+        let second = commit(1, Extent::up_to(7), None);
+        let list = to_commit([&first, &second]).unwrap();
         let elements = list.elements();
-        assert_eq!((elements.len(), elements[0].offset()), (1, Offset::Offset(9)));
-        assert_eq!(elements[0].metadata(), "partitions=3");
+        assert_eq!((elements.len(), elements[0].offset()), (2, Offset::Offset(9)));
+        assert_eq!((elements[1].partition(), elements[1].offset()), (1, Offset::Offset(7)));
+        assert_eq!((elements[0].metadata(), elements[1].metadata()), ("partitions=3", ""));
         assert_eq!(native::leader_epoch(&list), 4);
-
-        let list = to_commit("sales", 2, Extent::up_to(9), None).unwrap();
-        assert_eq!(list.elements()[0].metadata(), "");
-        assert!(native::leader_epoch(&list) < 0);
+        assert!(native::leader_epoch(&to_commit([&second]).unwrap()) < 0);
     }
 }

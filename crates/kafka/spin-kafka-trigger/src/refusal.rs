@@ -14,18 +14,29 @@ pub(crate) fn is_too_large(error: &KafkaError) -> bool {
 /// Whether the broker is reachable but refuses this topic or this record. Records of other topics
 /// may still be accepted.
 pub(crate) fn is_refusal(error: &KafkaError) -> bool {
+    is_record_refused(error)
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::InvalidTopic
+                    | Code::TopicAuthorizationFailed
+                    | Code::UnknownTopic
+                    | Code::UnknownTopicOrPartition
+            )
+        )
+}
+
+/// Whether the broker refuses this record because of what it contains. Another record may be
+/// accepted by the same topic.
+pub(crate) fn is_record_refused(error: &KafkaError) -> bool {
     is_too_large(error)
         || matches!(
             error.rdkafka_error_code(),
             Some(
                 Code::InvalidRecord
                     | Code::InvalidTimestamp
-                    | Code::InvalidTopic
                     | Code::PolicyViolation
-                    | Code::TopicAuthorizationFailed
                     | Code::UnknownPartition
-                    | Code::UnknownTopic
-                    | Code::UnknownTopicOrPartition
             )
         )
 }

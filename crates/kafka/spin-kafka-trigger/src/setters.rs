@@ -54,6 +54,9 @@ impl Config {
         poison_attempts: u32,
         failed_records: FailedRecords,
         dead_letter_topic: impl Into<String>,
+        output_records_max: usize,
+        output_bytes_max: usize,
+        transaction_timeout: Duration,
         poison_in_a_row_max: u32,
         drain_deadline: Duration,
         session_timeout: Duration,
@@ -68,6 +71,13 @@ impl Config {
     #[must_use]
     pub fn topics(mut self, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.topics = topics.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets [`output_topics`](Config#structfield.output_topics).
+    #[must_use]
+    pub fn output_topics(mut self, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.output_topics = topics.into_iter().map(Into::into).collect();
         self
     }
 

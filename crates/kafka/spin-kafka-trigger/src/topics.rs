@@ -60,6 +60,25 @@ pub(crate) fn check_all(topics: &[String], dead_letter_topic: &str) -> Result<()
     Ok(())
 }
 
+/// Rejects topics that cannot be written, and those that are read: their records would be handed
+/// over again without an end.
+pub(crate) fn check_output(output: &[String], topics: &[String]) -> Result<(), Error> {
+    for name in output {
+        if !is_topic_name(name) {
+            return Err(Error::setting("output_topics", not_a_name(name)));
+        }
+        let reads = |topic: &&String| match is_pattern(topic) {
+            true => pattern::compile(topic).is_ok_and(|pattern| pattern.is_match(name)),
+            false => *topic == name,
+        };
+        if let Some(topic) = topics.iter().find(reads) {
+            let reason = format!("`{topic}` includes `{name}`: its records would be read again");
+            return Err(Error::setting("output_topics", reason));
+        }
+    }
+    Ok(())
+}
+
 /// Checks a topic's name. If the suffix makes it the name of the dead-letter topic, the result must
 /// not be too long.
 fn check_name(topic: &str, dead_letter_topic: &str) -> Result<(), Error> {

@@ -142,6 +142,7 @@ impl Properties {
             "offsets.topic.num.partitions=5".to_owned(),
             format!("transaction.state.log.replication.factor={copies}"),
             format!("transaction.state.log.min.isr={in_sync}"),
+            "transaction.state.log.num.partitions=5".to_owned(),
             format!("share.coordinator.state.topic.replication.factor={copies}"),
             format!("share.coordinator.state.topic.min.isr={in_sync}"),
             "unclean.leader.election.enable=false".to_owned(),

@@ -132,7 +132,9 @@ impl Test {
         let Self { subject, partitions, golden } = self;
         let (mut report, mut answers) = (Report::default(), Answers::new());
         for (partition, records) in partitions {
-            let OfflineRun { outcomes, error, .. } = apply(&subject, partition, &records).await?;
+            let OfflineRun { outcomes, written, error, .. } =
+                apply(&subject, partition, &records).await?;
+            report.add_written(written.len());
             for (record, outcome) in records.iter().zip(outcomes) {
                 let output = subject.output.of(partition, record.message.offset);
                 report.add(partition, record, &outcome, output.as_deref())?;

@@ -21,6 +21,8 @@ pub struct Report {
     /// Number of records by result.
     counts: BTreeMap<String, u64>,
     given_up: u64,
+    /// Number of records that the component returned.
+    written: usize,
     is_stopped: bool,
 }
 
@@ -70,6 +72,11 @@ impl Report {
         }
     }
 
+    /// Notes that the trigger would write this many records.
+    pub fn add_written(&mut self, records: usize) {
+        self.written += records;
+    }
+
     /// Prints the number of records by result.
     pub fn print_counts(&self) -> Result<(), Unwritten> {
         if self.given_up > SHOWN_MAX {
@@ -79,7 +86,11 @@ impl Report {
         let all: u64 = self.counts.values().sum();
         let counts: Vec<String> =
             self.counts.iter().map(|(result, count)| format!("{count} {result}")).collect();
-        printing::result(format_args!("{all} records: {}", counts.join(", ")))
+        printing::result(format_args!("{all} records: {}", counts.join(", ")))?;
+        match self.written {
+            0 => Ok(()),
+            written => printing::result(format_args!("{written} records would be written")),
+        }
     }
 
     /// Whether every record was applied or filtered.

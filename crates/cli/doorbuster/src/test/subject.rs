@@ -12,7 +12,9 @@ use kafka_trigger::{GuestHandler, KafkaTrigger, PRODUCERS};
 use runner::TRIGGER_TYPES;
 use spin_app::interface::is_named_by;
 use spin_app::{App, manifest};
-use spin_kafka_trigger::{Batch, Config, Failure, Handler, Position, Rejection, is_pattern};
+use spin_kafka_trigger::{
+    Answer, Batch, Config, Failure, Handler, Position, Rejection, is_pattern,
+};
 use valkey_provider::ValkeyProvider;
 
 use super::Args;
@@ -131,8 +133,12 @@ pub struct Observed {
 
 impl Handler for Observed {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+        self.answer(Arc::new(batch.clone())).await?.only_rejections()
+    }
+
+    async fn answer(&self, batch: Arc<Batch>) -> Result<Answer, Failure> {
         let before = self.output.mark();
-        let answer = self.guest.handle(batch).await;
+        let answer = self.guest.answer(batch.clone()).await;
         if let ([message], true) = (batch.records.as_slice(), is_noted(&answer)) {
             self.output.note((self.partition, message.offset), before);
         }
@@ -151,6 +157,6 @@ impl Handler for Observed {
 }
 
 /// Whether the record of this answer may be given up.
-fn is_noted(answer: &Result<Vec<Rejection>, Failure>) -> bool {
-    !matches!(answer, Ok(rejections) if rejections.is_empty())
+fn is_noted(answer: &Result<Answer, Failure>) -> bool {
+    !matches!(answer, Ok(answer) if answer.rejections.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Creates the topics that the triggers read, and those for their dead letters.
+//! Creates the topics that the triggers read and write, and those for their dead letters.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,11 +24,13 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub struct Needed {
     pub name: String,
     pub partitions: i32,
-    /// The topics whose dead letters are written to it; `None` if it is a topic that is read.
+    /// The topics whose dead letters are written to it; `None` if it is a topic that is read or
+    /// written.
     letters_of: Option<Vec<String>>,
 }
 
-/// The topics that the trigger reads, and those for its dead letters. A pattern names no topic.
+/// The topics that the trigger reads and writes, and those for its dead letters. A pattern names no
+/// topic.
 pub fn needed(trigger: &TriggerConfig) -> Vec<Needed> {
     let engine = &trigger.engine;
     let named = engine.topics.iter().filter(|topic| !is_pattern(topic));
@@ -38,6 +40,9 @@ pub fn needed(trigger: &TriggerConfig) -> Vec<Needed> {
         needed.push(Needed { name: topic.clone(), partitions: PARTITIONS, letters_of: None });
         let letters = engine.dead_letter_topic_of(topic).into_owned();
         letters_of.entry(letters).or_default().push(topic.clone());
+    }
+    for name in engine.output_topics.iter().cloned() {
+        needed.push(Needed { name, partitions: PARTITIONS, letters_of: None });
     }
     if !engine.dead_letter_topic.is_empty() {
         letters_of.entry(engine.dead_letter_topic.clone()).or_default();

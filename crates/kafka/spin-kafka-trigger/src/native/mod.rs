@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult};
 
 pub(crate) use admin::topic_id;
@@ -55,6 +56,35 @@ pub(crate) fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
     }
 }
 
+/// The group's metadata for a transaction, with which the broker refuses the offsets of a member
+/// that does not own its partitions any more. `None` if the client is not a member at this moment:
+/// the broker would accept offsets without a member.
+pub(crate) fn group_metadata<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+) -> Option<ConsumerGroupMetadata> {
+    let before = membership(consumer.client())?;
+    let metadata = consumer.group_metadata()?;
+    // A member never gets an earlier generation again, so the metadata is that of this generation.
+    (membership(consumer.client())? == before).then_some(metadata)
+}
+
+/// The member's id and the generation of the group; `None` if the client is not a member.
+fn membership<C: ClientContext>(client: &Client<C>) -> Option<(CString, i32)> {
+    // SAFETY: the client lives as long as its borrow. This function owns the returned metadata and
+    // frees it after the member's id was copied.
+    unsafe {
+        let metadata = rd::rd_kafka_consumer_group_metadata(client.native_ptr());
+        if metadata.is_null() {
+            return None;
+        }
+        let generation = rd::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        let member = rd::rd_kafka_consumer_group_metadata_member_id(metadata);
+        let member = (!member.is_null()).then(|| CStr::from_ptr(member).to_owned());
+        rd::rd_kafka_consumer_group_metadata_destroy(metadata);
+        member.filter(|id| !id.is_empty() && generation >= 0).map(|id| (id, generation))
+    }
+}
+
 /// The leader epoch of the list's only partition; negative if it has none.
 pub(crate) fn leader_epoch(list: &TopicPartitionList) -> i32 {
     // SAFETY: the list lives as long as its borrow, and an element is read only if there is one.
@@ -64,13 +94,15 @@ pub(crate) fn leader_epoch(list: &TopicPartitionList) -> i32 {
     }
 }
 
-/// Sets the leader epoch of the list's only partition; a negative value removes it.
-pub(crate) fn set_leader_epoch(list: &mut TopicPartitionList, epoch: i32) {
-    // SAFETY: the list is borrowed alone, and an element is written only if there is one.
+/// Sets the leader epoch of the list's last partition; a negative value removes it.
+pub(crate) fn set_last_leader_epoch(list: &mut TopicPartitionList, epoch: i32) {
+    // SAFETY: the list is borrowed alone, and `elems` has `cnt` elements, of which the last one is
+    // written.
     unsafe {
         let list = &*list.ptr();
-        if list.cnt > 0 {
-            rd::rd_kafka_topic_partition_set_leader_epoch(list.elems, epoch.max(-1));
+        if let Some(last) = usize::try_from(list.cnt).ok().and_then(|count| count.checked_sub(1)) {
+            let last = list.elems.add(last);
+            rd::rd_kafka_topic_partition_set_leader_epoch(last, epoch.max(-1));
         }
     }
 }

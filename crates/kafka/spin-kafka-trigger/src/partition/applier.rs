@@ -2,20 +2,31 @@
 
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::future::{BoxFuture, try_join_all};
 
 use super::context::{TaskContext, TaskEnd};
 use super::failed_records::FailedRecordPolicy;
 use super::handler_calls::{FailureCause, HandlerCalls, LostState, Outcome};
+use super::output::Output;
 use crate::consumer::Consumer;
 use crate::extent::Extent;
+use crate::letter::Letter;
 use crate::parts::{AfterFailure, Bisection, Part, Rules, by_key};
-use crate::{Batch, Handled};
+use crate::{Answer, Batch, FailureClass, OutgoingRecord};
 
 /// The position of one partition.
 pub(crate) trait PartitionPosition: Send + Sync {
     /// Notes that everything before `offset` is applied. `read` is how far the log was read.
     fn advance(&self, offset: i64, read: Extent);
+
+    /// Writes the output and commits `offset` in one transaction. The answer is the failure of the
+    /// batch if a broker refuses a record of the handler; nothing is written then.
+    fn write<'a>(
+        &'a self,
+        output: Output<'a>,
+        offset: i64,
+        read: Extent,
+    ) -> BoxFuture<'a, Result<Result<(), FailureCause>, TaskEnd>>;
 }
 
 /// Applies the batches of one partition, and moves the position.
@@ -87,20 +98,110 @@ impl<C> Applier<C> {
                 return Err(TaskEnd::Stopped);
             }
             let applied = match self.calls.handle(&mut part.batch).await? {
-                Outcome::Applied(handled) => {
-                    let rejections = &handled.rejections;
-                    self.failed_records.give_up_rejected(&part.batch, rejections).await?;
-                    self.count_applied(&part.batch, &handled);
-                    bisection.applied(&part)
+                Outcome::Applied(answer) => {
+                    self.after_answer(&mut bisection, part, answer, read).await?
                 }
                 Outcome::Lost(lost) => return Ok(Some(lost)),
-                Outcome::Failed(cause) => self.after_failure(&mut bisection, part, &cause).await?,
+                Outcome::Failed(cause) => {
+                    self.after_failure(&mut bisection, part, &cause, read).await?
+                }
             };
             if let Some(offset) = applied {
                 self.position.advance(offset, read);
             }
         }
         Ok(None)
+    }
+
+    /// Moves the position past offsets that hold no record for the handler.
+    pub async fn pass_over(&self, end: i64, read: Extent) -> Result<(), TaskEnd> {
+        if self.ctx.engine.config.is_transactional() {
+            self.write_letters(Vec::new(), end, read).await?;
+        }
+        self.position.advance(end, read);
+        Ok(())
+    }
+
+    /// Writes what the handler returned. Returns the offset to store, if the part moves the
+    /// position.
+    async fn after_answer(
+        &self,
+        bisection: &mut Bisection,
+        part: Part,
+        answer: Answer,
+        read: Extent,
+    ) -> Result<Option<i64>, TaskEnd> {
+        let Answer { rejections, filtered, records } = answer;
+        let written = match self.unacceptable(&part.batch, &records)? {
+            Some(cause) => Err(cause),
+            None => {
+                let letters = self.failed_records.give_up_rejected(&part.batch, &rejections)?;
+                self.write(Output { records, letters }, part.batch.end, read).await?
+            }
+        };
+        if let Err(cause) = written {
+            self.calls.report_failure(&part.batch, &cause);
+            return self.after_failure(bisection, part, &cause, read).await;
+        }
+        self.count_applied(&part.batch, rejections.len(), filtered.len());
+        Ok(bisection.applied(&part))
+    }
+
+    /// Why the records that the handler returned are not written, if they exceed a limit or are not
+    /// valid. Fails if one of them is for another topic than those of the settings.
+    fn unacceptable(
+        &self,
+        batch: &Batch,
+        records: &[OutgoingRecord],
+    ) -> Result<Option<FailureCause>, TaskEnd> {
+        let config = &self.ctx.engine.config;
+        let is_known = |record: &&OutgoingRecord| {
+            config.output_topics.iter().any(|topic| **topic == *record.topic)
+        };
+        if let Some(stray) = records.iter().find(|record| !is_known(record)) {
+            let reason = format!(
+                "the handler returns a record for topic `{}`, which is not in `output_topics`",
+                stray.topic
+            );
+            return Err(self.ctx.handler_error(batch.start, reason));
+        }
+        let bytes: usize = records.iter().map(OutgoingRecord::content_bytes).sum();
+        let fault = records.iter().find_map(|record| Some((record, record.fault()?)));
+        let reason = if let Some((record, fault)) = fault {
+            format!("a record for topic `{}` that no broker accepts: {fault}", record.topic)
+        } else if records.len() > config.output_records_max {
+            format!("{} records, above `output_records_max`", records.len())
+        } else if bytes > config.output_bytes_max {
+            format!("records of {bytes} bytes, above `output_bytes_max`")
+        } else {
+            return Ok(None);
+        };
+        let reason = format!("the handler returns {reason}");
+        Ok(Some(FailureCause { class: FailureClass::Output, reason }))
+    }
+
+    /// Writes letters, or in a transaction only the offset.
+    async fn write_letters(
+        &self,
+        letters: Vec<Letter<'_>>,
+        end: i64,
+        read: Extent,
+    ) -> Result<(), TaskEnd> {
+        let written = self.write(Output { records: Vec::new(), letters }, end, read).await?;
+        // Without a record of the handler, none can be refused.
+        written.map_err(|cause| self.ctx.handler_error(end, cause.reason))
+    }
+
+    async fn write(
+        &self,
+        output: Output<'_>,
+        end: i64,
+        read: Extent,
+    ) -> Result<Result<(), FailureCause>, TaskEnd> {
+        if self.ctx.engine.config.is_transactional() {
+            return self.position.write(output, end, read).await;
+        }
+        self.failed_records.write_dead_letters(output.letters).await.map(Ok)
     }
 
     /// Does what the bisection decides. Returns the offset to store, if the part moves the
@@ -110,13 +211,15 @@ impl<C> Applier<C> {
         bisection: &mut Bisection,
         part: Part,
         cause: &FailureCause,
+        read: Extent,
     ) -> Result<Option<i64>, TaskEnd> {
         match bisection.failed(part) {
             AfterFailure::Continue => Ok(None),
             AfterFailure::Retry(pause) => self.ctx.pause(pause).await.map(|()| None),
             AfterFailure::GiveUp(part) => {
                 let Part { batch, failures, .. } = &part;
-                self.failed_records.give_up_poison(batch, *failures, cause).await?;
+                let letters = self.failed_records.give_up_poison(batch, *failures, cause)?;
+                self.write_letters(letters, batch.end, read).await?;
                 Ok(bisection.given_up(&part))
             }
             AfterFailure::Stop(Part { batch, failures, .. }) => {
@@ -129,15 +232,14 @@ impl<C> Applier<C> {
         }
     }
 
-    fn count_applied(&self, batch: &Batch, handled: &Handled) {
+    fn count_applied(&self, batch: &Batch, rejected: usize, filtered: usize) {
         let metrics = &self.ctx.engine.metrics;
-        let filtered = handled.filtered.len();
         let records = batch.records.len().saturating_sub(filtered);
         metrics.batches.inc();
         metrics.records.inc_by(records as u64);
         metrics.filtered.inc_by(filtered as u64);
         metrics.batch_records.observe(records as f64);
-        self.failed_records.applied(records.saturating_sub(handled.rejections.len()));
+        self.failed_records.applied(records.saturating_sub(rejected));
     }
 }
 
@@ -168,13 +270,13 @@ mod tests {
             Ok(rejections)
         }
 
-        async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Handled, Failure> {
-            let mut handled = Handled::from(self.handle(&batch).await?);
+        async fn answer(&self, batch: Arc<Batch>) -> Result<Answer, Failure> {
+            let mut answer = Answer::from(self.handle(&batch).await?);
             if self.filters {
-                let filtered = handled.rejections.drain(..).map(|rejection| rejection.offset);
-                handled.filtered = filtered.collect();
+                let filtered = answer.rejections.drain(..).map(|rejection| rejection.offset);
+                answer.filtered = filtered.collect();
             }
-            Ok(handled)
+            Ok(answer)
         }
 
         async fn position(&self, _: &str, _: &str, _: &str, _: i32) -> Result<Position, Failure> {

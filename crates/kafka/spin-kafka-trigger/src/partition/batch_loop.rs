@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::applier::{Applier, PartitionPosition as _};
+use super::applier::Applier;
 use super::context::{TaskContext, TaskEnd};
 use super::cursor::Cursor;
 use super::gatherer::Origin;
@@ -90,7 +90,11 @@ impl BatchLoop {
                 self.offsets.status.begin_at(cursor.start);
                 // The committed offset may belong to another log, or may lie behind the current
                 // position.
-                self.offsets.store(cursor.start, self.reader.read());
+                if self.ctx.engine.transactions.is_some() {
+                    self.offsets.commit(cursor.start, self.reader.read()).await?;
+                } else {
+                    self.offsets.store(cursor.start, self.reader.read());
+                }
             }
             match self.read_batches(cursor, turn).await? {
                 ReadEnd::Moved => moved = true,
@@ -145,7 +149,7 @@ impl BatchLoop {
     ) -> Result<Option<LostState>, TaskEnd> {
         let (Gathered { records, end }, read) = (gathered, self.reader.read());
         if records.is_empty() && !cursor.keeps_position {
-            self.offsets.advance(end, read);
+            self.applier.pass_over(end, read).await?;
             return Ok(None);
         }
         let batch = Batch {

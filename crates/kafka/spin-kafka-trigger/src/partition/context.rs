@@ -90,7 +90,7 @@ impl TaskContext {
         self.query("seek", move |consumer| {
             let mut sought = TopicPartitionList::new();
             sought.add_partition_offset(&topic, partition, Offset::Offset(position))?;
-            native::set_leader_epoch(&mut sought, epoch);
+            native::set_last_leader_epoch(&mut sought, epoch);
             let sought = consumer.seek_partitions(sought, ANSWER_TIMEOUT)?;
             sought.elements().iter().try_for_each(|partition| partition.error())
         })

@@ -30,14 +30,14 @@ impl<C> FailedRecordPolicy<C> {
         }
     }
 
-    /// Gives up the only record of a batch, with which the handler failed this many times.
-    pub async fn give_up_poison(
+    /// The letter for the only record of a batch, with which the handler failed this many times.
+    pub fn give_up_poison<'a>(
         &self,
-        batch: &Batch,
+        batch: &'a Batch,
         failures: u32,
-        cause: &FailureCause,
-    ) -> Result<(), TaskEnd> {
-        let Some(record) = batch.records.first() else { return Ok(()) };
+        cause: &'a FailureCause,
+    ) -> Result<Vec<Letter<'a>>, TaskEnd> {
+        let Some(record) = batch.records.first() else { return Ok(Vec::new()) };
         let FailureCause { class, reason } = cause;
         self.ctx.engine.metrics.poison.inc();
         let in_a_row = self.poison_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
@@ -47,15 +47,15 @@ impl<C> FailedRecordPolicy<C> {
                 format!("{in_a_row} records in a row made the handler fail; the last: {reason}");
             return Err(self.poison_error(record.offset, *class, &reason));
         }
-        self.apply(vec![Letter { batch, record, class: *class, attempts: failures, reason }]).await
+        self.select(vec![Letter { batch, record, class: *class, attempts: failures, reason }])
     }
 
-    /// Gives up the records that the handler rejected.
-    pub async fn give_up_rejected(
+    /// The letters for the records that the handler rejected.
+    pub fn give_up_rejected<'a>(
         &self,
-        batch: &Batch,
-        rejections: &[Rejection],
-    ) -> Result<(), TaskEnd> {
+        batch: &'a Batch,
+        rejections: &'a [Rejection],
+    ) -> Result<Vec<Letter<'a>>, TaskEnd> {
         let mut letters = Vec::with_capacity(rejections.len());
         for Rejection { offset, reason } in rejections {
             let Ok(at) = batch.records.binary_search_by_key(offset, |message| message.offset)
@@ -71,30 +71,34 @@ impl<C> FailedRecordPolicy<C> {
             letters.extend(batch.records.get(at).map(letter));
         }
         self.ctx.engine.metrics.rejections.inc_by(rejections.len() as u64);
-        self.apply(letters).await
+        self.select(letters)
     }
 
-    async fn apply(&self, letters: Vec<Letter<'_>>) -> Result<(), TaskEnd> {
+    /// The letters that are to be written according to `failed_records`.
+    fn select<'a>(&self, letters: Vec<Letter<'a>>) -> Result<Vec<Letter<'a>>, TaskEnd> {
         for Letter { batch, record, class, attempts, reason } in &letters {
             let (topic, partition, offset) = (&batch.topic, batch.partition, record.offset);
             tracing::warn!(%topic, partition, offset, %class, attempts, reason, "record given up");
         }
         match (self.ctx.engine.config.failed_records, letters.first()) {
-            (_, None) => Ok(()),
+            (_, None) => Ok(letters),
             (FailedRecords::Stop, Some(first)) => {
                 Err(self.poison_error(first.record.offset, first.class, first.reason))
             }
             (FailedRecords::Skip, _) => {
                 self.ctx.engine.metrics.skipped.inc_by(letters.len() as u64);
-                Ok(())
+                Ok(Vec::new())
             }
-            (FailedRecords::DeadLetter, _) => self.write_dead_letters(letters).await,
+            (FailedRecords::DeadLetter, _) => Ok(letters),
         }
     }
 
     /// Writes the letters. If the broker does not accept them, an operator has to fix the cause:
     /// the partition waits, logs the cause, and continues after the letters are written.
-    async fn write_dead_letters(&self, mut letters: Vec<Letter<'_>>) -> Result<(), TaskEnd> {
+    pub async fn write_dead_letters(&self, mut letters: Vec<Letter<'_>>) -> Result<(), TaskEnd> {
+        if letters.is_empty() {
+            return Ok(());
+        }
         let engine = &self.ctx.engine;
         let mut backoff = self.ctx.retry_backoff();
         loop {

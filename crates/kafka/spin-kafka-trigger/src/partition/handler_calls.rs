@@ -8,7 +8,7 @@ use crate::backoff::Backoff;
 use crate::call::answer;
 use crate::consumer::Consumer;
 use crate::metrics::Metrics;
-use crate::{Batch, Failure, FailureClass, Handled, Position};
+use crate::{Answer, Batch, Failure, FailureClass, Position};
 
 /// What a handler's store has lost. The lesser value is the greater loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +28,9 @@ pub(crate) struct FailureCause {
 
 /// The result of handing over a batch.
 pub(crate) enum Outcome {
-    /// The batch is applied, except for the records that the handler rejects or filtered.
-    Applied(Handled),
+    /// The batch is applied, except for the records that the handler rejects or filtered, and for
+    /// the records to write.
+    Applied(Answer),
     /// The handler's store has lost what it needs to apply the batch.
     Lost(LostState),
     /// The handler fails with this batch.
@@ -52,7 +53,7 @@ impl<C> HandlerCalls<C> {
         let mut backoff = self.ctx.retry_backoff();
         loop {
             let (class, reason) = match self.call(batch).await? {
-                Ok(handled) => return Ok(Outcome::Applied(handled)),
+                Ok(answer) => return Ok(Outcome::Applied(answer)),
                 Err(Failure::Rewind(to)) => return self.rewound(batch, to).map(Outcome::Lost),
                 Err(Failure::Lost) => return self.lost(batch).map(Outcome::Lost),
                 Err(Failure::Fatal(reason)) => {
@@ -75,7 +76,7 @@ impl<C> HandlerCalls<C> {
     }
 
     /// Makes one call, as soon as fewer than `concurrency_max` calls are running.
-    async fn call(&self, batch: &Arc<Batch>) -> Result<Result<Handled, Failure>, TaskEnd> {
+    async fn call(&self, batch: &Arc<Batch>) -> Result<Result<Answer, Failure>, TaskEnd> {
         let _permit = self.ctx.call_permit().await?;
         let metrics = &self.ctx.engine.metrics;
         let in_flight = InFlight::new(metrics, batch);
@@ -114,7 +115,8 @@ impl<C> HandlerCalls<C> {
         self.ctx.pause(pause).await
     }
 
-    fn report_failure(&self, batch: &Batch, cause: &FailureCause) {
+    /// Reports and counts a failure of the handler.
+    pub fn report_failure(&self, batch: &Batch, cause: &FailureCause) {
         self.ctx.engine.metrics.breakdowns.inc();
         let Batch { topic, partition, start, end, records, .. } = batch;
         let (records, FailureCause { class, reason }) = (records.len(), cause);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Batch, Failure, Handled, Handler, Position, Rejection};
+use crate::{Answer, Batch, Failure, Handler, Position, Rejection};
 
 /// After this many retries of one batch in a row the run ends. A trigger without
 /// `retry_attempts_max` would repeat the call without end.
@@ -63,16 +63,16 @@ impl<H> LimitedRetries<H> {
 
 impl<H: Handler> Handler for LimitedRetries<H> {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-        self.handle_shared(Arc::new(batch.clone())).await.map(|handled| handled.rejections)
+        self.answer(Arc::new(batch.clone())).await?.only_rejections()
     }
 
-    async fn handle_shared(&self, batch: Arc<Batch>) -> Result<Handled, Failure> {
+    async fn answer(&self, batch: Arc<Batch>) -> Result<Answer, Failure> {
         let first = batch.records.first().map_or(batch.start, |message| message.offset);
-        let answer = self.handler.handle_shared(batch).await;
+        let answer = self.handler.answer(batch).await;
         let repeats = matches!(answer, Err(Failure::Retry(_)));
-        if let Ok(handled) = &answer {
+        if let Ok(answer) = &answer {
             let mut filtered = self.filtered.lock().unwrap_or_else(PoisonError::into_inner);
-            filtered.extend(&handled.filtered);
+            filtered.extend(&answer.filtered);
         }
         self.limit(Some(first), self.retries_max, answer, repeats)
     }

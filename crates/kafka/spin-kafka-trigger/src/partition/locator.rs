@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use rdkafka::consumer::{CommitMode, Consumer as _};
-
 use super::context::{TaskContext, TaskEnd};
 use super::cursor::Cursor;
 use super::handler_calls::HandlerCalls;
@@ -50,6 +48,11 @@ impl Locator {
         loop {
             let log_id = self.log_check.log_id(Instant::now()).await?;
             let (log, stored) = self.stored_position(&log_id).await?;
+            if stored != Position::Committed && self.ctx.engine.config.is_transactional() {
+                let reason = "a handler that returns records must not keep its position, because \
+                              the offset is committed together with the records";
+                return Err(self.ctx.handler_error(-1, reason));
+            }
             let watermarks = self.ctx.watermarks().await?;
             let beginning = self.beginning(&log, stored, applied, watermarks).await?;
             // The position is valid only if the topic was not replaced in the meantime.
@@ -57,7 +60,10 @@ impl Locator {
                 continue;
             }
             if beginning.is_new {
-                self.commit_first(beginning.start, read).await?;
+                // The group's first position is committed before anything is read: otherwise a
+                // member that begins at the end of the log would, after a restart, skip the records
+                // written in between.
+                self.offsets.commit(beginning.start, read).await?;
             }
             let cursor = Cursor {
                 keeps_position: stored != Position::Committed,
@@ -176,17 +182,6 @@ impl Locator {
             .await?;
         partitions_at_start.get_or_init(|| found);
         Ok(())
-    }
-
-    /// Sets the group's first position of this partition. It is committed before anything is read:
-    /// otherwise a member that begins at the end of the log would, after a restart, skip the
-    /// records written in between.
-    async fn commit_first(&self, start: i64, read: Extent) -> Result<(), TaskEnd> {
-        let first = self.offsets.to_commit(start, read);
-        let commit = move |consumer: &crate::consumer::Consumer| {
-            consumer.commit(&first.clone()?, CommitMode::Sync)
-        };
-        self.ctx.query("first commit", commit).await
     }
 
     /// Compares a position with the log. Records below the log's start are lost. If the log was

@@ -24,6 +24,7 @@ mod locator;
 mod log_check;
 mod offline;
 mod offset_store;
+mod output;
 mod reader;
 mod task;
 

@@ -1,20 +1,26 @@
 //! Applies records that do not come from Kafka, with the code that applies those of a topic.
 
 use std::collections::{HashMap, HashSet};
+use std::future::ready;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
 use super::applier::{Applier, PartitionPosition};
 use super::context::{TaskContext, TaskEnd};
-use super::handler_calls::HandlerCalls;
+use super::handler_calls::{FailureCause, HandlerCalls};
 use super::limited_retries::{LimitedRetries, RETRIES_MAX};
+use super::output::Output;
 use crate::batch::{BatchBuilder, Gathered};
 use crate::engine::Engine;
 use crate::extent::Extent;
 use crate::filter::pass;
 use crate::letter_sink::{GivenUp, LetterSink};
 use crate::{
-    Batch, Config, Error, FailedRecords, FailureClass, Handler, Message, Position, Progress,
+    Batch, Config, Error, FailedRecords, FailureClass, Handler, Message, OutgoingRecord, Position,
+    Progress,
 };
 
 /// The records of one partition.
@@ -36,6 +42,8 @@ pub struct OfflineRecords {
 pub struct OfflineRun {
     /// What happened to each record, in the order of the records.
     pub outcomes: Vec<RecordOutcome>,
+    /// The records that the handler returned, in the order in which they would be written.
+    pub written: Vec<OutgoingRecord>,
     /// Why the trigger stopped before the end of the records, if it did.
     pub error: Option<Error>,
 }
@@ -92,15 +100,37 @@ pub async fn apply_offline<H: Handler>(
         Ok(()) | Err(TaskEnd::Stopped) => None,
         Err(TaskEnd::Failed(error)) => Some(error),
     };
-    Ok(OfflineRun { outcomes: run.outcomes(&offsets), error })
+    Ok(OfflineRun { outcomes: run.outcomes(&offsets), written: run.applied.take_written(), error })
 }
 
-/// The position up to which everything is applied.
-struct Applied(AtomicI64);
+/// The position up to which everything is applied, and what was written.
+struct Applied {
+    ctx: Arc<TaskContext<()>>,
+    position: AtomicI64,
+    written: Mutex<Vec<OutgoingRecord>>,
+}
+
+impl Applied {
+    fn take_written(&self) -> Vec<OutgoingRecord> {
+        std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 impl PartitionPosition for Applied {
     fn advance(&self, offset: i64, _: Extent) {
-        self.0.fetch_max(offset, Ordering::Relaxed);
+        self.position.fetch_max(offset, Ordering::Relaxed);
+    }
+
+    fn write<'a>(
+        &'a self,
+        output: Output<'a>,
+        _: i64,
+        _: Extent,
+    ) -> BoxFuture<'a, Result<Result<(), FailureCause>, TaskEnd>> {
+        let Output { records, letters } = output;
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).extend(records);
+        self.ctx.engine.dead_letters.keep(letters);
+        ready(Ok(Ok(()))).boxed()
     }
 }
 
@@ -136,12 +166,17 @@ impl Run {
         let letters = LetterSink::List(Default::default());
         let handler = Arc::new(handler);
         // The receiver gets only errors of a Kafka client.
-        let (engine, _) = Engine::with_letters(config, handler, Arc::default(), progress, letters);
+        let (engine, _) =
+            Engine::with_sinks(config, handler, Arc::default(), progress, letters, None);
         let stop = engine.stop.clone();
         let ctx =
             Arc::new(TaskContext { engine, consumer: (), topic, number, stop, is_replay: false });
         let calls = Arc::new(HandlerCalls::new(ctx.clone()));
-        let applied = Arc::new(Applied(AtomicI64::new(i64::MIN)));
+        let applied = Arc::new(Applied {
+            ctx: ctx.clone(),
+            position: AtomicI64::new(i64::MIN),
+            written: Mutex::default(),
+        });
         let applier = Applier::new(ctx.clone(), calls.clone(), applied.clone());
         Self { ctx, calls, applier, log_id, applied, filtered }
     }
@@ -224,7 +259,7 @@ impl Run {
         let given_up = self.ctx.engine.dead_letters.take().into_iter();
         let mut given_up: HashMap<i64, GivenUp> =
             given_up.map(|letter| (letter.offset, letter)).collect();
-        let applied = self.applied.0.load(Ordering::Relaxed);
+        let applied = self.applied.position.load(Ordering::Relaxed);
         let filtered = self.filtered();
         let outcome = |offset: &i64| match given_up.remove(offset) {
             Some(GivenUp { class, attempts, reason, .. }) => {

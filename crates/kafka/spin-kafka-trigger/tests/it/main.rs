@@ -17,3 +17,4 @@ mod reading;
 mod recreated;
 mod sending_back;
 mod support;
+mod transactions;

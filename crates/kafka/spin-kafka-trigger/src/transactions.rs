@@ -1,0 +1,249 @@
+//! Writes what the batches of all partitions result in, in one transaction after the other.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::KafkaError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::backoff::Backoff;
+use crate::consumer::Consumer;
+use crate::lease::Lease;
+use crate::offsets::{self, Commit};
+use crate::refusal::advice;
+use crate::transaction::{Ended, TransactionalClient, WrittenRecord};
+use crate::{Config, Metrics, native};
+
+/// The most requests that wait for the next transaction. More partitions wait before the queue.
+const REQUESTS_MAX: usize = 64;
+/// The pauses before another client is created after one that could not begin.
+const CONNECT_BACKOFF: Duration = Duration::from_millis(100);
+const CONNECT_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Why a request was not written.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// Nothing was written: a broker refuses the record at this index.
+    Refused { index: usize, error: KafkaError },
+    /// Nothing was written.
+    Aborted { reason: String, advice: &'static str },
+    /// It is not known whether it was written. If it was, the offset is committed by now.
+    Unknown(String),
+}
+
+/// What one batch results in.
+pub(crate) struct Request {
+    pub consumer: Weak<Consumer>,
+    /// The right of the partition's task to commit.
+    pub lease: Arc<Lease>,
+    pub commit: Commit,
+    pub records: Arc<[WrittenRecord]>,
+}
+
+/// The task that writes. It ends when this value is dropped.
+pub(crate) struct Transactions {
+    queue: mpsc::Sender<Pending>,
+    _end: DropGuard,
+}
+
+struct Pending {
+    request: Request,
+    done: oneshot::Sender<Result<(), Fault>>,
+}
+
+impl Pending {
+    fn bytes(&self) -> usize {
+        self.request.records.iter().map(|record| record.bytes).sum()
+    }
+
+    /// The task of the partition may not wait for this any more.
+    fn answer(self, answer: Result<(), Fault>) {
+        let _ = self.done.send(answer);
+    }
+}
+
+impl Transactions {
+    pub fn start(config: Config, metrics: Arc<Metrics>) -> Self {
+        let (queue, requests) = mpsc::channel(REQUESTS_MAX);
+        let ended = CancellationToken::new();
+        let id = transactional_id(&config);
+        let writer = Writer { config, id, metrics, client: None, ended: ended.clone() };
+        tokio::spawn(writer.run(requests));
+        Self { queue, _end: ended.drop_guard() }
+    }
+
+    /// Writes the records and commits the offset in one transaction, perhaps together with those of
+    /// other partitions.
+    pub async fn write(&self, request: Request) -> Result<(), Fault> {
+        let (done, answer) = oneshot::channel();
+        let ended = || Fault::Unknown("the task that writes transactions has ended".into());
+        if self.queue.send(Pending { request, done }).await.is_err() {
+            return Err(ended());
+        }
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+/// The id of a static member remains the same, so that a restart at once aborts what the last
+/// process left. Other members have a random one, which no process that still runs can have.
+fn transactional_id(config: &Config) -> String {
+    match config.instance_id.as_str() {
+        "" => format!("{}.{:016x}{:016x}", config.group, fastrand::u64(..), fastrand::u64(..)),
+        instance => format!("{}.{instance}", config.group),
+    }
+}
+
+struct Writer {
+    config: Config,
+    id: String,
+    metrics: Arc<Metrics>,
+    client: Option<TransactionalClient>,
+    ended: CancellationToken,
+}
+
+impl Writer {
+    async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
+        self.connect().await;
+        let mut left = None;
+        loop {
+            let first = match left.take() {
+                Some(first) => first,
+                None => match queue.recv().await {
+                    Some(first) => first,
+                    None => break,
+                },
+            };
+            let group;
+            (group, left) = self.gather(first, &mut queue);
+            self.write(group).await;
+        }
+        self.drop_client();
+    }
+
+    /// The requests for the next transaction, and one that does not fit.
+    fn gather(
+        &self,
+        first: Pending,
+        queue: &mut mpsc::Receiver<Pending>,
+    ) -> (Vec<Pending>, Option<Pending>) {
+        let (mut records, mut bytes) = (first.request.records.len(), first.bytes());
+        let mut group = vec![first];
+        while let Ok(next) = queue.try_recv() {
+            records += next.request.records.len();
+            bytes += next.bytes();
+            if records > self.config.output_records_max || bytes > self.config.output_bytes_max {
+                return (group, Some(next));
+            }
+            group.push(next);
+        }
+        (group, None)
+    }
+
+    async fn write(&mut self, group: Vec<Pending>) {
+        let (group, metadata) = match members_only(group).await {
+            (group, _) if group.is_empty() => return,
+            (group, Some(metadata)) => (group, metadata),
+            (group, None) => {
+                let reason = "the client is not a member of the group at this moment";
+                return answer_all(group, || aborted(reason.into(), ""));
+            }
+        };
+        let Some(client) = &self.client else {
+            // The engine has ended.
+            return answer_all(group, || aborted("there is no client".into(), ""));
+        };
+        let lists: Vec<_> = group.iter().map(|pending| pending.request.records.clone()).collect();
+        let offsets = match offsets::to_commit(group.iter().map(|pending| &pending.request.commit))
+        {
+            Ok(offsets) => offsets,
+            Err(error) => return answer_all(group, || aborted(error.to_string(), "")),
+        };
+        let begun = Instant::now();
+        match client.write(&lists, offsets, metadata).await {
+            Ended::Committed => {
+                self.metrics.transactions.inc();
+                self.metrics.transaction_seconds.observe(begun.elapsed().as_secs_f64());
+                group.into_iter().for_each(|pending| pending.answer(Ok(())));
+            }
+            Ended::Aborted { cause, refused } => {
+                self.metrics.transaction_failures.inc();
+                let refused = refused.into_iter().chain(std::iter::repeat_with(|| None));
+                for (pending, refused) in group.into_iter().zip(refused) {
+                    pending.answer(Err(match refused {
+                        Some((index, error)) => Fault::Refused { index, error },
+                        None => aborted(cause.to_string(), advice(&cause)),
+                    }));
+                }
+            }
+            Ended::Unknown(error) => {
+                self.metrics.transaction_failures.inc();
+                tracing::warn!(
+                    group = %self.config.group, %error,
+                    "replacing the Kafka producer of transactions after an error"
+                );
+                // The next client completes or aborts the transaction. After that it is known.
+                self.drop_client();
+                self.connect().await;
+                answer_all(group, || Fault::Unknown(error.to_string()));
+            }
+        }
+    }
+
+    /// Creates a client, and repeats that until it is ready or the engine has ended.
+    async fn connect(&mut self) {
+        let mut backoff = Backoff::new(CONNECT_BACKOFF, CONNECT_BACKOFF_MAX);
+        while !self.ended.is_cancelled() {
+            let error = match TransactionalClient::new(&self.config, &self.id) {
+                Ok(client) => {
+                    let ready = client.init().await;
+                    self.client = Some(client);
+                    let Err(error) = ready else { return };
+                    self.drop_client();
+                    format!("{error}; {}", advice(&error))
+                }
+                Err(error) => error.to_string(),
+            };
+            let (pause, transactional_id) = (backoff.next(), &self.id);
+            tracing::warn!(
+                group = %self.config.group, transactional_id, error,
+                pause_ms = pause.as_millis(),
+                "cannot begin to write transactions yet; trying again"
+            );
+            tokio::select! {
+                () = self.ended.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Dropping a client may block.
+    fn drop_client(&mut self) {
+        if let Some(client) = self.client.take() {
+            tokio::task::spawn_blocking(move || drop(client));
+        }
+    }
+}
+
+/// The requests of partitions that this member owns, and the group's metadata. The metadata is
+/// queried before the ownership is checked, so it cannot be that of a later generation in which
+/// another member owns the partition.
+async fn members_only(group: Vec<Pending>) -> (Vec<Pending>, Option<ConsumerGroupMetadata>) {
+    let consumer = group.first().and_then(|pending| pending.request.consumer.upgrade());
+    let query = move || consumer.and_then(|consumer| native::group_metadata(&*consumer));
+    let metadata = tokio::task::spawn_blocking(query).await.ok().flatten();
+    let (held, lost): (Vec<_>, Vec<_>) =
+        group.into_iter().partition(|pending| pending.request.lease.is_held());
+    answer_all(lost, || aborted("the partition was revoked".into(), ""));
+    (held, metadata)
+}
+
+fn aborted(reason: String, advice: &'static str) -> Fault {
+    Fault::Aborted { reason, advice }
+}
+
+fn answer_all(group: Vec<Pending>, fault: impl Fn() -> Fault) {
+    group.into_iter().for_each(|pending| pending.answer(Err(fault())));
+}

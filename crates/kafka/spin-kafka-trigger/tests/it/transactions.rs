@@ -1,0 +1,342 @@
+//! Handlers that return records: each input has exactly one output for a reader with the isolation
+//! level `read_committed`, on a real Kafka broker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use serde_json::json;
+use spin_kafka_trigger::{
+    Answer, Batch, Error, Failure, OutgoingRecord, Rejection, Trigger, headers, transform_fn,
+};
+use test_servers::{Kafka, KafkaConfig};
+use tokio::process::Child;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::cluster::{brokers, create_topic, create_topic_with};
+use crate::support::letters::{Letter, letters, records};
+use crate::support::{committed, config, member, producer, show_log, until, within};
+
+const INPUT: &str = "input";
+const OUTPUT: &str = "output";
+const LETTERS: &str = "input.dead-letter";
+const PARTITIONS: i32 = 4;
+const MEMBERS: usize = 3;
+/// Number of records that are written between two events, for all partitions.
+const BURST: u64 = 400;
+/// How long the group may take to handle the remaining records after all members run.
+const REST_LIMIT: Duration = Duration::from_secs(120);
+
+/// Returns one record for each number, rejects some numbers, and traps at others.
+async fn transform(batch: Arc<Batch>) -> Result<Answer, Failure> {
+    let mut answer = Answer::default();
+    for record in &batch.records {
+        let value = record.value.clone().unwrap_or_default();
+        let number: u64 = String::from_utf8_lossy(&value).parse().unwrap();
+        match number {
+            _ if number % 397 == 0 => return Err(Failure::Trap("as requested".into())),
+            _ if number % 101 == 0 => {
+                answer.rejections.push(Rejection::new(record.offset, "as requested"));
+            }
+            _ => {
+                let key = batch.partition.to_string();
+                answer.records.push(OutgoingRecord::new(OUTPUT, value).with_key(key));
+            }
+        }
+    }
+    Ok(answer)
+}
+
+fn is_rejected(number: u64) -> bool {
+    number % 397 == 0 || number % 101 == 0
+}
+
+fn consumer(brokers: &str, isolation: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "judge")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", isolation)
+        .create()
+        .unwrap()
+}
+
+/// Waits until no transaction is open, so that all of the topic can be read.
+async fn settle(brokers: &str, topic: &str) {
+    let clients = ["read_committed", "read_uncommitted"].map(|level| consumer(brokers, level));
+    until("the end of all transactions", || {
+        (0..PARTITIONS).all(|partition| {
+            let limit = Duration::from_secs(10);
+            let end = |client: &BaseConsumer| client.fetch_watermarks(topic, partition, limit).ok();
+            let [committed, written] = clients.each_ref().map(end);
+            committed.is_some() && committed == written
+        })
+    })
+    .await;
+}
+
+/// How often each number is in a topic, for a reader with the isolation level `read_committed`. The
+/// outputs of each partition must be in order.
+fn count(brokers: &str, topic: &str) -> BTreeMap<u64, u32> {
+    let consumer = consumer(brokers, "read_committed");
+    let mut all = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        all.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&all).unwrap();
+    let (mut numbers, mut ended) = (BTreeMap::new(), 0);
+    let mut last = BTreeMap::<Vec<u8>, u64>::new();
+    let begun = Instant::now();
+    while ended < PARTITIONS {
+        assert!(begun.elapsed() < REST_LIMIT, "{topic} cannot be read");
+        match consumer.poll(Duration::from_secs(1)) {
+            Some(Ok(record)) => {
+                let number = std::str::from_utf8(record.payload().unwrap()).unwrap();
+                let number = number.parse().unwrap();
+                *numbers.entry(number).or_default() += 1;
+                if let Some(key) = record.key().filter(|_| topic == OUTPUT) {
+                    let before = last.insert(key.to_vec(), number);
+                    assert!(before < Some(number), "{before:?} is before {number}");
+                }
+            }
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ended += 1,
+            Some(Err(error)) => println!("{error}"),
+            None => {}
+        }
+    }
+    numbers
+}
+
+/// The members of a group, and the broker.
+struct Team {
+    kafka: Option<Kafka>,
+    settings: serde_json::Value,
+    log: std::path::PathBuf,
+    members: [Option<Child>; MEMBERS],
+    killed: u32,
+    drained: u32,
+    brokers_killed: u32,
+}
+
+impl Team {
+    fn start(&mut self, slot: usize) {
+        let test = "transactions::each_input_has_one_output_when_members_and_the_broker_are_killed";
+        self.settings["slot"] = json!(slot);
+        self.members[slot] = Some(member::start(test, &self.settings, &self.log));
+    }
+
+    /// Starts a member that is not running, or kills or stops one that is.
+    async fn change_member(&mut self, slot: usize, is_killed: bool) {
+        let Some(mut child) = self.members[slot].take() else { return self.start(slot) };
+        if is_killed {
+            child.kill().await.unwrap();
+            self.killed += 1;
+        } else {
+            let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+            kill(pid, Signal::SIGTERM).unwrap();
+            let status = child.wait().await.unwrap();
+            assert!(status.success(), "{status}\n{}", self.log());
+            self.drained += 1;
+        }
+    }
+
+    async fn kill_broker(&mut self) {
+        let mut kafka = self.kafka.take().unwrap();
+        kafka.kill().await.unwrap();
+        self.kafka = Some(kafka.restart().await.unwrap());
+        self.brokers_killed += 1;
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+/// `CHAOS_SECONDS` sets the duration (8 by default); `CHAOS_SEED` repeats a run.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_input_has_one_output_when_members_and_the_broker_are_killed() {
+    if let Some(settings) = member::settings() {
+        return one_member(settings).await;
+    }
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seconds = number("CHAOS_SECONDS").unwrap_or(8);
+    let seed = number("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("CHAOS_SECONDS={seconds} CHAOS_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+
+    let properties =
+        vec!["transaction.abort.timed.out.transaction.cleanup.interval.ms=500".to_owned()];
+    let kafka = Kafka::start(KafkaConfig { properties, ..KafkaConfig::default() }).await.unwrap();
+    let brokers = kafka.bootstrap();
+    for topic in [INPUT, OUTPUT, LETTERS] {
+        create_topic(&brokers, topic, PARTITIONS).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut team = Team {
+        kafka: Some(kafka),
+        settings: json!({ "brokers": brokers }),
+        log: folder.path().join("log"),
+        members: Default::default(),
+        killed: 0,
+        drained: 0,
+        brokers_killed: 0,
+    };
+    (0..MEMBERS).for_each(|slot| team.start(slot));
+
+    let producer: Arc<BaseProducer> = ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .set("enable.idempotence", "true")
+        .create()
+        .map(Arc::new)
+        .unwrap();
+    let (begun, mut end) = (Instant::now(), 0);
+    // At least one member and the broker are killed.
+    while begun.elapsed() < Duration::from_secs(seconds)
+        || team.brokers_killed == 0
+        || team.killed == 0
+    {
+        for number in end..end + BURST {
+            let value = number.to_string();
+            let partition = (number % PARTITIONS as u64) as i32;
+            let record = BaseRecord::<(), _>::to(INPUT).partition(partition).payload(&value);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+            producer.poll(Duration::ZERO);
+        }
+        end += BURST;
+        if random.u32(..10) == 0
+            || begun.elapsed() > Duration::from_secs(seconds) / 2 && team.brokers_killed == 0
+        {
+            team.kill_broker().await;
+        } else {
+            team.change_member(random.usize(..MEMBERS), random.u32(..4) > 0).await;
+        }
+        let flushed = producer.clone();
+        tokio::task::spawn_blocking(move || flushed.flush(REST_LIMIT)).await.unwrap().unwrap();
+    }
+    for slot in 0..MEMBERS {
+        if team.members[slot].is_none() {
+            team.start(slot);
+        }
+    }
+    let (expected, rest) = (end / PARTITIONS as u64, Instant::now());
+    for partition in 0..PARTITIONS {
+        let is_done = || {
+            let committed = committed(&brokers, INPUT, INPUT, partition);
+            committed.is_some_and(|offset| offset.unsigned_abs() >= expected)
+        };
+        while !is_done() {
+            assert!(rest.elapsed() < REST_LIMIT, "partition {partition} stopped\n{}", team.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    for topic in [OUTPUT, LETTERS] {
+        settle(&brokers, topic).await;
+    }
+    let (outputs, letters) = (count(&brokers, OUTPUT), count(&brokers, LETTERS));
+    println!(
+        "{end} inputs, {} outputs, {} dead letters; members: {} killed, {} stopped; broker: {} killed",
+        outputs.len(),
+        letters.len(),
+        team.killed,
+        team.drained,
+        team.brokers_killed,
+    );
+    for number in 0..end {
+        let found = (outputs.get(&number).copied(), letters.get(&number).copied());
+        let expected = if is_rejected(number) { (None, Some(1)) } else { (Some(1), None) };
+        assert_eq!(found, expected, "number {number}\n{}", team.log());
+    }
+}
+
+/// Runs one member in a separate process.
+async fn one_member(settings: serde_json::Value) {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let mut config = config(settings["brokers"].as_str().unwrap(), INPUT)
+        .output_topics([OUTPUT])
+        .transaction_timeout(Duration::from_secs(4))
+        .batch_records_max(50)
+        .poison_attempts(1);
+    // One of the members is static, and so its transactional id remains the same.
+    if settings["slot"] == 0 {
+        config = config.instance_id("static");
+    }
+    Trigger::run(config, transform_fn(transform), member::terminated()).await.unwrap();
+}
+
+/// Does what the record's value selects.
+async fn obey(batch: Arc<Batch>) -> Result<Answer, Failure> {
+    let mut answer = Answer::default();
+    for record in &batch.records {
+        let value = record.value.clone().unwrap_or_default();
+        let output = || OutgoingRecord::new("obedient-output", value.clone());
+        match &*value {
+            b"reject" => answer.rejections.push(Rejection::new(record.offset, "as requested")),
+            b"large" => answer.records.push(OutgoingRecord::new("obedient-output", vec![0; 5_000])),
+            b"many" => answer.records.extend((0..11).map(|_| output())),
+            b"stray" => answer.records.push(OutgoingRecord::new("elsewhere", value)),
+            _ => answer.records.push(output()),
+        }
+    }
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_output_is_a_dead_letter_and_a_fenced_producer_is_replaced() {
+    show_log();
+    let (brokers, topic, output) = (brokers(), "obedient", "obedient-output");
+    create_topic(&brokers, topic, 1).await;
+    create_topic_with(&brokers, output, 1, &[("max.message.bytes", "2000")]).await;
+    create_topic(&brokers, "obedient.dead-letter", 1).await;
+    let config = config(&brokers, topic)
+        .output_topics([output])
+        .output_records_max(10)
+        .poison_attempts(1)
+        .instance_id("one")
+        .client([("compression.type", "none")]);
+    let trigger = Trigger::new(config, transform_fn(obey)).unwrap();
+    let (metrics, stop) = (trigger.metrics(), CancellationToken::new());
+    let run = tokio::spawn(trigger.until(stop.clone().cancelled_owned()));
+    let write = |values: &[&str]| {
+        let producer = producer(&brokers);
+        for value in values {
+            producer.send(BaseRecord::<(), _>::to(topic).payload(*value)).map_err(|e| e.0).unwrap();
+        }
+        producer.flush(REST_LIMIT).unwrap();
+    };
+    let is_committed = |offset| committed(&brokers, topic, topic, 0) == Some(offset);
+    let outputs = || {
+        let values = records(&brokers, output).into_iter().filter_map(|record| record.value);
+        values.map(|value| String::from_utf8(value).unwrap()).collect::<Vec<_>>()
+    };
+
+    write(&["a", "large", "many", "reject", "b"]);
+    until("the first offset", || is_committed(5)).await;
+    assert_eq!(outputs(), ["a", "b"]);
+    let class = |letter: &Letter| letter.header(headers::CLASS);
+    let classes: Vec<String> = letters(&brokers, topic).iter().map(class).collect();
+    assert_eq!(classes, ["output", "output", "rejected"]);
+
+    let failures = metrics.transaction_failures.get();
+    let other: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .set("transactional.id", "obedient.one")
+        .create()
+        .unwrap();
+    other.init_transactions(REST_LIMIT).unwrap();
+    write(&["c"]);
+    until("the offset of the next producer", || is_committed(6)).await;
+    assert_eq!(outputs(), ["a", "b", "c"]);
+    assert!(metrics.transaction_failures.get() > failures, "the producer was not fenced");
+
+    write(&["stray"]);
+    let error = within("the engine's end", run).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Handler { offset: 6, .. }), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("`elsewhere`") && error.contains("output_topics"), "{error}");
+    assert!(is_committed(6) && outputs().len() == 3);
+}
