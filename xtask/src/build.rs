@@ -23,7 +23,7 @@ const COMPONENTS: [&str; 11] = [
 ];
 
 /// The components that only tests use, and the examples, which the tests run.
-const TEST_GUESTS: [&str; 16] = [
+const TEST_GUESTS: [&str; 17] = [
     "calls-dependency",
     "calls-valkey",
     "copies-records",
@@ -36,6 +36,7 @@ const TEST_GUESTS: [&str; 16] = [
     "forwards-orders",
     "misbehaves",
     "older-events",
+    "order-lines",
     "sends-requests",
     "sync-events",
     "variables-from-environment",

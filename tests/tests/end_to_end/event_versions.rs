@@ -11,7 +11,9 @@ use kafka_trigger::{GuestHandler, KafkaTrigger, ProducerCapability, TriggerConfi
 use pipeline_tests::root;
 use spin_app::manifest;
 use spin_app::variables::Variables;
-use spin_kafka_trigger::{Batch, Failure, Handler as _, Message};
+use spin_kafka_trigger::{
+    Answer, Batch, Failure, Handler as _, Message, OutgoingRecord, Rejection,
+};
 use test_servers::shared_kafka;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
@@ -19,6 +21,8 @@ use wac_graph::{CompositionGraph, EncodeOptions};
 const HANDLER_0_1: &str = "spin-kafka:events/handler@0.1.0";
 const CHECKPOINT_0_1: &str = "spin-kafka:events/checkpoint@0.1.0";
 const SYNC_HANDLER: &str = "spin-kafka:events/sync-handler@0.2.0";
+const SYNC_CHECKPOINT: &str = "spin-kafka:events/sync-checkpoint@0.2.0";
+const SYNC_TRANSFORM_HANDLER: &str = "spin-kafka:events/sync-transform-handler@0.2.0";
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -29,15 +33,17 @@ component = "guest"
 brokers = "BROKERS"
 topic = "sales"
 group = "counters"
-handler_deadline_ms = DEADLINE
+SETTINGS
 [component.guest]
 source = "guest.wasm"
 allowed_outbound_hosts = ["tcp://BROKERS"]
 "#;
 
 /// The time limit of calls that end, also on a slow machine, and that of an endless one.
-const DEADLINE_MS: u32 = 60_000;
-const SHORT_DEADLINE_MS: u32 = 1_000;
+const DEADLINE: &str = "handler_deadline_ms = 60_000";
+const SHORT_DEADLINE: &str = "handler_deadline_ms = 1_000";
+/// The topic of the records that the synchronous guest returns.
+const OUTPUT: &str = r#"output_topics = ["copies"]"#;
 
 /// A loaded component.
 struct Guest {
@@ -47,16 +53,16 @@ struct Guest {
 
 impl Guest {
     fn load(component: &[u8]) -> Result<Self, kafka_trigger::Error> {
-        Self::load_with(component, DEADLINE_MS)
+        Self::load_with(component, DEADLINE)
     }
 
-    /// Loads a component whose calls have this time limit.
-    fn load_with(component: &[u8], deadline_ms: u32) -> Result<Self, kafka_trigger::Error> {
+    /// Loads a component with these settings of its trigger.
+    fn load_with(component: &[u8], settings: &str) -> Result<Self, kafka_trigger::Error> {
         let brokers = shared_kafka().bootstrap();
         let folder = tempfile::tempdir_in(root().join("target")).unwrap();
         let file = folder.path().join("spin.toml");
         let manifest = MANIFEST.replace("BROKERS", &brokers);
-        std::fs::write(&file, manifest.replace("DEADLINE", &deadline_ms.to_string())).unwrap();
+        std::fs::write(&file, manifest.replace("SETTINGS", settings)).unwrap();
         std::fs::write(folder.path().join("guest.wasm"), component).unwrap();
         let app = manifest::read(&file)?;
         let variables = Variables::resolve(&app.variables, |_| None)?;
@@ -159,7 +165,8 @@ async fn a_component_of_version_0_1_is_called_as_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_with_synchronous_exports_is_called_with_the_same_limits() {
     create("sync-copies").await;
-    let guest = Guest::load(&component("sync_events")).unwrap();
+    let component = with_exports(&[("sync_events", &[SYNC_HANDLER, SYNC_CHECKPOINT])]);
+    let guest = Guest::load(&component).unwrap();
     let described = guest.reason(&batch("", "describe")).await;
     assert_eq!(described, r#"counters sales Some("a/b") 3 Some(4) 4..9 2 60000"#);
     let sent = guest.reason(&batch("sync-copies", "send")).await;
@@ -172,9 +179,33 @@ async fn a_component_with_synchronous_exports_is_called_with_the_same_limits() {
     assert_eq!(guest.failure("retry").await, Failure::Retry("as requested".into()));
     assert!(matches!(guest.failure("trap").await, Failure::Trap(_)));
     assert_eq!(guest.reason(&batch("", "describe")).await, described, "on a new instance");
-    let limited = Guest::load_with(&component("sync_events"), SHORT_DEADLINE_MS).unwrap();
+    let limited = Guest::load_with(&component, SHORT_DEADLINE).unwrap();
     let endless = tokio::time::timeout(Duration::from_secs(60), limited.failure("loop"));
     assert!(matches!(endless.await, Ok(Failure::Deadline(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_records_that_a_component_returns_need_topics() {
+    let transforms = with_exports(&[("sync_events", &[SYNC_TRANSFORM_HANDLER])]);
+    let guest = Guest::load_with(&transforms, OUTPUT).unwrap();
+    let copy = OutgoingRecord { partition: Some(3), timestamp_ms: Some(1), ..Default::default() };
+    let copy = OutgoingRecord { topic: "copies".into(), value: Some("v".into()), ..copy };
+    let answer = guest.handler.answer(Arc::new(batch("tv", "v"))).await.unwrap();
+    assert_eq!(answer, Answer::from(vec![copy.with_key("tv")]));
+    let mut keyless = batch("", "v");
+    keyless.records[0].key = None;
+    let answer = guest.handler.answer(Arc::new(keyless)).await.unwrap();
+    assert_eq!(answer, Answer::from(vec![Rejection::new(5, "no key")]));
+    assert_eq!(guest.failure("retry").await, Failure::Retry("as requested".into()));
+
+    let handles = with_exports(&[("sync_events", &[SYNC_HANDLER])]);
+    for (component, settings, part) in [
+        (transforms, DEADLINE, "name their topics in `output_topics`"),
+        (handles, OUTPUT, "returns no records"),
+    ] {
+        let error = Guest::load_with(&component, settings).err().map(|error| error.to_string());
+        assert!(error.as_deref().is_some_and(|error| error.contains(part)), "{part}: {error:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

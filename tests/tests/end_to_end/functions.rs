@@ -103,7 +103,19 @@ pub async fn logged(running: &Pipeline, words: &[&str]) {
 
 /// Waits for the dead letter of the record at `place`, and checks its reason.
 async fn rejected(brokers: &str, manifest: &Path, place: &str, reason: &str) {
+    rejected_with(brokers, manifest, &[], place, reason).await;
+}
+
+/// The same, with more arguments of `dlq list`.
+async fn rejected_with(
+    brokers: &str,
+    manifest: &Path,
+    arguments: &[&str],
+    place: &str,
+    reason: &str,
+) {
     let list = ["dlq", "list", "--kafka", brokers, "--from", manifest.to_str().unwrap()];
+    let list = [&list[..], arguments].concat();
     let letter = eventually("the letter", async || {
         let (_, list, _) = command(&list).await;
         list.lines().find(|line| line.contains("rejected")).map(ToOwned::to_owned)
@@ -217,4 +229,71 @@ async fn a_function_for_batches_starts_at_its_position_and_sends_records() {
         }
     }
     assert_eq!(copies, ["1", "3"]);
+}
+
+/// The second function reads the topic that the first one writes.
+const TWO_FUNCTIONS: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "two-functions"
+[variables]
+kafka_brokers = { default = "" }
+[application.trigger.kafka]
+brokers = "{{ kafka_brokers }}"
+[[trigger.kafka]]
+component = "order-lines"
+topic = "orders-with-lines"
+group = "order-lines"
+output_topics = ["order-lines"]
+[[trigger.kafka]]
+component = "forwards-orders"
+topic = "order-lines"
+group = "forwarded-lines"
+[component.order-lines]
+source = "order_lines.wasm"
+[component.forwards-orders]
+source = "forwards_orders.wasm"
+allowed_outbound_hosts = ["tcp://{{ kafka_brokers }}"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_reads_the_records_that_another_one_returns() {
+    let folder = TempDir::new().unwrap();
+    for wasm in ["order_lines.wasm", "forwards_orders.wasm"] {
+        let built = root().join("target/components").join(wasm);
+        std::fs::copy(built, folder.path().join(wasm)).unwrap();
+    }
+    let manifest = folder.path().join("spin.toml");
+    std::fs::write(&manifest, TWO_FUNCTIONS).unwrap();
+    let brokers = shared_kafka().bootstrap();
+    let topics =
+        ["orders-with-lines", "orders-with-lines.dead-letter", "order-lines", "forwarded-lines"];
+    for topic in topics {
+        ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
+    }
+    for (id, products) in [("a", ["tv", "bag"]), ("b", ["pen", "cap"])] {
+        let line = |product| format!(r#"{{"product":"{product}","quantity":2}}"#);
+        let lines = products.map(line).join(",");
+        write(&brokers, "orders-with-lines", &format!(r#"{{"id":"{id}","lines":[{lines}]}}"#), &[])
+            .await;
+    }
+    write(&brokers, "orders-with-lines", "not an order", &[]).await;
+    let running = Pipeline::of_manifest(&manifest, &brokers, &[]).await.unwrap();
+    let place = "orders-with-lines/0@2";
+    let arguments = ["--component", "order-lines"];
+    let reason = "the value is not as expected";
+    rejected_with(&brokers, &manifest, &arguments, place, reason).await;
+    let keys = async |topic: &str| {
+        let (_, records, _) = command(&["capture", "--kafka", &brokers, "--topic", topic]).await;
+        let key = |line: &str| serde_json::from_str::<Value>(line).unwrap()["key"].clone();
+        records.lines().map(key).collect::<Vec<_>>()
+    };
+    let expected = ["tv", "bag", "pen", "cap"];
+    eventually("the forwarded lines", async || {
+        let forwarded = keys("forwarded-lines").await;
+        expected.iter().all(|key| forwarded.iter().any(|found| found == key)).then_some(())
+    })
+    .await;
+    assert_eq!(keys("order-lines").await, expected);
+    running.stop().await.unwrap();
 }

@@ -14,6 +14,8 @@ pub enum Kind {
     Record,
     /// Batches.
     Batch,
+    /// Batches, for which it returns records.
+    Transform,
     /// Requests for the stored position.
     Position,
 }
@@ -59,6 +61,10 @@ fn export(kind: Kind, arguments: TokenStream, function: &ItemFn) -> Result<Token
             "a batch handler with a state has two parameters: `&[Record]` or `&Batch`, and `&mut \
              State`",
         ),
+        (Kind::Transform, [only], _) => Ok(transform(name, only, wait.as_ref())),
+        (Kind::Transform, _, _) => {
+            refuse("a handler that transforms records has one parameter: `&[Record]` or `&Batch`")
+        }
         (Kind::Position, [_], _) => Ok(position(name, wait.as_ref())),
         (Kind::Position, _, _) => refuse("a position function has one parameter: `&Partition`"),
     }
@@ -101,6 +107,28 @@ fn batch(name: &Ident, ty: &Type, wait: Option<&TokenStream>) -> TokenStream {
         ::spin_kafka_sdk::export::BatchOutcome::into_result(#name(#value) #wait)
     };
     handler(&batch, &handled)
+}
+
+/// The export of a handler that returns records.
+fn transform(name: &Ident, ty: &Type, wait: Option<&TokenStream>) -> TokenStream {
+    let batch = local("batch");
+    let value = quote_spanned! { ty.span() => ::spin_kafka_sdk::FromBatch::from_batch(&#batch) };
+    quote! {
+        const _: () = {
+            #[allow(dead_code, reason = "exported only by the component, not in native tests")]
+            struct Component;
+
+            impl ::spin_kafka_sdk::export::Transform for Component {
+                async fn transform(
+                    #batch: ::spin_kafka_sdk::Batch,
+                ) -> ::spin_kafka_sdk::export::TransformResult {
+                    ::spin_kafka_sdk::export::TransformOutcome::into_result(#name(#value) #wait)
+                }
+            }
+
+            ::spin_kafka_sdk::export_transform!(Component);
+        };
+    }
 }
 
 /// The exports of a handler whose changes are stored together with the position.
@@ -204,6 +232,8 @@ mod tests {
             (Kind::Batch, "state = \"a\", state = \"b\"", "fn f(r: R, s: S) {}", "twice"),
             (Kind::Batch, "state = 1", "fn f(r: R, s: S) {}", "expected string literal"),
             (Kind::Batch, "name = \"a\"", "fn f(r: R, s: S) {}", "`state` and `version`"),
+            (Kind::Transform, "", "fn f() {}", "transforms records has one parameter"),
+            (Kind::Transform, "state = \"a\"", "fn f(r: R) {}", "has no arguments"),
             (Kind::Position, "", "fn f(a: A, b: B) {}", "`&Partition`"),
         ] {
             let text = expanded(kind, arguments, function);

@@ -20,6 +20,12 @@ pub fn batch(arguments: TokenStream, function: TokenStream) -> TokenStream {
     expand(Kind::Batch, &arguments.into(), &function.into()).into()
 }
 
+/// Makes a function the handler of batches that returns records.
+#[proc_macro_attribute]
+pub fn transform(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    expand(Kind::Transform, &arguments.into(), &function.into()).into()
+}
+
 /// Makes a function the one that returns the stored position of a partition.
 #[proc_macro_attribute]
 pub fn position(arguments: TokenStream, function: TokenStream) -> TokenStream {

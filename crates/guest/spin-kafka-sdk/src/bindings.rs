@@ -30,6 +30,22 @@ pub mod checkpoint {
     });
 }
 
+pub mod transform {
+    wit_bindgen::generate!({
+        world: "spin-kafka:sdk/transform",
+        path: ["wit/spin-kafka-events", "wit/world.wit"],
+        with: {
+            "spin-kafka:events/types@0.2.0":
+                crate::bindings::handler::spin_kafka::events::types,
+        },
+        runtime_path: "::spin_kafka_sdk::wit_bindgen::rt",
+        default_bindings_module: "::spin_kafka_sdk::bindings::transform",
+        pub_export_macro: true,
+        export_macro_name: "export_transform",
+        generate_all,
+    });
+}
+
 pub mod producer {
     wit_bindgen::generate!({
         world: "spin-kafka:sdk/producer",

@@ -5,14 +5,21 @@ use std::future::Future;
 use tracing::Instrument as _;
 
 use crate::bindings::handler::spin_kafka::events::types;
-use crate::{Batch, Error, Failure, Partition, Record, Rejection, log};
+use crate::producer::Outgoing;
+use crate::{Answer, Batch, Error, Failure, Partition, Record, Rejection, log};
 
 pub type BatchResult = Result<Vec<Rejection>, Failure>;
+pub type TransformResult = Result<Answer, Failure>;
 pub type PositionResult = Result<Option<i64>, Failure>;
 
 /// A component with a handler.
 pub trait Handler {
     fn handle(batch: Batch) -> impl Future<Output = BatchResult>;
+}
+
+/// A component with a handler that returns records.
+pub trait Transform {
+    fn transform(batch: Batch) -> impl Future<Output = TransformResult>;
 }
 
 /// A component that stores its own position.
@@ -75,6 +82,34 @@ impl<E: Into<Failure>> BatchOutcome for Result<Vec<Rejection>, E> {
     }
 }
 
+/// What a handler that transforms records returns.
+#[diagnostic::on_unimplemented(
+    message = "a handler that transforms records cannot return `{Self}`",
+    label = "expected `Answer`, `Vec<Outgoing>`, or a `Result` of one of them with an error that \
+             converts into `Failure`"
+)]
+pub trait TransformOutcome {
+    fn into_result(self) -> TransformResult;
+}
+
+impl TransformOutcome for Answer {
+    fn into_result(self) -> TransformResult {
+        Ok(self)
+    }
+}
+
+impl TransformOutcome for Vec<Outgoing> {
+    fn into_result(self) -> TransformResult {
+        Ok(self.into())
+    }
+}
+
+impl<A: Into<Answer>, E: Into<Failure>> TransformOutcome for Result<A, E> {
+    fn into_result(self) -> TransformResult {
+        self.map(Into::into).map_err(Into::into)
+    }
+}
+
 /// Handles the records one after the other, up to the first failure.
 pub async fn each_record(
     batch: &Batch,
@@ -105,6 +140,20 @@ pub async fn handle<H: Handler>(
         Ok(rejections) => Ok(rejections.into_iter().map(rejection).collect()),
         Err(error) => Err(failure(error)),
     }
+}
+
+/// Calls the handler that returns records, in the same span as [`handle`]. Returns the rejections
+/// and the records.
+pub async fn transform<T: Transform>(
+    batch: types::Batch,
+) -> Result<(Vec<types::Rejection>, Vec<types::Outgoing>), types::Failure> {
+    log::init();
+    let batch = Batch::received(batch);
+    let span = tracing::error_span!("batch", topic = batch.topic(), partition = batch.partition());
+    let Answer { rejections, records } =
+        T::transform(batch).instrument(span).await.map_err(failure)?;
+    let records = records.into_iter().map(|Outgoing(record)| record);
+    Ok((rejections.into_iter().map(rejection).collect(), records.collect()))
 }
 
 /// Calls the function that returns the position, in a span like that of a batch.
@@ -146,6 +195,31 @@ macro_rules! export_handler {
             impl Guest for Exported {
                 async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
                     $crate::export::handle::<$component>(batch).await
+                }
+            }
+        };
+    };
+}
+
+/// Exports a [`Transform`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_transform {
+    ($component:ident) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use $crate::bindings::handler::spin_kafka::events::types::{Batch, Failure};
+            use $crate::bindings::transform::exports::spin_kafka::events::transform_handler::{
+                Answer, Guest,
+            };
+
+            struct Exported;
+            $crate::bindings::transform::export_transform!(Exported);
+
+            impl Guest for Exported {
+                async fn transform(batch: Batch) -> Result<Answer, Failure> {
+                    let transformed = $crate::export::transform::<$component>(batch).await;
+                    transformed.map(|(rejections, records)| Answer { rejections, records })
                 }
             }
         };

@@ -3,6 +3,7 @@
 // The generated bindings and the macros name this crate by its absolute path.
 extern crate self as spin_kafka_sdk;
 
+mod answer;
 mod batch;
 #[doc(hidden)]
 pub mod bindings;
@@ -15,6 +16,7 @@ pub mod producer;
 mod record;
 pub mod state;
 
+pub use answer::Answer;
 #[doc(hidden)]
 pub use batch::FromBatch;
 pub use batch::{Batch, Parsed, Partition, parse};
@@ -110,6 +112,33 @@ pub use spin_kafka_macro::record;
 /// }
 /// ```
 pub use spin_kafka_macro::batch;
+
+/// Makes a function the handler of batches that returns records to write.
+///
+/// Each batch is one Kafka transaction: the records, the dead letters and the offset are written
+/// together or not at all. A reader with the isolation level `read_committed` sees the output of
+/// each record exactly once. `output_topics` of the trigger in `spin.toml` names the topics.
+///
+/// The parameter is `&[Record]` or [`&Batch`](Batch). The function returns the records as
+/// `Vec<Outgoing>`, or an [`Answer`] with rejections, or a `Result` of either with an error that
+/// converts into [`Failure`]. It may be `async`. It must have no other effects, and must not write
+/// records by [`producer::send`].
+///
+/// ```
+/// use spin_kafka_sdk::producer::Outgoing;
+/// use spin_kafka_sdk::{self as kafka, Answer, Failure, Json, Record};
+///
+/// #[kafka::transform]
+/// fn double(records: &[Record]) -> Result<Answer, Failure> {
+///     let (numbers, rejections) = kafka::parse::<Json<u32>>(records)?;
+///     let doubled = |(record, number): (&Record, Json<u32>)| {
+///         let key = record.key().unwrap_or_default();
+///         Outgoing::new("doubled").key(key).value((u64::from(number.0) * 2).to_string())
+///     };
+///     Ok(Answer { rejections, records: numbers.into_iter().map(doubled).collect() })
+/// }
+/// ```
+pub use spin_kafka_macro::transform;
 
 /// Makes a function the one that returns the stored position of a [`Partition`].
 ///

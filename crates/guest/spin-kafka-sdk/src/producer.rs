@@ -22,9 +22,24 @@ use crate::bindings::producer::spin_kafka::events::producer as wit;
 
 /// A record to write.
 #[derive(Debug, Clone)]
-pub struct Outgoing(types::Outgoing);
+pub struct Outgoing(pub(crate) types::Outgoing);
 
 impl Outgoing {
+    /// Name of the topic.
+    pub fn topic(&self) -> &str {
+        &self.0.topic
+    }
+
+    /// The key; `None` is a null key.
+    pub fn key_bytes(&self) -> Option<&[u8]> {
+        self.0.key.as_deref()
+    }
+
+    /// The value; `None` is a tombstone.
+    pub fn value_bytes(&self) -> Option<&[u8]> {
+        self.0.value.as_deref()
+    }
+
     /// A record without key, value and headers. The topic must exist; it is not created.
     pub fn new(topic: impl Into<String>) -> Self {
         Self(types::Outgoing {

@@ -2,7 +2,7 @@
 
 use spin_app::origin::Place;
 
-use crate::interfaces::{HANDLER, SYNC_HANDLER};
+use crate::interfaces::{HANDLER, SYNC_HANDLER, SYNC_TRANSFORM_HANDLER, TRANSFORM_HANDLER};
 
 /// An error of a Kafka trigger.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +17,8 @@ pub enum Error {
     },
     /// A component lacks the export that a Kafka trigger calls.
     #[error(
-        "component `{component}` has a Kafka trigger but exports neither {HANDLER} nor \
-         {SYNC_HANDLER}"
+        "component `{component}` has a Kafka trigger but exports none of {HANDLER}, \
+         {SYNC_HANDLER}, {TRANSFORM_HANDLER} and {SYNC_TRANSFORM_HANDLER}"
     )]
     NoHandler {
         /// The component.
@@ -44,6 +44,33 @@ pub enum Error {
          spin-kafka:events/checkpoint; that needs a restart"
     )]
     CheckpointChanged {
+        /// The component.
+        component: String,
+    },
+    /// A new build returns records and the old one does not, or the reverse.
+    #[error(
+        "component `{component}`: the new build changes whether it exports \
+         spin-kafka:events/transform-handler; that needs a restart"
+    )]
+    HandlerChanged {
+        /// The component.
+        component: String,
+    },
+    /// A component returns records, but its trigger names no topics for them.
+    #[error(
+        "component `{component}` returns records to write: name their topics in `output_topics` of \
+         its trigger"
+    )]
+    NoOutputTopics {
+        /// The component.
+        component: String,
+    },
+    /// A trigger names topics for records that its component does not return.
+    #[error(
+        "component `{component}` has a trigger with `output_topics`, but returns no records: it \
+         does not export {TRANSFORM_HANDLER} or {SYNC_TRANSFORM_HANDLER}"
+    )]
+    UnusedOutputTopics {
         /// The component.
         component: String,
     },
@@ -81,6 +108,9 @@ impl Error {
             | Error::NoHandler { .. }
             | Error::MixedExports { .. }
             | Error::CheckpointChanged { .. }
+            | Error::HandlerChanged { .. }
+            | Error::NoOutputTopics { .. }
+            | Error::UnusedOutputTopics { .. }
             | Error::Schema { .. } => false,
             Error::Host(source) => source.is_retriable(),
             Error::Engine { source, .. } => source.is_retriable(),

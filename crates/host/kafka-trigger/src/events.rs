@@ -146,6 +146,23 @@ pub(crate) struct Outgoing {
     pub headers: Vec<Header>,
 }
 
+/// The answer of a component that returns records.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct TransformAnswer {
+    rejections: Vec<Rejection>,
+    records: Vec<Outgoing>,
+}
+
+impl From<TransformAnswer> for engine::Answer {
+    fn from(TransformAnswer { rejections, records }: TransformAnswer) -> Self {
+        Self {
+            rejections: rejections.into_iter().map(Into::into).collect(),
+            records: records.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
 #[derive(ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct Delivery {
@@ -173,6 +190,21 @@ pub(crate) enum ProduceError {
 impl From<Header> for host_producer::Header {
     fn from(Header { name, value }: Header) -> Self {
         Self { name, value }
+    }
+}
+
+impl From<Header> for engine::Header {
+    fn from(Header { name, value }: Header) -> Self {
+        Self { name: name.into(), value: value.map(Into::into) }
+    }
+}
+
+impl From<Outgoing> for engine::OutgoingRecord {
+    fn from(outgoing: Outgoing) -> Self {
+        let Outgoing { topic, partition, timestamp_ms, key, value, headers } = outgoing;
+        let headers = headers.into_iter().map(Into::into).collect();
+        let (key, value) = (key.map(Into::into), value.map(Into::into));
+        Self { topic: topic.into(), partition, timestamp_ms, key, value, headers }
     }
 }
 

@@ -12,8 +12,8 @@ use tracing::Instrument as _;
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance, TypedFunc};
 
-use crate::events::{self, BatchRef, Failure, Rejection};
-use crate::interfaces::{Exports, Version};
+use crate::events::{self, BatchRef, Failure, Rejection, TransformAnswer};
+use crate::interfaces::{Exports, Form, Version};
 use crate::packed::PackedBatch;
 use crate::trace::BatchSpans;
 use crate::{Error, events_0_1};
@@ -40,8 +40,10 @@ struct Build {
 
 /// The function of an instance that takes batches. Its type was checked. `Lists` functions have a
 /// list for every key, value and header; `Packed` functions have one list for all of them.
+/// `Transform` functions return records.
 enum HandleFunc {
     Lists(Func),
+    Transform(Func),
     Packed(TypedFunc<(PackedBatch,), (Answer,)>),
     Lists0_1(Func),
     Packed0_1(TypedFunc<(events_0_1::PackedBatch,), (Answer,)>),
@@ -49,6 +51,9 @@ enum HandleFunc {
 
 /// The answer to a batch.
 type Answer = Result<Vec<Rejection>, Failure>;
+
+/// The answer of a component that returns records.
+type Transformed = Result<TransformAnswer, Failure>;
 
 /// An instance. It is counted until it is dropped.
 struct WarmInstance {
@@ -89,9 +94,17 @@ impl GuestHandler {
         if build.exports.position.is_some() != current.exports.position.is_some() {
             return Err(Error::CheckpointChanged { component: build.guest.id().into() });
         }
+        if build.exports.returns_records() != current.exports.returns_records() {
+            return Err(Error::HandlerChanged { component: build.guest.id().into() });
+        }
         *current = build;
         self.0.swaps.inc();
         Ok(())
+    }
+
+    /// Whether the component returns records to write.
+    pub(crate) fn returns_records(&self) -> bool {
+        self.build().exports.returns_records()
     }
 
     pub(crate) fn register(&self, registry: &mut Registry) {
@@ -178,14 +191,15 @@ impl engine::Handler for GuestHandler {
         &self,
         batch: &engine::Batch,
     ) -> Result<Vec<engine::Rejection>, engine::Failure> {
+        self.answer(Arc::new(batch.clone())).await?.only_rejections()
+    }
+
+    async fn answer(&self, batch: Arc<engine::Batch>) -> Result<engine::Answer, engine::Failure> {
         let build = self.build();
-        let spans = BatchSpans::new(build.guest.id(), batch);
+        let spans = BatchSpans::new(build.guest.id(), &batch);
         let time_limit = self.0.deadline;
-        let call = self.call(&build, async |warm| warm.handle(batch, time_limit).await);
-        match call.instrument(spans.batch.clone()).await? {
-            Ok(rejections) => Ok(rejections.into_iter().map(Into::into).collect()),
-            Err(failure) => Err(failure.into()),
-        }
+        let call = self.call(&build, async |warm| warm.handle(&batch, time_limit).await);
+        call.instrument(spans.batch.clone()).await?
     }
 
     async fn position(
@@ -234,19 +248,23 @@ impl Build {
         store: &mut Store<GuestState>,
         instance: &Instance,
     ) -> wasmtime::Result<HandleFunc> {
-        let Exports { version, is_packed, handle, .. } = &self.exports;
+        let Exports { version, form, handle, .. } = &self.exports;
         let func = func(&mut *store, instance, handle)?;
-        Ok(match (version, is_packed) {
-            (Version::V0_2, false) => {
+        Ok(match (form, version) {
+            (Form::Transform, _) => {
+                func.typed::<(BatchRef<'_>,), (Transformed,)>(&*store)?;
+                HandleFunc::Transform(func)
+            }
+            (Form::Lists, Version::V0_2) => {
                 func.typed::<(BatchRef<'_>,), (Answer,)>(&*store)?;
                 HandleFunc::Lists(func)
             }
-            (Version::V0_2, true) => HandleFunc::Packed(func.typed(&*store)?),
-            (Version::V0_1, false) => {
+            (Form::Packed, Version::V0_2) => HandleFunc::Packed(func.typed(&*store)?),
+            (Form::Lists, Version::V0_1) => {
                 func.typed::<(events_0_1::BatchRef<'_>,), (Answer,)>(&*store)?;
                 HandleFunc::Lists0_1(func)
             }
-            (Version::V0_1, true) => HandleFunc::Packed0_1(func.typed(&*store)?),
+            (Form::Packed, Version::V0_1) => HandleFunc::Packed0_1(func.typed(&*store)?),
         })
     }
 
@@ -260,7 +278,7 @@ impl WarmInstance {
         &mut self,
         batch: &engine::Batch,
         time_limit: Duration,
-    ) -> wasmtime::Result<Answer> {
+    ) -> wasmtime::Result<Result<engine::Answer, engine::Failure>> {
         let keeps_position = self.keeps_position;
         let packed = || {
             PackedBatch::new(batch, time_limit)
@@ -272,6 +290,13 @@ impl WarmInstance {
                 let headers = events::headers(batch);
                 let batch = BatchRef::new(batch, &headers, time_limit);
                 typed.call_async(&mut self.store, (batch,)).await?
+            }
+            HandleFunc::Transform(func) => {
+                let typed = func.typed::<(BatchRef<'_>,), (Transformed,)>(&self.store)?;
+                let headers = events::headers(batch);
+                let batch = BatchRef::new(batch, &headers, time_limit);
+                let (answer,) = typed.call_async(&mut self.store, (batch,)).await?;
+                return Ok(answer.map(Into::into).map_err(Into::into));
             }
             HandleFunc::Packed(typed) => typed.call_async(&mut self.store, (packed()?,)).await?,
             HandleFunc::Lists0_1(func) => {
@@ -286,7 +311,10 @@ impl WarmInstance {
                 typed.call_async(&mut self.store, (batch,)).await?
             }
         };
-        Ok(answer)
+        let rejections = |list: Vec<Rejection>| -> Vec<engine::Rejection> {
+            list.into_iter().map(Into::into).collect()
+        };
+        Ok(answer.map(|list| rejections(list).into()).map_err(Into::into))
     }
 
     async fn position(

@@ -13,6 +13,10 @@ const PACKAGE: &str = "spin-kafka:events/";
 pub(crate) const HANDLER: &str = "spin-kafka:events/handler@0.2.0";
 /// The interface that receives batches by a synchronous function.
 pub(crate) const SYNC_HANDLER: &str = "spin-kafka:events/sync-handler@0.2.0";
+/// The interface that receives batches and returns records.
+pub(crate) const TRANSFORM_HANDLER: &str = "spin-kafka:events/transform-handler@0.2.0";
+/// The same, by a synchronous function.
+pub(crate) const SYNC_TRANSFORM_HANDLER: &str = "spin-kafka:events/sync-transform-handler@0.2.0";
 /// The interface that writes records.
 pub(crate) const PRODUCER: &str = "spin-kafka:events/producer@0.2.0";
 /// The interface that writes records by a synchronous function.
@@ -27,8 +31,10 @@ struct Family {
     handler: &'static str,
     /// The interface that receives packed batches, if the family has one.
     packed: Option<&'static str>,
-    /// The interface of a component that keeps its position.
-    checkpoint: &'static str,
+    /// The interface of a component that keeps its position, if the family has one.
+    checkpoint: Option<&'static str>,
+    /// Whether the handler returns records.
+    transforms: bool,
 }
 
 impl Family {
@@ -40,7 +46,7 @@ impl Family {
     /// An export of the package that does not belong to the family, in any version. The interface
     /// `types` has no functions, so it does not matter.
     fn stray<'a>(&self, names: &'a BTreeSet<String>) -> Option<&'a str> {
-        let own = [Some(self.handler), Some(self.checkpoint), self.packed];
+        let own = [Some(self.handler), self.checkpoint, self.packed];
         names.iter().map(String::as_str).find(|name| {
             let interface = name.strip_prefix(PACKAGE).and_then(|rest| rest.split('@').next());
             interface.is_some_and(|interface| interface != "types") && !own.contains(&Some(name))
@@ -57,45 +63,76 @@ pub(crate) enum Version {
     V0_2,
 }
 
-const FAMILIES: [Family; 3] = [
+const FAMILIES: [Family; 5] = [
     Family {
         version: Version::V0_2,
         handler: HANDLER,
         packed: Some("spin-kafka:events/packed-handler@0.2.0"),
-        checkpoint: "spin-kafka:events/checkpoint@0.2.0",
+        checkpoint: Some("spin-kafka:events/checkpoint@0.2.0"),
+        transforms: false,
     },
     Family {
         version: Version::V0_2,
         handler: SYNC_HANDLER,
         packed: None,
-        checkpoint: "spin-kafka:events/sync-checkpoint@0.2.0",
+        checkpoint: Some("spin-kafka:events/sync-checkpoint@0.2.0"),
+        transforms: false,
+    },
+    Family {
+        version: Version::V0_2,
+        handler: TRANSFORM_HANDLER,
+        packed: None,
+        checkpoint: None,
+        transforms: true,
+    },
+    Family {
+        version: Version::V0_2,
+        handler: SYNC_TRANSFORM_HANDLER,
+        packed: None,
+        checkpoint: None,
+        transforms: true,
     },
     Family {
         version: Version::V0_1,
         handler: "spin-kafka:events/handler@0.1.0",
         packed: Some("spin-kafka:events/packed-handler@0.1.0"),
-        checkpoint: "spin-kafka:events/checkpoint@0.1.0",
+        checkpoint: Some("spin-kafka:events/checkpoint@0.1.0"),
+        transforms: false,
     },
 ];
+
+/// The form of the function that takes batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Every key, value and header is a list.
+    Lists,
+    /// All of them are in one list.
+    Packed,
+    /// As `Lists`, and the function returns records.
+    Transform,
+}
 
 /// The exports of a component that the trigger calls.
 pub(crate) struct Exports {
     pub version: Version,
     /// The name of the interface that receives batches.
     pub handler: &'static str,
-    /// Whether the batches are packed.
-    pub is_packed: bool,
+    pub form: Form,
     pub handle: ComponentExportIndex,
     /// The function that returns the stored position, if the component keeps it.
     pub position: Option<ComponentExportIndex>,
 }
 
 impl Exports {
+    /// Whether the component returns records to write.
+    pub fn returns_records(&self) -> bool {
+        self.form == Form::Transform
+    }
+
     /// Fails if the component does not export exactly one handler, or if another export of the
     /// package does not belong to it: the trigger would ignore it, and with it perhaps the positions.
     pub fn find(guest: &Guest) -> Result<Self, Error> {
         let component = || guest.id().into();
-        let handle = |interface| export(guest, interface, "handle");
         let position = |interface| export(guest, interface, "position");
         let names = names(guest);
         let family =
@@ -104,6 +141,8 @@ impl Exports {
             let (component, handler) = (component(), family.handler);
             return Err(Error::MixedExports { component, handler, stray: stray.into() });
         }
+        let function = if family.transforms { "transform" } else { "handle" };
+        let handle = |interface| export(guest, interface, function);
         let packed = family.packed.and_then(|name| Some((name, handle(name)?)));
         let lists = handle(family.handler).map(|handle| (family.handler, handle));
         let (handler, handle) =
@@ -111,9 +150,13 @@ impl Exports {
         Ok(Self {
             version: family.version,
             handler,
-            is_packed: packed.is_some(),
+            form: match packed {
+                _ if family.transforms => Form::Transform,
+                Some(_) => Form::Packed,
+                None => Form::Lists,
+            },
             handle,
-            position: position(family.checkpoint),
+            position: family.checkpoint.and_then(position),
         })
     }
 }
@@ -156,6 +199,7 @@ mod tests {
             "spin-kafka:events/checkpoint@0.2.1",
             "spin-kafka:events/checkpoint",
             "spin-kafka:events/window@0.2.0",
+            TRANSFORM_HANDLER,
         ] {
             assert_eq!(stray(&[HANDLER, checkpoint, name]), Some(Some(name.into())));
         }
@@ -165,5 +209,9 @@ mod tests {
             Some(Some(packed.into())),
             "none is synchronous"
         );
+        for handler in [TRANSFORM_HANDLER, SYNC_TRANSFORM_HANDLER] {
+            assert_eq!(stray(&[handler, others[0]]), Some(None));
+            assert_eq!(stray(&[handler, checkpoint]), Some(Some(checkpoint.into())));
+        }
     }
 }

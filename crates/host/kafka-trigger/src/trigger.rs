@@ -26,6 +26,11 @@ impl KafkaTrigger {
             .guest(&component)
             .ok_or_else(|| Error::NoHandler { component: component.clone() })?;
         let handler = GuestHandler::new(guest, handler_deadline)?;
+        match (handler.returns_records(), engine.output_topics.is_empty()) {
+            (true, true) => return Err(Error::NoOutputTopics { component }),
+            (false, false) => return Err(Error::UnusedOutputTopics { component }),
+            _ => {}
+        }
         let decoding = SchemaHandler::new(handler.clone(), schema, &mut engine)
             .map_err(|source| Error::Schema { component: component.clone(), source })?;
         let schema_metrics = decoding.metrics();

@@ -1,7 +1,9 @@
 //! A test guest whose exports are synchronous, like those of components in languages that cannot
 //! export asynchronous functions. It does what the record's value selects.
 
-use bindings::exports::spin_kafka::events::{sync_checkpoint, sync_handler};
+use bindings::exports::spin_kafka::events::{
+    sync_checkpoint, sync_handler, sync_transform_handler,
+};
 use bindings::spin_kafka::events::sync_producer;
 use bindings::spin_kafka::events::types::{Batch, Failure, Outgoing, Record, Rejection};
 
@@ -44,6 +46,30 @@ impl sync_checkpoint::Guest for SyncEvents {
         partition: i32,
     ) -> Result<Option<i64>, Failure> {
         Err(Failure::Retry(format!("position of {group} {topic} {log_id:?} {partition}")))
+    }
+}
+
+impl sync_transform_handler::Guest for SyncEvents {
+    /// Returns a copy of each record for the topic `copies`, and rejects records without a key.
+    fn transform(batch: Batch) -> Result<sync_transform_handler::Answer, Failure> {
+        let (mut rejections, mut records) = (Vec::new(), Vec::new());
+        for record in batch.records {
+            match record.value.as_deref() {
+                Some(b"retry") => return Err(Failure::Retry("as requested".into())),
+                _ if record.key.is_none() => {
+                    rejections.push(Rejection { offset: record.offset, reason: "no key".into() });
+                }
+                _ => records.push(Outgoing {
+                    topic: "copies".into(),
+                    partition: Some(batch.partition),
+                    timestamp_ms: Some(1),
+                    key: record.key,
+                    value: record.value,
+                    headers: record.headers,
+                }),
+            }
+        }
+        Ok(sync_transform_handler::Answer { rejections, records })
     }
 }
 
