@@ -5,13 +5,14 @@ use std::time::Duration;
 /// An exponential backoff with jitter: pause `n` lies between 50% and 100% of `first * 2^n`, which
 /// is limited to `max`. The number of pauses is not limited.
 #[derive(Debug, Clone)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     first: Duration,
     max: Duration,
     attempts: u32,
 }
 
 impl Backoff {
+    /// Pauses from `first` on, up to `max`.
     pub fn new(first: Duration, max: Duration) -> Self {
         Self { first, max, attempts: 0 }
     }

@@ -121,7 +121,8 @@ const HEADER_COST_BYTES: usize = size_of::<Header>() + 2 * ALLOCATION_BYTES;
 const PASSED_OVER_FACTOR: usize = 100;
 
 /// Gathers records until a limit is reached.
-pub(crate) struct BatchBuilder {
+#[derive(Debug)]
+pub struct BatchBuilder {
     records_max: usize,
     bytes_max: usize,
     records: Vec<Message>,
@@ -136,12 +137,15 @@ pub(crate) struct BatchBuilder {
 
 /// The records of a batch, and the offset after the last one that was read for it.
 #[derive(Debug)]
-pub(crate) struct Gathered {
+pub struct Gathered {
+    /// The records, in the order of their offsets.
     pub records: Vec<Message>,
+    /// The offset after the last record that was read.
     pub end: i64,
 }
 
 impl BatchBuilder {
+    /// An empty batch with these limits.
     pub fn new(records_max: usize, bytes_max: usize) -> Self {
         Self {
             records_max,
@@ -168,11 +172,12 @@ impl BatchBuilder {
     }
 
     /// Notes that a record was read that a filter dropped.
-    pub fn pass_over(&mut self, offset: i64) {
+    pub(crate) fn pass_over(&mut self, offset: i64) {
         self.passed_over += 1;
         self.end = Some(offset + 1);
     }
 
+    /// Whether the batch must be taken before the next record is added.
     pub fn is_full(&self) -> bool {
         self.held.is_some()
             || self.records.len() >= self.records_max
@@ -200,7 +205,7 @@ impl BatchBuilder {
     }
 
     /// Drops everything that was gathered. The caller must read it again.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::new(self.records_max, self.bytes_max);
     }
 }

@@ -271,6 +271,35 @@ impl Config {
         Error::check("brokers", !self.brokers.trim().is_empty(), "give at least one `host:port`")?;
         Error::check("group", !self.group.is_empty(), "give the consumer group's name")?;
         topics::check_all(&self.topics, &self.dead_letter_topic)?;
+        self.validate_handling()?;
+        let session = (MILLISECOND..=SESSION_TIMEOUT_MAX).contains(&self.session_timeout);
+        Error::check("session_timeout_ms", session, "must be between 1 and 3,600,000")?;
+        let drain = self.drain_deadline < self.session_timeout;
+        Error::check("drain_deadline_ms", drain, "must be below `session_timeout_ms`")?;
+        let queue = (1024..=QUEUE_BYTES_MAX).contains(&self.queue_bytes_max);
+        Error::check("queue_bytes_max", queue, "must be between 1 KiB and 2 GiB")?;
+        let memory = self.partitions_at_once() > 0;
+        Error::check(
+            "memory_bytes_max",
+            memory,
+            "has no room for one partition; see `queue_bytes_max`",
+        )?;
+        let commit = (MILLISECOND..=COMMIT_INTERVAL_MAX).contains(&self.commit_interval);
+        Error::check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
+        Error::check("output_records_max", self.output_records_max > 0, "must be at least 1")?;
+        Error::check("output_bytes_max", self.output_bytes_max > 0, "must be at least 1")?;
+        let transaction = TRANSACTION_TIMEOUT.contains(&self.transaction_timeout);
+        Error::check("transaction_timeout_ms", transaction, "must be between 1,000 and 900,000")?;
+        self.check_output()?;
+        oauth::validate(self.oauth_token.as_ref(), self.oauth.as_ref(), &self.client)?;
+        self.client.refuse_unsupported()?;
+        Ok(self.client.refuse_owned(&OWNED)?)
+    }
+
+    /// Checks the settings that do not depend on Kafka: those about batches, the handler's calls,
+    /// failed records and stalls.
+    #[doc(hidden)]
+    pub fn validate_handling(&self) -> Result<(), Error> {
         for filter in &self.filters {
             filter.validate()?;
         }
@@ -286,30 +315,9 @@ impl Config {
         Error::check("retry_backoff_ms", !self.retry_backoff.is_zero(), "must be at least 1")?;
         let backoff = self.retry_backoff_max >= self.retry_backoff;
         Error::check("retry_backoff_max_ms", backoff, "must not be below `retry_backoff_ms`")?;
-        let session = (MILLISECOND..=SESSION_TIMEOUT_MAX).contains(&self.session_timeout);
-        Error::check("session_timeout_ms", session, "must be between 1 and 3,600,000")?;
-        let drain = self.drain_deadline < self.session_timeout;
-        Error::check("drain_deadline_ms", drain, "must be below `session_timeout_ms`")?;
-        let queue = (1024..=QUEUE_BYTES_MAX).contains(&self.queue_bytes_max);
-        Error::check("queue_bytes_max", queue, "must be between 1 KiB and 2 GiB")?;
-        let memory = self.partitions_at_once() > 0;
-        Error::check(
-            "memory_bytes_max",
-            memory,
-            "has no room for one partition; see `queue_bytes_max`",
-        )?;
         Error::check("stalled_after_ms", !self.stalled_after.is_zero(), "must be at least 1")?;
         Error::check("lag_per_replica", self.lag_per_replica > 0, "must be at least 1")?;
-        let commit = (MILLISECOND..=COMMIT_INTERVAL_MAX).contains(&self.commit_interval);
-        Error::check("commit_interval_ms", commit, "must be between 1 and 86,400,000")?;
-        Error::check("output_records_max", self.output_records_max > 0, "must be at least 1")?;
-        Error::check("output_bytes_max", self.output_bytes_max > 0, "must be at least 1")?;
-        let transaction = TRANSACTION_TIMEOUT.contains(&self.transaction_timeout);
-        Error::check("transaction_timeout_ms", transaction, "must be between 1,000 and 900,000")?;
-        self.check_output()?;
-        oauth::validate(self.oauth_token.as_ref(), self.oauth.as_ref(), &self.client)?;
-        self.client.refuse_unsupported()?;
-        Ok(self.client.refuse_owned(&OWNED)?)
+        Ok(())
     }
 
     /// Checks what a handler that returns records needs.

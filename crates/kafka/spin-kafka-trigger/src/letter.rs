@@ -1,6 +1,8 @@
 //! A dead letter: a record that was given up, in the form in which it is written to its dead-letter
 //! topic.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use rdkafka::message::{Header, OwnedHeaders};
 
@@ -45,42 +47,47 @@ pub mod headers {
 }
 
 /// A record that was given up, and the reason.
-pub(crate) struct Letter<'a> {
+#[derive(Debug)]
+pub struct Letter<'a> {
+    /// The batch, or the part of one, that contained the record.
     pub batch: &'a Batch,
+    /// The record.
     pub record: &'a Message,
+    /// Why it was given up.
     pub class: FailureClass,
     /// Number of failed attempts that the record was part of.
     pub attempts: u32,
+    /// The reason, for the operator.
     pub reason: &'a str,
 }
 
 impl Letter<'_> {
     /// The headers of a whole letter: the headers of the record, then those that describe the
     /// error.
-    pub fn headers(&self, group: &str) -> OwnedHeaders {
+    pub(crate) fn headers(&self, group: &str) -> OwnedHeaders {
         self.describe(record::headers(self.record.headers.iter()), group)
     }
 
     /// The headers of a letter without its record: those that describe the error, and the record's
     /// size.
-    pub fn headers_without_record(&self, group: &str) -> OwnedHeaders {
+    pub(crate) fn headers_without_record(&self, group: &str) -> OwnedHeaders {
         let bytes = self.record.content_bytes().to_string();
         let header = Header { key: headers::OMITTED_BYTES, value: Some(&bytes) };
         self.describe(OwnedHeaders::new(), group).insert(header)
     }
 
     /// Whether the record is so long that the letter must be written without it.
-    pub fn is_too_long(&self) -> bool {
+    pub(crate) fn is_too_long(&self) -> bool {
         self.record.content_bytes() > RECORD_BYTES_MAX
     }
 
     /// The key of a letter without its record; `None` if it is too long.
-    pub fn short_key(&self) -> Option<&Bytes> {
+    pub(crate) fn short_key(&self) -> Option<&Bytes> {
         self.record.key.as_ref().filter(|key| key.len() <= KEY_BYTES_MAX)
     }
 
     /// Reports that the letter is written without its record.
-    pub fn warn_short(&self, dead_letter_topic: &str) {
+    pub(crate) fn warn_short(&self, dead_letter_topic: &str) {
         tracing::warn!(
             topic = %self.batch.topic,
             partition = self.batch.partition,
@@ -93,40 +100,43 @@ impl Letter<'_> {
         );
     }
 
-    /// Adds the headers that describe the error: the engine's own, those of Kafka Connect and those
-    /// of Kafka Streams (KIP-1034). The reason is added once, under Kafka Connect's name. The
-    /// timestamp of the letter is the time when it is written, so that the topic's retention time
-    /// begins then.
-    fn describe(&self, mut all: OwnedHeaders, group: &str) -> OwnedHeaders {
+    /// Adds the headers that describe the error. The timestamp of the letter is the time when it is
+    /// written, so that the topic's retention time begins then.
+    fn describe(&self, all: OwnedHeaders, group: &str) -> OwnedHeaders {
+        self.description(group)
+            .into_iter()
+            .fold(all, |all, (key, value)| all.insert(Header { key, value: Some(value.as_ref()) }))
+    }
+
+    /// The headers that describe the error: the engine's own, those of Kafka Connect and those of
+    /// Kafka Streams (KIP-1034). The reason is included once, under Kafka Connect's name.
+    pub fn description<'b>(&'b self, group: &'b str) -> Vec<(&'static str, Cow<'b, str>)> {
         let Self { batch, record, class, attempts, .. } = self;
+        let topic = &*batch.topic;
         let (partition, offset) = (batch.partition.to_string(), record.offset.to_string());
         let class = class.to_string();
         let exception = format!("spin-kafka.{class}");
-        let described = [
-            (headers::GROUP, group),
-            (headers::TIME, &jiff::Timestamp::now().to_string()),
-            (headers::ATTEMPTS, &attempts.to_string()),
-            (headers::CLASS, &class),
-            (headers::TOPIC, &batch.topic),
-            (headers::PARTITION, &partition),
-            (headers::OFFSET, &offset),
-            ("__connect.errors.connector.name", group),
-            ("__connect.errors.stage", "TASK_PUT"),
-            ("__connect.errors.exception.class.name", &exception),
-            (headers::REASON, self.short_reason()),
-            ("__streams.errors.topic", &batch.topic),
-            ("__streams.errors.partition", &partition),
-            ("__streams.errors.offset", &offset),
-            ("__streams.errors.exception", &exception),
+        let mut described = vec![
+            (headers::GROUP, group.into()),
+            (headers::TIME, jiff::Timestamp::now().to_string().into()),
+            (headers::ATTEMPTS, attempts.to_string().into()),
+            (headers::CLASS, class.into()),
+            (headers::TOPIC, topic.into()),
+            (headers::PARTITION, partition.clone().into()),
+            (headers::OFFSET, offset.clone().into()),
+            ("__connect.errors.connector.name", group.into()),
+            ("__connect.errors.stage", "TASK_PUT".into()),
+            ("__connect.errors.exception.class.name", exception.clone().into()),
+            (headers::REASON, self.short_reason().into()),
+            ("__streams.errors.topic", topic.into()),
+            ("__streams.errors.partition", partition.into()),
+            ("__streams.errors.offset", offset.into()),
+            ("__streams.errors.exception", exception.into()),
         ];
-        for (key, value) in described {
-            all = all.insert(Header { key, value: Some(value) });
-        }
         if let Some(timestamp) = record.timestamp_ms {
-            let value = timestamp.to_string();
-            all = all.insert(Header { key: headers::TIMESTAMP, value: Some(&value) });
+            described.push((headers::TIMESTAMP, timestamp.to_string().into()));
         }
-        all
+        described
     }
 
     fn short_reason(&self) -> &str {

@@ -1,12 +1,57 @@
 //! The destination of dead letters.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::{BoxFuture, join_all};
 use rdkafka::error::KafkaError;
 
 use crate::dead_letters::DeadLetters;
 use crate::letter::Letter;
+use crate::refusal::advice;
 use crate::{Config, FailureClass};
+
+/// Writes the dead letters of a source that is not Kafka.
+pub trait LetterWriter: Send + Sync + 'static {
+    /// Writes a letter. Resolves when it is stored, or when it is known or assumed that it is not.
+    /// In the latter case it is written again after a pause.
+    fn write<'a>(&'a self, letter: &'a Letter<'a>) -> BoxFuture<'a, Result<(), LetterFault>>;
+}
+
+/// Why a dead letter was not written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterFault {
+    /// The reason.
+    pub reason: String,
+    /// What an operator can do.
+    pub advice: &'static str,
+}
+
+/// Why dead letters were not written.
+#[derive(Debug)]
+pub(crate) enum LetterError {
+    Kafka(KafkaError),
+    Other(LetterFault),
+}
+
+impl LetterError {
+    /// What an operator can do.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Kafka(error) => advice(error),
+            Self::Other(fault) => fault.advice,
+        }
+    }
+}
+
+impl fmt::Display for LetterError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kafka(error) => error.fmt(formatter),
+            Self::Other(fault) => fault.reason.fmt(formatter),
+        }
+    }
+}
 
 /// The destination of dead letters.
 pub(crate) enum LetterSink {
@@ -15,6 +60,8 @@ pub(crate) enum LetterSink {
     /// A list, for records that do not come from Kafka. It has at most as many entries as there are
     /// records.
     List(Mutex<Vec<GivenUp>>),
+    /// What the source of the records writes to.
+    Writer(Arc<dyn LetterWriter>),
 }
 
 /// A record that was given up.
@@ -37,9 +84,24 @@ impl LetterSink {
     pub async fn send<'a>(
         &self,
         letters: Vec<Letter<'a>>,
-    ) -> Result<(), (Vec<Letter<'a>>, KafkaError)> {
+    ) -> Result<(), (Vec<Letter<'a>>, LetterError)> {
         match self {
-            Self::Topics(topics) => topics.send(letters).await,
+            Self::Topics(topics) => {
+                let sent = topics.send(letters).await;
+                sent.map_err(|(left, error)| (left, LetterError::Kafka(error)))
+            }
+            Self::Writer(writer) => {
+                let written = join_all(letters.iter().map(|letter| writer.write(letter))).await;
+                let mut fault = None;
+                let mut left = Vec::new();
+                for (letter, written) in letters.into_iter().zip(written) {
+                    if let Err(reason) = written {
+                        left.push(letter);
+                        fault = Some(reason);
+                    }
+                }
+                fault.map_or(Ok(()), |fault| Err((left, LetterError::Other(fault))))
+            }
             Self::List(_) => {
                 self.keep(letters);
                 Ok(())
@@ -58,7 +120,7 @@ impl LetterSink {
     /// Takes what is in the list.
     pub fn take(&self) -> Vec<GivenUp> {
         match self {
-            Self::Topics(_) => Vec::new(),
+            Self::Topics(_) | Self::Writer(_) => Vec::new(),
             Self::List(list) => {
                 std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner))
             }

@@ -55,6 +55,7 @@ mod running;
 mod send_back;
 mod sequence;
 mod setters;
+pub mod source;
 mod start;
 mod topics;
 mod transaction;

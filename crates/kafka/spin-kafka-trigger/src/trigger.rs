@@ -193,7 +193,7 @@ async fn run(
 }
 
 impl Summary {
-    fn new(metrics: &Metrics, left_group: bool) -> Self {
+    pub(crate) fn new(metrics: &Metrics, left_group: bool) -> Self {
         Self {
             records: metrics.records.get(),
             batches: metrics.batches.get(),

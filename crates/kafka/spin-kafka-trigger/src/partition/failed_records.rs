@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::context::{TaskContext, TaskEnd};
 use super::handler_calls::FailureCause;
 use crate::letter::Letter;
-use crate::refusal::advice;
 use crate::{Batch, Error, FailedRecords, FailureClass, Rejection};
 
 /// Applies the setting `failed_records` to the records that cannot be applied.
@@ -118,7 +117,7 @@ impl<C> FailedRecordPolicy<C> {
                 letters = letters.len(),
                 pause_ms = pause.as_millis(),
                 %error,
-                advice = advice(&error),
+                advice = error.advice(),
                 "dead letters cannot be written; the partition waits"
             );
             self.ctx.pause(pause).await?;

@@ -139,7 +139,7 @@ impl<C> HandlerCalls<C> {
         let (topic, partition) = (&batch.topic, batch.partition);
         tracing::warn!(
             %topic, partition, start, position,
-            "the handler's store is behind; reading again from its position"
+            "the handler's store is behind the batch"
         );
         Ok(LostState::From(position))
     }

@@ -6,7 +6,8 @@
 //! `failed_records` handles the records that are given up. `locator` determines where to begin, and
 //! `log_check` whether the topic is still the same log.
 //!
-//! `offline` uses the same `applier` for records that do not come from Kafka.
+//! `offline` uses the same `applier` for records that do not come from Kafka, and so does `source`
+//! for those of another broker.
 //!
 //! Decisions that need no I/O are in files without I/O, so that they can be tested without Kafka:
 //! `gatherer` here, and `parts` (division of a batch) and `beginning` (where to begin) in the
@@ -26,8 +27,10 @@ mod offline;
 mod offset_store;
 mod output;
 mod reader;
+mod source;
 mod task;
 
 pub(crate) use context::TaskEnd;
 pub use offline::{OfflineRecords, OfflineRun, RecordOutcome, apply_offline};
+pub use source::{Applied, ApplyEnd, BatchApplier, SourceEngine};
 pub(crate) use task::PartitionTask;
