@@ -1,5 +1,6 @@
 //! Starts the Spin plugin in the same way as `spin up`.
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -9,6 +10,9 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::{program, root};
+
+/// The name of the built program.
+const PROGRAM: &str = "trigger-kafka";
 
 /// A locked application in its own folder.
 pub struct Locked {
@@ -33,7 +37,17 @@ impl Locked {
 
     /// The plugin, with the environment that Spin provides.
     pub fn plugin(&self) -> Command {
-        let mut command = plugin();
+        self.with_environment(plugin())
+    }
+
+    /// The plugin for AMQP triggers: the same program under another name.
+    pub fn amqp_plugin(&self) -> Result<Command> {
+        let named = self.folder.path().join("trigger-amqp");
+        symlink(program(PROGRAM), &named)?;
+        Ok(self.with_environment(command(&named)))
+    }
+
+    fn with_environment(&self, mut command: Command) -> Command {
         command
             .env("SPIN_LOCKED_URL", format!("file://{}", self.lock.display()))
             .env("SPIN_WORKING_DIR", self.folder.path())
@@ -51,7 +65,11 @@ impl Locked {
 
 /// The built plugin.
 pub fn plugin() -> Command {
-    let mut command = Command::new(program("trigger-kafka"));
+    command(&program(PROGRAM))
+}
+
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.kill_on_drop(true).stdin(Stdio::null());
     command
 }

@@ -9,9 +9,10 @@ use crate::packages::{list, workspace};
 use crate::run::root;
 
 /// The families of crates, from the bottom. Families of one layer do not depend on each other.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["crates/base"],
     &["crates/kafka", "crates/valkey"],
+    &["crates/amqp"],
     &["crates/sales"],
     &["crates/guest"],
     &["crates/host"],

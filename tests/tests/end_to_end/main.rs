@@ -1,6 +1,7 @@
 //! Tests of the whole pipeline with real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod amqp;
 mod artifact;
 mod chaos;
 mod connections;

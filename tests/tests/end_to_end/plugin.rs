@@ -237,22 +237,23 @@ async fn a_required_variable_must_have_a_value() {
 }
 
 #[test]
-fn the_packed_plugin_matches_its_manifest() {
+fn the_packed_plugins_match_their_manifests() {
     let folder = root().join("target/plugin");
-    let manifest = std::fs::read(folder.join("trigger-kafka.json")).unwrap();
-    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
-    assert_eq!(manifest["name"], "trigger-kafka");
-    assert_eq!(manifest["spinCompatibility"], ">=4.1");
-    let package = &manifest["packages"][0];
-    let tarball = std::fs::read(package["url"].as_str().unwrap().trim_start_matches("file://"));
-    let tarball = tarball.unwrap();
-    assert_eq!(package["sha256"], format!("{:x}", Sha256::digest(&tarball)));
-    let unpacked = tempfile::tempdir().unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(tarball.as_slice()));
-    archive.unpack(unpacked.path()).unwrap();
-    let answer = std::process::Command::new(unpacked.path().join("trigger-kafka"))
-        .arg("--version")
-        .output()
-        .unwrap();
-    assert!(text(&answer.stdout).starts_with("trigger-kafka "), "{answer:?}");
+    for name in ["trigger-kafka", "trigger-amqp"] {
+        let manifest = std::fs::read(folder.join(format!("{name}.json"))).unwrap();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!(manifest["name"], name);
+        assert_eq!(manifest["spinCompatibility"], ">=4.1");
+        let package = &manifest["packages"][0];
+        let tarball = std::fs::read(package["url"].as_str().unwrap().trim_start_matches("file://"));
+        let tarball = tarball.unwrap();
+        assert_eq!(package["sha256"], format!("{:x}", Sha256::digest(&tarball)));
+        let unpacked = tempfile::tempdir().unwrap();
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(tarball.as_slice()));
+        archive.unpack(unpacked.path()).unwrap();
+        let answer =
+            std::process::Command::new(unpacked.path().join(name)).arg("--version").output();
+        let answer = answer.unwrap();
+        assert!(text(&answer.stdout).starts_with(&format!("{name} ")), "{answer:?}");
+    }
 }

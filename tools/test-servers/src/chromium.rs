@@ -1,14 +1,13 @@
 //! Chromium without a window, for tests of pages.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
-use tempfile::TempDir;
+use anyhow::Result;
 
-use crate::home::{install, run};
+use crate::debian::unpack_all;
+use crate::home::install;
 use child_server::on_path;
 
 /// The name of Debian's package and of its program.
@@ -31,7 +30,7 @@ impl Chromium {
             return Ok(Self { program: folder.join(NAME), libraries: OsString::new() });
         }
         let program = |home: &Path| home.join(NAME).join("usr/lib/chromium").join(NAME);
-        let program = install(NAME, program, unpack)?;
+        let program = install(NAME, program, |home| unpack_all(NAME, NEEDED, home))?;
         let lib = program.ancestors().nth(2).unwrap_or(Path::new("/usr/lib"));
         let lib = lib.join(format!("{}-linux-gnu", std::env::consts::ARCH));
         let libraries = std::env::join_paths([lib.join("pulseaudio"), lib])?;
@@ -44,30 +43,4 @@ impl Chromium {
         command.env("LD_LIBRARY_PATH", &self.libraries);
         command
     }
-}
-
-/// Downloads the package and those of its dependencies that this system does not have, and unpacks
-/// all of them into one folder. They are not installed: none of their scripts runs.
-fn unpack(home: &Path) -> Result<()> {
-    let folder = TempDir::with_prefix_in("unpacking-", home)?;
-    // The lists of packages may be outdated, or missing as in many images. Outdated lists name old
-    // versions that can no longer be downloaded.
-    run(Command::new("apt-get").args(["--quiet", "update"]), NEEDED)?;
-    let mut plan = Command::new("apt-get");
-    plan.args(["--quiet", "--simulate", "--no-install-recommends", "install", NAME]);
-    let plan = run(&mut plan, NEEDED)?;
-    let missing = plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
-    let missing: Vec<&str> = missing.collect();
-    ensure!(!missing.is_empty(), "{NAME} is installed, but not on the PATH");
-    let mut download = Command::new("apt-get");
-    run(download.args(["--quiet", "download"]).args(missing).current_dir(&folder), NEEDED)?;
-    let unpacked = folder.path().join("unpacked");
-    for package in fs::read_dir(&folder)? {
-        let package = package?.path();
-        if package.extension().is_some_and(|extension| extension == "deb") {
-            run(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&unpacked), NEEDED)?;
-        }
-    }
-    fs::rename(unpacked, home.join(NAME))?;
-    Ok(())
 }

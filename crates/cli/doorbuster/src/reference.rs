@@ -11,6 +11,7 @@ use host_producer::ProducerConfig;
 use kafka_schema::SchemaConfig;
 use kafka_trigger::CallSettings;
 use runner::CommonArgs;
+use spin_amqp_trigger::Config as AmqpConfig;
 use spin_kafka_trigger::{Config, OidcSettings};
 
 /// The page with the lists.
@@ -28,17 +29,21 @@ fn the_page_contains_all_settings_and_flags() {
     let page = root.join(PAGE);
     let source = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
     let engine = source("crates/kafka/spin-kafka-trigger/src/config.rs");
+    let amqp = source("crates/amqp/spin-amqp-trigger/src/config.rs");
     let call = source("crates/host/kafka-trigger/src/config.rs");
     let schema = source("crates/kafka/schema/src/config.rs");
     let producer = source("crates/kafka/host-producer/src/config.rs");
     let provider = source("crates/kafka/client/src/oidc/settings.rs");
     let trigger = settings(&engine, "Config", &Config::default())
         + &settings(&call, "CallSettings", &CallSettings::default());
+    let amqp = settings(&amqp, "Config", &AmqpConfig::default())
+        + &settings(&call, "CallSettings", &CallSettings::default());
     let (common, commands) = flags();
     let text = std::fs::read_to_string(&page).unwrap();
     let mut written = text.clone();
     for (name, list) in [
         ("settings of the trigger", trigger),
+        ("settings of the AMQP trigger", amqp),
         (
             "settings of the schema registry",
             settings(&schema, "SchemaConfig", &SchemaConfig::default()),

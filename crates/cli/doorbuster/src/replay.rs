@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use component_host::output::Outputs;
 use component_host::{Capability, CompileCache, Host, Limits};
-use kafka_trigger::{KafkaTrigger, ProducerCapability};
+use kafka_trigger::{KafkaTrigger, Observed as _, ProducerCapability};
 use printing::Progress;
 use spin_kafka_trigger::{
     Batch, Bound, Failure, Handler, Position, Range, Rejection, Summary, Trigger,

@@ -8,6 +8,8 @@ use spin_app::App;
 use spin_app::origin::Origin;
 use url::Url;
 
+use crate::trigger_type::TriggerType;
+
 /// Variable with the URL of the locked application.
 const LOCKED_URL: &str = "SPIN_LOCKED_URL";
 
@@ -21,12 +23,13 @@ const STATE_DIR: &str = ".spin";
 /// The metadata field with the origin of the application.
 const ORIGIN: &str = "origin";
 
-/// Reads the locked application, and removes everything that is not for the Kafka trigger.
-pub fn read() -> Result<App> {
+/// Reads the locked application, and removes everything that is not for this type of trigger.
+pub fn read(trigger_type: TriggerType) -> Result<App> {
     let Ok(url) = std::env::var(LOCKED_URL) else {
         bail!(
             "{LOCKED_URL} is not set: `spin up` starts this program for an application with a \
-             [[trigger.kafka]]"
+             [[trigger.{}]]",
+            trigger_type.name()
         );
     };
     let path = Url::parse(&url).ok().and_then(|url| url.to_file_path().ok());
@@ -39,7 +42,7 @@ pub fn read() -> Result<App> {
     if let Some(manifest) = manifest {
         app.origin = Origin::whole(&manifest);
     }
-    app.retain_triggers(&["kafka"]);
+    app.retain_triggers(&[trigger_type.name()]);
     Ok(app)
 }
 

@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser};
 use printing::Unwritten;
 use runner::CommonArgs;
 use runner::args::parse_address;
 use runner::environment::without_empty;
 use serde_json::json;
 
-/// Runs the Kafka triggers of a Spin application. `spin up` starts it.
+use crate::trigger_type::TriggerType;
+
+/// Runs the Kafka or AMQP triggers of a Spin application. `spin up` starts it.
 #[derive(Parser)]
-#[command(name = "trigger-kafka", version, override_usage = "spin up [OPTIONS]")]
+#[command(version, override_usage = "spin up [OPTIONS]")]
 #[command(next_help_heading = "Kafka trigger options")]
 pub struct Cli {
     #[command(flatten)]
@@ -37,22 +39,32 @@ pub struct Cli {
 
 impl Cli {
     /// Parses the arguments. Exits if they are not valid.
-    pub fn read() -> Self {
-        let matches = without_empty(Self::command()).get_matches();
+    pub fn read(trigger_type: TriggerType) -> Self {
+        let matches = without_empty(named(trigger_type)).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
     /// Answers the queries with which `spin up` calls the plugin before it runs an application.
     /// Returns false if this call is not such a query.
-    pub fn answers(&self) -> Result<bool, Unwritten> {
+    pub fn answers(&self, trigger_type: TriggerType) -> Result<bool, Unwritten> {
         if self.help_args_only {
-            let mut command = Self::command().disable_help_flag(true).disable_version_flag(true);
+            let mut command =
+                named(trigger_type).disable_help_flag(true).disable_version_flag(true);
             command = command.help_template("{all-args}");
             printing::result(command.render_long_help())?;
         } else if self.launch_metadata_only {
             printing::note(format_args!("{:#}", launch_metadata()));
         }
         Ok(self.help_args_only || self.launch_metadata_only)
+    }
+}
+
+/// The command line under the name of the plugin.
+fn named(trigger_type: TriggerType) -> Command {
+    let command = Cli::command().name(trigger_type.program());
+    match trigger_type {
+        TriggerType::Kafka => command,
+        TriggerType::Amqp => command.mut_args(|arg| arg.help_heading("AMQP trigger options")),
     }
 }
 

@@ -1,14 +1,17 @@
-//! `trigger-kafka`: the program that `spin up` starts for an application with `[[trigger.kafka]]`.
+//! `trigger-kafka` and `trigger-amqp`: the program that `spin up` starts for an application with
+//! `[[trigger.kafka]]` or `[[trigger.amqp]]`.
 
 mod application;
 mod cli;
 mod parents;
 mod run;
+mod trigger_type;
 
 use std::process::ExitCode;
 
 use cli::Cli;
 use parents::Parents;
+use trigger_type::TriggerType;
 
 /// The same allocator as in `doorbuster`: memory is allocated and freed on different threads, in
 /// small pieces.
@@ -16,15 +19,16 @@ use parents::Parents;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::read();
-    match cli.answers() {
+    let trigger_type = TriggerType::of_program();
+    let cli = Cli::read(trigger_type);
+    match cli.answers(trigger_type) {
         Ok(false) => {}
         Ok(true) => return ExitCode::SUCCESS,
         Err(error) => return printing::failure(&error.into()),
     }
     let parents = Parents::now();
-    let work = |metrics| run::run(cli, parents, metrics);
-    match runner::program::run(env!("CARGO_BIN_NAME"), work) {
+    let work = |metrics| run::run(trigger_type, cli, parents, metrics);
+    match runner::program::run(trigger_type.program(), work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => printing::failure(&error),
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use component_host::{Guest, GuestState};
+use component_host::{Guest, GuestState, Host};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -15,16 +15,17 @@ use wasmtime::component::{ComponentExportIndex, Func, Instance, TypedFunc};
 use crate::events::{self, BatchRef, Failure, Rejection, TransformAnswer};
 use crate::interfaces::{Exports, Form, Version};
 use crate::packed::PackedBatch;
-use crate::trace::BatchSpans;
+use crate::trace::{BatchSpans, MessagingSystem};
 use crate::{Error, events_0_1};
 
-/// The component that a Kafka trigger calls. Cheap to clone.
+/// The component that a trigger calls. Cheap to clone.
 #[derive(Clone)]
 pub struct GuestHandler(Arc<Shared>);
 
 struct Shared {
     build: RwLock<Arc<Build>>,
     deadline: Duration,
+    system: MessagingSystem,
     instances: Gauge,
     swaps: Counter,
 }
@@ -72,11 +73,21 @@ impl Drop for WarmInstance {
 }
 
 impl GuestHandler {
-    /// Fails if the component does not export a handler of `spin-kafka:events`.
-    pub(crate) fn new(guest: Guest, deadline: Duration) -> Result<Self, Error> {
+    /// The handler of this component, whose batches are from this system. Fails if the component is
+    /// not loaded, or does not export a handler of `spin-kafka:events`.
+    pub fn find(
+        host: &Host,
+        component: &str,
+        deadline: Duration,
+        system: MessagingSystem,
+    ) -> Result<Self, Error> {
+        let guest = host
+            .guest(component)
+            .ok_or_else(|| Error::NoHandler { component: component.into() })?;
         Ok(Self(Arc::new(Shared {
             build: RwLock::new(Arc::new(Build::new(guest)?)),
             deadline,
+            system,
             instances: Gauge::default(),
             swaps: Counter::default(),
         })))
@@ -103,11 +114,12 @@ impl GuestHandler {
     }
 
     /// Whether the component returns records to write.
-    pub(crate) fn returns_records(&self) -> bool {
+    pub fn returns_records(&self) -> bool {
         self.build().exports.returns_records()
     }
 
-    pub(crate) fn register(&self, registry: &mut Registry) {
+    /// Registers the metrics of the instances.
+    pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("spin_kafka");
         let instances = self.0.instances.clone();
         registry.register("instances", "Instances of the component", instances);
@@ -196,7 +208,7 @@ impl engine::Handler for GuestHandler {
 
     async fn answer(&self, batch: Arc<engine::Batch>) -> Result<engine::Answer, engine::Failure> {
         let build = self.build();
-        let spans = BatchSpans::new(build.guest.id(), &batch);
+        let spans = BatchSpans::new(self.0.system, build.guest.id(), &batch);
         let time_limit = self.0.deadline;
         let call = self.call(&build, async |warm| warm.handle(&batch, time_limit).await);
         call.instrument(spans.batch.clone()).await?

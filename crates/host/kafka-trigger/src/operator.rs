@@ -16,7 +16,7 @@ use spin_kafka_trigger::Progress;
 use tokio::net::TcpListener;
 
 use crate::letters::{self, LetterService};
-use crate::{KafkaTrigger, ProducerCapability, openmetrics};
+use crate::{Observed, ProducerCapability, openmetrics};
 
 /// The content type of OpenMetrics, which Prometheus reads.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,7 +28,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// are needed.
 const CONNECTIONS_MAX: usize = 256;
 
-/// Health and metrics of the Kafka triggers, the HTTP components and the producer of a process.
+/// Health and metrics of the triggers, the HTTP components and the producer of a process.
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Operator(Arc<View>);
@@ -36,15 +36,22 @@ pub struct Operator(Arc<View>);
 struct View {
     registry: Registry,
     producer: Option<Producer>,
-    triggers: Vec<(String, Arc<Progress>)>,
+    triggers: Vec<Trigger>,
     letters: Option<LetterService>,
+}
+
+/// A trigger.
+struct Trigger {
+    component: String,
+    progress: Arc<Progress>,
+    obstacles: fn(&Progress) -> Vec<String>,
 }
 
 impl Operator {
     /// Health and metrics of these triggers and HTTP components, and of the host's producer. Dead
     /// letters are served only if `letters` is given.
     pub fn new(
-        triggers: &[KafkaTrigger],
+        triggers: &[&dyn Observed],
         services: &Services,
         producer: Option<&ProducerCapability>,
         letters: Option<LetterService>,
@@ -56,8 +63,12 @@ impl Operator {
         }
         services.register(&mut registry);
         triggers.iter().for_each(|trigger| trigger.register(&mut registry));
-        let named = |trigger: &KafkaTrigger| (trigger.handler().component(), trigger.progress());
-        let triggers = triggers.iter().map(named).collect();
+        let trigger = |trigger: &&dyn Observed| Trigger {
+            component: trigger.component(),
+            progress: trigger.progress(),
+            obstacles: trigger.obstacles(),
+        };
+        let triggers = triggers.iter().map(trigger).collect();
         let producer = producer.and_then(ProducerCapability::producer);
         Self(Arc::new(View { registry, producer, triggers, letters }))
     }
@@ -121,9 +132,9 @@ impl View {
             "/metrics" => self.metrics(),
             // Alive: every partition makes progress or has no records left.
             "/healthz" => report(self.stalled()),
-            // Ready: alive, a member of each group, and able to write.
+            // Ready: alive, receiving records for each trigger, and able to write.
             "/readyz" => {
-                let consuming = self.stalled() + &self.outside() + &self.unread();
+                let consuming = self.stalled() + &self.obstacles();
                 report(consuming + &self.unwritable().await)
             }
             HEALTH_PATH => text(StatusCode::OK, TEXT, "OK".into()),
@@ -146,7 +157,7 @@ impl View {
     /// A line for each stalled partition.
     fn stalled(&self) -> String {
         let mut lines = String::new();
-        for (component, progress) in &self.triggers {
+        for Trigger { component, progress, .. } in &self.triggers {
             for partition in progress.stalled() {
                 let since = partition.stalled_for.unwrap_or_default().as_secs();
                 // Writing to a string cannot fail.
@@ -166,25 +177,13 @@ impl View {
         producer.fault().await.map_or_else(String::new, |fault| fault + "\n")
     }
 
-    /// A line for each trigger that is not a member of its group.
-    fn outside(&self) -> String {
-        let outside = self.triggers.iter().filter(|(_, progress)| !progress.is_member());
-        outside.map(|(component, _)| format!("{component}: not in its group yet\n")).collect()
-    }
-
-    /// A line for each trigger whose brokers do not answer, for each missing topic, and for each
-    /// partition that no member of the group reads.
-    fn unread(&self) -> String {
+    /// A line for each reason why a trigger receives no records.
+    fn obstacles(&self) -> String {
         let mut lines = String::new();
-        for (component, progress) in &self.triggers {
-            if !progress.is_answered() {
-                let _ = writeln!(lines, "{component}: the brokers do not answer");
-            }
-            for topic in progress.missing_topics() {
-                let _ = writeln!(lines, "{component}: topic {topic} does not exist");
-            }
-            for (topic, partition) in progress.unread_partitions() {
-                let _ = writeln!(lines, "{component}: no member reads {topic}/{partition}");
+        for Trigger { component, progress, obstacles } in &self.triggers {
+            for obstacle in obstacles(progress) {
+                // Writing to a string cannot fail.
+                let _ = writeln!(lines, "{component}: {obstacle}");
             }
         }
         lines

@@ -7,9 +7,9 @@ use kafka_schema::SchemaHandler;
 use prometheus_client::registry::Registry;
 use spin_kafka_trigger::{Progress, Range, Summary, Trigger};
 
-use crate::Error;
 use crate::config::TriggerConfig;
 use crate::handler::GuestHandler;
+use crate::{Error, MessagingSystem, Observed};
 
 /// A Kafka trigger with its component.
 pub struct KafkaTrigger {
@@ -22,10 +22,8 @@ impl KafkaTrigger {
     /// Fails if the component is not loaded or does not export the handler.
     pub fn new(config: TriggerConfig, host: &Host) -> Result<Self, Error> {
         let TriggerConfig { component, mut engine, schema, handler_deadline } = config;
-        let guest = host
-            .guest(&component)
-            .ok_or_else(|| Error::NoHandler { component: component.clone() })?;
-        let handler = GuestHandler::new(guest, handler_deadline)?;
+        let handler =
+            GuestHandler::find(host, &component, handler_deadline, MessagingSystem::Kafka)?;
         match (handler.returns_records(), engine.output_topics.is_empty()) {
             (true, true) => return Err(Error::NoOutputTopics { component }),
             (false, false) => return Err(Error::UnusedOutputTopics { component }),
@@ -42,22 +40,6 @@ impl KafkaTrigger {
     /// The handler that calls the component. It can be given another build at run time.
     pub fn handler(&self) -> GuestHandler {
         self.handler.clone()
-    }
-
-    /// The progress of the trigger at run time.
-    pub fn progress(&self) -> Arc<Progress> {
-        self.trigger.progress()
-    }
-
-    /// Registers the metrics with the label `component`.
-    pub fn register(&self, registry: &mut Registry) {
-        let component = self.handler.component();
-        let label = ("component".into(), component.into());
-        let registry = registry.sub_registry_with_label(label);
-        self.trigger.metrics().register(registry);
-        self.trigger.progress().register(registry);
-        self.handler.register(registry);
-        self.schema_metrics.register(registry);
     }
 
     /// Consumes until `shutdown` resolves, then drains. An error means that it stopped earlier.
@@ -79,4 +61,44 @@ impl KafkaTrigger {
         let ended = self.trigger.replay(range, shutdown).await;
         ended.map_err(|source| Error::Engine { component, source })
     }
+}
+
+impl Observed for KafkaTrigger {
+    fn component(&self) -> String {
+        self.handler.component()
+    }
+
+    fn progress(&self) -> Arc<Progress> {
+        self.trigger.progress()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let label = ("component".into(), self.component().into());
+        let registry = registry.sub_registry_with_label(label);
+        self.trigger.metrics().register(registry);
+        self.trigger.progress().register(registry);
+        self.handler.register(registry);
+        self.schema_metrics.register(registry);
+    }
+
+    fn obstacles(&self) -> fn(&Progress) -> Vec<String> {
+        obstacles
+    }
+}
+
+/// Why records are not received: the trigger is not a member of its group, the brokers do not
+/// answer, a topic is missing, or no member of the group reads a partition.
+fn obstacles(progress: &Progress) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !progress.is_member() {
+        lines.push("not in its group yet".into());
+    }
+    if !progress.is_answered() {
+        lines.push("the brokers do not answer".into());
+    }
+    let missing = progress.missing_topics();
+    lines.extend(missing.iter().map(|topic| format!("topic {topic} does not exist")));
+    let unread = progress.unread_partitions();
+    lines.extend(unread.iter().map(|(topic, n)| format!("no member reads {topic}/{n}")));
+    lines
 }

@@ -1,28 +1,41 @@
-//! The Kafka triggers of an application while they run.
+//! The Kafka and AMQP triggers of an application while they run.
 
+use amqp_trigger::AmqpTrigger;
 use anyhow::{Context as _, Result};
-use kafka_trigger::{Error, KafkaTrigger};
-use spin_kafka_trigger::Summary;
+use kafka_trigger::KafkaTrigger;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-type Ended = Result<Result<Summary, Error>, JoinError>;
+type Ended = Result<Result<()>, JoinError>;
 
-/// Kafka triggers that consume until they are drained, or until one of them fails.
+/// Triggers that consume until they are drained, or until one of them fails.
 pub struct Consumers {
-    running: JoinSet<Result<Summary, Error>>,
+    running: JoinSet<Result<()>>,
     stop: CancellationToken,
     first: Option<Ended>,
 }
 
 impl Consumers {
     /// Starts the triggers.
-    pub fn start(triggers: Vec<KafkaTrigger>) -> Self {
+    pub fn start(kafka: Vec<KafkaTrigger>, amqp: Vec<AmqpTrigger>) -> Self {
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
-        for trigger in triggers {
-            running.spawn(trigger.run(stop.clone().cancelled_owned()));
+        for trigger in kafka {
+            let ended = trigger.run(stop.clone().cancelled_owned());
+            running.spawn(async {
+                let summary = ended.await?;
+                tracing::info!(?summary, "Kafka trigger drained");
+                Ok(())
+            });
+        }
+        for trigger in amqp {
+            let ended = trigger.run(stop.clone().cancelled_owned());
+            running.spawn(async {
+                let summary = ended.await?;
+                tracing::info!(?summary, "AMQP trigger drained");
+                Ok(())
+            });
         }
         Self { running, stop, first: None }
     }
@@ -50,7 +63,7 @@ impl Consumers {
                 Ok(None) => return first,
                 Err(_) => {
                     let triggers = self.running.len();
-                    tracing::warn!(triggers, "Kafka triggers did not drain in time");
+                    tracing::warn!(triggers, "triggers did not drain in time");
                     return first;
                 }
             }
@@ -58,10 +71,10 @@ impl Consumers {
     }
 }
 
-/// Logs how a trigger ended, and keeps the first error.
+/// Keeps the first error, and logs the others.
 fn log_end(ended: Ended, first: &mut Result<()>) {
-    match ended.context("a Kafka trigger failed").and_then(|ended| Ok(ended?)) {
-        Ok(summary) => tracing::info!(?summary, "Kafka trigger drained"),
+    match ended.context("a trigger failed").flatten() {
+        Ok(()) => {}
         Err(error) if first.is_ok() => *first = Err(error),
         Err(error) => tracing::error!("{error:#}"),
     }
@@ -75,18 +88,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_ends_the_drain() {
-        let mut consumers = Consumers::start(Vec::new());
+        let mut consumers = Consumers::start(Vec::new(), Vec::new());
         consumers.running.spawn(pending());
         consumers.drain(Instant::now()).await.unwrap();
     }
 
     #[tokio::test]
     async fn an_error_is_returned_although_another_trigger_does_not_drain() {
-        let mut consumers = Consumers::start(Vec::new());
+        let mut consumers = Consumers::start(Vec::new(), Vec::new());
         consumers.running.spawn(async { panic!("a fault of the trigger") });
         consumers.ended().await;
         consumers.running.spawn(pending());
         let fault = consumers.drain(Instant::now()).await.unwrap_err();
-        assert!(format!("{fault:#}").starts_with("a Kafka trigger failed: "), "{fault:#}");
+        assert!(format!("{fault:#}").starts_with("a trigger failed: "), "{fault:#}");
     }
 }

@@ -15,7 +15,7 @@ use crate::args::Folder;
 use crate::runtime_config::RuntimeConfig;
 
 /// The supported types of triggers.
-pub const TRIGGER_TYPES: [&str; 2] = ["http", "kafka"];
+pub const TRIGGER_TYPES: [&str; 3] = ["http", "kafka", "amqp"];
 
 /// The options with which an application runs. A flag takes precedence over the file.
 pub struct RunOptions {

@@ -113,7 +113,7 @@ mod tests {
             stop_serving: CancellationToken::new(),
             operators: JoinSet::new(),
             producer: None,
-            consumers: Consumers::start(Vec::new()),
+            consumers: Consumers::start(Vec::new(), Vec::new()),
             linger: Duration::ZERO,
             metrics: None,
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use amqp_trigger::AmqpTrigger;
 use anyhow::{Context as _, Result};
 use component_host::http::Server;
 use component_host::output::Outputs;
@@ -14,7 +15,8 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use host_producer::ProducerConfig;
 use kafka_trigger::{
-    GuestHandler, KafkaTrigger, LetterService, Operator, ProducerCapability, TriggerConfig,
+    GuestHandler, KafkaTrigger, LetterService, Observed, Operator, ProducerCapability,
+    TriggerConfig,
 };
 use spin_app::App;
 use spin_app::variables::Variables;
@@ -39,22 +41,24 @@ pub struct Addresses {
 }
 
 /// An application that can be started: its variables have values, and the settings of its Kafka
-/// triggers are valid.
+/// and AMQP triggers are valid.
 pub struct PreparedApp {
     options: RunOptions,
     app: App,
     variables: Variables,
     triggers: Vec<TriggerConfig>,
+    amqp: Vec<amqp_trigger::TriggerConfig>,
 }
 
 impl PreparedApp {
-    /// Determines the values of the variables, and reads the settings of the Kafka triggers. The
+    /// Determines the values of the variables, and reads the settings of the triggers. The
     /// values in `known` have the next precedence after `--variable`. [`RunOptions::apply`] must
     /// have been called for the application.
     pub fn new(options: RunOptions, app: App, known: BTreeMap<String, String>) -> Result<Self> {
         let variables = options.variables(&app, known)?;
         let triggers = TriggerConfig::read_all(&app, &variables)?;
-        Ok(Self { options, app, variables, triggers })
+        let amqp = amqp_trigger::TriggerConfig::read_all(&app, &variables)?;
+        Ok(Self { options, app, variables, triggers, amqp })
     }
 
     /// The application.
@@ -65,6 +69,11 @@ impl PreparedApp {
     /// The settings of the Kafka triggers.
     pub fn triggers(&self) -> &[TriggerConfig] {
         &self.triggers
+    }
+
+    /// The settings of the AMQP triggers.
+    pub fn amqp_triggers(&self) -> &[amqp_trigger::TriggerConfig] {
+        &self.amqp
     }
 
     /// Loads the components and binds the ports. `state` is the state folder if none is specified.
@@ -104,8 +113,10 @@ impl PreparedApp {
         operators.extend(addresses.bound_operator);
         let triggers = self.triggers.iter().cloned();
         let triggers = triggers.map(|config| KafkaTrigger::new(config, &host));
+        let amqp = self.amqp.iter().cloned().map(|config| AmqpTrigger::new(config, &host));
         Ok(Session {
             triggers: triggers.collect::<Result<_, _>>()?,
+            amqp: amqp.collect::<Result<_, _>>()?,
             host: Arc::new(host),
             server,
             producer,
@@ -144,13 +155,14 @@ impl PreparedApp {
     }
 }
 
-/// A loaded application with everything that runs it: the HTTP server, the Kafka consumers and the
+/// A loaded application with everything that runs it: the HTTP server, the consumers and the
 /// operator port.
 pub struct Session {
     host: Arc<Host>,
     server: Option<Server>,
     producer: Option<Arc<ProducerCapability>>,
     triggers: Vec<KafkaTrigger>,
+    amqp: Vec<AmqpTrigger>,
     operators: Vec<TcpListener>,
     /// How long new requests are accepted after the stop.
     linger: Duration,
@@ -165,9 +177,10 @@ impl Session {
         self.host.clone()
     }
 
-    /// The handlers of the Kafka triggers.
+    /// The handlers of the Kafka and AMQP triggers.
     pub fn handlers(&self) -> Vec<GuestHandler> {
-        self.triggers.iter().map(KafkaTrigger::handler).collect()
+        let kafka = self.triggers.iter().map(KafkaTrigger::handler);
+        kafka.chain(self.amqp.iter().map(AmqpTrigger::handler)).collect()
     }
 
     /// The address of the HTTP components; `None` if there are none.
@@ -213,8 +226,10 @@ impl Session {
     fn running(self) -> Running {
         let stop_serving = CancellationToken::new();
         let services = self.host.services();
-        let operator =
-            Operator::new(&self.triggers, &services, self.producer.as_deref(), self.letters);
+        let kafka = self.triggers.iter().map(|trigger| trigger as &dyn Observed);
+        let amqp = self.amqp.iter().map(|trigger| trigger as &dyn Observed);
+        let observed: Vec<&dyn Observed> = kafka.chain(amqp).collect();
+        let operator = Operator::new(&observed, &services, self.producer.as_deref(), self.letters);
         let metrics = self.metrics.map(|export| {
             let operator = operator.clone();
             export.start(Arc::new(move || operator.metrics()))
@@ -231,7 +246,7 @@ impl Session {
             stop_serving,
             operators,
             producer: self.producer,
-            consumers: Consumers::start(self.triggers),
+            consumers: Consumers::start(self.triggers, self.amqp),
             linger: self.linger,
             metrics,
         }
