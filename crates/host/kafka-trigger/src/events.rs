@@ -50,6 +50,10 @@ pub(crate) fn headers(batch: &engine::Batch) -> Vec<HeaderRef<'_>> {
     headers.map(|header| HeaderRef { name: &header.name, value: header.value.as_deref() }).collect()
 }
 
+/// The position of a component that continues results which another program counted up to the
+/// group's committed offset.
+pub(crate) const COMMITTED: i64 = -1;
+
 /// The id of a log. The engine uses an empty string if the broker does not report an id.
 pub(crate) fn log_id(id: &str) -> Option<&str> {
     (!id.is_empty()).then_some(id)

@@ -227,6 +227,9 @@ impl engine::Handler for GuestHandler {
         };
         let (version, args) = (build.exports.version, (group, topic, log_id, partition));
         match self.call(&build, async |warm| warm.position(export, version, args).await).await? {
+            Ok(Some(events::COMMITTED)) if version == Version::V0_2 => {
+                Ok(engine::Position::Adopted)
+            }
             Ok(Some(offset)) => Ok(engine::Position::At(offset)),
             Ok(None) => Ok(engine::Position::Start),
             Err(failure) => Err(failure.into()),

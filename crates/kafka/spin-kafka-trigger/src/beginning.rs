@@ -42,7 +42,7 @@ impl Known {
     pub fn beginning(&self) -> Option<Beginning> {
         match (self.stored, self.committed) {
             (Position::At(position), _) => Some(self.earlier_of_stored_and_committed(position)),
-            (Position::Committed, Some(read)) => {
+            (Position::Committed | Position::Adopted, Some(read)) => {
                 Some(Beginning { start: read.end, read, is_new: false, rebuilt_to: None })
             }
             // Either the handler's store is new, or it has lost everything and is rebuilt.
@@ -52,7 +52,7 @@ impl Known {
                 let rebuilt_to = (start < applied).then_some(applied);
                 Some(Beginning { start, read: Extent::up_to(start), is_new: false, rebuilt_to })
             }
-            (Position::Committed | Position::Start, None) => {
+            (Position::Committed | Position::Start | Position::Adopted, None) => {
                 let start = self.configured?;
                 let read = Extent::up_to(start);
                 Some(Beginning { start, read, is_new: true, rebuilt_to: None })
@@ -160,6 +160,7 @@ mod tests {
         prop_oneof![
             Just(Position::Committed),
             Just(Position::Start),
+            Just(Position::Adopted),
             (0_i64..100).prop_map(Position::At),
         ]
     }
@@ -192,7 +193,10 @@ mod tests {
                     prop_assert_eq!(beginning.start, earlier);
                     prop_assert!(beginning.read.end >= position, "the handler has read this far");
                 }
-                (Position::Committed, Some(committed)) => prop_assert_eq!(beginning.read, committed),
+                (Position::Committed | Position::Adopted, Some(committed)) => {
+                    prop_assert_eq!(beginning.read, committed);
+                    prop_assert_eq!(beginning.start, committed.end);
+                }
                 (_, committed) => {
                     prop_assert_eq!(beginning.start, committed.map_or(start, |c| c.end.min(start)));
                 }

@@ -79,6 +79,11 @@ pub enum Position {
     Committed,
     /// The handler keeps offsets and has none for this log: read from the configured start.
     Start,
+    /// The handler keeps offsets and has none for this partition, but it continues the results of
+    /// another program, which committed its offsets in Kafka for the same group: read from the
+    /// committed offset. A partition without one is read from the configured start. If none of the
+    /// topic's partitions has one, the engine stops, because those results would be counted again.
+    Adopted,
     /// The handler's stored position: the end of the last batch it applied.
     At(i64),
 }
@@ -88,7 +93,7 @@ impl Position {
     pub(crate) fn offset(self) -> Option<i64> {
         match self {
             Position::At(offset) => Some(offset),
-            Position::Committed | Position::Start => None,
+            Position::Committed | Position::Start | Position::Adopted => None,
         }
     }
 }

@@ -55,17 +55,37 @@ pub(crate) fn partitions_at_start<C: ConsumerContext>(
     partitions: i32,
     timeout: Duration,
 ) -> KafkaResult<Option<i32>> {
-    let mut request = TopicPartitionList::new();
-    for partition in 0..partitions {
-        request.add_partition(topic, partition);
-    }
-    let committed = consumer.committed_offsets(request, timeout)?;
+    let committed = committed_of_all(consumer, topic, partitions, timeout)?;
     let numbers = committed
         .elements()
         .into_iter()
         .filter_map(|partition| partition.metadata().strip_prefix(PARTITIONS_PREFIX)?.parse().ok());
     // Members that began while partitions were being added may have committed different numbers.
     Ok(numbers.min())
+}
+
+/// Whether the group has committed an offset of one of the topic's partitions.
+pub(crate) fn has_committed<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    topic: &str,
+    partitions: i32,
+    timeout: Duration,
+) -> KafkaResult<bool> {
+    let committed = committed_of_all(consumer, topic, partitions, timeout)?;
+    Ok(committed.elements().iter().any(|partition| matches!(partition.offset(), Offset::Offset(_))))
+}
+
+fn committed_of_all<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    topic: &str,
+    partitions: i32,
+    timeout: Duration,
+) -> KafkaResult<TopicPartitionList> {
+    let mut request = TopicPartitionList::new();
+    for partition in 0..partitions {
+        request.add_partition(topic, partition);
+    }
+    consumer.committed_offsets(request, timeout)
 }
 
 /// The number of the topic's partitions.

@@ -135,6 +135,9 @@ impl Locator {
             applied,
             configured: None,
         };
+        if (known.stored, known.committed) == (Position::Adopted, None) {
+            self.check_adopted().await?;
+        }
         let beginning = loop {
             match known.beginning() {
                 Some(beginning) => break beginning,
@@ -153,6 +156,26 @@ impl Locator {
             );
         }
         Ok(beginning)
+    }
+
+    /// Fails if the group has committed nothing for the topic: then the results that the handler
+    /// continues are not those of this group.
+    async fn check_adopted(&self) -> Result<(), TaskEnd> {
+        let topic = self.ctx.topic.clone();
+        let query = move |consumer: &crate::consumer::Consumer| {
+            let count = offsets::partitions(consumer, &topic, ANSWER_TIMEOUT)?;
+            offsets::has_committed(consumer, &topic, count, ANSWER_TIMEOUT)
+        };
+        if self.ctx.query("committed offsets", query).await? {
+            return Ok(());
+        }
+        let (group, topic) = (&self.ctx.engine.config.group, &self.ctx.topic);
+        let reason = format!(
+            "the handler continues the results of another program, but the group `{group}` has \
+             committed no offset of the topic `{topic}`: use the group of that program. Kafka \
+             deletes the offsets of a group without members after `offsets.retention.minutes`"
+        );
+        Err(self.ctx.handler_error(-1, reason))
     }
 
     /// The offset that the setting `start` selects.

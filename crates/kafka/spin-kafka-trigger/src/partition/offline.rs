@@ -188,7 +188,7 @@ impl Run {
         };
         let keeps_position = match self.calls.position(&self.log_id).await? {
             Position::Committed => false,
-            Position::Start => true,
+            Position::Start | Position::Adopted => true,
             Position::At(position) => {
                 let reason =
                     format!("the handler has the position {position} in a log that is new to it");

@@ -134,7 +134,7 @@ impl PartitionTask {
                 "the handler's store has this partition up to offset {position}: a replay from \
                  {from} would leave out what lies between; begin at {position} or before"
             ),
-            Position::Start => {
+            Position::Start | Position::Adopted => {
                 "the handler's store has no position in this log, and a replay must \
                                 not decide where counting begins: let the trigger itself read the \
                                 topic first"

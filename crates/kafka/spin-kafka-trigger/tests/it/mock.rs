@@ -273,6 +273,28 @@ async fn a_handler_without_a_stored_position_begins_at_the_configured_start() {
 }
 
 #[tokio::test]
+async fn results_of_another_program_are_continued_at_its_committed_offsets() {
+    let cluster = Cluster::start(1);
+    let mut other = Session::start(cluster.config());
+    cluster.produce(10, 10);
+    other.apply_until(10).await;
+    other.stop().await;
+    assert_eq!(cluster.committed(0), Some(10));
+
+    cluster.produce(5, 10);
+    let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::Adopted));
+    let first = session.call().await.apply();
+    assert_eq!((first.start, first.expected_position), (10, None), "nothing was applied yet");
+    session.stop().await;
+
+    let mut other_group = cluster.config();
+    other_group.group = "other".into();
+    let session = Session::start_at(other_group, |_, _, _| Ok(Position::Adopted));
+    let error = session.ended().await.unwrap_err().to_string();
+    assert!(error.contains("the group `other` has committed no offset"), "{error}");
+}
+
+#[tokio::test]
 async fn a_wrong_answer_for_a_position_is_fatal() {
     for wrong in [
         Err(Failure::Rewind(1)),
