@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aggregate::Source;
+use aggregate::{NAMES, Namespace, Source, Stored};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
@@ -159,12 +159,15 @@ fn assign(args: &Args, consumer: &Consumer) -> Result<Vec<Partition>> {
     let mut starts = Vec::new();
     for partition in described.partitions() {
         let (group, topic) = (args.group.clone(), args.topic.clone());
-        let source = Source { group, topic, log_id: String::new(), partition: partition.id() };
+        let (namespace, log_id) = (Namespace::fixed("", &NAMES)?, String::new());
+        let source = Source { namespace, group, topic, log_id, partition: partition.id() };
         let mut store = Store::connect(&args.valkey)?;
-        let [offset, log] = store.read(source.position_commands())?;
-        let stored = source.position(offset.as_deref(), log.as_deref());
         let (oldest, _) = consumer.fetch_watermarks(&args.topic, partition.id(), METADATA_LIMIT)?;
-        let position = stored.unwrap_or(oldest);
+        let position = match source.stored(&store.read(&source.position_commands())?) {
+            Stored::Position(position) => position,
+            Stored::Nothing => oldest,
+            Stored::Foreign | Stored::Adopted => bail!("Valkey has counts of another program"),
+        };
         list.add_partition_offset(&args.topic, partition.id(), Offset::Offset(position))?;
         starts.push((store, source, position));
     }

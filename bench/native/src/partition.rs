@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use aggregate::{Monitored, OffsetRange, Record, Source, Step, Update};
+use aggregate::{Known, OffsetRange, Record, RetentionLimits, Source, Step, Update};
 use anyhow::{Context as _, Result, bail};
-use idempotency::RetentionLimits;
 use intake::request::IDEMPOTENCY_KEY;
 use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -42,7 +41,7 @@ impl Partition {
     /// Applies batches until all partitions together have applied enough records.
     pub fn run(self, progress: &Progress) -> Result<()> {
         let Self { consumer, queue, mut store, source, mut position } = self;
-        let mut monitored = Monitored::default();
+        let mut known = Known::default();
         while !progress.is_done() {
             let batch = next_batch(&queue)
                 .with_context(|| format!("cannot read {}/{}", source.topic, source.partition))?;
@@ -54,7 +53,7 @@ impl Partition {
             let records = batch.iter().map(record);
             let update =
                 Update::from_records(source.clone(), range, RetentionLimits::default(), records);
-            apply(update, &mut store, &mut monitored)
+            apply(update, &mut store, &mut known)
                 .with_context(|| format!("{}/{}", source.topic, source.partition))?;
             consumer
                 .store_offset(&source.topic, source.partition, last)
@@ -94,11 +93,11 @@ fn next_batch(
     Ok(batch)
 }
 
-fn apply(mut update: Update, store: &mut Store, monitored: &mut Monitored) -> Result<()> {
+fn apply(mut update: Update, store: &mut Store, known: &mut Known) -> Result<()> {
     loop {
-        let reply = store.call(&update.command(monitored))?;
-        match update.reply(reply, monitored)? {
-            Step::Again => {}
+        let reply = store.call(&update.command(known)?)?;
+        match update.reply(reply, known)? {
+            Step::Send | Step::Run => {}
             Step::Done => break,
             Step::Lost => {
                 bail!("the script reports a lost position, although the batch may be the first one")

@@ -76,26 +76,19 @@ impl Store {
     }
 
     /// Reads values; None for keys that do not exist.
-    pub fn read<const N: usize>(
-        &mut self,
-        commands: [Vec<Vec<u8>>; N],
-    ) -> Result<[Option<Vec<u8>>; N]> {
-        let mut values = [const { None }; N];
-        for (value, reply) in values.iter_mut().zip(self.pipeline(&commands)?) {
-            *value = match reply {
-                Reply::One(Scalar::Text(text)) => Some(text),
-                Reply::One(Scalar::Nil) => None,
-                other => bail!("unexpected reply of Valkey to a read: {other:?}"),
-            };
-        }
-        Ok(values)
+    pub fn read(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<Vec<Option<Vec<u8>>>> {
+        let value = |reply| match reply {
+            Reply::One(Scalar::Text(text)) => Ok(Some(text)),
+            Reply::One(Scalar::Nil) => Ok(None),
+            other => bail!("unexpected reply of Valkey to a read: {other:?}"),
+        };
+        self.pipeline(commands)?.into_iter().map(value).collect()
     }
 }
 
-fn word(value: Scalar) -> String {
+fn word(value: Scalar) -> Vec<u8> {
     match value {
-        Scalar::Text(text) => String::from_utf8_lossy(&text).into_owned(),
-        Scalar::Integer(number) => number.to_string(),
-        other => format!("{other:?}"),
+        Scalar::Text(text) => text,
+        other => format!("{other:?}").into(),
     }
 }

@@ -8,7 +8,7 @@ mod store;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use aggregate::{Monitored, OffsetRange, Record, Source, Step, Update};
+use aggregate::{COMMITTED, Known, OffsetRange, Record, Source, Step, Stored, Update};
 use bindings::exports::spin_kafka::events::packed_handler::PackedBatch;
 use bindings::exports::spin_kafka::events::{checkpoint, handler, packed_handler};
 use bindings::spin_kafka::events::types::{Batch, Failure, Rejection};
@@ -33,15 +33,15 @@ mod bindings {
 struct Aggregator;
 
 thread_local! {
-    /// The monitored products that earlier batches reported; the script checks them.
-    static MONITORED: RefCell<Monitored> = RefCell::default();
+    /// The stored values that earlier batches reported; the script checks them.
+    static KNOWN: RefCell<Known> = RefCell::default();
 }
 
 impl handler::Guest for Aggregator {
     async fn handle(batch: Batch) -> Result<Vec<Rejection>, Failure> {
         let Batch { topic, log_id, partition, group, .. } = batch;
         let Batch { start, end, expected_position, time_limit_ms, .. } = batch;
-        let source = source(group, topic, log_id, partition);
+        let source = source(group, topic, log_id, partition).await?;
         let range = OffsetRange { start, end, expected_position };
         apply(source, range, time_limit_ms, batch.records.iter().map(records::record)).await
     }
@@ -51,7 +51,7 @@ impl packed_handler::Guest for Aggregator {
     async fn handle(batch: PackedBatch) -> Result<Vec<Rejection>, Failure> {
         let records = records::unpack(&batch)?;
         let PackedBatch { topic, log_id, partition, group, .. } = &batch;
-        let source = source(group.clone(), topic.clone(), log_id.clone(), *partition);
+        let source = source(group.clone(), topic.clone(), log_id.clone(), *partition).await?;
         let PackedBatch { start, end, expected_position, time_limit_ms, .. } = batch;
         let range = OffsetRange { start, end, expected_position };
         apply(source, range, time_limit_ms, records).await
@@ -59,8 +59,14 @@ impl packed_handler::Guest for Aggregator {
 }
 
 /// The partition that a batch comes from.
-fn source(group: String, topic: String, log_id: Option<String>, partition: i32) -> Source {
-    Source { group, topic, log_id: log_id.unwrap_or_default(), partition }
+async fn source(
+    group: String,
+    topic: String,
+    log_id: Option<String>,
+    partition: i32,
+) -> Result<Source, Failure> {
+    let namespace = settings::get().await?.namespace.clone();
+    Ok(Source { namespace, group, topic, log_id: log_id.unwrap_or_default(), partition })
 }
 
 /// Applies the records of a batch to Valkey.
@@ -72,17 +78,17 @@ async fn apply<'a>(
 ) -> Result<Vec<Rejection>, Failure> {
     let begun = Instant::now();
     let times = TimeLimits::of_batch(Duration::from_millis(time_limit_ms.into()));
-    let limits = settings::limits().await?;
+    let limits = settings::get().await?.limits;
     let mut update = Update::from_records(source, range, limits, records);
     loop {
         let Some(limit_ms) = times.call_ms(begun.elapsed()) else {
             return Err(Failure::Retry("Valkey is too slow to apply the batch".into()));
         };
-        let command = MONITORED.with_borrow(|monitored| update.command(monitored));
+        let command = KNOWN.with_borrow(|known| update.command(known)).map_err(store::failure)?;
         let reply = store::call(&command, limit_ms).await?;
-        let step = MONITORED.with_borrow_mut(|monitored| update.reply(reply, monitored));
+        let step = KNOWN.with_borrow_mut(|known| update.reply(reply, known));
         match step.map_err(store::failure)? {
-            Step::Again => {}
+            Step::Send | Step::Run => {}
             Step::Rewind(position) => return Err(Failure::Rewind(position)),
             Step::Lost => return Err(Failure::Lost),
             Step::Done => return Ok(update.rejections().into_iter().map(rejection).collect()),
@@ -97,9 +103,19 @@ impl checkpoint::Guest for Aggregator {
         log_id: Option<String>,
         partition: i32,
     ) -> Result<Option<i64>, Failure> {
-        let source = source(group, topic, log_id, partition);
-        let [log, offset] = store::read(source.position_commands()).await?;
-        Ok(source.position(log.as_deref(), offset.as_deref()))
+        let source = source(group, topic, log_id, partition).await?;
+        let mut stored = source.stored(&store::read(&source.position_commands()).await?);
+        if stored == Stored::Foreign {
+            let existing = settings::get().await?.existing_counts;
+            existing.check(&source).map_err(|error| Failure::Fatal(error.to_string()))?;
+            store::write(source.adopt_command()).await?;
+            stored = Stored::Adopted;
+        }
+        Ok(match stored {
+            Stored::Position(position) => Some(position),
+            Stored::Adopted => Some(COMMITTED),
+            Stored::Nothing | Stored::Foreign => None,
+        })
     }
 }
 

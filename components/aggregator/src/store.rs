@@ -1,13 +1,15 @@
 //! The aggregator's calls of Valkey.
 
+use std::fmt::Debug;
+
 use valkey_codec::{Command, Reply, Scalar, encode};
 
 use crate::bindings::doorbuster::valkey::client::{ClientError, pipeline};
 use crate::bindings::spin_kafka::events::types::Failure;
 
-/// Maximum time in milliseconds of a call that reads the position. Such a call has no time limit of a
-/// batch; this is the longest that the interface allows.
-const READ_LIMIT_MS: u32 = 30_000;
+/// Maximum time in milliseconds of a call for the position. Such a call has no time limit of a batch;
+/// this is the longest that the interface allows.
+const POSITION_LIMIT_MS: u32 = 30_000;
 
 /// Calls the script, which may take this time.
 pub async fn call(command: &Command, limit_ms: u32) -> Result<aggregate::Reply, Failure> {
@@ -16,28 +18,32 @@ pub async fn call(command: &Command, limit_ms: u32) -> Result<aggregate::Reply, 
         Some(Reply::Many(values)) => {
             Ok(aggregate::Reply::Values(values.into_iter().map(word).collect()))
         }
-        other => {
-            Err(Failure::Retry(format!("unexpected reply of Valkey to the script: {other:?}")))
-        }
+        other => Err(unexpected(&other)),
     }
 }
 
-/// Reads two values; None for one that does not exist.
-pub async fn read(commands: [Vec<Vec<u8>>; 2]) -> Result<[Option<Vec<u8>>; 2], Failure> {
-    let mut values = [None, None];
-    let replies = send(encode(&commands), 2, READ_LIMIT_MS).await?;
-    for (value, reply) in values.iter_mut().zip(replies) {
-        match reply {
-            Reply::One(Scalar::Text(text)) => *value = Some(text),
-            Reply::One(Scalar::Nil) => {}
-            other => {
-                return Err(Failure::Retry(format!(
-                    "unexpected reply of Valkey to HGET: {other:?}"
-                )));
-            }
-        }
+/// Sends commands that each read a value; None for one that does not exist.
+pub async fn read(commands: &[Vec<Vec<u8>>]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+    let count = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+    let replies = send(encode(commands), count, POSITION_LIMIT_MS).await?;
+    let value = |reply| match reply {
+        Reply::One(Scalar::Text(text)) => Ok(Some(text)),
+        Reply::One(Scalar::Nil) => Ok(None),
+        other => Err(unexpected(&other)),
+    };
+    replies.into_iter().map(value).collect()
+}
+
+/// Sends a command that writes.
+pub async fn write(command: Vec<Vec<u8>>) -> Result<(), Failure> {
+    match send(encode(&[command]), 1, POSITION_LIMIT_MS).await?.into_iter().next() {
+        Some(Reply::One(Scalar::Text(_))) => Ok(()),
+        other => Err(unexpected(&other)),
     }
-    Ok(values)
+}
+
+fn unexpected(reply: &dyn Debug) -> Failure {
+    Failure::Retry(format!("unexpected reply of Valkey: {reply:?}"))
 }
 
 /// Sends encoded commands, which have this number of replies, in one round trip.
@@ -45,11 +51,10 @@ async fn send(commands: Vec<u8>, replies: u32, limit_ms: u32) -> Result<Vec<Repl
     pipeline(commands, replies, limit_ms).await.map_err(client_failure)
 }
 
-fn word(value: Scalar) -> String {
+fn word(value: Scalar) -> Vec<u8> {
     match value {
-        Scalar::Text(text) => String::from_utf8_lossy(&text).into_owned(),
-        Scalar::Integer(number) => number.to_string(),
-        other => format!("{other:?}"),
+        Scalar::Text(text) => text,
+        other => format!("{other:?}").into(),
     }
 }
 

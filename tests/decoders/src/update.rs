@@ -4,8 +4,9 @@
 //! of an error; an empty line; a line for each record, with its key and its value separated by a
 //! tab.
 
-use aggregate::{Monitored, OffsetRange, Record, Reply, Source, Step, Update};
-use idempotency::RetentionLimits;
+use aggregate::{
+    Known, NAMES, Namespace, OffsetRange, Record, Reply, RetentionLimits, Source, Step, Update,
+};
 
 use crate::lines;
 
@@ -13,7 +14,7 @@ use crate::lines;
 const CALLS_MAX: usize = 8;
 
 /// Maximum number of words of a call without records, and maximum number for each record.
-const WORDS_MAX: usize = 200;
+const WORDS_MAX: usize = 500;
 const WORDS_PER_RECORD: usize = 20;
 
 /// Checks an input.
@@ -21,24 +22,22 @@ pub fn check(mut bytes: &[u8]) {
     let answers = lines::block(&mut bytes);
     let records: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let end = records.len() as i64;
-    let source = Source { group: "g".into(), topic: "t".into(), log_id: "l".into(), partition: 3 };
+    let Ok(namespace) = Namespace::fixed("", &NAMES) else { unreachable!("no prefix is valid") };
+    let (group, topic, log_id) = ("g".into(), "t".into(), "l".into());
+    let source = Source { namespace, group, topic, log_id, partition: 3 };
     let range = OffsetRange { start: 0, end, expected_position: None };
     let new = || {
         let read = records.iter().zip(0..).map(|(line, offset)| record(line, offset));
         Update::from_records(source.clone(), range, RetentionLimits::default(), read)
     };
     let mut update = new();
-    let mut monitored = Monitored::default();
-    let (mut calls, mut words) = (0, usize::MAX);
+    let (mut known, mut calls) = (Known::default(), 0);
     for answer in answers {
-        let command = update.command(&monitored);
-        let count = command.words().len();
-        assert!(count <= words.max(WORDS_MAX), "a call grows");
-        assert!(count <= WORDS_MAX + WORDS_PER_RECORD * records.len());
-        words = count;
+        let Ok(command) = update.command(&known) else { break };
+        assert!(command.words().len() <= WORDS_MAX + WORDS_PER_RECORD * records.len());
         calls += 1;
         assert!(calls <= CALLS_MAX);
-        if !matches!(update.reply(reply(answer), &mut monitored), Ok(Step::Again)) {
+        if !matches!(update.reply(reply(answer), &mut known), Ok(Step::Send | Step::Run)) {
             break;
         }
     }
@@ -58,6 +57,6 @@ fn reply(line: &[u8]) -> Reply {
     let text = String::from_utf8_lossy(line);
     match text.strip_prefix('-') {
         Some(error) => Reply::Error(error.into()),
-        None => Reply::Values(text.split(' ').map(str::to_owned).collect()),
+        None => Reply::Values(text.split(' ').map(Into::into).collect()),
     }
 }

@@ -11,6 +11,7 @@ mod counting;
 mod dashboard;
 mod event_ingest;
 mod event_versions;
+mod existing_counts;
 mod failover;
 mod faults;
 mod functions;

@@ -12,21 +12,22 @@ pub struct User {
 
 /// All users. The user `default`, which is not used, is disabled.
 pub const USERS: [User; 6] = [
-    // Applies batches: the commands of crates/sales/aggregate/src/apply.lua, the HGET of the
-    // position, and the commands of the client's connection and of the checks at the start.
+    // Applies batches: the commands of crates/valkey/state/src/apply.lua for the changes that
+    // crates/sales/aggregate makes, those for the position, and the commands of the client's
+    // connection and of the checks at the start.
     User {
         name: "aggregator",
         rights: &[
             "+hello +ping +role +info +config|get +eval +evalsha",
-            "+get +set +incrby +hget +hmget +hset +exists +rename +unlink",
+            "+get +set +hget +hmget +hset +exists +rename +unlink",
             "+sadd +scard +smismember",
-            "+xadd +xlen +zadd +zcard +zmscore",
+            "+xadd +xlen +zadd +zmscore",
             "~total_ventas ~precio_max_global ~precio_min_global",
             "~ranking_productos ~ranking_productos_cat:*",
             "~contador:* ~suma_cantidad:* ~suma_precio:* ~suma_precio_micros:*",
             "~ingresos:* ~promedio_productos:* ~promedio_precio_tag:*",
             "~producto_monitoreado_nombre:* ~stream_precio_producto_unico:*",
-            "~offset:* ~offset_log:* ~seen:* ~seen_before:* ~seen_since:*",
+            "~offset:* ~offset_log:* ~adopted:* ~seen:* ~seen_before:* ~seen_since:*",
         ],
     },
     // Claims idempotency keys: crates/sales/idempotency/src/claim.lua.

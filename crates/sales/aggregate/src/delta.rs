@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use sale::{Category, Sale};
 
-/// Number of entries to which the price streams are trimmed, so no more of a batch can remain.
-pub const STREAM_LENGTH: usize = 1_000;
+/// Number of entries to which the price streams are trimmed.
+pub const STREAM_LENGTH: u32 = 1_000;
 
 /// The sums over the sales of a batch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Delta<'a> {
     /// Number of sales.
-    pub count: u64,
+    pub count: i64,
     /// Highest and lowest price, in this order; None if there are no sales.
     pub price_range: Option<(f64, f64)>,
     /// The categories that occur in the batch.
@@ -22,11 +22,11 @@ pub struct Delta<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CategoryDelta<'a> {
     /// Number of sales.
-    pub count: u64,
+    pub count: i64,
     /// Units sold.
     pub units: i64,
-    /// Sum of the prices in millionths. It saturates at the limits of its type, and the script
-    /// refuses such a value. Nine million sales at the highest price fit.
+    /// Sum of the prices in millionths. It saturates at the limits of its type. Nine million sales at
+    /// the highest price fit, many more than a batch can have.
     pub price_micros: i64,
     /// Sum of price × units, in millionths. One sale has at most 10^18, so the type cannot overflow.
     pub revenue_micros: i128,
@@ -94,7 +94,7 @@ mod tests {
         #[test]
         fn adds_up_exactly(sales in prop::collection::vec(sale(), 0..200)) {
             let delta = Delta::from_sales(sales.iter().map(|(sale, _)| sale));
-            prop_assert_eq!(delta.count, sales.len() as u64);
+            prop_assert_eq!(delta.count, sales.len() as i64);
             for category in Category::ALL {
                 let is_in = |sale: &Sale| Category::from_number(sale.category) == category;
                 let of = || sales.iter().filter(|(sale, _)| is_in(sale));
@@ -102,7 +102,7 @@ mod tests {
                     prop_assert_eq!(of().count(), 0);
                     continue;
                 };
-                prop_assert_eq!(part.count, of().count() as u64);
+                prop_assert_eq!(part.count, of().count() as i64);
                 prop_assert_eq!(part.price_micros, of().map(|(_, micros)| micros).sum::<i64>());
                 let revenue = of().map(|(s, micros)| i128::from(*micros) * i128::from(s.quantity));
                 prop_assert_eq!(part.revenue_micros, revenue.sum::<i128>());

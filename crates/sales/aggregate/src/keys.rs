@@ -1,39 +1,75 @@
-//! The Valkey keys of the contract, in the order in which the script expects them.
+//! The Valkey keys of the contract.
 
 use sale::Category;
+use spin_kafka_state::FixedNames;
 
-/// Keys that do not belong to a category.
-pub(crate) const GLOBAL: [&str; 4] =
-    ["total_ventas", "ranking_productos", "precio_max_global", "precio_min_global"];
+pub(crate) const TOTAL: &str = "total_ventas";
+pub(crate) const RANKING: &str = "ranking_productos";
+pub(crate) const HIGHEST_PRICE: &str = "precio_max_global";
+pub(crate) const LOWEST_PRICE: &str = "precio_min_global";
 
-/// The exact sum of a category's prices, from which `suma_precio` is computed. Other programs
-/// use the other keys, too; this one is written only by the script.
-const EXACT_SUM: &str = "suma_precio_micros";
+/// The names of the keys, which other programs use, too.
+///
+/// The exact sums of the prices in millionths are written only by the aggregator. So if the total is
+/// stored, but none of them, another program counted the sales.
+pub static NAMES: FixedNames = FixedNames {
+    counted: TOTAL,
+    own: &[
+        "suma_precio_micros:Electronica",
+        "suma_precio_micros:Ropa",
+        "suma_precio_micros:Hogar",
+        "suma_precio_micros:Belleza",
+        "suma_precio_micros:Otros",
+    ],
+};
 
-/// The revenue of a category: a hash with the exact `total`, and the number of sales in it,
-/// `ventas`. The original system has no such key.
-const REVENUE: &str = "ingresos";
-
-/// Keys of each category: the part before the colon.
-const CATEGORY: [&str; 10] = [
-    "contador",
-    "suma_cantidad",
-    EXACT_SUM,
-    "suma_precio",
-    "promedio_productos",
-    "promedio_precio_tag",
-    "producto_monitoreado_nombre",
-    "stream_precio_producto_unico",
-    "ranking_productos_cat",
-    REVENUE,
-];
-
-/// The keys of the exact sums of all categories.
-pub(crate) fn exact_sums() -> impl Iterator<Item = String> {
-    Category::ALL.iter().map(|category| format!("{EXACT_SUM}:{}", category.name()))
+/// The keys of one category.
+pub(crate) struct Keys {
+    pub count: String,
+    pub units: String,
+    pub price_micros: String,
+    pub price: String,
+    pub units_average: String,
+    pub price_average: String,
+    /// The name of the monitored product.
+    pub monitored: String,
+    /// The last prices of the monitored product.
+    pub prices: String,
+    pub ranking: String,
+    /// A hash with the exact [`REVENUE`] and the number of sales in it. The original system has no
+    /// such key.
+    pub revenue: String,
 }
 
-/// All keys of one category.
-pub(crate) fn category_keys(category: Category) -> impl Iterator<Item = String> {
-    CATEGORY.iter().map(move |key| format!("{key}:{}", category.name()))
+/// Fields of the hash of a category's revenue.
+pub(crate) const REVENUE: &str = "total";
+pub(crate) const REVENUE_SALES: &str = "ventas";
+
+impl Keys {
+    pub fn of(category: Category) -> Self {
+        let key = |name: &str| format!("{name}:{}", category.name());
+        Self {
+            count: key("contador"),
+            units: key("suma_cantidad"),
+            price_micros: key("suma_precio_micros"),
+            price: key("suma_precio"),
+            units_average: key("promedio_productos"),
+            price_average: key("promedio_precio_tag"),
+            monitored: key("producto_monitoreado_nombre"),
+            prices: key("stream_precio_producto_unico"),
+            ranking: key("ranking_productos_cat"),
+            revenue: key("ingresos"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exact_sums_of_all_categories_show_who_counted() {
+        let sums = Category::ALL.map(|category| Keys::of(category).price_micros);
+        assert_eq!(NAMES.own, sums);
+    }
 }

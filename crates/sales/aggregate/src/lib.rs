@@ -1,26 +1,25 @@
 //! Applies a batch of sales to Valkey in one atomic update.
 //!
 //! An [`Update`] contains the sales of a batch and does no I/O: send [`Update::command`], pass the
-//! reply to [`Update::reply`], and continue as the returned [`Step`] says. The script (`apply.lua`)
-//! compares the stored position with the batch, and stores the result and the new position
-//! together, so a batch that is sent again changes nothing. In the same step it stores the
-//! fingerprints of the sales that have an idempotency key, so a sale that was written twice is
-//! counted once.
+//! reply to [`Update::reply`], and continue as the returned [`Step`] says. The changes are those of a
+//! state of `spin-kafka-state`, which stores them together with the position, so a batch that is
+//! sent again changes nothing, and a sale that was written twice is counted once.
 
+mod changes;
 mod delta;
-mod error;
 mod keys;
-mod monitored;
+mod known;
 mod packed;
 mod record;
-mod script;
-mod source;
 mod update;
 
 pub use delta::{CategoryDelta, Delta, STREAM_LENGTH};
-pub use error::Error;
-pub use monitored::Monitored;
+pub use keys::NAMES;
+pub use known::Known;
 pub use packed::{IDEMPOTENCY_KEY, PackedHeader, PackedRecord, Part, unpack};
-pub use record::{OffsetRange, Record};
-pub use source::Source;
-pub use update::{Rejection, Reply, Step, Update};
+pub use record::Record;
+pub use spin_kafka_state::{
+    COMMITTED, Command, Error, ExistingCounts, Fingerprint, Namespace, OffsetRange, Reply,
+    RetentionLimits, Source, Step, Stored,
+};
+pub use update::{Rejection, Update};

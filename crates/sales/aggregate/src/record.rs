@@ -1,7 +1,7 @@
 //! The records of a batch, before and after they are parsed.
 
-use idempotency::Fingerprint;
 use sale::Sale;
+use spin_kafka_state::Fingerprint;
 
 /// A record of the log.
 #[derive(Debug, Clone, Copy)]
@@ -14,18 +14,6 @@ pub struct Record<'a> {
     pub idempotency_key: Option<&'a [u8]>,
     /// The record's value; None for a tombstone.
     pub value: Option<&'a [u8]>,
-}
-
-/// The range of offsets of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OffsetRange {
-    /// The first offset.
-    pub start: i64,
-    /// The offset after the last one.
-    pub end: i64,
-    /// The position that is stored if nothing was lost; None if nothing of the log was applied yet.
-    /// If there is one, but none is stored, the store has lost everything.
-    pub expected_position: Option<i64>,
 }
 
 /// A record that contains a valid sale.

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use aggregate::{Monitored, OffsetRange, Record, Reply, Source, Step, Update};
+use aggregate::{
+    Known, NAMES, Namespace, OffsetRange, Record, Reply, RetentionLimits, Source, Step, Update,
+};
 use figures::{Error, Query, Snapshot};
-use idempotency::RetentionLimits;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ToRedisArgs};
 use sale::Sale;
@@ -56,18 +57,23 @@ impl Store {
             idempotency_key: None,
             value: Some(value),
         });
-        let source =
-            Source { group: "g".into(), topic: "t".into(), log_id: String::new(), partition: 0 };
+        let source = Source {
+            namespace: Namespace::fixed("", &NAMES).unwrap(),
+            group: "g".into(),
+            topic: "t".into(),
+            log_id: String::new(),
+            partition: 0,
+        };
         let range = OffsetRange { start: 0, end: sales.len() as i64, expected_position: None };
         let mut update = Update::from_records(source, range, RetentionLimits::default(), records);
-        let mut monitored = Monitored::default();
+        let mut known = Known::default();
         loop {
-            let reply = match self.send(update.command(&monitored).words()).await {
-                Ok(words) => Reply::Values(words),
+            let reply = match self.send(update.command(&known).unwrap().words()).await {
+                Ok(words) => Reply::Values(words.into_iter().map(String::into_bytes).collect()),
                 Err(text) => Reply::Error(text),
             };
-            match update.reply(reply, &mut monitored).unwrap() {
-                Step::Again => {}
+            match update.reply(reply, &mut known).unwrap() {
+                Step::Send | Step::Run => {}
                 step => return assert_eq!(step, Step::Done),
             }
         }

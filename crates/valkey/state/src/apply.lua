@@ -10,7 +10,8 @@
 --       3 set: fingerprints of records that were applied, the younger generation
 --       4 the older generation
 --       5 hash: partition -> when the younger generation began, in ms
---       then the keys that are changed, then one key for each value that the function has read
+--       then the keys that are changed, then one key for each derived change, then one for each
+--       value that the function has read
 -- ARGV  1 partition  2 log id  3 start  4 end  5 whether the log may have no position yet: 0, 1
 --       6 fingerprints in a generation  7 age of a generation in ms
 --       8 time of the newest record, in ms; '' if no record has a time
@@ -30,20 +31,30 @@
 --         x, length, n, n times: m, m words       entries of a stream, which is cut to `length`
 --       Operations: i add an integer, d add a decimal, < and > keep the smaller and the larger
 --       number, = set; only in a hash: - delete.
+--       number of derived changes, which depend on the new values of the keys with these indexes
+--       among the changed ones, from 1; for each:
+--         q, dividend, divisor         sets the key to the quotient of two values; deletes it if the
+--                                      divisor is 0
+--         u, hash, field, value        deletes the key, which is the hash, unless its field equals
+--                                      the value
 --
 -- Returns  applied              the changes and the position are stored
 --          duplicate, position  the whole batch was applied before; nothing was changed
 --          rewind, position     the store lost updates; read again from this position
 --          lost                 the store has no position, although there must be one
---          again, position, index...   run the function again on the records from this position on,
---                               without those of these fingerprints (indexes from 0), which were
---                               applied before; values that it has read may have changed
+--          again, position, n, n indexes, values   run the function again on the records from this
+--                               position on, without those of these fingerprints (from 0), which
+--                               were applied before. If a value that it has read differs: for each
+--                               of them 1 and the stored value, or 0 and '' if there is none;
+--                               nothing if they are too large for a reply
 -- or fails with an error, and nothing is changed, except if the error begins with PARTIAL.
 
 local INTEGER_MAX = 9.2e18 -- below 2^63 by more than the rounding error of a double
 local EXACT_MAX = 2 ^ 53   -- up to here, a double represents every integer
 local FRACTION = 9         -- digits after the point of a decimal
 local CHUNK = 1000         -- values in one command; `unpack` accepts less than 8,000
+local CHECKED_WORDS = 8    -- of a command whose permission is checked
+local REPLY_MAX = 2 ^ 16   -- bytes of the values in a reply
 
 local partition, log, start, finish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local may_begin = ARGV[5] == '1'
@@ -114,18 +125,18 @@ if position >= finish then return { 'duplicate', stored } end
 
 -- 2. Records that were applied before, from other offsets, and values that the function has read.
 
-local answer = { 'again', string.format('%.0f', position) }
+local repeated = {}
 local new = tonumber(take())
 local new_from = skip(new)
 for generation = 3, 4 do
   in_chunks('set', 'SMISMEMBER', KEYS[generation], false, new_from, new, function(found, first)
     for index, is_there in ipairs(found) do
-      if is_there == 1 then answer[#answer + 1] = tostring(first + index - 1) end
+      if is_there == 1 then repeated[#repeated + 1] = tostring(first + index - 1) end
     end
   end)
 end
 
-local has_changed = false
+local has_changed, current, current_bytes = false, {}, 0
 local reads = tonumber(take())
 for index = 1, reads do
   local key, kind, value = KEYS[#KEYS - reads + index], take(), nil
@@ -140,8 +151,17 @@ for index = 1, reads do
   -- The client formats a score differently.
   local equal = value == expected or kind == 'z' and tonumber(value) == tonumber(expected)
   if existed ~= (value and true or false) or existed and not equal then has_changed = true end
+  current[2 * index - 1], current[2 * index] = value and '1' or '0', value or ''
+  current_bytes = current_bytes + #(value or '')
 end
-if position > start or has_changed or #answer > 2 then return answer end
+if position > start or has_changed or #repeated > 0 then
+  local answer = { 'again', string.format('%.0f', position), tostring(#repeated) }
+  for _, index in ipairs(repeated) do answer[#answer + 1] = index end
+  if has_changed and current_bytes <= REPLY_MAX then
+    for _, word in ipairs(current) do answer[#answer + 1] = word end
+  end
+  return answer
+end
 
 -- 3. The new values.
 
@@ -210,14 +230,18 @@ end
 -- script must fail before it has written anything, and commands that delete are executed even then.
 local commands = { { 'HSET', KEYS[1], partition, ARGV[4] } }
 
+-- For each changed key with a value, the new value; for each changed hash, those of its fields.
+local new_values = {}
+
 local function write(...)
   commands[#commands + 1] = { ... }
 end
 
-local function change_value(key, is_new)
+local function change_value(key, is_new, index)
   local operation, operand = take(), take()
-  local value = not is_new and read('value', 'GET', key)
-  value = after(operation, value, operand, key)
+  local old = not is_new and read('value', 'GET', key)
+  local value = after(operation, old, operand, key)
+  new_values[index] = value or old
   if value and operation == '=' then
     write('SET', key, value)
   elseif value then
@@ -225,7 +249,9 @@ local function change_value(key, is_new)
   end
 end
 
-local function change_hash(key, is_new)
+local function change_hash(key, is_new, index)
+  local fields = {}
+  new_values[index] = fields
   local count, operations = tonumber(take()), take()
   local fields_from, operands_from = skip(count), skip(count)
   in_chunks('hash', 'HMGET', key, is_new, fields_from, count, function(values, first, last)
@@ -233,7 +259,9 @@ local function change_hash(key, is_new)
     for place = first, last do
       local field, operand = ARGV[fields_from + place], ARGV[operands_from + place]
       local operation = string.sub(operations, place + 1, place + 1)
-      local value = after(operation, values[place - first + 1], operand, key)
+      local old = values[place - first + 1]
+      local value = after(operation, old, operand, key)
+      fields[field] = value or value == nil and old
       if value then
         set[#set + 1] = field
         set[#set + 1] = value
@@ -279,12 +307,46 @@ local change = {
   v = change_value, h = change_hash, z = change_sorted_set, x = change_stream,
   ['-'] = function() end,
 }
-for _ = 1, tonumber(take()) do
+for index = 1, tonumber(take()) do
   local key, is_new, expires = take_key(), take() == '1', take()
   if is_new then write('UNLINK', key) end
-  change[take()](key, is_new)
+  change[take()](key, is_new, index)
   if expires ~= '' then write('PEXPIREAT', key, expires) end
 end
+
+-- The shortest decimal that parses to the same double.
+local function shortest(number)
+  for digits = 15, 17 do
+    local text = string.format('%.' .. digits .. 'g', number)
+    if tonumber(text) == number then return text end
+  end
+end
+
+-- The new value of the changed key with the next index, as a double.
+local function take_number()
+  local index = tonumber(take())
+  local value = new_values[index]
+  if not string.find(value, '^%-?%d+%.?%d*$') then wrong_type(KEYS[5 + index], 'number') end
+  return tonumber(value)
+end
+
+local derive = {
+  q = function(key)
+    local dividend, divisor = take_number(), take_number()
+    read('value', 'GET', key) -- an error if the key is of another type
+    if divisor == 0 then
+      write('UNLINK', key)
+    else
+      write('SET', key, shortest(dividend / divisor), 'KEEPTTL')
+    end
+  end,
+  u = function(key)
+    local fields, field = new_values[tonumber(take())], take()
+    local value = new_values[tonumber(take())]
+    if fields[field] ~= value then write('UNLINK', key) end
+  end,
+}
+for _ = 1, tonumber(take()) do derive[take()](take_key()) end
 
 -- If the broker reports no log id, the stored one is kept.
 if log ~= '' then write('HSET', KEYS[2], partition, log) end
@@ -311,9 +373,10 @@ end
 -- 4. When a script is called, Valkey checks the user's rights only for the keys. The rights for the
 -- commands must be checked here.
 
--- An operator can also grant a command for some of the keys or arguments only, so each is checked.
+-- An operator can also grant a command for some of the keys or arguments only, so each is checked,
+-- with its first words, which contain all of these.
 for _, command in ipairs(commands) do
-  if not redis.acl_check_cmd(unpack(command)) then
+  if not redis.acl_check_cmd(unpack(command, 1, math.min(#command, CHECKED_WORDS))) then
     local text = 'NOPERM the script needs the command ' .. command[1] .. ' for the key '
     error({ err = text .. command[2] .. ': grant it to its user' })
   end

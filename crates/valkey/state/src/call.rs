@@ -3,19 +3,32 @@
 use valkey_command::{Command, Script, ScriptRef};
 
 use crate::change::{Change, Content, Operation};
+use crate::derived::Derived;
 use crate::read::{Place, Read};
 use crate::transaction::Transaction;
-use crate::{Namespace, State};
+use crate::{ChangeError, Namespace, State};
 
 static SCRIPT: Script = Script::new(include_str!("apply.lua"));
+
+/// Room for the words of a call that do not depend on the changes, for those of an operation, and
+/// for the bytes of a word.
+const WORDS: usize = 64;
+const WORDS_OF_OPERATION: usize = 4;
+const BYTES_OF_WORD: usize = 16;
 
 /// A call of the script that is being built.
 pub(crate) struct Call(Command);
 
 impl Call {
-    /// The call that applies the changes of a function.
-    pub fn build(script: ScriptRef, transaction: &Transaction, state: &State) -> Command {
-        let mut call = Self(Command::default());
+    /// The call that applies the changes of a function. Fails if a derived change is not possible.
+    pub fn build(
+        script: ScriptRef,
+        transaction: &Transaction,
+        state: &State,
+    ) -> Result<Command, ChangeError> {
+        let derived = state.derived()?;
+        let words = WORDS + transaction.known.len() + WORDS_OF_OPERATION * state.cost.operations;
+        let mut call = Self(Command::with_capacity(words, words * BYTES_OF_WORD + state.cost.bytes));
         for word in SCRIPT.call(script) {
             call.word(&word);
         }
@@ -30,18 +43,23 @@ impl Call {
         for change in state.changes.values() {
             call.change(change);
         }
-        call.0
+        call.integer(derived.len());
+        for (derived, indexes) in derived {
+            call.derived(derived, indexes);
+        }
+        Ok(call.0)
     }
 
     fn keys(&mut self, transaction: &Transaction, state: &State) {
         let internal = transaction.source.internal_keys();
         let namespace: &Namespace = &transaction.source.namespace;
-        self.integer(internal.len() + state.changes.len() + state.reads.values.len());
+        let (changes, derived) = (state.changes.len(), state.derived.len());
+        self.integer(internal.len() + changes + derived + state.reads.values.len());
         for key in internal {
             self.word(key.as_bytes());
         }
         let read = state.reads.values.iter().map(|(read, _)| &read.key);
-        for key in state.changes.keys().chain(read) {
+        for key in state.changes.keys().chain(state.derived.keys()).chain(read) {
             self.word(&namespace.key(key));
         }
     }
@@ -109,7 +127,7 @@ impl Call {
                 self.word(b"z");
                 self.integer(members.len());
                 members.keys().for_each(|member| self.word(member));
-                members.values().for_each(|added| self.word(added.to_string().as_bytes()));
+                members.values().for_each(|added| self.score(*added));
             }
             Content::Stream(stream) => {
                 self.word(b"x");
@@ -120,6 +138,31 @@ impl Call {
                     entry.iter().for_each(|word| self.word(word));
                 }
             }
+        }
+    }
+
+    fn derived(&mut self, derived: &Derived, [first, second]: [usize; 2]) {
+        match derived {
+            Derived::Quotient { .. } => {
+                self.word(b"q");
+                self.integer(first);
+            }
+            Derived::DeleteUnlessEqual { field, .. } => {
+                self.word(b"u");
+                self.integer(first);
+                self.word(field);
+            }
+        }
+        self.integer(second);
+    }
+
+    /// Most scores are integers, which are formatted faster as such.
+    fn score(&mut self, score: f64) {
+        let integer = score as i64;
+        if integer as f64 == score {
+            self.integer(integer);
+        } else {
+            self.word(score.to_string().as_bytes());
         }
     }
 

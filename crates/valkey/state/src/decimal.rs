@@ -22,6 +22,12 @@ pub struct Decimal(i128);
 pub struct DecimalError;
 
 impl Decimal {
+    /// The decimal `digits` × 10^-`scale`, if it is within the limits and `scale` is at most 9.
+    pub fn with_scale(digits: i128, scale: u32) -> Option<Self> {
+        let units = digits.checked_mul(10_i128.pow(FRACTION.checked_sub(scale)?))?;
+        (units.abs() < LIMIT).then_some(Self(units))
+    }
+
     /// The sum, if it is within the limits.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         // Two values below 10^36 do not overflow an i128.
@@ -112,6 +118,17 @@ mod tests {
             ["", "-", ".", "1.", ".5", "+1", "1e3", "0.0000000001", "1_0", &"9".repeat(28), "inf"]
         {
             assert_eq!(text.parse::<Decimal>(), Err(DecimalError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_of_digits_has_their_scale() {
+        let text = |digits, scale| Decimal::with_scale(digits, scale).map(|d| d.to_string());
+        assert_eq!(text(-19_990_000, 6).as_deref(), Some("-19.99"));
+        assert_eq!(text(7, 0).as_deref(), Some("7"));
+        assert_eq!(text(1, 9).as_deref(), Some("0.000000001"));
+        for (digits, scale) in [(1, 10), (10_i128.pow(27), 0), (i128::MAX, 6)] {
+            assert_eq!(text(digits, scale), None);
         }
     }
 

@@ -29,6 +29,9 @@ pub enum ChangeError {
     /// A key is used as two types.
     #[error("the key `{0}` is changed as two types in one batch")]
     Type(String),
+    /// A derived value whose operands are not changed.
+    #[error("the key `{0}` is derived from a value that the batch does not change")]
+    Derived(String),
     /// A sum is too large.
     #[error("a number in the key `{0}` would be too large")]
     Overflow(String),

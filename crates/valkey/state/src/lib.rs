@@ -9,7 +9,9 @@
 mod call;
 mod change;
 mod decimal;
+mod derived;
 mod error;
+mod existing_counts;
 mod fingerprint;
 mod limits;
 mod namespace;
@@ -21,12 +23,13 @@ mod transaction;
 
 pub use decimal::{Decimal, DecimalError};
 pub use error::{ChangeError, Error};
+pub use existing_counts::{COMMITTED, ExistingCounts, ExistingCountsError};
 pub use fingerprint::Fingerprint;
 pub use limits::{BYTES_MAX, CALLS_MAX, ENTRY_WORDS_MAX, OPERATIONS_MAX, READS_MAX};
-pub use namespace::{Namespace, NamespaceError, is_valid_name};
+pub use namespace::{FixedNames, Namespace, NamespaceError, is_valid_name};
 pub use read::Read;
 pub use retention::{RetentionLimits, RetentionLimitsError};
-pub use source::{OffsetRange, Source};
+pub use source::{OffsetRange, Source, Stored};
 pub use state::{Hash, State};
 pub use transaction::{RecordId, Reply, Step, Transaction};
 pub use valkey_command::{Command, TimeLimits, encode};

@@ -1,8 +1,9 @@
 //! The changes that a function makes in a batch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::change::{Change, Cost, Defect, Operation};
+use crate::derived::{Derived, Indexes};
 use crate::limits::{BYTES_MAX, OPERATIONS_MAX, READS_MAX};
 use crate::read::{Read, Reads};
 use crate::{ChangeError, Decimal, Namespace};
@@ -21,8 +22,9 @@ use crate::{ChangeError, Decimal, Namespace};
 pub struct State {
     namespace: Option<Namespace>,
     pub(crate) changes: HashMap<Vec<u8>, Change>,
+    pub(crate) derived: BTreeMap<Vec<u8>, Derived>,
     pub(crate) reads: Reads,
-    cost: Cost,
+    pub(crate) cost: Cost,
     error: Option<ChangeError>,
 }
 
@@ -76,6 +78,33 @@ impl State {
         });
     }
 
+    /// Adds to the scores of several members of a sorted set.
+    pub fn add_scores<M: AsRef<[u8]>>(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        scores: impl IntoIterator<Item = (M, f64)>,
+    ) {
+        self.alter(key.as_ref(), |change, cost| {
+            scores.into_iter().try_for_each(|(member, by)| {
+                finite(by)?;
+                change.score(member.as_ref(), by, cost)
+            })
+        });
+    }
+
+    /// Sets a key to the quotient of the values of two keys after the batch, as the shortest decimal
+    /// that parses to the same double. The batch must change both values. If the divisor is 0, the
+    /// key is deleted.
+    pub fn quotient(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        dividend: impl Into<Vec<u8>>,
+        divisor: impl Into<Vec<u8>>,
+    ) {
+        let (dividend, divisor) = (dividend.into(), divisor.into());
+        self.derive(key.as_ref(), Derived::Quotient { dividend, divisor });
+    }
+
     /// Appends an entry of at most 500 fields to a stream, and cuts the stream to its last `length` entries.
     pub fn append<F: AsRef<[u8]>, V: AsRef<[u8]>>(
         &mut self,
@@ -126,6 +155,23 @@ impl State {
         self.error.clone().map_or(Ok(()), Err)
     }
 
+    /// The derived changes, with the indexes of the keys that they depend on.
+    pub(crate) fn derived(&self) -> Result<Vec<(&Derived, [usize; 2])>, ChangeError> {
+        if self.derived.is_empty() {
+            return Ok(Vec::new());
+        }
+        let indexes = Indexes::new(&self.changes);
+        let derived = self.derived.iter();
+        derived.map(|(key, derived)| Ok((derived, indexes.of(key, derived)?))).collect()
+    }
+
+    fn derive(&mut self, key: &[u8], derived: Derived) {
+        if self.error.is_none() && self.derived.insert(key.to_vec(), derived).is_none() {
+            self.cost.add(1, key.len());
+            self.error = self.exceeded_limit();
+        }
+    }
+
     fn value(&mut self, key: &[u8], operation: Operation) {
         self.alter(key, |change, cost| {
             check(&operation)?;
@@ -149,14 +195,17 @@ impl State {
                 alter(self.changes.entry(key.to_vec()).or_default(), &mut self.cost)
             }
         };
-        let exceeded = || match self.cost {
+        self.error = result.map_or_else(|defect| Some(defect.of(key)), |()| self.exceeded_limit());
+    }
+
+    fn exceeded_limit(&self) -> Option<ChangeError> {
+        match self.cost {
             Cost { operations, .. } if operations > OPERATIONS_MAX => {
                 Some(ChangeError::TooManyOperations)
             }
             Cost { bytes, .. } if bytes > BYTES_MAX => Some(ChangeError::TooManyBytes),
             _ => None,
-        };
-        self.error = result.map_or_else(|defect| Some(defect.of(key)), |()| exceeded());
+        }
     }
 }
 
@@ -191,6 +240,14 @@ impl Hash<'_> {
     /// Sets the value of a field.
     pub fn set(&mut self, field: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) {
         self.field(field.as_ref(), Operation::Set(value.into()));
+    }
+
+    /// Deletes the hash, after the other changes of the batch, unless this field equals the value of
+    /// another key. The batch must change both. With it, a hash that includes every record which a
+    /// counter has counted stays, and one that began later does not.
+    pub fn delete_unless_equal(&mut self, field: impl Into<Vec<u8>>, other: impl Into<Vec<u8>>) {
+        let (field, other) = (field.into(), other.into());
+        self.state.derive(self.key, Derived::DeleteUnlessEqual { field, other });
     }
 
     /// Deletes a field.
@@ -335,6 +392,30 @@ mod tests {
         assert_eq!(error(&|state| state.append("k", 5, &empty)), ChangeError::EmptyEntry(key()));
         let large = [("f", "v"); ENTRY_WORDS_MAX / 2 + 1];
         assert_eq!(error(&|state| state.append("k", 5, &large)), ChangeError::LargeEntry(key()));
+    }
+
+    #[test]
+    fn a_derived_value_needs_changes_of_its_operands() {
+        let derived = |change: &dyn Fn(&mut State)| {
+            let mut state = State::default();
+            state.increment("sum", 1);
+            state.hash("hash").increment("field", 1);
+            change(&mut state);
+            state.derived().map(|changes| changes.len())
+        };
+        assert_eq!(derived(&|state| state.quotient("average", "sum", "sum")), Ok(1));
+        assert_eq!(derived(&|state| state.hash("hash").delete_unless_equal("field", "sum")), Ok(1));
+        let missing = |key: &str| Err(ChangeError::Derived(key.to_owned()));
+        for operand in ["other", "hash"] {
+            let quotient = |state: &mut State| state.quotient("average", "sum", operand);
+            assert_eq!(derived(&quotient), missing("average"), "{operand}");
+        }
+        assert_eq!(
+            derived(&|state| state.hash("hash").delete_unless_equal("other", "sum")),
+            missing("hash")
+        );
+        let changed = derived(&|state| state.quotient("sum", "sum", "sum"));
+        assert_eq!(changed, Err(ChangeError::Type("sum".to_owned())));
     }
 
     #[test]

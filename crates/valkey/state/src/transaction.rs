@@ -1,6 +1,7 @@
 //! The application of one batch to Valkey.
 
 use std::collections::HashSet;
+use std::str::FromStr;
 
 use valkey_command::{Command, ScriptRef, is_unknown_script};
 
@@ -22,8 +23,8 @@ pub struct RecordId {
 /// Valkey's reply to the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The script's return value: an array of strings.
-    Values(Vec<String>),
+    /// The script's return value: an array of words.
+    Values(Vec<Vec<u8>>),
     /// An error, including its code.
     Error(String),
 }
@@ -59,6 +60,8 @@ pub struct Transaction {
     pub(crate) newest_ms: Option<i64>,
     /// The offsets of records that repeat others.
     repeated: HashSet<i64>,
+    /// The stored values, if they differ from those that the function had read.
+    stored: Vec<Option<Vec<u8>>>,
     script: ScriptRef,
     calls: u32,
 }
@@ -72,8 +75,10 @@ impl Transaction {
         limits: RetentionLimits,
         records: impl IntoIterator<Item = RecordId>,
     ) -> Self {
-        let (mut known, mut seen, mut repeated) = (Vec::new(), HashSet::new(), HashSet::new());
-        let mut newest_ms = None;
+        let records = records.into_iter();
+        let count = records.size_hint().0;
+        let (mut known, mut seen) = (Vec::with_capacity(count), HashSet::with_capacity(count));
+        let (mut repeated, mut newest_ms) = (HashSet::new(), None);
         for RecordId { offset, timestamp_ms, fingerprint } in records {
             newest_ms = newest_ms.max(timestamp_ms);
             let Some(fingerprint) = fingerprint else { continue };
@@ -84,7 +89,19 @@ impl Transaction {
             }
         }
         let (batch_start, script, calls) = (range.start, ScriptRef::Sha, 0);
-        Self { source, range, batch_start, limits, known, newest_ms, repeated, script, calls }
+        let stored = Vec::new();
+        Self {
+            source,
+            range,
+            batch_start,
+            limits,
+            known,
+            newest_ms,
+            repeated,
+            stored,
+            script,
+            calls,
+        }
     }
 
     /// Whether the function handles the record with this offset. It does not if the record was
@@ -98,11 +115,18 @@ impl Transaction {
         self.range.start
     }
 
+    /// After [`Step::Run`], the stored values of what the function had read, in the order in which
+    /// it was recorded. Empty if they are the same, and if they are too large for a reply: read them
+    /// then. The script compares them once more.
+    pub fn stored_values(&self) -> &[Option<Vec<u8>>] {
+        &self.stored
+    }
+
     /// The command to send next: one call of the script. Fails if the function made a change that is
     /// not possible.
     pub fn command(&self, state: &State) -> Result<Command, Error> {
         state.check()?;
-        Ok(Call::build(self.script, self, state))
+        Ok(Call::build(self.script, self, state)?)
     }
 
     /// Evaluates the reply to the command.
@@ -124,23 +148,23 @@ impl Transaction {
         Ok(step)
     }
 
-    fn evaluate(&mut self, values: &[String]) -> Result<Step, Error> {
-        let unexpected = || Error::Unexpected(values.join(" "));
+    fn evaluate(&mut self, values: &[Vec<u8>]) -> Result<Step, Error> {
+        let unexpected =
+            || Error::Unexpected(String::from_utf8_lossy(&values.join(&b' ')).into_owned());
         let (word, rest) = values.split_first().ok_or_else(unexpected)?;
-        let position = || rest.first().and_then(|text| text.parse().ok()).ok_or_else(unexpected);
-        match word.as_str() {
-            "applied" | "duplicate" => Ok(Step::Done),
+        let position = || rest.first().and_then(|text| number(text)).ok_or_else(unexpected);
+        match &word[..] {
+            b"applied" | b"duplicate" => Ok(Step::Done),
             // The position moved back while the batch was being applied, but not beyond its start.
             // The same batch can still be applied.
-            "rewind" if position()? >= self.batch_start => Err(Error::Contended),
-            "rewind" => Ok(Step::Rewind(position()?)),
-            "lost" => Ok(Step::Lost),
-            "again" => {
-                self.range.start = position()?;
-                let indexes = rest.iter().skip(1).map(|index| index.parse().ok());
-                let indexes: HashSet<usize> =
-                    indexes.collect::<Option<_>>().ok_or_else(unexpected)?;
-                self.leave_out(&indexes);
+            b"rewind" if position()? >= self.batch_start => Err(Error::Contended),
+            b"rewind" => Ok(Step::Rewind(position()?)),
+            b"lost" => Ok(Step::Lost),
+            b"again" => {
+                let Differences { position, repeated, stored } =
+                    Differences::parse(rest).ok_or_else(unexpected)?;
+                (self.range.start, self.stored) = (position, stored);
+                self.leave_out(&repeated);
                 Ok(Step::Run)
             }
             _ => Err(unexpected()),
@@ -160,6 +184,33 @@ impl Transaction {
             !was_applied && *offset >= start
         });
     }
+}
+
+/// The reply `again` of the script.
+struct Differences {
+    position: i64,
+    /// The indexes of fingerprints.
+    repeated: HashSet<usize>,
+    stored: Vec<Option<Vec<u8>>>,
+}
+
+impl Differences {
+    fn parse(words: &[Vec<u8>]) -> Option<Self> {
+        let [position, count, rest @ ..] = words else { return None };
+        let (repeated, values) = rest.split_at_checked(number(count)?)?;
+        let repeated = repeated.iter().map(|index| number(index)).collect::<Option<_>>()?;
+        let value = |words: &[Vec<u8>]| match words {
+            [exists, value] if exists == b"1" => Some(Some(value.clone())),
+            [exists, _] if exists == b"0" => Some(None),
+            _ => None,
+        };
+        let stored = values.chunks(2).map(value).collect::<Option<_>>()?;
+        Some(Self { position: number(position)?, repeated, stored })
+    }
+}
+
+fn number<N: FromStr>(text: &[u8]) -> Option<N> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// Start of the script's error if it wrote only a part of the changes.
@@ -199,7 +250,7 @@ mod tests {
     }
 
     fn values(words: &[&str]) -> Reply {
-        Reply::Values(words.iter().map(|word| (*word).to_owned()).collect())
+        Reply::Values(words.iter().map(|word| word.as_bytes().into()).collect())
     }
 
     #[test]
@@ -210,16 +261,26 @@ mod tests {
     #[test]
     fn records_that_were_applied_before_are_left_out() {
         let mut transaction = transaction();
-        assert_eq!(transaction.reply(values(&["again", "11", "1"])), Ok(Step::Run));
+        assert_eq!(transaction.reply(values(&["again", "11", "1", "1"])), Ok(Step::Run));
         assert_eq!(included(&transaction), [11]);
-        assert_eq!(transaction.reply(values(&["again", "12"])), Ok(Step::Run));
+        assert_eq!(transaction.reply(values(&["again", "12", "0"])), Ok(Step::Run));
         assert_eq!(included(&transaction), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn values_that_differ_are_returned() {
+        let mut transaction = transaction();
+        let reply = values(&["again", "10", "1", "1", "1", "new", "0", ""]);
+        assert_eq!(transaction.reply(reply), Ok(Step::Run));
+        assert_eq!(transaction.stored_values(), [Some(b"new".to_vec()), None]);
+        assert_eq!(transaction.reply(values(&["again", "11", "0"])), Ok(Step::Run));
+        assert!(transaction.stored_values().is_empty(), "they are the same");
     }
 
     #[test]
     fn a_position_that_moves_back_within_the_batch_is_retried() {
         let mut transaction = transaction();
-        assert_eq!(transaction.reply(values(&["again", "12"])), Ok(Step::Run));
+        assert_eq!(transaction.reply(values(&["again", "12", "0"])), Ok(Step::Run));
         let contended = transaction.reply(values(&["rewind", "10"]));
         assert_eq!(contended, Err(Error::Contended));
         assert_eq!(transaction.reply(values(&["rewind", "9"])), Ok(Step::Rewind(9)));
@@ -261,9 +322,18 @@ mod tests {
 
     #[test]
     fn an_invalid_reply_of_the_script_is_an_error() {
-        for words in
-            [&[][..], &["ok"], &["rewind"], &["rewind", "x"], &["again"], &["again", "12", "x"]]
-        {
+        for words in [
+            &[][..],
+            &["ok"],
+            &["rewind"],
+            &["rewind", "x"],
+            &["again"],
+            &["again", "12"],
+            &["again", "12", "1"],
+            &["again", "12", "1", "x"],
+            &["again", "12", "0", "1"],
+            &["again", "12", "0", "2", "x"],
+        ] {
             let result = transaction().reply(values(words));
             assert!(matches!(result, Err(Error::Unexpected(_))), "{words:?}: {result:?}");
         }
@@ -273,8 +343,8 @@ mod tests {
     fn the_number_of_calls_is_limited() {
         let mut transaction = transaction();
         for call in 1..CALLS_MAX {
-            assert_eq!(transaction.reply(values(&["again", "10"])), Ok(Step::Run), "{call}");
+            assert_eq!(transaction.reply(values(&["again", "10", "0"])), Ok(Step::Run), "{call}");
         }
-        assert_eq!(transaction.reply(values(&["again", "10"])), Err(Error::Contended));
+        assert_eq!(transaction.reply(values(&["again", "10", "0"])), Err(Error::Contended));
     }
 }

@@ -8,7 +8,12 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use aggregate::{
+    Command as Call, Known, NAMES, Namespace, OffsetRange, Record, Reply, RetentionLimits, Source,
+    Step, Update,
+};
 use k8s_manifests::generate_secrets;
+use sale::Sale;
 use tempfile::TempDir;
 
 /// Maximum wait for any condition, such as an election on a busy machine.
@@ -230,7 +235,7 @@ fn the_data_outlives_crashes_lost_disks_planned_stops_and_outages() {
     assert!(members.ask(second, "sentinel", &["info", "replication"]).contains("role:slave"));
     let third = members.settled();
     assert_ne!(third, second);
-    assert_eq!(members.ask(third, "aggregator", &["incrby", "total_ventas", "1"]), "8");
+    assert_eq!(members.ask(third, "aggregator", &["set", "total_ventas", "8"]), "OK");
     members.wait("a flush", || {
         let info = members.ask(third, "sentinel", &["info", "persistence"]);
         info.contains("aof_pending_bio_fsync:0").then_some(())
@@ -284,9 +289,16 @@ fn users_may_do_what_they_need_and_no_more() {
     let members = Members::start();
     let primary = members.settled();
     let ask = |user: &str, words: &[&str]| members.ask(primary, user, words);
-    let apply = include_str!("../../../../crates/sales/aggregate/src/apply.lua");
-    for batch in 0..2 {
-        assert_eq!(ask("aggregator", &call_of(apply, batch)), "applied");
+    let mut known = Known::default();
+    for offset in 0..2 {
+        let mut update = batch(offset);
+        let unknown = Reply::Error("NOSCRIPT ".into());
+        assert_eq!(update.reply(unknown, &mut known), Ok(Step::Send), "the source goes next");
+        let call = words(&update.command(&known).unwrap());
+        let call: Vec<&str> = call.iter().map(String::as_str).collect();
+        assert_eq!(ask("aggregator", &call), "applied");
+        let applied = Reply::Values(vec![b"applied".to_vec()]);
+        assert_eq!(update.reply(applied, &mut known), Ok(Step::Done));
     }
     let claim = include_str!("../../../../crates/sales/idempotency/src/claim.lua");
     let keys = ["3", "claims:sales-topic", "claims_before:sales-topic", "claims_since:sales-topic"];
@@ -332,44 +344,34 @@ fn users_may_do_what_they_need_and_no_more() {
     assert!(members.cli(primary, "6379", None, &["ping"]).starts_with("NOAUTH"));
 }
 
-/// A batch of one sale with an idempotency key, in the order that the script's first comment
-/// describes.
-fn call_of(script: &str, batch: usize) -> Vec<&str> {
-    let mut call = vec!["eval", script, "24"];
-    call.extend([
-        "offset:g:t",
-        "offset_log:g:t",
-        "total_ventas",
-        "ranking_productos",
-        "precio_max_global",
-        "precio_min_global",
-        "seen:g:t:0",
-        "seen_before:g:t:0",
-        "seen_since:g:t",
-        "suma_precio_micros:Electronica",
-        "suma_precio_micros:Ropa",
-        "suma_precio_micros:Hogar",
-        "suma_precio_micros:Belleza",
-        "suma_precio_micros:Otros",
-        "contador:Belleza",
-        "suma_cantidad:Belleza",
-        "suma_precio_micros:Belleza",
-        "suma_precio:Belleza",
-        "promedio_productos:Belleza",
-        "promedio_precio_tag:Belleza",
-        "producto_monitoreado_nombre:Belleza",
-        "stream_precio_producto_unico:Belleza",
-        "ranking_productos_cat:Belleza",
-        "ingresos:Belleza",
-    ]);
-    let (range, expected_position, fingerprint) =
-        if batch == 0 { (["0", "1"], "", "f1") } else { (["1", "2"], "1", "f2") };
-    call.extend(["0", "log"]);
-    call.extend(range);
+/// A batch of one sale with an idempotency key.
+fn batch(offset: i64) -> Update {
+    let source = Source {
+        namespace: Namespace::fixed("", &NAMES).unwrap(),
+        group: "g".into(),
+        topic: "t".into(),
+        log_id: "log".into(),
+        partition: 0,
+    };
+    let expected_position = Some(offset).filter(|offset| *offset > 0);
+    let range = OffsetRange { start: offset, end: offset + 1, expected_position };
     // A generation holds one fingerprint, so the second batch starts a new one.
-    call.extend([expected_position, "1", "5", "5", "1", "1000", "1700000000000", "1", fingerprint]);
-    call.extend(["1", "1", "2", "5000000", "10000000", "p", "p", "1", "5", "1", "p", "2"]);
-    call
+    let limits = RetentionLimits { keys_max: 1, window_s: 1 };
+    let sale = Sale { category: 4, product_id: "p".into(), price: 5.0, quantity: 2 }.to_json();
+    let key = offset.to_string();
+    let record = Record {
+        offset,
+        timestamp_ms: Some(1_700_000_000_000),
+        idempotency_key: Some(key.as_bytes()),
+        value: Some(&sale),
+    };
+    Update::from_records(source, range, limits, [record])
+}
+
+/// The words of a call. The fingerprint is not UTF-8, so it is replaced by another text.
+fn words(call: &Call) -> Vec<String> {
+    let texts = call.words().map(|word| String::from_utf8(word.into()));
+    texts.zip(0..).map(|(text, index)| text.unwrap_or_else(|_| format!("f{index}"))).collect()
 }
 
 #[test]

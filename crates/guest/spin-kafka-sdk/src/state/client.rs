@@ -57,8 +57,8 @@ pub async fn read(commands: &[Vec<Vec<u8>>]) -> Result<Vec<Option<Vec<u8>>>, Fai
     read_within(commands, call_limit_ms()?).await
 }
 
-/// Reads the two values of a position.
-pub async fn read_position(commands: &[Vec<Vec<u8>>; 2]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+/// Reads the values that belong to a position.
+pub async fn read_position(commands: &[Vec<Vec<u8>>]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
     read_within(commands, POSITION_LIMIT_MS).await
 }
 
@@ -92,11 +92,10 @@ async fn send(commands: Vec<u8>, replies: u32, limit_ms: u32) -> Result<Vec<Repl
     pipeline(commands, replies, limit_ms).await.map_err(client_failure)
 }
 
-fn word(value: Scalar) -> String {
+fn word(value: Scalar) -> Vec<u8> {
     match value {
-        Scalar::Text(text) => String::from_utf8_lossy(&text).into_owned(),
-        Scalar::Integer(number) => number.to_string(),
-        other => format!("{other:?}"),
+        Scalar::Text(text) => text,
+        other => format!("{other:?}").into(),
     }
 }
 

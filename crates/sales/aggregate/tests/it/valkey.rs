@@ -3,8 +3,7 @@
 
 use std::cell::RefCell;
 
-use aggregate::{Monitored, Step, Update};
-use idempotency::RetentionLimits;
+use aggregate::{Known, RetentionLimits, Step, Update};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -16,8 +15,8 @@ use crate::support::{Line, keyed_batch};
 #[derive(Debug, Clone)]
 enum Event {
     /// A batch of `length` records is applied. It begins at this fraction of the reader's position,
-    /// like a repeat after a crash. `second` is a second owner with its own cache of monitored
-    /// products.
+    /// like a repeat after a crash. `second` is a second owner with its own cache of stored
+    /// values.
     Read { from: f64, length: usize, second: bool },
     /// The store is reset to this fraction of what it had applied.
     Loss { keeps: f64 },
@@ -53,7 +52,7 @@ fn record() -> impl Strategy<Value = Record> {
 struct Reader<'a> {
     store: &'a mut Store,
     log: Vec<Line>,
-    names: [Monitored; 2],
+    names: [Known; 2],
     /// The number of records that the store has applied.
     stored: usize,
     /// The next offset to read.
@@ -72,7 +71,7 @@ impl Reader<'_> {
                 self.store.run::<()>("FLUSHALL");
                 if self.stored > 0 {
                     let kept = self.batch(0, self.stored);
-                    let step = self.store.apply(kept, &mut Monitored::default()).0;
+                    let step = self.store.apply(kept, &mut Known::default()).0;
                     prop_assert_eq!(step, Step::Done);
                 }
                 Ok(())
@@ -147,12 +146,12 @@ fn two_owners_at_once_count_each_record_once() {
     let records: Vec<Record> = (0..20).map(sale).collect();
     let log: Vec<Line> = records.iter().map(line).collect();
     let batch = |end| keyed_batch(&log, 0, end, RetentionLimits::default());
-    let mut names = [Monitored::default(), Monitored::default()];
+    let mut names = [Known::default(), Known::default()];
     let mut owners = [batch(15), batch(20)];
-    let mut steps = [Step::Again, Step::Again];
-    while steps.contains(&Step::Again) {
+    let mut steps = [Step::Run, Step::Run];
+    while steps.iter().any(|step| matches!(step, Step::Send | Step::Run)) {
         for owner in 0..2 {
-            if steps[owner] == Step::Again {
+            if matches!(steps[owner], Step::Send | Step::Run) {
                 steps[owner] = store.call(&mut owners[owner], &mut names[owner]).unwrap();
             }
         }

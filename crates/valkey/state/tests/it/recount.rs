@@ -29,6 +29,10 @@ enum Action {
     Score(u8, i32),
     Append(u32),
     ReplaceHash(u8),
+    /// Two sums, and their quotient.
+    Average(i32, u16),
+    /// A counter, and perhaps a hash that must equal it.
+    Paired(bool),
 }
 
 const STREAM_LENGTH: u32 = 7;
@@ -51,6 +55,8 @@ fn action() -> impl Strategy<Value = Action> {
         (0..3u8, any::<i32>()).prop_map(|(m, n)| Action::Score(m, n)),
         any::<u32>().prop_map(Action::Append),
         (0..3u8).prop_map(Action::ReplaceHash),
+        (-1_000..1_000i32, 0..3u16).prop_map(|(sum, count)| Action::Average(sum, count)),
+        any::<bool>().prop_map(Action::Paired),
     ]
 }
 
@@ -92,6 +98,17 @@ impl Action {
                 state.delete("hash");
                 state.hash("hash").increment(format!("integer{field}"), 1);
             }
+            Self::Average(sum, count) => {
+                state.add("sum", decimal(i128::from(*sum) * 100_000_000).parse().unwrap());
+                state.increment("summands", i64::from(*count));
+                state.quotient("average", "sum", "summands");
+            }
+            Self::Paired(is_complete) => {
+                state.increment("counter", 1);
+                let mut hash = state.hash("complete");
+                hash.increment("of", i64::from(*is_complete));
+                hash.delete_unless_equal("of", "counter");
+            }
         }
     }
 }
@@ -110,6 +127,10 @@ struct Model {
     hash_texts: BTreeMap<String, String>,
     scores: BTreeMap<String, f64>,
     entries: Vec<(String, String)>,
+    /// Tenths, and the number of summands.
+    average: Option<(i64, i64)>,
+    counter: i64,
+    is_incomplete: bool,
 }
 
 impl Model {
@@ -153,6 +174,15 @@ impl Model {
                 self.hash_texts.clear();
                 self.hash_minimum = None;
             }
+            Action::Average(sum, count) => {
+                let (sums, counts) = self.average.get_or_insert_default();
+                *sums += i64::from(*sum);
+                *counts += i64::from(*count);
+            }
+            Action::Paired(is_complete) => {
+                self.counter += 1;
+                self.is_incomplete |= !is_complete;
+            }
         }
     }
 
@@ -171,6 +201,23 @@ impl Model {
             integers.chain(decimals).chain(minimum).chain(self.hash_texts).collect();
         if !fields.is_empty() {
             contents.insert("hash".into(), Content::Fields(fields));
+        }
+        if let Some((tenths, count)) = self.average {
+            let sum = decimal(i128::from(tenths) * 100_000_000);
+            if count != 0 {
+                let average = sum.parse::<f64>().unwrap() / count as f64;
+                contents.insert("average".into(), Content::Text(average.to_string()));
+            }
+            contents.insert("sum".into(), Content::Text(sum));
+            contents.insert("summands".into(), Content::Text(count.to_string()));
+        }
+        if self.counter > 0 {
+            let counter = self.counter.to_string();
+            if !self.is_incomplete {
+                let fields = [("of".to_owned(), counter.clone())].into();
+                contents.insert("complete".into(), Content::Fields(fields));
+            }
+            contents.insert("counter".into(), Content::Text(counter));
         }
         if !self.scores.is_empty() {
             contents.insert("scores".into(), Content::Scores(self.scores));

@@ -146,6 +146,9 @@ fn a_change_of_a_value_that_was_read_runs_the_function_again() {
             step = store.call(&mut transaction, &state).unwrap();
         }
         assert_eq!(step, Step::Run, "{changed_by}");
+        let stored = &transaction.stored_values()[0];
+        let is_deleted = changed_by.starts_with("DEL");
+        assert_eq!(stored.as_deref(), Some(&b"new"[..]).filter(|_| !is_deleted));
     }
     // A client formats the score differently than the script.
     let state = state_of([None, Some("1"), Some("2.0")], 7);
@@ -154,9 +157,40 @@ fn a_change_of_a_value_that_was_read_runs_the_function_again() {
 }
 
 #[test]
+fn derived_values_depend_on_the_values_after_the_batch() {
+    let mut store = Store::start();
+    store.run::<()>(&format!("SET {PREFIX}sum 0.5"));
+    store.run::<()>(&format!("HSET {PREFIX}complete of 1"));
+    let run = |_: &Transaction, state: &mut State| {
+        state.add("sum", "1.25".parse().unwrap());
+        state.increment("count", 3);
+        state.increment("nothing", 0);
+        state.maximum("largest", 1.0);
+        state.quotient("average", "sum", "count");
+        state.quotient("undefined", "sum", "nothing");
+        state.quotient("scaled", "largest", "count");
+        state.hash("complete").increment("of", 2);
+        state.hash("complete").delete_unless_equal("of", "count");
+        state.hash("incomplete").increment("of", 2);
+        state.hash("incomplete").delete_unless_equal("of", "count");
+    };
+    store.run::<()>(&format!("SET {PREFIX}undefined 7"));
+    store.run::<()>(&format!("SET {PREFIX}largest 3"));
+    assert_eq!(store.apply(&mut batch(source(), &plain(1), 0, 1), run).unwrap().0, Step::Done);
+    let contents = store.contents();
+    let text = |key: &str| match contents.get(key) {
+        Some(Content::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    assert_eq!(text("average"), Some("0.5833333333333334"));
+    assert_eq!((text("undefined"), text("scaled")), (None, Some("1")), "3 is the maximum");
+    assert!(contents.contains_key("complete") && !contents.contains_key("incomplete"));
+}
+
+#[test]
 fn a_key_of_another_type_is_named_and_nothing_is_written() {
     let mut store = Store::start();
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 11] = [
         ("HSET KEY f 1", |state| state.increment("key", 1)),
         ("SET KEY x", |state| state.increment("key", 1)),
         ("SET KEY 1e3", |state| state.add("key", 1.into())),
@@ -166,6 +200,14 @@ fn a_key_of_another_type_is_named_and_nothing_is_written() {
         ("SET KEY 1", |state| state.add_score("key", "m", 1.0)),
         ("SET KEY 1", |state| state.append("key", 5, &[("f", "v")])),
         ("HSET KEY f 1", |state| state.set("key", "x")),
+        ("HSET KEY f 1", |state| {
+            state.increment("sum", 1);
+            state.quotient("key", "sum", "sum");
+        }),
+        ("SET KEY x", |state| {
+            state.minimum("key", 1.0);
+            state.quotient("average", "key", "key");
+        }),
     ];
     for (prepare, change) in cases {
         store.run::<()>("FLUSHALL");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use redis::{Cmd, Connection, FromRedisValue, RedisError, cmd};
 use spin_kafka_state::{
     Command, Error, Fingerprint, Namespace, OffsetRange, RecordId, Reply, RetentionLimits, Source,
-    State, Step, Transaction,
+    State, Step, Stored, Transaction,
 };
 use test_servers::{Valkey, ValkeyConfig, start_valkey};
 use tokio::runtime::Runtime;
@@ -129,16 +129,25 @@ impl Store {
         }
     }
 
+    /// What is stored of a partition.
+    pub fn stored(&mut self, source: &Source) -> Stored {
+        let commands = source.position_commands().into_iter();
+        let replies: Vec<_> = commands
+            .map(|words| {
+                let mut command = Cmd::new();
+                command.arg(&words);
+                command.query::<Option<Vec<u8>>>(&mut self.connection).unwrap()
+            })
+            .collect();
+        source.stored(&replies)
+    }
+
     /// The stored position.
     pub fn position(&mut self, source: &Source) -> Option<i64> {
-        let [log, offset] = source.position_commands().map(|words| {
-            let mut command = Cmd::new();
-            words.iter().for_each(|word| {
-                command.arg(word);
-            });
-            command.query::<Option<Vec<u8>>>(&mut self.connection).unwrap()
-        });
-        source.position(log.as_deref(), offset.as_deref())
+        match self.stored(source) {
+            Stored::Position(position) => Some(position),
+            _ => None,
+        }
     }
 
     /// All keys of the function.

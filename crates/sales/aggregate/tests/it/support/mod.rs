@@ -4,13 +4,18 @@ pub mod content;
 pub mod model;
 pub mod store;
 
-use aggregate::{OffsetRange, Record, Source, Update};
-use idempotency::RetentionLimits;
+use aggregate::{NAMES, Namespace, OffsetRange, Record, RetentionLimits, Source, Update};
 use sale::Sale;
 
 /// The source of all records of the tests.
 pub fn source() -> Source {
-    Source { group: "g".into(), topic: "t".into(), log_id: "cluster/topic".into(), partition: 2 }
+    Source {
+        namespace: Namespace::fixed("", &NAMES).unwrap(),
+        group: "g".into(),
+        topic: "t".into(),
+        log_id: "cluster/topic".into(),
+        partition: 2,
+    }
 }
 
 /// A record's idempotency key and value; without a value it is a tombstone.
@@ -35,15 +40,25 @@ pub fn read(
     end: usize,
     limits: RetentionLimits,
 ) -> Update {
-    let lines = log[start..end].iter().zip(start as i64..);
+    let (start, end) = (start as i64, end as i64);
+    let range = OffsetRange { start, end, expected_position: (start > 0).then_some(start) };
+    read_range(source, log, range, limits)
+}
+
+/// The batch of the lines in this range of the source's log.
+pub fn read_range(
+    source: Source,
+    log: &[Line],
+    range: OffsetRange,
+    limits: RetentionLimits,
+) -> Update {
+    let lines = log[range.start as usize..range.end as usize].iter().zip(range.start..);
     let records = lines.map(|((key, value), offset)| Record {
         offset,
         timestamp_ms: Some(offset * 1_000),
         idempotency_key: key.as_deref().map(str::as_bytes),
         value: value.as_deref(),
     });
-    let (start, end) = (start as i64, end as i64);
-    let range = OffsetRange { start, end, expected_position: (start > 0).then_some(start) };
     Update::from_records(source, range, limits, records)
 }
 

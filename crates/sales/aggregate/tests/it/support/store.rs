@@ -1,6 +1,6 @@
 //! A real Valkey that is called like the component calls it.
 
-use aggregate::{Error, Monitored, Reply, Step, Update};
+use aggregate::{Error, Known, Reply, Source, Step, Stored, Update};
 use redis::{Cmd, Connection, FromRedisValue, RedisError, cmd};
 use test_servers::{Valkey, ValkeyConfig, start_valkey};
 use tokio::runtime::Runtime;
@@ -37,36 +37,49 @@ impl Store {
     }
 
     /// Makes one call of the script.
-    pub fn call(&mut self, update: &mut Update, monitored: &mut Monitored) -> Result<Step, Error> {
+    pub fn call(&mut self, update: &mut Update, known: &mut Known) -> Result<Step, Error> {
         let mut command = Cmd::new();
-        for word in update.command(monitored).words() {
+        for word in update.command(known)?.words() {
             command.arg(word);
         }
         let reply = match command.query(&mut self.connection) {
             Ok(words) => Reply::Values(words),
             Err(error) => Reply::Error(text(&error)),
         };
-        update.reply(reply, monitored)
+        update.reply(reply, known)
     }
 
     /// Applies an update completely. Also returns the number of calls.
     pub fn try_apply(
         &mut self,
         mut update: Update,
-        monitored: &mut Monitored,
+        known: &mut Known,
     ) -> Result<(Step, u32), Error> {
         let mut calls = 1;
         loop {
-            match self.call(&mut update, monitored)? {
-                Step::Again => calls += 1,
+            match self.call(&mut update, known)? {
+                Step::Send | Step::Run => calls += 1,
                 step => return Ok((step, calls)),
             }
         }
     }
 
     /// Applies an update that must not fail.
-    pub fn apply(&mut self, update: Update, monitored: &mut Monitored) -> (Step, u32) {
-        self.try_apply(update, monitored).unwrap()
+    pub fn apply(&mut self, update: Update, known: &mut Known) -> (Step, u32) {
+        self.try_apply(update, known).unwrap()
+    }
+
+    /// Runs a command that writes.
+    pub fn write(&mut self, words: &[Vec<u8>]) {
+        Cmd::new().arg(words).exec(&mut self.connection).unwrap();
+    }
+
+    /// What is stored of a partition.
+    pub fn stored(&mut self, source: &Source) -> Stored {
+        let mut reply =
+            |command: Vec<Vec<u8>>| Cmd::new().arg(&command).query(&mut self.connection).unwrap();
+        let replies: Vec<_> = source.position_commands().into_iter().map(&mut reply).collect();
+        source.stored(&replies)
     }
 
     /// All stored keys except the fingerprints.
