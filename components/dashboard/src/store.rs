@@ -1,6 +1,7 @@
 //! Reads from Valkey.
 
 use figures::{Error, Query, Snapshot};
+use guest_http::Variable;
 use intake::Problem;
 use valkey_codec::{Reply, Scalar, encode};
 
@@ -10,13 +11,16 @@ use crate::log::Log;
 /// How long Valkey may take to answer, in milliseconds.
 const LIMIT_MS: u32 = 2_000;
 
+/// The start of the names of the aggregator's keys.
+static KEY_PREFIX: Variable = Variable::new("key_prefix");
+
 thread_local! {
     static LOG: Log = const { Log::new() };
 }
 
 /// The answer to a query, as JSON.
 pub async fn answer(query: &Query) -> Result<Vec<u8>, Problem> {
-    match read(query.command()).await.and_then(|reply| query.answer(reply)) {
+    match read(|prefix| query.command(prefix)).await.and_then(|reply| query.answer(reply)) {
         Ok(json) => Ok(json),
         Err(error) => Err(report(&error)),
     }
@@ -24,15 +28,19 @@ pub async fn answer(query: &Query) -> Result<Vec<u8>, Problem> {
 
 /// All figures at this moment.
 pub async fn snapshot() -> Result<Snapshot, Problem> {
-    match read(Snapshot::command()).await.and_then(Snapshot::from_reply) {
+    match read(Snapshot::command).await.and_then(Snapshot::from_reply) {
         Ok(snapshot) => Ok(snapshot),
         Err(error) => Err(report(&error)),
     }
 }
 
-/// Sends the command in one round trip. Returns the values of its reply, or the server's error.
-async fn read(command: Vec<Vec<u8>>) -> Result<Result<Vec<String>, String>, Error> {
-    let command = encode(&[command]);
+/// Sends the command for the keys with this prefix in one round trip. Returns the values of its reply,
+/// or the server's error.
+async fn read(
+    command: impl FnOnce(&str) -> Vec<Vec<u8>>,
+) -> Result<Result<Vec<String>, String>, Error> {
+    let prefix = KEY_PREFIX.find().await.map_err(|error| Error::Refused(error.to_string()))?;
+    let command = encode(&[command(prefix.unwrap_or_default())]);
     let replies = pipeline(command, 1, LIMIT_MS).await.map_err(client_error)?;
     match replies.into_iter().next() {
         Some(Reply::Many(values)) => {

@@ -1,5 +1,6 @@
 //! A Valkey that another program has filled with the counts of the topic.
 
+use http::Method;
 use pipeline_tests::{Launch, Pipeline, Store, Wiring, eventually};
 use sale::Sale;
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
@@ -95,5 +96,7 @@ async fn counts_of_another_program_are_refused_or_continued_and_never_counted_ag
     let pipeline = Pipeline::launch(&prefixed).await.unwrap();
     wait_for(&store, "shop:total_ventas", "6").await;
     assert_eq!(store.total().await, 6, "the other counts stay");
+    let totals = pipeline.client().send(Method::GET, "/api/v1/totals", &[], "").await.unwrap();
+    assert_eq!(totals.json()["revenue"], 60000.6, "only these counts have a revenue");
     pipeline.stop().await.unwrap();
 }

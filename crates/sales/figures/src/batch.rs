@@ -10,11 +10,19 @@ pub(crate) const SCRIPT: &str = include_str!("read.lua");
 /// The commands for one call of the script.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
+    /// The start of all keys.
+    prefix: String,
     keys: Vec<String>,
     arguments: Vec<String>,
 }
 
 impl Batch {
+    /// No commands. If the prefix is not empty, the keys are `PREFIX:KEY`.
+    pub fn new(prefix: &str) -> Self {
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}:") };
+        Self { prefix, ..Self::default() }
+    }
+
     /// Adds a command without keys.
     pub fn add(&mut self, words: &[&str]) {
         self.arguments.push(words.len().to_string());
@@ -23,16 +31,18 @@ impl Batch {
 
     /// Adds a command with one key: `command key rest…`.
     pub fn add_keyed(&mut self, command: &str, key: &str, rest: &[&str]) {
-        self.keys.push(key.to_owned());
-        self.add(&[&[command, key], rest].concat());
+        let key = format!("{}{key}", self.prefix);
+        self.add(&[&[command, &key], rest].concat());
+        self.keys.push(key);
     }
 
     /// Adds an `MGET`.
     pub fn add_mget(&mut self, keys: &[String]) {
-        self.keys.extend_from_slice(keys);
+        let keys: Vec<String> = keys.iter().map(|key| format!("{}{key}", self.prefix)).collect();
         let words: Vec<&str> =
             std::iter::once("MGET").chain(keys.iter().map(String::as_str)).collect();
         self.add(&words);
+        self.keys.extend(keys);
     }
 
     /// The command that runs the script. The server ensures that it writes nothing.
@@ -82,6 +92,17 @@ mod tests {
         let words: Vec<_> = command.iter().map(|word| String::from_utf8_lossy(word)).collect();
         assert_eq!(words[0], "EVAL_RO");
         assert_eq!(words[2..], ["3", "a", "b", "c", "3", "MGET", "a", "b", "2", "ZCARD", "c"]);
+    }
+
+    #[test]
+    fn all_keys_begin_with_the_prefix() {
+        let mut batch = Batch::new("shop");
+        batch.add_mget(&["a".into()]);
+        batch.add_keyed("ZCARD", "c", &[]);
+        let command = batch.command();
+        let words: Vec<_> = command.iter().map(|word| String::from_utf8_lossy(word)).collect();
+        let expected = ["2", "shop:a", "shop:c", "2", "MGET", "shop:a", "2", "ZCARD", "shop:c"];
+        assert_eq!(words[2..], expected);
     }
 
     #[test]

@@ -77,9 +77,9 @@ impl Query {
         Ok(Some(parsed))
     }
 
-    /// The command that fetches the figures.
-    pub fn command(&self) -> Vec<Vec<u8>> {
-        let mut batch = Batch::default();
+    /// The command that fetches the figures. `prefix` is the aggregator's variable `key_prefix`.
+    pub fn command(&self, prefix: &str) -> Vec<Vec<u8>> {
+        let mut batch = Batch::new(prefix);
         match self {
             Self::Totals => answer::add_totals(&mut batch),
             Self::Categories => answer::add_categories(&mut batch),

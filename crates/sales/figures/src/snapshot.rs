@@ -39,9 +39,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The command that fetches the figures.
-    pub fn command() -> Vec<Vec<u8>> {
-        Query::Snapshot.command()
+    /// The command that fetches the figures. `prefix` is the aggregator's variable `key_prefix`.
+    pub fn command(prefix: &str) -> Vec<Vec<u8>> {
+        Query::Snapshot.command(prefix)
     }
 
     /// Creates the snapshot from the reply to the command.

@@ -81,12 +81,12 @@ impl Store {
 
     async fn query(&mut self, path: &str, query: &str) -> Result<Value, Error> {
         let query = Query::parse(path, query).unwrap().unwrap();
-        let reply = self.send(query.command()).await;
+        let reply = self.send(query.command("")).await;
         query.answer(reply).map(|json| serde_json::from_slice(&json).unwrap())
     }
 
     async fn snapshot(&mut self) -> Snapshot {
-        let reply = self.send(Snapshot::command()).await;
+        let reply = self.send(Snapshot::command("")).await;
         Snapshot::from_reply(reply).unwrap()
     }
 }
@@ -214,7 +214,7 @@ async fn a_snapshot_changes_only_with_the_figures() {
 #[tokio::test]
 async fn the_script_cannot_write_and_keys_of_another_type_are_an_error() {
     let mut store = Store::start().await;
-    let mut command = Query::Totals.command();
+    let mut command = Query::Totals.command("");
     let length = command.len();
     command.truncate(2);
     command.extend(["1", "k", "3", "SET", "k", "v"].map(|word| word.as_bytes().to_vec()));

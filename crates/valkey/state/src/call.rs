@@ -28,7 +28,8 @@ impl Call {
     ) -> Result<Command, ChangeError> {
         let derived = state.derived()?;
         let words = WORDS + transaction.known.len() + WORDS_OF_OPERATION * state.cost.operations;
-        let mut call = Self(Command::with_capacity(words, words * BYTES_OF_WORD + state.cost.bytes));
+        let mut call =
+            Self(Command::with_capacity(words, words * BYTES_OF_WORD + state.cost.bytes));
         for word in SCRIPT.call(script) {
             call.word(&word);
         }
