@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 11] = [
+const COMPONENTS: [&str; 12] = [
     "ingest",
     "event-ingest",
     "bridge",
@@ -20,6 +20,7 @@ const COMPONENTS: [&str; 11] = [
     "http-client",
     "intake-http",
     "intake-grpc",
+    "windows",
 ];
 
 /// The components that only tests use, and the examples, which the tests run.
@@ -39,6 +40,7 @@ const TEST_GUESTS: [&str; 17] = [
     "order-lines",
     "sends-requests",
     "sync-events",
+    "top-products",
     "variables-from-environment",
     "word-count",
 ];

@@ -16,6 +16,8 @@ pub enum Kind {
     Batch,
     /// Batches, for which it returns records.
     Transform,
+    /// Single records that are added to windows.
+    Fold,
     /// Requests for the stored position.
     Position,
 }
@@ -65,6 +67,8 @@ fn export(kind: Kind, arguments: TokenStream, function: &ItemFn) -> Result<Token
         (Kind::Transform, _, _) => {
             refuse("a handler that transforms records has one parameter: `&[Record]` or `&Batch`")
         }
+        (Kind::Fold, [_, _], _) => Ok(fold(name, wait.as_ref())),
+        (Kind::Fold, _, _) => refuse("a fold has two parameters: `&Record` and `&mut Window`"),
         (Kind::Position, [_], _) => Ok(position(name, wait.as_ref())),
         (Kind::Position, _, _) => refuse("a position function has one parameter: `&Partition`"),
     }
@@ -163,6 +167,27 @@ fn batch_with_state(
     quote! { #check #handler #checkpoint }
 }
 
+/// The exports of a handler that adds records to windows.
+fn fold(name: &Ident, wait: Option<&TokenStream>) -> TokenStream {
+    let (batch, record, window, partition) =
+        (local("batch"), local("record"), local("window"), local("partition"));
+    let handled = quote! {
+        ::spin_kafka_sdk::windows::apply(
+            #batch,
+            async |
+                #record: &::spin_kafka_sdk::Record,
+                #window: &mut ::spin_kafka_sdk::Window,
+            | {
+                ::spin_kafka_sdk::export::RecordOutcome::into_result(#name(#record, #window) #wait)
+            },
+        )
+        .await
+    };
+    let position = quote! { ::spin_kafka_sdk::windows::position(#partition).await };
+    let (handler, checkpoint) = (handler(&batch, &handled), checkpoint(&partition, &position));
+    quote! { #handler #checkpoint }
+}
+
 /// The export of a handler, which handles `batch` by the expression `handled`.
 fn handler(batch: &Ident, handled: &TokenStream) -> TokenStream {
     quote! {
@@ -234,6 +259,7 @@ mod tests {
             (Kind::Batch, "name = \"a\"", "fn f(r: R, s: S) {}", "`state` and `version`"),
             (Kind::Transform, "", "fn f() {}", "transforms records has one parameter"),
             (Kind::Transform, "state = \"a\"", "fn f(r: R) {}", "has no arguments"),
+            (Kind::Fold, "", "fn f(r: &Record) {}", "`&mut Window`"),
             (Kind::Position, "", "fn f(a: A, b: B) {}", "`&Partition`"),
         ] {
             let text = expanded(kind, arguments, function);

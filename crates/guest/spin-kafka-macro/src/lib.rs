@@ -26,6 +26,12 @@ pub fn transform(arguments: TokenStream, function: TokenStream) -> TokenStream {
     expand(Kind::Transform, &arguments.into(), &function.into()).into()
 }
 
+/// Makes a function the fold of windows.
+#[proc_macro_attribute]
+pub fn fold(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    expand(Kind::Fold, &arguments.into(), &function.into()).into()
+}
+
 /// Makes a function the one that returns the stored position of a partition.
 #[proc_macro_attribute]
 pub fn position(arguments: TokenStream, function: TokenStream) -> TokenStream {

@@ -55,6 +55,8 @@ pub struct Batch {
     partition: Partition,
     expected_position: Option<i64>,
     range: Range<i64>,
+    /// The start of the range as it was handed over.
+    handed_over_from: i64,
     attempt: u32,
     time_limit: Duration,
     records: Vec<Record>,
@@ -66,8 +68,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 impl Batch {
     /// The first attempt of a batch without an expected position, for tests.
     pub fn new(partition: Partition, range: Range<i64>, records: Vec<Record>) -> Self {
-        let (attempt, time_limit) = (1, TIME_LIMIT);
-        Self { partition, expected_position: None, range, attempt, time_limit, records }
+        let (handed_over_from, attempt, time_limit) = (range.start, 1, TIME_LIMIT);
+        let expected_position = None;
+        Self { partition, expected_position, range, handed_over_from, attempt, time_limit, records }
     }
 
     /// Sets the expected position, for tests.
@@ -84,6 +87,7 @@ impl Batch {
             partition: Partition { group, topic, log_id, number },
             expected_position: batch.expected_position,
             range: batch.start..batch.end,
+            handed_over_from: batch.start,
             attempt: batch.attempt,
             time_limit: Duration::from_millis(batch.time_limit_ms.into()),
         }
@@ -93,6 +97,11 @@ impl Batch {
     pub(crate) fn retain(&mut self, start: i64, keep: impl Fn(&Record) -> bool) {
         self.range.start = start;
         self.records.retain(keep);
+    }
+
+    /// The start of the batch as it was handed over. Records before it are not handed over again.
+    pub(crate) fn handed_over_from(&self) -> i64 {
+        self.handed_over_from
     }
 
     /// The log that the batch was read from.

@@ -168,11 +168,23 @@ impl<T, E: Into<Box<dyn StdError>>> OrFail<T> for Result<T, E> {
 pub struct Rejection {
     offset: i64,
     reason: String,
+    /// Whether the records before this one are the reason. Such a rejection is void if it turns out
+    /// that the record repeats an earlier one.
+    depends_on_earlier_records: bool,
 }
 
 impl Rejection {
     pub(crate) fn new(offset: i64, reason: impl Display) -> Self {
-        Self { offset, reason: reason.to_string() }
+        Self { offset, reason: reason.to_string(), depends_on_earlier_records: false }
+    }
+
+    /// A rejection whose reason is the records before this one.
+    pub(crate) fn because_of_earlier_records(offset: i64, reason: String) -> Self {
+        Self { offset, reason, depends_on_earlier_records: true }
+    }
+
+    pub(crate) fn depends_on_earlier_records(&self) -> bool {
+        self.depends_on_earlier_records
     }
 
     /// Offset of the record.

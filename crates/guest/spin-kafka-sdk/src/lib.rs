@@ -15,6 +15,7 @@ mod log;
 pub mod producer;
 mod record;
 pub mod state;
+pub mod windows;
 
 pub use answer::Answer;
 #[doc(hidden)]
@@ -24,6 +25,7 @@ pub use error::{Error, Failure, OrFail, Rejection};
 pub use json::Json;
 pub use record::{FromRecord, Record};
 pub use state::State;
+pub use windows::Window;
 
 /// Makes a function the handler of single records.
 ///
@@ -139,6 +141,25 @@ pub use spin_kafka_macro::batch;
 /// }
 /// ```
 pub use spin_kafka_macro::transform;
+
+/// Makes a function the fold of windows of event time.
+///
+/// Its first parameter is `&Record`, its second one [`&mut Window`](Window), to which it adds what
+/// the record contributes. It returns nothing, or a `Result<(), E>` with an `E` that converts into
+/// [`Error`]. See [`mod@windows`].
+///
+/// ```
+/// use spin_kafka_sdk::{self as kafka, Record, Window};
+///
+/// #[kafka::fold]
+/// fn count_words(record: &Record, window: &mut Window) {
+///     let text = String::from_utf8_lossy(record.value().unwrap_or_default());
+///     for word in text.split_whitespace() {
+///         window.top("words", word, 1);
+///     }
+/// }
+/// ```
+pub use spin_kafka_macro::fold;
 
 /// Makes a function the one that returns the stored position of a [`Partition`].
 ///

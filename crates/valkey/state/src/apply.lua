@@ -28,6 +28,7 @@
 --         v, operation, operand        a value
 --         h, n, n operations (one character each), n fields, n operands     a hash
 --         z, n, n members, n numbers to add                                 a sorted set
+--         p, n, n elements                                                  a HyperLogLog
 --         x, length, n, n times: m, m words       entries of a stream, which is cut to `length`
 --       Operations: i add an integer, d add a decimal, < and > keep the smaller and the larger
 --       number, = set; only in a hash: - delete.
@@ -290,6 +291,16 @@ local function change_sorted_set(key, is_new)
   end)
 end
 
+local function change_distinct(key, is_new)
+  if not is_new then read('HyperLogLog', 'PFCOUNT', key) end
+  local count = tonumber(take())
+  local from = skip(count)
+  for first = 0, count - 1, CHUNK do
+    local last = math.min(first + CHUNK, count) - 1
+    write('PFADD', key, unpack(ARGV, from + first, from + last))
+  end
+end
+
 local function change_stream(key, is_new)
   if not is_new then read('stream', 'XLEN', key) end
   local length, count = take(), tonumber(take())
@@ -304,7 +315,8 @@ local function change_stream(key, is_new)
 end
 
 local change = {
-  v = change_value, h = change_hash, z = change_sorted_set, x = change_stream,
+  v = change_value, h = change_hash, z = change_sorted_set, p = change_distinct,
+  x = change_stream,
   ['-'] = function() end,
 }
 for index = 1, tonumber(take()) do

@@ -130,6 +130,11 @@ impl Call {
                 members.keys().for_each(|member| self.word(member));
                 members.values().for_each(|added| self.score(*added));
             }
+            Content::Distinct(elements) => {
+                self.word(b"p");
+                self.integer(elements.len());
+                elements.iter().for_each(|element| self.word(element));
+            }
             Content::Stream(stream) => {
                 self.word(b"x");
                 self.integer(stream.length);

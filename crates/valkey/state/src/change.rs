@@ -1,6 +1,6 @@
 //! Changes of a key, combined from all changes that a function made in a batch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::limits::ENTRY_WORDS_MAX;
 use crate::{ChangeError, Decimal};
@@ -167,6 +167,7 @@ pub(crate) enum Content {
     Value(Operation),
     Hash(HashMap<Vec<u8>, Operation>),
     SortedSet(HashMap<Vec<u8>, f64>),
+    Distinct(HashSet<Vec<u8>>),
     Stream(Stream),
 }
 
@@ -191,6 +192,9 @@ impl Content {
             }
             Self::SortedSet(members) => {
                 members.keys().for_each(|member| cost.add(1, member.len() + NUMBER_BYTES));
+            }
+            Self::Distinct(elements) => {
+                elements.iter().for_each(|element| cost.add(1, element.len()));
             }
             Self::Stream(stream) => {
                 stream.entries.iter().for_each(|entry| cost.add_entry(entry));
@@ -277,6 +281,19 @@ impl Change {
         } else {
             cost.add(1, member.len() + NUMBER_BYTES);
             members.insert(member.to_vec(), added);
+        }
+        Ok(())
+    }
+
+    /// Adds an element to a HyperLogLog.
+    pub fn element(&mut self, element: &[u8], cost: &mut Cost) -> Result<(), Defect> {
+        if self.content == Content::Unchanged {
+            self.content = Content::Distinct(HashSet::new());
+        }
+        let Content::Distinct(elements) = &mut self.content else { return Err(Defect::Type) };
+        if !elements.contains(element) {
+            cost.add(1, element.len());
+            elements.insert(element.to_vec());
         }
         Ok(())
     }

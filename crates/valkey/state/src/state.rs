@@ -105,6 +105,12 @@ impl State {
         self.derive(key.as_ref(), Derived::Quotient { dividend, divisor });
     }
 
+    /// Adds an element to a HyperLogLog, from which `PFCOUNT` estimates the number of distinct
+    /// elements.
+    pub fn add_distinct(&mut self, key: impl AsRef<[u8]>, element: impl AsRef<[u8]>) {
+        self.alter(key.as_ref(), |change, cost| change.element(element.as_ref(), cost));
+    }
+
     /// Appends an entry of at most 500 fields to a stream, and cuts the stream to its last `length` entries.
     pub fn append<F: AsRef<[u8]>, V: AsRef<[u8]>>(
         &mut self,

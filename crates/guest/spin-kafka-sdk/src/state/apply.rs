@@ -66,7 +66,12 @@ async fn apply_with(
             }
             Step::Run | Step::Send => {
                 let mut dropped = rejected;
-                dropped.retain(|rejection| !transaction.includes(rejection.offset()));
+                dropped.retain(|rejection| {
+                    let (offset, start) = (rejection.offset(), transaction.start());
+                    // A record that repeats an earlier one has no effect, so it cannot be late.
+                    let is_void = rejection.depends_on_earlier_records() && offset >= start;
+                    !transaction.includes(offset) && !is_void
+                });
                 rejections.extend(dropped);
             }
         }

@@ -52,7 +52,7 @@
 
 mod apply;
 mod client;
-mod settings;
+pub(crate) mod settings;
 
 #[doc(hidden)]
 pub use apply::{apply, namespace, position};

@@ -33,8 +33,12 @@ fn counted(store: &mut Store) -> Option<i64> {
 
 /// The error of a batch whose function makes these changes.
 fn refused(store: &mut Store, change: impl Fn(&mut State)) -> Error {
+    refused_at(store, 0, change)
+}
+
+fn refused_at(store: &mut Store, start: usize, change: impl Fn(&mut State)) -> Error {
     let run = |_: &Transaction, state: &mut State| change(state);
-    store.apply(&mut batch(source(), &plain(1), 0, 1), run).unwrap_err()
+    store.apply(&mut batch(source(), &plain(start + 1), start, start + 1), run).unwrap_err()
 }
 
 #[test]
@@ -327,4 +331,25 @@ fn all_keys_are_in_one_slot_of_a_cluster() {
     };
     assert_eq!(step, Step::Done);
     assert_eq!(store.position(&source()), Some(1));
+}
+
+#[test]
+fn distinct_elements_are_estimated() {
+    let mut store = Store::start();
+    let add = |elements: std::ops::Range<u32>| {
+        move |_: &Transaction, state: &mut State| {
+            elements.clone().for_each(|element| state.add_distinct("d", element.to_string()));
+        }
+    };
+    // More elements than one command contains, and some of them again in the next batch.
+    for (start, elements) in [(0, 0..2_500), (1, 2_000..3_000)] {
+        let step = store.apply(&mut batch(source(), &plain(2), start, start + 1), add(elements));
+        assert_eq!(step.unwrap().0, Step::Done);
+    }
+    let estimate: i64 = store.run(&format!("PFCOUNT {PREFIX}d"));
+    assert!((2_900..3_100).contains(&estimate), "{estimate}");
+    store.run::<()>(&format!("SET {PREFIX}text x"));
+    let error = refused_at(&mut store, 2, |state| state.add_distinct("text", "a"));
+    let expected = format!("WRONGTYPE the key {PREFIX}text holds no HyperLogLog");
+    assert!(matches!(&error, Error::Stored(text) if text.contains(&expected)), "{error}");
 }
