@@ -46,3 +46,4 @@ mod trigger;
 mod valkey_client;
 mod wasm_producer;
 mod whole_requests;
+mod windows;

@@ -162,7 +162,7 @@ impl Settings {
 
     /// Identifies the settings that determine what is counted. Windows that were counted with others
     /// are not comparable.
-    pub fn fingerprint(&self) -> String {
+    pub fn digest(&self) -> String {
         let Self { time, time_unit, window, group, aggregates, .. } = self;
         // All parts can be encoded: their maps have texts as keys.
         let text = serde_json::to_vec(&(time, time_unit, window, group, aggregates));
@@ -289,8 +289,8 @@ mod tests {
     }
 
     #[test]
-    fn only_settings_that_determine_the_counts_change_the_fingerprint() {
-        let of = |text: &str| Settings::parse(text).unwrap().fingerprint();
+    fn only_settings_that_determine_the_counts_change_the_digest() {
+        let of = |text: &str| Settings::parse(text).unwrap().digest();
         let counted = of(MINUTES);
         assert_eq!(of(&MINUTES.replace("retention_s = 60", "retention_s = 90")), counted);
         assert_eq!(of(&format!("{MINUTES}\nlate = {{ policy = 'count' }}")), counted);

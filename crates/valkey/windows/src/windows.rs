@@ -13,7 +13,7 @@ use crate::{Error, Log, Pass, Record, RecordError, SettingsError, Window};
 pub struct Windows {
     pub(crate) settings: Settings,
     namespace: Namespace,
-    fingerprint: String,
+    digest: String,
     needs_json: bool,
     time: Option<Selector>,
 }
@@ -34,7 +34,7 @@ impl Windows {
             .map_err(|error| SettingsError::value("name", error.to_string()))?;
         Ok(Self {
             namespace,
-            fingerprint: settings.fingerprint(),
+            digest: settings.digest(),
             needs_json: settings.needs_json(),
             time: settings.time.selector(),
             settings,
@@ -53,7 +53,7 @@ impl Windows {
 
     /// Begins to apply records of a batch. `stored` is the stored [`progress`](Self::progress).
     pub fn begin(&self, log: &Log<'_>, stored: Option<&[u8]>) -> Result<Pass<'_>, Error> {
-        let progress = Progress::restore(stored, log, self.fingerprint.clone())?;
+        let progress = Progress::restore(stored, log, self.digest.clone())?;
         Ok(Pass::new(self, log.field(), progress))
     }
 

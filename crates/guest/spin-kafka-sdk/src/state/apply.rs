@@ -129,6 +129,13 @@ mod tests {
     /// Applies records 5 to 8 with a function that rejects 5, 6 and 8, while Valkey returns these
     /// replies. Returns the answer, and the offsets of each run of the function.
     fn apply_to(replies: &[&[&str]]) -> (BatchResult, Vec<Vec<i64>>) {
+        apply_with_rejections(replies, |record| record.reject("no"))
+    }
+
+    fn apply_with_rejections(
+        replies: &[&[&str]],
+        reject: impl Fn(&Record) -> Rejection,
+    ) -> (BatchResult, Vec<Vec<i64>>) {
         let record = |offset: i64| {
             let record = Record::new("t", 0, offset).with_value("v");
             record.with_header("idempotency-key", offset.to_string())
@@ -142,7 +149,7 @@ mod tests {
             assert!(batch.start() <= offsets[0] && batch.end() == 9);
             runs.borrow_mut().push(offsets);
             let rejected = batch.records().iter().filter(|record| record.offset() != 7);
-            Ok(rejected.map(|record| record.reject("no")).collect())
+            Ok(rejected.map(&reject).collect())
         };
         let call = async |_: &Command, _: u32| {
             let words = replies.borrow_mut().next().expect("one more call");
@@ -168,6 +175,15 @@ mod tests {
         let (answer, runs) = apply_to(&[&["again", "6", "1", "3"], &["applied"]]);
         assert_eq!(offsets(answer), [5, 6, 8], "in the order of their offsets");
         assert_eq!(runs, [vec![5, 6, 7, 8], vec![6, 7]]);
+    }
+
+    #[test]
+    fn a_record_that_repeats_an_earlier_one_is_not_rejected_because_of_earlier_records() {
+        let rejection =
+            |record: &Record| Rejection::because_of_earlier_records(record.offset(), "late".into());
+        // The position is 6, and record 8 repeats an earlier one.
+        let (answer, _) = apply_with_rejections(&[&["again", "6", "3"], &["applied"]], rejection);
+        assert_eq!(offsets(answer), [5, 6]);
     }
 
     #[test]
