@@ -87,7 +87,7 @@ pub use partition_status::PartitionProgress;
 pub use pattern::is_pattern;
 pub use pointer::Pointer;
 pub use progress::Progress;
-pub use replay::{Bound, Range};
+pub use replay::{Bound, Range, RecountRange};
 pub use send_back::{ReplayLimits, SentBack};
 pub use start::Start;
 pub use transform_fn::{TransformFn, transform_fn};

@@ -1,4 +1,4 @@
-//! Reads a range of the log again, outside the consumer group.
+//! Reads ranges of the log outside the consumer group.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -59,6 +59,29 @@ impl FromStr for Bound {
     }
 }
 
+/// The records of one partition that [`Trigger::recount`](crate::Trigger::recount) applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecountRange {
+    /// The topic.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// The first offset for a handler that has no position yet. If it is before the beginning of
+    /// the log, the handler gets the log from its beginning.
+    pub start: i64,
+    /// The offset after the last record.
+    pub end: i64,
+}
+
+/// What is read.
+#[derive(Debug, Clone)]
+pub(crate) enum Selection {
+    /// This range of each partition, which the handler may have applied before.
+    Replay(Range),
+    /// What the handler has not applied of each of these partitions.
+    Recount(Vec<RecountRange>),
+}
+
 /// A range of one partition's log.
 #[derive(Debug)]
 struct PartitionRange {
@@ -68,15 +91,19 @@ struct PartitionRange {
     to: i64,
 }
 
-/// Passes the range of every partition to the handler. Nothing is committed.
+/// Passes the selected range of every partition to the handler. Nothing is committed.
 pub(crate) async fn run(
     engine: &Arc<Engine>,
     consumer: &Arc<Consumer>,
-    range: Range,
+    selection: Selection,
 ) -> Result<(), Error> {
+    let is_recount = matches!(selection, Selection::Recount(_));
     let found = tokio::task::spawn_blocking({
         let (engine, consumer) = (engine.clone(), consumer.clone());
-        move || ranges(&engine, &consumer, range)
+        move || match selection {
+            Selection::Replay(range) => ranges(&engine, &consumer, range),
+            Selection::Recount(ranges) => ranges_to_count(&engine, &consumer, ranges),
+        }
     })
     .await;
     let fault = |error: KafkaError| engine.group_error(error);
@@ -96,8 +123,10 @@ pub(crate) async fn run(
     let assigned = consumer.pause(&assigned).and_then(|()| consumer.assign(&assigned));
     assigned.map_err(fault)?;
     let tasks = tasks.into_iter().map(|(task, from, to)| async move {
-        let run = AbortOnDropHandle::new(tokio::spawn(task.replay(from, to)));
-        match run.await {
+        let run = async move {
+            if is_recount { task.recount(from, to).await } else { task.replay(from, to).await }
+        };
+        match AbortOnDropHandle::new(tokio::spawn(run)).await {
             Ok(Ok(()) | Err(TaskEnd::Stopped)) => Ok(()),
             Ok(Err(TaskEnd::Failed(error))) => Err(error),
             Err(panic) => Err(engine.group_error(panic)),
@@ -128,6 +157,31 @@ fn ranges(
             error => engine.group_error(format!("cannot find the range in topic {topic}: {error}")),
         })?;
         ranges.extend(found.into_iter().filter(|range| range.from < range.to));
+    }
+    Ok(ranges)
+}
+
+/// The parts of these ranges that are in the log. Empty ranges are left out. An end beyond the end
+/// of the log is an error.
+fn ranges_to_count(
+    engine: &Engine,
+    consumer: &Consumer,
+    wanted: Vec<RecountRange>,
+) -> Result<Vec<PartitionRange>, Error> {
+    let mut ranges = Vec::new();
+    for RecountRange { topic, partition, start, end: to } in wanted {
+        let watermarks = consumer.fetch_watermarks(&topic, partition, ANSWER_TIMEOUT);
+        let (begin, end) = watermarks.map_err(|error| {
+            engine.group_error(format!("cannot find the range of {topic}/{partition}: {error}"))
+        })?;
+        if to > end {
+            let reason = format!("the log of partition {partition} ends at {end}, before {to}");
+            return Err(Error::Range { topic, reason });
+        }
+        let from = start.max(begin);
+        if from < to {
+            ranges.push(PartitionRange { topic, partition, from, to });
+        }
     }
     Ok(ranges)
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::group::Group;
-use crate::replay::{self, Range};
+use crate::replay::{self, Range, RecountRange, Selection};
 use crate::{Config, Error, Handler, Metrics, Progress, letter_topics, monitor, poller};
 
 /// How long the last commit and leaving the group may take, after the drain deadline.
@@ -128,6 +128,28 @@ impl<H: Handler> Trigger<H> {
         range: Range,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Summary, Error> {
+        self.outside_the_group(Selection::Replay(range), shutdown).await
+    }
+
+    /// Passes the records in these ranges that the handler has not applied yet to it, outside the
+    /// group: nothing is committed. Ends with the last of them, or when `shutdown` resolves. The
+    /// handler must keep its position. If it has none yet, it begins at the start of the range.
+    ///
+    /// This is for a handler with a store of its own. In the store of a group it would determine
+    /// where the group begins to count.
+    pub async fn recount(
+        self,
+        ranges: Vec<RecountRange>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Summary, Error> {
+        self.outside_the_group(Selection::Recount(ranges), shutdown).await
+    }
+
+    async fn outside_the_group(
+        self,
+        selection: Selection,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Summary, Error> {
         let Self { config, handler, metrics, progress } = self;
         let reason = "must be empty for a replay, which would write the records once more";
         Error::check("output_topics", !config.is_transactional(), reason)?;
@@ -138,7 +160,7 @@ impl<H: Handler> Trigger<H> {
         let ended = async move {
             tokio::select! {
                 () = shutdown => Ok(()),
-                ended = replay::run(&replayed, &reading, range) => ended,
+                ended = replay::run(&replayed, &reading, selection) => ended,
             }
         };
         run(engine, consumer, failures, drain_deadline, ended).await

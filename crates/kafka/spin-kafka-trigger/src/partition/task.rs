@@ -20,6 +20,7 @@ use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::extent::Extent;
 use crate::lease::Lease;
+use crate::log_id::Log;
 
 /// The task of a partition that this member owns.
 pub(crate) struct PartitionTask {
@@ -108,15 +109,51 @@ impl PartitionTask {
 
     /// Reads from `from` up to `to`, which is the end that [`PartitionTask::split`] got. No offset
     /// is stored.
-    pub async fn replay(mut self, from: i64, to: i64) -> Result<(), TaskEnd> {
-        self.offsets.lease.revoke();
-        let log_id = self.log_check.log_id(Instant::now()).await?;
-        let (log, position) = self.locator.stored_position(&log_id).await?;
+    pub async fn replay(self, from: i64, to: i64) -> Result<(), TaskEnd> {
+        let (log, position) = self.stored_position().await?;
         let expected_position = self.check_replay(position, from)?;
         let keeps_position = expected_position.is_some();
-        let mut cursor = Cursor { keeps_position, expected_position, ..Cursor::at(log, from) };
+        let cursor = Cursor { keeps_position, expected_position, ..Cursor::at(log, from) };
+        self.read_up_to(cursor, to).await
+    }
+
+    /// Reads what the handler has not applied yet of the records from `from`, where the log begins,
+    /// up to `to`, which is the end that [`PartitionTask::split`] got. No offset is stored.
+    pub async fn recount(self, from: i64, to: i64) -> Result<(), TaskEnd> {
+        let (log, position) = self.stored_position().await?;
+        let (start, expected_position) = match position {
+            Position::Start => (from, None),
+            Position::At(position) if position >= from => (position, Some(position)),
+            Position::At(position) => {
+                let reason = format!(
+                    "the records from there to offset {from} were not counted again, and the range \
+                     begins after them or they were deleted"
+                );
+                return Err(self.ctx.handler_error(position, reason));
+            }
+            Position::Committed => {
+                let reason = "the handler keeps no position, so it cannot count again";
+                return Err(self.ctx.handler_error(from, reason));
+            }
+        };
+        if start >= to {
+            return Ok(());
+        }
+        let cursor = Cursor::at(log, start);
+        self.read_up_to(Cursor { keeps_position: true, expected_position, ..cursor }, to).await
+    }
+
+    /// The position that the handler has stored, and the log that it belongs to. From now on the
+    /// task stores no offsets.
+    async fn stored_position(&self) -> Result<(Log, Position), TaskEnd> {
+        self.offsets.lease.revoke();
+        let log_id = self.log_check.log_id(Instant::now()).await?;
+        self.locator.stored_position(&log_id).await
+    }
+
+    async fn read_up_to(mut self, mut cursor: Cursor, to: i64) -> Result<(), TaskEnd> {
         self.offsets.status.set_log_end(to, to);
-        self.offsets.status.begin_at(from);
+        self.offsets.status.begin_at(cursor.start);
         while !self.batches.has_ended() {
             self.batches.take_turn(&mut cursor).await?;
         }
@@ -124,8 +161,9 @@ impl PartitionTask {
         Ok(())
     }
 
-    /// The position of a handler that keeps it, which must be at or after `from`. Otherwise the records between the position and `from` would never be counted,
-    /// because the group determines where counting begins.
+    /// The position of a handler that keeps it, which must be at or after `from`. Otherwise the
+    /// records between the position and `from` would never be counted, because the group determines
+    /// where counting begins.
     fn check_replay(&self, position: Position, from: i64) -> Result<Option<i64>, TaskEnd> {
         let reason = match position {
             Position::Committed => return Ok(None),
