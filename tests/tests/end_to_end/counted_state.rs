@@ -7,6 +7,7 @@ use pipeline_tests::{Launch, Pipeline, Store, eventually, root};
 use serde_json::Value;
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
+use crate::audit::with_valkey;
 use crate::letters::command;
 
 const TOPIC: &str = "word-count-texts";
@@ -101,7 +102,7 @@ async fn words_are_counted_once_across_a_kill_and_a_loss_of_the_store() {
     ensure_topic(&ProducerConfig::new(&brokers), topic).await.unwrap();
     let store = Store::connect(&valkey.url()).await.unwrap();
     let manifest = root().join("examples/word-count/spin.toml");
-    let launch = Launch::new(manifest, &brokers, valkey.url(), TOPIC)
+    let launch = Launch::new(&manifest, &brokers, valkey.url(), TOPIC)
         .variable("kafka_topic", TOPIC)
         .variable("kafka_group", "word-count-of-the-test");
 
@@ -132,5 +133,25 @@ async fn words_are_counted_once_across_a_kill_and_a_loss_of_the_store() {
     store.flush().await.unwrap();
     write(&brokers, 800..850).await;
     Recount::of_topic(&brokers).await.equals(&store).await;
+    let verify = async || {
+        let mut verify = with_valkey();
+        verify.args(["verify", "--wait", "2", "--from"]).arg(&manifest);
+        verify.args(["--kafka", &brokers, "--valkey", &valkey.url()]);
+        verify.args(["--variable", &format!("kafka_topic={TOPIC}")]);
+        verify.args(["--variable", "kafka_group=word-count-of-the-test"]);
+        let output = verify.output().await.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = verify().await;
+    assert!(code == Some(0) && text.contains("The counts agree."), "{text}");
+    // A key of the state that the function has not written.
+    store.command(&["SET", "{word-count:1}:by-hand", "1"]).await.unwrap();
+    let (code, text) = verify().await;
+    let line = "  {word-count:1}:by-hand: expected none, found string\n";
+    assert!(code == Some(1) && text.contains(line), "{text}");
     running.stop().await.unwrap();
+    write(&brokers, 850..851).await;
+    let (code, text) = verify().await;
+    assert!(code == Some(1) && text.contains(" is not counted\n"), "{text}");
 }

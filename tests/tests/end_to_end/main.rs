@@ -3,6 +3,7 @@
 
 mod amqp;
 mod artifact;
+mod audit;
 mod chaos;
 mod connections;
 mod contract;

@@ -1,9 +1,10 @@
 //! The Kafka triggers of an application, for the commands that use one of them.
 
 use anyhow::{Context as _, Result, bail};
-use kafka_trigger::TriggerConfig;
+use kafka_trigger::{PRODUCERS, TriggerConfig};
 use runner::{TRIGGER_TYPES, VariableArgs};
 use spin_app::App;
+use spin_app::interface::is_named_by;
 use spin_app::variables::Variables;
 use spin_kafka_trigger::is_pattern;
 
@@ -78,4 +79,13 @@ pub fn select_trigger(
         bail!("{name} has several Kafka triggers: name one by --component");
     }
     Ok(trigger)
+}
+
+/// Makes the components use their own producers, if they have one, in place of the host's, which
+/// would send records to the brokers of the trigger.
+pub fn without_producers(app: &mut App) {
+    for component in &mut app.components {
+        let is_producer = |name: &String| PRODUCERS.iter().any(|p| is_named_by(name, p));
+        component.provide.retain(|interface| !is_producer(interface));
+    }
 }

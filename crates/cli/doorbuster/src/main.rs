@@ -1,6 +1,7 @@
 //! `doorbuster`: runs an application of components, generates load, and verifies the counts.
 
 mod application;
+mod audit;
 mod brokers;
 mod bytes;
 mod capture;
@@ -10,12 +11,16 @@ mod new;
 mod produce;
 mod push;
 mod records;
+mod recount;
 #[cfg(test)]
 mod reference;
 mod replay;
+mod shadow;
 mod source;
 mod test;
 mod up;
+mod verify;
+mod why;
 
 use std::process::ExitCode;
 
@@ -40,7 +45,10 @@ struct Cli {
 enum Command {
     Up(Box<up::Args>),
     Load(load::Args),
-    Verify(ledger::verify::Args),
+    Verify(verify::Args),
+    Audit(audit::Args),
+    Why(why::Args),
+    Shadow(shadow::Args),
     Top(top::Args),
     Replay(replay::Args),
     Dlq(dlq::Args),
@@ -65,7 +73,10 @@ async fn run(command: Command, metrics: Option<MetricsExport>) -> anyhow::Result
     match command {
         Command::Up(args) => up::run(*args, metrics).await,
         Command::Load(args) => load::main(args, Box::pin(shutdown::signal())).await,
-        Command::Verify(args) => ledger::verify::main(args).await,
+        Command::Verify(args) => verify::main(args).await,
+        Command::Audit(args) => audit::main(args, metrics).await,
+        Command::Why(args) => why::main(args).await,
+        Command::Shadow(args) => shadow::main(args).await,
         Command::Top(args) => top::main(args, Box::pin(shutdown::signal())).await,
         Command::Replay(args) => replay::main(args).await,
         Command::Dlq(args) => dlq::main(args).await,

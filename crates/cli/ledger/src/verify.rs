@@ -1,8 +1,7 @@
-//! `doorbuster verify`: compares a ledger with the counts in Valkey.
+//! Compares a ledger with the counts in Valkey.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -21,27 +20,6 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Maximum number of differing keys that are printed; the others are only counted.
 const PRINTED_MAX: usize = 20;
-
-/// Compare the accepted sales with the counts in Valkey; exit with 1 if they differ.
-///
-/// Valkey must have been empty before the requests of the ledger.
-#[derive(clap::Args)]
-pub struct Args {
-    /// Ledger that `doorbuster load` wrote.
-    #[arg(long, value_name = "FILE")]
-    ledger: PathBuf,
-    /// Valkey in which the pipeline counts.
-    #[arg(
-        long,
-        value_name = "redis://HOST:PORT[,…]",
-        hide_env_values = true,
-        env = "DOORBUSTER_VALKEY"
-    )]
-    valkey: String,
-    /// Time in seconds without a new count after which to give up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    wait: u64,
-}
 
 /// The result of the comparison.
 #[derive(Debug)]
@@ -82,13 +60,6 @@ impl fmt::Display for Report {
         }
         f.write_str(if self.agrees() { "The books agree." } else { "The books do not agree." })
     }
-}
-
-/// Compares the books and prints the result.
-pub async fn main(args: Args) -> Result<ExitCode> {
-    let report = verify(&args.ledger, &args.valkey, Duration::from_secs(args.wait)).await?;
-    printing::result(&report)?;
-    Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Recounts the ledger, waits until Valkey has counted as many sales or the count has not grown for

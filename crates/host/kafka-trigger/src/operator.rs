@@ -73,6 +73,14 @@ impl Operator {
         Self(Arc::new(View { registry, producer, triggers, letters }))
     }
 
+    /// The operator port of a program without triggers, with the metrics that `register` adds.
+    pub fn of_metrics(register: impl FnOnce(&mut Registry)) -> Self {
+        let mut registry = Registry::default();
+        register_start(&mut registry);
+        register(&mut registry);
+        Self(Arc::new(View { registry, producer: None, triggers: Vec::new(), letters: None }))
+    }
+
     /// The metrics in the format of OpenMetrics.
     pub fn metrics(&self) -> Result<String, fmt::Error> {
         openmetrics::encode(&self.0.registry)

@@ -121,6 +121,11 @@ pub struct Component {
     /// (`tool.doorbuster.provide`). An extension of Doorbuster; Spin ignores it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub provide: Vec<String>,
+    /// Beginnings of the names of keys in Valkey that an audit does not compare, because their
+    /// values depend on the order in which partitions are applied, or on where batches end
+    /// (`tool.doorbuster.audit_ignore`). An extension of Doorbuster; Spin ignores it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit_ignore: Vec<String>,
 }
 
 /// The permissions of a component, and its description.

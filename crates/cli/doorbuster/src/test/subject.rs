@@ -8,9 +8,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use component_host::output::{Follow, Outputs};
 use component_host::{Capability, CompileCache, Host, Limits};
 use kafka_schema::{SchemaConfig, SchemaHandler};
-use kafka_trigger::{GuestHandler, KafkaTrigger, PRODUCERS};
+use kafka_trigger::{GuestHandler, KafkaTrigger};
 use runner::TRIGGER_TYPES;
-use spin_app::interface::is_named_by;
 use spin_app::{App, manifest};
 use spin_kafka_trigger::{
     Answer, Batch, Config, Failure, Handler, Position, Rejection, is_pattern,
@@ -19,7 +18,7 @@ use valkey_provider::ValkeyProvider;
 
 use super::Args;
 use super::output::ComponentOutput;
-use crate::application::select_trigger;
+use crate::application::{select_trigger, without_producers};
 
 /// The value of the variable `kafka_brokers`. Nothing connects to it: the name is reserved for
 /// names that do not exist (RFC 2606).
@@ -59,11 +58,7 @@ impl Subject {
         let variables = args.variables.resolve(&app, known, &file)?;
         let trigger = select_trigger(&app, &variables, args.component.as_deref())?;
         app.retain_components(std::slice::from_ref(&trigger.component))?;
-        for component in &mut app.components {
-            // The host's producer is not provided: the test would send records.
-            let is_producer = |name: &String| PRODUCERS.iter().any(|p| is_named_by(name, p));
-            component.provide.retain(|interface| !is_producer(interface));
-        }
+        without_producers(&mut app);
         let mut limits = Limits::default();
         if let Some(bytes) = args.max_instance_memory.or(file.max_instance_memory) {
             limits.instance_memory_bytes_max = bytes;

@@ -58,6 +58,7 @@ pub(super) fn read(
         dependencies: dependencies(reader, &id, raw.dependencies, inherit_all)?,
         trigger_dependencies: Map::new(),
         provide: raw.tool.doorbuster.provide,
+        audit_ignore: raw.tool.doorbuster.audit_ignore,
         id,
     })
 }

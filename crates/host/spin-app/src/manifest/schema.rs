@@ -140,6 +140,8 @@ pub struct Tool {
 pub struct DoorbusterTool {
     #[serde(default)]
     pub provide: Vec<String>,
+    #[serde(default)]
+    pub audit_ignore: Vec<String>,
 }
 
 /// A dependency that is a file.
