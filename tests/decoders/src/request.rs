@@ -6,7 +6,7 @@
 use http::{HeaderMap, Method, StatusCode};
 use intake::hop_times::{self, HOPS_MAX, HopTime};
 use intake::request::{self, BODY_BYTES_MAX, Context, IDEMPOTENCY_KEY, TRACEPARENT};
-use intake::{ITEMS_MAX, IntakeError, Problem, Results, parse_many};
+use intake::{ITEMS_MAX, IntakeError, Problem, Results, many};
 use sale::{Sale, Violation};
 
 use crate::{lines, sales};
@@ -81,15 +81,16 @@ fn check_one(body: &[u8]) {
 
 fn check_many(body: &[u8]) {
     for lines in [false, true] {
-        let items = match parse_many(body, lines) {
+        let items = match many::split(body, lines) {
             Ok(items) => items,
-            Err(problem) => {
-                check_problem(&problem);
+            Err(violation) => {
+                check_violation(&violation);
                 continue;
             }
         };
         let count = items.len();
         assert!((1..=ITEMS_MAX).contains(&count));
+        let items: Vec<_> = items.into_iter().map(Sale::from_request_json).collect();
         for item in &items {
             match item {
                 Ok(sale) => sales::check(sale),
@@ -98,7 +99,7 @@ fn check_many(body: &[u8]) {
         }
         let results = items.into_iter().map(|item| item.map(drop).map_err(IntakeError::from));
         let results = Results(results.collect());
-        let answer = results.to_json();
+        let answer = results.to_json(&serde_json::json!({}));
         assert!(answer.len() <= 100 + count * PROBLEM_BYTES_MAX);
         let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!(answer["results"].as_array().unwrap().len(), count);

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use intake::Problem;
+use intake::{Problem, Results};
+use serde_json::Value;
 
 use crate::body::Answer;
 
@@ -18,12 +19,22 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<By
     response
 }
 
+/// The response to several items, of which each accepted one is answered with `accepted`.
+pub fn results(results: &Results, accepted: &Value) -> Answer {
+    let status = results.status();
+    let mut response = answer(status, "application/json", results.to_json(accepted));
+    // The whole request failed for a reason that may be temporary.
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        insert_retry_after(&mut response);
+    }
+    response
+}
+
 /// The response for a problem, with the headers that its status requires.
 pub fn problem(problem: &Problem) -> Answer {
     let mut response = answer(problem.status(), intake::PROBLEM_CONTENT_TYPE, problem.to_json());
     if problem.is_temporary() {
-        let seconds = HeaderValue::from(intake::RETRY_AFTER_SECONDS);
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        insert_retry_after(&mut response);
     }
     if problem.field.as_deref() == Some(header::CONTENT_ENCODING.as_str()) {
         let plain = HeaderValue::from_static("identity");
@@ -33,4 +44,9 @@ pub fn problem(problem: &Problem) -> Answer {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
     response
+}
+
+fn insert_retry_after(response: &mut Answer) {
+    let seconds = HeaderValue::from(intake::RETRY_AFTER_SECONDS);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
 }

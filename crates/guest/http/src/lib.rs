@@ -11,7 +11,7 @@ mod serve;
 mod variable;
 mod write;
 
-pub use answer::{answer, problem};
+pub use answer::{answer, problem, results};
 pub use body::{Answer, FullBody};
 pub use context::with_context;
 pub use reply::{BodyStream, Reply};

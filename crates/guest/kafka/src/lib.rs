@@ -4,7 +4,7 @@ mod key_claim;
 mod send;
 
 pub use key_claim::claim;
-pub use send::{Record, send};
+pub use send::{Record, send, send_each};
 
 #[allow(missing_docs, unsafe_code, reason = "generated")]
 mod bindings {

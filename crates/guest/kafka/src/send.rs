@@ -22,13 +22,21 @@ pub struct Record {
 /// Sends records and waits for the broker's acknowledgements. [`all_acknowledged`] combines the
 /// results of the records.
 pub async fn send(records: Vec<Record>) -> Result<(), IntakeError> {
+    all_acknowledged(send_each(records).await)
+}
+
+/// The same, with the result of each record, in their order.
+pub async fn send_each(records: Vec<Record>) -> Vec<Result<(), IntakeError>> {
     let count = records.len();
+    if count == 0 {
+        return Vec::new();
+    }
     let results = producer::send(records.into_iter().map(outgoing).collect()).await;
     if results.len() != count {
         let text = "the producer did not return a result for each record";
-        return Err(IntakeError::Other(text.into()));
+        return vec![Err(IntakeError::Other(text.into())); count];
     }
-    all_acknowledged(results.into_iter().map(|result| result.map(drop).map_err(failure)))
+    results.into_iter().map(|result| result.map(drop).map_err(failure)).collect()
 }
 
 fn outgoing(record: Record) -> Outgoing {

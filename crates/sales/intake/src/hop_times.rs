@@ -41,15 +41,20 @@ pub struct HopTime {
 
 /// Measures the time of one hop, if the trace of the sale is sampled.
 #[derive(Debug, Clone, Copy)]
-pub struct HopTimer {
-    hop: &'static str,
+pub struct HopTimer<'a> {
+    hop: &'a str,
     begun: Option<Instant>,
 }
 
-impl HopTimer {
+impl<'a> HopTimer<'a> {
     /// Starts to measure, if the trace is sampled.
-    pub fn start(hop: &'static str, context: &Context) -> Self {
+    pub fn start(hop: &'a str, context: &Context) -> Self {
         Self { hop, begun: context.is_sampled().then(Instant::now) }
+    }
+
+    /// Starts to measure a later hop of the same request.
+    pub fn later<'b>(&self, hop: &'b str) -> HopTimer<'b> {
+        HopTimer { hop, begun: self.begun.map(|_| Instant::now()) }
     }
 
     /// The time of this hop, and then those of the later hops. Empty if the trace is not sampled.
@@ -90,6 +95,12 @@ pub fn read(headers: &HeaderMap) -> Vec<HopTime> {
     value.and_then(parse).unwrap_or_default()
 }
 
+/// Whether a text is a name of a hop: 1 to 32 lowercase letters, digits and hyphens.
+pub fn is_name(text: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_legal)
+}
+
 fn parse(value: &str) -> Option<Vec<HopTime>> {
     if value.len() > VALUE_BYTES_MAX || value.split(',').count() > HOPS_MAX {
         return None;
@@ -99,12 +110,8 @@ fn parse(value: &str) -> Option<Vec<HopTime>> {
 
 fn parse_time(text: &str) -> Option<HopTime> {
     let (hop, ms) = text.trim_matches([' ', '\t']).split_once(";dur=")?;
-    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-    if !(1..=NAME_BYTES_MAX).contains(&hop.len()) || !hop.bytes().all(is_name) {
-        return None;
-    }
-    if !ms.bytes().all(is_number) {
+    if !is_name(hop) || !ms.bytes().all(is_number) {
         return None;
     }
     let ms: f64 = ms.parse().ok()?;
@@ -190,7 +197,8 @@ mod tests {
         for flags in ["00", "02", "fe"] {
             assert_eq!(HopTimer::start("ingest", &context(flags)).stop(later()), [], "{flags}");
         }
-        assert_eq!(HopTimer::start("ingest", &Context::default()).stop(later()), []);
+        let off = HopTimer::start("ingest", &Context::default());
+        assert_eq!((off.stop(later()), off.later("kafka").stop(later())), (vec![], vec![]));
         for flags in ["01", "03", "ff"] {
             let times = HopTimer::start("ingest", &context(flags)).stop(later());
             assert_eq!((&*times[0].hop, &times[1..]), ("ingest", &later()[..]), "{flags}");
@@ -200,7 +208,7 @@ mod tests {
     #[test]
     fn a_time_includes_those_of_later_hops() {
         let outer = HopTimer::start("ingest", &context("01"));
-        let inner = HopTimer::start("bridge", &context("01"));
+        let inner = outer.later("bridge");
         std::thread::yield_now();
         let times = outer.stop(inner.stop(Vec::new()));
         assert!(times[0].duration_ns >= times[1].duration_ns, "{times:?}");

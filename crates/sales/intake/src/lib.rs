@@ -3,7 +3,8 @@
 //! The components of the request path only convert types around this crate. It contains the checks
 //! of a request ([`request`]), the errors of a sale ([`IntakeError`]) and their representation in
 //! HTTP ([`Problem`]) and gRPC ([`grpc`]), the limits on calls of the next hop ([`CircuitBreaker`],
-//! [`RetryBudget`], [`Deadline`]), and the times of the hops ([`hop_times`]).
+//! [`RetryBudget`], [`Deadline`]), the times of the hops ([`hop_times`]), and requests with several
+//! sales ([`many`]).
 
 mod acknowledged;
 mod breaker;
@@ -12,7 +13,7 @@ mod deadline;
 mod error;
 pub mod grpc;
 pub mod hop_times;
-mod many;
+pub mod many;
 mod problem;
 pub mod request;
 
@@ -21,7 +22,7 @@ pub use breaker::CircuitBreaker;
 pub use budget::{ATTEMPTS_MAX, RetryBudget};
 pub use deadline::Deadline;
 pub use error::IntakeError;
-pub use many::{ITEMS_MAX, Items, Results, parse as parse_many};
+pub use many::{ITEMS_MAX, Results};
 pub use problem::{CONTENT_TYPE as PROBLEM_CONTENT_TYPE, Problem, RETRY_AFTER_SECONDS};
 
 /// The types of the interface `doorbuster:sales/types`.

@@ -1,29 +1,39 @@
-//! `POST /purchases`: several sales in one request, each with its own result.
+//! Several sales or events in one request, each with its own result.
 
-use http::StatusCode;
-use sale::{Sale, Violation};
+use http::{HeaderMap, StatusCode, header};
+use sale::Violation;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::request::{Context, IDEMPOTENCY_KEY_FIELD, check_many_key, key_of_item};
-use crate::{IntakeError, PROCESSED, Problem};
+use crate::{IntakeError, Problem};
 
 /// Maximum number of sales or events in one request.
 pub const ITEMS_MAX: usize = 1_000;
 
-/// The sales of a request, in its order. A sale that is not valid does not affect the others.
-pub type Items = Vec<Result<Sale, Violation>>;
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
 
-/// Parses a JSON array, or one JSON object per line if `lines` is set.
-pub fn parse(body: &[u8], lines: bool) -> Result<Items, Problem> {
+/// The media types of such a request.
+pub const MEDIA_TYPES: [&str; 2] = [JSON, LINES];
+
+/// Whether the body has one item per line. It is a JSON array otherwise.
+pub fn has_lines(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(LINES))
+}
+
+/// Splits a JSON array, or one JSON value per line if `lines` is set. The items are not parsed.
+pub fn split(body: &[u8], lines: bool) -> Result<Vec<&[u8]>, Violation> {
     let items = if lines { split_lines(body) } else { split_array(body)? };
     // Counted before any item is parsed, because explaining what is wrong with an item is
     // expensive.
     let reason = match items.len() {
-        0 => "must contain at least one sale".into(),
-        n if n > ITEMS_MAX => format!("must contain at most {ITEMS_MAX} sales"),
-        _ => return Ok(items.into_iter().map(Sale::from_request_json).collect()),
+        0 => "must contain at least one item".into(),
+        n if n > ITEMS_MAX => format!("must contain at most {ITEMS_MAX} items"),
+        _ => return Ok(items),
     };
-    Err(Violation::new("body", reason).into())
+    Err(Violation::new("body", reason))
 }
 
 fn split_lines(body: &[u8]) -> Vec<&[u8]> {
@@ -35,7 +45,7 @@ fn split_lines(body: &[u8]) -> Vec<&[u8]> {
 
 fn split_array(body: &[u8]) -> Result<Vec<&[u8]>, Violation> {
     let array: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|e| Violation::new("body", format!("must be a JSON array of sales: {e}")))?;
+        .map_err(|e| Violation::new("body", format!("must be a JSON array: {e}")))?;
     Ok(array.into_iter().map(|item| item.get().as_bytes()).collect())
 }
 
@@ -56,7 +66,7 @@ impl Context {
     }
 }
 
-/// The result of each sale of a request, in the request's order.
+/// The result of each item of a request, in the request's order.
 pub struct Results(pub Vec<Result<(), IntakeError>>);
 
 impl Results {
@@ -70,14 +80,15 @@ impl Results {
         if statuses.all(|status| status == first) { first } else { StatusCode::MULTI_STATUS }
     }
 
-    /// The response body: the number of accepted sales, and the result of each sale.
-    pub fn to_json(&self) -> Vec<u8> {
+    /// The response body: the number of accepted items, and the result of each item, which is
+    /// `answer` if it was accepted.
+    pub fn to_json(&self, answer: &Value) -> Vec<u8> {
         let accepted = self.0.iter().filter(|result| result.is_ok()).count();
-        let results: Vec<serde_json::Value> = self
+        let results: Vec<Value> = self
             .0
             .iter()
             .map(|result| match result {
-                Ok(()) => serde_json::json!({ "status": PROCESSED }),
+                Ok(()) => answer.clone(),
                 Err(error) => serde_json::json!(Problem::from(error.clone())),
             })
             .collect();
@@ -92,8 +103,6 @@ impl Results {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
     use crate::request::{MANY_KEY_BYTES_MAX, idempotency_key};
 
@@ -101,22 +110,31 @@ mod tests {
 
     #[test]
     fn arrays_and_lines() {
-        let items = parse(format!("[{SALE}, {{}}, {SALE}]").as_bytes(), false).unwrap();
-        assert_eq!(items.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
-        let items = parse(format!("{SALE}\n\nx\r\n{SALE}\n").as_bytes(), true).unwrap();
-        assert_eq!(items.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        let array = format!("[{SALE}, {{}}, {SALE}]");
+        assert_eq!(split(array.as_bytes(), false).unwrap(), [SALE, "{}", SALE].map(str::as_bytes));
+        let lines = format!("{SALE}\n\nx\r\n{SALE}\n");
+        assert_eq!(split(lines.as_bytes(), true).unwrap(), [SALE, "x\r", SALE].map(str::as_bytes));
     }
 
     #[test]
     fn bounds() {
         for body in ["", "{}", "[]"] {
-            assert_eq!(parse(body.as_bytes(), false).unwrap_err().status, 400, "{body}");
+            assert_eq!(split(body.as_bytes(), false).unwrap_err().field, "body", "{body}");
         }
         let many = |n: usize| format!("[{}]", vec![SALE; n].join(","));
-        assert!(parse(many(ITEMS_MAX).as_bytes(), false).is_ok());
-        assert!(parse(many(ITEMS_MAX + 1).as_bytes(), false).is_err());
+        assert!(split(many(ITEMS_MAX).as_bytes(), false).is_ok());
+        assert!(split(many(ITEMS_MAX + 1).as_bytes(), false).is_err());
         let lines = vec![SALE; ITEMS_MAX + 1].join("\n");
-        assert!(parse(lines.as_bytes(), true).is_err());
+        assert!(split(lines.as_bytes(), true).is_err());
+    }
+
+    #[test]
+    fn the_media_type_says_whether_there_are_lines() {
+        let lines = |value: &str| {
+            has_lines(&HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())]))
+        };
+        assert!(lines("application/x-ndjson") && lines("Application/X-NDJSON; charset=utf-8"));
+        assert!(!lines("application/json") && !has_lines(&HeaderMap::new()));
     }
 
     #[test]

@@ -1,15 +1,29 @@
 //! The sale as JSON: strict for requests of clients, lenient for records of the log.
 
+use std::marker::PhantomData;
+
 use serde::Deserialize;
+use serde::de::DeserializeSeed;
+use serde_path_to_error::{Deserializer as PathDeserializer, Track};
 
 use crate::{Sale, Violation};
+
+/// Parses one JSON object. The violation names the field that is wrong.
+pub fn parse_object<'de, S: DeserializeSeed<'de> + Copy>(
+    json: &'de [u8],
+    seed: S,
+) -> Result<S::Value, Violation> {
+    must_be_object(json)?;
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let parsed = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    parsed.map_err(|_| explain(json, seed))
+}
 
 impl Sale {
     /// Parses a client's request: an object with exactly the four fields, whose values are within
     /// the limits.
     pub fn from_request_json(json: &[u8]) -> Result<Self, Violation> {
-        must_be_object(json)?;
-        let sale: Sale = serde_json::from_slice(json).map_err(|_| explain::<Sale>(json))?;
+        let sale = parse_object(json, PhantomData::<Sale>)?;
         sale.validate()?;
         Ok(sale)
     }
@@ -18,8 +32,7 @@ impl Sale {
     /// is zero and may add other fields, so missing and unknown fields are accepted. The limits
     /// apply nevertheless.
     pub fn from_record_json(json: &[u8]) -> Result<Self, Violation> {
-        must_be_object(json)?;
-        let record: Record = serde_json::from_slice(json).map_err(|_| explain::<Record>(json))?;
+        let record = parse_object(json, PhantomData::<Record>)?;
         let sale = Sale {
             category: record.categoria,
             product_id: record.producto_id,
@@ -61,8 +74,8 @@ fn must_be_object(json: &[u8]) -> Result<(), Violation> {
 
 /// Parses again, more slowly, to find the field that is not valid. Limits the length of the texts,
 /// because they are sent to the client.
-fn explain<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Violation {
-    let Violation { field, reason } = find_fault::<T>(json);
+fn explain<'de>(json: &'de [u8], seed: impl DeserializeSeed<'de>) -> Violation {
+    let Violation { field, reason } = find_fault(json, seed);
     Violation::new(shorten(field), shorten(reason))
 }
 
@@ -74,33 +87,34 @@ fn shorten(mut text: String) -> String {
     text
 }
 
-fn find_fault<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Violation {
+fn find_fault<'de>(json: &'de [u8], seed: impl DeserializeSeed<'de>) -> Violation {
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+    let mut track = Track::new();
+    let error = match seed.deserialize(PathDeserializer::new(&mut reader, &mut track)) {
         Err(error) => error,
         Ok(_) => {
             let reason = reader.end().err().map_or_else(String::new, |e| e.to_string());
             return Violation::new("body", format!("must be one JSON object: {reason}"));
         }
     };
-    let path = error.path().to_string();
-    let inner = error.into_inner();
-    let reason = inner.to_string();
-    if inner.is_syntax() || inner.is_eof() || inner.is_io() {
+    let path = track.path().to_string();
+    let reason = error.to_string();
+    if error.is_syntax() || error.is_eof() || error.is_io() {
         return Violation::new("body", format!("must be JSON: {reason}"));
     }
-    match named_field(&reason) {
-        Some(field) => Violation::new(field.to_owned(), reason),
-        None if path == "." => Violation::new("body", format!("must be a JSON object: {reason}")),
-        None => Violation::new(path, reason),
+    match (member_of_object(&reason), path.as_str()) {
+        (Some(field), ".") => Violation::new(field.to_owned(), reason),
+        (Some(field), path) => Violation::new(format!("{path}.{field}"), reason),
+        (None, ".") => Violation::new("body", format!("must be a JSON object: {reason}")),
+        (None, _) => Violation::new(path, reason),
     }
 }
 
-/// The field that serde's message names, if it is missing, unknown or duplicated.
-fn named_field(reason: &str) -> Option<&str> {
+/// The field that serde's message names, if it is missing or duplicated: the path of such an error
+/// is that of the object.
+fn member_of_object(reason: &str) -> Option<&str> {
     let (before, after) = reason.split_once('`')?;
-    matches!(before, "missing field " | "unknown field " | "duplicate field ")
-        .then(|| after.split('`').next())?
+    matches!(before, "missing field " | "duplicate field ").then(|| after.split('`').next())?
 }
 
 #[cfg(test)]
