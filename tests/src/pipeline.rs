@@ -22,14 +22,20 @@ pub enum Wiring {
     Chained,
     /// `spin-fused.toml`: one component.
     Fused,
+    /// `examples/sale-by-configuration`: the component for any event.
+    ByConfiguration,
 }
 
 impl Wiring {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Chained, Self::Fused, Self::ByConfiguration];
+
     /// The path of the manifest, relative to the project's root.
     pub fn manifest(self) -> &'static str {
         match self {
             Wiring::Chained => "spin.toml",
             Wiring::Fused => "spin-fused.toml",
+            Wiring::ByConfiguration => "examples/sale-by-configuration/spin.toml",
         }
     }
 }

@@ -6,11 +6,11 @@ mod routes;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use event_routes::Route;
-use guest_http::{Answer, Request, answer, problem, read_body, report};
+use event_routes::{Found, Route};
+use guest_http::{Answer, Request, answer, problem, read_body, report, results};
 use http::{HeaderValue, StatusCode, header};
-use intake::Problem;
 use intake::request::unknown_path;
+use intake::{Problem, Results, hop_times};
 
 guest_http::handler!(respond, guest_http::Headers::All);
 
@@ -20,21 +20,37 @@ async fn respond(request: Request) -> Answer {
         Err(_) => return problem(&no_routes()),
     };
     let path = request.uri().path();
-    let Some(route) = routes.find(path) else {
+    let Some(found) = routes.find(path) else {
         return problem(&unknown_path(path));
     };
-    match accept(route, request).await {
-        Ok(()) => answer(StatusCode::OK, "application/json", route.answer()),
-        Err(failure) => refusal(route, &failure),
-    }
+    let answer = match found {
+        Found::One(route) => accept(route, request).await,
+        Found::Batch(route) => accept_batch(route, request).await,
+    };
+    answer.unwrap_or_else(|failure| refusal(found.route(), &failure))
 }
 
-async fn accept(route: &Route, request: Request) -> Result<(), Problem> {
+async fn accept(route: &Route, request: Request) -> Result<Answer, Problem> {
     let (head, body) = request.into_parts();
-    route.check(&head.method, &head.headers)?;
+    let context = route.check(&head.method, &head.headers)?;
+    let timer = route.timer(&context);
     let body = read_body(&head, body, route.body_bytes_max()).await?;
-    let events = route.events(&head.headers, body, now_s())?;
-    publish::publish(route.topic(), events).await.inspect_err(report).map_err(Problem::from)
+    let events = route.events(context, &head.headers, body, now_s())?;
+    let later = publish::publish(route.topic(), events, timer).await.inspect_err(report)?;
+    let mut answer = answer(StatusCode::OK, "application/json", route.answer_json());
+    if let Some(timer) = timer {
+        hop_times::insert(answer.headers_mut(), &timer.stop(later));
+    }
+    Ok(answer)
+}
+
+async fn accept_batch(route: &Route, request: Request) -> Result<Answer, Problem> {
+    let (head, body) = request.into_parts();
+    let context = route.check_batch(&head.method, &head.headers)?;
+    let body = read_body(&head, body, route.batch_bytes_max()).await?;
+    let events = route.batch_events(&context, &head.headers, &body, now_s())?;
+    let all = publish::publish_each(route.topic(), events).await;
+    Ok(results(&Results(all), route.answer()))
 }
 
 fn refusal(route: &Route, failure: &Problem) -> Answer {

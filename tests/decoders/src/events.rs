@@ -22,7 +22,14 @@ const ROUTES: &str = r#"{"routes": [
     {"path": "/standard", "topic": "t",
      "signature": {"standard_webhooks": {"secrets": ["secret"]}}},
     {"path": "/timestamped", "topic": "t",
-     "signature": {"timestamped": {"header": "x-signature", "secrets": ["secret"]}}}
+     "signature": {"timestamped": {"header": "x-signature", "secrets": ["secret"]}}},
+    {"path": "/fields", "topic": "t", "key": {"pointer": "/customer/id"},
+     "batch": {"path": "/batch"}, "idempotency_key": {"claim": true}, "fields": [
+        {"name": "customer", "type": {"object": {"fields": [
+            {"name": "id", "type": {"string": {"bytes_max": 20}}}]}}},
+        {"name": "paid", "type": "boolean", "required": false},
+        {"name": "total", "type": {"f64": {"min": 0}}, "required": false},
+        {"name": "lines", "type": {"list": {"items_max": 9, "of": {"i64": {}}}}}]}
 ]}"#;
 
 static COMPILED: LazyLock<Routes> = LazyLock::new(|| {
@@ -43,14 +50,15 @@ const EVENT_BYTES_MAX: usize = 8 << 10;
 pub fn check(bytes: &[u8]) {
     let mut rest = bytes;
     let (method, headers) = lines::head(&lines::block(&mut rest));
-    for path in ["/json", "/events", "/body", "/standard", "/timestamped"] {
-        let route = COMPILED.find(path).unwrap();
+    for path in ["/json", "/events", "/body", "/standard", "/timestamped", "/fields"] {
+        let route = COMPILED.find(path).unwrap().route();
         match events(route, &method, &headers, rest.to_vec().into()) {
             Ok(events) => check_events(route, &events, bytes.len()),
             Err(problem) => check_problem(&problem),
         }
     }
     check_binary(&headers, rest);
+    check_fields(&headers, rest);
 }
 
 fn events(
@@ -59,8 +67,8 @@ fn events(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Vec<Event>, Problem> {
-    route.check(method, headers)?;
-    route.events(headers, body, NOW_S)
+    let context = route.check(method, headers)?;
+    route.events(context, headers, body, NOW_S)
 }
 
 fn check_events(route: &Route, events: &[Event], request_bytes: usize) {
@@ -75,9 +83,10 @@ fn check_events(route: &Route, events: &[Event], request_bytes: usize) {
         let Some((headers, body)) = in_binary_mode(event) else { continue };
         if event.headers.iter().any(|(name, _)| name == "ce_id")
             && !is_cloud_event(&headers)
-            && route.check(&Method::POST, &headers).is_ok()
+            && let Ok(context) = route.check(&Method::POST, &headers)
         {
-            assert_eq!(route.events(&headers, body, NOW_S).as_deref(), Ok(&[event.clone()][..]));
+            let again = route.events(context, &headers, body, NOW_S);
+            assert_eq!(again.as_deref(), Ok(&[event.clone()][..]));
         }
     }
 }
@@ -86,10 +95,29 @@ fn check_events(route: &Route, events: &[Event], request_bytes: usize) {
 fn check_binary(headers: &HeaderMap, body: &[u8]) {
     let mut headers = headers.clone();
     headers.remove("content-type");
-    let route = COMPILED.find("/events").unwrap();
+    let route = COMPILED.find("/events").unwrap().route();
     match events(route, &Method::POST, &headers, body.to_vec().into()) {
         Ok(events) => assert_eq!(events[0].value, body),
         Err(problem) => check_problem(&problem),
+    }
+}
+
+/// The canonical form of an object with typed fields is its own canonical form, and a batch treats
+/// each of its items as a request with this item.
+fn check_fields(headers: &HeaderMap, body: &[u8]) {
+    let route = COMPILED.find("/fields").unwrap().route();
+    let mut headers = headers.clone();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    let one = |body: Bytes| events(route, &Method::POST, &headers, body).map(|mut it| it.remove(0));
+    let event = one(body.to_vec().into());
+    if let Ok(event) = &event {
+        assert_eq!(one(event.value.clone()).as_ref(), Ok(event));
+    }
+    let Ok(context) = route.check_batch(&Method::POST, &headers) else { return };
+    let batch = Bytes::from([b"[", body, b"]"].concat());
+    if let (Ok(items), Ok(event)) = (route.batch_events(&context, &headers, &batch, NOW_S), event) {
+        assert_eq!(items.len(), 1);
+        assert_eq!(items[0].as_ref().unwrap().value, event.value);
     }
 }
 

@@ -1,4 +1,4 @@
-//! All accepted sales are counted: with both wirings, the same sales result in the same keys.
+//! All accepted sales are counted: with all wirings, the same sales result in the same keys.
 
 use std::path::Path;
 use std::time::Duration;
@@ -54,15 +54,15 @@ async fn compare_revenues(pipeline: &Pipeline, ledger: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_wirings_count_every_sale_and_give_the_same_keys() {
+async fn all_wirings_count_every_sale_and_give_the_same_keys() {
     let kafka = shared_kafka();
     let mut keys = Vec::new();
-    for wiring in [Wiring::Chained, Wiring::Fused] {
+    for wiring in Wiring::ALL {
         let pipeline = Pipeline::start(wiring, &kafka.bootstrap()).await.unwrap();
         load_and_verify(&pipeline).await;
         keys.push(pipeline.store().await.unwrap().ordered_keys().await.unwrap());
         pipeline.stop().await.unwrap();
     }
     assert!(keys[0].len() > 20, "{:?}", keys[0].keys());
-    assert_eq!(keys[0], keys[1]);
+    assert!(keys.iter().all(|of_wiring| *of_wiring == keys[0]), "{keys:?}");
 }

@@ -40,7 +40,7 @@ async fn python(words: &[&str], input: &str) -> String {
 }
 
 /// The records of a topic, one a line.
-async fn captured(brokers: &str, topic: &str) -> String {
+pub async fn captured(brokers: &str, topic: &str) -> String {
     let (captured, records, error) =
         command(&["capture", "--kafka", brokers, "--topic", topic]).await;
     assert!(captured, "{error}");

@@ -16,7 +16,7 @@ async fn post(client: &Client, path: &str, key: &str, body: &str) -> Answer {
 
 /// Waits until `total` sales are counted, and a later one in each partition, so that none is in
 /// progress.
-async fn settles_at(pipeline: &Pipeline, total: u64) {
+pub async fn settles_at(pipeline: &Pipeline, total: u64) {
     let (client, store) = (pipeline.client(), pipeline.store().await.unwrap());
     // Sent with many products, because the test does not know the partition of a product.
     for product in 0..20 {
@@ -28,32 +28,26 @@ async fn settles_at(pipeline: &Pipeline, total: u64) {
     assert_eq!(store.total().await, expected);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_retry_counts_once_and_a_key_identifies_one_sale() {
-    let kafka = shared_kafka();
-    for wiring in [Wiring::Chained, Wiring::Fused] {
-        let pipeline = Pipeline::start(wiring, &kafka.bootstrap()).await.unwrap();
-        let client = pipeline.client();
-        for _ in 0..3 {
-            assert_eq!(post(&client, "/purchase", "a", SALE).await.status, 200);
-            assert_eq!(post(&client, "/purchase", "\"b\"", SALE).await.status, 200);
-        }
-        let refused = post(&client, "/purchase", "a", OTHER).await;
-        assert_eq!(refused.status, 422, "{}", refused.text());
-        assert_eq!(refused.header("content-type"), "application/problem+json");
-        assert_eq!(refused.json()["type"], "urn:doorbuster:problem:key-taken");
-        // Each of several sales has its own key: the request's key and the index.
-        let many = format!("[{SALE},{OTHER}]");
-        for _ in 0..2 {
-            assert_eq!(post(&client, "/purchases", "m", &many).await.status, 200);
-        }
-        let swapped = format!("[{SALE},{SALE}]");
-        let answer = post(&client, "/purchases", "m", &swapped).await;
-        assert_eq!(answer.status, 207, "{}", answer.text());
-        assert_eq!(answer.json()["results"][1]["status"], 422);
-        settles_at(&pipeline, 4).await;
-        pipeline.stop().await.unwrap();
+/// Sends sales several times, and other sales with their keys. Returns the number of sales to count.
+pub async fn retries(client: &Client) -> u64 {
+    for _ in 0..3 {
+        assert_eq!(post(client, "/purchase", "a", SALE).await.status, 200);
+        assert_eq!(post(client, "/purchase", "\"b\"", SALE).await.status, 200);
     }
+    let refused = post(client, "/purchase", "a", OTHER).await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    assert_eq!(refused.json()["type"], "urn:doorbuster:problem:key-taken");
+    // Each of several sales has its own key: the request's key and the index.
+    let many = format!("[{SALE},{OTHER}]");
+    for _ in 0..2 {
+        assert_eq!(post(client, "/purchases", "m", &many).await.status, 200);
+    }
+    let swapped = format!("[{SALE},{SALE}]");
+    let answer = post(client, "/purchases", "m", &swapped).await;
+    assert_eq!(answer.status, 207, "{}", answer.text());
+    assert_eq!(answer.json()["results"][1]["status"], 422);
+    4
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,34 +2,36 @@
 
 use http::Method;
 use intake::grpc;
-use pipeline_tests::{Answer, Client, Pipeline, Wiring, eventually};
+use pipeline_tests::{Answer, Client, Pipeline, Wiring};
 use product_sale::{Message as _, ProductSaleRequest, ProductSaleResponse};
+use serde_json::{Value, json};
 use test_servers::shared_kafka;
+
+use crate::event_ingest::captured;
+use crate::idempotency::{retries, settles_at};
 
 const SALE: &str = r#"{"categoria":4,"producto_id":"crema","precio":12.5,"cantidad_vendida":3}"#;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+const KEY: &str = "of-the-record";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_contract_and_bad_input_in_both_wirings() {
+async fn the_contract_and_bad_input_in_all_wirings() {
     let kafka = shared_kafka();
-    for wiring in [Wiring::Chained, Wiring::Fused] {
+    for wiring in Wiring::ALL {
         let pipeline = Pipeline::start(wiring, &kafka.bootstrap()).await.unwrap();
         let client = pipeline.client();
         let mut counted = purchase(&client).await + purchases(&client).await;
-        counted += streamed(&client).await + same_answers(&client).await;
+        counted += streamed(&client).await + same_answers(&client).await + retries(&client).await;
         bad_input(&client).await;
         counted += hop_times(&client, wiring).await;
         if wiring == Wiring::Chained {
             counted += forward(&client).await + grpc_call(&client).await;
             grpc_failures(&client).await;
         }
+        settles_at(&pipeline, counted).await;
+        check_record(&captured(&kafka.bootstrap(), &pipeline.topic).await);
         let store = pipeline.store().await.unwrap();
-        eventually("all accepted sales are counted", async || {
-            (store.total().await >= counted).then_some(())
-        })
-        .await;
-        assert_eq!(store.total().await, counted, "{wiring:?}");
         assert_eq!(store.get("precio_max_global").await.as_deref(), Some("12.5"));
         pipeline.stop().await.unwrap();
     }
@@ -41,7 +43,25 @@ async fn purchase(client: &Client) -> u64 {
     assert_eq!(answer.text(), r#"{"status":"Procesado"}"#);
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("content-length"), "22");
-    1
+    let trace = format!("00-{TRACE}-00");
+    let headers = [JSON, ("traceparent", &*trace), ("idempotency-key", KEY), ("x-other", "no")];
+    let spaced = r#" {"precio": 1.25e1, "cantidad_vendida": 3, "producto_id": "cr\u0065ma",
+        "categoria": 4}"#;
+    let answer = client.send(Method::POST, "/purchase", &headers, spaced).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    2
+}
+
+/// The record of the sale with the key is byte for byte that of the contract.
+fn check_record(captured: &str) {
+    let records = captured.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let headers = json!([
+        {"name": "idempotency-key", "value": KEY},
+        {"name": "traceparent", "value": format!("00-{TRACE}-00")},
+    ]);
+    let found: Vec<_> = records.filter(|record| record["headers"] == headers).collect();
+    assert_eq!(found.len(), 1, "{captured}");
+    assert_eq!((&found[0]["key"], &found[0]["value"]), (&json!("crema"), &json!(SALE)));
 }
 
 /// The name and the milliseconds of each time in `Server-Timing`.
@@ -59,8 +79,12 @@ async fn hop_times(client: &Client, wiring: Wiring) -> u64 {
     let (sampled, other) = (context("01"), context("00"));
     let json = "application/json";
     let grpc = "application/grpc";
+    let of_purchase = match wiring {
+        Wiring::Chained | Wiring::Fused => &["ingest", "bridge", "writer", "kafka"][..],
+        Wiring::ByConfiguration => &["ingest", "kafka"],
+    };
     let all = [
-        ("/purchase", json, SALE.into(), &["ingest", "bridge", "writer", "kafka"][..]),
+        ("/purchase", json, SALE.into(), of_purchase),
         ("/forward", json, SALE.into(), &["bridge", "writer", "kafka"]),
         (grpc::METHOD_PATH, grpc, message(12.5), &["writer", "kafka"]),
     ];

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::HeaderName;
+use intake::hop_times;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::ConfigError;
 use crate::key::KeySource;
+use crate::object::FieldConfig;
 
 /// The Spin variable with the configuration.
 pub const ROUTES_VARIABLE: &str = "ingest_routes";
@@ -77,6 +79,10 @@ pub struct RouteConfig {
     pub body_bytes_max: usize,
     /// The JSON Schema of a body, or of the data of a CloudEvent.
     pub schema: Option<Value>,
+    /// The fields of a body, in place of a schema. They are written in their order, in one form.
+    pub fields: Option<Vec<FieldConfig>>,
+    /// Where several events are accepted in one request, each with its own result.
+    pub batch: Option<BatchConfig>,
     /// Where the key of a record is.
     pub key: Option<KeySource>,
     /// The headers that are passed on: the name in the request, and that in the record.
@@ -90,6 +96,19 @@ pub struct RouteConfig {
     /// The JSON in the body of a successful answer.
     #[serde(default = "default_answer")]
     pub answer: Value,
+    /// The name of this hop in `Server-Timing`; without one, the times are not reported.
+    pub server_timing: Option<String>,
+}
+
+/// Where several events are accepted in one request.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchConfig {
+    /// The path of the requests. Slashes at its ends do not matter.
+    pub path: String,
+    /// Maximum length of a body, in bytes.
+    #[serde(default = "default_batch_bytes_max")]
+    pub body_bytes_max: usize,
 }
 
 /// A method of requests with a body.
@@ -224,6 +243,10 @@ fn default_body_bytes_max() -> usize {
     intake::request::BODY_BYTES_MAX
 }
 
+fn default_batch_bytes_max() -> usize {
+    intake::request::MANY_BODY_BYTES_MAX
+}
+
 fn default_tolerance_s() -> u32 {
     300
 }
@@ -262,9 +285,12 @@ impl Config {
         for (index, route) in self.routes.iter().enumerate() {
             let place = route.place(index);
             route.check().map_err(|error| error.within(&place))?;
-            if !paths.insert(route.path.trim_matches('/')) {
-                let place = format!("{place}.path");
-                return Err(ConfigError::new(place, "is also the path of another route"));
+            let batch = route.batch.as_ref().map(|batch| ("batch.path", &batch.path));
+            for (field, path) in std::iter::once(("path", &route.path)).chain(batch) {
+                if !paths.insert(path.trim_matches('/')) {
+                    let place = format!("{place}.{field}");
+                    return Err(ConfigError::new(place, "is also the path of another route"));
+                }
             }
         }
         Ok(())
@@ -289,6 +315,19 @@ impl RouteConfig {
         if self.schema.is_some() && self.format == Format::Bytes {
             let reason = "requires the format `json` or `cloudevents`";
             return Err(ConfigError::new("schema", reason));
+        }
+        if self.fields.is_some() && (self.schema.is_some() || self.format != Format::Json) {
+            let reason = "requires the format `json`, and no `schema`";
+            return Err(ConfigError::new("fields", reason));
+        }
+        if let Some(batch) = &self.batch {
+            batch.check(self.format).map_err(|error| error.within("batch"))?;
+        }
+        if let Some(hop) = &self.server_timing
+            && !hop_times::is_name(hop)
+        {
+            let reason = "must have 1 to 32 lowercase letters, digits and hyphens";
+            return Err(ConfigError::new("server_timing", reason));
         }
         if let Some(key) = &self.key {
             key.check(self.format).map_err(|error| error.within("key"))?;
@@ -325,6 +364,16 @@ impl RouteConfig {
             }
         }
         Ok(())
+    }
+}
+
+impl BatchConfig {
+    fn check(&self, format: Format) -> Result<(), ConfigError> {
+        if format != Format::Json {
+            return Err(ConfigError::new("*", "requires the format `json`"));
+        }
+        check_path(&self.path)?;
+        check_number("body_bytes_max", self.body_bytes_max, 1, BODY_BYTES_MAX)
     }
 }
 
@@ -481,6 +530,19 @@ mod tests {
                 "routes[0].signature.standard_webhooks.secret",
             ),
             (json!({"answer": "x".repeat(2_000)}), "routes[0] (`/orders`).answer"),
+            (json!({"server_timing": "a b"}), "routes[0] (`/orders`).server_timing"),
+            (json!({"fields": [], "schema": true}), "routes[0] (`/orders`).fields"),
+            (json!({"fields": [], "format": "bytes"}), "routes[0] (`/orders`).fields"),
+            (json!({"batch": {"path": "many"}}), "routes[0] (`/orders`).batch.path"),
+            (json!({"batch": {"path": "/orders/"}}), "routes[0] (`/orders`).batch.path"),
+            (
+                json!({"batch": {"path": "/many"}, "format": "cloudevents"}),
+                "routes[0] (`/orders`).batch.*",
+            ),
+            (
+                json!({"fields": [{"name": "a", "type": {"f64": {"least": 1}}}]}),
+                "routes[0].fields[0].type.f64.least",
+            ),
         ] {
             let fault = fault(fields);
             assert!(fault.starts_with(&format!("{place}: ")), "{fault}");

@@ -13,6 +13,20 @@ use crate::field::field;
 /// Maximum length of a key, in bytes.
 const KEY_BYTES_MAX: usize = 1 << 10;
 
+/// The JSON of an event, as far as its key needs it.
+#[derive(Debug)]
+pub enum Json {
+    /// There is none.
+    None,
+    /// A document.
+    Any(Value),
+    /// An object with typed fields. It was converted to the value of the record.
+    Typed {
+        /// The string or integer at the pointer of the key.
+        key: Option<Vec<u8>>,
+    },
+}
+
 /// Where the key of a record is. An event without it is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,13 +62,16 @@ impl KeySource {
     pub fn find(
         &self,
         headers: &HeaderMap,
-        json: Option<&Value>,
+        json: &Json,
         event: Option<&CloudEvent>,
     ) -> Result<Vec<u8>, Violation> {
         let (name, key) = match self {
             Self::Pointer(pointer) => {
-                let value = json.and_then(|json| json.pointer(pointer));
-                let key = value.map(text).transpose();
+                let key = match json {
+                    Json::Any(value) => value.pointer(pointer).map(text).transpose(),
+                    Json::Typed { key } => Ok(key.clone()),
+                    Json::None => Ok(None),
+                };
                 (field(pointer), key.map_err(|reason| Violation::new(field(pointer), reason))?)
             }
             Self::Header(name) => {
@@ -100,7 +117,7 @@ mod tests {
     use super::*;
 
     fn pointer(pointer: &str, json: &Value) -> Result<Vec<u8>, Violation> {
-        KeySource::Pointer(pointer.into()).find(&HeaderMap::new(), Some(json), None)
+        KeySource::Pointer(pointer.into()).find(&HeaderMap::new(), &Json::Any(json.clone()), None)
     }
 
     #[test]
@@ -120,10 +137,10 @@ mod tests {
         let key = KeySource::Header("X-Tenant".into());
         let mut headers = HeaderMap::new();
         headers.append("x-tenant", "t".parse().unwrap());
-        assert_eq!(key.find(&headers, None, None).unwrap(), b"t");
-        assert_eq!(key.find(&HeaderMap::new(), None, None).unwrap_err().field, "X-Tenant");
+        assert_eq!(key.find(&headers, &Json::None, None).unwrap(), b"t");
+        assert_eq!(key.find(&HeaderMap::new(), &Json::None, None).unwrap_err().field, "X-Tenant");
         headers.append("x-tenant", "u".parse().unwrap());
-        let twice = key.find(&headers, None, None).unwrap_err();
+        let twice = key.find(&headers, &Json::None, None).unwrap_err();
         assert_eq!(twice, Violation::new("X-Tenant", "must occur only once"));
     }
 

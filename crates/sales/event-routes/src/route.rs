@@ -4,27 +4,23 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use intake::request::{
-    IDEMPOTENCY_KEY, TRACEPARENT, check_body, check_many_key, check_media_type, idempotency_key,
-    key_of_item, method_not_allowed, traceparent,
-};
+use intake::hop_times::HopTimer;
+use intake::request::{check_body, check_media_type, method_not_allowed};
 use intake::{ITEMS_MAX, Problem};
 use sale::Violation;
 use serde_json::Value;
 
-use crate::ConfigError;
 use crate::cloud_event::{CloudEvent, PARTITION_KEY};
 use crate::config::{Format, KeyUse, MethodName, RouteConfig, header_name};
+use crate::content::Content;
 use crate::event::{Claim, Event};
-use crate::key::KeySource;
+use crate::key::{Json, KeySource};
 use crate::media_type::{CLOUD_EVENT, CLOUD_EVENT_BATCH, essence};
+use crate::object::{FieldConfig, Shape};
 use crate::schema::Schema;
 use crate::signature::Signature;
 use crate::unique;
-
-/// Maximum length of the headers that are passed on, in bytes, with their names: each event of a batch
-/// gets them.
-const PASSED_ON_BYTES_MAX: usize = 4 << 10;
+use crate::{ConfigError, Context};
 
 /// A route.
 pub struct Route {
@@ -33,53 +29,43 @@ pub struct Route {
     format: Format,
     media_types: Vec<String>,
     body_bytes_max: usize,
+    pub(crate) batch_bytes_max: usize,
     schema: Option<Schema>,
+    object: Option<Typed>,
     key: Option<KeySource>,
     headers: Vec<(HeaderName, String)>,
     signature: Option<Signature>,
-    idempotency_key: KeyUse,
-    answer: Bytes,
+    pub(crate) idempotency_key: KeyUse,
+    answer: Value,
+    answer_json: Bytes,
+    server_timing: Option<String>,
 }
 
-/// What all events of a request have in common.
-#[derive(Clone)]
-struct Context {
-    idempotency_key: Option<String>,
-    headers: Vec<(String, Vec<u8>)>,
+/// An object with typed fields.
+struct Typed {
+    shape: Shape,
+    /// The place of the record's key, if it is in the object.
+    key_place: Vec<usize>,
 }
 
-/// What an event consists of.
-struct Content {
-    value: Bytes,
-    json: Option<Value>,
-    cloud_event: Option<CloudEvent>,
-}
-
-impl Content {
-    fn of_cloud_event(event: CloudEvent) -> Result<Self, Violation> {
-        Ok(Self { value: event.data.clone(), json: event.json()?, cloud_event: Some(event) })
-    }
-
-    /// What an idempotency key belongs to: the key of the record, the attributes of a CloudEvent,
-    /// and the value. Each part follows its length, so that different contents differ in bytes.
-    fn claimed(&self, key: Option<&[u8]>) -> Vec<u8> {
-        let mut content = vec![u8::from(key.is_some())];
-        let mut push = |part: &[u8]| {
-            content.extend((part.len() as u64).to_be_bytes());
-            content.extend_from_slice(part);
+impl Typed {
+    fn compile(fields: Vec<FieldConfig>, key: Option<&KeySource>) -> Result<Self, ConfigError> {
+        let shape = Shape::compile(fields)?;
+        let key_place = match key {
+            Some(KeySource::Pointer(pointer)) => shape.key_place(pointer).ok_or_else(|| {
+                let reason = "must point to a field with a string or an integer";
+                ConfigError::new("key.pointer", reason)
+            })?,
+            _ => Vec::new(),
         };
-        push(key.unwrap_or_default());
-        for (name, text) in self.attributes() {
-            push(name.as_bytes());
-            push(&text);
-        }
-        push(&self.value);
-        content
+        Ok(Self { shape, key_place })
     }
 
-    /// The attributes of a CloudEvent, as headers of the record.
-    fn attributes(&self) -> Vec<(String, Vec<u8>)> {
-        self.cloud_event.as_ref().map(CloudEvent::record_headers).unwrap_or_default()
+    fn read(&self, json: &[u8]) -> Result<Content, Violation> {
+        let object = self.shape.parse(json)?;
+        let key = object.key(&self.key_place);
+        let value = object.to_json().into();
+        Ok(Content { value, json: Json::Typed { key }, cloud_event: None })
     }
 }
 
@@ -89,6 +75,7 @@ impl Route {
         secrets: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
         let schema = config.schema.as_ref().map(Schema::compile).transpose();
+        let object = config.fields.map(|fields| Typed::compile(fields, config.key.as_ref()));
         let signature = config.signature.map(|signature| Signature::new(signature, secrets));
         let headers = config.headers.into_iter();
         let mut media_types = config.media_types;
@@ -105,6 +92,8 @@ impl Route {
             format: config.format,
             media_types,
             body_bytes_max: config.body_bytes_max,
+            batch_bytes_max: config.batch.map_or(0, |batch| batch.body_bytes_max),
+            object: object.transpose()?,
             schema: schema.map_err(|reason| ConfigError::new("schema", reason))?,
             key: config.key,
             headers: headers
@@ -112,7 +101,9 @@ impl Route {
                 .collect::<Result<_, _>>()?,
             signature: signature.transpose()?,
             idempotency_key: config.idempotency_key,
-            answer: config.answer.to_string().into(),
+            answer_json: config.answer.to_string().into(),
+            answer: config.answer,
+            server_timing: config.server_timing,
         })
     }
 
@@ -127,8 +118,18 @@ impl Route {
     }
 
     /// The body of a successful answer, in JSON.
-    pub fn answer(&self) -> Bytes {
-        self.answer.clone()
+    pub fn answer_json(&self) -> Bytes {
+        self.answer_json.clone()
+    }
+
+    /// The same as a value, for each accepted event of a batch.
+    pub fn answer(&self) -> &Value {
+        &self.answer
+    }
+
+    /// Measures the time of this hop, if the route reports it and the trace is sampled.
+    pub fn timer(&self, context: &Context) -> Option<HopTimer<'_>> {
+        self.server_timing.as_deref().map(|hop| context.timer(hop))
     }
 
     /// The value of the header `Allow`.
@@ -137,65 +138,64 @@ impl Route {
     }
 
     /// Checks everything that is known before the body is read.
-    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
-        if !self.methods.contains(&method.as_str()) {
-            return Err(method_not_allowed(&self.methods));
-        }
+    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<Context, Problem> {
+        self.check_method(method)?;
         // A CloudEvent in the binary mode may have no data, and then no media type.
         let needs_media_type = self.format != Format::Cloudevents || self.signature.is_some();
         if needs_media_type || headers.contains_key(header::CONTENT_TYPE) {
             check_media_type(headers, &self.media_types)?;
         }
-        check_body(headers, self.body_bytes_max)
+        check_body(headers, self.body_bytes_max)?;
+        self.context(headers)
+    }
+
+    pub(crate) fn check_method(&self, method: &Method) -> Result<(), Problem> {
+        if self.methods.contains(&method.as_str()) {
+            return Ok(());
+        }
+        Err(method_not_allowed(&self.methods))
+    }
+
+    pub(crate) fn context(&self, headers: &HeaderMap) -> Result<Context, Problem> {
+        Context::read(headers, &self.idempotency_key, &self.headers)
+    }
+
+    /// Nothing of a body is read before its signature has been checked.
+    pub(crate) fn verify(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now_s: u64,
+    ) -> Result<(), Problem> {
+        self.signature.as_ref().map_or(Ok(()), |it| it.verify(headers, body, now_s))
     }
 
     /// Returns the events of a request that [`Route::check`] has accepted. `now_s` is the time in
     /// seconds since 1970. All events are valid, or none is returned.
     pub fn events(
         &self,
+        context: Context,
         headers: &HeaderMap,
         body: Bytes,
         now_s: u64,
     ) -> Result<Vec<Event>, Problem> {
-        // Nothing of a body is read before its signature has been checked.
-        if let Some(signature) = &self.signature {
-            signature.verify(headers, &body, now_s)?;
-        }
-        let context = self.context(headers)?;
-        let json = match self.format {
+        self.verify(headers, &body, now_s)?;
+        let content = match self.format {
             Format::Cloudevents => return self.cloud_events(headers, context, body),
-            Format::Bytes => None,
-            Format::Json => Some(
-                unique::parse(&body)
-                    .map_err(|e| Violation::new("body", format!("must be JSON: {e}")))?,
-            ),
+            Format::Bytes => Content { value: body, json: Json::None, cloud_event: None },
+            Format::Json => self.json(body)?,
         };
-        let content = Content { value: body, json, cloud_event: None };
         Ok(vec![self.event(headers, context, content)?])
     }
 
-    fn context(&self, headers: &HeaderMap) -> Result<Context, Problem> {
-        let use_of_key = &self.idempotency_key;
-        let key = idempotency_key(headers, &use_of_key.header)?;
-        if key.is_none() && use_of_key.required {
-            return Err(Violation::new(use_of_key.header.clone(), "is required").into());
+    /// The content of a body in JSON.
+    pub(crate) fn json(&self, body: Bytes) -> Result<Content, Violation> {
+        if let Some(object) = &self.object {
+            return object.read(&body);
         }
-        let mut passed_on = Vec::new();
-        for (from, to) in &self.headers {
-            let values = headers.get_all(from).iter();
-            passed_on.extend(values.map(|value| (to.clone(), value.as_bytes().to_vec())));
-        }
-        let length: usize = passed_on.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if length > PASSED_ON_BYTES_MAX {
-            let reason = format!(
-                "the headers that are passed on must have at most {PASSED_ON_BYTES_MAX} bytes"
-            );
-            return Err(Violation::new("headers", reason).into());
-        }
-        if let Some(traceparent) = traceparent(headers) {
-            passed_on.push((TRACEPARENT.into(), traceparent.into_bytes()));
-        }
-        Ok(Context { idempotency_key: key, headers: passed_on })
+        let json = unique::parse(&body)
+            .map_err(|e| Violation::new("body", format!("must be JSON: {e}")))?;
+        Ok(Content { value: body, json: Json::Any(json), cloud_event: None })
     }
 
     fn cloud_events(
@@ -223,14 +223,11 @@ impl Route {
         context: &Context,
         body: &[u8],
     ) -> Result<Vec<Event>, Problem> {
-        if let Some(key) = &context.idempotency_key {
-            check_many_key(&self.idempotency_key.header, key)?;
-        }
+        context.check_many_key(&self.idempotency_key)?;
         let item = |(index, json)| {
-            let mut context = context.clone();
-            context.idempotency_key = context.idempotency_key.map(|key| key_of_item(&key, index));
             let content = CloudEvent::from_json(json).and_then(Content::of_cloud_event);
-            let event = content.and_then(|content| self.event(headers, context, content));
+            let event =
+                content.and_then(|content| self.event(headers, context.for_item(index), content));
             event.map_err(|Violation { field, reason }| {
                 Violation::new(format!("[{index}].{field}"), reason).into()
             })
@@ -238,31 +235,32 @@ impl Route {
         CloudEvent::split_batch(body, ITEMS_MAX)?.into_iter().enumerate().map(item).collect()
     }
 
-    fn event(
+    pub(crate) fn event(
         &self,
         headers: &HeaderMap,
         context: Context,
         content: Content,
     ) -> Result<Event, Violation> {
-        let (json, cloud_event) = (content.json.as_ref(), content.cloud_event.as_ref());
+        let cloud_event = content.cloud_event.as_ref();
         if let Some(schema) = &self.schema {
-            let json = json.ok_or_else(|| Violation::new("data", "must be JSON"))?;
+            let Json::Any(json) = &content.json else {
+                return Err(Violation::new("data", "must be JSON"));
+            };
             schema.check(json, content.value.len())?;
         }
         let record_key = match &self.key {
-            Some(source) => Some(source.find(headers, json, cloud_event)?),
+            Some(source) => Some(source.find(headers, &content.json, cloud_event)?),
             None => cloud_event
                 .and_then(|event| event.attribute(PARTITION_KEY))
                 .map(|key| key.as_bytes().to_vec()),
         };
         let mut record_headers = content.attributes();
-        record_headers.extend(context.headers);
-        let mut claim = None;
-        if let Some(key) = context.idempotency_key {
-            record_headers.push((IDEMPOTENCY_KEY.into(), key.clone().into_bytes()));
-            let content = || content.claimed(record_key.as_deref());
-            claim = self.idempotency_key.claim.then(|| Claim { key, content: content() });
-        }
+        let (idempotency_key, of_context) = context.into_headers();
+        record_headers.extend(of_context);
+        let claim = idempotency_key.filter(|_| self.idempotency_key.claim).map(|key| Claim {
+            key,
+            content: content.claimed(self.key.as_ref(), record_key.as_deref()),
+        });
         Ok(Event { key: record_key, value: content.value, headers: record_headers, claim })
     }
 }
@@ -272,6 +270,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::context::PASSED_ON_BYTES_MAX;
     use crate::{Config, Routes};
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -292,9 +291,9 @@ mod tests {
     ) -> Result<Vec<Event>, Problem> {
         let headers: HeaderMap =
             headers.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect();
-        let route = routes.find("/orders").unwrap();
-        route.check(&Method::POST, &headers)?;
-        route.events(&headers, body.to_owned().into(), 0)
+        let route = routes.find("/orders").unwrap().route();
+        let context = route.check(&Method::POST, &headers)?;
+        route.events(context, &headers, body.to_owned().into(), 0)
     }
 
     fn header(name: &str, value: &str) -> (String, Vec<u8>) {
@@ -320,8 +319,8 @@ mod tests {
             value: body.into(),
             headers: vec![
                 header("tenant", "t"),
-                header("traceparent", TRACE),
                 header("idempotency-key", "k"),
+                header("traceparent", TRACE),
             ],
             claim: events[0].claim.clone(),
         };
@@ -394,10 +393,10 @@ mod tests {
     #[test]
     fn only_the_methods_of_the_route() {
         let routes = routes(json!({"methods": ["PUT", "POST"]}));
-        let route = routes.find("orders/").unwrap();
+        let route = routes.find("orders/").unwrap().route();
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())]);
-        assert_eq!(route.check(&Method::PUT, &headers), Ok(()));
+        assert!(route.check(&Method::PUT, &headers).is_ok());
         assert_eq!(route.check(&Method::GET, &headers).unwrap_err().status, 405);
         assert_eq!(route.allowed_methods().unwrap(), "POST, PUT");
         assert!(routes.find("/other").is_none());

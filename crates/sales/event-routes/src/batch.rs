@@ -1,0 +1,45 @@
+//! Several events in one request, each with its own result.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use intake::Problem;
+use intake::many::{self, MEDIA_TYPES};
+use intake::request::{check_body, check_media_type};
+use sale::Violation;
+
+use crate::{Context, Event, Route};
+
+impl Route {
+    /// Maximum length of a body with several events, in bytes.
+    pub fn batch_bytes_max(&self) -> usize {
+        self.batch_bytes_max
+    }
+
+    /// Checks everything that is known before the body is read.
+    pub fn check_batch(&self, method: &Method, headers: &HeaderMap) -> Result<Context, Problem> {
+        self.check_method(method)?;
+        check_media_type(headers, &MEDIA_TYPES)?;
+        check_body(headers, self.batch_bytes_max)?;
+        let context = self.context(headers)?;
+        context.check_many_key(&self.idempotency_key)?;
+        Ok(context)
+    }
+
+    /// Returns the events of a request that [`Route::check_batch`] has accepted, in its order. One
+    /// that is not valid does not affect the others. `now_s` is the time in seconds since 1970.
+    pub fn batch_events(
+        &self,
+        context: &Context,
+        headers: &HeaderMap,
+        body: &Bytes,
+        now_s: u64,
+    ) -> Result<Vec<Result<Event, Violation>>, Problem> {
+        self.verify(headers, body, now_s)?;
+        let items = many::split(body, many::has_lines(headers))?.into_iter().enumerate();
+        let event = |(index, item): (usize, &[u8])| {
+            let content = self.json(body.slice_ref(item))?;
+            self.event(headers, context.for_item(index), content)
+        };
+        Ok(items.map(event).collect())
+    }
+}
