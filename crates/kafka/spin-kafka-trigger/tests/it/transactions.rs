@@ -2,6 +2,7 @@
 //! level `read_committed`, on a real Kafka broker.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,8 +30,8 @@ const PARTITIONS: i32 = 4;
 const MEMBERS: usize = 3;
 /// Number of records that are written between two events, for all partitions.
 const BURST: u64 = 400;
-/// How long the group may take to handle the remaining records after all members run.
-const REST_LIMIT: Duration = Duration::from_secs(120);
+/// How long the group may make no progress while members run.
+const STALL_LIMIT: Duration = Duration::from_secs(120);
 
 /// Returns one record for each number, rejects some numbers, and traps at others.
 async fn transform(batch: Arc<Batch>) -> Result<Answer, Failure> {
@@ -39,8 +40,8 @@ async fn transform(batch: Arc<Batch>) -> Result<Answer, Failure> {
         let value = record.value.clone().unwrap_or_default();
         let number: u64 = String::from_utf8_lossy(&value).parse().unwrap();
         match number {
-            _ if number % 397 == 0 => return Err(Failure::Trap("as requested".into())),
-            _ if number % 101 == 0 => {
+            _ if number.is_multiple_of(397) => return Err(Failure::Trap("as requested".into())),
+            _ if number.is_multiple_of(101) => {
                 answer.rejections.push(Rejection::new(record.offset, "as requested"));
             }
             _ => {
@@ -53,7 +54,7 @@ async fn transform(batch: Arc<Batch>) -> Result<Answer, Failure> {
 }
 
 fn is_rejected(number: u64) -> bool {
-    number % 397 == 0 || number % 101 == 0
+    number.is_multiple_of(397) || number.is_multiple_of(101)
 }
 
 fn consumer(brokers: &str, isolation: &str) -> BaseConsumer {
@@ -80,29 +81,23 @@ async fn settle(brokers: &str, topic: &str) {
     .await;
 }
 
-/// How often each number is in a topic, for a reader with the isolation level `read_committed`. The
-/// outputs of each partition must be in order.
-fn count(brokers: &str, topic: &str) -> BTreeMap<u64, u32> {
+/// The numbers in each partition of a topic, for a reader with the isolation level
+/// `read_committed`.
+fn read(brokers: &str, topic: &str) -> BTreeMap<i32, Vec<u64>> {
     let consumer = consumer(brokers, "read_committed");
     let mut all = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         all.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&all).unwrap();
-    let (mut numbers, mut ended) = (BTreeMap::new(), 0);
-    let mut last = BTreeMap::<Vec<u8>, u64>::new();
+    let (mut numbers, mut ended) = (BTreeMap::<_, Vec<_>>::new(), 0);
     let begun = Instant::now();
     while ended < PARTITIONS {
-        assert!(begun.elapsed() < REST_LIMIT, "{topic} cannot be read");
+        assert!(begun.elapsed() < STALL_LIMIT, "{topic} cannot be read");
         match consumer.poll(Duration::from_secs(1)) {
             Some(Ok(record)) => {
                 let number = std::str::from_utf8(record.payload().unwrap()).unwrap();
-                let number = number.parse().unwrap();
-                *numbers.entry(number).or_default() += 1;
-                if let Some(key) = record.key().filter(|_| topic == OUTPUT) {
-                    let before = last.insert(key.to_vec(), number);
-                    assert!(before < Some(number), "{before:?} is before {number}");
-                }
+                numbers.entry(record.partition()).or_default().push(number.parse().unwrap());
             }
             Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ended += 1,
             Some(Err(error)) => println!("{error}"),
@@ -110,6 +105,14 @@ fn count(brokers: &str, topic: &str) -> BTreeMap<u64, u32> {
         }
     }
     numbers
+}
+
+/// How often each number is in a topic.
+fn count(partitions: &BTreeMap<i32, Vec<u64>>) -> BTreeMap<u64, u32> {
+    partitions.values().flatten().fold(BTreeMap::new(), |mut counts, number| {
+        *counts.entry(*number).or_default() += 1;
+        counts
+    })
 }
 
 /// The members of a group, and the broker.
@@ -130,6 +133,13 @@ impl Team {
         self.members[slot] = Some(member::start(test, &self.settings, &self.log));
     }
 
+    /// Starts a member if none is running.
+    fn start_one(&mut self) {
+        if self.members.iter().all(Option::is_none) {
+            self.start(0);
+        }
+    }
+
     /// Starts a member that is not running, or kills or stops one that is.
     async fn change_member(&mut self, slot: usize, is_killed: bool) {
         let Some(mut child) = self.members[slot].take() else { return self.start(slot) };
@@ -140,6 +150,11 @@ impl Team {
             let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
             kill(pid, Signal::SIGTERM).unwrap();
             let status = child.wait().await.unwrap();
+            if status.signal() == Some(Signal::SIGTERM as i32) {
+                // It had only just been started, and did not handle the signal yet.
+                self.killed += 1;
+                return;
+            }
             assert!(status.success(), "{status}\n{}", self.log());
             self.drained += 1;
         }
@@ -150,6 +165,21 @@ impl Team {
         kafka.kill().await.unwrap();
         self.kafka = Some(kafka.restart().await.unwrap());
         self.brokers_killed += 1;
+    }
+
+    /// Waits until the group has handled this many inputs.
+    async fn until_handled(&self, brokers: &str, inputs: u64) {
+        let (mut reached, mut since) = (0, Instant::now());
+        while reached < inputs {
+            let offset = |partition| committed(brokers, INPUT, INPUT, partition).unwrap_or(0);
+            let handled = (0..PARTITIONS).map(offset).sum::<i64>().unsigned_abs();
+            if handled > reached {
+                (reached, since) = (handled, Instant::now());
+            }
+            let stalled = since.elapsed() >= STALL_LIMIT;
+            assert!(!stalled, "{reached} of {inputs} inputs handled\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     fn log(&self) -> String {
@@ -216,28 +246,24 @@ async fn each_input_has_one_output_when_members_and_the_broker_are_killed() {
             team.change_member(random.usize(..MEMBERS), random.u32(..4) > 0).await;
         }
         let flushed = producer.clone();
-        tokio::task::spawn_blocking(move || flushed.flush(REST_LIMIT)).await.unwrap().unwrap();
+        tokio::task::spawn_blocking(move || flushed.flush(STALL_LIMIT)).await.unwrap().unwrap();
+        // About half of the events interrupt the recovery from the one before.
+        if random.bool() {
+            team.start_one();
+            team.until_handled(&brokers, end - BURST).await;
+        }
     }
     for slot in 0..MEMBERS {
         if team.members[slot].is_none() {
             team.start(slot);
         }
     }
-    let (expected, rest) = (end / PARTITIONS as u64, Instant::now());
-    for partition in 0..PARTITIONS {
-        let is_done = || {
-            let committed = committed(&brokers, INPUT, INPUT, partition);
-            committed.is_some_and(|offset| offset.unsigned_abs() >= expected)
-        };
-        while !is_done() {
-            assert!(rest.elapsed() < REST_LIMIT, "partition {partition} stopped\n{}", team.log());
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
+    team.until_handled(&brokers, end).await;
     for topic in [OUTPUT, LETTERS] {
         settle(&brokers, topic).await;
     }
-    let (outputs, letters) = (count(&brokers, OUTPUT), count(&brokers, LETTERS));
+    let [inputs, written, letters] = [INPUT, OUTPUT, LETTERS].map(|topic| read(&brokers, topic));
+    let (outputs, letters) = (count(&written), count(&letters));
     println!(
         "{end} inputs, {} outputs, {} dead letters; members: {} killed, {} stopped; broker: {} killed",
         outputs.len(),
@@ -250,6 +276,15 @@ async fn each_input_has_one_output_when_members_and_the_broker_are_killed() {
         let found = (outputs.get(&number).copied(), letters.get(&number).copied());
         let expected = if is_rejected(number) { (None, Some(1)) } else { (Some(1), None) };
         assert_eq!(found, expected, "number {number}\n{}", team.log());
+    }
+    // The outputs of the records of a partition have the same key, and keep the order of the inputs.
+    for inputs in inputs.values() {
+        let outputs: Vec<u64> = inputs.iter().copied().filter(|n| !is_rejected(*n)).collect();
+        let is_subsequence = |written: &Vec<u64>| {
+            let mut written = written.iter();
+            outputs.iter().all(|output| written.any(|number| number == output))
+        };
+        assert!(written.values().any(is_subsequence), "{outputs:?} in {written:?}");
     }
 }
 
@@ -306,7 +341,7 @@ async fn a_refused_output_is_a_dead_letter_and_a_fenced_producer_is_replaced() {
         for value in values {
             producer.send(BaseRecord::<(), _>::to(topic).payload(*value)).map_err(|e| e.0).unwrap();
         }
-        producer.flush(REST_LIMIT).unwrap();
+        producer.flush(STALL_LIMIT).unwrap();
     };
     let is_committed = |offset| committed(&brokers, topic, topic, 0) == Some(offset);
     let outputs = || {
@@ -327,7 +362,7 @@ async fn a_refused_output_is_a_dead_letter_and_a_fenced_producer_is_replaced() {
         .set("transactional.id", "obedient.one")
         .create()
         .unwrap();
-    other.init_transactions(REST_LIMIT).unwrap();
+    other.init_transactions(STALL_LIMIT).unwrap();
     write(&["c"]);
     until("the offset of the next producer", || is_committed(6)).await;
     assert_eq!(outputs(), ["a", "b", "c"]);
