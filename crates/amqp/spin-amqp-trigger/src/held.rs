@@ -52,3 +52,30 @@ impl Held {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(routing_key: &str) -> Origin {
+        Origin {
+            exchange: "".into(),
+            routing_key: routing_key.into(),
+            properties: BasicProperties::default(),
+        }
+    }
+
+    #[test]
+    fn deliveries_are_held_until_they_are_acknowledged() {
+        let held = Held::default();
+        for number in 1..=3 {
+            held.add(number, origin(&number.to_string()));
+        }
+        assert!(!held.has_before(1) && held.has_before(2));
+        held.release(3);
+        assert!(!held.has_before(3) && held.get(2).is_none());
+        assert_eq!(held.get(3).unwrap().routing_key.as_str(), "3");
+        held.clear();
+        assert!(held.get(3).is_none());
+    }
+}
