@@ -19,6 +19,8 @@ pub enum Contender {
     Native,
     /// Doorbuster, with the request path in one component.
     Fused,
+    /// Doorbuster, with the component for any event, which a configuration lets accept sales.
+    ByConfiguration,
     /// Doorbuster, with a component for each hop.
     Chained,
     /// Like chained, with each component in its own process, as on Kubernetes.
@@ -50,10 +52,16 @@ pub struct Names<'a> {
 
 impl Contender {
     /// All, in the order of their turns.
-    pub const ALL: [Self; 5] =
-        [Self::Native, Self::Fused, Self::Chained, Self::FourProcesses, Self::WasmOnly];
+    pub const ALL: [Self; 6] = [
+        Self::Native,
+        Self::Fused,
+        Self::ByConfiguration,
+        Self::Chained,
+        Self::FourProcesses,
+        Self::WasmOnly,
+    ];
 
-    /// Those that are measured up to Valkey. WebAssembly only is measured up to Kafka.
+    /// Those that are measured up to Valkey. The others have the same consumer as one of these.
     pub const WHOLE: [Self; 4] = [Self::Native, Self::Fused, Self::Chained, Self::FourProcesses];
 
     /// Those that run in one process each.
@@ -115,6 +123,7 @@ impl Contender {
         Path::new(match self {
             Self::Chained | Self::FourProcesses => "spin.toml",
             Self::Native | Self::Fused | Self::WasmOnly => "spin-fused.toml",
+            Self::ByConfiguration => "examples/sale-by-configuration/spin.toml",
         })
     }
 
@@ -132,6 +141,7 @@ impl fmt::Display for Contender {
         f.pad(match self {
             Self::Native => "native",
             Self::Fused => "fused",
+            Self::ByConfiguration => "by-configuration",
             Self::Chained => "chained",
             Self::FourProcesses => "four-processes",
             Self::WasmOnly => "wasm-only",

@@ -39,7 +39,7 @@ pub fn without_provided(manifest: &Path) -> Result<PathBuf> {
     derive(manifest, "wasm-only", drop_provided)
 }
 
-/// Writes a changed manifest to `target/bench/<prefix>-<name>`.
+/// Writes a changed manifest to `target/bench/<prefix>-<path>`, with hyphens in the path.
 fn derive(manifest: &Path, prefix: &str, change: impl FnOnce(&mut toml::Table)) -> Result<PathBuf> {
     let place = || manifest.display().to_string();
     let text = std::fs::read_to_string(manifest).with_context(place)?;
@@ -47,8 +47,8 @@ fn derive(manifest: &Path, prefix: &str, change: impl FnOnce(&mut toml::Table)) 
     let folder = std::path::absolute(manifest)?.parent().map(Path::to_owned).unwrap_or_default();
     make_paths_absolute(&mut app, &folder);
     change(&mut app);
-    let name = manifest.file_name().unwrap_or_default().to_string_lossy();
-    write(&format!("{prefix}-{name}"), &app.to_string())
+    let path = manifest.to_string_lossy().replace('/', "-");
+    write(&format!("{prefix}-{path}"), &app.to_string())
 }
 
 /// Writes the manifest `<name>.toml` of the component `hello`, which answers all requests.
