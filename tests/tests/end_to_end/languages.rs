@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
-use pipeline_tests::{Pipeline, doorbuster, eventually, root};
+use pipeline_tests::{Launch, Pipeline, doorbuster, eventually, root};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use redis::AsyncCommands as _;
+use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
-use test_servers::shared_kafka;
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 use tokio::process::Command;
 
 /// A language with a template.
@@ -302,7 +304,57 @@ spin_manifest_version = 2
 name = "forwards-orders"
 [variables]
 kafka_brokers = { default = "" }
+valkey_url = { default = "" }
+valkey_address = { default = "" }
 "#;
+
+/// Ranks the products that the function in JavaScript forwards.
+const RANKING: &str = r#"
+[[trigger.kafka]]
+component = "ranking"
+brokers = "{{ kafka_brokers }}"
+topic = "kafka-js"
+group = "ranking"
+failed_records = "skip"
+[component.ranking]
+source = "COMPONENTS/windows.wasm"
+allowed_outbound_hosts = ["tcp://{{ valkey_address }}"]
+[component.ranking.variables]
+valkey_url = "{{ valkey_url }}"
+windows = '''
+name = "ranking"
+retention_s = 86400
+window = { kind = "tumbling", size_s = 3600 }
+[aggregates]
+products = { kind = "top", of = "key", weight = { pointer = "" } }
+'''
+"#;
+
+/// The quantities of the products in all windows.
+async fn ranking(store: &mut MultiplexedConnection) -> BTreeMap<String, u64> {
+    let windows: Vec<String> = store.keys("{ranking:1}:products:*").await.unwrap();
+    let mut quantities = BTreeMap::new();
+    for window in windows {
+        let products: Vec<(String, u64)> = store.zrange_withscores(window, 0, -1).await.unwrap();
+        for (product, quantity) in products {
+            *quantities.entry(product).or_default() += quantity;
+        }
+    }
+    quantities
+}
+
+/// The quantities of the products that are forwarded. A ranking has no member without a name.
+fn expected_ranking(records: &BTreeMap<usize, (Value, Outcome)>) -> BTreeMap<String, u64> {
+    let mut quantities = BTreeMap::new();
+    for (_, outcome) in records.values() {
+        if let Outcome::Forwarded(product, quantity) = outcome
+            && !product.is_empty()
+        {
+            *quantities.entry(product.clone()).or_default() += quantity.parse::<u64>().unwrap();
+        }
+    }
+    quantities
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_languages_have_the_same_results() {
@@ -320,17 +372,20 @@ async fn four_languages_have_the_same_results() {
     );
     let mut manifest = APPLICATION.to_owned();
     manifest.extend(components.iter().map(|(id, source)| trigger(topic, id, source)));
+    let built = root().join("target/components");
+    manifest.push_str(&RANKING.replace("COMPONENTS", &built.display().to_string()));
     let path = folder.path().join("spin.toml");
     std::fs::write(&path, manifest).unwrap();
 
-    let kafka = shared_kafka();
+    let (kafka, valkey) = (shared_kafka(), start_valkey(ValkeyConfig::default()).await.unwrap());
     let brokers = kafka.bootstrap();
     let groups: Vec<&str> = components.iter().map(|(id, _)| *id).collect();
     for topic in [&groups[..], &[topic]].concat() {
         ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
     }
     write(&brokers, topic).await;
-    let running = Pipeline::of_manifest(&path, &brokers, &[]).await.unwrap();
+    let launch = Launch::new(path, &brokers, valkey.url(), topic);
+    let running = Pipeline::launch(&launch).await.unwrap();
     let consumer = consumer(&brokers);
     for group in &groups {
         eventually(&format!("the results of {group}"), async || {
@@ -340,13 +395,20 @@ async fn four_languages_have_the_same_results() {
         })
         .await;
     }
+    let expected: BTreeMap<_, _> = (0..RECORDS).map(|offset| (offset, record(offset))).collect();
+    let client = redis::Client::open(valkey.url()).unwrap();
+    let store = client.get_multiplexed_async_connection().await.unwrap();
+    let forwarded = expected_ranking(&expected);
+    eventually("the ranking", async || {
+        (ranking(&mut store.clone()).await == forwarded).then_some(())
+    })
+    .await;
     // Go would call the host if it collected garbage while the host passes a batch.
     let log = running.log();
     let trap = log.lines().find(|line| line.contains("cannot leave component instance"));
     assert_eq!(trap, None);
     running.stop().await.unwrap();
 
-    let expected: BTreeMap<_, _> = (0..RECORDS).map(|offset| (offset, record(offset))).collect();
     for group in groups {
         let outcomes = outcomes(&consumer, group);
         for (offset, expected) in &expected {

@@ -120,8 +120,8 @@ impl<'a> Pass<'a> {
         end: i64,
         sessions: &[Option<Vec<u8>>],
     ) -> Result<(Vec<Refused>, Vec<u8>), Error> {
-        let names = self.accepted.iter().filter_map(|it| it.entry.window.invalid_name());
-        if let Some(name) = names.into_iter().next() {
+        let mut names = self.accepted.iter().filter_map(|it| it.entry.window.invalid_name());
+        if let Some(name) = names.next() {
             return Err(Error::Name(name.into()));
         }
         match self.settings().window {

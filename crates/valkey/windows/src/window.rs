@@ -76,8 +76,8 @@ impl Window {
 
     /// The first name of an aggregate that is not valid.
     pub(crate) fn invalid_name(&self) -> Option<&str> {
-        let names = self.groups.values().flatten().map(|(name, _)| name.as_str());
-        names.into_iter().find(|name| !is_valid_name(name))
+        let mut names = self.groups.values().flatten().map(|(name, _)| name.as_str());
+        names.find(|name| !is_valid_name(name))
     }
 
     fn check_text(&mut self, text: &[u8]) {

@@ -9,7 +9,7 @@ use spin_kafka_windows::Windows;
 fn the_documented_settings_are_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).unwrap();
     for (file, begin, end, count) in [
-        ("docs/guide/windows.md", "```toml\nname", "```", 2),
+        ("docs/guide/windows.md", "```toml\nname", "```", 3),
         ("examples/windows/spin.toml", "'''\nname", "'''", 2),
         ("examples/top-products/spin.toml", "'''\nname", "'''", 1),
     ] {
