@@ -54,7 +54,7 @@ async fn an_unchecked_position_is_detected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forgotten_idempotency_key_is_detected() {
-    let memory = "write('SADD', KEYS[3], unpack(ARGV, new_from + done, new_from + to))";
+    let memory = "commands[#commands + 1] = { 'SADD', KEYS[3], ARGV[from], from = from, to = to }";
     broken(&[(memory, "")], Fault::Repeats).await;
 }
 

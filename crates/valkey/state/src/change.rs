@@ -267,20 +267,28 @@ impl Change {
         Ok(())
     }
 
-    /// Adds to the score of a member of a sorted set.
-    pub fn score(&mut self, member: &[u8], added: f64, cost: &mut Cost) -> Result<(), Defect> {
+    /// Adds to the scores of several members, most of which are new.
+    pub fn scores<M: AsRef<[u8]>>(
+        &mut self,
+        scores: impl Iterator<Item = (M, f64)>,
+        cost: &mut Cost,
+    ) -> Result<(), Defect> {
         if self.content == Content::Unchanged {
-            self.content = Content::SortedSet(HashMap::new());
+            self.content = Content::SortedSet(HashMap::with_capacity(scores.size_hint().0));
         }
         let Content::SortedSet(members) = &mut self.content else { return Err(Defect::Type) };
-        if let Some(score) = members.get_mut(member) {
+        for (member, added) in scores {
+            if !added.is_finite() {
+                return Err(Defect::NotFinite);
+            }
+            let score = members.entry(member.as_ref().to_vec()).or_insert_with(|| {
+                cost.add(1, member.as_ref().len() + NUMBER_BYTES);
+                0.0
+            });
             *score += added;
             if !score.is_finite() {
                 return Err(Defect::Overflow);
             }
-        } else {
-            cost.add(1, member.len() + NUMBER_BYTES);
-            members.insert(member.to_vec(), added);
         }
         Ok(())
     }

@@ -72,10 +72,7 @@ impl State {
     /// Adds to the score of a member of a sorted set. Scores are doubles: sums of integers are exact
     /// up to 2^53.
     pub fn add_score(&mut self, key: impl AsRef<[u8]>, member: impl AsRef<[u8]>, by: f64) {
-        self.alter(key.as_ref(), |change, cost| {
-            finite(by)?;
-            change.score(member.as_ref(), by, cost)
-        });
+        self.add_scores(key, [(member, by)]);
     }
 
     /// Adds to the scores of several members of a sorted set.
@@ -84,12 +81,7 @@ impl State {
         key: impl AsRef<[u8]>,
         scores: impl IntoIterator<Item = (M, f64)>,
     ) {
-        self.alter(key.as_ref(), |change, cost| {
-            scores.into_iter().try_for_each(|(member, by)| {
-                finite(by)?;
-                change.score(member.as_ref(), by, cost)
-            })
-        });
+        self.alter(key.as_ref(), |change, cost| change.scores(scores.into_iter(), cost));
     }
 
     /// Sets a key to the quotient of the values of two keys after the batch, as the shortest decimal
