@@ -96,7 +96,7 @@ impl Group {
         let running = self.take(revoked);
         if consumer.assignment_lost() {
             tracing::warn!(partitions = running.len(), "assignment lost");
-            running::abort(running);
+            running::lose(running, self.engine.config.drain_deadline);
         } else {
             self.stop(consumer, running);
         }

@@ -54,8 +54,22 @@ pub(crate) fn drain(mut running: Vec<Running>, deadline: Duration) {
     abort(running);
 }
 
+/// Aborts the tasks after the assignment was lost, and waits for their transactions within the
+/// limit. Blocks. The member joins the group again only after this. Before that, no other member
+/// gets the partitions in a generation that has the number of the lost one: a coordinator that
+/// crashes during a rebalance uses the number again, and would accept the offsets of such a
+/// transaction although another member has the partition.
+pub(crate) fn lose(running: Vec<Running>, limit: Duration) {
+    let leases: Vec<_> = running.iter().map(|partition| partition.lease.clone()).collect();
+    abort(running);
+    let deadline = Instant::now() + limit;
+    if !leases.iter().all(|lease| lease.writes_ended_by(deadline)) {
+        tracing::warn!("joining the group again although a transaction has not ended yet");
+    }
+}
+
 /// Aborts the tasks. No offset is stored after that. Blocks for at most a second.
-pub(crate) fn abort(running: Vec<Running>) {
+fn abort(running: Vec<Running>) {
     for partition in &running {
         partition.lease.revoke();
         partition.stop.cancel();

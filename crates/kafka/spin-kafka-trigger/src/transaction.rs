@@ -44,14 +44,20 @@ pub(crate) struct WrittenRecord {
 pub(crate) enum Ended {
     /// Everything was written, and the offsets are committed.
     Committed,
-    /// Nothing was written.
-    Aborted {
+    /// Nothing was written, because brokers refuse records.
+    Refused {
         cause: KafkaError,
         /// The first record of each list that a broker refused, with the error.
         refused: Vec<Option<(usize, KafkaError)>>,
     },
-    /// It is not known whether it was committed. The client cannot be used any more.
-    Unknown(KafkaError),
+    /// It is not known whether it was committed, and the client must not be used any more.
+    ///
+    /// This is also the case after an abort. If the answer to the commit was lost, librdkafka may
+    /// report that it aborted a transaction that the broker has committed. And it gives the sequence
+    /// numbers of records that it gave up to later ones, which the broker then takes for repetitions
+    /// if it has received the former. The start of the next client decides the transaction, and its
+    /// records have another epoch.
+    Failed(KafkaError),
 }
 
 /// A Kafka client that writes in transactions, one at a time.
@@ -86,7 +92,7 @@ impl TransactionalClient {
         group: ConsumerGroupMetadata,
     ) -> Ended {
         if let Err(error) = self.call(|native| native.begin_transaction()).await {
-            return Ended::Unknown(error);
+            return Ended::Failed(error);
         }
         let mut reports = Vec::with_capacity(lists.len());
         let limit = self.timeout;
@@ -105,15 +111,16 @@ impl TransactionalClient {
         };
         match written {
             Ok(()) => Ended::Committed,
-            Err(error) if self.is_fatal(&error) => Ended::Unknown(error),
+            Err(error) if self.is_fatal(&error) => Ended::Failed(error),
             Err(error) => self.abort(error, reports).await,
         }
     }
 
+    /// Aborts the transaction, and determines which records the brokers refuse.
     async fn abort(&self, error: KafkaError, reports: Reports) -> Ended {
         let limit = self.timeout;
         if let Err(error) = self.repeat(move |native| native.abort_transaction(limit)).await {
-            return Ended::Unknown(error);
+            return Ended::Failed(error);
         }
         let mut cause = None;
         let mut refused = Vec::with_capacity(reports.len());
@@ -126,7 +133,12 @@ impl TransactionalClient {
             let mut all = first.into_iter().chain(failures);
             refused.push(all.find(|(_, error)| is_record_refused(error)));
         }
-        Ended::Aborted { cause: cause.unwrap_or(error), refused }
+        let cause = cause.unwrap_or(error);
+        if refused.iter().any(Option::is_some) {
+            Ended::Refused { cause, refused }
+        } else {
+            Ended::Failed(cause)
+        }
     }
 
     /// Puts all records into the queue of the client, up to the first that it does not accept.

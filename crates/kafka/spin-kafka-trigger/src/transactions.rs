@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::backoff::Backoff;
 use crate::consumer::Consumer;
-use crate::lease::Lease;
+use crate::lease::{Lease, Write};
 use crate::offsets::{self, Commit};
 use crate::refusal::advice;
 use crate::transaction::{Ended, TransactionalClient, WrittenRecord};
@@ -31,7 +31,7 @@ pub(crate) enum Fault {
     /// Nothing was written.
     Aborted { reason: String, advice: &'static str },
     /// It is not known whether it was written. If it was, the offset is committed by now.
-    Unknown(String),
+    Unknown { reason: String, advice: &'static str },
 }
 
 /// What one batch results in.
@@ -51,10 +51,19 @@ pub(crate) struct Transactions {
 
 struct Pending {
     request: Request,
+    /// While the request is written.
+    write: Option<Write>,
     done: oneshot::Sender<Result<(), Fault>>,
 }
 
 impl Pending {
+    /// Whether the partition's task has the right to commit, which must not pass to another member
+    /// before this value is dropped.
+    fn begin_write(&mut self) -> bool {
+        self.write = self.request.lease.begin_write();
+        self.write.is_some()
+    }
+
     fn bytes(&self) -> usize {
         self.request.records.iter().map(|record| record.bytes).sum()
     }
@@ -79,8 +88,11 @@ impl Transactions {
     /// other partitions.
     pub async fn write(&self, request: Request) -> Result<(), Fault> {
         let (done, answer) = oneshot::channel();
-        let ended = || Fault::Unknown("the task that writes transactions has ended".into());
-        if self.queue.send(Pending { request, done }).await.is_err() {
+        let ended = || Fault::Unknown {
+            reason: "the task that writes transactions has ended".into(),
+            advice: "",
+        };
+        if self.queue.send(Pending { request, write: None, done }).await.is_err() {
             return Err(ended());
         }
         answer.await.unwrap_or_else(|_| Err(ended()))
@@ -168,7 +180,7 @@ impl Writer {
                 self.metrics.transaction_seconds.observe(begun.elapsed().as_secs_f64());
                 group.into_iter().for_each(|pending| pending.answer(Ok(())));
             }
-            Ended::Aborted { cause, refused } => {
+            Ended::Refused { cause, refused } => {
                 self.metrics.transaction_failures.inc();
                 let refused = refused.into_iter().chain(std::iter::repeat_with(|| None));
                 for (pending, refused) in group.into_iter().zip(refused) {
@@ -178,7 +190,7 @@ impl Writer {
                     }));
                 }
             }
-            Ended::Unknown(error) => {
+            Ended::Failed(error) => {
                 self.metrics.transaction_failures.inc();
                 tracing::warn!(
                     group = %self.config.group, %error,
@@ -187,7 +199,10 @@ impl Writer {
                 // The next client completes or aborts the transaction. After that it is known.
                 self.drop_client();
                 self.connect().await;
-                answer_all(group, || Fault::Unknown(error.to_string()));
+                answer_all(group, || Fault::Unknown {
+                    reason: error.to_string(),
+                    advice: advice(&error),
+                });
             }
         }
     }
@@ -234,8 +249,10 @@ async fn members_only(group: Vec<Pending>) -> (Vec<Pending>, Option<ConsumerGrou
     let consumer = group.first().and_then(|pending| pending.request.consumer.upgrade());
     let query = move || consumer.and_then(|consumer| native::group_metadata(&*consumer));
     let metadata = tokio::task::spawn_blocking(query).await.ok().flatten();
-    let (held, lost): (Vec<_>, Vec<_>) =
-        group.into_iter().partition(|pending| pending.request.lease.is_held());
+    let (mut held, mut lost) = (Vec::new(), Vec::new());
+    for mut pending in group {
+        if pending.begin_write() { &mut held } else { &mut lost }.push(pending);
+    }
     answer_all(lost, || aborted("the partition was revoked".into(), ""));
     (held, metadata)
 }

@@ -114,12 +114,12 @@ impl OffsetStore {
                     (format!("{letter_topic}: {error}"), advice(&error))
                 }
                 Err(Fault::Aborted { reason, advice }) => (reason, advice),
-                Err(Fault::Unknown(reason)) => {
+                Err(Fault::Unknown { reason, advice }) => {
                     let committed = self.ctx.committed().await?;
                     if committed.is_some_and(|committed| committed.end >= offset) {
                         break;
                     }
-                    (reason, "")
+                    (reason, advice)
                 }
             };
             let pause = backoff.next();
@@ -131,7 +131,7 @@ impl OffsetStore {
                 pause_ms = pause.as_millis(),
                 reason,
                 advice,
-                "the transaction was aborted; writing it again"
+                "the transaction was not committed; writing it again"
             );
             self.ctx.pause(pause).await?;
         }
