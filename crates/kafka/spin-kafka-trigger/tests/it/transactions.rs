@@ -125,6 +125,7 @@ struct Team {
     members: [Option<Child>; MEMBERS],
     killed: u32,
     drained: u32,
+    ended: u32,
     brokers_killed: u32,
 }
 
@@ -133,6 +134,19 @@ impl Team {
         let test = "transactions::each_input_has_one_output_when_members_and_the_broker_are_killed";
         self.settings["slot"] = json!(slot);
         self.members[slot] = Some(member::start(test, &self.settings, &self.log));
+    }
+
+    /// Starts the members again that ended on their own, as a supervisor does. The broker that takes
+    /// over the group of a killed one may fence a static member that still runs.
+    fn start_ended(&mut self) {
+        for slot in 0..MEMBERS {
+            let child = self.members[slot].as_mut();
+            if let Some(status) = child.and_then(|child| child.try_wait().unwrap()) {
+                assert!(self.brokers_killed > 0, "{status}\n{}", self.log());
+                self.ended += 1;
+                self.start(slot);
+            }
+        }
     }
 
     /// Starts a member if none is running.
@@ -144,6 +158,7 @@ impl Team {
 
     /// Starts a member that is not running, or kills or stops one that is.
     async fn change_member(&mut self, slot: usize, is_killed: bool) {
+        self.start_ended();
         let Some(mut child) = self.members[slot].take() else { return self.start(slot) };
         if is_killed {
             child.kill().await.unwrap();
@@ -179,9 +194,10 @@ impl Team {
     }
 
     /// Waits until the group has handled this many inputs.
-    async fn until_handled(&self, brokers: &str, inputs: u64) {
+    async fn until_handled(&mut self, brokers: &str, inputs: u64) {
         let (mut reached, mut since) = (0, Instant::now());
         while reached < inputs {
+            self.start_ended();
             let offset = |partition| committed(brokers, INPUT, INPUT, partition).unwrap_or(0);
             let handled = (0..PARTITIONS).map(offset).sum::<i64>().unsigned_abs();
             if handled > reached {
@@ -234,6 +250,7 @@ async fn each_input_has_one_output_when_members_and_the_broker_are_killed() {
         members: Default::default(),
         killed: 0,
         drained: 0,
+        ended: 0,
         brokers_killed: 0,
     };
     (0..MEMBERS).for_each(|slot| team.start(slot));
@@ -284,11 +301,13 @@ async fn each_input_has_one_output_when_members_and_the_broker_are_killed() {
     let [inputs, written, letters] = [INPUT, OUTPUT, LETTERS].map(|topic| read(&brokers, topic));
     let (outputs, letters) = (count(&written), count(&letters));
     println!(
-        "{end} inputs, {} outputs, {} dead letters; members: {} killed, {} stopped; broker: {} killed",
+        "{end} inputs, {} outputs, {} dead letters; members: {} killed, {} stopped, {} ended; \
+         brokers: {} killed",
         outputs.len(),
         letters.len(),
         team.killed,
         team.drained,
+        team.ended,
         team.brokers_killed,
     );
     for number in 0..end {
