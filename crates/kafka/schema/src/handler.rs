@@ -207,7 +207,7 @@ mod tests {
         handler.position("group", "sales", "log", 0).await.unwrap();
         let values = batch(&[b"\0\0\0\0\x011", b"\0\0\0\0\x01{}"]);
         let answer = handler.answer(Arc::new(values)).await.unwrap();
-        assert_eq!((handled.filtered, handled.rejections[0].offset), (vec![5], 6));
+        assert_eq!((answer.filtered, answer.rejections[0].offset), (vec![5], 6));
         assert_eq!(handler.inner.calls.lock().unwrap().len(), 0);
     }
 

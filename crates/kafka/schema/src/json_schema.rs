@@ -1,7 +1,7 @@
 //! Values in JSON, with a JSON Schema.
 
 use bytes::Bytes;
-use jsonschema::{Draft, PatternOptions, Retrieve, Uri, Validator};
+use jsonschema::{Draft, PatternOptions, Retrieve, Uri, Validator, uri};
 use serde_json::Value;
 
 use crate::references::{Bundle, Import};
@@ -14,12 +14,12 @@ pub(crate) struct JsonSchema(Validator);
 
 impl JsonSchema {
     /// Compiles a schema. A schema that names no draft is interpreted as draft 7, as the serializers
-    /// of the registry do. It may refer only to the schemas of the bundle. Expressions of `pattern` that need backtracking are refused, because a
-    /// value could make them take unlimited time.
+    /// of the registry do. It may refer only to the schemas of the bundle. Expressions of `pattern`
+    /// that need backtracking are refused, because a value could make them take unlimited time.
     pub fn new(Bundle { definition, imports }: &Bundle) -> Result<Self, String> {
         let schema: Value =
             serde_json::from_str(&definition.schema).map_err(|error| error.to_string())?;
-        let mut options = jsonschema::options().with_retriever(Imports(imports.clone()));
+        let mut options = jsonschema::options().with_retriever(Imports::new(imports));
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft7);
         }
@@ -40,8 +40,25 @@ impl JsonSchema {
     }
 }
 
-/// The schemas that a schema refers to.
+/// What precedes the URI of a schema without an identifier.
+const ROOT: &str = "json-schema:///";
+
+/// The schemas that a schema refers to. Their names are in the form in which URIs are resolved.
 struct Imports(Vec<Import>);
+
+impl Imports {
+    fn new(imports: &[Import]) -> Self {
+        let resolved = |Import { name, schema }: &Import| {
+            // A character that a URI cannot contain is escaped in the schema.
+            let escaped = name.replace(' ', "%20");
+            let resolved = uri::from_str(&escaped).ok();
+            let resolved = resolved.as_ref().map_or(name.as_str(), |uri| uri.as_str());
+            let name = resolved.strip_prefix(ROOT).unwrap_or(resolved).to_owned();
+            Import { name, schema: schema.clone() }
+        };
+        Self(imports.iter().map(resolved).collect())
+    }
+}
 
 impl Retrieve for Imports {
     /// Finds a schema by its URI: the name of the reference, which may be relative to the URI of the
@@ -126,6 +143,19 @@ mod tests {
             assert_eq!(schema.check(&r#"{"price":{"of":"EUR"}}"#.into()), Ok(()));
             let reason = schema.check(&r#"{"price":{"of":"USD"}}"#.into()).unwrap_err();
             assert!(reason.starts_with("/price/of: "), "{reason}");
+        }
+        for (name, reference) in [
+            ("./unit.json", "./unit.json"),
+            ("../unit.json", "../unit.json"),
+            ("./unit.json", "unit.json"),
+            ("a unit.json", "a%20unit.json"),
+            ("a%20unit.json", "a%20unit.json"),
+            ("a/%75nit.json", "a/unit.json"),
+            ("https://shop/./unit.json", "https://shop/unit.json"),
+        ] {
+            let schema = format!(r#"{{"$ref":"{reference}"}}"#);
+            let schema = parse(&schema, &[(name, "false"), ("other.json", "true")]).unwrap();
+            assert!(schema.check(&"1".into()).is_err(), "{name} is found as {reference}");
         }
         let other = parse(r#"{"$ref":"ney.json"}"#, &imports).err().unwrap();
         assert!(other.contains("ney.json"), "{other}");

@@ -35,7 +35,11 @@ impl Reader {
             if !bundle.definition.is_avro() {
                 return Err(FetchError::Unusable(format!("{version} is no Avro schema")));
             }
-            let reader = AvroSchema::of(&bundle).and_then(AvroReader::new);
+            // This may take longer than a task may occupy its thread.
+            let reader = tokio::task::spawn_blocking(move || {
+                AvroSchema::of(&bundle).and_then(AvroReader::new)
+            });
+            let reader = reader.await.unwrap_or_else(|error| Err(error.to_string()));
             reader.map(Arc::new).map_err(FetchError::Unusable)
         };
         let reader = schema.get_or_try_init(|| fetch).await;

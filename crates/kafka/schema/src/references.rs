@@ -73,7 +73,8 @@ impl References {
         definition: Definition,
     ) -> Result<Bundle, FetchError> {
         let mut imports = Vec::new();
-        let mut seen = HashSet::new();
+        let (mut names, mut targets) = (HashSet::new(), HashSet::new());
+        let is_avro = definition.is_avro();
         let mut bytes = definition.schema.len();
         let references = definition.references.clone().into_iter();
         let mut levels = vec![Level { import: None, references }];
@@ -82,11 +83,13 @@ impl References {
                 imports.extend(levels.pop().and_then(|level| level.import));
                 continue;
             };
-            // A schema may be referred to by several others, in Protobuf always by the same name.
-            if !seen.insert((name.clone(), target.clone())) {
+            // A name stands for the first schema that is referred to by it, as in Confluent's
+            // serializers. In Avro the schemas use the names of types, so a schema with several
+            // names would define its types twice.
+            if !names.insert(name.clone()) || !targets.insert(target.clone()) && is_avro {
                 continue;
             }
-            if seen.len() > REFERENCES_MAX {
+            if names.len() > REFERENCES_MAX {
                 return Err(too_much(format!("refers to more than {REFERENCES_MAX} schemas")));
             }
             if levels.len() > DEPTH_MAX {
@@ -144,6 +147,7 @@ mod tests {
     use axum::http::StatusCode;
 
     use super::*;
+    use crate::avro::AvroSchema;
     use crate::test_registry::TestRegistry;
 
     /// A definition that refers to the first versions of these subjects.
@@ -186,7 +190,35 @@ mod tests {
                 expected.into_iter().filter(|(_, name)| roots.len() == 2 || *name != "a");
             assert!(names.eq(expected), "{bundle:?}");
         }
-        assert_eq!(server.asked().len(), 3);
+        let asked = server.asked().into_iter().map(|(path, _)| path);
+        let expected = ["a", "c", "b"];
+        let expected = expected.map(|name| format!("/api/subjects/{name}/versions/1?deleted=true"));
+        assert_eq!(asked.collect::<Vec<_>>(), expected);
+    }
+
+    #[tokio::test]
+    async fn no_type_is_defined_twice_by_two_names_or_versions_of_a_schema() {
+        let (server, registry, references) = start().await;
+        let kind = |symbol| {
+            let kind = format!(r#"{{"type":"enum","name":"Kind","symbols":["{symbol}"]}}"#);
+            serde_json::json!({ "schema": kind }).to_string()
+        };
+        server.add("subjects/kind/versions/1", &kind("FIRST"));
+        server.add("subjects/kind/versions/2", &kind("SECOND"));
+        for (other, version) in [("kind", 2), ("Kind", 1)] {
+            let reference = |name: &str, version| Reference {
+                name: name.into(),
+                target: Version { subject: "kind".into(), version },
+            };
+            let definition = Definition {
+                schema: r#""Kind""#.into(),
+                schema_type: None,
+                references: vec![reference("kind", 1), reference(other, version)],
+            };
+            let bundle = references.resolve(&registry, definition).await.unwrap();
+            let schema = AvroSchema::of(&bundle).unwrap();
+            assert_eq!(schema.decode(b"\0", 100).unwrap(), "\"FIRST\"", "{other} {version}");
+        }
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::path::{MAIN_SEPARATOR, PathBuf};
+use std::path::Path;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode, Url};
@@ -106,25 +106,37 @@ impl Registry {
 
     /// Fetches the schema of this id.
     pub async fn fetch(&self, id: u32) -> Result<Definition, FetchError> {
-        self.get(&["schemas", "ids", &id.to_string()], format!("schema with the id {id}")).await
+        let what = format!("schema with the id {id}");
+        self.get(&["schemas", "ids", &id.to_string()], None, what).await
     }
 
-    /// Fetches the schema of a version of a subject.
+    /// Fetches the schema of a version of a subject. The version may be deleted, except permanently:
+    /// schemas may still refer to it.
     pub async fn fetch_version(&self, version: &Version) -> Result<Definition, FetchError> {
         let what = version.to_string();
         let Version { subject, version } = version;
-        self.get(&["subjects", subject, "versions", &version.to_string()], what).await
+        let path = ["subjects", subject, "versions", &version.to_string()];
+        self.get(&path, Some("deleted=true"), what).await
     }
 
     /// Fetches a definition. `what` describes it.
-    async fn get(&self, path: &[&str], what: String) -> Result<Definition, FetchError> {
-        if let Ok(folder) = self.url.to_file_path() {
-            return read_file(folder, path, what).await;
-        }
+    async fn get(
+        &self,
+        path: &[&str],
+        query: Option<&str>,
+        what: String,
+    ) -> Result<Definition, FetchError> {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
+        if let Ok(folder) = self.url.to_file_path() {
+            // A subject may contain anything. As a part of a URL, it does not lead out of the folder.
+            let base = self.url.path().trim_end_matches('/');
+            let path = url.path().strip_prefix(base).unwrap_or_default().trim_start_matches('/');
+            return read_file(&folder, path).await;
+        }
+        url.set_query(query);
         let mut request = self.client.get(url);
         let SchemaConfig { username, password, token, .. } = &self.config;
         if let Some(token) = token {
@@ -157,26 +169,35 @@ impl Registry {
 }
 
 /// Reads the registry's answer to a request for this path from a folder.
-async fn read_file(
-    mut file: PathBuf,
-    path: &[&str],
-    what: String,
-) -> Result<Definition, FetchError> {
-    // A subject may contain anything, and must not lead out of the folder.
-    if path.iter().any(|part| part.contains(MAIN_SEPARATOR)) {
-        return Err(FetchError::Missing(format!("the name of the {what} is not that of a file")));
-    }
-    file.extend(path);
-    file.as_mut_os_string().push(".json");
-    let failed = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound => FetchError::Missing(format!("there is no {}", file.display())),
-        _ => FetchError::Failed(format!("{}: {error}", file.display())),
-    };
+async fn read_file(folder: &Path, path: &str) -> Result<Definition, FetchError> {
+    let file = folder.join(format!("{path}.json"));
     let mut body = Vec::new();
-    let opened = tokio::fs::File::open(&file).await.map_err(failed)?;
+    let opened = match tokio::fs::File::open(&file).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(not_found(folder, path, &file).await);
+        }
+        opened => opened.map_err(|error| failed(&file, &error))?,
+    };
     let limited = opened.take(ANSWER_BYTES_MAX as u64 + 1).read_to_end(&mut body).await;
-    limited.map_err(failed)?;
+    limited.map_err(|error| failed(&file, &error))?;
     definition((body.len() <= ANSWER_BYTES_MAX).then_some(body.as_slice()))
+}
+
+/// Why there is no such file. If the folder is not one of a registry, such as one that is not
+/// mounted, this says nothing about the schema.
+async fn not_found(folder: &Path, path: &str, file: &Path) -> FetchError {
+    let kind = if path.starts_with("schemas/") { "schemas/ids" } else { "subjects" };
+    let folder = folder.join(kind);
+    match tokio::fs::metadata(&folder).await {
+        Ok(found) if found.is_dir() => {
+            FetchError::Missing(format!("there is no {}", file.display()))
+        }
+        _ => FetchError::Outage(format!("there is no folder {}", folder.display())),
+    }
+}
+
+fn failed(file: &Path, error: &io::Error) -> FetchError {
+    FetchError::Failed(format!("{}: {error}", file.display()))
 }
 
 /// The schema in the body of an answer, which is `None` if it is too large.
@@ -306,24 +327,50 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_contains_the_answers_of_a_registry() {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = Url::from_directory_path(folder.path()).unwrap().to_string();
+        let outside = tempfile::tempdir().unwrap();
+        let folder = outside.path().join("registry");
+        let registry = Url::from_directory_path(&folder).unwrap().to_string();
+        // The URL may end with a slash, and need not.
+        let registry = registry.trim_end_matches('/').to_owned();
         let registry = Registry::new(SchemaConfig { registry, ..Default::default() }).unwrap();
-        std::fs::create_dir_all(folder.path().join("schemas/ids")).unwrap();
-        std::fs::create_dir_all(folder.path().join("subjects/a/versions")).unwrap();
-        let answer = r#"{"schema":"\"int\""}"#;
-        for file in ["schemas/ids/7.json", "subjects/a/versions/1.json"] {
-            std::fs::write(folder.path().join(file), answer).unwrap();
+        let version = |subject: &str| Version { subject: subject.into(), version: 1 };
+        for what in ["schemas/ids", "subjects"] {
+            let error = if what == "subjects" {
+                registry.fetch_version(&version("a")).await.unwrap_err()
+            } else {
+                registry.fetch(7).await.unwrap_err()
+            };
+            let FetchError::Outage(reason) = error else { panic!("{error:?}") };
+            assert!(reason.starts_with("there is no folder "), "{reason}");
+            std::fs::create_dir_all(folder.join(what)).unwrap();
         }
+        let answer = r#"{"schema":"\"int\""}"#;
+        for file in ["schemas/ids/7", "subjects/a/versions/1", "subjects/a%2Fb c.proto/versions/1"]
+        {
+            let file = folder.join(format!("{}.json", file.replace(' ', "%20")));
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, answer).unwrap();
+        }
+        // What a subject would lead to if it were a path.
+        std::fs::create_dir_all(outside.path().join("versions")).unwrap();
+        std::fs::write(outside.path().join("versions/1.json"), answer).unwrap();
         let large = " ".repeat(ANSWER_BYTES_MAX + 1);
-        std::fs::write(folder.path().join("schemas/ids/8.json"), large).unwrap();
+        std::fs::write(folder.join("schemas/ids/8.json"), large).unwrap();
         assert_eq!(registry.fetch(7).await.unwrap().schema, "\"int\"");
         assert!(matches!(registry.fetch(8).await, Err(FetchError::Unusable(_))));
         assert!(matches!(registry.fetch(9).await, Err(FetchError::Missing(_))));
-        for (subject, is_found) in [("a", true), ("b", false), ("../subjects/a", false)] {
-            let version = Version { subject: subject.into(), version: 1 };
-            let fetched = registry.fetch_version(&version).await;
-            assert_eq!(fetched.is_ok(), is_found, "{subject}: {fetched:?}");
+        for (subject, is_found) in [
+            ("a", true),
+            ("b", false),
+            ("a/b c.proto", true),
+            ("a%2Fb c.proto", false),
+            ("../..", false),
+            ("..", false),
+            (outside.path().to_str().unwrap(), false),
+        ] {
+            let fetched = registry.fetch_version(&version(subject)).await;
+            let is_missing = matches!(fetched, Err(FetchError::Missing(_)));
+            assert_eq!((fetched.is_ok(), is_missing), (is_found, !is_found), "{subject}");
         }
     }
 

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::SchemaConfig;
 
-/// A request: its path, and the header `authorization`.
+/// A request: its path with the query, and the header `authorization`.
 pub type Asked = (String, Option<String>);
 
 /// A running server.
@@ -39,7 +39,7 @@ impl TestRegistry {
             let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
             let path = request.uri().path().to_owned();
             let found = finding.lock().unwrap().get(&path).cloned();
-            asking.lock().unwrap().push((path, authorization));
+            asking.lock().unwrap().push((request.uri().to_string(), authorization));
             // Other requests arrive in the meantime.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             let answer = answering.lock().unwrap().clone();

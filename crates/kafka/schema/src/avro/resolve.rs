@@ -12,8 +12,17 @@ const NODES_MAX: usize = 100_000;
 pub(crate) struct AvroReader(AvroSchema);
 
 impl AvroReader {
-    /// Fails if the default of a field does not fit its type.
+    /// Fails if the default of a field does not fit its type, or that of an enum is not a symbol.
     pub fn new(schema: AvroSchema) -> Result<Self, String> {
+        for (index, Name { full, default, .. }) in &schema.names {
+            let (Some(Node::Enum(symbols)), Some(default)) = (schema.nodes.get(*index), default)
+            else {
+                continue;
+            };
+            if !symbols.contains(default) {
+                return Err(format!("the default of `{full}` is not one of its symbols"));
+            }
+        }
         for node in &schema.nodes {
             let Node::Record(fields) = node else { continue };
             for field in fields {
@@ -338,6 +347,35 @@ mod tests {
             let found = reader(&sale(&field)).unwrap_err();
             assert!(found.starts_with("the default of `"), "{kind}: {found}");
         }
+        let unknown = r#"{"type":"enum","name":"K","symbols":["A"],"default":"B"}"#;
+        let found = reader(unknown).unwrap_err();
+        assert_eq!(found, "the default of `K` is not one of its symbols");
+    }
+
+    #[test]
+    fn defaults_are_limited_in_size() {
+        // Each level has two fields with the default of the next level.
+        let nested = |levels: usize, last: &str| {
+            (0..levels).rev().fold(last.to_owned(), |next, level| {
+                let name = serde_json::from_str::<serde_json::Value>(&next).unwrap();
+                let name = name.get("name").map_or(next.clone(), |name| name.to_string());
+                let value = if level + 1 == levels { r#""x""# } else { "{}" };
+                format!(
+                    r#"{{"type":"record","name":"R{level}","fields":[
+                        {{"name":"l","type":{next},"default":{value}}},
+                        {{"name":"r","type":["null",{name}],"default":{value}}}]}}"#
+                )
+            })
+        };
+        assert!(reader(&nested(4, r#""string""#)).is_ok());
+        let found = reader(&nested(40, r#""string""#)).unwrap_err();
+        assert!(found.ends_with("` is too large"), "{found}");
+        let long = format!(
+            r#"{{"type":"record","name":"R","fields":[
+                {{"name":"a","type":"string","default":"{}"}}]}}"#,
+            "x".repeat(100_000)
+        );
+        assert_eq!(reader(&long).unwrap_err(), "the default of `a` is too large");
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! Values in Protobuf, converted to JSON.
 
+mod checks;
+mod items;
 mod message_index;
 mod nesting;
 mod output;
-mod required;
 
 use bytes::Bytes;
 use prost_reflect::{DynamicMessage, FileDescriptor, SerializeOptions};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
+use self::items::Items;
 use self::output::Output;
 use crate::references::{Bundle, Import};
 
-/// The name of the file with the schema itself, which no other file imports.
+/// The name of the file with the schema itself, followed by as many underscores as are needed for it
+/// to differ from the names of the files that it imports.
 const FILE: &str = "schema";
 
 /// The form of the JSON, where it differs from the canonical one.
@@ -33,7 +36,8 @@ pub(crate) struct JsonForm {
 pub(crate) struct ProtobufSchema {
     file: FileDescriptor,
     options: SerializeOptions,
-    has_required: bool,
+    /// Whether a decoded message is checked.
+    is_checked: bool,
 }
 
 impl ProtobufSchema {
@@ -41,7 +45,11 @@ impl ProtobufSchema {
     /// error says why it cannot be used.
     pub fn new(Bundle { definition, imports }: &Bundle, form: JsonForm) -> Result<Self, String> {
         let mut files = imports.clone();
-        files.push(Import { name: FILE.into(), schema: definition.schema.clone() });
+        let mut name = FILE.to_owned();
+        while files.iter().any(|file| file.name == name) {
+            name.push('_');
+        }
+        files.push(Import { name: name.clone(), schema: definition.schema.clone() });
         for Import { name, schema } in &files {
             nesting::check(schema).map_err(|reason| format!("`{name}` {reason}"))?;
         }
@@ -49,15 +57,15 @@ impl ProtobufSchema {
         resolver.add(Files(files));
         resolver.add(GoogleFileResolver::new());
         let mut compiler = Compiler::with_file_resolver(resolver);
-        compiler.open_file(FILE).map_err(|error| error.to_string())?;
+        compiler.open_file(&name).map_err(|error| error.to_string())?;
         let pool = compiler.descriptor_pool();
-        let file = pool.get_file_by_name(FILE).ok_or("it was not compiled")?;
+        let file = pool.get_file_by_name(&name).ok_or("it was not compiled")?;
         let options = SerializeOptions::new()
             .use_proto_field_name(form.field_names)
             .skip_default_fields(!form.defaults)
             .use_enum_numbers(form.enum_numbers)
             .stringify_64_bit_integers(!form.long_numbers);
-        Ok(Self { file, options, has_required: required::has_required(&pool) })
+        Ok(Self { file, options, is_checked: checks::are_needed(&pool) })
     }
 
     /// Converts a value, which begins with the indexes of its message type, to JSON of at most
@@ -68,10 +76,12 @@ impl ProtobufSchema {
             return Err(format!("the value exceeds {bytes_max} bytes"));
         }
         let (descriptor, encoded) = message_index::split(&self.file, payload)?;
+        let mut items = Items::new();
+        items.count(&descriptor, encoded)?;
         let message = DynamicMessage::decode(descriptor, encoded);
         let message = message.map_err(|error| error.to_string())?;
-        if self.has_required {
-            required::check(&message)?;
+        if self.is_checked {
+            checks::check(&message, &mut items)?;
         }
         let mut serializer = serde_json::Serializer::new(Output::new(bytes_max));
         let written = message.serialize_with_options(&mut serializer, &self.options);
@@ -119,9 +129,14 @@ mod tests {
     const MONEY: &str = r#"syntax = "proto3"; package money; message Money { double of = 1; }"#;
 
     fn schema(text: &str, form: JsonForm) -> Result<ProtobufSchema, String> {
+        with_import("money.proto", text, form)
+    }
+
+    /// A schema that may import [`MONEY`] by this name.
+    fn with_import(name: &str, text: &str, form: JsonForm) -> Result<ProtobufSchema, String> {
         let definition =
             Definition { schema: text.into(), schema_type: None, references: Vec::new() };
-        let imports = vec![Import { name: "money.proto".into(), schema: MONEY.into() }];
+        let imports = vec![Import { name: name.into(), schema: MONEY.into() }];
         ProtobufSchema::new(&Bundle { definition, imports }, form)
     }
 
@@ -175,6 +190,13 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_any_name_can_be_imported() {
+        let text = r#"syntax = "proto3"; import "schema"; /***/ message A { money.Money b = 1; }"#;
+        let schema = with_import(FILE, text, JsonForm::default()).unwrap();
+        assert_eq!(schema.decode(b"\0\x0a\0", 100).unwrap(), r#"{"b":{}}"#);
+    }
+
+    #[test]
     fn required_fields_are_checked() {
         let text = r#"syntax = "proto2"; message A { repeated B b = 1; }
             message B { required int32 c = 1; }"#;
@@ -182,6 +204,32 @@ mod tests {
         assert_eq!(schema.decode(b"\0\x0a\x02\x08\0", 100).unwrap(), r#"{"b":[{"c":0}]}"#);
         let reason = schema.decode(b"\0\x0a\0", 100).unwrap_err();
         assert_eq!(reason, "b: the required field `c` is missing");
+        let text = r#"syntax = "proto2"; import "google/protobuf/any.proto";
+            message A { optional google.protobuf.Any any = 1; }
+            message B { required int32 c = 1; }"#;
+        let schema = self::schema(text, JsonForm::default()).unwrap();
+        let any = schema.decode(b"\0\x0a\x09\x0a\x03t/B\x12\x02\x08\0", 100).unwrap();
+        assert_eq!(any, r#"{"any":{"@type":"t/B","c":0}}"#);
+        let reason = schema.decode(b"\0\x0a\x05\x0a\x03t/B", 100).unwrap_err();
+        assert_eq!(reason, "any: the required field `c` is missing");
+    }
+
+    #[test]
+    fn the_number_of_items_is_limited_also_in_any() {
+        let field = |tag: u8, content: &[u8]| {
+            let mut field = vec![tag];
+            prost::encoding::encode_varint(content.len() as u64, &mut field);
+            [&field, content].concat()
+        };
+        let many = b"\x3a\0".repeat(91_000);
+        let any = [&b"\x0a\x0bt/shop.Sale"[..], &field(0x12, &many)].concat();
+        let schema = schema(SALE, JsonForm::default()).unwrap();
+        for (fields, expected) in [
+            (&many, "the value has more than 1000000 items"),
+            (&field(0x32, &any), "any: the value has more than 1000000 items"),
+        ] {
+            assert_eq!(schema.decode(&sale(fields), 1_000_000).unwrap_err(), expected);
+        }
     }
 
     #[test]
@@ -196,6 +244,10 @@ mod tests {
         };
         let deep = sale(&nested(0x3a, 1_000, &|inner| inner));
         assert!(decode(&deep, JsonForm::default()).unwrap_err().contains("recursion"));
+        // A larger one is refused before it is decoded.
+        let larger = sale(&nested(0x3a, 6_000, &|inner| inner));
+        let schema = schema(SALE, JsonForm::default()).unwrap();
+        assert!(schema.decode(&larger, 50_000).unwrap_err().contains("nested too deep"));
         // Each level is decoded separately from the bytes of the level that encloses it.
         let any = |value: Vec<u8>| {
             let url = b"t/shop.Sale";
@@ -205,6 +257,9 @@ mod tests {
         };
         let deep = sale(&nested(0x32, 300, &any));
         let reason = decode(&deep, JsonForm::default()).unwrap_err();
+        assert!(reason.contains("nested too deep"), "{reason}");
+        assert!(decode(&sale(&nested(0x32, 8, &any)), JsonForm::default()).is_ok());
+        let reason = decode(&sale(&nested(0x32, 9, &any)), JsonForm::default()).unwrap_err();
         assert!(reason.contains("nested too deep"), "{reason}");
         let many = sale(&[&b"\x42\xd0\x0f"[..], &[1; 2_000]].concat());
         assert!(decode(&many, JsonForm::default()).is_err(), "each flag has at least 5 bytes");

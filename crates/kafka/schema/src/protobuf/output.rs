@@ -4,9 +4,8 @@ use std::io;
 
 use bytes::Bytes;
 
-/// How deep the JSON may be nested: what parsers of JSON accept. The decoder limits the depth of a
-/// message, and not that of messages in `google.protobuf.Any`.
-const DEPTH_MAX: usize = 100;
+/// How deep the JSON may be nested: what parsers of JSON accept.
+pub(super) const DEPTH_MAX: usize = 100;
 
 /// The JSON that was written.
 pub(super) struct Output {
