@@ -119,7 +119,8 @@ pub use spin_kafka_macro::batch;
 ///
 /// Each batch is one Kafka transaction: the records, the dead letters and the offset are written
 /// together or not at all. A reader with the isolation level `read_committed` sees the output of
-/// each record exactly once. `output_topics` of the trigger in `spin.toml` names the topics.
+/// each record exactly once. If the only broker of a cluster is killed, output may be written twice.
+/// `output_topics` of the trigger in `spin.toml` names the topics.
 ///
 /// The parameter is `&[Record]` or [`&Batch`](Batch). The function returns the records as
 /// `Vec<Outgoing>`, or an [`Answer`] with rejections, or a `Result` of either with an error that

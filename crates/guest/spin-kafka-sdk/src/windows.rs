@@ -75,7 +75,7 @@ pub async fn apply(
 ) -> BatchResult {
     let windows = windows().await?;
     let run = async |batch: &Batch, state: &mut State| run(windows, batch, state, &fold).await;
-    state::apply(windows.namespace().clone(), batch, run).await
+    state::apply_also_without_records(windows.namespace().clone(), batch, run).await
 }
 
 /// The stored position of a partition.

@@ -55,6 +55,7 @@ local EXACT_MAX = 2 ^ 53   -- up to here, a double represents every integer
 local FRACTION = 9         -- digits after the point of a decimal
 local CHUNK = 1000         -- values in one command; `unpack` accepts less than 8,000
 local CHECKED_WORDS = 8    -- of a command whose permission is checked
+local DENSE_BYTES = 12304  -- of a HyperLogLog that is not sparse
 local REPLY_MAX = 2 ^ 16   -- bytes of the values in a reply
 
 local partition, log, start, finish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -316,8 +317,22 @@ local function change_sorted_set(key, is_new)
   end)
 end
 
+-- Fails if the key is not empty and PFADD would not accept it: a HyperLogLog is a value with a header
+-- of 16 bytes, which begins with a magic text and the encoding. PFCOUNT would write the estimate.
+local function check_distinct(key)
+  local header = read('HyperLogLog', 'GETRANGE', key, 0, 15)
+  if header == '' and read('HyperLogLog', 'EXISTS', key) == 0 then return end
+  local encoding = string.byte(header, 5)
+  if #header < 16 or string.sub(header, 1, 4) ~= 'HYLL' or encoding > 1 then
+    wrong_type(key, 'HyperLogLog')
+  end
+  if encoding == 0 and read('HyperLogLog', 'STRLEN', key) ~= DENSE_BYTES then
+    wrong_type(key, 'HyperLogLog')
+  end
+end
+
 local function change_distinct(key, is_new)
-  if not is_new then read('HyperLogLog', 'PFCOUNT', key) end
+  if not is_new then check_distinct(key) end
   local count = tonumber(take())
   local from = skip(count)
   for first = 0, count - 1, CHUNK do

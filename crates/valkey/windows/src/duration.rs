@@ -21,6 +21,7 @@ impl TryFrom<u64> for Seconds {
 }
 
 impl Seconds {
+    pub const MINUTE: Self = Self(60);
     pub const DAY: Self = Self(86_400);
 
     pub fn ms(self) -> i64 {

@@ -52,6 +52,9 @@ pub enum RecordError {
     /// A text is too long.
     #[error("a group, member or distinct value is empty or has more than {GROUP_BYTES_MAX} bytes")]
     Text,
+    /// A function used a name of an aggregate that is not valid.
+    #[error("the name of an aggregate has 1 to 100 letters, digits, `-`, `_` or `.`, not `{0}`")]
+    Name(String),
     /// A number is too large.
     #[error(
         "a number is too large: an integer is at most {INTEGER_MAX}, a decimal is below \
@@ -61,6 +64,13 @@ pub enum RecordError {
     /// The record changes too many values.
     #[error("the record changes more than {ADDITIONS_MAX} values in its windows")]
     TooManyAdditions,
+}
+
+impl RecordError {
+    /// The name of an aggregate is not valid. Only its beginning becomes part of the reason.
+    pub(crate) fn name(aggregate: &str) -> Self {
+        Self::Name(aggregate.chars().take(100).collect())
+    }
 }
 
 /// A batch cannot be applied, and a retry does not help.
@@ -75,9 +85,6 @@ pub enum Error {
     /// A stored value is not what this crate writes.
     #[error("the key `{0}` was changed by another program")]
     Stored(String),
-    /// A function used a name of an aggregate that is not valid.
-    #[error("the name of an aggregate has 1 to 100 letters, digits, `-`, `_` or `.`, not `{0}`")]
-    Name(String),
     /// An aggregate that a session cannot contain.
     #[error("the aggregate `{0}` is of a kind that sessions do not support")]
     NotInSessions(String),

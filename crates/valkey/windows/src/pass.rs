@@ -44,6 +44,14 @@ struct Accepted {
     starts: Vec<i64>,
 }
 
+/// What [`Pass::apply`] returns.
+struct Outcome {
+    refused: Vec<Refused>,
+    progress: Vec<u8>,
+    /// The new sessions of each group.
+    sessions: BTreeMap<Vec<u8>, Sessions>,
+}
+
 /// Number of late records, and of windows that left out a record which others accepted.
 #[derive(Debug, Default)]
 struct LateCounts {
@@ -106,32 +114,31 @@ impl<'a> Pass<'a> {
         end: i64,
         sessions: &[Option<Vec<u8>>],
     ) -> Result<Vec<Refused>, Error> {
-        let field = self.progress_field.clone();
-        let (refused, progress) = self.apply(state, kept_from, end, sessions)?;
+        let (field, limits) = (self.progress_field.clone(), self.session_limits());
+        let Outcome { refused, progress, sessions } =
+            self.apply(state, kept_from, end, sessions)?;
+        if let Some(limits) = limits {
+            sessions.iter().for_each(|(group, sessions)| sessions.store(group, limits, state));
+        }
         state.hash(PROGRESS_KEY).set(field, progress);
         Ok(refused)
     }
 
-    /// Makes the changes, and returns the refused records and the new progress.
+    /// Makes the changes except those of sessions and of the progress, which are returned.
     fn apply(
         mut self,
         state: &mut State,
         kept_from: i64,
         end: i64,
         sessions: &[Option<Vec<u8>>],
-    ) -> Result<(Vec<Refused>, Vec<u8>), Error> {
-        let mut names = self.accepted.iter().filter_map(|it| it.entry.window.invalid_name());
-        if let Some(name) = names.next() {
-            return Err(Error::Name(name.into()));
-        }
-        match self.settings().window {
-            Kind::Session { gap_s, sessions_max } => {
-                let retention_ms = self.settings().retention_s.ms();
-                let limits = SessionLimits { gap_ms: gap_s.ms(), sessions_max, retention_ms };
-                self.add_to_sessions(state, limits, sessions)?;
+    ) -> Result<Outcome, Error> {
+        let sessions = match self.session_limits() {
+            Some(limits) => self.add_to_sessions(limits, sessions)?,
+            None => {
+                self.add_to_windows(state);
+                BTreeMap::new()
             }
-            Kind::Tumbling { .. } | Kind::Sliding { .. } => self.add_to_windows(state),
-        }
+        };
         for (field, count) in [("records", self.late.records), ("windows", self.late.windows)] {
             if count > 0 {
                 state.hash(LATE_KEY).increment(field, count);
@@ -144,11 +151,17 @@ impl<'a> Pass<'a> {
         let progress = self.progress.encode(kept_from, end, &self.refused);
         self.refused.sort_unstable();
         let refused = self.refused.iter().map(|offset| self.refusal(*offset)).collect();
-        Ok((refused, progress))
+        Ok(Outcome { refused, progress, sessions })
     }
 
     fn settings(&self) -> &'a Settings {
         &self.windows.settings
+    }
+
+    fn session_limits(&self) -> Option<SessionLimits> {
+        let Settings { window, retention_s, .. } = self.settings();
+        let Kind::Session { gap_s, sessions_max } = *window else { return None };
+        Some(SessionLimits { gap_ms: gap_s.ms(), sessions_max, retention_ms: retention_s.ms() })
     }
 
     /// Windows that end at or before this time are closed. `None` if all are open.
@@ -203,10 +216,9 @@ impl<'a> Pass<'a> {
 
     fn add_to_sessions(
         &mut self,
-        state: &mut State,
         limits: SessionLimits,
         stored: &[Option<Vec<u8>>],
-    ) -> Result<(), Error> {
+    ) -> Result<BTreeMap<Vec<u8>, Sessions>, Error> {
         let groups = self.session_groups().into_iter().zip(stored);
         let restored = groups.map(|(group, stored)| {
             Ok((group.to_vec(), Sessions::restore(group, stored.as_deref())?))
@@ -221,14 +233,16 @@ impl<'a> Pass<'a> {
                     false => refused += 1,
                 }
             }
-            if refused > 0 && !accepted {
+            // A record that was accepted before stays accepted, although later records may have
+            // removed its session.
+            let is_new = self.progress.judgement(offset) == Judgement::New;
+            if refused > 0 && !accepted && is_new {
                 self.refuse(offset);
             } else {
                 self.late.add_windows(refused);
             }
         }
-        sessions.iter().for_each(|(group, sessions)| sessions.store(group, limits, state));
-        Ok(())
+        Ok(sessions)
     }
 }
 
@@ -247,6 +261,8 @@ mod tests {
     use super::*;
     use crate::Log;
     use crate::record::TestRecord;
+
+    const LATE: &str = "late = { out_of_orderness_s = 20, lateness_s = 10, policy = 'reject' }";
 
     const LOG: Log<'_> = Log { group: "g", topic: "t", log_id: "a", partition: 3 };
 
@@ -267,24 +283,68 @@ mod tests {
         }
     }
 
-    /// Runs the windows on records of a log, and returns the refused ones and the new progress.
+    /// What is stored between two runs.
+    #[derive(Debug, Clone, Default, PartialEq)]
+    struct Store {
+        progress: Option<Vec<u8>>,
+        /// By key.
+        sessions: BTreeMap<Vec<u8>, Vec<u8>>,
+    }
+
+    /// Runs the windows on records of a log, and returns the refused ones. Stores the results.
     fn run(
         windows: &Windows,
         log: &[TestRecord],
         offsets: Range<usize>,
         kept_from: usize,
-        stored: Option<&[u8]>,
+        store: &mut Store,
         state: &mut State,
-    ) -> (Vec<usize>, Vec<u8>) {
-        let mut pass = windows.begin(&LOG, stored).unwrap();
+    ) -> Vec<usize> {
+        let mut pass = windows.begin(&LOG, store.progress.as_deref()).unwrap();
         for offset in offsets.clone() {
             let entry = windows.entry(&log[offset]).unwrap();
             pass.add(offset as i64, entry).unwrap();
         }
-        let sessions = vec![None; pass.reads().len()];
-        let (refused, progress) =
+        let keys = pass.session_groups().into_iter().map(sessions_key);
+        let sessions: Vec<_> = keys.map(|key| store.sessions.get(&key).cloned()).collect();
+        let Outcome { refused, progress, sessions } =
             pass.apply(state, kept_from as i64, offsets.end as i64, &sessions).unwrap();
-        (refused.iter().map(|refused| refused.offset as usize).collect(), progress)
+        store.progress = Some(progress);
+        for (group, sessions) in sessions {
+            store.sessions.insert(sessions_key(&group), serde_json::to_vec(&sessions).unwrap());
+        }
+        refused.iter().map(|refused| refused.offset as usize).collect()
+    }
+
+    /// Runs the windows on a log that is divided into batches of these sizes, some of which are
+    /// handed over again after a crash. Returns what is stored, and the records with dead letters.
+    fn run_in_batches(
+        windows: &Windows,
+        log: &[TestRecord],
+        sizes: impl IntoIterator<Item = (usize, bool)>,
+    ) -> (State, Store, Vec<usize>) {
+        let (mut state, mut store, mut position) = (State::default(), Store::default(), 0);
+        let (mut letters, mut from, mut sizes) = (Vec::new(), 0, sizes.into_iter());
+        while from < log.len() {
+            let (size, crashes) = sizes.next().unwrap_or((usize::MAX, false));
+            let end = from.saturating_add(size).min(log.len());
+            // The function runs on all records. If some of them were applied before, only their
+            // rejections matter, and it runs again on the others.
+            let mut unused = store.clone();
+            let mut refused =
+                run(windows, log, from..end, from, &mut unused, &mut State::default());
+            if position < end {
+                refused.retain(|offset| *offset < position);
+                refused.extend(run(windows, log, position..end, from, &mut store, &mut state));
+                position = end;
+            }
+            // After a crash the dead letters are not written, and the batch is handed over again.
+            if !crashes {
+                letters.extend(refused);
+                from = end;
+            }
+        }
+        (state, store, letters)
     }
 
     /// The changes and the refused records, computed one record after the other.
@@ -325,34 +385,42 @@ mod tests {
             ]),
         ) {
             let log: Vec<TestRecord> = seconds.into_iter().map(record).collect();
-            let late = "late = { out_of_orderness_s = 20, lateness_s = 10, policy = 'reject' }";
-            let windows = windows(window, late);
-            let (mut state, mut stored, mut position) = (State::default(), None::<Vec<u8>>, 0);
-            let (mut letters, mut from, mut sizes) = (Vec::new(), 0, sizes.into_iter());
-            while from < log.len() {
-                let (size, crashes) = sizes.next().unwrap_or((usize::MAX, false));
-                let end = from.saturating_add(size).min(log.len());
-                // The function runs on all records. If some of them were applied before, only their
-                // rejections matter, and it runs again on the others.
-                let (mut refused, _) =
-                    run(&windows, &log, from..end, from, stored.as_deref(), &mut State::default());
-                if position < end {
-                    refused.retain(|offset| *offset < position);
-                    let (rest, progress) =
-                        run(&windows, &log, position..end, from, stored.as_deref(), &mut state);
-                    refused.extend(rest);
-                    (stored, position) = (Some(progress), end);
-                }
-                // After a crash the dead letters are not written, and the batch is handed over again.
-                if !crashes {
-                    letters.extend(refused);
-                    from = end;
-                }
-            }
+            let windows = windows(window, LATE);
+            let (state, _, letters) = run_in_batches(&windows, &log, sizes);
             let (expected, refused) = recount(&log, size, hop, Some(30));
             prop_assert_eq!(state, expected);
             prop_assert_eq!(letters, refused);
         }
+
+        /// The same for sessions, of which only the newest are kept.
+        #[test]
+        fn the_same_log_has_the_same_sessions(
+            seconds in prop::collection::vec(60..300_i64, 1..60),
+            sizes in prop::collection::vec((1..12_usize, any::<bool>()), 200),
+        ) {
+            let log: Vec<TestRecord> = seconds.into_iter().map(record).collect();
+            let windows = windows("kind = 'session', gap_s = 5, sessions_max = 2", LATE);
+            let (state, store, letters) = run_in_batches(&windows, &log, sizes);
+            let (expected, one_by_one, refused) =
+                run_in_batches(&windows, &log, log.iter().map(|_| (1, false)));
+            prop_assert_eq!(state, expected);
+            prop_assert_eq!(store.sessions, one_by_one.sessions);
+            prop_assert_eq!(letters, refused);
+        }
+    }
+
+    /// A batch whose records all repeat earlier ones has no records in its second run.
+    #[test]
+    fn a_repetition_that_is_handed_over_again_is_not_late() {
+        let log: Vec<TestRecord> = [500, 100].into_iter().map(record).collect();
+        let windows = windows("kind = 'tumbling', size_s = 60", LATE);
+        let (mut store, mut state) = (Store::default(), State::default());
+        assert_eq!(run(&windows, &log, 0..1, 0, &mut store, &mut state), [0; 0]);
+        let mut unused = store.clone();
+        let first_run = run(&windows, &log, 1..2, 1, &mut unused, &mut State::default());
+        assert_eq!(first_run, [1], "it is not known yet that it is a repetition");
+        assert_eq!(run(&windows, &log, 2..2, 1, &mut store, &mut state), [0; 0]);
+        assert_eq!(run(&windows, &log, 1..2, 1, &mut store, &mut State::default()), [0; 0]);
     }
 
     #[test]
@@ -360,7 +428,7 @@ mod tests {
         let log: Vec<TestRecord> = [500, 0, 60].into_iter().map(record).collect();
         let windows = windows("kind = 'tumbling', size_s = 60", "");
         let mut state = State::default();
-        assert_eq!(run(&windows, &log, 0..3, 0, None, &mut state).0, [0; 0]);
+        assert_eq!(run(&windows, &log, 0..3, 0, &mut Store::default(), &mut state), [0; 0]);
         assert_eq!(state, recount(&log, 60, 60, None).0);
     }
 
@@ -368,11 +436,10 @@ mod tests {
     fn late_records_are_counted_without_a_rejection_if_the_policy_says_so() {
         let log: Vec<TestRecord> = [500, 0].into_iter().map(record).collect();
         let windows = windows("kind = 'tumbling', size_s = 60", "late = { policy = 'count' }");
-        let mut state = State::default();
-        let (refused, progress) = run(&windows, &log, 0..2, 0, None, &mut state);
-        assert_eq!(refused, [0; 0]);
+        let (mut state, mut store) = (State::default(), Store::default());
+        assert_eq!(run(&windows, &log, 0..2, 0, &mut store, &mut state), [0; 0]);
         assert_eq!(state, recount(&log, 60, 60, Some(0)).0, "it is counted as late");
-        let text = String::from_utf8(progress).unwrap();
+        let text = String::from_utf8(store.progress.unwrap()).unwrap();
         assert!(text.ends_with(r#""next":2,"newest_ms":500000,"refused":[]}"#), "{text}");
     }
 
@@ -382,7 +449,7 @@ mod tests {
         let late = "late = { out_of_orderness_s = 60, policy = 'reject' }";
         let windows = windows("kind = 'session', gap_s = 10", late);
         let mut state = State::default();
-        assert_eq!(run(&windows, &log, 0..3, 0, None, &mut state).0, [1]);
+        assert_eq!(run(&windows, &log, 0..3, 0, &mut Store::default(), &mut state), [1]);
     }
 
     #[test]
@@ -390,7 +457,9 @@ mod tests {
         let windows_of = |size| windows(&format!("kind = 'tumbling', size_s = {size}"), "");
         let windows = windows_of(60);
         let log = [record(100)];
-        let (_, progress) = run(&windows, &log, 0..1, 0, None, &mut State::default());
+        let mut store = Store::default();
+        run(&windows, &log, 0..1, 0, &mut store, &mut State::default());
+        let progress = store.progress.unwrap();
         let begin = |log, windows: &Windows| {
             windows.begin(&log, Some(&progress)).map(|pass| pass.progress.newest_ms())
         };
@@ -417,13 +486,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_name_of_an_aggregate_is_an_error_of_the_function() {
+    fn a_wrong_name_of_an_aggregate_rejects_the_record() {
         let windows = windows("kind = 'tumbling', size_s = 60", "");
         let mut pass = windows.begin(&LOG, None).unwrap();
-        let mut entry = windows.entry(&record(60)).unwrap();
-        entry.window.count("a:b", 1);
-        pass.add(0, entry).unwrap();
-        let error = pass.finish(&mut State::default(), 0, 1, &[]).unwrap_err();
-        assert_eq!(error, Error::Name("a:b".into()));
+        for (name, shown) in [("a:b", "a:b"), ("", ""), (&"x".repeat(101), &"x".repeat(100))] {
+            let mut entry = windows.entry(&record(60)).unwrap();
+            entry.window.count(name, 1);
+            assert_eq!(pass.add(0, entry), Err(RecordError::Name(shown.into())));
+        }
     }
 }

@@ -24,8 +24,7 @@ pub(crate) struct Settings {
     /// How long windows are kept after their end.
     pub retention_s: Seconds,
     /// The maximum time by which an event may be after the timestamp of its record.
-    #[serde(default = "one_day")]
-    pub time_ahead_max_s: Seconds,
+    time_ahead_max_s: Option<Seconds>,
     /// When a record is late. If it is missing, no record is.
     pub late: Option<Late>,
     /// Where the event time is.
@@ -85,10 +84,6 @@ pub(crate) enum Policy {
 
 const fn first_version() -> u32 {
     1
-}
-
-const fn one_day() -> Seconds {
-    Seconds::DAY
 }
 
 const fn default_sessions_max() -> u32 {
@@ -158,6 +153,13 @@ impl Settings {
             return Err(SettingsError::value("retention_s", problem));
         }
         Ok(())
+    }
+
+    /// The maximum time by which an event may be after the timestamp of its record. An event that is
+    /// ahead makes later records late, so the default is short if records can be late.
+    pub fn time_ahead_max(&self) -> Seconds {
+        let default = if self.late.is_some() { Seconds::MINUTE } else { Seconds::DAY };
+        self.time_ahead_max_s.unwrap_or(default)
     }
 
     /// Identifies the settings that determine what is counted. Windows that were counted with others
@@ -298,6 +300,15 @@ mod tests {
         assert_ne!(of(&format!("{MINUTES}\naggregates.a = {{ kind = 'count' }}")), counted);
         // It is stored, so another version must compute the same one.
         assert_eq!(counted, "a54f4bf0a71c10e22f1daa4f542a801f");
+    }
+
+    #[test]
+    fn an_event_may_be_less_ahead_if_records_can_be_late() {
+        let of = |text: &str| Settings::parse(text).unwrap().time_ahead_max();
+        assert_eq!(of(MINUTES), Seconds::DAY);
+        let late = format!("{MINUTES}\nlate = {{ policy = 'count' }}");
+        assert_eq!(of(&late), Seconds::MINUTE);
+        assert_eq!(of(&format!("{late}\ntime_ahead_max_s = 86400")), Seconds::DAY);
     }
 
     #[test]

@@ -10,9 +10,9 @@ use crate::quantile::bucket;
 
 /// What one record adds to each of its windows.
 ///
-/// An aggregate is created when something is added to its name. All additions to one name are of the
-/// same kind. An addition that is not possible, such as a number above the limits, rejects the
-/// record.
+/// An aggregate is created when something is added to its name. The names and kinds of aggregates
+/// must be constants of the function: a name that records use for two kinds stops the program. An
+/// addition that is not possible, such as a number above the limits, rejects the record.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Window {
     /// For each group, the aggregates and what is added to them.
@@ -74,12 +74,6 @@ impl Window {
         }
     }
 
-    /// The first name of an aggregate that is not valid.
-    pub(crate) fn invalid_name(&self) -> Option<&str> {
-        let mut names = self.groups.values().flatten().map(|(name, _)| name.as_str());
-        names.find(|name| !is_valid_name(name))
-    }
-
     fn check_text(&mut self, text: &[u8]) {
         if text.is_empty() || text.len() > GROUP_BYTES_MAX {
             self.fail(RecordError::Text);
@@ -93,6 +87,9 @@ impl Window {
     /// Adds to a group. After the maximum, additions are only counted, so that the memory is limited.
     fn add(&mut self, group: &[u8], aggregate: &str, addition: Addition) {
         self.count += 1;
+        if !is_valid_name(aggregate) {
+            self.fail(RecordError::name(aggregate));
+        }
         if self.count > ADDITIONS_MAX || self.error.is_some() {
             return;
         }

@@ -59,9 +59,10 @@ impl Windows {
 
     /// The event time of a record, and what it adds to the aggregates of the settings.
     pub fn entry(&self, record: &impl Record) -> Result<Entry, RecordError> {
-        let Settings { time_unit, time_ahead_max_s, group, aggregates, .. } = &self.settings;
+        let Settings { time_unit, group, aggregates, .. } = &self.settings;
+        let ahead_max = self.settings.time_ahead_max();
         let event = Event::new(record, self.needs_json)?;
-        let time_ms = event_time(self.time.as_ref(), *time_unit, *time_ahead_max_s, &event)?;
+        let time_ms = event_time(self.time.as_ref(), *time_unit, ahead_max, &event)?;
         let group = group.as_ref().map(|group| group.text(&event)).transpose()?;
         let mut window = Window::default();
         for (name, aggregate) in aggregates {

@@ -18,9 +18,28 @@ pub async fn apply(
     batch: Batch,
     run: impl AsyncFn(&Batch, &mut State) -> BatchResult,
 ) -> BatchResult {
+    apply_also_without_records(namespace, batch, only_with_records(run)).await
+}
+
+/// The same for a function that also runs without records, because it stores how far it has judged
+/// the log.
+pub(crate) async fn apply_also_without_records(
+    namespace: Namespace,
+    batch: Batch,
+    run: impl AsyncFn(&Batch, &mut State) -> BatchResult,
+) -> BatchResult {
     client::begin_batch(batch.time_limit());
     let source = source(namespace, batch.log());
     apply_with(source, settings::limits().await?, batch, run, client::call).await
+}
+
+/// Without records the function must not change anything, but the position is stored.
+fn only_with_records(
+    run: impl AsyncFn(&Batch, &mut State) -> BatchResult,
+) -> impl AsyncFn(&Batch, &mut State) -> BatchResult {
+    async move |batch: &Batch, state: &mut State| {
+        if batch.records().is_empty() { Ok(Vec::new()) } else { run(batch, state).await }
+    }
 }
 
 async fn apply_with(
@@ -44,9 +63,7 @@ async fn apply_with(
     loop {
         batch.retain(transaction.start(), |record| transaction.includes(record.offset()));
         let mut state = State::new(namespace.clone());
-        // Without records the function must not change anything, but the position is stored.
-        let rejected =
-            if batch.records().is_empty() { Vec::new() } else { run(&batch, &mut state).await? };
+        let rejected = run(&batch, &mut state).await?;
         let step = loop {
             let limit_ms = client::call_limit_ms()?;
             let command = transaction.command(&state).map_err(failure)?;
@@ -156,7 +173,8 @@ mod tests {
             Ok(Reply::Values(words.iter().map(|word| word.as_bytes().into()).collect()))
         };
         client::begin_batch(batch.time_limit());
-        let answer = block_on(apply_with(source, RetentionLimits::default(), batch, run, call));
+        let limits = RetentionLimits::default();
+        let answer = block_on(apply_with(source, limits, batch, only_with_records(run), call));
         assert!(replies.borrow_mut().next().is_none(), "a reply was not requested");
         (answer, runs.into_inner())
     }
@@ -182,7 +200,8 @@ mod tests {
         let rejection =
             |record: &Record| Rejection::because_of_earlier_records(record.offset(), "late".into());
         // The position is 6, and record 8 repeats an earlier one.
-        let (answer, _) = apply_with_rejections(&[&["again", "6", "3"], &["applied"]], rejection);
+        let (answer, _) =
+            apply_with_rejections(&[&["again", "6", "1", "3"], &["applied"]], rejection);
         assert_eq!(offsets(answer), [5, 6]);
     }
 

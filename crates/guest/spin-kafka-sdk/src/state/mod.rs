@@ -55,6 +55,7 @@ mod client;
 pub(crate) mod settings;
 
 #[doc(hidden)]
+pub(crate) use apply::apply_also_without_records;
 pub use apply::{apply, namespace, position};
 #[doc(hidden)]
 pub use spin_kafka_state::is_valid_name;

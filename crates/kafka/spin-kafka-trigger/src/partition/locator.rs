@@ -53,6 +53,9 @@ impl Locator {
                               the offset is committed together with the records";
                 return Err(self.ctx.handler_error(-1, reason));
             }
+            if let (Position::Adopted, Some(applied)) = (stored, applied) {
+                return Err(self.adopted_results_lost(applied));
+            }
             let watermarks = self.ctx.watermarks().await?;
             let beginning = self.beginning(&log, stored, applied, watermarks).await?;
             // The position is valid only if the topic was not replaced in the meantime.
@@ -176,6 +179,19 @@ impl Locator {
              deletes the offsets of a group without members after `offsets.retention.minutes`"
         );
         Err(self.ctx.handler_error(-1, reason))
+    }
+
+    /// The error after the store lost what the handler applied up to `applied` in addition to the
+    /// results of another program. The committed offset does not show what is missing, so reading must
+    /// not continue there.
+    fn adopted_results_lost(&self, applied: i64) -> TaskEnd {
+        let reason = format!(
+            "the handler's store continues the results of another program, and lost its position, \
+             which was {applied}: records before {applied} may be missing from the results, from the \
+             offset on at which the results were continued. Restore a copy of the store that has \
+             the position. A restart without it begins at the committed offset"
+        );
+        self.ctx.handler_error(applied, reason)
     }
 
     /// The offset that the setting `start` selects.

@@ -283,9 +283,12 @@ async fn results_of_another_program_are_continued_at_its_committed_offsets() {
 
     cluster.produce(5, 10);
     let mut session = Session::start_at(cluster.config(), |_, _, _| Ok(Position::Adopted));
-    let first = session.call().await.apply();
+    let first = &session.apply_until(15).await[0];
     assert_eq!((first.start, first.expected_position), (10, None), "nothing was applied yet");
-    session.stop().await;
+    cluster.produce(5, 10);
+    session.call().await.fail(Failure::Lost);
+    let error = session.ended().await.unwrap_err().to_string();
+    assert!(error.contains("lost its position, which was 15"), "{error}");
 
     let mut other_group = cluster.config();
     other_group.group = "other".into();

@@ -348,8 +348,22 @@ fn distinct_elements_are_estimated() {
     }
     let estimate: i64 = store.run(&format!("PFCOUNT {PREFIX}d"));
     assert!((2_900..3_100).contains(&estimate), "{estimate}");
-    store.run::<()>(&format!("SET {PREFIX}text x"));
-    let error = refused_at(&mut store, 2, |state| state.add_distinct("text", "a"));
-    let expected = format!("WRONGTYPE the key {PREFIX}text holds no HyperLogLog");
-    assert!(matches!(&error, Error::Stored(text) if text.contains(&expected)), "{error}");
+    store.run::<()>(&format!("COPY {PREFIX}d {PREFIX}dense"));
+    let pad = |key: &str, length: u32| format!("SETRANGE {PREFIX}{key} {length} x");
+    for command in [
+        format!("SET {PREFIX}empty "),
+        format!("SET {PREFIX}number 7"),
+        format!("SET {PREFIX}text x"),
+        format!("SET {PREFIX}short HYLL"),
+        format!("SET {PREFIX}unknown HYLL2345678901234567"),
+        pad("dense", 12_304),
+        format!("HSET {PREFIX}hash a b"),
+    ] {
+        store.run::<redis::Value>(&command);
+    }
+    for key in ["empty", "number", "text", "short", "unknown", "dense", "hash"] {
+        let error = refused_at(&mut store, 2, |state| state.add_distinct(key, "a"));
+        let expected = format!("WRONGTYPE the key {PREFIX}{key} holds no HyperLogLog");
+        assert!(matches!(&error, Error::Stored(text) if text.contains(&expected)), "{error}");
+    }
 }
