@@ -3,7 +3,6 @@
 use std::pin::pin;
 
 use anyhow::Result;
-use kafka_trigger::TriggerConfig;
 use runner::{MetricsExport, PreparedApp, RunOptions, Session, shutdown};
 
 use crate::application::Image;
@@ -39,7 +38,7 @@ async fn start(image: Image, settings: Settings) -> Result<Session> {
     options.apply(&mut app)?;
     let prepared = PreparedApp::new(options, app, Default::default())?;
     let mut session = prepared.start(addresses, None).await?;
-    announce(&session, prepared.triggers());
+    announce(&session, &prepared);
     session.check_servers(&prepared);
     Ok(session)
 }
@@ -59,17 +58,22 @@ fn end() -> Result<impl Future<Output = ()> + Send> {
 }
 
 /// Logs a line for each address and each trigger.
-fn announce(session: &Session, triggers: &[TriggerConfig]) {
+fn announce(session: &Session, prepared: &PreparedApp) {
     if let Some(address) = session.http_address() {
         tracing::info!(%address, "serving HTTP components");
     }
     for address in session.operator_addresses() {
         tracing::info!(%address, "serving the operator port");
     }
-    for config in triggers {
+    for config in prepared.triggers() {
         let (engine, component) = (&config.engine, &config.component);
         let topics = engine.topics.join(", ");
         let (brokers, group) = (&engine.brokers, &engine.group);
         tracing::info!(component, topics, brokers, group, "consuming from Kafka");
+    }
+    for config in prepared.amqp_triggers() {
+        let (component, broker, queue) =
+            (&config.component, &config.address, &config.consumer.queue);
+        tracing::info!(component, broker, queue, "consuming from a queue");
     }
 }

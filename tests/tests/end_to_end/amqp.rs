@@ -1,14 +1,13 @@
 //! A function with a state, `examples/word-count`, on a real RabbitMQ.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Method, StatusCode};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pipeline_tests::{Client, Launch, Locked, Pipeline, Store, eventually, root};
-use test_servers::{QueueClient, QueueMessage, RabbitMq, ValkeyConfig, start_valkey};
+use test_servers::{QueueClient, QueueMessage, RabbitMq, ValkeyConfig, free_port, start_valkey};
 
 const QUEUE: &str = "texts";
 
@@ -42,11 +41,6 @@ async fn publish(client: &QueueClient, time_s: u64, numbers: std::ops::Range<u32
     client.publish(QUEUE, texts).await.unwrap();
 }
 
-/// An address that is free now.
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 async fn texts(store: &Store) -> Option<u32> {
     store.get("{word-count:1}:texts").await?.parse().ok()
 }
@@ -72,7 +66,7 @@ async fn messages_are_counted_once_across_kills_of_the_program_and_the_broker() 
     let mut launch = Launch::new(manifest, "127.0.0.1:1", valkey.url(), QUEUE)
         .variable("amqp_url", &broker.url())
         .variable("amqp_queue", QUEUE);
-    let address = free_address();
+    let address = format!("127.0.0.1:{}", free_port().unwrap());
     launch.envs.push(("DOORBUSTER_OPERATOR".into(), address.clone()));
     let operator = Client::new(&format!("http://{address}"));
     let get = async |path| operator.send(Method::GET, path, &[], "").await;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use pipeline_tests::{Pipeline, Wiring, doorbuster, eventually, root};
 use tempfile::NamedTempFile;
-use test_servers::{ValkeyConfig, shared_kafka, start_valkey, valkey_program};
+use test_servers::{ValkeyConfig, free_port, shared_kafka, start_valkey, valkey_program};
 use tokio::process::{Child, Command};
 
 const SALES: u32 = 60;
@@ -86,7 +86,7 @@ impl Counted {
 
 /// An audit that runs.
 struct Audit {
-    _child: Child,
+    child: Child,
     log: NamedTempFile,
     address: std::net::SocketAddr,
 }
@@ -94,12 +94,12 @@ struct Audit {
 impl Audit {
     async fn start(counted: &Counted, words: &[&str]) -> Self {
         let log = NamedTempFile::new().unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let address = free.to_string();
-        let mut command = counted.command(&["audit", "--interval", "1", "--operator", &address]);
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+        let operator = address.to_string();
+        let mut command = counted.command(&["audit", "--interval", "1", "--operator", &operator]);
         command.args(words);
         command.stdout(Stdio::null()).stderr(log.reopen().unwrap());
-        Self { _child: command.spawn().unwrap(), log, address: free }
+        Self { child: command.spawn().unwrap(), log, address }
     }
 
     fn log(&self) -> String {
@@ -202,7 +202,7 @@ async fn what_a_new_build_counts_is_compared_before_it_runs() {
     // Nothing was written to the application's store.
     assert_eq!(counted.0.store().await.unwrap().total().await, u64::from(SALES));
 
-    let private = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let mut private = start_valkey(ValkeyConfig::default()).await.unwrap();
     let why = ["why", "total_ventas", "--private-valkey"];
     let (code, text) = counted.run(&[&why[..], &[&private.url()]].concat()).await;
     assert_eq!(code, Some(0), "{text}");
@@ -211,4 +211,11 @@ async fn what_a_new_build_counts_is_compared_before_it_runs() {
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("the private store is the application's Valkey"), "{text}");
     assert_eq!(counted.0.store().await.unwrap().total().await, u64::from(SALES));
+
+    // What was counted in a private store that ends is lost, so the audit ends.
+    let mut audit = Audit::start(&counted, &["--private-valkey", &private.url()]).await;
+    audit.until("doorbuster_audit_last_pass_seconds", |time| time > 0.0).await;
+    private.kill().await.unwrap();
+    assert_eq!(audit.child.wait().await.unwrap().code(), Some(1), "{}", audit.log());
+    assert!(audit.log().contains("the private store has ended"), "{}", audit.log());
 }

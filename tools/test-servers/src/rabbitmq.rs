@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use child_server::{FreePorts, Process, accepts, on_path};
+use child_server::{Process, accepts, free_port, on_path};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::START_LIMIT;
 use crate::debian::unpack_all;
 use crate::home::install;
 
@@ -18,9 +18,6 @@ use crate::home::install;
 const NAME: &str = "rabbitmq-server";
 
 const NEEDED: &str = "rabbitmq-server is needed on the PATH, or Debian's apt-get and dpkg-deb";
-
-/// How long the node may take until it accepts connections: seconds on an idle machine.
-const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// The certificate of a node and its key, as PEM.
 pub struct RabbitMqTls {
@@ -69,14 +66,12 @@ impl RabbitMq {
     pub async fn start_with(tls: Option<RabbitMqTls>) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(Programs::find).await??;
         let folder = TempDir::with_prefix("rabbitmq-")?;
-        let mut free = FreePorts::default();
         let ports = Ports {
-            amqp: free.find()?,
-            amqps: free.find()?,
-            mapper: free.find()?,
-            distribution: free.find()?,
+            amqp: free_port()?,
+            amqps: free_port()?,
+            mapper: free_port()?,
+            distribution: free_port()?,
         };
-        drop(free);
         let mut config = configuration(ports.amqp);
         if let Some(tls) = tls {
             config += &encrypted(ports.amqps, tls, folder.path())?;

@@ -27,6 +27,9 @@ pub mod headers {
 /// The properties of a message must fit into one frame, whose size is 128 KiB by default. If those of
 /// a message are larger than this, its letter has none of its headers.
 const HEADERS_BYTES_MAX: usize = 64 * 1024;
+/// The headers with which the publisher of a message names further routing keys. RabbitMQ would route
+/// the letter by them, and so possibly back into the queue from which it comes.
+const ROUTING_HEADERS: [&str; 2] = ["CC", "BCC"];
 /// How long the broker may take to confirm a letter. If a quorum queue has no leader, as after a
 /// restart of the broker, RabbitMQ may never confirm what a channel has published in the meantime.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
@@ -125,13 +128,16 @@ fn unavailable(reason: impl Into<String>) -> LetterFault {
 }
 
 /// The properties of the letter: those of the message and its headers, and those that describe the
-/// error. The letter does not expire.
+/// error. The letter does not expire, and is routed by nothing but its routing key.
 fn properties(origin: &Origin, letter: &Letter<'_>, group: &str) -> BasicProperties {
     let Origin { exchange, routing_key, properties } = origin;
     let mut all = FieldTable::default();
     let omits = headers_bytes(properties) > HEADERS_BYTES_MAX;
     if let Some(headers) = properties.headers().as_ref().filter(|_| !omits) {
-        all = headers.clone();
+        let headers = headers.inner().iter();
+        for (name, value) in headers.filter(|(name, _)| !ROUTING_HEADERS.contains(&name.as_str())) {
+            all.insert(name.clone(), value.clone());
+        }
     }
     let mut add = |name: &str, value: &str| {
         all.insert(name.into(), AMQPValue::LongString(value.into()));

@@ -58,9 +58,8 @@ pub(crate) struct Session<'a> {
     applied: watch::Receiver<i64>,
     log_id: Arc<str>,
     keeps_position: bool,
+    connection: &'a Connection,
     channel: Channel,
-    /// The channel on which the number of messages that wait is queried.
-    counting: Channel,
     receiver: Receiver<'a>,
 }
 
@@ -82,7 +81,6 @@ impl<'a> Session<'a> {
         }));
         let log_id: Arc<str> = format!("amqp/{:032x}", fastrand::u128(..)).into();
         let keeps_position = applier.begin(&log_id).await.map_err(ended)?;
-        let counting = within(connection.create_channel()).await?;
         let channel = within(connection.create_channel()).await?;
         // The window of this consumer: RabbitMQ applies a limit that is not global to each consumer.
         within(channel.basic_qos(config.prefetch, BasicQosOptions::default())).await?;
@@ -102,8 +100,8 @@ impl<'a> Session<'a> {
             applied,
             log_id,
             keeps_position,
+            connection,
             channel,
-            counting,
             receiver,
         })
     }
@@ -111,14 +109,16 @@ impl<'a> Session<'a> {
     /// Reads until the trigger stops, the connection is lost, or the handler cannot continue.
     pub async fn run(mut self) -> SessionEnd {
         self.engine.set_receiving(true);
-        let (counting, queue) = (self.counting.clone(), &self.config.queue);
+        let (mut counting, connection, queue) = (None, self.connection, &self.config.queue);
         let (applier, received) = (self.applier.clone(), self.receiver.received.clone());
         let end = tokio::select! {
             end = self.apply_all() => end,
-            never = count_waiting(&counting, queue, applier, received) => never,
+            never = count_waiting(&mut counting, connection, queue, applier, received) => never,
         };
         self.engine.set_receiving(false);
-        close_channel(&self.counting).await;
+        if let Some(counting) = counting {
+            close_channel(&counting).await;
+        }
         close_channel(&self.channel).await;
         end
     }
@@ -227,18 +227,47 @@ impl<'a> Session<'a> {
 
 /// Updates the number of messages that wait in the queue, without an end.
 async fn count_waiting(
-    channel: &Channel,
+    channel: &mut Option<Channel>,
+    connection: &Connection,
     queue: &str,
     applier: Arc<BatchApplier>,
     received: Arc<AtomicI64>,
 ) -> SessionEnd {
+    let mut has_failed = false;
     loop {
-        // A failure is the loss of the connection, which the receiver notices.
-        if let Ok(count) = waiting(channel, queue).await {
-            applier.set_waiting(received.load(Ordering::Relaxed), count);
+        match query_waiting(channel, connection, queue).await {
+            Ok(count) => {
+                applier.set_waiting(received.load(Ordering::Relaxed), count);
+                has_failed = false;
+            }
+            Err(reason) => {
+                if !has_failed {
+                    tracing::warn!(
+                        queue,
+                        reason,
+                        "cannot find out how many messages wait in the queue; the lag is the last \
+                         known one"
+                    );
+                }
+                has_failed = true;
+            }
         }
         sleep(WAITING_INTERVAL).await;
     }
+}
+
+/// Queries the number of messages that wait in the queue. The broker closes the channel with an
+/// error, so the next query opens it again.
+async fn query_waiting(
+    channel: &mut Option<Channel>,
+    connection: &Connection,
+    queue: &str,
+) -> Result<u32, String> {
+    let channel = match channel.take().filter(|channel| channel.status().connected()) {
+        Some(open) => channel.insert(open),
+        None => channel.insert(within(connection.create_channel()).await?),
+    };
+    within(waiting(channel, queue)).await
 }
 
 /// Resolves at this time; never, if there is none.
@@ -265,23 +294,17 @@ async fn acknowledge(
     Ok(())
 }
 
-/// The handler's store does not have the position after the last batch of this connection. Nothing
-/// can be read again from the queue: only messages that are not acknowledged are delivered again.
-fn store_lost(position: Option<i64>, start: i64) -> String {
-    match position {
-        Some(position) => {
-            let messages = start.saturating_sub(position);
-            tracing::error!(
-                messages,
-                "the store has lost changes, and the queue no longer has their messages: they are \
-                 not counted"
-            );
-            format!("the store has lost the changes of {messages} messages")
-        }
-        None => "the store has no position of this connection; another consumer of the queue \
-                 stored its own, or the store is empty"
-            .into(),
-    }
+/// The handler's store has an earlier position of this connection than the end of the last batch.
+/// Nothing can be read again from the queue: only messages that are not acknowledged are delivered
+/// again.
+fn store_lost(position: i64, start: i64) -> String {
+    let messages = start.saturating_sub(position);
+    tracing::error!(
+        messages,
+        "the store has lost changes, and the queue no longer has their messages: they are not \
+         counted"
+    );
+    format!("the store has lost the changes of {messages} messages")
 }
 
 fn ended(end: ApplyEnd) -> SessionEnd {

@@ -109,7 +109,7 @@ impl Trigger {
             if begun.elapsed() > self.config.retry_backoff_max {
                 pauses = backoff();
             }
-            let next = pauses.next();
+            let next = pauses.next_pause();
             tracing::warn!(
                 queue = self.config.queue,
                 broker = self.address.public,

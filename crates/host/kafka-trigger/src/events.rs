@@ -163,6 +163,7 @@ impl From<TransformAnswer> for engine::Answer {
         Self {
             rejections: rejections.into_iter().map(Into::into).collect(),
             records: records.into_iter().map(Into::into).collect(),
+            ..Self::default()
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use lapin::message::Delivery;
-use lapin::types::AMQPValue;
+use lapin::types::{AMQPValue, FieldTable};
 use spin_amqp_trigger::Config;
 use spin_kafka_trigger::{FailedRecords, headers};
 
-use crate::support::{Applied, Running, connect, eventually, publish, shared_url, take};
+use crate::support::{
+    Applied, Running, connect, eventually, publish, publish_with_headers, shared_url, take,
+};
 
 fn header(letter: &Delivery, name: &str) -> String {
     let headers = letter.properties.headers().as_ref().unwrap();
@@ -37,6 +39,7 @@ async fn the_message_that_fails_is_found_and_its_letter_confirmed_before_the_ack
         |bodies: &[(Vec<String>, u32)]| bodies.iter().any(|(batch, _)| batch == &["trap-2"]);
     eventually("it is alone", async || alone(&applied.begun.lock().unwrap()).then_some(())).await;
     client.declare(letters).await.unwrap();
+    client.declare("broken.elsewhere").await.unwrap();
     for (body, class, reason) in
         [("trap-2", "trap", "trapped"), ("reject-4", "rejected", "not a post")]
     {
@@ -58,6 +61,20 @@ async fn the_message_that_fails_is_found_and_its_letter_confirmed_before_the_ack
     let summary = running.stop().await;
     assert_eq!((summary.dead_letters, summary.rejections), (2, 1));
     assert_eq!(client.waiting(queue).await.unwrap(), 0);
+
+    // The message was routed by its header `CC`, too; the letter is not.
+    let mut further = FieldTable::default();
+    let key = AMQPValue::LongString(queue.into());
+    further.insert("CC".into(), AMQPValue::FieldArray(vec![key].into()));
+    further.insert("kept".into(), AMQPValue::LongString("yes".into()));
+    let running = Running::start(config.clone(), &applied);
+    publish_with_headers(&url, "broken.elsewhere", "trap-copied", further).await;
+    let letter = take(&client, letters).await;
+    assert_eq!((&letter.data[..], header(&letter, "kept")), (&b"trap-copied"[..], "yes".into()));
+    assert!(!letter.properties.headers().as_ref().unwrap().inner().contains_key("CC"));
+    let summary = running.stop().await;
+    assert_eq!(summary.dead_letters, 1);
+    assert_eq!(client.waiting(queue).await.unwrap(), 0, "the letter has not returned");
 
     // With `stop`, the message is not acknowledged.
     publish(&client, queue, ["reject-8".into()]).await;

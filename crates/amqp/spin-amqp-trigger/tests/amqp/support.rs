@@ -5,6 +5,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use lapin::message::Delivery;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
 use spin_amqp_trigger::{Config, Error, Trigger};
 use spin_kafka_trigger::{Batch, Failure, Handler, Metrics, Progress, Rejection, Summary};
 use test_servers::{QueueClient, QueueMessage, RabbitMq, RabbitMqTls};
@@ -60,6 +63,18 @@ pub async fn publish(client: &QueueClient, queue: &str, bodies: impl IntoIterato
     client.publish(queue, messages).await.unwrap();
 }
 
+/// Publishes a message with this body and these headers.
+pub async fn publish_with_headers(url: &str, queue: &str, body: &str, headers: FieldTable) {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+    let properties = properties.with_headers(headers);
+    let published =
+        channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties);
+    published.await.unwrap().await.unwrap();
+}
+
 /// Takes the next message of a queue.
 pub async fn take(client: &QueueClient, queue: &str) -> Delivery {
     eventually("a message", async || client.take(queue).await.unwrap()).await
@@ -78,6 +93,9 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
     tokio::time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
+/// The bodies of a batch that has begun, and its attempt.
+type Begun = (Vec<String>, u32);
+
 /// What a test and its handler share.
 #[derive(Clone)]
 pub struct Applied {
@@ -85,8 +103,8 @@ pub struct Applied {
     pub bodies: Arc<Mutex<BTreeMap<String, u32>>>,
     /// A permit lets a batch begin. It is returned after the batch.
     pub gate: Arc<Semaphore>,
-    /// The bodies of the batches that have begun, and their attempts.
-    pub begun: Arc<Mutex<Vec<(Vec<String>, u32)>>>,
+    /// The batches that have begun.
+    pub begun: Arc<Mutex<Vec<Begun>>>,
 }
 
 impl Applied {

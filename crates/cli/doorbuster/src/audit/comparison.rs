@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::recount::{
     Difference, Gap, Ignored, Live, PositionKeys, Positions, PrivateRun, Subject, Topics, Walk,
@@ -86,6 +86,7 @@ impl Comparison {
         let mut last_pass = Positions::default();
         if begin == Begin::Present {
             last_pass = copy(&mut live, run.store(), &positions).await?;
+            topics.check_begun(&last_pass, &subject.trigger.engine)?;
         }
         let ignored =
             Ignored { prefixes: subject.ignored.clone(), positions: Some(positions.clone()) };
@@ -109,6 +110,12 @@ impl Comparison {
             self.live.disconnect();
         }
         Ok(read?.0)
+    }
+
+    /// Fails if the private store does not answer.
+    pub async fn check_private_store(&mut self) -> Result<()> {
+        let ping = redis::cmd("PING").query_async::<()>(self.run.store()).await;
+        ping.context("the private store has ended")
     }
 
     /// The differences that exist.

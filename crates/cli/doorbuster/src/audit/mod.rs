@@ -216,6 +216,8 @@ async fn forever(args: &Args, metrics: Option<MetricsExport>) -> Result<ExitCode
             Err(error) => {
                 gauges.failed();
                 tracing::warn!(error = format!("{error:#}"), "cannot compare; trying again");
+                // What was counted in it is lost.
+                comparison.check_private_store().await?;
                 RETRY_PAUSE
             }
         };

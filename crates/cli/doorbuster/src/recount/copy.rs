@@ -1,6 +1,7 @@
 //! Copies the state of the running application.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use redis::Value;
@@ -15,6 +16,9 @@ const KEYS_MAX: usize = 100_000;
 /// the server replies to no other client.
 const BYTES_MAX: u64 = 512 << 20;
 
+/// How long the server may take to send the whole content.
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+
 /// Number of attempts, because keys can be added while the store is read.
 const ATTEMPTS_MAX: u32 = 10;
 
@@ -25,9 +29,12 @@ pub async fn copy(
     store: &mut MultiplexedConnection,
     positions: &PositionKeys,
 ) -> Result<Positions> {
-    let mut keys = keys_of(live).await?;
+    let mut source = live.connection().await?.clone();
+    source.set_response_timeout(ANSWER_LIMIT);
+    let source = &mut source;
+    let mut keys = keys_of(source).await?;
     for _ in 0..ATTEMPTS_MAX {
-        check_size(live, &keys).await?;
+        check_size(source, &keys).await?;
         let mut pipeline = redis::pipe();
         pipeline.atomic();
         pipeline.cmd("KEYS").arg("*");
@@ -35,7 +42,7 @@ pub async fn copy(
         for key in &keys {
             pipeline.cmd("DUMP").arg(key).cmd("PTTL").arg(key);
         }
-        let replies: Vec<Value> = pipeline.query_async(live.connection().await?).await?;
+        let replies: Vec<Value> = pipeline.query_async(source).await?;
         let (present, replies) = replies.split_first().context("Valkey sent no reply")?;
         let present: Vec<Vec<u8>> = redis::from_redis_value_ref(present)?;
         let known: HashSet<&Vec<u8>> = keys.iter().collect();
@@ -50,14 +57,13 @@ pub async fn copy(
     bail!("keys are added to Valkey faster than it can be copied")
 }
 
-async fn keys_of(live: &mut Live) -> Result<Vec<Vec<u8>>> {
-    let connection = live.connection().await?;
+async fn keys_of(connection: &mut MultiplexedConnection) -> Result<Vec<Vec<u8>>> {
     let number: usize = redis::cmd("DBSIZE").query_async(connection).await?;
     ensure!(number <= KEYS_MAX, "Valkey has {number} keys; at most {KEYS_MAX} are copied");
     Ok(redis::cmd("KEYS").arg("*").query_async(connection).await?)
 }
 
-async fn check_size(live: &mut Live, keys: &[Vec<u8>]) -> Result<()> {
+async fn check_size(source: &mut MultiplexedConnection, keys: &[Vec<u8>]) -> Result<()> {
     ensure!(
         keys.len() <= KEYS_MAX,
         "Valkey has {} keys; at most {KEYS_MAX} are copied",
@@ -69,7 +75,7 @@ async fn check_size(live: &mut Live, keys: &[Vec<u8>]) -> Result<()> {
     }
     let sizes: Vec<Option<u64>> = match keys {
         [] => Vec::new(),
-        _ => pipeline.query_async(live.connection().await?).await?,
+        _ => pipeline.query_async(source).await?,
     };
     let bytes: u64 = sizes.into_iter().flatten().sum();
     ensure!(bytes <= BYTES_MAX, "Valkey has {bytes} bytes; at most {BYTES_MAX} are copied");

@@ -72,6 +72,10 @@ fn compare(key: &[u8], places: &Places, first: &Value, second: &Value) -> Vec<Di
     let is_score = matches!(places, Places::Scores(_));
     let names = match places {
         Places::Value => return one(key.into(), false, first, second).into_iter().collect(),
+        Places::Estimate => {
+            let place = format!("{key} (estimate)");
+            return one(place, false, first, second).into_iter().collect();
+        }
         Places::Length => {
             let place = format!("{key} (number of elements)");
             return one(place, false, first, second).into_iter().collect();

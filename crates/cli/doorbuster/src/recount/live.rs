@@ -49,7 +49,9 @@ impl Live {
         let connection = self.connection().await?;
         let mut replies: Vec<Value> = pipeline.query_async(connection).await?;
         let refused = replies.iter().find_map(|reply| match reply {
-            Value::ServerError(error) if error.code() != WRONG_TYPE => Some(error.to_string()),
+            Value::ServerError(error) if !DIFFERENCES.contains(&error.code()) => {
+                Some(error.to_string())
+            }
             _ => None,
         });
         if let Some(refused) = refused {
@@ -60,5 +62,6 @@ impl Live {
     }
 }
 
-/// The code of the error for a key of another type, which is a difference.
-const WRONG_TYPE: &str = "WRONGTYPE";
+/// The codes of the errors for a key of another type, and for a HyperLogLog with invalid bytes. They
+/// are differences.
+const DIFFERENCES: [&str; 2] = ["WRONGTYPE", "INVALIDOBJ"];

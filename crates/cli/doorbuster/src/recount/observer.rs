@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kafka_trigger::GuestHandler;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
-use spin_kafka_trigger::{Batch, Failure, Handler, Position, Rejection};
+use spin_kafka_trigger::{Answer, Batch, Failure, Handler, Position, Rejection};
 
 use super::Window;
 use super::difference::text;
@@ -42,6 +42,7 @@ impl Watched {
     /// one, the number of elements is read.
     pub async fn window(&self, store: &mut MultiplexedConnection) -> RedisResult<Option<Window>> {
         let kind: String = redis::cmd("TYPE").arg(&self.key).query_async(store).await?;
+        let mut window = Window::default();
         let element = self.element.iter().cloned().collect::<Vec<_>>();
         let (command, places) = match (kind.as_str(), element.is_empty()) {
             ("none", _) => return Ok(None),
@@ -53,9 +54,12 @@ impl Watched {
             ("set", false) => ("SMISMEMBER", Places::Members(element)),
             ("stream", _) => ("XLEN", Places::Length),
             ("list", _) => ("LLEN", Places::Length),
+            ("string", _) => {
+                window.add_string(&self.key, store).await?;
+                return Ok(Some(window));
+            }
             _ => ("GET", Places::Value),
         };
-        let mut window = Window::default();
         window.add(command, &self.key, places);
         Ok(Some(window))
     }
@@ -139,9 +143,13 @@ pub struct Observed {
 
 impl Handler for Observed {
     async fn handle(&self, batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-        let answer = self.guest.handle(batch).await;
+        self.answer(Arc::new(batch.clone())).await?.only_rejections()
+    }
+
+    async fn answer(&self, batch: Arc<Batch>) -> Result<Answer, Failure> {
+        let answer = self.guest.answer(batch.clone()).await;
         if let Some(observer) = &self.observer {
-            let noted = observer.note(batch, &self.store).await;
+            let noted = observer.note(&batch, &self.store).await;
             noted.map_err(|error| Failure::Fatal(format!("the private store: {error}")))?;
         }
         answer

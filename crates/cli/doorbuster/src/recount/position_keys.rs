@@ -40,15 +40,7 @@ impl PositionKeys {
                     keys.push(key.clone());
                 }
             }
-            let key = keys.pop().with_context(|| {
-                format!(
-                    "the component stores no positions of the topic {topic} in a hash whose name \
-                     contains the topic's name: its counts cannot be read together with them"
-                )
-            })?;
-            if !keys.is_empty() {
-                bail!("several keys could contain the positions of the topic {topic}");
-            }
+            let key = select(keys, &topic)?;
             found.insert(topic, key);
         }
         Ok(Self(found))
@@ -107,6 +99,53 @@ async fn hashes(store: &mut MultiplexedConnection) -> Result<Vec<Vec<u8>>> {
     }
 }
 
+/// The one of these keys that contains the positions of the topic.
+fn select(mut keys: Vec<Vec<u8>>, topic: &str) -> Result<Vec<u8>> {
+    // The name of another topic, or of the group, can contain this one. The names that the library
+    // uses end with the topic's.
+    let end = format!(":{topic}");
+    let is_named_by_library = |key: &Vec<u8>| key.ends_with(end.as_bytes());
+    if keys.iter().any(is_named_by_library) {
+        keys.retain(is_named_by_library);
+    }
+    let key = keys.pop().with_context(|| {
+        format!(
+            "the component stores no positions of the topic {topic} in a hash whose name contains \
+             the topic's name: its counts cannot be read together with them"
+        )
+    })?;
+    if !keys.is_empty() {
+        bail!("several keys could contain the positions of the topic {topic}");
+    }
+    Ok(key)
+}
+
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len().max(1)).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(keys: &[&str], topic: &str) -> Result<String> {
+        let keys = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+        Ok(String::from_utf8(select(keys, topic)?)?)
+    }
+
+    #[test]
+    fn the_key_of_a_topic_is_known_if_another_topic_or_the_group_contains_its_name() {
+        let keys = ["{w:1}/position:sales-group:old-sales", "{w:1}/position:sales-group:sales"];
+        assert_eq!(selected(&keys, "sales").unwrap(), keys[1]);
+        assert_eq!(selected(&keys[..1], "old-sales").unwrap(), keys[0]);
+        assert_eq!(selected(&["of-sales-by-hand"], "sales").unwrap(), "of-sales-by-hand");
+        for (keys, part) in [
+            (&["a:sales", "b:sales"][..], "several keys"),
+            (&["sales:a", "sales:b"], "several keys"),
+            (&[], "no positions"),
+        ] {
+            let error = selected(keys, "sales").unwrap_err().to_string();
+            assert!(error.contains(part), "{keys:?}: {error}");
+        }
+    }
 }

@@ -37,6 +37,11 @@ impl Positions {
         self.0.get(&(topic.clone(), partition)).copied().unwrap_or_default()
     }
 
+    /// Whether a partition has a position.
+    pub fn contains(&self, topic: &Arc<str>, partition: i32) -> bool {
+        self.0.contains_key(&(topic.clone(), partition))
+    }
+
     /// Whether another position is further in a partition.
     pub fn is_behind(&self, other: &Self) -> bool {
         !self.gaps_to(other).is_empty()

@@ -9,6 +9,10 @@ use super::private_run::live_store;
 use super::{Build, Live, PrivateRun, PrivateStore, Topics};
 use crate::application::Application;
 
+/// The variable of the aggregator with the start of the names of all of its keys, without the colon
+/// after it.
+const KEY_PREFIX: &str = "key_prefix";
+
 /// Which application and which store.
 #[derive(clap::Args)]
 pub struct SubjectArgs {
@@ -50,7 +54,9 @@ impl Subject {
         let trigger = args.application.trigger(&app, &variables)?;
         let mut ignored = args.ignore.clone();
         if let Some(component) = app.component(&trigger.component) {
-            ignored.extend(component.audit_ignore.iter().cloned());
+            let prefix = component.config.get(KEY_PREFIX).map(|prefix| variables.render(prefix));
+            let prefix = prefix.transpose()?.unwrap_or_default();
+            ignored.extend(named(&component.audit_ignore, &prefix));
         }
         Ok(Self {
             app,
@@ -85,5 +91,26 @@ impl Subject {
     /// Starts a build of the component with this store.
     pub async fn start_in(&self, build: Build<'_>, store: PrivateStore) -> Result<PrivateRun> {
         PrivateRun::start(&self.app, &self.variables, &self.trigger, build, store).await
+    }
+}
+
+/// The beginnings of the keys that a component names, without the prefix of its keys and with it.
+fn named(entries: &[String], prefix: &str) -> Vec<String> {
+    let mut named = entries.to_vec();
+    if !prefix.is_empty() {
+        named.extend(entries.iter().map(|entry| format!("{prefix}:{entry}")));
+    }
+    named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_of_the_keys_is_put_before_the_names_of_ignored_ones() {
+        let entries = ["seen:".to_owned()];
+        assert_eq!(named(&entries, ""), ["seen:"]);
+        assert_eq!(named(&entries, "shop"), ["seen:", "shop:seen:"]);
     }
 }

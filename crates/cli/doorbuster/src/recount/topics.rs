@@ -56,6 +56,23 @@ impl Topics {
         }
         Ok(())
     }
+
+    /// Fails if it is not known where the application will begin to count a partition, of which it
+    /// has counted nothing at these positions.
+    pub fn check_begun(&self, counted: &Positions, config: &Config) -> Result<()> {
+        if config.start == Start::Earliest {
+            return Ok(());
+        }
+        let not_begun =
+            self.ends.iter().find(|(topic, partition, _)| !counted.contains(topic, *partition));
+        if let Some((topic, partition, _)) = not_begun {
+            bail!(
+                "the application has not counted {topic}/{partition} yet, and the trigger does not \
+                 begin at the oldest record (`start`), so it is not known where it will begin"
+            );
+        }
+        Ok(())
+    }
 }
 
 fn extent(config: &Config) -> Result<Topics> {
@@ -99,6 +116,21 @@ mod tests {
         let topics = Topics { ends: begins.clone(), begins, empty };
         let config = Config::default().start(start);
         topics.check_complete(&config).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_partition_that_is_not_begun_is_refused_unless_it_begins_at_the_oldest_record() {
+        let mut ends = Positions::default();
+        ends.insert(&"sales".into(), 0, 5);
+        let mut counted = ends.clone();
+        ends.insert(&"sales".into(), 1, 7);
+        let topics = Topics { begins: Positions::default(), ends, empty: Vec::new() };
+        let config = |start| Config::default().start(start);
+        let refused = topics.check_begun(&counted, &config(Start::Latest)).unwrap_err().to_string();
+        assert!(refused.contains("has not counted sales/1 yet"), "{refused}");
+        topics.check_begun(&counted, &config(Start::Earliest)).unwrap();
+        counted.insert(&"sales".into(), 1, 0);
+        topics.check_begun(&counted, &config(Start::Latest)).unwrap();
     }
 
     #[test]

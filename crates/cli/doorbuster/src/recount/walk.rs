@@ -173,7 +173,7 @@ async fn begin(
     let kind: String = redis::cmd("TYPE").arg(&key).query_async(store).await?;
     let (length, kind) = match kind.as_str() {
         "string" => {
-            window.add("GET", &key, Places::Value);
+            window.add_string(&key, store).await?;
             return Ok(None);
         }
         "hash" => ("HLEN", Some(Kind::Hash)),

@@ -3,6 +3,7 @@
 use runner::Session;
 use serde_json::Value;
 use spin_app::App;
+use spin_app::app::Trigger;
 
 use super::backends::Backends;
 
@@ -33,6 +34,10 @@ fn text(app: &App, session: &Session, backends: &Backends) -> String {
     }
     if let Some(url) = backends.valkey_public_url() {
         text += &format!("  Valkey  {url}\n");
+    }
+    let queues: Vec<_> = app.triggers("amqp").filter_map(Trigger::component).collect();
+    if !queues.is_empty() {
+        text += &format!("  AMQP    queues for {}\n", queues.join(", "));
     }
     text += "\n";
     if let (true, Some(address)) = (has_purchase, session.http_address()) {
