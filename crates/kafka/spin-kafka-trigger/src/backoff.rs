@@ -23,7 +23,7 @@ impl Backoff {
     }
 
     /// The next pause.
-    pub fn next(&mut self) -> Duration {
+    pub fn next_pause(&mut self) -> Duration {
         let pause = jittered(self.ceiling(), fastrand::f64());
         self.attempts = self.attempts.saturating_add(1);
         pause
@@ -53,7 +53,7 @@ mod tests {
         let mut ceilings = Vec::new();
         for _ in 0..9 {
             ceilings.push(backoff.ceiling().as_millis());
-            backoff.next();
+            backoff.next_pause();
         }
         assert_eq!(ceilings, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
     }
@@ -66,7 +66,7 @@ mod tests {
             let (first, max) = (Duration::from_millis(first), Duration::from_millis(max));
             let mut backoff = Backoff { first, max, attempts };
             let ceiling = backoff.ceiling();
-            let pause = backoff.next();
+            let pause = backoff.next_pause();
             prop_assert!(ceiling <= max);
             prop_assert!(pause >= ceiling / 2 && pause <= ceiling);
         }

@@ -47,7 +47,7 @@ pub mod headers {
 }
 
 /// A record that was given up, and the reason.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Letter<'a> {
     /// The batch, or the part of one, that contained the record.
     pub batch: &'a Batch,

@@ -55,7 +55,7 @@ async fn query_refusal(consumer: &Arc<Consumer>, topic: &str) -> Option<KafkaErr
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        let pause = backoff.next();
+        let pause = backoff.next_pause();
         if backoff.attempts() <= QUIET_FAILURES {
             tracing::debug!(dead_letter_topic = %topic, reason, "{NO_ANSWER}");
         } else {

@@ -83,7 +83,7 @@ impl Bisection {
             0 if part.failures > self.rules.empty_failures_max => AfterFailure::Stop(part),
             1 if part.failures >= self.rules.poison_attempts => AfterFailure::GiveUp(part),
             0 | 1 => {
-                let pause = part.backoff.next();
+                let pause = part.backoff.next_pause();
                 self.parts.push(part);
                 AfterFailure::Retry(pause)
             }

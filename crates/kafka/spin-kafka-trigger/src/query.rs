@@ -30,7 +30,7 @@ impl QueryRetry {
 
     /// Logs a failure. Returns the pause before the query is repeated.
     pub fn failed(&mut self, topic: &str, partition: i32, reason: &str) -> Duration {
-        let (what, pause) = (self.what, self.backoff.next());
+        let (what, pause) = (self.what, self.backoff.next_pause());
         if self.backoff.attempts() <= QUIET_FAILURES {
             tracing::debug!(%topic, partition, what, reason, "no answer yet; repeating the query");
         } else {

@@ -18,8 +18,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::refusal::is_record_refused;
 use crate::{Config, Error, client_config};
 
-/// How often a call that timed out is repeated. librdkafka continues the transaction in between.
-const CALLS_MAX: u32 = 4;
+/// How often a call that timed out is repeated. librdkafka continues the operation in between.
+pub(crate) const CALLS_MAX: u32 = 4;
+/// How long one call may take that makes a client ready.
+const INIT_LIMIT: Duration = Duration::from_secs(10);
 /// The pause before such a call, and before a record that does not fit into librdkafka's queue.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long the reports about the records of an aborted transaction may take.
@@ -78,10 +80,10 @@ impl TransactionalClient {
         Ok(Self { native: settings.create(context)?, timeout: config.transaction_timeout })
     }
 
-    /// Aborts or completes what an earlier client with this id left.
+    /// Aborts or completes what an earlier client with this id left. After an error that
+    /// [`is_retriable`], another call continues this.
     pub async fn init(&self) -> KafkaResult<()> {
-        let limit = self.timeout;
-        self.call(move |native| native.init_transactions(limit)).await
+        self.call(|native| native.init_transactions(INIT_LIMIT)).await
     }
 
     /// Writes the lists of records and the offsets in one transaction.
@@ -209,9 +211,7 @@ impl TransactionalClient {
         self.call(move |native| {
             for _ in 1..CALLS_MAX {
                 match call(native) {
-                    Err(KafkaError::Transaction(error)) if error.is_retriable() => {
-                        thread::sleep(PAUSE);
-                    }
+                    Err(error) if is_retriable(&error) => thread::sleep(PAUSE),
                     ended => return ended,
                 }
             }
@@ -229,6 +229,11 @@ impl TransactionalClient {
         let call = tokio::task::spawn_blocking(move || call(&native));
         call.await.unwrap_or(Err(KafkaError::Canceled))
     }
+}
+
+/// Whether the same call may succeed later.
+pub(crate) fn is_retriable(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_retriable())
 }
 
 /// The error because of which a record was not written. The records that the client gave up because

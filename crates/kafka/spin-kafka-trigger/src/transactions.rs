@@ -14,7 +14,7 @@ use crate::consumer::Consumer;
 use crate::lease::{Lease, Write};
 use crate::offsets::{self, Commit};
 use crate::refusal::advice;
-use crate::transaction::{Ended, TransactionalClient, WrittenRecord};
+use crate::transaction::{CALLS_MAX, Ended, TransactionalClient, WrittenRecord, is_retriable};
 use crate::{Config, Metrics, native};
 
 /// The most requests that wait for the next transaction. More partitions wait before the queue.
@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     Aborted { reason: String, advice: &'static str },
     /// It is not known whether it was written. If it was, the offset is committed by now.
     Unknown { reason: String, advice: &'static str },
+    /// The task that writes has ended.
+    Ended,
 }
 
 /// What one batch results in.
@@ -88,23 +90,21 @@ impl Transactions {
     /// other partitions.
     pub async fn write(&self, request: Request) -> Result<(), Fault> {
         let (done, answer) = oneshot::channel();
-        let ended = || Fault::Unknown {
-            reason: "the task that writes transactions has ended".into(),
-            advice: "",
-        };
         if self.queue.send(Pending { request, write: None, done }).await.is_err() {
-            return Err(ended());
+            return Err(Fault::Ended);
         }
-        answer.await.unwrap_or_else(|_| Err(ended()))
+        answer.await.unwrap_or(Err(Fault::Ended))
     }
 }
 
 /// The id of a static member remains the same, so that a restart at once aborts what the last
-/// process left. Other members have a random one, which no process that still runs can have.
+/// process left. It ends with the length of the group's name, so that no other group and instance
+/// have the same one. Other members have a random one, which no process that still runs can have.
 fn transactional_id(config: &Config) -> String {
+    let group = &config.group;
     match config.instance_id.as_str() {
-        "" => format!("{}.{:016x}{:016x}", config.group, fastrand::u64(..), fastrand::u64(..)),
-        instance => format!("{}.{instance}", config.group),
+        "" => format!("{group}.{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+        instance => format!("{group}.{instance}.{}", group.len()),
     }
 }
 
@@ -211,17 +211,9 @@ impl Writer {
     async fn connect(&mut self) {
         let mut backoff = Backoff::new(CONNECT_BACKOFF, CONNECT_BACKOFF_MAX);
         while !self.ended.is_cancelled() {
-            let error = match TransactionalClient::new(&self.config, &self.id) {
-                Ok(client) => {
-                    let ready = client.init().await;
-                    self.client = Some(client);
-                    let Err(error) = ready else { return };
-                    self.drop_client();
-                    format!("{error}; {}", advice(&error))
-                }
-                Err(error) => error.to_string(),
-            };
-            let (pause, transactional_id) = (backoff.next(), &self.id);
+            let is_last = (backoff.attempts() + 1).is_multiple_of(CALLS_MAX);
+            let Err(error) = self.init(is_last).await else { return };
+            let (pause, transactional_id) = (backoff.next_pause(), &self.id);
             tracing::warn!(
                 group = %self.config.group, transactional_id, error,
                 pause_ms = pause.as_millis(),
@@ -232,6 +224,24 @@ impl Writer {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        self.drop_client();
+    }
+
+    /// Makes a client ready. One whose call timed out remains for the next call, which continues
+    /// what librdkafka has begun, unless this is the last call.
+    async fn init(&mut self, is_last: bool) -> Result<(), String> {
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => TransactionalClient::new(&self.config, &self.id)
+                .map_err(|error| error.to_string())?,
+        };
+        let ready = client.init().await;
+        self.client = Some(client);
+        let Err(error) = ready else { return Ok(()) };
+        if is_last || !is_retriable(&error) {
+            self.drop_client();
+        }
+        Err(format!("{error}; {}", advice(&error)))
     }
 
     /// Dropping a client may block.
@@ -263,4 +273,44 @@ fn aborted(reason: String, advice: &'static str) -> Fault {
 
 fn answer_all(group: Vec<Pending>, fault: impl Fn() -> Fault) {
     group.into_iter().for_each(|pending| pending.answer(Err(fault())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extent::Extent;
+
+    #[test]
+    fn different_members_have_different_ids() {
+        let id = |group: &str, instance: &str| {
+            let config = Config::new("broker.invalid:9092", ["sales"], group);
+            transactional_id(&config.instance_id(instance))
+        };
+        assert_eq!(id("orders", "eu.1"), "orders.eu.1.6");
+        assert_eq!(id("orders.eu", "1"), "orders.eu.1.9");
+        assert_ne!(id("orders", ""), id("orders", ""));
+    }
+
+    #[tokio::test]
+    async fn a_request_fails_if_the_task_has_ended() {
+        let request = || Request {
+            consumer: Weak::new(),
+            lease: Arc::new(Lease::new()),
+            commit: Commit {
+                topic: "sales".into(),
+                partition: 0,
+                extent: Extent::up_to(1),
+                partitions_at_start: None,
+            },
+            records: Arc::new([]),
+        };
+        let (queue, mut requests) = mpsc::channel(1);
+        let transactions = Transactions { queue, _end: CancellationToken::new().drop_guard() };
+        let take = async { drop(requests.recv().await) };
+        let (written, ()) = tokio::join!(transactions.write(request()), take);
+        assert!(matches!(written, Err(Fault::Ended)), "{written:?}");
+        drop(requests);
+        let written = transactions.write(request()).await;
+        assert!(matches!(written, Err(Fault::Ended)), "{written:?}");
+    }
 }

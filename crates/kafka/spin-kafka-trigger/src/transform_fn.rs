@@ -8,9 +8,11 @@ use crate::{Answer, Batch, Failure, Handler, Rejection};
 
 /// A handler that calls this function with each batch and writes the records that it returns. Each
 /// input is consumed, and its outputs are written, exactly once: both are part of one Kafka
-/// transaction. The setting `output_topics` names the topics that may be written.
+/// transaction. If the only broker of a cluster is killed, output may be written twice. The setting
+/// `output_topics` names the topics that may be written.
 ///
-/// What [`handler_fn`](crate::handler_fn) says of the function applies here, too.
+/// What [`handler_fn`](crate::handler_fn) says of the function applies here, too, except that
+/// [`Failure::Rewind`] and [`Failure::Lost`] are treated as [`Failure::Fatal`].
 ///
 /// ```
 /// use spin_kafka_trigger::{Answer, Config, OutgoingRecord, transform_fn};

@@ -151,7 +151,8 @@ impl<H: Handler> Trigger<H> {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Summary, Error> {
         let Self { config, handler, metrics, progress } = self;
-        let reason = "must be empty for a replay, which would write the records once more";
+        let reason =
+            "must be empty for a replay or a recount, which would write the records once more";
         Error::check("output_topics", !config.is_transactional(), reason)?;
         let drain_deadline = config.drain_deadline;
         let (engine, failures) = Engine::new(config, Arc::new(handler), metrics, progress);

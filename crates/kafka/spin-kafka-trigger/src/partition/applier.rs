@@ -135,8 +135,8 @@ impl<C> Applier<C> {
         let written = match self.unacceptable(&part.batch, &records)? {
             Some(cause) => Err(cause),
             None => {
-                let letters = self.failed_records.give_up_rejected(&part.batch, &rejections)?;
-                self.write(Output { records, letters }, part.batch.end, read).await?
+                let letters = self.failed_records.rejected(&part.batch, &rejections)?;
+                self.write(records, letters, part.batch.end, read).await?
             }
         };
         if let Err(cause) = written {
@@ -187,21 +187,31 @@ impl<C> Applier<C> {
         end: i64,
         read: Extent,
     ) -> Result<(), TaskEnd> {
-        let written = self.write(Output { records: Vec::new(), letters }, end, read).await?;
+        let written = self.write(Vec::new(), letters, end, read).await?;
         // Without a record of the handler, none can be refused.
         written.map_err(|cause| self.ctx.handler_error(end, cause.reason))
     }
 
+    /// Writes records and letters, and reports the records that the letters are for, unless nothing
+    /// was written because a record is refused.
     async fn write(
         &self,
-        output: Output<'_>,
+        records: Vec<OutgoingRecord>,
+        given_up: Vec<Letter<'_>>,
         end: i64,
         read: Extent,
     ) -> Result<Result<(), FailureCause>, TaskEnd> {
+        let letters = self.failed_records.to_write(&given_up);
         if self.ctx.engine.config.is_transactional() {
-            return self.position.write(output, end, read).await;
+            let output = Output { records, letters };
+            if let Err(cause) = self.position.write(output, end, read).await? {
+                return Ok(Err(cause));
+            }
+        } else {
+            self.failed_records.write_dead_letters(letters).await?;
         }
-        self.failed_records.write_dead_letters(output.letters).await.map(Ok)
+        self.failed_records.report(&given_up);
+        Ok(Ok(()))
     }
 
     /// Does what the bisection decides. Returns the offset to store, if the part moves the
@@ -218,7 +228,7 @@ impl<C> Applier<C> {
             AfterFailure::Retry(pause) => self.ctx.pause(pause).await.map(|()| None),
             AfterFailure::GiveUp(part) => {
                 let Part { batch, failures, .. } = &part;
-                let letters = self.failed_records.give_up_poison(batch, *failures, cause)?;
+                let letters = self.failed_records.poison(batch, *failures, cause)?;
                 self.write_letters(letters, batch.end, read).await?;
                 Ok(bisection.given_up(&part))
             }
@@ -245,11 +255,81 @@ impl<C> Applier<C> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use futures::FutureExt as _;
+
     use super::*;
+    use crate::engine::Engine;
+    use crate::letter_sink::LetterSink;
     use crate::{
-        Config, Error, Failure, Handler, Message, OfflineRecords, Position, RecordOutcome,
-        Rejection, apply_offline,
+        Config, Error, Failure, Handler, Message, OfflineRecords, Position, Progress,
+        RecordOutcome, Rejection, apply_offline, transform_fn,
     };
+
+    /// Refuses to write several records at once.
+    struct OneAtATime;
+
+    impl PartitionPosition for OneAtATime {
+        fn advance(&self, _: i64, _: Extent) {}
+
+        fn write<'a>(
+            &'a self,
+            output: Output<'a>,
+            _: i64,
+            _: Extent,
+        ) -> BoxFuture<'a, Result<Result<(), FailureCause>, TaskEnd>> {
+            let refused = FailureCause { class: FailureClass::Output, reason: "too many".into() };
+            ready(Ok(if output.records.len() > 1 { Err(refused) } else { Ok(()) })).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rejection_is_counted_once_although_the_output_of_its_batch_was_refused() {
+        let config = Config::new("broker.invalid:9092", ["sales"], "group")
+            .output_topics(["lines"])
+            .failed_records(crate::FailedRecords::Skip);
+        let handler = transform_fn(|batch| async move {
+            let (bad, good): (Vec<_>, Vec<_>) =
+                batch.records.iter().partition(|message| message.offset == 0);
+            let rejection =
+                |message: &Message| Rejection { offset: message.offset, reason: "bad".into() };
+            let record = |_| OutgoingRecord::new("lines", "line");
+            Ok(Answer {
+                rejections: bad.into_iter().map(rejection).collect(),
+                records: good.into_iter().map(record).collect(),
+                ..Answer::default()
+            })
+        });
+        let (progress, letters) =
+            (Arc::new(Progress::new(&config)), LetterSink::List(Default::default()));
+        let (engine, _) =
+            Engine::with_sinks(config, Arc::new(handler), Arc::default(), progress, letters, None);
+        let (stop, topic): (_, Arc<str>) = (engine.stop.clone(), "sales".into());
+        let batch = Batch {
+            topic: topic.clone(),
+            log_id: "log".into(),
+            partition: 0,
+            group: "group".into(),
+            expected_position: None,
+            start: 0,
+            end: 4,
+            attempt: 1,
+            records: (0..4).map(message).collect(),
+        };
+        let ctx = TaskContext { engine, consumer: (), topic, number: 0, stop, is_replay: false };
+        let ctx = Arc::new(ctx);
+        let calls = Arc::new(HandlerCalls::new(ctx.clone()));
+        let applier = Applier::new(ctx.clone(), calls, Arc::new(OneAtATime));
+        assert!(matches!(applier.apply(batch, false, Extent::up_to(4)).await, Ok(None)));
+        let metrics = &ctx.engine.metrics;
+        assert_eq!(metrics.breakdowns.get(), 2, "the whole batch and its second half");
+        assert_eq!((metrics.rejections.get(), metrics.skipped.get()), (1, 1));
+    }
+
+    fn message(offset: i64) -> Message {
+        Message { offset, timestamp_ms: None, key: None, value: None, headers: Vec::new() }
+    }
 
     /// Traps at even offsets, and rejects or filters odd ones, except for those that it applies.
     struct Broken {
@@ -292,18 +372,11 @@ mod tests {
             let config = Config::new("broker.invalid:9092", ["sales"], "group")
                 .poison_attempts(1)
                 .poison_in_a_row_max(3);
-            let records = (0..10).map(|offset| Message {
-                offset,
-                timestamp_ms: None,
-                key: None,
-                value: None,
-                headers: Vec::new(),
-            });
             let records = OfflineRecords {
                 topic: "sales".into(),
                 log_id: "log".into(),
                 partition: 0,
-                records: records.collect(),
+                records: (0..10).map(message).collect(),
             };
             let run = apply_offline(config, Broken { applies, filters }, records).await.unwrap();
             let is_done = |outcome: &&RecordOutcome| **outcome != RecordOutcome::NotApplied;

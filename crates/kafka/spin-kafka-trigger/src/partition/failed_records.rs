@@ -30,7 +30,7 @@ impl<C> FailedRecordPolicy<C> {
     }
 
     /// The letter for the only record of a batch, with which the handler failed this many times.
-    pub fn give_up_poison<'a>(
+    pub fn poison<'a>(
         &self,
         batch: &'a Batch,
         failures: u32,
@@ -38,7 +38,6 @@ impl<C> FailedRecordPolicy<C> {
     ) -> Result<Vec<Letter<'a>>, TaskEnd> {
         let Some(record) = batch.records.first() else { return Ok(Vec::new()) };
         let FailureCause { class, reason } = cause;
-        self.ctx.engine.metrics.poison.inc();
         let in_a_row = self.poison_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
         // This many consecutive failures indicate that the handler is broken, not the records.
         if in_a_row > self.ctx.engine.config.poison_in_a_row_max {
@@ -46,11 +45,17 @@ impl<C> FailedRecordPolicy<C> {
                 format!("{in_a_row} records in a row made the handler fail; the last: {reason}");
             return Err(self.poison_error(record.offset, *class, &reason));
         }
-        self.select(vec![Letter { batch, record, class: *class, attempts: failures, reason }])
+        self.unless_stopped(vec![Letter {
+            batch,
+            record,
+            class: *class,
+            attempts: failures,
+            reason,
+        }])
     }
 
     /// The letters for the records that the handler rejected.
-    pub fn give_up_rejected<'a>(
+    pub fn rejected<'a>(
         &self,
         batch: &'a Batch,
         rejections: &'a [Rejection],
@@ -69,26 +74,43 @@ impl<C> FailedRecordPolicy<C> {
             let letter = |record| Letter { batch, record, class, attempts: 1, reason };
             letters.extend(batch.records.get(at).map(letter));
         }
-        self.ctx.engine.metrics.rejections.inc_by(rejections.len() as u64);
-        self.select(letters)
+        self.unless_stopped(letters)
+    }
+
+    /// Fails if `failed_records` is `stop` and there is a letter.
+    fn unless_stopped<'a>(&self, letters: Vec<Letter<'a>>) -> Result<Vec<Letter<'a>>, TaskEnd> {
+        match (self.ctx.engine.config.failed_records, letters.first()) {
+            (FailedRecords::Stop, Some(first)) => {
+                self.report(&letters);
+                Err(self.poison_error(first.record.offset, first.class, first.reason))
+            }
+            _ => Ok(letters),
+        }
     }
 
     /// The letters that are to be written according to `failed_records`.
-    fn select<'a>(&self, letters: Vec<Letter<'a>>) -> Result<Vec<Letter<'a>>, TaskEnd> {
-        for Letter { batch, record, class, attempts, reason } in &letters {
+    pub fn to_write<'a>(&self, letters: &[Letter<'a>]) -> Vec<Letter<'a>> {
+        match self.ctx.engine.config.failed_records {
+            FailedRecords::DeadLetter => letters.to_vec(),
+            FailedRecords::Skip | FailedRecords::Stop => Vec::new(),
+        }
+    }
+
+    /// Logs and counts the records that were given up. To be called once, after the letters are
+    /// written: until then the records may be handed over again.
+    pub fn report(&self, letters: &[Letter<'_>]) {
+        let engine = &self.ctx.engine;
+        for Letter { batch, record, class, attempts, reason } in letters {
             let (topic, partition, offset) = (&batch.topic, batch.partition, record.offset);
             tracing::warn!(%topic, partition, offset, %class, attempts, reason, "record given up");
+            let counter = match class {
+                FailureClass::Rejected => &engine.metrics.rejections,
+                _ => &engine.metrics.poison,
+            };
+            counter.inc();
         }
-        match (self.ctx.engine.config.failed_records, letters.first()) {
-            (_, None) => Ok(letters),
-            (FailedRecords::Stop, Some(first)) => {
-                Err(self.poison_error(first.record.offset, first.class, first.reason))
-            }
-            (FailedRecords::Skip, _) => {
-                self.ctx.engine.metrics.skipped.inc_by(letters.len() as u64);
-                Ok(Vec::new())
-            }
-            (FailedRecords::DeadLetter, _) => Ok(letters),
+        if engine.config.failed_records == FailedRecords::Skip {
+            engine.metrics.skipped.inc_by(letters.len() as u64);
         }
     }
 
@@ -109,7 +131,7 @@ impl<C> FailedRecordPolicy<C> {
             engine.metrics.dead_letters.inc_by((written - left.len()) as u64);
             engine.metrics.dead_letter_failures.inc();
             letters = left;
-            let pause = backoff.next();
+            let pause = backoff.next_pause();
             tracing::error!(
                 topic = %self.ctx.topic,
                 partition = self.ctx.number,

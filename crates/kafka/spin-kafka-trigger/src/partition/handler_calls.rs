@@ -101,7 +101,7 @@ impl<C> HandlerCalls<C> {
         backoff: &mut Backoff,
     ) -> Result<(), TaskEnd> {
         self.ctx.engine.metrics.retries.inc();
-        let pause = backoff.next();
+        let pause = backoff.next_pause();
         tracing::warn!(
             topic = %batch.topic,
             partition = batch.partition,
@@ -129,6 +129,11 @@ impl<C> HandlerCalls<C> {
     /// Fails unless the handler's position lies before the batch's start.
     fn rewound(&self, batch: &Batch, position: i64) -> Result<LostState, TaskEnd> {
         let start = batch.start;
+        if self.ctx.engine.config.is_transactional() {
+            // What the records before the batch result in would be written once more.
+            let reason = "a handler that returns records keeps no position, so it cannot rewind";
+            return Err(self.ctx.handler_error(start, reason));
+        }
         if !(0..start).contains(&position) {
             let reason = format!(
                 "the handler asks to rewind to {position}, which is not before the batch's start"
@@ -183,7 +188,7 @@ impl<C> HandlerCalls<C> {
                     ctx.engine.metrics.retries.inc();
                     let (topic, partition) = (&ctx.topic, ctx.number);
                     tracing::warn!(%topic, partition, reason, "no position yet; trying again");
-                    ctx.pause(backoff.next()).await?;
+                    ctx.pause(backoff.next_pause()).await?;
                     continue;
                 }
                 Err(Failure::Rewind(to)) => {
@@ -235,6 +240,31 @@ impl Drop for InFlight<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Config, Message, OfflineRecords, RecordOutcome, apply_offline, transform_fn};
+
+    #[tokio::test]
+    async fn a_handler_that_returns_records_cannot_go_back() {
+        for (failure, expected) in [
+            ((|| Failure::Rewind(3)) as fn() -> Failure, "so it cannot rewind"),
+            (|| Failure::Lost, "lost its position before it had one"),
+        ] {
+            let config =
+                Config::new("broker.invalid:9092", ["sales"], "group").output_topics(["lines"]);
+            let message =
+                Message { offset: 7, timestamp_ms: None, key: None, value: None, headers: vec![] };
+            let records = OfflineRecords {
+                topic: "sales".into(),
+                log_id: "log".into(),
+                partition: 0,
+                records: vec![message],
+            };
+            let handler = transform_fn(move |_| async move { Err(failure()) });
+            let run = apply_offline(config, handler, records).await.unwrap();
+            assert_eq!(run.outcomes, [RecordOutcome::NotApplied]);
+            let error = run.error.unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
 
     #[test]
     fn of_several_parts_the_greatest_loss_counts() {

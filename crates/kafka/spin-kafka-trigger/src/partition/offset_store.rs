@@ -114,6 +114,10 @@ impl OffsetStore {
                     (format!("{letter_topic}: {error}"), advice(&error))
                 }
                 Err(Fault::Aborted { reason, advice }) => (reason, advice),
+                Err(Fault::Ended) => {
+                    let reason = "the task that writes transactions has ended";
+                    return Err(engine.group_error(reason).into());
+                }
                 Err(Fault::Unknown { reason, advice }) => {
                     let committed = self.ctx.committed().await?;
                     if committed.is_some_and(|committed| committed.end >= offset) {
@@ -122,7 +126,7 @@ impl OffsetStore {
                     (reason, advice)
                 }
             };
-            let pause = backoff.next();
+            let pause = backoff.next_pause();
             tracing::warn!(
                 topic = %self.ctx.topic,
                 partition = self.ctx.number,

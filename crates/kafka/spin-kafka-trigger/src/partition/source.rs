@@ -1,13 +1,17 @@
 //! Applies the batches of a broker other than Kafka, with the code that applies those of a topic.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, PartitionPosition};
 use super::context::{TaskContext, TaskEnd};
-use super::handler_calls::{HandlerCalls, LostState};
+use super::handler_calls::{FailureCause, HandlerCalls, LostState};
+use super::output::Output;
 use crate::engine::Engine;
 use crate::extent::Extent;
 use crate::letter_sink::{LetterSink, LetterWriter};
@@ -41,11 +45,13 @@ impl SourceEngine {
         letters: Arc<dyn LetterWriter>,
     ) -> Result<Self, Error> {
         config.validate_handling()?;
+        Error::check("output_topics", config.output_topics.is_empty(), "needs a topic of Kafka")?;
         let progress = Arc::new(Progress::new(&config));
         let letters = LetterSink::Writer(letters);
         let handler = Arc::new(handler);
         // The receiver gets only errors of a Kafka client.
-        let (engine, _) = Engine::with_letters(config, handler, Arc::default(), progress, letters);
+        let (engine, _) =
+            Engine::with_sinks(config, handler, Arc::default(), progress, letters, None);
         Ok(Self { engine, name: name.into() })
     }
 
@@ -105,7 +111,11 @@ impl SourceEngine {
             is_replay: false,
         });
         let calls = Arc::new(HandlerCalls::new(ctx.clone()));
-        let position = AppliedPosition { applied: Box::new(applied), status: status.clone() };
+        let position = AppliedPosition {
+            ctx: ctx.clone(),
+            applied: Box::new(applied),
+            status: status.clone(),
+        };
         let applier = Applier::new(ctx.clone(), calls.clone(), Arc::new(position));
         BatchApplier { ctx, calls, applier, status }
     }
@@ -113,6 +123,7 @@ impl SourceEngine {
 
 /// The position up to which everything is applied.
 struct AppliedPosition {
+    ctx: Arc<TaskContext<()>>,
     applied: Box<dyn Fn(i64) + Send + Sync>,
     status: Arc<PartitionStatus>,
 }
@@ -121,6 +132,15 @@ impl PartitionPosition for AppliedPosition {
     fn advance(&self, offset: i64, _: Extent) {
         self.status.advance(offset);
         (self.applied)(offset);
+    }
+
+    fn write<'a>(
+        &'a self,
+        _: Output<'a>,
+        offset: i64,
+        _: Extent,
+    ) -> BoxFuture<'a, Result<Result<(), FailureCause>, TaskEnd>> {
+        ready(Err(self.ctx.handler_error(offset, "records can be written only from Kafka"))).boxed()
     }
 }
 
@@ -152,10 +172,11 @@ impl Drop for BatchApplier {
 pub enum Applied {
     /// All of its records are applied or given up.
     All,
-    /// The handler's store does not have the position at which the batch begins.
+    /// The handler's store has an earlier position of the same log than the one at which the batch
+    /// begins.
     StoreLost {
-        /// Its position, if it has one.
-        position: Option<i64>,
+        /// Its position.
+        position: i64,
     },
 }
 
@@ -187,10 +208,14 @@ impl BatchApplier {
     /// Applies a batch. If this is dropped before it resolves, the batch counts as unfinished.
     pub async fn apply(&self, batch: Batch, keeps_position: bool) -> Result<Applied, ApplyEnd> {
         let read = Extent::up_to(batch.end);
+        let start = batch.start;
         match self.applier.apply(batch, keeps_position, read).await? {
             None => Ok(Applied::All),
-            Some(LostState::All) => Ok(Applied::StoreLost { position: None }),
-            Some(LostState::From(position)) => Ok(Applied::StoreLost { position: Some(position) }),
+            Some(LostState::From(position)) => Ok(Applied::StoreLost { position }),
+            Some(LostState::All) => {
+                let reason = "the handler says that it lost its position, but none was expected";
+                Err(self.ctx.handler_error(start, reason).into())
+            }
         }
     }
 

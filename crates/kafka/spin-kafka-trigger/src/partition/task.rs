@@ -135,6 +135,11 @@ impl PartitionTask {
                 let reason = "the handler keeps no position, so it cannot count again";
                 return Err(self.ctx.handler_error(from, reason));
             }
+            Position::Adopted => {
+                let reason = "the handler continues the results of another program, which cannot \
+                              be counted again: begin from the present state";
+                return Err(self.ctx.handler_error(from, reason));
+            }
         };
         if start >= to {
             return Ok(());

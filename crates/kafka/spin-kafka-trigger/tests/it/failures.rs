@@ -154,11 +154,12 @@ async fn the_offset_moves_only_when_the_letter_is_written() {
     session.call().await.reject(&[3, 7]);
     let failures = || session.metrics.dead_letter_failures.get();
     until("two attempts to write", || failures() >= 2).await;
-    assert_eq!(session.metrics.rejections.get(), 2);
+    assert_eq!(session.metrics.rejections.get(), 0, "they may be handed over again");
     assert_eq!(committed(&brokers, topic, topic, 0), Some(0), "the group's first position");
     create_topic(&brokers, "no-letters.dead-letter", 1).await;
     until("the commit", || committed(&brokers, topic, topic, 0) == Some(10)).await;
-    assert_eq!(session.stop().await.dead_letters, 2);
+    let summary = session.stop().await;
+    assert_eq!((summary.dead_letters, summary.rejections), (2, 2));
     let letters = letters(&brokers, topic);
     let offsets: Vec<_> = letters.iter().map(|letter| letter.header(headers::OFFSET)).collect();
     assert_eq!(offsets, ["3", "7"]);

@@ -397,7 +397,7 @@ async fn a_refused_output_is_a_dead_letter_and_a_fenced_producer_is_replaced() {
     let failures = metrics.transaction_failures.get();
     let other: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &brokers)
-        .set("transactional.id", "obedient.one")
+        .set("transactional.id", "obedient.one.8")
         .create()
         .unwrap();
     other.init_transactions(STALL_LIMIT).unwrap();
