@@ -24,7 +24,7 @@ const COMPONENTS: [&str; 12] = [
 ];
 
 /// The components that only tests use, and the examples, which the tests run.
-const TEST_GUESTS: [&str; 17] = [
+const TEST_GUESTS: [&str; 18] = [
     "calls-dependency",
     "calls-valkey",
     "copies-records",

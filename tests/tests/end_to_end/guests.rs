@@ -239,8 +239,9 @@ source = "components/misbehaves.wasm"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_requests_share_few_instances() {
+    const REQUESTS: usize = 300;
     let client = Arc::new(serve("misbehaves", limits()).await);
-    let requests = (0..300).map(|_| {
+    let requests = (0..REQUESTS).map(|_| {
         let client = client.clone();
         tokio::spawn(async move { client.post("/who", "").await.unwrap() })
     });
@@ -251,8 +252,7 @@ async fn many_requests_share_few_instances() {
         instances.insert(answer.text());
     }
     // Five instances would be sufficient; a machine with more processors, or a slow one, has more.
-    let parallel = std::thread::available_parallelism().unwrap().get();
-    assert!((2..=2 * parallel.max(5)).contains(&instances.len()), "{}", instances.len());
+    assert!((2..=REQUESTS / 5).contains(&instances.len()), "{}", instances.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

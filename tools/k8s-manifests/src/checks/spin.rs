@@ -12,7 +12,7 @@ const KAFKA_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 const HTTP_PATH: &str = "/.well-known/spin/health";
 
 /// Variables that must have the same value in all applications.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 13] = [
     "kafka_brokers",
     "kafka_topic",
     "kafka_security",
@@ -25,6 +25,7 @@ const SHARED: [&str; 12] = [
     "valkey_ca",
     "idempotency_keys_max",
     "idempotency_window_s",
+    "key_prefix",
 ];
 
 /// The violations of these rules.
