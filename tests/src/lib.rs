@@ -27,11 +27,9 @@ pub use store::Store;
 pub use without_servers::without_servers;
 
 use std::time::{Duration, Instant};
+use test_servers::WAIT_LIMIT;
 
-/// Maximum time until a condition holds. It is long because the machine may be busy.
-const LIMIT: Duration = Duration::from_secs(120);
-
-/// Waits until `probe` returns a value. Panics with `what` after two minutes.
+/// Waits until `probe` returns a value. Panics with `what` after [`WAIT_LIMIT`].
 pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
     in_time(what, probe).await.unwrap_or_else(|late| panic!("{late}"))
 }
@@ -52,7 +50,7 @@ pub(crate) async fn in_time_mut<S, T>(
         if let Some(value) = probe(subject).await {
             return Ok(value);
         }
-        anyhow::ensure!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+        anyhow::ensure!(start.elapsed() < WAIT_LIMIT, "{what}: not within {WAIT_LIMIT:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::NamedTempFile;
-use test_servers::{Valkey, ValkeyConfig, start_valkey};
+use test_servers::{Valkey, ValkeyConfig, WAIT_LIMIT, start_valkey};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -110,10 +110,6 @@ pub struct Pipeline {
     valkey_url: String,
 }
 
-/// Maximum time for a start. It is long because real servers are started on a machine that may be
-/// busy.
-const START_LIMIT: Duration = Duration::from_secs(180);
-
 /// A topic that no other pipeline of this process uses.
 fn next_topic() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -211,7 +207,7 @@ impl Pipeline {
             .spawn()
             .context("cannot run the program; build it first (cargo xtask build)")?;
         let stdout = child.stdout.take().context("no output")?;
-        let greeting = tokio::time::timeout(START_LIMIT, greeting(stdout)).await;
+        let greeting = tokio::time::timeout(WAIT_LIMIT, greeting(stdout)).await;
         let (base, valkey_url) = greeting.context("no greeting").flatten().with_context(|| {
             format!(
                 "the pipeline did not start: {}",
@@ -282,7 +278,7 @@ impl Pipeline {
 
     /// Waits until the program ends. Fails unless it exits with success.
     pub async fn ended(mut self) -> Result<()> {
-        let ended = tokio::time::timeout(START_LIMIT, self.child.wait()).await;
+        let ended = tokio::time::timeout(WAIT_LIMIT, self.child.wait()).await;
         let status = ended.with_context(|| format!("it does not end\n{}", self.log()))??;
         ensure!(status.success(), "{status}\n{}", self.log());
         Ok(())

@@ -12,9 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::doorbuster;
-
-/// Maximum time for a start. It is long because the machine may be busy.
-const START_LIMIT: Duration = Duration::from_secs(120);
+use test_servers::WAIT_LIMIT;
 
 /// The beginnings of lines with an address, and what follows the address.
 const ADDRESSES: [(&str, &str); 2] =
@@ -65,7 +63,7 @@ impl Deployment {
         let log = NamedTempFile::new()?;
         let mut child = command.stdout(Stdio::piped()).stderr(log.reopen()?).spawn()?;
         let stdout = child.stdout.take().context("no output")?;
-        let url = tokio::time::timeout(START_LIMIT, address(stdout)).await;
+        let url = tokio::time::timeout(WAIT_LIMIT, address(stdout)).await;
         let url = url.context("no address").flatten().with_context(|| {
             format!("{component}: {}", std::fs::read_to_string(&log).unwrap_or_default())
         })?;
@@ -83,7 +81,7 @@ impl Deployment {
     /// Runs a component that cannot start, and waits for its end.
     pub async fn fails(&self, component: &str, env: &[(&str, &str)]) -> Result<Output> {
         let (mut command, _runtime_config) = self.command(component, env)?;
-        Ok(tokio::time::timeout(START_LIMIT, command.output()).await??)
+        Ok(tokio::time::timeout(WAIT_LIMIT, command.output()).await??)
     }
 }
 

@@ -18,6 +18,8 @@ mod run;
 mod shim;
 mod tests;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 
 use profile::Profile;
@@ -59,7 +61,12 @@ cargo xtask <task>
   audit          check dependencies for known vulnerabilities; needs cargo-deny and the internet
 ";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    // Without a backtrace: the last lines of CI's log are the tests that failed.
+    run_task().map_or_else(|error| printing::failure(&error), |()| ExitCode::SUCCESS)
+}
+
+fn run_task() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let task = args.next().unwrap_or_default();
     let rest: Vec<String> = args.collect();

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pipeline_tests::{Client, eventually, root};
 use tempfile::TempDir;
-use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, free_port, start_valkey};
+use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, WAIT_LIMIT, free_port, start_valkey};
 use tokio::process::{Child, Command};
 
 /// Installs the packed plugin in a Spin, runs the pipeline in it on real servers, and checks that
@@ -88,7 +88,7 @@ async fn main() -> Result<()> {
     ]);
     let summary = load::run(load.args, load::Stop::never()).await?;
     println!("{summary}");
-    let books = ledger::verify::verify(&ledger, &valkey.url(), Duration::from_secs(60)).await?;
+    let books = ledger::verify::verify(&ledger, &valkey.url(), WAIT_LIMIT).await?;
     ensure!(books.agrees(), "accepted and counted differ: {books:?}");
     println!("{} accepted, {} counted", books.counted, books.counted);
     ensure!(summary.all_accepted(), "some sales were not accepted");

@@ -14,9 +14,7 @@ use sale::Sale;
 
 use super::kafka::Kafka;
 use crate::in_time;
-
-/// Maximum time for a request to the cluster.
-const LIMIT: Duration = Duration::from_secs(30);
+use test_servers::WAIT_LIMIT;
 
 /// A sale in a record that was not written by the pipeline.
 pub struct Foreign {
@@ -48,7 +46,7 @@ impl Kafka {
         let admin = self.admin()?;
         answered(admin.delete_topics(&[topic], &options()).await?)?;
         in_time("the topic is gone", async || {
-            let metadata = admin.inner().fetch_metadata(Some(topic), LIMIT).ok()?;
+            let metadata = admin.inner().fetch_metadata(Some(topic), WAIT_LIMIT).ok()?;
             metadata.topics().first()?.error().map(drop)
         })
         .await?;
@@ -78,7 +76,7 @@ impl Kafka {
         let topic = topic.to_owned();
         self.produce(&[], move |producer| {
             send(producer, BaseRecord::to(&topic).key("rubbish").payload("rubbish"))?;
-            producer.flush(LIMIT)
+            producer.flush(WAIT_LIMIT)
         })
         .await
     }
@@ -88,7 +86,7 @@ impl Kafka {
         let topic = topic.to_owned();
         self.produce(&[], move |producer| {
             sales.iter().try_for_each(|foreign| write(producer, &topic, foreign))?;
-            producer.flush(LIMIT)
+            producer.flush(WAIT_LIMIT)
         })
         .await
     }
@@ -103,15 +101,15 @@ impl Kafka {
     ) -> Result<()> {
         let topic = topic.to_owned();
         self.produce(&[("transactional.id", "foreign")], move |producer| {
-            producer.init_transactions(LIMIT)?;
+            producer.init_transactions(WAIT_LIMIT)?;
             producer.begin_transaction()?;
             sales.iter().try_for_each(|foreign| write(producer, &topic, foreign))?;
-            producer.flush(LIMIT)?;
+            producer.flush(WAIT_LIMIT)?;
             // There is no condition to wait for: the transaction is open for this time.
             std::thread::sleep(open);
             match completion {
-                Completion::Commit => producer.commit_transaction(LIMIT),
-                Completion::Abort => producer.abort_transaction(LIMIT),
+                Completion::Commit => producer.commit_transaction(WAIT_LIMIT),
+                Completion::Abort => producer.abort_transaction(WAIT_LIMIT),
             }
         })
         .await
@@ -156,7 +154,7 @@ fn send<P: rdkafka::message::ToBytes + ?Sized>(
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT))
+    AdminOptions::new().operation_timeout(Some(WAIT_LIMIT)).request_timeout(Some(WAIT_LIMIT))
 }
 
 fn answered<T, E: std::fmt::Debug>(answers: Vec<Result<T, E>>) -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use component_host::Limits;
 use pipeline_tests::{Client, FailingApp};
-use test_servers::shared_kafka;
+use test_servers::{WAIT_LIMIT, shared_kafka};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -132,7 +132,7 @@ async fn operators_port_closes_silent_connections() {
         open.push((state, silent));
     }
     for (state, silent) in &mut open {
-        let closed = tokio::time::timeout(Duration::from_secs(60), rest(silent)).await;
+        let closed = tokio::time::timeout(WAIT_LIMIT, rest(silent)).await;
         assert!(closed.is_ok(), "{state}: still open");
     }
     assert_eq!(app.get("/metrics").await.unwrap().0, 200);

@@ -8,7 +8,7 @@ use http::Method;
 use ledger::Expected;
 use pipeline_tests::{Pipeline, Wiring};
 use serde_json::Value;
-use test_servers::shared_kafka;
+use test_servers::{WAIT_LIMIT, shared_kafka};
 
 /// Sufficient for hundreds of batches, and for every product in every category.
 const SALES: &str = "4000";
@@ -28,9 +28,7 @@ async fn load_and_verify(pipeline: &Pipeline) {
     let load = Load::parse_from(args);
     let summary = load::run(load.args, load::Stop::never()).await.unwrap();
     assert!(summary.all_accepted(), "{summary:?}\n{}", pipeline.log());
-    let report = ledger::verify::verify(&ledger, pipeline.valkey_url(), Duration::from_secs(60))
-        .await
-        .unwrap();
+    let report = ledger::verify::verify(&ledger, pipeline.valkey_url(), WAIT_LIMIT).await.unwrap();
     assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
     assert_eq!(report.counted.to_string(), SALES);
     compare_revenues(pipeline, &ledger).await;

@@ -14,7 +14,7 @@ use spin_app::variables::Variables;
 use spin_kafka_trigger::{
     Answer, Batch, Failure, Handler as _, Message, OutgoingRecord, Rejection,
 };
-use test_servers::shared_kafka;
+use test_servers::{WAIT_LIMIT, shared_kafka};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
 
@@ -180,7 +180,7 @@ async fn a_component_with_synchronous_exports_is_called_with_the_same_limits() {
     assert!(matches!(guest.failure("trap").await, Failure::Trap(_)));
     assert_eq!(guest.reason(&batch("", "describe")).await, described, "on a new instance");
     let limited = Guest::load_with(&component, SHORT_DEADLINE).unwrap();
-    let endless = tokio::time::timeout(Duration::from_secs(60), limited.failure("loop"));
+    let endless = tokio::time::timeout(WAIT_LIMIT, limited.failure("loop"));
     assert!(matches!(endless.await, Ok(Failure::Deadline(_))));
 }
 

@@ -8,7 +8,9 @@ use http::Method;
 use load::{Stop, Summary};
 use pipeline_tests::{Client, Pipeline, Store, Wiring, eventually};
 use tempfile::TempDir;
-use test_servers::{Sentinel, SentinelConfig, Valkey, ValkeyConfig, shared_kafka, start_valkey};
+use test_servers::{
+    Sentinel, SentinelConfig, Valkey, ValkeyConfig, WAIT_LIMIT, shared_kafka, start_valkey,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -105,9 +107,6 @@ fn load(url: String, ledger: &Path, stop: &CancellationToken) -> JoinHandle<Summ
     tokio::spawn(async move { load::run(args, stop).await.unwrap() })
 }
 
-/// Maximum time until sales are counted; a test that reaches it hangs.
-const COUNTS_WITHIN: Duration = Duration::from_secs(120);
-
 /// Waits until a number of further sales is counted.
 async fn counts_on(store: &Store, pipeline: &Pipeline) {
     let wanted = store.total().await + SOME;
@@ -116,7 +115,7 @@ async fn counts_on(store: &Store, pipeline: &Pipeline) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let counted = tokio::time::timeout(COUNTS_WITHIN, counted).await;
+    let counted = tokio::time::timeout(WAIT_LIMIT, counted).await;
     assert!(counted.is_ok(), "no more sales are counted\n{}", pipeline.log());
 }
 
@@ -160,7 +159,7 @@ async fn a_failover_loses_nothing_and_counts_nothing_twice() {
     stop.cancel();
     let summary = load.await.unwrap();
     assert!(summary.failed.is_empty(), "{summary:?}\n{}", pipeline.log());
-    let report = ledger::verify::verify(&ledger, &url, Duration::from_secs(60)).await.unwrap();
+    let report = ledger::verify::verify(&ledger, &url, WAIT_LIMIT).await.unwrap();
     assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
     assert_eq!(report.counted, report.accepted);
     pipeline.stop().await.unwrap();

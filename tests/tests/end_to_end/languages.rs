@@ -15,7 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use redis::AsyncCommands as _;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
-use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
+use test_servers::{ValkeyConfig, WAIT_LIMIT, shared_kafka, start_valkey};
 use tokio::process::Command;
 
 /// A language with a template.
@@ -28,9 +28,6 @@ struct Language {
     /// The file in the project that calls the code for a record.
     handler: &'static str,
 }
-
-/// Sufficient for every command, also if it downloads what it needs.
-const COMMAND_LIMIT: Duration = Duration::from_secs(900);
 
 const LANGUAGES: [Language; 3] = [
     Language {
@@ -54,8 +51,8 @@ const LANGUAGES: [Language; 3] = [
     },
 ];
 
-/// Runs the command in the folder.
-async fn shell(folder: &Path, command: &str) {
+/// Runs the command in the folder. Fails with its output.
+async fn try_shell(folder: &Path, command: &str) -> Result<(), String> {
     let path = std::env::var("PATH").unwrap();
     let downloads = root().join("target/languages");
     let output = Command::new("sh")
@@ -68,13 +65,30 @@ async fn shell(folder: &Path, command: &str) {
         .current_dir(folder)
         .kill_on_drop(true)
         .output();
-    let Ok(output) = tokio::time::timeout(COMMAND_LIMIT, output).await else {
-        panic!("{command}: not within {COMMAND_LIMIT:?}");
+    let Ok(output) = tokio::time::timeout(WAIT_LIMIT, output).await else {
+        return Err(format!("{command}: not within {WAIT_LIMIT:?}"));
     };
     let output = output.unwrap();
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    assert!(output.status.success(), "{command}: {}\n{text}", output.status);
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{command}: {}\n{text}", output.status))
+    }
+}
+
+/// Runs the command in the folder.
+async fn shell(folder: &Path, command: &str) {
+    try_shell(folder, command).await.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Runs a command that downloads; it is tried again once, as a download may fail for a moment.
+async fn install(folder: &Path, command: &str) {
+    if let Err(failure) = try_shell(folder, command).await {
+        eprintln!("trying again: {failure}");
+        shell(folder, command).await;
+    }
 }
 
 impl Language {
@@ -85,7 +99,7 @@ impl Language {
         let output = new.output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let project = folder.join(self.template);
-        shell(&project, self.install).await;
+        install(&project, self.install).await;
         shell(&project, self.test).await;
         project
     }
@@ -189,8 +203,6 @@ async fn write(brokers: &str, topic: &str) {
     }
 }
 
-const TIMEOUT: Duration = Duration::from_secs(30);
-
 /// The codes for a topic that does not exist, or that is being created.
 const MISSING: [RDKafkaErrorCode; 4] = [
     RDKafkaErrorCode::UnknownTopic,
@@ -207,7 +219,7 @@ fn consumer(brokers: &str) -> BaseConsumer {
 
 /// The end of the topic, which has one partition; 0 if there is no such topic.
 fn end(consumer: &BaseConsumer, topic: &str) -> i64 {
-    match consumer.fetch_watermarks(topic, 0, TIMEOUT) {
+    match consumer.fetch_watermarks(topic, 0, WAIT_LIMIT) {
         Ok((_, end)) => end,
         Err(error) => {
             let is_missing = error.rdkafka_error_code().is_some_and(|code| MISSING.contains(&code));
@@ -226,8 +238,8 @@ fn read(consumer: &BaseConsumer, topic: &str, mut each: impl FnMut(&BorrowedMess
     let (mut next, mut last) = (0, Instant::now());
     while next < end {
         // None may also mean another event of the client.
-        let Some(record) = consumer.poll(TIMEOUT) else {
-            assert!(last.elapsed() < TIMEOUT, "no record of {topic} in time");
+        let Some(record) = consumer.poll(WAIT_LIMIT) else {
+            assert!(last.elapsed() < WAIT_LIMIT, "no record of {topic} in time");
             continue;
         };
         let record = record.unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Method;
 use pipeline_tests::{Answer, Client, Pipeline, Wiring, doorbuster, eventually, root};
-use test_servers::{shared_kafka, wasmtime_program};
+use test_servers::{WAIT_LIMIT, shared_kafka, wasmtime_program};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -46,9 +46,6 @@ let ingest = new doorbuster:ingest-http {
 export ingest["wasi:http/handler@0.3.0"];
 "#;
 
-/// Sufficient for wasmtime to compile the component.
-const START_LIMIT: Duration = Duration::from_secs(300);
-
 /// Method, fields and body of a request.
 type RequestParts<'a> = (Method, &'a [(&'a str, &'a str)], &'a str);
 
@@ -84,7 +81,7 @@ impl Elsewhere {
             }
             panic!("wasmtime ended: {output}")
         };
-        let base = tokio::time::timeout(START_LIMIT, base).await.expect("no address of wasmtime");
+        let base = tokio::time::timeout(WAIT_LIMIT, base).await.expect("no address of wasmtime");
         // So that it can continue to write.
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {

@@ -10,7 +10,9 @@ use product_sale::{Message as _, ProductSaleRequest};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use sale::Sale;
 use serde_json::Value;
-use test_servers::{Kafka, KafkaConfig, Listener, Security, ValkeyConfig, start_valkey};
+use test_servers::{
+    Kafka, KafkaConfig, Listener, Security, ValkeyConfig, WAIT_LIMIT, start_valkey,
+};
 
 const ACL_TOOL: &str = "org.apache.kafka.tools.AclCommand";
 const USERS: [(&str, &str); 2] = [("writer", "writers-secret"), ("aggregator", "counters-secret")];
@@ -104,7 +106,7 @@ async fn the_rights_of_the_manifests_are_enough() {
         ..OutgoingRecord::default()
     };
     producer.send(vec![record(b"no sale"), record(SALE.as_bytes())]).await.unwrap();
-    producer.flush(Duration::from_secs(10)).await.unwrap();
+    producer.flush(WAIT_LIMIT).await.unwrap();
     eventually("the next is counted", async || (store.total().await == 2).then_some(())).await;
     let letters = format!("{}/metrics", aggregator.url);
     let metric = "spin_kafka_dead_letters_total";

@@ -9,7 +9,7 @@ use pipeline_tests::{Pipeline, doorbuster, root};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
 use tempfile::TempDir;
-use test_servers::{Kafka, KafkaConfig, Listener, OidcConfig, OidcProvider, Security};
+use test_servers::{Kafka, KafkaConfig, Listener, OidcConfig, OidcProvider, Security, WAIT_LIMIT};
 
 use crate::functions::logged;
 use crate::letters::command;
@@ -27,8 +27,6 @@ const BEFORE_OUTAGE: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(10);
 /// The shortest time from a token to its renewal.
 const RENEWAL_MIN: Duration = Duration::from_secs(6);
-/// How long a program may take to end.
-const END_LIMIT: Duration = Duration::from_secs(180);
 
 fn manifest(certificate: &str, issuer: &str) -> String {
     format!(
@@ -188,7 +186,7 @@ async fn a_client_that_the_provider_refuses_does_not_start() {
         let mut command = doorbuster();
         // A proxy is not used on the loopback interface.
         command.args(words).args(settings).env("HTTP_PROXY", "http://127.0.0.1:9");
-        let ended = tokio::time::timeout(END_LIMIT, command.output()).await.expect("it runs");
+        let ended = tokio::time::timeout(WAIT_LIMIT, command.output()).await.expect("it runs");
         let output = ended.unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success(), "{words:?}: {error}");

@@ -8,7 +8,9 @@ use clap::Parser as _;
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use pipeline_tests::{Launch, Pipeline, Store, eventually, root};
 use tempfile::NamedTempFile;
-use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, shared_kafka, start_valkey};
+use test_servers::{
+    Kafka, KafkaConfig, Valkey, ValkeyConfig, WAIT_LIMIT, shared_kafka, start_valkey,
+};
 
 /// Number of sales of the load, during which a broker is restarted.
 const SALES: u64 = 40_000;
@@ -77,7 +79,7 @@ async fn a_broker_restart_loses_and_doubles_nothing() {
     let kafka = kafka.restart().await.unwrap();
     let summary = load.await.unwrap().unwrap();
     assert!(summary.all_accepted(), "{summary:?}\n{}", pipeline.log());
-    let report = ledger::verify::verify(&ledger, &valkey.url(), Duration::from_secs(60)).await;
+    let report = ledger::verify::verify(&ledger, &valkey.url(), WAIT_LIMIT).await;
     let report = report.unwrap();
     assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
     assert_eq!(report.counted, SALES);

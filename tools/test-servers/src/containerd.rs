@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::START_LIMIT;
+use crate::WAIT_LIMIT;
 use crate::debian::Package;
 use child_server::Process;
 
@@ -46,7 +46,7 @@ impl Containerd {
         let process = Process::start("containerd", command, &log, Some(&folder))?;
         let mut started = Self { process, programs, folder };
         let (programs, socket) = (started.programs.clone(), started.socket());
-        started.process.wait_until(START_LIMIT, || answers(&programs, &socket)).await?;
+        started.process.wait_until(WAIT_LIMIT, || answers(&programs, &socket)).await?;
         Ok(started)
     }
 

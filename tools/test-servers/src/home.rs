@@ -15,6 +15,12 @@ const RUN_LIMIT: Duration = Duration::from_secs(20 * 60);
 /// How long to wait for another process that installs the same part: the time of two commands.
 const LOCK_LIMIT: Duration = Duration::from_secs(2 * RUN_LIMIT.as_secs());
 
+/// How often an installation is tried: a download may fail for a moment.
+const TRIES: usize = 3;
+
+/// The pause before it is tried again.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// How often a command or a lock is checked.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -29,7 +35,7 @@ pub fn home() -> PathBuf {
 pub fn install(
     name: &str,
     made: impl Fn(&Path) -> PathBuf,
-    make: impl FnOnce(&Path) -> Result<()>,
+    make: impl Fn(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
     let home = home();
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
@@ -40,10 +46,22 @@ pub fn install(
     let wanted = made(&home);
     if !wanted.exists() {
         tracing::info!(name, folder = %home.display(), "installing");
-        make(&home).with_context(|| format!("cannot install {name}"))?;
+        repeatedly(name, || make(&home)).with_context(|| format!("cannot install {name}"))?;
         ensure!(wanted.exists(), "{name}: the installation did not create {}", wanted.display());
     }
     Ok(wanted)
+}
+
+/// Tries until it succeeds, at most [`TRIES`] times.
+fn repeatedly(name: &str, make: impl Fn() -> Result<()>) -> Result<()> {
+    for _ in 1..TRIES {
+        let Err(error) = make() else {
+            return Ok(());
+        };
+        tracing::warn!(name, error = format!("{error:#}"), "not installed; trying again");
+        std::thread::sleep(PAUSE);
+    }
+    make()
 }
 
 /// Makes a file executable, because archives of Python contain no permissions.

@@ -18,7 +18,7 @@ use self::java::Java;
 pub(crate) use self::java::QUICK;
 use self::node::Node;
 use self::properties::{Ports, Properties, Quorum};
-use crate::START_LIMIT;
+use crate::WAIT_LIMIT;
 use crate::limit::limit_file_size;
 use crate::security::{Listener, Secured, Security, TokenIssuer};
 use child_server::Process;
@@ -98,7 +98,7 @@ impl Kafka {
     /// cluster before.
     async fn ready(&mut self) -> Result<()> {
         for port in self.node.properties.open_ports() {
-            self.process.wait_until(START_LIMIT, || accepts(port)).await?;
+            self.process.wait_until(WAIT_LIMIT, || accepts(port)).await?;
         }
         Ok(())
     }

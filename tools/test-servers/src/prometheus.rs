@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::START_LIMIT;
+use crate::WAIT_LIMIT;
 use crate::debian::Package;
 use child_server::{Process, accepts, free_port};
 
@@ -37,7 +37,7 @@ impl Prometheus {
         command.args(arguments(&config, &folder.path().join("data"), port));
         let log = folder.path().join("prometheus.log");
         let mut process = Process::start("prometheus", command, &log, Some(&folder))?;
-        process.wait_until(START_LIMIT, || accepts(port)).await?;
+        process.wait_until(WAIT_LIMIT, || accepts(port)).await?;
         Ok(Self { process, port, _folder: folder })
     }
 

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::START_LIMIT;
+use crate::WAIT_LIMIT;
 use crate::debian::unpack_all;
 use crate::home::install;
 
@@ -81,7 +81,7 @@ impl RabbitMq {
         mapper.args(["-address", "127.0.0.1", "-port"]).arg(ports.mapper.to_string());
         let log = folder.path().join("epmd.log");
         let mut mapper = Process::start("epmd", mapper, &log, None)?;
-        mapper.wait_until(START_LIMIT, || accepts(ports.mapper)).await?;
+        mapper.wait_until(WAIT_LIMIT, || accepts(ports.mapper)).await?;
         let node = start_node(&programs, ports, &folder).await?;
         Ok(Self { node, _mapper: mapper, programs, ports, folder })
     }
@@ -133,7 +133,7 @@ async fn start_node(programs: &Programs, ports: Ports, folder: &TempDir) -> Resu
     command.args(["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]);
     let log = folder.path().join("rabbitmq.log");
     let mut node = Process::start("rabbitmq", command, &log, Some(folder))?;
-    node.wait_until(START_LIMIT, || accepts(ports.amqp)).await?;
+    node.wait_until(WAIT_LIMIT, || accepts(ports.amqp)).await?;
     Ok(node)
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::START_LIMIT;
+use crate::WAIT_LIMIT;
 use crate::debian::Package;
 use crate::home::{install, run};
 use child_server::Process;
@@ -53,7 +53,7 @@ impl Registry {
         let log = folder.path().join("registry.log");
         let mut process = Process::start("registry", command, &log, Some(&folder))?;
         let answers = || async move { TcpStream::connect(("127.0.0.1", port)).await.is_ok() };
-        process.wait_until(START_LIMIT, answers).await?;
+        process.wait_until(WAIT_LIMIT, answers).await?;
         Ok(Self { process, port, _folder: folder })
     }
 

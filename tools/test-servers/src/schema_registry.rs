@@ -8,7 +8,7 @@ use child_server::{Process, accepts, free_port};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::START_LIMIT;
+use crate::WAIT_LIMIT;
 use crate::home::{install, run};
 use crate::kafka::QUICK;
 
@@ -46,7 +46,7 @@ impl SchemaRegistry {
             .current_dir(&folder);
         let log = folder.path().join("registry.log");
         let mut process = Process::start("schema registry", java, &log, Some(&folder))?;
-        process.wait_until(START_LIMIT, || accepts(port)).await?;
+        process.wait_until(WAIT_LIMIT, || accepts(port)).await?;
         Ok(Self { process, port, _folder: folder })
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::START_LIMIT;
+use crate::WAIT_LIMIT;
 use crate::valkey::valkey_program;
 use child_server::Process;
 use child_server::answers;
@@ -76,7 +76,7 @@ impl Sentinel {
         command.arg(&file).arg("--sentinel").arg("--dir").arg(folder.path());
         let log = folder.path().join("sentinel.log");
         let mut process = Process::start("sentinel", command, &log, Some(&folder))?;
-        process.wait_until(START_LIMIT, || answers(port)).await?;
+        process.wait_until(WAIT_LIMIT, || answers(port)).await?;
         Ok(Self { _process: process, port, _folder: folder })
     }
 

@@ -10,14 +10,11 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use spin_amqp_trigger::{Config, Error, Trigger};
 use spin_kafka_trigger::{Batch, Failure, Handler, Metrics, Progress, Rejection, Summary};
-use test_servers::{QueueClient, QueueMessage, RabbitMq, RabbitMqTls};
+use test_servers::{QueueClient, QueueMessage, RabbitMq, RabbitMqTls, WAIT_LIMIT};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// How long a condition may take: the machine may be busy.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// The broker that the tests share, with a runtime that waits for it.
 static SHARED: LazyLock<(Runtime, RabbitMq)> = LazyLock::new(|| {
@@ -90,7 +87,7 @@ pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(LIMIT, waiting).await.unwrap_or_else(|_| panic!("never: {what}"))
+    tokio::time::timeout(WAIT_LIMIT, waiting).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
 /// The bodies of a batch that has begun, and its attempt.
@@ -166,11 +163,11 @@ impl Running {
 
     pub async fn stop(self) -> Summary {
         self.stop.cancel();
-        tokio::time::timeout(LIMIT, self.task).await.expect("no drain").unwrap().unwrap()
+        tokio::time::timeout(WAIT_LIMIT, self.task).await.expect("no drain").unwrap().unwrap()
     }
 
     /// Waits until the trigger ends with an error.
     pub async fn failed(self) -> Error {
-        tokio::time::timeout(LIMIT, self.task).await.expect("no end").unwrap().unwrap_err()
+        tokio::time::timeout(WAIT_LIMIT, self.task).await.expect("no end").unwrap().unwrap_err()
     }
 }

@@ -10,7 +10,7 @@ use preflight::{Cluster, Error, Warning, check_topic, check_topic_exists};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCluster;
-use test_servers::Listener;
+use test_servers::{Listener, WAIT_LIMIT};
 
 async fn check(topic: &str) -> Result<Vec<Warning>, Error> {
     check_at(&kafka().bootstrap(), topic).await
@@ -83,7 +83,7 @@ async fn a_missing_topic_is_an_error_and_not_created() {
     known("created-later").await;
     let client: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", kafka().bootstrap()).create().unwrap();
-    let metadata = client.fetch_metadata(None, Duration::from_secs(30)).unwrap();
+    let metadata = client.fetch_metadata(None, WAIT_LIMIT).unwrap();
     assert!(metadata.topics().iter().all(|topic| topic.name() != "missing"));
 }
 

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use kafka_client::{BasicContext, ClientSettings, OidcSettings, TokenError, TokenSource};
 use rdkafka::client::ClientContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use test_servers::{OidcConfig, OidcProvider};
+use test_servers::{OidcConfig, OidcProvider, WAIT_LIMIT};
 
 const SECRET: &str = "hunter2";
 /// How long a client waits for a token.
-const LIMIT: Duration = Duration::from_secs(20);
+const TOKEN_LIMIT: Duration = Duration::from_secs(20);
 
 async fn start(client_id: &str, token_lifetime: Duration) -> OidcProvider {
     let config = OidcConfig {
@@ -53,7 +53,7 @@ async fn authenticate(settings: &OidcSettings) -> Result<(), TokenError> {
     settings.set_tokens(Some(&tokens));
     let call = move || {
         let client: BaseConsumer<BasicContext> = settings.create(BasicContext::default()).unwrap();
-        tokens.authenticate(client.client(), LIMIT)
+        tokens.authenticate(client.client(), TOKEN_LIMIT)
     };
     tokio::task::spawn_blocking(call).await.unwrap()
 }
@@ -69,7 +69,7 @@ async fn until(
         if condition(&result) {
             return result;
         }
-        assert!(begun.elapsed() < LIMIT, "{result:?}");
+        assert!(begun.elapsed() < WAIT_LIMIT, "{result:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

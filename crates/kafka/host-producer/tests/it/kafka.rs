@@ -13,7 +13,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Headers as _;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
-use test_servers::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig, shared_kafka};
+use test_servers::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig, WAIT_LIMIT, shared_kafka};
 
 /// The address of the broker that most tests share.
 fn brokers() -> String {
@@ -81,7 +81,7 @@ async fn records_arrive_as_they_were_sent_and_deliveries_contain_their_offsets()
 
     let consumer = reader(&brokers, topic, 0);
     for sent in sent {
-        let read = consumer.poll(Duration::from_secs(30)).unwrap().unwrap();
+        let read = consumer.poll(WAIT_LIMIT).unwrap().unwrap();
         assert_eq!((read.key(), read.payload()), (sent.key.as_deref(), sent.value.as_deref()));
         let headers: Vec<_> =
             read.headers().into_iter().flat_map(|headers| headers.iter()).collect();
@@ -112,7 +112,7 @@ async fn each_record_has_its_own_result_partition_and_timestamp() {
     let refused = |result: &Result<_, _>| matches!(result, Err(ProduceError::Refused(_)));
     assert!(results[1..4].iter().all(refused), "{results:?}");
     let consumer = reader(&brokers, topic, 1);
-    let read = consumer.poll(Duration::from_secs(30)).unwrap().unwrap();
+    let read = consumer.poll(WAIT_LIMIT).unwrap().unwrap();
     assert_eq!(read.timestamp().to_millis(), Some(1_700_000_000_000));
 }
 
@@ -185,7 +185,7 @@ async fn a_topic_is_created_once_and_keeps_its_partitions() {
         TopicState::Exists
     );
     let metadata = reader(&brokers, topic, 0);
-    let metadata = metadata.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+    let metadata = metadata.fetch_metadata(Some(topic), WAIT_LIMIT).unwrap();
     assert_eq!(metadata.topics()[0].partitions().len(), 3);
     let error = ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new("no spaces", 1))
         .await

@@ -8,6 +8,7 @@ use host_producer::{Error, NewTopic, ProduceError, Producer, ProducerConfig, ens
 use kafka_client::OidcSettings;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use test_servers::WAIT_LIMIT;
 
 const TOPIC: &str = "sales-topic";
 /// The port of the discard service, on which nothing listens.
@@ -130,7 +131,7 @@ async fn a_broker_that_comes_back_is_written_to_again() {
     })
     .await;
     assert!(again.is_ok(), "{again:?}");
-    producer.flush(Duration::from_secs(30)).await.unwrap();
+    producer.flush(WAIT_LIMIT).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

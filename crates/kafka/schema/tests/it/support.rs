@@ -14,11 +14,9 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use spin_kafka_trigger::{Batch, Config, Error, Failure, Handler, Rejection, Trigger};
 use spin_kafka_trigger::{Metrics as EngineMetrics, Summary, headers};
+use test_servers::WAIT_LIMIT;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// The longest wait for anything; a test that reaches it has failed.
-const WAIT_LIMIT: Duration = Duration::from_secs(180);
 
 /// Waits until the condition holds.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::cluster::create_topic;
 use crate::support::journal::Journal;
-use crate::support::{config, member, produce};
+use crate::support::{WAIT_LIMIT, config, member, produce};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -20,8 +20,6 @@ const PARTITIONS: i32 = 4;
 const MEMBERS: usize = 3;
 /// Number of records that are written to each partition between two events.
 const BURST: usize = 500;
-/// How long the groups may take to apply the remaining records after all members run.
-const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// A group under test: its members, and the journal that they share.
 struct Team {

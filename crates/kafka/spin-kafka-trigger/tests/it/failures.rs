@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::cluster::{brokers, create_topic};
 use crate::support::letters::letters;
-use crate::support::{Session, committed, config, produce, producer, until, within};
+use crate::support::{Session, WAIT_LIMIT, committed, config, produce, producer, until, within};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer as _};
 use spin_kafka_trigger::{
@@ -68,7 +68,7 @@ async fn exactly_the_poison_record_of_a_thousand_is_dead_lettered() {
         .insert(rdkafka::message::Header { key: "twice", value: Some("1") })
         .insert(rdkafka::message::Header { key: "twice", value: None::<&str> });
     original.send(BaseRecord::to(topic).key(&key[..]).payload("bad").headers(own)).unwrap();
-    original.flush(Duration::from_secs(30)).unwrap();
+    original.flush(WAIT_LIMIT).unwrap();
     produce(&brokers, topic, 0, 362, 10);
 
     let fragile = Fragile::new(&[637]);

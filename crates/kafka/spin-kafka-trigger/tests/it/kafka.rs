@@ -9,7 +9,7 @@ use crate::support::cluster::{
 };
 use crate::support::ledger::Ledger;
 use crate::support::letters::records;
-use crate::support::{Session, committed, config, produce, until, within};
+use crate::support::{Session, WAIT_LIMIT, committed, config, produce, until, within};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use spin_kafka_trigger::{Config, GroupProtocol, Position, Trigger};
@@ -153,18 +153,17 @@ async fn transaction_markers_are_gaps_but_not_losses() {
             .set("transactional.id", topic)
             .create()
             .unwrap();
-        let patience = Duration::from_secs(60);
-        producer.init_transactions(patience).unwrap();
+        producer.init_transactions(WAIT_LIMIT).unwrap();
         for transaction in 0..6 {
             producer.begin_transaction().unwrap();
             for _ in 0..3 {
                 producer.send(BaseRecord::<(), _>::to(topic).payload("x")).unwrap();
             }
             if transaction % 2 == 0 {
-                producer.commit_transaction(patience).unwrap();
+                producer.commit_transaction(WAIT_LIMIT).unwrap();
             } else {
-                producer.flush(patience).unwrap();
-                producer.abort_transaction(patience).unwrap();
+                producer.flush(WAIT_LIMIT).unwrap();
+                producer.abort_transaction(WAIT_LIMIT).unwrap();
             }
         }
     };
@@ -199,7 +198,7 @@ async fn compacted_records_are_gaps_but_not_losses() {
         for key in ["a", "b", "c", "d", "e"] {
             producer.send(BaseRecord::to(topic).key(key).payload(&value)).unwrap();
         }
-        producer.flush(Duration::from_secs(30)).unwrap();
+        producer.flush(WAIT_LIMIT).unwrap();
     }
     let end = ROUNDS * 5;
     let looked = brokers.clone();
@@ -290,8 +289,7 @@ async fn a_network_that_is_cut_for_a_while_loses_no_record() {
         .env(ALONE, "1")
         .kill_on_drop(true)
         .output();
-    let patience = Duration::from_secs(360);
-    let output = tokio::time::timeout(patience, inside).await.unwrap().unwrap();
+    let output = tokio::time::timeout(WAIT_LIMIT, inside).await.unwrap().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");

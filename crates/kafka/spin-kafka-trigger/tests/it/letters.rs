@@ -8,7 +8,7 @@ use crate::support::cluster::{
     alter_topic, brokers, create_topic, create_topic_with, delete_topic,
 };
 use crate::support::letters::{Letter, letters};
-use crate::support::{Session, committed, config, produce, until};
+use crate::support::{Session, WAIT_LIMIT, committed, config, produce, until};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
@@ -35,7 +35,7 @@ fn produce_large(brokers: &str, topic: &str, values: &[Vec<u8>], codec: &str) {
         .unwrap();
     for value in values {
         producer.send(BaseRecord::to(topic).key("k").payload(value)).unwrap();
-        producer.flush(Duration::from_secs(30)).unwrap();
+        producer.flush(WAIT_LIMIT).unwrap();
     }
     assert_eq!(producer.in_flight_count(), 0);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::cluster::{brokers, create_topic};
-use crate::support::{config, member};
+use crate::support::{WAIT_LIMIT, config, member};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -51,7 +51,7 @@ fn fill(brokers: &str) {
             sent = producer.send(record);
         }
     }
-    producer.flush(Duration::from_secs(120)).unwrap();
+    producer.flush(WAIT_LIMIT).unwrap();
 }
 
 /// A number of `/proc/self/status`, in bytes.
@@ -88,7 +88,7 @@ fn fill_headers(brokers: &str) {
         producer.send(record).map_err(|(error, _)| error).unwrap();
         producer.poll(Duration::ZERO);
     }
-    producer.flush(Duration::from_secs(120)).unwrap();
+    producer.flush(WAIT_LIMIT).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +107,7 @@ async fn ten_million_empty_headers_stay_within_the_setting() {
 async fn measure(test: &str, brokers: &str) {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut child = member::start(test, &json!({ "brokers": brokers }), log.path());
-    let status = tokio::time::timeout(Duration::from_secs(300), child.wait()).await;
+    let status = tokio::time::timeout(WAIT_LIMIT, child.wait()).await;
     let log_text = std::fs::read_to_string(log.path()).unwrap();
     assert!(status.unwrap().unwrap().success(), "{log_text}");
     println!("{}", log_text.lines().find(|line| line.contains("bytes")).unwrap());

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::ledger::Ledger;
-use crate::support::{Session, committed, config, produce, producer, until, within};
+use crate::support::{Session, WAIT_LIMIT, committed, config, produce, producer, until, within};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _};
@@ -103,7 +103,7 @@ async fn records_are_delivered_as_they_are_in_the_log() {
         .unwrap();
     producer.send(BaseRecord::<_, ()>::to(TOPIC).key("tombstone")).unwrap();
     producer.send(BaseRecord::<(), _>::to(TOPIC).payload("")).unwrap();
-    producer.flush(Duration::from_secs(30)).unwrap();
+    producer.flush(WAIT_LIMIT).unwrap();
 
     let mut session = Session::start(cluster.config());
     let batches = session.apply_until(3).await;

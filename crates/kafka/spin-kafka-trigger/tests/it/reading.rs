@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::cluster::{brokers, create_topic};
-use crate::support::{Session, committed, config, produce, producer, until};
+use crate::support::{Session, WAIT_LIMIT, committed, config, produce, producer, until};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -23,7 +23,7 @@ fn produce_each<'a>(brokers: &str, topic: &str, records: impl Iterator<Item = (&
         let record = BaseRecord::to(topic).partition(0).key(key).payload(&value);
         producer.send(record).unwrap();
     }
-    producer.flush(Duration::from_secs(30)).unwrap();
+    producer.flush(WAIT_LIMIT).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn reading_begins_at_a_time() {
     for timestamp in [1_000, 2_000, 3_000, 4_000] {
         let record = BaseRecord::<(), _>::to(topic).payload("x").timestamp(epoch + timestamp);
         producer.send(record).unwrap();
-        producer.flush(Duration::from_secs(30)).unwrap();
+        producer.flush(WAIT_LIMIT).unwrap();
     }
     for (time, group, first) in [(2_500, "between", 2), (3_000, "exact", 2), (0, "before", 0)] {
         let start = Start::Timestamp(epoch + time);
@@ -282,7 +282,7 @@ async fn every_codec_and_a_large_record_are_read() {
         let headers = OwnedHeaders::new().insert(Header { key: "codec", value: Some(codec) });
         let record = BaseRecord::to(topic).key("").payload(&large).headers(headers);
         producer.send(record).unwrap();
-        producer.flush(Duration::from_secs(30)).unwrap();
+        producer.flush(WAIT_LIMIT).unwrap();
     }
     let mut session = Session::start(config(&brokers, topic));
     let batches = session.apply_until(codecs.len() as i64).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::cluster::{alter_topic, brokers, create_topic, create_topic_with};
 use crate::support::letters::records;
-use crate::support::{config, member, producer, until, within};
+use crate::support::{WAIT_LIMIT, config, member, producer, until, within};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _};
 use serde_json::json;
@@ -42,7 +42,7 @@ fn write_letters(brokers: &str, letters_topic: &str, letters: &[(&str, &[(&str, 
             sent = producer.send(record);
         }
     }
-    producer.flush(Duration::from_secs(30)).unwrap();
+    producer.flush(WAIT_LIMIT).unwrap();
 }
 
 fn limits(sent_max: u64) -> ReplayLimits {

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::{brokers, create_topic, create_topic_as, create_topic_with};
 use crate::support::letters::{Letter, letters, records};
-use crate::support::{committed, config, member, producer, show_log, until, within};
+use crate::support::{WAIT_LIMIT, committed, config, member, producer, show_log, until, within};
 
 const INPUT: &str = "input";
 const OUTPUT: &str = "output";
@@ -31,8 +31,6 @@ const PARTITIONS: i32 = 4;
 const MEMBERS: usize = 3;
 /// Number of records that are written between two events, for all partitions.
 const BURST: u64 = 400;
-/// How long the group may make no progress while members run.
-const STALL_LIMIT: Duration = Duration::from_secs(120);
 
 /// Returns one record for each number, rejects some numbers, and traps at others.
 async fn transform(batch: Arc<Batch>) -> Result<Answer, Failure> {
@@ -94,7 +92,7 @@ fn read(brokers: &str, topic: &str) -> BTreeMap<i32, Vec<u64>> {
     let (mut numbers, mut ended) = (BTreeMap::<_, Vec<_>>::new(), 0);
     let begun = Instant::now();
     while ended < PARTITIONS {
-        assert!(begun.elapsed() < STALL_LIMIT, "{topic} cannot be read");
+        assert!(begun.elapsed() < WAIT_LIMIT, "{topic} cannot be read");
         match consumer.poll(Duration::from_secs(1)) {
             Some(Ok(record)) => {
                 let number = std::str::from_utf8(record.payload().unwrap()).unwrap();
@@ -203,7 +201,7 @@ impl Team {
             if handled > reached {
                 (reached, since) = (handled, Instant::now());
             }
-            let stalled = since.elapsed() >= STALL_LIMIT;
+            let stalled = since.elapsed() >= WAIT_LIMIT;
             assert!(!stalled, "{reached} of {inputs} inputs handled\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -282,7 +280,7 @@ async fn each_input_has_one_output_when_members_and_the_broker_are_killed() {
             team.change_member(random.usize(..MEMBERS), random.u32(..4) > 0).await;
         }
         let flushed = producer.clone();
-        tokio::task::spawn_blocking(move || flushed.flush(STALL_LIMIT)).await.unwrap().unwrap();
+        tokio::task::spawn_blocking(move || flushed.flush(WAIT_LIMIT)).await.unwrap().unwrap();
         // About half of the events interrupt the recovery from the one before.
         if random.bool() {
             team.start_one();
@@ -379,7 +377,7 @@ async fn a_refused_output_is_a_dead_letter_and_a_fenced_producer_is_replaced() {
         for value in values {
             producer.send(BaseRecord::<(), _>::to(topic).payload(*value)).map_err(|e| e.0).unwrap();
         }
-        producer.flush(STALL_LIMIT).unwrap();
+        producer.flush(WAIT_LIMIT).unwrap();
     };
     let is_committed = |offset| committed(&brokers, topic, topic, 0) == Some(offset);
     let outputs = || {
@@ -400,7 +398,7 @@ async fn a_refused_output_is_a_dead_letter_and_a_fenced_producer_is_replaced() {
         .set("transactional.id", "obedient.one.8")
         .create()
         .unwrap();
-    other.init_transactions(STALL_LIMIT).unwrap();
+    other.init_transactions(WAIT_LIMIT).unwrap();
     write(&["c"]);
     until("the offset of the next producer", || is_committed(6)).await;
     assert_eq!(outputs(), ["a", "b", "c"]);

@@ -2,11 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use test_servers::KafkaCluster;
-
-/// How long an operation may take. Most take seconds on an idle machine; a broker that ends because
-/// of an error may wait longer for the others.
-const LIMIT: Duration = Duration::from_secs(300);
+use test_servers::{KafkaCluster, WAIT_LIMIT};
 
 const TOPIC: &str = "sales";
 
@@ -17,7 +13,7 @@ pub const CREATE: &[&str] = &["--create", "--partitions", "3"];
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !condition().await {
-        assert!(began.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+        assert!(began.elapsed() < WAIT_LIMIT, "{what}: not within {WAIT_LIMIT:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use kafka_client::ClientProperties;
 use preflight::{Error, Warning};
+use test_servers::WAIT_LIMIT;
 use tokio::net::TcpListener;
-
-/// Maximum wait for any condition; a test that reaches it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for an event that must happen.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(WAIT_LIMIT, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited too long for {what}"),
     }

@@ -4,13 +4,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use host_producer::{OutgoingRecord, Producer, ProducerConfig};
+use test_servers::WAIT_LIMIT;
 
-/// The longest wait for anything; a test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for the future; panics after [`PATIENCE`].
+/// Waits for the future; panics after [`WAIT_LIMIT`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(WAIT_LIMIT, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited too long for {what}"),
     }

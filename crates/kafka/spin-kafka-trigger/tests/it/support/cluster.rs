@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::WAIT_LIMIT;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
     TopicReplication,
@@ -20,9 +21,7 @@ fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new()
-        .operation_timeout(Some(Duration::from_secs(30)))
-        .request_timeout(Some(Duration::from_secs(30)))
+    AdminOptions::new().operation_timeout(Some(WAIT_LIMIT)).request_timeout(Some(WAIT_LIMIT))
 }
 
 /// Creates a topic and waits until every partition has a leader.
@@ -59,7 +58,7 @@ pub async fn create_topic_as(
 
 async fn await_leaders(admin: &AdminClient<DefaultClientContext>, topic: &str, partitions: usize) {
     super::until("the topic's leaders", || {
-        let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+        let metadata = admin.inner().fetch_metadata(Some(topic), WAIT_LIMIT).unwrap();
         let found = metadata.topics()[0].partitions();
         found.len() >= partitions && found.iter().all(|partition| partition.leader() >= 0)
     })
@@ -85,7 +84,7 @@ pub async fn delete_topic(brokers: &str, topic: &str) {
         gone.unwrap();
     }
     super::until("the topic's end", || {
-        let metadata = admin.inner().fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+        let metadata = admin.inner().fetch_metadata(Some(topic), WAIT_LIMIT).unwrap();
         metadata.topics()[0].error().is_some()
     })
     .await;

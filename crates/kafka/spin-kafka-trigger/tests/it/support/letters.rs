@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::WAIT_LIMIT;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
@@ -56,7 +57,7 @@ pub fn records(brokers: &str, topic: &str) -> Vec<Letter> {
     all.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
     consumer.assign(&all).unwrap();
     let mut letters = Vec::new();
-    while let Some(Ok(record)) = consumer.poll(Duration::from_secs(30)) {
+    while let Some(Ok(record)) = consumer.poll(WAIT_LIMIT) {
         letters.push(record.into());
     }
     letters

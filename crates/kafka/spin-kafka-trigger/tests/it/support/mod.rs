@@ -23,8 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The longest wait for anything; a test that reaches it has failed.
-pub const WAIT_LIMIT: Duration = Duration::from_secs(120);
+pub use test_servers::WAIT_LIMIT;
 
 /// Logs to the output of the test. `RUST_LOG=spin_kafka_trigger=debug` shows what an engine does.
 pub fn show_log() {

@@ -7,15 +7,11 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
-use test_servers::Kafka;
+use test_servers::{Kafka, WAIT_LIMIT};
 use tokio::task::LocalSet;
 use wasm_producer::{Config, OutgoingRecord, Producer};
 
 use self::network::Tcp;
-
-/// Maximum wait for any condition. It is long because the machine may be slow; a test that reaches
-/// it hangs.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Runs a test whose calls are tasks of one thread, like those of a guest.
 pub fn run(test: impl Future<Output = ()>) {
@@ -25,7 +21,7 @@ pub fn run(test: impl Future<Output = ()>) {
 
 /// Waits for an event that must happen.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(WAIT_LIMIT, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited too long for {what}"),
     }
