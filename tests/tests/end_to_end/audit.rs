@@ -8,6 +8,8 @@ use tempfile::NamedTempFile;
 use test_servers::{ValkeyConfig, free_port, shared_kafka, start_valkey, valkey_program};
 use tokio::process::{Child, Command};
 
+use crate::metrics::{listed, served};
+
 const SALES: u32 = 60;
 
 /// A command of the program that finds Valkey on its PATH.
@@ -106,10 +108,14 @@ impl Audit {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    async fn metrics(&self) -> Option<String> {
+        let answer = reqwest::get(format!("http://{}/metrics", self.address)).await.ok()?;
+        answer.text().await.ok()
+    }
+
     /// The sum of the samples of a metric; `None` if there are none.
     async fn metric(&self, name: &str) -> Option<f64> {
-        let answer = reqwest::get(format!("http://{}/metrics", self.address)).await.ok()?;
-        let text = answer.text().await.ok()?;
+        let text = self.metrics().await?;
         let samples = text.lines().filter(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
         });
@@ -135,6 +141,10 @@ async fn a_count_that_was_changed_by_hand_is_found_and_explained() {
     let audit = Audit::start(&counted, &[]).await;
     audit.until("doorbuster_audit_last_pass_seconds", |time| time > 0.0).await;
     assert_eq!(audit.metric("doorbuster_audit_difference").await, Some(0.0), "{}", audit.log());
+    let page = std::fs::read_to_string(root().join("docs/guide/audit.md")).unwrap();
+    let mut metrics = served(&audit.metrics().await.unwrap());
+    metrics.remove("process_start_time_seconds").expect("metrics.md lists it");
+    assert_eq!(metrics, listed(&page), "audit.md");
     // The pipeline counts while the audit compares.
     counted.sell(SALES..SALES + 20).await;
     store.command(&["INCRBY", "contador:Electronica", "1"]).await.unwrap();

@@ -115,10 +115,10 @@ async fn operators_see_every_request_and_record() {
 }
 
 /// A metric without its values: its type and its labels.
-type Shape = (String, BTreeSet<String>);
+pub(super) type Shape = (String, BTreeSet<String>);
 
 /// The metrics in an answer of `/metrics`, by name. The name of a counter ends in `_total`.
-fn served(text: &str) -> BTreeMap<String, Shape> {
+pub(super) fn served(text: &str) -> BTreeMap<String, Shape> {
     let families = families(text).unwrap().into_iter();
     let metrics = families.map(|Family { name, kind, samples, .. }| {
         let suffix = if kind == "counter" { "_total" } else { "" };
@@ -129,11 +129,12 @@ fn served(text: &str) -> BTreeMap<String, Shape> {
     metrics.collect()
 }
 
-/// The metrics that the page lists.
-fn listed(page: &str) -> BTreeMap<String, Shape> {
+/// The metrics that a page lists.
+pub(super) fn listed(page: &str) -> BTreeMap<String, Shape> {
     let rows = page.lines().filter(|line| line.starts_with("| `"));
-    let rows = rows.map(|row| {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    let rows = rows.map(|row| row.split('|').map(str::trim).collect());
+    // Other tables have fewer columns.
+    let rows = rows.filter(|cells: &Vec<&str>| cells.len() == 7).map(|cells| {
         let name = cells[1].trim_matches('`').to_owned();
         assert_eq!(cells[3] == "seconds", name.ends_with("_seconds"), "the unit of {name}");
         assert!(!cells[5].is_empty(), "the meaning of {name}");

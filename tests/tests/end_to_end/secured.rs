@@ -1,5 +1,5 @@
 //! Brokers with TLS and authentication: the permissions in the Kubernetes manifests are sufficient
-//! for writer and aggregator.
+//! for writer, aggregator and audit.
 
 use std::time::Duration;
 
@@ -14,15 +14,21 @@ use test_servers::{
     Kafka, KafkaConfig, Listener, Security, ValkeyConfig, WAIT_LIMIT, start_valkey,
 };
 
+use crate::audit::with_valkey;
+
 const ACL_TOOL: &str = "org.apache.kafka.tools.AclCommand";
-const USERS: [(&str, &str); 2] = [("writer", "writers-secret"), ("aggregator", "counters-secret")];
+const USERS: [(&str, &str); 3] =
+    [("writer", "writers-secret"), ("aggregator", "counters-secret"), ("audit", "auditors-secret")];
 const SALE: &str = r#"{"categoria":4,"producto_id":"rimel","precio":9.5,"cantidad_vendida":2}"#;
 
 /// The Kafka users of the manifests.
 fn kafka_users() -> Vec<Value> {
-    let file = root().join("k8s/base/kafka/users.yaml");
-    let users = serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap());
-    users.unwrap()
+    let files = ["k8s/base/kafka/users.yaml", "k8s/components/audit/user.yaml"];
+    let users = files.iter().flat_map(|file| {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        serde_saphyr::from_multiple::<Value>(&text).unwrap()
+    });
+    users.collect()
 }
 
 /// The permissions of a user, as arguments of Kafka's tool.
@@ -87,7 +93,7 @@ async fn the_rights_of_the_manifests_are_enough() {
             variable("VALKEY_URL", &valkey.url()),
         ],
     };
-    let [writer, aggregator] = USERS.map(deployment);
+    let [writer, aggregator, audit] = USERS.map(deployment);
     let writer = writer.start("writer", &[]).await.unwrap();
     let aggregator = aggregator.start("aggregator", &[]).await.unwrap();
 
@@ -117,8 +123,13 @@ async fn the_rights_of_the_manifests_are_enough() {
     })
     .await;
     assert!(!aggregator.log().contains("could not be checked"), "{}", aggregator.log());
+    let mut command = with_valkey();
+    command.args(["audit", "--once", "--from", &audit.reference, "--component", "aggregator"]);
+    let output = command.envs(audit.env).output().await.unwrap();
+    let audited = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(audited.contains("The counts agree."), "{audited}");
     for (_, password) in USERS {
-        assert!(!(writer.log() + &aggregator.log()).contains(password));
+        assert!(!(writer.log() + &aggregator.log() + &audited).contains(password));
     }
     writer.stop().await.unwrap();
     aggregator.stop().await.unwrap();

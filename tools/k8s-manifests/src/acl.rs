@@ -11,7 +11,7 @@ pub struct User {
 }
 
 /// All users. The user `default`, which is not used, is disabled.
-pub const USERS: [User; 6] = [
+pub const USERS: [User; 7] = [
     // Applies batches: the commands of crates/valkey/state/src/apply.lua for the changes that
     // crates/sales/aggregate makes, those for the position, and the commands of the client's
     // connection and of the checks at the start.
@@ -65,6 +65,8 @@ pub const USERS: [User; 6] = [
             "%R~producto_monitoreado_nombre:* %R~stream_precio_producto_unico:*",
         ],
     },
+    // Compares all values with the log: crates/cli/doorbuster/src/recount. It cannot write.
+    User { name: "audit", rights: &["+@read", "+@connection", "+@transaction", "+info", "%R~*"] },
     // The commands that a replica sends to its primary.
     User { name: "replication", rights: &["+psync +replconf +ping"] },
     // The permissions that Sentinel's manual requires, and INFO for the scripts in k8s/base/valkey.

@@ -1,6 +1,7 @@
 //! All checks of a set of objects.
 
 mod alerts;
+mod audit;
 mod availability;
 mod dashboards;
 mod kafka;
@@ -42,6 +43,7 @@ pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     found.extend(kafka::check(project, objects));
     found.extend(valkey::check(objects)?);
     found.extend(network::check(objects));
+    found.extend(audit::check(objects));
     found.extend(alerts::check(project, objects)?);
     found.extend(dashboards::check(project, objects)?);
     found.sort();

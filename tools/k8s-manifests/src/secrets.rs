@@ -18,7 +18,7 @@ use crate::yaml;
 const PASSWORD_BYTES: usize = 32;
 
 /// Users whose complete URL is needed.
-const URL_USERS: [&str; 3] = ["aggregator", "dashboard", "writer"];
+const URL_USERS: [&str; 4] = ["aggregator", "audit", "dashboard", "writer"];
 
 /// Creates the missing files for each overlay of the project at `root`, and returns their paths.
 pub fn generate(root: &Path) -> Result<Vec<PathBuf>> {

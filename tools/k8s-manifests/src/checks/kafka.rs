@@ -33,6 +33,11 @@ pub fn check(project: &Project, objects: &[Object]) -> Vec<Finding> {
     for scaler in of_kind(objects, "ScaledObject") {
         found.extend(scaler_rights(objects, scaler));
     }
+    if let Some(audit) = find(objects, "Deployment", "audit") {
+        // It reads outside of the group, and writes nothing.
+        let rights = topic_rights("sales-topic", &["Read", "Describe"]);
+        found.extend(has_rights(audit, objects, "audit", &rights.into_iter().collect()));
+    }
     found
 }
 

@@ -7,8 +7,8 @@ use regex::Regex;
 
 use crate::Project;
 
-/// The page that lists our metrics; a test compares it with a running pipeline.
-const PAGE: &str = "docs/reference/metrics.md";
+/// The pages that list our metrics; tests compare them with running programs.
+const PAGES: [&str; 2] = ["docs/reference/metrics.md", "docs/guide/audit.md"];
 
 /// Metrics of other programs: Strimzi's reporter, the kubelet and kube-state-metrics.
 const OTHERS: [&str; 6] = [
@@ -33,16 +33,20 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Reads the list.
+    /// Reads the lists.
     pub fn read(project: &Project) -> Result<Self> {
-        let page = project.read(PAGE)?;
-        let rows = page.lines().filter(|line| line.starts_with("| `"));
-        let labels: BTreeMap<_, _> = rows.flat_map(series).collect();
-        ensure!(!labels.is_empty(), "{PAGE} lists no metrics");
+        let mut labels = BTreeMap::new();
+        for page in PAGES {
+            let text = project.read(page)?;
+            let rows = text.lines().filter(|line| line.starts_with("| `"));
+            let listed: Vec<_> = rows.flat_map(series).collect();
+            ensure!(!listed.is_empty(), "{page} lists no metrics");
+            labels.extend(listed);
+        }
         Ok(Self {
             labels,
             selector: Regex::new(
-                r"\b((?:spin|kafka|process|kubelet|kube)_\w+)\b\s*(?:\{([^}]*)\})?",
+                r"\b((?:spin|kafka|process|doorbuster|kubelet|kube)_\w+)\b\s*(?:\{([^}]*)\})?",
             )?,
             label: Regex::new(r"(\w+)\s*(?:=~|!~|!=|=)")?,
             grouping: Regex::new(r"\b(?:by|without)\s*\(([^)]*)\)")?,
@@ -100,7 +104,7 @@ fn has(own: &BTreeSet<String>, label: &str) -> bool {
     own.contains(label) || TARGET_LABELS.contains(&label)
 }
 
-/// The time series of a metric in a row of the page, with their labels.
+/// The time series of a metric in a row of a page, with their labels.
 fn series(row: &str) -> Vec<(String, BTreeSet<String>)> {
     let cells: Vec<&str> = row.split('|').map(str::trim).collect();
     let [_, name, kind, _, labels, ..] = cells.as_slice() else { return Vec::new() };

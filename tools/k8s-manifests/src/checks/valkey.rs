@@ -4,7 +4,7 @@ use anyhow::Result;
 use regex::Regex;
 use serde_json::Value;
 
-use super::sources::secret;
+use super::sources::{secret, variable};
 use crate::acl::{Line, parse};
 use crate::object::{Finding, Object, find, list, of_kind, text};
 
@@ -31,7 +31,9 @@ pub fn check(objects: &[Object]) -> Result<Vec<Finding>> {
     found.extend(settings(objects));
     found.extend(urls(objects, hosts, &users)?);
     found.extend(passwords(objects, &users));
+    found.extend(readers(objects, &users));
     found.extend(grafana(objects, &users));
+    found.extend(of_kind(objects, "SpinApp").filter_map(|app| prefix(objects, app)));
     Ok(found)
 }
 
@@ -138,22 +140,37 @@ fn passwords(objects: &[Object], users: &[Line<'_>]) -> Vec<Finding> {
     found
 }
 
-/// The user for Grafana may not write, and must be able to read the keys of the dashboards.
-fn grafana(objects: &[Object], users: &[Line<'_>]) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let Some(line) = users.iter().find(|line| line.name == "grafana") else { return found };
+/// Users who may not write.
+const READERS: [&str; 3] = ["audit", "dashboard", "grafana"];
+
+fn readers(objects: &[Object], users: &[Line<'_>]) -> Vec<Finding> {
     let writes = |word: &&&str| {
         word.starts_with('~')
             || word.starts_with("%W")
             || word.starts_with("%RW")
             || ***word == *"allkeys"
     };
-    if let (Some(object), Some(word)) =
-        (find(objects, "Secret", SERVER), line.words.iter().find(writes))
-    {
-        let message = format!("grafana may write: {word}");
-        found.push(object.finding("data.users.acl", message));
-    }
+    let Some(object) = find(objects, "Secret", SERVER) else { return Vec::new() };
+    let readers = users.iter().filter(|line| READERS.contains(&line.name));
+    let writers = readers.filter_map(|line| Some((line.name, line.words.iter().find(writes)?)));
+    let message = |(name, word)| format!("{name} may write: {word}");
+    writers.map(|writer| object.finding("data.users.acl", message(writer))).collect()
+}
+
+/// The users may use only the keys without a prefix, and Grafana's dashboard reads these.
+fn prefix(objects: &[Object], app: &Object) -> Option<Finding> {
+    let prefix = variable(objects, app, "key_prefix").filter(|prefix| !prefix.is_empty())?;
+    let message = format!(
+        "key_prefix is `{prefix}`, but the users of Valkey and Grafana's dashboard have only the \
+         keys without a prefix"
+    );
+    Some(app.finding("spec.variables", message))
+}
+
+/// The user for Grafana must be able to read the keys of the dashboards.
+fn grafana(objects: &[Object], users: &[Line<'_>]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let Some(line) = users.iter().find(|line| line.name == "grafana") else { return found };
     for map in of_kind(objects, "ConfigMap") {
         for (file, text_of) in crate::object::entries(&map.0, "data") {
             let Some(dashboard) = text_of.as_str().filter(|_| file.ends_with(".json")) else {

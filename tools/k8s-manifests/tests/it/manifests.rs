@@ -35,7 +35,7 @@ fn prod() -> Vec<Object> {
 fn every_overlay_with_every_component_is_right() {
     let variants = Variant::all(&root()).unwrap();
     let names: Vec<String> = variants.iter().map(Variant::name).collect();
-    for needed in ["dev", "dev with keda", "dev with monitoring", "prod", "prod with shim"] {
+    for needed in ["dev", "dev with audit", "dev with monitoring", "prod", "prod with shim"] {
         assert!(names.iter().any(|name| name == needed), "{needed} is not among {names:?}");
     }
     for variant in variants {
@@ -600,9 +600,54 @@ fn valkeys_members_users_and_settings_agree() {
         "data.valkey-password",
         "has no user grafana",
     );
+    let variables = prod().into_iter().find(|object| object.id() == "SpinApp/dashboard").unwrap();
+    let variables = variables.0["spec"]["variables"].as_array().unwrap().clone();
+    let index = variables.iter().position(|variable| variable["name"] == "key_prefix").unwrap();
+    tampered()
+        .set("SpinApp/dashboard", &format!("/spec/variables/{index}/value"), json!("shop"))
+        .must_be_refused("SpinApp/dashboard", "spec.variables", "only the keys without a prefix");
     tampered()
         .replace_in("grafana-dashboards", "black-friday.json", "total_ventas", "claims:sales-topic")
         .must_be_refused("ConfigMap/grafana-dashboards", "data", "may not read claims");
+}
+
+#[test]
+fn the_audit_counts_as_the_aggregator_does_and_can_only_read() {
+    let (audit, container) = ("Deployment/audit", "/spec/template/spec/containers/0");
+    let place = "spec.template.spec.containers.0";
+    for (field, value, words) in [
+        ("image", json!("registry.example.com/doorbuster:0"), "as in the executor"),
+        ("args/2", json!("registry.example.com/doorbuster-app:0"), "--from must be"),
+        ("args/4", json!("writer"), "--component must be aggregator"),
+        ("env/1/value", json!("sales"), "kafka_topic must be that of the SpinApp aggregator"),
+        ("env/5/value", json!("aggregator"), "kafka_username must differ"),
+    ] {
+        tampered()
+            .set(audit, &format!("{container}/{field}"), value)
+            .must_be_refused(audit, place, words);
+    }
+    // A variable that only the aggregator has.
+    let added = json!({ "name": "idempotency_claims", "value": "1" });
+    tampered().set("SpinApp/aggregator", "/spec/variables/3", added).must_be_refused(
+        audit,
+        place,
+        "idempotency_claims must be",
+    );
+    let rights = "spec.authorization.acls";
+    tampered()
+        .set("KafkaUser/audit", "/spec/authorization/acls/0/operations/1", json!("Write"))
+        .must_be_refused("KafkaUser/audit", rights, "does not need Write");
+    let acl = "dXNlciBhdWRpdCBvbiB+Kg=="; // user audit on ~*
+    tampered().set("Secret/valkey-server", "/data/users.acl", json!(acl)).must_be_refused(
+        "Secret/valkey-server",
+        "data.users.acl",
+        "audit may write: ~*",
+    );
+    tampered().remove("NetworkPolicy/audit", "/spec/egress/1").must_be_refused(
+        "NetworkPolicy/audit",
+        "spec.egress",
+        "audit may not reach valkey:6379",
+    );
 }
 
 #[test]

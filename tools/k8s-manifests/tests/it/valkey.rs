@@ -325,7 +325,14 @@ fn users_may_do_what_they_need_and_no_more() {
     let call =
         ["eval_ro", read, "1", "ingresos:Belleza", "3", "hmget", "ingresos:Belleza", "total"];
     assert_eq!(ask("dashboard", &call), "1\n20");
-    let denied: [(&str, &[&str]); 11] = [
+    let copied = ask("audit", &["keys", "*"]);
+    assert!(copied.contains("claims_since:sales-topic"), "{copied}");
+    assert!(ask("audit", &["memory", "usage", "total_ventas"]).parse::<u32>().is_ok());
+    assert_eq!(ask("audit", &["hget", "offset:g:t", "0"]), "2");
+    let denied: [(&str, &[&str]); 14] = [
+        ("audit", &["set", "total_ventas", "0"]),
+        ("audit", &["flushall"]),
+        ("audit", &["config", "get", "appendonly"]),
         ("dashboard", &["set", "total_ventas", "0"]),
         ("dashboard", &["get", "claims_since:sales-topic"]),
         ("grafana", &["set", "total_ventas", "0"]),
@@ -384,7 +391,7 @@ fn secrets_are_made_once_and_for_their_owner_only() {
     }
     fs::copy(root().join("k8s/base/valkey/hosts.yaml"), hosts.join("hosts.yaml")).unwrap();
     let made = generate_secrets(folder.path()).unwrap();
-    assert_eq!(made.len(), 22);
+    assert_eq!(made.len(), 26);
     let contents: Vec<String> = made.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     for (index, path) in made.iter().enumerate() {
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600, "{}", path.display());

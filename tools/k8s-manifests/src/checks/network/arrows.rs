@@ -56,7 +56,13 @@ pub fn expected(objects: &[Object], workloads: &[Workload]) -> BTreeSet<Arrow> {
     if of_kind(objects, "ScaledObject").next().is_some() {
         arrows.push(("keda", "kafka", 9093));
     }
-    if of_kind(objects, "PodMonitor").next().is_some() {
+    if find(objects, "Deployment", "audit").is_some() {
+        arrows.extend([("audit", "kafka", 9093), ("audit", "valkey", 6379)]);
+        // The registry of the application.
+        arrows.push(("audit", ANYWHERE, 443));
+        arrows.push(("prometheus", "audit", OPERATOR_PORT));
+    }
+    if find(objects, "PodMonitor", "aggregator").is_some() {
         arrows.extend([("prometheus", "aggregator", 80), ("prometheus", "kafka", 9404)]);
         arrows.push(("grafana", "prometheus", 9090));
     }
