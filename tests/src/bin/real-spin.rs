@@ -88,7 +88,7 @@ async fn main() -> Result<()> {
     ]);
     let summary = load::run(load.args, load::Stop::never()).await?;
     println!("{summary}");
-    let books = ledger::verify::verify(&ledger, &valkey.url(), WAIT_LIMIT).await?;
+    let books = ledger::verify::verify(&ledger, &valkey.url(), "", WAIT_LIMIT).await?;
     ensure!(books.agrees(), "accepted and counted differ: {books:?}");
     println!("{} accepted, {} counted", books.counted, books.counted);
     ensure!(summary.all_accepted(), "some sales were not accepted");

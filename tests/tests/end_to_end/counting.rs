@@ -28,7 +28,8 @@ async fn load_and_verify(pipeline: &Pipeline) {
     let load = Load::parse_from(args);
     let summary = load::run(load.args, load::Stop::never()).await.unwrap();
     assert!(summary.all_accepted(), "{summary:?}\n{}", pipeline.log());
-    let report = ledger::verify::verify(&ledger, pipeline.valkey_url(), WAIT_LIMIT).await.unwrap();
+    let report =
+        ledger::verify::verify(&ledger, pipeline.valkey_url(), "", WAIT_LIMIT).await.unwrap();
     assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
     assert_eq!(report.counted.to_string(), SALES);
     compare_revenues(pipeline, &ledger).await;

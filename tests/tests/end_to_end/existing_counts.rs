@@ -1,7 +1,8 @@
 //! A Valkey that another program has filled with the counts of the topic.
 
 use http::Method;
-use pipeline_tests::{Launch, Pipeline, Store, Wiring, eventually};
+use ledger::{Entry, Outcome};
+use pipeline_tests::{Launch, Pipeline, Store, Wiring, doorbuster, eventually};
 use sale::Sale;
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
@@ -29,10 +30,13 @@ fn launch(brokers: &str, valkey_url: &str) -> Launch {
         .variable("kafka_group", TOPIC)
 }
 
+fn sale() -> Sale {
+    Sale { category: 1, product_id: "tv".into(), price: 10000.1, quantity: 1 }
+}
+
 async fn sell(pipeline: &Pipeline, count: usize) {
-    let sale = Sale { category: 1, product_id: "tv".into(), price: 10000.1, quantity: 1 };
     for _ in 0..count {
-        let answer = pipeline.client().post("/purchase", sale.to_json()).await.unwrap();
+        let answer = pipeline.client().post("/purchase", sale().to_json()).await.unwrap();
         assert_eq!(answer.status, 200, "{}", pipeline.log());
     }
 }
@@ -99,4 +103,17 @@ async fn counts_of_another_program_are_refused_or_continued_and_never_counted_ag
     let totals = pipeline.client().send(Method::GET, "/api/v1/totals", &[], "").await.unwrap();
     assert_eq!(totals.json()["revenue"], 60000.6, "only these counts have a revenue");
     pipeline.stop().await.unwrap();
+    let mut ledger = tempfile::NamedTempFile::new().unwrap();
+    for key in 0..6 {
+        let entry = Entry { key: key.to_string(), outcome: Outcome::Accepted, sale: sale() };
+        ledger::write(&mut ledger, &entry).unwrap();
+    }
+    // The other counts have no revenue of the adopted sales.
+    for (prefix, agrees) in [("shop", true), ("", false)] {
+        let mut verify = doorbuster();
+        verify.args(["verify", "--key-prefix", prefix, "--valkey", &url, "--ledger"]);
+        let output = verify.arg(ledger.path()).output().await.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.success(), agrees, "{prefix}: {text}");
+    }
 }

@@ -159,7 +159,7 @@ async fn a_failover_loses_nothing_and_counts_nothing_twice() {
     stop.cancel();
     let summary = load.await.unwrap();
     assert!(summary.failed.is_empty(), "{summary:?}\n{}", pipeline.log());
-    let report = ledger::verify::verify(&ledger, &url, WAIT_LIMIT).await.unwrap();
+    let report = ledger::verify::verify(&ledger, &url, "", WAIT_LIMIT).await.unwrap();
     assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
     assert_eq!(report.counted, report.accepted);
     pipeline.stop().await.unwrap();

@@ -79,7 +79,7 @@ async fn a_broker_restart_loses_and_doubles_nothing() {
     let kafka = kafka.restart().await.unwrap();
     let summary = load.await.unwrap().unwrap();
     assert!(summary.all_accepted(), "{summary:?}\n{}", pipeline.log());
-    let report = ledger::verify::verify(&ledger, &valkey.url(), WAIT_LIMIT).await;
+    let report = ledger::verify::verify(&ledger, &valkey.url(), "", WAIT_LIMIT).await;
     let report = report.unwrap();
     assert!(report.agrees(), "{report:?}\n{}", pipeline.log());
     assert_eq!(report.counted, SALES);

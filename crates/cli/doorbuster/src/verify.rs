@@ -23,6 +23,10 @@ pub struct Args {
     /// Ledger that `doorbuster load` wrote.
     #[arg(long, value_name = "FILE", requires = "valkey")]
     ledger: Option<PathBuf>,
+    /// Start of the names of the keys: the value of the aggregator's variable `key_prefix`. Without
+    /// --ledger, that variable is used.
+    #[arg(long, value_name = "PREFIX", requires = "ledger")]
+    key_prefix: Option<String>,
     #[command(flatten)]
     subject: SubjectArgs,
     /// Time in seconds without a new count after which to give up.
@@ -35,7 +39,8 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     let wait = Duration::from_secs(args.wait);
     let Some(ledger) = args.ledger else { return audit::once(&args.subject, wait).await };
     let valkey = args.subject.valkey.context("--ledger requires --valkey")?;
-    let report = verify(&ledger, &valkey, wait).await?;
+    let prefix = args.key_prefix.unwrap_or_default();
+    let report = verify(&ledger, &valkey, &prefix, wait).await?;
     printing::result(&report)?;
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -45,15 +45,30 @@ pub async fn connect(url: &str) -> Result<MultiplexedConnection> {
     Ok(connection)
 }
 
-/// The number of sales that were counted so far.
-pub(crate) async fn total(store: &mut MultiplexedConnection) -> Result<u64> {
-    let total: Option<u64> = store.get("total_ventas").await.context("cannot read total_ventas")?;
+/// The number of sales that were counted so far under this prefix.
+pub(crate) async fn total(store: &mut MultiplexedConnection, prefix: &str) -> Result<u64> {
+    let key = prefixed(prefix, "total_ventas");
+    let total: Option<u64> = store.get(&key).await.with_context(|| format!("cannot read {key}"))?;
     Ok(total.unwrap_or(0))
+}
+
+/// The key of the contract in Valkey, if the aggregator's keys begin with this prefix.
+pub(crate) fn prefixed(prefix: &str, key: &str) -> String {
+    match prefix {
+        "" => key.to_owned(),
+        prefix => format!("{prefix}:{key}"),
+    }
 }
 
 impl Actual {
     /// Reads every key of the contract, and the revenue.
     pub async fn read(store: &mut MultiplexedConnection) -> Result<Self> {
+        Self::read_prefixed(store, "").await
+    }
+
+    /// The same for keys with this prefix, which the names in the result do not have.
+    pub async fn read_prefixed(store: &mut MultiplexedConnection, prefix: &str) -> Result<Self> {
+        let stored = |key: &str| prefixed(prefix, key);
         let mut actual = Self::default();
         let mut keys: Vec<String> = GLOBAL_VALUES.map(String::from).into();
         let mut rankings = vec!["ranking_productos".to_owned()];
@@ -65,7 +80,7 @@ impl Actual {
             streams.push(format!("stream_precio_producto_unico:{name}"));
         }
         for key in keys {
-            let value: Option<String> = store.get(&key).await?;
+            let value: Option<String> = store.get(stored(&key)).await?;
             if let Some(value) = value {
                 actual.values.insert(key, value);
             }
@@ -73,19 +88,20 @@ impl Actual {
         for category in Category::ALL {
             let key = format!("ingresos:{}", category.name());
             for field in REVENUE_FIELDS {
-                let value: Option<String> = store.hget(&key, field).await?;
+                let value: Option<String> = store.hget(stored(&key), field).await?;
                 if let Some(value) = value {
                     actual.values.insert(format!("{key} {field}"), value);
                 }
             }
         }
         for key in rankings {
-            let members: Vec<(String, f64)> = store.zrange_withscores(&key, 0, -1).await?;
+            let members: Vec<(String, f64)> = store.zrange_withscores(stored(&key), 0, -1).await?;
             actual.rankings.insert(key, members.into_iter().collect());
         }
         for key in streams {
-            let entries: Vec<(String, Vec<(String, String)>)> =
-                redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query_async(store).await?;
+            let mut range = redis::cmd("XRANGE");
+            range.arg(stored(&key)).arg("-").arg("+");
+            let entries: Vec<(String, Vec<(String, String)>)> = range.query_async(store).await?;
             let prices = entries.into_iter().flat_map(|(_, fields)| fields);
             let prices = prices.filter(|(field, _)| field == "precio").map(|(_, price)| price);
             actual.streams.insert(key, prices.collect());

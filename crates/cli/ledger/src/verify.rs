@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use printing::Progress;
 use redis::aio::MultiplexedConnection;
 
-use crate::actual::{self, Actual};
+use crate::actual::{self, Actual, prefixed};
 use crate::diff::{Difference, diff};
 use crate::entry::{Outcome, read};
 use crate::expected::Expected;
@@ -63,17 +63,19 @@ impl fmt::Display for Report {
 }
 
 /// Recounts the ledger, waits until Valkey has counted as many sales or the count has not grown for
-/// `wait`, and compares. The future is boxed, because otherwise every crate that calls this
+/// `wait`, and compares. The names of the keys begin with `prefix` and a colon, unless it is empty. The
+/// future is boxed, because otherwise every crate that calls this
 /// function would compile the Valkey client again.
 pub fn verify<'a>(
     ledger: &'a Path,
     valkey: &'a str,
+    prefix: &'a str,
     wait: Duration,
 ) -> BoxFuture<'a, Result<Report>> {
-    compare(ledger, valkey, wait).boxed()
+    compare(ledger, valkey, prefix, wait).boxed()
 }
 
-async fn compare(ledger: &Path, valkey: &str, wait: Duration) -> Result<Report> {
+async fn compare(ledger: &Path, valkey: &str, prefix: &str, wait: Duration) -> Result<Report> {
     let mut expected = Expected::default();
     let mut unknown = 0;
     let progress = Progress::count("sales read from the ledger");
@@ -87,21 +89,31 @@ async fn compare(ledger: &Path, valkey: &str, wait: Duration) -> Result<Report> 
     }
     drop(progress);
     let mut store = actual::connect(valkey).await?;
-    let counted = settle(&mut store, expected.total, wait).await?;
+    let counted = settle(&mut store, prefix, expected.total, wait).await?;
     let _progress = Progress::work("comparing the counts");
-    let differences =
-        if unknown == 0 { diff(&expected, &Actual::read(&mut store).await?) } else { Vec::new() };
+    let mut differences = Vec::new();
+    if unknown == 0 {
+        differences = diff(&expected, &Actual::read_prefixed(&mut store, prefix).await?);
+    }
+    for difference in &mut differences {
+        difference.key = prefixed(prefix, &difference.key);
+    }
     Ok(Report { accepted: expected.total, unknown, counted, differences })
 }
 
 /// Waits until the count reaches `wanted`, or stops growing for `wait`. Returns the last count.
-async fn settle(store: &mut MultiplexedConnection, wanted: u64, wait: Duration) -> Result<u64> {
+async fn settle(
+    store: &mut MultiplexedConnection,
+    prefix: &str,
+    wanted: u64,
+    wait: Duration,
+) -> Result<u64> {
     let progress = Progress::of_total(wanted, "sales counted");
-    let (mut last, mut grown) = (actual::total(store).await?, Instant::now());
+    let (mut last, mut grown) = (actual::total(store, prefix).await?, Instant::now());
     while last < wanted && grown.elapsed() < wait {
         progress.set(last);
         tokio::time::sleep(POLL).await;
-        let total = actual::total(store).await?;
+        let total = actual::total(store, prefix).await?;
         if total != last {
             (last, grown) = (total, Instant::now());
         }
