@@ -43,6 +43,8 @@ pub(crate) struct Request {
     pub lease: Arc<Lease>,
     pub commit: Commit,
     pub records: Arc<[WrittenRecord]>,
+    /// Whether it needs its own transaction, because it may be the reason that one failed.
+    pub is_alone: bool,
 }
 
 /// The task that writes. It ends when this value is dropped.
@@ -86,8 +88,8 @@ impl Transactions {
         Self { queue, _end: ended.drop_guard() }
     }
 
-    /// Writes the records and commits the offset in one transaction, perhaps together with those of
-    /// other partitions.
+    /// Writes the records and commits the offset in one transaction; together with those of other
+    /// partitions, unless it is to be alone.
     pub async fn write(&self, request: Request) -> Result<(), Fault> {
         let (done, answer) = oneshot::channel();
         if self.queue.send(Pending { request, write: None, done }).await.is_err() {
@@ -142,11 +144,14 @@ impl Writer {
         queue: &mut mpsc::Receiver<Pending>,
     ) -> (Vec<Pending>, Option<Pending>) {
         let (mut records, mut bytes) = (first.request.records.len(), first.bytes());
+        let is_alone = first.request.is_alone;
         let mut group = vec![first];
-        while let Ok(next) = queue.try_recv() {
+        while !is_alone && let Ok(next) = queue.try_recv() {
             records += next.request.records.len();
             bytes += next.bytes();
-            if records > self.config.output_records_max || bytes > self.config.output_bytes_max {
+            let is_full =
+                records > self.config.output_records_max || bytes > self.config.output_bytes_max;
+            if is_full || next.request.is_alone {
                 return (group, Some(next));
             }
             group.push(next);
@@ -291,9 +296,8 @@ mod tests {
         assert_ne!(id("orders", ""), id("orders", ""));
     }
 
-    #[tokio::test]
-    async fn a_request_fails_if_the_task_has_ended() {
-        let request = || Request {
+    fn request(is_alone: bool) -> Request {
+        Request {
             consumer: Weak::new(),
             lease: Arc::new(Lease::new()),
             commit: Commit {
@@ -303,14 +307,44 @@ mod tests {
                 partitions_at_start: None,
             },
             records: Arc::new([]),
+            is_alone,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_may_be_the_reason_of_a_failure_has_its_own_transaction() {
+        let writer = Writer {
+            config: Config::new("broker.invalid:9092", ["sales"], "group"),
+            id: "id".into(),
+            metrics: Arc::default(),
+            client: None,
+            ended: CancellationToken::new(),
         };
+        let (queue, mut requests) = mpsc::channel(REQUESTS_MAX);
+        for is_alone in [false, false, true, true, false] {
+            let pending =
+                Pending { request: request(is_alone), write: None, done: oneshot::channel().0 };
+            queue.try_send(pending).unwrap();
+        }
+        drop(queue);
+        let (mut left, mut sizes) = (None, Vec::new());
+        while let Some(first) = left.take().or_else(|| requests.try_recv().ok()) {
+            let group;
+            (group, left) = writer.gather(first, &mut requests);
+            sizes.push(group.len());
+        }
+        assert_eq!(sizes, [2, 1, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_request_fails_if_the_task_has_ended() {
         let (queue, mut requests) = mpsc::channel(1);
         let transactions = Transactions { queue, _end: CancellationToken::new().drop_guard() };
         let take = async { drop(requests.recv().await) };
-        let (written, ()) = tokio::join!(transactions.write(request()), take);
+        let (written, ()) = tokio::join!(transactions.write(request(false)), take);
         assert!(matches!(written, Err(Fault::Ended)), "{written:?}");
         drop(requests);
-        let written = transactions.write(request()).await;
+        let written = transactions.write(request(false)).await;
         assert!(matches!(written, Err(Fault::Ended)), "{written:?}");
     }
 }

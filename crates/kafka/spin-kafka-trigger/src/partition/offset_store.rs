@@ -2,6 +2,7 @@
 //! publishes its progress.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
@@ -31,13 +32,22 @@ pub(crate) struct OffsetStore {
     /// How many partitions the topic had when the group began to read it. Set only if `start` is
     /// `latest`.
     pub partitions_at_start: OnceLock<i32>,
+    /// Output up to this offset is written in transactions without other partitions, because a
+    /// broker refused a part of it.
+    alone_up_to: AtomicI64,
 }
 
 impl OffsetStore {
     /// Also adds the partition to the progress of the engine.
     pub fn new(ctx: Arc<TaskContext>) -> Self {
         let status = ctx.engine.progress.add(&ctx.topic, ctx.number);
-        Self { ctx, lease: Arc::new(Lease::new()), status, partitions_at_start: OnceLock::new() }
+        Self {
+            ctx,
+            lease: Arc::new(Lease::new()),
+            status,
+            partitions_at_start: OnceLock::new(),
+            alone_up_to: AtomicI64::new(0),
+        }
     }
 
     /// Stores the offset for the next commit, unless the partition was revoked.
@@ -79,6 +89,10 @@ impl OffsetStore {
 
     /// Writes the output in one transaction with the offset, and repeats that until it is written
     /// or a broker refuses a record of the handler.
+    ///
+    /// A broker refuses a whole batch of records, in which those of other partitions may be. So a
+    /// refusal counts only in a transaction without them. What failed for another reason is also
+    /// repeated alone, so that it fails for the others only once.
     async fn write_output(
         &self,
         output: Output<'_>,
@@ -92,6 +106,7 @@ impl OffsetStore {
         let letter_topic = engine.config.dead_letter_topic_of(&self.ctx.topic);
         let mut short = BTreeSet::new();
         let mut backoff = self.ctx.retry_backoff();
+        let mut is_alone = offset <= self.alone_up_to.load(Ordering::Relaxed);
         loop {
             let is_short = |index: usize| short.contains(&index);
             let records = output.to_write(&engine.config.group, &letter_topic, &is_short);
@@ -100,9 +115,15 @@ impl OffsetStore {
                 lease: self.lease.clone(),
                 commit: self.commit_of(offset, read),
                 records,
+                is_alone,
             });
+            let was_alone = std::mem::replace(&mut is_alone, true);
             let (reason, advice) = match written.await {
                 Ok(()) => break,
+                Err(Fault::Refused { .. }) if !was_alone => {
+                    self.alone_up_to.fetch_max(offset, Ordering::Relaxed);
+                    continue;
+                }
                 Err(Fault::Refused { index, error }) => {
                     let Some(letter) = index.checked_sub(output.records.len()) else {
                         return Ok(Err(refused(&output.records, index, &error)));

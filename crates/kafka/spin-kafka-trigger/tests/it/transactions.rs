@@ -175,6 +175,15 @@ impl Team {
         }
     }
 
+    /// Kills all members that run, at the same time.
+    fn kill_members(&mut self) {
+        self.start_ended();
+        for mut child in self.members.iter_mut().filter_map(Option::take) {
+            child.start_kill().unwrap();
+            self.killed += 1;
+        }
+    }
+
     /// Kills a broker, and starts it again. Each partition keeps a leader: all replicas are in sync
     /// before.
     async fn kill_broker(&mut self, index: usize) {
@@ -276,6 +285,8 @@ async fn each_input_has_one_output_when_members_and_the_broker_are_killed() {
         let is_late = begun.elapsed() > Duration::from_secs(seconds) / 2;
         if kills_broker && (random.u32(..5) == 0 || is_late && team.brokers_killed == 0) {
             team.kill_broker(random.usize(..nodes)).await;
+        } else if random.u32(..8) == 0 {
+            team.kill_members();
         } else {
             team.change_member(random.usize(..MEMBERS), random.u32(..4) > 0).await;
         }
@@ -308,6 +319,8 @@ async fn each_input_has_one_output_when_members_and_the_broker_are_killed() {
         team.ended,
         team.brokers_killed,
     );
+    let log = team.log();
+    log.lines().filter(|line| line.contains("`Err` value")).for_each(|line| println!("{line}"));
     for number in 0..end {
         let found = (outputs.get(&number).copied(), letters.get(&number).copied());
         let expected = if is_rejected(number) { (None, Some(1)) } else { (Some(1), None) };
@@ -410,4 +423,51 @@ async fn a_refused_output_is_a_dead_letter_and_a_fenced_producer_is_replaced() {
     let error = error.to_string();
     assert!(error.contains("`elsewhere`") && error.contains("output_topics"), "{error}");
     assert!(is_committed(6) && outputs().len() == 3);
+}
+
+/// Returns a record for each one; of partition 0 it is too large for the topic.
+async fn enlarge(batch: Arc<Batch>) -> Result<Answer, Failure> {
+    let mut answer = Answer::default();
+    for record in &batch.records {
+        let value = record.value.clone().unwrap_or_default();
+        let value = if batch.partition == 0 { vec![0; 5_000].into() } else { value };
+        answer.records.push(OutgoingRecord::new("enlarged", value));
+    }
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_record_of_one_partition_does_not_make_those_of_others_dead_letters() {
+    show_log();
+    let (brokers, topic, output) = (brokers(), "mixed", "enlarged");
+    create_topic(&brokers, topic, PARTITIONS).await;
+    create_topic_with(&brokers, output, 1, &[("max.message.bytes", "2000")]).await;
+    create_topic(&brokers, "mixed.dead-letter", 1).await;
+    let producer = producer(&brokers);
+    const EACH: usize = 10;
+    for number in 0..EACH * PARTITIONS as usize {
+        let (value, partition) = (number.to_string(), number as i32 % PARTITIONS);
+        let record = BaseRecord::<(), _>::to(topic).partition(partition).payload(&value);
+        producer.send(record).map_err(|e| e.0).unwrap();
+    }
+    producer.flush(STALL_LIMIT).unwrap();
+    // Many transactions contain records of several partitions.
+    let config = config(&brokers, topic)
+        .output_topics([output])
+        .batch_records_max(1)
+        .poison_attempts(1)
+        .client([("compression.type", "none")]);
+    let trigger = Trigger::new(config, transform_fn(enlarge)).unwrap();
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(trigger.until(stop.clone().cancelled_owned()));
+    until("the end of all partitions", || {
+        (0..PARTITIONS).all(|p| committed(&brokers, topic, topic, p) == Some(EACH as i64))
+    })
+    .await;
+    stop.cancel();
+    within("the engine's end", run).await.unwrap().unwrap();
+    assert_eq!(records(&brokers, output).len(), EACH * (PARTITIONS as usize - 1));
+    let letters = letters(&brokers, topic);
+    assert_eq!(letters.len(), EACH);
+    assert!(letters.iter().all(|letter| letter.header(headers::PARTITION) == "0"));
 }
