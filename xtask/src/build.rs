@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 12] = [
+const COMPONENTS: [&str; 13] = [
     "ingest",
     "event-ingest",
     "bridge",
@@ -20,6 +20,7 @@ const COMPONENTS: [&str; 12] = [
     "http-client",
     "intake-http",
     "intake-grpc",
+    "weather",
     "windows",
 ];
 

@@ -9,6 +9,8 @@ use nix::unistd::Pid;
 use pipeline_tests::{Client, Launch, Locked, Pipeline, Store, eventually, root};
 use test_servers::{QueueClient, QueueMessage, RabbitMq, ValkeyConfig, free_port, start_valkey};
 
+use crate::weather::posts_are_counted_over_both_brokers;
+
 const QUEUE: &str = "texts";
 
 /// Only texts with a lower number are followed by a message that is not a text. Their dead letters are
@@ -146,4 +148,6 @@ async fn messages_are_counted_once_across_kills_of_the_program_and_the_broker() 
     let counted: BTreeMap<String, u32> =
         counted.into_iter().map(|(word, count)| (word, count.parse().unwrap())).collect();
     assert_eq!(counted, expected);
+
+    posts_are_counted_over_both_brokers(&broker.url(), &valkey.url()).await;
 }

@@ -46,5 +46,6 @@ mod top;
 mod trigger;
 mod valkey_client;
 mod wasm_producer;
+mod weather;
 mod whole_requests;
 mod windows;

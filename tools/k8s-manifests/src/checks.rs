@@ -19,7 +19,7 @@ mod workload;
 use anyhow::Result;
 
 use crate::object::{Finding, Object};
-use crate::{Project, spinkube};
+use crate::{Project, Schemas, spinkube};
 
 /// The namespace of all objects that are not cluster-scoped.
 const NAMESPACE: &str = "black-friday";
@@ -27,14 +27,8 @@ const CLUSTER_SCOPED: [&str; 3] = ["Namespace", "RuntimeClass", "Shim"];
 
 /// The errors in the objects of one variant, in the order of the objects.
 pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
-    let mut found = Vec::new();
-    for object in objects {
-        found.extend(namespace(object));
-        match spinkube::check(object, &project.schemas)? {
-            Some(findings) => found.extend(findings),
-            None => found.extend(project.schemas.check(object)?),
-        }
-    }
+    let mut found = check_schemas(&project.schemas, objects)?;
+    found.extend(objects.iter().filter_map(namespace));
     found.extend(references::check(objects));
     found.extend(urls::check(objects)?);
     found.extend(spin::check(project, objects));
@@ -48,6 +42,19 @@ pub fn check(project: &Project, objects: &[Object]) -> Result<Vec<Finding>> {
     found.extend(dashboards::check(project, objects)?);
     found.sort();
     found.dedup();
+    Ok(found)
+}
+
+/// The fields of the objects that the schemas of their kinds do not allow. For the manifests of
+/// examples, which the other checks do not know.
+pub fn check_schemas(schemas: &Schemas, objects: &[Object]) -> Result<Vec<Finding>> {
+    let mut found = Vec::new();
+    for object in objects {
+        match spinkube::check(object, schemas)? {
+            Some(findings) => found.extend(findings),
+            None => found.extend(schemas.check(object)?),
+        }
+    }
     Ok(found)
 }
 

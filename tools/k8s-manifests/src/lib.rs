@@ -17,9 +17,9 @@ mod secrets;
 mod spinkube;
 mod yaml;
 
-pub use checks::check;
+pub use checks::{check, check_schemas};
 pub use object::{Finding, Object};
 pub use project::Project;
-pub use render::Variant;
+pub use render::{EXAMPLES, Variant, kustomize};
 pub use schema::Schemas;
 pub use secrets::generate as generate_secrets;

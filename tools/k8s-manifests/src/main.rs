@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use k8s_manifests::{Project, Variant, check, generate_secrets};
+use k8s_manifests::{
+    EXAMPLES, Project, Variant, check, check_schemas, generate_secrets, kustomize,
+};
 
 fn main() -> Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize();
@@ -29,11 +31,18 @@ fn secrets(root: &Path) -> Result<ExitCode> {
 fn check_all(root: &Path) -> Result<ExitCode> {
     generate_secrets(root)?;
     let project = Project::load(root)?;
-    let mut wrong = 0;
+    let mut all = Vec::new();
     for variant in Variant::all(root)? {
         let objects = variant.render(root)?;
-        let found = check(&project, &objects)?;
-        let (name, objects, findings) = (variant.name(), objects.len(), found.len());
+        all.push((variant.name(), check(&project, &objects)?, objects.len()));
+    }
+    for example in EXAMPLES {
+        let objects = kustomize(&root.join(example))?;
+        all.push((example.into(), check_schemas(&project.schemas, &objects)?, objects.len()));
+    }
+    let mut wrong = 0;
+    for (name, found, objects) in all {
+        let findings = found.len();
         printing::result(format_args!("{name}: {objects} objects, {findings} findings"))?;
         for finding in &found {
             printing::result(format_args!("  {finding}"))?;

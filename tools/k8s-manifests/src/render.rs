@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use crate::object::{Object, at, list};
 use crate::yaml;
 
+/// The folders of the manifests of examples.
+pub const EXAMPLES: [&str; 1] = ["examples/weather/k8s"];
+
 /// An overlay, optionally with a component that it does not include itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
@@ -92,7 +95,8 @@ fn components_of(overlay: &Path) -> Result<Vec<String>> {
     Ok(named.filter_map(|path| name(path.as_str()?)).collect())
 }
 
-fn kustomize(folder: &Path) -> Result<Vec<Object>> {
+/// Renders a folder.
+pub fn kustomize(folder: &Path) -> Result<Vec<Object>> {
     let mut kubectl = Command::new("kubectl");
     let rendered = test_servers::run(kubectl.arg("kustomize").arg(folder), "kubectl is needed")?;
     let documents = yaml::documents(&rendered).with_context(|| folder.display().to_string())?;

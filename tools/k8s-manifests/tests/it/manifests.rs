@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use k8s_manifests::{Object, Project, Variant, check, generate_secrets};
+use k8s_manifests::{
+    EXAMPLES, Object, Project, Variant, check, check_schemas, generate_secrets, kustomize,
+};
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -44,6 +46,12 @@ fn every_overlay_with_every_component_is_right() {
         let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert!(found.is_empty(), "{}:\n{}", variant.name(), shown.join("\n"));
         assert!(objects.len() > 40, "{} has only {}", variant.name(), objects.len());
+    }
+    for example in EXAMPLES {
+        let objects = kustomize(&root().join(example)).unwrap();
+        let found = check_schemas(&project().schemas, &objects).unwrap();
+        let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(found.is_empty() && !objects.is_empty(), "{example}:\n{}", shown.join("\n"));
     }
 }
 
