@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 13] = [
+const COMPONENTS: [&str; 15] = [
     "ingest",
     "event-ingest",
     "bridge",
@@ -22,6 +22,8 @@ const COMPONENTS: [&str; 13] = [
     "intake-grpc",
     "weather",
     "windows",
+    "fold",
+    "state",
 ];
 
 /// The components that only tests use, and the examples, which the tests run.

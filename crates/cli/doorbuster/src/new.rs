@@ -74,23 +74,24 @@ const KAFKA_RUST: [File; 6] = files![
     "src/lib.rs",
 ];
 
-const KAFKA_JS: [File; 19] = files![
+const KAFKA_JS: [File; 21] = files![
     "kafka-js": ".gitignore", "README.md", "package.json", "records.ndjson", "spin.toml",
-    "src/index.js", "src/orders.js", "test/index.test.js", "wit/checkpoint.wit",
-    "wit/handler.wit", "wit/packed-handler.wit", "wit/producer.wit", "wit/sync-checkpoint.wit",
+    "src/index.js", "src/orders.js", "test/index.test.js", "wit/changes.wit",
+    "wit/checkpoint.wit", "wit/fold.wit", "wit/handler.wit", "wit/packed-handler.wit", "wit/producer.wit", "wit/sync-checkpoint.wit",
     "wit/sync-handler.wit", "wit/sync-producer.wit", "wit/sync-transform-handler.wit",
     "wit/transform-handler.wit", "wit/types.wit", "wit/worlds.wit",
 ];
 
-const KAFKA_PYTHON: [File; 19] = files![
+const KAFKA_PYTHON: [File; 21] = files![
     "kafka-python": ".gitignore", "README.md", "app.py", "orders.py", "records.ndjson",
-    "requirements.txt", "spin.toml", "test_app.py", "wit/checkpoint.wit", "wit/handler.wit",
+    "requirements.txt", "spin.toml", "test_app.py", "wit/changes.wit", "wit/checkpoint.wit",
+    "wit/fold.wit", "wit/handler.wit",
     "wit/packed-handler.wit", "wit/producer.wit", "wit/sync-checkpoint.wit",
     "wit/sync-handler.wit", "wit/sync-producer.wit", "wit/sync-transform-handler.wit",
     "wit/transform-handler.wit", "wit/types.wit", "wit/worlds.wit",
 ];
 
-const KAFKA_GO: [File; 28] = files![
+const KAFKA_GO: [File; 30] = files![
     "kafka-go": ".gitignore", "README.md", "component-type.section",
     "export_spin_kafka_events_sync_handler/handler.go",
     "export_spin_kafka_events_sync_handler/handler_test.go", "go.mod", "go.sum",
@@ -98,10 +99,10 @@ const KAFKA_GO: [File; 28] = files![
     "spin_kafka_events_sync_handler/empty.s", "spin_kafka_events_sync_handler/wit_bindings.go",
     "spin_kafka_events_sync_producer/empty.s", "spin_kafka_events_sync_producer/wit_bindings.go",
     "spin_kafka_events_types/empty.s", "spin_kafka_events_types/wit_bindings.go",
-    "wit/checkpoint.wit", "wit/handler.wit", "wit/packed-handler.wit", "wit/producer.wit",
-    "wit/sync-checkpoint.wit", "wit/sync-handler.wit", "wit/sync-producer.wit",
-    "wit/sync-transform-handler.wit", "wit/transform-handler.wit", "wit/types.wit",
-    "wit/worlds.wit", "wit_exports.go",
+    "wit/changes.wit", "wit/checkpoint.wit", "wit/fold.wit", "wit/handler.wit",
+    "wit/packed-handler.wit", "wit/producer.wit", "wit/sync-checkpoint.wit",
+    "wit/sync-handler.wit", "wit/sync-producer.wit", "wit/sync-transform-handler.wit",
+    "wit/transform-handler.wit", "wit/types.wit", "wit/worlds.wit", "wit_exports.go",
 ];
 
 /// Creates the project, and prints what to do next.

@@ -97,6 +97,12 @@ impl Record {
         self.headers().find(|(found, _)| *found == name)?.1
     }
 
+    /// The record as it was received.
+    #[doc(hidden)]
+    pub fn content(&self) -> &types::Record {
+        &self.content
+    }
+
     /// The value, parsed as JSON. The error rejects the record.
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
         let value = self.value().ok_or_else(|| Error::reject("the record has no value"))?;

@@ -21,7 +21,7 @@ pub async fn limits() -> Result<RetentionLimits, Failure> {
 }
 
 /// The value of a variable; None if the component does not declare it.
-pub(crate) async fn find(name: &str) -> Result<Option<String>, Failure> {
+pub async fn find(name: &str) -> Result<Option<String>, Failure> {
     match get(name.to_owned()).await {
         Ok(value) => Ok(Some(value)),
         Err(Error::Undefined(_)) => Ok(None),
