@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use amqp_client::{Address, AddressError};
 use serde::{Deserialize, Deserializer};
 use spin_kafka_trigger::{Config as EngineConfig, FailedRecords, Secret};
 
 use crate::Error;
-use crate::connection::Address;
 
 /// The longest name of a queue, an exchange or a routing key in AMQP.
 const NAME_BYTES_MAX: usize = 255;
@@ -132,7 +132,17 @@ impl Config {
     pub fn check(&self) -> Result<String, Error> {
         let address = self.validate()?;
         self.engine().validate_handling()?;
-        Ok(address.public)
+        Ok(address.public().into())
+    }
+
+    /// The content of `ca_file`.
+    fn authorities(&self) -> Result<Option<String>, Error> {
+        let file = &self.ca_file;
+        if file.is_empty() {
+            return Ok(None);
+        }
+        let read = std::fs::read_to_string(file);
+        read.map(Some).map_err(|error| Error::setting("ca_file", format!("{file}: {error}")))
     }
 
     /// Checks the settings that are not those of the engine, and returns the broker's address.
@@ -141,7 +151,13 @@ impl Config {
             if is_valid { Ok(()) } else { Err(Error::setting(setting, reason)) }
         };
         let url = self.url.as_ref().map_or("", Secret::expose);
-        let address = Address::new(url, &self.ca_file)?;
+        let address = Address::new(url, self.authorities()?).map_err(|error| {
+            let setting = match error {
+                AddressError::Url => "url",
+                AddressError::Authorities => "ca_file",
+            };
+            Error::setting(setting, error.to_string())
+        })?;
         check("queue", !self.queue.is_empty(), "give the name of the queue")?;
         check("group", !self.group.is_empty(), "must not be empty")?;
         for (setting, name) in [

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
+use amqp_client::headers::{BYTES_MAX, ROUTING};
+use amqp_client::{close_channel, within};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -12,7 +14,6 @@ use spin_kafka_trigger::source::{Letter, LetterFault, LetterWriter};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::connection::{close_channel, within};
 use crate::held::{Held, Origin};
 
 /// The headers that are added to a dead letter, in addition to those of
@@ -24,12 +25,6 @@ pub mod headers {
     pub const ROUTING_KEY: &str = "spin-amqp.errors.routing-key";
 }
 
-/// The properties of a message must fit into one frame, whose size is 128 KiB by default. If those of
-/// a message are larger than this, its letter has none of its headers.
-const HEADERS_BYTES_MAX: usize = 64 * 1024;
-/// The headers with which the publisher of a message names further routing keys. RabbitMQ would route
-/// the letter by them, and so possibly back into the queue from which it comes.
-const ROUTING_HEADERS: [&str; 2] = ["CC", "BCC"];
 /// How long the broker may take to confirm a letter. If a quorum queue has no leader, as after a
 /// restart of the broker, RabbitMQ may never confirm what a channel has published in the meantime.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
@@ -127,15 +122,16 @@ fn unavailable(reason: impl Into<String>) -> LetterFault {
     LetterFault { reason: reason.into(), advice: "check the broker" }
 }
 
-/// The properties of the letter: those of the message and its headers, and those that describe the
-/// error. The letter does not expire, and is routed by nothing but its routing key.
+/// The properties of the letter: those of the message and its headers, unless they are too large,
+/// and those that describe the error. The letter does not expire, and is routed by nothing but its
+/// routing key: by further ones it could return into the queue from which it comes.
 fn properties(origin: &Origin, letter: &Letter<'_>, group: &str) -> BasicProperties {
     let Origin { exchange, routing_key, properties } = origin;
     let mut all = FieldTable::default();
-    let omits = headers_bytes(properties) > HEADERS_BYTES_MAX;
+    let omits = headers_bytes(properties) > BYTES_MAX;
     if let Some(headers) = properties.headers().as_ref().filter(|_| !omits) {
         let headers = headers.inner().iter();
-        for (name, value) in headers.filter(|(name, _)| !ROUTING_HEADERS.contains(&name.as_str())) {
+        for (name, value) in headers.filter(|(name, _)| !ROUTING.contains(&name.as_str())) {
             all.insert(name.clone(), value.clone());
         }
     }

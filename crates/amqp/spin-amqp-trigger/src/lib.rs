@@ -9,11 +9,11 @@
 #![warn(missing_debug_implementations)]
 
 mod config;
-mod connection;
 mod error;
 mod held;
 mod letters;
 mod message;
+mod queue;
 mod session;
 mod trigger;
 

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use amqp_client::headers::{IDEMPOTENCY_KEY, KEY};
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::AMQPValue;
 use spin_kafka_trigger::{Header, Message};
 
-/// The header by which a component recognises a message that it has counted.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-
-/// The record of a delivery: the body is the value, and the routing key is the key. Properties of the
-/// message are headers, unless it has a header of the same name. The message id is the idempotency
-/// key, too.
+/// The record of a delivery: the body is the value. The key is that of the record that was published,
+/// or the routing key, if the message was not published by the producer. Properties of the message
+/// are headers, unless it has a header of the same name. The message id is the idempotency key, too.
 pub(crate) fn record(number: i64, delivery: &mut Delivery) -> Message {
     let properties = &delivery.properties;
     let mut headers = headers(properties);
+    let key = match headers.iter().position(|header| &*header.name == KEY) {
+        Some(at) => headers.remove(at).value,
+        None => Some(Bytes::copy_from_slice(delivery.routing_key.as_str().as_bytes())),
+    };
     for (name, value) in [
         (IDEMPOTENCY_KEY, properties.message_id()),
         ("message-id", properties.message_id()),
@@ -40,7 +42,7 @@ pub(crate) fn record(number: i64, delivery: &mut Delivery) -> Message {
     Message {
         offset: number,
         timestamp_ms: timestamp.and_then(|seconds| seconds.checked_mul(1_000)),
-        key: Some(Bytes::copy_from_slice(delivery.routing_key.as_str().as_bytes())),
+        key,
         value: Some(std::mem::take(&mut delivery.data).into()),
         headers,
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use amqp_client::{close_channel, within};
 use futures::StreamExt as _;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
@@ -18,8 +19,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{close_channel, waiting, within};
 use crate::held::{Held, Origin};
+use crate::queue::waiting;
 use crate::{Config, message};
 
 /// How often the broker is asked how many messages wait in the queue.

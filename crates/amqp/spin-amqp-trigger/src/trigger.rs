@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use amqp_client::{Address, REGULAR_CLOSE};
 use lapin::Connection;
 use lapin::types::ShortString;
 use spin_kafka_trigger::source::{Backoff, SourceEngine};
@@ -11,9 +12,9 @@ use spin_kafka_trigger::{Handler, Metrics, Progress, Summary};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Address, Fault, REGULAR_CLOSE, check_queue};
 use crate::held::Held;
 use crate::letters::Letters;
+use crate::queue::{Fault, check_queue};
 use crate::session::{Session, SessionEnd, pause};
 use crate::{Config, Error};
 
@@ -61,7 +62,7 @@ impl Trigger {
 
     /// The address of the broker and its virtual host, without the password.
     pub fn address(&self) -> &str {
-        &self.address.public
+        self.address.public()
     }
 
     /// The metrics: those of the Kafka consumer engine. They can be read while the trigger runs and
@@ -112,7 +113,7 @@ impl Trigger {
             let next = pauses.next_pause();
             tracing::warn!(
                 queue = self.config.queue,
-                broker = self.address.public,
+                broker = self.address.public(),
                 reason,
                 pause_ms = next.as_millis(),
                 "the queue is not read; connecting again"
@@ -130,7 +131,7 @@ impl Trigger {
             () = stop.cancelled() => return (SessionEnd::Stopped, true),
             connected = self.address.connect(&name) => match connected {
                 Ok(connection) => connection,
-                Err(fault) => return (self.report(fault), false),
+                Err(error) => return (self.report(Fault::Broker(error.reason)), false),
             }
         };
         if let Err(fault) = check_queue(&connection, &self.config.queue).await {
@@ -140,7 +141,7 @@ impl Trigger {
         let (config, engine) = (&self.config, &self.engine);
         let end = match Session::begin(config, engine, &connection, &self.held, stop).await {
             Ok(session) => {
-                let broker = &self.address.public;
+                let broker = self.address.public();
                 tracing::info!(queue = config.queue, %broker, "reading the queue");
                 session.run().await
             }

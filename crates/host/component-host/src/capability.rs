@@ -1,9 +1,22 @@
 //! Interfaces that a program adds to the host.
 
+use std::collections::BTreeMap;
+
 use wasmtime::component::Linker;
 
 use crate::state::GuestState;
 use spin_app::allowed_hosts::AllowedHosts;
+
+/// A component that imports an interface.
+#[derive(Debug, Clone, Copy)]
+pub struct Importer<'a> {
+    /// Its id.
+    pub component: &'a str,
+    /// The addresses that it may connect to.
+    pub allowed: &'a AllowedHosts,
+    /// The values of its Spin variables.
+    pub variables: &'a BTreeMap<String, String>,
+}
 
 /// Interfaces that the program provides natively to the components that import one of them, such as
 /// several versions of an interface.
@@ -14,18 +27,18 @@ pub trait Capability: Send + Sync {
     /// Defines the functions of the interfaces.
     fn add_to_linker(&self, linker: &mut Linker<GuestState>) -> wasmtime::Result<()>;
 
-    /// Only checks whether a component with these allowed hosts may import one of the interfaces.
+    /// Only checks whether a component may import one of the interfaces.
     /// The error says why it may not, and what to write in the manifest. It is called for each
     /// component that imports one, before any component runs. An interface whose calls return this
     /// error need not check anything here.
-    fn check(&self, _allowed: &AllowedHosts) -> Result<(), String> {
+    fn check(&self, _importer: &Importer<'_>) -> Result<(), String> {
         Ok(())
     }
 
     /// Prepares what the interfaces need. It is called for each component that passed the check and
     /// imports one of them, or names it under `tool.doorbuster.provide`; before any component
     /// runs, possibly more than once, and by several threads at once. The error says what failed.
-    fn prepare(&self) -> Result<(), String> {
+    fn prepare(&self, _importer: &Importer<'_>) -> Result<(), String> {
         Ok(())
     }
 }

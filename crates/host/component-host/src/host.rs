@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
-use crate::capability::Capability;
+use crate::capability::{Capability, Importer};
 use crate::guest::Guest;
 use crate::http::Services;
 use crate::outbound::{Client, HttpClient, Outbound};
@@ -153,9 +153,13 @@ impl Loader {
             component.provide.iter().any(named)
         };
         let allowed = self.allowed_hosts(component)?;
+        let variables = self.variables.render_all(&component.config)?;
+        let importer =
+            Importer { component: &component.id, allowed: &allowed, variables: &variables };
         for capability in self.capabilities.iter().filter(is_provided) {
-            if capability.check(&allowed).is_ok() {
-                capability.prepare().map_err(|message| component_error(component, message))?;
+            if capability.check(&importer).is_ok() {
+                let prepared = capability.prepare(&importer);
+                prepared.map_err(|message| component_error(component, message))?;
             }
         }
         Ok(())
@@ -165,9 +169,11 @@ impl Loader {
         &self,
         capability: &dyn Capability,
         component: &Component,
-        allowed: &AllowedHosts,
+        template: &StateTemplate,
     ) -> Result<(), Error> {
-        let prepared = capability.check(allowed).and_then(|()| capability.prepare());
+        let StateTemplate { allowed, variables, .. } = template;
+        let importer = Importer { component: &component.id, allowed, variables };
+        let prepared = capability.check(&importer).and_then(|()| capability.prepare(&importer));
         prepared.map_err(|message| component_error(component, message))
     }
 
@@ -183,7 +189,7 @@ impl Loader {
         for (import, _) in compiled.component_type().imports(&self.engine) {
             let is_its = |c: &&Arc<dyn Capability>| is_among(c.interfaces(), import);
             if let Some(capability) = self.capabilities.iter().find(is_its) {
-                self.prepare(&**capability, component, &template.allowed)?;
+                self.prepare(&**capability, component, &template)?;
             }
         }
         let pre = linker::link(&self.linker, &compiled).map_err(fault)?;

@@ -25,7 +25,7 @@ pub mod output;
 pub mod state;
 mod whole;
 
-pub use capability::Capability;
+pub use capability::{Capability, Importer};
 pub use compile_cache::CompileCache;
 pub use error::Error;
 pub use guest::Guest;

@@ -16,6 +16,7 @@ mod openmetrics;
 mod operator;
 mod packed;
 mod producer;
+mod producers;
 mod trace;
 mod trigger;
 
@@ -26,5 +27,6 @@ pub use letters::LetterService;
 pub use observed::Observed;
 pub use operator::Operator;
 pub use producer::{PRODUCERS, ProducerCapability};
+pub use producers::FlushError;
 pub use trace::{MessagingSystem, TARGET as TRACE_TARGET};
 pub use trigger::KafkaTrigger;

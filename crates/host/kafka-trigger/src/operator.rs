@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use component_host::Limits;
 use component_host::http::{Answer, HEALTH_PATH, RequestBody, Services, serve, text};
-use host_producer::Producer;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -16,6 +15,7 @@ use spin_kafka_trigger::Progress;
 use tokio::net::TcpListener;
 
 use crate::letters::{self, LetterService};
+use crate::producers::RecordProducer;
 use crate::{Observed, ProducerCapability, openmetrics};
 
 /// The content type of OpenMetrics, which Prometheus reads.
@@ -28,14 +28,15 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// are needed.
 const CONNECTIONS_MAX: usize = 256;
 
-/// Health and metrics of the triggers, the HTTP components and the producer of a process.
+/// Health and metrics of the triggers, the HTTP components and the producers of a process.
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Operator(Arc<View>);
 
 struct View {
     registry: Registry,
-    producer: Option<Producer>,
+    /// The producers, and the component of one that only this component uses.
+    producers: Vec<(Option<String>, RecordProducer)>,
     triggers: Vec<Trigger>,
     letters: Option<LetterService>,
 }
@@ -48,7 +49,7 @@ struct Trigger {
 }
 
 impl Operator {
-    /// Health and metrics of these triggers and HTTP components, and of the host's producer. Dead
+    /// Health and metrics of these triggers and HTTP components, and of the host's producers. Dead
     /// letters are served only if `letters` is given.
     pub fn new(
         triggers: &[&dyn Observed],
@@ -69,8 +70,8 @@ impl Operator {
             obstacles: trigger.obstacles(),
         };
         let triggers = triggers.iter().map(trigger).collect();
-        let producer = producer.and_then(ProducerCapability::producer);
-        Self(Arc::new(View { registry, producer, triggers, letters }))
+        let producers = producer.map(ProducerCapability::producers).unwrap_or_default();
+        Self(Arc::new(View { registry, producers, triggers, letters }))
     }
 
     /// The operator port of a program without triggers, with the metrics that `register` adds.
@@ -78,7 +79,12 @@ impl Operator {
         let mut registry = Registry::default();
         register_start(&mut registry);
         register(&mut registry);
-        Self(Arc::new(View { registry, producer: None, triggers: Vec::new(), letters: None }))
+        Self(Arc::new(View {
+            registry,
+            producers: Vec::new(),
+            triggers: Vec::new(),
+            letters: None,
+        }))
     }
 
     /// The metrics in the format of OpenMetrics.
@@ -179,10 +185,17 @@ impl View {
         lines
     }
 
-    /// A line if the components' records cannot be written.
+    /// A line for each producer that cannot write.
     async fn unwritable(&self) -> String {
-        let Some(producer) = &self.producer else { return String::new() };
-        producer.fault().await.map_or_else(String::new, |fault| fault + "\n")
+        let mut lines = String::new();
+        for (component, producer) in &self.producers {
+            if let Some(fault) = producer.fault().await {
+                let component = component.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
+                // Writing to a string cannot fail.
+                let _ = writeln!(lines, "{component}{fault}");
+            }
+        }
+        lines
     }
 
     /// A line for each reason why a trigger receives no records.
@@ -214,7 +227,7 @@ fn method_not_allowed() -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use host_producer::{OutgoingRecord, ProducerConfig};
+    use host_producer::{OutgoingRecord, Producer, ProducerConfig};
 
     use super::*;
 
@@ -226,7 +239,7 @@ mod tests {
         let registry = Registry::default();
         let view = View {
             registry,
-            producer: Some(producer.clone()),
+            producers: vec![(None, RecordProducer::Kafka(producer.clone()))],
             triggers: Vec::new(),
             letters: None,
         };

@@ -141,13 +141,17 @@ impl PreparedApp {
         Ok(tokio::task::spawn_blocking(load).await.context("loading the components failed")??)
     }
 
-    /// The host's producer, if its brokers are known.
+    /// The host's producers, if a broker is known.
     fn producer(&self) -> Result<Option<Arc<ProducerCapability>>> {
         let config = TriggerConfig::producer_of(&self.triggers, &self.app, &self.variables)?;
-        let Some(config) = config else { return Ok(None) };
-        let ProducerConfig { brokers, .. } = &config;
-        if self.triggers.iter().any(|other| other.engine.brokers != *brokers) {
+        if let Some(ProducerConfig { brokers, .. }) = &config
+            && self.triggers.iter().any(|other| other.engine.brokers != *brokers)
+        {
             tracing::warn!(brokers, "triggers name several clusters; components write to this one");
+        }
+        if config.is_none() && !ProducerCapability::writes_to_rabbitmq(&self.app, &self.variables)?
+        {
+            return Ok(None);
         }
         let producer =
             ProducerCapability::new(config).context("cannot set up the Kafka producer")?;

@@ -7,7 +7,6 @@
 mod classify;
 mod config;
 mod error;
-pub mod metrics;
 mod producer;
 mod reachability;
 mod record;
@@ -15,7 +14,6 @@ mod topic;
 
 pub use config::{Acks, Compression, ProducerConfig};
 pub use error::Error;
-pub use kafka_record::{Delivery, Header, OutgoingRecord, ProduceError};
-pub use metrics::Metrics;
+pub use kafka_record::{Delivery, Header, Metrics, OutgoingRecord, ProduceError};
 pub use producer::Producer;
 pub use topic::{NewTopic, RECORD_BYTES, TopicAdmin, TopicState, ensure_topic};

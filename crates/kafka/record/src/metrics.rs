@@ -1,4 +1,4 @@
-//! The metrics of the producer.
+//! The metrics of a producer.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -16,15 +16,14 @@ pub struct Metrics {
     pub queue_full: Counter,
     /// Records that failed for another reason.
     pub failed: Counter,
-    /// Kafka clients that failed permanently and were replaced.
+    /// Clients or connections that failed permanently and were replaced.
     pub replaced: Counter,
 }
 
 impl Metrics {
-    /// Registers the counters with the prefix `kafka_producer_`. The name of a counter ends in
-    /// `_total`.
-    pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("kafka_producer");
+    /// Registers the counters with this prefix. The name of a counter ends in `_total`.
+    pub fn register(&self, prefix: &str, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix(prefix);
         for (name, help, counter) in [
             ("records", "Records that were passed to the producer", &self.records),
             ("delivered", "Records that the broker acknowledged", &self.delivered),
@@ -34,14 +33,14 @@ impl Metrics {
                 &self.queue_full,
             ),
             ("failed", "Records that failed for another reason", &self.failed),
-            ("replaced", "Kafka clients that failed permanently and were replaced", &self.replaced),
+            ("replaced", "Clients or connections that failed and were replaced", &self.replaced),
         ] {
             registry.register(name, help, counter.clone());
         }
     }
 
     /// Counts the records of a call.
-    pub(crate) fn count<T>(&self, results: &[Result<T, ProduceError>]) {
+    pub fn count<T>(&self, results: &[Result<T, ProduceError>]) {
         self.records.inc_by(results.len() as u64);
         for result in results {
             match result {
