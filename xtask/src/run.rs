@@ -65,20 +65,20 @@ pub fn doorbuster(profile: Profile, subcommand: &str, args: &[String]) -> Result
 
 /// Replaces this process by `doorbuster up args…`, with servers of this machine.
 pub fn up(profile: Profile, args: &[String]) -> Result<()> {
-    let (mut local, mut rest) = (Vec::new(), Vec::new());
+    let (mut servers, mut rest) = (Vec::new(), Vec::new());
     let mut args = args.iter();
     while let Some(arg) = args.next() {
-        if arg == "--local" {
-            let dir = args.next().context("--local needs a folder")?;
-            local = vec![arg.clone(), dir.clone()];
-        } else if arg.starts_with("--local=") {
-            local = vec![arg.clone()];
-        } else {
+        if !["--local", "--queue"].contains(&arg.split('=').next().unwrap_or_default()) {
             rest.push(arg.clone());
+            continue;
+        }
+        servers.push(arg.clone());
+        if !arg.contains('=') {
+            servers.push(args.next().with_context(|| format!("{arg} needs a value"))?.clone());
         }
     }
     let doorbuster = profile.program("doorbuster").to_string_lossy().into_owned();
-    let all = [local, vec![doorbuster, "up".into()], rest].concat();
+    let all = [servers, vec![doorbuster, "up".into()], rest].concat();
     replace(&profile.program("with-servers"), &all)
 }
 

@@ -28,11 +28,11 @@ pub struct Args {
     /// accept, breakdown, hello, viewers, overload: numbers of connections of the load, one after the other.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "50,200", default_value_if("short", "true", "50"), value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: Vec<u32>,
-    /// latency: requests per second, one after the other.
+    /// latency, brokers: requests or posts per second, one after the other.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,4000", default_value_if("short", "true", "200"), value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub rates: Vec<u64>,
-    /// drain, and growth with partitions and products (there at least one for each product): number
-    /// of sales that are counted.
+    /// drain, brokers, and growth with partitions and products (there at least one for each product):
+    /// number of sales or posts that are counted.
     #[arg(long, value_name = "N", default_value = "1000000", default_value_if("short", "true", "100000"), value_parser = clap::value_parser!(u64).range(100_000..=100_000_000))]
     pub sales: u64,
     /// viewers: number of viewers of the live page.
@@ -87,6 +87,9 @@ pub enum Measurement {
     Growth,
     /// What viewers of the live page cost.
     Viewers,
+    /// `examples/weather` over Kafka and over RabbitMQ: speed, latency, and faults. `cargo xtask
+    /// compare brokers` starts it.
+    Brokers,
 }
 
 impl Args {

@@ -24,7 +24,7 @@ const WARM_UP_SECONDS: u64 = 2;
 
 /// Maximum time for a reply of Valkey, which may be deleting millions of keys or be stalled by the
 /// load.
-const VALKEY_TIMEOUT: Duration = Duration::from_secs(30);
+pub const VALKEY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The state of the measurements.
 pub struct Bench {
@@ -108,7 +108,7 @@ impl Bench {
 /// The order of the turns of a round. Each round begins with the next contender, and every second
 /// one is in the opposite direction, so that none of them is always first or always follows the same
 /// one.
-fn order<C: Copy>(contenders: &[C], round: u32) -> Vec<C> {
+pub fn order<C: Copy>(contenders: &[C], round: u32) -> Vec<C> {
     let mut order = contenders.to_vec();
     order.rotate_left((round as usize - 1) % contenders.len());
     if round.is_multiple_of(2)

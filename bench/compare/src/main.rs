@@ -5,6 +5,7 @@ mod accept;
 mod args;
 mod bench;
 mod breakdown;
+mod brokers;
 mod contender;
 mod cpu;
 mod deployment;
@@ -63,6 +64,13 @@ fn raise_file_limit() -> Result<()> {
 }
 
 async fn run(args: Args) -> Result<()> {
+    // It has servers of its own, which it kills.
+    if args.has(Measurement::Brokers) {
+        brokers::measure(&args).await?;
+    }
+    if args.measurements.iter().all(|measurement| *measurement == Measurement::Brokers) {
+        return Ok(());
+    }
     let bench = Bench::start(args).await?;
     accept::warm_up(&bench).await?;
     let has = |measurement| bench.args.has(measurement);

@@ -77,10 +77,24 @@ impl Process {
         }
     }
 
+    /// Ends the process at once, like a crash.
+    pub async fn kill(mut self) -> Result<()> {
+        self.child.kill().await.context("cannot kill the process")
+    }
+
+    /// Freezes the process, or lets it continue.
+    pub fn freeze(&self, is_frozen: bool) -> Result<()> {
+        self.signal(if is_frozen { Signal::SIGSTOP } else { Signal::SIGCONT })
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid()?)?;
+        kill(Pid::from_raw(pid), signal).context("cannot signal the process")
+    }
+
     /// Stops the process with SIGTERM, and waits until it has ended.
     pub async fn stop(mut self) -> Result<()> {
-        let pid = i32::try_from(self.pid()?)?;
-        kill(Pid::from_raw(pid), Signal::SIGTERM).context("cannot signal the process")?;
+        self.signal(Signal::SIGTERM)?;
         if timeout(STOP_LIMIT, self.child.wait()).await.is_err() {
             tracing::warn!(log = %self.log.display(), "killed: it did not stop in time");
             self.child.kill().await?;

@@ -9,8 +9,8 @@ use crate::statistics::Spread;
 pub fn markdown(design: &Design, rounds: u32, rows: &[Row]) -> String {
     let mut text = format!(
         "## {}: {}\n\nMedian of {rounds} rounds (lowest–highest), with the number of values if some \
-         rounds have none; ratios to {} in the same round; CPU seconds per 100,000 sales or \
-         requests.\n\n",
+         rounds have none; ratios to {} in the same round; CPU seconds per 100,000 sales, posts \
+         or requests.\n\n",
         design.name, design.title, design.base
     );
     let mut headings = vec!["case".to_owned(), "contender".to_owned()];

@@ -101,6 +101,17 @@ impl RabbitMq {
         format!("amqps://guest:guest@127.0.0.1:{}/%2f", self.ports.amqps)
     }
 
+    /// The process id of the node.
+    pub fn pid(&self) -> u32 {
+        self.node.pid()
+    }
+
+    /// Waits until the node ends unexpectedly. Returns an error that describes this, with the end of its
+    /// log.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        self.node.ended().await
+    }
+
     /// Ends the node at once, like a crash.
     pub async fn kill(&mut self) -> Result<()> {
         self.node.kill().await

@@ -1,5 +1,6 @@
 //! Runs `doorbuster up` with servers of this machine. `cargo xtask up` starts it.
 
+use std::future::pending;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,7 +11,9 @@ use child_server::Watchdog;
 use clap::Parser;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use test_servers::{Kafka, KafkaConfig, Valkey, ValkeyConfig, start_valkey, valkey_program};
+use test_servers::{
+    Kafka, KafkaConfig, QueueClient, RabbitMq, Valkey, ValkeyConfig, start_valkey, valkey_program,
+};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,6 +25,10 @@ struct Args {
     /// --valkey URL` to the command.
     #[arg(long, value_name = "DIR")]
     local: Option<PathBuf>,
+    /// Start RabbitMQ, create this queue and the one for its dead letters, QUEUE.dead-letter, and append
+    /// `--variable amqp_url=URL` to the command. Its data is deleted at the end.
+    #[arg(long, value_name = "QUEUE")]
+    queue: Option<String>,
     /// The command.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
@@ -34,20 +41,20 @@ fn main() -> Result<ExitCode> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let args = Args::parse();
     let (program, arguments) = args.command.split_first().context("no command")?;
-    let Some(dir) = &args.local else {
-        let mut command = std::process::Command::new(program);
-        command.args(arguments);
-        if needs_valkey(arguments) {
-            match valkey_program().and_then(|valkey| path_with(&valkey)) {
-                Ok(path) => drop(command.env("PATH", path)),
-                // The command may not use Valkey. If it does, its error says what to do.
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot install Valkey"),
-            }
+    let mut command = std::process::Command::new(program);
+    command.args(arguments);
+    if args.local.is_none() && needs_valkey(arguments) {
+        match valkey_program().and_then(|valkey| path_with(&valkey)) {
+            Ok(path) => drop(command.env("PATH", path)),
+            // The command may not use Valkey. If it does, its error says what to do.
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot install Valkey"),
         }
+    }
+    if args.local.is_none() && args.queue.is_none() {
         return Err(command.exec()).with_context(|| format!("cannot run {program}"));
-    };
+    }
     let runtime = tokio::runtime::Runtime::new()?;
-    let ended = runtime.block_on(run(dir, program, arguments));
+    let ended = runtime.block_on(run(&args, command));
     runtime.shutdown_timeout(THREADS_LIMIT);
     ended
 }
@@ -68,27 +75,26 @@ fn path_with(program: &Path) -> Result<std::ffi::OsString> {
     Ok(std::env::join_paths(std::env::split_paths(&path).chain([folder]))?)
 }
 
-async fn run(dir: &Path, program: &str, arguments: &[String]) -> Result<ExitCode> {
+async fn run(args: &Args, command: std::process::Command) -> Result<ExitCode> {
     let (mut signals, mut hangup) = (Signals::new()?, signal(SignalKind::hangup())?);
-    let (mut kafka, mut valkey) = tokio::select! {
-        servers = start(dir) => servers?,
+    let mut servers = tokio::select! {
+        servers = Servers::start(args) => servers?,
         () = signals.end() => return Ok(ExitCode::SUCCESS),
     };
-    let mut child = tokio::process::Command::new(program)
-        .args(arguments)
-        .args(["--kafka", &kafka.bootstrap(), "--valkey", &valkey.url()])
+    let program = command.get_program().to_owned();
+    let mut child = tokio::process::Command::from(command)
+        .args(servers.arguments())
         // Ctrl-C is sent to this process only, which then ends the command before the servers.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("cannot run {program}"))?;
+        .with_context(|| format!("cannot run {}", program.display()))?;
     let watchdog = child.id().map(|pid| Watchdog::start(pid, None)).transpose()?;
     let fault = loop {
         tokio::select! {
             _ = child.wait() => break None,
             () = signals.end() => break None,
-            ended = kafka.ended() => break Some(ended),
-            ended = valkey.ended() => break Some(ended),
+            ended = servers.ended() => break Some(ended),
             _ = hangup.recv() => send(&child, Signal::SIGHUP)?,
         }
     };
@@ -97,7 +103,7 @@ async fn run(dir: &Path, program: &str, arguments: &[String]) -> Result<ExitCode
         watchdog.dismiss();
     }
     let stopped = tokio::select! {
-        stopped = stop(kafka, valkey) => stopped,
+        stopped = servers.stop() => stopped,
         // Dropped servers are killed.
         () = signals.end() => Ok(()),
     };
@@ -130,7 +136,86 @@ impl Signals {
     }
 }
 
-async fn start(dir: &Path) -> Result<(Kafka, Valkey)> {
+/// The servers that were requested.
+struct Servers {
+    /// With `--local`.
+    data: Option<(Kafka, Valkey)>,
+    /// With `--queue`.
+    rabbit: Option<RabbitMq>,
+}
+
+impl Servers {
+    async fn start(args: &Args) -> Result<Self> {
+        let data = async {
+            match &args.local {
+                Some(dir) => start_with_data(dir).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let rabbit = async {
+            let Some(queue) = &args.queue else { return Ok(None) };
+            let rabbit = RabbitMq::start().await.context("cannot start RabbitMQ")?;
+            let client = QueueClient::connect(&rabbit.url()).await?;
+            client.declare(queue).await?;
+            client.declare(&format!("{queue}.dead-letter")).await?;
+            Ok(Some(rabbit))
+        };
+        let (data, rabbit) = tokio::try_join!(data, rabbit)?;
+        Ok(Self { data, rabbit })
+    }
+
+    /// The arguments with their addresses.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = Vec::new();
+        if let Some((kafka, valkey)) = &self.data {
+            arguments.extend(["--kafka".into(), kafka.bootstrap()]);
+            arguments.extend(["--valkey".into(), valkey.url()]);
+        }
+        if let Some(rabbit) = &self.rabbit {
+            arguments.extend(["--variable".into(), format!("amqp_url={}", rabbit.url())]);
+        }
+        arguments
+    }
+
+    /// Waits until one of them ends, with an error that describes it.
+    async fn ended(&mut self) -> Error {
+        let data = async {
+            match &mut self.data {
+                Some((kafka, valkey)) => tokio::select! {
+                    ended = kafka.ended() => ended,
+                    ended = valkey.ended() => ended,
+                },
+                None => pending().await,
+            }
+        };
+        let rabbit = async {
+            match &mut self.rabbit {
+                Some(rabbit) => rabbit.ended().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            ended = data => ended,
+            ended = rabbit => ended,
+        }
+    }
+
+    /// Stops the servers that still run, in the order of the data flow. RabbitMQ is killed, because
+    /// its data is deleted.
+    async fn stop(self) -> Result<(), Error> {
+        drop(self.rabbit);
+        let Some((mut kafka, mut valkey)) = self.data else { return Ok(()) };
+        if !kafka.has_ended()? {
+            kafka.stop().await.context("Kafka did not stop cleanly")?;
+        }
+        if !valkey.has_ended()? {
+            valkey.stop().await.context("Valkey did not stop cleanly")?;
+        }
+        Ok(())
+    }
+}
+
+async fn start_with_data(dir: &Path) -> Result<(Kafka, Valkey)> {
     let kafka =
         KafkaConfig { data_dir: Some(dir.join("kafka")), tuned: true, ..KafkaConfig::default() };
     let valkey = ValkeyConfig {
@@ -161,15 +246,4 @@ async fn end(child: &mut Child, signals: &mut Signals) -> Result<ExitCode> {
 fn send(child: &Child, signal: Signal) -> Result<()> {
     let Some(pid) = child.id() else { return Ok(()) };
     kill(Pid::from_raw(i32::try_from(pid)?), signal).context("cannot signal the command")
-}
-
-/// Stops the servers that still run, in the order of the data flow.
-async fn stop(mut kafka: Kafka, mut valkey: Valkey) -> Result<(), Error> {
-    if !kafka.has_ended()? {
-        kafka.stop().await.context("Kafka did not stop cleanly")?;
-    }
-    if !valkey.has_ended()? {
-        valkey.stop().await.context("Valkey did not stop cleanly")?;
-    }
-    Ok(())
 }
