@@ -150,12 +150,9 @@ impl Stage {
         }
     }
 
-    /// Where clients of the path publish posts.
+    /// `POST /input` of the application.
     pub fn front_door(&self) -> Destination {
-        match self.kind {
-            Broker::Kafka => Destination::Http(self.address),
-            Broker::RabbitMq => self.destination(),
-        }
+        Destination::Http(self.address)
     }
 
     /// Starts the application. It may not be ready yet.
@@ -165,7 +162,13 @@ impl Stage {
         command.args(["--valkey", &self.store()?.url()]);
         match self.kind {
             Broker::Kafka => command.args(["--kafka", &self.url]),
-            Broker::RabbitMq => command.args(["--variable", &format!("amqp_url={}", self.url)]),
+            Broker::RabbitMq => {
+                let url = format!("amqp_url={}", self.url);
+                let (_, host) = self.url.split_once('@').context("a URL without a user")?;
+                let address = host.split('/').next().unwrap_or_default();
+                let address = format!("amqp_address={address}");
+                command.args(["--variable", &url, "--variable", &address])
+            }
         };
         self.program = Some(Process::start(&format!("weather-{}", self.kind), command)?);
         Ok(())

@@ -26,7 +26,7 @@ struct Args {
     #[arg(long, value_name = "DIR")]
     local: Option<PathBuf>,
     /// Start RabbitMQ, create this queue and the one for its dead letters, QUEUE.dead-letter, and append
-    /// `--variable amqp_url=URL` to the command. Its data is deleted at the end.
+    /// `--variable` with `amqp_url` and `amqp_address` to the command. Its data is deleted at the end.
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
     /// The command.
@@ -173,6 +173,8 @@ impl Servers {
         }
         if let Some(rabbit) = &self.rabbit {
             arguments.extend(["--variable".into(), format!("amqp_url={}", rabbit.url())]);
+            let address = format!("amqp_address=127.0.0.1:{}", rabbit.port());
+            arguments.extend(["--variable".into(), address]);
         }
         arguments
     }
