@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 15] = [
+const COMPONENTS: [&str; 17] = [
     "ingest",
     "event-ingest",
     "bridge",
@@ -24,6 +24,8 @@ const COMPONENTS: [&str; 15] = [
     "windows",
     "fold",
     "state",
+    "jwt",
+    "rate-limit",
 ];
 
 /// The components that only tests use, and the examples, which the tests run.

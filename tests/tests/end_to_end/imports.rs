@@ -64,9 +64,9 @@ fn missing(component: &Component) -> Vec<String> {
 
 #[test]
 fn components_import_only_what_spin_or_a_dependency_provides() {
-    for file in ["spin.toml", "spin-fused.toml"] {
+    for file in ["spin.toml", "spin-fused.toml", "examples/guarded-orders/spin.toml"] {
         let app = manifest::read(&root().join(file)).unwrap();
-        assert!(app.started().count() >= 2, "{file}");
+        assert!(app.started().next().is_some(), "{file}");
         for component in app.started() {
             let missing = missing(component);
             assert!(missing.is_empty(), "{file}: `{}`: no provider for {missing:?}", component.id);

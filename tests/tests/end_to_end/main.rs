@@ -23,6 +23,7 @@ mod languages;
 mod letters;
 mod locust;
 mod metrics;
+mod middleware;
 mod mutants;
 mod network;
 mod older_interfaces;

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod context;
+mod middleware;
 mod read;
 mod reply;
 mod report;
@@ -14,6 +15,7 @@ mod write;
 pub use answer::{answer, problem, results};
 pub use body::{Answer, FullBody};
 pub use context::with_context;
+pub use middleware::{Changes, Decision, Head, serve_filter, serve_middleware};
 pub use reply::{BodyStream, Reply};
 pub use report::{report, report_retry};
 pub use send_streamed::send_streamed;
@@ -38,6 +40,56 @@ pub mod whole {
     });
     pub use doorbuster::http::types;
     pub use exports::doorbuster::http::handler;
+}
+
+/// The bindings of `doorbuster:http/filter`.
+#[doc(hidden)]
+#[allow(missing_docs, unsafe_code, reason = "generated")]
+pub mod filter {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:guest-http/middleware",
+        path: ["../../../wit/doorbuster-http", "world.wit"],
+        with: { "doorbuster:http/types@0.1.0": crate::whole::types },
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        pub_export_macro: true,
+        default_bindings_module: "guest_http::filter",
+        export_macro_name: "export_filter",
+        generate_all,
+    });
+}
+
+/// Exports `wasi:http/handler` and `doorbuster:http/filter` of middleware, given a function from
+/// [`Head`] to [`Decision`].
+#[macro_export]
+macro_rules! middleware {
+    ($($decide:ident)::+) => {
+        mod http_handler {
+            use $crate::spin_sdk::wasip3::exports::http::handler::Guest;
+            use $crate::spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+
+            struct Handler;
+            $crate::spin_sdk::wasip3::http::service::export!(Handler);
+
+            impl Guest for Handler {
+                async fn handle(request: Request) -> Result<Response, ErrorCode> {
+                    $crate::serve_middleware(request, super::$($decide)::+).await
+                }
+            }
+        }
+
+        mod http_filter {
+            use $crate::filter::exports::doorbuster::http::filter::{Decision, Guest, Head};
+
+            struct Filter;
+            $crate::filter::export_filter!(Filter);
+
+            impl Guest for Filter {
+                async fn decide(head: Head) -> Decision {
+                    $crate::serve_filter(head, super::$($decide)::+).await
+                }
+            }
+        }
+    };
 }
 
 /// Exports `wasi:http/handler` and `doorbuster:http/handler`, given a function from [`Request`] to

@@ -69,17 +69,16 @@ pub async fn serve<R: Into<Reply>>(
     headers: Headers,
     handler: impl AsyncFnOnce(Request) -> R,
 ) -> Result<HostResponse, ErrorCode> {
-    let (response, work) = answer(receive(request, headers)?, handler).await?;
+    let (response, work) = respond(handler(receive(request, headers)?).await.into())?;
     spin_sdk::wit_bindgen::spawn(work);
     Ok(response)
 }
 
 /// The response, and the future that sends its body.
-async fn answer<R: Into<Reply>>(
-    request: Request,
-    handler: impl AsyncFnOnce(Request) -> R,
+pub(crate) fn respond(
+    reply: Reply,
 ) -> Result<(HostResponse, LocalBoxFuture<'static, ()>), ErrorCode> {
-    let (head, outgoing, work) = match handler(request).await.into() {
+    let (head, outgoing, work) = match reply {
         Reply::Full(answer) => {
             let (head, body) = answer.into_parts();
             let (outgoing, work) = write(body).map_err(internal)?;
@@ -101,6 +100,14 @@ async fn answer<R: Into<Reply>>(
 }
 
 fn receive(request: HostRequest, headers: Headers) -> Result<Request, ErrorCode> {
+    Ok(head(&request, headers)?.map(|()| IncomingBody(Source::Stream(request))))
+}
+
+/// The head of a request.
+pub(crate) fn head(
+    request: &HostRequest,
+    headers: Headers,
+) -> Result<http::Request<()>, ErrorCode> {
     let wrong = |_| ErrorCode::HttpRequestUriInvalid;
     let path = request.get_path_with_query().unwrap_or_else(|| "/".into());
     let fields = request.get_headers();
@@ -109,7 +116,7 @@ fn receive(request: HostRequest, headers: Headers) -> Result<Request, ErrorCode>
         Headers::All => all_fields(&fields),
     };
     let method = Method::try_from(request.get_method());
-    let mut converted = http::Request::new(IncomingBody(Source::Stream(request)));
+    let mut converted = http::Request::new(());
     *converted.uri_mut() = Uri::try_from(path).map_err(wrong)?;
     *converted.method_mut() = method.map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
     *converted.headers_mut() = headers;
@@ -130,6 +137,11 @@ pub async fn serve_whole(
             answer
         }
     };
+    to_whole(answer)
+}
+
+/// A complete response as plain data.
+pub(crate) fn to_whole(answer: Answer) -> WholeResponse {
     let (head, body) = answer.into_parts();
     WholeResponse {
         status: head.status.as_u16(),

@@ -1,6 +1,6 @@
-//! Composes a component with the dependencies that its manifest names, as Spin does: with one level
-//! of dependencies, each of them a separate instance that gets only the permissions that it
-//! inherits.
+//! Composes a component with the dependencies and the middleware that its manifest names, as Spin
+//! does: with one level of dependencies, each of them a separate instance that gets only the
+//! permissions that it inherits.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,14 +11,30 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 use crate::denial::{self, NETWORK, RIGHTS};
 use crate::linker::{exports_candidate, released};
 use crate::{Error, componentize};
-use spin_app::app::{Component, Dependency, Source};
+use spin_app::app::{Component, Dependency, Inherit, Source};
 use spin_app::interface::{is_among, is_named_by};
 
-/// The bytes of the component, composed with its dependencies. `capabilities` are the interfaces
-/// that the program of the host provides.
+/// The interface that middleware imports and exports.
+const HANDLER: &str = "wasi:http/handler@0.3.0";
+
+/// The interfaces for complete requests of a component and of its middleware.
+const WHOLE_HANDLER: &str = "doorbuster:http/handler@0.1.0";
+const FILTER: &str = "doorbuster:http/filter@0.1.0";
+
+/// The name under which a component with middleware exports its handler for complete requests. It is
+/// not that of the interface: only a host that calls the filters before may call it.
+pub(crate) const FILTERED_HANDLER: &str = "filtered-handler";
+
+/// The name under which the filter at this position, from the outermost, is exported.
+pub(crate) fn filter_name(position: usize) -> String {
+    format!("filter{position}")
+}
+
+/// The bytes of the component, composed with its dependencies and its middleware. `capabilities` are
+/// the interfaces that the program of the host provides.
 pub fn compose(component: &Component, capabilities: &[&str]) -> Result<Vec<u8>, Error> {
     let provided = provided(component, capabilities)?;
-    if component.dependencies.is_empty() {
+    if component.dependencies.is_empty() && component.middleware().is_empty() {
         let bytes = read(component, &component.source)?;
         if !exports_candidate(&bytes) {
             return Ok(bytes.into_owned());
@@ -58,7 +74,10 @@ impl<'a> Composer<'a> {
         for (index, (name, dependency)) in self.component.dependencies.iter().enumerate() {
             self.plug(index, name, dependency)?;
         }
-        self.export_all()?;
+        match self.component.middleware() {
+            [] => self.export_all()?,
+            middleware => self.export_behind(middleware)?,
+        }
         let encoded = self.graph.encode(EncodeOptions::default());
         encoded.map_err(|e| component_error(self.component, format!("{e:#}")))
     }
@@ -79,16 +98,11 @@ impl<'a> Composer<'a> {
         if wanted.is_empty() {
             return Ok(());
         }
-        if let Some(right) = dependency.inherit.unknown(&RIGHTS) {
-            let rights = RIGHTS.join(", ");
-            let message =
-                format!("inherit_configuration: `{right}` is unknown; known are {rights}");
-            return Err(fault(message));
-        }
+        check_rights(&dependency.inherit).map_err(fault)?;
         let package_name = format!("dep{index}");
         let id = package(&mut self.graph, self.component, &package_name, &dependency.source)?;
         let node = self.graph.instantiate(id);
-        self.deny(index, name, dependency, (id, node))?;
+        self.deny(index, name, &dependency.inherit, (id, node))?;
         for import in wanted {
             self.connect(name, dependency, (id, node), import)?;
         }
@@ -130,16 +144,16 @@ impl<'a> Composer<'a> {
         &mut self,
         index: usize,
         name: &str,
-        dependency: &Dependency,
+        inherit: &Inherit,
         (id, node): (PackageId, NodeId),
     ) -> Result<(), Error> {
         let imports: Vec<_> = self.imports(id).collect();
         for (import, kind) in imports {
-            if is_among(self.capabilities, &import) && !dependency.inherit.has(NETWORK) {
+            if is_among(self.capabilities, &import) && !inherit.has(NETWORK) {
                 let message = format!("it imports `{import}` but does not inherit `{NETWORK}`");
                 return Err(fault(self.component, name, message));
             }
-            let Some(denied) = denial::renamed_import(&import, index, &dependency.inherit) else {
+            let Some(denied) = denial::renamed_import(&import, index, inherit) else {
                 continue;
             };
             let argument = self.graph_import(&denied, kind);
@@ -171,15 +185,72 @@ impl<'a> Composer<'a> {
         imports.iter().map(|(name, kind)| (name.clone(), *kind))
     }
 
+    /// Exports the handler of the first middleware, which is connected to that of the next one, and
+    /// so on to the component. Nothing else of the component is exported: it would bypass the
+    /// middleware.
+    fn export_behind(&mut self, middleware: &[Dependency]) -> Result<(), Error> {
+        let mut next = self.graph.alias_instance_export(self.root_node, HANDLER).map_err(|_| {
+            let message = format!("it has middleware, but does not export `{HANDLER}`");
+            component_error(self.component, message)
+        })?;
+        let mut filters = Some(Vec::new());
+        for (position, middleware) in middleware.iter().enumerate().rev() {
+            let name = format!("middleware[{position}]");
+            let fault = |message: String| fault(self.component, &name, message);
+            check_rights(&middleware.inherit).map_err(fault)?;
+            let index = self.component.dependencies.len() + position;
+            let package_name = format!("dep{index}");
+            let id = package(&mut self.graph, self.component, &package_name, &middleware.source)?;
+            let world = &self.graph.types()[self.graph[id].ty()];
+            if !world.imports.contains_key(HANDLER) || !world.exports.contains_key(HANDLER) {
+                let message = format!(
+                    "{} is not middleware: it must import and export `{HANDLER}`",
+                    middleware.source
+                );
+                return Err(fault(message));
+            }
+            let has_filter = world.exports.contains_key(FILTER);
+            let node = self.graph.instantiate(id);
+            // One without a filter needs streams, and so do all of them then.
+            filters = filters.filter(|_| has_filter);
+            if let Some(filters) = &mut filters {
+                filters.push(node);
+            }
+            let connected = self.graph.set_instantiation_argument(node, HANDLER, next);
+            connected.map_err(|e| fault(format!("`{HANDLER}`: {e:#}")))?;
+            next = self
+                .graph
+                .alias_instance_export(node, HANDLER)
+                .map_err(|e| fault(e.to_string()))?;
+            self.deny(index, &name, &middleware.inherit, (id, node))?;
+        }
+        self.export(next, HANDLER)?;
+        let is_exported =
+            |name| self.graph.types()[self.graph[self.root].ty()].exports.contains_key(name);
+        let Some(filters) = filters.filter(|_| is_exported(WHOLE_HANDLER)) else { return Ok(()) };
+        for (position, node) in filters.into_iter().rev().enumerate() {
+            self.export_instance(node, FILTER, &filter_name(position))?;
+        }
+        self.export_instance(self.root_node, WHOLE_HANDLER, FILTERED_HANDLER)
+    }
+
+    fn export_instance(&mut self, node: NodeId, name: &str, exported: &str) -> Result<(), Error> {
+        let alias = self.graph.alias_instance_export(node, name);
+        let alias = alias.map_err(|e| component_error(self.component, e.to_string()))?;
+        self.export(alias, exported)
+    }
+
+    fn export(&mut self, node: NodeId, name: &str) -> Result<(), Error> {
+        let exported = self.graph.export(node, name);
+        exported.map_err(|e| component_error(self.component, e.to_string()))
+    }
+
     fn export_all(&mut self) -> Result<(), Error> {
         let exports = &self.graph.types()[self.graph[self.root].ty()].exports;
         for name in exports.keys().cloned().collect::<Vec<_>>() {
-            let alias = self.graph.alias_instance_export(self.root_node, &name);
-            let alias = alias.map_err(|e| component_error(self.component, e.to_string()))?;
             // The host looks up the exports of a release candidate of WASI 0.3 under the release's
             // name.
-            let exported = self.graph.export(alias, released(&name).unwrap_or(&name));
-            exported.map_err(|e| component_error(self.component, e.to_string()))?;
+            self.export_instance(self.root_node, &name, released(&name).unwrap_or(&name))?;
         }
         Ok(())
     }
@@ -197,6 +268,13 @@ fn provided<'a>(component: &Component, capabilities: &'a [&'a str]) -> Result<Ve
         }
     }
     Ok(provided)
+}
+
+fn check_rights(inherit: &Inherit) -> Result<(), String> {
+    inherit.unknown(&RIGHTS).map_or(Ok(()), |right| {
+        let rights = RIGHTS.join(", ");
+        Err(format!("inherit_configuration: `{right}` is unknown; known are {rights}"))
+    })
 }
 
 fn read<'a>(component: &Component, source: &'a Source) -> Result<Cow<'a, [u8]>, Error> {

@@ -17,6 +17,7 @@ pub(crate) use bindings::doorbuster::http::client;
 pub(crate) use bindings::doorbuster::http::types::{
     Request as WholeRequest, Response as WholeResponse, ResponseLimits, SendError,
 };
+pub(crate) use filter_bindings::exports::doorbuster::http::filter::{Changes, Decision, Head};
 
 use crate::outbound::is_forbidden;
 
@@ -25,6 +26,14 @@ mod bindings {
         world: "doorbuster:http/caller",
         path: "../../../wit/doorbuster-http",
         imports: { "doorbuster:http/client": async | store },
+    });
+}
+
+mod filter_bindings {
+    wasmtime::component::bindgen!({
+        world: "doorbuster:http/middleware",
+        path: "../../../wit/doorbuster-http",
+        with: { "doorbuster:http/types": super::bindings::doorbuster::http::types },
     });
 }
 
@@ -84,6 +93,31 @@ pub(crate) fn request_to_guest(request: Request<WholeBody>) -> WholeRequest {
         body: body.data.into(),
         trailers: body.trailers.as_ref().map(permitted).unwrap_or_default(),
     }
+}
+
+/// The head of a request for a filter.
+pub(crate) fn head_to_filter(request: &Request<WholeBody>) -> Head {
+    Head {
+        method: request.method().as_str().into(),
+        path_with_query: request.uri().path_and_query().map_or("/", |path| path.as_str()).into(),
+        headers: permitted(request.headers()),
+    }
+}
+
+/// Applies the changes of a filter to a request. Returns the headers for its response. The error says
+/// what is invalid in them.
+pub(crate) fn change_request(
+    request: &mut Request<WholeBody>,
+    changes: Changes,
+) -> Result<HeaderMap, Cow<'static, str>> {
+    check_size(0, changes.insert.len(), changes.response.len())?;
+    for name in changes.remove {
+        request.headers_mut().remove(name);
+    }
+    let insert = parse(changes.insert)?;
+    // This replaces the fields with the same names.
+    request.headers_mut().extend(insert);
+    parse(changes.response)
 }
 
 /// A request of a component. The error says what is invalid in it.
@@ -147,15 +181,16 @@ fn fields(
     headers: Vec<u8>,
     trailers: Vec<u8>,
 ) -> Result<(HeaderMap, Option<HeaderMap>), Cow<'static, str>> {
-    let parse = |lines: Vec<u8>| {
-        let fields = from_lines(&lines.into()).ok_or("an invalid field")?;
-        match fields.keys().find(|name| is_forbidden(name)) {
-            Some(name) => Err(format!("the field `{name}`, which only the host sets").into()),
-            None => Ok::<_, Cow<'static, str>>(fields),
-        }
-    };
     let trailers = parse(trailers)?;
     Ok((parse(headers)?, (!trailers.is_empty()).then_some(trailers)))
+}
+
+fn parse(lines: Vec<u8>) -> Result<HeaderMap, Cow<'static, str>> {
+    let fields = from_lines(&lines.into()).ok_or("an invalid field")?;
+    match fields.keys().find(|name| is_forbidden(name)) {
+        Some(name) => Err(format!("the field `{name}`, which only the host sets").into()),
+        None => Ok(fields),
+    }
 }
 
 #[cfg(test)]

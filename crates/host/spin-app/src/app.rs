@@ -21,6 +21,10 @@ use crate::variables;
 /// The values of `must_understand` that this host supports.
 const UNDERSTOOD: [&str; 2] = ["host_requirements", "component_host_requirements"];
 
+/// The role of components that handle the requests of an HTTP trigger before its component. It is
+/// also the name of the host feature that they require.
+pub const MIDDLEWARE: &str = "middleware";
+
 /// The newest version of the lock file that this host reads.
 const VERSION_MAX: u32 = 1;
 
@@ -84,7 +88,8 @@ pub struct Trigger {
     pub trigger_type: String,
     /// The keys of `[[trigger.<type>]]`, including the component's id under `component`.
     pub trigger_config: Map<String, Value>,
-    /// Components that the trigger composes with its component.
+    /// Components that the trigger composes with its component. A locked application has them at
+    /// the component.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub trigger_dependencies: Map<String, Value>,
 }
@@ -111,9 +116,9 @@ pub struct Component {
     /// Components that satisfy its imports, by `ns:package[/interface][@version]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dependencies: BTreeMap<String, Dependency>,
-    /// Components that its triggers compose with it.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub trigger_dependencies: Map<String, Value>,
+    /// Components that its trigger composes with it, by their role: [`MIDDLEWARE`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trigger_dependencies: BTreeMap<String, Vec<Dependency>>,
     /// Host features that the component requires.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub host_requirements: Map<String, Value>,
@@ -282,8 +287,9 @@ impl App {
     /// The `.wasm` sources of all components and dependencies.
     pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
         self.components.iter_mut().flat_map(|component| {
-            let dependencies = component.dependencies.values_mut().map(|d| &mut d.source);
-            std::iter::once(&mut component.source).chain(dependencies)
+            let middleware = component.trigger_dependencies.values_mut().flatten();
+            let dependencies = component.dependencies.values_mut().chain(middleware);
+            std::iter::once(&mut component.source).chain(dependencies.map(|d| &mut d.source))
         })
     }
 
@@ -319,6 +325,20 @@ impl Trigger {
         let mut settings = self.trigger_config.clone();
         settings.remove("component");
         settings
+    }
+}
+
+impl Component {
+    /// The components that a request passes before this one, in this order.
+    pub fn middleware(&self) -> &[Dependency] {
+        self.trigger_dependencies.get(MIDDLEWARE).map_or(&[], Vec::as_slice)
+    }
+
+    /// The `.wasm` sources of the component, its dependencies and its middleware.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        let dependencies =
+            self.dependencies.values().chain(self.trigger_dependencies.values().flatten());
+        std::iter::once(&self.source).chain(dependencies.map(|dependency| &dependency.source))
     }
 }
 

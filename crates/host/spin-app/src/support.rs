@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::app::{App, Component};
+use crate::app::{App, Component, MIDDLEWARE};
 
 /// The feature to call HTTP components of the same application.
 pub(crate) const CHAINING: &str = "local_service_chaining";
@@ -12,6 +12,13 @@ impl App {
     /// Rejects features that a started component requires and this host lacks.
     pub fn check_support(&self) -> Result<(), Error> {
         features(self, "the application", "", &self.host_requirements)?;
+        // Ignoring them could mean that requests reach a component without their checks.
+        if let Some(trigger) = self.triggers.iter().find(|t| !t.trigger_dependencies.is_empty()) {
+            let id = &trigger.id;
+            let message = format!("trigger `{id}`: its dependencies are not at its component");
+            let place = self.origin.place(&format!("trigger.{id}"));
+            return Err(Error::Manifest { place, message });
+        }
         self.started().try_for_each(|component| check_component(self, component))
     }
 
@@ -56,11 +63,18 @@ fn check_component(app: &App, component: &Component) -> Result<(), Error> {
         ("key_value_stores", metadata.key_value_stores.is_empty()),
         ("sqlite_databases", metadata.databases.is_empty()),
         ("ai_models", metadata.ai_models.is_empty()),
-        ("trigger_dependencies", component.trigger_dependencies.is_empty()),
     ];
     if let Some((key, _)) = unsupported.iter().find(|(_, unused)| !unused) {
         let place = app.origin.place(&format!("component.{id}.{key}"));
         let message = format!("component `{id}`: `{key}` is not supported by this host");
+        return Err(Error::Manifest { place, message });
+    }
+    if let Some(role) = component.trigger_dependencies.keys().find(|role| *role != MIDDLEWARE) {
+        let place = app.origin.place(&format!("component.{id}"));
+        let message = format!(
+            "component `{id}`: `{role}` is not supported in `dependencies` of a trigger, only \
+             `{MIDDLEWARE}`"
+        );
         return Err(Error::Manifest { place, message });
     }
     let what = format!("component `{id}`");
@@ -68,10 +82,12 @@ fn check_component(app: &App, component: &Component) -> Result<(), Error> {
 }
 
 fn features(app: &App, what: &str, key: &str, wanted: &Map<String, Value>) -> Result<(), Error> {
-    // HTTP components are called within the process, so there must be HTTP triggers.
-    let chaining = app.triggers("http").next().is_some();
+    // HTTP components are called within the process, so there must be HTTP triggers. Middleware
+    // belongs to them.
+    let has_http = app.triggers("http").next().is_some();
     let missing = |(feature, need): &(&String, &Value)| {
-        need.as_str() != Some("optional") && !(chaining && *feature == CHAINING)
+        let available = has_http && [CHAINING, MIDDLEWARE].contains(&feature.as_str());
+        need.as_str() != Some("optional") && !available
     };
     match wanted.iter().find(missing) {
         None => Ok(()),
@@ -105,7 +121,9 @@ mod tests {
         let fault = app(required, "kafka").check_support().unwrap_err().to_string();
         assert!(fault.contains("component `c` requires `local_service_chaining`"), "{fault}");
         assert!(app(r#""local_service_chaining": "optional""#, "kafka").check_support().is_ok());
-        assert!(app(r#""middleware": "required""#, "http").check_support().is_err());
+        assert!(app(r#""middleware": "required""#, "http").check_support().is_ok());
+        assert!(app(r#""middleware": "required""#, "kafka").check_support().is_err());
+        assert!(app(r#""quantum": "required""#, "http").check_support().is_err());
         // The requirements of a component that is never started do not matter.
         let mut idle = app(required, "kafka");
         idle.retain_triggers(&["http"]);

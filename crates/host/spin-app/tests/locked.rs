@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use spin_app::{App, manifest};
 
 const MANIFEST: &str = include_str!("locked/spin.toml");
@@ -33,6 +33,29 @@ fn a_manifest_is_locked_as_spin_locks_it() {
     let ours = ours.replace(&format!("file://{}/", folder.path().display()), "file:///app/");
     let (ours, spins) = (serde_json::from_str(&ours), serde_json::from_str(LOCKED));
     assert_eq!(sorted(ours.unwrap()), sorted(spins.unwrap()));
+}
+
+/// As the lock file of Spin 4.1 has it.
+#[test]
+fn middleware_is_locked_at_its_component() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let app = manifest::read(&example.join("../../../examples/guarded-orders/spin.toml")).unwrap();
+    app.check_support().unwrap();
+    let locked = serde_json::to_value(&app).unwrap();
+    assert_eq!(locked["must_understand"], json!(["component_host_requirements"]));
+    let orders = locked["components"].as_array().unwrap().iter().find(|c| c["id"] == "orders");
+    let orders = orders.unwrap();
+    assert_eq!(orders["host_requirements"], json!({"middleware": "required"}));
+    assert_eq!(orders["metadata"]["resolve-trigger-dependencies-using"], "http");
+    let middleware = orders["trigger_dependencies"]["middleware"].as_array().unwrap();
+    for (one, file) in middleware.iter().zip(["/jwt.wasm", "/rate_limit.wasm"]) {
+        assert!(one["source"]["source"].as_str().unwrap().ends_with(file), "{one}");
+        assert_eq!(one["export"], Value::Null);
+    }
+    assert_eq!(middleware[1]["inherit"], json!({"Some": ["variables"]}));
+    assert_eq!(locked["triggers"][0].get("trigger_dependencies"), None);
+    let again = serde_json::to_value(read(&locked.to_string()).unwrap()).unwrap();
+    assert_eq!(again, locked);
 }
 
 #[test]

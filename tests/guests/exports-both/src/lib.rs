@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use spin_sdk::http::Request as StreamedRequest;
 use spin_sdk::http_service;
 
@@ -23,8 +23,19 @@ mod bindings {
 }
 
 #[http_service]
-async fn handle(_request: StreamedRequest) -> Response<Full<Bytes>> {
-    Response::new(Full::from("streamed"))
+async fn handle(request: StreamedRequest) -> Response<Full<Bytes>> {
+    if request.uri().path() != "/request" {
+        return Response::new(Full::from("streamed"));
+    }
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+    let mut text = format!("streamed\n{} {path}\n", head.method).into_bytes();
+    for (name, value) in &head.headers {
+        text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    text.extend(body);
+    Response::new(Full::from(text))
 }
 
 struct Whole;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use component_host::Host;
 use kafka_trigger::GuestHandler;
 use spin_app::App;
+use spin_app::app::Component;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often the files are checked.
@@ -21,10 +22,7 @@ pub struct ComponentFiles {
 impl ComponentFiles {
     /// The current state of the files. It must be determined before they are loaded.
     pub fn new(app: &App) -> Self {
-        let sources = app.started().flat_map(|component| {
-            let dependencies = component.dependencies.values().map(|d| &d.source);
-            std::iter::once(&component.source).chain(dependencies)
-        });
+        let sources = app.started().flat_map(Component::sources);
         let paths = sources.filter_map(|source| source.path().ok()).collect();
         let mut files = Self { paths, changed: Vec::new() };
         files.changed = files.modified();

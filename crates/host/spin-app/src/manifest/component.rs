@@ -56,7 +56,7 @@ pub(super) fn read(
         files: files.into_iter().map(|file| reader.json(file)).collect::<Result<_, _>>()?,
         config: config.collect(),
         dependencies: dependencies(reader, &id, raw.dependencies, inherit_all)?,
-        trigger_dependencies: Map::new(),
+        trigger_dependencies: BTreeMap::new(),
         provide: raw.tool.doorbuster.provide,
         audit_ignore: raw.tool.doorbuster.audit_ignore,
         id,
@@ -121,9 +121,7 @@ fn dependency(reader: &Reader<'_>, raw: Value, inherit_all: bool) -> Result<Depe
         _ => None,
     };
     if let Some(by) = by {
-        return Err(format!(
-            "a dependency by `{by}` is not supported by this host; write {{ path = \"FILE.wasm\" }}"
-        ));
+        return Err(unsupported(by));
     }
     let raw = schema::Dependency::deserialize(raw).map_err(|error| error.message().to_owned())?;
     if inherit_all && raw.inherit_configuration.is_some() {
@@ -132,12 +130,26 @@ fn dependency(reader: &Reader<'_>, raw: Value, inherit_all: bool) -> Result<Depe
         );
     }
     let inherit = match raw.inherit_configuration {
-        Some(schema::Inherit::All(true)) => Inherit::All,
-        Some(schema::Inherit::Some(rights)) => Inherit::Some(rights),
         None if inherit_all => Inherit::All,
-        Some(schema::Inherit::All(false)) | None => Inherit::default(),
+        given => inherit(given),
     };
     Ok(Dependency { source: reader.file(&raw.path), export: raw.export, inherit })
+}
+
+/// The message for a kind of dependency that needs a network to read.
+pub(super) fn unsupported(by: &str) -> String {
+    format!(
+        "a dependency by `{by}` is not supported by this host; write {{ path = \"FILE.wasm\" }}"
+    )
+}
+
+/// The permissions of `inherit_configuration`.
+pub(super) fn inherit(given: Option<schema::Inherit>) -> Inherit {
+    match given {
+        Some(schema::Inherit::All(true)) => Inherit::All,
+        Some(schema::Inherit::Some(rights)) => Inherit::Some(rights),
+        Some(schema::Inherit::All(false)) | None => Inherit::default(),
+    }
 }
 
 /// Whether an entry of `allowed_outbound_hosts` refers to a component of the same application.

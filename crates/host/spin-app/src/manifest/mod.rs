@@ -2,6 +2,7 @@
 //! the line.
 
 mod component;
+mod middleware;
 mod names;
 mod reader;
 mod schema;
@@ -34,12 +35,12 @@ pub fn parse(path: &Path, text: &str) -> Result<App, Error> {
     let manifest: schema::Manifest = toml::from_str(text).map_err(|e| reader.syntax(&e))?;
     let variables = variables(&reader, manifest.variables)?;
     let metadata = metadata(&mut reader, manifest.application, &manifest.trigger)?;
-    let components = manifest
+    let mut components = manifest
         .component
         .into_iter()
         .map(|(id, raw)| component::read(&mut reader, id, raw))
         .collect::<Result<Vec<_>, Error>>()?;
-    let triggers = trigger::read_all(&mut reader, manifest.trigger, &components)?;
+    let triggers = trigger::read_all(&mut reader, manifest.trigger, &mut components)?;
     Ok(App::new(reader.origin, metadata, variables, triggers, components))
 }
 
@@ -211,6 +212,48 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
         assert!(fault("[[[").starts_with("app/spin.toml:1: "));
         let fault = fault(&GOOD.replace("component.ingest", "component.\"a b\""));
         assert!(fault.starts_with("app/spin.toml:12: ") && fault.contains("`a b`"), "{fault}");
+    }
+
+    #[test]
+    fn middleware_moves_to_the_component() {
+        let middleware = |text: &str| format!("component = \"ingest\"\n{text}\n");
+        let one = middleware(
+            r#"dependencies.middleware = [{ component = "jwt", inherit_configuration = true }, { path = "limit.wasm" }]"#,
+        );
+        let jwt = "[component.jwt]\nsource = \"jwt.wasm\"\n";
+        let text = GOOD.replace("component = \"ingest\"\n", &one) + jwt;
+        let app = parse(Path::new("app/spin.toml"), &text).unwrap();
+        app.check_support().unwrap();
+        let component = app.component("ingest").unwrap();
+        let files: Vec<_> = component.middleware().iter().map(|m| m.source.to_string()).collect();
+        assert!(files[0].ends_with("app/jwt.wasm") && files[1].ends_with("app/limit.wasm"));
+        assert!(component.middleware()[0].inherit.has("variables"));
+        assert!(!component.middleware()[1].inherit.has("variables"));
+        // The same component with another route, and without middleware there.
+        let two = format!("component = \"ingest\"\n[[trigger.http]]\nroute = \"/x\"\n{one}");
+        let text = GOOD.replace("component = \"ingest\"\n", &two) + jwt;
+        let app = parse(Path::new("app/spin.toml"), &text).unwrap();
+        let started: Vec<_> =
+            app.started().map(|c| (c.id.as_str(), c.middleware().len())).collect();
+        assert_eq!(started, [("ingest", 0), ("ingest-for-http-trigger1", 2)]);
+        for (wrong, expected) in [
+            ("dependencies.middle = []", "`middle` is not supported, only `middleware`"),
+            ("dependencies.middleware = [{ component = \"none\" }]", "no component `none`"),
+            (
+                "dependencies.middleware = [{ component = \"ingest\" }]",
+                "has `allowed_outbound_hosts`",
+            ),
+            ("dependencies.middleware = [{ url = \"u\" }]", "by `url` is not supported"),
+            ("dependencies.middleware = [{}]", "either `component` or `path`"),
+            ("dependencies.middleware = [{ path = \"a\", export = \"b\" }]", "export"),
+        ] {
+            let text = GOOD.replace("component = \"ingest\"\n", &middleware(wrong)) + jwt;
+            let fault = fault(&text);
+            assert!(fault.starts_with("app/spin.toml:9: ") && fault.contains(expected), "{fault}");
+        }
+        let text = GOOD.replace("[trigger.http]", "[trigger.kafka]");
+        let fault = fault(&(text.replace("component = \"ingest\"\n", &one) + jwt));
+        assert!(fault.contains("only a trigger of the type `http`"), "{fault}");
     }
 
     #[test]

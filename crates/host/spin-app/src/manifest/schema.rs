@@ -153,6 +153,28 @@ pub struct Dependency {
     pub inherit_configuration: Option<Inherit>,
 }
 
+/// `[[trigger.http]].dependencies`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerDependencies {
+    #[serde(default)]
+    pub middleware: Vec<Middleware>,
+}
+
+/// A component that handles requests before the component of the trigger: a component of the
+/// application, or a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Middleware {
+    pub component: Option<String>,
+    pub path: Option<PathBuf>,
+    pub url: Option<Value>,
+    pub registry: Option<Value>,
+    pub package: Option<Value>,
+    pub version: Option<Value>,
+    pub inherit_configuration: Option<Inherit>,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "inherit_configuration must be true, false or a list of names")]
 pub enum Inherit {

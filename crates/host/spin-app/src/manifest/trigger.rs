@@ -1,32 +1,37 @@
 //! Reads `[[trigger.<type>]]`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Map;
 use toml::{Spanned, Table, Value};
 
+use super::middleware;
 use super::reader::Reader;
 use crate::Error;
-use crate::app::{Component, Trigger};
+use crate::app::{Component, Dependency, Trigger};
 
 /// Keys of triggers of any type that Spin supports and this host does not.
-const UNSUPPORTED: [&str; 3] = ["static_response", "components", "dependencies"];
+const UNSUPPORTED: [&str; 2] = ["static_response", "components"];
 
-/// The triggers by type, in the manifest's order within a type.
+/// The triggers by type, in the manifest's order within a type. Their middleware becomes part of the
+/// components.
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
     raw: BTreeMap<String, Vec<Spanned<Table>>>,
-    components: &[Component],
+    components: &mut Vec<Component>,
 ) -> Result<Vec<Trigger>, Error> {
-    let known = components.iter().map(|component| component.id.as_str()).collect();
+    let known = components.iter().map(|c| (c.id.as_str(), c)).collect();
     let mut ids = Ids::of(&raw);
-    let mut triggers = Vec::new();
+    let (mut triggers, mut all_middleware) = (Vec::new(), Vec::new());
     for (kind, list) in raw {
         ids.next_number = 1;
         for table in list {
-            triggers.push(read(reader, &kind, table, &known, &mut ids)?);
+            let (trigger, middleware) = read(reader, &kind, table, &known, &mut ids)?;
+            triggers.push(trigger);
+            all_middleware.push(middleware);
         }
     }
+    middleware::assign(&mut triggers, components, all_middleware);
     Ok(triggers)
 }
 
@@ -34,9 +39,9 @@ fn read(
     reader: &mut Reader<'_>,
     kind: &str,
     raw: Spanned<Table>,
-    components: &HashSet<&str>,
+    components: &HashMap<&str, &Component>,
     ids: &mut Ids,
-) -> Result<Trigger, Error> {
+) -> Result<(Trigger, Vec<Dependency>), Error> {
     let span = raw.span();
     let mut settings = raw.into_inner();
     let id = component(&settings, components).and_then(|component| {
@@ -55,22 +60,24 @@ fn read(
     });
     let fault = |message| reader.error(Some(span.clone()), format!("trigger.{kind}: {message}"));
     let id = id.map_err(fault)?;
+    let middleware = middleware::read(reader, kind, &mut settings, components).map_err(fault)?;
     reader.mark(format!("trigger.{id}"), &span);
-    Ok(Trigger {
+    let trigger = Trigger {
         id,
         trigger_type: kind.into(),
         trigger_config: reader.table(settings)?,
         trigger_dependencies: Map::new(),
-    })
+    };
+    Ok((trigger, middleware))
 }
 
 /// The id of the component that the trigger starts.
-fn component(settings: &Table, components: &HashSet<&str>) -> Result<String, String> {
+fn component(settings: &Table, components: &HashMap<&str, &Component>) -> Result<String, String> {
     if let Some(key) = UNSUPPORTED.iter().find(|key| settings.contains_key(**key)) {
         return Err(format!("`{key}` is not supported by this host"));
     }
     match settings.get("component") {
-        Some(Value::String(id)) if components.contains(id.as_str()) => Ok(id.clone()),
+        Some(Value::String(id)) if components.contains_key(id.as_str()) => Ok(id.clone()),
         Some(Value::String(id)) => Err(format!("there is no component `{id}`")),
         Some(Value::Table(_)) => Err("a component inside of its trigger is not supported by this \
                                       host; move it to [component.<id>] and name that id"

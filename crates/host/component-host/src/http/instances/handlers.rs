@@ -34,7 +34,7 @@ pub(super) struct Handlers {
     /// For any request.
     streamed: Proxy,
     /// For complete requests.
-    whole: Option<whole::Handle>,
+    whole: Option<whole::Functions>,
 }
 
 impl HandlersPre {
@@ -92,10 +92,10 @@ impl Handlers {
         answer: oneshot::Sender<wasmtime::Result<Response>>,
         expiration: Sleep,
     ) -> wasmtime::Result<BoxFuture<'a, wasmtime::Result<bool>>> {
-        let request = match (request, self.whole) {
-            (InstanceRequest::Whole(request), Some(handle)) => {
+        let request = match (request, &self.whole) {
+            (InstanceRequest::Whole(request), Some(functions)) => {
                 let started =
-                    accessor.with(|store| Started::new(store, handle, request, answer))?;
+                    accessor.with(|store| Started::new(store, functions, request, answer))?;
                 return Ok(started.run(accessor, expiration).boxed());
             }
             (InstanceRequest::Whole(request), None) => request.map(|body| body.into_body()),

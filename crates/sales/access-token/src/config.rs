@@ -1,0 +1,160 @@
+//! The settings: the values of Spin variables.
+
+use std::collections::BTreeMap;
+
+use http::HeaderName;
+use serde::Deserialize;
+
+use crate::ConfigError;
+use crate::claim::ClaimName;
+use crate::route::RouteConfig;
+
+/// Maximum number of issuers, and of audiences.
+const NAMES_MAX: usize = 16;
+
+/// Maximum number of entries of `jwt_routes`.
+const ROUTES_MAX: usize = 64;
+
+/// Maximum number of headers with claims.
+const HEADERS_MAX: usize = 16;
+
+/// Maximum length of a variable, in bytes.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Maximum difference between two clocks, in seconds.
+const CLOCK_SKEW_S_MAX: u64 = 300;
+
+/// The default of `jwt_clock_skew_s`.
+const CLOCK_SKEW_S: u64 = 60;
+
+/// The values of the Spin variables. An empty value has the same meaning as a variable that is not
+/// declared.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings<'a> {
+    /// `jwt_issuer`: the accepted values of `iss`, separated by commas.
+    pub issuer: &'a str,
+    /// `jwt_audience`: the accepted values of `aud`, separated by commas.
+    pub audience: &'a str,
+    /// `jwt_clock_skew_s`: the tolerance for `exp` and `nbf`.
+    pub clock_skew_s: &'a str,
+    /// `jwt_routes`: rules for paths, as JSON.
+    pub routes: &'a str,
+    /// `jwt_claim_headers`: the headers with claims, as a JSON object.
+    pub claim_headers: &'a str,
+}
+
+impl Settings<'_> {
+    pub(crate) fn issuers(&self) -> Result<Vec<String>, ConfigError> {
+        names("jwt_issuer", self.issuer)
+    }
+
+    pub(crate) fn audiences(&self) -> Result<Vec<String>, ConfigError> {
+        names("jwt_audience", self.audience)
+    }
+
+    pub(crate) fn clock_skew_s(&self) -> Result<u64, ConfigError> {
+        if self.clock_skew_s.is_empty() {
+            return Ok(CLOCK_SKEW_S);
+        }
+        let seconds = self.clock_skew_s.parse().ok();
+        seconds.filter(|seconds| *seconds <= CLOCK_SKEW_S_MAX).ok_or_else(|| {
+            let reason = format!("must be a number of seconds up to {CLOCK_SKEW_S_MAX}");
+            ConfigError::new("jwt_clock_skew_s", reason)
+        })
+    }
+
+    pub(crate) fn routes(&self) -> Result<Vec<RouteConfig>, ConfigError> {
+        let routes: Vec<RouteConfig> = json("jwt_routes", self.routes)?;
+        limit("jwt_routes", routes.len(), ROUTES_MAX)?;
+        Ok(routes)
+    }
+
+    /// The claims that are passed on, and the name of the header of each.
+    pub(crate) fn claim_headers(&self) -> Result<Vec<(ClaimName, HeaderName)>, ConfigError> {
+        const VARIABLE: &str = "jwt_claim_headers";
+        let headers: BTreeMap<ClaimName, String> = json(VARIABLE, self.claim_headers)?;
+        limit(VARIABLE, headers.len(), HEADERS_MAX)?;
+        let mut checked: Vec<(ClaimName, HeaderName)> = Vec::new();
+        for (claim, name) in headers {
+            let fault = |reason| ConfigError::new(VARIABLE, format!("names `{name}`, {reason}"));
+            let header = HeaderName::from_bytes(name.as_bytes());
+            let header = header.map_err(|_| fault("which is no name of a header"))?;
+            if !header.as_str().starts_with("x-") || header.as_str().contains('_') {
+                return Err(fault("but the name must begin with `x-` and contain no `_`"));
+            }
+            if checked.iter().any(|(_, other)| *other == header) {
+                return Err(fault("which occurs twice"));
+            }
+            checked.push((claim, header));
+        }
+        Ok(checked)
+    }
+}
+
+fn names(variable: &'static str, text: &str) -> Result<Vec<String>, ConfigError> {
+    let names: Vec<String> =
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect();
+    if names.is_empty() {
+        return Err(ConfigError::new(variable, "is required"));
+    }
+    limit(variable, names.len(), NAMES_MAX)?;
+    Ok(names)
+}
+
+fn json<T: Default + for<'a> Deserialize<'a>>(
+    variable: &'static str,
+    text: &str,
+) -> Result<T, ConfigError> {
+    if text.trim().is_empty() {
+        return Ok(T::default());
+    }
+    if text.len() > TEXT_BYTES_MAX {
+        let reason = format!("is longer than {TEXT_BYTES_MAX} bytes");
+        return Err(ConfigError::new(variable, reason));
+    }
+    serde_json::from_str(text).map_err(|e| ConfigError::new(variable, format!("is not valid: {e}")))
+}
+
+fn limit(variable: &'static str, count: usize, max: usize) -> Result<(), ConfigError> {
+    if count > max {
+        return Err(ConfigError::new(variable, format!("has more than {max} entries")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Guard;
+
+    #[test]
+    fn an_error_names_the_variable() {
+        let good = Settings { issuer: "i", audience: "a, b", ..Settings::default() };
+        assert!(Guard::new(&good).is_ok());
+        for (wrong, expected) in [
+            (Settings { issuer: " ,", ..good }, "`jwt_issuer` is required"),
+            (Settings { audience: "", ..good }, "`jwt_audience` is required"),
+            (Settings { clock_skew_s: "301", ..good }, "`jwt_clock_skew_s` must be"),
+            (Settings { clock_skew_s: "-1", ..good }, "`jwt_clock_skew_s` must be"),
+            (Settings { routes: "{}", ..good }, "`jwt_routes` is not valid"),
+            (Settings { routes: r#"[{"path": "a"}]"#, ..good }, "must begin with `/`"),
+            (Settings { routes: r#"[{"path": "/a/../b"}]"#, ..good }, "`/a/../b`"),
+            (Settings { routes: r#"[{"path": "/a/", "x": 1}]"#, ..good }, "unknown field `x`"),
+            (
+                Settings {
+                    routes: r#"[{"path": "/", "public": true, "claims": {"a": "b"}}]"#,
+                    ..good
+                },
+                "public",
+            ),
+            (Settings { routes: r#"[{"path": "/", "claims": {"a": []}}]"#, ..good }, "`a`"),
+            (Settings { routes: r#"[{"path": "/", "methods": [" "]}]"#, ..good }, "method"),
+            (Settings { claim_headers: r#"{"a": "host"}"#, ..good }, "`host`"),
+            (Settings { claim_headers: r#"{"a": "x-a_b"}"#, ..good }, "`x-a_b`"),
+            (Settings { claim_headers: r#"{"a": "x-a", "b": "X-A"}"#, ..good }, "twice"),
+        ] {
+            let fault = Guard::new(&wrong).map(drop).unwrap_err().to_string();
+            assert!(fault.contains(expected), "{expected}: {fault}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Limits the rate of requests: a token bucket for each key.
+
+mod buckets;
+mod key;
+mod limit;
+
+pub use buckets::Buckets;
+pub use key::Key;
+pub use limit::{Grant, Limit, LimitError, Settings};
