@@ -48,8 +48,9 @@ pub async fn warm_up(bench: &Bench) -> Result<()> {
 /// All turns.
 pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
     let topic = bench.topic(PARTITIONS).await?;
+    let contenders = bench.requested(&Contender::ALL)?;
     bench
-        .rounds("accept", &Contender::ALL, async |contender, round| {
+        .rounds("accept", &contenders, async |contender, round| {
             turn(bench, contender, round, &topic).await
         })
         .await

@@ -25,6 +25,10 @@ pub struct Args {
     /// Duration of each load, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "10", default_value_if("short", "true", "2"), value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
+    /// accept, drain, latency, end-to-end: only these contenders, by their names in the tables.
+    /// Ratios need `native`.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub contenders: Vec<String>,
     /// accept, breakdown, hello, viewers, overload: numbers of connections of the load, one after the other.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "50,200", default_value_if("short", "true", "50"), value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: Vec<u32>,

@@ -10,6 +10,7 @@ use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 
 use crate::args::Args;
+use crate::contender::Contender;
 use crate::deployment::Deployment;
 use crate::load::Load;
 use crate::meter::Meter;
@@ -67,6 +68,15 @@ impl Bench {
         let mut valkey = self.valkey().await?;
         let () = redis::cmd("FLUSHALL").query_async(&mut valkey).await?;
         Ok(valkey)
+    }
+
+    /// Those of the contenders that were requested.
+    pub fn requested(&self, contenders: &[Contender]) -> Result<Vec<Contender>> {
+        let names = &self.args.contenders;
+        let mut requested = contenders.to_vec();
+        requested.retain(|it| names.is_empty() || names.contains(&it.to_string()));
+        ensure!(!requested.is_empty(), "none of the contenders is one of {names:?}");
+        Ok(requested)
     }
 
     /// All turns: each contender once in every round. See [`order`].

@@ -50,8 +50,9 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
     let topic = bench.topic(PARTITIONS).await?;
     let backlog = Backlog { sales, ..Backlog::default() };
     fill(&bench.servers.brokers(), &topic, backlog).await?;
+    let contenders = bench.requested(&Contender::WHOLE)?;
     bench
-        .rounds("drain", &Contender::WHOLE, async |contender, round| {
+        .rounds("drain", &contenders, async |contender, round| {
             let figures = drain(bench, contender, round, &topic, sales).await?;
             let case = Case::named(format!("{sales} sales"));
             Ok(vec![Sample { round, contender: contender.to_string(), case, figures }])

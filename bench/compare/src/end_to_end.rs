@@ -56,8 +56,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(60);
 /// All turns.
 pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
     let rate = (capacity(bench).await? / 2.0).max(1.0) as u64;
+    let contenders = bench.requested(&Contender::WHOLE)?;
     bench
-        .rounds("end-to-end", &Contender::WHOLE, async |contender, round| {
+        .rounds("end-to-end", &contenders, async |contender, round| {
             let figures = turn(bench, contender, rate).await?;
             let case = Case::named(format!("{rate} requests/s"));
             Ok(vec![Sample { round, contender: contender.to_string(), case, figures }])

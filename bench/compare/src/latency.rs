@@ -33,8 +33,9 @@ const CONNECTIONS: u32 = 512;
 pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
     let topic = bench.topic(PARTITIONS).await?;
     let names = Names { topic: &topic, group: &topic };
+    let contenders = bench.requested(&Contender::ALL)?;
     bench
-        .rounds("latency", &Contender::ALL, async |contender, round| {
+        .rounds("latency", &contenders, async |contender, round| {
             bench.empty_valkey().await?;
             let deployment = contender.start(Part::Accept, names, &bench.servers).await?;
             let mut samples = Vec::new();
