@@ -33,7 +33,7 @@ const TEST_GUESTS: [&str; 18] = [
     "calls-dependency",
     "calls-valkey",
     "copies-records",
-    "counts-windows",
+    "counts-words",
     "wasi-p3-rc",
     "probes-capabilities",
     "fails-on-command",

@@ -44,7 +44,8 @@ async fn main() -> Result<ExitCode> {
 /// Returns whether the books agreed until the end.
 async fn run(args: Args) -> Result<bool> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
-    let run = format!("`cargo xtask chaos --minutes {} --seed {seed}`", args.minutes);
+    let profile = if cfg!(debug_assertions) { " in the profile that compiles fast" } else { "" };
+    let run = format!("`cargo xtask chaos --minutes {} --seed {seed}`{profile}", args.minutes);
     println!("{run}");
     let schedule =
         Schedule::new(seed, |fault| args.only.iter().any(|text| fault.describe().contains(text)));
@@ -80,11 +81,15 @@ async fn run(args: Args) -> Result<bool> {
 
 fn print(at: Duration, Outcome { fault, passed, verdict }: &Outcome) {
     println!(
-        "{:>5} s  accepted {:>6}  lost {}  doubled {}  recovered in {:.1} s  {}",
+        "{:>5} s  sales {:>6}  lost {}  doubled {}  texts {:>5}  lost {}  doubled {}  \
+         recovered in {:.1} s  {}",
         at.as_secs(),
         passed.accepted,
-        verdict.lost,
-        verdict.doubled,
+        verdict.sales.lost,
+        verdict.sales.doubled,
+        passed.texts,
+        verdict.texts.lost,
+        verdict.texts.doubled,
         passed.recovery.as_secs_f64(),
         fault.describe(),
     );

@@ -32,7 +32,7 @@ impl Fault {
             Self::DiskFull => "a broker: its disk is full".into(),
             Self::OlderDisk => "a broker: restarted with the state of its disk 3 s earlier".into(),
             Self::TopicAgain => {
-                "the counted topic: deleted, created again at once or after 3, 12 or 35 s".into()
+                "the counted topics: deleted, created again at once or after 3, 12 or 35 s".into()
             }
             Self::LogExpired => "records that are counted: deleted from the log".into(),
             Self::Transactions => {
@@ -41,9 +41,9 @@ impl Fault {
             Self::OddTimes => {
                 "another program's records: without a time, decades old, 50 min ahead".into()
             }
-            Self::LettersGone => "a bad record while the dead-letter topic is deleted".into(),
+            Self::LettersGone => "a bad record while the dead-letter topics are deleted".into(),
             Self::LettersTooSmall => {
-                "a bad record while the dead-letter topic accepts none of its size".into()
+                "a bad record while the dead-letter topics accept none of its size".into()
             }
             Self::IdleClients => {
                 "300 clients on each HTTP port that send nothing or half a request".into()

@@ -9,6 +9,7 @@ use super::books::{Books, Verdict};
 use super::fault::Fault;
 use super::traffic::{Manners, Traffic, fresh_sale};
 use super::world::World;
+use super::writers::Writers;
 
 /// A fault under load.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,8 @@ pub struct Episode {
 pub struct Passed {
     /// Number of acknowledged sales.
     pub accepted: u64,
+    /// Number of acknowledged texts.
+    pub texts: u64,
     /// Time from the end of the fault until a new sale was counted.
     pub recovery: Duration,
 }
@@ -44,7 +47,7 @@ impl Episode {
     pub async fn run(self, world: &mut World, books: &mut Books) -> Result<Outcome> {
         let passed = self.happen(world, books).await?;
         world.settle().await?;
-        let verdict = books.check(&world.store.direct_url()).await?;
+        let verdict = books.check(world).await?;
         Ok(Outcome { fault: self.fault, passed, verdict })
     }
 
@@ -53,16 +56,18 @@ impl Episode {
         let Self { fault, seed } = self;
         let manners =
             Manners { keyless: fault.spares_intake(), repeat_all: fault == Fault::Repeats };
+        let writers = Writers::start(&world.texts, seed, manners);
         let traffic = Traffic::start(world, seed, manners).await?;
         let foreign = fault.inject(world, &mut Rng::with_seed(seed)).await?;
         foreign.iter().for_each(|sale| books.add(sale));
         let (fresh, recovery) = fresh_sale(world, seed).await?;
         books.add(&fresh);
         let ledgers = traffic.finish().await?;
+        let texts = writers.finish().await?;
         let mut accepted = 1 + foreign.len() as u64;
         for file in &ledgers.files {
             accepted += books.enter(file)?;
         }
-        Ok(Passed { accepted, recovery })
+        Ok(Passed { accepted, texts, recovery })
     }
 }

@@ -36,20 +36,20 @@ pub enum Fault {
     DiskFull,
     /// A broker is started again with an older state of its disk.
     OlderDisk,
-    /// The topic is deleted after all records are counted, and created again at once or after 3, 12
+    /// The topics are deleted after all records are counted, and created again at once or after 3, 12
     /// or 35 s.
     TopicAgain,
     /// Records that were counted are deleted from the log.
     LogExpired,
-    /// Another program writes sales in transactions: one is committed, one is aborted, and one
+    /// Another program writes records in transactions: one is committed, one is aborted, and one
     /// stays open for a while.
     Transactions,
-    /// Another program writes sales whose records have no timestamp, or one far in the past or in
+    /// Another program writes records that have no timestamp, or one far in the past or in
     /// the future.
     OddTimes,
-    /// A record must be given up while the dead-letter topic does not exist.
+    /// A record must be given up while the dead-letter topics do not exist.
     LettersGone,
-    /// A record must be given up while the dead-letter topic accepts no record of its size.
+    /// A record must be given up while the dead-letter topics accept no record of its size.
     LettersTooSmall,
     /// Hundreds of clients connect to every process with the request path and send nothing, or half
     /// a request.

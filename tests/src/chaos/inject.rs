@@ -30,7 +30,7 @@ impl Fault {
     /// Causes the fault and repairs it. Returns the sales that it wrote itself.
     pub async fn inject(self, world: &mut World, random: &mut Rng) -> Result<Vec<Sale>> {
         let injected = match self {
-            Self::Transactions | Self::OddTimes => return self.write_sales(world, random).await,
+            Self::Transactions | Self::OddTimes => return self.write_records(world, random).await,
             Self::TopicAgain | Self::LogExpired | Self::LettersGone | Self::LettersTooSmall => {
                 self.inject_topics(world, random).await
             }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use super::windows;
+use super::words;
 use crate::{Wiring, root};
 
 /// Additional settings. A member that is silent for six seconds, the minimum in Kafka, loses its
@@ -17,6 +17,8 @@ const SETTINGS: &str =
 pub struct Setup {
     /// The component of the aggregator; None for the one that was built.
     pub aggregator: Option<PathBuf>,
+    /// The component of the second function; None for the one that was built.
+    pub words: Option<PathBuf>,
 }
 
 /// Writes the manifest of a wiring.
@@ -25,11 +27,16 @@ pub fn manifest(wiring: Wiring, setup: &Setup, folder: &Path) -> Result<PathBuf>
     let brokers = "\nbrokers = \"{{ kafka_brokers }}\"\n";
     ensure!(text.matches(brokers).count() == 1, "the manifest has no place for settings");
     text = text.replace(brokers, &format!("{brokers}{SETTINGS}\n"));
-    if let Some(aggregator) = &setup.aggregator {
-        let other = aggregator.to_string_lossy();
-        text = text.replace("target/components/aggregator.wasm", &other);
+    text.push_str(&words::manifest());
+    let others = [
+        ("target/components/aggregator.wasm", &setup.aggregator),
+        (words::COMPONENT, &setup.words),
+    ];
+    for (built, other) in others {
+        if let Some(other) = other {
+            text = text.replace(built, &other.to_string_lossy());
+        }
     }
-    text.push_str(windows::MANIFEST);
     let components = root().join("target/components");
     text = text.replace("\"target/components/", &format!("\"{}/", components.display()));
     let file = folder.join(wiring.manifest());

@@ -4,8 +4,9 @@
 //! and count sales (one chained, one fused), one that only counts, and a network between them that
 //! can be interrupted. An episode sends a load, causes a [`Fault`], repairs it, sends a new sale,
 //! waits until the log is counted up to its end, and compares every key in Valkey with the
-//! acknowledged sales. A second function, which uses the state of `spin-kafka-sdk`, counts the same
-//! records in another way and is compared, too.
+//! acknowledged sales. A second function counts the words of texts in windows of event time, with
+//! `spin-kafka-sdk`. The texts are written during the fault, too, and its windows are compared with a
+//! naive recount of them.
 
 mod books;
 mod describe;
@@ -14,6 +15,7 @@ mod fault;
 mod inject;
 mod inject_topics;
 mod kafka;
+mod letters;
 mod link;
 mod manifest;
 mod member;
@@ -22,12 +24,15 @@ mod proxy;
 mod report;
 mod schedule;
 mod store;
+mod texts;
 mod topics;
 mod traffic;
-mod windows;
+mod word_books;
+mod words;
 mod world;
+mod writers;
 
-pub use books::{Books, Verdict};
+pub use books::{Books, Tally, Verdict};
 pub use episode::{Episode, Outcome, Passed};
 pub use fault::Fault;
 pub use link::{Link, LinkState};

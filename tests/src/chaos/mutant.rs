@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::root;
 
-/// Creates an aggregator with a bug by changing the script in the built component. The new text
+/// Creates a component with a bug by changing the script in `target/components/{file}`. The new text
 /// must not be longer than the old one; it is padded with blanks.
-pub fn aggregator(folder: &Path, changes: &[(&str, &str)]) -> Result<PathBuf> {
-    let built = root().join("target/components/aggregator.wasm");
+pub fn component(file: &str, folder: &Path, changes: &[(&str, &str)]) -> Result<PathBuf> {
+    let built = root().join("target/components").join(file);
     let mut bytes = std::fs::read(&built).with_context(|| format!("no {}", built.display()))?;
     for (sound, broken) in changes {
         ensure!(broken.len() <= sound.len(), "`{broken}` does not fit");
@@ -21,7 +21,7 @@ pub fn aggregator(folder: &Path, changes: &[(&str, &str)]) -> Result<PathBuf> {
         let again = bytes.windows(sound.len()).any(|text| text == sound.as_bytes());
         ensure!(!again, "the script has `{sound}` twice");
     }
-    let file = folder.join("aggregator.wasm");
+    let file = folder.join(file);
     std::fs::write(&file, bytes)?;
     Ok(file)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::books::Tally;
 use super::episode::Outcome;
 use super::fault::Fault;
 
@@ -19,8 +20,9 @@ pub struct Report {
 #[derive(Default)]
 struct Row {
     accepted: u64,
-    lost: u64,
-    doubled: u64,
+    sales: Tally,
+    texts: u64,
+    windows: Tally,
     recoveries: Vec<Duration>,
 }
 
@@ -29,17 +31,10 @@ impl Report {
     pub fn enter(&mut self, outcome: &Outcome) {
         let row = self.rows.entry(outcome.fault).or_default();
         row.accepted += outcome.passed.accepted;
-        row.lost += outcome.verdict.lost;
-        row.doubled += outcome.verdict.doubled;
+        row.sales += outcome.verdict.sales;
+        row.texts += outcome.passed.texts;
+        row.windows += outcome.verdict.texts;
         row.recoveries.push(outcome.passed.recovery);
-    }
-
-    /// Number of episodes, and of accepted, lost and doubled sales.
-    pub fn totals(&self) -> (usize, u64, u64, u64) {
-        self.rows.values().fold((0, 0, 0, 0), |(times, accepted, lost, doubled), row| {
-            let times = times + row.recoveries.len();
-            (times, accepted + row.accepted, lost + row.lost, doubled + row.doubled)
-        })
     }
 
     /// The page with the table; `run` describes the run.
@@ -50,30 +45,46 @@ impl Report {
     /// The table in Markdown.
     pub fn table(&self) -> String {
         let mut table = String::from(
-            "| fault | times | accepted | lost | doubled | s to recover: median, most | \
-             the design this descends from |\n\
-             |---|---|---|---|---|---|---|\n",
+            "| fault | times | sales accepted | lost | doubled | texts | lost | doubled | \
+             s to recover: median, most | the design this descends from |\n\
+             |---|---|---|---|---|---|---|---|---|---|\n",
         );
+        let mut all = Row::default();
         for (fault, row) in &self.rows {
+            all.add(row);
             let mut recoveries = row.recoveries.clone();
             recoveries.sort_unstable();
             let seconds = |time: Option<&Duration>| time.map_or(0.0, Duration::as_secs_f64);
             // Writing to a string cannot fail.
             let _ = writeln!(
                 table,
-                "| {} | {} | {} | {} | {} | {:.1}, {:.1} | {} |",
+                "| {} | {} | {:.1}, {:.1} | {} |",
                 fault.describe(),
-                recoveries.len(),
-                row.accepted,
-                row.lost,
-                row.doubled,
+                row.counts(),
                 seconds(recoveries.get(recoveries.len() / 2)),
                 seconds(recoveries.last()),
                 fault.before(),
             );
         }
-        let (times, accepted, lost, doubled) = self.totals();
-        let _ = writeln!(table, "| all | {times} | {accepted} | {lost} | {doubled} | | |");
+        let _ = writeln!(table, "| all | {} | | |", all.counts());
         table
+    }
+}
+
+impl Row {
+    fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.sales += other.sales;
+        self.texts += other.texts;
+        self.windows += other.windows;
+        self.recoveries.extend(&other.recoveries);
+    }
+
+    /// The columns with numbers of episodes and records.
+    fn counts(&self) -> String {
+        let Self { accepted, sales, texts, windows, recoveries } = self;
+        let times = recoveries.len();
+        let tally = |Tally { lost, doubled }: &Tally| format!("{lost} | {doubled}");
+        format!("{times} | {accepted} | {} | {texts} | {}", tally(sales), tally(windows))
     }
 }

@@ -10,16 +10,21 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use sale::Sale;
+use test_servers::WAIT_LIMIT;
 
 use super::kafka::Kafka;
 use crate::in_time;
-use test_servers::WAIT_LIMIT;
 
-/// A sale in a record that was not written by the pipeline.
+/// A record of another program.
 pub struct Foreign {
-    /// The sale.
-    pub sale: Sale,
+    /// The topic.
+    pub topic: &'static str,
+    /// The partition; None for the one of the key.
+    pub partition: Option<i32>,
+    /// The key of the record, which is its idempotency key, too.
+    pub key: String,
+    /// The value.
+    pub value: Vec<u8>,
     /// The record's timestamp in ms since 1970; -1 for none.
     pub timestamp_ms: i64,
 }
@@ -81,29 +86,27 @@ impl Kafka {
         .await
     }
 
-    /// Writes sales with their own keys.
-    pub async fn write(&self, topic: &str, sales: Vec<Foreign>) -> Result<()> {
-        let topic = topic.to_owned();
-        self.produce(&[], move |producer| {
-            sales.iter().try_for_each(|foreign| write(producer, &topic, foreign))?;
+    /// Writes records.
+    pub async fn write(&self, records: Vec<Foreign>) -> Result<()> {
+        // Without retries that change the order of the records.
+        self.produce(&[("enable.idempotence", "true")], move |producer| {
+            records.iter().try_for_each(|foreign| write(producer, foreign))?;
             producer.flush(WAIT_LIMIT)
         })
         .await
     }
 
-    /// Writes sales in a transaction that stays open for a while.
+    /// Writes records in a transaction that stays open for a while.
     pub async fn write_in_transaction(
         &self,
-        topic: &str,
-        sales: Vec<Foreign>,
+        records: Vec<Foreign>,
         open: Duration,
         completion: Completion,
     ) -> Result<()> {
-        let topic = topic.to_owned();
         self.produce(&[("transactional.id", "foreign")], move |producer| {
             producer.init_transactions(WAIT_LIMIT)?;
             producer.begin_transaction()?;
-            sales.iter().try_for_each(|foreign| write(producer, &topic, foreign))?;
+            records.iter().try_for_each(|foreign| write(producer, foreign))?;
             producer.flush(WAIT_LIMIT)?;
             // There is no condition to wait for: the transaction is open for this time.
             std::thread::sleep(open);
@@ -138,12 +141,12 @@ impl Kafka {
     }
 }
 
-fn write(producer: &BaseProducer, topic: &str, foreign: &Foreign) -> KafkaResult<()> {
-    let key = foreign.sale.product_id.as_str();
+fn write(producer: &BaseProducer, foreign: &Foreign) -> KafkaResult<()> {
+    let Foreign { topic, partition, key, value, timestamp_ms } = foreign;
     let headers = OwnedHeaders::new().insert(Header { key: "idempotency-key", value: Some(key) });
-    let payload = foreign.sale.to_json();
-    let record = BaseRecord::to(topic).key(key).payload(&payload).headers(headers);
-    send(producer, record.timestamp(foreign.timestamp_ms))
+    let mut record = BaseRecord::to(topic).key(key.as_str()).payload(value.as_slice());
+    record.partition = *partition;
+    send(producer, record.headers(headers).timestamp(*timestamp_ms))
 }
 
 fn send<P: rdkafka::message::ToBytes + ?Sized>(

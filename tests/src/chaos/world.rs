@@ -1,28 +1,56 @@
 //! The pipeline under test, with all its servers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use futures::future::try_join_all;
+use ledger::Difference;
 use tempfile::TempDir;
 use test_servers::FakeClock;
+use tokio::sync::Mutex;
 
+use super::books::Tally;
 use super::kafka::Kafka;
+use super::letters::Letters;
 use super::link::Link;
 use super::manifest::{Setup, manifest};
 use super::member::Member;
 use super::proxy::{LinkState, Proxy};
 use super::store::StoreHost;
-use super::windows;
-use crate::{Launch, Pipeline, Store, Wiring, in_time};
+use super::texts;
+use super::words::{self, compare};
+use super::writers::Texts;
+use crate::{Launch, Pipeline, Wiring, in_time, in_time_mut};
 
 /// The topic of the sales.
 pub const TOPIC: &str = "sales";
 /// The dead-letter topic.
 pub const LETTERS: &str = "sales.dead-letter";
-/// Number of partitions: two for each member of the group.
-pub const PARTITIONS: i32 = 6;
-/// The consumer group.
+/// Number of partitions of the sales: two for each member of the group.
+const PARTITIONS: i32 = 6;
+/// The consumer group of the aggregator.
 const GROUP: &str = "counters";
+
+/// A function that all members run.
+pub struct Function {
+    /// The topic that it counts.
+    pub topic: &'static str,
+    /// Number of partitions of the topic.
+    pub partitions: i32,
+    /// The key of its positions.
+    positions: &'static str,
+}
+
+/// The aggregator, and the function that counts words.
+pub const FUNCTIONS: [Function; 2] = [
+    Function { topic: TOPIC, partitions: PARTITIONS, positions: "offset:counters:sales" },
+    Function {
+        topic: texts::TOPIC,
+        partitions: texts::PARTITIONS,
+        positions: "{words:1}/position:words:texts",
+    },
+];
 
 /// Indexes of the members: two processes with the request path, which also count, and one that only
 /// counts.
@@ -40,6 +68,9 @@ pub struct World {
     pub store: StoreHost,
     /// The wall clock of the chained process.
     pub clock: FakeClock,
+    /// The texts that were written.
+    pub texts: Arc<Texts>,
+    letters: Mutex<Letters>,
     members: Vec<Member>,
     spare: Launch,
     clients: Proxy,
@@ -53,7 +84,11 @@ impl World {
         let (kafka, store) = tokio::try_join!(Kafka::start(), StoreHost::start())?;
         let clients = Proxy::start().await?;
         let hops = [Proxy::start().await?, Proxy::start().await?];
-        kafka.make_topic(TOPIC, PARTITIONS).await.context("cannot create the topic")?;
+        let topics = FUNCTIONS.iter().map(|function| (function.topic, function.partitions));
+        let topics = topics.chain([(words::LETTERS, 1)]);
+        let making = topics.map(|(topic, partitions)| kafka.make_topic(topic, partitions));
+        try_join_all(making).await.context("cannot create the topics")?;
+        let texts = Arc::new(Texts::new(&kafka.bootstrap())?);
         let clock = FakeClock::new()?;
         let manifests = TempDir::with_prefix("manifests-")?;
         let launch = |wiring: Wiring| -> Result<Launch> {
@@ -80,6 +115,8 @@ impl World {
             kafka,
             store,
             clock,
+            texts,
+            letters: Mutex::default(),
             members,
             spare: fused,
             clients,
@@ -145,44 +182,77 @@ impl World {
         self.clients.aim(vec![port]);
     }
 
-    /// Waits until both functions have counted every record of the log.
+    /// Waits until both functions have counted every record of the logs, and the dead letters of the
+    /// texts are written.
     pub async fn settle(&self) -> Result<()> {
-        let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
-        let store = self.store.connect().await?;
-        in_time("the log is counted to its end", async || {
-            let positions = positions(&store).await.ok()?;
-            let reached = |(partition, end): (usize, &i64)| {
-                let end_text = Some(end.to_string());
-                let at = |positions: &Positions| positions.get(&partition.to_string()).cloned();
-                *end == 0 || positions.iter().all(|positions| at(positions) == end_text)
-            };
-            ends.iter().enumerate().all(reached).then_some(())
+        for function in &FUNCTIONS {
+            let ends = self.kafka.ends(function.topic, function.partitions).await?;
+            in_time("the log is counted to its end", async || {
+                let positions = self.positions(function).await.ok()?;
+                let reached = |(partition, end): (usize, &i64)| {
+                    *end == 0 || positions.get(&partition.to_string()) == Some(&end.to_string())
+                };
+                ends.iter().enumerate().all(reached).then_some(())
+            })
+            .await?;
+        }
+        let mut letters = self.letters.lock().await;
+        in_time_mut("the dead letters of all rejected texts", &mut *letters, async |letters| {
+            letters.read(&self.kafka).await.ok()?;
+            letters.ids.is_superset(&self.texts.books().rejected).then_some(())
         })
-        .await?;
-        Ok(())
+        .await
     }
 
-    /// The position of each partition that both functions have stored.
-    pub async fn counted(&self) -> Result<Vec<i64>> {
-        let positions = positions(&self.store.connect().await?).await?;
+    /// Forgets the dead letters of the texts, because their topic was deleted.
+    pub async fn forget_letters(&self) {
+        *self.letters.lock().await = Letters::default();
+        let books = &mut *self.texts.books();
+        books.maybe_rejected.append(&mut books.rejected);
+    }
+
+    /// Compares the windows with the texts. Dead letters that are missing are found by
+    /// [`settle`](Self::settle).
+    pub async fn compare_texts(&self) -> Result<(Tally, Vec<Difference>)> {
+        let books = self.texts.books().clone();
+        let (tally, mut differences) = compare(&books, &self.store.direct_url()).await?;
+        let known =
+            |id: &&String| books.rejected.contains(*id) || books.maybe_rejected.contains(*id);
+        let letters = self.letters.lock().await;
+        let superfluous = letters.ids.iter().filter(|id| !known(id));
+        differences.extend(superfluous.map(|id| Difference {
+            key: format!("{} {id}", words::LETTERS),
+            expected: "nothing".into(),
+            actual: "a dead letter".into(),
+        }));
+        Ok((tally, differences))
+    }
+
+    /// The position of each partition that a function has stored.
+    pub async fn counted(&self, function: &Function) -> Result<Vec<i64>> {
+        let positions = self.positions(function).await?;
         let counted = |partition: i32| -> Result<i64> {
-            let mut lowest = i64::MAX;
-            for positions in &positions {
-                let position = positions.get(&partition.to_string());
-                lowest = lowest.min(position.map_or(Ok(0), |position| position.parse())?);
-            }
-            Ok(lowest)
+            let position = positions.get(&partition.to_string());
+            position.map_or(Ok(0), |position| Ok(position.parse()?))
         };
-        (0..PARTITIONS).map(counted).collect()
+        (0..function.partitions).map(counted).collect()
     }
 
     /// The end offsets and the stored positions.
     pub async fn stand(&self) -> Result<String> {
-        let ends = self.kafka.ends(TOPIC, PARTITIONS).await?;
-        let [sales, windows] = positions(&self.store.connect().await?).await?;
-        Ok(format!(
-            "the log ends at {ends:?}, the sales are at {sales:?}, the windows at {windows:?}"
-        ))
+        let mut stand = String::new();
+        for function in &FUNCTIONS {
+            let Function { topic, partitions, .. } = function;
+            let ends = self.kafka.ends(topic, *partitions).await?;
+            let positions = self.positions(function).await?;
+            stand += &format!("{topic} ends at {ends:?}, the positions are {positions:?}\n");
+        }
+        Ok(stand)
+    }
+
+    /// The stored position of each partition, by its number.
+    async fn positions(&self, function: &Function) -> Result<BTreeMap<String, String>> {
+        self.store.connect().await?.fields(function.positions).await
     }
 
     /// The recent logs of the members, for error texts.
@@ -190,13 +260,4 @@ impl World {
         let logs = self.members.iter().map(Member::log);
         logs.collect::<Vec<_>>().join("\n--- next member\n")
     }
-}
-
-/// The stored position of each partition, by its number.
-type Positions = BTreeMap<String, String>;
-
-/// The positions of the aggregator, and of the function that counts windows.
-async fn positions(store: &Store) -> Result<[Positions; 2]> {
-    let sales = store.fields(&format!("offset:{GROUP}:{TOPIC}")).await?;
-    Ok([sales, store.fields(&windows::positions_key()).await?])
 }

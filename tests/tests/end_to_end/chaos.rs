@@ -3,7 +3,7 @@
 use pipeline_tests::chaos::{Books, Episode, Fault, Schedule, Setup, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_each_fault_every_acknowledged_sale_is_counted_once() {
+async fn after_each_fault_every_acknowledged_record_is_counted_once() {
     let seed = fastrand::u64(..);
     println!("cargo xtask chaos --seed {seed}");
     let (mut world, mut books) = (World::start(&Setup::default()).await.unwrap(), Books::default());

@@ -1,0 +1,57 @@
+//! The dead letters of the texts.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::Value;
+
+use super::kafka::Kafka;
+use super::words::LETTERS;
+
+/// Maximum time to read the new letters.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The letters that were read so far.
+#[derive(Default)]
+pub struct Letters {
+    next: i64,
+    /// The ids of the texts in them.
+    pub ids: BTreeSet<String>,
+}
+
+impl Letters {
+    /// Reads the letters that are new, without the proxies.
+    pub async fn read(&mut self, kafka: &Kafka) -> Result<()> {
+        let end = kafka.ends(LETTERS, 1).await?[0];
+        let (brokers, begin) = (kafka.cluster.unproxied(), self.next);
+        if begin < end {
+            let reading = tokio::task::spawn_blocking(move || read(&brokers, begin, end));
+            self.ids.extend(reading.await??);
+            self.next = end;
+        }
+        Ok(())
+    }
+}
+
+fn read(brokers: &str, begin: i64, end: i64) -> Result<Vec<String>> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "letters");
+    let consumer: BaseConsumer = config.create()?;
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(LETTERS, 0, Offset::Offset(begin))?;
+    consumer.assign(&from)?;
+    let (mut ids, begun) = (Vec::new(), Instant::now());
+    loop {
+        ensure!(begun.elapsed() < LIMIT, "the dead letters {begin} to {end} cannot be read");
+        let Some(Ok(letter)) = consumer.poll(Duration::from_millis(500)) else { continue };
+        let value: Value = serde_json::from_slice(letter.payload().unwrap_or_default())?;
+        ids.push(value["id"].as_str().unwrap_or_default().to_owned());
+        if letter.offset() + 1 >= end {
+            return Ok(ids);
+        }
+    }
+}
