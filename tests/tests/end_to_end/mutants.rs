@@ -59,7 +59,7 @@ async fn an_unchecked_position_is_detected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forgotten_idempotency_key_is_detected() {
-    let memory = "commands[#commands + 1] = { 'SADD', KEYS[3], ARGV[from], from = from, to = to }";
+    let memory = "commands[#commands + 1] =\n      { 'SADD', KEYS[3], fingerprints[first], first = first, last = last }";
     broken(&[(memory, "")], Fault::Repeats).await;
 }
 

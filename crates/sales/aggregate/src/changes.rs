@@ -61,7 +61,7 @@ fn count<'a>(
         state.set(&keys.monitored, monitored);
     }
     let is_monitored = |sale: &&Sale| {
-        sale.product_id == monitored && Category::from_number(sale.category) == category
+        Category::from_number(sale.category) == category && sale.product_id == monitored
     };
     for sale in sales.filter(is_monitored) {
         // The shortest decimal that parses to the same number, never with an exponent.

@@ -1,7 +1,5 @@
 //! The application of one batch to Valkey.
 
-use std::collections::BTreeMap;
-
 use sale::{Category, Sale};
 use spin_kafka_state::{
     Command, Error, OffsetRange, RecordId, Reply, RetentionLimits, Source, Step, Transaction,
@@ -68,7 +66,7 @@ impl Update {
         let step = self.transaction.reply(reply)?;
         match step {
             Step::Run => {
-                let categories: Vec<_> = self.categories().into_keys().collect();
+                let categories: Vec<_> = self.categories().into_iter().map(|(c, _)| c).collect();
                 known.learn(&categories, self.transaction.stored_values());
                 self.remove_applied();
             }
@@ -94,13 +92,12 @@ impl Update {
 
     /// The categories that occur in the batch, in the order of their changes, with the product of
     /// the first sale of each.
-    fn categories(&self) -> BTreeMap<Category, &str> {
-        let mut categories = BTreeMap::new();
-        for sale in self.sales() {
-            let category = Category::from_number(sale.category);
-            categories.entry(category).or_insert(sale.product_id.as_str());
-        }
-        categories
+    fn categories(&self) -> Vec<(Category, &str)> {
+        let first = |category| {
+            let is_in = |sale: &&Sale| Category::from_number(sale.category) == category;
+            self.sales().find(is_in).map(|sale| (category, sale.product_id.as_str()))
+        };
+        Category::ALL.into_iter().filter_map(first).collect()
     }
 
     /// Removes sales that were applied before, or from another record.

@@ -15,28 +15,30 @@
 -- ARGV  1 partition  2 log id  3 start  4 end  5 whether the log may have no position yet: 0, 1
 --       6 fingerprints in a generation  7 age of a generation in ms
 --       8 time of the newest record, in ms; '' if no record has a time
---       9 n, then n fingerprints
---       number of values that were read, then for each:
---         v                            value of a key
---         h, field                     value of a field of a hash
---         z, member                    score of a member of a sorted set
---         followed by 1 and the value, or 0 and '' if there was none
---       number of keys that are changed, then for each:
---         1 if the content of the key is deleted first, else 0
+--       9 to 12 lists in MessagePack, which is read in less time than as many arguments:
+--       9 fingerprints
+--       10 values that were read; for each:
+--         kind                         v: value of a key, h: of a field of a hash, z: score of a
+--                                      member of a sorted set
+--         whether there was one, the value or '', and the field or the member
+--       11 keys that are changed; for each:
+--         whether the content of the key is deleted first
 --         when the key expires, in ms since 1970; '' if that does not change
---         -                            no other change
+--         then the other change:
+--         -                            none
 --         v, operation, operand        a value
---         h, n, n operations (one character each), n fields, n operands     a hash
---         z, n, n members, n numbers to add                                 a sorted set
---         p, n, n elements                                                  a HyperLogLog
---         x, length, n, n times: m, m words       entries of a stream, which is cut to `length`
+--         h, operations (one character each), fields, operands      a hash
+--         z, members, numbers to add   a sorted set
+--         p, elements                  a HyperLogLog
+--         x, length, entries           entries of a stream, each a list of words, which is cut to
+--                                      `length`
 --       Operations: i add an integer, d add a decimal, < and > keep the smaller and the larger
 --       number, = set; only in a hash: - delete.
---       number of derived changes, which depend on the new values of the keys with these indexes
---       among the changed ones, from 1; for each:
+--       12 derived changes, which depend on the new values of the keys with these indexes among the
+--       changed ones, from 1; for each:
 --         q, dividend, divisor         sets the key to the quotient of two values; deletes it if the
 --                                      divisor is 0
---         u, hash, field, value        deletes the key, which is the hash, unless its field equals
+--         u, hash, value, field        deletes the key, which is the hash, unless its field equals
 --                                      the value
 --
 -- Returns  applied              the changes and the position are stored
@@ -61,23 +63,9 @@ local REPLY_MAX = 2 ^ 16   -- bytes of the values in a reply
 local partition, log, start, finish = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local may_begin = ARGV[5] == '1'
 local seen_max, seen_window, now = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local next_arg, next_key = 9, 6
-
-local function take()
-  next_arg = next_arg + 1
-  return ARGV[next_arg - 1]
-end
-
--- Skips the next `length` arguments, and returns the index of the first one.
-local function skip(length)
-  next_arg = next_arg + length
-  return next_arg - length
-end
-
-local function take_key()
-  next_key = next_key + 1
-  return KEYS[next_key - 1]
-end
+local fingerprints, reads = cmsgpack.unpack(ARGV[9]), cmsgpack.unpack(ARGV[10])
+local changes, derived = cmsgpack.unpack(ARGV[11]), cmsgpack.unpack(ARGV[12])
+local first_key = 6 -- of those that are changed
 
 local function wrong_type(key, expected)
   error({ err = 'WRONGTYPE the key ' .. key .. ' holds no ' .. expected })
@@ -97,16 +85,14 @@ local function read(expected, command, key, ...)
   return reply
 end
 
--- Calls `command key argument...` for arguments from `from` on, with at most CHUNK of them at a
--- time. Passes each reply to `each`, with the first and the last of the numbers of these arguments,
--- from 0. If the key is new, the replies are empty.
-local function in_chunks(expected, command, key, is_new, from, count, each)
-  for first = 0, count - 1, CHUNK do
-    local last = math.min(first + CHUNK, count) - 1
+-- Calls `command key argument...` for the arguments in `list`, with at most CHUNK of them at a
+-- time. Passes each reply to `each`, with the indexes of the first and the last of these arguments.
+-- If the key is new, the replies are empty.
+local function in_chunks(expected, command, key, is_new, list, each)
+  for first = 1, #list, CHUNK do
+    local last = math.min(first + CHUNK - 1, #list)
     local reply = {}
-    if not is_new then
-      reply = read(expected, command, key, unpack(ARGV, from + first, from + last))
-    end
+    if not is_new then reply = read(expected, command, key, unpack(list, first, last)) end
     each(reply, first, last)
   end
 end
@@ -127,29 +113,31 @@ if position >= finish then return { 'duplicate', stored } end
 
 -- 2. Records that were applied before, from other offsets, and values that the function has read.
 
-local repeated = {}
-local new = tonumber(take())
-local new_from = skip(new)
+local repeated, sizes = {}, {}
 for generation = 3, 4 do
-  in_chunks('set', 'SMISMEMBER', KEYS[generation], false, new_from, new, function(found, first)
-    for index, is_there in ipairs(found) do
-      if is_there == 1 then repeated[#repeated + 1] = tostring(first + index - 1) end
+  local key = KEYS[generation]
+  local size = #fingerprints > 0 and read('set', 'SCARD', key) or 0
+  sizes[generation] = size
+  -- An empty set is asked for one only, which fails if the permission is missing.
+  local asked = size > 0 and fingerprints or { fingerprints[1] }
+  in_chunks('set', 'SMISMEMBER', key, false, asked, function(found, first)
+    for index = 1, #found do
+      if found[index] == 1 then repeated[#repeated + 1] = tostring(first + index - 2) end
     end
   end)
 end
 
 local has_changed, current, current_bytes = false, {}, 0
-local reads = tonumber(take())
-for index = 1, reads do
-  local key, kind, value = KEYS[#KEYS - reads + index], take(), nil
+for index, expected_value in ipairs(reads) do
+  local kind, existed, expected, place = unpack(expected_value)
+  local key, value = KEYS[#KEYS - #reads + index], nil
   if kind == 'v' then
     value = read('value', 'GET', key)
   elseif kind == 'h' then
-    value = read('hash', 'HGET', key, take())
+    value = read('hash', 'HGET', key, place)
   else
-    value = read('sorted set', 'ZSCORE', key, take())
+    value = read('sorted set', 'ZSCORE', key, place)
   end
-  local existed, expected = take() == '1', take()
   -- The client formats a score differently.
   local equal = value == expected or kind == 'z' and tonumber(value) == tonumber(expected)
   if existed ~= (value and true or false) or existed and not equal then has_changed = true end
@@ -253,7 +241,7 @@ end
 
 -- The commands of part 5. The position is the first one: if the memory of the server is full, the
 -- script must fail before it has written anything, and commands that delete are executed even then.
--- The words of a command with `from` and `to` are those arguments, from the third one on.
+-- Those for fingerprints contain only the first one, and the indexes of the first and the last.
 local commands = { { 'HSET', KEYS[1], partition, ARGV[4] } }
 
 -- For each changed key with a value, the new value; for each changed hash, those of its fields.
@@ -263,8 +251,7 @@ local function write(...)
   commands[#commands + 1] = { ... }
 end
 
-local function change_value(key, is_new, index)
-  local operation, operand = take(), take()
+local function change_value(key, is_new, index, operation, operand)
   local old = not is_new and read('value', 'GET', key)
   local value = after(operation, old, operand, key)
   new_values[index] = value or old
@@ -275,18 +262,16 @@ local function change_value(key, is_new, index)
   end
 end
 
-local function change_hash(key, is_new, index)
+local function change_hash(key, is_new, index, operations, names, operands)
   local fields = {}
   new_values[index] = fields
-  local count, operations = tonumber(take()), take()
-  local fields_from, operands_from = skip(count), skip(count)
-  in_chunks('hash', 'HMGET', key, is_new, fields_from, count, function(values, first, last)
+  in_chunks('hash', 'HMGET', key, is_new, names, function(values, first, last)
     local set, deleted = { 'HSET', key }, { 'HDEL', key }
     for place = first, last do
-      local field, operand = ARGV[fields_from + place], ARGV[operands_from + place]
-      local operation = string.sub(operations, place + 1, place + 1)
+      local field = names[place]
+      local operation = string.sub(operations, place, place)
       local old = values[place - first + 1]
-      local value = after(operation, old, operand, key)
+      local value = after(operation, old, operands[place], key)
       fields[field] = value or value == nil and old
       if value then
         set[#set + 1] = field
@@ -300,17 +285,14 @@ local function change_hash(key, is_new, index)
   end)
 end
 
-local function change_sorted_set(key, is_new)
-  local count = tonumber(take())
-  local members_from, numbers_from = skip(count), skip(count)
-  in_chunks('sorted set', 'ZMSCORE', key, is_new, members_from, count, function(scores, first, last)
-    local command = { 'ZADD', key }
-    local number, member, length = numbers_from + first - 1, members_from + first - 1, 2
-    for index = 1, last - first + 1 do
-      local sum = (scores[index] or 0) + ARGV[number + index]
+local function change_sorted_set(key, is_new, _, members, numbers)
+  in_chunks('sorted set', 'ZMSCORE', key, is_new, members, function(scores, first, last)
+    local command, length = { 'ZADD', key }, 2
+    for index = first, last do
+      local sum = (scores[index - first + 1] or 0) + numbers[index]
       if sum - sum ~= 0 then overflow(key) end -- it is infinite
       -- Valkey formats a number exactly, and faster than Lua.
-      command[length + 1], command[length + 2] = sum, ARGV[member + index]
+      command[length + 1], command[length + 2] = sum, members[index]
       length = length + 2
     end
     commands[#commands + 1] = command
@@ -331,25 +313,20 @@ local function check_distinct(key)
   end
 end
 
-local function change_distinct(key, is_new)
+local function change_distinct(key, is_new, _, elements)
   if not is_new then check_distinct(key) end
-  local count = tonumber(take())
-  local from = skip(count)
-  for first = 0, count - 1, CHUNK do
-    local last = math.min(first + CHUNK, count) - 1
-    write('PFADD', key, unpack(ARGV, from + first, from + last))
+  for first = 1, #elements, CHUNK do
+    write('PFADD', key, unpack(elements, first, math.min(first + CHUNK - 1, #elements)))
   end
 end
 
-local function change_stream(key, is_new)
+local function change_stream(key, is_new, _, length, entries)
   if not is_new then read('stream', 'XLEN', key) end
-  local length, count = take(), tonumber(take())
-  for entry = 1, count do
-    local words = tonumber(take())
-    local from = skip(words)
+  for number, entry in ipairs(entries) do
     -- The last command cuts the stream for all of them.
-    local command = entry < count and { 'XADD', key, '*' } or { 'XADD', key, 'MAXLEN', length, '*' }
-    for word = from, from + words - 1 do command[#command + 1] = ARGV[word] end
+    local is_last = number == #entries
+    local command = is_last and { 'XADD', key, 'MAXLEN', length, '*' } or { 'XADD', key, '*' }
+    for _, word in ipairs(entry) do command[#command + 1] = word end
     commands[#commands + 1] = command
   end
 end
@@ -359,10 +336,11 @@ local change = {
   x = change_stream,
   ['-'] = function() end,
 }
-for index = 1, tonumber(take()) do
-  local key, is_new, expires = take_key(), take() == '1', take()
+for index, description in ipairs(changes) do
+  local is_new, expires, kind = unpack(description, 1, 3)
+  local key = KEYS[first_key + index - 1]
   if is_new then write('UNLINK', key) end
-  change[take()](key, is_new, index)
+  change[kind](key, is_new, index, unpack(description, 4))
   if expires ~= '' then write('PEXPIREAT', key, expires) end
 end
 
@@ -374,51 +352,53 @@ local function shortest(number)
   end
 end
 
--- The new value of the changed key with the next index, as a double.
-local function take_number()
-  local index = tonumber(take())
+-- The new value of the changed key with this index, as a double.
+local function new_number(index)
   local value = new_values[index]
-  if not string.find(value, '^%-?%d+%.?%d*$') then wrong_type(KEYS[5 + index], 'number') end
+  if not string.find(value, '^%-?%d+%.?%d*$') then
+    wrong_type(KEYS[first_key + index - 1], 'number')
+  end
   return tonumber(value)
 end
 
 local derive = {
-  q = function(key)
-    local dividend, divisor = take_number(), take_number()
+  q = function(key, dividend, divisor)
+    local quotient = new_number(dividend) / new_number(divisor)
     read('value', 'GET', key) -- an error if the key is of another type
-    if divisor == 0 then
+    if quotient - quotient ~= 0 then -- the divisor is 0
       write('UNLINK', key)
     else
-      write('SET', key, shortest(dividend / divisor), 'KEEPTTL')
+      write('SET', key, shortest(quotient), 'KEEPTTL')
     end
   end,
-  u = function(key)
-    local fields, field = new_values[tonumber(take())], take()
-    local value = new_values[tonumber(take())]
-    if fields[field] ~= value then write('UNLINK', key) end
+  u = function(key, hash, value, field)
+    if new_values[hash][field] ~= new_values[value] then write('UNLINK', key) end
   end,
 }
-for _ = 1, tonumber(take()) do derive[take()](take_key()) end
+for index, description in ipairs(derived) do
+  derive[description[1]](KEYS[first_key + #changes + index - 1], unpack(description, 2))
+end
 
 -- If the broker reports no log id, the stored one is kept.
 if log ~= '' then write('HSET', KEYS[2], partition, log) end
-if new > 0 then
+if #fingerprints > 0 then
   local since = read('hash', 'HGET', KEYS[5], partition)
   since = since and tonumber(since)
   -- The timestamps of records are set by clients. A missing or old one has no effect; one that is
   -- far in the future ends one generation too early, but only one.
-  local full = read('set', 'SCARD', KEYS[3]) >= seen_max
+  local full = sizes[3] >= seen_max
   local old = now and since and now - since >= seen_window
   if full or old then
     write('UNLINK', KEYS[4])
-    if redis.call('EXISTS', KEYS[3]) == 1 then write('RENAME', KEYS[3], KEYS[4]) end
+    if sizes[3] > 0 then write('RENAME', KEYS[3], KEYS[4]) end
   end
   if now and (not since or (full or old) and now > since) then
     write('HSET', KEYS[5], partition, ARGV[8])
   end
-  for done = 0, new - 1, CHUNK do
-    local from, to = new_from + done, new_from + math.min(done + CHUNK, new) - 1
-    commands[#commands + 1] = { 'SADD', KEYS[3], ARGV[from], from = from, to = to }
+  for first = 1, #fingerprints, CHUNK do
+    local last = math.min(first + CHUNK - 1, #fingerprints)
+    commands[#commands + 1] =
+      { 'SADD', KEYS[3], fingerprints[first], first = first, last = last }
   end
 end
 
@@ -442,8 +422,8 @@ end
 -- failure of a later command is a defect of the checks; the error says so, and must stop the program.
 
 local function execute(command)
-  if not command.from then return redis.pcall(unpack(command)) end
-  return redis.pcall(command[1], command[2], unpack(ARGV, command.from, command.to))
+  if not command.first then return redis.pcall(unpack(command)) end
+  return redis.pcall(command[1], command[2], unpack(fingerprints, command.first, command.last))
 end
 
 for number, command in ipairs(commands) do

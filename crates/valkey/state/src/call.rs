@@ -2,19 +2,23 @@
 
 use valkey_command::{Command, Script, ScriptRef};
 
-use crate::change::{Change, Content, Operation};
+use crate::change::{Change, Content, Cost, Operation};
 use crate::derived::Derived;
-use crate::read::{Place, Read};
+use crate::pack::Packed;
+use crate::read::Place;
 use crate::transaction::Transaction;
 use crate::{ChangeError, Namespace, State};
 
 static SCRIPT: Script = Script::new(include_str!("apply.lua"));
 
-/// Room for the words of a call that do not depend on the changes, for those of an operation, and
-/// for the bytes of a word.
+/// Room for the words of a call that do not depend on the changes, for the bytes of a word, and for
+/// those of an operation in addition to its key and its value.
 const WORDS: usize = 64;
-const WORDS_OF_OPERATION: usize = 4;
-const BYTES_OF_WORD: usize = 16;
+const BYTES_OF_WORD: usize = 32;
+const BYTES_OF_OPERATION: usize = 16;
+
+/// Bytes of a fingerprint in a list.
+const BYTES_OF_FINGERPRINT: usize = 18;
 
 /// A call of the script that is being built.
 pub(crate) struct Call(Command);
@@ -27,27 +31,22 @@ impl Call {
         state: &State,
     ) -> Result<Command, ChangeError> {
         let derived = state.derived()?;
-        let words = WORDS + transaction.known.len() + WORDS_OF_OPERATION * state.cost.operations;
-        let mut call =
-            Self(Command::with_capacity(words, words * BYTES_OF_WORD + state.cost.bytes));
+        let words = WORDS + state.changes.len() + state.derived.len() + state.reads.values.len();
+        let changes = packed_changes(state);
+        let bytes = words * BYTES_OF_WORD
+            + transaction.known.len() * BYTES_OF_FINGERPRINT
+            + changes.bytes().len();
+        let mut call = Self(Command::with_capacity(words, bytes));
         for word in SCRIPT.call(script) {
             call.word(&word);
         }
         call.keys(transaction, state);
         call.position(transaction);
-        call.fingerprints(transaction);
-        call.integer(state.reads.values.len());
-        for (read, value) in &state.reads.values {
-            call.read(read, value.as_deref());
-        }
-        call.integer(state.changes.len());
-        for change in state.changes.values() {
-            call.change(change);
-        }
-        call.integer(derived.len());
-        for (derived, indexes) in derived {
-            call.derived(derived, indexes);
-        }
+        call.retention(transaction);
+        call.word(packed_fingerprints(transaction).bytes());
+        call.word(packed_reads(state).bytes());
+        call.word(changes.bytes());
+        call.word(packed_derived(&derived).bytes());
         Ok(call.0)
     }
 
@@ -74,101 +73,13 @@ impl Call {
         self.integer(u8::from(range.expected_position.is_none()));
     }
 
-    fn fingerprints(&mut self, transaction: &Transaction) {
-        let Transaction { limits, newest_ms, known, .. } = transaction;
+    fn retention(&mut self, transaction: &Transaction) {
+        let Transaction { limits, newest_ms, .. } = transaction;
         self.integer(limits.keys_max);
         self.integer(i64::from(limits.window_s) * 1_000);
         match newest_ms {
             Some(newest) => self.integer(*newest),
             None => self.word(b""),
-        }
-        self.integer(known.len());
-        for (_, fingerprint) in known {
-            self.word(&fingerprint.to_bytes());
-        }
-    }
-
-    fn read(&mut self, read: &Read, value: Option<&[u8]>) {
-        match &read.place {
-            Place::Value => self.word(b"v"),
-            Place::Field(field) => {
-                self.word(b"h");
-                self.word(field);
-            }
-            Place::Member(member) => {
-                self.word(b"z");
-                self.word(member);
-            }
-        }
-        self.integer(u8::from(value.is_some()));
-        self.word(value.unwrap_or_default());
-    }
-
-    fn change(&mut self, change: &Change) {
-        self.integer(u8::from(change.replaces));
-        match change.expires_at_ms {
-            Some(time) => self.integer(time),
-            None => self.word(b""),
-        }
-        match &change.content {
-            Content::Unchanged => self.word(b"-"),
-            Content::Value(operation) => {
-                self.word(b"v");
-                self.word(&[operation.code()]);
-                self.word(&operation.operand());
-            }
-            Content::Hash(fields) => {
-                self.word(b"h");
-                self.integer(fields.len());
-                self.word(&fields.values().map(Operation::code).collect::<Vec<u8>>());
-                fields.keys().for_each(|field| self.word(field));
-                fields.values().for_each(|operation| self.word(&operation.operand()));
-            }
-            Content::SortedSet(members) => {
-                self.word(b"z");
-                self.integer(members.len());
-                members.keys().for_each(|member| self.word(member));
-                members.values().for_each(|added| self.score(*added));
-            }
-            Content::Distinct(elements) => {
-                self.word(b"p");
-                self.integer(elements.len());
-                elements.iter().for_each(|element| self.word(element));
-            }
-            Content::Stream(stream) => {
-                self.word(b"x");
-                self.integer(stream.length);
-                self.integer(stream.entries.len());
-                for entry in &stream.entries {
-                    self.integer(entry.len());
-                    entry.iter().for_each(|word| self.word(word));
-                }
-            }
-        }
-    }
-
-    fn derived(&mut self, derived: &Derived, [first, second]: [usize; 2]) {
-        match derived {
-            Derived::Quotient { .. } => {
-                self.word(b"q");
-                self.integer(first);
-            }
-            Derived::DeleteUnlessEqual { field, .. } => {
-                self.word(b"u");
-                self.integer(first);
-                self.word(field);
-            }
-        }
-        self.integer(second);
-    }
-
-    /// Most scores are integers, which are formatted faster as such.
-    fn score(&mut self, score: f64) {
-        let integer = score as i64;
-        if integer as f64 == score {
-            self.integer(integer);
-        } else {
-            self.word(score.to_string().as_bytes());
         }
     }
 
@@ -179,4 +90,92 @@ impl Call {
     fn integer(&mut self, number: impl itoa::Integer) {
         self.word(itoa::Buffer::new().format(number).as_bytes());
     }
+}
+
+fn packed_fingerprints(transaction: &Transaction) -> Packed {
+    let known = &transaction.known;
+    let mut packed = Packed::with_capacity(BYTES_OF_WORD + known.len() * BYTES_OF_FINGERPRINT);
+    packed.list_of(known.iter(), |packed, (_, fingerprint)| packed.text(&fingerprint.to_bytes()));
+    packed
+}
+
+fn packed_reads(state: &State) -> Packed {
+    let mut packed = Packed::default();
+    packed.list_of(state.reads.values.iter(), |packed, (read, value)| {
+        let (kind, place): (&[u8], &[u8]) = match &read.place {
+            Place::Value => (b"v", b""),
+            Place::Field(field) => (b"h", field),
+            Place::Member(member) => (b"z", member),
+        };
+        packed.list(4);
+        packed.text(kind);
+        packed.flag(value.is_some());
+        packed.text(value.as_deref().unwrap_or_default());
+        packed.text(place);
+    });
+    packed
+}
+
+fn packed_changes(state: &State) -> Packed {
+    let Cost { operations, bytes } = state.cost;
+    let mut packed = Packed::with_capacity(bytes + operations * BYTES_OF_OPERATION);
+    packed.list_of(state.changes.values(), pack_change);
+    packed
+}
+
+fn pack_change(packed: &mut Packed, change: &Change) {
+    let (kind, length): (&[u8], usize) = match &change.content {
+        Content::Unchanged => (b"-", 0),
+        Content::Value(_) => (b"v", 2),
+        Content::Hash(_) => (b"h", 3),
+        Content::SortedSet(_) => (b"z", 2),
+        Content::Distinct(_) => (b"p", 1),
+        Content::Stream(_) => (b"x", 2),
+    };
+    packed.list(3 + length);
+    packed.flag(change.replaces);
+    match change.expires_at_ms {
+        Some(time) => packed.digits(time),
+        None => packed.text(b""),
+    }
+    packed.text(kind);
+    let text = |packed: &mut Packed, text: &Vec<u8>| packed.text(text);
+    match &change.content {
+        Content::Unchanged => {}
+        Content::Value(operation) => {
+            packed.text(&[operation.code()]);
+            packed.text(&operation.operand());
+        }
+        Content::Hash(fields) => {
+            packed.text(&fields.values().map(Operation::code).collect::<Vec<u8>>());
+            packed.list_of(fields.keys(), text);
+            packed.list_of(fields.values(), |packed, o| packed.text(&o.operand()));
+        }
+        Content::SortedSet(members) => {
+            packed.list_of(members.keys(), text);
+            packed.list_of(members.values(), |packed, added| packed.number(*added));
+        }
+        Content::Distinct(elements) => packed.list_of(elements.iter(), text),
+        Content::Stream(stream) => {
+            packed.digits(stream.length);
+            packed.list_of(stream.entries.iter(), |packed, entry| {
+                packed.list_of(entry.iter(), text);
+            });
+        }
+    }
+}
+
+fn packed_derived(derived: &[(&Derived, [usize; 2])]) -> Packed {
+    let mut packed = Packed::default();
+    packed.list_of(derived.iter(), |packed, (derived, indexes)| {
+        let (kind, field): (&[u8], &[u8]) = match derived {
+            Derived::Quotient { .. } => (b"q", b""),
+            Derived::DeleteUnlessEqual { field, .. } => (b"u", field),
+        };
+        packed.list(4);
+        packed.text(kind);
+        indexes.iter().for_each(|index| packed.number(*index as f64));
+        packed.text(field);
+    });
+    packed
 }

@@ -15,6 +15,7 @@ mod existing_counts;
 mod fingerprint;
 mod limits;
 mod namespace;
+mod pack;
 mod read;
 mod retention;
 mod source;
