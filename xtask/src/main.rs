@@ -50,7 +50,7 @@ cargo xtask <task>
   secrets        create the missing passwords of k8s/
   manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   measure the pipeline beside the same one without WebAssembly, and draw the
-                 results: accept, breakdown, drain, latency, end-to-end, start, hello,
+                 results: accept, breakdown, drain, rebuild, latency, end-to-end, start, hello,
                  overload, growth, viewers, brokers, or all; --short for a trial, --help for all
                  options
   compare brokers [ARGS]  the same for Kafka and RabbitMQ under examples/weather: speed, latency,

@@ -35,10 +35,13 @@ pub struct Args {
     /// latency, brokers: requests or posts per second, one after the other.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "500,1000,2000,4000", default_value_if("short", "true", "200"), value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub rates: Vec<u64>,
-    /// drain, brokers, and growth with partitions and products (there at least one for each product):
-    /// number of sales or posts that are counted.
+    /// drain, rebuild, brokers, and growth with partitions and products (there at least one for each
+    /// product): number of sales or posts that are counted.
     #[arg(long, value_name = "N", default_value = "1000000", default_value_if("short", "true", "100000"), value_parser = clap::value_parser!(u64).range(100_000..=100_000_000))]
     pub sales: u64,
+    /// drain: compare with this build of the component `aggregator`, and with nothing else.
+    #[arg(long, value_name = "PATH")]
+    pub aggregator: Option<PathBuf>,
     /// viewers: number of viewers of the live page.
     #[arg(long, value_name = "N", default_value = "200", default_value_if("short", "true", "10"), value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub viewers: u32,
@@ -78,6 +81,9 @@ pub enum Measurement {
     Drain,
     /// The time to the answer at fixed rates of requests, from when each request was due.
     Latency,
+    /// How fast a topic is counted again after Valkey was emptied; every key is compared with a
+    /// recount, and the memory is measured.
+    Rebuild,
     /// The time from a request until its sale is visible in Valkey, at half of the capacity.
     EndToEnd,
     /// The time from the start of the program to the first sale, with compiled components in the

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use tokio::process::Command;
 
 use crate::deployment::Deployment;
-use crate::manifest::{request_path_of, without_provided};
+use crate::manifest::{WITH_AGGREGATOR, request_path_of, without_provided};
 use crate::process::free_address;
 use crate::servers::Servers;
 
@@ -28,6 +28,8 @@ pub enum Contender {
     /// Like fused, but with the Kafka producer and the Valkey client in WebAssembly, as Spin's HTTP
     /// trigger runs it.
     WasmOnly,
+    /// Like fused, with the build of the aggregator that was given as an argument.
+    OtherAggregator,
 }
 
 /// What of a pipeline is started.
@@ -51,7 +53,7 @@ pub struct Names<'a> {
 }
 
 impl Contender {
-    /// All, in the order of their turns.
+    /// All that a user can start, in the order of their turns.
     pub const ALL: [Self; 6] = [
         Self::Native,
         Self::Fused,
@@ -124,6 +126,7 @@ impl Contender {
             Self::Chained | Self::FourProcesses => "spin.toml",
             Self::Native | Self::Fused | Self::WasmOnly => "spin-fused.toml",
             Self::ByConfiguration => "examples/sale-by-configuration/spin.toml",
+            Self::OtherAggregator => WITH_AGGREGATOR,
         })
     }
 
@@ -145,6 +148,7 @@ impl fmt::Display for Contender {
             Self::Chained => "chained",
             Self::FourProcesses => "four-processes",
             Self::WasmOnly => "wasm-only",
+            Self::OtherAggregator => "other-aggregator",
         })
     }
 }

@@ -10,6 +10,7 @@ use crate::bench::{Bench, PARTITIONS};
 use crate::contender::{Contender, Names, Part};
 use crate::deployment::Deployment;
 use crate::fill::{Backlog, fill};
+use crate::manifest::with_aggregator;
 use crate::meter::Meter;
 use crate::results::{Case, Column, Design, Figures, Sample};
 use crate::store::counted;
@@ -34,6 +35,14 @@ pub const DESIGN: Design = Design {
     columns: COLUMNS,
 };
 
+/// How two builds of the aggregator are compared.
+const AGGREGATORS: Design = Design {
+    name: "drain-aggregators",
+    title: "from Kafka to Valkey, with another build of the aggregator",
+    base: "other-aggregator",
+    ..DESIGN
+};
+
 /// Interval at which the count is read.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -44,15 +53,25 @@ const IDLE_MAX: Duration = Duration::from_secs(90);
 /// time has a resolution of 10 ms.
 const RECORDS_MIN: u64 = 50_000;
 
-/// All turns.
-pub async fn measure(bench: &Bench) -> Result<Vec<Sample>> {
+/// All turns. With another build of the aggregator, only it and the present one have turns.
+pub async fn measure(bench: &Bench) -> Result<(Design, Vec<Sample>)> {
+    match &bench.args.aggregator {
+        None => Ok((DESIGN, drains(bench, &bench.requested(&Contender::WHOLE)?).await?)),
+        Some(wasm) => {
+            with_aggregator(wasm)?;
+            let contenders = [Contender::Fused, Contender::OtherAggregator];
+            Ok((AGGREGATORS, drains(bench, &contenders).await?))
+        }
+    }
+}
+
+async fn drains(bench: &Bench, contenders: &[Contender]) -> Result<Vec<Sample>> {
     let sales = bench.args.sales;
     let topic = bench.topic(PARTITIONS).await?;
     let backlog = Backlog { sales, ..Backlog::default() };
-    fill(&bench.servers.brokers(), &topic, backlog).await?;
-    let contenders = bench.requested(&Contender::WHOLE)?;
+    fill(&bench.servers.brokers(), &topic, backlog, |_| {}).await?;
     bench
-        .rounds("drain", &contenders, async |contender, round| {
+        .rounds("drain", contenders, async |contender, round| {
             let figures = drain(bench, contender, round, &topic, sales).await?;
             let case = Case::named(format!("{sales} sales"));
             Ok(vec![Sample { round, contender: contender.to_string(), case, figures }])

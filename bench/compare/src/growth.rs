@@ -102,7 +102,8 @@ pub async fn lags(bench: &Bench) -> Result<Vec<Sample>> {
 pub async fn products(bench: &Bench) -> Result<Vec<Sample>> {
     let mut points = Vec::new();
     for &products in &bench.args.growth_products {
-        let backlog = Backlog { sales: bench.args.sales.max(products.into()), products };
+        let sales = bench.args.sales.max(products.into());
+        let backlog = Backlog { sales, products, ..Backlog::default() };
         let case = Case::number(products, "products");
         points.push(Point::fill(bench, case, PARTITIONS, backlog).await?);
     }
@@ -119,7 +120,7 @@ struct Point {
 impl Point {
     async fn fill(bench: &Bench, case: Case, partitions: i32, backlog: Backlog) -> Result<Self> {
         let topic = bench.topic(partitions).await?;
-        fill(&bench.servers.brokers(), &topic, backlog).await?;
+        fill(&bench.servers.brokers(), &topic, backlog, |_| {}).await?;
         Ok(Self { case, topic, sales: backlog.sales })
     }
 }

@@ -24,6 +24,7 @@ mod meter;
 mod overload;
 mod process;
 mod processors;
+mod rebuild;
 mod results;
 mod servers;
 mod start;
@@ -83,7 +84,11 @@ async fn run(args: Args) -> Result<()> {
         write(&breakdown::DESIGN, breakdown::measure(&bench).await?)?;
     }
     if has(Measurement::Drain) {
-        write(&drain::DESIGN, drain::measure(&bench).await?)?;
+        let (design, samples) = drain::measure(&bench).await?;
+        write(&design, samples)?;
+    }
+    if has(Measurement::Rebuild) {
+        write(&rebuild::DESIGN, rebuild::measure(&bench).await?)?;
     }
     if has(Measurement::Latency) {
         write(&latency::DESIGN, latency::measure(&bench).await?)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// The folder for derived manifests.
 const FOLDER: &str = "target/bench";
@@ -37,6 +37,22 @@ pub fn without_bridge() -> Result<PathBuf> {
 /// Writes a manifest of the same application, in which the host provides none of the dependencies.
 pub fn without_provided(manifest: &Path) -> Result<PathBuf> {
     derive(manifest, "wasm-only", drop_provided)
+}
+
+/// The manifest that [`with_aggregator`] writes.
+pub const WITH_AGGREGATOR: &str = "target/bench/other-aggregator-spin-fused.toml";
+
+/// Writes `spin-fused.toml` with another build of the aggregator.
+pub fn with_aggregator(wasm: &Path) -> Result<()> {
+    let source = std::path::absolute(wasm)?.to_string_lossy().into_owned();
+    let path = derive(Path::new("spin-fused.toml"), "other-aggregator", |app| {
+        let component = table(app, "component").and_then(|all| table(all, "aggregator"));
+        if let Some(component) = component {
+            component.insert("source".into(), source.into());
+        }
+    })?;
+    ensure!(path == Path::new(WITH_AGGREGATOR), "unexpected name: {}", path.display());
+    Ok(())
 }
 
 /// Writes a changed manifest to `target/bench/<prefix>-<path>`, with hyphens in the path.

@@ -3,10 +3,19 @@
 use anyhow::Result;
 use redis::aio::MultiplexedConnection;
 
+use crate::contender::Names;
+
 /// The number of counted sales.
 pub async fn counted(valkey: &mut MultiplexedConnection) -> Result<u64> {
     let count: Option<u64> = redis::cmd("GET").arg("total_ventas").query_async(valkey).await?;
     Ok(count.unwrap_or(0))
+}
+
+/// The number of records of the topic that the group has applied.
+pub async fn applied(valkey: &mut MultiplexedConnection, names: Names<'_>) -> Result<u64> {
+    let key = format!("offset:{}:{}", names.group, names.topic);
+    let positions: Vec<u64> = redis::cmd("HVALS").arg(key).query_async(valkey).await?;
+    Ok(positions.iter().sum())
 }
 
 /// For each of these products, whether a sale of it is counted.
