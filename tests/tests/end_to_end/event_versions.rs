@@ -7,7 +7,7 @@ use std::time::Duration;
 use component_host::output::Outputs;
 use component_host::{CompileCache, Host, Limits};
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
-use kafka_trigger::{GuestHandler, KafkaTrigger, ProducerCapability, TriggerConfig};
+use kafka_trigger::{GuestHandler, KafkaTrigger, Observed as _, ProducerCapability, TriggerConfig};
 use pipeline_tests::root;
 use spin_app::manifest;
 use spin_app::variables::Variables;

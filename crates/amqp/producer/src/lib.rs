@@ -10,9 +10,9 @@
 //! message id.
 #![warn(missing_debug_implementations)]
 
+mod channels;
 mod config;
 mod connector;
-mod group;
 mod message;
 mod outcome;
 mod producer;

@@ -1,6 +1,6 @@
 //! What the broker's answers mean for the records of a group.
 
-use amqp_client::reply_code;
+use amqp_client::{Answer, Returned, reply_code};
 use kafka_record::{Delivery, ProduceError};
 use lapin::Confirmation;
 
@@ -12,22 +12,16 @@ const PRECONDITION_FAILED: u16 = 406;
 /// The result of one record.
 pub(crate) type Written = Result<Delivery, ProduceError>;
 
-/// The answer to one message; `None` if there was none in time.
-pub(crate) type Answer = Option<lapin::Result<Confirmation>>;
-
 /// The results of records that were published one after the other, with the same routing key, on a
 /// channel without other messages. `place` names the topic and the broker, for the errors.
 pub(crate) fn results(place: &str, answers: &[Answer]) -> Vec<Written> {
-    let confirmed = |answer: &&Answer| matches!(answer, Some(Ok(_)));
-    let returned = answers.iter().filter(|answer| is_returned(answer)).count();
-    let any_confirmed = answers.iter().any(|answer| confirmed(&answer));
+    let returned = Returned::of(answers);
+    let any_confirmed = answers.iter().any(|answer| matches!(answer, Some(Ok(_))));
     let result = |answer: &Answer| match answer {
-        // lapin assigns a returned message to the next confirm on the channel, which may be that of
-        // another record. If all were returned, this does not matter.
-        Some(Ok(_)) if returned == answers.len() => {
+        Some(Ok(_)) if returned == Returned::All => {
             Err(ProduceError::Refused(format!("{place}: no queue is bound for it")))
         }
-        Some(Ok(_)) if returned > 0 => Err(ProduceError::TimedOut(format!(
+        Some(Ok(_)) if returned == Returned::Some => Err(ProduceError::TimedOut(format!(
             "{place}: some records of the call were returned because no queue was bound for them; it \
              is not known which"
         ))),
@@ -42,10 +36,6 @@ pub(crate) fn results(place: &str, answers: &[Answer]) -> Vec<Written> {
         None => Err(ProduceError::TimedOut(format!("{place}: no confirm in time"))),
     };
     answers.iter().map(result).collect()
-}
-
-fn is_returned(answer: &Answer) -> bool {
-    matches!(answer, Some(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))))
 }
 
 /// The error of a record whose channel or connection was closed before its confirm. The broker closes

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use amqp_client::{Publication, is_answered, publish};
 use futures::future::join_all;
 use kafka_record::{Metrics, OutgoingRecord, ProduceError};
 use lapin::Channel;
@@ -12,8 +13,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Config;
+use crate::channels::IdleChannels;
 use crate::connector::Connector;
-use crate::group::{IdleChannels, publish};
 use crate::message::Message;
 use crate::outcome::{Written, results};
 
@@ -64,7 +65,13 @@ struct Waiting<'a> {
     /// Its place among the records of the call.
     index: usize,
     message: Message,
-    room: [SemaphorePermit<'a>; 2],
+    _room: [SemaphorePermit<'a>; 2],
+}
+
+impl Waiting<'_> {
+    fn publication(&self) -> Publication<'_> {
+        Publication { properties: self.message.properties.clone(), body: &self.message.body }
+    }
 }
 
 impl Producer {
@@ -169,7 +176,7 @@ impl Inner {
             self.records.try_acquire().map_err(full)?,
             self.bytes.try_acquire_many(bytes).map_err(full)?,
         ];
-        Ok(Waiting { index, message, room })
+        Ok(Waiting { index, message, _room: room })
     }
 
     /// Publishes records with the same topic.
@@ -178,25 +185,22 @@ impl Inner {
         group: Vec<Waiting<'_>>,
         deadline: Instant,
     ) -> Vec<(usize, Written)> {
-        let (mut indices, mut messages, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
-        for Waiting { index, message, room } in group {
-            indices.push(index);
-            messages.push(message);
-            // It is free again when this returns.
-            rooms.push(room);
-        }
-        let topic = messages.first().map(|message| message.routing_key.to_string());
-        let place =
-            format!("topic `{}` at {}", topic.unwrap_or_default(), self.config.address.public());
+        let routing_key =
+            group.first().map(|first| first.message.routing_key.clone()).unwrap_or_default();
+        let place = format!("topic `{routing_key}` at {}", self.config.address.public());
         let results = match self.channel(&place, deadline).await {
             Ok((channel, _permit)) => {
+                let messages = group.iter().map(Waiting::publication).collect();
                 let answers =
-                    publish(channel, &self.idle, &self.exchange, &messages, deadline).await;
+                    publish(&channel, &self.exchange, &routing_key, messages, deadline).await;
+                if is_answered(&answers) {
+                    self.idle.put_back(channel);
+                }
                 results(&place, &answers)
             }
-            Err(error) => vec![Err(error); messages.len()],
+            Err(error) => vec![Err(error); group.len()],
         };
-        indices.into_iter().zip(results).collect()
+        group.into_iter().map(|waiting| waiting.index).zip(results).collect()
     }
 
     /// A channel for one group. If there is none, nothing was published.

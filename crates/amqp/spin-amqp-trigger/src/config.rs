@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amqp_client::{Address, AddressError};
 use serde::{Deserialize, Deserializer};
-use spin_kafka_trigger::{Config as EngineConfig, FailedRecords, Secret};
+use spin_kafka_trigger::{Config as EngineConfig, FailedRecords, Filter, Secret};
 
 use crate::Error;
 
@@ -42,6 +42,9 @@ pub struct Config {
     /// (`max_message_size` of the broker) times this number is the most that they take. Default
     /// 2,000.
     pub prefetch: u16,
+    /// Conditions that a message must meet, by its record. A message is handed over if it meets all of
+    /// them. Other messages are counted in a metric and acknowledged.
+    pub filters: Vec<Filter>,
     /// Maximum number of messages in a batch. Default 1,000.
     pub batch_records_max: usize,
     /// Maximum size of a batch: the bytes of bodies, routing keys and headers, and in addition about
@@ -102,6 +105,7 @@ impl Default for Config {
             queue: String::new(),
             group: "amqp".into(),
             prefetch: 2_000,
+            filters: Vec::new(),
             batch_records_max: engine.batch_records_max,
             batch_bytes_max: engine.batch_bytes_max,
             batch_wait: engine.batch_wait,
@@ -186,6 +190,7 @@ impl Config {
     pub(crate) fn engine(&self) -> EngineConfig {
         let mut engine = EngineConfig::default();
         engine.group.clone_from(&self.group);
+        engine.filters.clone_from(&self.filters);
         engine.batch_records_max = self.batch_records_max;
         engine.batch_bytes_max = self.batch_bytes_max;
         engine.batch_wait = self.batch_wait;

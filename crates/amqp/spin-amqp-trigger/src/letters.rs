@@ -4,15 +4,16 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use amqp_client::headers::{BYTES_MAX, ROUTING};
-use amqp_client::{close_channel, within};
+use amqp_client::{
+    Answer, Publication, Returned, close_channel, is_answered, open_channel, publish,
+};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use spin_kafka_trigger::source::{Letter, LetterFault, LetterWriter};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use crate::held::{Held, Origin};
 
@@ -38,7 +39,7 @@ pub(crate) struct Letters {
     group: String,
     held: Arc<Held>,
     connection: SyncMutex<Option<Arc<Connection>>>,
-    /// A channel with publisher confirms. An error closes it.
+    /// A channel with publisher confirms. An error closes it. It is locked while letters are published.
     channel: Mutex<Option<Channel>>,
 }
 
@@ -63,58 +64,73 @@ impl Letters {
     }
 
     /// The channel. It is opened for the first letter, and again after an error.
-    async fn channel(&self) -> Result<Channel, LetterFault> {
-        let mut current = self.channel.lock().await;
-        if let Some(channel) = current.as_ref().filter(|channel| channel.status().connected()) {
-            return Ok(channel.clone());
+    async fn open<'a>(
+        &self,
+        current: &'a mut Option<Channel>,
+    ) -> Result<&'a mut Channel, LetterFault> {
+        if let Some(channel) = current.take().filter(|channel| channel.status().connected()) {
+            return Ok(current.insert(channel));
         }
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let connection = connection.ok_or_else(|| unavailable("there is no connection"))?;
-        let channel = within(connection.create_channel()).await.map_err(unavailable)?;
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-        within(confirms).await.map_err(unavailable)?;
-        Ok(current.insert(channel).clone())
+        let channel = open_channel(&connection).await.map_err(unavailable)?;
+        Ok(current.insert(channel))
     }
 
-    async fn publish(&self, letter: &Letter<'_>) -> Result<(), LetterFault> {
-        let origin = self.held.get(letter.record.offset);
-        let origin = origin.ok_or_else(|| unavailable("its connection was lost"))?;
-        let channel = self.channel().await?;
-        let properties = properties(&origin, letter, &self.group);
-        let body = letter.record.value.as_deref().unwrap_or_default();
-        let published = async {
-            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            let (exchange, routing_key) = (self.exchange.clone(), self.routing_key.clone());
-            channel.basic_publish(exchange, routing_key, options, body, properties).await?.await
+    async fn publish(&self, letters: &[Letter<'_>]) -> Vec<Result<(), LetterFault>> {
+        let lost = || Err(unavailable("its connection was lost"));
+        let mut messages = Vec::with_capacity(letters.len());
+        for letter in letters {
+            let Some(origin) = self.held.get(letter.record.offset) else {
+                // The whole batch is delivered again.
+                return letters.iter().map(|_| lost()).collect();
+            };
+            let body = letter.record.value.as_deref().unwrap_or_default();
+            let properties = properties(&origin, letter, &self.group);
+            messages.push(Publication { properties, body });
+        }
+        // Letters of another part of the batch wait until these are confirmed.
+        let mut current = self.channel.lock().await;
+        let channel = match self.open(&mut current).await {
+            Ok(channel) => channel,
+            Err(fault) => return vec![Err(fault); letters.len()],
         };
-        let confirmed = timeout(CONFIRM_LIMIT, published).await;
-        if !matches!(confirmed, Ok(Ok(_))) {
+        let deadline = Instant::now() + CONFIRM_LIMIT;
+        let answers = publish(channel, &self.exchange, &self.routing_key, messages, deadline).await;
+        if !is_answered(&answers) {
             // The next attempt uses a new channel.
-            self.channel.lock().await.take_if(|current| current.id() == channel.id());
+            *current = None;
         }
-        match confirmed {
-            Ok(Ok(Confirmation::Ack(None))) => Ok(()),
-            Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => Err(LetterFault {
-                reason: "the broker returned it: no queue is bound for it".into(),
-                advice: "create the queue of the dead letters, or bind one to \
-                         `dead_letter_exchange`",
-            }),
-            Ok(Ok(Confirmation::Nack(None) | Confirmation::NotRequested)) => Err(LetterFault {
-                reason: "the broker did not accept it".into(),
-                advice: "check the length limit and the disk of the queue of the dead letters",
-            }),
-            Ok(Err(error)) => Err(LetterFault {
-                reason: error.to_string(),
-                advice: "create `dead_letter_exchange`, and let the user write to it",
-            }),
-            Err(_) => Err(unavailable("the broker did not confirm it in time")),
-        }
+        let returned = Returned::of(&answers);
+        answers.into_iter().map(|answer| result(answer, returned)).collect()
+    }
+}
+
+fn result(answer: Answer, returned: Returned) -> Result<(), LetterFault> {
+    match answer {
+        Some(Ok(_)) if returned != Returned::None => Err(LetterFault {
+            reason: "the broker returned it, or another letter: no queue is bound for it".into(),
+            advice: "create the queue of the dead letters, or bind one to `dead_letter_exchange`",
+        }),
+        Some(Ok(Confirmation::Ack(_))) => Ok(()),
+        Some(Ok(Confirmation::Nack(_) | Confirmation::NotRequested)) => Err(LetterFault {
+            reason: "the broker did not accept it".into(),
+            advice: "check the length limit and the disk of the queue of the dead letters",
+        }),
+        Some(Err(error)) => Err(LetterFault {
+            reason: error.to_string(),
+            advice: "create `dead_letter_exchange`, and let the user write to it",
+        }),
+        None => Err(unavailable("the broker did not confirm it in time")),
     }
 }
 
 impl LetterWriter for Letters {
-    fn write<'a>(&'a self, letter: &'a Letter<'a>) -> BoxFuture<'a, Result<(), LetterFault>> {
-        self.publish(letter).boxed()
+    fn write<'a>(
+        &'a self,
+        letters: &'a [Letter<'a>],
+    ) -> BoxFuture<'a, Vec<Result<(), LetterFault>>> {
+        self.publish(letters).boxed()
     }
 }
 

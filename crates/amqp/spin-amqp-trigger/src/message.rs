@@ -133,6 +133,20 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_a_record_that_was_published_is_kept() {
+        let key = |value: AMQPValue| {
+            let mut table = FieldTable::default();
+            table.insert(KEY.into(), value);
+            let record = record(1, &mut delivery(BasicProperties::default().with_headers(table)));
+            assert_eq!(header(&record, KEY), None);
+            record.key
+        };
+        let bytes = &b"\xffkey"[..];
+        assert_eq!(key(AMQPValue::LongString(bytes.into())).as_deref(), Some(bytes));
+        assert_eq!(key(AMQPValue::Void), None);
+    }
+
+    #[test]
     fn a_message_without_an_id_has_no_idempotency_key() {
         for id in [None, Some("")] {
             let mut properties = BasicProperties::default();

@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(SessionEnd::Stopped),
-                received = self.receiver.next() => builder.push(received?),
+                received = self.receiver.next() => self.engine.gather(received?, builder),
                 () = at(deadline) => {
                     if let Some(gathered) = builder.take() {
                         return Ok(gathered);

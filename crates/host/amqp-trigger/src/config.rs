@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use kafka_trigger::CallSettings;
+use kafka_schema::SchemaConfig;
+use kafka_trigger::HandlerSettings;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use spin_amqp_trigger::Config;
@@ -14,9 +15,6 @@ use crate::Error;
 /// The type of the triggers in a manifest.
 const TYPE: &str = "amqp";
 
-/// The setting of the call; the others are those of the consumer.
-const HANDLER_DEADLINE: &str = "handler_deadline_ms";
-
 /// The settings of one AMQP trigger: those of the consumer and those of the call.
 #[derive(Debug, Clone)]
 pub struct TriggerConfig {
@@ -26,6 +24,8 @@ pub struct TriggerConfig {
     pub consumer: Config,
     /// The address of the broker and its virtual host, without the password.
     pub address: String,
+    /// The schema registry: the table `schema`. `None` if values are handed over as they are.
+    pub schema: Option<SchemaConfig>,
     /// The time limit of a call: `handler_deadline_ms`.
     pub handler_deadline: Duration,
 }
@@ -49,12 +49,10 @@ impl TriggerConfig {
     }
 
     fn parse(component: String, mut settings: Map<String, Value>) -> Result<Self, String> {
-        let call = settings.remove_entry(HANDLER_DEADLINE).into_iter().collect();
-        let call = CallSettings::deserialize(Value::Object(call)).map_err(|e| e.to_string())?;
+        let HandlerSettings { deadline, schema } = HandlerSettings::take(&mut settings)?;
         let consumer = Config::deserialize(Value::Object(settings)).map_err(|e| e.to_string())?;
         let address = consumer.check().map_err(|e| e.to_string())?;
-        let handler_deadline = Duration::from_millis(call.handler_deadline_ms);
-        Ok(Self { component, consumer, address, handler_deadline })
+        Ok(Self { component, consumer, address, schema, handler_deadline: deadline })
     }
 }
 
@@ -89,7 +87,8 @@ mod tests {
     #[test]
     fn settings_are_read_with_those_of_all_triggers() {
         let read = read("queue = 'posts'\nprefetch = 5000\nhandler_deadline_ms = 7").unwrap();
-        let [TriggerConfig { component, consumer, address, handler_deadline }] = &read[..] else {
+        let [TriggerConfig { component, consumer, address, handler_deadline, .. }] = &read[..]
+        else {
             panic!()
         };
         assert_eq!(address, "127.0.0.1:5672, virtual host /");
@@ -106,6 +105,8 @@ mod tests {
             ("queue = 'posts'\nprefetch = 3", "`prefetch`"),
             ("queue = 'posts'\npoison_attempts = 0", "poison_attempts"),
             ("queue = 'posts'\nurl = 'hunter2'", "`url`"),
+            ("queue = 'posts'\nfilters = [{ on = 'key' }]", "`equals` or `prefix`"),
+            ("queue = 'posts'\nschema = { registry = 'registry' }", "schema.registry"),
         ] {
             let error = read(settings).unwrap_err().to_string();
             assert!(error.contains("spin.toml") && error.contains(part), "{part}: {error}");

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use component_host::Host;
+use kafka_schema::SchemaHandler;
 use kafka_trigger::{GuestHandler, MessagingSystem, Observed};
-use prometheus_client::registry::Registry;
 use spin_amqp_trigger::Trigger;
-use spin_kafka_trigger::{Progress, Summary};
+use spin_kafka_trigger::{Metrics, Progress, Summary};
 
 use crate::{Error, TriggerConfig};
 
@@ -14,26 +14,29 @@ use crate::{Error, TriggerConfig};
 pub struct AmqpTrigger {
     handler: GuestHandler,
     trigger: Trigger,
+    schema_metrics: Arc<kafka_schema::Metrics>,
 }
 
 impl AmqpTrigger {
     /// Fails if the component is not loaded, does not export the handler, or returns records. Must be called within a
     /// tokio runtime.
     pub fn new(config: TriggerConfig, host: &Host) -> Result<Self, Error> {
-        let TriggerConfig { component, consumer, handler_deadline, .. } = config;
+        let TriggerConfig { component, mut consumer, schema, handler_deadline, .. } = config;
         let handler =
             GuestHandler::find(host, &component, handler_deadline, MessagingSystem::RabbitMq)?;
         if handler.returns_records() {
             return Err(Error::ReturnsRecords { component });
         }
-        let trigger = Trigger::new(consumer, handler.clone())
+        let decoding = SchemaHandler::new(handler.clone(), schema, &mut consumer.filters).map_err(
+            |source| {
+                let component = component.clone();
+                kafka_trigger::Error::Schema { component, source }
+            },
+        )?;
+        let schema_metrics = decoding.metrics();
+        let trigger = Trigger::new(consumer, decoding)
             .map_err(|source| Error::Consumer { component, source })?;
-        Ok(Self { handler, trigger })
-    }
-
-    /// The handler that calls the component. It can be given another build at run time.
-    pub fn handler(&self) -> GuestHandler {
-        self.handler.clone()
+        Ok(Self { handler, trigger, schema_metrics })
     }
 
     /// Reads the queue until `shutdown` resolves, then drains. An error means that it stopped
@@ -48,20 +51,20 @@ impl AmqpTrigger {
 }
 
 impl Observed for AmqpTrigger {
-    fn component(&self) -> String {
-        self.handler.component()
+    fn handler(&self) -> GuestHandler {
+        self.handler.clone()
+    }
+
+    fn metrics(&self) -> Arc<Metrics> {
+        self.trigger.metrics()
+    }
+
+    fn schema_metrics(&self) -> &kafka_schema::Metrics {
+        &self.schema_metrics
     }
 
     fn progress(&self) -> Arc<Progress> {
         self.trigger.progress()
-    }
-
-    fn register(&self, registry: &mut Registry) {
-        let label = ("component".into(), self.component().into());
-        let registry = registry.sub_registry_with_label(label);
-        self.trigger.metrics().register(registry);
-        self.trigger.progress().register(registry);
-        self.handler.register(registry);
     }
 
     fn obstacles(&self) -> fn(&Progress) -> Vec<String> {

@@ -19,6 +19,9 @@ const SECURITY: [&str; 5] = ["enable.sasl.", "enable.ssl.", "sasl.", "security."
 /// version, a batch does not contain the consumer group.
 const GROUP_VARIABLE: &str = "kafka_group";
 
+/// The setting of the call.
+const HANDLER_DEADLINE: &str = "handler_deadline_ms";
+
 /// The settings of one Kafka trigger: those of the consumer engine and those of the call.
 #[derive(Debug, Clone)]
 pub struct TriggerConfig {
@@ -45,6 +48,27 @@ pub struct CallSettings {
 impl Default for CallSettings {
     fn default() -> Self {
         Self { handler_deadline_ms: 60_000 }
+    }
+}
+
+/// What triggers of all types have in addition to the settings of their consumer.
+#[derive(Debug, Clone)]
+pub struct HandlerSettings {
+    /// The time limit of a call: `handler_deadline_ms`.
+    pub deadline: Duration,
+    /// The schema registry: the table `schema`. `None` if values are handed over as they are.
+    pub schema: Option<SchemaConfig>,
+}
+
+impl HandlerSettings {
+    /// Takes these settings out of those of a trigger, and checks them. Fails with the reason.
+    pub fn take(settings: &mut Map<String, Value>) -> Result<Self, String> {
+        let call = settings.remove_entry(HANDLER_DEADLINE).into_iter().collect();
+        let call = CallSettings::deserialize(Value::Object(call)).map_err(|e| e.to_string())?;
+        let schema = settings.remove("schema").map(SchemaConfig::deserialize).transpose();
+        let schema = schema.map_err(|e| format!("schema: {e}"))?;
+        schema.as_ref().map_or(Ok(()), SchemaConfig::validate).map_err(|e| e.to_string())?;
+        Ok(Self { deadline: Duration::from_millis(call.handler_deadline_ms), schema })
     }
 }
 
@@ -106,8 +130,6 @@ impl TriggerConfig {
         let component = trigger.component().unwrap_or_default().into();
         let config = Self::parse(component, settings).map_err(&fault)?;
         config.engine.validate().map_err(|e| fault(e.to_string()))?;
-        let schema = config.schema.as_ref().map_or(Ok(()), SchemaConfig::validate);
-        schema.map_err(|e| fault(e.to_string()))?;
         config.check_group(app, variables).map_err(fault)?;
         Ok(config)
     }
@@ -130,22 +152,15 @@ impl TriggerConfig {
     }
 
     fn parse(component: String, mut settings: Map<String, Value>) -> Result<Self, String> {
-        let mut call = Map::new();
-        if let Some((key, value)) = settings.remove_entry("handler_deadline_ms") {
-            call.insert(key, value);
-        }
-        let call = CallSettings::deserialize(Value::Object(call)).map_err(|e| e.to_string())?;
+        let HandlerSettings { deadline, schema } = HandlerSettings::take(&mut settings)?;
         if let Some(topic) = settings.remove("topic") {
             if settings.contains_key("topics") {
                 return Err("give either `topic` or `topics`".into());
             }
             settings.insert("topics".into(), Value::Array(vec![topic]));
         }
-        let schema = settings.remove("schema").map(SchemaConfig::deserialize).transpose();
-        let schema = schema.map_err(|e| format!("schema: {e}"))?;
         let engine = Config::deserialize(Value::Object(settings)).map_err(|e| e.to_string())?;
-        let handler_deadline = Duration::from_millis(call.handler_deadline_ms);
-        Ok(Self { component, engine, schema, handler_deadline })
+        Ok(Self { component, engine, schema, handler_deadline: deadline })
     }
 }
 

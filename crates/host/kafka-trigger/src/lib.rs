@@ -20,7 +20,7 @@ mod producers;
 mod trace;
 mod trigger;
 
-pub use config::{CallSettings, TriggerConfig};
+pub use config::{CallSettings, HandlerSettings, TriggerConfig};
 pub use error::Error;
 pub use handler::GuestHandler;
 pub use letters::LetterService;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use component_host::Host;
 use kafka_schema::SchemaHandler;
-use prometheus_client::registry::Registry;
-use spin_kafka_trigger::{Progress, Range, Summary, Trigger};
+use spin_kafka_trigger::{Metrics, Progress, Range, Summary, Trigger};
 
 use crate::config::TriggerConfig;
 use crate::handler::GuestHandler;
@@ -29,17 +28,12 @@ impl KafkaTrigger {
             (false, false) => return Err(Error::UnusedOutputTopics { component }),
             _ => {}
         }
-        let decoding = SchemaHandler::new(handler.clone(), schema, &mut engine)
+        let decoding = SchemaHandler::new(handler.clone(), schema, &mut engine.filters)
             .map_err(|source| Error::Schema { component: component.clone(), source })?;
         let schema_metrics = decoding.metrics();
         let trigger =
             Trigger::new(engine, decoding).map_err(|source| Error::Engine { component, source })?;
         Ok(Self { handler, trigger, schema_metrics })
-    }
-
-    /// The handler that calls the component. It can be given another build at run time.
-    pub fn handler(&self) -> GuestHandler {
-        self.handler.clone()
     }
 
     /// Consumes until `shutdown` resolves, then drains. An error means that it stopped earlier.
@@ -64,21 +58,20 @@ impl KafkaTrigger {
 }
 
 impl Observed for KafkaTrigger {
-    fn component(&self) -> String {
-        self.handler.component()
+    fn handler(&self) -> GuestHandler {
+        self.handler.clone()
+    }
+
+    fn metrics(&self) -> Arc<Metrics> {
+        self.trigger.metrics()
+    }
+
+    fn schema_metrics(&self) -> &kafka_schema::Metrics {
+        &self.schema_metrics
     }
 
     fn progress(&self) -> Arc<Progress> {
         self.trigger.progress()
-    }
-
-    fn register(&self, registry: &mut Registry) {
-        let label = ("component".into(), self.component().into());
-        let registry = registry.sub_registry_with_label(label);
-        self.trigger.metrics().register(registry);
-        self.trigger.progress().register(registry);
-        self.handler.register(registry);
-        self.schema_metrics.register(registry);
     }
 
     fn obstacles(&self) -> fn(&Progress) -> Vec<String> {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use spin_kafka_trigger::{
-    Answer, Batch, Config, Failure, Field, Filter, Handler, Position, Rejection,
-};
+use spin_kafka_trigger::{Answer, Batch, Failure, Field, Filter, Handler, Position, Rejection};
 
 use crate::decoder::{Decoded, Decoder};
 use crate::{Error, Metrics, SchemaConfig};
@@ -23,16 +21,16 @@ pub struct SchemaHandler<H> {
 
 impl<H> SchemaHandler<H> {
     /// Encloses a handler. If a registry is configured, the conditions on fields are taken out of
-    /// the engine's settings, because the engine would apply them before the values are decoded.
+    /// the engine's filters, because the engine would apply them before the values are decoded.
     pub fn new(
         inner: H,
         registry: Option<SchemaConfig>,
-        engine: &mut Config,
+        filters: &mut Vec<Filter>,
     ) -> Result<Self, Error> {
         let metrics = Arc::<Metrics>::default();
         let decoder = registry.map(|registry| {
             let is_on_field = |filter: &mut Filter| matches!(filter.on, Field::Json(_));
-            let filters = engine.filters.extract_if(.., is_on_field).collect();
+            let filters = filters.extract_if(.., is_on_field).collect();
             Decoder::new(registry, filters, metrics.clone())
         });
         let keeps_position = AtomicBool::new(true);
@@ -110,7 +108,7 @@ mod tests {
     use std::sync::Mutex;
 
     use axum::http::StatusCode;
-    use spin_kafka_trigger::{Message, OfflineRecords, apply_offline};
+    use spin_kafka_trigger::{Config, Message, OfflineRecords, apply_offline};
 
     use super::*;
     use crate::test_registry::TestRegistry;
@@ -143,7 +141,7 @@ mod tests {
     ) -> SchemaHandler<Inner> {
         let inner = Inner { position, rejects, calls: Mutex::default() };
         let config = SchemaConfig { decoded_bytes_max: 20, ..server.config() };
-        let handler = SchemaHandler::new(inner, Some(config), &mut Config::default()).unwrap();
+        let handler = SchemaHandler::new(inner, Some(config), &mut Vec::new()).unwrap();
         handler.position("group", "sales", "log", 0).await.unwrap();
         handler
     }
@@ -202,7 +200,8 @@ mod tests {
         let inner = Inner { position: Position::Committed, rejects: None, calls: Mutex::default() };
         let on_field = Filter::equals("json:/x".parse().unwrap(), "1");
         let mut engine = Config::default().filters([on_field]);
-        let handler = SchemaHandler::new(inner, Some(server.config()), &mut engine).unwrap();
+        let handler =
+            SchemaHandler::new(inner, Some(server.config()), &mut engine.filters).unwrap();
         assert_eq!(engine.filters, [], "the engine does not decode");
         handler.position("group", "sales", "log", 0).await.unwrap();
         let values = batch(&[b"\0\0\0\0\x011", b"\0\0\0\0\x01{}"]);
@@ -218,7 +217,7 @@ mod tests {
         server.add("schemas/ids/1", r#"{"schema":"\"int\""}"#);
         let inner = Inner { position: Position::Committed, rejects: None, calls: Mutex::default() };
         let config = SchemaConfig { reader_version: "sales:3".into(), ..server.config() };
-        let handler = SchemaHandler::new(inner, Some(config), &mut Config::default()).unwrap();
+        let handler = SchemaHandler::new(inner, Some(config), &mut Vec::new()).unwrap();
         let values = batch(&[b"\0\0\0\0\x01\x02"]);
         for found in [None, Some(r#"{"schemaType":"JSON","schema":"true"}"#)] {
             if let Some(found) = found {
@@ -250,7 +249,8 @@ mod tests {
             }
             let (position, calls) = (Position::Committed, Mutex::default());
             let inner = Inner { position, rejects: None, calls };
-            let handler = SchemaHandler::new(inner, Some(schemas.clone()), &mut config).unwrap();
+            let handler =
+                SchemaHandler::new(inner, Some(schemas.clone()), &mut config.filters).unwrap();
             let Batch { topic, log_id, partition, records, .. } =
                 batch(&[b"\0\0\0\0\x011", b"\0\0\0\0\x01{}"]);
             let records = OfflineRecords { topic, log_id, partition, records };

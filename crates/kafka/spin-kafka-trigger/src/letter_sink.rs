@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use rdkafka::error::KafkaError;
 
 use crate::dead_letters::DeadLetters;
@@ -13,9 +13,12 @@ use crate::{Config, FailureClass};
 
 /// Writes the dead letters of a source that is not Kafka.
 pub trait LetterWriter: Send + Sync + 'static {
-    /// Writes a letter. Resolves when it is stored, or when it is known or assumed that it is not.
-    /// In the latter case it is written again after a pause.
-    fn write<'a>(&'a self, letter: &'a Letter<'a>) -> BoxFuture<'a, Result<(), LetterFault>>;
+    /// Writes letters. Resolves when each of them is stored, or it is known or assumed that it is not.
+    /// In the latter case it is written again after a pause. Returns one result for each letter.
+    fn write<'a>(
+        &'a self,
+        letters: &'a [Letter<'a>],
+    ) -> BoxFuture<'a, Vec<Result<(), LetterFault>>>;
 }
 
 /// Why a dead letter was not written.
@@ -91,7 +94,7 @@ impl LetterSink {
                 sent.map_err(|(left, error)| (left, LetterError::Kafka(error)))
             }
             Self::Writer(writer) => {
-                let written = join_all(letters.iter().map(|letter| writer.write(letter))).await;
+                let written = writer.write(&letters).await;
                 let mut fault = None;
                 let mut left = Vec::new();
                 for (letter, written) in letters.into_iter().zip(written) {

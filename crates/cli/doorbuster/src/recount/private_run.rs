@@ -9,7 +9,7 @@ use child_server::Valkey;
 use component_host::output::Outputs;
 use component_host::{Capability, CompileCache, Host, Limits};
 use kafka_schema::{SchemaConfig, SchemaHandler};
-use kafka_trigger::{GuestHandler, KafkaTrigger, TriggerConfig};
+use kafka_trigger::{GuestHandler, KafkaTrigger, Observed as _, TriggerConfig};
 use redis::aio::MultiplexedConnection;
 use sha2::{Digest as _, Sha256};
 use spin_app::App;
@@ -128,7 +128,7 @@ impl PrivateRun {
         }
         let (guest, store) = (self.guest.clone(), self.connection.clone());
         let observed = Observed { guest, observer, store };
-        let handler = SchemaHandler::new(observed, self.schema.clone(), &mut config)?;
+        let handler = SchemaHandler::new(observed, self.schema.clone(), &mut config.filters)?;
         let trigger = Trigger::new(config, handler)?;
         let ranges = ends.ranges_from(&self.starts);
         let stalled = stalled(trigger.metrics());

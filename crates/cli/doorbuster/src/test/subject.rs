@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use component_host::output::{Follow, Outputs};
 use component_host::{Capability, CompileCache, Host, Limits};
 use kafka_schema::{SchemaConfig, SchemaHandler};
-use kafka_trigger::{GuestHandler, KafkaTrigger};
+use kafka_trigger::{GuestHandler, KafkaTrigger, Observed as _};
 use runner::TRIGGER_TYPES;
 use spin_app::{App, manifest};
 use spin_kafka_trigger::{
@@ -90,7 +90,7 @@ impl Subject {
     pub fn handler(&self, partition: i32) -> Result<(SchemaHandler<Observed>, Config)> {
         let (guest, output) = (self.guest.clone(), self.output.clone());
         let (observed, mut config) = (Observed { guest, output, partition }, self.config.clone());
-        let handler = SchemaHandler::new(observed, self.schema.clone(), &mut config)?;
+        let handler = SchemaHandler::new(observed, self.schema.clone(), &mut config.filters)?;
         Ok((handler, config))
     }
 }

@@ -137,7 +137,8 @@ pub struct Consumer {
 impl Consumer {
     pub fn start(mut config: Config, registry: SchemaConfig) -> Self {
         let journal = Journal::default();
-        let handler = SchemaHandler::new(journal.clone(), Some(registry), &mut config).unwrap();
+        let handler =
+            SchemaHandler::new(journal.clone(), Some(registry), &mut config.filters).unwrap();
         let schemas = handler.metrics();
         let trigger = Trigger::new(config, handler).unwrap();
         let engine = trigger.metrics();

@@ -12,12 +12,14 @@ use super::applier::{Applier, PartitionPosition};
 use super::context::{TaskContext, TaskEnd};
 use super::handler_calls::{FailureCause, HandlerCalls, LostState};
 use super::output::Output;
+use crate::batch::BatchBuilder;
 use crate::engine::Engine;
 use crate::extent::Extent;
+use crate::filter::pass;
 use crate::letter_sink::{LetterSink, LetterWriter};
 use crate::partition_status::PartitionStatus;
 use crate::trigger::Summary;
-use crate::{Batch, Config, Error, Handler, Metrics, Position, Progress};
+use crate::{Batch, Config, Error, Handler, Message, Metrics, Position, Progress};
 
 /// The number of the only partition of a source.
 const PARTITION: i32 = 0;
@@ -36,8 +38,8 @@ impl fmt::Debug for SourceEngine {
 
 impl SourceEngine {
     /// An engine for the source of this name, which takes the place of a topic. Of the settings,
-    /// those about batches, the handler's calls, failed records and stalls have an effect, and
-    /// `group`. Fails if one of them is invalid. Must be called within a tokio runtime.
+    /// those about filters, batches, the handler's calls, failed records and stalls have an effect,
+    /// and `group`. Fails if one of them is invalid. Must be called within a tokio runtime.
     pub fn new<H: Handler>(
         config: Config,
         name: impl Into<Arc<str>>,
@@ -92,6 +94,17 @@ impl SourceEngine {
     /// Notes that the broker cannot be reached, or refuses the client.
     pub fn set_unanswered(&self) {
         self.engine.progress.set_unanswered();
+    }
+
+    /// Adds a record to a batch, unless the filters drop it. It is then part of the batch without
+    /// being handed over.
+    pub fn gather(&self, record: Message, batch: &mut BatchBuilder) {
+        if pass(&self.engine.config.filters, &record) {
+            batch.push(record);
+        } else {
+            self.engine.metrics.filtered.inc();
+            batch.pass_over(record.offset);
+        }
     }
 
     /// Applies the batches of one connection, until `stop` is cancelled. `applied` is called with a
