@@ -12,6 +12,9 @@ from pathlib import Path
 
 from diagram import COLORS, legend, plt, save, style
 
+LABELS_MAX = 4
+"""The most labels of cases that are written beside each other. More are rotated."""
+
 
 def points(report: dict, contender: str, figure: str) -> list[tuple[dict, dict]]:
     """The cases of a contender that have a figure, with the figure."""
@@ -53,8 +56,9 @@ def lines(axes, report: dict, figure: str, contenders: list[str]):
 
 
 def bars(axes, report: dict, figure: str, contenders: list[str]):
-    """A group of bars for each case."""
-    labels = list(dict.fromkeys(row["case"]["label"] for row in report["rows"]))
+    """A group of bars for each case that has the figure."""
+    rows = [row for row in report["rows"] if figure in row["figures"]]
+    labels = list(dict.fromkeys(row["case"]["label"] for row in rows))
     width = 0.8 / len(contenders)
     for index, (color, contender) in enumerate(zip(COLORS, contenders)):
         of = points(report, contender, figure)
@@ -62,7 +66,11 @@ def bars(axes, report: dict, figure: str, contenders: list[str]):
         at = [labels.index(case["label"]) + (index - (len(contenders) - 1) / 2) * width for case, _ in of]
         heights = [spread["median"] for spread in spreads]
         axes.bar(at, heights, width, yerr=errors(spreads), label=contender, color=color, capsize=2)
-    axes.set_xticks(range(len(labels)), [label.replace(", ", "\n") for label in labels], fontsize=8)
+    names = [label.replace(", ", "\n") for label in labels]
+    if len(labels) > LABELS_MAX:
+        axes.set_xticks(range(len(labels)), names, fontsize=8, rotation=30, ha="right")
+    else:
+        axes.set_xticks(range(len(labels)), names, fontsize=8)
 
 
 def draw(path: Path):

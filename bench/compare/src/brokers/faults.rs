@@ -1,4 +1,4 @@
-//! Kills, freezes and stops every part while posts are published, and compares the counts with a naive
+//! Kills, freezes, cuts off and stops every part while posts are published, and compares the counts with a naive
 //! recount.
 
 use std::fmt;
@@ -38,8 +38,8 @@ const POSTS: u64 = 100_000;
 const CHUNK: u64 = 20;
 const PUBLISHERS: usize = 16;
 
-/// For how long a part is frozen.
-const FREEZE: Duration = Duration::from_secs(5);
+/// For how long a part is frozen, or not reachable.
+const OUTAGE: Duration = Duration::from_secs(5);
 
 /// How long the counts must stay as they are, without lag, until they are compared.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -53,35 +53,48 @@ enum Fault {
     Kill(Part),
     /// SIGSTOP for some seconds: the connections stay open, and nothing is answered.
     Freeze(Part),
+    /// All connections to the part are closed, and new ones are refused, for some seconds. For the
+    /// program these are the connections of the clients.
+    Cut(Part),
     /// SIGTERM to the program, and a start.
     Stop,
 }
 
 impl Fault {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Kill(Part::Program),
         Self::Kill(Part::Broker),
         Self::Kill(Part::Store),
         Self::Freeze(Part::Program),
         Self::Freeze(Part::Broker),
         Self::Freeze(Part::Store),
+        Self::Cut(Part::Program),
+        Self::Cut(Part::Broker),
+        Self::Cut(Part::Store),
         Self::Stop,
     ];
 
-    /// Injects the fault. Returns when a part became unavailable, or for a freeze when it continued.
+    /// Injects the fault. Returns when a part became unavailable, or for a
+    /// freeze or a cut when it ended.
     async fn inject(self, stage: &mut Stage) -> Result<Instant> {
         let begun = Instant::now();
         match self {
             Self::Kill(part) => stage.kill(part).await?,
             Self::Freeze(part) => {
                 stage.freeze(part, true)?;
-                sleep(FREEZE).await;
+                sleep(OUTAGE).await;
                 stage.freeze(part, false)?;
+                return Ok(Instant::now());
+            }
+            Self::Cut(part) => {
+                stage.cut(part, true);
+                sleep(OUTAGE).await;
+                stage.cut(part, false);
                 return Ok(Instant::now());
             }
             Self::Stop => {
                 stage.stop_program().await?;
-                stage.start_program()?;
+                stage.start_proxied_program()?;
             }
         }
         Ok(begun)
@@ -92,7 +105,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kill(part) => write!(f, "{part} killed"),
-            Self::Freeze(part) => write!(f, "{part} frozen for {} s", FREEZE.as_secs()),
+            Self::Freeze(part) => write!(f, "{part} frozen for {} s", OUTAGE.as_secs()),
+            Self::Cut(part) => write!(f, "{part} not reachable for {} s", OUTAGE.as_secs()),
             Self::Stop => f.write_str("program stopped"),
         }
     }
@@ -100,7 +114,7 @@ impl fmt::Display for Fault {
 
 /// One turn.
 pub async fn turn(stage: &mut Stage) -> Result<Turn> {
-    stage.start_program()?;
+    stage.start_proxied_program()?;
     let progress = Progress::default();
     let (destination, first) = (stage.front_door(), stage.posts);
     let publishers = try_join_all((0..PUBLISHERS).map(|_| publish(&progress, &destination, first)));

@@ -4,6 +4,7 @@
 mod faults;
 mod latency;
 mod posts;
+mod proxy;
 mod publisher;
 mod speed;
 mod stage;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -11,9 +11,11 @@ use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use test_servers::{Kafka, KafkaConfig, QueueClient, RabbitMq, Valkey, ValkeyConfig, start_valkey};
+use tokio::net::TcpListener;
 
 use crate::bench::{PARTITIONS, VALKEY_TIMEOUT};
 use crate::brokers::posts::{Counts, Post};
+use crate::brokers::proxy::Proxy;
 use crate::brokers::publisher::Destination;
 use crate::contender::alone;
 use crate::process::{Process, free_address};
@@ -90,6 +92,9 @@ pub struct Stage {
     address: SocketAddr,
     operator: SocketAddr,
     _store_data: TempDir,
+    /// The proxies before the front door, the broker and the store, in the order of [`Part::ALL`], and
+    /// their addresses.
+    proxies: [(Proxy, SocketAddr); 3],
     /// Number of posts that were published, which are numbered from 0, and of probes.
     pub posts: u64,
     pub probes: usize,
@@ -108,13 +113,18 @@ impl Stage {
         };
         let store = start_valkey(config).await.context("cannot start Valkey")?;
         let name = "tweets-topic".to_owned();
-        let (broker, url) = match kind {
+        let (address, operator) = (free_address()?, free_address()?);
+        let listeners = [Proxy::listen().await?, Proxy::listen().await?, Proxy::listen().await?];
+        let [front, before_broker, before_store] = listeners;
+        let (broker, url, port) = match kind {
             Broker::Kafka => {
-                let config = KafkaConfig { tuned: true, ..KafkaConfig::default() };
+                let advertised_port = Some(before_broker.local_addr()?.port());
+                let config = KafkaConfig { tuned: true, advertised_port, ..KafkaConfig::default() };
                 let kafka = Kafka::start(config).await.context("cannot start Kafka")?;
-                let url = kafka.bootstrap();
+                let url = kafka.unproxied();
+                let port = kafka.port();
                 ensure_topic(&ProducerConfig::new(&url), NewTopic::new(&name, PARTITIONS)).await?;
-                (Server::Kafka(kafka), url)
+                (Server::Kafka(kafka), url, port)
             }
             Broker::RabbitMq => {
                 let rabbit = RabbitMq::start().await.context("cannot start RabbitMQ")?;
@@ -123,9 +133,20 @@ impl Stage {
                 for queue in [&name, &format!("{name}.dead-letter")] {
                     client.declare(queue).await?;
                 }
-                (Server::RabbitMq(rabbit), url)
+                let port = rabbit.port();
+                (Server::RabbitMq(rabbit), url, port)
             }
         };
+        let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let proxy = |listener: TcpListener, to| -> Result<_> {
+            let own = listener.local_addr()?;
+            Ok((Proxy::start(listener, to), own))
+        };
+        let proxies = [
+            proxy(front, address)?,
+            proxy(before_broker, local(port))?,
+            proxy(before_store, local(store.port()))?,
+        ];
         Ok(Self {
             broker: Some(broker),
             store: Some(store),
@@ -133,9 +154,10 @@ impl Stage {
             name,
             kind,
             url,
-            address: free_address()?,
-            operator: free_address()?,
+            address,
+            operator,
             _store_data: store_data,
+            proxies,
             posts: 0,
             probes: 0,
         })
@@ -150,21 +172,37 @@ impl Stage {
         }
     }
 
-    /// `POST /input` of the application.
+    /// `POST /input` of the application, through a proxy.
     pub fn front_door(&self) -> Destination {
-        Destination::Http(self.address)
+        let [(_, front), ..] = self.proxies;
+        Destination::Http(front)
     }
 
-    /// Starts the application. It may not be ready yet.
+    /// Starts the application, which reaches the broker and the store directly. It may not be ready
+    /// yet.
     pub fn start_program(&mut self) -> Result<()> {
+        let (url, store) = (self.url.clone(), self.store()?.url());
+        self.spawn_program(&url, &store)
+    }
+
+    /// The same, through the proxies.
+    pub fn start_proxied_program(&mut self) -> Result<()> {
+        let [_, (_, broker), (_, store)] = self.proxies;
+        let url = match self.kind {
+            Broker::Kafka => broker.to_string(),
+            Broker::RabbitMq => format!("amqp://guest:guest@{broker}/%2f"),
+        };
+        self.spawn_program(&url, &format!("redis://{store}"))
+    }
+
+    fn spawn_program(&mut self, broker: &str, store: &str) -> Result<()> {
         let mut command = alone(self.kind.manifest(), self.address)?;
-        command.args(["--operator", &self.operator.to_string()]);
-        command.args(["--valkey", &self.store()?.url()]);
+        command.args(["--operator", &self.operator.to_string(), "--valkey", store]);
         match self.kind {
-            Broker::Kafka => command.args(["--kafka", &self.url]),
+            Broker::Kafka => command.args(["--kafka", broker]),
             Broker::RabbitMq => {
-                let url = format!("amqp_url={}", self.url);
-                let (_, host) = self.url.split_once('@').context("a URL without a user")?;
+                let url = format!("amqp_url={broker}");
+                let (_, host) = broker.split_once('@').context("a URL without a user")?;
                 let address = host.split('/').next().unwrap_or_default();
                 let address = format!("amqp_address={address}");
                 command.args(["--variable", &url, "--variable", &address])
@@ -182,12 +220,12 @@ impl Stage {
         }
     }
 
-    /// Kills a part with SIGKILL, and starts it again.
+    /// Kills a part with SIGKILL, and starts it again: the application with the proxies.
     pub async fn kill(&mut self, part: Part) -> Result<()> {
         match part {
             Part::Program => {
                 self.program.take().context("no program")?.kill().await?;
-                self.start_program()
+                self.start_proxied_program()
             }
             Part::Broker => {
                 self.broker = Some(match self.broker.take().context("no broker")? {
@@ -223,6 +261,12 @@ impl Stage {
             (Part::Broker, Server::RabbitMq(rabbit)) if is_frozen => rabbit.pause(),
             (Part::Broker, Server::RabbitMq(rabbit)) => rabbit.resume(),
         }
+    }
+
+    /// Cuts the connections to a part, or accepts them again.
+    pub fn cut(&self, part: Part, is_cut: bool) {
+        let proxies = Part::ALL.iter().zip(&self.proxies).filter(|(other, _)| **other == part);
+        proxies.for_each(|(_, (proxy, _))| proxy.cut(is_cut));
     }
 
     /// The process of a part.
