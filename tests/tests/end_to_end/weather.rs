@@ -65,8 +65,12 @@ async fn send_and_check(launch: &Launch, store: &str) {
         let key = format!("post-{number}");
         let headers = [("content-type", "application/json"), ("idempotency-key", &*key)];
         for _ in 0..=usize::from(number % 10 == 0) {
-            let sent = client.send(Method::POST, "/input", &headers, post(number)).await.unwrap();
-            assert_eq!(sent.status, StatusCode::OK, "{} {}", sent.text(), running.log());
+            // A broker that has just started may need some time.
+            eventually("the post is accepted", async || {
+                let sent = client.send(Method::POST, "/input", &headers, post(number)).await;
+                (sent.ok()?.status == StatusCode::OK).then_some(())
+            })
+            .await;
         }
     }
     assert_eq!(client.post("/input", odd()).await.unwrap().status, StatusCode::BAD_REQUEST);
