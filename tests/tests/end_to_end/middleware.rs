@@ -181,7 +181,9 @@ impl Issuer {
 async fn keys_of_an_issuer_are_fetched_once_and_survive_its_outage() {
     let issuer = Issuer::start().await;
     let keys = format!("jwt_keys_url = \"{}\"", issuer.url);
-    let client = serve_app(load(&manifest(&keys), &limits()).unwrap(), limits()).await;
+    // One instance, whose two components need a memory each: others would fetch the keys, too.
+    let limits = Limits { instances_max: 3, ..limits() };
+    let client = serve_app(load(&manifest(&keys), &limits).unwrap(), limits).await;
     let status = async |token: &str| {
         let fields = [("authorization", &*format!("Bearer {token}"))];
         client.send(Method::GET, "/", &fields, "").await.unwrap().status.as_u16()
