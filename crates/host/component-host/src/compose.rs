@@ -201,8 +201,14 @@ impl<'a> Composer<'a> {
             let index = self.component.dependencies.len() + position;
             let package_name = format!("dep{index}");
             let id = package(&mut self.graph, self.component, &package_name, &middleware.source)?;
-            let world = &self.graph.types()[self.graph[id].ty()];
-            if !world.imports.contains_key(HANDLER) || !world.exports.contains_key(HANDLER) {
+            let types = self.graph.types();
+            let world = &types[self.graph[id].ty()];
+            // An import without the function has only types.
+            let calls_next = match world.imports.get(HANDLER) {
+                Some(ItemKind::Instance(next)) => types[*next].exports.contains_key("handle"),
+                _ => false,
+            };
+            if !calls_next || !world.exports.contains_key(HANDLER) {
                 let message = format!(
                     "{} is not middleware: it must import and export `{HANDLER}`",
                     middleware.source
