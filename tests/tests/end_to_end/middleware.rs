@@ -12,13 +12,13 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use pipeline_tests::{Client, eventually, root};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
 
 use crate::guests::{load, serve_app};
 
-/// `exports-both` behind the component `jwt`.
+/// `exports-both` behind the components `jwt` and `rate-limit`.
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 [application]
@@ -26,7 +26,10 @@ name = "guarded"
 [[trigger.http]]
 route = "/..."
 component = "service"
-dependencies.middleware = [{ component = "jwt", inherit_configuration = INHERIT }]
+dependencies.middleware = [
+    { component = "jwt", inherit_configuration = INHERIT },
+    { component = "rate-limit", inherit_configuration = ["variables"] },
+]
 [component.service]
 source = "components/SERVICE.wasm"
 allowed_outbound_hosts = ["http://127.0.0.1:*"]
@@ -35,9 +38,12 @@ jwt_issuer = "https://issuer.example"
 jwt_audience = "orders"
 jwt_routes = '[{"path": "/health", "public": true}, {"path": "/admin/...", "claims": {"role": "admin"}}]'
 jwt_claim_headers = '{"sub": "x-token-subject", "role": "x-token-role"}'
+rate_limit_average = "1000000"
 KEYS
 [component.jwt]
 source = "components/MIDDLEWARE.wasm"
+[component.rate-limit]
+source = "components/rate_limit.wasm"
 "#;
 
 const RIGHTS: &str = "[\"variables\", \"allowed_outbound_hosts\"]";
@@ -68,6 +74,16 @@ fn token(algorithm: Algorithm, key: &EncodingKey, id: Option<&str>, claims: Valu
     encode(&header, &all, key).unwrap()
 }
 
+/// Serves an application. Only one is loaded at a time: they have the same component, which is
+/// compiled once.
+async fn start(text: &str, limits: Limits) -> Client {
+    static LOADING: Mutex<()> = Mutex::const_new(());
+    let loading = LOADING.lock().await;
+    let host = load(text, &limits).unwrap();
+    drop(loading);
+    serve_app(host, limits).await
+}
+
 /// Sends a request, complete or as a stream, and returns the response as text.
 async fn request(client: &Client, streamed: bool, path: &str, fields: &[(&str, &str)]) -> String {
     let mut head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n");
@@ -82,7 +98,7 @@ async fn request(client: &Client, streamed: bool, path: &str, fields: &[(&str, &
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_requests_with_a_valid_token_reach_the_component() {
-    let client = serve_app(load(&manifest(&secret_key()), &limits()).unwrap(), limits()).await;
+    let client = start(&manifest(&secret_key()), limits()).await;
     let secret = EncodingKey::from_secret(SECRET).unwrap();
     let sign = |claims| format!("Bearer {}", token(Algorithm::HS256, &secret, None, claims));
     let valid = sign(json!({"sub": "ada", "role": "user"}));
@@ -181,9 +197,9 @@ impl Issuer {
 async fn keys_of_an_issuer_are_fetched_once_and_survive_its_outage() {
     let issuer = Issuer::start().await;
     let keys = format!("jwt_keys_url = \"{}\"", issuer.url);
-    // One instance, whose two components need a memory each: others would fetch the keys, too.
-    let limits = Limits { instances_max: 3, ..limits() };
-    let client = serve_app(load(&manifest(&keys), &limits).unwrap(), limits).await;
+    // One instance, whose components need a memory each: others would fetch the keys, too.
+    let limits = Limits { instances_max: 5, ..limits() };
+    let client = start(&manifest(&keys), limits).await;
     let status = async |token: &str| {
         let fields = [("authorization", &*format!("Bearer {token}"))];
         client.send(Method::GET, "/", &fields, "").await.unwrap().status.as_u16()
@@ -218,16 +234,12 @@ async fn keys_of_an_issuer_are_fetched_once_and_survive_its_outage() {
 /// Token, then rate: the limit is that of the token's subject.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_subject_has_its_own_rate() {
-    let limit = "[component.rate-limit]\nsource = \"components/rate_limit.wasm\"\n";
     let settings = "rate_limit_average = \"1\"\nrate_limit_period_s = \"3600\"\n\
-                    rate_limit_burst = \"2\"\nrate_limit_key = \"header:x-token-subject\"\n";
-    let text = manifest(&format!("{}\n{settings}", secret_key())).replace(
-        " }]\n",
-        " }, { component = \"rate-limit\", inherit_configuration = [\"variables\"] }]\n",
-    );
+                    rate_limit_burst = \"2\"\nrate_limit_key = \"header:x-token-subject\"";
+    let text = manifest(&secret_key()).replace("rate_limit_average = \"1000000\"", settings);
     // One instance counts all requests. Each of its three components needs a memory.
     let limits = Limits { instances_max: 5, ..limits() };
-    let client = serve_app(load(&(text + limit), &limits).unwrap(), limits).await;
+    let client = start(&text, limits).await;
     let secret = EncodingKey::from_secret(SECRET).unwrap();
     let bearer = |subject: &str| {
         let claims = json!({"sub": subject});
@@ -273,10 +285,10 @@ async fn wac_composes_middleware_with_a_component() {
     let text = manifest(&secret_key())
         .replace("components/exports_both.wasm", &file.path().display().to_string())
         .lines()
-        .filter(|line| !line.starts_with("dependencies.middleware"))
+        .filter(|line| !line.starts_with("dependencies.") && !line.starts_with([' ', ']']))
         .map(|line| format!("{line}\n"))
         .collect::<String>();
-    let client = serve_app(load(&text, &limits()).unwrap(), limits()).await;
+    let client = start(&text, limits()).await;
     let secret = EncodingKey::from_secret(SECRET).unwrap();
     let token = format!("Bearer {}", token(Algorithm::HS256, &secret, None, json!({"sub": "ada"})));
     let answer = request(&client, false, "/request", &[("authorization", token.as_str())]).await;
@@ -295,7 +307,7 @@ async fn middleware_that_cannot_check_lets_nothing_pass() {
         (manifest("jwt_keys_url = \"http://192.0.2.1/keys\""), 503),
         (manifest("jwt_keys_url = \"https://127.0.0.1:1/keys\""), 503),
     ] {
-        let client = serve_app(load(&text, &limits()).unwrap(), limits()).await;
+        let client = start(&text, limits()).await;
         let fields = [("authorization", "Bearer e30.e30.e30")];
         let answer = client.send(Method::GET, "/", &fields, "").await.unwrap();
         assert_eq!(answer.status.as_u16(), expected, "{text}\n{}", answer.text());
