@@ -4,6 +4,7 @@
 //! in `tests/fuzz` call the checks. The tests here run them with the inputs in `tests/fuzz/corpus`,
 //! and with mutations of these.
 
+mod access_token;
 mod assignment;
 mod composition;
 mod events;
@@ -26,6 +27,7 @@ mod token;
 mod update;
 mod valkey;
 
+pub use access_token::check as access_token;
 pub use assignment::check as assignment;
 pub use composition::check as composition;
 pub use events::check as events;
@@ -65,7 +67,8 @@ mod tests {
     const MUTATING: Duration = Duration::from_millis(700);
 
     /// All checks, by the names of their fuzz targets.
-    const CHECKS: [(&str, Check); 19] = [
+    const CHECKS: [(&str, Check); 20] = [
+        ("access_token", access_token),
         ("assignment", assignment),
         ("composition", composition),
         ("events", events),
