@@ -85,7 +85,7 @@ impl Export {
 
 fn find_filters(component: &Component) -> Result<Vec<ComponentExportIndex>, String> {
     let mut filters = Vec::new();
-    while let Some(interface) = component.get_export_index(None, &filter_name(filters.len())) {
+    while let Some(interface) = component.get_export_index(None, filter_name(filters.len())) {
         let filter = component.get_export_index(Some(&interface), "decide");
         filters.push(filter.ok_or("its middleware has no function `decide`")?);
     }
@@ -140,7 +140,7 @@ enum First {
     /// That of the handler, if there are no filters.
     Handler(Call),
     /// That of a filter, which is yet to be started.
-    Filter(Request<WholeBody>),
+    Filter(Box<Request<WholeBody>>),
 }
 
 impl Started {
@@ -155,7 +155,7 @@ impl Started {
             let request = (request_to_guest(request),);
             First::Handler(functions.handle.start_call_concurrent(store, request)?)
         } else {
-            First::Filter(request)
+            First::Filter(request.into())
         };
         Ok(Self { functions: functions.clone(), first, is_head, answer })
     }
@@ -173,7 +173,7 @@ impl Started {
                     let called = functions.handle.finish_call_concurrent(accessor, call);
                     called.await.and_then(|(response,)| lift(response, is_head))
                 }
-                First::Filter(request) => filter(accessor, &functions, request, is_head).await,
+                First::Filter(request) => filter(accessor, &functions, *request, is_head).await,
             }
         };
         let (result, in_time) = match select(pin!(response), pin!(expiration)).await {
