@@ -1,5 +1,6 @@
 //! `doorbuster audit`, `verify`, `why` and `shadow` on a running pipeline.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -20,6 +21,11 @@ pub(super) fn with_valkey() -> Command {
     let folders = std::env::split_paths(&path).chain(program.parent().map(Path::to_owned));
     command.env("PATH", std::env::join_paths(folders).unwrap());
     command
+}
+
+/// An address for the operator port of an audit.
+pub(super) fn operator() -> SocketAddr {
+    ([127, 0, 0, 1], free_port().unwrap()).into()
 }
 
 /// A pipeline that has counted some sales.
@@ -87,24 +93,29 @@ impl Counted {
 }
 
 /// An audit that runs.
-struct Audit {
+pub(super) struct Audit {
     child: Child,
     log: NamedTempFile,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
 }
 
 impl Audit {
     async fn start(counted: &Counted, words: &[&str]) -> Self {
-        let log = NamedTempFile::new().unwrap();
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+        let address = operator();
         let operator = address.to_string();
         let mut command = counted.command(&["audit", "--interval", "1", "--operator", &operator]);
         command.args(words);
+        Self::spawn(command, address)
+    }
+
+    /// Starts a command with this operator port.
+    pub(super) fn spawn(mut command: Command, address: SocketAddr) -> Self {
+        let log = NamedTempFile::new().unwrap();
         command.stdout(Stdio::null()).stderr(log.reopen().unwrap());
         Self { child: command.spawn().unwrap(), log, address }
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
@@ -114,7 +125,7 @@ impl Audit {
     }
 
     /// The sum of the samples of a metric; `None` if there are none.
-    async fn metric(&self, name: &str) -> Option<f64> {
+    pub(super) async fn metric(&self, name: &str) -> Option<f64> {
         let text = self.metrics().await?;
         let samples = text.lines().filter(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
@@ -124,7 +135,7 @@ impl Audit {
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
-    async fn until(&self, metric: &str, what: impl Fn(f64) -> bool) {
+    pub(super) async fn until(&self, metric: &str, what: impl Fn(f64) -> bool) {
         let log = async || self.metric(metric).await.filter(|value| what(*value)).map(drop);
         eventually(&format!("{metric}: {}", self.log()), log).await;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use intake::grpc;
-use pipeline_tests::{Client, Deployment, Store, eventually, root};
+use pipeline_tests::{Client, Deployment, Store, doorbuster, eventually, root};
 use product_sale::{Message as _, ProductSaleRequest};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use sale::Sale;
@@ -14,7 +14,7 @@ use test_servers::{
     Kafka, KafkaConfig, Listener, Security, ValkeyConfig, WAIT_LIMIT, start_valkey,
 };
 
-use crate::audit::with_valkey;
+use crate::audit::{Audit, operator};
 
 const ACL_TOOL: &str = "org.apache.kafka.tools.AclCommand";
 const USERS: [(&str, &str); 3] =
@@ -47,6 +47,21 @@ fn rights(user: &Value) -> Vec<Vec<String>> {
         args
     };
     rules.iter().map(right).collect()
+}
+
+/// The arguments of the audit in the manifests, with these addresses.
+fn audit_args(private_valkey: &str, operator: &str) -> Vec<String> {
+    let file = root().join("k8s/components/audit/deployment.yaml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let deployment: Value = serde_saphyr::from_str(&text).unwrap();
+    let args = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    let args = args.as_array().unwrap().iter().map(|arg| arg.as_str().unwrap());
+    let args = args.map(|arg| match arg {
+        "redis://127.0.0.1:6379" => private_valkey,
+        "0.0.0.0:9464" => operator,
+        other => other,
+    });
+    args.map(str::to_owned).collect()
 }
 
 fn message() -> Vec<u8> {
@@ -123,11 +138,16 @@ async fn the_rights_of_the_manifests_are_enough() {
     })
     .await;
     assert!(!aggregator.log().contains("could not be checked"), "{}", aggregator.log());
-    let mut command = with_valkey();
-    command.args(["audit", "--once", "--from", &audit.reference, "--component", "aggregator"]);
-    let output = command.envs(audit.env).output().await.unwrap();
-    let audited = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(audited.contains("The counts agree."), "{audited}");
+    let private = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let operator = operator();
+    let mut command = doorbuster();
+    command.args(audit_args(&private.url(), &operator.to_string())).envs(audit.env);
+    command.env("DOORBUSTER_APPLICATION", audit.reference);
+    let audit = Audit::spawn(command, operator);
+    audit.until("doorbuster_audit_last_pass_seconds", |time| time > 0.0).await;
+    assert_eq!(audit.metric("doorbuster_audit_differences").await, Some(0.0), "{}", audit.log());
+    assert!(audit.metric("doorbuster_audit_values_total").await > Some(0.0));
+    let audited = audit.log();
     for (_, password) in USERS {
         assert!(!(writer.log() + &aggregator.log() + &audited).contains(password));
     }
