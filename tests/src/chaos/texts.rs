@@ -20,7 +20,7 @@ const WORDS: [&str; 7] = ["to", "be", "or", "not", "that", "is", "question"];
 /// A text. It is the same for the same partition and number.
 #[derive(Debug, Clone)]
 pub struct Text {
-    /// Identifies it.
+    /// Identifies it; it is the key of its record.
     pub id: String,
     /// Its event time in ms since 1970. A text without one is invalid.
     pub time_ms: Option<i64>,
@@ -61,10 +61,12 @@ impl Text {
 
     /// Its record. With an idempotency key it may be written several times.
     pub fn record(&self, partition: i32, has_key: bool) -> OutgoingRecord {
-        let key = || Header { name: "idempotency-key".into(), value: Some(self.id.clone().into()) };
+        let id = || Some(self.id.clone().into_bytes());
+        let key = || Header { name: "idempotency-key".into(), value: id() };
         OutgoingRecord {
             topic: TOPIC.into(),
             partition: Some(partition),
+            key: id(),
             value: Some(self.value().into_bytes()),
             headers: has_key.then(key).into_iter().collect(),
             ..OutgoingRecord::default()

@@ -107,6 +107,7 @@ impl Texts {
 
 /// The writers of an episode: one for each partition.
 pub struct Writers {
+    texts: Arc<Texts>,
     stop: CancellationToken,
     running: JoinSet<Result<u64>>,
 }
@@ -119,17 +120,20 @@ impl Writers {
             let random = Rng::with_seed(seed.wrapping_add(partition.unsigned_abs().into()));
             running.spawn(write(texts.clone(), partition, random, manners, stop.clone()));
         }
-        Self { stop, running }
+        Self { texts: texts.clone(), stop, running }
     }
 
-    /// Lets each writer write one more text. Returns the number of texts that were written.
+    /// Lets each writer write one more text. Returns the number of texts that were written. The last
+    /// one is in the partition of the other programs: that Valkey has lost data is detected with the
+    /// next record of a partition.
     pub async fn finish(mut self) -> Result<u64> {
         self.stop.cancel();
         let mut sum = 0;
         while let Some(written) = self.running.join_next().await {
             sum += written??;
         }
-        Ok(sum)
+        self.texts.write(FOREIGN, &self.texts.next(FOREIGN), true).await?;
+        Ok(sum + 1)
     }
 }
 
