@@ -1,5 +1,5 @@
-//! Functions in JavaScript, Python and Go: the projects that `doorbuster new` creates. With the same
-//! records they do the same as a function in Rust.
+//! Functions in JavaScript, Python and Go: the projects that `doorbuster new` creates, and examples
+//! with a state and with windows. With the same records they do the same as a function in Rust.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -320,72 +320,146 @@ valkey_url = { default = "" }
 valkey_address = { default = "" }
 "#;
 
-/// Ranks the products that the function in JavaScript forwards.
-const RANKING: &str = r#"
-[[trigger.kafka]]
-component = "ranking"
-brokers = "{{ kafka_brokers }}"
-topic = "kafka-js"
-group = "ranking"
-failed_records = "skip"
-[component.ranking]
-source = "COMPONENTS/windows.wasm"
-allowed_outbound_hosts = ["tcp://{{ valkey_address }}"]
-[component.ranking.variables]
-valkey_url = "{{ valkey_url }}"
-windows = '''
-name = "ranking"
-retention_s = 86400
-window = { kind = "tumbling", size_s = 3600 }
-[aggregates]
-products = { kind = "top", of = "key", weight = { pointer = "" } }
-'''
-"#;
+/// The applications whose functions in JavaScript and Python are dependencies of our components, and
+/// the one in Rust that does the same as the one in JavaScript.
+const COUNTERS: [&str; 3] = ["top-products", "top-products-js", "order-counts-python"];
 
-/// The quantities of the products in all windows.
-async fn ranking(store: &mut MultiplexedConnection) -> BTreeMap<String, u64> {
-    let windows: Vec<String> = store.keys("{ranking:1}:products:*").await.unwrap();
-    let mut quantities = BTreeMap::new();
-    for window in windows {
-        let products: Vec<(String, u64)> = store.zrange_withscores(window, 0, -1).await.unwrap();
-        for (product, quantity) in products {
-            *quantities.entry(product).or_default() += quantity;
-        }
-    }
-    quantities
+/// The part of an example's manifest after the variables, for this topic. Rejected records are skipped.
+fn counter(example: &str, topic: &str, folder: &Path) -> String {
+    let path = root().join("examples").join(example).join("spin.toml");
+    let manifest = std::fs::read_to_string(path).unwrap();
+    let (variables, part) = manifest.split_once("[[trigger.kafka]]").unwrap();
+    let settings = variables.split("'''").nth(1).unwrap_or_default();
+    let part = part
+        .replace("{{ kafka_topic }}", topic)
+        .replace("{{ kafka_group }}", example)
+        .replace("\"{{ windows }}\"", &format!("'''{settings}'''"))
+        .replace("../..", &root().display().to_string())
+        .replace("{ path = \"", &format!("{{ path = \"{}/", folder.display()));
+    format!("[[trigger.kafka]]\nfailed_records = \"skip\"{part}")
 }
 
-/// The quantities of the products that are forwarded. A ranking has no member without a name.
-fn expected_ranking(records: &BTreeMap<usize, (Value, Outcome)>) -> BTreeMap<String, u64> {
-    let mut quantities = BTreeMap::new();
-    for (_, outcome) in records.values() {
-        if let Outcome::Forwarded(product, quantity) = outcome
-            && !product.is_empty()
-        {
-            *quantities.entry(product.clone()).or_default() += quantity.parse::<u64>().unwrap();
-        }
+/// Builds the functions of the examples in the folder, with the commands in the guides.
+async fn build_dependencies(projects: &[PathBuf], folder: &Path) {
+    let example = |path: &str| root().join("examples").join(path);
+    let [js, python, ..] = projects else { panic!("{projects:?}") };
+    std::fs::copy(example("top-products-js/index.js"), js.join("src/index.js")).unwrap();
+    std::fs::copy(example("order-counts-python/app.py"), python.join("app.py")).unwrap();
+    let folder = folder.display();
+    let js_command = format!(
+        "npx componentize-js src/index.js --wit wit --world-name window-function \
+         --disable http fetch-event --out {folder}/top_products_js.wasm"
+    );
+    let python_command = format!(
+        "componentize-py --wit-path wit --world state-function componentize app \
+         --output {folder}/order_counts.wasm"
+    );
+    tokio::join!(shell(js, &js_command), shell(python, &python_command));
+}
+
+type Rankings = BTreeMap<String, Vec<(String, u64)>>;
+
+/// The products of each window of this state, by the start of the window.
+async fn rankings(store: &mut MultiplexedConnection, state: &str) -> Rankings {
+    let prefix = format!("{{{state}:1}}:products:");
+    let windows: Vec<String> = store.keys(format!("{prefix}*")).await.unwrap();
+    let mut rankings = BTreeMap::new();
+    for window in windows {
+        let products = store.zrange_withscores(&window, 0, -1).await.unwrap();
+        rankings.insert(window.trim_start_matches(&prefix).to_owned(), products);
     }
-    quantities
+    rankings
+}
+
+/// The orders of the topic, with their offsets: products and quantities.
+fn orders() -> impl Iterator<Item = (usize, String, u64)> {
+    (0..RECORDS).filter_map(|offset| match record(offset).1 {
+        Outcome::Forwarded(product, quantity) => Some((offset, product, quantity.parse().unwrap())),
+        Outcome::Rejected(_) => None,
+        Outcome::Poison => Some((offset, "poison".into(), 1)),
+    })
+}
+
+/// Compares the windows of the functions in Rust and in JavaScript with each other and with all
+/// orders. A ranking has no member without a name.
+async fn compare_rankings(store: &mut MultiplexedConnection) {
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for (_, product, quantity) in orders().filter(|(_, product, _)| !product.is_empty()) {
+        *expected.entry(product).or_default() += quantity;
+    }
+    for state in ["top-products", "top-products-js"] {
+        eventually(&format!("the rankings of {state}"), async || {
+            let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+            for (product, quantity) in
+                rankings(&mut store.clone(), state).await.into_values().flatten()
+            {
+                *sums.entry(product).or_default() += quantity;
+            }
+            (sums == expected).then_some(())
+        })
+        .await;
+    }
+    let rust = rankings(store, "top-products").await;
+    assert_eq!(rankings(store, "top-products-js").await, rust);
+}
+
+const ORDERS: &str = "{order-counts:1}:orders";
+
+/// Compares the state of the function in Python with all orders.
+async fn compare_counts(store: &mut MultiplexedConnection) {
+    let (mut first, mut last) = (BTreeMap::new(), BTreeMap::new());
+    // In hundredths, because the function adds a quarter to each quantity.
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for (offset, product, quantity) in orders() {
+        first.entry(product.clone()).or_insert(offset.to_string());
+        last.insert(product.clone(), quantity);
+        *sums.entry(product).or_default() += quantity * 100 + 25;
+    }
+    let count = orders().count();
+    eventually("all orders are counted", async || {
+        let counted: usize = store.clone().get(ORDERS).await.unwrap();
+        (counted == count).then_some(())
+    })
+    .await;
+    let stored: BTreeMap<String, String> = store.hgetall("{order-counts:1}:first").await.unwrap();
+    assert_eq!(stored, first);
+    let stored: BTreeMap<String, String> =
+        store.hgetall("{order-counts:1}:quantities").await.unwrap();
+    let hundredths = |text: &String| (text.parse::<f64>().unwrap() * 100.0).round() as u64;
+    let stored: BTreeMap<_, _> =
+        stored.iter().map(|(product, sum)| (product.clone(), hundredths(sum))).collect();
+    assert_eq!(stored, sums);
+    for (product, quantity) in last {
+        let key = format!("{{order-counts:1}}:last:{product}");
+        let (stored, ttl): (u64, i64) =
+            (store.get(&key).await.unwrap(), store.ttl(&key).await.unwrap());
+        assert_eq!(stored, quantity, "{product}");
+        assert!((1..=24 * 60 * 60).contains(&ttl), "{product}: {ttl}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn four_languages_have_the_same_results() {
+async fn four_languages_have_the_same_results_also_after_a_kill() {
     let folder = TempDir::new_in(root().join("target")).unwrap();
     let topic = "orders-of-all-languages";
     let rust = root().join("target/components/forwards_orders.wasm");
     let mut components = vec![("kafka-rust", rust)];
-    components.extend(
-        join_all(LANGUAGES.iter().map(async |language| {
-            let project = language.project(folder.path()).await;
-            language.forward_orders(&project);
-            (language.template, language.build(&project).await)
-        }))
-        .await,
-    );
+    let mut projects = Vec::new();
+    for (project, component) in join_all(LANGUAGES.iter().map(async |language| {
+        let project = language.project(folder.path()).await;
+        language.forward_orders(&project);
+        let component = language.build(&project).await;
+        (project, (language.template, component))
+    }))
+    .await
+    {
+        projects.push(project);
+        components.push(component);
+    }
+    build_dependencies(&projects, folder.path()).await;
     let mut manifest = APPLICATION.to_owned();
     manifest.extend(components.iter().map(|(id, source)| trigger(topic, id, source)));
-    let built = root().join("target/components");
-    manifest.push_str(&RANKING.replace("COMPONENTS", &built.display().to_string()));
+    manifest.extend(COUNTERS.map(|example| counter(example, topic, folder.path())));
     let path = folder.path().join("spin.toml");
     std::fs::write(&path, manifest).unwrap();
 
@@ -398,6 +472,15 @@ async fn four_languages_have_the_same_results() {
     write(&brokers, topic).await;
     let launch = Launch::new(path, &brokers, valkey.url(), topic);
     let running = Pipeline::launch(&launch).await.unwrap();
+    let client = redis::Client::open(valkey.url()).unwrap();
+    let mut store = client.get_multiplexed_async_connection().await.unwrap();
+    eventually("an order is counted", async || {
+        store.clone().get::<_, Option<u64>>(ORDERS).await.unwrap()
+    })
+    .await;
+    let mut log = running.log();
+    running.kill().await.unwrap();
+    let running = Pipeline::launch(&launch).await.unwrap();
     let consumer = consumer(&brokers);
     for group in &groups {
         eventually(&format!("the results of {group}"), async || {
@@ -408,15 +491,10 @@ async fn four_languages_have_the_same_results() {
         .await;
     }
     let expected: BTreeMap<_, _> = (0..RECORDS).map(|offset| (offset, record(offset))).collect();
-    let client = redis::Client::open(valkey.url()).unwrap();
-    let store = client.get_multiplexed_async_connection().await.unwrap();
-    let forwarded = expected_ranking(&expected);
-    eventually("the ranking", async || {
-        (ranking(&mut store.clone()).await == forwarded).then_some(())
-    })
-    .await;
+    compare_rankings(&mut store).await;
+    compare_counts(&mut store).await;
     // Go would call the host if it collected garbage while the host passes a batch.
-    let log = running.log();
+    log.push_str(&running.log());
     let trap = log.lines().find(|line| line.contains("cannot leave component instance"));
     assert_eq!(trap, None);
     running.stop().await.unwrap();
