@@ -1,4 +1,5 @@
-//! Mutation tests of the engine: applies one severe fault at a time, and expects the tests to fail.
+//! Mutation tests of the engine and of windows: applies one severe fault at a time, and expects the
+//! tests to fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,10 @@ struct Mutant {
 
 /// The integration tests with real servers.
 const IT: &[&str] = &["--test", "it"];
+/// The test of the windows with any batches, some of which are handed over again.
+const WINDOWS_TEST: &str = "pass::tests::the_same_log_has_the_same_result";
 
-const MUTANTS: [Mutant; 7] = [
+const MUTANTS: [Mutant; 11] = [
     Mutant {
         name: "the topic's id is taken from a cache",
         file: "crates/kafka/spin-kafka-trigger/src/log_id.rs",
@@ -89,6 +92,44 @@ const MUTANTS: [Mutant; 7] = [
         package: "host-producer",
         program: IT,
         test: "kafka::a_topic_created_again_after_elections_is_written_to",
+    },
+    Mutant {
+        name: "the watermark of windows is not stored",
+        file: "crates/valkey/windows/src/progress.rs",
+        sound: "    newest_ms: Option<i64>,",
+        broken: "    #[serde(skip)]
+    newest_ms: Option<i64>,",
+        package: "spin-kafka-windows",
+        program: &["--lib"],
+        test: WINDOWS_TEST,
+    },
+    Mutant {
+        name: "windows judge a record again that is handed over again",
+        file: "crates/valkey/windows/src/progress.rs",
+        sound: "match offset < self.next {",
+        broken: "match offset < self.next.min(0) {",
+        package: "spin-kafka-windows",
+        program: &["--lib"],
+        test: WINDOWS_TEST,
+    },
+    Mutant {
+        name: "windows forget which records they refused",
+        file: "crates/valkey/windows/src/progress.rs",
+        sound: "self.refused.extend(refused);",
+        broken: "self.refused.extend(&refused[..0]);",
+        package: "spin-kafka-windows",
+        program: &["--lib"],
+        test: WINDOWS_TEST,
+    },
+    Mutant {
+        name: "a record that repeats an earlier one is late",
+        file: "crates/guest/spin-kafka-sdk/src/state/apply.rs",
+        sound: "!transaction.includes(offset) && !is_void",
+        broken: "!transaction.includes(offset) && !(is_void && offset < 0)",
+        package: "spin-kafka-sdk",
+        program: &["--lib"],
+        test: "state::apply::tests::\
+               a_record_that_repeats_an_earlier_one_is_not_rejected_because_of_earlier_records",
     },
 ];
 
