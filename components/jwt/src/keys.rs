@@ -68,7 +68,11 @@ async fn renew(url: &Uri) {
         CACHE.with_borrow_mut(|cache| cache.begin(now_ms()));
         match fetch(url).await {
             Ok(keys) => CACHE.with_borrow_mut(|cache| cache.store(keys, now_ms())),
-            Err(reason) => report(&IntakeError::Unavailable(format!("keys of {url}: {reason}"))),
+            Err(reason) => {
+                // The query may contain a secret.
+                let host = url.host().unwrap_or_default();
+                report(&IntakeError::Unavailable(format!("keys of {host}: {reason}")));
+            }
         }
         jobs.into_iter().for_each(|job| job.complete(()));
     };

@@ -55,8 +55,11 @@ async fn read() -> Result<Config, IntakeError> {
         ),
         (true, false) => {
             let url: Uri = url.parse().map_err(|e| fault(format!("`jwt_keys_url`: {e}")))?;
-            if url.authority().is_none() {
+            let Some(authority) = url.authority() else {
                 return Err(fault("`jwt_keys_url` must be a complete URL".into()));
+            };
+            if authority.as_str().contains('@') {
+                return Err(fault("`jwt_keys_url` must not contain a user name".into()));
             }
             Source::Published(url)
         }

@@ -74,6 +74,12 @@ fn token(algorithm: Algorithm, key: &EncodingKey, id: Option<&str>, claims: Valu
     encode(&header, &all, key).unwrap()
 }
 
+/// The header `Authorization` with a valid token.
+fn authorization(claims: Value) -> String {
+    let secret = EncodingKey::from_secret(SECRET).unwrap();
+    format!("Bearer {}", token(Algorithm::HS256, &secret, None, claims))
+}
+
 /// Serves an application. Only one is loaded at a time: they have the same component, which is
 /// compiled once.
 async fn start(text: &str, limits: Limits) -> Client {
@@ -99,13 +105,11 @@ async fn request(client: &Client, streamed: bool, path: &str, fields: &[(&str, &
 #[tokio::test(flavor = "multi_thread")]
 async fn only_requests_with_a_valid_token_reach_the_component() {
     let client = start(&manifest(&secret_key()), limits()).await;
-    let secret = EncodingKey::from_secret(SECRET).unwrap();
-    let sign = |claims| format!("Bearer {}", token(Algorithm::HS256, &secret, None, claims));
-    let valid = sign(json!({"sub": "ada", "role": "user"}));
+    let valid = authorization(json!({"sub": "ada", "role": "user"}));
     let valid = ("authorization", valid.as_str());
-    let admin = sign(json!({"sub": "ada", "role": "admin"}));
-    let expired = sign(json!({"exp": 1}));
-    let other = sign(json!({"aud": "stock"}));
+    let admin = authorization(json!({"sub": "ada", "role": "admin"}));
+    let expired = authorization(json!({"exp": 1}));
+    let other = authorization(json!({"aud": "stock"}));
     for streamed in [false, true] {
         let (path, reached) = ("/request", if streamed { "streamed" } else { "GET /request" });
         for (fields, status, challenge) in [
@@ -139,14 +143,13 @@ async fn only_requests_with_a_valid_token_reach_the_component() {
         // A public path needs no token, and its headers are not trusted either.
         let answer = request(&client, streamed, "/health", &forged[1..]).await;
         assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("forged"), "{answer}");
-        for (path, authorization, status) in [
+        for (path, token, status) in [
             ("/admin/x", valid.1, 403),
             ("/%61dmin/x", valid.1, 403),
             ("/health/../admin", valid.1, 400),
             ("/admin/x", &admin, 200),
         ] {
-            let answer =
-                request(&client, streamed, path, &[("authorization", authorization)]).await;
+            let answer = request(&client, streamed, path, &[("authorization", token)]).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
         }
         // The rest of the request and the response pass through.
@@ -240,13 +243,8 @@ async fn each_subject_has_its_own_rate() {
     // One instance counts all requests. Each of its three components needs a memory.
     let limits = Limits { instances_max: 5, ..limits() };
     let client = start(&text, limits).await;
-    let secret = EncodingKey::from_secret(SECRET).unwrap();
-    let bearer = |subject: &str| {
-        let claims = json!({"sub": subject});
-        format!("Bearer {}", token(Algorithm::HS256, &secret, None, claims))
-    };
     for (subject, streamed, other) in [("ada", false, true), ("bob", true, false)] {
-        let authorization = bearer(subject);
+        let authorization = authorization(json!({"sub": subject}));
         let fields = [("authorization", authorization.as_str()), ("x-token-subject", "forged")];
         for remaining in ["1", "0"] {
             let answer = request(&client, streamed, "/request", &fields).await;
@@ -268,20 +266,26 @@ async fn each_subject_has_its_own_rate() {
     assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("ratelimit"), "{answer}");
 }
 
-/// `wac plug` composes the same without a host.
-#[tokio::test(flavor = "multi_thread")]
-async fn wac_composes_middleware_with_a_component() {
+/// `wac plug` with two components: the exports of `plug` satisfy imports of `socket`.
+fn plugged(plug: &str, socket: &str) -> tempfile::NamedTempFile {
     let folder = root().join("target/components");
     let mut graph = CompositionGraph::new();
-    let [jwt, service] = ["jwt", "exports_both"].map(|name| {
+    let [plug, socket] = [plug, socket].map(|name| {
         let file = folder.join(format!("{name}.wasm"));
         let package = Package::from_file(&format!("t:{name}"), None, file, graph.types_mut());
         graph.register_package(package.unwrap()).unwrap()
     });
-    wac_graph::plug(&mut graph, vec![service], jwt).unwrap();
+    wac_graph::plug(&mut graph, vec![plug], socket).unwrap();
     let composed = graph.encode(EncodeOptions::default()).unwrap();
     let file = tempfile::NamedTempFile::new_in(&folder).unwrap();
     std::fs::write(file.path(), composed).unwrap();
+    file
+}
+
+/// `wac plug` composes the same without a host.
+#[tokio::test(flavor = "multi_thread")]
+async fn wac_composes_middleware_with_a_component() {
+    let file = plugged("exports_both", "jwt");
     let text = manifest(&secret_key())
         .replace("components/exports_both.wasm", &file.path().display().to_string())
         .lines()
@@ -289,12 +293,79 @@ async fn wac_composes_middleware_with_a_component() {
         .map(|line| format!("{line}\n"))
         .collect::<String>();
     let client = start(&text, limits()).await;
-    let secret = EncodingKey::from_secret(SECRET).unwrap();
-    let token = format!("Bearer {}", token(Algorithm::HS256, &secret, None, json!({"sub": "ada"})));
+    let token = authorization(json!({"sub": "ada"}));
     let answer = request(&client, false, "/request", &[("authorization", token.as_str())]).await;
     assert!(answer.contains("streamed") && answer.contains("x-token-subject: ada"), "{answer}");
     let answer = request(&client, false, "/request", &[]).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+}
+
+/// Composed middleware exports the filter of its outer part only. So the whole chain is called with
+/// streams, and no part of it is left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_part_of_composed_middleware_is_called() {
+    let file = plugged("jwt", "rate_limit");
+    let text =
+        manifest(&secret_key()).replace("components/jwt.wasm", &file.path().display().to_string());
+    let client = start(&text, limits()).await;
+    let token = authorization(json!({"sub": "ada"}));
+    let fields = [("authorization", token.as_str()), ("x-token-subject", "forged")];
+    for streamed in [false, true] {
+        let answer = request(&client, streamed, "/request", &fields[1..]).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        let answer = request(&client, streamed, "/request", &fields).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("streamed"), "{answer}");
+        assert!(answer.contains("x-token-subject: ada") && !answer.contains("forged"), "{answer}");
+    }
+}
+
+/// `sends-requests`, which calls the component behind the middleware.
+const CALLER: &str = r#"
+[[trigger.http]]
+route = "/..."
+component = "sends-requests"
+[component.sends-requests]
+source = "components/sends_requests.wasm"
+allowed_outbound_hosts = ["http://*.spin.internal"]
+[component.sends-requests.dependencies]
+"doorbuster:http/client" = { path = "components/http_client.wasm", inherit_configuration = true }
+[component.sends-requests.tool.doorbuster]
+provide = PROVIDE
+"#;
+
+/// Through the host's client, and through `wasi:http/client`.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_other_components_pass_the_middleware() {
+    let guarded = manifest(&secret_key()).replace("\"/...\"\n", "{ private = true }\n");
+    let forged = "x-token-subject: forged";
+    let valid = format!("authorization: {}|{forged}", authorization(json!({"sub": "ada"})));
+    for provide in ["[\"doorbuster:http/client\"]", "[]"] {
+        let text = format!("{guarded}{}", CALLER.replace("PROVIDE", provide));
+        let client = start(&text, limits()).await;
+        let call = async |fields: &str| {
+            let url = "http://service.spin.internal/request";
+            let fields = [("x-url", url), ("x-fields", fields)];
+            client.send(Method::POST, "/", &fields, "").await.unwrap().text()
+        };
+        let refused = call(forged).await;
+        assert!(refused.starts_with("401\n"), "{provide}: {refused}");
+        let passed = call(&valid).await;
+        assert!(passed.starts_with("200\n"), "{provide}: {passed}");
+        assert!(passed.contains("x-token-subject: ada"), "{provide}: {passed}");
+        assert!(!passed.contains("forged"), "{provide}: {passed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn middleware_is_for_one_trigger_of_a_component() {
+    let open = "[[trigger.http]]\nroute = \"/open\"\ncomponent = \"service\"\n";
+    let client = start(&format!("{}{open}", manifest(&secret_key())), limits()).await;
+    for streamed in [false, true] {
+        for (path, status) in [("/request", 401), ("/open", 200), ("/open/x", 401)] {
+            let answer = request(&client, streamed, path, &[]).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,6 +375,7 @@ async fn middleware_that_cannot_check_lets_nothing_pass() {
         (manifest(&secret_key()).replace(RIGHTS, "false"), 502),
         (manifest(""), 502),
         (manifest("jwt_keys = 'x'"), 502),
+        (manifest("jwt_keys_url = \"http://a:b@127.0.0.1:1/keys\""), 502),
         (manifest("jwt_keys_url = \"http://192.0.2.1/keys\""), 503),
         (manifest("jwt_keys_url = \"https://127.0.0.1:1/keys\""), 503),
     ] {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use wac_graph::types::{ItemKind, Package};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
+use wasmparser::{Parser, Payload};
 
 use crate::denial::{self, NETWORK, RIGHTS};
 use crate::linker::{exports_candidate, released};
@@ -215,7 +216,10 @@ impl<'a> Composer<'a> {
                 );
                 return Err(fault(message));
             }
-            let has_filter = world.exports.contains_key(FILTER);
+            // A filter of a composed component is that of one of its parts, and does not call the
+            // others.
+            let has_filter =
+                world.exports.contains_key(FILTER) && !is_composed(self.graph[id].bytes());
             let node = self.graph.instantiate(id);
             // One without a filter needs streams, and so do all of them then.
             filters = filters.filter(|_| has_filter);
@@ -260,6 +264,25 @@ impl<'a> Composer<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether the component contains other components with code, as the output of `wac` does.
+fn is_composed(bytes: &[u8]) -> bool {
+    let mut is_component = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            Ok(Payload::ComponentSection { .. }) => is_component.push(true),
+            Ok(Payload::ModuleSection { .. }) if is_component.contains(&true) => return true,
+            Ok(Payload::ModuleSection { .. }) => is_component.push(false),
+            Ok(Payload::End(_)) => {
+                is_component.pop();
+            }
+            Ok(_) => {}
+            // Such bytes are rejected when they are compiled.
+            Err(_) => return true,
+        }
+    }
+    false
 }
 
 /// The interfaces of the host that it satisfies instead of a dependency.
@@ -311,4 +334,39 @@ fn component_error(component: &Component, message: String) -> Error {
 
 fn source_error(component: &Component, source: &Source, message: String) -> Error {
     Error::Component { component: component.id.clone(), wasm: source.to_string(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+    /// A section of a component with a module or a component.
+    fn section(inner: &[u8]) -> Vec<u8> {
+        let id = if inner.starts_with(COMPONENT) { 4 } else { 1 };
+        [&[id, inner.len() as u8], inner].concat()
+    }
+
+    /// A component with these sections.
+    fn component(sections: &[&[u8]]) -> Vec<u8> {
+        [COMPONENT, &sections.concat()].concat()
+    }
+
+    #[test]
+    fn a_component_is_composed_if_an_inner_one_has_code() {
+        let code = section(MODULE);
+        // Components without code are there for the types of exports.
+        let types = section(COMPONENT);
+        for sections in [vec![], vec![&code[..]], vec![&types], vec![&types, &code, &types]] {
+            assert!(!is_composed(&component(&sections)), "{sections:x?}");
+        }
+        let part = section(&component(&[&code]));
+        let deep = section(&component(&[&types, &part]));
+        for sections in [vec![&part[..]], vec![&deep], vec![&code, &types, &part]] {
+            assert!(is_composed(&component(&sections)), "{sections:x?}");
+        }
+        assert!(is_composed(b"no component"));
+    }
 }

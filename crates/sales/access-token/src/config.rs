@@ -9,7 +9,10 @@ use crate::ConfigError;
 use crate::claim::ClaimName;
 use crate::route::RouteConfig;
 
-/// Maximum number of issuers, and of audiences.
+/// What is wrong with a variable that must have a value.
+const REQUIRED: &str = "is required";
+
+/// Maximum number of audiences.
 const NAMES_MAX: usize = 16;
 
 /// Maximum number of entries of `jwt_routes`.
@@ -31,7 +34,7 @@ const CLOCK_SKEW_S: u64 = 60;
 /// declared.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Settings<'a> {
-    /// `jwt_issuer`: the accepted values of `iss`, separated by commas.
+    /// `jwt_issuer`: the accepted value of `iss`.
     pub issuer: &'a str,
     /// `jwt_audience`: the accepted values of `aud`, separated by commas.
     pub audience: &'a str,
@@ -44,8 +47,15 @@ pub struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    pub(crate) fn issuers(&self) -> Result<Vec<String>, ConfigError> {
-        names("jwt_issuer", self.issuer)
+    /// The issuer. There is only one, because any of the keys may sign for it.
+    pub(crate) fn issuer(&self) -> Result<&str, ConfigError> {
+        match self.issuer.trim() {
+            "" => Err(ConfigError::new("jwt_issuer", REQUIRED)),
+            several if several.contains(',') => {
+                Err(ConfigError::new("jwt_issuer", "must be one issuer, without commas"))
+            }
+            issuer => Ok(issuer),
+        }
     }
 
     pub(crate) fn audiences(&self) -> Result<Vec<String>, ConfigError> {
@@ -95,7 +105,7 @@ fn names(variable: &'static str, text: &str) -> Result<Vec<String>, ConfigError>
     let names: Vec<String> =
         text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect();
     if names.is_empty() {
-        return Err(ConfigError::new(variable, "is required"));
+        return Err(ConfigError::new(variable, REQUIRED));
     }
     limit(variable, names.len(), NAMES_MAX)?;
     Ok(names)
@@ -132,13 +142,20 @@ mod tests {
         let good = Settings { issuer: "i", audience: "a, b", ..Settings::default() };
         assert!(Guard::new(&good).is_ok());
         for (wrong, expected) in [
-            (Settings { issuer: " ,", ..good }, "`jwt_issuer` is required"),
+            (Settings { issuer: " ", ..good }, "`jwt_issuer` is required"),
+            (Settings { issuer: "i, j", ..good }, "`jwt_issuer` must be one issuer"),
             (Settings { audience: "", ..good }, "`jwt_audience` is required"),
             (Settings { clock_skew_s: "301", ..good }, "`jwt_clock_skew_s` must be"),
             (Settings { clock_skew_s: "-1", ..good }, "`jwt_clock_skew_s` must be"),
             (Settings { routes: "{}", ..good }, "`jwt_routes` is not valid"),
             (Settings { routes: r#"[{"path": "a"}]"#, ..good }, "must begin with `/`"),
             (Settings { routes: r#"[{"path": "/a/../b"}]"#, ..good }, "`/a/../b`"),
+            (Settings { routes: r#"[{"path": "/admin/*"}]"#, ..good }, "no path matches it"),
+            (Settings { routes: r#"[{"path": "/orders/:id"}]"#, ..good }, "no path matches it"),
+            (Settings { routes: r#"[{"path": "/orders/{id}"}]"#, ..good }, "no path matches it"),
+            (Settings { routes: r#"[{"path": "/a/.../b"}]"#, ..good }, "no path matches it"),
+            (Settings { routes: r#"[{"path": "/a?b=c"}]"#, ..good }, "no path matches it"),
+            (Settings { routes: r#"[{"path": "/", "methods": ["post"]}]"#, ..good }, "capital"),
             (Settings { routes: r#"[{"path": "/a/", "x": 1}]"#, ..good }, "unknown field `x`"),
             (
                 Settings {

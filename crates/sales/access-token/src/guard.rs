@@ -47,7 +47,7 @@ impl Guard {
         let mut validation = Validation::new(Algorithm::RS256);
         validation.leeway = settings.clock_skew_s()?;
         validation.validate_nbf = true;
-        validation.set_issuer(&settings.issuers()?);
+        validation.set_issuer(&[settings.issuer()?]);
         validation.set_audience(&settings.audiences()?);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         let routes = settings.routes()?.into_iter().map(Route::new).collect::<Result<_, _>>()?;
@@ -68,7 +68,8 @@ impl Guard {
         })
     }
 
-    /// The claims of a valid token.
+    /// The claims of a valid token. If it is not certain which key has signed it and no key fits, it
+    /// is refused with [`Refusal::UnknownKey`].
     pub fn verify(&self, token: &str, keys: &Keys) -> Result<Claims, Refusal> {
         let header = decode_header(token).map_err(|_| Refusal::Invalid)?;
         let validation = Validation { algorithms: vec![header.alg], ..self.validation.clone() };
@@ -81,9 +82,12 @@ impl Guard {
                 }
                 Ok(_) => return Err(Refusal::Invalid),
                 Err(error) => {
+                    let is_named = header.kid.is_some() && key.id.is_some();
                     refusal = match error.kind() {
                         ErrorKind::ExpiredSignature => return Err(Refusal::Expired),
                         ErrorKind::ImmatureSignature => return Err(Refusal::NotYet),
+                        // The issuer may have a newer key without an id.
+                        ErrorKind::InvalidSignature if !is_named => refusal,
                         _ => Refusal::Invalid,
                     };
                 }

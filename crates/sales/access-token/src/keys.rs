@@ -29,7 +29,7 @@ pub struct Keys(Vec<Key>);
 
 #[derive(Debug)]
 pub(crate) struct Key {
-    id: Option<String>,
+    pub id: Option<String>,
     pub algorithm: Algorithm,
     pub key: DecodingKey,
 }
@@ -100,7 +100,10 @@ fn parse(text: &[u8]) -> Result<Vec<Value>, KeysError> {
     if text.len() > KEYS_BYTES_MAX {
         return Err(KeysError::Text(format!("it is longer than {KEYS_BYTES_MAX} bytes")));
     }
-    let set: Set = serde_json::from_slice(text).map_err(|e| KeysError::Text(e.to_string()))?;
+    let set: Set = serde_json::from_slice(text).map_err(|e| {
+        // The message of the error may contain a secret.
+        KeysError::Text(format!("line {}, column {}", e.line(), e.column()))
+    })?;
     if set.keys.len() > KEYS_MAX {
         return Err(KeysError::Text(format!("it has more than {KEYS_MAX} keys")));
     }

@@ -64,6 +64,12 @@ impl Route {
                 "it must be written without escapes and without empty or dot segments",
             ));
         }
+        if path.split('/').any(is_pattern) {
+            return Err(fault(
+                "no path matches it: the only pattern is `/...` at the end, and a query is not part \
+                 of a path",
+            ));
+        }
         if config.public && !config.claims.is_empty() {
             return Err(fault("it is public, so it cannot require claims"));
         }
@@ -72,7 +78,11 @@ impl Route {
             return Err(fault(&reason));
         }
         let methods = config.methods.iter().map(|method| Method::from_bytes(method.as_bytes()));
-        let methods = methods.collect::<Result<_, _>>().map_err(|_| fault("an invalid method"))?;
+        let methods =
+            methods.collect::<Result<Vec<_>, _>>().map_err(|_| fault("an invalid method"))?;
+        if methods.iter().any(|method| method.as_str().contains(|c: char| c.is_ascii_lowercase())) {
+            return Err(fault("methods must be written in capital letters"));
+        }
         let claims = config.claims.into_iter().map(|(name, values)| (name, values.0)).collect();
         Ok(Self { path: path.into(), is_wildcard, methods, is_public: config.public, claims })
     }
@@ -85,8 +95,21 @@ impl Route {
             Some(rest) => self.is_wildcard && rest.starts_with('/'),
             None => false,
         };
-        is_path && (self.methods.is_empty() || self.methods.contains(method))
+        is_path && (self.methods.is_empty() || self.has_method(method))
     }
+
+    /// Whether the method is listed. `HEAD` gets the header fields of `GET`, so a rule for `GET` also
+    /// applies to it.
+    fn has_method(&self, method: &Method) -> bool {
+        let has = |method| self.methods.contains(method);
+        has(method) || (method == Method::HEAD && has(&Method::GET))
+    }
+}
+
+/// Whether a segment of a rule's path looks like a pattern of another syntax. It would be compared
+/// as it is, and the rule would never apply.
+fn is_pattern(segment: &str) -> bool {
+    segment.starts_with([':', '{']) || segment.contains(['*', '?', '#']) || segment.contains("...")
 }
 
 #[cfg(test)]
@@ -111,5 +134,16 @@ mod tests {
             assert!(!applies(&admin, path), "{path}");
         }
         assert!(applies(&one, "/one") && applies(&one, "/one/") && !applies(&one, "/one/a"));
+    }
+
+    #[test]
+    fn a_rule_for_get_is_also_for_head() {
+        let route = |methods: &str| {
+            let json = format!(r#"{{"path": "/a", "methods": {methods}}}"#);
+            Route::new(serde_json::from_str(&json).unwrap()).unwrap()
+        };
+        let applies = |methods, method| route(methods).applies(&method, "/a");
+        assert!(applies(r#"["GET"]"#, Method::HEAD) && applies(r#"["HEAD"]"#, Method::HEAD));
+        assert!(!applies(r#"["POST"]"#, Method::HEAD) && !applies(r#"["HEAD"]"#, Method::GET));
     }
 }

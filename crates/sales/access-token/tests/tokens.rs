@@ -29,6 +29,7 @@ const SETTINGS: Settings<'static> = Settings {
     routes: r#"[
         {"path": "/health", "public": true},
         {"path": "/admin/...", "methods": ["POST"], "claims": {"role": ["admin", "owner"], "scope": "write"}},
+        {"path": "/read/...", "methods": ["GET"], "claims": {"role": "admin"}},
         {"path": "/staff/...", "claims": {"/realm/roles": "staff"}}
     ]"#,
     claim_headers: r#"{"sub": "x-token-subject", "role": "x-token-role"}"#,
@@ -357,6 +358,9 @@ fn rules_decide_what_a_request_needs() {
         (Method::GET, "/health", json!({}), Ok("public")),
         (Method::GET, "/health/x", json!({}), Ok("permitted")),
         (Method::GET, "/admin/x", json!({}), Ok("permitted")),
+        (Method::HEAD, "/read/x", json!({}), Err(Refusal::Forbidden)),
+        (Method::HEAD, "/read/x", json!({"role": "admin"}), Ok("permitted")),
+        (Method::POST, "/read/x", json!({}), Ok("permitted")),
         (Method::POST, "/admin/x", json!({}), Err(Refusal::Forbidden)),
         (Method::POST, "/%61dmin/x", json!({}), Err(Refusal::Forbidden)),
         (Method::POST, "/admin", json!({"role": "admin"}), Err(Refusal::Forbidden)),
@@ -428,6 +432,53 @@ fn keys_that_cannot_be_used_are_refused_or_left_out() {
         assert!(Keys::published(text.as_bytes()).is_err() && Keys::configured(text).is_err());
     }
     assert!(Keys::published(&vec![b' '; (64 << 10) + 1]).is_err());
+}
+
+#[test]
+fn an_error_in_the_keys_does_not_contain_them() {
+    for text in
+        [r#"{"keys":"hidden"}"#, r#""hidden""#, r#"{"keys":[{"kty":"hidden"}]}"#, "{\n hidden"]
+    {
+        let fault = Keys::configured(text).map(drop).unwrap_err().to_string();
+        assert!(!fault.contains("hidden"), "{fault}");
+    }
+    let fault = Keys::configured("{\n hidden").map(drop).unwrap_err().to_string();
+    assert_eq!(fault, "not a JSON Web Key Set: line 2, column 2");
+}
+
+/// An issuer whose keys have no ids, or that does not name them in its tokens, may have a newer key.
+#[test]
+fn a_key_without_an_id_may_be_replaced() {
+    let guard = Guard::new(&SETTINGS).unwrap();
+    let keys = |secret: &[u8], id: Option<&str>| {
+        let key = EncodingKey::from_secret(secret).unwrap();
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::HS256).unwrap();
+        jwk.common.key_id = id.map(Into::into);
+        Keys::configured(&json!({ "keys": [jwk] }).to_string()).unwrap()
+    };
+    let token = |id: Option<&str>, claims: &Value| {
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = id.map(Into::into);
+        encode(&header, claims, &signing(Algorithm::HS256)).unwrap()
+    };
+    const OLD: &[u8] = b"the older secret, also 32 bytes.";
+    for (in_token, in_keys, refusal) in [
+        (None, None, Refusal::UnknownKey),
+        (Some("a"), None, Refusal::UnknownKey),
+        (None, Some("a"), Refusal::UnknownKey),
+        (Some("a"), Some("b"), Refusal::UnknownKey),
+        (Some("a"), Some("a"), Refusal::Invalid),
+    ] {
+        let check = |claims: &Value, secret| {
+            guard.verify(&token(in_token, claims), &keys(secret, in_keys)).map(drop)
+        };
+        assert_eq!(check(&claims(), OLD), Err(refusal), "{in_token:?} {in_keys:?}");
+        // A token whose signature is valid does not need newer keys.
+        if in_token != Some("a") || in_keys != Some("b") {
+            assert_eq!(check(&claims(), SECRET), Ok(()), "{in_token:?} {in_keys:?}");
+            assert_eq!(check(&with("iss", json!("x")), SECRET), Err(Refusal::Invalid));
+        }
+    }
 }
 
 static CHECKER: LazyLock<Checker> = LazyLock::new(Checker::new);
