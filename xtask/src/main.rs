@@ -30,7 +30,7 @@ cargo xtask <task>
   up [ARGS]      build the program and the components, in the profile that compiles fast, and run
                  the whole pipeline; ARGS are passed to `doorbuster up`. --local DIR starts Apache
                  Kafka and Valkey on this machine, and keeps their data in DIR; --queue NAME starts
-                 RabbitMQ with this queue
+                 RabbitMQ with this queue; --or-from MANIFEST is run if RabbitMQ is missing
   build          build target/release/doorbuster and the components in target/components/, in the
                  optimized profile
   plugin [ARGS]  pack the Spin plugin in target/plugin/; --url URL
@@ -51,8 +51,8 @@ cargo xtask <task>
   manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   measure the pipeline beside the same one without WebAssembly, and draw the
                  results: accept, breakdown, drain, rebuild, latency, end-to-end, start, hello,
-                 overload, growth, viewers, brokers, or all; --short for a trial, --help for all
-                 options
+                 overload, growth, viewers, brokers, or all of them except brokers; --short for a
+                 trial, --help for all options
   compare brokers [ARGS]  the same for Kafka and RabbitMQ under examples/weather: speed, latency,
                  and what faults cost
   load-report [ARGS]  run Locust against the pipeline on real servers and draw the run in

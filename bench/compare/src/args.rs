@@ -69,7 +69,7 @@ pub struct Args {
 /// What can be measured.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measurement {
-    /// Everything below.
+    /// Everything below, except `brokers`.
     All,
     /// From the request to the broker's acknowledgement, as fast as the pipeline answers, with and
     /// without idempotency keys.
@@ -97,8 +97,8 @@ pub enum Measurement {
     Growth,
     /// What viewers of the live page cost.
     Viewers,
-    /// `examples/weather` over Kafka and over RabbitMQ: speed, latency, and faults. `cargo xtask
-    /// compare brokers` starts it.
+    /// `examples/weather` over Kafka and over RabbitMQ: speed, latency, and faults. Needs
+    /// RabbitMQ. `cargo xtask compare brokers` starts it.
     Brokers,
 }
 

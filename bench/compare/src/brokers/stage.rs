@@ -101,8 +101,9 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts the servers, without the application. Both brokers store what they have acknowledged;
-    /// Valkey answers after it has written a change to its file.
+    /// Starts the servers, without the application. Kafka acknowledges a record in the memory of the
+    /// operating system, RabbitMQ after it is on disk; Valkey answers after it has written a change to
+    /// its file.
     pub async fn start(kind: Broker) -> Result<Self> {
         let store_data = TempDir::new()?;
         let config = ValkeyConfig {

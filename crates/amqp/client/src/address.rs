@@ -28,7 +28,7 @@ pub struct Address {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It is not a URL of AMQP.
-    #[error("must be `amqp[s]://USER:PASSWORD@HOST:PORT/VHOST`")]
+    #[error("must be `amqp[s]://USER:PASSWORD@HOST:PORT/VHOST`; HOST is a name or an IPv4 address")]
     Url,
     /// There are certificates, but the connection is not encrypted.
     #[error("has no effect without `amqps://` in the URL")]
@@ -53,10 +53,12 @@ impl fmt::Debug for Address {
 
 impl Address {
     /// Parses `amqp[s]://USER:PASSWORD@HOST:PORT/VHOST`. `authorities` are certificates (PEM) that
-    /// may have signed that of the broker, in addition to those of the system.
+    /// may have signed that of the broker, in addition to those of the system. HOST is a name or an IPv4
+    /// address.
     pub fn new(url: &str, authorities: Option<String>) -> Result<Self, AddressError> {
         let mut uri: AMQPUri = url.parse().map_err(|_| AddressError::Url)?;
-        if uri.authority.host.is_empty() {
+        let host = &uri.authority.host;
+        if host.is_empty() || host == "localhost" && !names(url, host) {
             return Err(AddressError::Url);
         }
         uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
@@ -97,6 +99,15 @@ impl Address {
     }
 }
 
+/// Whether the URL names this host. Instead of a missing host and of an IPv6 address, lapin uses
+/// `localhost`, to which it would send the password.
+fn names(url: &str, host: &str) -> bool {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let address = authority.rsplit('@').next().unwrap_or_default();
+    address.split(':').next() == Some(host)
+}
+
 fn failed(error: lapin::Error) -> ConnectError {
     let is_refused = reply_code(&error).is_some_and(|code| REFUSALS.contains(&code));
     ConnectError { reason: error.to_string(), is_refused }
@@ -113,7 +124,15 @@ mod tests {
         assert_eq!(address.public(), "rabbit:5673, virtual host shop");
         assert_eq!((address.host(), address.port()), ("rabbit", 5_673));
         assert_eq!(format!("{address:?}"), r#"Address("rabbit:5673, virtual host shop")"#);
-        for url in ["http://guest:hunter2@rabbit", "amqp://guest:hunter2@", ""] {
+        assert_eq!(Address::new("amqp://guest:p@localhost", None).unwrap().host(), "localhost");
+        for url in [
+            "http://guest:hunter2@rabbit",
+            "amqp://guest:hunter2@",
+            "amqp://guest:hunter2@[::1]:5672/",
+            "amqp:///shop",
+            "amqp://:5672/shop",
+            "",
+        ] {
             assert_eq!(Address::new(url, None).unwrap_err(), AddressError::Url, "{url}");
         }
         let unused = Address::new(url, Some(String::new())).unwrap_err();

@@ -9,4 +9,4 @@ pub mod headers;
 
 pub use address::{Address, AddressError, ConnectError};
 pub use answer::{ANSWER_LIMIT, REGULAR_CLOSE, close_channel, reply_code, within};
-pub use group::{Answer, Publication, Returned, is_answered, open_channel, publish};
+pub use group::{Answer, Publication, Published, Returned, open_channel, publish};

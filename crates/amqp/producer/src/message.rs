@@ -1,5 +1,6 @@
 //! Converts a record to a message.
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use amqp_client::headers::{BYTES_MAX, IDEMPOTENCY_KEY, KEY, ROUTING};
@@ -60,7 +61,9 @@ impl Message {
 struct Properties {
     properties: BasicProperties,
     headers: FieldTable,
-    /// About their size.
+    /// The names of the record's headers, with those that are properties.
+    names: BTreeSet<String>,
+    /// Their size in a frame, at most.
     bytes: usize,
 }
 
@@ -68,10 +71,10 @@ impl Properties {
     fn new(key: Option<Vec<u8>>, timestamp_s: u64) -> Self {
         let properties =
             BasicProperties::default().with_delivery_mode(PERSISTENT).with_timestamp(timestamp_s);
-        let bytes = KEY.len() + key.as_ref().map_or(0, Vec::len);
+        let bytes = encoded_bytes(KEY, key.as_deref());
         let mut headers = FieldTable::default();
         headers.insert(KEY.into(), value(key));
-        Self { properties, headers, bytes }
+        Self { properties, headers, names: BTreeSet::new(), bytes }
     }
 
     /// Adds a header of the record: as a property, if it is one that the consumer returns as a header
@@ -83,26 +86,25 @@ impl Properties {
         if ROUTING.contains(&name.as_str()) || name == KEY {
             return Err(format!("RabbitMQ or the consumer interprets the header `{name}`"));
         }
-        self.bytes = self.bytes.saturating_add(name.len() + bytes.as_ref().map_or(0, Vec::len));
+        if !self.names.insert(name.clone()) {
+            return Err(format!("a message cannot have the header `{name}` twice"));
+        }
+        self.bytes = self.bytes.saturating_add(encoded_bytes(&name, bytes.as_deref()));
         if let Some(text) = bytes.as_deref().and_then(short_text)
             && self.set_property(&name, text)
         {
             return Ok(());
         }
-        let previous = self.headers.inner().get(name.as_str()).is_some();
-        if previous {
-            return Err(format!("a message cannot have the header `{name}` twice"));
-        }
         self.headers.insert(name.into(), value(bytes));
         Ok(())
     }
 
-    /// Sets the property of this name, if there is one that is not set yet.
+    /// Sets the property of this name, if there is one.
     fn set_property(&mut self, name: &str, text: &str) -> bool {
         macro_rules! properties {
-            ($($name:pat => $get:ident $with:ident),* $(,)?) => {
+            ($($name:pat => $with:ident),* $(,)?) => {
                 match name {
-                    $($name if self.properties.$get().is_none() => {
+                    $($name => {
                         self.properties = std::mem::take(&mut self.properties).$with(text.into());
                         true
                     })*
@@ -111,13 +113,13 @@ impl Properties {
             };
         }
         properties! {
-            IDEMPOTENCY_KEY => message_id with_message_id,
-            "correlation-id" => correlation_id with_correlation_id,
-            "content-type" => content_type with_content_type,
-            "content-encoding" => content_encoding with_content_encoding,
-            "reply-to" => reply_to with_reply_to,
-            "type" => kind with_type,
-            "app-id" => app_id with_app_id,
+            IDEMPOTENCY_KEY => with_message_id,
+            "correlation-id" => with_correlation_id,
+            "content-type" => with_content_type,
+            "content-encoding" => with_content_encoding,
+            "reply-to" => with_reply_to,
+            "type" => with_type,
+            "app-id" => with_app_id,
         }
     }
 
@@ -130,6 +132,11 @@ impl Properties {
 fn short_text(bytes: &[u8]) -> Option<&str> {
     let fits = (1..=NAME_BYTES_MAX).contains(&bytes.len());
     std::str::from_utf8(bytes).ok().filter(|_| fits)
+}
+
+/// The size of a header in a frame: its name with the length, the type, and the value with its length.
+fn encoded_bytes(name: &str, value: Option<&[u8]>) -> usize {
+    (name.len() + 6).saturating_add(value.map_or(0, <[u8]>::len))
 }
 
 /// The value of a header.
@@ -205,7 +212,12 @@ mod tests {
         assert!(refusal(|r| r.value = None).contains("without a value"));
         assert!(refusal(|r| r.timestamp_ms = Some(0)).contains("timestamp 0"));
         assert!(refusal(|r| r.headers = vec![header("CC")]).contains("`CC`"));
-        assert!(refusal(|r| r.headers = vec![header("a"), header("a")]).contains("`a` twice"));
+        for name in ["a", "idempotency-key", "content-type", "correlation-id"] {
+            let twice = refusal(|r| r.headers = vec![header(name), header(name)]);
+            assert!(twice.contains(&format!("`{name}` twice")), "{twice}");
+        }
+        let empty = |number: u32| Header { name: number.to_string(), value: None };
+        assert!(refusal(|r| r.headers = (0..16_000).map(empty).collect()).contains("64 KiB"));
         assert!(refusal(|r| r.key = Some(vec![0; BYTES_MAX])).contains("64 KiB"));
         assert!(refusal(|r| r.value = Some(vec![0; 1_000_000])).contains("1000000 bytes"));
     }

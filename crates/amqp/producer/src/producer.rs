@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amqp_client::{Publication, is_answered, publish};
+use amqp_client::{Publication, publish};
 use futures::future::join_all;
 use kafka_record::{Metrics, OutgoingRecord, ProduceError};
 use lapin::Channel;
 use lapin::types::ShortString;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Config;
@@ -34,11 +34,11 @@ struct Inner {
     connector: Connector,
     metrics: Arc<Metrics>,
     /// The room for records that wait.
-    records: Semaphore,
+    records: Arc<Semaphore>,
     /// The room for their bytes.
-    bytes: Semaphore,
+    bytes: Arc<Semaphore>,
     /// The groups that may be published at once.
-    groups: Semaphore,
+    groups: Arc<Semaphore>,
     idle: IdleChannels,
 }
 
@@ -61,24 +61,19 @@ impl fmt::Debug for Producer {
 }
 
 /// A record that waits, with the room that it takes.
-struct Waiting<'a> {
+struct Waiting {
     /// Its place among the records of the call.
     index: usize,
     message: Message,
-    _room: [SemaphorePermit<'a>; 2],
-}
-
-impl Waiting<'_> {
-    fn publication(&self) -> Publication<'_> {
-        Publication { properties: self.message.properties.clone(), body: &self.message.body }
-    }
+    room: [OwnedSemaphorePermit; 2],
 }
 
 impl Producer {
     /// A producer that connects when it is used for the first time.
     pub fn new(config: Config) -> Self {
         let metrics = Arc::new(Metrics::default());
-        let permits = |count: u32| Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX));
+        let permits =
+            |count: u32| Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX)));
         Self(Arc::new(Inner {
             exchange: config.exchange.as_str().into(),
             connector: Connector::new(config.address.clone(), metrics.clone()),
@@ -103,7 +98,8 @@ impl Producer {
     ///
     /// Resolves within the delivery timeout, and sooner while the broker cannot be reached. Records
     /// for which there is no room fail at once. If the future is dropped, records that were not
-    /// confirmed may or may not be written.
+    /// confirmed may or may not be written. A record takes its room until it is sent, even if it has
+    /// failed before.
     pub async fn send_each(&self, records: Vec<OutgoingRecord>) -> Vec<Written> {
         let results = self.0.send_each(records).await;
         self.0.metrics.count(&results);
@@ -117,7 +113,7 @@ impl Producer {
         Some(format!("the producer is not connected to {broker}: {error}"))
     }
 
-    /// Waits until no record waits for its confirm.
+    /// Waits until no record waits for its confirm, or to be sent.
     pub async fn flush(&self, limit: Duration) -> Result<(), FlushError> {
         let deadline = Instant::now() + limit;
         loop {
@@ -144,11 +140,11 @@ impl Inner {
     async fn send_each(&self, records: Vec<OutgoingRecord>) -> Vec<Written> {
         let deadline = Instant::now() + self.config.delivery_timeout;
         let mut written: Vec<Option<Written>> = records.iter().map(|_| None).collect();
-        let mut groups: Vec<Vec<Waiting<'_>>> = Vec::new();
+        let mut groups: Vec<Vec<Waiting>> = Vec::new();
         for (index, record) in records.into_iter().enumerate() {
             match self.waiting(index, record) {
                 Ok(waiting) => {
-                    let is_its = |group: &&mut Vec<Waiting<'_>>| {
+                    let is_its = |group: &&mut Vec<Waiting>| {
                         let routing_key = &waiting.message.routing_key;
                         group.first().is_some_and(|first| first.message.routing_key == *routing_key)
                     };
@@ -168,39 +164,42 @@ impl Inner {
         written.into_iter().map(|result| result.unwrap_or_else(unset)).collect()
     }
 
-    fn waiting(&self, index: usize, record: OutgoingRecord) -> Result<Waiting<'_>, ProduceError> {
+    fn waiting(&self, index: usize, record: OutgoingRecord) -> Result<Waiting, ProduceError> {
         let message = Message::new(record, self.config.record_bytes_max)?;
         let full = |_| ProduceError::QueueFull;
         let bytes = u32::try_from(message.bytes).map_err(|_| ProduceError::QueueFull)?;
         let room = [
-            self.records.try_acquire().map_err(full)?,
-            self.bytes.try_acquire_many(bytes).map_err(full)?,
+            self.records.clone().try_acquire_owned().map_err(full)?,
+            self.bytes.clone().try_acquire_many_owned(bytes).map_err(full)?,
         ];
-        Ok(Waiting { index, message, _room: room })
+        Ok(Waiting { index, message, room })
     }
 
     /// Publishes records with the same topic.
-    async fn send_group(
-        &self,
-        group: Vec<Waiting<'_>>,
-        deadline: Instant,
-    ) -> Vec<(usize, Written)> {
+    async fn send_group(&self, group: Vec<Waiting>, deadline: Instant) -> Vec<(usize, Written)> {
         let routing_key =
             group.first().map(|first| first.message.routing_key.clone()).unwrap_or_default();
         let place = format!("topic `{routing_key}` at {}", self.config.address.public());
+        let indexes: Vec<usize> = group.iter().map(|waiting| waiting.index).collect();
         let results = match self.channel(&place, deadline).await {
-            Ok((channel, _permit)) => {
-                let messages = group.iter().map(Waiting::publication).collect();
-                let answers =
-                    publish(&channel, &self.exchange, &routing_key, messages, deadline).await;
-                if is_answered(&answers) {
+            Ok((channel, permit)) => {
+                let mut rooms = Vec::with_capacity(group.len());
+                let mut messages = Vec::with_capacity(group.len());
+                for Waiting { message: Message { properties, body, .. }, room, .. } in group {
+                    messages.push(Publication { properties, body });
+                    rooms.push(room);
+                }
+                let room = (rooms, permit);
+                let published =
+                    publish(channel, &self.exchange, &routing_key, messages, deadline, room).await;
+                if let Some(channel) = published.channel {
                     self.idle.put_back(channel);
                 }
-                results(&place, &answers)
+                results(&place, &published.answers)
             }
             Err(error) => vec![Err(error); group.len()],
         };
-        group.into_iter().map(|waiting| waiting.index).zip(results).collect()
+        indexes.into_iter().zip(results).collect()
     }
 
     /// A channel for one group. If there is none, nothing was published.
@@ -208,8 +207,8 @@ impl Inner {
         &self,
         place: &str,
         deadline: Instant,
-    ) -> Result<(Channel, SemaphorePermit<'_>), ProduceError> {
-        let permit = match timeout_at(deadline, self.groups.acquire()).await {
+    ) -> Result<(Channel, OwnedSemaphorePermit), ProduceError> {
+        let permit = match timeout_at(deadline, self.groups.clone().acquire_owned()).await {
             Ok(Ok(permit)) => permit,
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => return Err(ProduceError::QueueFull),

@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use amqp_client::headers::{BYTES_MAX, ROUTING};
-use amqp_client::{
-    Answer, Publication, Returned, close_channel, is_answered, open_channel, publish,
-};
+use amqp_client::{Answer, Publication, Published, Returned, close_channel, open_channel, publish};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -64,17 +62,13 @@ impl Letters {
     }
 
     /// The channel. It is opened for the first letter, and again after an error.
-    async fn open<'a>(
-        &self,
-        current: &'a mut Option<Channel>,
-    ) -> Result<&'a mut Channel, LetterFault> {
-        if let Some(channel) = current.take().filter(|channel| channel.status().connected()) {
-            return Ok(current.insert(channel));
+    async fn open(&self, current: Option<Channel>) -> Result<Channel, LetterFault> {
+        if let Some(channel) = current.filter(|channel| channel.status().connected()) {
+            return Ok(channel);
         }
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let connection = connection.ok_or_else(|| unavailable("there is no connection"))?;
-        let channel = open_channel(&connection).await.map_err(unavailable)?;
-        Ok(current.insert(channel))
+        open_channel(&connection).await.map_err(unavailable)
     }
 
     async fn publish(&self, letters: &[Letter<'_>]) -> Vec<Result<(), LetterFault>> {
@@ -85,22 +79,21 @@ impl Letters {
                 // The whole batch is delivered again.
                 return letters.iter().map(|_| lost()).collect();
             };
-            let body = letter.record.value.as_deref().unwrap_or_default();
+            let body = letter.record.value.as_deref().unwrap_or_default().to_vec();
             let properties = properties(&origin, letter, &self.group);
             messages.push(Publication { properties, body });
         }
         // Letters of another part of the batch wait until these are confirmed.
         let mut current = self.channel.lock().await;
-        let channel = match self.open(&mut current).await {
+        let channel = match self.open(current.take()).await {
             Ok(channel) => channel,
             Err(fault) => return vec![Err(fault); letters.len()],
         };
         let deadline = Instant::now() + CONFIRM_LIMIT;
-        let answers = publish(channel, &self.exchange, &self.routing_key, messages, deadline).await;
-        if !is_answered(&answers) {
-            // The next attempt uses a new channel.
-            *current = None;
-        }
+        let Published { answers, channel, .. } =
+            publish(channel, &self.exchange, &self.routing_key, messages, deadline, ()).await;
+        // Without a channel, the next attempt opens one.
+        *current = channel;
         let returned = Returned::of(&answers);
         answers.into_iter().map(|answer| result(answer, returned)).collect()
     }

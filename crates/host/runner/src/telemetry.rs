@@ -93,9 +93,18 @@ impl Telemetry {
     }
 }
 
+/// lapin logs each message that RabbitMQ returns, with its body, as a warning. A directive of the user
+/// for this target has priority.
+const WITHOUT_BODIES: &str = "lapin::returned_messages=error";
+
 fn filter(value: Option<String>) -> Result<EnvFilter> {
     let value = value.unwrap_or_else(|| "info".into());
-    EnvFilter::builder().parse(&value).map_err(|error| {
+    // An empty value means errors only, which is not so if there is any directive.
+    let directives = match value.as_str() {
+        "" => "error",
+        value => value,
+    };
+    EnvFilter::builder().parse(format!("{WITHOUT_BODIES},{directives}")).map_err(|error| {
         let message = format!("{FILTER}={value}: {error}; write a level, or TARGET=LEVEL");
         Error::msg(message)
     })
@@ -142,7 +151,12 @@ mod tests {
     #[test]
     fn invalid_values_are_refused_with_the_name_of_the_variable() {
         for value in [None, Some("debug"), Some("info,hyper=warn")] {
-            assert!(filter(value.map(Into::into)).is_ok(), "{value:?}");
+            let filter = filter(value.map(Into::into)).unwrap().to_string();
+            assert!(filter.contains(WITHOUT_BODIES), "{filter}");
+        }
+        for value in ["lapin::returned_messages=warn", "info,lapin::returned_messages=warn"] {
+            let filter = filter(Some(value.into())).unwrap().to_string();
+            assert!(!filter.contains(WITHOUT_BODIES), "{filter}");
         }
         let fault = filter(Some("nonsense==".into())).unwrap_err().to_string();
         assert!(fault.contains("RUST_LOG=nonsense=="), "{fault}");

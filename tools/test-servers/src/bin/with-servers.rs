@@ -29,6 +29,9 @@ struct Args {
     /// `--variable` with `amqp_url` and `amqp_address` to the command. Its data is deleted at the end.
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
+    /// Run this manifest instead if RabbitMQ cannot be started.
+    #[arg(long, value_name = "MANIFEST", requires = "queue")]
+    or_from: Option<String>,
     /// The command.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
@@ -42,7 +45,6 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let (program, arguments) = args.command.split_first().context("no command")?;
     let mut command = std::process::Command::new(program);
-    command.args(arguments);
     if args.local.is_none() && needs_valkey(arguments) {
         match valkey_program().and_then(|valkey| path_with(&valkey)) {
             Ok(path) => drop(command.env("PATH", path)),
@@ -51,10 +53,11 @@ fn main() -> Result<ExitCode> {
         }
     }
     if args.local.is_none() && args.queue.is_none() {
-        return Err(command.exec()).with_context(|| format!("cannot run {program}"));
+        return Err(command.args(arguments).exec())
+            .with_context(|| format!("cannot run {program}"));
     }
     let runtime = tokio::runtime::Runtime::new()?;
-    let ended = runtime.block_on(run(&args, command));
+    let ended = runtime.block_on(run(&args, command, arguments));
     runtime.shutdown_timeout(THREADS_LIMIT);
     ended
 }
@@ -75,14 +78,40 @@ fn path_with(program: &Path) -> Result<std::ffi::OsString> {
     Ok(std::env::join_paths(std::env::split_paths(&path).chain([folder]))?)
 }
 
-async fn run(args: &Args, command: std::process::Command) -> Result<ExitCode> {
+/// The arguments with this manifest.
+fn with_manifest(arguments: &[String], manifest: &str) -> Vec<String> {
+    const OPTION: &str = "--from";
+    let mut all = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument == OPTION {
+            // Its value.
+            arguments.next();
+        } else if !argument.starts_with("--from=") {
+            all.push(argument.clone());
+        }
+    }
+    all.extend([OPTION.into(), manifest.into()]);
+    all
+}
+
+async fn run(
+    args: &Args,
+    command: std::process::Command,
+    arguments: &[String],
+) -> Result<ExitCode> {
     let (mut signals, mut hangup) = (Signals::new()?, signal(SignalKind::hangup())?);
     let mut servers = tokio::select! {
         servers = Servers::start(args) => servers?,
         () = signals.end() => return Ok(ExitCode::SUCCESS),
     };
     let program = command.get_program().to_owned();
+    let arguments = match &args.or_from {
+        Some(manifest) if servers.rabbit.is_none() => with_manifest(arguments, manifest),
+        _ => arguments.to_vec(),
+    };
     let mut child = tokio::process::Command::from(command)
+        .args(arguments)
         .args(servers.arguments())
         // Ctrl-C is sent to this process only, which then ends the command before the servers.
         .process_group(0)
@@ -140,7 +169,7 @@ impl Signals {
 struct Servers {
     /// With `--local`.
     data: Option<(Kafka, Valkey)>,
-    /// With `--queue`.
+    /// With `--queue`, unless it cannot be started.
     rabbit: Option<RabbitMq>,
 }
 
@@ -154,7 +183,15 @@ impl Servers {
         };
         let rabbit = async {
             let Some(queue) = &args.queue else { return Ok(None) };
-            let rabbit = RabbitMq::start().await.context("cannot start RabbitMQ")?;
+            let rabbit = match (RabbitMq::start().await, &args.or_from) {
+                (Ok(rabbit), _) => rabbit,
+                (Err(error), Some(manifest)) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, manifest, "cannot start RabbitMQ; running without it");
+                    return Ok(None);
+                }
+                (Err(error), None) => return Err(error.context("cannot start RabbitMQ")),
+            };
             let client = QueueClient::connect(&rabbit.url()).await?;
             client.declare(queue).await?;
             client.declare(&format!("{queue}.dead-letter")).await?;
@@ -248,4 +285,17 @@ async fn end(child: &mut Child, signals: &mut Signals) -> Result<ExitCode> {
 fn send(child: &Child, signal: Signal) -> Result<()> {
     let Some(pid) = child.id() else { return Ok(()) };
     kill(Pid::from_raw(i32::try_from(pid)?), signal).context("cannot signal the command")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_manifest_replaces_the_one_of_the_command() {
+        for command in ["up --from a.toml --listen :1", "up --from=a.toml --listen :1"] {
+            let command: Vec<String> = command.split(' ').map(Into::into).collect();
+            assert_eq!(with_manifest(&command, "b.toml").join(" "), "up --listen :1 --from b.toml");
+        }
+    }
 }

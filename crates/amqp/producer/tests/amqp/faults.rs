@@ -12,6 +12,8 @@ use crate::support::{config, declare, eventually, record, send};
 async fn what_is_acknowledged_survives_a_crash_and_a_lost_confirm_is_unknown() {
     let mut broker = RabbitMq::start().await.unwrap();
     declare(&broker.url(), "posts", None, &[]).await;
+    broker.stop().await.unwrap();
+    broker.restart().await.unwrap();
     let mut settings = config(&broker.url(), "");
     settings.queue_records_max = 200;
     let producer = Producer::new(settings);

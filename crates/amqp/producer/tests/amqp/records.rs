@@ -1,11 +1,13 @@
 //! Confirms, and records that the broker does not take.
 
+use std::time::Duration;
+
 use amqp_producer::{Config, OutgoingRecord, ProduceError, Producer};
 use futures::future::join_all;
 use lapin::types::AMQPValue;
 use test_servers::{QueueClient, RabbitMq, RabbitMqTls};
 
-use crate::support::{config, declare, record, send};
+use crate::support::{config, declare, eventually, record, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_is_acknowledged_only_if_a_queue_has_it() {
@@ -79,11 +81,42 @@ async fn a_record_is_acknowledged_only_if_a_queue_has_it() {
     let error = send(&denied, record("posts", "x")).await.unwrap_err();
     assert!(matches!(error, ProduceError::Refused(_)), "{error}");
     assert!(denied.fault().unwrap().contains("ACCESS_REFUSED"));
-    let mut encrypted = Config::new(&broker.encrypted_url(), Some(authority), "").unwrap();
+    let mut encrypted = Config::new(&broker.encrypted_url(), Some(authority.clone()), "").unwrap();
     encrypted.unreachable_timeout = crate::support::LIMIT;
     send(&Producer::new(encrypted), record("posts", "x")).await.unwrap();
-    let mut untrusted = Config::new(&broker.encrypted_url(), None, "").unwrap();
-    untrusted.unreachable_timeout = std::time::Duration::from_secs(1);
-    let error = send(&Producer::new(untrusted), record("posts", "x")).await.unwrap_err();
-    assert!(matches!(error, ProduceError::Unavailable(_)), "{error}");
+    // An authority that is not trusted, and a certificate for another host.
+    let unknown = Config::new(&broker.encrypted_url(), None, "").unwrap();
+    let other_host = broker.encrypted_url().replace("127.0.0.1", "localhost");
+    let other_host = Config::new(&other_host, Some(authority), "").unwrap();
+    for config in [unknown, other_host] {
+        let untrusted = Producer::new(config);
+        eventually("the certificate is refused", async || {
+            untrusted.fault().filter(|fault| fault.contains("certificate"))
+        })
+        .await;
+        let error = send(&untrusted, record("posts", "x")).await.unwrap_err();
+        assert!(matches!(error, ProduceError::Unavailable(_)), "{error}");
+    }
+
+    // A call that is dropped while its records wait for a broker that reads nothing: they keep their
+    // room until they are sent, and the connection is not lost.
+    declare(&url, "large", None, &[]).await;
+    send(&producer, record("large", "1")).await.unwrap();
+    broker.pause().unwrap();
+    let sending = tokio::spawn({
+        let producer = producer.clone();
+        let value = Some(vec![b'x'; 4 * 1024 * 1024]);
+        let large = |_| OutgoingRecord { value: value.clone(), ..record("large", "2") };
+        let records = (0..8).map(large).collect();
+        async move { producer.send_each(records).await }
+    });
+    let waiting = async || producer.flush(Duration::ZERO).await.err();
+    eventually("the records are published", waiting).await;
+    sending.abort();
+    assert!(sending.await.is_err());
+    assert_eq!(waiting().await.map(|error| error.records), Some(8));
+    broker.resume().unwrap();
+    eventually("the records are sent", async || producer.flush(Duration::ZERO).await.ok()).await;
+    send(&producer, record("large", "3")).await.unwrap();
+    assert_eq!(producer.metrics().replaced.get(), 0);
 }
