@@ -1,5 +1,6 @@
 """Counts orders in a state. It stores the number of orders, the sum of their quantities, the last
-quantity of each product for a day, and the offset of the first order of each product."""
+quantity of each product for a day, and the place of the first order of each product that was
+counted: PARTITION:OFFSET."""
 
 from componentize_py_types import Err, Ok, Result
 from orders import Rejected, parse
@@ -18,7 +19,7 @@ from wit_world.exports.changes import (
     Read,
     Read_Value,
 )
-from wit_world.imports.types import Record
+from wit_world.imports.types import Record, Source
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -35,11 +36,11 @@ def products(records: list[Record]) -> list[str]:
 
 
 class Changes(exports.Changes):
-    def reads(self, records: list[Record]) -> list[Read]:
+    def reads(self, source: Source, records: list[Record]) -> list[Read]:
         return [Read_Value(Place("first", product)) for product in products(records)]
 
     def apply(
-        self, records: list[Record], values: list[bytes | None]
+        self, source: Source, records: list[Record], values: list[bytes | None]
     ) -> list[Result[list[Change], str]]:
         first = {product for product, value in zip(products(records), values) if value is None}
         results = []
@@ -59,7 +60,7 @@ class Changes(exports.Changes):
             ]
             if order.product in first:
                 first.remove(order.product)
-                offset = str(record.offset).encode()
-                changes.append(Change_Set(Assignment("first", order.product, offset)))
+                place = f"{source.partition}:{record.offset}".encode()
+                changes.append(Change_Set(Assignment("first", order.product, place)))
             results.append(Ok(changes))
         return results

@@ -12,9 +12,9 @@ function parse(value) {
 }
 
 export const fold = {
-  fold(record) {
+  fold(source, record) {
     const { product, quantity } = parse(record.value);
-    const isQuantity = Number.isInteger(quantity) && quantity >= 0 && quantity < 2 ** 32;
+    const isQuantity = Number.isInteger(quantity) && quantity > 0 && quantity < 2 ** 32;
     // Half of a surrogate pair, such as "\ud800", has no UTF-8.
     if (typeof product !== "string" || !product.isWellFormed() || !isQuantity) {
       throw "the value is not an order";

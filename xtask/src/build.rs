@@ -29,9 +29,10 @@ const COMPONENTS: [&str; 17] = [
 ];
 
 /// The components that only tests use, and the examples, which the tests run.
-const TEST_GUESTS: [&str; 18] = [
+const TEST_GUESTS: [&str; 19] = [
     "calls-dependency",
     "calls-valkey",
+    "changes-on-command",
     "copies-records",
     "counts-words",
     "wasi-p3-rc",

@@ -5,6 +5,7 @@
 use bindings::spin_kafka::events::fold::{
     Addition, Amount, Element, Integer, Number, Score, Value, fold,
 };
+use spin_kafka_sdk::bindings::handler::spin_kafka::events::types::Source;
 use spin_kafka_sdk::windows::Group;
 use spin_kafka_sdk::{self as kafka, OrFail as _, Record, Window};
 
@@ -24,7 +25,8 @@ mod bindings {
 
 #[kafka::fold]
 fn add_all(record: &Record, window: &mut Window) -> Result<(), kafka::Error> {
-    for addition in fold(record.content()).map_err(kafka::Error::reject)? {
+    let source = Source { topic: record.topic().to_owned(), partition: record.partition() };
+    for addition in fold(&source, record.content()).map_err(kafka::Error::reject)? {
         add(addition, window)?;
     }
     Ok(())

@@ -66,9 +66,10 @@ async fn namespace() -> Result<state::Namespace, Failure> {
 async fn run(batch: &Batch, state: &mut State) -> BatchResult {
     let records: Vec<types::Record> =
         batch.records().iter().map(Record::content).cloned().collect();
-    let reads: Vec<Read> = changes::reads(&records).into_iter().map(read).collect();
+    let source = types::Source { topic: batch.topic().to_owned(), partition: batch.partition() };
+    let reads: Vec<Read> = changes::reads(&source, &records).into_iter().map(read).collect();
     let values = if reads.is_empty() { Vec::new() } else { read_all(state, reads).await? };
-    let answers = changes::apply(&records, &values);
+    let answers = changes::apply(&source, &records, &values);
     if answers.len() != records.len() {
         return Err(Failure::fatal(format_args!(
             "the function returned {} results for {} records",
@@ -78,7 +79,7 @@ async fn run(batch: &Batch, state: &mut State) -> BatchResult {
     }
     let mut rejections = Vec::new();
     for (record, answer) in batch.records().iter().zip(answers) {
-        if let Err(reason) = answer.and_then(|changes| change::make(changes, state)) {
+        if let Err(reason) = answer.and_then(|changes| change::make(&changes, state)) {
             rejections.push(record.reject(reason));
         }
     }

@@ -1,17 +1,19 @@
 //! Ranks the products of each minute by the quantity that was ordered.
 
+use std::num::NonZeroU32;
+
 use spin_kafka_sdk::{self as kafka, Record, Window};
 
 #[derive(serde::Deserialize)]
 struct Order {
     product: String,
-    quantity: u32,
+    quantity: NonZeroU32,
 }
 
 #[kafka::fold]
 fn rank(record: &Record, window: &mut Window) -> Result<(), kafka::Error> {
     let order: Order = record.json()?;
-    window.top("products", order.product, order.quantity.into());
+    window.top("products", order.product, order.quantity.get().into());
     Ok(())
 }
 

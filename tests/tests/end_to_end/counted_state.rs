@@ -1,4 +1,5 @@
-//! A function with a state, `examples/word-count`, on real servers.
+//! Functions with a state on real servers: `examples/word-count`, and failures of a function that is a
+//! dependency of the component `state`.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 
 use crate::audit::with_valkey;
-use crate::letters::command;
+use crate::letters::{self, command};
 
 const TOPIC: &str = "word-count-texts";
 const PARTITIONS: i32 = 3;
@@ -154,4 +155,95 @@ async fn words_are_counted_once_across_a_kill_and_a_loss_of_the_store() {
     write(&brokers, 850..851).await;
     let (code, text) = verify().await;
     assert!(code == Some(1) && text.contains(" is not counted\n"), "{text}");
+
+    failures_of_a_dependency(&brokers, &valkey.url(), &store).await;
+}
+
+/// The topic and the group of the guest `changes-on-command`.
+const FAILURES: &str = "changes-on-command";
+
+const FAILURES_MANIFEST: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "changes-on-command"
+[variables]
+kafka_brokers = { default = "" }
+valkey_url = { default = "" }
+valkey_address = { default = "" }
+[[trigger.kafka]]
+component = "changes-on-command"
+brokers = "{{ kafka_brokers }}"
+topic = "changes-on-command"
+group = "changes-on-command"
+dead_letter_topic = "changes-on-command.letters"
+poison_attempts = 1
+[component.changes-on-command]
+source = "COMPONENTS/state.wasm"
+allowed_outbound_hosts = ["tcp://{{ valkey_address }}"]
+variables = { state = "failures", valkey_url = "{{ valkey_url }}" }
+[component.changes-on-command.dependencies]
+"spin-kafka:events/changes@0.2.0" = { path = "COMPONENTS/changes_on_command.wasm" }
+"#;
+
+/// A record that fails becomes a dead letter, and the others are counted. A wrong number of results
+/// stops the program.
+async fn failures_of_a_dependency(brokers: &str, valkey_url: &str, store: &Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("spin.toml");
+    let components = root().join("target/components").display().to_string();
+    std::fs::write(&manifest, FAILURES_MANIFEST.replace("COMPONENTS", &components)).unwrap();
+    ensure_topic(&ProducerConfig::new(brokers), NewTopic::new(FAILURES, 1)).await.unwrap();
+    let position = async |expected: &str| {
+        let key = format!("{{failures:1}}/position:{FAILURES}:{FAILURES}");
+        eventually(&format!("the position {expected}"), async || {
+            let positions = store.fields(&key).await.ok()?;
+            (positions.get("0")? == expected).then_some(())
+        })
+        .await;
+    };
+    for value in ["count", "trap", "reject", "two types", "trap in reads", "count"] {
+        letters::write(brokers, FAILURES, value, &[]).await;
+    }
+    let launch = Launch::new(&manifest, brokers, valkey_url.to_owned(), FAILURES);
+    let running = Pipeline::launch(&launch).await.unwrap();
+    position("6").await;
+    let counts = store.fields("{failures:1}:counts").await.unwrap();
+    assert_eq!(counts, BTreeMap::from([("count".to_owned(), "2".to_owned())]));
+    let classes = eventually("four letters", async || {
+        let classes = classes_of_letters(brokers).await;
+        (classes.len() >= 4).then_some(classes)
+    })
+    .await;
+    let expected = [
+        ("reject", "rejected"),
+        ("trap", "trap"),
+        ("trap in reads", "trap"),
+        ("two types", "rejected"),
+    ];
+    let text = |(value, class): (&str, &str)| (value.to_owned(), class.to_owned());
+    assert_eq!(classes, BTreeMap::from(expected.map(text)));
+
+    letters::write(brokers, FAILURES, "read", &[]).await;
+    position("7").await;
+    let seen = store.get("{failures:1}:seen").await;
+    assert_eq!(seen.as_deref(), Some("changes-on-command/0 2 3"));
+    letters::write(brokers, FAILURES, "one result too few", &[]).await;
+    let error = running.ended().await.unwrap_err().to_string();
+    assert!(error.contains("the function returned 0 results for 1 records"), "{error}");
+}
+
+/// The value of each dead letter, with the class of the failure.
+async fn classes_of_letters(brokers: &str) -> BTreeMap<String, String> {
+    let topic = format!("{FAILURES}.letters");
+    let capture = ["capture", "--kafka", brokers, "--topic", &topic, "--max", "100"];
+    let (captured, lines, error) = command(&capture).await;
+    assert!(captured, "{error}");
+    let class = |line: &str| {
+        let letter: Value = serde_json::from_str(line).unwrap();
+        let headers = letter["headers"].as_array().unwrap();
+        let class = headers.iter().find(|header| header["name"] == "spin-kafka.errors.class");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&letter["value"]), text(&class.unwrap()["value"]))
+    };
+    lines.lines().map(class).collect()
 }

@@ -1,9 +1,10 @@
 //! Functions in JavaScript, Python and Go: the projects that `doorbuster new` creates, and examples
 //! with a state and with windows. With the same records they do the same as a function in Rust.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::join_all;
 use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
@@ -157,7 +158,7 @@ const REJECTED: [(Option<&[u8]>, &str); 20] = [
     (Some(b"{\"product\":\"\\ud800\",\"quantity\":1}"), NOT_JSON),
     (Some(b"null"), NOT_AN_ORDER),
     (Some(b"7"), NOT_AN_ORDER),
-    (Some(b"[\"tv\",1]"), NOT_AN_ORDER),
+    (Some(b"[\"tv\",1,2]"), NOT_AN_ORDER),
     (Some(b"{\"product\":\"tv\"}"), NOT_AN_ORDER),
     (Some(b"{\"Product\":\"tv\",\"quantity\":1}"), NOT_AN_ORDER),
     (Some(b"{\"product\":null,\"quantity\":1}"), NOT_AN_ORDER),
@@ -189,15 +190,15 @@ fn record(offset: usize) -> (Value, Outcome) {
     (order(product, quantity), Outcome::Forwarded(product.into(), quantity.to_string()))
 }
 
-/// Writes the records, in order.
-async fn write(brokers: &str, topic: &str) {
+/// Writes the records of these offsets, in order.
+async fn write(brokers: &str, topic: &str, offsets: Range<usize>) {
     let producer = Producer::new(ProducerConfig::new(brokers)).unwrap();
     let outgoing = |offset| OutgoingRecord {
         topic: topic.into(),
         value: record(offset).0,
         ..OutgoingRecord::default()
     };
-    let records: Vec<_> = (0..RECORDS).map(outgoing).collect();
+    let records: Vec<_> = offsets.map(outgoing).collect();
     for records in records.chunks(1_000) {
         producer.send(records.to_vec()).await.unwrap();
     }
@@ -324,7 +325,20 @@ valkey_address = { default = "" }
 /// the one in Rust that does the same as the one in JavaScript.
 const COUNTERS: [&str; 3] = ["top-products", "top-products-js", "order-counts-python"];
 
-/// The part of an example's manifest after the variables, for this topic. Rejected records are skipped.
+/// The states of these applications.
+const STATES: [&str; 3] = ["top-products", "top-products-js", "order-counts"];
+
+/// The stored position of each of these applications. The topic has one partition.
+async fn positions(store: &MultiplexedConnection, topic: &str) -> Vec<Option<usize>> {
+    let states = STATES.iter().zip(COUNTERS);
+    join_all(states.map(async |(state, group)| {
+        let key = format!("{{{state}:1}}/position:{group}:{topic}");
+        store.clone().hget(key, 0).await.unwrap()
+    }))
+    .await
+}
+
+/// The part of an example's manifest after the variables, for this topic.
 fn counter(example: &str, topic: &str, folder: &Path) -> String {
     let path = root().join("examples").join(example).join("spin.toml");
     let manifest = std::fs::read_to_string(path).unwrap();
@@ -336,7 +350,7 @@ fn counter(example: &str, topic: &str, folder: &Path) -> String {
         .replace("\"{{ windows }}\"", &format!("'''{settings}'''"))
         .replace("../..", &root().display().to_string())
         .replace("{ path = \"", &format!("{{ path = \"{}/", folder.display()));
-    format!("[[trigger.kafka]]\nfailed_records = \"skip\"{part}")
+    format!("[[trigger.kafka]]\ndead_letter_topic = \"{}\"{part}", letters(example))
 }
 
 /// Builds the functions of the examples in the folder, with the commands in the guides.
@@ -380,6 +394,31 @@ fn orders() -> impl Iterator<Item = (usize, String, u64)> {
     })
 }
 
+/// Waits until the dead letters of this application are those of all records that it rejects.
+async fn compare_letters(consumer: &BaseConsumer, example: &str) {
+    let is_rejected = |offset: &usize| match record(*offset).1 {
+        Outcome::Rejected(_) => true,
+        // A ranking has no member without a name.
+        Outcome::Forwarded(product, _) => product.is_empty() && example != "order-counts-python",
+        Outcome::Poison => false,
+    };
+    let expected: BTreeSet<usize> = (0..RECORDS).filter(is_rejected).collect();
+    let topic = letters(example);
+    eventually(&format!("the letters of {example}"), async || {
+        let written = usize::try_from(end(consumer, &topic)).unwrap();
+        (written >= expected.len()).then_some(())
+    })
+    .await;
+    let mut rejected = BTreeSet::new();
+    read(consumer, &topic, |letter| {
+        let class = header(letter, "spin-kafka.errors.class");
+        assert_eq!(class.as_deref(), Some("rejected"), "{example}");
+        // After a retry, the same letter may be written again.
+        rejected.insert(header(letter, "__connect.errors.offset").unwrap().parse().unwrap());
+    });
+    assert_eq!(rejected, expected, "{example}");
+}
+
 /// Compares the windows of the functions in Rust and in JavaScript with each other and with all
 /// orders. A ranking has no member without a name.
 async fn compare_rankings(store: &mut MultiplexedConnection) {
@@ -388,22 +427,15 @@ async fn compare_rankings(store: &mut MultiplexedConnection) {
         *expected.entry(product).or_default() += quantity;
     }
     for state in ["top-products", "top-products-js"] {
-        eventually(&format!("the rankings of {state}"), async || {
-            let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-            for (product, quantity) in
-                rankings(&mut store.clone(), state).await.into_values().flatten()
-            {
-                *sums.entry(product).or_default() += quantity;
-            }
-            (sums == expected).then_some(())
-        })
-        .await;
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for (product, quantity) in rankings(store, state).await.into_values().flatten() {
+            *sums.entry(product).or_default() += quantity;
+        }
+        assert_eq!(sums, expected, "{state}");
     }
     let rust = rankings(store, "top-products").await;
     assert_eq!(rankings(store, "top-products-js").await, rust);
 }
-
-const ORDERS: &str = "{order-counts:1}:orders";
 
 /// Compares the state of the function in Python with all orders.
 async fn compare_counts(store: &mut MultiplexedConnection) {
@@ -411,16 +443,12 @@ async fn compare_counts(store: &mut MultiplexedConnection) {
     // In hundredths, because the function adds a quarter to each quantity.
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for (offset, product, quantity) in orders() {
-        first.entry(product.clone()).or_insert(offset.to_string());
+        first.entry(product.clone()).or_insert(format!("0:{offset}"));
         last.insert(product.clone(), quantity);
         *sums.entry(product).or_default() += quantity * 100 + 25;
     }
-    let count = orders().count();
-    eventually("all orders are counted", async || {
-        let counted: usize = store.clone().get(ORDERS).await.unwrap();
-        (counted == count).then_some(())
-    })
-    .await;
+    let counted: usize = store.get("{order-counts:1}:orders").await.unwrap();
+    assert_eq!(counted, orders().count());
     let stored: BTreeMap<String, String> = store.hgetall("{order-counts:1}:first").await.unwrap();
     assert_eq!(stored, first);
     let stored: BTreeMap<String, String> =
@@ -469,15 +497,17 @@ async fn four_languages_have_the_same_results_also_after_a_kill() {
     for topic in [&groups[..], &[topic]].concat() {
         ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 1)).await.unwrap();
     }
-    write(&brokers, topic).await;
+    let half = RECORDS / 2;
+    write(&brokers, topic, 0..half).await;
     let launch = Launch::new(path, &brokers, valkey.url(), topic);
     let running = Pipeline::launch(&launch).await.unwrap();
     let client = redis::Client::open(valkey.url()).unwrap();
     let mut store = client.get_multiplexed_async_connection().await.unwrap();
-    eventually("an order is counted", async || {
-        store.clone().get::<_, Option<u64>>(ORDERS).await.unwrap()
+    eventually("each function with a state or windows has counted", async || {
+        positions(&store, topic).await.iter().all(Option::is_some).then_some(())
     })
     .await;
+    write(&brokers, topic, half..RECORDS).await;
     let mut log = running.log();
     running.kill().await.unwrap();
     let running = Pipeline::launch(&launch).await.unwrap();
@@ -491,8 +521,15 @@ async fn four_languages_have_the_same_results_also_after_a_kill() {
         .await;
     }
     let expected: BTreeMap<_, _> = (0..RECORDS).map(|offset| (offset, record(offset))).collect();
+    eventually("all records are counted", async || {
+        positions(&store, topic).await.iter().all(|end| *end == Some(RECORDS)).then_some(())
+    })
+    .await;
     compare_rankings(&mut store).await;
     compare_counts(&mut store).await;
+    for example in COUNTERS {
+        compare_letters(&consumer, example).await;
+    }
     // Go would call the host if it collected garbage while the host passes a batch.
     log.push_str(&running.log());
     let trap = log.lines().find(|line| line.contains("cannot leave component instance"));

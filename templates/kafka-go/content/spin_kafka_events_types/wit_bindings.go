@@ -32,6 +32,14 @@ type Record struct {
 	Headers []Header
 }
 
+// The partition that a record is from.
+type Source struct {
+	// Name of the topic.
+	Topic string
+	// Number of the partition.
+	Partition int32
+}
+
 // Consecutive records of one partition, in offset order.
 //
 // The batch represents every offset from `start` to `end`, without `end` itself. Some of these

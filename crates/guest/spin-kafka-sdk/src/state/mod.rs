@@ -59,9 +59,9 @@ pub(crate) use apply::apply_also_without_records;
 pub use apply::{apply, namespace, position};
 #[doc(hidden)]
 pub use settings::find as variable;
-#[doc(hidden)]
-pub use spin_kafka_state::{ENTRY_WORDS_MAX, Namespace, is_valid_name};
 pub use spin_kafka_state::{Decimal, DecimalError, Hash, Read, State};
+#[doc(hidden)]
+pub use spin_kafka_state::{Namespace, is_valid_name};
 
 use crate::{Failure, OrFail as _};
 
