@@ -65,8 +65,9 @@ pub const USERS: [User; 7] = [
             "%R~producto_monitoreado_nombre:* %R~stream_precio_producto_unico:*",
         ],
     },
-    // Compares all values with the log: crates/cli/doorbuster/src/recount. It cannot write.
-    User { name: "audit", rights: &["+@read", "+@connection", "+@transaction", "+info", "%R~*"] },
+    // Compares all values with the log: crates/cli/doorbuster/src/recount. It cannot write. Without
+    // `-@admin` it could pause or disconnect all clients.
+    User { name: "audit", rights: &["+@read +@connection -@admin +@transaction +info", "%R~*"] },
     // The commands that a replica sends to its primary.
     User { name: "replication", rights: &["+psync +replconf +ping"] },
     // The permissions that Sentinel's manual requires, and INFO for the scripts in k8s/base/valkey.

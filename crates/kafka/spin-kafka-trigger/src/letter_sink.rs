@@ -97,8 +97,10 @@ impl LetterSink {
                 let written = writer.write(&letters).await;
                 let mut fault = None;
                 let mut left = Vec::new();
-                for (letter, written) in letters.into_iter().zip(written) {
-                    if let Err(reason) = written {
+                let mut written = written.into_iter();
+                for letter in letters {
+                    // It is not known that a letter without a result is stored.
+                    if let Err(reason) = written.next().unwrap_or_else(|| Err(no_result())) {
                         left.push(letter);
                         fault = Some(reason);
                     }
@@ -131,9 +133,67 @@ impl LetterSink {
     }
 }
 
+fn no_result() -> LetterFault {
+    LetterFault {
+        reason: "the writer returned too few results".into(),
+        advice: "this is a defect of the trigger: report it",
+    }
+}
+
 impl From<Letter<'_>> for GivenUp {
     fn from(letter: Letter<'_>) -> Self {
         let Letter { record, class, attempts, reason, .. } = letter;
         Self { offset: record.offset, class, attempts, reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::{Batch, Message};
+
+    /// Returns one result only.
+    struct OneResult;
+
+    impl LetterWriter for OneResult {
+        fn write<'a>(&'a self, _: &'a [Letter<'a>]) -> BoxFuture<'a, Vec<Result<(), LetterFault>>> {
+            std::future::ready(vec![Ok(())]).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn letters_without_a_result_are_not_taken_for_stored() {
+        let record = |offset| Message {
+            offset,
+            timestamp_ms: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        let batch = Batch {
+            topic: "sales".into(),
+            log_id: "log".into(),
+            partition: 0,
+            group: "group".into(),
+            expected_position: None,
+            start: 0,
+            end: 3,
+            attempt: 1,
+            records: (0..3).map(record).collect(),
+        };
+        let letters = batch.records.iter().map(|record| Letter {
+            batch: &batch,
+            record,
+            class: FailureClass::Rejected,
+            attempts: 1,
+            reason: "bad",
+        });
+        let sink = LetterSink::Writer(Arc::new(OneResult));
+        let (left, error) = sink.send(letters.collect()).await.unwrap_err();
+        let offsets: Vec<i64> = left.iter().map(|letter| letter.record.offset).collect();
+        assert_eq!(offsets, [1, 2]);
+        assert_eq!(error.to_string(), "the writer returned too few results");
     }
 }

@@ -118,9 +118,10 @@ for generation = 3, 4 do
   local key = KEYS[generation]
   local size = #fingerprints > 0 and read('set', 'SCARD', key) or 0
   sizes[generation] = size
-  -- An empty set is asked for one only, which fails if the permission is missing.
-  local asked = size > 0 and fingerprints or { fingerprints[1] }
-  in_chunks('set', 'SMISMEMBER', key, false, asked, function(found, first)
+  -- An empty generation is searched for one fingerprint only. This call is kept because it fails if
+  -- the user may not call SMISMEMBER.
+  local searched = size > 0 and fingerprints or { fingerprints[1] }
+  in_chunks('set', 'SMISMEMBER', key, false, searched, function(found, first)
     for index = 1, #found do
       if found[index] == 1 then repeated[#repeated + 1] = tostring(first + index - 2) end
     end
@@ -363,13 +364,15 @@ end
 
 local derive = {
   q = function(key, dividend, divisor)
-    local quotient = new_number(dividend) / new_number(divisor)
+    local number, by = new_number(dividend), new_number(divisor)
     read('value', 'GET', key) -- an error if the key is of another type
-    if quotient - quotient ~= 0 then -- the divisor is 0
+    if by == 0 then
       write('UNLINK', key)
-    else
-      write('SET', key, shortest(quotient), 'KEEPTTL')
+      return
     end
+    local quotient = number / by
+    if quotient - quotient ~= 0 then overflow(key) end -- it is infinite
+    write('SET', key, shortest(quotient), 'KEEPTTL')
   end,
   u = function(key, hash, value, field)
     if new_values[hash][field] ~= new_values[value] then write('UNLINK', key) end

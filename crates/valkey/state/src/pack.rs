@@ -73,3 +73,23 @@ impl Packed {
         self.0.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_begins_with_its_length() {
+        for (length, header) in [
+            (0, &[0xd9, 0][..]),
+            (255, &[0xd9, 255]),
+            (256, &[0xdb, 0, 0, 1, 0]),
+            (70_000, &[0xdb, 0, 1, 0x11, 0x70]),
+        ] {
+            let text = vec![0xff; length];
+            let mut packed = Packed::default();
+            packed.text(&text);
+            assert!(packed.bytes() == [header, &text].concat(), "{length}");
+        }
+    }
+}

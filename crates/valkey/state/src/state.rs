@@ -148,6 +148,13 @@ impl State {
         Ok(())
     }
 
+    /// Fails if the changes are not possible, whatever is stored.
+    #[doc(hidden)]
+    pub fn check_all(&self) -> Result<(), ChangeError> {
+        self.check()?;
+        self.derived().map(drop)
+    }
+
     /// The first change that was not possible.
     pub(crate) fn check(&self) -> Result<(), ChangeError> {
         self.error.clone().map_or(Ok(()), Err)

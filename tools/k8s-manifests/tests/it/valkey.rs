@@ -346,10 +346,12 @@ fn users_may_do_what_they_need_and_no_more() {
     assert!(copied.contains("claims_since:sales-topic"), "{copied}");
     assert!(ask("audit", &["memory", "usage", "total_ventas"]).parse::<u32>().is_ok());
     assert_eq!(ask("audit", &["hget", "offset:g:t", "0"]), "2");
-    let denied: [(&str, &[&str]); 14] = [
+    let denied: [(&str, &[&str]); 16] = [
         ("audit", &["set", "total_ventas", "0"]),
         ("audit", &["flushall"]),
         ("audit", &["config", "get", "appendonly"]),
+        ("audit", &["client", "pause", "1"]),
+        ("audit", &["client", "kill", "type", "normal"]),
         ("dashboard", &["set", "total_ventas", "0"]),
         ("dashboard", &["get", "claims_since:sales-topic"]),
         ("grafana", &["set", "total_ventas", "0"]),

@@ -235,7 +235,13 @@ async fn begin(
 ) -> Result<Comparison> {
     loop {
         match subject.topics().await {
-            Ok(topics) if !topics.empty.is_empty() => tokio::time::sleep(interval).await,
+            Ok(topics) if !topics.empty.is_empty() => {
+                // Without records there is nothing to compare.
+                if topics.ends.iter().next().is_none() {
+                    gauges.pass_ended();
+                }
+                tokio::time::sleep(interval).await;
+            }
             Ok(topics) => return start(subject, &topics, place).await,
             Err(error) => {
                 gauges.failed();

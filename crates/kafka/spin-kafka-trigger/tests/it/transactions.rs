@@ -450,7 +450,7 @@ async fn a_refused_record_of_one_partition_does_not_make_those_of_others_dead_le
         let record = BaseRecord::<(), _>::to(topic).partition(partition).payload(&value);
         producer.send(record).map_err(|e| e.0).unwrap();
     }
-    producer.flush(STALL_LIMIT).unwrap();
+    producer.flush(WAIT_LIMIT).unwrap();
     // Many transactions contain records of several partitions.
     let config = config(&brokers, topic)
         .output_topics([output])

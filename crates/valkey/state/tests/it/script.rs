@@ -161,6 +161,39 @@ fn a_change_of_a_value_that_was_read_runs_the_function_again() {
 }
 
 #[test]
+fn long_texts_that_are_not_utf_8_are_stored_and_compared() {
+    let mut store = Store::start();
+    for (index, length) in [255, 256, 70_000].into_iter().enumerate() {
+        let text = vec![0xff; length];
+        let run = |_: &Transaction, state: &mut State| {
+            state.set("value", text.clone());
+            state.hash("hash").set(&text, text.clone());
+            state.add_score("scores", &text, 1.5);
+        };
+        let start = 2 * index;
+        let mut first = batch(source(), &plain(start + 1), start, start + 1);
+        assert_eq!(store.apply(&mut first, run).unwrap().0, Step::Done);
+        let reads = [
+            (Read::value("value"), &text[..]),
+            (Read::field("hash", text.clone()), &text),
+            (Read::score("scores", text.clone()), b"1.5"),
+        ];
+        for (read, expected) in &reads {
+            assert!(store.read(read).as_deref() == Some(*expected), "{length} bytes");
+        }
+        let run = |_: &Transaction, state: &mut State| {
+            for (read, expected) in &reads {
+                state.record_read(read.clone(), Some(expected.to_vec()));
+            }
+            state.increment("count", 1);
+        };
+        let mut second = batch(source(), &plain(start + 2), start + 1, start + 2);
+        let result = store.apply(&mut second, run);
+        assert_eq!(result, Ok((Step::Done, 1)), "{length} bytes: the values are equal");
+    }
+}
+
+#[test]
 fn derived_values_depend_on_the_values_after_the_batch() {
     let mut store = Store::start();
     store.run::<()>(&format!("SET {PREFIX}sum 0.5"));
@@ -254,11 +287,16 @@ fn an_entry_with_too_many_fields_is_refused_and_nothing_is_written() {
 fn a_sum_beyond_its_limit_is_named_and_nothing_is_written() {
     let mut store = Store::start();
     let largest = "9".repeat(27);
-    let cases: [(String, Change); 4] = [
+    let cases: [(String, Change); 5] = [
         (format!("SET KEY {}", i64::MAX), |state| state.increment("key", 1)),
         (format!("SET KEY {largest}"), |state| state.add("key", 1.into())),
         (format!("SET KEY -{largest}"), |state| state.add("key", (-1).into())),
         (format!("ZADD KEY {} m", f64::MAX), |state| state.add_score("key", "m", f64::MAX)),
+        ("SET KEY 1".to_owned(), |state| {
+            state.maximum("largest", f64::MAX);
+            state.add("smallest", "0.000000001".parse().unwrap());
+            state.quotient("key", "largest", "smallest");
+        }),
     ];
     for (prepare, change) in cases {
         store.run::<()>("FLUSHALL");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use redis::{Cmd, Connection, FromRedisValue, RedisError, cmd};
 use spin_kafka_state::{
-    Command, Error, Fingerprint, Namespace, OffsetRange, RecordId, Reply, RetentionLimits, Source,
-    State, Step, Stored, Transaction,
+    Command, Error, Fingerprint, Namespace, OffsetRange, Read, RecordId, Reply, RetentionLimits,
+    Source, State, Step, Stored, Transaction,
 };
 use test_servers::{Valkey, ValkeyConfig, start_valkey};
 use tokio::runtime::Runtime;
@@ -140,6 +140,13 @@ impl Store {
             })
             .collect();
         source.stored(&replies)
+    }
+
+    /// What a function reads.
+    pub fn read(&mut self, read: &Read) -> Option<Vec<u8>> {
+        let mut command = Cmd::new();
+        command.arg(read.command(&source().namespace));
+        command.query(&mut self.connection).unwrap()
     }
 
     /// The stored position.

@@ -1,7 +1,6 @@
 //! Common parts of the tests.
 
 use std::future::Future;
-use std::time::Duration;
 
 use host_producer::{OutgoingRecord, Producer, ProducerConfig};
 use test_servers::WAIT_LIMIT;

@@ -1,7 +1,5 @@
 //! A real Kafka broker and its topics.
 
-use std::time::Duration;
-
 use super::WAIT_LIMIT;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,

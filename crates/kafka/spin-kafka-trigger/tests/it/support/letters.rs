@@ -1,7 +1,5 @@
 //! The records of a dead-letter topic.
 
-use std::time::Duration;
-
 use super::WAIT_LIMIT;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Headers as _};
