@@ -2,7 +2,6 @@
 //! cluster.
 
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};

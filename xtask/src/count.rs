@@ -101,7 +101,7 @@ impl Failures {
     /// `thread 'NAME' (ID) panicked at FILE:LINE:COLUMN:`, the message and the backtrace.
     fn add(&mut self, line: &str) {
         let is_name = line.starts_with("---- ") && line.ends_with(" ----");
-        if line.starts_with("thread '") && line.contains("' panicked at ") {
+        if line.starts_with("thread '") && line.contains(" panicked at ") {
             self.rest = PANIC_LINES;
         } else if is_name || line == "stack backtrace:" || line.starts_with("note: run with ") {
             self.rest = 0;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;

@@ -204,6 +204,20 @@ impl World {
         .await
     }
 
+    /// Whether both functions have counted their logs to the ends. A log that lost records may end
+    /// before the stored position.
+    pub async fn has_counted(&self) -> Result<bool> {
+        for function in &FUNCTIONS {
+            let ends = self.kafka.ends(function.topic, function.partitions).await?;
+            let positions = self.positions(function).await?;
+            let position = |partition: usize| positions.get(&partition.to_string())?.parse().ok();
+            if !ends.iter().enumerate().all(|(i, end)| position(i).unwrap_or(0) >= *end) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Forgets the dead letters of the texts, because their topic was deleted.
     pub async fn forget_letters(&self) {
         *self.letters.lock().await = Letters::default();

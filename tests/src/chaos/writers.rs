@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::texts::{FOREIGN, PARTITIONS, Text};
 use super::traffic::Manners;
 use super::word_books::WordBooks;
-use crate::LIMIT;
+use test_servers::WAIT_LIMIT;
 
 /// Time between two texts of a partition.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -101,7 +101,7 @@ impl Texts {
                 tokio::time::sleep(INTERVAL).await;
             }
         };
-        tokio::time::timeout(LIMIT, written).await.context("a text was not acknowledged")
+        tokio::time::timeout(WAIT_LIMIT, written).await.context("a text was not acknowledged")
     }
 }
 

@@ -1,7 +1,6 @@
 //! All accepted sales are counted: with all wirings, the same sales result in the same keys.
 
 use std::path::Path;
-use std::time::Duration;
 
 use clap::Parser as _;
 use http::Method;

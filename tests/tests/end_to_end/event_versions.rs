@@ -2,7 +2,6 @@
 //! interfaces. The tests call them as the consumer engine does, without a topic to read.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use component_host::output::Outputs;
 use component_host::{CompileCache, Host, Limits};

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use http::Method;
 use pipeline_tests::{Answer, Client, Pipeline, Wiring, doorbuster, eventually, root};

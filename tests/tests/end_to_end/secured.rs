@@ -1,8 +1,6 @@
 //! Brokers with TLS and authentication: the permissions in the Kubernetes manifests are sufficient
 //! for writer, aggregator and audit.
 
-use std::time::Duration;
-
 use host_producer::{NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use intake::grpc;
 use pipeline_tests::{Client, Deployment, Store, doorbuster, eventually, root};

@@ -2,7 +2,6 @@
 //! through the component `valkey`, too.
 
 use std::path::Path;
-use std::time::Duration;
 
 use clap::Parser as _;
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};

@@ -3,7 +3,6 @@
 pub mod broker;
 
 use std::future::Future;
-use std::time::Duration;
 
 use kafka_client::ClientProperties;
 use preflight::{Error, Warning};
