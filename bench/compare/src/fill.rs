@@ -17,9 +17,10 @@ const SEED: u64 = 1;
 /// The categories.
 const CATEGORIES: u32 = 4;
 
-/// Every one of so many records is a repetition, if there are any, of one of so many earlier ones. The
-/// aggregator remembers many more.
+/// If there are repetitions, one of this many records is one.
 const REPEATED: u64 = 20;
+
+/// A repetition repeats one of this many latest records. The aggregator remembers many more.
 const RECENT: usize = 10_000;
 
 /// What is written.

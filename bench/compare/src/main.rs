@@ -65,7 +65,7 @@ fn raise_file_limit() -> Result<()> {
 }
 
 async fn run(args: Args) -> Result<()> {
-    // It has servers of its own, which it kills. `all` is without it, because it needs RabbitMQ.
+    // It starts its own servers and kills them. `all` does not include it, because it needs RabbitMQ.
     if args.measurements.contains(&Measurement::Brokers) {
         brokers::measure(&args).await?;
     }

@@ -7,12 +7,10 @@ use anyhow::{Result, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use test_servers::WAIT_LIMIT;
 
 use super::kafka::Kafka;
 use super::words::LETTERS;
-
-/// Maximum time to read the new letters.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// The letters that were read so far.
 #[derive(Default)]
@@ -45,7 +43,7 @@ fn read(brokers: &str, begin: i64, end: i64) -> Result<Vec<String>> {
     consumer.assign(&from)?;
     let (mut ids, begun) = (Vec::new(), Instant::now());
     loop {
-        ensure!(begun.elapsed() < LIMIT, "the dead letters {begin} to {end} cannot be read");
+        ensure!(begun.elapsed() < WAIT_LIMIT, "the dead letters {begin} to {end} cannot be read");
         let Some(Ok(letter)) = consumer.poll(Duration::from_millis(500)) else { continue };
         // Not from the value: if it is too large for the topic, the letter is written without it.
         ids.push(String::from_utf8_lossy(letter.key().unwrap_or_default()).into_owned());

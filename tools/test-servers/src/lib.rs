@@ -60,3 +60,19 @@ pub use wheel::unpack;
 /// The longest wait of a test for anything. No result depends on it: a test that reaches it hangs. It
 /// is long because the machine may be busy.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(600);
+
+/// Waits until the condition has a value. Panics with `what` after [`WAIT_LIMIT`].
+#[expect(clippy::panic, reason = "only tests call it")]
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(value) = condition().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WAIT_LIMIT, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {WAIT_LIMIT:?}"))
+}

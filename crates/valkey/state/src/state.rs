@@ -148,7 +148,7 @@ impl State {
         Ok(())
     }
 
-    /// Fails if the changes are not possible, whatever is stored.
+    /// Fails if the changes are not possible with any stored value.
     #[doc(hidden)]
     pub fn check_all(&self) -> Result<(), ChangeError> {
         self.check()?;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use amqp_producer::{ProduceError, Producer};
 use futures::future::join_all;
-use test_servers::{QueueClient, RabbitMq};
+use test_servers::{QueueClient, RabbitMq, eventually};
 
-use crate::support::{config, declare, eventually, record, send};
+use crate::support::{config, declare, record, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_acknowledged_survives_a_crash_and_a_lost_confirm_is_unknown() {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use amqp_producer::{Config, OutgoingRecord, ProduceError, Producer};
 use futures::future::join_all;
 use lapin::types::AMQPValue;
-use test_servers::{QueueClient, RabbitMq, RabbitMqTls};
+use test_servers::{QueueClient, RabbitMq, RabbitMqTls, eventually};
 
-use crate::support::{config, declare, eventually, record, send};
+use crate::support::{config, declare, record, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_is_acknowledged_only_if_a_queue_has_it() {

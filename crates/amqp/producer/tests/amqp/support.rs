@@ -7,10 +7,10 @@ use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ConnectionProperties};
 
-/// How long a condition may take: the machine may be busy.
+/// The time limits of the producers. A busy machine does not exceed them.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
-/// Settings with time limits that a busy machine does not exceed.
+/// Settings with these time limits.
 pub fn config(url: &str, exchange: &str) -> Config {
     let mut config = Config::new(url, None, exchange).unwrap();
     (config.delivery_timeout, config.unreachable_timeout) = (LIMIT, LIMIT);
@@ -54,16 +54,4 @@ pub async fn declare(
             channel.queue_bind(queue.into(), exchange.into(), queue.into(), options, arguments);
         bound.await.unwrap();
     }
-}
-
-pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    let fulfilled = async {
-        loop {
-            if let Some(value) = condition().await {
-                return value;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, fulfilled).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }

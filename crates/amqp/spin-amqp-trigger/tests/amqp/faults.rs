@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use spin_amqp_trigger::Config;
-use test_servers::RabbitMq;
+use test_servers::{RabbitMq, eventually};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::support::{Applied, Running, connect, eventually, publish};
+use crate::support::{Applied, Running, connect, publish};
 
 /// Passes connections on, and cuts them.
 struct Proxy {

@@ -6,10 +6,9 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 use spin_amqp_trigger::Config;
 use spin_kafka_trigger::{FailedRecords, headers};
+use test_servers::eventually;
 
-use crate::support::{
-    Applied, Running, connect, eventually, publish, publish_with_headers, shared_url, take,
-};
+use crate::support::{Applied, Running, connect, publish, publish_with_headers, shared_url, take};
 
 fn header(letter: &Delivery, name: &str) -> String {
     let headers = letter.properties.headers().as_ref().unwrap();

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use spin_amqp_trigger::Config;
 use spin_kafka_trigger::Filter;
+use test_servers::eventually;
 
 use crate::support::{
-    Applied, Running, certificate, connect, eventually, publish, shared_encrypted, shared_url, take,
+    Applied, Running, certificate, connect, publish, shared_encrypted, shared_url, take,
 };
 
 fn bodies(numbers: std::ops::Range<u32>) -> impl Iterator<Item = String> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
 use lapin::message::Delivery;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -10,7 +9,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use spin_amqp_trigger::{Config, Error, Trigger};
 use spin_kafka_trigger::{Batch, Failure, Handler, Metrics, Progress, Rejection, Summary};
-use test_servers::{QueueClient, QueueMessage, RabbitMq, RabbitMqTls, WAIT_LIMIT};
+use test_servers::{QueueClient, QueueMessage, RabbitMq, RabbitMqTls, WAIT_LIMIT, eventually};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -75,19 +74,6 @@ pub async fn publish_with_headers(url: &str, queue: &str, body: &str, headers: F
 /// Takes the next message of a queue.
 pub async fn take(client: &QueueClient, queue: &str) -> Delivery {
     eventually("a message", async || client.take(queue).await.unwrap()).await
-}
-
-/// Waits for a condition.
-pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let waiting = async {
-        loop {
-            if let Some(found) = check().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(WAIT_LIMIT, waiting).await.unwrap_or_else(|_| panic!("never: {what}"))
 }
 
 /// The bodies of a batch that has begun, and its attempt.
