@@ -1,6 +1,7 @@
 //! Runs the checks and the tests.
 
 use std::thread::available_parallelism;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
@@ -21,13 +22,31 @@ pub fn all(args: &[String]) -> Result<()> {
     plugin::pack(Profile::Dev, None)?;
     let programs = Packages::read()?.test_programs();
     let programs: Vec<&str> = programs.iter().flat_map(|name| ["--test", name]).collect();
-    count += test(&programs, &args, &[("RUST_TEST_THREADS", threads()?.to_string())])?;
+    count += repeating(&programs, &args, threads()?)?;
     count.judge()
 }
 
 /// How many tests with servers run at the same time. Half of the time they wait for a server.
 fn threads() -> Result<usize> {
     Ok(2 * available_parallelism()?.get())
+}
+
+/// Runs tests with servers, and repeats those that fail one at a time, with the same random faults.
+fn repeating(targets: &[&str], args: &[&str], threads: usize) -> Result<Count> {
+    let seed = std::env::var(SEED).map_or_else(|_| new_seed(), Ok)?;
+    let run = |args: &[&str], threads: usize| {
+        let threads = ("RUST_TEST_THREADS", threads.to_string());
+        test(targets, args, &[threads, (SEED, seed.clone())])
+    };
+    run(args, threads)?.repeat_failed(|names| run(&[&["--exact"], names].concat(), 1))
+}
+
+/// The variable for the seed of random faults in tests.
+const SEED: &str = "CHAOS_SEED";
+
+fn new_seed() -> Result<String> {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(time.subsec_nanos().to_string())
 }
 
 fn test(targets: &[&str], args: &[&str], variables: &[(&str, String)]) -> Result<Count> {
@@ -48,7 +67,8 @@ pub fn containers(args: &[String]) -> Result<()> {
     image::pack(Profile::Dev, Some("spin.toml"))?;
     shim::build(Profile::Dev)?;
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    shim::test(&["--test", "containers"], &args)?.judge()
+    let run = |args: &[&str]| shim::test(&["--test", "containers"], args);
+    run(&args)?.repeat_failed(|names| run(&[&["--exact"], names].concat()))?.judge()
 }
 
 /// Writes the lists in `docs/reference/settings.md`, by the test that compares them with the code.

@@ -6,7 +6,7 @@ use component_host::Limits;
 use futures::future::{Either, select};
 use http::Method;
 
-use crate::guests::{limits, serve};
+use crate::guests::{limits, serve, short};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_complete_request_is_passed_without_streams() {
@@ -50,7 +50,7 @@ async fn a_component_gets_the_whole_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_response_affects_only_its_request() {
-    let client = serve("exports-both", limits()).await;
+    let client = serve("exports-both", short()).await;
     for (path, status) in [
         ("/long", 500),
         ("/short", 500),
@@ -85,7 +85,7 @@ async fn an_invalid_response_affects_only_its_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_hangs_delays_no_other() {
     // The hanging requests end after this time, by which the others must have been answered.
-    let limits = Limits { request_timeout: Duration::from_secs(4), ..limits() };
+    let limits = Limits { request_timeout: Duration::from_secs(10), ..limits() };
     let client = serve("exports-both", limits).await;
     assert_eq!(client.post("/", "").await.unwrap().status, 200);
     let hangs = (0..8).map(|_| client.post("/hang", ""));

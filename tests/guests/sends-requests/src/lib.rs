@@ -75,7 +75,7 @@ fn described(fields: &HeaderMap, body: Bytes) -> (Request, ResponseLimits) {
         trailers: Vec::new(),
     };
     let limits = ResponseLimits {
-        timeout_ms: number(fields, "x-timeout-ms").unwrap_or(10_000).try_into().unwrap(),
+        timeout_ms: number(fields, "x-timeout-ms").unwrap_or(30_000).try_into().unwrap(),
         body_bytes_max: number(fields, "x-bytes-max").unwrap_or(1 << 20),
     };
     (request, limits)
