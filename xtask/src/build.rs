@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 17] = [
+const COMPONENTS: [&str; 19] = [
     "ingest",
     "event-ingest",
     "bridge",
@@ -26,6 +26,8 @@ const COMPONENTS: [&str; 17] = [
     "state",
     "jwt",
     "rate-limit",
+    "retry",
+    "balance",
 ];
 
 /// The components that only tests use, and the examples, which the tests run.

@@ -62,7 +62,7 @@ async fn try_again(sale: Sale, context: Context) -> Result<Vec<HopTime>, IntakeE
             return Err(error);
         }
         let has_budget = BUDGET.with_borrow_mut(RetryBudget::withdraw);
-        report_retry(&error, has_budget);
+        report_retry("a sale", &error, has_budget);
         if !has_budget {
             return Err(error);
         }

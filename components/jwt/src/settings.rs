@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use access_token::{Guard, Keys, Refusal, Settings};
-use guest_http::{report, variable};
+use guest_http::{invalid_variable, value};
 use http::Uri;
 use intake::IntakeError;
 
@@ -26,19 +26,12 @@ thread_local! {
     static CONFIG: OnceCell<&'static Config> = const { OnceCell::new() };
 }
 
-/// The configuration. It does not change during the life of an instance. A failure is not
-/// remembered, because a provider of variables may be unavailable for a while.
+/// The configuration.
 pub async fn config() -> Result<&'static Config, Refusal> {
-    if let Some(config) = CONFIG.with(|config| config.get().copied()) {
-        return Ok(config);
-    }
-    let config = read().await.inspect_err(report).map_err(|_| Refusal::Configuration)?;
-    // Once for each instance; two requests may get here at the same time.
-    Ok(CONFIG.with(|own| *own.get_or_init(|| Box::leak(Box::new(config)))))
+    guest_http::config(&CONFIG, read).await.map_err(|_| Refusal::Configuration)
 }
 
 async fn read() -> Result<Config, IntakeError> {
-    let value = async |name| Ok::<_, IntakeError>(variable(name).await?.unwrap_or_default());
     let guard = Guard::new(&Settings {
         issuer: &value("jwt_issuer").await?,
         audience: &value("jwt_audience").await?,
@@ -46,24 +39,28 @@ async fn read() -> Result<Config, IntakeError> {
         routes: &value("jwt_routes").await?,
         claim_headers: &value("jwt_claim_headers").await?,
     });
-    let guard = guard.map_err(|e| IntakeError::Other(format!("Spin variable {e}")))?;
+    let guard = guard.map_err(invalid_variable)?;
     let (keys, url) = (value("jwt_keys").await?, value("jwt_keys_url").await?);
-    let fault = |reason: String| IntakeError::Other(format!("Spin variable {reason}"));
     let keys = match (keys.is_empty(), url.is_empty()) {
         (false, true) => Source::Configured(
-            Keys::configured(&keys).map(Rc::new).map_err(|e| fault(format!("`jwt_keys`: {e}")))?,
+            Keys::configured(&keys)
+                .map(Rc::new)
+                .map_err(|e| invalid_variable(format!("`jwt_keys`: {e}")))?,
         ),
         (true, false) => {
-            let url: Uri = url.parse().map_err(|e| fault(format!("`jwt_keys_url`: {e}")))?;
+            let url: Uri =
+                url.parse().map_err(|e| invalid_variable(format!("`jwt_keys_url`: {e}")))?;
             let Some(authority) = url.authority() else {
-                return Err(fault("`jwt_keys_url` must be a complete URL".into()));
+                return Err(invalid_variable("`jwt_keys_url` must be a complete URL"));
             };
             if authority.as_str().contains('@') {
-                return Err(fault("`jwt_keys_url` must not contain a user name".into()));
+                return Err(invalid_variable("`jwt_keys_url` must not contain a user name"));
             }
             Source::Published(url)
         }
-        _ => return Err(fault("`jwt_keys` or `jwt_keys_url` must be set, and not both".into())),
+        _ => {
+            return Err(invalid_variable("`jwt_keys` or `jwt_keys_url` must be set, and not both"));
+        }
     };
     Ok(Config { guard, keys })
 }

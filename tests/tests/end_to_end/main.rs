@@ -16,6 +16,7 @@ mod existing_counts;
 mod failover;
 mod faults;
 mod functions;
+mod gateway;
 mod guests;
 mod idempotency;
 mod imports;

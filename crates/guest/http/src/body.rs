@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use spin_sdk::wasip3::http::types::{Fields, HeaderError};
 
 /// A complete body.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct FullBody {
     /// The data.
     pub data: Bytes,

@@ -2,8 +2,10 @@
 
 mod answer;
 mod body;
+mod config;
 mod context;
 mod middleware;
+mod outline;
 mod read;
 mod reply;
 mod report;
@@ -14,12 +16,14 @@ mod write;
 
 pub use answer::{answer, problem, results};
 pub use body::{Answer, FullBody};
+pub use config::{Config, config, invalid_variable, value};
 pub use context::with_context;
-pub use middleware::{Changes, Decision, Head, serve_filter, serve_middleware};
+pub use middleware::{Changes, Decision, Head, next, serve_filter, serve_middleware};
+pub use outline::{Buffered, Outline, buffer, contents};
 pub use reply::{BodyStream, Reply};
-pub use report::{report, report_retry};
+pub use report::{report, report_change, report_retry};
 pub use send_streamed::send_streamed;
-pub use serve::{Headers, IncomingBody, Request, read_body, serve, serve_whole};
+pub use serve::{Headers, IncomingBody, Request, head, read_body, send_answer, serve, serve_whole};
 pub use variable::{Variable, variable};
 
 #[doc(hidden)]
@@ -111,6 +115,26 @@ macro_rules! handler {
             impl Guest for Handler {
                 async fn handle(request: Request) -> Response {
                     $crate::serve_whole(request, $headers, super::$($answer)::+).await
+                }
+            }
+        }
+    };
+}
+
+/// Exports only `wasi:http/handler`, given a function from the host's request to its response.
+#[macro_export]
+macro_rules! proxy {
+    ($($handle:ident)::+) => {
+        mod http_handler {
+            use $crate::spin_sdk::wasip3::exports::http::handler::Guest;
+            use $crate::spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+
+            struct Handler;
+            $crate::spin_sdk::wasip3::http::service::export!(Handler);
+
+            impl Guest for Handler {
+                async fn handle(request: Request) -> Result<Response, ErrorCode> {
+                    super::$($handle)::+(request).await
                 }
             }
         }

@@ -9,7 +9,8 @@ use spin_sdk::wasip3::wit_future;
 
 use crate::body::Answer;
 use crate::filter::exports::doorbuster::http::filter as whole;
-use crate::serve::{Headers, head, respond, to_whole};
+use crate::outline::{Outline, contents};
+use crate::serve::{Headers, head, send_answer, to_whole};
 use crate::write::internal;
 
 /// The head of a request, with all its headers.
@@ -41,42 +42,31 @@ pub async fn serve_middleware(
     decide: impl AsyncFnOnce(Head) -> Decision,
 ) -> Result<HostResponse, ErrorCode> {
     match decide(head(&request, Headers::All)?).await {
-        Decision::Answer(answer) => {
-            let (response, work) = respond(answer.into())?;
-            spin_sdk::wit_bindgen::spawn(work);
-            Ok(response)
-        }
+        Decision::Answer(answer) => send_answer(answer),
         Decision::Pass(changes) => {
-            let request = changed_request(request, &changes).map_err(internal)?;
-            let mut response = spin_sdk::http::next(request).await?;
-            let response = response.body_mut().take_unstarted();
-            let response = response.ok_or_else(|| internal("the response was read"))?;
+            let response = next(changed_request(request, &changes)?).await?;
             changed_response(response, &changes.response).map_err(internal)
         }
     }
 }
 
-fn changed_request(request: HostRequest, changes: &Changes) -> Result<HostRequest, HeaderError> {
+/// Passes a request on to the next component of the chain.
+pub async fn next(request: HostRequest) -> Result<HostResponse, ErrorCode> {
+    let mut response = spin_sdk::http::next(request).await?;
+    response.body_mut().take_unstarted().ok_or_else(|| internal("the response was read"))
+}
+
+fn changed_request(request: HostRequest, changes: &Changes) -> Result<HostRequest, ErrorCode> {
     if changes.remove.is_empty() && changes.insert.is_empty() {
         return Ok(request);
     }
-    let fields = request.get_headers().clone();
+    let outline = Outline::of(&request);
     for name in &changes.remove {
-        fields.delete(name.as_str())?;
+        outline.fields.delete(name.as_str()).map_err(internal)?;
     }
-    set(&fields, &changes.insert)?;
-    let (method, scheme) = (request.get_method(), request.get_scheme());
-    let (path, authority) = (request.get_path_with_query(), request.get_authority());
-    let options = request.get_options();
-    let (_read, result) = wit_future::new(|| Ok(()));
-    let (contents, trailers) = HostRequest::consume_body(request, result);
-    let (changed, _sent) = HostRequest::new(fields, Some(contents), trailers, options);
-    let refused = |()| HeaderError::InvalidSyntax;
-    changed.set_method(&method).map_err(refused)?;
-    changed.set_scheme(scheme.as_ref()).map_err(refused)?;
-    changed.set_path_with_query(path.as_deref()).map_err(refused)?;
-    changed.set_authority(authority.as_deref()).map_err(refused)?;
-    Ok(changed)
+    set(&outline.fields, &changes.insert).map_err(internal)?;
+    let (contents, trailers) = contents(request);
+    outline.into_request(Some(contents), trailers)
 }
 
 fn changed_response(

@@ -4,7 +4,7 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Fields};
 use spin_sdk::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 
 /// The most bytes of one read, if the length of the body is not announced.
-const READ_BYTES: usize = 8 << 10;
+pub(crate) const READ_BYTES: usize = 8 << 10;
 
 /// Why a body could not be read.
 pub(crate) enum ReadError {

@@ -17,6 +17,7 @@ thread_local! {
     static REFUSED: Last = const { Cell::new(None) };
     static RETRIED: Last = const { Cell::new(None) };
     static NOT_RETRIED: Last = const { Cell::new(None) };
+    static CHANGED: Last = const { Cell::new(None) };
 }
 
 /// Logs the details of an error. At most one line per second and instance.
@@ -26,17 +27,23 @@ pub fn report(error: &IntakeError) {
     }
 }
 
-/// Logs that a sale is sent again after this error, or that the budget does not permit another
-/// retry. At most one line of each kind per second and instance.
-pub fn report_retry(error: &IntakeError, retried: bool) {
+/// Logs that a sale or a request (`what`) is sent again after this error, or that the budget does not
+/// permit another retry. At most one line of each kind per second and instance.
+pub fn report_retry(what: &str, error: &dyn std::fmt::Display, retried: bool) {
     if retried {
-        write(&RETRIED, format_args!("a sale is sent again: {error}"));
+        write(&RETRIED, format_args!("{what} is sent again: {error}"));
     } else {
         write(
             &NOT_RETRIED,
-            format_args!("a sale is not sent again, the retry budget is empty: {error}"),
+            format_args!("{what} is not sent again, the retry budget is empty: {error}"),
         );
     }
+}
+
+/// Logs that the component treats requests differently from now on. At most one line per second and
+/// instance.
+pub fn report_change(text: &str) {
+    write(&CHANGED, format_args!("{text}"));
 }
 
 fn write(last: &'static LocalKey<Last>, text: std::fmt::Arguments<'_>) {

@@ -69,15 +69,22 @@ pub async fn serve<R: Into<Reply>>(
     headers: Headers,
     handler: impl AsyncFnOnce(Request) -> R,
 ) -> Result<HostResponse, ErrorCode> {
-    let (response, work) = respond(handler(receive(request, headers)?).await.into())?;
+    send_reply(handler(receive(request, headers)?).await.into())
+}
+
+/// The response of the host for a complete answer.
+pub fn send_answer(answer: Answer) -> Result<HostResponse, ErrorCode> {
+    send_reply(answer.into())
+}
+
+fn send_reply(reply: Reply) -> Result<HostResponse, ErrorCode> {
+    let (response, work) = respond(reply)?;
     spin_sdk::wit_bindgen::spawn(work);
     Ok(response)
 }
 
 /// The response, and the future that sends its body.
-pub(crate) fn respond(
-    reply: Reply,
-) -> Result<(HostResponse, LocalBoxFuture<'static, ()>), ErrorCode> {
+fn respond(reply: Reply) -> Result<(HostResponse, LocalBoxFuture<'static, ()>), ErrorCode> {
     let (head, outgoing, work) = match reply {
         Reply::Full(answer) => {
             let (head, body) = answer.into_parts();
@@ -104,10 +111,7 @@ fn receive(request: HostRequest, headers: Headers) -> Result<Request, ErrorCode>
 }
 
 /// The head of a request.
-pub(crate) fn head(
-    request: &HostRequest,
-    headers: Headers,
-) -> Result<http::Request<()>, ErrorCode> {
+pub fn head(request: &HostRequest, headers: Headers) -> Result<http::Request<()>, ErrorCode> {
     let wrong = |_| ErrorCode::HttpRequestUriInvalid;
     let path = request.get_path_with_query().unwrap_or_else(|| "/".into());
     let fields = request.get_headers();

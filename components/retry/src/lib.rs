@@ -1,0 +1,141 @@
+//! HTTP middleware: sends a request again if the component behind does not answer it, or answers that
+//! it cannot handle it.
+
+mod settings;
+
+use std::cell::RefCell;
+use std::time::{Duration, SystemTime};
+
+use guest_http::{Buffered, FullBody, Headers, Outline};
+use guest_http::{buffer, head, next, problem, report_retry, send_answer};
+use guest_tasks::{now_ms, within};
+use http::{HeaderValue, StatusCode, header};
+use intake::{Problem, RetryBudget};
+use request_policies::retry::{Failure, Policy};
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+
+guest_http::proxy!(handle);
+
+thread_local! {
+    static BUDGET: RefCell<Option<RetryBudget>> = const { RefCell::new(None) };
+}
+
+async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    let arrived_ms = now_ms();
+    let policy = match settings::policy().await {
+        Ok(policy) => policy,
+        Err(fault) => return send_answer(problem(&fault)),
+    };
+    with_budget(policy, RetryBudget::deposit);
+    let head = head(&request, Headers::All)?;
+    if !policy.is_repeatable(head.method(), head.headers()) {
+        return next(request).await;
+    }
+    match buffer(request, head.headers(), policy.body_bytes_max()).await? {
+        Buffered::Streamed(request) => next(request).await,
+        Buffered::Complete(outline, body) => repeat(policy, &outline, &body, arrived_ms).await,
+    }
+}
+
+/// Sends the request until there is an answer that is not a failure, or no more attempt is permitted.
+async fn repeat(
+    policy: &Policy,
+    outline: &Outline,
+    body: &FullBody,
+    arrived_ms: u64,
+) -> Result<Response, ErrorCode> {
+    let elapsed = || Duration::from_millis(now_ms().saturating_sub(arrived_ms));
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let request = outline.with_body(body)?;
+        let outcome = match within(policy.attempt_limit(elapsed()), next(request)).await {
+            Some(Ok(response)) => Outcome::Answered(response),
+            Some(Err(error)) => Outcome::Failed(error),
+            None => Outcome::TimedOut,
+        };
+        if !outcome.is_failure(policy) {
+            return outcome.into_result();
+        }
+        let retry_after = outcome.retry_after();
+        let failure = Failure { attempts, elapsed: elapsed(), retry_after: retry_after.as_ref() };
+        let Some(pause) = policy.pause(&failure, SystemTime::now(), fastrand::f64()) else {
+            return outcome.into_result();
+        };
+        let has_budget = with_budget(policy, RetryBudget::withdraw);
+        report_retry("a request", &outcome, has_budget);
+        if !has_budget {
+            return outcome.into_result();
+        }
+        drop(outcome);
+        spin_sdk::time::sleep(pause).await;
+    }
+}
+
+fn with_budget<T>(policy: &Policy, change: impl FnOnce(&mut RetryBudget) -> T) -> T {
+    BUDGET.with_borrow_mut(|budget| change(budget.get_or_insert_with(|| policy.budget())))
+}
+
+/// How an attempt ended.
+enum Outcome {
+    Answered(Response),
+    Failed(ErrorCode),
+    TimedOut,
+}
+
+impl Outcome {
+    fn is_failure(&self, policy: &Policy) -> bool {
+        match self {
+            Self::Answered(response) => StatusCode::from_u16(response.get_status_code())
+                .is_ok_and(|status| policy.is_failure(status)),
+            Self::Failed(error) => is_connection_failure(error),
+            Self::TimedOut => true,
+        }
+    }
+
+    fn retry_after(&self) -> Option<HeaderValue> {
+        let Self::Answered(response) = self else { return None };
+        let values = response.get_headers().get(header::RETRY_AFTER.as_str());
+        HeaderValue::from_bytes(values.first()?).ok()
+    }
+
+    fn into_result(self) -> Result<Response, ErrorCode> {
+        match self {
+            Self::Answered(response) => Ok(response),
+            Self::Failed(error) => Err(error),
+            Self::TimedOut => send_answer(problem(&Problem::new(
+                "urn:doorbuster:problem:timed-out",
+                StatusCode::GATEWAY_TIMEOUT,
+                "no answer in time; the request may have been handled",
+            ))),
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Answered(response) => write!(f, "status {}", response.get_status_code()),
+            Self::Failed(error) => write!(f, "{error}"),
+            Self::TimedOut => f.write_str("no answer in time"),
+        }
+    }
+}
+
+/// Whether another attempt may reach the server, or reach it over another connection.
+fn is_connection_failure(error: &ErrorCode) -> bool {
+    matches!(
+        error,
+        ErrorCode::DnsTimeout
+            | ErrorCode::DnsError(_)
+            | ErrorCode::DestinationUnavailable
+            | ErrorCode::ConnectionRefused
+            | ErrorCode::ConnectionTerminated
+            | ErrorCode::ConnectionTimeout
+            | ErrorCode::ConnectionReadTimeout
+            | ErrorCode::ConnectionWriteTimeout
+            | ErrorCode::ConnectionLimitReached
+            | ErrorCode::HttpResponseIncomplete
+            | ErrorCode::HttpResponseTimeout
+    )
+}

@@ -1,0 +1,162 @@
+//! Requests that are passed on: their heads, and their bodies as streams.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use intake::request::content_length;
+use spin_sdk::wasip3::http::types::{
+    ErrorCode, Fields, Method, Request as HostRequest, RequestOptions, Scheme,
+};
+use spin_sdk::wasip3::{wit_future, wit_stream};
+use spin_sdk::wit_bindgen::{FutureReader, StreamReader, StreamResult};
+
+use crate::body::{FullBody, all_fields, to_fields};
+use crate::read::{Incoming, READ_BYTES, ReadError};
+use crate::write::{internal, write};
+
+/// The end of a body.
+type Trailers = FutureReader<Result<Option<Fields>, ErrorCode>>;
+
+/// All parts of a request except its body, to create requests from.
+pub struct Outline {
+    /// The method.
+    pub method: Method,
+    /// The scheme of the URL.
+    pub scheme: Option<Scheme>,
+    /// `host[:port]`.
+    pub authority: Option<String>,
+    /// The path and the query.
+    pub path_with_query: Option<String>,
+    /// The header fields, which can be changed.
+    pub fields: Fields,
+    /// The time limits.
+    pub options: Option<RequestOptions>,
+}
+
+impl Outline {
+    /// The parts of this request.
+    pub fn of(request: &HostRequest) -> Self {
+        Self {
+            method: request.get_method(),
+            scheme: request.get_scheme(),
+            authority: request.get_authority(),
+            path_with_query: request.get_path_with_query(),
+            fields: request.get_headers().clone(),
+            options: request.get_options(),
+        }
+    }
+
+    /// Replaces all header fields.
+    pub fn set_headers(&mut self, headers: &HeaderMap) -> Result<(), ErrorCode> {
+        self.fields = to_fields(headers).map_err(internal)?;
+        Ok(())
+    }
+
+    /// A request with these parts and this body.
+    pub fn into_request(
+        self,
+        contents: Option<StreamReader<u8>>,
+        trailers: Trailers,
+    ) -> Result<HostRequest, ErrorCode> {
+        let (request, _sent) = HostRequest::new(self.fields, contents, trailers, self.options);
+        let refused = |()| internal("the host refuses a part of the request");
+        request.set_method(&self.method).map_err(refused)?;
+        request.set_scheme(self.scheme.as_ref()).map_err(refused)?;
+        request.set_authority(self.authority.as_deref()).map_err(refused)?;
+        request.set_path_with_query(self.path_with_query.as_deref()).map_err(refused)?;
+        Ok(request)
+    }
+
+    /// A request with these parts and a complete body, which can be created again.
+    pub fn with_body(&self, body: &FullBody) -> Result<HostRequest, ErrorCode> {
+        let copy = Self {
+            method: self.method.clone(),
+            scheme: self.scheme.clone(),
+            authority: self.authority.clone(),
+            path_with_query: self.path_with_query.clone(),
+            fields: self.fields.clone(),
+            options: self.options.as_ref().map(RequestOptions::clone),
+        };
+        let (outgoing, work) = write(body.clone()).map_err(internal)?;
+        spin_sdk::wit_bindgen::spawn(work);
+        copy.into_request(outgoing.contents, outgoing.trailers)
+    }
+}
+
+/// The body of a request.
+pub fn contents(request: HostRequest) -> (StreamReader<u8>, Trailers) {
+    let (_read, result) = wit_future::new(|| Ok(()));
+    HostRequest::consume_body(request, result)
+}
+
+/// A request whose body was read, if it is short enough.
+pub enum Buffered {
+    /// The complete body.
+    Complete(Outline, FullBody),
+    /// The request with its body as a stream, because the body is longer than permitted, or has
+    /// contents without a `content-length`.
+    Streamed(HostRequest),
+}
+
+/// Reads the body of a request if its announced length is at most `bytes_max`. `headers` are those
+/// of the request.
+pub async fn buffer(
+    request: HostRequest,
+    headers: &HeaderMap,
+    bytes_max: u64,
+) -> Result<Buffered, ErrorCode> {
+    let announced = content_length(headers);
+    if announced.is_some_and(|announced| announced > bytes_max) {
+        return Ok(Buffered::Streamed(request));
+    }
+    let outline = Outline::of(&request);
+    let (mut contents, trailers) = contents(request);
+    if announced.is_none() {
+        let (data, ended) = read_some(&mut contents).await;
+        if ended && data.is_empty() {
+            let body = complete(data, trailers.await?);
+            return Ok(Buffered::Complete(outline, body));
+        }
+        let contents = continued(data, (!ended).then_some(contents));
+        return outline.into_request(Some(contents), trailers).map(Buffered::Streamed);
+    }
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    // The trailers follow the end of the body, so it is read to its end.
+    match (Incoming { contents, trailers, announced: None }).read(bytes_max).await {
+        Ok((data, trailers)) => Ok(Buffered::Complete(outline, complete(data, trailers))),
+        Err(ReadError::TooLarge) => Err(ErrorCode::HttpRequestBodySize(None)),
+        Err(ReadError::Broken(error)) => Err(error),
+    }
+}
+
+fn complete(data: Vec<u8>, trailers: Option<Fields>) -> FullBody {
+    let trailers = trailers.map(|fields| all_fields(&fields)).unwrap_or_default();
+    FullBody { data: Bytes::from(data), trailers }
+}
+
+/// Reads a piece of a body, and whether it is the last one.
+async fn read_some(contents: &mut StreamReader<u8>) -> (Vec<u8>, bool) {
+    loop {
+        let (result, data) = contents.read(Vec::with_capacity(READ_BYTES)).await;
+        let ended = !matches!(result, StreamResult::Complete(_));
+        if ended || !data.is_empty() {
+            return (data, ended);
+        }
+    }
+}
+
+/// A stream of the piece that was read and the rest, if there may be more.
+fn continued(mut data: Vec<u8>, rest: Option<StreamReader<u8>>) -> StreamReader<u8> {
+    let (mut writer, contents) = wit_stream::new();
+    spin_sdk::wit_bindgen::spawn(async move {
+        let mut rest = rest;
+        while writer.write_all(data).await.is_empty() {
+            let Some(reader) = &mut rest else { return };
+            let (next, ended) = read_some(reader).await;
+            data = next;
+            if ended {
+                rest = None;
+            }
+        }
+    });
+    contents
+}

@@ -1,0 +1,273 @@
+//! The policy.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use intake::RetryBudget;
+use intake::request::IDEMPOTENCY_KEY;
+
+use super::retry_after;
+use crate::setting::{SettingError, milliseconds, number, truth};
+
+/// Maximum number of times that a request is sent, including the first.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// Maximum pause between two attempts, except for `Retry-After`.
+const INTERVAL_MAX: Duration = Duration::from_secs(10);
+
+/// Maximum time of a request with all its attempts. It is below the limits of the host.
+const TIMEOUT_MAX: Duration = Duration::from_secs(25);
+
+/// Maximum length of a body that is kept in memory to be sent again.
+const BODY_BYTES_MAX: u64 = 1 << 20;
+
+/// Maximum number of statuses.
+const STATUSES_MAX: usize = 16;
+
+/// The values of the Spin variables.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings<'a> {
+    /// `retry_attempts`: how often a request is sent at most, including the first time.
+    pub attempts: &'a str,
+    /// `retry_initial_interval_ms`: the maximum pause before the second attempt.
+    pub initial_interval_ms: &'a str,
+    /// `retry_statuses`: the statuses that are failures, separated by commas, or `none`.
+    pub statuses: &'a str,
+    /// `retry_idempotency_key`: whether any request with an `Idempotency-Key` may be repeated.
+    pub idempotency_key: &'a str,
+    /// `retry_budget_percent`: the repetitions for 100 requests.
+    pub budget_percent: &'a str,
+    /// `retry_body_bytes_max`: the length of a body that may be sent again.
+    pub body_bytes_max: &'a str,
+    /// `retry_after_max_ms`: the longest wait because of `Retry-After`.
+    pub after_max_ms: &'a str,
+    /// `retry_timeout_ms`: the time of a request with all its attempts.
+    pub timeout_ms: &'a str,
+    /// `retry_attempt_timeout_ms`: the time of one attempt.
+    pub attempt_timeout_ms: &'a str,
+}
+
+/// Which requests are repeated, and after which pause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    attempts: u32,
+    initial_interval: Duration,
+    statuses: Vec<StatusCode>,
+    idempotency_key: bool,
+    budget_percent: u32,
+    body_bytes_max: u64,
+    after_max: Duration,
+    timeout: Duration,
+    attempt_timeout: Duration,
+}
+
+/// A failed attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure<'a> {
+    /// The number of attempts that were made.
+    pub attempts: u32,
+    /// The time since the request arrived.
+    pub elapsed: Duration,
+    /// `Retry-After` of the response, if there is one.
+    pub retry_after: Option<&'a HeaderValue>,
+}
+
+impl Policy {
+    /// Checks the settings.
+    pub fn new(settings: &Settings<'_>) -> Result<Self, SettingError> {
+        let time = |variable, text, default_ms, max| {
+            milliseconds(variable, text, Duration::from_millis(default_ms), max)
+        };
+        let timeout = time("retry_timeout_ms", settings.timeout_ms, 10_000, TIMEOUT_MAX)?;
+        let attempt_timeout = milliseconds(
+            "retry_attempt_timeout_ms",
+            settings.attempt_timeout_ms,
+            timeout,
+            timeout,
+        )?;
+        let interval = settings.initial_interval_ms;
+        Ok(Self {
+            attempts: number("retry_attempts", settings.attempts, 3, 1..=ATTEMPTS_MAX)?,
+            initial_interval: time("retry_initial_interval_ms", interval, 100, INTERVAL_MAX)?,
+            statuses: statuses(settings.statuses)?,
+            idempotency_key: truth("retry_idempotency_key", settings.idempotency_key)?,
+            budget_percent: number("retry_budget_percent", settings.budget_percent, 20, 1..=100)?,
+            body_bytes_max: number(
+                "retry_body_bytes_max",
+                settings.body_bytes_max,
+                64 << 10,
+                0..=BODY_BYTES_MAX,
+            )?,
+            after_max: time("retry_after_max_ms", settings.after_max_ms, 2_000, TIMEOUT_MAX)?,
+            timeout,
+            attempt_timeout,
+        })
+    }
+
+    /// The budget of an instance.
+    pub fn budget(&self) -> RetryBudget {
+        RetryBudget::with_burst(self.budget_percent)
+    }
+
+    /// The length of a body that may be sent again.
+    pub fn body_bytes_max(&self) -> u64 {
+        self.body_bytes_max
+    }
+
+    /// Whether this request may be sent more than once: its method is idempotent, or the server
+    /// recognises a repetition by its key.
+    pub fn is_repeatable(&self, method: &Method, headers: &HeaderMap) -> bool {
+        let has_key = self.idempotency_key && headers.contains_key(IDEMPOTENCY_KEY);
+        self.attempts > 1 && (method.is_idempotent() || has_key)
+    }
+
+    /// Whether a response with this status is a failure.
+    pub fn is_failure(&self, status: StatusCode) -> bool {
+        self.statuses.contains(&status)
+    }
+
+    /// The time for the next attempt, this long after the request arrived.
+    pub fn attempt_limit(&self, elapsed: Duration) -> Duration {
+        self.timeout.saturating_sub(elapsed).min(self.attempt_timeout)
+    }
+
+    /// The pause before the next attempt; `None` if there must be none. `random` is from 0 to 1.
+    ///
+    /// The pause is a random part of an interval that doubles with each attempt, so that requests
+    /// that failed at the same time are not repeated at the same time.
+    pub fn pause(&self, failure: &Failure<'_>, now: SystemTime, random: f64) -> Option<Duration> {
+        if failure.attempts >= self.attempts {
+            return None;
+        }
+        let factor = 1 << failure.attempts.saturating_sub(1).min(ATTEMPTS_MAX);
+        let interval = self.initial_interval.saturating_mul(factor).min(INTERVAL_MAX);
+        let mut pause = interval.mul_f64(random.clamp(0.0, 1.0));
+        let wait = failure.retry_after.and_then(|value| retry_after::wait(value, now));
+        if let Some(wait) = wait {
+            if wait > self.after_max {
+                return None;
+            }
+            pause += wait;
+        }
+        (failure.elapsed + pause < self.timeout).then_some(pause)
+    }
+}
+
+fn statuses(text: &str) -> Result<Vec<StatusCode>, SettingError> {
+    let text = match text {
+        "none" => return Ok(Vec::new()),
+        "" => "502,503,504",
+        text => text,
+    };
+    let error = || {
+        let reason = format!("must be `none`, or at most {STATUSES_MAX} statuses from 400 to 599");
+        SettingError::new("retry_statuses", reason)
+    };
+    let statuses = text.split(',').map(|status| match status.trim().parse() {
+        Ok(status @ 400..=599) => StatusCode::from_u16(status).map_err(|_| error()),
+        _ => Err(error()),
+    });
+    let statuses = statuses.collect::<Result<Vec<_>, _>>()?;
+    if statuses.len() > STATUSES_MAX { Err(error()) } else { Ok(statuses) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn failure(attempts: u32, elapsed_ms: u64) -> Failure<'static> {
+        Failure { attempts, elapsed: Duration::from_millis(elapsed_ms), retry_after: None }
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        let policy = Policy::new(&Settings::default()).unwrap();
+        assert_eq!(policy.attempts, 3);
+        assert_eq!(policy.attempt_timeout, policy.timeout);
+        let none = Settings { statuses: "none", ..Settings::default() };
+        assert!(!Policy::new(&none).unwrap().is_failure(StatusCode::BAD_GATEWAY));
+        let all = Settings { statuses: "429, 500", ..Settings::default() };
+        assert!(Policy::new(&all).unwrap().is_failure(StatusCode::TOO_MANY_REQUESTS));
+        for (settings, variable) in [
+            (Settings { attempts: "0", ..Settings::default() }, "retry_attempts"),
+            (Settings { attempts: "11", ..Settings::default() }, "retry_attempts"),
+            (
+                Settings { initial_interval_ms: "100ms", ..Settings::default() },
+                "retry_initial_interval_ms",
+            ),
+            (Settings { statuses: "200", ..Settings::default() }, "retry_statuses"),
+            (Settings { statuses: "503,", ..Settings::default() }, "retry_statuses"),
+            (Settings { idempotency_key: "yes", ..Settings::default() }, "retry_idempotency_key"),
+            (Settings { budget_percent: "101", ..Settings::default() }, "retry_budget_percent"),
+            (Settings { body_bytes_max: "1048577", ..Settings::default() }, "retry_body_bytes_max"),
+            (Settings { after_max_ms: "25001", ..Settings::default() }, "retry_after_max_ms"),
+            (Settings { timeout_ms: "25001", ..Settings::default() }, "retry_timeout_ms"),
+            (
+                Settings { timeout_ms: "5", attempt_timeout_ms: "6", ..Settings::default() },
+                "retry_attempt_timeout_ms",
+            ),
+        ] {
+            assert_eq!(Policy::new(&settings).unwrap_err().variable, variable);
+        }
+    }
+
+    #[test]
+    fn only_repeatable_requests_are_repeated() {
+        let with_key = HeaderMap::from_iter([(
+            http::HeaderName::from_static(IDEMPOTENCY_KEY),
+            HeaderValue::from_static("k"),
+        )]);
+        let policy = |settings: Settings<'_>| Policy::new(&settings).unwrap();
+        let plain = policy(Settings::default());
+        for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"] {
+            assert!(plain.is_repeatable(&method.parse().unwrap(), &HeaderMap::new()), "{method}");
+        }
+        for method in ["POST", "PATCH", "CONNECT", "PURGE"] {
+            assert!(!plain.is_repeatable(&method.parse().unwrap(), &with_key), "{method}");
+        }
+        let keys = policy(Settings { idempotency_key: "true", ..Settings::default() });
+        assert!(keys.is_repeatable(&Method::POST, &with_key));
+        assert!(!keys.is_repeatable(&Method::POST, &HeaderMap::new()));
+        let once = policy(Settings { attempts: "1", ..Settings::default() });
+        assert!(!once.is_repeatable(&Method::GET, &HeaderMap::new()));
+    }
+
+    #[test]
+    fn retry_after_is_respected_up_to_its_limit() {
+        let policy = Policy::new(&Settings::default()).unwrap();
+        let pause = |seconds: &'static str, random| {
+            let value = HeaderValue::from_static(seconds);
+            let failure = Failure { retry_after: Some(&value), ..failure(1, 0) };
+            policy.pause(&failure, SystemTime::UNIX_EPOCH, random)
+        };
+        assert_eq!(pause("2", 0.0), Some(Duration::from_secs(2)));
+        assert_eq!(pause("2", 1.0), Some(Duration::from_millis(2_100)));
+        assert_eq!(pause("3", 0.0), None);
+        assert_eq!(pause("soon", 0.5), Some(Duration::from_millis(50)));
+    }
+
+    proptest! {
+        /// The number of attempts, the pause and the time have limits.
+        #[test]
+        fn everything_is_limited(
+            attempts in 1u32..=10, interval in 1u64..=10_000, timeout in 1u64..=25_000,
+            made in 1u32..12, elapsed in 0u64..30_000, random in 0f64..=1.0,
+        ) {
+            let [a, i, t] = [u64::from(attempts), interval, timeout].map(|n| n.to_string());
+            let settings = Settings {
+                attempts: &a, initial_interval_ms: &i, timeout_ms: &t, ..Settings::default()
+            };
+            let policy = Policy::new(&settings).unwrap();
+            let failure = failure(made, elapsed);
+            if let Some(pause) = policy.pause(&failure, SystemTime::UNIX_EPOCH, random) {
+                prop_assert!(made < attempts);
+                prop_assert!(pause <= INTERVAL_MAX);
+                prop_assert!(pause <= Duration::from_millis(interval << (made - 1)));
+                prop_assert!(failure.elapsed + pause < Duration::from_millis(timeout));
+            }
+            prop_assert!(policy.attempt_limit(failure.elapsed) <= Duration::from_millis(timeout));
+        }
+    }
+}

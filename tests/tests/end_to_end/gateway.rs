@@ -1,0 +1,344 @@
+//! `retry`, `breaker` and `balance` before servers that fail, hang, and vanish.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use component_host::Limits;
+use futures::{StreamExt as _, stream};
+use http::{Method, StatusCode};
+use pipeline_tests::Client;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
+
+use crate::guests::{load, serve_app};
+
+/// The component `balance`, behind the middleware of the test.
+const MANIFEST: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "gateway"
+[[trigger.http]]
+route = "/..."
+component = "balance"
+dependencies.middleware = MIDDLEWARE
+[component.balance]
+source = "components/balance.wasm"
+allowed_outbound_hosts = ["http://127.0.0.1:*"]
+variables = { VARIABLES }
+[component.retry]
+source = "components/retry.wasm"
+"#;
+
+/// Serves `balance` with these variables behind this middleware, in one instance, which counts all
+/// requests.
+async fn start(middleware: &[&str], variables: &[(&str, &str)]) -> Client {
+    let entry = |name: &&str| {
+        format!("{{ component = \"{name}\", inherit_configuration = [\"variables\"] }}")
+    };
+    let entries: Vec<_> = middleware.iter().map(entry).collect();
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| format!("{name} = '{value}'")).collect();
+    let text = MANIFEST
+        .replace("MIDDLEWARE", &format!("[{}]", entries.join(", ")))
+        .replace("VARIABLES", &variables.join(", "));
+    // The share of a component is this number, divided by its memories and by the components.
+    let instances_max = u32::try_from(middleware.len() + 1).unwrap() * 2;
+    let request_timeout = Duration::from_secs(60);
+    let limits = Limits { request_timeout, instances_max, ..crate::guests::limits() };
+    serve_app(load(&text, &limits).unwrap(), limits).await
+}
+
+/// A server that fails on command.
+#[derive(Clone, Default)]
+struct Upstream {
+    url: String,
+    /// The bodies of the requests for each path.
+    requests: Arc<Mutex<HashMap<String, Vec<Bytes>>>>,
+    /// Continues `/stream`.
+    go_on: Arc<Notify>,
+}
+
+impl Upstream {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let upstream = Self { url, ..Self::default() };
+        let router = Router::new()
+            .route("/fails/{times}/{id}", any(Self::fail))
+            .route("/hangs/{times}/{id}", any(Self::hang))
+            .route("/later/{id}", any(Self::later))
+            .route("/echo", any(Self::echo))
+            .route("/stream", any(Self::stream))
+            .with_state(upstream.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        upstream
+    }
+
+    /// Notes a request, and returns how many there were before for this path.
+    fn note(&self, path: &str, body: Bytes) -> usize {
+        let mut requests = self.requests.lock().unwrap();
+        let bodies = requests.entry(path.into()).or_default();
+        bodies.push(body);
+        bodies.len() - 1
+    }
+
+    /// The bodies of the requests for a path.
+    fn bodies(&self, path: &str) -> Vec<Bytes> {
+        self.requests.lock().unwrap().get(path).cloned().unwrap_or_default()
+    }
+
+    /// Answers 503 several times, and then 200.
+    async fn fail(
+        State(own): State<Self>,
+        Path((times, id)): Path<(usize, String)>,
+        body: Bytes,
+    ) -> StatusCode {
+        let earlier = own.note(&format!("/fails/{times}/{id}"), body);
+        if earlier < times { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+    }
+
+    /// Does not answer several times, and then answers 200.
+    async fn hang(
+        State(own): State<Self>,
+        Path((times, id)): Path<(usize, String)>,
+        body: Bytes,
+    ) -> StatusCode {
+        if own.note(&format!("/hangs/{times}/{id}"), body) < times {
+            std::future::pending::<()>().await;
+        }
+        StatusCode::OK
+    }
+
+    /// Answers that the client should come again in an hour.
+    async fn later(State(own): State<Self>, Path(id): Path<String>) -> Response {
+        own.note(&format!("/later/{id}"), Bytes::new());
+        (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "3600")]).into_response()
+    }
+
+    /// Answers with the method, the URL, the headers and the body of the request, chunked.
+    async fn echo(State(own): State<Self>, request: Request) -> Response {
+        let (head, body) = request.into_parts();
+        let mut text = format!("{} {}\n", head.method, head.uri);
+        for (name, value) in &head.headers {
+            text += &format!("{name}: {}\n", value.to_str().unwrap());
+        }
+        let begin = stream::once(async move { Ok(Bytes::from(text + "\n")) });
+        let body = Body::from_stream(begin.chain(body.into_data_stream()));
+        ([("x-upstream", own.url)], body).into_response()
+    }
+
+    /// Answers with a piece at once, and with another one on command.
+    async fn stream(State(own): State<Self>) -> Body {
+        let first = stream::once(async { Ok::<_, std::io::Error>("first") });
+        let second = stream::once(async move {
+            own.go_on.notified().await;
+            Ok("second")
+        });
+        Body::from_stream(first.chain(second))
+    }
+}
+
+/// A port that refuses connections while the socket is kept, and its URL.
+fn nobody() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
+}
+
+async fn status(client: &Client, method: Method, path: &str, fields: &[(&str, &str)]) -> u16 {
+    client.send(method, path, fields, "a body").await.unwrap().status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_may_be_repeated_are_sent_again() {
+    let upstream = Upstream::start().await;
+    let url = ("balance_upstreams", &*upstream.url);
+    let variables = [
+        url,
+        ("balance_timeout_ms", "25000"),
+        ("retry_attempts", "3"),
+        ("retry_initial_interval_ms", "1"),
+        ("retry_timeout_ms", "25000"),
+        ("retry_idempotency_key", "true"),
+        ("retry_body_bytes_max", "100"),
+    ];
+    let client = start(&["retry"], &variables).await;
+    let key = ("idempotency-key", "k");
+    let long = "x".repeat(101);
+    for (method, path, fields, body, expected, attempts) in [
+        (Method::GET, "/fails/2/get", &[][..], "", 200, 3),
+        (Method::PUT, "/fails/2/put", &[], "a body", 200, 3),
+        (Method::DELETE, "/fails/3/delete", &[], "", 503, 3),
+        (Method::POST, "/fails/1/post", &[], "a body", 503, 1),
+        (Method::POST, "/fails/1/key", &[key], "a body", 200, 2),
+        // The body is too long to be kept.
+        (Method::PUT, "/fails/1/long", &[], &long, 503, 1),
+        (Method::GET, "/later/get", &[], "", 503, 1),
+    ] {
+        let answer = client.send(method, path, fields, body.to_owned()).await.unwrap();
+        assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.text());
+        // If the time has ended before, an attempt has not reached the server.
+        let bodies = upstream.bodies(path);
+        assert_eq!(bodies.len(), attempts, "{path}");
+        assert!(bodies.iter().all(|own| own == body), "{path}: {bodies:?}");
+    }
+    // A body without an announced length is passed on, but not kept.
+    let head = "PUT /fails/1/chunked HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+                transfer-encoding: chunked\r\n\r\n6\r\na body\r\n4\r\n, on\r\n0\r\n\r\n";
+    let answer = client.raw(head.as_bytes(), false).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert_eq!(upstream.bodies("/fails/1/chunked"), ["a body, on"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_are_limited_in_number_and_time() {
+    let upstream = Upstream::start().await;
+    let url = ("balance_upstreams", &*upstream.url);
+    let timeout = ("balance_timeout_ms", "25000");
+    let limited = [url, timeout, ("retry_timeout_ms", "500")];
+    let client = start(&["retry"], &limited).await;
+    let answer = client.send(Method::GET, "/hangs/9/all", &[], "").await.unwrap();
+    assert_eq!(answer.status.as_u16(), 504, "{}", answer.text());
+    assert!(answer.text().contains("problem:timed-out"), "{}", answer.text());
+    // An attempt that is not answered in time is repeated.
+    let attempts = [
+        url,
+        timeout,
+        ("retry_timeout_ms", "25000"),
+        ("retry_attempts", "10"),
+        ("retry_attempt_timeout_ms", "1000"),
+    ];
+    let client = start(&["retry"], &attempts).await;
+    assert_eq!(status(&client, Method::PUT, "/hangs/1/first", &[]).await, 200);
+    assert!(upstream.bodies("/hangs/1/first").iter().all(|body| body == "a body"));
+    // If everything fails, a burst of ten requests is repeated, and then one of a hundred.
+    let budget = [
+        url,
+        timeout,
+        ("retry_timeout_ms", "25000"),
+        ("retry_initial_interval_ms", "1"),
+        ("retry_budget_percent", "1"),
+    ];
+    let client = start(&["retry"], &budget).await;
+    for _ in 0..30 {
+        assert_eq!(status(&client, Method::GET, "/fails/1000/budget", &[]).await, 503);
+    }
+    assert_eq!(upstream.bodies("/fails/1000/budget").len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_distributed_over_the_upstreams_that_answer() {
+    let (one, other) = (Upstream::start().await, Upstream::start().await);
+    let (_socket, gone) = nobody();
+    let urls = format!("{},{},{gone}", one.url, other.url);
+    let variables = [
+        ("balance_upstreams", &*urls),
+        ("balance_timeout_ms", "25000"),
+        ("balance_sticky", "cookie:session"),
+        ("balance_failures_max", "2"),
+        ("balance_ejection_s", "3600"),
+        ("retry_timeout_ms", "25000"),
+        ("retry_initial_interval_ms", "1"),
+    ];
+    let client = start(&[], &variables).await;
+    let get = async |fields: &[(&str, &str)]| {
+        let answer = client.send(Method::GET, "/echo", fields, "").await.unwrap();
+        (answer.status.as_u16(), answer.header("x-upstream").to_owned())
+    };
+    let mut counts = HashMap::<(u16, String), usize>::new();
+    for _ in 0..12 {
+        *counts.entry(get(&[]).await).or_default() += 1;
+    }
+    // It has failed twice, and gets no requests any more.
+    assert_eq!(counts.remove(&(502, String::new())), Some(2), "{counts:?}");
+    let counts: Vec<_> = counts.into_iter().map(|((status, _), count)| (status, count)).collect();
+    assert_eq!(counts, [(200, 5), (200, 5)]);
+    let mut used = Vec::new();
+    for session in 0..20 {
+        let cookie = format!("a=b; session={session}");
+        let fields = [("cookie", &*cookie)];
+        let first = get(&fields).await;
+        assert_eq!((first.0, get(&fields).await), (200, first.clone()));
+        used.push(first.1);
+    }
+    assert!(used.contains(&one.url) && used.contains(&other.url));
+    // The next attempt is sent to another upstream.
+    let client = start(&["retry"], &variables).await;
+    for _ in 0..6 {
+        let answer = client.send(Method::GET, "/echo", &[], "").await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let hangs = [("balance_upstreams", &*one.url), ("balance_timeout_ms", "500")];
+    let client = start(&[], &hangs).await;
+    assert_eq!(status(&client, Method::GET, "/hangs/9/balance", &[]).await, 504);
+    assert_eq!(status(&client, Method::GET, "/hangs/9/balance", &[]).await, 504, "the only one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_forwarded_unchanged_but_for_the_headers_of_the_connection() {
+    let upstream = Upstream::start().await;
+    let url = format!("{}/", upstream.url);
+    let variables = [("balance_upstreams", &*url), ("balance_timeout_ms", "25000")];
+    let client = start(&[], &variables).await;
+    let forged = [
+        ("x-forwarded-for", "203.0.113.1"),
+        ("forwarded", "for=203.0.113.1"),
+        ("x_forwarded_for", "203.0.113.1"),
+        ("x-real-ip", "203.0.113.1"),
+        ("spin-client-addr", "203.0.113.1:1"),
+        ("keep-alive", "timeout=5"),
+        ("x-other", "kept"),
+    ];
+    let body = "\0\r\nñ".repeat(100_000);
+    let answer = client.send(Method::PATCH, "/echo?a=%20b", &forged, body.clone()).await.unwrap();
+    let text = answer.text();
+    assert_eq!(answer.status, 200, "{text}");
+    let (head, echoed) = text.split_once("\n\n").unwrap();
+    assert!(echoed == body && !head.contains("203.0.113.1"), "{head}");
+    assert!(head.starts_with("PATCH /echo?a=%20b\n") && head.contains("x-other: kept"), "{head}");
+    let host = client.address();
+    for line in [
+        "x-forwarded-for: 127.0.0.1",
+        &format!("x-forwarded-host: {host}"),
+        "x-forwarded-proto: http",
+        &format!("forwarded: for=127.0.0.1;host=\"{host}\";proto=http"),
+    ] {
+        assert_eq!(head.lines().filter(|own| *own == line).count(), 1, "{line}\n{head}");
+    }
+    assert!(!head.contains("spin-") && !head.contains("keep-alive"), "{head}");
+    // The response is a stream, too.
+    let mut connection = TcpStream::connect(host).await.unwrap();
+    let request = "GET /stream HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    let contains = |received: &[u8], text: &str| String::from_utf8_lossy(received).contains(text);
+    while !contains(&received, "first") {
+        assert_ne!(connection.read_buf(&mut received).await.unwrap(), 0);
+    }
+    assert!(!contains(&received, "second"));
+    upstream.go_on.notify_one();
+    connection.read_to_end(&mut received).await.unwrap();
+    assert!(contains(&received, "second"), "{}", String::from_utf8_lossy(&received));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_are_not_valid_let_nothing_pass() {
+    let upstream = Upstream::start().await;
+    let url = ("balance_upstreams", &*upstream.url);
+    for (middleware, variables) in
+        [(&[][..], &[][..]), (&["retry"], &[url, ("retry_attempts", "many")])]
+    {
+        let client = start(middleware, variables).await;
+        let answer = client.send(Method::GET, "/echo", &[], "").await.unwrap();
+        assert_eq!(answer.status.as_u16(), 502, "{}", answer.text());
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+}
