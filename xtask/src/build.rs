@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 19] = [
+const COMPONENTS: [&str; 20] = [
     "ingest",
     "event-ingest",
     "bridge",
@@ -28,6 +28,7 @@ const COMPONENTS: [&str; 19] = [
     "rate-limit",
     "retry",
     "balance",
+    "breaker",
 ];
 
 /// The components that only tests use, and the examples, which the tests run.

@@ -6,7 +6,7 @@ mod settings;
 use std::time::Duration;
 
 use guest_http::{Head, Headers, Outline};
-use guest_http::{contents, head, problem, report, send_answer};
+use guest_http::{contents, head, is_timeout, problem, report, send_answer, timed_out};
 use guest_tasks::within;
 use http::StatusCode;
 use intake::{IntakeError, Problem};
@@ -81,24 +81,8 @@ fn is_unavailable(status: u16) -> bool {
     matches!(status, 502..=504)
 }
 
-fn is_timeout(error: &ErrorCode) -> bool {
-    matches!(
-        error,
-        ErrorCode::ConnectionTimeout
-            | ErrorCode::ConnectionReadTimeout
-            | ErrorCode::ConnectionWriteTimeout
-            | ErrorCode::HttpResponseTimeout
-            | ErrorCode::DnsTimeout
-    )
-}
-
 /// The log has the upstream and the reason.
 fn unreachable() -> Problem {
     let detail = "the upstream could not be reached, or did not answer completely";
     Problem::new("urn:doorbuster:problem:downstream", StatusCode::BAD_GATEWAY, detail)
-}
-
-fn timed_out() -> Problem {
-    let detail = "no answer in time; the request may have been handled";
-    Problem::new("urn:doorbuster:problem:timed-out", StatusCode::GATEWAY_TIMEOUT, detail)
 }

@@ -7,10 +7,11 @@ use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use guest_http::{Buffered, FullBody, Headers, Outline};
-use guest_http::{buffer, head, next, problem, report_retry, send_answer};
+use guest_http::{buffer, head, is_connection_failure, next, problem};
+use guest_http::{report_retry, send_answer, timed_out};
 use guest_tasks::{now_ms, within};
 use http::{HeaderValue, StatusCode, header};
-use intake::{Problem, RetryBudget};
+use intake::RetryBudget;
 use request_policies::retry::{Failure, Policy};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
@@ -21,7 +22,6 @@ thread_local! {
 }
 
 async fn handle(request: Request) -> Result<Response, ErrorCode> {
-    let arrived_ms = now_ms();
     let policy = match settings::policy().await {
         Ok(policy) => policy,
         Err(fault) => return send_answer(problem(&fault)),
@@ -33,7 +33,7 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
     }
     match buffer(request, head.headers(), policy.body_bytes_max()).await? {
         Buffered::Streamed(request) => next(request).await,
-        Buffered::Complete(outline, body) => repeat(policy, &outline, &body, arrived_ms).await,
+        Buffered::Complete(outline, body) => repeat(policy, &outline, &body).await,
     }
 }
 
@@ -42,9 +42,9 @@ async fn repeat(
     policy: &Policy,
     outline: &Outline,
     body: &FullBody,
-    arrived_ms: u64,
 ) -> Result<Response, ErrorCode> {
-    let elapsed = || Duration::from_millis(now_ms().saturating_sub(arrived_ms));
+    let began_ms = now_ms();
+    let elapsed = || Duration::from_millis(now_ms().saturating_sub(began_ms));
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -103,11 +103,7 @@ impl Outcome {
         match self {
             Self::Answered(response) => Ok(response),
             Self::Failed(error) => Err(error),
-            Self::TimedOut => send_answer(problem(&Problem::new(
-                "urn:doorbuster:problem:timed-out",
-                StatusCode::GATEWAY_TIMEOUT,
-                "no answer in time; the request may have been handled",
-            ))),
+            Self::TimedOut => send_answer(problem(&timed_out())),
         }
     }
 }
@@ -120,22 +116,4 @@ impl std::fmt::Display for Outcome {
             Self::TimedOut => f.write_str("no answer in time"),
         }
     }
-}
-
-/// Whether another attempt may reach the server, or reach it over another connection.
-fn is_connection_failure(error: &ErrorCode) -> bool {
-    matches!(
-        error,
-        ErrorCode::DnsTimeout
-            | ErrorCode::DnsError(_)
-            | ErrorCode::DestinationUnavailable
-            | ErrorCode::ConnectionRefused
-            | ErrorCode::ConnectionTerminated
-            | ErrorCode::ConnectionTimeout
-            | ErrorCode::ConnectionReadTimeout
-            | ErrorCode::ConnectionWriteTimeout
-            | ErrorCode::ConnectionLimitReached
-            | ErrorCode::HttpResponseIncomplete
-            | ErrorCode::HttpResponseTimeout
-    )
 }

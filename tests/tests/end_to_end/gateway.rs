@@ -1,6 +1,7 @@
 //! `retry`, `breaker` and `balance` before servers that fail, hang, and vanish.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,14 +13,15 @@ use axum::routing::any;
 use component_host::Limits;
 use futures::{StreamExt as _, stream};
 use http::{Method, StatusCode};
-use pipeline_tests::Client;
+use pipeline_tests::{Answer, Client, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use crate::guests::{load, serve_app};
 
-/// The component `balance`, behind the middleware of the test.
+/// The component `balance`, behind the middleware of the test, and another component that it may send
+/// requests to.
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 [application]
@@ -30,10 +32,17 @@ component = "balance"
 dependencies.middleware = MIDDLEWARE
 [component.balance]
 source = "components/balance.wasm"
-allowed_outbound_hosts = ["http://127.0.0.1:*"]
+allowed_outbound_hosts = ["http://127.0.0.1:*", "http://service.spin.internal"]
 variables = { VARIABLES }
 [component.retry]
 source = "components/retry.wasm"
+[component.breaker]
+source = "components/breaker.wasm"
+[[trigger.http]]
+route = { private = true }
+component = "service"
+[component.service]
+source = "components/exports_both.wasm"
 "#;
 
 /// Serves `balance` with these variables behind this middleware, in one instance, which counts all
@@ -48,8 +57,8 @@ async fn start(middleware: &[&str], variables: &[(&str, &str)]) -> Client {
     let text = MANIFEST
         .replace("MIDDLEWARE", &format!("[{}]", entries.join(", ")))
         .replace("VARIABLES", &variables.join(", "));
-    // The share of a component is this number, divided by its memories and by the components.
-    let instances_max = u32::try_from(middleware.len() + 1).unwrap() * 2;
+    // Two components share them, and each part of `balance` needs a memory.
+    let instances_max = u32::try_from(2 * (middleware.len() + 1)).unwrap();
     let request_timeout = Duration::from_secs(60);
     let limits = Limits { request_timeout, instances_max, ..crate::guests::limits() };
     serve_app(load(&text, &limits).unwrap(), limits).await
@@ -57,16 +66,18 @@ async fn start(middleware: &[&str], variables: &[(&str, &str)]) -> Client {
 
 /// A server that fails on command.
 #[derive(Clone, Default)]
-struct Upstream {
-    url: String,
+pub(super) struct Upstream {
+    pub(super) url: String,
     /// The bodies of the requests for each path.
     requests: Arc<Mutex<HashMap<String, Vec<Bytes>>>>,
     /// Continues `/stream`.
     go_on: Arc<Notify>,
+    /// Whether `/service` fails.
+    is_broken: Arc<AtomicBool>,
 }
 
 impl Upstream {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let upstream = Self { url, ..Self::default() };
@@ -74,6 +85,7 @@ impl Upstream {
             .route("/fails/{times}/{id}", any(Self::fail))
             .route("/hangs/{times}/{id}", any(Self::hang))
             .route("/later/{id}", any(Self::later))
+            .route("/service", any(Self::service))
             .route("/echo", any(Self::echo))
             .route("/stream", any(Self::stream))
             .with_state(upstream.clone());
@@ -90,7 +102,7 @@ impl Upstream {
     }
 
     /// The bodies of the requests for a path.
-    fn bodies(&self, path: &str) -> Vec<Bytes> {
+    pub(super) fn bodies(&self, path: &str) -> Vec<Bytes> {
         self.requests.lock().unwrap().get(path).cloned().unwrap_or_default()
     }
 
@@ -122,6 +134,13 @@ impl Upstream {
         (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "3600")]).into_response()
     }
 
+    /// Answers 500 as long as it is broken.
+    async fn service(State(own): State<Self>) -> StatusCode {
+        own.note("/service", Bytes::new());
+        let is_broken = own.is_broken.load(Ordering::Relaxed);
+        if is_broken { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+    }
+
     /// Answers with the method, the URL, the headers and the body of the request, chunked.
     async fn echo(State(own): State<Self>, request: Request) -> Response {
         let (head, body) = request.into_parts();
@@ -146,7 +165,7 @@ impl Upstream {
 }
 
 /// A port that refuses connections while the socket is kept, and its URL.
-fn nobody() -> (TcpSocket, String) {
+pub(super) fn nobody() -> (TcpSocket, String) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", socket.local_addr().unwrap());
@@ -234,6 +253,82 @@ async fn retries_are_limited_in_number_and_time() {
     assert_eq!(upstream.bodies("/fails/1000/budget").len(), 40);
 }
 
+/// Sends requests until one is refused, and returns the answer.
+async fn refused(client: &Client, path: &str) -> Answer {
+    eventually("the circuit is open", async || {
+        let answer = client.send(Method::GET, path, &[], "").await.unwrap();
+        answer.text().contains("problem:circuit-open").then_some(answer)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_circuit_opens_and_closes_with_the_service() {
+    let upstream = Upstream::start().await;
+    let variables = [
+        ("balance_upstreams", &*upstream.url),
+        ("balance_timeout_ms", "25000"),
+        ("breaker_expression", "ResponseCodeRatio(500, 600, 0, 600) > 0.5"),
+        ("breaker_window_s", "600"),
+        ("breaker_requests_min", "4"),
+        ("breaker_fallback_duration_s", "1"),
+        ("breaker_trials", "2"),
+        ("breaker_timeout_ms", "25000"),
+        ("breaker_status_path", "/circuit"),
+    ];
+    let client = start(&["breaker"], &variables).await;
+    let metric = async |line: &str| {
+        let answer = client.send(Method::GET, "/circuit?x", &[], "").await.unwrap();
+        assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+        answer.text().lines().any(|own| own == line)
+    };
+    assert_eq!(status(&client, Method::GET, "/service", &[]).await, 200);
+    assert!(metric("breaker_state{breaker_state=\"closed\"} 1").await);
+    upstream.is_broken.store(true, Ordering::Relaxed);
+    let answer = refused(&client, "/service").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert!(upstream.bodies("/service").len() >= 4, "too few requests decided");
+    // What is refused does not reach the service.
+    let before = upstream.bodies("/service").len();
+    let mut sent = 0;
+    while status(&client, Method::POST, "/service", &[]).await == 500 {
+        sent += 1;
+    }
+    assert_eq!(upstream.bodies("/service").len() - before, sent);
+    upstream.is_broken.store(false, Ordering::Relaxed);
+    eventually("the circuit is closed", async || {
+        assert!(matches!(status(&client, Method::GET, "/service", &[]).await, 200 | 503));
+        metric("breaker_state{breaker_state=\"closed\"} 1").await.then_some(())
+    })
+    .await;
+    assert_eq!(status(&client, Method::GET, "/service", &[]).await, 200);
+    assert!(!metric("breaker_openings_total 0").await);
+    assert_eq!(status(&client, Method::POST, "/circuit", &[]).await, 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_circuit_opens_if_the_service_hangs() {
+    let upstream = Upstream::start().await;
+    let variables = [
+        ("balance_upstreams", &*upstream.url),
+        ("balance_timeout_ms", "25000"),
+        ("breaker_expression", "LatencyAtQuantileMS(50.0) > 100"),
+        ("breaker_window_s", "600"),
+        ("breaker_requests_min", "2"),
+        ("breaker_fallback_duration_s", "3600"),
+        ("breaker_timeout_ms", "300"),
+    ];
+    let client = start(&["breaker"], &variables).await;
+    let answer = client.send(Method::GET, "/hangs/99/breaker", &[], "").await.unwrap();
+    assert_eq!(answer.status, 504);
+    assert!(answer.text().contains("problem:timed-out"), "{}", answer.text());
+    let answer = refused(&client, "/hangs/99/breaker").await;
+    let seconds: u32 = answer.header("retry-after").parse().unwrap();
+    assert!((3_000..=3_600).contains(&seconds), "{seconds}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_distributed_over_the_upstreams_that_answer() {
     let (one, other) = (Upstream::start().await, Upstream::start().await);
@@ -314,6 +409,9 @@ async fn requests_are_forwarded_unchanged_but_for_the_headers_of_the_connection(
         assert_eq!(head.lines().filter(|own| *own == line).count(), 1, "{line}\n{head}");
     }
     assert!(!head.contains("spin-") && !head.contains("keep-alive"), "{head}");
+    let inside = start(&[], &[("balance_upstreams", "http://service.spin.internal")]).await;
+    let answer = inside.send(Method::GET, "/request?a", &[], "").await.unwrap();
+    assert!(answer.text().contains("GET /request?a"), "{}", answer.text());
     // The response is a stream, too.
     let mut connection = TcpStream::connect(host).await.unwrap();
     let request = "GET /stream HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
@@ -333,9 +431,11 @@ async fn requests_are_forwarded_unchanged_but_for_the_headers_of_the_connection(
 async fn settings_that_are_not_valid_let_nothing_pass() {
     let upstream = Upstream::start().await;
     let url = ("balance_upstreams", &*upstream.url);
-    for (middleware, variables) in
-        [(&[][..], &[][..]), (&["retry"], &[url, ("retry_attempts", "many")])]
-    {
+    for (middleware, variables) in [
+        (&[][..], &[][..]),
+        (&["retry"], &[url, ("retry_attempts", "many")]),
+        (&["breaker"], &[url, ("breaker_expression", "Load() > 1")]),
+    ] {
         let client = start(middleware, variables).await;
         let answer = client.send(Method::GET, "/echo", &[], "").await.unwrap();
         assert_eq!(answer.status.as_u16(), 502, "{}", answer.text());

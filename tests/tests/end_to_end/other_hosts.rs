@@ -11,6 +11,8 @@ use test_servers::{WAIT_LIMIT, shared_kafka, wasmtime_program};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::gateway::{Upstream, nobody};
+
 /// The request path in one component, with the producer and the Valkey client in WebAssembly.
 const FUSED: &str = r#"
 package tests:fused-elsewhere;
@@ -43,6 +45,27 @@ let ingest = new doorbuster:ingest-http {
     ...
 };
 export ingest["wasi:http/handler@0.3.0"];
+"#;
+
+/// Middleware before the component that forwards requests.
+const GATEWAY: &str = r#"
+package tests:gateway-elsewhere;
+let variables = new tests:variables-from-environment { ... };
+let balance = new doorbuster:balance {
+    "spin:variables/variables@3.0.0": variables["spin:variables/variables@3.0.0"],
+    ...
+};
+let breaker = new doorbuster:breaker {
+    "spin:variables/variables@3.0.0": variables["spin:variables/variables@3.0.0"],
+    "wasi:http/handler@0.3.0": balance["wasi:http/handler@0.3.0"],
+    ...
+};
+let retry = new doorbuster:retry {
+    "spin:variables/variables@3.0.0": variables["spin:variables/variables@3.0.0"],
+    "wasi:http/handler@0.3.0": breaker["wasi:http/handler@0.3.0"],
+    ...
+};
+export retry["wasi:http/handler@0.3.0"];
 "#;
 
 /// Method, fields and body of a request.
@@ -164,4 +187,27 @@ async fn the_components_answer_in_wasmtime_as_in_doorbuster() {
         .await;
     assert_eq!(store.total().await, expected);
     pipeline.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_repeats_and_forwards_requests_in_wasmtime() {
+    let upstream = Upstream::start().await;
+    let (_socket, gone) = nobody();
+    let urls = format!("{gone},{}", upstream.url);
+    let variables = BTreeMap::from([
+        ("balance_upstreams", &*urls),
+        ("balance_timeout_ms", "25000"),
+        ("breaker_timeout_ms", "25000"),
+        ("retry_timeout_ms", "25000"),
+        ("retry_initial_interval_ms", "1"),
+        ("retry_attempts", "10"),
+    ]);
+    let elsewhere = Elsewhere::serve(GATEWAY, &variables).await;
+    let client = &elsewhere.client;
+    let answer = client.send(Method::PUT, "/fails/2/elsewhere", &[], "a body").await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(upstream.bodies("/fails/2/elsewhere"), ["a body"; 3]);
+    let answer = client.send(Method::GET, "/echo?a", &[], "").await.unwrap();
+    assert!(answer.text().starts_with("GET /echo?a\n"), "{}", answer.text());
+    assert!(answer.text().contains("x-forwarded-proto: http\n"), "{}", answer.text());
 }

@@ -17,7 +17,6 @@ thread_local! {
     static REFUSED: Last = const { Cell::new(None) };
     static RETRIED: Last = const { Cell::new(None) };
     static NOT_RETRIED: Last = const { Cell::new(None) };
-    static CHANGED: Last = const { Cell::new(None) };
 }
 
 /// Logs the details of an error. At most one line per second and instance.
@@ -40,10 +39,10 @@ pub fn report_retry(what: &str, error: &dyn std::fmt::Display, retried: bool) {
     }
 }
 
-/// Logs that the component treats requests differently from now on. At most one line per second and
-/// instance.
+/// Logs that the component treats requests differently from now on. Every line is written, so each
+/// such state must last for a second or more.
 pub fn report_change(text: &str) {
-    write(&CHANGED, format_args!("{text}"));
+    line(format_args!("{text}"));
 }
 
 fn write(last: &'static LocalKey<Last>, text: std::fmt::Arguments<'_>) {

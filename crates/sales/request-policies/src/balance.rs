@@ -14,10 +14,7 @@ pub use forwarded::{Client, forwarded_headers};
 pub use sticky::Sticky;
 pub use upstream::Upstream;
 
-use crate::setting::{SettingError, list, milliseconds, number};
-
-/// Maximum time until the head of a response. It is below the limits of the host.
-const TIMEOUT_MAX: Duration = Duration::from_secs(25);
+use crate::setting::{SettingError, TIMEOUT_MAX, list, milliseconds, number};
 
 /// Maximum number of networks of trusted proxies.
 const NETWORKS_MAX: usize = 64;

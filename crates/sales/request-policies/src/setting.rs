@@ -3,6 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Maximum time until the head of a response. It is below the limit of the host, which drops an
+/// instance that takes longer.
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(25);
+
 /// A value that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{variable}` {reason}")]

@@ -7,16 +7,13 @@ use intake::RetryBudget;
 use intake::request::IDEMPOTENCY_KEY;
 
 use super::retry_after;
-use crate::setting::{SettingError, milliseconds, number, truth};
+use crate::setting::{SettingError, TIMEOUT_MAX, milliseconds, number, truth};
 
 /// Maximum number of times that a request is sent, including the first.
 const ATTEMPTS_MAX: u32 = 10;
 
 /// Maximum pause between two attempts, except for `Retry-After`.
 const INTERVAL_MAX: Duration = Duration::from_secs(10);
-
-/// Maximum time of a request with all its attempts. It is below the limits of the host.
-const TIMEOUT_MAX: Duration = Duration::from_secs(25);
 
 /// Maximum length of a body that is kept in memory to be sent again.
 const BODY_BYTES_MAX: u64 = 1 << 20;
@@ -66,7 +63,7 @@ pub struct Policy {
 pub struct Failure<'a> {
     /// The number of attempts that were made.
     pub attempts: u32,
-    /// The time since the request arrived.
+    /// The time since the first attempt began.
     pub elapsed: Duration,
     /// `Retry-After` of the response, if there is one.
     pub retry_after: Option<&'a HeaderValue>,
@@ -126,7 +123,7 @@ impl Policy {
         self.statuses.contains(&status)
     }
 
-    /// The time for the next attempt, this long after the request arrived.
+    /// The time for the next attempt, this long after the first one began.
     pub fn attempt_limit(&self, elapsed: Duration) -> Duration {
         self.timeout.saturating_sub(elapsed).min(self.attempt_timeout)
     }

@@ -1,0 +1,135 @@
+//! HTTP middleware: refuses requests for a while if the component behind fails or is slow.
+
+mod settings;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use guest_http::{Answer, answer, is_connection_failure, next, problem, send_answer, timed_out};
+use guest_http::{FullBody, report_change};
+use guest_tasks::{now_ms, within};
+use http::{StatusCode, header};
+use intake::Problem;
+use request_policies::breaker::{
+    Admission, Circuit, Config, Outcome, Refusal, Sample, State, Ticket,
+};
+use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request, Response};
+
+guest_http::proxy!(handle);
+
+thread_local! {
+    static CIRCUIT: RefCell<Circuit> = RefCell::default();
+}
+
+async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    let config = match settings::current().await {
+        Ok(config) => config,
+        Err(fault) => return send_answer(problem(&fault)),
+    };
+    if is_for_status(&request, config) {
+        return send_answer(status(&request.get_method()));
+    }
+    match with_circuit(|circuit| circuit.admit(config, now())) {
+        Admission::Refuse(refusal) => send_answer(refuse(refusal)),
+        Admission::Pass(ticket) => pass(request, config, ticket).await,
+    }
+}
+
+async fn pass(
+    request: Request,
+    config: &'static Config,
+    ticket: Ticket,
+) -> Result<Response, ErrorCode> {
+    let flight = Flight { config, ticket, began: now(), outcome: None };
+    match within(config.timeout, next(request)).await {
+        Some(Ok(response)) => {
+            flight.finish(Outcome::Status(response.get_status_code()));
+            Ok(response)
+        }
+        Some(Err(error)) => {
+            let failed = Outcome::Status(StatusCode::INTERNAL_SERVER_ERROR.as_u16());
+            let is_unreachable = is_connection_failure(&error);
+            flight.finish(if is_unreachable { Outcome::NetworkError } else { failed });
+            Err(error)
+        }
+        None => {
+            flight.finish(Outcome::NetworkError);
+            send_answer(problem(&timed_out()))
+        }
+    }
+}
+
+/// A request in progress. If it is dropped before its end, because its client has left, this says
+/// nothing about the component behind.
+struct Flight {
+    config: &'static Config,
+    ticket: Ticket,
+    began: Duration,
+    outcome: Option<Outcome>,
+}
+
+impl Flight {
+    fn finish(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let now = now();
+        let latency = now.saturating_sub(self.began);
+        let sample = self.outcome.map(|outcome| Sample { outcome, latency });
+        with_circuit(|circuit| circuit.finish(self.config, &self.ticket, sample.as_ref(), now));
+    }
+}
+
+/// Logs a change of the state.
+fn with_circuit<T>(change: impl FnOnce(&mut Circuit) -> T) -> T {
+    let (result, before, after) = CIRCUIT.with_borrow_mut(|circuit| {
+        let before = circuit.state();
+        (change(circuit), before, circuit.state())
+    });
+    match after {
+        _ if before == after => {}
+        State::Open => report_change("the circuit is open: requests are refused"),
+        State::HalfOpen => report_change("the circuit is half open: a few requests are tried"),
+        State::Closed => report_change("the circuit is closed again"),
+    }
+    result
+}
+
+fn is_for_status(request: &Request, config: &Config) -> bool {
+    let Some(status_path) = &config.status_path else { return false };
+    let path = request.get_path_with_query().unwrap_or_default();
+    path.split('?').next() == Some(status_path)
+}
+
+/// The metrics of this instance.
+fn status(method: &Method) -> Answer {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match method {
+        Method::Get => answer(StatusCode::OK, content_type, CIRCUIT.with_borrow(Circuit::metrics)),
+        Method::Head => answer(StatusCode::OK, content_type, ""),
+        _ => {
+            let kind = "urn:doorbuster:problem:method";
+            let detail = "the state can only be read";
+            let mut answer = problem(&Problem::new(kind, StatusCode::METHOD_NOT_ALLOWED, detail));
+            let allowed = http::HeaderValue::from_static("GET, HEAD");
+            answer.headers_mut().insert(header::ALLOW, allowed);
+            answer
+        }
+    }
+}
+
+fn refuse(refusal: Refusal) -> http::Response<FullBody> {
+    let seconds = refusal.retry_after_s;
+    let detail = format!("the service fails or is slow at the moment; retry after {seconds} s");
+    let kind = "urn:doorbuster:problem:circuit-open";
+    let mut answer = problem(&Problem::new(kind, StatusCode::SERVICE_UNAVAILABLE, detail));
+    answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    answer
+}
+
+fn now() -> Duration {
+    Duration::from_millis(now_ms())
+}
