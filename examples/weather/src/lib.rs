@@ -72,6 +72,7 @@ mod tests {
             r#"{"description":"Hot.","country":"gt","weather":"clear"}"#,
             r#"{"description":"Odd.","country":"GT","weather":"frogs"}"#,
             r#"{"description":"More.","country":"GT","weather":"fog","wind":1}"#,
+            r#"["Array.","GT","fog"]"#,
             "rain",
             &long,
         ];

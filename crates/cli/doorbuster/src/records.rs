@@ -108,7 +108,7 @@ pub fn read(mut file: impl BufRead) -> Result<Partitions> {
 /// Adds the record of a line to its partition.
 fn add(partitions: &mut Partitions, line: usize, text: &[u8]) -> Result<()> {
     let Line { partition, offset, timestamp, key, key_base64, value, value_base64, headers } =
-        serde_json::from_slice(text)?;
+        strict_json::from_slice(text)?;
     let partition = partition.unwrap_or_default();
     ensure!(partition >= 0, "`partition` is below 0");
     let records = partitions.entry(partition).or_default();
@@ -222,7 +222,7 @@ fn parse_headers(json: &RawValue) -> Result<Vec<Header>> {
         };
         return Ok(named.into_iter().map(header).collect());
     }
-    let lines: Vec<HeaderLine> = serde_json::from_str(json.get()).context("`headers`")?;
+    let lines: Vec<HeaderLine> = strict_json::from_str(json.get()).context("`headers`")?;
     lines.into_iter().map(HeaderLine::header).collect()
 }
 
@@ -315,9 +315,11 @@ mod tests {
 
     #[test]
     fn an_error_names_the_line_and_the_field() {
-        let cases: [(&str, &[&str]); 10] = [
+        let cases: [(&str, &[&str]); 12] = [
             ("{}\n{\"vlaue\":1}", &["line 2", "vlaue"]),
             ("{}\n\n{", &["line 3"]),
+            ("[0,7]", &["line 1", "invalid type: sequence"]),
+            (r#"{"headers":[["a","1"]]}"#, &["line 1", "headers", "invalid type: sequence"]),
             (r#"{"value":"a","value_base64":"YQ=="}"#, &["line 1", "value_base64"]),
             (r#"{"key_base64":"?"}"#, &["line 1", "key_base64", "base64"]),
             (r#"{"timestamp":"earliest"}"#, &["line 1", "timestamp", "earliest"]),

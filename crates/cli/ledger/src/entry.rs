@@ -85,7 +85,7 @@ fn parse(line: &[u8]) -> Result<Entry> {
 }
 
 fn entry(line: &[u8]) -> Result<Entry> {
-    let entry: Entry = serde_json::from_slice(line)?;
+    let entry: Entry = strict_json::from_slice(line)?;
     entry.sale.validate()?;
     Ok(entry)
 }

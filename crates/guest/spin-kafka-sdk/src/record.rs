@@ -103,10 +103,12 @@ impl Record {
         &self.content
     }
 
-    /// The value, parsed as JSON. The error rejects the record.
+    /// The value, parsed as JSON. The error rejects the record. A struct must be an object: an array
+    /// with the values of its fields is refused, except within the types that
+    /// [`spin-kafka-json`](https://docs.rs/spin-kafka-json) lists.
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
         let value = self.value().ok_or_else(|| Error::reject("the record has no value"))?;
-        serde_json::from_slice(value)
+        strict_json::from_slice(value)
             .map_err(|error| Error::reject(format_args!("the value is not as expected: {error}")))
     }
 

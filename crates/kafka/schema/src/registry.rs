@@ -206,7 +206,7 @@ fn definition(body: Option<&[u8]>) -> Result<Definition, FetchError> {
         let reason = format!("the registry's answer is larger than {ANSWER_BYTES_MAX} bytes");
         return Err(FetchError::Unusable(reason));
     };
-    serde_json::from_slice(body).map_err(|error| {
+    strict_json::from_slice(body).map_err(|error| {
         let reason = format!("its answer is invalid: {error}");
         // The registry always answers with JSON. Anything else, such as a page to log in, is the
         // answer of another server, which says nothing about the schema.

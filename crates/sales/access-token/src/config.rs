@@ -122,7 +122,8 @@ fn json<T: Default + for<'a> Deserialize<'a>>(
         let reason = format!("is longer than {TEXT_BYTES_MAX} bytes");
         return Err(ConfigError::new(variable, reason));
     }
-    serde_json::from_str(text).map_err(|e| ConfigError::new(variable, format!("is not valid: {e}")))
+    strict_json::from_str(text)
+        .map_err(|e| ConfigError::new(variable, format!("is not valid: {e}")))
 }
 
 fn limit(variable: &'static str, count: usize, max: usize) -> Result<(), ConfigError> {
@@ -148,6 +149,7 @@ mod tests {
             (Settings { clock_skew_s: "301", ..good }, "`jwt_clock_skew_s` must be"),
             (Settings { clock_skew_s: "-1", ..good }, "`jwt_clock_skew_s` must be"),
             (Settings { routes: "{}", ..good }, "`jwt_routes` is not valid"),
+            (Settings { routes: r#"[["/"]]"#, ..good }, "invalid type: sequence"),
             (Settings { routes: r#"[{"path": "a"}]"#, ..good }, "must begin with `/`"),
             (Settings { routes: r#"[{"path": "/a/../b"}]"#, ..good }, "`/a/../b`"),
             (Settings { routes: r#"[{"path": "/admin/*"}]"#, ..good }, "no path matches it"),

@@ -100,7 +100,7 @@ fn parse(text: &[u8]) -> Result<Vec<Value>, KeysError> {
     if text.len() > KEYS_BYTES_MAX {
         return Err(KeysError::Text(format!("it is longer than {KEYS_BYTES_MAX} bytes")));
     }
-    let set: Set = serde_json::from_slice(text).map_err(|e| {
+    let set: Set = strict_json::from_slice(text).map_err(|e| {
         // The message of the error may contain a secret.
         KeysError::Text(format!("line {}, column {}", e.line(), e.column()))
     })?;

@@ -7,6 +7,7 @@ use intake::hop_times;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use strict_json::Strict;
 
 use crate::ConfigError;
 use crate::key::KeySource;
@@ -263,11 +264,12 @@ impl Config {
             return Err(ConfigError::new(ROUTES_VARIABLE, reason));
         }
         let mut json = serde_json::Deserializer::from_str(text);
-        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let place = error.path().to_string();
-            let reason = reason(&place, error.inner());
-            ConfigError::new(place, reason)
-        })?;
+        let config: Self =
+            serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
+                let place = error.path().to_string();
+                let reason = reason(&place, error.inner());
+                ConfigError::new(place, reason)
+            })?;
         json.end().map_err(|error| ConfigError::new(ROUTES_VARIABLE, error.to_string()))?;
         config.check()?;
         Ok(config)
@@ -507,6 +509,7 @@ mod tests {
             (json!({"body_bytes_max": 2_000_000}), "routes[0] (`/orders`).body_bytes_max"),
             (json!({"key": {"pointer": "id"}}), "routes[0] (`/orders`).key.pointer"),
             (json!({"key": {"cookie": "id"}}), "routes[0].key"),
+            (json!({"batch": ["/batch"]}), "routes[0].batch"),
             (json!({"format": "bytes", "schema": true}), "routes[0] (`/orders`).schema"),
             (json!({"headers": {"a b": "c"}}), "routes[0] (`/orders`).headers.`a b`"),
             (json!({"headers": {"a": "traceparent"}}), "routes[0] (`/orders`).headers.`a`"),

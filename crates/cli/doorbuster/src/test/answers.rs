@@ -63,7 +63,7 @@ pub fn read(file: impl BufRead) -> Result<Answers> {
             continue;
         }
         let answer: Answer =
-            serde_json::from_str(&line).with_context(|| format!("line {number}"))?;
+            strict_json::from_str(&line).with_context(|| format!("line {number}"))?;
         let at = (answer.partition, answer.offset);
         if answers.insert(at, answer).is_some() {
             bail!("line {number}: partition {}, offset {} occurs twice", at.0, at.1);
