@@ -1,13 +1,14 @@
-"""Posts about the weather, sent to `POST /input`.
+"""Posts about the weather, each of them sent to all front doors of `--paths`.
 
-    locust -f examples/weather/locustfile.py --headless --users 50 --run-time 30s --stop-timeout 20
+    locust -f examples/weather/locustfile.py --headless --users 50 --run-time 30s --stop-timeout 20 \\
+        --paths /input,/rabbitmq/input
 """
 
 import random
 import uuid
 
 import gevent
-from locust import FastHttpUser, constant, task
+from locust import FastHttpUser, constant, events, task
 
 COUNTRIES = ["AR", "BO", "BR", "CL", "CO", "CR", "CU", "DO", "EC", "ES"] + [
     "GT", "HN", "MX", "NI", "PA", "PE", "PY", "SV", "UY", "VE",
@@ -28,6 +29,12 @@ RETRY_PAUSE_S = (0.1, 0.5)
 """The pause before the retry, chosen at random between these. So users retry at different times."""
 
 
+@events.init_command_line_parser.add_listener
+def add_arguments(parser):
+    """Adds `--paths` to the arguments of Locust."""
+    parser.add_argument("--paths", default="/input", help="front doors, separated by commas")
+
+
 class Author(FastHttpUser):
     """Sends one post after the other, each as soon as the previous one is answered."""
 
@@ -42,7 +49,7 @@ class Author(FastHttpUser):
 
     @task
     def post(self):
-        """One post, with one retry under the same key if the failure may be temporary."""
+        """One post, over each path, with one retry under the same key if a failure may be temporary."""
         weather = random.choice(list(DESCRIPTIONS))
         post = {
             "description": DESCRIPTIONS[weather],
@@ -50,7 +57,8 @@ class Author(FastHttpUser):
             "weather": weather,
         }
         headers = {"Idempotency-Key": str(uuid.uuid4())}
-        answer = self.client.post("/input", json=post, headers=headers)
-        if answer.status_code == 0 or answer.status_code >= 500:
-            gevent.sleep(random.uniform(*RETRY_PAUSE_S))
-            self.client.post("/input", json=post, headers=headers, name="/input (retry)")
+        for path in self.environment.parsed_options.paths.split(","):
+            answer = self.client.post(path, json=post, headers=headers)
+            if answer.status_code == 0 or answer.status_code >= 500:
+                gevent.sleep(random.uniform(*RETRY_PAUSE_S))
+                self.client.post(path, json=post, headers=headers, name=f"{path} (retry)")

@@ -10,7 +10,7 @@ const WEATHER: [&str; 7] = ["clear", "cloudy", "fog", "rain", "snow", "storm", "
 /// The most bytes of a description. A character of the schema has at most four.
 const DESCRIPTION_BYTES_MAX: usize = 4 * 280;
 
-/// A post, as it arrives at `POST /input`.
+/// A post, as it arrives at a front door.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Post {

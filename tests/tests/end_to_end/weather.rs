@@ -1,13 +1,16 @@
-//! `examples/weather` over Kafka and over RabbitMQ. `amqp.rs` calls this, because it has the servers.
+//! `examples/weather` over Kafka and over RabbitMQ at the same time. `amqp.rs` calls this, because it has the servers.
 
 use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
-use pipeline_tests::{Launch, Pipeline, Store, eventually, root};
+use pipeline_tests::{Client, Launch, Pipeline, Store, eventually, root};
 use test_servers::{QueueClient, QueueMessage, shared_kafka};
 
 /// The topic and the queue.
 const NAME: &str = "tweets-topic";
+
+/// The front doors.
+const PATHS: [&str; 2] = ["/input", "/rabbitmq/input"];
 
 const COUNTRIES: [&str; 3] = ["GT", "MX", "PE"];
 const WEATHER: [&str; 4] = ["clear", "fog", "rain", "snow"];
@@ -38,17 +41,24 @@ pub async fn posts_are_counted_over_both_brokers(amqp_url: &str, valkey_url: &st
     let odd = QueueMessage::new("odd", &odd());
     client.publish(NAME, [odd]).await.unwrap();
 
-    let kafka = shared_kafka();
-    let manifest = |name: &str| root().join("examples/weather").join(name);
-    // Each path has a store of its own.
-    let (of_kafka, of_rabbit) = (format!("{valkey_url}/1"), format!("{valkey_url}/2"));
-    let launch = Launch::new(manifest("spin.toml"), kafka.bootstrap(), &of_kafka, NAME);
-    send_and_check(&launch, &of_kafka).await;
     let address = amqp_url.split_once('@').unwrap().1.trim_end_matches("/%2f");
-    let launch = Launch::new(manifest("spin-amqp.toml"), "127.0.0.1:1", &of_rabbit, NAME)
+    let manifest = root().join("examples/weather/spin.toml");
+    let launch = Launch::new(manifest, shared_kafka().bootstrap(), valkey_url, NAME)
         .variable("amqp_url", amqp_url)
         .variable("amqp_address", address);
-    send_and_check(&launch, &of_rabbit).await;
+    let running = Pipeline::launch(&launch).await.unwrap();
+    for path in PATHS {
+        send(&running.client(), path).await;
+    }
+    // Each path has a database of its own.
+    let stores = [valkey_url.to_owned(), format!("{valkey_url}/1")];
+    for store in &stores {
+        check(store).await;
+    }
+    running.stop().await.unwrap();
+    for store in &stores {
+        check(store).await;
+    }
     eventually("a dead letter", async || client.take(&letters).await.ok()?).await;
     assert_eq!(client.waiting(NAME).await.unwrap(), 0, "all are acknowledged");
 }
@@ -58,25 +68,20 @@ fn odd() -> String {
     post(0).replace("clear", "frogs")
 }
 
-async fn send_and_check(launch: &Launch, store: &str) {
-    let running = Pipeline::launch(launch).await.unwrap();
-    let client = running.client();
+async fn send(client: &Client, path: &str) {
     for number in 0..POSTS {
         let key = format!("post-{number}");
         let headers = [("content-type", "application/json"), ("idempotency-key", &*key)];
         for _ in 0..=usize::from(number % 10 == 0) {
             // A broker that has just started may need some time.
             eventually("the post is accepted", async || {
-                let sent = client.send(Method::POST, "/input", &headers, post(number)).await;
+                let sent = client.send(Method::POST, path, &headers, post(number)).await;
                 (sent.ok()?.status == StatusCode::OK).then_some(())
             })
             .await;
         }
     }
-    assert_eq!(client.post("/input", odd()).await.unwrap().status, StatusCode::BAD_REQUEST);
-    check(store).await;
-    running.stop().await.unwrap();
-    check(store).await;
+    assert_eq!(client.post(path, odd()).await.unwrap().status, StatusCode::BAD_REQUEST);
 }
 
 /// Waits until all posts are counted, and compares the counts.

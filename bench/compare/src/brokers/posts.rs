@@ -42,7 +42,7 @@ impl Post {
         })
     }
 
-    /// The body of `POST /input`.
+    /// The body of a request.
     pub fn json(&self) -> String {
         let Self { id, country, weather } = self;
         format!(

@@ -27,8 +27,8 @@ pub enum Destination {
     Topic { brokers: String, topic: String },
     /// A queue of RabbitMQ.
     Queue { url: String, queue: String },
-    /// `POST /input` of the application.
-    Http(SocketAddr),
+    /// A front door of the application.
+    Http { address: SocketAddr, path: &'static str },
 }
 
 /// A connection to one of them.
@@ -50,9 +50,9 @@ impl Publisher {
                 let client = timeout(ANSWER_LIMIT, QueueClient::connect(url)).await??;
                 Self::Queue { client: client.into(), queue: queue.clone() }
             }
-            Destination::Http(address) => Self::Http {
+            Destination::Http { address, path } => Self::Http {
                 client: reqwest::Client::builder().timeout(ANSWER_LIMIT).build()?,
-                url: format!("http://{address}/input"),
+                url: format!("http://{address}{path}"),
             },
         })
     }

@@ -20,6 +20,9 @@ use crate::brokers::publisher::Destination;
 use crate::contender::alone;
 use crate::process::{Process, free_address};
 
+/// The application.
+const MANIFEST: &str = "examples/weather/spin.toml";
+
 /// What the keys of the component's state begin with.
 const KEYS: &str = "{weather:1}:";
 
@@ -34,11 +37,20 @@ impl Broker {
     /// Both, in the order of their turns.
     pub const ALL: [Self; 2] = [Self::Kafka, Self::RabbitMq];
 
-    fn manifest(self) -> &'static Path {
-        Path::new(match self {
-            Self::Kafka => "examples/weather/spin.toml",
-            Self::RabbitMq => "examples/weather/spin-amqp.toml",
-        })
+    /// The components of its path.
+    fn components(self) -> &'static str {
+        match self {
+            Self::Kafka => "input-kafka,weather-kafka",
+            Self::RabbitMq => "input-rabbitmq,weather-rabbitmq",
+        }
+    }
+
+    /// The path of its front door.
+    fn front_door(self) -> &'static str {
+        match self {
+            Self::Kafka => "/input",
+            Self::RabbitMq => "/rabbitmq/input",
+        }
     }
 }
 
@@ -173,10 +185,10 @@ impl Stage {
         }
     }
 
-    /// `POST /input` of the application, through a proxy.
+    /// The front door of the application, through a proxy.
     pub fn front_door(&self) -> Destination {
         let [(_, front), ..] = self.proxies;
-        Destination::Http(front)
+        Destination::Http { address: front, path: self.kind.front_door() }
     }
 
     /// Starts the application, which reaches the broker and the store directly. It may not be ready
@@ -197,7 +209,8 @@ impl Stage {
     }
 
     fn spawn_program(&mut self, broker: &str, store: &str) -> Result<()> {
-        let mut command = alone(self.kind.manifest(), self.address)?;
+        let mut command = alone(Path::new(MANIFEST), self.address)?;
+        command.args(["--component-id", self.kind.components()]);
         command.args(["--operator", &self.operator.to_string(), "--valkey", store]);
         match self.kind {
             Broker::Kafka => command.args(["--kafka", broker]),
@@ -206,7 +219,8 @@ impl Stage {
                 let (_, host) = broker.split_once('@').context("a URL without a user")?;
                 let address = host.split('/').next().unwrap_or_default();
                 let address = format!("amqp_address={address}");
-                command.args(["--variable", &url, "--variable", &address])
+                command.args(["--variable", &url, "--variable", &address]);
+                command.args(["--variable", "rabbitmq_database=0"])
             }
         };
         self.program = Some(Process::start(&format!("weather-{}", self.kind), command)?);

@@ -29,9 +29,9 @@ struct Args {
     /// `--variable` with `amqp_url` and `amqp_address` to the command. Its data is deleted at the end.
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
-    /// Run this manifest instead if RabbitMQ cannot be started.
-    #[arg(long, value_name = "MANIFEST", requires = "queue")]
-    or_from: Option<String>,
+    /// Append `--component-id IDS` to the command if RabbitMQ cannot be started.
+    #[arg(long, value_name = "IDS", requires = "queue")]
+    or_only: Option<String>,
     /// The command.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
@@ -78,23 +78,6 @@ fn path_with(program: &Path) -> Result<std::ffi::OsString> {
     Ok(std::env::join_paths(std::env::split_paths(&path).chain([folder]))?)
 }
 
-/// The arguments with this manifest.
-fn with_manifest(arguments: &[String], manifest: &str) -> Vec<String> {
-    const OPTION: &str = "--from";
-    let mut all = Vec::new();
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        if argument == OPTION {
-            // Its value.
-            arguments.next();
-        } else if !argument.starts_with("--from=") {
-            all.push(argument.clone());
-        }
-    }
-    all.extend([OPTION.into(), manifest.into()]);
-    all
-}
-
 async fn run(
     args: &Args,
     command: std::process::Command,
@@ -106,13 +89,9 @@ async fn run(
         () = signals.end() => return Ok(ExitCode::SUCCESS),
     };
     let program = command.get_program().to_owned();
-    let arguments = match &args.or_from {
-        Some(manifest) if servers.rabbit.is_none() => with_manifest(arguments, manifest),
-        _ => arguments.to_vec(),
-    };
     let mut child = tokio::process::Command::from(command)
         .args(arguments)
-        .args(servers.arguments())
+        .args(servers.arguments(args))
         // Ctrl-C is sent to this process only, which then ends the command before the servers.
         .process_group(0)
         .kill_on_drop(true)
@@ -183,11 +162,15 @@ impl Servers {
         };
         let rabbit = async {
             let Some(queue) = &args.queue else { return Ok(None) };
-            let rabbit = match (RabbitMq::start().await, &args.or_from) {
+            let rabbit = match (RabbitMq::start().await, &args.or_only) {
                 (Ok(rabbit), _) => rabbit,
-                (Err(error), Some(manifest)) => {
+                (Err(error), Some(components)) => {
                     let error = format!("{error:#}");
-                    tracing::warn!(error, manifest, "cannot start RabbitMQ; running without it");
+                    tracing::warn!(
+                        error,
+                        components,
+                        "cannot start RabbitMQ; running these components without it"
+                    );
                     return Ok(None);
                 }
                 (Err(error), None) => return Err(error.context("cannot start RabbitMQ")),
@@ -201,8 +184,8 @@ impl Servers {
         Ok(Self { data, rabbit })
     }
 
-    /// The arguments with their addresses.
-    fn arguments(&self) -> Vec<String> {
+    /// The arguments with their addresses, and the components that do not need what is missing.
+    fn arguments(&self, args: &Args) -> Vec<String> {
         let mut arguments = Vec::new();
         if let Some((kafka, valkey)) = &self.data {
             arguments.extend(["--kafka".into(), kafka.bootstrap()]);
@@ -212,6 +195,8 @@ impl Servers {
             arguments.extend(["--variable".into(), format!("amqp_url={}", rabbit.url())]);
             let address = format!("amqp_address=127.0.0.1:{}", rabbit.port());
             arguments.extend(["--variable".into(), address]);
+        } else if let Some(components) = &args.or_only {
+            arguments.extend(["--component-id".into(), components.clone()]);
         }
         arguments
     }
@@ -285,17 +270,4 @@ async fn end(child: &mut Child, signals: &mut Signals) -> Result<ExitCode> {
 fn send(child: &Child, signal: Signal) -> Result<()> {
     let Some(pid) = child.id() else { return Ok(()) };
     kill(Pid::from_raw(i32::try_from(pid)?), signal).context("cannot signal the command")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_manifest_replaces_the_one_of_the_command() {
-        for command in ["up --from a.toml --listen :1", "up --from=a.toml --listen :1"] {
-            let command: Vec<String> = command.split(' ').map(Into::into).collect();
-            assert_eq!(with_manifest(&command, "b.toml").join(" "), "up --listen :1 --from b.toml");
-        }
-    }
 }

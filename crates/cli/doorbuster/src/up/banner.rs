@@ -1,9 +1,7 @@
 //! The text that `doorbuster up` prints when everything runs.
 
-use runner::Session;
+use runner::{PreparedApp, Session};
 use serde_json::Value;
-use spin_app::App;
-use spin_app::app::Trigger;
 
 use super::backends::Backends;
 
@@ -13,17 +11,21 @@ const PURCHASE: &str = "/purchase";
 /// The route of the component that serves the live page and every path without another component.
 const EVERYTHING_ELSE: &str = "/...";
 
+/// The most routes that are listed.
+const ROUTES_MAX: usize = 20;
+
 /// Prints the addresses, an example call, and the expected result.
-pub fn print(app: &App, session: &Session, backends: &Backends) {
-    printing::announce(text(app, session, backends));
+pub fn print(prepared: &PreparedApp, session: &Session, backends: &Backends) {
+    printing::announce(text(prepared, session, backends));
 }
 
-fn text(app: &App, session: &Session, backends: &Backends) -> String {
-    let serves = |route: &str| {
-        app.triggers("http").any(|trigger| {
-            trigger.trigger_config.get("route").and_then(Value::as_str) == Some(route)
-        })
+fn text(prepared: &PreparedApp, session: &Session, backends: &Backends) -> String {
+    let app = prepared.app();
+    let routes = || {
+        let routes = app.triggers("http").map(|trigger| trigger.trigger_config.get("route"));
+        routes.filter_map(|route| route.and_then(Value::as_str))
     };
+    let serves = |route: &str| routes().any(|served| served == route);
     let has_purchase = serves(PURCHASE);
     let url =
         session.http_address().map(|address| format!(": http://{address}")).unwrap_or_default();
@@ -35,9 +37,13 @@ fn text(app: &App, session: &Session, backends: &Backends) -> String {
     if let Some(url) = backends.valkey_public_url() {
         text += &format!("  Valkey  {url}\n");
     }
-    let queues: Vec<_> = app.triggers("amqp").filter_map(Trigger::component).collect();
-    if !queues.is_empty() {
-        text += &format!("  AMQP    queues for {}\n", queues.join(", "));
+    for trigger in prepared.amqp_triggers() {
+        text += &format!("  AMQP    {}, queue {}\n", trigger.address, trigger.consumer.queue);
+    }
+    if !has_purchase {
+        for route in routes().take(ROUTES_MAX) {
+            text += &format!("  HTTP    {route}\n");
+        }
     }
     text += "\n";
     if let (true, Some(address)) = (has_purchase, session.http_address()) {

@@ -107,7 +107,7 @@ impl Running {
                 }
             }
         }
-        banner::print(prepared.app(), &session, &backends);
+        banner::print(&prepared, &session, &backends);
         Ok(Self { session, backends, _topics: topics, _reload: reload })
     }
 }
