@@ -32,7 +32,7 @@ const COMPONENTS: [&str; 20] = [
 ];
 
 /// The components that only tests use, and the examples, which the tests run.
-const TEST_GUESTS: [&str; 19] = [
+const TEST_GUESTS: [&str; 20] = [
     "calls-dependency",
     "calls-valkey",
     "changes-on-command",
@@ -47,6 +47,7 @@ const TEST_GUESTS: [&str; 19] = [
     "misbehaves",
     "older-events",
     "order-lines",
+    "reads-files",
     "sends-requests",
     "sync-events",
     "top-products",

@@ -102,14 +102,16 @@ source = "components/calls_dependency.wasm"
 allowed_outbound_hosts = ["tcp://127.0.0.1:1", "http://127.0.0.1:1", "tcp://localhost:1"]
 variables = { address = "the-variable" }
 environment = { address = "the-environment" }
+files = [{ source = "components/calls_dependency.wasm", destination = "/folder/file" }]
 [component.calls-dependency.dependencies]
 "tests:capabilities/probe" = { path = "components/probes_capabilities.wasm", inherit_configuration = INHERIT }
 "#;
 
 /// The result for each capability, with the permission and without it.
-const SIGHTS: [(&str, &str, &str, &str); 8] = [
+const SIGHTS: [(&str, &str, &str, &str); 9] = [
     ("variables", "variables", "the-variable", "Undefined"),
     ("environment", "environment", "the-environment", "NotPresent"),
+    ("files", "files", "Ok(true)", "Err("),
     ("http", "allowed_outbound_hosts", "ConnectionRefused", "HttpRequestDenied"),
     ("socket", "allowed_outbound_hosts", "ConnectionRefused", "AccessDenied"),
     ("lookup", "allowed_outbound_hosts", "Ipv4", "AccessDenied"),
@@ -120,7 +122,7 @@ const SIGHTS: [(&str, &str, &str, &str); 8] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dependency_sees_what_it_inherits_and_nothing_else() {
-    let rights = ["variables", "environment", "allowed_outbound_hosts"];
+    let rights = ["variables", "environment", "files", "allowed_outbound_hosts"];
     let one = rights.map(|right| (format!("[\"{right}\"]"), vec![right]));
     let cases = [("true".into(), rights.to_vec()), ("false".into(), vec![]), ("[]".into(), vec![])];
     for (inherit, inherited) in cases.into_iter().chain(one) {

@@ -15,6 +15,7 @@ mod event_versions;
 mod existing_counts;
 mod failover;
 mod faults;
+mod files;
 mod functions;
 mod gateway;
 mod guests;

@@ -22,11 +22,12 @@ const NAMESPACE: &str = "denied:";
 pub(crate) const NETWORK: &str = "allowed_outbound_hosts";
 
 /// Interfaces with access to external resources, and the permission that each one needs.
-const GUARDED: [(&str, &str); 10] = [
+const GUARDED: [(&str, &str); 11] = [
     ("fermyon:spin/variables", "variables"),
     ("spin:variables/variables", "variables"),
     ("wasi:cli/environment", "environment"),
     ("wasi:config/store", "variables"),
+    ("wasi:filesystem/preopens", "files"),
     ("wasi:http/client", NETWORK),
     ("wasi:http/outgoing-handler", NETWORK),
     ("wasi:sockets/ip-name-lookup", NETWORK),

@@ -8,6 +8,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
 use crate::capability::{Capability, Importer};
+use crate::files::ReadableFolders;
 use crate::guest::Guest;
 use crate::http::Services;
 use crate::outbound::{Client, HttpClient, Outbound};
@@ -204,6 +205,8 @@ impl Loader {
     fn template(&self, component: &Component) -> Result<StateTemplate, Error> {
         let allowed = Arc::new(self.allowed_hosts(component)?);
         let components = Arc::downgrade(&self.services);
+        let files = ReadableFolders::new(component);
+        let files = files.map_err(|message| component_error(component, message))?;
         Ok(StateTemplate {
             environment: Arc::new(component.env.clone().into_iter().collect()),
             variables: Arc::new(self.variables.render_all(&component.config)?),
@@ -217,6 +220,7 @@ impl Loader {
             allowed,
             output: self.outputs.for_component(&component.id)?,
             memory_bytes_max: self.limits.instance_memory_bytes_max,
+            files: Arc::new(files),
         })
     }
 }

@@ -13,6 +13,7 @@ pub mod compose;
 mod denial;
 pub mod engine;
 pub mod error;
+mod files;
 pub mod guest;
 pub mod host;
 pub mod http;

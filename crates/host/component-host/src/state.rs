@@ -10,6 +10,7 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::files::ReadableFolders;
 use crate::memory::MemoryCap;
 use crate::outbound::{DeniedRequests, Outbound};
 use crate::output::Output;
@@ -88,6 +89,7 @@ pub(crate) struct StateTemplate {
     pub outbound: Outbound,
     pub output: Output,
     pub memory_bytes_max: usize,
+    pub files: Arc<ReadableFolders>,
 }
 
 impl StateTemplate {
@@ -141,7 +143,7 @@ impl StateTemplate {
             }
             Box::pin(async move { permitted }) as _
         };
-        WasiCtxBuilder::new()
+        let mut wasi = WasiCtxBuilder::new()
             .stdout(self.output.stdout.clone())
             .stderr(self.output.stderr.clone())
             .envs(&self.environment)
@@ -150,7 +152,9 @@ impl StateTemplate {
             // Each name is checked at its lookup, in `lookup`.
             .allow_ip_name_lookup(true)
             .socket_addr_check(check)
-            .build()
+            .build();
+        *wasi.filesystem() = self.files.filesystem();
+        wasi
     }
 }
 

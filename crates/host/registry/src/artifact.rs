@@ -1,5 +1,5 @@
-//! The format of an artifact: the locked application is one layer, and each component and
-//! dependency is another.
+//! The format of an artifact: the locked application is one layer, and each component, dependency
+//! and file is another. Small files are part of the application.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use spin_app::App;
 use spin_app::binary::Binary;
+use spin_app::files::MountedFile;
 
 use crate::Error;
 
@@ -16,6 +17,16 @@ pub const APPLICATION_LAYER: &str = "application/vnd.fermyon.spin.application.v1
 
 /// Media type of a component's layer.
 pub const COMPONENT_LAYER: &str = "application/vnd.wasm.content.layer.v1+wasm";
+
+/// Media type of a file's layer.
+pub const FILE_LAYER: &str = "application/vnd.wasm.content.layer.v1+data";
+
+/// Media type of a layer with several files.
+pub const ARCHIVE_LAYER: &str = "application/vnd.wasm.content.bundle.v1.tar+gzip";
+
+/// The most bytes of a file that is part of the application, as in Spin: some registries do not
+/// accept very small layers.
+const INLINE_BYTES_MAX: usize = 128;
 
 /// The key in the metadata for the file that the application was read from. It is removed, because
 /// it is a path of the machine that pushes.
@@ -28,15 +39,13 @@ pub struct Artifact {
     pub application: Bytes,
     /// The content for each digest, `sha256:…`.
     pub components: BTreeMap<String, Bytes>,
+    /// The files of the components, for each digest.
+    pub files: BTreeMap<String, Bytes>,
 }
 
 impl Artifact {
     /// Reads the files of the application. The same application results in the same bytes.
     pub fn of(app: &App) -> Result<Self, Error> {
-        if let Some(component) = app.components.iter().find(|c| !c.files.is_empty()) {
-            let id = &component.id;
-            return Err(Error::Unfit(format!("component `{id}`: `files` are not supported")));
-        }
         let mut app = app.clone();
         app.metadata.other.remove(ORIGIN);
         let mut components = BTreeMap::new();
@@ -48,8 +57,19 @@ impl Artifact {
             source.set_layer(digest.clone(), None);
             components.insert(digest, content);
         }
+        let mut files = BTreeMap::new();
+        for file in app.components.iter_mut().flat_map(|component| &mut component.files) {
+            let content = file.read().map_err(Error::Unfit)?.into_owned();
+            let (digest, path) = (digest(&content), file.path().to_owned());
+            if content.len() <= INLINE_BYTES_MAX {
+                *file = MountedFile::inline(&content, digest, path);
+            } else {
+                *file = MountedFile::layer(digest.clone(), path);
+                files.insert(digest, content.into());
+            }
+        }
         let application = serde_json::to_vec(&app).map_err(|e| Error::Unfit(e.to_string()))?;
-        Ok(Self { application: application.into(), components })
+        Ok(Self { application: application.into(), components, files })
     }
 
     /// The application, which can be loaded from memory. `name` is used in error messages.
@@ -62,6 +82,21 @@ impl Artifact {
                 return Err(Error::NotAnApplication { artifact: name.into(), message });
             };
             source.set_layer(digest.clone(), Some(content.clone()));
+        }
+        for file in app.components.iter_mut().flat_map(|component| &mut component.files) {
+            // A path of this machine must not come from a registry.
+            if file.local_path().is_some() {
+                let message = format!("the file {file} has no content");
+                return Err(Error::NotAnApplication { artifact: name.into(), message });
+            }
+            let Some(digest) = file.missing_layer() else { continue };
+            // A file may have the content of a component.
+            let content = self.files.get(digest).or_else(|| self.components.get(digest));
+            let Some(content) = content.cloned() else {
+                let message = format!("it has no layer {digest} for the file {file}");
+                return Err(Error::NotAnApplication { artifact: name.into(), message });
+            };
+            file.set_content(content);
         }
         Ok(app)
     }
@@ -89,6 +124,7 @@ mod tests {
         component = "front"
         [component.front]
         source = "front.wasm"
+        files = ["*.txt"]
         [component.front.dependencies]
         "shop:store/client" = { path = "store.wasm" }
         [component.front.tool.doorbuster]
@@ -101,10 +137,15 @@ mod tests {
     const FRONT: &[u8] = b"\0asm\x0d\0\x01\0front";
     const STORE: &[u8] = b"\0asm\x0d\0\x01\0store";
 
+    /// The content of a file that has its own layer.
+    const LARGE: [u8; 1_000] = [b'x'; 1_000];
+
     fn app(folder: &Path) -> App {
         fs::write(folder.join("spin.toml"), MANIFEST).unwrap();
         fs::write(folder.join("front.wasm"), FRONT).unwrap();
         fs::write(folder.join("store.wasm"), STORE).unwrap();
+        fs::write(folder.join("small.txt"), "small").unwrap();
+        fs::write(folder.join("large.txt"), LARGE).unwrap();
         manifest::read(&folder.join("spin.toml")).unwrap()
     }
 
@@ -113,7 +154,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path());
         let artifact = Artifact::of(&app).unwrap();
-        assert_eq!(artifact.components.len(), 2);
+        assert_eq!((artifact.components.len(), artifact.files.len()), (2, 1));
         let json = String::from_utf8(artifact.application.to_vec()).unwrap();
         assert!(!json.contains(&folder.path().display().to_string()), "{json}");
         drop(folder);
@@ -123,6 +164,9 @@ mod tests {
         assert_eq!(contents, [STORE, FRONT, STORE]);
         let front = out.component("front").unwrap();
         assert_eq!(front.provide, ["shop:store/client"]);
+        let files = front.files.iter().map(|f| (f.path(), f.read().unwrap().into_owned()));
+        let expected = [("large.txt", LARGE.to_vec()), ("small.txt", b"small".to_vec())];
+        assert_eq!(files.collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -137,6 +181,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path());
         let mut artifact = Artifact::of(&app).unwrap();
+        let without_files = Artifact { files: BTreeMap::new(), ..artifact.clone() };
+        let error = without_files.into_app("registry.example/shop").unwrap_err().to_string();
+        assert!(error.contains(&digest(&LARGE)) && error.contains("large.txt"), "{error}");
+        let local = serde_json::to_vec(&app).unwrap().into();
+        let local = Artifact { application: local, ..artifact.clone() };
+        assert!(local.into_app("registry.example/shop").is_err(), "a file of this machine");
         let missing = digest(FRONT);
         artifact.components.remove(&missing);
         let error = artifact.into_app("registry.example/shop").unwrap_err().to_string();

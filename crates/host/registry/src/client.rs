@@ -18,13 +18,13 @@ use oci_client::{Client, Reference, RegistryOperation};
 use serde_json::Value;
 use spin_app::App;
 
-use crate::artifact::{APPLICATION_LAYER, Artifact, COMPONENT_LAYER};
-use crate::{Error, credentials};
+use crate::artifact::{APPLICATION_LAYER, ARCHIVE_LAYER, Artifact, COMPONENT_LAYER, FILE_LAYER};
+use crate::{Error, archive, credentials};
 
 /// The most layers of an artifact: the number that registries accept, as in Spin.
 const LAYERS_MAX: usize = 500;
 
-/// The most bytes of a pulled artifact, which is kept in memory.
+/// The most bytes of a pulled artifact, which is kept in memory, and of its unpacked archives.
 const ARTIFACT_BYTES_MAX: u64 = 512 << 20;
 
 /// How long connecting to the registry may take.
@@ -80,10 +80,11 @@ async fn within<T>(
 async fn push_artifact(app: &App, to: &Reference, transport: Transport) -> Result<String, Error> {
     let artifact = Artifact::of(app)?;
     let auth = credentials::of(to).await?;
-    let layers = layers(artifact);
+    let layers = layers(artifact)?;
     let failed = |source| fault("push", to, source);
     let config = config(layers.first().map(ImageLayer::sha256_digest)).map_err(failed)?;
     let manifest = OciImageManifest::build(&layers, &config, Some(annotations(app)));
+    check(&to.to_string(), &manifest)?;
     let client = reach(to, transport, &auth, RegistryOperation::Push).await;
     client.push(to, &layers, config, &auth, Some(manifest)).await.map_err(failed)?;
     client.fetch_manifest_digest(to, &auth).await.map_err(failed)
@@ -97,16 +98,38 @@ async fn pull_artifact(from: &Reference, transport: Transport) -> Result<App, Er
     let name = from.to_string();
     check(&name, &manifest)?;
     let mut application = None;
-    let mut components = BTreeMap::new();
+    let (mut components, mut files) = (BTreeMap::new(), BTreeMap::new());
+    let mut unpacked_bytes_max = ARTIFACT_BYTES_MAX;
     for layer in &manifest.layers {
         let content = blob(&client, from, layer).await.map_err(failed)?;
         match layer.media_type.as_str() {
             APPLICATION_LAYER => application = Some(content),
+            FILE_LAYER => _ = files.insert(layer.digest.clone(), content),
+            ARCHIVE_LAYER => {
+                let unpacked = unpack(&name, layer, content, unpacked_bytes_max).await?;
+                let bytes = unpacked.values().map(|content| content.len() as u64).sum();
+                unpacked_bytes_max = unpacked_bytes_max.saturating_sub(bytes);
+                files.extend(unpacked);
+            }
             _ => _ = components.insert(layer.digest.clone(), content),
         }
     }
     let application = application.ok_or_else(|| not_an_application(&name, "no such layer"))?;
-    Artifact { application, components }.into_app(&name)
+    Artifact { application, components, files }.into_app(&name)
+}
+
+/// Unpacks an archive of files on a separate thread.
+async fn unpack(
+    name: &str,
+    layer: &OciDescriptor,
+    content: Bytes,
+    bytes_max: u64,
+) -> Result<BTreeMap<String, Bytes>, Error> {
+    let unpacking = tokio::task::spawn_blocking(move || archive::unpack(&content, bytes_max));
+    let unpacked = unpacking.await.unwrap_or_else(|error| Err(error.into()));
+    unpacked.map_err(|error| {
+        not_an_application(name, &format!("the archive {} is invalid: {error}", layer.digest))
+    })
 }
 
 /// Pulls one layer and checks its digest.
@@ -170,12 +193,20 @@ fn is_refusal(envelope: &OciEnvelope) -> bool {
     envelope.errors.iter().any(|error| refuses(&error.code))
 }
 
-/// The layers: first the locked application, then the components in the order of their digests.
-fn layers(artifact: Artifact) -> Vec<ImageLayer> {
+/// The layers: first the locked application, then the components and the files, each in the order
+/// of their digests. If there would be too many, all files are one layer.
+fn layers(artifact: Artifact) -> Result<Vec<ImageLayer>, Error> {
     let layer = |content, kind: &str| ImageLayer::new(content, kind.to_owned(), None);
-    let components =
-        artifact.components.into_values().map(|content| layer(content, COMPONENT_LAYER));
-    std::iter::once(layer(artifact.application, APPLICATION_LAYER)).chain(components).collect()
+    let Artifact { application, components, files } = artifact;
+    let mut layers = vec![layer(application, APPLICATION_LAYER)];
+    layers.extend(components.into_values().map(|content| layer(content, COMPONENT_LAYER)));
+    if layers.len() + files.len() > LAYERS_MAX {
+        let packed = archive::pack(&files).map_err(|e| Error::Unfit(e.to_string()))?;
+        layers.push(layer(packed, ARCHIVE_LAYER));
+    } else {
+        layers.extend(files.into_values().map(|content| layer(content, FILE_LAYER)));
+    }
+    Ok(layers)
 }
 
 /// The configuration of the image as Spin writes it, for container runtimes that require one.
@@ -290,6 +321,21 @@ mod tests {
             let error = fault(layers).unwrap_err();
             assert!(error.contains(expected) && error.contains("registry.example"), "{error}");
         }
+    }
+
+    #[test]
+    fn many_files_are_one_layer() {
+        let kinds = |files: usize| {
+            let files = (0..files).map(|n| (n.to_string(), Bytes::from(n.to_string())));
+            let components = BTreeMap::from([("c".to_owned(), Bytes::new())]);
+            let artifact =
+                Artifact { application: Bytes::new(), components, files: files.collect() };
+            let layers = layers(artifact).unwrap();
+            layers.iter().map(|layer| layer.media_type.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(1), [APPLICATION_LAYER, COMPONENT_LAYER, FILE_LAYER]);
+        assert_eq!(kinds(LAYERS_MAX - 2).len(), LAYERS_MAX);
+        assert_eq!(kinds(LAYERS_MAX), [APPLICATION_LAYER, COMPONENT_LAYER, ARCHIVE_LAYER]);
     }
 
     #[test]

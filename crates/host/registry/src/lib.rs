@@ -3,6 +3,7 @@
 //! [`Artifact`] is the format, without a network; [`push`] and [`pull`] transfer it to and from a
 //! registry. A pulled application is kept in memory; nothing is written to disk.
 
+mod archive;
 mod artifact;
 mod client;
 mod credentials;

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::Error;
+use crate::files::MountedFile;
 use crate::interface::{is_named_by, without_version};
 use crate::origin::Origin;
 use crate::variables;
@@ -109,7 +110,7 @@ pub struct Component {
     pub env: BTreeMap<String, String>,
     /// Files it may read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<Value>,
+    pub files: Vec<MountedFile>,
     /// Its Spin variables, as templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,

@@ -8,6 +8,7 @@ pub mod allowed_hosts;
 pub mod app;
 pub mod binary;
 pub mod error;
+pub mod files;
 pub mod interface;
 pub mod manifest;
 pub mod origin;

@@ -30,6 +30,7 @@ impl Guest for CapabilityProbe {
         match at.as_str() {
             "variables" => format!("{:?}", spin_sdk::variables::get(ADDRESS).await),
             "environment" => format!("{:?}", std::env::var(ADDRESS)),
+            "files" => format!("{:?}", std::fs::metadata(FILE).map(|data| data.is_file())),
             "http" => format!("{:?}", spin_sdk::http::get(format!("http://{}/", HOST)).await.err()),
             "socket" => socket().await,
             "lookup" => format!("{:?}", resolve_addresses("localhost".into()).await),
@@ -40,6 +41,9 @@ impl Guest for CapabilityProbe {
         }
     }
 }
+
+/// A file that the test gives to the component.
+const FILE: &str = "/folder/file";
 
 /// No server listens on this address: an allowed connection is refused by the operating system.
 const HOST: &str = "127.0.0.1:1";

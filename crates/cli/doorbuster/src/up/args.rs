@@ -65,8 +65,8 @@ pub struct Args {
         env = "DOORBUSTER_DEAD_LETTERS"
     )]
     pub dead_letters: Option<LetterAccess>,
-    /// Load new builds of the components when their files change; SIGHUP does this once, also
-    /// during the start. The process remains in its consumer group.
+    /// Load new builds of the components, and the files that they read, when these change; SIGHUP
+    /// does this once, also during the start. The process remains in its consumer group.
     #[arg(long)]
     pub watch: bool,
     /// Bootstrap brokers of Kafka; sets the variable `kafka_brokers`.

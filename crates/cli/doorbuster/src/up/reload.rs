@@ -8,12 +8,13 @@ use component_host::Host;
 use kafka_trigger::GuestHandler;
 use spin_app::App;
 use spin_app::app::Component;
+use spin_app::files::MountedFile;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often the files are checked.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The files of the components, and the time of the last change of each.
+/// The files of the components, also those that they read, and the time of the last change of each.
 pub struct ComponentFiles {
     paths: Vec<PathBuf>,
     changed: Vec<Option<SystemTime>>,
@@ -23,7 +24,9 @@ impl ComponentFiles {
     /// The current state of the files. It must be determined before they are loaded.
     pub fn new(app: &App) -> Self {
         let sources = app.started().flat_map(Component::sources);
-        let paths = sources.filter_map(|source| source.path().ok()).collect();
+        let sources = sources.filter_map(|source| source.path().ok());
+        let files = app.started().flat_map(|component| &component.files);
+        let paths = sources.chain(files.filter_map(MountedFile::local_path)).collect();
         let mut files = Self { paths, changed: Vec::new() };
         files.changed = files.modified();
         files

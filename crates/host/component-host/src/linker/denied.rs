@@ -3,6 +3,7 @@
 use wasmtime::component::{Accessor, HasData, Linker, ResourceTable};
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::cli::{WasiCli, WasiCliCtxView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings as p2;
 use wasmtime_wasi::p3::bindings as p3;
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup;
@@ -35,6 +36,12 @@ pub(super) fn add_to_linker(linker: &mut Linker<GuestState>, import: &str) -> wa
         Some(("wasi-cli/environment", Wasi::P3)) => {
             deny!(p3::cli::environment, WasiCli, State::denied_cli)
         }
+        Some(("wasi-filesystem/preopens", Wasi::P2)) => {
+            deny!(p2::filesystem::preopens, WasiFilesystem, State::denied_filesystem)
+        }
+        Some(("wasi-filesystem/preopens", Wasi::P3)) => {
+            deny!(p3::filesystem::preopens, WasiFilesystem, State::denied_filesystem)
+        }
         Some(("wasi-http/outgoing-handler", _)) => {
             deny!(http2::outgoing_handler, WasiHttp, State::denied_http)
         }
@@ -62,6 +69,11 @@ impl GuestState {
     fn denied_cli(&mut self) -> WasiCliCtxView<'_> {
         let (wasi, table) = self.without_rights();
         WasiCliCtxView { ctx: wasi.cli(), table }
+    }
+
+    fn denied_filesystem(&mut self) -> WasiFilesystemCtxView<'_> {
+        let (wasi, table) = self.without_rights();
+        WasiFilesystemCtxView { ctx: wasi.filesystem(), table }
     }
 
     fn denied_sockets(&mut self) -> WasiSocketsCtxView<'_> {

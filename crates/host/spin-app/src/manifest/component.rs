@@ -7,12 +7,14 @@ use serde::Deserialize as _;
 use serde_json::Map;
 use toml::{Spanned, Value};
 
+use super::files;
 use super::names;
 use super::reader::Reader;
 use super::schema;
 use crate::CHAINING_DOMAIN;
 use crate::Error;
 use crate::app::{Component, ComponentMetadata, Dependency, Inherit};
+use crate::files::MountedFile;
 use crate::support::CHAINING;
 
 /// The keys of Spin's other ways to specify a component or a dependency.
@@ -40,7 +42,7 @@ pub(super) fn read(
         other.insert("build".into(), reader.json(build)?);
     }
     let inherit_all = raw.dependencies_inherit_configuration;
-    let files = reader.marked(&id, "files", raw.files);
+    let files = files(reader, &id, raw.files, &raw.exclude_files)?;
     let config = raw.variables.into_iter().map(|(name, value)| (name.into_inner(), value));
     Ok(Component {
         source: reader.file(source.as_str().unwrap_or_default().as_ref()),
@@ -53,7 +55,7 @@ pub(super) fn read(
             other,
         },
         env: raw.environment,
-        files: files.into_iter().map(|file| reader.json(file)).collect::<Result<_, _>>()?,
+        files,
         config: config.collect(),
         dependencies: dependencies(reader, &id, raw.dependencies, inherit_all)?,
         trigger_dependencies: BTreeMap::new(),
@@ -83,6 +85,18 @@ fn check(raw: &schema::Component) -> Result<(), (Range<usize>, String)> {
     raw.variables.keys().try_for_each(|name| {
         names::check_variable(name.get_ref()).map_err(|message| (name.span(), message))
     })
+}
+
+fn files(
+    reader: &mut Reader<'_>,
+    id: &str,
+    raw: Option<Spanned<Vec<schema::Files>>>,
+    exclude: &[String],
+) -> Result<Vec<MountedFile>, Error> {
+    let span = raw.as_ref().map(Spanned::span);
+    let entries = reader.marked(id, "files", raw);
+    files::resolve(&reader.folder(), &entries, exclude)
+        .map_err(|message| reader.error(span, format!("component `{id}`: files: {message}")))
 }
 
 fn host_requirements(allowed_outbound_hosts: &[String]) -> Map<String, serde_json::Value> {

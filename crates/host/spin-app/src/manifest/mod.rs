@@ -2,6 +2,7 @@
 //! the line.
 
 mod component;
+mod files;
 mod middleware;
 mod names;
 mod reader;

@@ -55,6 +55,11 @@ impl<'a> Reader<'a> {
         .unwrap_or_default()
     }
 
+    /// The manifest's folder.
+    pub fn folder(&self) -> PathBuf {
+        absolute(&self.path.parent().unwrap_or(Path::new("")).join("."))
+    }
+
     /// The file at a path that is relative to the manifest's folder.
     pub fn file(&self, path: &Path) -> Source {
         Source::file(&absolute(&self.path.parent().unwrap_or(Path::new("")).join(path)))

@@ -82,10 +82,9 @@ pub struct Component {
     pub build: Option<Build>,
     #[serde(default)]
     pub tool: Tool,
-    pub files: Option<Spanned<Vec<Value>>>,
-    /// Ignored: without `files` there is nothing to exclude.
-    #[serde(rename = "exclude_files", default)]
-    _exclude_files: Vec<String>,
+    pub files: Option<Spanned<Vec<Files>>>,
+    #[serde(default)]
+    pub exclude_files: Vec<String>,
     pub key_value_stores: Option<Spanned<Vec<String>>>,
     pub sqlite_databases: Option<Spanned<Vec<String>>>,
     pub ai_models: Option<Spanned<Vec<String>>>,
@@ -142,6 +141,15 @@ pub struct DoorbusterTool {
     pub provide: Vec<String>,
     #[serde(default)]
     pub audit_ignore: Vec<String>,
+}
+
+/// An entry of `files`.
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+#[serde(expecting = "files must be patterns or { source = \"…\", destination = \"/…\" }")]
+pub enum Files {
+    Pattern(String),
+    Placement { source: String, destination: String },
 }
 
 /// A dependency that is a file.

@@ -1,0 +1,100 @@
+//! The files that a component may read.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use component_host::output::Outputs;
+use component_host::{CompileCache, Host, Limits};
+use pipeline_tests::{Client, root};
+use spin_app::App;
+use spin_app::files::MountedFile;
+use spin_app::manifest;
+use spin_app::variables::Variables;
+
+use crate::guests::serve_app;
+
+/// `reads-files` returns files by WASI 0.2 (`/p2`) and 0.3 (`/p3`).
+const MANIFEST: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "files"
+[[trigger.http]]
+route = "/..."
+component = "reads-files"
+[component.reads-files]
+source = "WASM"
+files = ["notes/**/*.txt", { source = "site", destination = "/www" }]
+exclude_files = ["**/secret.txt"]
+"#;
+
+async fn serve(app: &App) -> Client {
+    let (variables, outputs) = (Variables::default(), Outputs::default());
+    let limits = Limits::default();
+    let cache = CompileCache::UserFolder;
+    let host = Host::load(app, &variables, limits.clone(), outputs, &cache, &[]).unwrap();
+    serve_app(host, limits).await
+}
+
+fn write(folder: &Path, files: &[&str]) {
+    for file in files {
+        let path = folder.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, file).unwrap();
+    }
+}
+
+async fn send(client: &Client, path: &str) -> (u16, String) {
+    let answer = client.post(path, "").await.unwrap();
+    (answer.status.as_u16(), answer.text())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_reads_its_files_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &["outside", "app/notes/deep/a.txt", "app/notes/secret.txt"]);
+    write(folder.path(), &["app/notes/b.md", "app/site/index.html", "app/spin.toml"]);
+    let path = folder.path().join("app/spin.toml");
+    let wasm = root().join("target/components/reads_files.wasm");
+    fs::write(&path, MANIFEST.replace("WASM", wasm.to_str().unwrap())).unwrap();
+    let mut app = manifest::read(&path).unwrap();
+    let client = serve(&app).await;
+    for version in ["/p2", "/p3"] {
+        for (path, content) in [
+            ("/notes/deep/a.txt", Some("app/notes/deep/a.txt")),
+            ("/www/index.html", Some("app/site/index.html")),
+            ("/notes/secret.txt", None),
+            ("/notes/b.md", None),
+            ("/spin.toml", None),
+            ("/etc/hostname", None),
+        ] {
+            let (status, text) = send(&client, &format!("{version}{path}")).await;
+            match content {
+                Some(content) => assert_eq!((status, &*text), (200, content), "{version}{path}"),
+                None => assert_eq!(status, 403, "{version}{path}: {text}"),
+            }
+        }
+    }
+    for path in
+        ["/write/new", "/write/www/index.html", "/remove/www/index.html", "/link/www/index.html"]
+    {
+        let (status, text) = send(&client, path).await;
+        assert_eq!(status, 403, "{path}: {text}");
+    }
+
+    // A folder that Spin has copied, with links that leave it.
+    let copied = folder.path().join("copied");
+    write(&copied, &["inside"]);
+    symlink("../outside", copied.join("relative")).unwrap();
+    symlink(folder.path().join("outside"), copied.join("absolute")).unwrap();
+    app.components[0].files = vec![MountedFile::local(&copied, "/".into())];
+    let client = serve(&app).await;
+    for version in ["/p2", "/p3"] {
+        assert_eq!(send(&client, &format!("{version}/inside")).await, (200, "inside".into()));
+        for path in ["/relative", "/absolute", "/../outside"] {
+            let (status, text) = send(&client, &format!("{version}{path}")).await;
+            assert_eq!(status, 403, "{version}{path}: {text}");
+        }
+    }
+    assert_eq!(send(&client, "/parent/outside").await.0, 403);
+}
