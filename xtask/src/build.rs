@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::run::{cargo, root, run};
 
 /// The packages of the components that the manifests use. Their files have underscores in the name.
-const COMPONENTS: [&str; 20] = [
+const COMPONENTS: &[&str] = &[
     "ingest",
     "event-ingest",
     "bridge",
@@ -29,6 +29,7 @@ const COMPONENTS: [&str; 20] = [
     "retry",
     "balance",
     "breaker",
+    "university",
 ];
 
 /// The components that only tests use, and the examples, which the tests run.

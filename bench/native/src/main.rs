@@ -1,7 +1,7 @@
 //! The same pipeline without WebAssembly: `accept` is the path from ingest to Kafka, `drain` the
 //! path from Kafka to Valkey. Both use the same pure crates and the same producer as the
 //! components, so the difference to Doorbuster is caused by the host and the components. `hello`
-//! only answers.
+//! only answers. `students` is the service of `examples/university`, with the same statements.
 
 mod accept;
 mod drain;
@@ -9,6 +9,7 @@ mod hello;
 mod key_claim;
 mod partition;
 mod store;
+mod students;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -29,6 +30,7 @@ enum Command {
     Accept(accept::Args),
     Drain(drain::Args),
     Hello(hello::Args),
+    Students(students::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -38,5 +40,6 @@ fn main() -> anyhow::Result<()> {
         Command::Accept(args) => accept::run(args),
         Command::Drain(args) => drain::run(&args),
         Command::Hello(args) => hello::run(args),
+        Command::Students(args) => students::run(args),
     }
 }

@@ -13,6 +13,6 @@ mod snapshot;
 
 pub use error::Error;
 pub use etag::Etag;
-pub use params::reject_parameters;
+pub use params::{Params, reject_parameters};
 pub use query::Query;
 pub use snapshot::Snapshot;

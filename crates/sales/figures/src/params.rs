@@ -1,6 +1,8 @@
 //! The parameters of a request's query string.
 
 use std::borrow::Cow;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 use sale::{Category, Violation};
@@ -11,7 +13,7 @@ pub fn reject_parameters(query: &str) -> Result<(), Violation> {
 }
 
 /// Parameters, each of which can be taken once.
-pub(crate) struct Params<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct Params<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Params<'a> {
     /// Parses a query string.
@@ -27,13 +29,13 @@ impl<'a> Params<'a> {
     }
 
     /// An integer from `min` to `max`; `default` if the parameter is absent.
-    pub fn integer(
+    pub fn integer<N: FromStr + PartialOrd + Display + Copy>(
         &mut self,
         name: &'static str,
-        default: u32,
-        min: u32,
-        max: u32,
-    ) -> Result<u32, Violation> {
+        default: N,
+        min: N,
+        max: N,
+    ) -> Result<N, Violation> {
         let Some(text) = self.take(name)? else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
         number
