@@ -33,7 +33,7 @@ const COMPONENTS: &[&str] = &[
 ];
 
 /// The components that only tests use, and the examples, which the tests run.
-const TEST_GUESTS: [&str; 20] = [
+const TEST_GUESTS: &[&str] = &[
     "calls-dependency",
     "calls-valkey",
     "changes-on-command",
@@ -65,18 +65,18 @@ const COMPOSITIONS: [(&str, &str); 3] = [
 ];
 
 /// The components that only measurements use.
-const BENCH_GUESTS: [&str; 2] = ["hello", "hello-whole"];
+const BENCH_GUESTS: &[&str] = &["hello", "hello-whole"];
 
 /// Crates that the components share. Most of them compile only for the target of the components.
-const SHARED_BY_COMPONENTS: [&str; 6] =
-    ["guest-http", "guest-http-send", "guest-kafka", "guest-tasks", "guest-tcp", "spin-kafka-sdk"];
+const SHARED_BY_COMPONENTS: &[&str] =
+    &["guest-http", "guest-http-send", "guest-kafka", "guest-tasks", "guest-tcp", "spin-kafka-sdk"];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// Builds the program `doorbuster`, the other given programs, and the components in
 /// `target/components/*.wasm`, including the compositions.
 pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
-    components(profile, &COMPONENTS)?;
+    components(profile, COMPONENTS)?;
     let mut targets = vec!["--bin", "doorbuster"];
     targets.extend(programs.iter().flat_map(|name| ["--bin", name]));
     cargo(&profile.native(&["build"], &targets))?;
@@ -85,21 +85,21 @@ pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
 
 /// Builds everything that the measurements need, in the optimized profile.
 pub fn for_bench() -> Result<()> {
-    components(Profile::Release, &BENCH_GUESTS)?;
+    components(Profile::Release, BENCH_GUESTS)?;
     pipeline(Profile::Release, &["bench", "native-bench", "instantiation-bench"])?;
     compose_one(Profile::Release, "bench/without-bridge.wac", "without_bridge.wasm")
 }
 
 /// Builds everything that the tests need: all programs, all components, and the test programs.
 pub fn for_tests() -> Result<()> {
-    components(Profile::Dev, &[&COMPONENTS[..], &TEST_GUESTS].concat())?;
+    components(Profile::Dev, &[COMPONENTS, TEST_GUESTS].concat())?;
     cargo(&Profile::Dev.native(&["build"], &["--bins", "--tests"]))?;
     compose(Profile::Dev)
 }
 
 /// Lints the components and the crates that they share.
 pub fn lint_components() -> Result<()> {
-    let packages = [&COMPONENTS[..], &TEST_GUESTS, &BENCH_GUESTS, &SHARED_BY_COMPONENTS].concat();
+    let packages = [COMPONENTS, TEST_GUESTS, BENCH_GUESTS, SHARED_BY_COMPONENTS].concat();
     cargo_for_wasm("clippy", Profile::Dev, &packages, &["--", "--deny", "warnings"])
 }
 
