@@ -5,10 +5,10 @@ mod settings;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use guest_http::{Answer, answer, is_connection_failure, next, problem, send_answer, timed_out};
-use guest_http::{FullBody, report_change};
+use guest_http::{Answer, answer, is_connection_failure, next, problem, report_change};
+use guest_http::{send_answer, timed_out};
 use guest_tasks::{now_ms, within};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use intake::Problem;
 use request_policies::breaker::{
     Admission, Circuit, Config, Outcome, Refusal, Sample, State, Ticket,
@@ -108,20 +108,22 @@ fn is_for_status(request: &Request, config: &Config) -> bool {
 fn status(method: &Method) -> Answer {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match method {
-        Method::Get => answer(StatusCode::OK, content_type, CIRCUIT.with_borrow(Circuit::metrics)),
-        Method::Head => answer(StatusCode::OK, content_type, ""),
+        // The host drops the body of an answer to `HEAD`.
+        Method::Get | Method::Head => {
+            answer(StatusCode::OK, content_type, CIRCUIT.with_borrow(Circuit::metrics))
+        }
         _ => {
             let kind = "urn:doorbuster:problem:method";
             let detail = "the state can only be read";
             let mut answer = problem(&Problem::new(kind, StatusCode::METHOD_NOT_ALLOWED, detail));
-            let allowed = http::HeaderValue::from_static("GET, HEAD");
+            let allowed = HeaderValue::from_static("GET, HEAD");
             answer.headers_mut().insert(header::ALLOW, allowed);
             answer
         }
     }
 }
 
-fn refuse(refusal: Refusal) -> http::Response<FullBody> {
+fn refuse(refusal: Refusal) -> Answer {
     let seconds = refusal.retry_after_s;
     let detail = format!("the service fails or is slow at the moment; retry after {seconds} s");
     let kind = "urn:doorbuster:problem:circuit-open";
