@@ -52,6 +52,7 @@ const TEST_GUESTS: &[&str] = &[
     "sends-requests",
     "sync-events",
     "top-products",
+    "uses-stores",
     "variables-from-environment",
     "word-count",
 ];

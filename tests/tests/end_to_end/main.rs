@@ -43,6 +43,7 @@ mod routes;
 mod secured;
 mod start;
 mod stop;
+mod stores;
 mod telemetry;
 mod tokens;
 mod top;

@@ -1,11 +1,11 @@
 //! Installs, starts and stops real Kafka and Valkey servers on this machine, on the loopback
 //! interface, and injects faults: crashes, freezes, full disks, clocks that jump. It also runs a
-//! real containerd, RabbitMQ, registries of images and schemas, an OpenID Connect provider,
+//! real containerd, PostgreSQL, RabbitMQ, registries of images and schemas, an OpenID Connect provider,
 //! Prometheus, Chromium, and wasmtime's command line.
 //!
 //! Nothing is installed outside of [`home`]: Valkey's server comes from a wheel on PyPI (or from
 //! the PATH), and so do wasmtime and the sources of libfaketime; Kafka's jars and Apicurio Registry
-//! from Maven Central; containerd, Prometheus, RabbitMQ and Chromium from Debian (or from the PATH); axe-core
+//! from Maven Central; containerd, PostgreSQL, Prometheus, RabbitMQ and Chromium from Debian (or from the PATH); axe-core
 //! from npm; Schemathesis and other packages from PyPI. Tests use them, and so does
 //! `cargo xtask up`, through the program `with-servers`.
 
@@ -20,6 +20,7 @@ mod kafka;
 mod limit;
 mod npm;
 mod oidc;
+mod postgres;
 mod prometheus;
 mod python;
 mod queue_client;
@@ -43,6 +44,7 @@ pub use kafka::{ClusterConfig, Kafka, KafkaCluster, KafkaConfig};
 pub use limit::limit_file_size;
 pub use npm::npm_package;
 pub use oidc::{OidcConfig, OidcProvider};
+pub use postgres::{Postgres, PostgresTls};
 pub use prometheus::Prometheus;
 pub use python::python_packages;
 pub use queue_client::{QueueClient, QueueMessage};

@@ -13,6 +13,7 @@ use printing::Progress;
 use spin_kafka_trigger::{
     Batch, Bound, Failure, Handler, Position, Range, Rejection, Summary, Trigger,
 };
+use stores::StoresConfig;
 use valkey_provider::ValkeyProvider;
 
 use crate::application::Application;
@@ -55,8 +56,9 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     }
     let producer = ProducerCapability::new(config.producer());
     let producer = producer.context("cannot set up the Kafka producer")?;
-    let capabilities: [Arc<dyn Capability>; 2] =
-        [Arc::new(producer), Arc::new(ValkeyProvider::default())];
+    let mut capabilities: Vec<Arc<dyn Capability>> =
+        vec![Arc::new(producer), Arc::new(ValkeyProvider::default())];
+    capabilities.extend(stores::capabilities(&StoresConfig::default()));
     let host = Host::load(
         &app,
         &variables,

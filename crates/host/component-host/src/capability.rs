@@ -1,6 +1,8 @@
 //! Interfaces that a program adds to the host.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use wasmtime::component::Linker;
 
@@ -40,5 +42,10 @@ pub trait Capability: Send + Sync {
     /// runs, possibly more than once, and by several threads at once. The error says what failed.
     fn prepare(&self, _importer: &Importer<'_>) -> Result<(), String> {
         Ok(())
+    }
+
+    /// What the functions of the interfaces share. They get it with [`GuestState::shared`].
+    fn shared(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
     }
 }

@@ -193,7 +193,7 @@ impl Loader {
                 self.prepare(&**capability, component, &template)?;
             }
         }
-        let pre = linker::link(&self.linker, &compiled).map_err(fault)?;
+        let pre = linker::link(&self.linker, &compiled, &provided).map_err(fault)?;
         Ok(Guest { id: component.id.as_str().into(), engine: self.engine.clone(), pre, template })
     }
 
@@ -221,6 +221,7 @@ impl Loader {
             output: self.outputs.for_component(&component.id)?,
             memory_bytes_max: self.limits.instance_memory_bytes_max,
             files: Arc::new(files),
+            shared: self.capabilities.iter().filter_map(|capability| capability.shared()).collect(),
         })
     }
 }

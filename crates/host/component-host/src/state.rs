@@ -1,5 +1,6 @@
 //! The host's state for one instance.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +40,11 @@ pub struct GuestState {
     pub(crate) denied_requests: DeniedRequests,
     /// The names of WASI 0.2 lookups in progress, by resource.
     pub(crate) lookups: HashMap<u32, String>,
+    shared: Shared,
 }
+
+/// What the capabilities of the program share with their functions.
+pub(crate) type Shared = Arc<[Arc<dyn Any + Send + Sync>]>;
 
 impl GuestState {
     /// Whether the guest ever requested more memory than the limit.
@@ -60,6 +65,16 @@ impl GuestState {
     /// The addresses that the component may connect to.
     pub fn allowed_hosts(&self) -> &Arc<AllowedHosts> {
         &self.allowed
+    }
+
+    /// The resources of the instance.
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    /// What a capability of the program shares with its functions.
+    pub fn shared<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.shared.iter().find_map(|shared| shared.clone().downcast().ok())
     }
 
     /// The state for outgoing requests.
@@ -90,6 +105,7 @@ pub(crate) struct StateTemplate {
     pub output: Output,
     pub memory_bytes_max: usize,
     pub files: Arc<ReadableFolders>,
+    pub shared: Shared,
 }
 
 impl StateTemplate {
@@ -121,6 +137,7 @@ impl StateTemplate {
             without_rights: None,
             denied_requests: DeniedRequests,
             lookups: HashMap::new(),
+            shared: self.shared.clone(),
         }
     }
 

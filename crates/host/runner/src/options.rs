@@ -9,6 +9,7 @@ use component_host::output::{Follow, Outputs};
 use component_host::{CompileCache, Limits};
 use spin_app::App;
 use spin_app::variables::Variables;
+use stores::StoresConfig;
 
 use crate::CommonArgs;
 use crate::args::Folder;
@@ -57,6 +58,15 @@ impl RunOptions {
             limits.instance_memory_bytes_max = bytes;
         }
         limits
+    }
+
+    /// The settings of databases and stores.
+    pub fn stores(&self) -> StoresConfig {
+        let mut config = StoresConfig::default();
+        if let Some(max) = self.file.outbound_pg.as_ref().and_then(|pg| pg.max_connections) {
+            config.postgres_connections_max = max.get();
+        }
+        config
     }
 
     /// Where compiled components are stored.

@@ -1,6 +1,7 @@
 //! The file of `--runtime-config-file`, which all triggers of an application share.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -9,14 +10,13 @@ use spin_app::origin::line_at;
 
 /// Sections of Spin for features that components cannot use here, or that only tune such a feature.
 /// They are ignored.
-const IGNORED_SECTIONS: [&str; 10] = [
+const IGNORED_SECTIONS: [&str; 9] = [
     "client_tls",
     "key_value_store",
     "llm_compute",
     "outbound_http",
     "outbound_mqtt",
     "outbound_mysql",
-    "outbound_pg",
     "outbound_redis",
     "sqlite_database",
     "telemetry",
@@ -34,8 +34,18 @@ pub struct RuntimeConfig {
     pub log_dir: Option<String>,
     /// The same as `--max-instance-memory`.
     pub max_instance_memory: Option<usize>,
+    /// The connections to PostgreSQL.
+    pub outbound_pg: Option<OutboundPg>,
     #[serde(flatten)]
     other: BTreeMap<String, toml::Value>,
+}
+
+/// `[outbound_pg]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutboundPg {
+    /// The most connections to one database at once.
+    pub max_connections: Option<NonZeroUsize>,
 }
 
 /// A `[[variables_provider]]`.

@@ -91,6 +91,7 @@ impl PreparedApp {
     async fn load(&self, addresses: Addresses, state: Option<PathBuf>) -> Result<Session> {
         let producer = self.producer()?;
         let mut capabilities: Vec<Arc<dyn Capability>> = vec![Arc::new(ValkeyProvider::default())];
+        capabilities.extend(stores::capabilities(&self.options.stores()));
         capabilities.extend(producer.clone().map(|producer| producer as Arc<dyn Capability>));
         let outputs = self.options.outputs(&self.app, state)?;
         let host = self.load_host(outputs, capabilities).await;

@@ -41,13 +41,15 @@ pub(crate) fn build(
     Ok(linker)
 }
 
-/// Links a component. The error names the imports that this host does not provide.
+/// Links a component. The error names the imports that this host does not provide. `provided` are the
+/// interfaces of the capabilities.
 pub(crate) fn link(
     linker: &Linker<GuestState>,
     component: &Component,
+    provided: &[&str],
 ) -> Result<InstancePre<GuestState>, String> {
     let own = with_own_imports(linker, component).map_err(|e| format!("{e:#}"))?;
-    own.instantiate_pre(component).map_err(|e| unavailable::explain(component, &e))
+    own.instantiate_pre(component).map_err(|e| unavailable::explain(component, provided, &e))
 }
 
 /// The linker, with the imports that only some components have: denied imports of dependencies, and

@@ -4,10 +4,10 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use super::released;
-use spin_app::interface::without_version;
+use spin_app::interface::{is_named_by, without_version};
 
-/// Spin's interfaces that this host does not provide: the prefixes of their names, and the purpose
-/// of each.
+/// Spin's interfaces that this host does not provide, unless a capability of the program does: the
+/// prefixes of their names, and the purpose of each.
 const UNSUPPORTED_OF_SPIN: [(&str, &str); 19] = [
     ("fermyon:spin/config", "variables in the form of Spin 1"),
     ("fermyon:spin/http", "HTTP requests in the form of Spin 1"),
@@ -33,11 +33,12 @@ const UNSUPPORTED_OF_SPIN: [(&str, &str); 19] = [
 /// Release candidates of WASI 0.2.
 const OLD_CANDIDATE: &str = "@0.2.0-rc-";
 
-/// Why a component cannot be linked. `error` is the linker's error.
-pub(super) fn explain(component: &Component, error: &wasmtime::Error) -> String {
+/// Why a component cannot be linked. `provided` are the interfaces of the capabilities, and `error` is
+/// the linker's error.
+pub(super) fn explain(component: &Component, provided: &[&str], error: &wasmtime::Error) -> String {
     let imports = imports(component);
-    let unsupported: Vec<String> =
-        imports.iter().filter_map(|import| unsupported(import)).collect();
+    let missing = imports.iter().filter(|import| !has_version(provided, import));
+    let unsupported: Vec<String> = missing.filter_map(|import| unsupported(import)).collect();
     if !unsupported.is_empty() {
         return format!(
             "it imports {}, which this host does not provide; run the component in Spin, or \
@@ -51,6 +52,11 @@ pub(super) fn explain(component: &Component, error: &wasmtime::Error) -> String 
         Some(import) => explain_import(import, &text),
         None => format!("it cannot be linked: {text}"),
     }
+}
+
+/// Whether the import is one of these interfaces in its version.
+fn has_version(provided: &[&str], import: &str) -> bool {
+    provided.iter().any(|interface| is_named_by(interface, import))
 }
 
 fn explain_import(import: &str, error: &str) -> String {
@@ -135,7 +141,7 @@ mod tests {
     fn fault(interfaces: &[&str]) -> String {
         let engine = engine::build(&Limits::default(), &CompileCache::Disabled).unwrap();
         let component = Component::from_binary(&engine, &importing(interfaces)).unwrap();
-        linker::link(&linker::build(&engine, &[]).unwrap(), &component).err().unwrap()
+        linker::link(&linker::build(&engine, &[]).unwrap(), &component, &[]).err().unwrap()
     }
 
     #[test]

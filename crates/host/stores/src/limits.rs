@@ -1,0 +1,39 @@
+//! The limits of the stores. The error of a call that reaches one of them names it.
+
+use std::time::Duration;
+
+/// The connections to one database at once. PostgreSQL permits 100 by default, for all its clients.
+pub const CONNECTIONS_MAX: usize = 32;
+
+/// The different databases at once.
+pub const DATABASES_MAX: usize = 16;
+
+/// How long a call waits for a free connection.
+pub const WAIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long it takes to connect.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a statement may take. For a result that is read as a stream, how long until the first row
+/// and between two rows. It is shorter than the time limit of a request, so that the component gets
+/// the error.
+pub const STATEMENT_LIMIT: Duration = Duration::from_secs(25);
+
+/// How long a connection that a component has closed may take to become free for the next one. A
+/// slower one is closed, and the statement that it executes is cancelled.
+pub const RESET_LIMIT: Duration = Duration::from_secs(1);
+
+/// A connection that was not used for this time is closed.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(300);
+
+/// The bytes of a result that is returned as a whole, and those of a row.
+pub const RESULT_BYTES_MAX: usize = 32 << 20;
+
+/// The bytes of an address and of the certificate for it.
+pub const ADDRESS_BYTES_MAX: usize = 64 << 10;
+
+/// The prepared statements of a connection. When there are more, all of them are closed.
+pub const PREPARED_MAX: usize = 200;
+
+/// The length of a statement that stays prepared.
+pub const PREPARED_BYTES_MAX: usize = 8 << 10;

@@ -1,0 +1,211 @@
+//! The databases and stores of the host, through spin-sdk, with real servers.
+
+use std::sync::Arc;
+
+use component_host::Limits;
+use http::Method;
+use pipeline_tests::{Client, eventually};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use stores::{StoresConfig, capabilities};
+use test_servers::{Postgres, PostgresTls, free_port};
+
+use crate::guests::{load_with, serve_app};
+
+const MANIFEST: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "uses-stores"
+[[trigger.http]]
+route = "/..."
+component = "uses-stores"
+[component.uses-stores]
+source = "components/uses_stores.wasm"
+allowed_outbound_hosts = [ALLOWED]
+"#;
+
+/// Serves the guest, which may connect to these addresses.
+async fn serve(allowed: &[String], config: StoresConfig) -> Guest {
+    let allowed: Vec<String> = allowed.iter().map(|address| format!("{address:?}")).collect();
+    let manifest = MANIFEST.replace("ALLOWED", &allowed.join(", "));
+    let limits = Limits { instances_max: 20, ..Limits::default() };
+    let host = load_with(&manifest, &limits, &capabilities(&config)).unwrap();
+    Guest(Arc::new(serve_app(host, limits).await))
+}
+
+/// The guest `uses-stores`.
+#[derive(Clone)]
+struct Guest(Arc<Client>);
+
+impl Guest {
+    /// Lets it execute commands on the store at this address, and returns their results.
+    async fn run(&self, store: &str, address: &str, commands: &[&str]) -> String {
+        let fields = [("x-address", address)];
+        let body = commands.join("\n\n");
+        let answer = self.0.send(Method::POST, store, &fields, body).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let text = answer.text();
+        assert!(!text.contains(Postgres::PASSWORD), "a password: {text}");
+        text
+    }
+}
+
+fn allowed(server: &Postgres) -> Vec<String> {
+    vec![format!("postgres://127.0.0.1:{}", server.port())]
+}
+
+/// A server whose certificate an unknown authority has issued.
+async fn encrypted() -> (Postgres, String) {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
+    let tls = PostgresTls { certificate: certificate.clone(), key };
+    (Postgres::start_with(Some(tls)).await.unwrap(), certificate)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_has_the_types_errors_and_limits_of_the_interface() {
+    let (mut server, authority) = encrypted().await;
+    let config = StoresConfig { postgres_connections_max: 2 };
+    let guest = serve(&allowed(&server), config).await;
+    let plain = format!("{}?sslmode=disable", server.url());
+    let run = |commands: &'static [&'static str]| guest.run("/postgres", &plain, commands);
+
+    every_type_is_converted(&guest, &plain).await;
+
+    // An error of the server has its code; the connection remains usable.
+    let failed = run(&["query SELECT 1/0", "execute SELEC", "query SELECT 1 AS one"]).await;
+    for part in ["code: \"22012\"", "division by zero", "code: \"42601\"", "[[Int32(1)]]"] {
+        assert!(failed.contains(part), "{part}: {failed}");
+    }
+    let wrong = run(&["query SELECT $1::int4\nuuid:no", "query SELECT $1::int4\nstr:1"]).await;
+    assert!(wrong.contains("BadParameter(\"parameter $1:"), "{wrong}");
+    assert!(wrong.contains("cannot convert"), "{wrong}");
+
+    // A transaction spans statements. One that is not committed is rolled back.
+    let changed = run(&[
+        "execute CREATE TABLE numbers (number int PRIMARY KEY)",
+        "execute INSERT INTO numbers SELECT generate_series(1, 1000)",
+        "execute BEGIN",
+        "execute DELETE FROM numbers",
+        "query SELECT count(*) FROM numbers",
+        "execute SET application_name = 'left'",
+    ])
+    .await;
+    assert!(changed.contains("Ok(1000)\nOk(0)\nOk(1000)\n"), "{changed}");
+    let kept = run(&["query SELECT count(*), current_setting('application_name') FROM numbers"]);
+    let kept = kept.await;
+    assert!(kept.contains("[[Int64(1000), Str(\"\")]]"), "{kept}");
+
+    // Rows are a stream. The connection remains usable if it is dropped early, and after a change of
+    // the table.
+    let streamed = run(&[
+        "query SELECT * FROM numbers ORDER BY number",
+        "first SELECT * FROM numbers ORDER BY number",
+        "execute ALTER TABLE numbers ADD COLUMN name text",
+        "first SELECT * FROM numbers ORDER BY number",
+        "query SELECT * FROM numbers WHERE number > 1000",
+    ])
+    .await;
+    let lines: Vec<&str> = streamed.lines().collect();
+    assert_eq!(lines[0], "1000 rows");
+    assert!(lines[1].ends_with(" [[Int32(1)]]"), "{streamed}");
+    assert!(lines[3].ends_with(" [[Int32(1), DbNull]]"), "{streamed}");
+    assert!(lines[4].contains("\"name\"") && lines[4].ends_with(" []"), "{streamed}");
+
+    // A row that is too large ends the stream with an error.
+    let large = run(&["query SELECT repeat('x', 40000000)"]).await;
+    assert!(large.contains("more than 33554432 bytes"), "{large}");
+
+    // Neither another address nor the certificate of an unknown authority is accepted.
+    let closed = free_port().unwrap();
+    let other = format!("postgres://test:{}@127.0.0.1:{closed}/test", Postgres::PASSWORD);
+    let denied = guest.run("/postgres", &other, &["query SELECT 1"]).await;
+    assert!(denied.contains("is not permitted; add"), "{denied}");
+    let required = format!("{}?sslmode=require", server.url());
+    let unknown = guest.run("/postgres", &required, &["query SELECT 1"]).await;
+    assert!(unknown.contains("certificate verify failed"), "{unknown}");
+    let commands =
+        [authority.trim(), "query SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"];
+    let known = guest.run("/postgres-with-authority", &required, &commands).await;
+    assert!(known.contains("[[Boolean(true)]]"), "{known}");
+
+    // Both connections are in use.
+    let blocking = ["execute SELECT pg_sleep(1000)"];
+    let blocked = [(); 2].map(|()| {
+        let (guest, plain) = (guest.clone(), plain.clone());
+        tokio::spawn(async move { guest.run("/postgres", &plain, &blocking).await })
+    });
+    eventually("no connection is free", async || {
+        let refused = run(&["query SELECT 1"]).await;
+        refused.contains("all 2 connections to 127.0.0.1").then_some(())
+    })
+    .await;
+
+    // After a crash of the server, its calls fail, and later ones connect again.
+    server.kill().await.unwrap();
+    for blocked in blocked {
+        let ended = blocked.await.unwrap();
+        assert!(ended.contains("QueryFailed") || ended.contains("ConnectionFailed"), "{ended}");
+    }
+    let refused = run(&["query SELECT 1"]).await;
+    assert!(refused.contains("Failed"), "{refused}");
+    server.restart().await.unwrap();
+    eventually("it connects again", async || {
+        run(&["query SELECT 1"]).await.contains("[[Int32(1)]]").then_some(())
+    })
+    .await;
+}
+
+/// Sends a value of each type to the server and back.
+async fn every_type_is_converted(guest: &Guest, address: &str) {
+    let cases = [
+        ("bool", "bool:true", "Boolean(true)"),
+        ("int2", "int16:-2", "Int16(-2)"),
+        ("int4", "int32:7", "Int32(7)"),
+        ("int8", "int64:-9000000000", "Int64(-9000000000)"),
+        ("float4", "float32:1.5", "Floating32(1.5)"),
+        ("float8", "float64:-0.25", "Floating64(-0.25)"),
+        ("text", "str:ñ", "Str(\"ñ\")"),
+        ("varchar", "str:v", "Str(\"v\")"),
+        ("bytea", "bytes:ab", "Binary([97, 98])"),
+        ("date", "date", "Date((2024, 2, 29))"),
+        ("time", "time", "Time((23, 59, 58, 123456000))"),
+        ("timestamp", "datetime", "Datetime((1969, 12, 31, 23, 59, 58, 1000))"),
+        ("timestamptz", "datetime", "Datetime((1969, 12, 31, 23, 59, 58, 1000))"),
+        ("timestamptz", "timestamp:86401", "Datetime((1970, 1, 2, 0, 0, 1, 0))"),
+        (
+            "uuid",
+            "uuid:67e55044-10b1-426f-9247-bb680e5fe0c8",
+            "Uuid(\"67e55044-10b1-426f-9247-bb680e5fe0c8\")",
+        ),
+        ("jsonb", "jsonb:[1]", "Jsonb([91, 49, 93])"),
+        ("numeric", "decimal:-12.340", "Decimal(\"-12.340\")"),
+        (
+            "int4range",
+            "range32:1,5",
+            "RangeInt32((Some((1, RangeBoundKind::Inclusive)), Some((5, RangeBoundKind::Exclusive))))",
+        ),
+        (
+            "numrange",
+            "range-decimal:0.5",
+            "RangeDecimal((Some((\"0.5\", RangeBoundKind::Exclusive)), None))",
+        ),
+        ("int8[]", "ints:1,,3", "ArrayInt64([Some(1), None, Some(3)])"),
+        ("text[]", "texts:a,", "ArrayStr([Some(\"a\"), None])"),
+        ("interval", "interval", "Interval(Interval { micros: 3, days: 2, months: 1 })"),
+        ("int4", "null", "DbNull"),
+    ];
+    let commands =
+        cases.map(|(kind, value, _)| format!("query SELECT $1::{kind} AS value\n{value}"));
+    let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+    let results = guest.run("/postgres", address, &commands).await;
+    for ((kind, value, expected), result) in cases.into_iter().zip(results.lines()) {
+        let expected = format!(" [[{expected}]]");
+        assert!(result.ends_with(&expected), "{kind} {value}: {result}");
+        assert!(result.contains("name: \"value\""), "{result}");
+    }
+    assert_eq!(results.lines().count(), cases.len(), "{results}");
+    // A type without a case of its own.
+    let other = guest.run("/postgres", address, &["query SELECT inet '10.0.0.1'"]).await;
+    assert!(other.contains("Other(\"inet\")") && other.contains("Unsupported([2,"), "{other}");
+}
