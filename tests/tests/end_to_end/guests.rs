@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use component_host::http::Server;
 use component_host::output::Outputs;
-use component_host::{Capability, CompileCache, Error, Host, Limits};
+use component_host::{Capability, ClientTls, CompileCache, Error, Host, Limits};
 use pipeline_tests::{Client, root};
 use spin_app::manifest;
 use spin_app::variables::Variables;
@@ -33,21 +33,23 @@ pub(super) async fn serve(guest: &str, limits: Limits) -> Client {
 
 /// Loads the application of a manifest.
 pub(super) fn load(text: &str, limits: &Limits) -> Result<Host, Error> {
-    load_with(text, limits, &[])
+    load_with(text, limits, &[], &[])
 }
 
-/// The same, with interfaces that the program provides.
+/// The same, with interfaces that the program provides, and settings for TLS.
 pub(super) fn load_with(
     text: &str,
     limits: &Limits,
     capabilities: &[Arc<dyn Capability>],
+    client_tls: &[ClientTls],
 ) -> Result<Host, Error> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile_in(root().join("target")).unwrap();
     std::fs::write(file.path(), text).unwrap();
     let app = manifest::read(file.path())?;
     let variables = Variables::resolve(&app.variables, |_| None)?;
     let (outputs, cache) = (Outputs::default(), CompileCache::UserFolder);
-    Host::load(&app, &variables, limits.clone(), outputs, &cache, capabilities)
+    let limits = limits.clone();
+    Host::load_with_tls(&app, &variables, limits, outputs, &cache, capabilities, client_tls)
 }
 
 pub(super) async fn serve_app(host: Host, limits: Limits) -> Client {

@@ -3,15 +3,24 @@
 
 use std::time::Duration;
 
-use component_host::Limits;
-use http::Method;
+use bytes::Bytes;
+use component_host::{ClientTls, Limits};
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use native_tls::Identity;
 use pipeline_tests::Client;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use test_servers::free_port;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
+use tokio_native_tls::TlsAcceptor;
 
-use crate::guests::{limits, load, serve, serve_app};
+use crate::guests::{limits, load, load_with, serve, serve_app};
 
 /// `sends-requests` with the component `http-client`, and `exports-both` as another component.
 const MANIFEST: &str = r#"
@@ -39,10 +48,15 @@ const PROVIDE: &str = "[\"doorbuster:http/client\"]";
 
 /// One application whose client is the host's, and one with the component.
 async fn both(limits: Limits) -> [(&'static str, Client); 2] {
+    both_with(limits, &[]).await
+}
+
+/// The same, with settings for TLS.
+async fn both_with(limits: Limits, client_tls: &[ClientTls]) -> [(&'static str, Client); 2] {
     let mut clients = Vec::new();
     for (name, provide) in [("the host", PROVIDE), ("http-client", "[]")] {
         let manifest = MANIFEST.replace("INHERIT", "true").replace("PROVIDE", provide);
-        let host = load(&manifest, &limits).unwrap();
+        let host = load_with(&manifest, &limits, &[], client_tls).unwrap();
         clients.push((name, serve_app(host, limits.clone()).await));
     }
     clients.try_into().unwrap_or_else(|_| panic!("two clients"))
@@ -164,7 +178,7 @@ async fn every_failure_has_the_same_class() {
         (&[any, ("x-fields", "no field")], "SendError::InvalidRequest"),
         (&[any, ("x-method", "P OST")], "SendError::InvalidRequest"),
         (&[("x-url", "/without-authority")], "SendError::InvalidRequest"),
-        (&[("x-url", "https://127.0.0.1:1/")], "this host sends only plain HTTP"),
+        (&[("x-url", "https://127.0.0.1:1/")], "SendError::ConnectionRefused"),
     ] {
         is_same(&senders, fields, "", expected).await;
     }
@@ -177,6 +191,60 @@ async fn every_failure_has_the_same_class() {
     }
     let senders = both(Limits { outbound_requests_at_once_max: 0, ..limits() }).await;
     is_same(&senders, &[("x-url", &closed)], "", "SendError::ConnectionLimit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_a_trusted_certificate_gets_requests_over_tls() {
+    let limits = Limits { request_timeout: Duration::from_secs(30), ..limits() };
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
+    let newer = encrypted(&certificate, &key, &["h2", "http/1.1"]).await;
+    let older = encrypted(&certificate, &key, &["http/1.1"]).await;
+    let trusted = ClientTls {
+        components: vec!["sends-requests".into()],
+        hosts: vec!["127.0.0.1".into()],
+        use_platform_roots: false,
+        roots: certificate.into(),
+        identity: None,
+    };
+    let senders = both_with(limits.clone(), &[trusted]).await;
+    let (newer, older) = (format!("https://{newer}/"), format!("https://{older}/"));
+    is_same(&senders, &[("x-url", &newer)], "", "\nHTTP/2.0 POST\n").await;
+    is_same(&senders, &[("x-url", &older)], "", "\nHTTP/1.1 POST\n").await;
+    let plain = answering("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let plain = format!("https://{plain}/");
+    is_same(&senders, &[("x-url", &plain)], "", "the TLS handshake failed").await;
+    // Other components do not trust it.
+    let senders = both(limits).await;
+    is_same(&senders, &[("x-url", &newer)], "", "the certificate of the server").await;
+}
+
+/// A server with TLS and these versions of HTTP.
+async fn encrypted(certificate: &str, key: &str, protocols: &[&str]) -> std::net::SocketAddr {
+    let identity = Identity::from_pkcs8(certificate.as_bytes(), key.as_bytes()).unwrap();
+    let mut tls = native_tls::TlsAcceptor::builder(identity);
+    let acceptor = TlsAcceptor::from(tls.accept_alpn(protocols).build().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client that does not trust the certificate ends the handshake.
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let answer = service_fn(async |request: Request<Incoming>| {
+                    let text = format!("{:?} {}", request.version(), request.method());
+                    Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(text)))
+                });
+                let builder = auto::Builder::new(TokioExecutor::new());
+                // The client closes the connection at its end.
+                let _ = builder.serve_connection(TokioIo::new(stream), answer).await;
+            });
+        }
+    });
+    address
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use http::Method;
 use pipeline_tests::{Client, eventually};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use stores::{StoresConfig, capabilities};
-use test_servers::{Postgres, PostgresTls, free_port};
+use test_servers::{Postgres, PostgresTls, ValkeyConfig, free_port, start_valkey};
 
 use crate::guests::{load_with, serve_app};
 
@@ -28,7 +28,7 @@ async fn serve(allowed: &[String], config: StoresConfig) -> Guest {
     let allowed: Vec<String> = allowed.iter().map(|address| format!("{address:?}")).collect();
     let manifest = MANIFEST.replace("ALLOWED", &allowed.join(", "));
     let limits = Limits { instances_max: 20, ..Limits::default() };
-    let host = load_with(&manifest, &limits, &capabilities(&config)).unwrap();
+    let host = load_with(&manifest, &limits, &capabilities(&config), &[]).unwrap();
     Guest(Arc::new(serve_app(host, limits).await))
 }
 
@@ -154,6 +154,70 @@ async fn postgres_has_the_types_errors_and_limits_of_the_interface() {
         run(&["query SELECT 1"]).await.contains("[[Int32(1)]]").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_has_the_commands_and_errors_of_the_interface() {
+    let valkey = |password: &str| {
+        let arguments = ["--requirepass", password].map(str::to_owned).into();
+        start_valkey(ValkeyConfig { arguments, ..ValkeyConfig::default() })
+    };
+    let server = valkey(Postgres::PASSWORD).await.unwrap();
+    let address = format!("redis://:{}@127.0.0.1:{}/1", Postgres::PASSWORD, server.port());
+    let allowed = vec![format!("redis://127.0.0.1:{}", server.port())];
+    let guest = serve(&allowed, StoresConfig::default()).await;
+    let run = |commands: &'static [&'static str]| guest.run("/redis", &address, commands);
+
+    let results = run(&[
+        "get missing",
+        "set key value",
+        "get key",
+        "incr number",
+        "sadd set a b",
+        "sadd set b c",
+        "srem set a",
+        "smembers set",
+        "publish channel text",
+        "del key number nothing",
+        "SET status x EX #100",
+        "MGET status missing",
+        "HSET hash a 1",
+        "HGETALL hash",
+        "incr status",
+        "MULTI",
+        "xread BLOCK 0 STREAMS s $",
+    ])
+    .await;
+    let lines: Vec<&str> = results.lines().collect();
+    let expected = [
+        "Ok(None)",
+        "Ok(())",
+        "Ok(Some([118, 97, 108, 117, 101]))",
+        "Ok(1)",
+        "Ok(2)",
+        "Ok(1)",
+        "Ok(1)",
+        "Ok([\"b\", \"c\"])",
+        "Ok(())",
+        "Ok(2)",
+        "Ok([RedisResult::Status(\"OK\")])",
+        "Ok([RedisResult::Binary([120]), RedisResult::Nil])",
+        "Ok([RedisResult::Int64(1)])",
+        "Ok([RedisResult::Binary([97]), RedisResult::Binary([49])])",
+        "Err(Error::Other(\"ERR: value is not an integer or out of range\"))",
+    ];
+    assert_eq!(lines[..expected.len()], expected, "{results}");
+    for refused in &lines[expected.len()..] {
+        assert!(refused.contains("not supported by this host"), "{results}");
+    }
+
+    let closed = free_port().unwrap();
+    let denied = guest.run("/redis", &format!("redis://127.0.0.1:{closed}"), &["get key"]).await;
+    assert_eq!(denied, "Error::InvalidAddress");
+
+    drop(server);
+    let down = run(&["get key"]).await;
+    assert!(down.starts_with("Error::Other("), "{down}");
 }
 
 /// Sends a value of each type to the server and back.

@@ -11,7 +11,7 @@ use crate::capability::{Capability, Importer};
 use crate::files::ReadableFolders;
 use crate::guest::Guest;
 use crate::http::Services;
-use crate::outbound::{Client, HttpClient, Outbound};
+use crate::outbound::{Client, ClientTls, HttpClient, Outbound};
 use crate::output::Outputs;
 use crate::state::{GuestState, StateTemplate};
 use crate::{CompileCache, Error, Limits, compose, engine, linker};
@@ -40,6 +40,19 @@ impl Host {
         cache: &CompileCache,
         capabilities: &[Arc<dyn Capability>],
     ) -> Result<Self, Error> {
+        Self::load_with_tls(app, variables, limits, outputs, cache, capabilities, &[])
+    }
+
+    /// The same, with settings for TLS of outgoing requests.
+    pub fn load_with_tls(
+        app: &App,
+        variables: &Variables,
+        limits: Limits,
+        outputs: Outputs,
+        cache: &CompileCache,
+        capabilities: &[Arc<dyn Capability>],
+        client_tls: &[ClientTls],
+    ) -> Result<Self, Error> {
         app.check_support()?;
         let services = Arc::new(OnceLock::new());
         let limits = Arc::new(limits);
@@ -50,7 +63,8 @@ impl Host {
             linker: linker::build(&engine, &capabilities)
                 .map_err(|e| Error::Engine(format!("cannot define the imports: {e:#}")))?,
             engine,
-            client: Client::new(&limits),
+            client: Client::new(&limits, client_tls)
+                .map_err(|message| Error::Engine(format!("TLS of outgoing requests: {message}")))?,
             variables: variables.clone(),
             limits: limits.clone(),
             capabilities,

@@ -32,4 +32,5 @@ pub use error::Error;
 pub use guest::Guest;
 pub use host::Host;
 pub use limits::Limits;
+pub use outbound::ClientTls;
 pub use state::GuestState;

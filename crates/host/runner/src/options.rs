@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use component_host::output::{Follow, Outputs};
-use component_host::{CompileCache, Limits};
+use component_host::{ClientTls, CompileCache, Limits};
 use spin_app::App;
 use spin_app::variables::Variables;
 use stores::StoresConfig;
@@ -67,6 +67,11 @@ impl RunOptions {
             config.postgres_connections_max = max.get();
         }
         config
+    }
+
+    /// The settings for TLS of outgoing requests.
+    pub fn client_tls(&self) -> Result<Vec<ClientTls>> {
+        self.file.client_tls.iter().map(|section| section.load(self.file.folder())).collect()
     }
 
     /// Where compiled components are stored.

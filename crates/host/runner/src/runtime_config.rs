@@ -5,13 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use component_host::ClientTls;
 use serde::Deserialize;
 use spin_app::origin::line_at;
 
 /// Sections of Spin for features that components cannot use here, or that only tune such a feature.
 /// They are ignored.
-const IGNORED_SECTIONS: [&str; 9] = [
-    "client_tls",
+const IGNORED_SECTIONS: [&str; 8] = [
     "key_value_store",
     "llm_compute",
     "outbound_http",
@@ -34,10 +34,59 @@ pub struct RuntimeConfig {
     pub log_dir: Option<String>,
     /// The same as `--max-instance-memory`.
     pub max_instance_memory: Option<usize>,
+    /// TLS of outgoing requests.
+    #[serde(default)]
+    pub client_tls: Vec<ClientTlsSection>,
     /// The connections to PostgreSQL.
     pub outbound_pg: Option<OutboundPg>,
+    /// The folder of the file.
+    #[serde(skip)]
+    folder: PathBuf,
     #[serde(flatten)]
     other: BTreeMap<String, toml::Value>,
+}
+
+/// A `[[client_tls]]`: how some components connect to some hosts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientTlsSection {
+    /// The ids of the components.
+    component_ids: Vec<String>,
+    /// The names of the hosts; `*` and `*.example.com` stand for several.
+    hosts: Vec<String>,
+    /// Whether the authorities that the operating system trusts are trusted. Without
+    /// `ca_roots_file`, the default is true.
+    ca_use_platform_roots: Option<bool>,
+    /// A file with the certificates of trusted authorities, as PEM.
+    ca_roots_file: Option<PathBuf>,
+    /// A file with the certificate of the client, as PEM.
+    client_cert_file: Option<PathBuf>,
+    /// A file with the key of that certificate, as PEM in PKCS #8.
+    client_private_key_file: Option<PathBuf>,
+}
+
+impl ClientTlsSection {
+    /// Reads the files of the section.
+    pub fn load(&self, folder: &Path) -> Result<ClientTls> {
+        let read = |file: &PathBuf| {
+            let file = folder.join(file);
+            std::fs::read(&file).with_context(|| format!("client_tls: {}", file.display()))
+        };
+        let identity = match (&self.client_cert_file, &self.client_private_key_file) {
+            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+            (None, None) => None,
+            _ => bail!("client_tls: client_cert_file and client_private_key_file need each other"),
+        };
+        let config = ClientTls {
+            components: self.component_ids.clone(),
+            hosts: self.hosts.clone(),
+            use_platform_roots: self.ca_use_platform_roots.unwrap_or(self.ca_roots_file.is_none()),
+            roots: self.ca_roots_file.as_ref().map(read).transpose()?.unwrap_or_default(),
+            identity,
+        };
+        config.check().map_err(|error| anyhow!("client_tls: {error}"))?;
+        Ok(config)
+    }
 }
 
 /// `[outbound_pg]`.
@@ -72,7 +121,7 @@ impl RuntimeConfig {
         let place = || format!("--runtime-config-file {}", path.display());
         let text = std::fs::read_to_string(path).with_context(place)?;
         // The whole error would show the line, which may contain a secret.
-        let config: Self = toml::from_str(&text).map_err(|error| {
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_at(&text, span.start));
             anyhow!("{}:{line}: {}", place(), error.message())
         })?;
@@ -80,7 +129,13 @@ impl RuntimeConfig {
         {
             bail!("{}: `{key}` is not supported by this program", place());
         }
+        config.folder = path.parent().map(Into::into).unwrap_or_default();
         Ok(config)
+    }
+
+    /// The folder to which paths in the file are relative.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 }
 
@@ -107,6 +162,30 @@ mod tests {
         assert_eq!((config.log_dir.as_deref(), config.max_instance_memory), (Some(""), Some(1024)));
         let old = read("[[config_provider]]\ntype = \"env\"\n").unwrap();
         assert_eq!(old.variables_provider.len(), 1);
+    }
+
+    #[test]
+    fn reads_how_components_connect_over_tls() {
+        let folder = tempfile::tempdir().unwrap();
+        let section = |lines: &str| {
+            let file = folder.path().join("config.toml");
+            let text = format!(
+                "[[client_tls]]\ncomponent_ids = [\"a\"]\nhosts = [\"*.example.com\"]\n{lines}"
+            );
+            std::fs::write(&file, text).unwrap();
+            let config = RuntimeConfig::read(&file)?;
+            config.client_tls[0].load(config.folder())
+        };
+        assert!(section("").unwrap().use_platform_roots);
+        for (lines, expected) in [
+            ("ca_roots_file = \"missing.pem\"", "missing.pem"),
+            ("client_cert_file = \"c.pem\"", "client_private_key_file"),
+            ("ca_use_webpki_roots = true", "ca_use_webpki_roots"),
+            ("ca_roots_file = \"config.toml\"\nca_use_platform_roots = false", "no certificate"),
+        ] {
+            let fault = format!("{:#}", section(lines).err().unwrap());
+            assert!(fault.contains(expected), "{fault}");
+        }
     }
 
     #[test]

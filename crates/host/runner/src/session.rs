@@ -138,7 +138,19 @@ impl PreparedApp {
     ) -> Result<Host> {
         let (app, variables) = (self.app.clone(), self.variables.clone());
         let (limits, cache) = (self.options.limits(), self.options.cache());
-        let load = move || Host::load(&app, &variables, limits, outputs, &cache, &capabilities);
+        let client_tls = self.options.client_tls()?;
+        let load = move || {
+            let limits = limits;
+            Host::load_with_tls(
+                &app,
+                &variables,
+                limits,
+                outputs,
+                &cache,
+                &capabilities,
+                &client_tls,
+            )
+        };
         Ok(tokio::task::spawn_blocking(load).await.context("loading the components failed")??)
     }
 

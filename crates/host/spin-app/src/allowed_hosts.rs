@@ -164,7 +164,6 @@ mod tests {
             "http://a b",
             "http://x:99999",
             "http://self",
-            "https://a",
             "http://a/b",
             "tcp://*x:1",
             "tcp://a:1,",
@@ -197,6 +196,7 @@ mod tests {
     fn entries_as_spin_has_them() {
         for (entry, scheme, host, port) in [
             ("http://h:", "http", "h", 80),
+            ("https://h", "https", "h", 443),
             ("mysql://db", "mysql", "db", 3306),
             ("http://h:8000..8002/", "http", "h", 8001),
             ("http://h.example.:80", "http", "h.example.", 80),

@@ -4,12 +4,14 @@
 
 pub mod limits;
 pub mod postgres;
+pub mod redis;
 
 use std::sync::Arc;
 
 use component_host::Capability;
 
 pub use postgres::PostgresProvider;
+pub use redis::RedisProvider;
 
 /// The settings.
 #[derive(Debug, Clone)]
@@ -26,5 +28,8 @@ impl Default for StoresConfig {
 
 /// All interfaces.
 pub fn capabilities(config: &StoresConfig) -> Vec<Arc<dyn Capability>> {
-    vec![Arc::new(PostgresProvider::new(config.postgres_connections_max))]
+    vec![
+        Arc::new(PostgresProvider::new(config.postgres_connections_max)),
+        Arc::new(RedisProvider::default()),
+    ]
 }

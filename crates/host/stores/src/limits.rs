@@ -29,6 +29,9 @@ pub const IDLE_LIMIT: Duration = Duration::from_secs(300);
 /// The bytes of a result that is returned as a whole, and those of a row.
 pub const RESULT_BYTES_MAX: usize = 32 << 20;
 
+/// The connections to servers of Redis at once, one for each component and address.
+pub const REDIS_CLIENTS_MAX: usize = 64;
+
 /// The bytes of an address and of the certificate for it.
 pub const ADDRESS_BYTES_MAX: usize = 64 << 10;
 

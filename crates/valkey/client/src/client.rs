@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _, Shared};
-use redis::Cmd;
+use redis::{Cmd, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use valkey_codec::{
@@ -15,6 +15,7 @@ use valkey_codec::{
 
 use crate::Tls;
 use crate::connection::{Connection, command};
+use crate::reply::reply;
 
 /// Maximum size of the commands that wait for their replies. Further calls wait. A call with more is
 /// refused.
@@ -68,14 +69,32 @@ impl Client {
         replies: u32,
         limit: Duration,
     ) -> Result<Vec<Reply>, ClientError> {
-        let limit = limit.min(ROUND_LIMIT);
-        let deadline = Instant::now() + limit;
         if replies > COMMANDS_MAX {
             return Err(ClientError::too_many_commands(replies));
         }
+        let values = self.exchange(commands.len(), || parse(commands, replies), limit).await?;
+        values.into_iter().map(reply).collect()
+    }
+
+    /// Sends a command, and returns its reply as the library's value.
+    pub async fn call(&self, words: &[&[u8]], limit: Duration) -> Result<Value, ClientError> {
+        let bytes = words.iter().map(|word| word.len()).sum();
+        let values = self.exchange(bytes, || Ok(vec![command(words)]), limit).await?;
+        values.into_iter().next().ok_or_else(|| ClientError::Protocol("there is no reply".into()))
+    }
+
+    /// Sends commands with a size of `bytes`, and returns their replies.
+    async fn exchange(
+        &self,
+        bytes: usize,
+        parse: impl FnOnce() -> Result<Vec<Cmd>, ClientError>,
+        limit: Duration,
+    ) -> Result<Vec<Value>, ClientError> {
+        let limit = limit.min(ROUND_LIMIT);
+        let deadline = Instant::now() + limit;
         // Reserved before the commands are parsed, because parsing copies them.
-        let _permit = self.reserve(commands.len(), deadline).await?;
-        let pipeline = parse(commands, replies)?;
+        let _permit = self.reserve(bytes, deadline).await?;
+        let pipeline = parse()?;
         if pipeline.is_empty() {
             return Ok(Vec::new());
         }
@@ -85,13 +104,12 @@ impl Client {
         let connection = timeout_at(deadline, attempt.clone()).await.unwrap_or_else(|_| {
             Err(ClientError::Connect(format!("not connected within {limit:?}")))
         })?;
-        let sending = timeout_at(deadline, connection.send(pipeline));
+        let sending = timeout_at(deadline, connection.exchange(pipeline));
         let result = sending.await.unwrap_or_else(|_| {
             Err(ClientError::Interrupted(format!("no reply within {limit:?}")))
         });
-        // After any error, the connection may be broken. An invalid reply is no reason to close
-        // it, but it is rare.
-        let is_usable = result.as_ref().is_ok_and(|replies| !replies.iter().any(shows_no_primary));
+        // After any error, the connection may be broken.
+        let is_usable = result.as_ref().is_ok_and(|values| !values.iter().any(is_refused));
         if !is_usable {
             self.forget(&attempt);
         }
@@ -185,6 +203,12 @@ impl Target {
              allowed_outbound_hosts"
         )))
     }
+}
+
+/// Whether the reply is an error which shows that the server is not the primary.
+fn is_refused(value: &Value) -> bool {
+    matches!(value, Value::ServerError(_))
+        && reply(value.clone()).is_ok_and(|reply| shows_no_primary(&reply))
 }
 
 /// The commands of a call.

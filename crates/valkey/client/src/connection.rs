@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, Value};
 use tokio_util::task::AbortOnDropHandle;
 use valkey_codec::{
     Address, CONNECT_LIMIT, ClientError, IDLE_MAX, Refusal, Reply, Scalar, hello, hello_resp2,
@@ -92,10 +92,18 @@ impl Connection {
     }
 
     /// Sends commands in one write, and waits for their replies. The caller limits the time.
-    pub async fn send(
+    async fn send(
         &self,
         commands: impl IntoIterator<Item = Cmd>,
     ) -> Result<Vec<Reply>, ClientError> {
+        self.exchange(commands).await?.into_iter().map(reply).collect()
+    }
+
+    /// The same, with the replies as the library's values.
+    pub async fn exchange(
+        &self,
+        commands: impl IntoIterator<Item = Cmd>,
+    ) -> Result<Vec<Value>, ClientError> {
         let mut pipeline = Pipeline::new();
         for command in commands {
             pipeline.add_command(command);
@@ -111,7 +119,7 @@ impl Connection {
             Err(error) => return Err(interrupted(error)),
         };
         call.complete();
-        values.into_iter().map(reply).collect()
+        Ok(values)
     }
 
     /// Whether it is open, and was in use recently.

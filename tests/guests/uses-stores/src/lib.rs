@@ -3,6 +3,7 @@
 //! response has the results as text. Each record of Kafka is inserted into a table.
 
 mod postgres;
+mod redis;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -27,6 +28,7 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
             let (authority, commands) = commands.split_first().unwrap_or((&"", &[]));
             postgres::run(&address, Some((*authority).into()), commands).await
         }
+        "/redis" => redis::run(&address, &commands).await,
         other => vec![format!("no store {other}")],
     };
     Response::new(Full::from(results.join("\n")))

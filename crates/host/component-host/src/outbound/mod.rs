@@ -4,6 +4,7 @@
 mod client;
 mod denied;
 mod silence_guard;
+mod tls;
 mod whole;
 
 use std::sync::{Arc, Weak};
@@ -20,6 +21,7 @@ use wasmtime_wasi_http::{
 pub(crate) use client::Client;
 pub(crate) use denied::DeniedRequests;
 use silence_guard::SilenceGuard;
+pub use tls::ClientTls;
 pub(crate) use whole::HttpClient;
 
 use crate::Limits;
@@ -99,7 +101,7 @@ impl Outbound {
         self.check(request.uri())?;
         match chained_component(request.uri()).map(str::to_owned) {
             Some(id) => Ok((self.chain(&id, request).await?, SilenceGuard::none())),
-            None => self.client.send(request).await,
+            None => self.client.send(&self.component, request).await,
         }
     }
 

@@ -100,6 +100,10 @@ fn failure(error: HttpError) -> SendError {
         | HttpError::ConnectionWriteTimeout
         | HttpError::HttpResponseTimeout => SendError::ResponseTimeout,
         HttpError::HttpResponseBodySize(_) => SendError::ResponseTooLarge,
+        HttpError::TlsCertificateError => {
+            SendError::Other("the certificate of the server is not trusted".into())
+        }
+        HttpError::TlsProtocolError => SendError::Other("the TLS handshake failed".into()),
         HttpError::InternalError(Some(text)) => SendError::Other(text),
         other => SendError::Other(other.to_string()),
     }

@@ -38,11 +38,6 @@ impl Rule {
     }
 
     fn parse(scheme: &str, address: &str) -> Result<Self, String> {
-        if scheme == "https" {
-            return Err(
-                "this host sends plain http only; put a proxy that speaks TLS in between".into()
-            );
-        }
         let (host, port) = split_port(address)?;
         let ports = match port {
             Some(port) => parse_ports(port)?,
