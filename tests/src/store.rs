@@ -59,11 +59,16 @@ impl Store {
         self.command(&["FLUSHALL"]).await
     }
 
+    /// The names of all keys.
+    pub async fn keys(&self) -> Result<Vec<String>> {
+        Ok(self.0.clone().keys("*").await?)
+    }
+
     /// The string values, hashes and sorted sets that do not depend on the order in which sales of
     /// different partitions are counted.
     pub async fn ordered_keys(&self) -> Result<BTreeMap<String, String>> {
         let mut store = self.0.clone();
-        let keys: Vec<String> = store.keys("*").await?;
+        let keys = self.keys().await?;
         let mut values = BTreeMap::new();
         for key in keys {
             let kind: String = redis::cmd("TYPE").arg(&key).query_async(&mut store).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use component_host::Limits;
 use http::Method;
-use pipeline_tests::{Client, eventually};
+use pipeline_tests::{Client, Store, eventually};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use stores::{StoresConfig, capabilities};
 use test_servers::{Postgres, PostgresTls, ValkeyConfig, free_port, start_valkey};
@@ -21,10 +21,14 @@ component = "uses-stores"
 [component.uses-stores]
 source = "components/uses_stores.wasm"
 allowed_outbound_hosts = [ALLOWED]
+key_value_stores = ["default"]
 "#;
 
 /// Serves the guest, which may connect to these addresses.
-async fn serve(allowed: &[String], config: StoresConfig) -> Guest {
+async fn serve(allowed: &[String], mut config: StoresConfig) -> Guest {
+    // Nothing connects to it, unless the test configures a server.
+    let nowhere = || Ok("redis://127.0.0.1:1".to_owned());
+    config.key_value.entry("default".into()).or_insert_with(nowhere);
     let allowed: Vec<String> = allowed.iter().map(|address| format!("{address:?}")).collect();
     let manifest = MANIFEST.replace("ALLOWED", &allowed.join(", "));
     let limits = Limits { instances_max: 20, ..Limits::default() };
@@ -65,7 +69,7 @@ async fn encrypted() -> (Postgres, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_has_the_types_errors_and_limits_of_the_interface() {
     let (mut server, authority) = encrypted().await;
-    let config = StoresConfig { postgres_connections_max: 2 };
+    let config = StoresConfig { postgres_connections_max: 2, ..StoresConfig::default() };
     let guest = serve(&allowed(&server), config).await;
     let plain = format!("{}?sslmode=disable", server.url());
     let run = |commands: &'static [&'static str]| guest.run("/postgres", &plain, commands);
@@ -218,6 +222,67 @@ async fn redis_has_the_commands_and_errors_of_the_interface() {
     drop(server);
     let down = run(&["get key"]).await;
     assert!(down.starts_with("Error::Other("), "{down}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_value_stores_keep_values_under_names_of_their_own() {
+    let mut server = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let key_value = [("default".to_owned(), Ok(server.url()))].into();
+    let guest = serve(&[], StoresConfig { key_value, ..StoresConfig::default() }).await;
+
+    let results = guest.run(
+        "/key-value",
+        "default",
+        &[
+            "get a", "set a 1", "get a", "exists a", "set b 2", "keys", "delete a", "exists a",
+            "get ",
+        ],
+    );
+    let results = results.await;
+    let expected = "Ok(None)\nOk(())\nOk(Some([49]))\nOk(true)\nOk(())\nOk([\"a\", \"b\"])\nOk(())\n\
+                    Ok(false)\nErr(Error::Other(\"a key must have 1 to 1024 bytes\"))";
+    assert_eq!(results, expected);
+    let results = guest.run(
+        "/wasi-keyvalue",
+        "default",
+        &[
+            "get b",
+            "increment n",
+            "increment n",
+            "set-many x y",
+            "get-many x y z",
+            "delete-many x y",
+            "exists x",
+            "swap s",
+            "get s",
+        ],
+    );
+    let results = results.await;
+    let many = "Some([109, 97, 110, 121])";
+    let between = "Ok(Some([98, 101, 116, 119, 101, 101, 110]))";
+    let expected = [
+        "Ok(Some([50]))",
+        "Ok(2)",
+        "Ok(4)",
+        "Ok(())",
+        &format!("Ok([(\"x\", {many}), (\"y\", {many}), (\"z\", None)])"),
+        "Ok(())",
+        "Ok(false)",
+        &format!("{between} true"),
+        "Ok(Some([115, 119, 97, 112, 112, 101, 100]))",
+    ];
+    assert_eq!(results.lines().collect::<Vec<_>>(), expected);
+
+    for store in ["/key-value", "/wasi-keyvalue"] {
+        let denied = guest.run(store, "other", &["get a"]).await;
+        assert!(denied.contains("AccessDenied"), "{denied}");
+    }
+    let names = Store::connect(&server.url()).await.unwrap().keys().await.unwrap();
+    assert!(names.iter().all(|name| name.starts_with("spin-kv:default:")), "{names:?}");
+
+    server.kill().await.unwrap();
+    let down = guest.run("/key-value", "default", &["get b"]).await;
+    assert!(down.contains("Err(Error::Other("), "{down}");
 }
 
 /// Sends a value of each type to the server and back.

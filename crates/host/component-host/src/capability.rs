@@ -18,6 +18,8 @@ pub struct Importer<'a> {
     pub allowed: &'a AllowedHosts,
     /// The values of its Spin variables.
     pub variables: &'a BTreeMap<String, String>,
+    /// The labels of the key-value stores that it may open.
+    pub key_value_stores: &'a [String],
 }
 
 /// Interfaces that the program provides natively to the components that import one of them, such as

@@ -9,7 +9,7 @@ use wac_graph::types::{ItemKind, Package};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 use wasmparser::{Parser, Payload};
 
-use crate::denial::{self, NETWORK, RIGHTS};
+use crate::denial::{self, RIGHTS};
 use crate::linker::{exports_candidate, released};
 use crate::{Error, componentize};
 use spin_app::app::{Component, Dependency, Inherit, Source};
@@ -150,8 +150,9 @@ impl<'a> Composer<'a> {
     ) -> Result<(), Error> {
         let imports: Vec<_> = self.imports(id).collect();
         for (import, kind) in imports {
-            if is_among(self.capabilities, &import) && !inherit.has(NETWORK) {
-                let message = format!("it imports `{import}` but does not inherit `{NETWORK}`");
+            let right = denial::right_for_capability(&import);
+            if is_among(self.capabilities, &import) && !inherit.has(right) {
+                let message = format!("it imports `{import}` but does not inherit `{right}`");
                 return Err(fault(self.component, name, message));
             }
             let Some(denied) = denial::renamed_import(&import, index, inherit) else {

@@ -19,7 +19,7 @@ pub(crate) const RIGHTS: [&str; 7] = [
 const NAMESPACE: &str = "denied:";
 
 /// The permission to connect to hosts.
-pub(crate) const NETWORK: &str = "allowed_outbound_hosts";
+const NETWORK: &str = "allowed_outbound_hosts";
 
 /// Interfaces with access to external resources, and the permission that each one needs.
 const GUARDED: [(&str, &str); 11] = [
@@ -37,6 +37,15 @@ const GUARDED: [(&str, &str); 11] = [
     // interfaces for that.
     ("wasi:sockets/types", NETWORK),
 ];
+
+/// The permission to open key-value stores.
+const KEY_VALUE_STORES: &str = "key_value_stores";
+
+/// The permission that a dependency needs for an interface that the program provides.
+pub(crate) fn right_for_capability(import: &str) -> &'static str {
+    let stores = ["spin:key-value/", "wasi:keyvalue/", "fermyon:spin/key-value@"];
+    if stores.iter().any(|start| import.starts_with(start)) { KEY_VALUE_STORES } else { NETWORK }
+}
 
 /// The name of the denied import that replaces `import`; `None` if the import is permitted.
 pub(crate) fn renamed_import(import: &str, dependency: usize, inherit: &Inherit) -> Option<String> {

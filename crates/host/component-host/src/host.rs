@@ -169,8 +169,12 @@ impl Loader {
         };
         let allowed = self.allowed_hosts(component)?;
         let variables = self.variables.render_all(&component.config)?;
-        let importer =
-            Importer { component: &component.id, allowed: &allowed, variables: &variables };
+        let importer = Importer {
+            component: &component.id,
+            allowed: &allowed,
+            variables: &variables,
+            key_value_stores: &component.metadata.key_value_stores,
+        };
         for capability in self.capabilities.iter().filter(is_provided) {
             if capability.check(&importer).is_ok() {
                 let prepared = capability.prepare(&importer);
@@ -186,8 +190,8 @@ impl Loader {
         component: &Component,
         template: &StateTemplate,
     ) -> Result<(), Error> {
-        let StateTemplate { allowed, variables, .. } = template;
-        let importer = Importer { component: &component.id, allowed, variables };
+        let StateTemplate { allowed, variables, key_value_stores, .. } = template;
+        let importer = Importer { component: &component.id, allowed, variables, key_value_stores };
         let prepared = capability.check(&importer).and_then(|()| capability.prepare(&importer));
         prepared.map_err(|message| component_error(component, message))
     }
@@ -235,6 +239,7 @@ impl Loader {
             output: self.outputs.for_component(&component.id)?,
             memory_bytes_max: self.limits.instance_memory_bytes_max,
             files: Arc::new(files),
+            key_value_stores: component.metadata.key_value_stores.clone().into(),
             shared: self.capabilities.iter().filter_map(|capability| capability.shared()).collect(),
         })
     }

@@ -41,6 +41,7 @@ pub struct GuestState {
     /// The names of WASI 0.2 lookups in progress, by resource.
     pub(crate) lookups: HashMap<u32, String>,
     shared: Shared,
+    key_value_stores: Arc<[String]>,
 }
 
 /// What the capabilities of the program share with their functions.
@@ -60,6 +61,16 @@ impl GuestState {
     /// The value of one of the component's Spin variables; `None` if it declares no such variable.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+
+    /// The values of the component's Spin variables.
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
+    /// The labels of the key-value stores that the component may open.
+    pub fn key_value_stores(&self) -> &[String] {
+        &self.key_value_stores
     }
 
     /// The addresses that the component may connect to.
@@ -106,6 +117,7 @@ pub(crate) struct StateTemplate {
     pub memory_bytes_max: usize,
     pub files: Arc<ReadableFolders>,
     pub shared: Shared,
+    pub key_value_stores: Arc<[String]>,
 }
 
 impl StateTemplate {
@@ -138,6 +150,7 @@ impl StateTemplate {
             denied_requests: DeniedRequests,
             lookups: HashMap::new(),
             shared: self.shared.clone(),
+            key_value_stores: self.key_value_stores.clone(),
         }
     }
 

@@ -178,7 +178,12 @@ mod tests {
         let entries: Vec<String> = entries.iter().map(|&entry| entry.into()).collect();
         let allowed = AllowedHosts::parse("writer", &entries, &Default::default()).unwrap();
         let variables = BTreeMap::from([(AMQP_URL.to_owned(), url.to_owned())]);
-        with(&Importer { component: "writer", allowed: &allowed, variables: &variables })
+        with(&Importer {
+            component: "writer",
+            allowed: &allowed,
+            variables: &variables,
+            key_value_stores: &[],
+        })
     }
 
     #[tokio::test]

@@ -62,7 +62,9 @@ impl RunOptions {
 
     /// The settings of databases and stores.
     pub fn stores(&self) -> StoresConfig {
-        let mut config = StoresConfig::default();
+        let key_value = self.file.key_value_store.iter();
+        let key_value = key_value.map(|(label, section)| (label.clone(), section.url()));
+        let mut config = StoresConfig { key_value: key_value.collect(), ..Default::default() };
         if let Some(max) = self.file.outbound_pg.as_ref().and_then(|pg| pg.max_connections) {
             config.postgres_connections_max = max.get();
         }

@@ -11,8 +11,7 @@ use spin_app::origin::line_at;
 
 /// Sections of Spin for features that components cannot use here, or that only tune such a feature.
 /// They are ignored.
-const IGNORED_SECTIONS: [&str; 8] = [
-    "key_value_store",
+const IGNORED_SECTIONS: [&str; 7] = [
     "llm_compute",
     "outbound_http",
     "outbound_mqtt",
@@ -37,6 +36,9 @@ pub struct RuntimeConfig {
     /// TLS of outgoing requests.
     #[serde(default)]
     pub client_tls: Vec<ClientTlsSection>,
+    /// The key-value stores, by label.
+    #[serde(default)]
+    pub key_value_store: BTreeMap<String, KeyValueSection>,
     /// The connections to PostgreSQL.
     pub outbound_pg: Option<OutboundPg>,
     /// The folder of the file.
@@ -86,6 +88,27 @@ impl ClientTlsSection {
         };
         config.check().map_err(|error| anyhow!("client_tls: {error}"))?;
         Ok(config)
+    }
+}
+
+/// A `[key_value_store.LABEL]`. One of a type that is not supported is an error only if a component
+/// opens the store: Spin's HTTP trigger reads the same file.
+#[derive(Deserialize)]
+pub struct KeyValueSection {
+    r#type: String,
+    url: Option<String>,
+}
+
+impl KeyValueSection {
+    /// The URL of the server; an error says why the store cannot be used.
+    pub fn url(&self) -> Result<String, String> {
+        match (&*self.r#type, &self.url) {
+            ("redis", Some(url)) => Ok(url.clone()),
+            ("redis", None) => Err("`url` is missing in the runtime configuration file".into()),
+            (other, _) => {
+                Err(format!("the type `{other}` is not supported by this program, only `redis`"))
+            }
+        }
     }
 }
 
@@ -155,9 +178,12 @@ mod tests {
             "log_dir = \"\"\nmax_instance_memory = 1024\n\
              [[variables_provider]]\ntype = \"static\"\nvalues = { a = \"1\" }\n\
              [[variables_provider]]\ntype = \"env\"\nprefix = \"SHOP\"\n\
-             [key_value_store.default]\ntype = \"spin\"\n",
+             [key_value_store.default]\ntype = \"spin\"\n\
+             [key_value_store.shared]\ntype = \"redis\"\nurl = \"redis://h\"\n",
         )
         .unwrap();
+        assert!(config.key_value_store["default"].url().unwrap_err().contains("`spin`"));
+        assert_eq!(config.key_value_store["shared"].url().unwrap(), "redis://h");
         assert_eq!(config.variables_provider.len(), 2);
         assert_eq!((config.log_dir.as_deref(), config.max_instance_memory), (Some(""), Some(1024)));
         let old = read("[[config_provider]]\ntype = \"env\"\n").unwrap();

@@ -26,7 +26,8 @@ pub struct VariableArgs {
     #[arg(long = "variable", value_name = "NAME=VALUE")]
     pub variables: Vec<Given>,
     /// Runtime configuration file: `[[variables_provider]]` of the types `static` and `env`,
-    /// `state_dir`, `log_dir` and `max_instance_memory`.
+    /// `[[client_tls]]`, `[outbound_pg]`, `[key_value_store.LABEL]` of the type `redis`, `state_dir`,
+    /// `log_dir` and `max_instance_memory`.
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
     pub runtime_config_file: Option<PathBuf>,
 }

@@ -59,7 +59,6 @@ impl App {
 fn check_component(app: &App, component: &Component) -> Result<(), Error> {
     let (id, metadata) = (&component.id, &component.metadata);
     let unsupported = [
-        ("key_value_stores", metadata.key_value_stores.is_empty()),
         ("sqlite_databases", metadata.databases.is_empty()),
         ("ai_models", metadata.ai_models.is_empty()),
     ];

@@ -2,27 +2,33 @@
 //! limits ([`limits`]). Which addresses a component may connect to is decided by
 //! `allowed_outbound_hosts`, as in Spin.
 
+pub mod key_value;
 pub mod limits;
 pub mod postgres;
 pub mod redis;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use component_host::Capability;
 
+pub use key_value::KeyValueProvider;
 pub use postgres::PostgresProvider;
 pub use redis::RedisProvider;
 
 /// The settings.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoresConfig {
     /// The connections to one database of PostgreSQL at once.
     pub postgres_connections_max: usize,
+    /// The URL of the server of each key-value store, by label; an error says why the store cannot be
+    /// used.
+    pub key_value: BTreeMap<String, Result<String, String>>,
 }
 
 impl Default for StoresConfig {
     fn default() -> Self {
-        Self { postgres_connections_max: limits::CONNECTIONS_MAX }
+        Self { postgres_connections_max: limits::CONNECTIONS_MAX, key_value: BTreeMap::new() }
     }
 }
 
@@ -31,5 +37,6 @@ pub fn capabilities(config: &StoresConfig) -> Vec<Arc<dyn Capability>> {
     vec![
         Arc::new(PostgresProvider::new(config.postgres_connections_max)),
         Arc::new(RedisProvider::default()),
+        Arc::new(KeyValueProvider::new(config.key_value.clone())),
     ]
 }

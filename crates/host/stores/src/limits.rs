@@ -32,6 +32,15 @@ pub const RESULT_BYTES_MAX: usize = 32 << 20;
 /// The connections to servers of Redis at once, one for each component and address.
 pub const REDIS_CLIENTS_MAX: usize = 64;
 
+/// The bytes of a key of a key-value store.
+pub const KEY_BYTES_MAX: usize = 1 << 10;
+
+/// The bytes of a value of a key-value store. The replies to a call have at most 16 MiB.
+pub const VALUE_BYTES_MAX: usize = 8 << 20;
+
+/// The keys of one call of a key-value store.
+pub const KEYS_AT_ONCE_MAX: usize = 1_000;
+
 /// The bytes of an address and of the certificate for it.
 pub const ADDRESS_BYTES_MAX: usize = 64 << 10;
 

@@ -2,6 +2,7 @@
 //! names the store, the field `x-address` where it is, and each part of the body is a command. The
 //! response has the results as text. Each record of Kafka is inserted into a table.
 
+mod key_value;
 mod postgres;
 mod redis;
 
@@ -28,6 +29,8 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
             let (authority, commands) = commands.split_first().unwrap_or((&"", &[]));
             postgres::run(&address, Some((*authority).into()), commands).await
         }
+        "/key-value" => key_value::run(&address, &commands).await,
+        "/wasi-keyvalue" => key_value::run_wasi(&address, &commands),
         "/redis" => redis::run(&address, &commands).await,
         other => vec![format!("no store {other}")],
     };

@@ -98,7 +98,7 @@ fn parameter(line: &str) -> ParameterValue {
 pub async fn insert(values: Vec<String>) -> Result<(), String> {
     let address = spin_sdk::variables::get("database").await.map_err(|e| e.to_string())?;
     let connection = Connection::open(address).await.map_err(|e| e.to_string())?;
-    let statement = "INSERT INTO arrivals SELECT unnest($1::text[])";
+    let statement = "INSERT INTO arrivals SELECT unnest($1::text[]) ON CONFLICT DO NOTHING";
     let values = ParameterValue::ArrayStr(values.into_iter().map(Some).collect());
     connection.execute(statement, [values]).await.map_err(|e| e.to_string())?;
     Ok(())

@@ -176,9 +176,9 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
             ("component = \"ingest\"", "component = \"ingest\"\nid = \"\"", 9, "`id`"),
             (
                 "allowed_outbound",
-                "key_value_stores = [\"a\"]\nallowed_outbound",
+                "sqlite_databases = [\"a\"]\nallowed_outbound",
                 14,
-                "key_value_stores",
+                "sqlite_databases",
             ),
             (
                 "allowed_outbound",

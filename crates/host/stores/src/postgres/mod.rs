@@ -1,6 +1,11 @@
 //! `spin:postgres`, in the versions that Spin provides: PostgreSQL with one pool of connections for
 //! each database.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "the error of the interface has all fields of the server's error"
+)]
+
 mod address;
 mod bindings;
 mod error;

@@ -101,7 +101,7 @@ impl RowProducer {
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Row>, Error>> {
         let limit = self.limit.get_or_insert_with(|| Box::pin(sleep(STATEMENT_LIMIT)));
         ready!(limit.as_mut().poll(cx));
-        self.rows.session.is_stuck();
+        self.rows.session.mark_stuck();
         Poll::Ready(Err(failed(format!("no row arrived within {STATEMENT_LIMIT:?}"))))
     }
 }

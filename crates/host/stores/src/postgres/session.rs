@@ -81,7 +81,7 @@ impl Session {
     }
 
     /// Marks the connection as one that executes a statement for too long.
-    pub fn is_stuck(&self) {
+    pub fn mark_stuck(&self) {
         self.is_stuck.store(true, Ordering::Relaxed);
     }
 
@@ -95,7 +95,7 @@ impl Session {
             ));
         }
         timeout(STATEMENT_LIMIT, call).await.unwrap_or_else(|_| {
-            self.is_stuck();
+            self.mark_stuck();
             Err(failed(format!("the statement was cancelled after {STATEMENT_LIMIT:?}")))
         })
     }

@@ -1,0 +1,117 @@
+//! The stores by label, and where they are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use component_host::GuestState;
+use valkey_client::Client;
+use valkey_codec::Servers;
+
+use super::bindings::v3::Error;
+use super::store::Store;
+use crate::limits::REDIS_CLIENTS_MAX;
+
+/// The label of the store that needs no configuration.
+const DEFAULT: &str = "default";
+
+/// The Spin variable of a component with the URL of the application's Valkey server.
+const VALKEY_URL: &str = "valkey_url";
+
+/// The characters of a label. The names of keys in Valkey begin with it.
+fn is_label(label: &str) -> bool {
+    !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+}
+
+/// The stores of all components.
+pub(super) struct Stores {
+    /// The URL of the server of each label, or why it cannot be used.
+    configured: BTreeMap<String, Result<String, String>>,
+    /// The clients by URL.
+    clients: Mutex<HashMap<String, Arc<Client>>>,
+}
+
+impl Stores {
+    pub fn new(configured: BTreeMap<String, Result<String, String>>) -> Self {
+        Self { configured, clients: Mutex::default() }
+    }
+
+    /// The URL of the server of a store. Without configuration, the store `default` is on the Valkey
+    /// server of the component's variable.
+    pub fn url<'a>(
+        &'a self,
+        label: &str,
+        variables: &'a BTreeMap<String, String>,
+    ) -> Result<&'a str, String> {
+        if !is_label(label) {
+            return Err(format!(
+                "key_value_stores: `{label}` must consist of letters, digits, - and _"
+            ));
+        }
+        match (self.configured.get(label), variables.get(VALKEY_URL)) {
+            (Some(Ok(url)), _) => Ok(url),
+            (Some(Err(reason)), _) => Err(format!("key_value_stores: `{label}`: {reason}")),
+            (None, Some(url)) if label == DEFAULT => Ok(url),
+            (None, _) => Err(format!(
+                "key_value_stores: the store `{label}` is not configured; add [key_value_store.{label}] \
+                 with type = \"redis\" and url = \"redis://HOST:PORT\" to the runtime configuration file"
+            )),
+        }
+    }
+
+    /// Opens a store for a component.
+    pub fn open(state: &GuestState, label: &str) -> Result<Store, Error> {
+        if !state.key_value_stores().iter().any(|allowed| allowed == label) {
+            return Err(Error::AccessDenied);
+        }
+        let stores = state.shared::<Self>().ok_or(Error::NoSuchStore)?;
+        let url = stores.url(label, state.variables()).map_err(Error::Other)?;
+        let client = stores.client(url)?;
+        Ok(Store::new(client, label))
+    }
+
+    fn client(&self, url: &str) -> Result<Arc<Client>, Error> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(url) {
+            return Ok(client.clone());
+        }
+        if clients.len() >= REDIS_CLIENTS_MAX {
+            return Err(Error::StoreTableFull);
+        }
+        let servers = Servers::parse(url).map_err(|error| Error::Other(error.to_string()))?;
+        // The operator has configured it, or the component's own variable names it.
+        let client = Client::new(servers, "", |_, _| true).map_err(Error::Other)?;
+        let client = Arc::new(client);
+        clients.insert(url.into(), client.clone());
+        Ok(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_where_the_configuration_says() {
+        let configured = [
+            ("default", Ok("redis://configured".to_owned())),
+            ("wrong", Err("the type `spin` is not supported".to_owned())),
+        ];
+        let configured = configured.map(|(label, url)| (label.to_owned(), url)).into();
+        let (stores, none) = (Stores::new(configured), Stores::new(BTreeMap::new()));
+        let own = BTreeMap::from([(VALKEY_URL.to_owned(), "redis://own".to_owned())]);
+        let nothing = BTreeMap::new();
+        assert_eq!(stores.url(DEFAULT, &own), Ok("redis://configured"));
+        assert_eq!(none.url(DEFAULT, &own), Ok("redis://own"));
+        for (stores, label, expected) in [
+            (&stores, "wrong", "`spin`"),
+            (&stores, "other", "[key_value_store.other]"),
+            (&none, DEFAULT, "[key_value_store.default]"),
+            (&stores, "a*", "letters"),
+            (&stores, "", "letters"),
+        ] {
+            let variables = if label == "other" { &own } else { &nothing };
+            let fault = stores.url(label, variables).unwrap_err();
+            assert!(fault.contains(expected), "{fault}");
+        }
+    }
+}
