@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};
 
-/// The header in which the host passes on the address of the client.
+/// The header in which the host passes on the address of the client. Spin adds it to the headers of
+/// the request, so a client can send values before it.
 const CLIENT_ADDR: &str = "spin-client-addr";
 
 /// Maximum length of the value of a header that is a key. Longer ones share a bucket.
@@ -56,7 +57,8 @@ impl Key {
 
 /// The address of the client. A network of IPv6 with 64 bits is one client.
 fn address(headers: &HeaderMap) -> String {
-    let text = headers.get(CLIENT_ADDR).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let last = headers.get_all(CLIENT_ADDR).iter().next_back();
+    let text = last.and_then(|value| value.to_str().ok()).unwrap_or_default();
     match text.parse().map(|address: SocketAddr| address.ip().to_canonical()) {
         Ok(IpAddr::V4(address)) => format!("address {address}"),
         Ok(IpAddr::V6(address)) => {
@@ -89,6 +91,8 @@ mod tests {
         assert_eq!(address("[2001:db8::1]:1"), address("[2001:db8::ffff]:1"));
         assert_ne!(address("[2001:db8::1]:1"), address("[2001:db8:0:1::1]:1"));
         assert_eq!(address("x"), Key::Address.of(&HeaderMap::new()));
+        let forged = [("spin-client-addr", "192.0.2.9:1"), ("spin-client-addr", "192.0.2.1:1")];
+        assert_eq!(Key::Address.of(&headers(&forged)), address("192.0.2.1:1"));
         let key = Key::parse("header:X-Token-Subject").unwrap();
         let of = |fields: &[(&'static str, &str)]| key.of(&headers(fields));
         assert_ne!(of(&[("x-token-subject", "a")]), of(&[("x-token-subject", "b")]));
