@@ -1,9 +1,11 @@
 //! Every component imports only interfaces that Spin 4.1 provides or its dependencies satisfy.
 
 use component_host::compose;
+use kafka_trigger::TriggerConfig;
 use pipeline_tests::root;
 use spin_app::app::Component;
 use spin_app::manifest;
+use spin_app::variables::Variables;
 use wac_graph::types::{Package, Types};
 
 /// The interfaces that Spin 4.1 provides to its guests, by package and version: the world
@@ -71,6 +73,17 @@ fn components_import_only_what_spin_or_a_dependency_provides() {
             let missing = missing(component);
             assert!(missing.is_empty(), "{file}: `{}`: no provider for {missing:?}", component.id);
         }
+    }
+}
+
+/// Without a broker, `doorbuster up` has no producer for components that let it provide one.
+#[test]
+fn applications_without_a_kafka_trigger_name_the_brokers_of_their_producer() {
+    for file in ["examples/event-ingest/spin.toml", "examples/guarded-orders/spin.toml"] {
+        let app = manifest::read(&root().join(file)).unwrap();
+        let variables = Variables::resolve(&app.variables, |_| Some("127.0.0.1:9092".into()));
+        let producer = TriggerConfig::producer_of(&[], &app, &variables.unwrap()).unwrap();
+        assert!(producer.is_some(), "{file}");
     }
 }
 
