@@ -47,7 +47,8 @@ cargo xtask <task>
                  check that a test fails
   fuzz [ARGS]    fuzz the decoders of bytes from outside: --seconds N for each target, TARGET;
                  needs cargo-fuzz
-  spin [ARGS]    run the pipeline in a real Spin with the packed plugin: --spin PATH
+  spin [ARGS]    run the pipeline in a real Spin with the packed plugin, and compare middleware there
+                 and in `doorbuster up`: --spin PATH
   secrets        create the missing passwords of k8s/
   manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   measure the pipeline beside the same one without WebAssembly, and draw the
