@@ -264,7 +264,7 @@ fn no_student() -> Problem {
 }
 
 fn was_changed() -> Problem {
-    let kind = "urn:doorbuster:problem:precondition";
+    let kind = "urn:university:problem:precondition";
     Problem::new(kind, StatusCode::PRECONDITION_FAILED, "the student was changed or deleted")
 }
 

@@ -63,7 +63,7 @@ pub fn no_student(id: i64) -> Problem {
 pub fn was_changed(id: i64) -> Problem {
     let detail =
         format!("student {id} was changed or deleted; nothing was changed by this request");
-    Problem::new("urn:doorbuster:problem:precondition", StatusCode::PRECONDITION_FAILED, detail)
+    Problem::new("urn:university:problem:precondition", StatusCode::PRECONDITION_FAILED, detail)
         .with_field(header::IF_MATCH.as_str())
 }
 

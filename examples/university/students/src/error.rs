@@ -59,12 +59,12 @@ impl From<&StoreError> for Problem {
                 "the database took too long; nothing was changed",
             ),
             StoreError::Duplicate(_) => (
-                "urn:doorbuster:problem:duplicate",
+                "urn:university:problem:duplicate",
                 StatusCode::CONFLICT,
                 "another student has the same nro_legajo, or the same document; nothing was changed",
             ),
             StoreError::Refused(_) => (
-                "urn:doorbuster:problem:internal",
+                "urn:university:problem:internal",
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "a fault of this service; nothing was changed",
             ),

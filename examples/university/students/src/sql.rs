@@ -40,10 +40,11 @@ pub const CREATE: &str = "INSERT INTO students (apellido, nombre, nro_documento,
 /// Replaces the columns without the id of the student `$9`, if the row has the version `$10`.
 pub const REPLACE: &str = "UPDATE students SET apellido = $1, nombre = $2, nro_documento = $3, \
      tipo_documento = $4, fecha_nacimiento = $5, sexo = $6, nro_legajo = $7, fecha_ingreso = $8 \
-     WHERE id = $9 AND $10 IN (0, xmin::text::bigint)";
+     WHERE id = $9 AND $10::bigint IN (0, xmin::text::bigint)";
 
 /// Deletes the student `$1`, if the row has the version `$2`.
-pub const DELETE: &str = "DELETE FROM students WHERE id = $1 AND $2 IN (0, xmin::text::bigint)";
+pub const DELETE: &str =
+    "DELETE FROM students WHERE id = $1 AND $2::bigint IN (0, xmin::text::bigint)";
 
 /// The version that every row has for [`REPLACE`] and [`DELETE`].
 pub const ANY_VERSION: i64 = 0;
