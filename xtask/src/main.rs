@@ -30,8 +30,8 @@ cargo xtask <task>
   up [ARGS]      build the program and the components, in the profile that compiles fast, and run
                  the whole pipeline; ARGS are passed to `doorbuster up`. --local DIR starts Apache
                  Kafka and Valkey on this machine, and keeps their data in DIR; --queue NAME starts
-                 RabbitMQ with this queue; if it cannot be started, --or-only IDS runs only these
-                 components
+                  RabbitMQ with this queue; if it cannot be started, --or-only IDS runs only these
+                  components; --postgres DIR starts PostgreSQL and runs the scripts in DIR
   build          build target/release/doorbuster and the components in target/components/, in the
                  optimized profile
   plugin [ARGS]  pack the Spin plugin in target/plugin/; --url URL
@@ -53,10 +53,12 @@ cargo xtask <task>
   manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   measure the pipeline beside the same one without WebAssembly, and draw the
                  results: accept, breakdown, drain, rebuild, latency, end-to-end, start, hello,
-                 overload, growth, viewers, brokers, or all of them except brokers; --short for a
-                 trial, --help for all options
+                 overload, growth, viewers, brokers, students, or all of them except the last
+                 two; --short for a trial, --help for all options
   compare brokers [ARGS]  the same for Kafka and RabbitMQ under examples/weather: speed, latency,
                  and what faults cost
+  compare students [ARGS]  the same for examples/university and the same service with axum and sqlx:
+                 pages of 2,000,000 students in PostgreSQL, with 200 clients
   load-report [ARGS]  run Locust against the pipeline on real servers and draw the run in
                  docs/benchmarks/load.svg; ARGS are passed to Locust: --shape, --peak, --minutes
   screenshot     run the pipeline under load and write pictures of the live page,
@@ -106,8 +108,8 @@ fn run_task() -> Result<()> {
         "manifests" => run::manifests("check"),
         "bench" => bench::measure_and_draw(&rest),
         "compare" => match rest.first().map(String::as_str) {
-            Some("brokers") => bench::measure_and_draw(&rest),
-            _ => bail!("`cargo xtask compare brokers` is the only comparison"),
+            Some("brokers" | "students") => bench::measure_and_draw(&rest),
+            _ => bail!("the comparisons are `brokers` and `students`"),
         },
         "screenshot" => {
             build::pipeline(Profile::Dev, &["with-servers", "screenshot"])?;

@@ -68,7 +68,8 @@ pub fn up(profile: Profile, args: &[String]) -> Result<()> {
     let (mut servers, mut rest) = (Vec::new(), Vec::new());
     let mut args = args.iter();
     while let Some(arg) = args.next() {
-        if !["--local", "--queue", "--or-only"].contains(&arg.split('=').next().unwrap_or_default())
+        if !["--local", "--queue", "--or-only", "--postgres"]
+            .contains(&arg.split('=').next().unwrap_or_default())
         {
             rest.push(arg.clone());
             continue;

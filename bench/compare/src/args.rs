@@ -39,6 +39,9 @@ pub struct Args {
     /// product): number of sales or posts that are counted.
     #[arg(long, value_name = "N", default_value = "1000000", default_value_if("short", "true", "100000"), value_parser = clap::value_parser!(u64).range(100_000..=100_000_000))]
     pub sales: u64,
+    /// students: number of students in the database.
+    #[arg(long, value_name = "N", default_value = "2000000", default_value_if("short", "true", "20000"), value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub students: u64,
     /// drain: compare with this build of the component `aggregator`, and with nothing else.
     #[arg(long, value_name = "PATH")]
     pub aggregator: Option<PathBuf>,
@@ -100,6 +103,9 @@ pub enum Measurement {
     /// `examples/weather` over Kafka and over RabbitMQ: speed, latency, and faults. Needs
     /// RabbitMQ. `cargo xtask compare brokers` starts it.
     Brokers,
+    /// `examples/university` beside the same service with axum and sqlx: pages of a list in PostgreSQL.
+    /// `cargo xtask compare students` starts it.
+    Students,
 }
 
 impl Args {

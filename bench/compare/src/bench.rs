@@ -21,7 +21,7 @@ use crate::servers::Servers;
 pub const PARTITIONS: i32 = 3;
 
 /// Load before a measurement, which warms up the caches of the contender, in seconds.
-const WARM_UP_SECONDS: u64 = 2;
+pub const WARM_UP_SECONDS: u64 = 2;
 
 /// Maximum time for a reply of Valkey, which may be deleting millions of keys or be stalled by the
 /// load.

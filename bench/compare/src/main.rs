@@ -30,6 +30,7 @@ mod servers;
 mod start;
 mod statistics;
 mod store;
+mod students;
 mod table;
 mod viewers;
 
@@ -65,11 +66,16 @@ fn raise_file_limit() -> Result<()> {
 }
 
 async fn run(args: Args) -> Result<()> {
-    // It starts its own servers and kills them. `all` does not include it, because it needs RabbitMQ.
+    // They start their own servers and kill them. `all` does not include them, because they need RabbitMQ
+    // and PostgreSQL.
     if args.measurements.contains(&Measurement::Brokers) {
         brokers::measure(&args).await?;
     }
-    if args.measurements.iter().all(|measurement| *measurement == Measurement::Brokers) {
+    if args.measurements.contains(&Measurement::Students) {
+        students::measure(&args).await?;
+    }
+    let own_servers = [Measurement::Brokers, Measurement::Students];
+    if args.measurements.iter().all(|measurement| own_servers.contains(measurement)) {
         return Ok(());
     }
     let bench = Bench::start(args).await?;

@@ -39,6 +39,18 @@ pub fn without_provided(manifest: &Path) -> Result<PathBuf> {
     derive(manifest, "wasm-only", drop_provided)
 }
 
+/// Writes a manifest of the same application without middleware.
+pub fn without_middleware(manifest: &Path) -> Result<PathBuf> {
+    derive(manifest, "without-middleware", |app| {
+        let triggers = table(app, "trigger").and_then(|triggers| triggers.get_mut("http"));
+        for trigger in triggers.and_then(toml::Value::as_array_mut).into_iter().flatten() {
+            if let Some(trigger) = trigger.as_table_mut() {
+                trigger.remove("dependencies");
+            }
+        }
+    })
+}
+
 /// The manifest that [`with_aggregator`] writes.
 pub const WITH_AGGREGATOR: &str = "target/bench/other-aggregator-spin-fused.toml";
 

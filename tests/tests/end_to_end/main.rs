@@ -48,6 +48,7 @@ mod telemetry;
 mod tokens;
 mod top;
 mod trigger;
+mod university;
 mod valkey_client;
 mod wasm_producer;
 mod weather;

@@ -11,7 +11,7 @@ use crate::object::{Object, at, list};
 use crate::yaml;
 
 /// The folders of the manifests of examples.
-pub const EXAMPLES: [&str; 1] = ["examples/weather/k8s"];
+pub const EXAMPLES: [&str; 2] = ["examples/university/k8s", "examples/weather/k8s"];
 
 /// An overlay, optionally with a component that it does not include itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

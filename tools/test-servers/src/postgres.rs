@@ -1,5 +1,7 @@
 //! A PostgreSQL server.
 
+mod psql;
+
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -21,9 +23,9 @@ use crate::home::{install, run};
 const NAME: &str = "postgresql";
 
 /// The programs that are needed.
-const PROGRAMS: [&str; 2] = ["initdb", "postgres"];
+const PROGRAMS: [&str; 3] = ["initdb", "postgres", "psql"];
 
-const NEEDED: &str = "PostgreSQL's initdb is needed on the PATH, or Debian's apt-get and dpkg-deb";
+const NEEDED: &str = "PostgreSQL's initdb, postgres and psql are needed on the PATH, or Debian's apt-get and dpkg-deb";
 
 /// The user and group `nobody`: the server refuses to run as root.
 const NOBODY: u32 = 65534;
@@ -80,6 +82,12 @@ impl Postgres {
     /// The port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Waits until the server ends unexpectedly. Returns an error that describes this, with the end of
+    /// its log.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        self.server.ended().await
     }
 
     /// The address of the database, with the user and its password.

@@ -23,6 +23,25 @@ impl Date {
         Some(Self { year, month, day })
     }
 
+    /// `YYYY-MM-DD` in ASCII. A page has many dates, and the macros for formatting are slow.
+    fn text(self) -> [u8; 10] {
+        let digit = |number: i16, unit: i16| b'0' + (number / unit % 10) as u8;
+        let Self { year, month, day } = self;
+        let (month, day) = (month.into(), day.into());
+        [
+            digit(year, 1_000),
+            digit(year, 100),
+            digit(year, 10),
+            digit(year, 1),
+            b'-',
+            digit(month, 10),
+            digit(month, 1),
+            b'-',
+            digit(day, 10),
+            digit(day, 1),
+        ]
+    }
+
     /// Year, month and day.
     pub fn parts(self) -> (i32, u8, u8) {
         (self.year.into(), self.month, self.day)
@@ -31,8 +50,7 @@ impl Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { year, month, day } = self;
-        write!(f, "{year:04}-{month:02}-{day:02}")
+        f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -56,7 +74,7 @@ impl FromStr for Date {
 
 impl Serialize for Date {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Error, Result, ensure};
 use child_server::Watchdog;
 use clap::Parser;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use test_servers::{
-    Kafka, KafkaConfig, QueueClient, RabbitMq, Valkey, ValkeyConfig, start_valkey, valkey_program,
+    Kafka, KafkaConfig, Postgres, QueueClient, RabbitMq, Valkey, ValkeyConfig, start_valkey,
+    valkey_program,
 };
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,6 +33,11 @@ struct Args {
     /// Append `--component-id IDS` to the command if RabbitMQ cannot be started.
     #[arg(long, value_name = "IDS", requires = "queue")]
     or_only: Option<String>,
+    /// Start PostgreSQL, run the scripts in this folder in the order of their names, and append
+    /// `--variable` with `database_url` and `database_address` to the command. Its data is deleted at the
+    /// end.
+    #[arg(long, value_name = "DIR")]
+    postgres: Option<PathBuf>,
     /// The command.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
@@ -52,7 +58,7 @@ fn main() -> Result<ExitCode> {
             Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot install Valkey"),
         }
     }
-    if args.local.is_none() && args.queue.is_none() {
+    if args.local.is_none() && args.queue.is_none() && args.postgres.is_none() {
         return Err(command.args(arguments).exec())
             .with_context(|| format!("cannot run {program}"));
     }
@@ -150,6 +156,8 @@ struct Servers {
     data: Option<(Kafka, Valkey)>,
     /// With `--queue`, unless it cannot be started.
     rabbit: Option<RabbitMq>,
+    /// With `--postgres`.
+    postgres: Option<Postgres>,
 }
 
 impl Servers {
@@ -180,8 +188,14 @@ impl Servers {
             client.declare(&format!("{queue}.dead-letter")).await?;
             Ok(Some(rabbit))
         };
-        let (data, rabbit) = tokio::try_join!(data, rabbit)?;
-        Ok(Self { data, rabbit })
+        let postgres = async {
+            match &args.postgres {
+                Some(scripts) => start_postgres(scripts).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (data, rabbit, postgres) = tokio::try_join!(data, rabbit, postgres)?;
+        Ok(Self { data, rabbit, postgres })
     }
 
     /// The arguments with their addresses, and the components that do not need what is missing.
@@ -197,6 +211,11 @@ impl Servers {
             arguments.extend(["--variable".into(), address]);
         } else if let Some(components) = &args.or_only {
             arguments.extend(["--component-id".into(), components.clone()]);
+        }
+        if let Some(postgres) = &self.postgres {
+            arguments.extend(["--variable".into(), format!("database_url={}", postgres.url())]);
+            let address = format!("database_address=127.0.0.1:{}", postgres.port());
+            arguments.extend(["--variable".into(), address]);
         }
         arguments
     }
@@ -218,16 +237,23 @@ impl Servers {
                 None => pending().await,
             }
         };
+        let postgres = async {
+            match &mut self.postgres {
+                Some(postgres) => postgres.ended().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             ended = data => ended,
             ended = rabbit => ended,
+            ended = postgres => ended,
         }
     }
 
-    /// Stops the servers that still run, in the order of the data flow. RabbitMQ is killed, because
-    /// its data is deleted.
+    /// Stops the servers that still run, in the order of the data flow. RabbitMQ and PostgreSQL are
+    /// killed, because their data is deleted.
     async fn stop(self) -> Result<(), Error> {
-        drop(self.rabbit);
+        drop((self.rabbit, self.postgres));
         let Some((mut kafka, mut valkey)) = self.data else { return Ok(()) };
         if !kafka.has_ended()? {
             kafka.stop().await.context("Kafka did not stop cleanly")?;
@@ -250,6 +276,25 @@ async fn start_with_data(dir: &Path) -> Result<(Kafka, Valkey)> {
     tokio::try_join!(async { Kafka::start(kafka).await.context("cannot start Kafka") }, async {
         start_valkey(valkey).await.context("cannot start Valkey")
     },)
+}
+
+async fn start_postgres(scripts: &Path) -> Result<Postgres> {
+    let postgres = Postgres::start().await.context("cannot start PostgreSQL")?;
+    let entries = std::fs::read_dir(scripts).with_context(|| scripts.display().to_string())?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "sql") {
+            files.push(file);
+        }
+    }
+    ensure!(!files.is_empty(), "{} has no scripts", scripts.display());
+    files.sort();
+    for file in files {
+        tracing::info!(script = %file.display(), "running a script in PostgreSQL");
+        postgres.run_script(&file, &[]).await?;
+    }
+    Ok(postgres)
 }
 
 /// Ends the command, if it still runs, and passes further signals on. The exit code of the command

@@ -1,0 +1,149 @@
+//! Measures `examples/university` beside the same service with axum and sqlx: pages of a long list in
+//! PostgreSQL.
+
+mod pages;
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use test_servers::Postgres;
+use tokio::process::Command;
+
+use crate::args::Args;
+use crate::bench::{WARM_UP_SECONDS, order};
+use crate::contender::{alone, program};
+use crate::cpu;
+use crate::deployment::Deployment;
+use crate::manifest::without_middleware;
+use crate::process::free_address;
+use crate::results::{self, Case, Column, Design, Figures, Sample};
+use pages::{Pages, Place};
+
+/// How it is presented.
+pub const DESIGN: Design = Design {
+    name: "students",
+    title: "pages of 100 students",
+    base: "native",
+    x_axis: None,
+    columns: &[
+        Column::with_ratio("answers_per_s", "requests/s"),
+        Column::new("p50_ms", "p50, ms"),
+        Column::new("p99_ms", "p99, ms"),
+        Column::new("failed_share", "share of failures"),
+        Column::with_ratio("contender_cpu_s", "CPU s of the service"),
+        Column::new("memory_mib", "memory of the service, MiB"),
+    ],
+};
+
+/// The clients of the original measurement, each with one request at a time.
+const CLIENTS: u32 = 200;
+
+/// Connections to PostgreSQL, which is also Doorbuster's default.
+const DATABASE_CONNECTIONS: u32 = 32;
+
+const MANIFEST: &str = "examples/university/spin.toml";
+const SCRIPTS: &str = "examples/university/db";
+
+/// A service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// Native code, without a component.
+    Native,
+    /// Doorbuster with the component alone.
+    Doorbuster,
+}
+
+impl Service {
+    const ALL: [Self; 2] = [Self::Native, Self::Doorbuster];
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Native => DESIGN.base,
+            Self::Doorbuster => "doorbuster",
+        })
+    }
+}
+
+/// All turns, with one database. If a turn fails, the results until then are written, too.
+pub async fn measure(args: &Args) -> Result<()> {
+    let postgres = Postgres::start().await.context("cannot start PostgreSQL")?;
+    tracing::info!(students = args.students, "filling PostgreSQL");
+    let scripts = Path::new(SCRIPTS);
+    postgres.run_script(&scripts.join("1-schema.sql"), &[]).await?;
+    let rows = args.students.to_string();
+    postgres.run_script(&scripts.join("2-students.sql"), &[("rows", &rows)]).await?;
+    let mut samples = Vec::new();
+    let measured = rounds(args, &postgres, &mut samples).await;
+    if !samples.is_empty() {
+        results::write(&DESIGN, args, &samples)?;
+    }
+    measured
+}
+
+async fn rounds(args: &Args, postgres: &Postgres, samples: &mut Vec<Sample>) -> Result<()> {
+    for round in 1..=args.rounds {
+        for service in order(&Service::ALL, round) {
+            tracing::info!(round, of = args.rounds, %service, "measuring students");
+            let place = || format!("round {round}, {service}");
+            let turn = turn(service, postgres, args).await.with_context(place)?;
+            samples.extend(turn.into_iter().map(|(case, figures)| Sample {
+                round,
+                contender: service.to_string(),
+                case,
+                figures,
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// The turn of a service: each place in the list, one after the other.
+async fn turn(service: Service, postgres: &Postgres, args: &Args) -> Result<Vec<(Case, Figures)>> {
+    let address = free_address()?;
+    let mut deployment = Deployment::new(Some(address));
+    let command = command(service, postgres, &address.to_string())?;
+    deployment.add("service", &format!("students-{service}"), command, Some(address))?;
+    deployment.listens().await?;
+    let mut turn = Vec::new();
+    for place in Place::ALL {
+        let pages =
+            |seconds| Pages { address, place, students: args.students, clients: CLIENTS, seconds };
+        pages(WARM_UP_SECONDS.min(args.seconds)).read().await?;
+        let before = cpu_of(&deployment)?;
+        let answers = pages(args.seconds).read().await?;
+        let mut figures = answers.figures()?;
+        let used = (cpu_of(&deployment)? - before) * 100_000.0 / answers.count() as f64;
+        figures.insert("contender_cpu_s".into(), used);
+        figures.insert("memory_mib".into(), deployment.memory_mib()?);
+        turn.push((Case::named(place.to_string()), figures));
+    }
+    deployment.stop().await?;
+    Ok(turn)
+}
+
+fn cpu_of(deployment: &Deployment) -> Result<f64> {
+    deployment.pids()?.into_iter().map(|(_, pid)| cpu::of_process(pid)).sum()
+}
+
+fn command(service: Service, postgres: &Postgres, listen: &str) -> Result<Command> {
+    let url = postgres.url();
+    let mut command;
+    match service {
+        Service::Native => {
+            command = Command::new(program("native-bench")?);
+            command.args(["students", "--listen", listen, "--database", &url]);
+            command.args(["--connections", &DATABASE_CONNECTIONS.to_string()]);
+        }
+        Service::Doorbuster => {
+            command = alone(&without_middleware(Path::new(MANIFEST))?, listen.parse()?)?;
+            let address = format!("database_address=127.0.0.1:{}", postgres.port());
+            command.args(["--variable", &format!("database_url={url}"), "--variable", &address]);
+            // No middleware reads the tokens.
+            command.args(["--variable", "jwt_keys={}"]);
+        }
+    }
+    Ok(command)
+}

@@ -1,0 +1,246 @@
+//! `examples/university` with a real PostgreSQL.
+
+use std::process::Command;
+
+use futures::future::join_all;
+use http::{Method, StatusCode};
+use pipeline_tests::{Answer, Client, Pipeline, eventually, root};
+use serde_json::{Value, json};
+use test_servers::Postgres;
+
+/// More students than two blocks of ids have.
+const STUDENTS: i64 = 5_000;
+
+/// Some students who are deleted before the pages are read: at the borders of blocks and of the list.
+const GONE: [i64; 6] = [1, 2, 2_047, 2_048, 4_096, 5_000];
+
+/// Prints what a call of `tokens.py` prints.
+fn tokens(arguments: &[&str]) -> String {
+    let script = root().join("examples/university/tokens.py");
+    let output = Command::new("python3").arg(script).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+struct Service {
+    client: Client,
+    authorization: String,
+}
+
+impl Service {
+    async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        more: &[(&str, &str)],
+    ) -> Answer {
+        let mut headers = vec![("authorization", self.authorization.as_str())];
+        headers.extend(body.map(|_| ("content-type", "application/json")));
+        headers.extend(more);
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.client.send(method, path, &headers, body).await.unwrap()
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        self.send_with(method, path, body, &[]).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// The ids of a page.
+    async fn ids(&self, path: &str) -> Vec<i64> {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        ids(&answer)
+    }
+}
+
+fn ids(page: &Answer) -> Vec<i64> {
+    page.json().as_array().unwrap().iter().map(|one| one["id"].as_i64().unwrap()).collect()
+}
+
+fn student(number: i64) -> Value {
+    json!({
+        "apellido": "Núñez", "nombre": "Inés", "nro_documento": number, "tipo_documento": "LC",
+        "fecha_nacimiento": "2001-02-03", "sexo": "F", "nro_legajo": number,
+        "fecha_ingreso": "2020-03-01",
+    })
+}
+
+/// Pages and changes, hostile values, and an outage: one test, because the servers are started once.
+#[tokio::test(flavor = "multi_thread")]
+async fn students_in_postgresql() {
+    let mut postgres = Postgres::start().await.unwrap();
+    let script = |name: &str| root().join("examples/university/db").join(name);
+    postgres.run_script(&script("1-schema.sql"), &[]).await.unwrap();
+    let rows = STUDENTS.to_string();
+    postgres.run_script(&script("2-students.sql"), &[("rows", &rows)]).await.unwrap();
+    // Once more, as an operator might: nothing changes.
+    postgres.run_script(&script("1-schema.sql"), &[]).await.unwrap();
+    let variables = [
+        format!("database_url={}", postgres.url()),
+        format!("database_address=127.0.0.1:{}", postgres.port()),
+        format!("jwt_keys={}", tokens(&["keys"])),
+        "rate_limit_average=1000000".into(),
+        "rate_limit_burst=1000000".into(),
+    ];
+    let more: Vec<&str> = variables.iter().flat_map(|one| ["--variable", one]).collect();
+    let manifest = root().join("examples/university/spin.toml");
+    let running = Pipeline::of_manifest(&manifest, "127.0.0.1:1", &more).await.unwrap();
+    let authorization = format!("Bearer {}", tokens(&["token", "ada", "registrar"]));
+    let service = Service { client: running.client(), authorization };
+
+    only_registrars_change_students(&running).await;
+    pages_by_offset_and_by_position_agree(&service).await;
+    a_student_is_created_changed_and_deleted(&service).await;
+    statements_in_requests_are_data(&service).await;
+    an_outage_is_reported_and_passes(&service, &mut postgres).await;
+    running.stop().await.unwrap();
+}
+
+async fn only_registrars_change_students(running: &Pipeline) {
+    let client = running.client();
+    let path = "/students/3";
+    assert_eq!(client.send(Method::GET, path, &[], "").await.unwrap().status, 401);
+    let token = format!("Bearer {}", tokens(&["token", "eve"]));
+    let service = Service { client, authorization: token };
+    for path in [path, "/api/v1/alumno/alumno/3"] {
+        assert_eq!(service.send(Method::DELETE, path, None).await.status, 403, "{path}");
+        assert_eq!(service.get(path).await.json()["id"], 3, "{path}");
+    }
+}
+
+async fn pages_by_offset_and_by_position_agree(service: &Service) {
+    for id in GONE {
+        let answer = service.send(Method::DELETE, &format!("/students/{id}"), None).await;
+        assert_eq!(answer.status, 204, "{}", answer.text());
+    }
+    let mut all = Vec::new();
+    let mut path = "/students?limit=500".to_owned();
+    loop {
+        let page = service.get(&path).await;
+        all.extend(ids(&page));
+        let link = page.header("link");
+        let Some((next, _)) = link.strip_prefix('<').and_then(|link| link.split_once('>')) else {
+            break;
+        };
+        path = format!("/students{next}");
+    }
+    let expected: Vec<i64> = (1..=STUDENTS).filter(|id| !GONE.contains(id)).collect();
+    assert_eq!(all, expected);
+    let total = all.len();
+    for offset in [0, 1, 2, 2_043, 2_044, 2_045, 4_090, 4_091, total - 3, total - 1, total, 9_999] {
+        let path = format!("/students?limit=3&offset={offset}");
+        let expected: Vec<i64> = all.iter().skip(offset).take(3).copied().collect();
+        assert_eq!(service.ids(&path).await, expected, "{path}");
+    }
+    assert_eq!(service.ids("/api/v1/alumno/alumno?limit=100&offset=0").await, all[..100]);
+    // The numbers of students in the blocks remain exact while several requests change them.
+    let numbers: Vec<i64> = (0..40).map(|number| 800_000_000 + number).collect();
+    let life = async |number: &i64| {
+        let created = service.send(Method::POST, "/students", Some(&student(*number))).await;
+        assert_eq!(created.status, 201, "{}", created.text());
+        if number % 2 == 0 {
+            let place = created.header("location");
+            assert_eq!(service.send(Method::DELETE, place, None).await.status, 204);
+        }
+    };
+    join_all(numbers.iter().map(life)).await;
+    let last = total + numbers.len() / 2 - 1;
+    assert_eq!(service.ids(&format!("/students?offset={last}")).await.len(), 1);
+    assert_eq!(service.ids(&format!("/students?offset={}", last + 1)).await.len(), 0);
+}
+
+async fn a_student_is_created_changed_and_deleted(service: &Service) {
+    let created = service.send(Method::POST, "/students", Some(&student(700_000_001))).await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    let path = created.header("location").to_owned();
+    assert_eq!(path, format!("/students/{}", created.json()["id"]));
+    let read = service.get(&path).await;
+    assert_eq!((read.status, read.json()), (StatusCode::OK, created.json()));
+    let first = read.header("etag").to_owned();
+    assert_eq!(first, created.header("etag"));
+    assert!(!read.header("cache-control").is_empty());
+    let known = service.send_with(Method::GET, &path, None, &[("if-none-match", &first)]).await;
+    assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
+    // The repeated request finds that it was performed.
+    let again = service.send(Method::POST, "/students", Some(&student(700_000_001))).await;
+    assert_eq!(again.status, 409, "{}", again.text());
+
+    let mut other = student(700_000_002);
+    other["nombre"] = json!("Lucía");
+    let condition = [("if-match", first.as_str())];
+    let replaced = service.send_with(Method::PUT, &path, Some(&other), &condition).await;
+    assert_eq!(replaced.status, 200, "{}", replaced.text());
+    for method in [Method::PUT, Method::DELETE] {
+        let late = service.send_with(method, &path, Some(&other), &condition).await;
+        assert_eq!(late.status, 412, "{}", late.text());
+    }
+    // Without a condition, a repetition has the same result.
+    let repeated = service.send(Method::PUT, &path, Some(&other)).await;
+    assert_eq!((repeated.status, repeated.json()), (StatusCode::OK, replaced.json()));
+    assert_eq!(service.get(&path).await.json()["nombre"], "Lucía");
+    let taken = service.send(Method::PUT, "/students/3", Some(&other)).await;
+    assert_eq!(taken.status, 409, "{}", taken.text());
+    for _ in 0..2 {
+        assert_eq!(service.send(Method::DELETE, &path, None).await.status, 204);
+    }
+    assert_eq!(service.get(&path).await.status, 404);
+    assert_eq!(service.send(Method::PUT, &path, Some(&other)).await.status, 404);
+    let patch = service.send(Method::PATCH, &path, None).await;
+    assert_eq!((patch.status.as_u16(), patch.header("allow")), (405, "GET, HEAD, PUT, DELETE"));
+}
+
+async fn statements_in_requests_are_data(service: &Service) {
+    let names = [
+        "'; DROP TABLE students; --",
+        "\\'; DELETE FROM students WHERE 'a' = 'a",
+        "$1); TRUNCATE students; --",
+        "O\"Higgins' OR '1'='1",
+    ];
+    for (number, name) in (600_000_000..).zip(names) {
+        let mut hostile = student(number);
+        hostile["apellido"] = json!(name);
+        let created = service.send(Method::POST, "/students", Some(&hostile)).await;
+        assert_eq!(created.status, 201, "{name}: {}", created.text());
+        assert_eq!(service.get(created.header("location")).await.json()["apellido"], name);
+    }
+    for (path, status) in [
+        ("/students/3%20OR%201=1", 404),
+        ("/students/3'--", 404),
+        ("/students?after=3%20OR%201=1", 400),
+        ("/students?offset=1;DROP%20TABLE%20students", 400),
+        ("/students?limit=1%20UNION%20SELECT%201", 400),
+    ] {
+        let answer = service.get(path).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text());
+    }
+    let mut hostile = student(600_000_100);
+    hostile["nro_legajo"] = json!("1); DROP TABLE students; --");
+    let refused = service.send(Method::POST, "/students", Some(&hostile)).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!("nro_legajo")));
+    assert_eq!(service.ids("/students?limit=1&after=2").await, [3]);
+}
+
+async fn an_outage_is_reported_and_passes(service: &Service, postgres: &mut Postgres) {
+    postgres.kill().await.unwrap();
+    for _ in 0..3 {
+        let failed = service.get("/students/3").await;
+        assert_eq!(failed.status, 503, "{}", failed.text());
+        assert_eq!(
+            (failed.header("retry-after"), failed.header("cache-control")),
+            ("1", "no-store")
+        );
+        assert!(!failed.text().contains("127.0.0.1"), "for the log only: {}", failed.text());
+    }
+    let failed = service.send(Method::POST, "/students", Some(&student(1))).await;
+    assert_eq!(failed.status, 503, "{}", failed.text());
+    postgres.restart().await.unwrap();
+    eventually("the database is used again", async || {
+        (service.get("/students/3").await.status == 200).then_some(())
+    })
+    .await;
+}
