@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use pipeline_tests::{Client, Launch, Locked, Pipeline, Store, eventually, root};
 use test_servers::{QueueClient, QueueMessage, RabbitMq, ValkeyConfig, free_port, start_valkey};
 
+use crate::letters::command;
 use crate::weather::posts_are_counted_over_both_brokers;
 
 const QUEUE: &str = "texts";
@@ -112,10 +113,22 @@ async fn messages_are_counted_once_across_kills_of_the_program_and_the_broker() 
     }
     let mut plugin = plugin.env("DOORBUSTER_OPERATOR", &address).spawn().unwrap();
     reached(500).await;
-    // A letter is written at least once.
+    // A letter is written at least once. One that is sent back fails again.
+    let amqp_url = format!("amqp_url={}", broker.url());
+    let dlq = async |words: &[&str]| {
+        let application = ["--from", manifest.to_str().unwrap(), "--variable", &amqp_url];
+        let (success, output, error) = command(&[&["dlq"], words, &application].concat()).await;
+        assert!(success, "{error}");
+        output
+    };
+    let list = dlq(&["list"]).await;
+    assert!(list.contains("rejected") && list.contains(" texts/0@"), "{list}");
+    assert!(dlq(&["show", "0/1"]).await.contains("0xff"));
+    let replayed = dlq(&["replay", "--max", "1"]).await;
+    assert!(replayed.ends_with("1 letters sent back\n"), "{replayed}");
     for _ in (0..BAD_BEFORE).step_by(100) {
-        let letter = client.take("texts.dead-letter").await.unwrap().expect("a letter");
-        assert_eq!(letter.data, [0xff]);
+        let taken = async || client.take("texts.dead-letter").await.ok()?;
+        assert_eq!(eventually("a letter", taken).await.data, [0xff]);
     }
     broker.kill().await.unwrap();
     let lost = "word-count: not connected to the broker";

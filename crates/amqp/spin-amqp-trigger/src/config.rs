@@ -9,7 +9,7 @@ use spin_kafka_trigger::{Config as EngineConfig, FailedRecords, Filter, Secret};
 use crate::Error;
 
 /// The longest name of a queue, an exchange or a routing key in AMQP.
-const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 /// The suffix of the queue for dead letters.
 const DEAD_LETTER_SUFFIX: &str = ".dead-letter";
 /// The longest time for which a batch waits for more messages.

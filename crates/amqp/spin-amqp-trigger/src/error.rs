@@ -1,7 +1,8 @@
-//! The errors that stop the trigger.
+//! The errors that stop the trigger, and those of dead-letter queues.
 
-/// An error that stops the trigger. A broker that cannot be reached, refuses the client, or does
-/// not have the queue is not an error: the reason is logged, and the trigger tries again.
+/// An error that stops the trigger, or a command that reads dead letters. For the trigger, a broker that
+/// cannot be reached, refuses the client, or does not have the queue is not an error: the reason is
+/// logged, and the trigger tries again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,6 +19,14 @@ pub enum Error {
     /// queue, and the offset is the number of the delivery in its connection.
     #[error(transparent)]
     Engine(#[from] spin_kafka_trigger::Error),
+    /// A dead-letter queue cannot be read, or its letters cannot be sent back.
+    #[error("dead-letter queue `{queue}`: {reason}")]
+    Letters {
+        /// The queue.
+        queue: String,
+        /// The reason.
+        reason: String,
+    },
 }
 
 impl Error {
@@ -30,6 +39,7 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Setting { .. } => false,
+            Self::Letters { .. } => true,
             Self::Engine(error) => error.is_retriable(),
         }
     }

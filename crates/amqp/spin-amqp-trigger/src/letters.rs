@@ -18,6 +18,8 @@ use crate::held::{Held, Origin};
 /// The headers that are added to a dead letter, in addition to those of
 /// [`spin_kafka_trigger::headers`].
 pub mod headers {
+    /// The prefix of their names.
+    pub(crate) const PREFIX: &str = "spin-amqp.errors.";
     /// The exchange to which the message was published.
     pub const EXCHANGE: &str = "spin-amqp.errors.exchange";
     /// The routing key of the message.
@@ -28,7 +30,7 @@ pub mod headers {
 /// restart of the broker, RabbitMQ may never confirm what a channel has published in the meantime.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 /// The delivery mode of a message that survives a restart of the broker.
-const PERSISTENT: u8 = 2;
+pub(crate) const PERSISTENT: u8 = 2;
 
 /// Publishes dead letters on the current connection.
 pub(crate) struct Letters {

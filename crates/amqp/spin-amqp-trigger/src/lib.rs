@@ -9,6 +9,7 @@
 #![warn(missing_debug_implementations)]
 
 mod config;
+mod dead_letter_queue;
 mod error;
 mod held;
 mod letters;
@@ -18,6 +19,7 @@ mod session;
 mod trigger;
 
 pub use config::Config;
+pub use dead_letter_queue::DeadLetterQueue;
 pub use error::Error;
 pub use letters::headers;
 pub use trigger::Trigger;

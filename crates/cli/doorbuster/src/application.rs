@@ -1,4 +1,4 @@
-//! The Kafka triggers of an application, for the commands that use one of them.
+//! The triggers of an application, for the commands that use one of them.
 
 use anyhow::{Context as _, Result, bail};
 use kafka_trigger::{PRODUCERS, TriggerConfig};
@@ -37,7 +37,16 @@ impl Application {
         Ok((app, variables))
     }
 
-    /// The selected trigger.
+    /// The selected trigger, for Kafka or for RabbitMQ.
+    pub fn any_trigger(&self, app: &App, variables: &Variables) -> Result<AnyTrigger> {
+        let kafka = TriggerConfig::read_all(app, variables)?.into_iter();
+        let amqp = amqp_trigger::TriggerConfig::read_all(app, variables)?.into_iter();
+        let all = kafka.map(|t| (t.component.clone(), AnyTrigger::Kafka(t.into())));
+        let all = all.chain(amqp.map(|t| (t.component.clone(), AnyTrigger::Amqp(t.into()))));
+        select(app, all.collect(), self.component.as_deref(), "Kafka or AMQP trigger")
+    }
+
+    /// The selected trigger for Kafka.
     pub fn trigger(&self, app: &App, variables: &Variables) -> Result<TriggerConfig> {
         select_trigger(app, variables, self.component.as_deref())
     }
@@ -62,21 +71,38 @@ impl Application {
     }
 }
 
+/// A trigger for Kafka or for RabbitMQ.
+pub enum AnyTrigger {
+    Kafka(Box<TriggerConfig>),
+    Amqp(Box<amqp_trigger::TriggerConfig>),
+}
+
 /// The Kafka trigger of this component; the only one if no component is given.
 pub fn select_trigger(
     app: &App,
     variables: &Variables,
     component: Option<&str>,
 ) -> Result<TriggerConfig> {
-    let mut triggers = TriggerConfig::read_all(app, variables)?;
+    let triggers = TriggerConfig::read_all(app, variables)?;
+    let triggers = triggers.into_iter().map(|trigger| (trigger.component.clone(), trigger));
+    select(app, triggers.collect(), component, "Kafka trigger")
+}
+
+/// The trigger of this component; the only one if no component is given. `triggers` have the ids of
+/// their components.
+fn select<T>(
+    app: &App,
+    mut triggers: Vec<(String, T)>,
+    component: Option<&str>,
+    kind: &str,
+) -> Result<T> {
     if let Some(component) = component {
-        triggers.retain(|trigger| trigger.component == *component);
+        triggers.retain(|(id, _)| id == component);
     }
-    let trigger =
-        triggers.pop().with_context(|| format!("{}: no such Kafka trigger", app.metadata.name))?;
+    let name = &app.metadata.name;
+    let (_, trigger) = triggers.pop().with_context(|| format!("{name}: no such {kind}"))?;
     if !triggers.is_empty() {
-        let name = &app.metadata.name;
-        bail!("{name} has several Kafka triggers: name one by --component");
+        bail!("{name} has several triggers: name one by --component");
     }
     Ok(trigger)
 }

@@ -1,12 +1,14 @@
 //! Messages that are given up.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
+use amqp_client::headers::KEY;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
-use spin_amqp_trigger::Config;
-use spin_kafka_trigger::{FailedRecords, headers};
-use test_servers::eventually;
+use spin_amqp_trigger::{Config, DeadLetterQueue};
+use spin_kafka_trigger::{FailedRecords, LetterCounts, ReplayLimits, SentBack, headers};
+use test_servers::{QueueClient, eventually};
 
 use crate::support::{Applied, Running, connect, publish, publish_with_headers, shared_url, take};
 
@@ -75,6 +77,9 @@ async fn the_message_that_fails_is_found_and_its_letter_confirmed_before_the_ack
     assert_eq!(summary.dead_letters, 1);
     assert_eq!(client.waiting(queue).await.unwrap(), 0, "the letter has not returned");
 
+    let source = Source { url: &url, client: &client, config: &config, applied: &applied };
+    letters_are_sent_back(&source, queue, letters).await;
+
     // With `stop`, the message is not acknowledged.
     publish(&client, queue, ["reject-8".into()]).await;
     config.failed_records = FailedRecords::Stop;
@@ -84,4 +89,105 @@ async fn the_message_that_fails_is_found_and_its_letter_confirmed_before_the_ack
         (client.waiting(queue).await.unwrap() == 1).then_some(())
     })
     .await;
+}
+
+/// The broker, and the trigger that reads from it.
+struct Source<'a> {
+    url: &'a str,
+    client: &'a QueueClient,
+    config: &'a Config,
+    applied: &'a Applied,
+}
+
+/// Two letters are listed, remain where they are, and are sent back as the messages that they were. A
+/// message of another program in the queue of the letters stays there.
+async fn letters_are_sent_back(source: &Source<'_>, queue: &str, letters: &str) {
+    let Source { url, client, config, applied } = *source;
+    let running = Running::start(config.clone(), applied);
+    publish(client, queue, ["reject-named".into()]).await;
+    let mut table = FieldTable::default();
+    table.insert("kept".into(), AMQPValue::LongString("yes".into()));
+    publish_with_headers(url, queue, "reject-nameless", table).await;
+    let dead = DeadLetterQueue::open(config, None).await.unwrap();
+    let has = async |count: u64| {
+        let expected = LetterCounts { all: count, open: count };
+        eventually("letters", async || (dead.counts().await.unwrap() == expected).then_some(()))
+            .await;
+    };
+    has(2).await;
+    running.stop().await;
+    publish(client, letters, ["stray".into()]).await;
+    has(3).await;
+
+    let mut read = Vec::new();
+    // They return into the queue each time.
+    for _ in 0..2 {
+        read.clear();
+        dead.read(|letter| {
+            read.push(letter);
+            ControlFlow::Continue(())
+        })
+        .await
+        .unwrap();
+        has(3).await;
+    }
+    let value = |number: usize| read[number].record.value.as_deref().unwrap();
+    assert_eq!(
+        (value(0), value(1), value(2)),
+        (&b"reject-named"[..], &b"reject-nameless"[..], &b"stray"[..])
+    );
+    assert_eq!(read[0].record.offset, 1);
+    assert_eq!(read[0].record.key.as_deref(), Some(queue.as_bytes()));
+    assert_eq!(read[0].header(headers::CLASS), Some("rejected"));
+
+    let replay = async |sent_max| {
+        let (mut sent, mut left) = (0, Vec::new());
+        let limits = ReplayLimits { sent_max, tried_max: u64::MAX };
+        let report = |step| match step {
+            SentBack::Sent(count) => sent += count,
+            SentBack::Left { offset, reason, .. } => left.push((offset, reason)),
+            _ => {}
+        };
+        dead.replay(limits, report).await.unwrap();
+        (sent, left)
+    };
+    // While the queue does not exist, all stay.
+    client.delete(queue).await.unwrap();
+    let (sent, mut left) = replay(u64::MAX).await;
+    left.sort();
+    let [one, two, stray] = &left[..] else { panic!("{left:?}") };
+    assert!(sent == 0 && one.1.contains("does not exist") && two.1.contains("does not exist"));
+    assert!(stray.0 == 3 && stray.1.contains(headers::TOPIC), "{stray:?}");
+    has(3).await;
+    client.declare(queue).await.unwrap();
+    assert_eq!(replay(1).await, (1, Vec::new()));
+    has(2).await;
+    let (sent, left) = replay(u64::MAX).await;
+    assert_eq!((sent, left.len()), (1, 1));
+    has(1).await;
+
+    for (body, id) in [("reject-named", "reject-named"), ("reject-nameless", "letter/")] {
+        let message = take(client, queue).await;
+        assert_eq!(message.data, body.as_bytes());
+        let found = message.properties.message_id().as_ref().unwrap().as_str();
+        assert!(found.starts_with(id), "{found}");
+        assert_eq!(header(&message, KEY), queue);
+        let names = message.properties.headers().as_ref().unwrap().inner().keys();
+        let names: Vec<_> = names.map(|name| name.as_str()).collect();
+        assert!(!names.iter().any(|name| name.contains(".errors.")), "{names:?}");
+        assert_eq!(names.contains(&"kept"), body == "reject-nameless");
+    }
+    // The letter for which the visitor breaks stays; then it is deleted.
+    let mut seen = 0;
+    for end in [ControlFlow::Break(()), ControlFlow::Continue(())] {
+        dead.delete(5, |letter| {
+            assert_eq!(letter.record.value.as_deref(), Some(&b"stray"[..]));
+            seen += 1;
+            end
+        })
+        .await
+        .unwrap();
+        has(u64::from(end.is_break())).await;
+    }
+    assert_eq!(seen, 2);
 }

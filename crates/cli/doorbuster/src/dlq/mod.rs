@@ -1,5 +1,6 @@
-//! `doorbuster dlq`: lists, shows and sends back dead letters.
+//! `doorbuster dlq`: lists, shows, sends back and deletes dead letters.
 
+mod letters;
 mod print;
 
 use std::ops::ControlFlow;
@@ -7,20 +8,22 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use printing::{Progress, one_line};
-use spin_kafka_trigger::{DeadLetterTopic, LetterCounts, ReplayLimits, SentBack, is_pattern};
-use tokio::runtime::Handle;
+use spin_kafka_trigger::{LetterCounts, ReplayLimits, SentBack};
 
 use crate::application::Application;
+use letters::Letters;
 
-/// What is shown until the topic was read.
-const READING: &str = "reading the dead-letter topic";
+/// What is shown until the letters were read.
+const READING: &str = "reading the dead letters";
 
 /// The most letters that are named because they cannot be sent back.
 const LEFT_NAMED_MAX: u64 = 20;
 
-/// List, show and send back dead letters: the records that were given up.
+/// List, show, send back and delete dead letters: the records that were given up.
 ///
-/// A letter is open until it is sent back.
+/// They are in a topic of Kafka, or in a queue of RabbitMQ if the trigger reads one. A letter is open
+/// until it is sent back. A letter of a queue is then removed from it, and its position is its place in
+/// the queue, from 0/1; reading the letters of a queue counts as one delivery of each of them.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -35,16 +38,16 @@ enum Action {
     Show {
         #[command(flatten)]
         common: Common,
-        /// Position of the letter in the dead-letter topic, as `list` prints it.
+        /// Position of the letter, as `list` prints it.
         #[arg(value_name = "PARTITION/OFFSET", value_parser = parse_position)]
         at: (i32, i64),
     },
-    /// Write open letters back to the topics they came from, and count them before and after.
+    /// Write open letters back to the topics or queues they came from, and count them before and after.
     ///
-    /// The letters that were sent are marked in the dead-letter topic, after at most 100 letters. A
-    /// letter that cannot be sent (its topic does not exist, it does not name its topic, it was
-    /// written without its record) is reported and stays open. The others are sent, and the exit
-    /// code is 1.
+    /// The letters that were sent are marked in the dead-letter topic, or removed from the dead-letter
+    /// queue, after at most 100 letters. A letter that cannot be sent (its topic does not exist, it does
+    /// not name its topic, it was written without its record) is reported and stays open. The others are
+    /// sent, and the exit code is 1.
     Replay {
         #[command(flatten)]
         common: Common,
@@ -55,14 +58,23 @@ enum Action {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Delete the first letters of a queue, and print each of them as `list` does. Letters of a topic are
+    /// deleted by its retention.
+    Drop {
+        #[command(flatten)]
+        common: Common,
+        /// Maximum number of letters to delete, from the front of the queue.
+        #[arg(long, value_name = "LETTERS")]
+        max: u64,
+    },
 }
 
 #[derive(clap::Args)]
 struct Common {
     #[command(flatten)]
     application: Application,
-    /// Dead-letter topic; required if the trigger has several.
-    #[arg(long, value_name = "TOPIC")]
+    /// Dead-letter topic or queue; required if the trigger has several, or publishes to an exchange.
+    #[arg(long, visible_alias = "queue", value_name = "TOPIC")]
     topic: Option<String>,
 }
 
@@ -91,29 +103,18 @@ fn run(args: Args) -> Result<ExitCode> {
             printing::result(format_args!("{sent} letters would be sent back"))?;
             Ok(ExitCode::SUCCESS)
         }
+        Action::Drop { common, max } => delete(&common.open()?, max),
         Action::Replay { common, max, .. } => replay(&common.open()?, max.unwrap_or(u64::MAX)),
     }
 }
 
 impl Common {
-    fn open(&self) -> Result<DeadLetterTopic> {
-        let (app, variables) = Handle::current().block_on(self.application.read())?;
-        let engine = self.application.trigger(&app, &variables)?.engine;
-        let topic = match (&self.topic, engine.topics.as_slice()) {
-            (Some(topic), _) => topic.clone(),
-            (None, [topic]) if !is_pattern(topic) => {
-                engine.dead_letter_topic_of(topic).into_owned()
-            }
-            (None, _) if !engine.dead_letter_topic.is_empty() => engine.dead_letter_topic.clone(),
-            (None, topics) => {
-                bail!("there is a dead-letter topic for each of {topics:?}: name one by --topic")
-            }
-        };
-        Ok(DeadLetterTopic::open(&engine, &topic)?)
+    fn open(&self) -> Result<Letters> {
+        Letters::open(&self.application, self.topic.as_deref())
     }
 }
 
-fn list(letters: &DeadLetterTopic) -> Result<ExitCode> {
+fn list(letters: &Letters) -> Result<ExitCode> {
     print::heading()?;
     let (mut counts, mut printed) = (LetterCounts::default(), Ok(()));
     let progress = Progress::work(READING);
@@ -130,7 +131,7 @@ fn list(letters: &DeadLetterTopic) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
+fn show(letters: &Letters, at: (i32, i64)) -> Result<ExitCode> {
     let mut found = None;
     let progress = Progress::work(READING);
     letters.read(|letter| {
@@ -148,7 +149,21 @@ fn show(letters: &DeadLetterTopic, at: (i32, i64)) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
+fn delete(letters: &Letters, max: u64) -> Result<ExitCode> {
+    print::heading()?;
+    let (mut deleted, mut printed) = (0_u64, Ok(()));
+    letters.delete(max, |letter| {
+        // A letter that cannot be printed is not deleted.
+        printed = print::line(&letter);
+        deleted += u64::from(printed.is_ok());
+        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    printed?;
+    printing::result(format_args!("{deleted} letters deleted"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn replay(letters: &Letters, max: u64) -> Result<ExitCode> {
     let progress = Progress::work(READING);
     let survey = letters.survey()?;
     drop(progress);
@@ -159,7 +174,7 @@ fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
     let mut sent = 0;
     let mut left = Left::default();
     let limits = ReplayLimits { sent_max: max, tried_max: u64::MAX };
-    let ended = letters.replay(&survey, limits, |step| match step {
+    let ended = survey.replay(limits, |step| match step {
         SentBack::Sent(letters) => {
             sent += letters;
             progress.set(sent);
@@ -171,8 +186,7 @@ fn replay(letters: &DeadLetterTopic, max: u64) -> Result<ExitCode> {
     });
     drop(progress);
     // The counts are printed also after a failure, because some letters may have been sent.
-    let after = LetterCounts { open: before.open.saturating_sub(sent), ..before };
-    print_counts("after:  ", after)?;
+    print_counts("after:  ", survey.counts_after(sent))?;
     printing::result(format_args!("{sent} letters sent back"))?;
     printed?;
     left.report();
