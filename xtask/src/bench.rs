@@ -13,6 +13,53 @@ use crate::run::{root, run};
 /// The folder of the results.
 const FOLDER: &str = "target/bench/results";
 
+/// The comparison of the brokers: its page, and the options that differ from the defaults of `bench`.
+const BROKERS: &str = "docs/benchmarks/brokers.md";
+const BROKERS_OPTIONS: [(&str, &str); 4] =
+    [("--rounds", "3"), ("--sales", "500000"), ("--rates", "200,1000,2000"), ("--seconds", "5")];
+
+/// The end of a table in that page. `<!-- NAME -->` is its beginning.
+const TABLE_END: &str = "<!-- end -->";
+
+/// Measures the brokers, and replaces the tables and images of their page.
+pub fn compare_brokers(args: &[String]) -> Result<()> {
+    let has = |option: &str| args.iter().any(|arg| arg.split('=').next() == Some(option));
+    let mut all = args.to_vec();
+    // `--short` has values of its own.
+    if !has("--short") {
+        for (option, value) in BROKERS_OPTIONS.iter().filter(|(option, _)| !has(option)) {
+            all.extend([(*option).to_owned(), (*value).to_owned()]);
+        }
+    }
+    measure_and_draw(&all)?;
+    if has("--short") || has("--help") || has("-h") {
+        return Ok(());
+    }
+    let page = root().join(BROKERS);
+    let mut text = fs::read_to_string(&page).context(BROKERS)?;
+    for name in ["brokers-speed", "brokers-latency", "brokers-faults"] {
+        let file = |extension: &str| root().join(FOLDER).join(format!("{name}.{extension}"));
+        let written = fs::read_to_string(file("md")).with_context(|| format!("{name}.md"))?;
+        text = with_table(&text, name, &written)?;
+        let image = page.with_file_name(format!("{name}.svg"));
+        fs::copy(file("svg"), image).with_context(|| format!("{name}.svg"))?;
+    }
+    fs::write(&page, text).context(BROKERS)
+}
+
+/// The page with the lines of the table in `written`.
+fn with_table(page: &str, name: &str, written: &str) -> Result<String> {
+    let parts = page.split_once(&format!("<!-- {name} -->\n"));
+    let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once(TABLE_END)?.1)));
+    let (before, after) = parts.with_context(|| format!("{BROKERS} has no place for {name}"))?;
+    let lines: String = written
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    Ok(format!("{before}<!-- {name} -->\n\n{lines}\n{TABLE_END}{after}"))
+}
+
 /// Builds everything in the optimized profile, measures, and draws. `args` are passed on.
 pub fn measure_and_draw(args: &[String]) -> Result<()> {
     build::for_bench()?;
@@ -35,4 +82,20 @@ pub fn measure_and_draw(args: &[String]) -> Result<()> {
         draw("bench.py", &results.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     Ok(printing::result(format_args!("Tables, JSON and images: {FOLDER}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_of_the_page_are_replaced() {
+        let page = fs::read_to_string(root().join(BROKERS)).unwrap();
+        for name in ["brokers-speed", "brokers-latency", "brokers-faults"] {
+            let once = with_table(&page, name, "## title\n\n| new |\n").unwrap();
+            assert!(once.contains(&format!("<!-- {name} -->\n\n| new |\n\n{TABLE_END}")));
+            assert_eq!(with_table(&once, name, "| new |").unwrap(), once);
+        }
+        assert!(with_table(&page, "other", "").is_err());
+    }
 }

@@ -55,8 +55,9 @@ cargo xtask <task>
                  results: accept, breakdown, drain, rebuild, latency, end-to-end, start, hello,
                  overload, growth, viewers, brokers, students, or all of them except the last
                  two; --short for a trial, --help for all options
-  compare brokers [ARGS]  the same for Kafka and RabbitMQ under examples/weather: speed, latency,
-                 and what faults cost
+  compare brokers [ARGS]  the same for Kafka and RabbitMQ under examples/weather: speed, latency, and
+                 what faults cost, in three rounds; without --short, the tables and images in
+                 docs/benchmarks are replaced
   compare students [ARGS]  the same for examples/university and the same service with axum and sqlx:
                  pages of 2,000,000 students in PostgreSQL, with 200 clients
   load-report [ARGS]  run Locust against the pipeline on real servers and draw the run in
@@ -108,7 +109,8 @@ fn run_task() -> Result<()> {
         "manifests" => run::manifests("check"),
         "bench" => bench::measure_and_draw(&rest),
         "compare" => match rest.first().map(String::as_str) {
-            Some("brokers" | "students") => bench::measure_and_draw(&rest),
+            Some("brokers") => bench::compare_brokers(&rest),
+            Some("students") => bench::measure_and_draw(&rest),
             _ => bail!("the comparisons are `brokers` and `students`"),
         },
         "screenshot" => {

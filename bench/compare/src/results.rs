@@ -125,8 +125,16 @@ struct Report<'a> {
     samples: &'a [Sample],
 }
 
+/// Makes a table of the results of this number of rounds.
+pub type Table = fn(&Design, u32, &[Row]) -> String;
+
 /// Writes the results as JSON and as a table, and prints the table.
 pub fn write(design: &Design, args: &Args, samples: &[Sample]) -> Result<()> {
+    write_as(table::markdown, design, args, samples)
+}
+
+/// The same with another table.
+pub fn write_as(table: Table, design: &Design, args: &Args, samples: &[Sample]) -> Result<()> {
     let rows = summarize(design, samples);
     let report = Report {
         design,
@@ -136,7 +144,7 @@ pub fn write(design: &Design, args: &Args, samples: &[Sample]) -> Result<()> {
         rows: &rows,
         samples,
     };
-    let table = table::markdown(design, args.rounds, &rows);
+    let table = table(design, args.rounds, &rows);
     fs::create_dir_all(FOLDER).with_context(|| format!("cannot create {FOLDER}"))?;
     let file = |extension: &str| Path::new(FOLDER).join(format!("{}.{extension}", design.name));
     for (path, content) in [
@@ -258,6 +266,14 @@ mod tests {
             shown.contains("| one | native | 100, n = 2 | 1.00, n = 2 | 5.00, n = 1 |"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn two_contenders_are_shown_beside_each_other() {
+        let samples = [sample(1, "native", 100.0), sample(1, "fused", 50.0)];
+        let shown = table::beside(&DESIGN, 1, &summarize(&DESIGN, &samples));
+        assert!(shown.contains("|  |  | native | fused | fused / native |"), "{shown}");
+        assert!(shown.ends_with("---: |\n| one | sales/s | 100 | 50.0 | 0.500 |\n"), "{shown}");
     }
 
     #[test]

@@ -7,12 +7,7 @@ use crate::statistics::Spread;
 
 /// One line for each row, with a column for each figure and each ratio.
 pub fn markdown(design: &Design, rounds: u32, rows: &[Row]) -> String {
-    let mut text = format!(
-        "## {}: {}\n\nMedian of {rounds} rounds (lowest–highest), with the number of values if some \
-         rounds have none; ratios to {} in the same round; CPU seconds per 100,000 sales, posts \
-         or requests.\n\n",
-        design.name, design.title, design.base
-    );
+    let mut text = introduction(design, rounds);
     let mut headings = vec!["case".to_owned(), "contender".to_owned()];
     for column in design.columns {
         headings.push(column.heading.to_owned());
@@ -34,6 +29,38 @@ pub fn markdown(design: &Design, rounds: u32, rows: &[Row]) -> String {
         line(&mut text, &cells);
     }
     text
+}
+
+/// One line for each case and figure, with a column for each of two contenders, the base first, and one
+/// for the ratio.
+pub fn beside(design: &Design, rounds: u32, rows: &[Row]) -> String {
+    let mut text = introduction(design, rounds);
+    let is_base = |row: &&Row| row.contender == design.base;
+    let other = rows.iter().find(|row| !is_base(row)).map_or("", |row| row.contender.as_str());
+    let ratio = format!("{other} / {}", design.base);
+    line(&mut text, &["", "", design.base, other, ratio.as_str()]);
+    line(&mut text, &["---", "---", "---:", "---:", "---:"]);
+    for base in rows.iter().filter(is_base) {
+        let of_case = |row: &&Row| row.case == base.case && !is_base(row);
+        let Some(other) = rows.iter().find(of_case) else { continue };
+        for column in design.columns.iter().filter(|c| base.figures.contains_key(c.figure)) {
+            let ratio = column.ratio.then(|| other.ratios.get(column.figure)).flatten();
+            let figures = [base, other].map(|row| row.figures.get(column.figure));
+            let mut cells = vec![base.case.label.clone(), column.heading.to_owned()];
+            cells.extend(figures.into_iter().chain([ratio]).map(|spread| shown(spread, rounds)));
+            line(&mut text, &cells);
+        }
+    }
+    text
+}
+
+fn introduction(design: &Design, rounds: u32) -> String {
+    format!(
+        "## {}: {}\n\nMedian of {rounds} rounds (lowest–highest), with the number of values if some \
+         rounds have none; ratios to {} in the same round; CPU seconds per 100,000 sales, posts \
+         or requests.\n\n",
+        design.name, design.title, design.base
+    )
 }
 
 fn line(text: &mut String, cells: &[impl AsRef<str>]) {

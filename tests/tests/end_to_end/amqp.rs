@@ -7,7 +7,9 @@ use http::{Method, StatusCode};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pipeline_tests::{Client, Launch, Locked, Pipeline, Store, eventually, root};
-use test_servers::{QueueClient, QueueMessage, RabbitMq, ValkeyConfig, free_port, start_valkey};
+use test_servers::{
+    QueueClient, QueueMessage, RabbitMq, RabbitMqConfig, ValkeyConfig, free_port, start_valkey,
+};
 
 use crate::letters::command;
 use crate::weather::posts_are_counted_over_both_brokers;
@@ -51,7 +53,7 @@ async fn texts(store: &Store) -> Option<u32> {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_are_counted_once_across_kills_of_the_program_and_the_broker() {
     let valkey = start_valkey(ValkeyConfig::default());
-    let (broker, valkey) = tokio::join!(RabbitMq::start(), valkey);
+    let (broker, valkey) = tokio::join!(RabbitMq::start(RabbitMqConfig::default()), valkey);
     let (mut broker, valkey) = (broker.unwrap(), valkey.unwrap());
     let store = Store::connect(&valkey.url()).await.unwrap();
     // Small batches, so that there are many.

@@ -48,7 +48,7 @@ pub use postgres::{Postgres, PostgresTls};
 pub use prometheus::Prometheus;
 pub use python::python_packages;
 pub use queue_client::{QueueClient, QueueMessage};
-pub use rabbitmq::{RabbitMq, RabbitMqTls};
+pub use rabbitmq::{RabbitMq, RabbitMqConfig, RabbitMqTls};
 pub use registry::Registry;
 pub use schema_registry::SchemaRegistry;
 pub use schemathesis::schemathesis;

@@ -19,6 +19,16 @@ const NAME: &str = "rabbitmq-server";
 
 const NEEDED: &str = "rabbitmq-server is needed on the PATH, or Debian's apt-get and dpkg-deb";
 
+/// How a node is started.
+#[derive(Default)]
+pub struct RabbitMqConfig {
+    /// With a certificate, the node has a second port, for encrypted connections.
+    pub tls: Option<RabbitMqTls>,
+    /// Whether the log of quorum queues has files of RabbitMQ's own size, 512 MiB, instead of 16 MiB,
+    /// with which the broker needs less memory and less space on the disk.
+    pub tuned: bool,
+}
+
 /// The certificate of a node and its key, as PEM.
 pub struct RabbitMqTls {
     /// The certificate.
@@ -58,12 +68,8 @@ struct Programs {
 
 impl RabbitMq {
     /// Installs RabbitMQ if it is missing, starts a node and waits until it accepts connections.
-    pub async fn start() -> Result<Self> {
-        Self::start_with(None).await
-    }
-
-    /// The same. With a certificate, the node has a second port, for encrypted connections.
-    pub async fn start_with(tls: Option<RabbitMqTls>) -> Result<Self> {
+    pub async fn start(config: RabbitMqConfig) -> Result<Self> {
+        let RabbitMqConfig { tls, tuned } = config;
         let programs = tokio::task::spawn_blocking(Programs::find).await??;
         let folder = TempDir::with_prefix("rabbitmq-")?;
         let ports = Ports {
@@ -72,7 +78,7 @@ impl RabbitMq {
             mapper: free_port()?,
             distribution: free_port()?,
         };
-        let mut config = configuration(ports.amqp);
+        let mut config = configuration(ports.amqp, tuned);
         if let Some(tls) = tls {
             config += &encrypted(ports.amqps, tls, folder.path())?;
         }
@@ -158,14 +164,17 @@ async fn start_node(programs: &Programs, ports: Ports, folder: &TempDir) -> Resu
 
 /// The configuration file. The log of quorum queues has small files, because each file is allocated
 /// as a whole.
-fn configuration(port: u16) -> String {
-    format!(
+fn configuration(port: u16, tuned: bool) -> String {
+    let mut lines = format!(
         "listeners.tcp.1 = 127.0.0.1:{port}\n\
          log.console = true\n\
          log.file = false\n\
-         disk_free_limit.absolute = 50MB\n\
-         raft.wal_max_size_bytes = 16777216\n"
-    )
+         disk_free_limit.absolute = 50MB\n"
+    );
+    if !tuned {
+        lines += "raft.wal_max_size_bytes = 16777216\n";
+    }
+    lines
 }
 
 /// Writes the certificate, and returns the lines of the configuration file for it.

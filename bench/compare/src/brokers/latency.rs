@@ -47,7 +47,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(60);
 pub async fn turn(stage: &mut Stage, args: &Args) -> Result<Turn> {
     let mut store = stage.connect_store().await?;
     stage.start_program()?;
-    let publisher = Arc::new(Publisher::connect(&stage.destination()).await?);
+    let publisher = Arc::new(Publisher::new(&stage.destination())?);
     let (number, warm_up_s) = WARM_UP;
     let first = stage.posts;
     let warm_up =

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use crate::args::Args;
 use crate::bench::order;
 use crate::results::{self, Case, Figures, Sample};
+use crate::table;
 use stage::{Broker, Stage, counted};
 
 /// Interval at which the counts are read.
@@ -36,7 +37,7 @@ pub async fn measure(args: &Args) -> Result<()> {
     let measured = rounds(args, &mut samples).await;
     for (design, samples) in [speed::DESIGN, latency::DESIGN, faults::DESIGN].iter().zip(&samples) {
         if !samples.is_empty() {
-            results::write(design, args, samples)?;
+            results::write_as(table::beside, design, args, samples)?;
         }
     }
     measured

@@ -1,13 +1,12 @@
 //! Publishes posts, to a broker or to the application, and waits for the acknowledgements.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use futures::future::try_join_all;
 use host_producer::{Header, OutgoingRecord, Producer, ProducerConfig};
-use test_servers::{QueueClient, QueueMessage};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::brokers::posts::Post;
 
@@ -31,24 +30,25 @@ pub enum Destination {
     Http { address: SocketAddr, path: &'static str },
 }
 
-/// A connection to one of them.
+/// A client of one of them. The producers are those of the host, which components use.
 pub enum Publisher {
     Topic { producer: Producer, topic: String },
-    Queue { client: Box<QueueClient>, queue: String },
+    Queue { producer: amqp_producer::Producer, queue: String },
     Http { client: reqwest::Client, url: String },
 }
 
 impl Publisher {
-    /// Connects.
-    pub async fn connect(destination: &Destination) -> Result<Self> {
+    /// Creates the client, which connects when it is used.
+    pub fn new(destination: &Destination) -> Result<Self> {
         Ok(match destination {
             Destination::Topic { brokers, topic } => Self::Topic {
                 producer: Producer::new(ProducerConfig::new(brokers))?,
                 topic: topic.clone(),
             },
             Destination::Queue { url, queue } => {
-                let client = timeout(ANSWER_LIMIT, QueueClient::connect(url)).await??;
-                Self::Queue { client: client.into(), queue: queue.clone() }
+                let config = amqp_producer::Config::new(url, None, "")?;
+                let producer = amqp_producer::Producer::new(config);
+                Self::Queue { producer, queue: queue.clone() }
             }
             Destination::Http { address, path } => Self::Http {
                 client: reqwest::Client::builder().timeout(ANSWER_LIMIT).build()?,
@@ -65,11 +65,12 @@ impl Publisher {
                 producer.send(posts.iter().map(|post| record(topic, post)).collect()).await?;
                 Ok(())
             }
-            Self::Queue { client, queue } => {
-                let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-                let message =
-                    |post: &Post| QueueMessage::new(&post.id, &post.json()).with_timestamp_s(now_s);
-                timeout(ANSWER_LIMIT, client.publish(queue, posts.iter().map(message))).await?
+            Self::Queue { producer, queue } => {
+                let records = posts.iter().map(|post| record(queue, post)).collect();
+                for written in producer.send_each(records).await {
+                    written?;
+                }
+                Ok(())
             }
             Self::Http { client, url } => {
                 try_join_all(posts.iter().map(async |post| {
@@ -98,7 +99,7 @@ pub async fn publish_until_acknowledged(
         let published = async {
             let connected = match publisher.take() {
                 Some(connected) => connected,
-                None => Publisher::connect(destination).await?,
+                None => Publisher::new(destination)?,
             };
             connected.publish(posts).await?;
             *publisher = Some(connected);

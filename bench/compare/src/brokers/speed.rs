@@ -41,7 +41,7 @@ pub async fn turn(stage: &mut Stage, args: &Args) -> Result<Turn> {
     let mut store = stage.connect_store().await?;
     let per_100_000 = |seconds: f64, of: u64| seconds * 100_000.0 / of as f64;
 
-    let publisher = Publisher::connect(&stage.destination()).await?;
+    let publisher = Publisher::new(&stage.destination())?;
     let chunks = (0..posts)
         .step_by(CHUNK as usize)
         .map(|first| (first..posts.min(first + CHUNK)).map(Post::numbered).collect::<Vec<_>>());

@@ -10,7 +10,9 @@ use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
-use test_servers::{Kafka, KafkaConfig, QueueClient, RabbitMq, Valkey, ValkeyConfig, start_valkey};
+use test_servers::{
+    Kafka, KafkaConfig, QueueClient, RabbitMq, RabbitMqConfig, Valkey, ValkeyConfig, start_valkey,
+};
 use tokio::net::TcpListener;
 
 use crate::bench::{PARTITIONS, VALKEY_TIMEOUT};
@@ -140,7 +142,10 @@ impl Stage {
                 (Server::Kafka(kafka), url, port)
             }
             Broker::RabbitMq => {
-                let rabbit = RabbitMq::start().await.context("cannot start RabbitMQ")?;
+                let rabbit =
+                    RabbitMq::start(RabbitMqConfig { tuned: true, ..RabbitMqConfig::default() })
+                        .await
+                        .context("cannot start RabbitMQ")?;
                 let url = rabbit.url();
                 let client = QueueClient::connect(&url).await?;
                 for queue in [&name, &format!("{name}.dead-letter")] {

@@ -12,8 +12,8 @@ use clap::Parser;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use test_servers::{
-    Kafka, KafkaConfig, Postgres, QueueClient, RabbitMq, Valkey, ValkeyConfig, start_valkey,
-    valkey_program,
+    Kafka, KafkaConfig, Postgres, QueueClient, RabbitMq, RabbitMqConfig, Valkey, ValkeyConfig,
+    start_valkey, valkey_program,
 };
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
@@ -170,7 +170,7 @@ impl Servers {
         };
         let rabbit = async {
             let Some(queue) = &args.queue else { return Ok(None) };
-            let rabbit = match (RabbitMq::start().await, &args.or_only) {
+            let rabbit = match (RabbitMq::start(RabbitMqConfig::default()).await, &args.or_only) {
                 (Ok(rabbit), _) => rabbit,
                 (Err(error), Some(components)) => {
                     let error = format!("{error:#}");

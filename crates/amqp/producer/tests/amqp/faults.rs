@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use amqp_producer::{ProduceError, Producer};
 use futures::future::join_all;
-use test_servers::{QueueClient, RabbitMq, eventually};
+use test_servers::{QueueClient, RabbitMq, RabbitMqConfig, eventually};
 
 use crate::support::{config, declare, record, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_acknowledged_survives_a_crash_and_a_lost_confirm_is_unknown() {
-    let mut broker = RabbitMq::start().await.unwrap();
+    let mut broker = RabbitMq::start(RabbitMqConfig::default()).await.unwrap();
     declare(&broker.url(), "posts", None, &[]).await;
     broker.stop().await.unwrap();
     broker.restart().await.unwrap();

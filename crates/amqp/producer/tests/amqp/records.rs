@@ -5,7 +5,7 @@ use std::time::Duration;
 use amqp_producer::{Config, OutgoingRecord, ProduceError, Producer};
 use futures::future::join_all;
 use lapin::types::AMQPValue;
-use test_servers::{QueueClient, RabbitMq, RabbitMqTls, eventually};
+use test_servers::{QueueClient, RabbitMq, RabbitMqConfig, RabbitMqTls, eventually};
 
 use crate::support::{config, declare, record, send};
 
@@ -15,7 +15,9 @@ async fn a_record_is_acknowledged_only_if_a_queue_has_it() {
     let authority = signed.cert.pem();
     let tls =
         RabbitMqTls { certificate: authority.clone(), key: signed.signing_key.serialize_pem() };
-    let broker = RabbitMq::start_with(Some(tls)).await.unwrap();
+    let broker = RabbitMq::start(RabbitMqConfig { tls: Some(tls), ..RabbitMqConfig::default() })
+        .await
+        .unwrap();
     let url = broker.url();
     let client = QueueClient::connect(&url).await.unwrap();
     client.declare("posts").await.unwrap();

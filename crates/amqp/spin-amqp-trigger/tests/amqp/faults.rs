@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use spin_amqp_trigger::Config;
-use test_servers::{RabbitMq, eventually};
+use test_servers::{RabbitMq, RabbitMqConfig, eventually};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -54,7 +54,7 @@ impl Drop for Proxy {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_is_lost_when_the_broker_is_killed_and_connections_are_cut() {
-    let mut broker = RabbitMq::start().await.unwrap();
+    let mut broker = RabbitMq::start(RabbitMqConfig::default()).await.unwrap();
     let (direct, queue) = (broker.url(), "posts");
     let proxy = Proxy::start(broker.port()).await;
     let client = connect(&direct).await;

@@ -9,7 +9,9 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use spin_amqp_trigger::{Config, Error, Trigger};
 use spin_kafka_trigger::{Batch, Failure, Handler, Metrics, Progress, Rejection, Summary};
-use test_servers::{QueueClient, QueueMessage, RabbitMq, RabbitMqTls, WAIT_LIMIT, eventually};
+use test_servers::{
+    QueueClient, QueueMessage, RabbitMq, RabbitMqConfig, RabbitMqTls, WAIT_LIMIT, eventually,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -21,7 +23,12 @@ static SHARED: LazyLock<(Runtime, RabbitMq)> = LazyLock::new(|| {
         let runtime = Runtime::new().unwrap();
         let identity = CERTIFICATE.clone();
         let tls = RabbitMqTls { certificate: identity.0, key: identity.1 };
-        let broker = runtime.block_on(RabbitMq::start_with(Some(tls))).unwrap();
+        let broker = runtime
+            .block_on(RabbitMq::start(RabbitMqConfig {
+                tls: Some(tls),
+                ..RabbitMqConfig::default()
+            }))
+            .unwrap();
         (runtime, broker)
     })
     .join()
