@@ -48,9 +48,11 @@ const MUTANTS: [Mutant; 11] = [
     Mutant {
         name: "the offset moves though the letter is not written",
         file: "crates/kafka/spin-kafka-trigger/src/partition/applier.rs",
-        sound: "self.failed_records.write_dead_letters(output.letters).await.map(Ok)",
-        broken: "self.position.advance(end, read);
-        self.failed_records.write_dead_letters(output.letters).await.map(Ok)",
+        sound: "None => self.failed_records.write_dead_letters(letters).await?,",
+        broken: "None => {
+                self.position.advance(end, read);
+                self.failed_records.write_dead_letters(letters).await?;
+            }",
         package: "spin-kafka-trigger",
         program: IT,
         test: "failures::the_offset_moves_only_when_the_letter_is_written",

@@ -18,7 +18,10 @@ use crate::{Answer, Batch, FailureClass, OutgoingRecord};
 pub(crate) trait PartitionPosition: Send + Sync {
     /// Notes that everything before `offset` is applied. `read` is how far the log was read.
     fn advance(&self, offset: i64, read: Extent);
+}
 
+/// Writes what the handler returns, if the settings have topics for it.
+pub(crate) trait TransactionWriter: Send + Sync {
     /// Writes the output and commits `offset` in one transaction. The answer is the failure of the
     /// batch if a broker refuses a record of the handler; nothing is written then.
     fn write<'a>(
@@ -34,6 +37,8 @@ pub(crate) struct Applier<C = Arc<Consumer>> {
     ctx: Arc<TaskContext<C>>,
     calls: Arc<HandlerCalls<C>>,
     position: Arc<dyn PartitionPosition>,
+    /// Records and letters are written by it, with the offset; without one, only letters are written.
+    transactions: Option<Arc<dyn TransactionWriter>>,
     failed_records: FailedRecordPolicy<C>,
 }
 
@@ -42,9 +47,10 @@ impl<C> Applier<C> {
         ctx: Arc<TaskContext<C>>,
         calls: Arc<HandlerCalls<C>>,
         position: Arc<dyn PartitionPosition>,
+        transactions: Option<Arc<dyn TransactionWriter>>,
     ) -> Self {
         let failed_records = FailedRecordPolicy::new(ctx.clone());
-        Self { ctx, calls, position, failed_records }
+        Self { ctx, calls, position, transactions, failed_records }
     }
 
     /// Applies the batch and moves the position to its end. `read` is how far the log was read.
@@ -115,7 +121,7 @@ impl<C> Applier<C> {
 
     /// Moves the position past offsets that hold no record for the handler.
     pub async fn pass_over(&self, end: i64, read: Extent) -> Result<(), TaskEnd> {
-        if self.ctx.engine.config.is_transactional() {
+        if self.transactions.is_some() {
             self.write_letters(Vec::new(), end, read).await?;
         }
         self.position.advance(end, read);
@@ -202,13 +208,14 @@ impl<C> Applier<C> {
         read: Extent,
     ) -> Result<Result<(), FailureCause>, TaskEnd> {
         let letters = self.failed_records.to_write(&given_up);
-        if self.ctx.engine.config.is_transactional() {
-            let output = Output { records, letters };
-            if let Err(cause) = self.position.write(output, end, read).await? {
-                return Ok(Err(cause));
+        match &self.transactions {
+            Some(transactions) => {
+                let output = Output { records, letters };
+                if let Err(cause) = transactions.write(output, end, read).await? {
+                    return Ok(Err(cause));
+                }
             }
-        } else {
-            self.failed_records.write_dead_letters(letters).await?;
+            None => self.failed_records.write_dead_letters(letters).await?,
         }
         self.failed_records.report(&given_up);
         Ok(Ok(()))
@@ -272,7 +279,9 @@ mod tests {
 
     impl PartitionPosition for OneAtATime {
         fn advance(&self, _: i64, _: Extent) {}
+    }
 
+    impl TransactionWriter for OneAtATime {
         fn write<'a>(
             &'a self,
             output: Output<'a>,
@@ -320,7 +329,8 @@ mod tests {
         let ctx = TaskContext { engine, consumer: (), topic, number: 0, stop, is_replay: false };
         let ctx = Arc::new(ctx);
         let calls = Arc::new(HandlerCalls::new(ctx.clone()));
-        let applier = Applier::new(ctx.clone(), calls, Arc::new(OneAtATime));
+        let applier =
+            Applier::new(ctx.clone(), calls, Arc::new(OneAtATime), Some(Arc::new(OneAtATime)));
         assert!(matches!(applier.apply(batch, false, Extent::up_to(4)).await, Ok(None)));
         let metrics = &ctx.engine.metrics;
         assert_eq!(metrics.breakdowns.get(), 2, "the whole batch and its second half");

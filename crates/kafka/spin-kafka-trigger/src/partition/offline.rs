@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::applier::{Applier, PartitionPosition};
+use super::applier::{Applier, PartitionPosition, TransactionWriter};
 use super::context::{TaskContext, TaskEnd};
 use super::handler_calls::{FailureCause, HandlerCalls};
 use super::limited_retries::{LimitedRetries, RETRIES_MAX};
@@ -120,7 +120,9 @@ impl PartitionPosition for Applied {
     fn advance(&self, offset: i64, _: Extent) {
         self.position.fetch_max(offset, Ordering::Relaxed);
     }
+}
 
+impl TransactionWriter for Applied {
     fn write<'a>(
         &'a self,
         output: Output<'a>,
@@ -177,7 +179,9 @@ impl Run {
             position: AtomicI64::new(i64::MIN),
             written: Mutex::default(),
         });
-        let applier = Applier::new(ctx.clone(), calls.clone(), applied.clone());
+        let is_transactional = ctx.engine.config.is_transactional();
+        let transactions = is_transactional.then(|| applied.clone() as Arc<dyn TransactionWriter>);
+        let applier = Applier::new(ctx.clone(), calls.clone(), applied.clone(), transactions);
         Self { ctx, calls, applier, log_id, applied, filtered }
     }
 

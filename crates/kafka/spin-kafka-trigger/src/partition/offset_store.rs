@@ -11,7 +11,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 
-use super::applier::PartitionPosition;
+use super::applier::{PartitionPosition, TransactionWriter};
 use super::context::{TaskContext, TaskEnd};
 use super::handler_calls::FailureCause;
 use super::output::Output;
@@ -183,7 +183,9 @@ impl PartitionPosition for OffsetStore {
         }
         self.status.advance(offset);
     }
+}
 
+impl TransactionWriter for OffsetStore {
     fn write<'a>(
         &'a self,
         output: Output<'a>,

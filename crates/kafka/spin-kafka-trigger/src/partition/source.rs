@@ -1,17 +1,13 @@
 //! Applies the batches of a broker other than Kafka, with the code that applies those of a topic.
 
 use std::fmt;
-use std::future::ready;
 use std::sync::Arc;
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, PartitionPosition};
 use super::context::{TaskContext, TaskEnd};
-use super::handler_calls::{FailureCause, HandlerCalls, LostState};
-use super::output::Output;
+use super::handler_calls::{HandlerCalls, LostState};
 use crate::batch::BatchBuilder;
 use crate::engine::Engine;
 use crate::extent::Extent;
@@ -124,19 +120,14 @@ impl SourceEngine {
             is_replay: false,
         });
         let calls = Arc::new(HandlerCalls::new(ctx.clone()));
-        let position = AppliedPosition {
-            ctx: ctx.clone(),
-            applied: Box::new(applied),
-            status: status.clone(),
-        };
-        let applier = Applier::new(ctx.clone(), calls.clone(), Arc::new(position));
+        let position = AppliedPosition { applied: Box::new(applied), status: status.clone() };
+        let applier = Applier::new(ctx.clone(), calls.clone(), Arc::new(position), None);
         BatchApplier { ctx, calls, applier, status }
     }
 }
 
 /// The position up to which everything is applied.
 struct AppliedPosition {
-    ctx: Arc<TaskContext<()>>,
     applied: Box<dyn Fn(i64) + Send + Sync>,
     status: Arc<PartitionStatus>,
 }
@@ -145,15 +136,6 @@ impl PartitionPosition for AppliedPosition {
     fn advance(&self, offset: i64, _: Extent) {
         self.status.advance(offset);
         (self.applied)(offset);
-    }
-
-    fn write<'a>(
-        &'a self,
-        _: Output<'a>,
-        offset: i64,
-        _: Extent,
-    ) -> BoxFuture<'a, Result<Result<(), FailureCause>, TaskEnd>> {
-        ready(Err(self.ctx.handler_error(offset, "records can be written only from Kafka"))).boxed()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::applier::Applier;
+use super::applier::{Applier, TransactionWriter};
 use super::batch_loop::BatchLoop;
 use super::context::{TaskContext, TaskEnd};
 use super::cursor::Cursor;
@@ -56,7 +56,9 @@ impl PartitionTask {
         let offsets = Arc::new(OffsetStore::new(ctx.clone()));
         let calls = Arc::new(HandlerCalls::new(ctx.clone()));
         let log_check = Arc::new(LogCheck::new(ctx.clone()));
-        let applier = Applier::new(ctx.clone(), calls.clone(), offsets.clone());
+        let is_transactional = ctx.engine.config.is_transactional();
+        let transactions = is_transactional.then(|| offsets.clone() as Arc<dyn TransactionWriter>);
+        let applier = Applier::new(ctx.clone(), calls.clone(), offsets.clone(), transactions);
         let locator =
             Arc::new(Locator::new(ctx.clone(), calls, log_check.clone(), offsets.clone()));
         let (end, ended) = channel();
