@@ -7,10 +7,12 @@ use std::path::Path;
 use component_host::output::Outputs;
 use component_host::{CompileCache, Host, Limits};
 use pipeline_tests::{Client, root};
+use registry::Transport;
 use spin_app::App;
 use spin_app::files::MountedFile;
 use spin_app::manifest;
 use spin_app::variables::Variables;
+use test_servers::Registry;
 
 use crate::guests::serve_app;
 
@@ -27,6 +29,14 @@ source = "WASM"
 files = ["notes/**/*.txt", { source = "site", destination = "/www" }]
 exclude_files = ["**/secret.txt"]
 "#;
+
+/// Writes the manifest in the folder `app`, and reads it.
+fn read(folder: &Path) -> App {
+    let path = folder.join("app/spin.toml");
+    let wasm = root().join("target/components/reads_files.wasm");
+    fs::write(&path, MANIFEST.replace("WASM", wasm.to_str().unwrap())).unwrap();
+    manifest::read(&path).unwrap()
+}
 
 async fn serve(app: &App) -> Client {
     let (variables, outputs) = (Variables::default(), Outputs::default());
@@ -53,11 +63,8 @@ async fn send(client: &Client, path: &str) -> (u16, String) {
 async fn a_component_reads_its_files_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &["outside", "app/notes/deep/a.txt", "app/notes/secret.txt"]);
-    write(folder.path(), &["app/notes/b.md", "app/site/index.html", "app/spin.toml"]);
-    let path = folder.path().join("app/spin.toml");
-    let wasm = root().join("target/components/reads_files.wasm");
-    fs::write(&path, MANIFEST.replace("WASM", wasm.to_str().unwrap())).unwrap();
-    let mut app = manifest::read(&path).unwrap();
+    write(folder.path(), &["app/notes/b.md", "app/site/index.html"]);
+    let mut app = read(folder.path());
     let client = serve(&app).await;
     for version in ["/p2", "/p3"] {
         for (path, content) in [
@@ -97,4 +104,30 @@ async fn a_component_reads_its_files_and_nothing_else() {
         }
     }
     assert_eq!(send(&client, "/parent/outside").await.0, 403);
+}
+
+/// A few files are layers of their own, many files are one archive, and a small file is part of the
+/// application.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_back_from_a_registry() {
+    let registry = Registry::start(false).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &["app/site/small"]);
+    fs::create_dir(folder.path().join("app/notes")).unwrap();
+    for files in [2, 510] {
+        for number in 0..files {
+            let path = folder.path().join(format!("app/notes/{number}.txt"));
+            fs::write(path, format!("{number:0200}")).unwrap();
+        }
+        let app = read(folder.path());
+        let reference = format!("{}/files:{files}", registry.address());
+        let reference = registry::parse_reference(&reference).unwrap();
+        registry::push(&app, &reference, Transport::Plain).await.unwrap();
+        let client = serve(&registry::pull(&reference, Transport::Plain).await.unwrap()).await;
+        let last = files - 1;
+        let (status, text) = send(&client, &format!("/p2/notes/{last}.txt")).await;
+        assert_eq!((status, text), (200, format!("{last:0200}")));
+        assert_eq!(send(&client, "/p3/www/small").await, (200, "app/site/small".into()));
+    }
+    registry.stop().await.unwrap();
 }

@@ -99,8 +99,17 @@ impl Host {
     }
 }
 
-/// Rejects a component that may call a component which is not loaded.
+/// Rejects a component that may call a component which is not loaded, or its own application if that
+/// has no HTTP components here.
 fn check_chained(guest: &Guest, services: &Services) -> Result<(), Error> {
+    if guest.template.allowed.names_self() && !services.has_routes() {
+        let error = spin_app::Error::AllowedHost {
+            component: guest.id.to_string(),
+            entry: "http://self".into(),
+            message: "no HTTP component of the application runs here".into(),
+        };
+        return Err(error.into());
+    }
     let missing = guest.template.allowed.chained().find(|id| services.get(id).is_none());
     missing.map_or(Ok(()), |id| {
         let error = spin_app::Error::AllowedHost {

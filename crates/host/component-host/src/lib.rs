@@ -23,6 +23,8 @@ mod lookup;
 mod memory;
 pub mod outbound;
 pub mod output;
+#[cfg(test)]
+mod spin_manifest;
 pub mod state;
 mod whole;
 

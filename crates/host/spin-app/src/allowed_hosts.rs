@@ -71,6 +71,16 @@ impl AllowedHosts {
             .is_some_and(|names| names.iter().any(|name| self.allows(scheme, name, address.port())))
     }
 
+    /// Whether the component may send requests to the routes of its own application.
+    pub fn allows_self(&self) -> bool {
+        self.rules.iter().any(Rule::fits_self)
+    }
+
+    /// Whether an entry names the component's own application, as `http://self` does.
+    pub fn names_self(&self) -> bool {
+        self.rules.iter().any(Rule::names_self)
+    }
+
     /// The ids of the components of the same application that the entries name.
     pub fn chained(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().filter_map(|rule| rule.name()?.strip_suffix(CHAINING_DOMAIN))
@@ -157,13 +167,28 @@ mod tests {
     }
 
     #[test]
+    fn self_is_only_the_own_application() {
+        for (entry, expected) in [
+            ("http://self", true),
+            ("http://self.alt:80", true),
+            ("*://*:*", true),
+            ("http://*", true),
+            ("tcp://*:80", false),
+            ("http://example.com", false),
+        ] {
+            assert_eq!(hosts(&[entry]).allows_self(), expected, "{entry}");
+        }
+        let own = hosts(&["http://self"]);
+        assert!(!own.allows("http", "self", 80) && !own.allows("http", "self.alt", 80));
+    }
+
+    #[test]
     fn wrong_entries_are_refused() {
         for entry in [
             "example.com",
             "tcp://example.com",
             "http://a b",
             "http://x:99999",
-            "http://self",
             "http://a/b",
             "tcp://*x:1",
             "tcp://a:1,",

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::app::{App, Component, MIDDLEWARE};
+use crate::app::{App, Component, MIDDLEWARE, Trigger};
 
 /// The feature to call HTTP components of the same application.
 pub(crate) const CHAINING: &str = "local_service_chaining";
@@ -41,7 +41,11 @@ impl App {
             let message = format!("{key}: this host has no such trigger, only {known}");
             return fault(&key, message);
         }
-        if self.started().next().is_none() {
+        let starts_nothing =
+            |trigger: &Trigger| trigger.component().is_none_or(|id| self.component(id).is_none());
+        let is_complete =
+            |trigger: &Trigger| trigger.trigger_config.contains_key("static_response");
+        if self.triggers.iter().all(|t| starts_nothing(t) && !is_complete(t)) {
             let there =
                 self.components.iter().map(|c| c.id.as_str()).collect::<Vec<_>>().join(", ");
             let there =

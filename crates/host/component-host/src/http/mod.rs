@@ -16,6 +16,7 @@ mod server;
 mod service;
 mod services;
 mod spin_fields;
+mod static_response;
 mod streamed;
 
 pub use body::RequestBody;
@@ -23,6 +24,6 @@ pub use exchange::{Answer, Handler};
 pub use metrics::Refusals;
 pub use problem::{problem, text};
 pub use serve::serve;
-pub use server::{HEALTH_PATH, Server};
+pub use server::Server;
 pub use service::HttpService;
-pub use services::{Services, check_triggers};
+pub use services::{HEALTH_PATH, Services, check_triggers};

@@ -6,19 +6,13 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{Request, StatusCode};
+use http::Request;
 use tokio::net::TcpListener;
 
 use super::body::RequestBody;
-use super::exchange::Answer;
-use super::problem::{Problem, text};
 use super::serve::serve;
 use super::services::Services;
-use super::spin_fields;
 use crate::{Error, Limits};
-
-/// The path that answers `OK` while the process lives, as in Spin.
-pub const HEALTH_PATH: &str = "/.well-known/spin/health";
 
 /// A listening server.
 pub struct Server {
@@ -54,9 +48,9 @@ impl Server {
         drain: Duration,
     ) -> BoxFuture<'static, bool> {
         let services = self.services.clone();
-        let handler = Arc::new(move |request, peer| {
+        let handler = Arc::new(move |request: Request<RequestBody>, peer: SocketAddr| {
             let services = services.clone();
-            async move { dispatch(&services, request, peer).await }.boxed()
+            async move { services.dispatch(request, peer).await }.boxed()
         });
         let refusals = self.services.unrouted();
         let serving = serve(self.listener, &self.limits, handler, refusals, shutdown, drain);
@@ -66,20 +60,4 @@ impl Server {
         };
         serving.map(close).boxed()
     }
-}
-
-async fn dispatch(
-    services: &Services,
-    mut request: Request<RequestBody>,
-    peer: SocketAddr,
-) -> Answer {
-    if request.uri().path() == HEALTH_PATH {
-        return text(StatusCode::OK, "text/plain", "OK".into());
-    }
-    let Some((route, service)) = services.route(request.uri().path()) else {
-        services.unrouted().count(Problem::NotFound);
-        return Problem::NotFound.response();
-    };
-    spin_fields::add(&mut request, route, peer);
-    service.call(request).await
 }

@@ -9,6 +9,7 @@ mod whole;
 
 use std::sync::{Arc, Weak};
 
+use ::http::uri::{Authority, PathAndQuery, Scheme};
 use ::http::{HeaderName, Request, Response, Uri, header};
 use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
@@ -28,6 +29,10 @@ use crate::Limits;
 use spin_app::CHAINING_DOMAIN;
 use spin_app::allowed_hosts::{AllowedHosts, default_port};
 
+/// The host of requests to the application that the component belongs to, as in Spin. A URL without
+/// a host means the same.
+const SELF_HOST: &str = "self.alt";
+
 type IoFuture = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
 type Sent = Result<(Response<WasiBody>, IoFuture), HttpError>;
 
@@ -37,6 +42,13 @@ pub(crate) trait ChainedComponents: Send + Sync {
     fn call(
         &self,
         id: &str,
+        request: Request<WasiBody>,
+    ) -> Option<BoxFuture<'static, Response<WasiBody>>>;
+
+    /// Sends a request as a client would, to the component whose route matches the path. Returns
+    /// `None` if no component has a route.
+    fn call_routed(
+        &self,
         request: Request<WasiBody>,
     ) -> Option<BoxFuture<'static, Response<WasiBody>>>;
 }
@@ -98,11 +110,37 @@ impl Outbound {
         &self,
         request: Request<WasiBody>,
     ) -> Result<(Response<WasiBody>, SilenceGuard), HttpError> {
+        if is_to_own_routes(request.uri()) {
+            return Ok((self.send_to_own_routes(request).await?, SilenceGuard::none()));
+        }
         self.check(request.uri())?;
         match chained_component(request.uri()).map(str::to_owned) {
             Some(id) => Ok((self.chain(&id, request).await?, SilenceGuard::none())),
             None => self.client.send(&self.component, request).await,
         }
+    }
+
+    async fn send_to_own_routes(
+        &self,
+        mut request: Request<WasiBody>,
+    ) -> Result<Response<WasiBody>, HttpError> {
+        if !self.allowed.allows_self() {
+            tracing::warn!(
+                component = &*self.component,
+                "request refused; add \"http://self\" to allowed_outbound_hosts"
+            );
+            return Err(HttpError::HttpRequestDenied);
+        }
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(Authority::from_static(SELF_HOST));
+        parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() =
+            Uri::from_parts(parts).map_err(|_| HttpError::HttpRequestUriInvalid)?;
+        request.headers_mut().remove(header::HOST);
+        let components = self.components.upgrade().ok_or(HttpError::DestinationUnavailable)?;
+        let response = components.call_routed(request).ok_or(HttpError::DestinationNotFound)?;
+        Ok(response.await)
     }
 
     fn check(&self, uri: &Uri) -> Result<(), HttpError> {
@@ -135,6 +173,11 @@ impl Outbound {
         };
         Ok(response.await)
     }
+}
+
+/// Whether the request is for a route of the application that the component belongs to.
+fn is_to_own_routes(uri: &Uri) -> bool {
+    uri.host().is_none_or(|host| host.is_empty() || host == SELF_HOST)
 }
 
 /// Why a body was interrupted: an error of the peer, or a timeout.

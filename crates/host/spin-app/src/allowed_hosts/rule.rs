@@ -16,6 +16,8 @@ pub(super) struct Rule {
 #[derive(Debug)]
 enum Host {
     Any,
+    /// The routes of the application that the component belongs to.
+    ToSelf,
     /// `*.example.com`, stored as `.example.com`.
     Below(String),
     Name(String),
@@ -65,6 +67,17 @@ impl Rule {
         (self.fits_scheme("tcp") || self.fits_scheme("udp")) && self.host.fits(name)
     }
 
+    /// Whether the rule allows requests to the routes of the component's own application.
+    pub fn fits_self(&self) -> bool {
+        (self.fits_scheme("http") || self.fits_scheme("https"))
+            && (self.names_self() || matches!(self.host, Host::Any))
+    }
+
+    /// Whether the rule's host is `self`.
+    pub fn names_self(&self) -> bool {
+        matches!(self.host, Host::ToSelf)
+    }
+
     /// The rule's host, if it is a name that has to be looked up.
     pub fn name(&self) -> Option<&str> {
         match &self.host {
@@ -99,9 +112,7 @@ impl Host {
             return Ok(Host::Network(address.into()));
         }
         if host == "self" || host == "self.alt" {
-            return Err("`self` is not supported by this host; name the component: \
-                        http://<id>.spin.internal"
-                .into());
+            return Ok(Host::ToSelf);
         }
         let (below, name) = match host.strip_prefix('*') {
             Some(rest) => (true, rest),
@@ -124,6 +135,7 @@ impl Host {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         match self {
             Host::Any => true,
+            Host::ToSelf => false,
             Host::Below(domain) => {
                 host.len() > domain.len() && host.to_ascii_lowercase().ends_with(domain.as_str())
             }

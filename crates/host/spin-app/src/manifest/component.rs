@@ -1,6 +1,6 @@
 //! Reads `[component.<id>]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use serde::Deserialize as _;
@@ -13,20 +13,33 @@ use super::reader::Reader;
 use super::schema;
 use crate::CHAINING_DOMAIN;
 use crate::Error;
-use crate::app::{Component, ComponentMetadata, Dependency, Inherit};
+use crate::app::{Component, ComponentMetadata, Dependency, Inherit, Source};
 use crate::files::MountedFile;
 use crate::support::CHAINING;
 
 /// The keys of Spin's other ways to specify a component or a dependency.
-const ELSEWHERE: [&str; 5] = ["url", "registry", "package", "version", "component"];
+const ELSEWHERE: [&str; 4] = ["url", "registry", "package", "version"];
+
+/// A component, and those of its dependencies that are components of the application.
+pub(super) struct Read {
+    pub component: Component,
+    by_id: Vec<ById>,
+}
+
+/// A dependency that is a component of the application.
+struct ById {
+    name: String,
+    component: String,
+    export: Option<String>,
+    inherit: Inherit,
+    span: Range<usize>,
+}
 
 pub(super) fn read(
     reader: &mut Reader<'_>,
-    id: Spanned<String>,
+    (id_span, id): (Range<usize>, String),
     raw: schema::Component,
-) -> Result<Component, Error> {
-    let id_span = id.span();
-    let id = id.into_inner();
+) -> Result<Read, Error> {
     names::check_component_id(&id).map_err(|message| reader.error(Some(id_span), message))?;
     check(&raw).map_err(|(span, message)| {
         reader.error(Some(span), format!("component `{id}`: {message}"))
@@ -44,7 +57,8 @@ pub(super) fn read(
     let inherit_all = raw.dependencies_inherit_configuration;
     let files = files(reader, &id, raw.files, &raw.exclude_files)?;
     let config = raw.variables.into_iter().map(|(name, value)| (name.into_inner(), value));
-    Ok(Component {
+    let (dependencies, by_id) = dependencies(reader, &id, raw.dependencies, inherit_all)?;
+    let component = Component {
         source: reader.file(source.as_str().unwrap_or_default().as_ref()),
         host_requirements: host_requirements(&raw.allowed_outbound_hosts),
         metadata: ComponentMetadata {
@@ -57,12 +71,76 @@ pub(super) fn read(
         env: raw.environment,
         files,
         config: config.collect(),
-        dependencies: dependencies(reader, &id, raw.dependencies, inherit_all)?,
+        dependencies,
         trigger_dependencies: BTreeMap::new(),
         provide: raw.tool.doorbuster.provide,
         audit_ignore: raw.tool.doorbuster.audit_ignore,
         id,
-    })
+    };
+    Ok(Read { component, by_id })
+}
+
+/// Adds the dependencies that are components of the application.
+pub(super) fn link(reader: &Reader<'_>, read: Vec<Read>) -> Result<Vec<Component>, Error> {
+    let (mut components, by_id): (Vec<_>, Vec<_>) =
+        read.into_iter().map(|read| (read.component, read.by_id)).unzip();
+    let known: HashMap<&str, &Component> = components.iter().map(|c| (c.id.as_str(), c)).collect();
+    let with_parts = components.iter().zip(&by_id).filter(|(_, parts)| !parts.is_empty());
+    let with_parts: HashSet<&str> =
+        with_parts.map(|(component, _)| component.id.as_str()).collect();
+    let link = |parent: &Component, dependency: ById| -> Result<(String, Dependency), Error> {
+        let ById { name, component, export, inherit, span } = dependency;
+        let source = match with_parts.contains(component.as_str()) {
+            true => Err(has_own(&component, "dependencies")),
+            false => source_of(&known, &component),
+        };
+        let source = source.map_err(|message| {
+            let id = &parent.id;
+            reader.error(Some(span), format!("component `{id}`: dependency `{name}`: {message}"))
+        })?;
+        Ok((name, Dependency { source, export, inherit }))
+    };
+    let linked = components.iter().zip(by_id);
+    let linked = linked.map(|(parent, list)| {
+        list.into_iter()
+            .map(|dependency| link(parent, dependency))
+            .collect::<Result<Vec<_>, Error>>()
+    });
+    let linked = linked.collect::<Result<Vec<_>, Error>>()?;
+    for (component, dependencies) in components.iter_mut().zip(linked) {
+        component.dependencies.extend(dependencies);
+    }
+    Ok(components)
+}
+
+/// The file of a component that is used as a part of another one. Fails if the component has a
+/// configuration of its own: as a part, it has that of the other one.
+pub(super) fn source_of(
+    components: &HashMap<&str, &Component>,
+    id: &str,
+) -> Result<Source, String> {
+    let component = components.get(id).ok_or_else(|| format!("there is no component `{id}`"))?;
+    let own = [
+        ("ai_models", component.metadata.ai_models.is_empty()),
+        ("allowed_outbound_hosts", component.metadata.allowed_outbound_hosts.is_empty()),
+        ("dependencies", component.dependencies.is_empty()),
+        ("environment", component.env.is_empty()),
+        ("files", component.files.is_empty()),
+        ("key_value_stores", component.metadata.key_value_stores.is_empty()),
+        ("sqlite_databases", component.metadata.databases.is_empty()),
+        ("variables", component.config.is_empty()),
+    ];
+    match own.iter().find(|(_, unused)| !unused) {
+        None => Ok(component.source.clone()),
+        Some((key, _)) => Err(has_own(id, key)),
+    }
+}
+
+fn has_own(id: &str, key: &str) -> String {
+    format!(
+        "component `{id}` has `{key}`, but as a part of another component it has the \
+         configuration of that one; set it there, and name it in `inherit_configuration`"
+    )
 }
 
 /// Rejects what this host does not support, and names that Spin does not accept.
@@ -107,47 +185,56 @@ fn host_requirements(allowed_outbound_hosts: &[String]) -> Map<String, serde_jso
     requirements
 }
 
+type Dependencies = BTreeMap<String, Dependency>;
+
 fn dependencies(
     reader: &Reader<'_>,
     id: &str,
     raw: BTreeMap<String, Spanned<Value>>,
     inherit_all: bool,
-) -> Result<BTreeMap<String, Dependency>, Error> {
-    let read = |(name, raw): (String, Spanned<Value>)| {
+) -> Result<(Dependencies, Vec<ById>), Error> {
+    let (mut files, mut by_id) = (BTreeMap::new(), Vec::new());
+    for (name, raw) in raw {
         let span = raw.span();
-        match dependency(reader, raw.into_inner(), inherit_all) {
-            Ok(dependency) => Ok((name, dependency)),
-            Err(message) => {
-                let message = format!("component `{id}`: dependency `{name}`: {message}");
-                Err(reader.error(Some(span), message))
+        let fault = |message: String| {
+            let message = format!("component `{id}`: dependency `{name}`: {message}");
+            reader.error(Some(span.clone()), message)
+        };
+        let (raw, inherit) = dependency(raw.into_inner(), inherit_all).map_err(fault)?;
+        let export = raw.export;
+        match (raw.path, raw.component) {
+            (Some(path), None) => {
+                files.insert(name, Dependency { source: reader.file(&path), export, inherit });
             }
+            (None, Some(component)) => by_id.push(ById { name, component, export, inherit, span }),
+            _ => return Err(fault("give either `path` or `component`".into())),
         }
-    };
-    raw.into_iter().map(read).collect()
+    }
+    Ok((files, by_id))
 }
 
-fn dependency(reader: &Reader<'_>, raw: Value, inherit_all: bool) -> Result<Dependency, String> {
+fn dependency(raw: Value, inherit_all: bool) -> Result<(schema::Dependency, Inherit), String> {
     let by = match &raw {
         Value::String(_) => Some("version"),
-        Value::Table(table) if !table.contains_key("path") => {
-            ELSEWHERE.into_iter().find(|key| table.contains_key(*key))
-        }
+        Value::Table(table) => ELSEWHERE.into_iter().find(|key| table.contains_key(*key)),
         _ => None,
     };
     if let Some(by) = by {
         return Err(unsupported(by));
     }
-    let raw = schema::Dependency::deserialize(raw).map_err(|error| error.message().to_owned())?;
-    if inherit_all && raw.inherit_configuration.is_some() {
+    let mut raw =
+        schema::Dependency::deserialize(raw).map_err(|error| error.message().to_owned())?;
+    let given = raw.inherit_configuration.take();
+    if inherit_all && given.is_some() {
         return Err(
             "give either dependencies_inherit_configuration or inherit_configuration".into()
         );
     }
-    let inherit = match raw.inherit_configuration {
+    let inherit = match given {
         None if inherit_all => Inherit::All,
         given => inherit(given),
     };
-    Ok(Dependency { source: reader.file(&raw.path), export: raw.export, inherit })
+    Ok((raw, inherit))
 }
 
 /// The message for a kind of dependency that needs a network to read.

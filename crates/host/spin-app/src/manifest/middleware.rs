@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-use super::component::{inherit, unsupported};
+use super::component::{inherit, source_of, unsupported};
 use super::reader::Reader;
 use super::schema;
 use crate::app::{Component, Dependency, MIDDLEWARE, Trigger};
@@ -53,39 +53,11 @@ fn dependency(
         return Err(unsupported(by));
     }
     let source = match (raw.component, raw.path) {
-        (Some(id), None) => {
-            let component = components.get(id.as_str());
-            let component = component.ok_or_else(|| format!("there is no component `{id}`"))?;
-            check(component)?;
-            component.source.clone()
-        }
+        (Some(id), None) => source_of(components, &id)?,
         (None, Some(path)) => reader.file(&path),
         _ => return Err("give either `component` or `path`".into()),
     };
     Ok(Dependency { source, export: None, inherit: inherit(raw.inherit_configuration) })
-}
-
-/// Rejects a component with a configuration of its own: as middleware, it has that of the component
-/// behind it.
-fn check(component: &Component) -> Result<(), String> {
-    let own = [
-        ("ai_models", component.metadata.ai_models.is_empty()),
-        ("allowed_outbound_hosts", component.metadata.allowed_outbound_hosts.is_empty()),
-        ("dependencies", component.dependencies.is_empty()),
-        ("environment", component.env.is_empty()),
-        ("files", component.files.is_empty()),
-        ("key_value_stores", component.metadata.key_value_stores.is_empty()),
-        ("sqlite_databases", component.metadata.databases.is_empty()),
-        ("variables", component.config.is_empty()),
-    ];
-    match own.iter().find(|(_, unused)| !unused) {
-        None => Ok(()),
-        Some((key, _)) => Err(format!(
-            "component `{}` has `{key}`, but middleware has the configuration of the component \
-             behind it; set it there, and name it in `inherit_configuration`",
-            component.id
-        )),
-    }
 }
 
 /// Moves the middleware of each trigger to its component. A component with several triggers is

@@ -3,6 +3,7 @@
 
 mod component;
 mod files;
+mod inline;
 mod middleware;
 mod names;
 mod reader;
@@ -39,9 +40,13 @@ pub fn parse(path: &Path, text: &str) -> Result<App, Error> {
     let mut components = manifest
         .component
         .into_iter()
-        .map(|(id, raw)| component::read(&mut reader, id, raw))
+        .map(|(id, raw)| component::read(&mut reader, (id.span(), id.into_inner()), raw))
         .collect::<Result<Vec<_>, Error>>()?;
-    let triggers = trigger::read_all(&mut reader, manifest.trigger, &mut components)?;
+    let mut triggers = manifest.trigger;
+    trigger::assign_ids(&reader, &mut triggers)?;
+    inline::extract(&mut reader, &mut triggers, &mut components)?;
+    let mut components = component::link(&reader, components)?;
+    let triggers = trigger::read_all(&mut reader, triggers, &mut components)?;
     Ok(App::new(reader.origin, metadata, variables, triggers, components))
 }
 
@@ -160,13 +165,21 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
             ("spin_manifest_version = 2", "spin_version = \"1\"", 2, "spin_manifest_version = 2"),
             ("spin_manifest_version = 2", "", 1, "`spin_manifest_version = 2` is missing"),
             ("component = \"ingest\"", "component = \"ingst\"", 9, "`ingst`"),
-            ("component = \"ingest\"", "component = { source = \"a\" }", 9, "[component.<id>]"),
+            ("component = \"ingest\"", "component = { sorce = \"a\" }", 9, "sorce"),
             (
                 "component = \"ingest\"",
-                "static_response = {}",
+                "component = { source = { url = \"x\" } }",
                 9,
-                "`static_response` is not supported",
+                "only a file",
             ),
+            ("component = \"ingest\"", "component = 1", 9, "must be"),
+            (
+                "component = \"ingest\"",
+                "component = \"ingest\"\nstatic_response = {}",
+                9,
+                "either `component` or `static_response`",
+            ),
+            ("[[trigger.http]]", "[[trigger.kafka]]\nstatic_response = {}", 9, "`http`"),
             (
                 "component = \"ingest\"",
                 "component = \"ingest\"\ncomponents = {}",
@@ -202,7 +215,8 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
             ),
             ("path = \"target/intake-http.wasm\"", "registry = \"r\"", 16, "by `registry`"),
             ("path = \"target/intake-http.wasm\"", "url = \"u\"", 16, "by `url`"),
-            ("path = \"target/intake-http.wasm\"", "component = \"c\"", 16, "by `component`"),
+            ("path = \"target/intake-http.wasm\"", "component = \"c\"", 16, "no component `c`"),
+            ("path = \"target", "component = \"c\", path = \"target", 16, "either `path`"),
             ("path = \"target", "paht = \"target", 16, "paht"),
         ] {
             assert!(GOOD.contains(from), "{from}");
@@ -255,6 +269,53 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
         let text = GOOD.replace("[trigger.http]", "[trigger.kafka]");
         let fault = fault(&(text.replace("component = \"ingest\"\n", &one) + jwt));
         assert!(fault.contains("only a trigger of the type `http`"), "{fault}");
+    }
+
+    #[test]
+    fn a_component_may_be_inside_of_its_trigger() {
+        let inline = r#"component = { source = "a.wasm", variables = { a = "b" } }"#;
+        let two = format!("{inline}\n[[trigger.http]]\nroute = \"/x\"\nid = \"my_id\"\n{inline}");
+        let text = GOOD.replace("component = \"ingest\"", &two);
+        let app = parse(Path::new("app/spin.toml"), &text).unwrap();
+        app.check_support().unwrap();
+        let started: Vec<_> = app.started().map(|component| component.id.as_str()).collect();
+        assert_eq!(started, ["http-trigger1-component", "inline-component1"]);
+        let component = app.component("inline-component1").unwrap();
+        assert!(component.source.to_string().ends_with("app/a.wasm"));
+        assert_eq!(component.config["a"], "b");
+        assert_eq!(app.origin.place("component.inline-component1").to_string(), "app/spin.toml:12");
+        assert_eq!(app.triggers[0].id, "http-trigger1");
+    }
+
+    #[test]
+    fn a_dependency_may_be_a_component() {
+        let by_component =
+            GOOD.replace("path = \"target/intake-http.wasm\"", "component = \"part\"");
+        let part = "[component.part]\nsource = \"part.wasm\"\n";
+        let app = parse(Path::new("app/spin.toml"), &(by_component.clone() + part)).unwrap();
+        let dependency = &app.component("ingest").unwrap().dependencies["doorbuster:sales"];
+        assert!(dependency.source.to_string().ends_with("app/part.wasm"));
+        assert!(dependency.inherit.has("variables"));
+        let nested = format!(
+            "{by_component}{part}dependencies = {{ \"a:b\" = {{ component = \"x\" }} }}\n[component.x]\nsource = \"x.wasm\""
+        );
+        assert!(fault(&nested).contains("has `dependencies`"), "{}", fault(&nested));
+        let fault = fault(&(by_component + part + "environment = { a = \"b\" }"));
+        assert!(
+            fault.starts_with("app/spin.toml:16: ") && fault.contains("environment"),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn a_trigger_may_have_a_response_in_place_of_a_component() {
+        let response = "static_response = { status_code = 302 }";
+        let text = GOOD.replace("component = \"ingest\"", response);
+        let app = parse(Path::new("app/spin.toml"), &text).unwrap();
+        app.check_support().unwrap();
+        assert_eq!(app.check_triggers(&["http", "kafka"]).map_err(|e| e.to_string()), Ok(()));
+        assert_eq!((app.triggers[0].component(), app.started().count()), (None, 0));
+        assert_eq!(app.triggers[0].id, "http-trigger1");
     }
 
     #[test]

@@ -152,11 +152,12 @@ pub enum Files {
     Placement { source: String, destination: String },
 }
 
-/// A dependency that is a file.
+/// A dependency that is a file or a component of the application.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dependency {
-    pub path: PathBuf,
+    pub path: Option<PathBuf>,
+    pub component: Option<String>,
     pub export: Option<String>,
     pub inherit_configuration: Option<Inherit>,
 }
@@ -177,6 +178,8 @@ pub struct Middleware {
     pub component: Option<String>,
     pub path: Option<PathBuf>,
     pub url: Option<Value>,
+    #[serde(rename = "digest")]
+    _digest: Option<Value>,
     pub registry: Option<Value>,
     pub package: Option<Value>,
     pub version: Option<Value>,

@@ -10,23 +10,54 @@ use super::reader::Reader;
 use crate::Error;
 use crate::app::{Component, Dependency, Trigger};
 
-/// Keys of triggers of any type that Spin supports and this host does not.
-const UNSUPPORTED: [&str; 2] = ["static_response", "components"];
+/// The key of a response in place of a component.
+const STATIC_RESPONSE: &str = "static_response";
 
-/// The triggers by type, in the manifest's order within a type. Their middleware becomes part of the
-/// components.
+/// Gives an id to each trigger that has none, as Spin does.
+pub(super) fn assign_ids(
+    reader: &Reader<'_>,
+    triggers: &mut BTreeMap<String, Vec<Spanned<Table>>>,
+) -> Result<(), Error> {
+    let mut ids = Ids::of(triggers);
+    for (kind, list) in triggers {
+        ids.next_number = 1;
+        for trigger in list {
+            let span = trigger.span();
+            let settings = trigger.get_mut();
+            let fault =
+                |message: String| reader.error(Some(span), format!("trigger.{kind}: {message}"));
+            match settings.get("id") {
+                Some(Value::String(id)) if id.is_empty() => {
+                    return Err(fault("`id` is empty".into()));
+                }
+                // The first generated id of each type is among the ids that are already in use.
+                Some(Value::String(id)) if ids.seen.insert(id.clone()) => {}
+                Some(Value::String(id)) => {
+                    return Err(fault(format!("the id `{id}` is used twice")));
+                }
+                Some(_) => return Err(fault("`id` must be a string".into())),
+                None => {
+                    let id = ids.generate(kind, settings.get("component").and_then(Value::as_str));
+                    settings.insert("id".into(), id.into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The triggers by type, in the manifest's order within a type. They have ids. Their middleware
+/// becomes part of the components.
 pub(super) fn read_all(
     reader: &mut Reader<'_>,
     raw: BTreeMap<String, Vec<Spanned<Table>>>,
     components: &mut Vec<Component>,
 ) -> Result<Vec<Trigger>, Error> {
     let known = components.iter().map(|c| (c.id.as_str(), c)).collect();
-    let mut ids = Ids::of(&raw);
     let (mut triggers, mut all_middleware) = (Vec::new(), Vec::new());
     for (kind, list) in raw {
-        ids.next_number = 1;
         for table in list {
-            let (trigger, middleware) = read(reader, &kind, table, &known, &mut ids)?;
+            let (trigger, middleware) = read(reader, &kind, table, &known)?;
             triggers.push(trigger);
             all_middleware.push(middleware);
         }
@@ -40,26 +71,13 @@ fn read(
     kind: &str,
     raw: Spanned<Table>,
     components: &HashMap<&str, &Component>,
-    ids: &mut Ids,
 ) -> Result<(Trigger, Vec<Dependency>), Error> {
     let span = raw.span();
     let mut settings = raw.into_inner();
-    let id = component(&settings, components).and_then(|component| {
-        let id = match settings.remove("id") {
-            Some(Value::String(id)) if id.is_empty() => return Err("`id` is empty".into()),
-            Some(Value::String(id)) => id,
-            Some(_) => return Err("`id` must be a string".into()),
-            None => return Ok(ids.generate(kind, &component)),
-        };
-        // The first generated id of each type is among the ids that are already in use.
-        if ids.seen.insert(id.clone()) {
-            Ok(id)
-        } else {
-            Err(format!("the id `{id}` is used twice"))
-        }
-    });
+    let id = settings.remove("id");
+    let id = id.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
     let fault = |message| reader.error(Some(span.clone()), format!("trigger.{kind}: {message}"));
-    let id = id.map_err(fault)?;
+    check_component(kind, &settings, components).map_err(fault)?;
     let middleware = middleware::read(reader, kind, &mut settings, components).map_err(fault)?;
     reader.mark(format!("trigger.{id}"), &span);
     let trigger = Trigger {
@@ -71,18 +89,30 @@ fn read(
     Ok((trigger, middleware))
 }
 
-/// The id of the component that the trigger starts.
-fn component(settings: &Table, components: &HashMap<&str, &Component>) -> Result<String, String> {
-    if let Some(key) = UNSUPPORTED.iter().find(|key| settings.contains_key(**key)) {
-        return Err(format!("`{key}` is not supported by this host"));
+/// Checks that the trigger starts a component, or has a response.
+fn check_component(
+    kind: &str,
+    settings: &Table,
+    components: &HashMap<&str, &Component>,
+) -> Result<(), String> {
+    if settings.contains_key("components") {
+        return Err("`components` is not supported by this host".into());
+    }
+    let has_response = settings.contains_key(STATIC_RESPONSE);
+    if has_response && kind != "http" {
+        return Err(format!("`{STATIC_RESPONSE}` is only for triggers of the type `http`"));
     }
     match settings.get("component") {
-        Some(Value::String(id)) if components.contains_key(id.as_str()) => Ok(id.clone()),
+        Some(_) if has_response => {
+            Err(format!("either `component` or `{STATIC_RESPONSE}` must be set"))
+        }
+        None if has_response && settings.contains_key("dependencies") => {
+            Err(format!("`dependencies` has no effect on a `{STATIC_RESPONSE}`"))
+        }
+        None if has_response => Ok(()),
+        Some(Value::String(id)) if components.contains_key(id.as_str()) => Ok(()),
         Some(Value::String(id)) => Err(format!("there is no component `{id}`")),
-        Some(Value::Table(_)) => Err("a component inside of its trigger is not supported by this \
-                                      host; move it to [component.<id>] and name that id"
-            .into()),
-        Some(_) => Err("`component` must be the id of a component".into()),
+        Some(_) => Err("`component` must be the id of a component, or a component".into()),
         None => Err("`component` is missing".into()),
     }
 }
@@ -102,13 +132,19 @@ impl Ids {
         Self { taken: given.map(Into::into).collect(), seen: HashSet::new(), next_number: 1 }
     }
 
-    fn generate(&mut self, kind: &str, component: &str) -> String {
-        let mut id = format!("{component}-{kind}-trigger");
-        while !self.taken.insert(id.clone()) {
-            id = format!("{kind}-trigger{}", self.next_number);
-            self.next_number += 1;
+    fn generate(&mut self, kind: &str, component: Option<&str>) -> String {
+        if let Some(id) = component.map(|component| format!("{component}-{kind}-trigger"))
+            && self.taken.insert(id.clone())
+        {
+            return id;
         }
-        id
+        loop {
+            let id = format!("{kind}-trigger{}", self.next_number);
+            self.next_number += 1;
+            if self.taken.insert(id.clone()) {
+                return id;
+            }
+        }
     }
 }
 
@@ -119,7 +155,7 @@ mod tests {
     fn ids(text: &str) -> Vec<String> {
         let triggers: BTreeMap<String, Vec<Spanned<Table>>> = toml::from_str(text).unwrap();
         let mut ids = Ids::of(&triggers);
-        triggers["http"].iter().map(|_| ids.generate("http", "a")).collect()
+        triggers["http"].iter().map(|_| ids.generate("http", Some("a"))).collect()
     }
 
     #[test]
