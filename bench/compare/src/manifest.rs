@@ -41,14 +41,7 @@ pub fn without_provided(manifest: &Path) -> Result<PathBuf> {
 
 /// Writes a manifest of the same application without middleware.
 pub fn without_middleware(manifest: &Path) -> Result<PathBuf> {
-    derive(manifest, "without-middleware", |app| {
-        let triggers = table(app, "trigger").and_then(|triggers| triggers.get_mut("http"));
-        for trigger in triggers.and_then(toml::Value::as_array_mut).into_iter().flatten() {
-            if let Some(trigger) = trigger.as_table_mut() {
-                trigger.remove("dependencies");
-            }
-        }
-    })
+    derive(manifest, "without-middleware", drop_middleware)
 }
 
 /// The manifest that [`with_aggregator`] writes.
@@ -109,6 +102,17 @@ fn drop_kafka(app: &mut toml::Table) {
     }
 }
 
+/// Removes the middleware of the HTTP triggers. The components that only it uses remain, but are not
+/// started.
+fn drop_middleware(app: &mut toml::Table) {
+    let triggers = table(app, "trigger").and_then(|triggers| triggers.get_mut("http"));
+    for trigger in triggers.and_then(toml::Value::as_array_mut).into_iter().flatten() {
+        if let Some(trigger) = trigger.as_table_mut() {
+            trigger.remove("dependencies");
+        }
+    }
+}
+
 /// Removes the settings that let the host provide a dependency.
 fn drop_provided(app: &mut toml::Table) {
     for (_, component) in table(app, "component").into_iter().flatten() {
@@ -148,10 +152,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_request_path_keeps_all_but_the_consumer() {
+    fn a_derived_manifest_keeps_the_rest() {
         let mut app: toml::Table = r#"
             [[trigger.http]]
             component = "front"
+            dependencies.middleware = [{ component = "guard" }]
             [[trigger.kafka]]
             component = "back"
             [component.front]
@@ -163,6 +168,7 @@ mod tests {
         .parse()
         .unwrap();
         drop_kafka(&mut app);
+        drop_middleware(&mut app);
         make_paths_absolute(&mut app, Path::new("/app"));
         let expected: toml::Table = r#"
             [[trigger.http]]

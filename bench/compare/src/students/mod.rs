@@ -4,9 +4,11 @@
 mod pages;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use test_servers::Postgres;
 use tokio::process::Command;
 
@@ -44,6 +46,7 @@ const DATABASE_CONNECTIONS: u32 = 32;
 
 const MANIFEST: &str = "examples/university/spin.toml";
 const SCRIPTS: &str = "examples/university/db";
+const TOKENS: &str = "examples/university/tokens.py";
 
 /// A service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +55,12 @@ enum Service {
     Native,
     /// Doorbuster with the component alone.
     Doorbuster,
+    /// Doorbuster with all the middleware of the manifest.
+    Guarded,
 }
 
 impl Service {
-    const ALL: [Self; 2] = [Self::Native, Self::Doorbuster];
+    const ALL: [Self; 3] = [Self::Native, Self::Doorbuster, Self::Guarded];
 }
 
 impl fmt::Display for Service {
@@ -63,6 +68,7 @@ impl fmt::Display for Service {
         f.pad(match self {
             Self::Native => DESIGN.base,
             Self::Doorbuster => "doorbuster",
+            Self::Guarded => "doorbuster with middleware",
         })
     }
 }
@@ -104,17 +110,27 @@ async fn rounds(args: &Args, postgres: &Postgres, samples: &mut Vec<Sample>) -> 
 async fn turn(service: Service, postgres: &Postgres, args: &Args) -> Result<Vec<(Case, Figures)>> {
     let address = free_address()?;
     let mut deployment = Deployment::new(Some(address));
-    let command = command(service, postgres, &address.to_string())?;
+    let command = command(service, postgres, address)?;
     deployment.add("service", &format!("students-{service}"), command, Some(address))?;
     deployment.listens().await?;
+    let authorization = match service {
+        Service::Guarded => Some(format!("Bearer {}", tokens(&["token", "bench"])?)),
+        Service::Native | Service::Doorbuster => None,
+    };
     let mut turn = Vec::new();
     for place in Place::ALL {
-        let pages =
-            |seconds| Pages { address, place, students: args.students, clients: CLIENTS, seconds };
-        pages(WARM_UP_SECONDS.min(args.seconds)).read().await?;
+        let pages = Pages {
+            address,
+            authorization: authorization.clone(),
+            place,
+            students: args.students,
+            clients: CLIENTS,
+        };
+        let pages = Arc::new(pages);
+        pages.clone().read(WARM_UP_SECONDS.min(args.seconds)).await?;
         let before = cpu_of(&deployment)?;
-        let answers = pages(args.seconds).read().await?;
-        let mut figures = answers.figures()?;
+        let answers = pages.read(args.seconds).await?;
+        let mut figures = answers.figures();
         let used = (cpu_of(&deployment)? - before) * 100_000.0 / answers.count() as f64;
         figures.insert("contender_cpu_s".into(), used);
         figures.insert("memory_mib".into(), deployment.memory_mib()?);
@@ -128,22 +144,36 @@ fn cpu_of(deployment: &Deployment) -> Result<f64> {
     deployment.pids()?.into_iter().map(|(_, pid)| cpu::of_process(pid)).sum()
 }
 
-fn command(service: Service, postgres: &Postgres, listen: &str) -> Result<Command> {
+fn command(service: Service, postgres: &Postgres, listen: SocketAddr) -> Result<Command> {
     let url = postgres.url();
-    let mut command;
-    match service {
+    let manifest = Path::new(MANIFEST);
+    let mut command = match service {
         Service::Native => {
-            command = Command::new(program("native-bench")?);
-            command.args(["students", "--listen", listen, "--database", &url]);
+            let mut command = Command::new(program("native-bench")?);
+            command.args(["students", "--listen", &listen.to_string(), "--database", &url]);
             command.args(["--connections", &DATABASE_CONNECTIONS.to_string()]);
+            return Ok(command);
         }
-        Service::Doorbuster => {
-            command = alone(&without_middleware(Path::new(MANIFEST))?, listen.parse()?)?;
-            let address = format!("database_address=127.0.0.1:{}", postgres.port());
-            command.args(["--variable", &format!("database_url={url}"), "--variable", &address]);
-            // No middleware reads the tokens.
-            command.args(["--variable", "jwt_keys={}"]);
-        }
-    }
+        Service::Doorbuster => alone(&without_middleware(manifest)?, listen)?,
+        Service::Guarded => alone(manifest, listen)?,
+    };
+    let variables = [
+        format!("database_url={url}"),
+        format!("database_address=127.0.0.1:{}", postgres.port()),
+        format!("jwt_keys={}", tokens(&["keys"])?),
+        // More than can be answered.
+        "rate_limit_average=1000000".into(),
+        "rate_limit_burst=1000000".into(),
+    ];
+    command.args(variables.iter().flat_map(|variable| ["--variable", variable]));
     Ok(command)
+}
+
+/// What a call of the script for tokens prints.
+fn tokens(arguments: &[&str]) -> Result<String> {
+    let output = std::process::Command::new("python3").arg(TOKENS).args(arguments).output();
+    let output = output.context("cannot run python3")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{TOKENS} failed: {errors}");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -61,18 +62,18 @@ impl fmt::Display for Place {
 }
 
 /// A load.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Pages {
     /// The service.
     pub address: SocketAddr,
+    /// The value of `Authorization`, if the service needs one.
+    pub authorization: Option<String>,
     /// Which pages.
     pub place: Place,
     /// The number of students in the list.
     pub students: u64,
     /// Clients, each with one request at a time.
     pub clients: u32,
-    /// Duration in seconds.
-    pub seconds: u64,
 }
 
 /// What was answered.
@@ -85,12 +86,11 @@ pub struct Answers {
 }
 
 impl Pages {
-    /// Sends requests until the time is over.
-    pub async fn read(&self) -> Result<Answers> {
+    /// Sends requests for this time.
+    pub async fn read(self: Arc<Self>, seconds: u64) -> Result<Answers> {
         let begun = Instant::now();
-        let end = begun + Duration::from_secs(self.seconds);
-        let pages = *self;
-        let clients = (0..self.clients).map(|_| tokio::spawn(pages.client(end)));
+        let end = begun + Duration::from_secs(seconds);
+        let clients = (0..self.clients).map(|_| tokio::spawn(self.clone().client(end)));
         let mut answers = Answers::new()?;
         for client in join_all(clients).await {
             let of_client = client??;
@@ -107,7 +107,7 @@ impl Pages {
         Ok(answers)
     }
 
-    async fn client(self, end: Instant) -> Result<Answers> {
+    async fn client(self: Arc<Self>, end: Instant) -> Result<Answers> {
         let mut answers = Answers::new()?;
         let mut connection = connect(self.address).await?;
         while Instant::now() < end {
@@ -127,9 +127,12 @@ impl Pages {
     }
 
     async fn page(&self, connection: &mut SendRequest<Empty<Bytes>>) -> Result<StatusCode> {
-        let request = Request::get(self.place.path(self.students))
-            .header(header::HOST, self.address.to_string())
-            .body(Empty::new())?;
+        let mut request = Request::get(self.place.path(self.students))
+            .header(header::HOST, self.address.to_string());
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request.body(Empty::new())?;
         connection.ready().await?;
         let response = connection.send_request(request).await?;
         let status = response.status();
@@ -163,14 +166,14 @@ impl Answers {
     }
 
     /// Throughput, latencies and the share of failures.
-    pub fn figures(&self) -> Result<Figures> {
+    pub fn figures(&self) -> Figures {
         let failed: u64 = self.failed.values().sum();
         let ms = |quantile| self.times.value_at_quantile(quantile) as f64 / 1_000.0;
-        Ok(Figures::from([
+        Figures::from([
             ("answers_per_s".into(), self.count() as f64 / self.elapsed.as_secs_f64()),
             ("p50_ms".into(), ms(0.5)),
             ("p99_ms".into(), ms(0.99)),
             ("failed_share".into(), failed as f64 / (failed + self.count()) as f64),
-        ]))
+        ])
     }
 }
