@@ -195,7 +195,9 @@ async fn every_failure_has_the_same_class() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_a_trusted_certificate_gets_requests_over_tls() {
-    let limits = Limits { request_timeout: Duration::from_secs(30), ..limits() };
+    let request_timeout = Duration::from_secs(30);
+    // Few, because the memory of all instances is reserved, and this test loads several hosts.
+    let limits = Limits { instances_max: 20, request_timeout, ..limits() };
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (cert.pem(), signing_key.serialize_pem());

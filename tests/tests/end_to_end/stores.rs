@@ -3,13 +3,19 @@
 use std::sync::Arc;
 
 use component_host::Limits;
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use http::Method;
-use pipeline_tests::{Client, Store, eventually};
+use pipeline_tests::{Client, Pipeline, Store, eventually, root};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use stores::{StoresConfig, capabilities};
-use test_servers::{Postgres, PostgresTls, ValkeyConfig, free_port, start_valkey};
+use tempfile::TempDir;
+use test_servers::{
+    Postgres, PostgresTls, ValkeyConfig, WAIT_LIMIT, free_port, shared_kafka, start_valkey,
+};
 
+use crate::functions::logged;
 use crate::guests::{load_with, serve_app};
+use crate::letters::write;
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -31,7 +37,9 @@ async fn serve(allowed: &[String], mut config: StoresConfig) -> Guest {
     config.key_value.entry("default".into()).or_insert_with(nowhere);
     let allowed: Vec<String> = allowed.iter().map(|address| format!("{address:?}")).collect();
     let manifest = MANIFEST.replace("ALLOWED", &allowed.join(", "));
-    let limits = Limits { instances_max: 20, ..Limits::default() };
+    // Only the limits of the stores are tested.
+    let request_timeout = WAIT_LIMIT;
+    let limits = Limits { instances_max: 20, request_timeout, ..Limits::default() };
     let host = load_with(&manifest, &limits, &capabilities(&config), &[]).unwrap();
     Guest(Arc::new(serve_app(host, limits).await))
 }
@@ -283,6 +291,67 @@ async fn key_value_stores_keep_values_under_names_of_their_own() {
     server.kill().await.unwrap();
     let down = guest.run("/key-value", "default", &["get b"]).await;
     assert!(down.contains("Err(Error::Other("), "{down}");
+}
+
+/// The guest with both kinds of triggers. Its key-value store is on the server in `valkey_url`.
+const BOTH_TRIGGERS: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "stores-records"
+[variables]
+kafka_brokers = { default = "" }
+database = { required = true, secret = true }
+valkey_url = { required = true }
+[[trigger.http]]
+route = "/..."
+component = "uses-stores"
+[[trigger.kafka]]
+component = "uses-stores"
+brokers = "{{ kafka_brokers }}"
+topic = "arrivals"
+group = "arrivals"
+[component.uses-stores]
+source = "uses_stores.wasm"
+allowed_outbound_hosts = ["postgres://127.0.0.1:PORT"]
+key_value_stores = ["default"]
+variables = { database = "{{ database }}", valkey_url = "{{ valkey_url }}" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_kafka_are_stored_though_the_database_was_down() {
+    let folder = TempDir::new().unwrap();
+    let wasm = "uses_stores.wasm";
+    std::fs::copy(root().join("target/components").join(wasm), folder.path().join(wasm)).unwrap();
+    let mut server = Postgres::start().await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let manifest = folder.path().join("spin.toml");
+    let text = BOTH_TRIGGERS.replace("PORT", &server.port().to_string());
+    std::fs::write(&manifest, text).unwrap();
+    let brokers = shared_kafka().bootstrap();
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new("arrivals", 1)).await.unwrap();
+    let address = format!("{}?sslmode=disable", server.url());
+    let variables = [format!("database={address}"), format!("valkey_url={}", valkey.url())];
+    let more = ["--variable", &*variables[0], "--variable", &variables[1]];
+    let running = Pipeline::of_manifest(&manifest, &brokers, &more).await.unwrap();
+    let guest = Guest(Arc::new(running.client()));
+    let created = ["execute CREATE TABLE arrivals (value text PRIMARY KEY)"];
+    assert_eq!(guest.run("/postgres", &address, &created).await, "Ok(0)");
+    assert_eq!(guest.run("/key-value", "default", &["set a b"]).await, "Ok(())");
+
+    server.kill().await.unwrap();
+    for value in ["1", "2", "3"] {
+        write(&brokers, "arrivals", value, &[]).await;
+    }
+    logged(&running, &["batch failed; it is handed over again", "arrivals"]).await;
+    server.restart().await.unwrap();
+    eventually("the records are stored", async || {
+        let count =
+            guest.run("/postgres", &address, &["query SELECT count(*) FROM arrivals"]).await;
+        count.contains("[[Int64(3)]]").then_some(())
+    })
+    .await;
+    assert!(!running.log().contains(Postgres::PASSWORD), "a password in the log");
+    running.stop().await.unwrap();
 }
 
 /// Sends a value of each type to the server and back.

@@ -13,7 +13,6 @@ use printing::Progress;
 use spin_kafka_trigger::{
     Batch, Bound, Failure, Handler, Position, Range, Rejection, Summary, Trigger,
 };
-use stores::StoresConfig;
 use valkey_provider::ValkeyProvider;
 
 use crate::application::Application;
@@ -58,14 +57,16 @@ pub async fn main(args: Args) -> Result<ExitCode> {
     let producer = producer.context("cannot set up the Kafka producer")?;
     let mut capabilities: Vec<Arc<dyn Capability>> =
         vec![Arc::new(producer), Arc::new(ValkeyProvider::default())];
-    capabilities.extend(stores::capabilities(&StoresConfig::default()));
-    let host = Host::load(
+    let runtime = args.application.variables.runtime_config()?;
+    capabilities.extend(stores::capabilities(&runtime.stores()));
+    let host = Host::load_with_tls(
         &app,
         &variables,
         Limits::default(),
         Outputs::default(),
         &CompileCache::UserFolder,
         &capabilities,
+        &runtime.client_tls()?,
     )?;
     let trigger = KafkaTrigger::new(config, &host)?;
     let partitions = trigger.progress();

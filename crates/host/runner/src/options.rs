@@ -62,18 +62,12 @@ impl RunOptions {
 
     /// The settings of databases and stores.
     pub fn stores(&self) -> StoresConfig {
-        let key_value = self.file.key_value_store.iter();
-        let key_value = key_value.map(|(label, section)| (label.clone(), section.url()));
-        let mut config = StoresConfig { key_value: key_value.collect(), ..Default::default() };
-        if let Some(max) = self.file.outbound_pg.as_ref().and_then(|pg| pg.max_connections) {
-            config.postgres_connections_max = max.get();
-        }
-        config
+        self.file.stores()
     }
 
     /// The settings for TLS of outgoing requests.
     pub fn client_tls(&self) -> Result<Vec<ClientTls>> {
-        self.file.client_tls.iter().map(|section| section.load(self.file.folder())).collect()
+        self.file.client_tls()
     }
 
     /// Where compiled components are stored.

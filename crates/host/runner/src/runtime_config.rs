@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use component_host::ClientTls;
 use serde::Deserialize;
 use spin_app::origin::line_at;
+use stores::StoresConfig;
 
 /// Sections of Spin for features that components cannot use here, or that only tune such a feature.
 /// They are ignored.
@@ -35,12 +36,12 @@ pub struct RuntimeConfig {
     pub max_instance_memory: Option<usize>,
     /// TLS of outgoing requests.
     #[serde(default)]
-    pub client_tls: Vec<ClientTlsSection>,
+    client_tls: Vec<ClientTlsSection>,
     /// The key-value stores, by label.
     #[serde(default)]
-    pub key_value_store: BTreeMap<String, KeyValueSection>,
+    key_value_store: BTreeMap<String, KeyValueSection>,
     /// The connections to PostgreSQL.
-    pub outbound_pg: Option<OutboundPg>,
+    outbound_pg: Option<OutboundPg>,
     /// The folder of the file.
     #[serde(skip)]
     folder: PathBuf,
@@ -51,7 +52,7 @@ pub struct RuntimeConfig {
 /// A `[[client_tls]]`: how some components connect to some hosts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ClientTlsSection {
+struct ClientTlsSection {
     /// The ids of the components.
     component_ids: Vec<String>,
     /// The names of the hosts; `*` and `*.example.com` stand for several.
@@ -69,7 +70,7 @@ pub struct ClientTlsSection {
 
 impl ClientTlsSection {
     /// Reads the files of the section.
-    pub fn load(&self, folder: &Path) -> Result<ClientTls> {
+    fn load(&self, folder: &Path) -> Result<ClientTls> {
         let read = |file: &PathBuf| {
             let file = folder.join(file);
             std::fs::read(&file).with_context(|| format!("client_tls: {}", file.display()))
@@ -94,14 +95,14 @@ impl ClientTlsSection {
 /// A `[key_value_store.LABEL]`. One of a type that is not supported is an error only if a component
 /// opens the store: Spin's HTTP trigger reads the same file.
 #[derive(Deserialize)]
-pub struct KeyValueSection {
+struct KeyValueSection {
     r#type: String,
     url: Option<String>,
 }
 
 impl KeyValueSection {
     /// The URL of the server; an error says why the store cannot be used.
-    pub fn url(&self) -> Result<String, String> {
+    fn url(&self) -> Result<String, String> {
         match (&*self.r#type, &self.url) {
             ("redis", Some(url)) => Ok(url.clone()),
             ("redis", None) => Err("`url` is missing in the runtime configuration file".into()),
@@ -115,9 +116,9 @@ impl KeyValueSection {
 /// `[outbound_pg]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OutboundPg {
+struct OutboundPg {
     /// The most connections to one database at once.
-    pub max_connections: Option<NonZeroUsize>,
+    max_connections: Option<NonZeroUsize>,
 }
 
 /// A `[[variables_provider]]`.
@@ -156,9 +157,20 @@ impl RuntimeConfig {
         Ok(config)
     }
 
-    /// The folder to which paths in the file are relative.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// The settings of databases and stores.
+    pub fn stores(&self) -> StoresConfig {
+        let key_value = self.key_value_store.iter();
+        let key_value = key_value.map(|(label, section)| (label.clone(), section.url()));
+        let mut config = StoresConfig { key_value: key_value.collect(), ..Default::default() };
+        if let Some(max) = self.outbound_pg.as_ref().and_then(|section| section.max_connections) {
+            config.postgres_connections_max = max.get();
+        }
+        config
+    }
+
+    /// The settings for TLS of outgoing requests, with the content of their files.
+    pub fn client_tls(&self) -> Result<Vec<ClientTls>> {
+        self.client_tls.iter().map(|section| section.load(&self.folder)).collect()
     }
 }
 
@@ -184,6 +196,8 @@ mod tests {
         .unwrap();
         assert!(config.key_value_store["default"].url().unwrap_err().contains("`spin`"));
         assert_eq!(config.key_value_store["shared"].url().unwrap(), "redis://h");
+        let limited = read("[outbound_pg]\nmax_connections = 3\n").unwrap();
+        assert_eq!(limited.stores().postgres_connections_max, 3);
         assert_eq!(config.variables_provider.len(), 2);
         assert_eq!((config.log_dir.as_deref(), config.max_instance_memory), (Some(""), Some(1024)));
         let old = read("[[config_provider]]\ntype = \"env\"\n").unwrap();
@@ -199,8 +213,8 @@ mod tests {
                 "[[client_tls]]\ncomponent_ids = [\"a\"]\nhosts = [\"*.example.com\"]\n{lines}"
             );
             std::fs::write(&file, text).unwrap();
-            let config = RuntimeConfig::read(&file)?;
-            config.client_tls[0].load(config.folder())
+            let mut sections = RuntimeConfig::read(&file)?.client_tls()?;
+            anyhow::Ok(sections.remove(0))
         };
         assert!(section("").unwrap().use_platform_roots);
         for (lines, expected) in [
@@ -219,6 +233,7 @@ mod tests {
         for (text, expected) in [
             ("[outbound_networking]\nblock_networks = [\"private\"]\n", "`outbound_networking`"),
             ("[kafka]\nbrokers = \"x\"\n", "`kafka`"),
+            ("[outbound_pg]\nmax_connections = 0\n", "nonzero"),
             ("[[variables_provider]]\ntype = \"vault\"\n", "vault"),
             ("[[variables_provider]]\ntype = \"env\"\nprefx = \"A\"\n", "prefx"),
             ("nonsense", "runtime-config-file"),

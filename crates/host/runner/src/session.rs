@@ -140,14 +140,14 @@ impl PreparedApp {
         let (limits, cache) = (self.options.limits(), self.options.cache());
         let client_tls = self.options.client_tls()?;
         let load = move || {
-            let limits = limits;
+            let capabilities = &capabilities;
             Host::load_with_tls(
                 &app,
                 &variables,
                 limits,
                 outputs,
                 &cache,
-                &capabilities,
+                capabilities,
                 &client_tls,
             )
         };

@@ -6,6 +6,8 @@ pub mod key_value;
 pub mod limits;
 pub mod postgres;
 pub mod redis;
+mod reply;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

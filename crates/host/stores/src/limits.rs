@@ -12,7 +12,7 @@ pub const DATABASES_MAX: usize = 16;
 pub const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long it takes to connect.
-pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a statement may take. For a result that is read as a stream, how long until the first row
 /// and between two rows. It is shorter than the time limit of a request, so that the component gets

@@ -102,9 +102,7 @@ impl Client {
         let response = response.await.map_err(|error| failure(&error))?;
         Ok((response.map(|body| body.map_err(HttpError::from).boxed_unsync()), guard))
     }
-}
 
-impl Client {
     /// The pool for a request over TLS.
     fn https(&self, component: &str, request: &Request<WasiBody>) -> &Pool<Connector, WasiBody> {
         let host = request.uri().host().unwrap_or_default();

@@ -5,9 +5,10 @@ use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
 
 use super::KeyValue;
 use super::bindings::v3::{Error, Host, HostStore, HostStoreWithStore};
-use super::keys;
+use super::keys::Keys;
 use super::store::Store;
 use super::stores::Stores;
+use crate::stream::stream;
 
 /// Opens a store for a component.
 pub(super) fn open(state: &mut GuestState, label: &str) -> Result<Resource<Store>, Error> {
@@ -87,8 +88,7 @@ impl HostStoreWithStore<GuestState> for KeyValue {
         store: Resource<Store>,
     ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), Error>>)> {
         let store = concurrent(accessor, &store).map_err(wasmtime::Error::msg)?;
-        let (producer, result) = keys::stream(store);
-        let result = async { wasmtime::error::Ok(result.await) };
+        let (producer, result) = stream(Keys::new(store));
         accessor.with(|mut access| {
             let keys = StreamReader::new(&mut access, producer)?;
             Ok((keys, FutureReader::new(&mut access, result)?))

@@ -53,11 +53,10 @@ impl Capability for KeyValueProvider {
     }
 
     fn check(&self, importer: &Importer<'_>) -> Result<(), String> {
-        let labels = importer.key_value_stores.iter();
-        labels.map(|label| self.stores.url(label, importer.variables)).try_for_each(|url| {
-            url?;
-            Ok(())
-        })
+        for label in importer.key_value_stores {
+            self.stores.url(label, importer.variables)?;
+        }
+        Ok(())
     }
 
     fn shared(&self) -> Option<Arc<dyn Any + Send + Sync>> {

@@ -6,10 +6,14 @@ use redis::Value;
 use valkey_client::Client;
 
 use super::bindings::v3::Error;
-use crate::limits::{KEY_BYTES_MAX, KEYS_AT_ONCE_MAX, STATEMENT_LIMIT, VALUE_BYTES_MAX};
+use crate::limits::{KEY_BYTES_MAX, KEYS_AT_ONCE_MAX, VALUE_BYTES_MAX};
+use crate::reply;
 
 /// The begin of the names of all keys, so that they are never those of the pipeline.
 const PREFIX: &str = "spin-kv";
+
+/// The cursor of the first part of the keys.
+pub(super) const FIRST: &str = "0";
 
 /// How many keys Valkey looks at for a part of a list.
 const SCAN_COUNT: &str = "1000";
@@ -117,10 +121,9 @@ impl Store {
         self.call(&words).await.map(drop)
     }
 
-    /// A part of the keys. `cursor` is that of the part before. A key may be in several parts if the
-    /// store changes meanwhile.
-    pub async fn page(&self, cursor: Option<&str>) -> Result<KeyPage, Error> {
-        let cursor = cursor.unwrap_or("0");
+    /// A part of the keys. `cursor` is [`FIRST`] or that of the part before. A key may be in several
+    /// parts if the store changes meanwhile.
+    pub async fn page(&self, cursor: &str) -> Result<KeyPage, Error> {
         if cursor.is_empty() || !cursor.bytes().all(|digit| digit.is_ascii_digit()) {
             return Err(Error::Other("the cursor is not one of this store".into()));
         }
@@ -135,7 +138,7 @@ impl Store {
             Some(str::from_utf8(name).ok()?.strip_prefix(&*self.prefix)?.to_owned())
         };
         let next = String::from_utf8(next.clone()).map_err(|_| unexpected())?;
-        let cursor = (next != "0").then_some(next);
+        let cursor = (next != FIRST).then_some(next);
         Ok(KeyPage { keys: names.iter().filter_map(key).collect(), cursor })
     }
 
@@ -155,14 +158,7 @@ impl Store {
     }
 
     async fn call(&self, words: &[&[u8]]) -> Result<Value, Error> {
-        match self.client.call(words, STATEMENT_LIMIT).await {
-            Ok(Value::ServerError(error)) => Err(Error::Other(match error.details() {
-                Some(details) => format!("{} {details}", error.code()),
-                None => error.code().into(),
-            })),
-            Ok(value) => Ok(value),
-            Err(error) => Err(Error::Other(error.to_string())),
-        }
+        reply::call(&self.client, words).await.map_err(Error::Other)
     }
 }
 

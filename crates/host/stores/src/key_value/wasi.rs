@@ -7,7 +7,7 @@ use super::bindings::atomics::{self, CasError};
 use super::bindings::wasi_store::{Error, KeyResponse};
 use super::bindings::{batch, v3, wasi_store};
 use super::host::{close, open, store};
-use super::store::Store;
+use super::store::{FIRST, Store};
 
 /// A value that may be replaced if it has not changed since it was read.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl wasi_store::HostBucket for &mut GuestState {
         bucket: Resource<Store>,
         cursor: Option<String>,
     ) -> Result<KeyResponse, Error> {
-        let page = store(self, &bucket)?.page(cursor.as_deref()).await?;
+        let page = store(self, &bucket)?.page(cursor.as_deref().unwrap_or(FIRST)).await?;
         Ok(KeyResponse { keys: page.keys, cursor: page.cursor })
     }
 

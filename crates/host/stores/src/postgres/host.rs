@@ -14,6 +14,7 @@ use super::bindings::v4::{
 use super::pools::{Pools, certificate};
 use super::session::{Connection, Session};
 use crate::limits::ADDRESS_BYTES_MAX;
+use crate::stream::stream;
 
 /// An address and its options, before a connection is opened.
 #[derive(Clone)]
@@ -130,8 +131,7 @@ impl HostConnectionWithStore<GuestState> for Postgres {
     ) -> Result<(Vec<Column>, StreamReader<Row>, FutureReader<Result<(), Error>>), Error> {
         let session = accessor.with(|mut access| session(access.get(), &connection))?;
         let (columns, rows) = session.stream(&statement, parameters).await?;
-        let (producer, result) = rows.into_stream();
-        let result = async { wasmtime::error::Ok(result.await) };
+        let (producer, result) = stream(rows);
         let readers = accessor.with(|mut access| {
             let rows = StreamReader::new(&mut access, producer)?;
             wasmtime::error::Ok((rows, FutureReader::new(&mut access, result)?))

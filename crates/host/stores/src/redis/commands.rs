@@ -2,14 +2,13 @@
 
 use redis::Value;
 use valkey_client::Client;
-use valkey_codec::ClientError;
 
 use super::bindings::v3::{Error, RedisParameter, RedisResult};
-use crate::limits::STATEMENT_LIMIT;
+use crate::reply;
 
 /// Commands that would affect other calls on the connection, or block it. Spin has a connection for
 /// each resource.
-const REFUSED: [&str; 36] = [
+const REFUSED: [&str; 34] = [
     "ASKING",
     "AUTH",
     "BLMOVE",
@@ -44,21 +43,11 @@ const REFUSED: [&str; 36] = [
     "WAIT",
     "WAITAOF",
     "WATCH",
-    "SCRIPT",
-    "DEBUG",
 ];
 
 /// Sends a command, and returns its reply.
 pub(super) async fn call(client: &Client, words: &[&[u8]]) -> Result<Value, Error> {
-    match client.call(words, STATEMENT_LIMIT).await {
-        Ok(Value::ServerError(error)) => Err(Error::Other(match error.details() {
-            Some(details) => format!("{}: {details}", error.code()),
-            None => error.code().into(),
-        })),
-        Ok(value) => Ok(value),
-        Err(ClientError::Config(text)) => Err(Error::Other(text)),
-        Err(error) => Err(Error::Other(error.to_string())),
-    }
+    reply::call(client, words).await.map_err(Error::Other)
 }
 
 /// Sends a command with one key and values.
@@ -86,13 +75,11 @@ pub(super) async fn execute(
             RedisParameter::Binary(bytes) => bytes,
         })
         .collect();
-    // Spin accepts a command of several words.
-    let name = command.split_ascii_whitespace().next().unwrap_or_default();
-    let blocks = name.to_ascii_uppercase().starts_with("XREAD")
+    let blocks = command.to_ascii_uppercase().starts_with("XREAD")
         && arguments.iter().any(|argument| argument.eq_ignore_ascii_case(b"BLOCK"));
-    if blocks || REFUSED.iter().any(|refused| name.eq_ignore_ascii_case(refused)) {
+    if blocks || REFUSED.iter().any(|refused| command.eq_ignore_ascii_case(refused)) {
         return Err(Error::Other(format!(
-            "{name} is not supported by this host, because other calls use the same connection; use \
+            "{command} is not supported by this host, because other calls use the same connection; use \
              a Lua script for steps that belong together"
         )));
     }

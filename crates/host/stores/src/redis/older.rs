@@ -35,7 +35,8 @@ impl v2::HostConnection for &mut GuestState {
         channel: String,
         payload: Vec<u8>,
     ) -> Result<(), v2::Error> {
-        on_key(&*client(self, &connection)?, "PUBLISH", &channel, &[payload]).await?;
+        let client = client(self, &connection)?;
+        on_key(&client, "PUBLISH", &channel, &[payload]).await?;
         Ok(())
     }
 
@@ -54,7 +55,8 @@ impl v2::HostConnection for &mut GuestState {
         key: String,
         value: Vec<u8>,
     ) -> Result<(), v2::Error> {
-        on_key(&*client(self, &connection)?, "SET", &key, &[value]).await?;
+        let client = client(self, &connection)?;
+        on_key(&client, "SET", &key, &[value]).await?;
         Ok(())
     }
 
@@ -84,7 +86,8 @@ impl v2::HostConnection for &mut GuestState {
         key: String,
         values: Vec<String>,
     ) -> Result<u32, v2::Error> {
-        Ok(number(on_key(&*client(self, &connection)?, "SADD", &key, &values).await?)?)
+        let client = client(self, &connection)?;
+        Ok(number(on_key(&client, "SADD", &key, &values).await?)?)
     }
 
     async fn smembers(
@@ -102,7 +105,8 @@ impl v2::HostConnection for &mut GuestState {
         key: String,
         values: Vec<String>,
     ) -> Result<u32, v2::Error> {
-        Ok(number(on_key(&*client(self, &connection)?, "SREM", &key, &values).await?)?)
+        let client = client(self, &connection)?;
+        Ok(number(on_key(&client, "SREM", &key, &values).await?)?)
     }
 
     async fn execute(
