@@ -14,7 +14,7 @@ spin_manifest_version = 2
 [application]
 name = "routes"
 [application.trigger.http]
-base = "/ignored"
+base = "/"
 [[trigger.http]]
 route = "/good"
 component = "misbehaves"

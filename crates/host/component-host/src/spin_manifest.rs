@@ -85,7 +85,11 @@ fn manifests() -> Vec<(&'static str, String)> {
         ("application.authors", application("authors = [\"Ana\"]")),
         ("application.targets", application("targets = [\"spin-up:3.3\"]")),
         ("application.tool", application("tool.other = { a = 1 }")),
-        ("application.trigger.http", application("trigger.http = { base = \"/x\" }")),
+        ("application.trigger.http.base = \"/\"", application("trigger.http = { base = \"/\" }")),
+        (
+            "application.trigger.http.base, other values",
+            application("trigger.http = { base = \"/x\" }"),
+        ),
         ("application.trigger.redis", application("trigger.redis = { address = \"redis://a\" }")),
         ("variables.NAME.default", variable("default = \"a\"")),
         ("variables.NAME.required", variable("required = true")),
@@ -157,12 +161,8 @@ fn manifests() -> Vec<(&'static str, String)> {
         (
             "component.ID.allowed_outbound_hosts",
             component(
-                "allowed_outbound_hosts = [\"http://a\", \"tcp://{{ v }}:1..3\", \"*://10.0.0.0/8:*\"]",
+                "allowed_outbound_hosts = [\"https://a\", \"tcp://{{ v }}:1..3\", \"*://10.0.0.0/8:*\"]",
             ),
-        ),
-        (
-            "component.ID.allowed_outbound_hosts, with https",
-            component("allowed_outbound_hosts = [\"https://a\"]"),
         ),
         (
             "component.ID.allowed_outbound_hosts, with self",

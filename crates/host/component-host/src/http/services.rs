@@ -230,17 +230,22 @@ pub fn check_triggers(app: &App) -> Result<(), spin_app::Error> {
     })
 }
 
-/// Rejects settings in `[application.trigger.http]` that neither Spin nor this host has.
+/// Rejects settings in `[application.trigger.http]`, except the default of `base`.
 fn check_settings(app: &App) -> Result<(), spin_app::Error> {
     let settings = app.metadata.triggers.get("http").into_iter().flatten();
-    // Spin accepts `base` and ignores it.
-    match settings.map(|(key, _)| key).find(|key| *key != "base") {
-        None => Ok(()),
-        Some(key) => Err(spin_app::Error::Manifest {
+    for (key, value) in settings {
+        let message = match (key.as_str(), value.as_str()) {
+            ("base", Some("/")) => continue,
+            // As in Spin.
+            ("base", _) => "`base` is not supported; write it into each `route`".into(),
+            _ => format!("there is no setting `{key}`"),
+        };
+        return Err(spin_app::Error::Manifest {
             place: app.origin.place("application.trigger.http"),
-            message: format!("application.trigger.http: there is no setting `{key}`"),
-        }),
+            message: format!("application.trigger.http: {message}"),
+        });
     }
+    Ok(())
 }
 
 /// The public route of the trigger, which is `None` if only other components may call it, and its
