@@ -69,8 +69,15 @@ const COMPOSITIONS: [(&str, &str); 3] = [
 const BENCH_GUESTS: &[&str] = &["hello", "hello-whole"];
 
 /// Crates that the components share. Most of them compile only for the target of the components.
-const SHARED_BY_COMPONENTS: &[&str] =
-    &["guest-http", "guest-http-send", "guest-kafka", "guest-tasks", "guest-tcp", "spin-kafka-sdk"];
+const SHARED_BY_COMPONENTS: &[&str] = &[
+    "guest-http",
+    "guest-http-send",
+    "guest-kafka",
+    "guest-tasks",
+    "guest-tcp",
+    "guest-valkey",
+    "spin-kafka-sdk",
+];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 

@@ -1,7 +1,6 @@
 //! One round trip with the commands of all waiting calls.
 
-use std::cell::RefCell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use coalesce::{Coalescer, Job};
@@ -12,15 +11,15 @@ use valkey_codec::{
 
 use crate::connection::Connection;
 
-/// Index of the server that is queried first: the last known primary.
-static FIRST: AtomicUsize = AtomicUsize::new(0);
-
 /// The state that all calls of the instance share.
-#[derive(Default)]
 pub struct Connector {
+    /// The variable with the URL of the server.
+    variable: &'static str,
     pub calls: Coalescer<Exchange, Replies, Wake>,
     /// The idle connection, and since when it is idle.
     idle: RefCell<Option<(Instant, Connection)>>,
+    /// Index of the server that is queried first: the last known primary.
+    first: Cell<usize>,
 }
 
 /// The part of one call in a round trip.
@@ -40,6 +39,15 @@ type Jobs = Vec<Job<Exchange, Replies, Wake>>;
 pub type Leadership<'a> = coalesce::Leadership<'a, Exchange, Replies, Wake>;
 
 impl Connector {
+    pub fn new(variable: &'static str) -> Self {
+        Self {
+            variable,
+            calls: Coalescer::default(),
+            idle: RefCell::default(),
+            first: Cell::default(),
+        }
+    }
+
     /// Executes one round.
     pub async fn run_round(&self, leadership: &Leadership<'_>) {
         // The connection is removed from the shared state, so that a cancelled round cannot leave
@@ -47,7 +55,7 @@ impl Connector {
         let idle = self.idle.take().filter(|(since, _)| since.elapsed() < IDLE_MAX);
         let connection = match idle {
             Some((_, connection)) => Ok(connection),
-            None => connect().await,
+            None => self.connect().await,
         };
         let mut connection = match connection {
             Ok(connection) => connection,
@@ -58,6 +66,32 @@ impl Connector {
             self.idle.replace(Some((Instant::now(), connection)));
         }
     }
+
+    async fn connect(&self) -> Result<Connection, ClientError> {
+        let url = spin_sdk::variables::get(self.variable).await.map_err(|e| self.config(e))?;
+        let servers = servers(&url).map_err(|e| self.config(e))?;
+        let first = self.first.get();
+        let connected =
+            connect_to_primary(&servers, first, Connection::open, spin_sdk::time::sleep).await;
+        let (server, connection) = connected?;
+        self.first.set(server);
+        Ok(connection)
+    }
+
+    fn config(&self, error: impl std::fmt::Display) -> ClientError {
+        ClientError::Config(format!("Spin variable `{}`: {error}", self.variable))
+    }
+}
+
+/// The servers of a URL. The error is a message.
+pub fn servers(url: &str) -> Result<Servers, String> {
+    let servers = Servers::parse(url).map_err(|error| error.to_string())?;
+    if servers.tls() || servers.service().is_some() {
+        return Err("this client supports neither TLS nor Sentinel; list the servers with \
+                    redis://, or use the client of the host"
+            .into());
+    }
+    Ok(servers)
 }
 
 /// Sends all commands in one write, and passes the replies to each call as they arrive. Returns
@@ -102,25 +136,4 @@ fn interrupted(error: &ClientError) -> ClientError {
         }
         error => error.clone(),
     }
-}
-
-async fn connect() -> Result<Connection, ClientError> {
-    let url = spin_sdk::variables::get("valkey_url").await.map_err(config)?;
-    let servers = Servers::parse(&url).map_err(config)?;
-    if servers.tls() || servers.service().is_some() {
-        return Err(config(
-            "this component supports neither TLS nor Sentinel; use the client of the host, or list \
-             the servers with redis://",
-        ));
-    }
-    let first = FIRST.load(Ordering::Relaxed);
-    let connected =
-        connect_to_primary(&servers, first, Connection::open, spin_sdk::time::sleep).await;
-    let (server, connection) = connected?;
-    FIRST.store(server, Ordering::Relaxed);
-    Ok(connection)
-}
-
-fn config(error: impl std::fmt::Display) -> ClientError {
-    ClientError::Config(format!("Spin variable `valkey_url`: {error}"))
 }
