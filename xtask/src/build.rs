@@ -29,6 +29,7 @@ const COMPONENTS: &[&str] = &[
     "retry",
     "balance",
     "breaker",
+    "cache",
     "university",
 ];
 
@@ -45,6 +46,7 @@ const TEST_GUESTS: &[&str] = &[
     "wasi-p2",
     "exports-both",
     "forwards-orders",
+    "forwards-requests",
     "misbehaves",
     "older-events",
     "order-lines",

@@ -1,56 +1,50 @@
-//! HTTP middleware: limits the rate of requests of each key. The buckets are those of the instance.
+//! HTTP middleware: limits the rate of requests of each key. The buckets are those of the instance, or
+//! of all instances that share a Valkey.
+
+mod settings;
+mod shared;
 
 use std::cell::RefCell;
 
-use guest_http::{Answer, Changes, Decision, Head, problem, report, variable};
+use guest_http::{Answer, Changes, Decision, Head, problem};
 use guest_tasks::now_ms;
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use intake::{IntakeError, Problem};
-use rate_limit_buckets::{Buckets, Grant, Key, Limit, Settings};
+use intake::Problem;
+use rate_limit_buckets::{Buckets, Grant, WithoutStore};
+
+use settings::{Config, settings};
 
 guest_http::middleware!(decide);
 
-#[derive(Clone)]
-struct Config {
-    limit: Limit,
-    key: Key,
-}
-
 thread_local! {
-    static CONFIG: RefCell<Option<Config>> = const { RefCell::new(None) };
     static BUCKETS: RefCell<Buckets> = RefCell::default();
 }
 
 async fn decide(head: Head) -> Decision {
-    let Ok(config) = config().await.inspect_err(report) else {
-        return Decision::Answer(problem(&no_config()));
+    let config = match settings().await {
+        Ok(config) => config,
+        Err(fault) => return Decision::Answer(problem(&fault)),
     };
     let key = config.key.of(head.headers());
-    let grant =
-        BUCKETS.with_borrow_mut(|buckets| buckets.take(&config.limit, &key, now_ms() * 1_000));
-    if grant.is_permitted {
-        Decision::Pass(Changes { response: state(&grant), ..Changes::default() })
-    } else {
-        Decision::Answer(refuse(&grant))
+    match take(config, &key).await {
+        None => Decision::Answer(problem(&no_store())),
+        Some(grant) if grant.is_permitted => {
+            Decision::Pass(Changes { response: state(&grant), ..Changes::default() })
+        }
+        Some(grant) => Decision::Answer(refuse(&grant)),
     }
 }
 
-/// The settings. They do not change during the life of an instance. A failure is not remembered,
-/// because a provider of variables may be unavailable for a while.
-async fn config() -> Result<Config, IntakeError> {
-    if let Some(config) = CONFIG.with_borrow(Clone::clone) {
-        return Ok(config);
+/// Takes a token; `None` if the shared buckets cannot be used, and requests are refused then.
+async fn take(config: &Config, key: &str) -> Option<Grant> {
+    if let Some(shared) = &config.shared {
+        let grant = shared.take(&config.limit, key).await;
+        if grant.is_some() || shared.without == WithoutStore::Refuse {
+            return grant;
+        }
     }
-    let value = async |name| Ok::<_, IntakeError>(variable(name).await?.unwrap_or_default());
-    let settings = Settings {
-        average: &value("rate_limit_average").await?,
-        period_s: &value("rate_limit_period_s").await?,
-        burst: &value("rate_limit_burst").await?,
-    };
-    let fault = |reason: String| IntakeError::Other(format!("Spin variable {reason}"));
-    let limit = Limit::new(&settings).map_err(|e| fault(e.to_string()))?;
-    let key = Key::parse(&value("rate_limit_key").await?).map_err(fault)?;
-    Ok(CONFIG.with_borrow_mut(|own| own.insert(Config { limit, key }).clone()))
+    let now_us = now_ms() * 1_000;
+    Some(BUCKETS.with_borrow_mut(|buckets| buckets.take(&config.limit, key, now_us)))
 }
 
 /// The headers about the state of the bucket.
@@ -72,8 +66,9 @@ fn refuse(grant: &Grant) -> Answer {
     answer
 }
 
-/// The problem for settings that are not valid or could not be read. The log has the reason.
-fn no_config() -> Problem {
-    let detail = "the settings of the rate limit are not valid";
-    Problem::new("urn:doorbuster:problem:downstream", StatusCode::BAD_GATEWAY, detail)
+/// The problem while the shared buckets cannot be used. The log has the reason.
+fn no_store() -> Problem {
+    let detail = "the rate of requests cannot be checked now; retry later";
+    let kind = "urn:doorbuster:problem:unavailable";
+    Problem::new(kind, StatusCode::SERVICE_UNAVAILABLE, detail)
 }

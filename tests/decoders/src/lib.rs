@@ -6,6 +6,7 @@
 
 mod access_token;
 mod assignment;
+mod cached_response;
 mod composition;
 mod events;
 mod fields;
@@ -29,6 +30,7 @@ mod valkey;
 
 pub use access_token::check as access_token;
 pub use assignment::check as assignment;
+pub use cached_response::check as cached_response;
 pub use composition::check as composition;
 pub use events::check as events;
 pub use fields::check as fields;
@@ -67,9 +69,10 @@ mod tests {
     const MUTATING: Duration = Duration::from_millis(700);
 
     /// All checks, by the names of their fuzz targets.
-    const CHECKS: [(&str, Check); 20] = [
+    const CHECKS: [(&str, Check); 21] = [
         ("access_token", access_token),
         ("assignment", assignment),
+        ("cached_response", cached_response),
         ("composition", composition),
         ("events", events),
         ("fields", fields),

@@ -4,6 +4,7 @@
 mod amqp;
 mod artifact;
 mod audit;
+mod cache;
 mod chaos;
 mod connections;
 mod contract;

@@ -10,6 +10,7 @@ mod outline;
 mod read;
 mod reply;
 mod report;
+mod response;
 mod send_streamed;
 mod serve;
 mod variable;
@@ -20,10 +21,13 @@ pub use body::{Answer, FullBody};
 pub use config::{Config, config, invalid_variable, value};
 pub use context::with_context;
 pub use failure::{is_connection_failure, is_timeout, timed_out};
-pub use middleware::{Changes, Decision, Head, next, serve_filter, serve_middleware};
+pub use middleware::{
+    Changes, Decision, Head, changed_response, next, serve_filter, serve_middleware,
+};
 pub use outline::{Buffered, Outline, buffer, contents};
 pub use reply::{BodyStream, Reply};
 pub use report::{report, report_change, report_retry};
+pub use response::{Received, receive_response, response_head};
 pub use send_streamed::send_streamed;
 pub use serve::{Headers, IncomingBody, Request, head, read_body, send_answer, serve, serve_whole};
 pub use variable::{Variable, variable};

@@ -69,7 +69,8 @@ fn changed_request(request: HostRequest, changes: &Changes) -> Result<HostReques
     outline.into_request(Some(contents), trailers)
 }
 
-fn changed_response(
+/// A response with these header fields, which replace fields of the same names.
+pub fn changed_response(
     response: HostResponse,
     headers: &HeaderMap,
 ) -> Result<HostResponse, HeaderError> {

@@ -128,13 +128,13 @@ pub async fn buffer(
     }
 }
 
-fn complete(data: Vec<u8>, trailers: Option<Fields>) -> FullBody {
+pub(crate) fn complete(data: Vec<u8>, trailers: Option<Fields>) -> FullBody {
     let trailers = trailers.map(|fields| all_fields(&fields)).unwrap_or_default();
     FullBody { data: Bytes::from(data), trailers }
 }
 
 /// Reads a piece of a body, and whether it is the last one.
-async fn read_some(contents: &mut StreamReader<u8>) -> (Vec<u8>, bool) {
+pub(crate) async fn read_some(contents: &mut StreamReader<u8>) -> (Vec<u8>, bool) {
     loop {
         let (result, data) = contents.read(Vec::with_capacity(READ_BYTES)).await;
         let ended = !matches!(result, StreamResult::Complete(_));
@@ -145,7 +145,7 @@ async fn read_some(contents: &mut StreamReader<u8>) -> (Vec<u8>, bool) {
 }
 
 /// A stream of the piece that was read and the rest, if there may be more.
-fn continued(mut data: Vec<u8>, rest: Option<StreamReader<u8>>) -> StreamReader<u8> {
+pub(crate) fn continued(mut data: Vec<u8>, rest: Option<StreamReader<u8>>) -> StreamReader<u8> {
     let (mut writer, contents) = wit_stream::new();
     spin_sdk::wit_bindgen::spawn(async move {
         let mut rest = rest;

@@ -3,7 +3,9 @@
 mod buckets;
 mod key;
 mod limit;
+mod shared;
 
 pub use buckets::Buckets;
 pub use key::Key;
 pub use limit::{Grant, Limit, LimitError, Settings};
+pub use shared::{TAKE, WithoutStore, prefix, timeout_ms};

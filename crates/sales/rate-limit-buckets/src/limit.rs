@@ -36,7 +36,7 @@ pub struct LimitError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// The microseconds in which one token is added.
-    interval_us: u64,
+    pub(crate) interval_us: u64,
     burst: u64,
 }
 
@@ -70,21 +70,30 @@ impl Limit {
     /// Takes a token at this time, in microseconds, from the bucket that will be full at `full_us`.
     /// Returns what the request gets, and when the bucket will then be full.
     pub(crate) fn take(&self, full_us: u64, now_us: u64) -> (Grant, u64) {
-        let capacity_us = self.interval_us * self.burst;
         let full_us = full_us.max(now_us);
         let next_us = full_us + self.interval_us;
-        let is_permitted = next_us - now_us <= capacity_us;
+        let is_permitted = next_us - now_us <= self.capacity_us();
         let full_us = if is_permitted { next_us } else { full_us };
-        let wait_us = (next_us - now_us).saturating_sub(capacity_us);
-        let missing_us = full_us - now_us;
-        let grant = Grant {
+        (self.grant(is_permitted, full_us - now_us), full_us)
+    }
+
+    /// The microseconds in which all tokens are added.
+    pub(crate) fn capacity_us(&self) -> u64 {
+        self.interval_us * self.burst
+    }
+
+    /// What a request gets if its bucket will then be full after this time.
+    pub(crate) fn grant(&self, is_permitted: bool, missing_us: u64) -> Grant {
+        let capacity_us = self.capacity_us();
+        let next_us = missing_us + self.interval_us;
+        let wait_us = if is_permitted { 0 } else { next_us.saturating_sub(capacity_us) };
+        Grant {
             is_permitted,
             limit: self.burst,
             remaining: capacity_us.saturating_sub(missing_us) / self.interval_us,
             reset_s: missing_us.div_ceil(1_000_000),
             retry_s: wait_us.div_ceil(1_000_000),
-        };
-        (grant, full_us)
+        }
     }
 }
 

@@ -1,0 +1,64 @@
+//! Responses of the next component: their heads, and their bodies if they are short enough.
+
+use http::{HeaderMap, Response, StatusCode};
+use spin_sdk::wasip3::http::types::{ErrorCode, Response as HostResponse};
+use spin_sdk::wasip3::wit_future;
+
+use intake::request::content_length;
+
+use crate::body::{FullBody, all_fields};
+use crate::outline::{complete, continued, read_some};
+use crate::write::internal;
+
+/// The head of a response.
+pub fn response_head(response: &HostResponse) -> Result<Response<()>, ErrorCode> {
+    let status = StatusCode::from_u16(response.get_status_code());
+    let mut head = Response::new(());
+    *head.status_mut() = status.map_err(internal)?;
+    *head.headers_mut() = all_fields(&response.get_headers());
+    Ok(head)
+}
+
+/// A response whose body was read, if it is short enough.
+pub enum Received {
+    /// The complete body.
+    Complete(FullBody),
+    /// The response with its body as a stream, because the body is longer than permitted.
+    Streamed(HostResponse),
+}
+
+/// Reads the body of a response if it is at most `bytes_max` long. `headers` are those of the
+/// response. A body that is not as long as announced is an error.
+pub async fn receive_response(
+    response: HostResponse,
+    headers: &HeaderMap,
+    bytes_max: usize,
+) -> Result<Received, ErrorCode> {
+    let announced = content_length(headers);
+    if announced.is_some_and(|announced| announced > bytes_max as u64) {
+        return Ok(Received::Streamed(response));
+    }
+    let (status, fields) = (response.get_status_code(), response.get_headers().clone());
+    let (_read, result) = wit_future::new(|| Ok(()));
+    let (mut contents, trailers) = HostResponse::consume_body(response, result);
+    let mut data = Vec::new();
+    loop {
+        let (piece, ended) = read_some(&mut contents).await;
+        data.extend(piece);
+        if data.len() > bytes_max {
+            let contents = continued(data, (!ended).then_some(contents));
+            let (response, _sent) = HostResponse::new(fields, Some(contents), trailers);
+            let refused = |()| internal("the host refuses the status");
+            response.set_status_code(status).map_err(refused)?;
+            return Ok(Received::Streamed(response));
+        }
+        if ended {
+            break;
+        }
+    }
+    let trailers = trailers.await?;
+    if announced.is_some_and(|announced| announced != data.len() as u64) {
+        return Err(ErrorCode::HttpResponseIncomplete);
+    }
+    Ok(Received::Complete(complete(data, trailers)))
+}

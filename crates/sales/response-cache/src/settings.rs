@@ -1,0 +1,184 @@
+//! The configuration.
+
+use http::HeaderName;
+
+/// The names of the Spin variables, in the order of [`Config::new`].
+pub const VARIABLES: [&str; 10] = [
+    "cache_bytes",
+    "cache_entries",
+    "cache_entry_bytes",
+    "cache_heuristic_percent",
+    "cache_stale_while_revalidate_s",
+    "cache_stale_if_error_s",
+    "cache_key_headers",
+    "cache_purge_token",
+    "cache_valkey_prefix",
+    "cache_valkey_timeout_ms",
+];
+
+/// Maximum number of names in `cache_key_headers`.
+const NAMES_MAX: usize = 16;
+
+/// The least and the most bytes of `cache_purge_token`.
+const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=1_024;
+
+/// The most bytes of `cache_valkey_prefix`.
+const PREFIX_BYTES_MAX: usize = 256;
+
+/// A day, in seconds.
+const DAY_S: u64 = 86_400;
+
+/// Which responses are stored, and for how long they are used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// `cache_heuristic_percent`: the part of the time since its last modification for which a
+    /// response without an explicit time is fresh.
+    pub heuristic_percent: u64,
+    /// `cache_stale_while_revalidate_s`, for responses without this directive.
+    pub stale_while_revalidate_s: u64,
+    /// `cache_stale_if_error_s`, for responses without this directive.
+    pub stale_if_error_s: u64,
+    /// `cache_key_headers`: request headers that select a response, in addition to `Vary`.
+    pub key_headers: Vec<HeaderName>,
+}
+
+/// The configuration of a cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `cache_bytes`: the most bytes of all stored responses.
+    pub bytes_max: usize,
+    /// `cache_entries`: the most targets with stored responses.
+    pub entries_max: usize,
+    /// `cache_entry_bytes`: the most bytes of a stored response.
+    pub entry_bytes_max: usize,
+    /// Which responses are stored.
+    pub rules: Rules,
+    /// `cache_purge_token`: the secret with which stored responses are removed; nothing if it is
+    /// empty.
+    pub purge_token: String,
+    /// `cache_valkey_prefix`: how the names of keys in Valkey begin.
+    pub valkey_prefix: String,
+    /// `cache_valkey_timeout_ms`: the most milliseconds for an answer of Valkey.
+    pub valkey_timeout_ms: u32,
+}
+
+/// Why the configuration is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{variable}` must be {expected}")]
+pub struct SettingsError {
+    variable: &'static str,
+    expected: String,
+}
+
+impl Config {
+    /// Reads the values of [`VARIABLES`]. An empty value has the same meaning as a variable that is
+    /// not declared.
+    pub fn new(values: &[String; VARIABLES.len()]) -> Result<Self, SettingsError> {
+        let [
+            bytes,
+            entries,
+            entry_bytes,
+            heuristic,
+            revalidate,
+            error,
+            names,
+            token,
+            prefix,
+            timeout,
+        ] = values;
+        let [bytes_name, entries_name, entry_name, heuristic_name, ..] = VARIABLES;
+        let [.., revalidate_name, error_name, names_name, token_name, prefix_name, timeout_name] =
+            VARIABLES;
+        let size = |variable, text, default, least, most| {
+            let number = number(variable, text, default, least, most)?;
+            Ok(usize::try_from(number).unwrap_or(usize::MAX))
+        };
+        let bytes_max = size(bytes_name, bytes, 16 << 20, 64 << 10, 64 << 20)?;
+        let entry_default = (1 << 20).min(bytes_max as u64);
+        let rules = Rules {
+            heuristic_percent: number(heuristic_name, heuristic, 0, 0, 100)?,
+            stale_while_revalidate_s: number(revalidate_name, revalidate, 0, 0, DAY_S)?,
+            stale_if_error_s: number(error_name, error, 0, 0, DAY_S)?,
+            key_headers: key_headers(names_name, names)?,
+        };
+        if !token.is_empty() && !TOKEN_BYTES.contains(&token.len()) {
+            let expected = "empty, or 16 to 1024 bytes long".into();
+            return Err(SettingsError { variable: token_name, expected });
+        }
+        if prefix.len() > PREFIX_BYTES_MAX {
+            let expected = format!("at most {PREFIX_BYTES_MAX} bytes long");
+            return Err(SettingsError { variable: prefix_name, expected });
+        }
+        let valkey_prefix = if prefix.is_empty() { "cache:" } else { prefix.as_str() };
+        Ok(Self {
+            bytes_max,
+            entries_max: size(entries_name, entries, 1_000, 1, 100_000)?,
+            entry_bytes_max: size(entry_name, entry_bytes, entry_default, 1_024, bytes_max as u64)?,
+            rules,
+            purge_token: token.clone(),
+            valkey_prefix: valkey_prefix.into(),
+            valkey_timeout_ms: u32::try_from(number(timeout_name, timeout, 250, 1, 10_000)?)
+                .unwrap_or(u32::MAX),
+        })
+    }
+}
+
+fn key_headers(variable: &'static str, text: &str) -> Result<Vec<HeaderName>, SettingsError> {
+    let names: Result<Vec<HeaderName>, _> =
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::parse).collect();
+    let names = names.ok().filter(|names| names.len() <= NAMES_MAX);
+    let expected = || format!("at most {NAMES_MAX} names of headers, separated by commas");
+    names.ok_or_else(|| SettingsError { variable, expected: expected() })
+}
+
+fn number(
+    variable: &'static str,
+    text: &str,
+    default: u64,
+    least: u64,
+    most: u64,
+) -> Result<u64, SettingsError> {
+    let number = if text.is_empty() { Some(default) } else { text.parse().ok() };
+    let expected = || format!("a whole number from {least} to {most}");
+    number
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| SettingsError { variable, expected: expected() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked() {
+        let config = |changes: &[(usize, &str)]| {
+            let mut values: [String; VARIABLES.len()] = Default::default();
+            for (index, value) in changes {
+                values[*index] = (*value).into();
+            }
+            Config::new(&values).map_err(|error| error.to_string())
+        };
+        let default = config(&[]).unwrap();
+        assert_eq!(default.bytes_max, 16 << 20);
+        assert_eq!(default.rules, Rules::default());
+        assert_eq!(config(&[(0, "65536")]).unwrap().entry_bytes_max, 65_536);
+        let names = config(&[(6, "X-Tenant, x-user")]).unwrap().rules.key_headers;
+        assert_eq!(names, ["x-tenant", "x-user"]);
+        for (index, value) in [
+            (0, "1"),
+            (0, "99999999999"),
+            (1, "0"),
+            (2, "33554432"),
+            (3, "101"),
+            (4, "1.5"),
+            (5, "-1"),
+            (6, "a b"),
+            (7, "short"),
+            (9, "0"),
+            (9, "10001"),
+        ] {
+            let error = config(&[(index, value)]).unwrap_err();
+            assert!(error.contains(VARIABLES[index]), "{error}");
+        }
+    }
+}
