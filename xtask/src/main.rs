@@ -53,8 +53,8 @@ cargo xtask <task>
   manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   measure the pipeline beside the same one without WebAssembly, and draw the
                  results: accept, breakdown, drain, rebuild, latency, end-to-end, start, hello,
-                 overload, growth, viewers, brokers, students, or all of them except the last
-                 two; --short for a trial, --help for all options
+                 overload, growth, viewers, gateway, brokers, students, or all of them except the
+                 last two; --short for a trial, --help for all options
   compare brokers [ARGS]  the same for Kafka and RabbitMQ under examples/weather: speed, latency, and
                  what faults cost, in three rounds; without --short, the tables and images in
                  docs/benchmarks are replaced

@@ -100,6 +100,9 @@ pub enum Measurement {
     Growth,
     /// What viewers of the live page cost.
     Viewers,
+    /// What clients get while servers behind `balance` fail, without and with ejection, `retry` and
+    /// `breaker`.
+    Gateway,
     /// `examples/weather` over Kafka and over RabbitMQ: speed, latency, and faults. Needs
     /// RabbitMQ. `cargo xtask compare brokers` starts it.
     Brokers,

@@ -12,6 +12,7 @@ mod deployment;
 mod drain;
 mod end_to_end;
 mod fill;
+mod gateway;
 mod growth;
 mod hello;
 mod http;
@@ -76,6 +77,12 @@ async fn run(args: Args) -> Result<()> {
     }
     let own_servers = [Measurement::Brokers, Measurement::Students];
     if args.measurements.iter().all(|measurement| own_servers.contains(measurement)) {
+        return Ok(());
+    }
+    if args.has(Measurement::Gateway) {
+        gateway::measure(&args).await?;
+    }
+    if args.measurements == [Measurement::Gateway] {
         return Ok(());
     }
     let bench = Bench::start(args).await?;

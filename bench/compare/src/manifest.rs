@@ -85,7 +85,7 @@ pub fn of_component(name: &str, wasm: &Path) -> Result<PathBuf> {
     write(&format!("{name}.toml"), &text)
 }
 
-fn write(name: &str, text: &str) -> Result<PathBuf> {
+pub fn write(name: &str, text: &str) -> Result<PathBuf> {
     let out = Path::new(FOLDER).join(name);
     std::fs::create_dir_all(FOLDER).with_context(|| format!("cannot create {FOLDER}"))?;
     std::fs::write(&out, text).with_context(|| format!("cannot write {}", out.display()))?;

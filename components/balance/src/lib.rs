@@ -31,7 +31,7 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
     let request = forwarded(request, &head, upstream, config)?;
     let (fault, text) = match within(config.timeout, client::send(request)).await {
         Some(Ok(response)) => {
-            flight.finish(is_unavailable(response.get_status_code()));
+            flight.finish(config.is_failure(response.get_status_code()));
             return Ok(response);
         }
         Some(Err(error)) if is_timeout(&error) => (timed_out(), error.to_string()),
@@ -74,11 +74,6 @@ fn options(limit: Duration) -> Result<RequestOptions, ErrorCode> {
     options.set_connect_timeout(nanoseconds).map_err(refused)?;
     options.set_first_byte_timeout(nanoseconds).map_err(refused)?;
     Ok(options)
-}
-
-/// Whether the upstream, or what it needs, does not work. An error 500 may be the fault of a request.
-fn is_unavailable(status: u16) -> bool {
-    matches!(status, 502..=504)
 }
 
 /// The log has the upstream and the reason.

@@ -20,6 +20,7 @@ async fn read() -> Result<Config, IntakeError> {
         upstreams: &value("balance_upstreams").await?,
         strategy: &value("balance_strategy").await?,
         sticky: &value("balance_sticky").await?,
+        failure_statuses: &value("balance_failure_statuses").await?,
         failures_max: &value("balance_failures_max").await?,
         ejection_s: &value("balance_ejection_s").await?,
         timeout_ms: &value("balance_timeout_ms").await?,

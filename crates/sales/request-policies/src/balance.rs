@@ -7,6 +7,7 @@ mod upstream;
 
 use std::time::Duration;
 
+use http::StatusCode;
 use ipnet::IpNet;
 
 pub use balancer::{Balancer, Ejection};
@@ -14,7 +15,7 @@ pub use forwarded::{Client, forwarded_headers};
 pub use sticky::Sticky;
 pub use upstream::Upstream;
 
-use crate::setting::{SettingError, TIMEOUT_MAX, list, milliseconds, number};
+use crate::setting::{SettingError, TIMEOUT_MAX, list, milliseconds, number, statuses};
 
 /// Maximum number of networks of trusted proxies.
 const NETWORKS_MAX: usize = 64;
@@ -28,6 +29,8 @@ pub struct Settings<'a> {
     pub strategy: &'a str,
     /// `balance_sticky`: `header:NAME` or `cookie:NAME`.
     pub sticky: &'a str,
+    /// `balance_failure_statuses`: the statuses that are failures, separated by commas, or `none`.
+    pub failure_statuses: &'a str,
     /// `balance_failures_max`: the consecutive failures after which an upstream is ejected.
     pub failures_max: &'a str,
     /// `balance_ejection_s`: the time for which it is ejected.
@@ -56,6 +59,7 @@ pub struct Config {
     pub strategy: Strategy,
     /// Where the key of a request is.
     pub sticky: Option<Sticky>,
+    failure_statuses: Vec<StatusCode>,
     /// The consecutive failures after which an upstream is ejected.
     pub failures_max: u32,
     /// The time for which it is ejected.
@@ -83,11 +87,17 @@ impl Config {
             upstreams: Upstream::parse_list(settings.upstreams)?,
             strategy,
             sticky: Sticky::parse(settings.sticky)?,
+            failure_statuses: statuses("balance_failure_statuses", settings.failure_statuses)?,
             failures_max: number("balance_failures_max", settings.failures_max, 5, 1..=1_000)?,
             ejection: Duration::from_secs(ejection_s),
             timeout: milliseconds("balance_timeout_ms", settings.timeout_ms, timeout, TIMEOUT_MAX)?,
             trusted: networks(settings.trusted_proxies)?,
         })
+    }
+
+    /// Whether a response with this status is a failure.
+    pub fn is_failure(&self, status: u16) -> bool {
+        self.failure_statuses.iter().any(|failure| *failure == status)
     }
 }
 
@@ -111,12 +121,14 @@ mod tests {
         let config = Config::new(&valid).unwrap();
         assert_eq!(config.strategy, Strategy::RoundRobin);
         assert_eq!(config.ejection, Duration::from_secs(30));
+        assert!(config.is_failure(503) && !config.is_failure(500));
         let trusted = Settings { trusted_proxies: "10.0.0.0/8, ::1", ..valid };
         assert_eq!(Config::new(&trusted).unwrap().trusted.len(), 2);
         for (settings, variable) in [
             (Settings::default(), "balance_upstreams"),
             (Settings { strategy: "random", ..valid }, "balance_strategy"),
             (Settings { sticky: "x-user", ..valid }, "balance_sticky"),
+            (Settings { failure_statuses: "200", ..valid }, "balance_failure_statuses"),
             (Settings { failures_max: "0", ..valid }, "balance_failures_max"),
             (Settings { ejection_s: "3601", ..valid }, "balance_ejection_s"),
             (Settings { timeout_ms: "25001", ..valid }, "balance_timeout_ms"),

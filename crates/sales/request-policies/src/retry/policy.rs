@@ -7,7 +7,7 @@ use intake::RetryBudget;
 use intake::request::IDEMPOTENCY_KEY;
 
 use super::retry_after;
-use crate::setting::{SettingError, TIMEOUT_MAX, milliseconds, number, truth};
+use crate::setting::{SettingError, TIMEOUT_MAX, milliseconds, number, statuses, truth};
 
 /// Maximum number of times that a request is sent, including the first.
 const ATTEMPTS_MAX: u32 = 10;
@@ -17,9 +17,6 @@ const INTERVAL_MAX: Duration = Duration::from_secs(10);
 
 /// Maximum length of a body that is kept in memory to be sent again.
 const BODY_BYTES_MAX: u64 = 1 << 20;
-
-/// Maximum number of statuses.
-const STATUSES_MAX: usize = 16;
 
 /// The values of the Spin variables.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,7 +83,7 @@ impl Policy {
         Ok(Self {
             attempts: number("retry_attempts", settings.attempts, 3, 1..=ATTEMPTS_MAX)?,
             initial_interval: time("retry_initial_interval_ms", interval, 100, INTERVAL_MAX)?,
-            statuses: statuses(settings.statuses)?,
+            statuses: statuses("retry_statuses", settings.statuses)?,
             idempotency_key: truth("retry_idempotency_key", settings.idempotency_key)?,
             budget_percent: number("retry_budget_percent", settings.budget_percent, 20, 1..=100)?,
             body_bytes_max: number(
@@ -148,24 +145,6 @@ impl Policy {
         }
         (failure.elapsed + pause < self.timeout).then_some(pause)
     }
-}
-
-fn statuses(text: &str) -> Result<Vec<StatusCode>, SettingError> {
-    let text = match text {
-        "none" => return Ok(Vec::new()),
-        "" => "502,503,504",
-        text => text,
-    };
-    let error = || {
-        let reason = format!("must be `none`, or at most {STATUSES_MAX} statuses from 400 to 599");
-        SettingError::new("retry_statuses", reason)
-    };
-    let statuses = text.split(',').map(|status| match status.trim().parse() {
-        Ok(status @ 400..=599) => StatusCode::from_u16(status).map_err(|_| error()),
-        _ => Err(error()),
-    });
-    let statuses = statuses.collect::<Result<Vec<_>, _>>()?;
-    if statuses.len() > STATUSES_MAX { Err(error()) } else { Ok(statuses) }
 }
 
 #[cfg(test)]
