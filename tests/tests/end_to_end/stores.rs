@@ -124,6 +124,16 @@ async fn postgres_has_the_types_errors_and_limits_of_the_interface() {
     assert!(lines[3].ends_with(" [[Int32(1), DbNull]]"), "{streamed}");
     assert!(lines[4].contains("\"name\"") && lines[4].ends_with(" []"), "{streamed}");
 
+    // The interfaces of older SDKs have the same connection. A type that they lack is unsupported.
+    let statements = ["SELECT 7 AS number, DATE '2024-02-29' AS day", "SELECT 1/0"];
+    let older = guest.run("/older-postgres", &plain, &statements).await;
+    let lines: Vec<&str> = older.lines().collect();
+    assert!(lines[0].contains("DbValue::Int32(7), DbValue::Date((2024, 2, 29))"), "{older}");
+    assert!(lines[1].contains("DbValue::Int32(7), DbValue::Unsupported"), "{older}");
+    for failed in &lines[2..] {
+        assert!(failed.contains("Error::QueryFailed(\"") && failed.contains("zero"), "{older}");
+    }
+
     // A row that is too large ends the stream with an error.
     let large = run(&["query SELECT repeat('x', 40000000)"]).await;
     assert!(large.contains("more than 33554432 bytes"), "{large}");
@@ -223,6 +233,9 @@ async fn redis_has_the_commands_and_errors_of_the_interface() {
         assert!(refused.contains("not supported by this host"), "{results}");
     }
 
+    let older = guest.run("/older-redis", &address, &[]).await;
+    assert_eq!(older, "Ok(())\nOk([RedisResult::Binary([49])])\nOk(1)");
+
     let closed = free_port().unwrap();
     let denied = guest.run("/redis", &format!("redis://127.0.0.1:{closed}"), &["get key"]).await;
     assert_eq!(denied, "Error::InvalidAddress");
@@ -281,7 +294,10 @@ async fn key_value_stores_keep_values_under_names_of_their_own() {
     ];
     assert_eq!(results.lines().collect::<Vec<_>>(), expected);
 
-    for store in ["/key-value", "/wasi-keyvalue"] {
+    let older = guest.run("/older-key-value", "default", &[]).await;
+    assert!(older.starts_with("Ok(())\nOk([") && older.contains("\"older\""), "{older}");
+
+    for store in ["/key-value", "/wasi-keyvalue", "/older-key-value"] {
         let denied = guest.run(store, "other", &["get a"]).await;
         assert!(denied.contains("AccessDenied"), "{denied}");
     }

@@ -3,6 +3,7 @@
 //! response has the results as text. Each record of Kafka is inserted into a table.
 
 mod key_value;
+mod older;
 mod postgres;
 mod redis;
 
@@ -31,6 +32,9 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
         }
         "/key-value" => key_value::run(&address, &commands).await,
         "/wasi-keyvalue" => key_value::run_wasi(&address, &commands),
+        "/older-postgres" => older::postgres(&address, &commands),
+        "/older-redis" => older::redis(&address),
+        "/older-key-value" => older::key_value(&address),
         "/redis" => redis::run(&address, &commands).await,
         other => vec![format!("no store {other}")],
     };

@@ -1,13 +1,12 @@
 //! Statements for PostgreSQL.
 
-use spin_sdk::pg::wit::postgres::Connection as RawConnection;
 use spin_sdk::pg::{
     Certificate, Connection, Interval, OpenOptions, ParameterValue, RangeBoundKind,
 };
 
 /// Executes statements on one connection. Each has its parameters in the following lines, as
-/// `type:value`. It begins with `query`, `execute`, `first` (the stream of rows is dropped after the
-/// first one) or `whole` (without a stream).
+/// `type:value`. It begins with `query`, `execute` or `first` (the stream of rows is dropped after the
+/// first one).
 pub async fn run(address: &str, authority: Option<String>, commands: &[&str]) -> Vec<String> {
     let options = OpenOptions { ca_root: authority.map(Certificate::Text) };
     let connection = match Connection::open_with_options(address, options).await {
@@ -17,11 +16,6 @@ pub async fn run(address: &str, authority: Option<String>, commands: &[&str]) ->
     let mut results = Vec::new();
     for command in commands {
         results.push(execute(&connection, command).await.replace("DbValue::", ""));
-    }
-    // An older interface, with synchronous functions.
-    if commands.is_empty() {
-        let raw = RawConnection::open(address);
-        results.push(format!("{:?}", raw.and_then(|raw| raw.query("SELECT 1", &[]))));
     }
     results
 }
