@@ -1,12 +1,11 @@
 //! Reads the application from a container's image.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, Source, WasmLayer};
-use registry::{APPLICATION_LAYER, Artifact};
+use registry::Artifact;
 use spin_app::{App, manifest};
 
 /// The file name of the manifest.
@@ -26,11 +25,11 @@ pub enum Image {
 
 impl Image {
     /// Determines the kind of a container's image.
-    pub fn new(context: &impl RuntimeContext) -> Self {
-        match context.entrypoint().source {
+    pub fn new(context: &impl RuntimeContext) -> Result<Self> {
+        Ok(match context.entrypoint().source {
             Source::File(command) => Image::Files(command),
-            Source::Oci(layers) => Image::Artifact(artifact(layers)),
-        }
+            Source::Oci(layers) => Image::Artifact(artifact(layers)?),
+        })
     }
 
     /// Reads the application.
@@ -53,18 +52,13 @@ fn read_files(command: &Path) -> Result<App> {
     })
 }
 
-fn artifact(layers: &[WasmLayer]) -> Artifact {
-    let mut application = Bytes::new();
-    let mut components = BTreeMap::new();
+fn artifact(layers: &[WasmLayer]) -> Result<Artifact> {
+    let mut artifact = Artifact::default();
     for WasmLayer { config, layer, .. } in layers {
-        let content = Bytes::copy_from_slice(layer);
-        if config.media_type().to_string() == APPLICATION_LAYER {
-            application = content;
-        } else {
-            components.insert(config.digest().to_string(), content);
-        }
+        let (kind, digest) = (config.media_type().to_string(), config.digest().to_string());
+        artifact.add_layer(ARTIFACT, &kind, digest, Bytes::copy_from_slice(layer))?;
     }
-    Artifact { application, components }
+    Ok(artifact)
 }
 
 #[cfg(test)]
@@ -73,7 +67,7 @@ mod tests {
 
     use containerd_shim_wasm::sandbox::context::Entrypoint;
     use oci_spec::image::{Descriptor, Digest, MediaType};
-    use registry::COMPONENT_LAYER;
+    use registry::{APPLICATION_LAYER, COMPONENT_LAYER};
 
     use super::*;
 
@@ -116,7 +110,7 @@ mod tests {
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
     fn read(command: &Path, layers: Vec<WasmLayer>) -> Result<App> {
-        Image::new(&Container { command: command.display().to_string(), layers }).read()
+        Image::new(&Container { command: command.display().to_string(), layers })?.read()
     }
 
     fn layer(kind: &str, digest: &str, content: &[u8]) -> WasmLayer {
@@ -145,7 +139,7 @@ mod tests {
         fs::write(folder.path().join("spin.toml"), TEXT).unwrap();
         fs::write(folder.path().join("front.wasm"), COMPONENT).unwrap();
         let app = manifest::read(&folder.path().join("spin.toml")).unwrap();
-        let Artifact { application, components } = Artifact::of(&app).unwrap();
+        let Artifact { application, components, .. } = Artifact::of(&app).unwrap();
         let named = format!("sha256:{}", "0".repeat(64));
         let mut layers = vec![layer(APPLICATION_LAYER, &named, &application)];
         let error = format!("{:#}", read(Path::new("/"), layers.clone()).unwrap_err());

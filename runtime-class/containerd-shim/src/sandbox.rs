@@ -7,7 +7,7 @@ use anyhow::Result;
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::RuntimeContext;
 use containerd_shim_wasm::shim::{Shim, Version};
-use registry::{APPLICATION_LAYER, COMPONENT_LAYER};
+use registry::LAYERS;
 
 use crate::application::Image;
 use crate::{environment, serve};
@@ -30,7 +30,7 @@ impl Shim for Doorbuster {
     }
 
     fn supported_layers_types() -> &'static [&'static str] {
-        &[APPLICATION_LAYER, COMPONENT_LAYER]
+        LAYERS
     }
 }
 
@@ -48,9 +48,9 @@ impl Sandbox for Application {
 
     /// Runs the application until SIGTERM, and returns the container's exit code.
     async fn run_wasi(&self, context: &impl RuntimeContext) -> Result<i32> {
-        let image = Image::new(context);
         let arguments = context.args().get(1..).unwrap_or_default().to_vec();
         let ran = environment::apply_container_environment(context.envs()).and_then(|()| {
+            let image = Image::new(context)?;
             // On a new thread, because the caller has a tokio runtime and another one cannot be
             // started within it.
             let running = thread::Builder::new().name("application".into());

@@ -10,7 +10,13 @@ use spin_app::App;
 use spin_app::binary::Binary;
 use spin_app::files::MountedFile;
 
-use crate::Error;
+use crate::{Error, archive};
+
+/// The most bytes of a pulled artifact, which is kept in memory, and of its files.
+pub(crate) const ARTIFACT_BYTES_MAX: u64 = 512 << 20;
+
+/// Media types of all layers.
+pub const LAYERS: &[&str] = &[APPLICATION_LAYER, COMPONENT_LAYER, FILE_LAYER, ARCHIVE_LAYER];
 
 /// Media type of the layer with the locked application.
 pub const APPLICATION_LAYER: &str = "application/vnd.fermyon.spin.application.v1+config";
@@ -19,10 +25,10 @@ pub const APPLICATION_LAYER: &str = "application/vnd.fermyon.spin.application.v1
 pub const COMPONENT_LAYER: &str = "application/vnd.wasm.content.layer.v1+wasm";
 
 /// Media type of a file's layer.
-pub const FILE_LAYER: &str = "application/vnd.wasm.content.layer.v1+data";
+pub(crate) const FILE_LAYER: &str = "application/vnd.wasm.content.layer.v1+data";
 
 /// Media type of a layer with several files.
-pub const ARCHIVE_LAYER: &str = "application/vnd.wasm.content.bundle.v1.tar+gzip";
+pub(crate) const ARCHIVE_LAYER: &str = "application/vnd.wasm.content.bundle.v1.tar+gzip";
 
 /// The most bytes of a file that is part of the application, as in Spin: some registries do not
 /// accept very small layers.
@@ -33,7 +39,7 @@ const INLINE_BYTES_MAX: usize = 128;
 const ORIGIN: &str = "origin";
 
 /// An application with all its components.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Artifact {
     /// The locked application's JSON, with digests in place of files.
     pub application: Bytes,
@@ -70,6 +76,30 @@ impl Artifact {
         }
         let application = serde_json::to_vec(&app).map_err(|e| Error::Unfit(e.to_string()))?;
         Ok(Self { application: application.into(), components, files })
+    }
+
+    /// Adds a layer. The files, unpacked, have at most 512 MiB. `name` is used in error messages.
+    pub fn add_layer(
+        &mut self,
+        name: &str,
+        media_type: &str,
+        digest: String,
+        content: Bytes,
+    ) -> Result<(), Error> {
+        match media_type {
+            APPLICATION_LAYER => self.application = content,
+            FILE_LAYER => _ = self.files.insert(digest, content),
+            ARCHIVE_LAYER => {
+                let bytes: u64 = self.files.values().map(|content| content.len() as u64).sum();
+                let unpacked = archive::unpack(&content, ARTIFACT_BYTES_MAX.saturating_sub(bytes));
+                self.files.extend(unpacked.map_err(|error| Error::NotAnApplication {
+                    artifact: name.into(),
+                    message: format!("the archive {digest} is invalid: {error}"),
+                })?);
+            }
+            _ => _ = self.components.insert(digest, content),
+        }
+        Ok(())
     }
 
     /// The application, which can be loaded from memory. `name` is used in error messages.

@@ -18,14 +18,13 @@ use oci_client::{Client, Reference, RegistryOperation};
 use serde_json::Value;
 use spin_app::App;
 
-use crate::artifact::{APPLICATION_LAYER, ARCHIVE_LAYER, Artifact, COMPONENT_LAYER, FILE_LAYER};
+use crate::artifact::{
+    APPLICATION_LAYER, ARCHIVE_LAYER, ARTIFACT_BYTES_MAX, Artifact, COMPONENT_LAYER, FILE_LAYER,
+};
 use crate::{Error, archive, credentials};
 
 /// The most layers of an artifact: the number that registries accept, as in Spin.
 const LAYERS_MAX: usize = 500;
-
-/// The most bytes of a pulled artifact, which is kept in memory, and of its unpacked archives.
-const ARTIFACT_BYTES_MAX: u64 = 512 << 20;
 
 /// How long connecting to the registry may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -97,39 +96,19 @@ async fn pull_artifact(from: &Reference, transport: Transport) -> Result<App, Er
     let (manifest, _) = client.pull_image_manifest(from, &auth).await.map_err(failed)?;
     let name = from.to_string();
     check(&name, &manifest)?;
-    let mut application = None;
-    let (mut components, mut files) = (BTreeMap::new(), BTreeMap::new());
-    let mut unpacked_bytes_max = ARTIFACT_BYTES_MAX;
+    let mut artifact = Artifact::default();
     for layer in &manifest.layers {
         let content = blob(&client, from, layer).await.map_err(failed)?;
-        match layer.media_type.as_str() {
-            APPLICATION_LAYER => application = Some(content),
-            FILE_LAYER => _ = files.insert(layer.digest.clone(), content),
-            ARCHIVE_LAYER => {
-                let unpacked = unpack(&name, layer, content, unpacked_bytes_max).await?;
-                let bytes = unpacked.values().map(|content| content.len() as u64).sum();
-                unpacked_bytes_max = unpacked_bytes_max.saturating_sub(bytes);
-                files.extend(unpacked);
-            }
-            _ => _ = components.insert(layer.digest.clone(), content),
-        }
+        let (name, layer) = (name.clone(), layer.clone());
+        // Unpacking an archive takes long, so it is done on a separate thread.
+        let adding = tokio::task::spawn_blocking(move || {
+            artifact.add_layer(&name, &layer.media_type, layer.digest, content)?;
+            Ok(artifact)
+        });
+        let stopped = |error| Err(not_an_application(&from.to_string(), &format!("{error}")));
+        artifact = adding.await.unwrap_or_else(stopped)?;
     }
-    let application = application.ok_or_else(|| not_an_application(&name, "no such layer"))?;
-    Artifact { application, components, files }.into_app(&name)
-}
-
-/// Unpacks an archive of files on a separate thread.
-async fn unpack(
-    name: &str,
-    layer: &OciDescriptor,
-    content: Bytes,
-    bytes_max: u64,
-) -> Result<BTreeMap<String, Bytes>, Error> {
-    let unpacking = tokio::task::spawn_blocking(move || archive::unpack(&content, bytes_max));
-    let unpacked = unpacking.await.unwrap_or_else(|error| Err(error.into()));
-    unpacked.map_err(|error| {
-        not_an_application(name, &format!("the archive {} is invalid: {error}", layer.digest))
-    })
+    artifact.into_app(&name)
 }
 
 /// Pulls one layer and checks its digest.

@@ -10,7 +10,7 @@ mod credentials;
 mod error;
 mod reference;
 
-pub use artifact::{APPLICATION_LAYER, Artifact, COMPONENT_LAYER};
+pub use artifact::{APPLICATION_LAYER, Artifact, COMPONENT_LAYER, LAYERS};
 pub use client::{Transport, pull, push};
 pub use error::Error;
 pub use oci_client::Reference;
