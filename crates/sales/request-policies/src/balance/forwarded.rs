@@ -80,7 +80,9 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 fn peer(headers: &HeaderMap) -> Option<IpAddr> {
-    let address = headers.get(CLIENT_ADDR)?.to_str().ok()?.parse::<SocketAddr>().ok()?;
+    // Spin adds its field behind those that the client sent.
+    let address = headers.get_all(CLIENT_ADDR).iter().next_back()?;
+    let address = address.to_str().ok()?.parse::<SocketAddr>().ok()?;
     Some(address.ip().to_canonical())
 }
 
@@ -135,13 +137,14 @@ mod tests {
         fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
     }
 
-    const SENT: [(&str, &str); 12] = [
+    const SENT: [(&str, &str); 13] = [
         ("accept", "a"),
         ("accept", "b"),
         ("connection", "close, x-hop"),
         ("x-hop", "1"),
         ("te", "trailers"),
         ("keep-alive", "5"),
+        ("spin-client-addr", "192.0.3.1:1"),
         ("spin-client-addr", "192.0.2.7:1"),
         ("x-forwarded-for", "203.0.113.1"),
         ("x_forwarded_for", "203.0.113.2"),
