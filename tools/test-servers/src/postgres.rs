@@ -23,9 +23,10 @@ use crate::home::{install, run};
 const NAME: &str = "postgresql";
 
 /// The programs that are needed.
-const PROGRAMS: [&str; 3] = ["initdb", "postgres", "psql"];
+const PROGRAMS: [&str; 4] = ["initdb", "postgres", "psql", "pg_isready"];
 
-const NEEDED: &str = "PostgreSQL's initdb, postgres and psql are needed on the PATH, or Debian's apt-get and dpkg-deb";
+const NEEDED: &str =
+    "PostgreSQL's programs are needed on the PATH, or Debian's apt-get and dpkg-deb";
 
 /// The user and group `nobody`: the server refuses to run as root.
 const NOBODY: u32 = 65534;
