@@ -6,17 +6,17 @@ use std::time::Duration;
 use guest_http::report_change;
 use guest_tasks::now_ms;
 use http::HeaderMap;
-use request_policies::balance::{Balancer, Config, Upstream};
+use request_policies::balance::{Balancer, Choice, Config, Upstream};
 
 thread_local! {
     static BALANCER: RefCell<Option<Balancer>> = const { RefCell::new(None) };
 }
 
-/// A request whose response has not begun. If it is dropped before, for example because the client
-/// has disconnected, this says nothing about the upstream.
+/// A request whose response has not begun. If it is dropped before, because a time limit of middleware
+/// before this has ended it, this says nothing about the upstream.
 pub struct Flight {
     config: &'static Config,
-    index: usize,
+    choice: Choice,
     is_finished: bool,
 }
 
@@ -27,24 +27,24 @@ impl Flight {
         headers: &HeaderMap,
     ) -> Option<(Self, &'static Upstream)> {
         let key = config.sticky.as_ref().and_then(|sticky| sticky.key(headers));
-        let index = with_balancer(config, |balancer| {
+        let choice = with_balancer(config, |balancer| {
             balancer.choose(config, key, now(), |below| fastrand::usize(..below))
         });
-        let upstream = config.upstreams.get(index)?;
-        Some((Self { config, index, is_finished: false }, upstream))
+        let upstream = config.upstreams.get(choice.index)?;
+        Some((Self { config, choice, is_finished: false }, upstream))
     }
 
-    /// The upstream has answered, or failed.
-    pub fn finish(mut self, failed: bool) {
-        self.end(Some(failed));
+    /// The request has ended: the upstream has answered or failed, or the end says nothing about it.
+    pub fn finish(mut self, failed: Option<bool>) {
+        self.end(failed);
     }
 
     fn end(&mut self, failed: Option<bool>) {
-        let (config, index) = (self.config, self.index);
+        let (config, choice) = (self.config, self.choice);
         self.is_finished = true;
         let ejection =
-            with_balancer(config, |balancer| balancer.finish(config, index, failed, now()));
-        if let (Some(ejection), Some(upstream)) = (ejection, config.upstreams.get(index)) {
+            with_balancer(config, |balancer| balancer.finish(config, choice, failed, now()));
+        if let (Some(ejection), Some(upstream)) = (ejection, config.upstreams.get(choice.index)) {
             let seconds = ejection.0.as_secs();
             report_change(&format!("upstream {upstream} gets no requests for {seconds} s"));
         }

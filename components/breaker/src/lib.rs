@@ -5,14 +5,13 @@ mod settings;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use guest_http::{Answer, answer, is_connection_failure, next, problem, report_change};
+use guest_http::{Answer, End, Upload, answer, is_server_failure, next, problem, report_change};
 use guest_http::{send_answer, timed_out};
-use guest_tasks::{now_ms, within};
+use guest_tasks::now_ms;
 use http::{HeaderValue, StatusCode, header};
 use intake::Problem;
-use request_policies::breaker::{
-    Admission, Circuit, Config, Outcome, Refusal, Sample, State, Ticket,
-};
+use request_policies::TIMEOUT_MAX;
+use request_policies::breaker::{Admission, Circuit, Config, Refusal, Sample, State, Ticket};
 use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request, Response};
 
 guest_http::proxy!(handle);
@@ -40,46 +39,42 @@ async fn pass(
     config: &'static Config,
     ticket: Ticket,
 ) -> Result<Response, ErrorCode> {
-    let flight = Flight { config, ticket, began: now(), outcome: None };
-    match within(config.timeout, next(request)).await {
-        Some(Ok(response)) => {
-            flight.finish(Outcome::Status(response.get_status_code()));
-            Ok(response)
-        }
-        Some(Err(error)) => {
-            let failed = Outcome::Status(StatusCode::INTERNAL_SERVER_ERROR.as_u16());
-            let is_unreachable = is_connection_failure(&error);
-            flight.finish(if is_unreachable { Outcome::NetworkError } else { failed });
-            Err(error)
-        }
-        None => {
-            flight.finish(Outcome::NetworkError);
-            send_answer(problem(&timed_out()))
-        }
+    let flight = Flight { config, ticket, sample: None };
+    let (request, upload) = Upload::of(request, config.timeout, |_| Ok(())).await?;
+    let exchange = upload.exchange(TIMEOUT_MAX, next(request)).await;
+    let status = match &exchange.end {
+        End::Answered(response) => response.get_status_code(),
+        End::Failed(error) if is_server_failure(error) => StatusCode::BAD_GATEWAY.as_u16(),
+        End::Failed(_) | End::NotReceived(_) => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+        End::TimedOut => StatusCode::GATEWAY_TIMEOUT.as_u16(),
+    };
+    flight.finish(exchange.time.map(|latency| Sample { status, latency }));
+    match exchange.end {
+        End::Answered(response) => Ok(response),
+        End::Failed(error) => Err(error),
+        End::TimedOut => send_answer(problem(&timed_out())),
+        End::NotReceived(fault) => send_answer(problem(&fault)),
     }
 }
 
-/// A request in progress. If it is dropped before its end, because its client has left, this says
-/// nothing about the component behind.
+/// A request in progress. If it is dropped before its end, because a time limit of middleware before
+/// this has ended it, this says nothing about the component behind.
 struct Flight {
     config: &'static Config,
     ticket: Ticket,
-    began: Duration,
-    outcome: Option<Outcome>,
+    sample: Option<Sample>,
 }
 
 impl Flight {
-    fn finish(mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
+    fn finish(mut self, sample: Option<Sample>) {
+        self.sample = sample;
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let now = now();
-        let latency = now.saturating_sub(self.began);
-        let sample = self.outcome.map(|outcome| Sample { outcome, latency });
-        with_circuit(|circuit| circuit.finish(self.config, &self.ticket, sample.as_ref(), now));
+        let (config, sample) = (self.config, self.sample.as_ref());
+        with_circuit(|circuit| circuit.finish(config, &self.ticket, sample, now()));
     }
 }
 

@@ -48,8 +48,12 @@ async fn repeat(
     let mut attempts = 0;
     loop {
         attempts += 1;
+        // Waiting may take longer than asked for.
+        let Some(limit) = policy.attempt_limit(elapsed()) else {
+            return send_answer(problem(&timed_out()));
+        };
         let request = outline.with_body(body)?;
-        let outcome = match within(policy.attempt_limit(elapsed()), next(request)).await {
+        let outcome = match within(limit, next(request)).await {
             Some(Ok(response)) => Outcome::Answered(response),
             Some(Err(error)) => Outcome::Failed(error),
             None => Outcome::TimedOut,

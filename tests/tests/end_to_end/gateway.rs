@@ -88,6 +88,7 @@ impl Upstream {
             .route("/service", any(Self::service))
             .route("/echo", any(Self::echo))
             .route("/stream", any(Self::stream))
+            .route("/short", any(Self::short))
             .with_state(upstream.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         upstream
@@ -132,6 +133,12 @@ impl Upstream {
     async fn later(State(own): State<Self>, Path(id): Path<String>) -> Response {
         own.note(&format!("/later/{id}"), Bytes::new());
         (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "3600")]).into_response()
+    }
+
+    /// Announces more than it sends.
+    async fn short() -> Response {
+        let cut = stream::iter([Ok("five"), Err(std::io::Error::other("interrupted"))]);
+        ([("content-length", "5")], Body::from_stream(cut)).into_response()
     }
 
     /// Answers 500 as long as it is broken.
@@ -234,10 +241,16 @@ async fn retries_are_limited_in_number_and_time() {
         ("retry_timeout_ms", "25000"),
         ("retry_attempts", "10"),
         ("retry_attempt_timeout_ms", "1000"),
+        ("breaker_timeout_ms", "25000"),
+        ("breaker_status_path", "/circuit"),
     ];
-    let client = start(&["retry"], &attempts).await;
+    let client = start(&["retry", "breaker"], &attempts).await;
     assert_eq!(status(&client, Method::PUT, "/hangs/1/first", &[]).await, 200);
     assert!(upstream.bodies("/hangs/1/first").iter().all(|body| body == "a body"));
+    // The circuit does not count the attempt whose time had ended.
+    let metrics = client.send(Method::GET, "/circuit", &[], "").await.unwrap().text().to_owned();
+    assert!(metrics.contains("{result=\"network-error\"} 0\n"), "{metrics}");
+    assert!(!metrics.contains("{result=\"abandoned\"} 0\n"), "{metrics}");
     // If everything fails, a burst of ten requests is repeated, and then one of a hundred.
     let budget = [
         url,
@@ -365,7 +378,7 @@ async fn requests_are_distributed_over_the_upstreams_that_answer() {
         used.push(first.1);
     }
     assert!(used.contains(&one.url) && used.contains(&other.url));
-    // The next attempt is sent to another upstream.
+    // The failures are repeated until the upstream is ejected, or another one is reached.
     let client = start(&["retry"], &variables).await;
     for _ in 0..6 {
         let answer = client.send(Method::GET, "/echo", &[], "").await.unwrap();
@@ -409,9 +422,29 @@ async fn requests_are_forwarded_unchanged_but_for_the_headers_of_the_connection(
         assert_eq!(head.lines().filter(|own| *own == line).count(), 1, "{line}\n{head}");
     }
     assert!(!head.contains("spin-") && !head.contains("keep-alive"), "{head}");
-    let inside = start(&[], &[("balance_upstreams", "http://service.spin.internal")]).await;
+    let inside =
+        [("balance_upstreams", "http://service.spin.internal"), ("balance_timeout_ms", "25000")];
+    let inside = start(&[], &inside).await;
     let answer = inside.send(Method::GET, "/request?a", &[], "").await.unwrap();
     assert!(answer.text().contains("GET /request?a"), "{}", answer.text());
+    let base = format!("{}/hangs/0", upstream.url);
+    let below = start(&[], &[("balance_upstreams", &*base), ("balance_timeout_ms", "25000")]).await;
+    assert_eq!(status(&below, Method::PUT, "/below", &[]).await, 200);
+    assert_eq!(upstream.bodies("/hangs/0/below"), ["a body"]);
+    for path in ["/%2e%2e/echo", "/..%2fecho"] {
+        assert_eq!(status(&below, Method::GET, path, &[]).await, 400, "{path}");
+    }
+    // `Connection` and the fields that it names concern only the connection of the client.
+    let head = "GET /echo HTTP/1.1\r\nhost: a\r\nconnection: close, x-hop\r\nx-hop: 1\r\n\r\n";
+    let answer = client.raw(head.as_bytes(), false).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("x-hop"), "{answer}");
+    // The path `*` cannot be passed on.
+    let head = "OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let answer = client.raw(head.as_bytes(), false).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    // An answer that ends early is the fault of the upstream.
+    let answer = client.send(Method::GET, "/short", &[], "").await.unwrap();
+    assert_eq!(answer.status, 502, "{}", answer.text());
     // The response is a stream, too.
     let mut connection = TcpStream::connect(host).await.unwrap();
     let request = "GET /stream HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
@@ -425,6 +458,50 @@ async fn requests_are_forwarded_unchanged_but_for_the_headers_of_the_connection(
     upstream.go_on.notify_one();
     connection.read_to_end(&mut received).await.unwrap();
     assert!(contains(&received, "second"), "{}", String::from_utf8_lossy(&received));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_clients_are_no_failures_of_upstreams() {
+    let (one, other) = (Upstream::start().await, Upstream::start().await);
+    let urls = format!("{},{}", one.url, other.url);
+    let variables = [
+        ("balance_upstreams", &*urls),
+        ("balance_timeout_ms", "25000"),
+        ("balance_failures_max", "1"),
+        ("balance_ejection_s", "3600"),
+        ("breaker_timeout_ms", "25000"),
+        ("breaker_requests_min", "1"),
+        ("breaker_expression", "ResponseCodeRatio(400, 600, 0, 600) > 0"),
+    ];
+    let client = start(&["breaker"], &variables).await;
+    let head = "PUT /hangs/0/broken HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+                transfer-encoding: chunked\r\n\r\n6\r\na body\r\n";
+    for rest in ["no length\r\n", "9\r\nno", ""] {
+        let (text, breaks_off) = (format!("{head}{rest}"), !rest.starts_with("no"));
+        // A client that closes its connection gets no answer.
+        let answer = client.raw(text.as_bytes(), breaks_off).await.unwrap_or_default();
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    }
+    let mut used = Vec::new();
+    for _ in 0..4 {
+        let answer = client.send(Method::GET, "/echo", &[], "").await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        used.push(answer.header("x-upstream").to_owned());
+    }
+    assert!(used.contains(&one.url) && used.contains(&other.url), "{used:?}");
+    // The time limit begins with the end of the body.
+    let slow = [("balance_upstreams", &*one.url), ("balance_timeout_ms", "200")];
+    let client = start(&[], &slow).await;
+    let mut connection = TcpStream::connect(client.address()).await.unwrap();
+    let head = head.replace("/hangs/0/broken", "/hangs/9/slow");
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let early = connection.read_to_string(&mut answer);
+    assert!(tokio::time::timeout(Duration::from_secs(1), early).await.is_err(), "{answer}");
+    connection.write_all(b"0\r\n\r\n").await.unwrap();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert_eq!(one.bodies("/hangs/9/slow"), ["a body"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Requests that are passed on: their heads, and their bodies as streams.
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use intake::request::content_length;
 use spin_sdk::wasip3::http::types::{
     ErrorCode, Fields, Method, Request as HostRequest, RequestOptions, Scheme,
@@ -10,11 +10,11 @@ use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 
 use crate::body::{FullBody, all_fields, to_fields};
-use crate::read::{Incoming, READ_BYTES, ReadError};
+use crate::read::READ_BYTES;
 use crate::write::{internal, write};
 
 /// The end of a body.
-type Trailers = FutureReader<Result<Option<Fields>, ErrorCode>>;
+pub(crate) type Trailers = FutureReader<Result<Option<Fields>, ErrorCode>>;
 
 /// All parts of a request except its body, to create requests from.
 pub struct Outline {
@@ -39,10 +39,23 @@ impl Outline {
             method: request.get_method(),
             scheme: request.get_scheme(),
             authority: request.get_authority(),
-            path_with_query: request.get_path_with_query(),
+            // `OPTIONS *` is about the server, and a new request cannot have this path.
+            path_with_query: request.get_path_with_query().map(|path| match &*path {
+                "*" => "/".into(),
+                _ => path,
+            }),
             fields: request.get_headers().clone(),
             options: request.get_options(),
         }
+    }
+
+    /// Whether the request probably has no body: none is announced, and the method does not need one.
+    pub(crate) fn is_without_content(&self) -> bool {
+        let method = &self.method;
+        matches!(
+            method,
+            Method::Get | Method::Head | Method::Delete | Method::Options | Method::Trace
+        ) && !self.fields.has(header::CONTENT_LENGTH.as_str())
     }
 
     /// Replaces all header fields.
@@ -83,7 +96,7 @@ impl Outline {
 }
 
 /// The body of a request.
-pub fn contents(request: HostRequest) -> (StreamReader<u8>, Trailers) {
+pub(crate) fn contents(request: HostRequest) -> (StreamReader<u8>, Trailers) {
     let (_read, result) = wit_future::new(|| Ok(()));
     HostRequest::consume_body(request, result)
 }
@@ -92,8 +105,8 @@ pub fn contents(request: HostRequest) -> (StreamReader<u8>, Trailers) {
 pub enum Buffered {
     /// The complete body.
     Complete(Outline, FullBody),
-    /// The request with its body as a stream, because the body is longer than permitted, or has
-    /// contents without a `content-length`.
+    /// The request with its body as a stream, because the body is longer than permitted, or its length
+    /// is not announced.
     Streamed(HostRequest),
 }
 
@@ -104,28 +117,40 @@ pub async fn buffer(
     headers: &HeaderMap,
     bytes_max: u64,
 ) -> Result<Buffered, ErrorCode> {
-    let announced = content_length(headers);
-    if announced.is_some_and(|announced| announced > bytes_max) {
-        return Ok(Buffered::Streamed(request));
-    }
+    let Some(announced) = content_length(headers) else { return buffer_nothing(request).await };
+    let length = usize::try_from(announced).ok().filter(|_| announced <= bytes_max);
+    let Some(length) = length else { return Ok(Buffered::Streamed(request)) };
     let outline = Outline::of(&request);
     let (mut contents, trailers) = contents(request);
-    if announced.is_none() {
-        let (data, ended) = read_some(&mut contents).await;
-        if ended && data.is_empty() {
-            let body = complete(data, trailers.await?);
-            return Ok(Buffered::Complete(outline, body));
-        }
-        let contents = continued(data, (!ended).then_some(contents));
-        return outline.into_request(Some(contents), trailers).map(Buffered::Streamed);
-    }
-    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    // Many bodies may be kept at the same time.
+    let mut data = Vec::with_capacity(length);
+    let mut ended = false;
     // The trailers follow the end of the body, so it is read to its end.
-    match (Incoming { contents, trailers, announced: None }).read(bytes_max).await {
-        Ok((data, trailers)) => Ok(Buffered::Complete(outline, complete(data, trailers))),
-        Err(ReadError::TooLarge) => Err(ErrorCode::HttpRequestBodySize(None)),
-        Err(ReadError::Broken(error)) => Err(error),
+    while !ended {
+        let piece;
+        (piece, ended) = read_some(&mut contents).await;
+        if piece.len() > length - data.len() {
+            return Err(ErrorCode::HttpRequestBodySize(None));
+        }
+        data.extend(piece);
     }
+    Ok(Buffered::Complete(outline, complete(data, trailers.await?)))
+}
+
+/// Finds out whether a request without an announced length has a body. It waits for the first piece of
+/// it only if there is hardly ever one, because the client may wait for an answer before it sends it.
+async fn buffer_nothing(request: HostRequest) -> Result<Buffered, ErrorCode> {
+    let outline = Outline::of(&request);
+    if !outline.is_without_content() {
+        return Ok(Buffered::Streamed(request));
+    }
+    let (mut contents, trailers) = contents(request);
+    let (data, ended) = read_some(&mut contents).await;
+    if ended && data.is_empty() {
+        return Ok(Buffered::Complete(outline, complete(data, trailers.await?)));
+    }
+    let contents = continued(data, (!ended).then_some(contents));
+    outline.into_request(Some(contents), trailers).map(Buffered::Streamed)
 }
 
 pub(crate) fn complete(data: Vec<u8>, trailers: Option<Fields>) -> FullBody {

@@ -1,6 +1,7 @@
 //! The checks of a request.
 
 use http::{HeaderMap, HeaderName, Method, header};
+use http_text::decode_path;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
@@ -8,7 +9,6 @@ use serde_json::{Map, Value};
 use crate::claim::{ClaimName, header_value};
 use crate::config::Settings;
 use crate::keys::Keys;
-use crate::path;
 use crate::route::Route;
 use crate::{ConfigError, Refusal};
 
@@ -60,7 +60,7 @@ impl Guard {
         if self.routes.is_empty() {
             return Ok(Demand::Token(&[]));
         }
-        let path = path::decode(path).ok_or(Refusal::Path)?;
+        let path = decode_path(path).ok_or(Refusal::Path)?;
         Ok(match self.routes.iter().find(|route| route.applies(method, &path)) {
             Some(route) if route.is_public => Demand::Nothing,
             Some(route) => Demand::Token(&route.claims),

@@ -11,7 +11,6 @@ mod config;
 mod error;
 mod guard;
 mod keys;
-mod path;
 mod refusal;
 mod route;
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use http::Method;
+use http_text::decode_path;
 use serde::Deserialize;
 
 use crate::ConfigError;
 use crate::claim::{ClaimName, one_or_several};
-use crate::path;
 
 /// The end of a path that stands for all paths below it, as in Spin's routes.
 const WILDCARD: &str = "/...";
@@ -59,7 +59,7 @@ impl Route {
         if !config.path.starts_with('/') {
             return Err(fault("it must begin with `/`"));
         }
-        if !path.is_empty() && path::decode(path).as_deref() != Some(path) {
+        if !path.is_empty() && decode_path(path).as_deref() != Some(path) {
             return Err(fault(
                 "it must be written without escapes and without empty or dot segments",
             ));

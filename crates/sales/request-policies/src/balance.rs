@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use ipnet::IpNet;
 
-pub use balancer::{Balancer, Ejection};
+pub use balancer::{Balancer, Choice, Ejection};
 pub use forwarded::{Client, forwarded_headers};
 pub use sticky::Sticky;
 pub use upstream::Upstream;
@@ -19,6 +19,9 @@ use crate::setting::{SettingError, TIMEOUT_MAX, list, milliseconds, number, stat
 
 /// Maximum number of networks of trusted proxies.
 const NETWORKS_MAX: usize = 64;
+
+/// The default of `balance_timeout_ms`. It leaves time for three attempts in that of `retry`.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The values of the Spin variables.
 #[derive(Debug, Clone, Copy, Default)]
@@ -81,7 +84,7 @@ impl Config {
                 return Err(SettingError::new("balance_strategy", reason));
             }
         };
-        let timeout = Duration::from_secs(10);
+        let timeout = TIMEOUT;
         let ejection_s = number("balance_ejection_s", settings.ejection_s, 30, 1..=3_600)?;
         Ok(Self {
             upstreams: Upstream::parse_list(settings.upstreams)?,

@@ -8,13 +8,18 @@ mod metrics;
 use std::time::Duration;
 
 pub use circuit::{Admission, Circuit, Refusal, State, Ticket};
-pub use counts::{Outcome, Sample};
+pub use counts::Sample;
 pub use expression::Expression;
 
 use crate::setting::{SettingError, TIMEOUT_MAX, milliseconds, number};
 
 /// Opens if more than half of the requests fail.
 const EXPRESSION: &str = "NetworkErrorRatio() > 0.5 || ResponseCodeRatio(500, 600, 0, 600) > 0.5";
+
+/// The default of `breaker_timeout_ms`. It is longer than that of `balance` and shorter than that of
+/// `retry`, which may be behind and before it: of several limits that are equal, only the outer one
+/// ends a request, and the others never count a failure.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(6);
 
 /// The values of the Spin variables.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,7 +66,7 @@ impl Config {
             if settings.expression.is_empty() { EXPRESSION } else { settings.expression };
         let seconds =
             |variable, text| number(variable, text, 10, 1..=3_600).map(Duration::from_secs);
-        let timeout = Duration::from_secs(10);
+        let timeout = TIMEOUT;
         let status_path = match settings.status_path {
             "" => None,
             path if path.starts_with('/') && !path.contains(['?', '#']) => Some(path.to_owned()),

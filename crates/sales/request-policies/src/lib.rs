@@ -9,4 +9,17 @@ pub mod breaker;
 pub mod retry;
 mod setting;
 
-pub use setting::SettingError;
+pub use setting::{SettingError, TIMEOUT_MAX};
+
+#[cfg(test)]
+mod tests {
+    use super::{TIMEOUT_MAX, balance, breaker, retry};
+
+    /// Otherwise a service that hangs would be a failure only for the outer one.
+    #[test]
+    fn each_default_time_limit_ends_before_the_one_of_the_middleware_before_it() {
+        assert!(balance::TIMEOUT * 3 < retry::policy::TIMEOUT);
+        assert!(balance::TIMEOUT < breaker::TIMEOUT);
+        assert!(breaker::TIMEOUT < retry::policy::TIMEOUT && retry::policy::TIMEOUT < TIMEOUT_MAX);
+    }
+}

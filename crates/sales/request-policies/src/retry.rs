@@ -1,6 +1,6 @@
 //! Which requests are repeated, and after which pause.
 
-mod policy;
+pub(crate) mod policy;
 mod retry_after;
 
 pub use policy::{Failure, Policy, Settings};

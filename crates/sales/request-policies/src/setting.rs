@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-/// Maximum time until the head of a response. It is below the limit of the host, which drops an
+/// Maximum time until the head of a response, and for the body of a request. It is below the limit of the host, which drops an
 /// instance that takes longer.
-pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(25);
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(25);
 
 /// Maximum number of statuses in a list.
 const STATUSES_MAX: usize = 16;

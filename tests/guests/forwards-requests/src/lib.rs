@@ -1,9 +1,10 @@
 //! Sends each request to the server in the variable `server`, and answers with its response.
 #![allow(clippy::unwrap_used, reason = "a trap is a failed test")]
 
-use guest_http::{Outline, contents, variable};
+use guest_http::{Outline, variable};
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response, Scheme};
+use spin_sdk::wasip3::wit_future;
 
 guest_http::proxy!(handle);
 
@@ -14,6 +15,7 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
     if outline.fields.has("host") {
         outline.fields.delete("host").unwrap();
     }
-    let (contents, trailers) = contents(request);
+    let (_read, result) = wit_future::new(|| Ok(()));
+    let (contents, trailers) = Request::consume_body(request, result);
     client::send(outline.into_request(Some(contents), trailers)?).await
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error as HttpError;
 
 use super::problem::Problem;
-use crate::whole::WholeBody;
+use crate::whole::{CollectError, WholeBody};
 
 /// The announced length, if it is at most `bytes_max`.
 pub(crate) fn small_length(headers: &HeaderMap, bytes_max: u64) -> Option<u64> {
@@ -24,16 +24,32 @@ pub(crate) fn small_length(headers: &HeaderMap, bytes_max: u64) -> Option<u64> {
     (length <= bytes_max).then_some(length)
 }
 
-/// Reads a body of announced length to its end. Returns `None` if it is interrupted, or is longer
-/// or shorter.
-pub(crate) async fn gather<B>(body: B, length: u64) -> Option<WholeBody>
+/// Reads a body of announced length to its end. The error is the one of the body, or `None` if the body is
+/// longer or shorter.
+pub(crate) async fn gather<B>(body: B, length: u64) -> Result<WholeBody, Option<HttpError>>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<HttpError>,
 {
-    let length = usize::try_from(length).ok()?;
-    let whole = WholeBody::collect(body, length).await.ok()?;
-    (whole.data.len() == length).then_some(whole)
+    let length = usize::try_from(length).map_err(|_| None)?;
+    let whole = WholeBody::collect(body, length).await.map_err(|error| match error {
+        CollectError::Broken(error) => Some(error),
+        CollectError::TooLong => None,
+    })?;
+    if whole.data.len() == length { Ok(whole) } else { Err(None) }
+}
+
+/// Whether a body was interrupted by another server from which a component passes it on.
+pub(crate) fn is_interrupted_elsewhere(error: &HttpError) -> bool {
+    matches!(
+        error,
+        HttpError::Hyper(_)
+            | HttpError::HttpProtocolError
+            | HttpError::HttpResponseIncomplete
+            | HttpError::HttpResponseTimeout
+            | HttpError::ConnectionReadTimeout
+            | HttpError::ConnectionTerminated
+    )
 }
 
 /// The most bytes of an unread body that are read and dropped, and the time limit for that. If

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use wasmtime_wasi_http::WasiBody;
@@ -37,6 +39,7 @@ pub(super) fn exchange(
     let answer = checked.map(|()| {
         let (mut head, body) = request.into_parts();
         let body = RequestBody::new(body, &mut head, body_timeout);
+        remove_named_by_connection(&mut head.headers);
         handler(Request::from_parts(head, body), peer)
     });
     async move {
@@ -61,6 +64,22 @@ fn check(request: &Request<Incoming>) -> Result<(), Problem> {
     }
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     if has_valid_host(request.version(), authority, headers) { Ok(()) } else { Err(Problem::Host) }
+}
+
+/// Fields that `Connection` cannot remove: they are about the message, or needed to read it.
+const OF_MESSAGE: [HeaderName; 5] =
+    [header::CONTENT_LENGTH, header::EXPECT, header::HOST, header::TE, header::TRANSFER_ENCODING];
+
+/// Removes the fields that concern only the connection of the client. `Connection`, which names them, is
+/// not passed on itself, so that components could not know them.
+fn remove_named_by_connection(headers: &mut HeaderMap) {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names =
+        values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    let names: Vec<HeaderName> = names.filter(|name| !OF_MESSAGE.contains(name)).collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 /// Whether the body has no transfer coding other than `chunked`, which is the only one that this
@@ -191,6 +210,23 @@ mod tests {
         for other in [&["gzip, chunked"][..], &["gzip", "chunked"], &["gzip"], &[""]] {
             assert!(!allowed(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn fields_of_the_connection_are_removed() {
+        let mut headers = fields(&[
+            ("connection", "close, X-Hop"),
+            ("connection", "host,te , x-other,,\"?"),
+            ("x-hop", "1"),
+            ("x-other", "2"),
+            ("x-kept", "3"),
+            ("host", "a"),
+            ("te", "trailers"),
+        ]);
+        remove_named_by_connection(&mut headers);
+        let mut kept: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, ["connection", "host", "te", "x-kept"]);
     }
 
     #[tokio::test]

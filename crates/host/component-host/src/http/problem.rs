@@ -19,6 +19,8 @@ pub(crate) enum Problem {
     TimedOut,
     /// The guest trapped, or interrupted its answer.
     GuestFailed,
+    /// Another server interrupted the answer that the guest passes on.
+    Interrupted,
     /// The client interrupted its body, or sent less or more than it announced.
     BadBody,
     /// The client did not send its body in time.
@@ -35,11 +37,12 @@ pub(crate) enum Problem {
 
 impl Problem {
     /// All problems, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NotFound,
         Self::Busy,
         Self::TimedOut,
         Self::GuestFailed,
+        Self::Interrupted,
         Self::BadBody,
         Self::LateBody,
         Self::Host,
@@ -51,9 +54,12 @@ impl Problem {
     /// Whether the request had reached its component's service.
     pub fn is_of_component(self) -> bool {
         match self {
-            Self::Busy | Self::TimedOut | Self::GuestFailed | Self::BadBody | Self::LateBody => {
-                true
-            }
+            Self::Busy
+            | Self::TimedOut
+            | Self::GuestFailed
+            | Self::Interrupted
+            | Self::BadBody
+            | Self::LateBody => true,
             Self::NotFound
             | Self::Host
             | Self::Method
@@ -86,6 +92,9 @@ impl Problem {
                 "component-failed",
                 "the component failed; see the host's log",
             ),
+            Problem::Interrupted => {
+                (StatusCode::BAD_GATEWAY, "downstream", "the answer of another server ended early")
+            }
             Problem::BadBody => (
                 StatusCode::BAD_REQUEST,
                 "invalid",

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::handler::ExpirationError;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use super::body::{BodyWatch, expects_continue, gather, small_length};
+use super::body::{BodyWatch, expects_continue, gather, is_interrupted_elsewhere, small_length};
 use super::exchange::without_content;
 use super::instances::{Complete, InstanceFailed, InstanceRequest, NoInstance, Pool, new_pool};
 use super::metrics::ServiceMetrics;
@@ -139,7 +139,7 @@ impl HttpService {
             Some(length) => tokio::time::timeout(self.limits.request_timeout, gather(body, length))
                 .await
                 .map_err(|_| Problem::LateBody)?
-                .ok_or_else(|| watch.problem().unwrap_or(Problem::BadBody))?,
+                .map_err(|_| watch.problem().unwrap_or(Problem::BadBody))?,
             None if body.is_end_stream()
                 && !parts.headers.contains_key(header::CONTENT_LENGTH)
                 && !expects_continue(&parts.headers) =>
@@ -172,8 +172,18 @@ impl HttpService {
             Some(length) => tokio::time::timeout(self.limits.request_timeout, gather(body, length))
                 .await
                 .map_err(|_| Problem::TimedOut)?
-                .ok_or_else(|| {
-                    let component = &*self.component;
+                .map_err(|error| {
+                    let (component, is_elsewhere) =
+                        (&*self.component, error.as_ref().is_some_and(is_interrupted_elsewhere));
+                    if is_elsewhere {
+                        let error = error.map(tracing::field::display);
+                        tracing::warn!(
+                            component,
+                            error,
+                            "the answer of another server ended early"
+                        );
+                        return Problem::Interrupted;
+                    }
                     tracing::error!(
                         component,
                         length,

@@ -22,6 +22,17 @@ struct State {
     /// It was ejected, and has not answered since then.
     is_on_probation: bool,
     ejected_until: Option<Duration>,
+    /// Counts the ejections. Requests that began before the last one say nothing about the upstream
+    /// after it.
+    generation: u64,
+}
+
+/// The upstream of a request in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// Its place in the list.
+    pub index: usize,
+    generation: u64,
 }
 
 /// An upstream was ejected for this time.
@@ -42,32 +53,36 @@ impl Balancer {
         key: Option<&[u8]>,
         now: Duration,
         random: impl FnMut(usize) -> usize,
-    ) -> usize {
+    ) -> Choice {
         let available = self.available(now);
         let index = match (key, config.strategy) {
             (Some(key), _) => highest(&config.upstreams, &available, key),
             (None, Strategy::RoundRobin) => self.following(&available),
             (None, Strategy::PowerOfTwoChoices) => self.less_used(&available, random),
         };
+        let mut generation = 0;
         if let Some(state) = self.states.get_mut(index) {
             state.in_flight += 1;
+            generation = state.generation;
         }
-        index
+        Choice { index, generation }
     }
 
-    /// Counts the end of a request. `failed` is `None` if the upstream had no chance to answer.
+    /// Counts the end of a request. `failed` is `None` if it says nothing about the upstream.
     pub fn finish(
         &mut self,
         config: &Config,
-        index: usize,
+        choice: Choice,
         failed: Option<bool>,
         now: Duration,
     ) -> Option<Ejection> {
+        let index = choice.index;
         let is_last =
             !self.states.iter().enumerate().any(|(i, s)| i != index && !s.is_ejected(now));
         let state = self.states.get_mut(index)?;
         state.in_flight = state.in_flight.saturating_sub(1);
-        if !failed? {
+        let failed = failed.filter(|_| choice.generation == state.generation)?;
+        if !failed {
             state.failures = 0;
             state.is_on_probation = false;
             return None;
@@ -82,6 +97,7 @@ impl Balancer {
             failures: 0,
             is_on_probation: true,
             ejected_until: Some(now + config.ejection),
+            generation: state.generation + 1,
         };
         Some(Ejection(config.ejection))
     }
@@ -160,9 +176,11 @@ mod tests {
     fn an_upstream_that_fails_is_ejected_and_tried_again() {
         let config = config("round-robin");
         let mut balancer = Balancer::new(&config);
-        let choose = |balancer: &mut Balancer, now| balancer.choose(&config, None, now, |_| 0);
-        let finish = |balancer: &mut Balancer, index, failed, now| {
-            balancer.finish(&config, index, failed, now)
+        let choose =
+            |balancer: &mut Balancer, now| balancer.choose(&config, None, now, |_| 0).index;
+        let finish = |balancer: &mut Balancer, index: usize, failed, now| {
+            let generation = balancer.states[index].generation;
+            balancer.finish(&config, Choice { index, generation }, failed, now)
         };
         for turn in [0, 1, 2, 0, 1, 2] {
             assert_eq!(choose(&mut balancer, s(0)), turn);
@@ -189,11 +207,35 @@ mod tests {
     }
 
     #[test]
+    fn requests_from_before_an_ejection_do_not_count() {
+        let config = config("round-robin");
+        let mut balancer = Balancer::new(&config);
+        let choose = |balancer: &mut Balancer, now| {
+            loop {
+                let choice = balancer.choose(&config, None, now, |_| 0);
+                if choice.index == 0 {
+                    return choice;
+                }
+                balancer.finish(&config, choice, None, now);
+            }
+        };
+        let [good, bad, first, second] = [(); 4].map(|()| choose(&mut balancer, s(0)));
+        assert_eq!(balancer.finish(&config, first, Some(true), s(0)), None);
+        assert_eq!(balancer.finish(&config, second, Some(true), s(0)), Some(Ejection(s(10))));
+        // They end after the ejection.
+        assert_eq!(balancer.finish(&config, bad, Some(true), s(11)), None);
+        assert_eq!(balancer.finish(&config, good, Some(false), s(11)), None);
+        assert!(balancer.states[0].is_on_probation && balancer.states[0].in_flight == 0);
+        let trial = choose(&mut balancer, s(11));
+        assert_eq!(balancer.finish(&config, trial, Some(true), s(11)), Some(Ejection(s(10))));
+    }
+
+    #[test]
     fn of_two_choices_the_less_used_one_is_taken() {
         let config = config("p2c");
         let mut balancer = Balancer::new(&config);
         // The first choice is always upstream 0; the second one is 1.
-        let chosen = [(); 4].map(|()| balancer.choose(&config, None, s(0), |_| 0));
+        let chosen = [(); 4].map(|()| balancer.choose(&config, None, s(0), |_| 0).index);
         assert_eq!(chosen, [0, 1, 0, 1]);
         let mut random = fastrand_like();
         for _ in 0..300 {
@@ -219,9 +261,9 @@ mod tests {
         let keys: Vec<_> = (0..300).map(|key| format!("key {key}")).collect();
         let choose = |balancer: &mut Balancer| -> Vec<usize> {
             let choose = |key: &String| {
-                let index = balancer.choose(&config, Some(key.as_bytes()), s(0), |_| 0);
-                balancer.finish(&config, index, None, s(0));
-                index
+                let choice = balancer.choose(&config, Some(key.as_bytes()), s(0), |_| 0);
+                balancer.finish(&config, choice, None, s(0));
+                choice.index
             };
             keys.iter().map(choose).collect()
         };
@@ -231,7 +273,7 @@ mod tests {
             assert!(before.iter().filter(|chosen| **chosen == index).count() > 60);
         }
         for _ in 0..2 {
-            balancer.finish(&config, 1, Some(true), s(0));
+            balancer.finish(&config, Choice { index: 1, generation: 0 }, Some(true), s(0));
         }
         let after = choose(&mut balancer);
         for (before, after) in before.into_iter().zip(after) {
@@ -253,11 +295,11 @@ mod tests {
                 now += Duration::from_millis(step);
                 if what > 0 {
                     let key = (what == 1).then_some(&b"key"[..]);
-                    let index = balancer.choose(&config, key, now, &mut random);
-                    prop_assert!(!balancer.states[index].is_ejected(now));
-                    flights.push(index);
-                } else if let Some(index) = flights.pop() {
-                    balancer.finish(&config, index, Some(failed), now);
+                    let choice = balancer.choose(&config, key, now, &mut random);
+                    prop_assert!(!balancer.states[choice.index].is_ejected(now));
+                    flights.push(choice);
+                } else if let Some(choice) = flights.pop() {
+                    balancer.finish(&config, choice, Some(failed), now);
                 }
                 let ejected = balancer.states.iter().filter(|state| state.is_ejected(now)).count();
                 prop_assert!(ejected < 3);

@@ -12,7 +12,8 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Fields that concern only one connection.
+/// Fields that concern only one connection. The host has removed those that `Connection` names, and
+/// `Connection` itself.
 const OF_CONNECTION: [HeaderName; 10] = [
     header::CONNECTION,
     header::HOST,
@@ -43,12 +44,10 @@ pub struct Client<'a> {
 pub fn forwarded_headers(headers: &HeaderMap, client: Client<'_>, trusted: &[IpNet]) -> HeaderMap {
     let peer = peer(headers);
     let is_trusted = peer.is_some_and(|peer| trusted.iter().any(|network| network.contains(&peer)));
-    let of_connection = named_by_connection(headers);
     let is_passed_on = |name: &HeaderName| {
         let is_trailers =
             *name == header::TE && headers.get(name).is_some_and(|te| te == "trailers");
-        let is_of_connection = OF_CONNECTION.contains(name) || of_connection.contains(name);
-        (!is_of_connection || is_trailers)
+        (!OF_CONNECTION.contains(name) || is_trailers)
             && !name.as_str().starts_with("spin-")
             && (is_trusted && !name.as_str().contains('_') || !is_about_forwarding(name))
     };
@@ -72,11 +71,6 @@ pub fn forwarded_headers(headers: &HeaderMap, client: Client<'_>, trusted: &[IpN
 fn is_about_forwarding(name: &HeaderName) -> bool {
     let name = name.as_str().replace('_', "-");
     name.starts_with("x-forwarded-") || ["forwarded", "x-real-ip"].contains(&name.as_str())
-}
-
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
 
 fn peer(headers: &HeaderMap) -> Option<IpAddr> {
@@ -140,8 +134,8 @@ mod tests {
     const SENT: [(&str, &str); 13] = [
         ("accept", "a"),
         ("accept", "b"),
-        ("connection", "close, x-hop"),
-        ("x-hop", "1"),
+        ("connection", "close"),
+        ("proxy-connection", "close"),
         ("te", "trailers"),
         ("keep-alive", "5"),
         ("spin-client-addr", "192.0.3.1:1"),

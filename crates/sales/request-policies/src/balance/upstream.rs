@@ -2,6 +2,7 @@
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
+use http_text::decode_path;
 
 use crate::setting::{SettingError, list};
 
@@ -53,9 +54,14 @@ impl Upstream {
         is_plain.then_some(Self { scheme, authority, base })
     }
 
-    /// The path and the query of a request at this server.
-    pub fn target(&self, path_with_query: &str) -> String {
-        format!("{}{path_with_query}", self.base)
+    /// The path and the query of a request at this server. `None` if the path could leave the base:
+    /// some servers read `/%2e%2e/` as `/../`.
+    pub fn target(&self, path_with_query: &str) -> Option<String> {
+        // `OPTIONS *` is about the server; `wasi:http` cannot express it.
+        let path_with_query = if path_with_query == "*" { "/" } else { path_with_query };
+        let path = path_with_query.split('?').next().unwrap_or_default();
+        let stays = self.base.is_empty() || decode_path(path).is_some();
+        stays.then(|| format!("{}{path_with_query}", self.base))
     }
 }
 
@@ -78,8 +84,6 @@ mod tests {
             texts,
             ["http://a:8080", "https://b.example/v1", "http://service.spin.internal"]
         );
-        assert_eq!(upstreams[0].target("/x?y"), "/x?y");
-        assert_eq!(upstreams[1].target("/x?y"), "/v1/x?y");
         let many = (0..=UPSTREAMS_MAX).map(|n| format!("http://h{n} ")).collect::<String>();
         for wrong in [
             "",
@@ -94,6 +98,23 @@ mod tests {
         ] {
             let error = Upstream::parse_list(wrong).unwrap_err();
             assert!(!error.to_string().contains("u:p"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_path_leaves_the_base() {
+        let [plain, v1] = ["http://a", "http://a/v1"].map(|url| Upstream::parse(url).unwrap());
+        for (path, at_plain, at_v1) in [
+            ("/x?y=../z", "/x?y=../z", Some("/v1/x?y=../z")),
+            ("/", "/", Some("/v1/")),
+            ("*", "/", Some("/v1/")),
+            ("/../admin", "/../admin", None),
+            ("/%2e%2e/admin", "/%2e%2e/admin", None),
+            ("/..%2fadmin", "/..%2fadmin", None),
+            ("/..%5cadmin?x", "/..%5cadmin?x", None),
+        ] {
+            assert_eq!(plain.target(path).as_deref(), Some(at_plain));
+            assert_eq!(v1.target(path).as_deref(), at_v1, "{path}");
         }
     }
 }

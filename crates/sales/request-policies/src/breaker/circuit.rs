@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Config;
-use super::counts::{Counts, Outcome, Sample, Window};
+use super::counts::{Counts, Sample, Window};
 
 /// The shortest time between two evaluations of the expression, as in Traefik.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -118,7 +118,8 @@ impl Circuit {
         }
     }
 
-    /// Counts the end of a request. `sample` is `None` if its client has left before.
+    /// Counts the end of a request. `sample` is `None` if it says nothing about the
+    /// service: it was cancelled, or its client did not send all of its body.
     pub fn finish(
         &mut self,
         config: &Config,
@@ -179,10 +180,10 @@ impl Circuit {
 
 impl Totals {
     fn add(&mut self, sample: Option<&Sample>) {
-        let count = match sample.map(|sample| sample.outcome) {
+        let count = match sample {
             None => &mut self.abandoned,
-            Some(outcome) if outcome.is_network_error() => &mut self.network_errors,
-            Some(Outcome::Status(500..)) => &mut self.server_errors,
+            Some(sample) if sample.is_network_error() => &mut self.network_errors,
+            Some(Sample { status: 500.., .. }) => &mut self.server_errors,
             Some(_) => &mut self.answered,
         };
         *count += 1;
@@ -209,9 +210,9 @@ mod tests {
         .unwrap()
     }
 
-    const GOOD: Sample = Sample { outcome: Outcome::Status(200), latency: Duration::ZERO };
-    const BAD: Sample = Sample { outcome: Outcome::NetworkError, latency: Duration::ZERO };
-    const SLOW: Sample = Sample { outcome: Outcome::Status(200), latency: Duration::from_secs(2) };
+    const GOOD: Sample = Sample { status: 200, latency: Duration::ZERO };
+    const BAD: Sample = Sample { status: 502, latency: Duration::ZERO };
+    const SLOW: Sample = Sample { status: 200, latency: Duration::from_secs(2) };
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

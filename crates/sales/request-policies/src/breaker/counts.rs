@@ -15,28 +15,19 @@ const LATENCY_MS_MAX: u64 = 60_000;
 /// The precision of latencies: two digits.
 const DIGITS: u8 = 2;
 
-/// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// With a response of this status. 502 and 504 count as network errors, too, because gateways
-    /// answer so if there was no response.
-    Status(u16),
-    /// Without a response.
-    NetworkError,
-}
-
 /// A request that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// How it ended.
-    pub outcome: Outcome,
+    /// The status of the response. Without one it is 504 after the time limit, and 502 otherwise:
+    /// those of a gateway, which count as network errors.
+    pub status: u16,
     /// The time until the head of the response, or until it was clear that there is none.
     pub latency: Duration,
 }
 
-impl Outcome {
-    pub(super) fn is_network_error(self) -> bool {
-        matches!(self, Self::NetworkError | Self::Status(502 | 504))
+impl Sample {
+    pub(super) fn is_network_error(&self) -> bool {
+        matches!(self.status, 502 | 504)
     }
 }
 
@@ -53,10 +44,8 @@ pub struct Counts {
 impl Counts {
     pub(super) fn add(&mut self, sample: &Sample) {
         self.total += 1;
-        self.network_errors += u64::from(sample.outcome.is_network_error());
-        if let Outcome::Status(status) = sample.outcome {
-            *self.statuses.entry(status).or_default() += 1;
-        }
+        self.network_errors += u64::from(sample.is_network_error());
+        *self.statuses.entry(sample.status).or_default() += 1;
         if self.latencies.is_none() {
             // The limits are valid, so there is a histogram.
             self.latencies = Histogram::new_with_bounds(1, LATENCY_MS_MAX, DIGITS).ok();
@@ -152,8 +141,8 @@ fn part(length: Duration, now: Duration) -> u128 {
 mod tests {
     use super::*;
 
-    fn sample(outcome: Outcome, ms: u64) -> Sample {
-        Sample { outcome, latency: Duration::from_millis(ms) }
+    fn sample(status: u16, ms: u64) -> Sample {
+        Sample { status, latency: Duration::from_millis(ms) }
     }
 
     #[test]
@@ -161,12 +150,12 @@ mod tests {
         let mut counts = Counts::default();
         assert_eq!((counts.network_error_ratio(), counts.latency_ms(50.0)), (0.0, 0.0));
         for ms in 1..=100 {
-            counts.add(&sample(Outcome::Status(if ms <= 20 { 500 } else { 200 }), ms));
+            counts.add(&sample(if ms <= 20 { 500 } else { 200 }, ms));
         }
-        counts.add(&sample(Outcome::Status(504), 1_000_000));
-        counts.add(&sample(Outcome::NetworkError, 1));
+        counts.add(&sample(504, 1_000_000));
+        counts.add(&sample(502, 1));
         assert!((counts.network_error_ratio() - 2.0 / 102.0).abs() < 1e-9);
-        assert!((counts.status_ratio(&(500..600), &(0..600)) - 21.0 / 101.0).abs() < 1e-9);
+        assert!((counts.status_ratio(&(500..600), &(0..600)) - 22.0 / 102.0).abs() < 1e-9);
         assert!((counts.status_ratio(&(500..600), &(300..400))).abs() < 1e-9);
         assert!((49.0..=52.0).contains(&counts.latency_ms(50.0)), "{}", counts.latency_ms(50.0));
         assert!(counts.latency_ms(100.0) >= 60_000.0);
@@ -177,8 +166,8 @@ mod tests {
         let (mut window, length) = (Window::default(), Duration::from_secs(10));
         let at = Duration::from_secs;
         for second in 0..100 {
-            window.add(length, &sample(Outcome::Status(200), 1), at(second));
-            window.add(length, &sample(Outcome::NetworkError, 1), at(second));
+            window.add(length, &sample(200, 1), at(second));
+            window.add(length, &sample(502, 1), at(second));
             assert!(window.parts.len() <= 10);
         }
         assert_eq!(window.counts(length, at(99)).total, 20);

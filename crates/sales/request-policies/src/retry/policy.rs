@@ -15,8 +15,12 @@ const ATTEMPTS_MAX: u32 = 10;
 /// Maximum pause between two attempts, except for `Retry-After`.
 const INTERVAL_MAX: Duration = Duration::from_secs(10);
 
-/// Maximum length of a body that is kept in memory to be sent again.
-const BODY_BYTES_MAX: u64 = 1 << 20;
+/// Maximum length of a body that is kept in memory to be sent again. An instance may keep one for each
+/// of 64 requests at once, and a copy for each attempt, within a memory of 128 MiB.
+const BODY_BYTES_MAX: u64 = 256 << 10;
+
+/// The default of `retry_timeout_ms`.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The values of the Spin variables.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,7 +76,7 @@ impl Policy {
         let time = |variable, text, default_ms, max| {
             milliseconds(variable, text, Duration::from_millis(default_ms), max)
         };
-        let timeout = time("retry_timeout_ms", settings.timeout_ms, 10_000, TIMEOUT_MAX)?;
+        let timeout = milliseconds("retry_timeout_ms", settings.timeout_ms, TIMEOUT, TIMEOUT_MAX)?;
         let attempt_timeout = milliseconds(
             "retry_attempt_timeout_ms",
             settings.attempt_timeout_ms,
@@ -120,9 +124,10 @@ impl Policy {
         self.statuses.contains(&status)
     }
 
-    /// The time for the next attempt, this long after the first one began.
-    pub fn attempt_limit(&self, elapsed: Duration) -> Duration {
-        self.timeout.saturating_sub(elapsed).min(self.attempt_timeout)
+    /// The time for the next attempt, this long after the first one began; `None` if there is none.
+    pub fn attempt_limit(&self, elapsed: Duration) -> Option<Duration> {
+        let rest = self.timeout.checked_sub(elapsed).filter(|rest| !rest.is_zero())?;
+        Some(rest.min(self.attempt_timeout))
     }
 
     /// The pause before the next attempt; `None` if there must be none. `random` is from 0 to 1.
@@ -177,7 +182,7 @@ mod tests {
             (Settings { statuses: "503,", ..Settings::default() }, "retry_statuses"),
             (Settings { idempotency_key: "yes", ..Settings::default() }, "retry_idempotency_key"),
             (Settings { budget_percent: "101", ..Settings::default() }, "retry_budget_percent"),
-            (Settings { body_bytes_max: "1048577", ..Settings::default() }, "retry_body_bytes_max"),
+            (Settings { body_bytes_max: "262145", ..Settings::default() }, "retry_body_bytes_max"),
             (Settings { after_max_ms: "25001", ..Settings::default() }, "retry_after_max_ms"),
             (Settings { timeout_ms: "25001", ..Settings::default() }, "retry_timeout_ms"),
             (
@@ -243,7 +248,10 @@ mod tests {
                 prop_assert!(pause <= Duration::from_millis(interval << (made - 1)));
                 prop_assert!(failure.elapsed + pause < Duration::from_millis(timeout));
             }
-            prop_assert!(policy.attempt_limit(failure.elapsed) <= Duration::from_millis(timeout));
+            let limit = policy.attempt_limit(failure.elapsed);
+            prop_assert_eq!(limit, (elapsed < timeout).then(|| {
+                Duration::from_millis(timeout.saturating_sub(elapsed))
+            }));
         }
     }
 }

@@ -90,6 +90,7 @@ fn refusals_are_counted_with_the_component_or_without_one() {
         ("busy", 1),
         ("timed-out", 0),
         ("component-failed", 0),
+        ("downstream", 0),
         ("invalid", 0),
         ("request-timeout", 0),
     ] {

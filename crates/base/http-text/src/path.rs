@@ -1,4 +1,4 @@
-//! The path of a request as rules compare it.
+//! The path of a request as rules and prefixes apply to it.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 /// Decodes a path. `None` if two programs could read it differently: if it has empty, `.` or `..`
 /// segments, encoded separators, or bytes that are not text. A rule for `/admin` must also apply to
 /// `/%61dmin`, and `/public/../admin` must not be public.
-pub(crate) fn decode(path: &str) -> Option<Cow<'_, str>> {
+pub fn decode_path(path: &str) -> Option<Cow<'_, str>> {
     let text = percent_decode_str(path).decode_utf8().ok()?;
     // A `%` remains of an invalid or a double encoding.
     if text.contains('%') || path.contains("%2f") || path.contains("%2F") {
@@ -36,7 +36,7 @@ mod tests {
             ("/a%20b", "/a b"),
             ("/.a/b..", "/.a/b.."),
         ] {
-            assert_eq!(decode(path).as_deref(), Some(decoded), "{path}");
+            assert_eq!(decode_path(path).as_deref(), Some(decoded), "{path}");
         }
         for path in [
             "",
@@ -60,7 +60,7 @@ mod tests {
             "/a%2",
             "/a%0a",
         ] {
-            assert_eq!(decode(path), None, "{path}");
+            assert_eq!(decode_path(path), None, "{path}");
         }
     }
 }
