@@ -5,11 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use guest_http::{FullBody, Outline, Received, next, receive_response, response_head, send_answer};
 use http::{HeaderMap, Response as HttpResponse, StatusCode, header};
-use response_cache::{Content, Exchange, Lookup, Status, Stored, Updated};
+use intake::request::content_length;
+use response_cache::{Alike, Content, Exchange, Lookup, Status, Stored, Updated, replaces_stored};
 use spin_sdk::wasip3::http::types::{ErrorCode, HeaderError, Response};
 
 use crate::answer::{append_status, send, with_status};
-use crate::store::Store;
+use crate::store::{NO_VERSION, Store};
 
 /// A request to the component behind.
 pub struct Fetch {
@@ -20,10 +21,12 @@ pub struct Fetch {
     /// The version of the target, before the request was sent.
     pub version: u64,
     pub status: Status,
+    /// What others have in common that may wait for the response.
+    pub alike: Alike,
 }
 
 /// The time in milliseconds since 1970.
-pub fn now_ms() -> u64 {
+pub fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
@@ -36,11 +39,26 @@ struct Arrived {
 }
 
 impl Fetch {
+    /// Whether the response to another request that is like this one can answer it.
+    pub fn may_wait(&self) -> bool {
+        self.version != NO_VERSION
+            && self.lookup.accepts_shared()
+            && self.stored.as_ref().is_none_or(|stored| stored.can_be_shared())
+            && !self.is_not_stored()
+    }
+
+    /// Whether the response is not expected to be stored.
+    fn is_not_stored(&self) -> bool {
+        self.stored.is_none() && self.store.is_not_stored(&self.alike, unix_ms())
+    }
+
     /// Sends the request, and returns the answer to it.
     pub async fn run(self, outline: &Outline) -> Result<Response, ErrorCode> {
         let conditions = self.stored.as_ref().map(|stored| stored.validators());
         let conditions = conditions.unwrap_or_default();
-        let received = match send_on(outline, &conditions).await {
+        // What is not stored is validated by the client. A complete response can be stored in any case.
+        let replacement = (!self.is_not_stored()).then_some(&conditions);
+        let received = match send_on(outline, replacement).await {
             Ok(received) => received,
             Err(error) => return self.stale_answer(None).unwrap_or(Err(error)),
         };
@@ -55,7 +73,7 @@ impl Fetch {
                 return answer;
             }
             // The answer is not about the stored response, so the complete one is needed.
-            let received = send_on(outline, &HeaderMap::new()).await?;
+            let received = send_on(outline, Some(&HeaderMap::new())).await?;
             return self.complete(received).await;
         }
         self.complete(received).await
@@ -63,7 +81,7 @@ impl Fetch {
 
     /// The stored response, if it may be used after this failure.
     fn stale_answer(&self, failure: Option<StatusCode>) -> Option<Result<Response, ErrorCode>> {
-        let now = now_ms();
+        let now = unix_ms();
         let stored = self.stored.as_ref()?;
         let status = Status { forwarded_status: failure.map(|s| s.as_u16()), ..self.status };
         self.lookup
@@ -81,10 +99,12 @@ impl Fetch {
             Updated::Stored(renewed) => {
                 let renewed = Rc::new(renewed);
                 let is_stored = store.store(&self.lookup.key, &renewed, self.version).await;
-                send(renewed.answer(&self.lookup, now_ms(), Status { is_stored, ..status }))
+                send(renewed.answer(&self.lookup, unix_ms(), Status { is_stored, ..status }))
             }
             Updated::NotStored(code, headers, body) => {
-                store.remove(&self.lookup.key, stored).await;
+                if replaces_stored(code, &headers) {
+                    store.remove(&self.lookup.key, stored).await;
+                }
                 let content = Content { status: code, headers: &headers, body: &body };
                 send(content.answer(&self.lookup, status))
             }
@@ -97,35 +117,45 @@ impl Fetch {
         let (store, config, lookup) = (self.store, &self.store.config, &self.lookup);
         let (code, headers) = (head.status(), head.headers());
         let Some(stored) = Stored::new(lookup, &config.rules, code, headers, exchange) else {
-            if !is_failure(code) {
-                self.forget().await;
-            }
+            self.forget(&head).await;
+            return with_status(response, &head, self.status);
+        };
+        let announced = content_length(headers).and_then(|length| usize::try_from(length).ok());
+        let bytes = announced.unwrap_or(usize::MAX).min(config.entry_bytes_max);
+        let Some(_receiving) = store.receive(bytes) else {
             return with_status(response, &head, self.status);
         };
         match receive_response(response, headers, config.entry_bytes_max).await? {
             Received::Complete(body) if body.trailers.is_empty() => {
                 let stored = Rc::new(stored.with_body(body.data));
                 let is_stored = store.store(&lookup.key, &stored, self.version).await;
-                send(stored.answer(lookup, now_ms(), Status { is_stored, ..self.status }))
+                send(stored.answer(lookup, unix_ms(), Status { is_stored, ..self.status }))
             }
             Received::Complete(body) => {
-                self.forget().await;
+                self.forget(&head).await;
                 send_answer(whole(&head, body, self.status))
             }
             Received::Streamed(response) => {
-                self.forget().await;
+                self.forget(&head).await;
                 with_status(response, &head, self.status)
             }
         }
     }
 
-    /// Notes that the response for this request is not stored, and removes an earlier one.
-    async fn forget(&self) {
-        let store = self.store;
-        if let Some(stored) = &self.stored {
+    /// Notes that this response is not stored, and removes an earlier one if it must not be used any
+    /// more.
+    async fn forget(&self, head: &HttpResponse<()>) {
+        let (store, status) = (self.store, head.status());
+        if let Some(stored) = &self.stored
+            && replaces_stored(status, head.headers())
+        {
             store.remove(&self.lookup.key, stored).await;
         }
-        store.note_not_stored(&self.lookup, now_ms());
+        // Other requests need not be refused, and a client has stored what is not modified.
+        let is_complete = status.is_success() || status.is_redirection();
+        if is_complete && status != StatusCode::NOT_MODIFIED {
+            store.note_not_stored(&self.alike, unix_ms());
+        }
     }
 }
 
@@ -138,19 +168,22 @@ fn whole(head: &HttpResponse<()>, body: FullBody, status: Status) -> HttpRespons
     answer
 }
 
-/// Sends the request with these conditions in place of its own, so that the response can be stored.
-async fn send_on(outline: &Outline, conditions: &HeaderMap) -> Result<Arrived, ErrorCode> {
+/// Sends the request, with these conditions in place of its own if there are some, so that the response
+/// can be stored.
+async fn send_on(outline: &Outline, conditions: Option<&HeaderMap>) -> Result<Arrived, ErrorCode> {
     let fault = |error: HeaderError| ErrorCode::InternalError(Some(error.to_string()));
     for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
-        outline.fields.delete(name.as_str()).map_err(fault)?;
+        if conditions.is_some() {
+            outline.fields.delete(name.as_str()).map_err(fault)?;
+        }
     }
-    for (name, value) in conditions {
+    for (name, value) in conditions.into_iter().flatten() {
         outline.fields.append(name.as_str(), value.as_bytes()).map_err(fault)?;
     }
     let request = outline.with_body(&FullBody::default())?;
-    let sent_ms = now_ms();
+    let sent_ms = unix_ms();
     let response = next(request).await?;
-    let exchange = Exchange { sent_ms, received_ms: now_ms() };
+    let exchange = Exchange { sent_ms, received_ms: unix_ms() };
     Ok(Arrived { head: response_head(&response)?, response, exchange })
 }
 

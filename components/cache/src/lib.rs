@@ -43,7 +43,7 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
         authority: authority.as_deref().unwrap_or_default(),
         path_and_query: head.uri().path_and_query().map_or("/", |path| path.as_str()),
     };
-    if head.method().as_str() == "PURGE" && !store.config.purge_token.is_empty() {
+    if head.method().as_str() == "PURGE" && !store.config.purge_token.expose().is_empty() {
         return send_answer(purge(store, &head, target).await);
     }
     match plan(head.method(), target, head.headers()) {
@@ -67,13 +67,19 @@ async fn purge(store: &Store, head: &Head<()>, target: Target<'_>) -> HttpRespon
     let given = head.headers().get(PURGE_TOKEN).map(|value| value.as_bytes());
     // The time of the comparison of digests does not depend on how much of the secret is correct.
     let digest = |secret: &[u8]| Sha256::digest(secret);
-    if given.map(digest) != Some(digest(store.config.purge_token.as_bytes())) {
+    if given.map(digest) != Some(digest(store.config.purge_token.expose().as_bytes())) {
         let detail = format!("the header `{PURGE_TOKEN}` is missing or wrong");
         let kind = "urn:doorbuster:problem:forbidden";
         return problem(&Problem::new(kind, StatusCode::FORBIDDEN, detail));
     }
-    if let Some(key) = Key::new(target.scheme, target.authority, target.path_and_query) {
-        store.invalidate(&key).await;
+    let key = Key::new(target.scheme, target.authority, target.path_and_query);
+    // Nothing is stored for a target without a key.
+    if let Some(key) = key
+        && !store.invalidate(&key).await
+    {
+        let detail = "the stored responses cannot be removed now; retry later";
+        let kind = "urn:doorbuster:problem:unavailable";
+        return problem(&Problem::new(kind, StatusCode::SERVICE_UNAVAILABLE, detail));
     }
     let mut answer = HttpResponse::new(FullBody::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;

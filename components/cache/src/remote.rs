@@ -3,15 +3,18 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use guest_http::report;
+use guest_http::report_no_valkey;
 use guest_tasks::now_ms;
 use guest_valkey::Client;
-use intake::{CircuitBreaker, IntakeError};
+use intake::CircuitBreaker;
 use response_cache::shared::{
     INVALIDATE, STORE, decode, field, field_of, key_name, lists, to_store,
 };
-use response_cache::{Config, Found, Key, Lookup, Stored};
-use valkey_codec::{ClientError, Reply, Scalar, encode};
+use response_cache::{Config, ENTRY_BYTES_MAX, Found, Key, Lookup, Stored, VARIANTS_MAX};
+use valkey_codec::{ClientError, REPLIES_BYTES_MAX, Reply, Scalar, encode};
+
+// The responses for a target can be read together.
+const _: () = assert!(2 * VARIANTS_MAX * ENTRY_BYTES_MAX <= REPLIES_BYTES_MAX);
 
 /// The stored responses in Valkey.
 pub struct Remote {
@@ -49,11 +52,13 @@ impl Remote {
                 values.extend(others.into_iter().flatten());
             }
             let responses = values.into_iter().filter_map(|value| decode(value, lookup, rules));
-            let usable = responses.filter(|stored| stored.is_for(lookup));
-            let found = match usable.max_by_key(|stored| stored.received_ms) {
+            let (usable, others): (Vec<_>, Vec<_>) =
+                responses.partition(|stored| stored.is_for(lookup));
+            let found = match usable.into_iter().max_by_key(|stored| stored.received_ms) {
                 Some(stored) => Found::Response(Rc::new(stored)),
-                None if vary.is_empty() => Found::Nothing,
-                None => Found::OtherVariants,
+                None => Found::none(vary.iter().map(|names| {
+                    (names.as_slice(), others.iter().any(|stored| stored.vary == *names))
+                })),
             };
             Ok((found, version.unwrap_or(0)))
         })
@@ -62,11 +67,11 @@ impl Remote {
 
     /// Stores a response, unless its target has another version. Returns whether it is stored.
     pub async fn store(&self, config: &Config, key: &Key, stored: &Stored, version: u64) -> bool {
-        let arguments = to_store(stored, version, crate::fetch::now_ms());
+        let arguments = to_store(stored, version, crate::fetch::unix_ms());
         let arguments: Vec<_> = arguments.iter().map(Vec::as_slice).collect();
         let key = key_name(config, key);
         let reply = self
-            .attempt(async || self.client.call(&STORE, &key, &arguments, self.timeout_ms).await)
+            .reply(async || self.client.call(&STORE, &key, &arguments, self.timeout_ms).await)
             .await;
         matches!(reply, Some(Reply::One(Scalar::Integer(1))))
     }
@@ -74,14 +79,29 @@ impl Remote {
     pub async fn remove(&self, config: &Config, key: &Key, stored: &Stored) {
         let words = [b"HDEL".to_vec(), key_name(config, key), field_of(stored).into_bytes()];
         let command = encode(&[words.to_vec()]);
-        self.attempt(async || self.client.pipeline(command.clone(), 1, self.timeout_ms).await)
-            .await;
+        self.reply(async || {
+            let replies = self.client.pipeline(command, 1, self.timeout_ms).await?;
+            replies.into_iter().next().ok_or_else(unexpected)
+        })
+        .await;
     }
 
-    pub async fn invalidate(&self, config: &Config, key: &Key) {
+    /// Removes the responses for a target. Returns whether they are removed.
+    pub async fn invalidate(&self, config: &Config, key: &Key) -> bool {
         let key = key_name(config, key);
-        self.attempt(async || self.client.call(&INVALIDATE, &key, &[], self.timeout_ms).await)
-            .await;
+        let call = async || self.client.call(&INVALIDATE, &key, &[], self.timeout_ms).await;
+        self.reply(call).await.is_some()
+    }
+
+    /// The reply of Valkey; `None` after a failure and if Valkey refuses a command, which are logged.
+    async fn reply(&self, call: impl AsyncFnOnce() -> Result<Reply, ClientError>) -> Option<Reply> {
+        match self.attempt(call).await? {
+            Reply::One(Scalar::Error(text)) => {
+                report_no_valkey(&text);
+                None
+            }
+            reply => Some(reply),
+        }
     }
 
     /// The values of fields of a hash.
@@ -120,7 +140,7 @@ impl Remote {
             }
             Err(error) => {
                 breaker.failed(now_ms());
-                report(&IntakeError::Unavailable(format!("the responses in Valkey: {error}")));
+                report_no_valkey(&error);
                 None
             }
         }

@@ -3,21 +3,31 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use guest_http::{Buffered, buffer};
-use guest_tasks::{wake_up, within};
+use guest_http::{Buffered, Outline, buffer};
+use guest_tasks::{now_ms, wake_up, within};
 use response_cache::{Forwarded, Found, Join, Lookup, Reuse, Status};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
 use crate::answer::{next_with_status, not_cached, send};
-use crate::fetch::{Fetch, now_ms};
-use crate::store::{FlightKey, NO_VERSION, Store};
+use crate::fetch::{Fetch, unix_ms};
+use crate::store::Store;
 
-/// How long a request waits for another one.
+/// How long a request waits for others.
 const WAIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often a request waits for another one: for one that is cancelled, or that has selected another
 /// response of the target.
 const WAITS_MAX: u32 = 3;
+
+/// What the store has for a request.
+enum Seen {
+    /// The answer.
+    Answer(Result<Response, ErrorCode>),
+    /// The answer, and the request with which it is validated for later ones.
+    Stale(Result<Response, ErrorCode>, Fetch),
+    /// Nothing that can be used without the component behind.
+    Missing(Fetch),
+}
 
 /// Answers a request with a stored response, or passes it on.
 pub async fn serve(
@@ -25,81 +35,105 @@ pub async fn serve(
     lookup: Rc<Lookup>,
     request: Request,
 ) -> Result<Response, ErrorCode> {
-    let mut waits = 0;
-    let mut may_wait = true;
-    loop {
-        let status = Status { is_collapsed: waits > 0, ..Status::default() };
-        let now = now_ms();
-        let (found, version) = store.find(&lookup).await;
-        let (stored, reason) = match found {
-            Found::Nothing => (None, Forwarded::UriMiss),
-            Found::OtherVariants => (None, Forwarded::VaryMiss),
-            Found::Response(stored) => match lookup.reuse(&stored, now) {
-                Reuse::Answer => return send(stored.answer(&lookup, now, status)),
-                Reuse::AnswerAndValidate => {
-                    let answer = send(stored.answer(&lookup, now, status));
-                    let fetch = Fetch { store, lookup, stored: Some(stored), version, status };
-                    validate_later(fetch, request);
-                    return answer;
-                }
-                Reuse::Validate(reason) => (Some(stored), reason),
-            },
-        };
-        let status = Status { forwarded: Some(reason), ..status };
-        if lookup.is_only_if_cached() {
-            return not_cached();
+    let fetch = match look(store, &lookup, None).await {
+        Seen::Answer(answer) => return answer,
+        Seen::Stale(answer, fetch) => {
+            validate_later(fetch, request);
+            return answer;
         }
-        let is_stored_never = stored.is_none() && store.is_not_stored(&lookup, now);
-        if lookup.is_head || is_stored_never {
-            return next_with_status(request, status).await.map(|(response, _)| response);
-        }
-        let fetch = Fetch { store, lookup: lookup.clone(), stored, version, status };
-        // What is not stored is of no use for others.
-        if !may_wait || version == NO_VERSION {
-            return run(fetch, request).await;
-        }
-        let key = flight_key(store, &lookup);
-        match store.flights.join(&key, wake_up) {
-            Join::Lead(lead) => {
-                let response = run(fetch, request).await;
-                lead.complete();
-                return response;
-            }
-            Join::Full => return run(fetch, request).await,
-            Join::Wait(woken, is_complete) => {
-                let in_time = within(WAIT_LIMIT, woken).await.is_some();
-                waits += 1;
-                let is_other = is_complete.get() && reason != Forwarded::VaryMiss;
-                may_wait = in_time && waits < WAITS_MAX && !is_other;
-            }
-        }
+        Seen::Missing(fetch) => fetch,
+    };
+    if lookup.is_only_if_cached() {
+        return not_cached();
     }
-}
-
-/// Validates a stored response after it was used, unless another request does so already.
-fn validate_later(fetch: Fetch, request: Request) {
-    spin_sdk::wit_bindgen::spawn(async move {
-        let key = flight_key(fetch.store, &fetch.lookup);
-        if let Join::Lead(lead) = fetch.store.flights.join(&key, wake_up) {
-            // A failure is that of a later request, too, which reports it.
-            drop(run(fetch, request).await);
-            lead.complete();
-        }
-    });
-}
-
-fn flight_key(store: &Store, lookup: &Lookup) -> FlightKey {
-    let selecting = lookup.variant(&[], &store.config.rules);
-    (lookup.key.clone(), selecting, lookup.has_credentials())
-}
-
-async fn run(fetch: Fetch, request: Request) -> Result<Response, ErrorCode> {
-    match buffer(request, &fetch.lookup.headers, 0).await? {
-        Buffered::Complete(outline, _) => fetch.run(&outline).await,
+    if lookup.is_head {
+        return next_with_status(request, fetch.status).await.map(|(response, _)| response);
+    }
+    // A client may send even an empty body slowly, so it is read before others wait for this request.
+    match buffer(request, &lookup.headers, 0).await? {
+        Buffered::Complete(outline, _) => send_once(fetch, &outline).await,
         // A body of unknown length: the response may depend on it.
         Buffered::Streamed(request) => {
             let status = Status { forwarded: Some(Forwarded::Bypass), ..fetch.status };
             next_with_status(request, status).await.map(|(response, _)| response)
         }
     }
+}
+
+/// Looks for a stored response. `waited` is why the request was about to be sent, if it has waited for
+/// the response to another one instead.
+async fn look(store: &'static Store, lookup: &Rc<Lookup>, waited: Option<Forwarded>) -> Seen {
+    let now = unix_ms();
+    let (found, version) = store.find(lookup).await;
+    let status = Status { forwarded: waited, is_collapsed: waited.is_some(), ..Status::default() };
+    let fetch = |stored, reason, vary: &[_]| {
+        let alike = (
+            lookup.key.clone(),
+            lookup.variant(vary, &store.config.rules),
+            lookup.has_credentials(),
+        );
+        let status = Status { forwarded: Some(reason), ..Status::default() };
+        Fetch { store, lookup: lookup.clone(), stored, version, status, alike }
+    };
+    match found {
+        Found::Nothing { reason, vary } => Seen::Missing(fetch(None, reason, &vary)),
+        Found::Response(stored) => match lookup.reuse(&stored, now) {
+            Reuse::Answer => Seen::Answer(send(stored.answer(lookup, now, status))),
+            Reuse::AnswerAndValidate => {
+                let answer = send(stored.answer(lookup, now, status));
+                Seen::Stale(answer, fetch(Some(stored.clone()), Forwarded::Stale, &stored.vary))
+            }
+            Reuse::Validate(reason) => {
+                Seen::Missing(fetch(Some(stored.clone()), reason, &stored.vary))
+            }
+        },
+    }
+}
+
+/// Sends a request, or waits for the response to another one that is like it.
+async fn send_once(mut fetch: Fetch, outline: &Outline) -> Result<Response, ErrorCode> {
+    let store = fetch.store;
+    let start_ms = now_ms();
+    // Requests whose response has not answered this one.
+    let mut answered = None;
+    for _ in 0..WAITS_MAX {
+        if !fetch.may_wait() || answered.as_ref() == Some(&fetch.alike) {
+            break;
+        }
+        match store.flights.join(&fetch.alike, wake_up) {
+            Join::Lead(lead) => {
+                let response = fetch.run(outline).await;
+                lead.complete();
+                return response;
+            }
+            Join::Full => break,
+            Join::Wait(woken, is_complete) => {
+                let waited = Duration::from_millis(now_ms().saturating_sub(start_ms));
+                if within(WAIT_LIMIT.saturating_sub(waited), woken).await.is_none() {
+                    break;
+                }
+                let reason = fetch.status.forwarded.filter(|_| is_complete.get());
+                answered = is_complete.get().then(|| fetch.alike.clone());
+                match look(store, &fetch.lookup, reason).await {
+                    // A stale one was just received.
+                    Seen::Answer(answer) | Seen::Stale(answer, _) => return answer,
+                    Seen::Missing(next) => fetch = next,
+                }
+            }
+        }
+    }
+    fetch.run(outline).await
+}
+
+/// Validates a stored response after it was used, unless another request does so already.
+fn validate_later(fetch: Fetch, request: Request) {
+    spin_sdk::wit_bindgen::spawn(async move {
+        let buffered = buffer(request, &fetch.lookup.headers, 0).await;
+        let Ok(Buffered::Complete(outline, _)) = buffered else { return };
+        if let Some(lead) = fetch.store.flights.try_lead(&fetch.alike) {
+            // A failure is that of a later request, too, which reports it.
+            drop(fetch.run(&outline).await);
+            lead.complete();
+        }
+    });
 }

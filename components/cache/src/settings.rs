@@ -27,6 +27,6 @@ async fn read() -> Result<Store, IntakeError> {
         *own = value(name).await?;
     }
     let config = Config::new(&values).map_err(invalid_variable)?;
-    let client = Client::configured(URL, &value(URL).await?).map_err(invalid_variable)?;
+    let client = Client::configured(URL, config.valkey_url.expose()).map_err(invalid_variable)?;
     Ok(Store::new(config, client))
 }

@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 
-use guest_http::report;
+use guest_http::report_no_valkey;
 use guest_tasks::now_ms;
 use guest_valkey::Client;
-use intake::{CircuitBreaker, IntakeError};
-use rate_limit_buckets::{Grant, Limit, TAKE, WithoutStore};
+use intake::CircuitBreaker;
+use rate_limit_buckets::{Grant, Limit, TAKE, WithoutStore, key_name};
 use valkey_codec::{Reply, Scalar};
 
 /// The buckets in Valkey.
@@ -35,14 +35,14 @@ impl Shared {
             }
             Err(reason) => {
                 breaker.failed(now_ms());
-                report(&IntakeError::Unavailable(format!("the buckets in Valkey: {reason}")));
+                report_no_valkey(&reason);
                 None
             }
         }
     }
 
     async fn call(&self, limit: &Limit, key: &str) -> Result<Grant, String> {
-        let key = format!("{}{key}", self.prefix);
+        let key = key_name(&self.prefix, key);
         let [interval, capacity] = limit.arguments();
         let arguments = [interval.as_bytes(), capacity.as_bytes()];
         let reply = self.client.call(&TAKE, key.as_bytes(), &arguments, self.timeout_ms).await;

@@ -42,8 +42,8 @@ source = "components/cache.wasm"
 source = "components/rate_limit.wasm"
 "#;
 
-/// The server behind. It answers with the headers in the query of a request, and with the number of
-/// requests for the path.
+/// The server behind. It answers with the status in the header `x-status`, the headers in the query of a
+/// request, and the number of requests for the path.
 #[derive(Clone)]
 struct Origin {
     address: String,
@@ -83,7 +83,8 @@ impl Origin {
         if self.fails.load(Ordering::Relaxed) {
             return Response::builder().status(503).body(Body::empty()).unwrap();
         }
-        let mut response = Response::builder();
+        let status = request.headers().get("x-status").map(|value| value.to_str().unwrap());
+        let mut response = Response::builder().status(status.unwrap_or("200"));
         let mut body = count.to_string();
         let query = request.uri().query().unwrap_or_default();
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
@@ -167,7 +168,7 @@ async fn stores(client: &Client, origin: &Origin) {
         }
         assert_eq!(seen(client, &path, &[]).await.0, "3");
         assert_eq!(seen(client, &path, &[]).await.0, "3");
-        assert_eq!(seen(client, &path, &[field]).await.0, "4");
+        assert_eq!(seen(client, &path, &[field]).await, ("4".into(), "fwd=miss".into()));
         let path = format!("/public/{}?cache-control=max-age=600,public", field.0);
         assert_eq!(seen(client, &path, &[field]).await.0, "1");
         assert_eq!(seen(client, &path, &[]).await.0, "1");
@@ -180,6 +181,12 @@ async fn stores(client: &Client, origin: &Origin) {
         let first = seen(client, path, &[]).await.0;
         assert_ne!(seen(client, path, &[]).await.0, first, "{path}");
     }
+    // A refusal of one client does not remove what others get.
+    let path = "/refused?cache-control=max-age=600";
+    assert_eq!(seen(client, path, &[]).await.0, "1");
+    let refused = [("cache-control", "no-cache"), ("x-status", "401")];
+    assert_eq!(get(client, path, &refused).await.status.as_u16(), 401);
+    assert_eq!(seen(client, path, &[]).await.0, "1");
     let path = "/body?cache-control=max-age=600";
     for expected in ["1", "2"] {
         let answer = client.send(Method::GET, path, &[], "content").await.unwrap();
@@ -247,7 +254,7 @@ async fn responses_are_stored_for_those_who_may_get_them() {
     // Many clients that miss at the same time cause one request.
     let slow = "/slow?cache-control=max-age=600";
     let all = async {
-        let ask = || async { seen(&client, slow, &[]).await.0 };
+        let ask = || async { seen(&client, slow, &[]).await };
         join_all((0..20).map(|_| ask())).await
     };
     let release = async {
@@ -260,7 +267,17 @@ async fn responses_are_stored_for_those_who_may_get_them() {
         origin.open.send_replace(true);
     };
     let (answers, ()) = tokio::join!(all, release);
-    assert_eq!((answers, origin.requests("/slow")), (vec!["1".to_owned(); 20], 1));
+    assert_eq!(origin.requests("/slow"), 1);
+    let [mut sent, mut shared] = [0, 0];
+    for (body, status) in answers {
+        assert_eq!(body, "1");
+        sent += u32::from(status.starts_with("fwd=uri-miss; stored; ttl="));
+        // Requests that were late are hits.
+        let is_collapsed =
+            status.starts_with("fwd=uri-miss; ttl=") && status.ends_with("collapsed");
+        shared += u32::from(is_collapsed || status.starts_with("hit; ttl="));
+    }
+    assert_eq!((sent, shared), (1, 19));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,7 +298,9 @@ async fn instances_share_responses_and_rates_in_valkey() {
     let origin = Origin::start().await;
     // Valkey may be slow on a busy machine.
     let url = format!("valkey_url = \"{}\"", valkey.url());
-    let variables = format!("cache_{url}\ncache_valkey_timeout_ms = \"10000\"");
+    let variables = format!(
+        "cache_{url}\ncache_valkey_prefix = \"test:\"\ncache_valkey_timeout_ms = \"10000\""
+    );
     let caches = [origin.app("cache", &variables).await, origin.app("cache", &variables).await];
     let [a, b] = &caches;
     let path = "/a?cache-control=max-age=600&etag=v1";
@@ -307,6 +326,20 @@ async fn instances_share_responses_and_rates_in_valkey() {
     let store = Store::connect(&valkey.url()).await.unwrap();
     let keys = store.info("keyspace").await.unwrap();
     assert!(keys.contains("keys=2,expires=2"), "{keys}");
+    // A change that Valkey refuses is no success.
+    let purge = async |client: &Client| {
+        let fields = [HOST, ("cache-purge-token", "a secret of this test")];
+        let method = Method::from_bytes(b"PURGE").unwrap();
+        client.send(method, "/purged", &fields, "").await.unwrap().status.as_u16()
+    };
+    assert_eq!(purge(a).await, 204);
+    let permit = async |commands: &str| {
+        store.command(&["ACL", "SETUSER", "default", commands]).await.unwrap();
+    };
+    permit("-@write").await;
+    assert_eq!(purge(a).await, 503);
+    permit("+@write").await;
+    assert_eq!(purge(a).await, 204);
 
     let limited = async |other: &str| {
         let variables = format!(
@@ -329,6 +362,7 @@ async fn instances_share_responses_and_rates_in_valkey() {
 
     // Without Valkey, there are no stored responses, and the instance or nobody permits requests.
     valkey.kill().await.unwrap();
+    assert_eq!(purge(&caches[0]).await, 503);
     for expected in ["4", "5"] {
         assert_eq!(seen(&caches[0], path, &[HOST]).await.0, expected);
     }

@@ -13,6 +13,7 @@ mod report;
 mod response;
 mod send_streamed;
 mod serve;
+mod upload;
 mod variable;
 mod write;
 
@@ -20,16 +21,17 @@ pub use answer::{answer, problem, results};
 pub use body::{Answer, FullBody};
 pub use config::{Config, config, invalid_variable, value};
 pub use context::with_context;
-pub use failure::{is_connection_failure, is_timeout, timed_out};
+pub use failure::{is_connection_failure, is_server_failure, is_timeout, timed_out};
 pub use middleware::{
     Changes, Decision, Head, changed_response, next, serve_filter, serve_middleware,
 };
-pub use outline::{Buffered, Outline, buffer, contents};
+pub use outline::{Buffered, Outline, buffer};
 pub use reply::{BodyStream, Reply};
-pub use report::{report, report_change, report_retry};
+pub use report::{report, report_change, report_no_valkey, report_retry};
 pub use response::{Received, receive_response, response_head};
 pub use send_streamed::send_streamed;
 pub use serve::{Headers, IncomingBody, Request, head, read_body, send_answer, serve, serve_whole};
+pub use upload::{End, Exchange, Upload};
 pub use variable::{Variable, variable};
 
 #[doc(hidden)]

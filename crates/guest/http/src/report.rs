@@ -17,6 +17,7 @@ thread_local! {
     static REFUSED: Last = const { Cell::new(None) };
     static RETRIED: Last = const { Cell::new(None) };
     static NOT_RETRIED: Last = const { Cell::new(None) };
+    static NO_VALKEY: Last = const { Cell::new(None) };
 }
 
 /// Logs the details of an error. At most one line per second and instance.
@@ -37,6 +38,12 @@ pub fn report_retry(what: &str, error: &dyn std::fmt::Display, retried: bool) {
             format_args!("{what} is not sent again, the retry budget is empty: {error}"),
         );
     }
+}
+
+/// Logs why Valkey cannot be used by a component that accepts requests without it. At most one line per
+/// second and instance.
+pub fn report_no_valkey(reason: &dyn std::fmt::Display) {
+    write(&NO_VALKEY, format_args!("Valkey cannot be used: {reason}"));
 }
 
 /// Logs that the component treats requests differently from now on. Every line is written, so each

@@ -10,6 +10,9 @@ use crate::body::{FullBody, all_fields};
 use crate::outline::{complete, continued, read_some};
 use crate::write::internal;
 
+/// The bytes by which the memory for a body grows.
+const GROWTH_BYTES: usize = 64 << 10;
+
 /// The head of a response.
 pub fn response_head(response: &HostResponse) -> Result<Response<()>, ErrorCode> {
     let status = StatusCode::from_u16(response.get_status_code());
@@ -41,9 +44,14 @@ pub async fn receive_response(
     let (status, fields) = (response.get_status_code(), response.get_headers().clone());
     let (_read, result) = wit_future::new(|| Ok(()));
     let (mut contents, trailers) = HostResponse::consume_body(response, result);
-    let mut data = Vec::new();
+    let announced_bytes = announced.and_then(|announced| usize::try_from(announced).ok());
+    let mut data = Vec::with_capacity(announced_bytes.unwrap_or_default());
     loop {
         let (piece, ended) = read_some(&mut contents).await;
+        // Many bodies are received at the same time, so none has twice the memory that it needs.
+        if data.capacity() - data.len() < piece.len() {
+            data.reserve_exact(piece.len().max(GROWTH_BYTES));
+        }
         data.extend(piece);
         if data.len() > bytes_max {
             let contents = continued(data, (!ended).then_some(contents));
@@ -56,6 +64,7 @@ pub async fn receive_response(
             break;
         }
     }
+    data.shrink_to_fit();
     let trailers = trailers.await?;
     if announced.is_some_and(|announced| announced != data.len() as u64) {
         return Err(ErrorCode::HttpResponseIncomplete);

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 use guest_tasks::within;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, HeaderError};
 use spin_sdk::wasip3::{wit_future, wit_stream};
-use spin_sdk::wit_bindgen::{FutureReader, StreamReader};
+use spin_sdk::wit_bindgen::{FutureReader, StreamReader, StreamWriter};
 
 use crate::body::{FullBody, to_fields};
 use crate::reply::BodyStream;
 
 /// How long a client may take to accept a piece of a body.
 const PIECE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The most bytes that are copied at a time.
+const COPY_BYTES_MAX: usize = 256 << 10;
 
 /// The ends of the body that the host reads.
 pub(crate) struct Outgoing {
@@ -29,12 +33,25 @@ pub(crate) fn write(body: FullBody) -> Result<(Outgoing, impl Future<Output = ()
     let (writer, contents) = (!body.data.is_empty()).then(wit_stream::new).unzip();
     let (end, trailers) = wit_future::new(|| Ok(None));
     let work = async move {
-        if let Some(mut writer) = writer {
-            writer.write_all(body.data.into()).await;
+        if let Some(writer) = writer {
+            write_data(writer, body.data).await;
         }
         drop(end.write(Ok(fields)).await);
     };
     Ok((Outgoing { contents, trailers }, work))
+}
+
+/// Writes data, of which only a piece is copied at a time if others use it, too.
+async fn write_data(mut writer: StreamWriter<u8>, data: Bytes) {
+    if data.is_unique() {
+        writer.write_all(data.into()).await;
+        return;
+    }
+    for piece in data.chunks(COPY_BYTES_MAX) {
+        if !writer.write_all(piece.to_vec()).await.is_empty() {
+            break;
+        }
+    }
 }
 
 /// The same for a body that is a stream. The future ends after the last piece, when the client has

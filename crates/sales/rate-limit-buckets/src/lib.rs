@@ -8,4 +8,4 @@ mod shared;
 pub use buckets::Buckets;
 pub use key::Key;
 pub use limit::{Grant, Limit, LimitError, Settings};
-pub use shared::{TAKE, WithoutStore, prefix, timeout_ms};
+pub use shared::{TAKE, WithoutStore, key_name, prefix, timeout_ms};

@@ -1,5 +1,6 @@
 //! Buckets in Valkey, which all instances share.
 
+use sha2::{Digest as _, Sha256};
 use valkey_command::Script;
 
 use crate::limit::{Grant, Limit};
@@ -51,6 +52,12 @@ pub fn timeout_ms(text: &str) -> Result<u32, String> {
     })
 }
 
+/// The name of the key of a bucket. The value of a header may be a secret, so the name has only its
+/// digest.
+pub fn key_name(prefix: &str, key: &str) -> String {
+    format!("{prefix}{:x}", Sha256::digest(key))
+}
+
 impl Limit {
     /// The arguments of [`TAKE`].
     pub fn arguments(&self) -> [String; 2] {
@@ -100,6 +107,8 @@ mod tests {
         assert_eq!(prefix("").unwrap(), "rate-limit:");
         assert_eq!((timeout_ms("").unwrap(), timeout_ms("10000").unwrap()), (250, 10_000));
         assert!(timeout_ms("0").is_err() && timeout_ms("10001").is_err());
+        let name = key_name("a:", "value secret");
+        assert!(name.len() == 66 && name.starts_with("a:") && !name.contains("secret"), "{name}");
         assert!(prefix(&"x".repeat(PREFIX_BYTES_MAX + 1)).is_err());
     }
 }

@@ -51,8 +51,7 @@ impl<K: Eq + Hash + Clone, W> Flights<K, W> {
     /// Leads the requests with this key, or waits for the one that does. `wake_up` creates a pair: a
     /// value that wakes when it is dropped, and a future that waits for this.
     pub fn join<F>(&self, key: &K, wake_up: impl FnOnce() -> (W, F)) -> Join<'_, K, W, F> {
-        let mut flights = self.waiting.borrow_mut();
-        if let Some(flight) = flights.get_mut(key) {
+        if let Some(flight) = self.waiting.borrow_mut().get_mut(key) {
             if flight.waiting.len() >= WAITING_MAX {
                 return Join::Full;
             }
@@ -60,10 +59,20 @@ impl<K: Eq + Hash + Clone, W> Flights<K, W> {
             flight.waiting.push(wake);
             return Join::Wait(woken, flight.is_complete.clone());
         }
+        Join::Lead(self.lead(key))
+    }
+
+    /// Leads the requests with this key; `None` if another one does already.
+    pub fn try_lead(&self, key: &K) -> Option<Lead<'_, K, W>> {
+        let is_led = self.waiting.borrow().contains_key(key);
+        (!is_led).then(|| self.lead(key))
+    }
+
+    fn lead(&self, key: &K) -> Lead<'_, K, W> {
         let is_complete = Rc::new(Cell::new(false));
         let flight = Flight { waiting: Vec::new(), is_complete: is_complete.clone() };
-        flights.insert(key.clone(), flight);
-        Join::Lead(Lead { flights: self, key: key.clone(), is_complete })
+        self.waiting.borrow_mut().insert(key.clone(), flight);
+        Lead { flights: self, key: key.clone(), is_complete }
     }
 }
 
@@ -106,6 +115,8 @@ mod tests {
             let Join::Wait((), first) = join("a") else { panic!("another one leads") };
             let Join::Wait((), second) = join("a") else { panic!("another one leads") };
             assert!(matches!(join("b"), Join::Lead(_)));
+            assert!(flights.try_lead(&"a").is_none());
+            assert!(flights.try_lead(&"b").is_some());
             assert_eq!(woken.get(), 0);
             if is_complete {
                 lead.complete()

@@ -4,7 +4,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, LOCATION};
 use http::{HeaderMap, HeaderName, Method, Response, Uri, header};
 
 use crate::directives::RequestDirectives;
-use crate::key::{Key, Variant, variant};
+use crate::key::{Key, Variant, is_like, variant};
 use crate::settings::Rules;
 use crate::status::Forwarded;
 
@@ -91,18 +91,23 @@ pub fn plan(method: &Method, target: Target<'_>, headers: &HeaderMap) -> Plan {
     }
     let has_content = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
         || headers.contains_key(header::TRANSFER_ENCODING);
-    let is_passed = PASSED.iter().chain(&METHOD_OVERRIDES).any(|name| headers.contains_key(name));
+    let is_passed = contains(headers, &PASSED) || contains(headers, &METHOD_OVERRIDES);
     match key {
         Some(key) if !has_content && !is_passed => Plan::Look(Box::new(Lookup {
             key,
             is_head,
-            has_authorization: CREDENTIALS.iter().any(|name| headers.contains_key(name)),
+            has_authorization: contains(headers, &CREDENTIALS),
             has_cookie: headers.contains_key(COOKIE),
             headers: headers.clone(),
             directives,
         })),
         _ => pass(Forwarded::Bypass),
     }
+}
+
+/// Whether there is a header with one of these names, or one that components may take for it.
+fn contains(headers: &HeaderMap, names: &[HeaderName]) -> bool {
+    headers.keys().any(|name| names.iter().any(|other| is_like(name, other)))
 }
 
 impl Pass {
@@ -143,6 +148,11 @@ impl Lookup {
         self.has_authorization || self.has_cookie
     }
 
+    /// Whether the response to another request that is in progress may answer this one.
+    pub fn accepts_shared(&self) -> bool {
+        !self.directives.no_cache && self.directives.max_age != Some(0)
+    }
+
     /// Whether the request must not be passed on.
     pub fn is_only_if_cached(&self) -> bool {
         self.directives.only_if_cached
@@ -177,6 +187,7 @@ pub(crate) mod tests {
             (Method::GET, &[("range", "bytes=0-1")], Some(Forwarded::Bypass)),
             (Method::GET, &[("if-match", "\"a\"")], Some(Forwarded::Bypass)),
             (Method::GET, &[("x-http-method-override", "DELETE")], Some(Forwarded::Bypass)),
+            (Method::GET, &[("x_http_method_override", "DELETE")], Some(Forwarded::Bypass)),
             (Method::OPTIONS, &[], Some(Forwarded::Method)),
             (Method::POST, &[], Some(Forwarded::Method)),
         ] {

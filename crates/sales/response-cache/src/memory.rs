@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
+use http::HeaderName;
 use lru::LruCache;
 
-use crate::key::Key;
+use crate::key::{Key, Variant};
 use crate::lookup::Lookup;
 use crate::settings::Config;
+use crate::status::Forwarded;
 use crate::stored::Stored;
 
 /// Maximum number of responses for one target, which differ in the headers that select them.
@@ -42,20 +44,45 @@ pub struct Memory {
     invalidated: LruCache<Key, u64>,
     /// The last invalidation that is not in `invalidated` any more.
     forgotten: u64,
-    /// Until when responses to requests for a target, with or without credentials, are not expected to
-    /// be stored.
-    not_stored_until_ms: LruCache<(Key, bool), u64>,
+    /// Until when responses to such requests are not expected to be stored.
+    not_stored_until_ms: LruCache<Alike, u64>,
 }
+
+/// Requests that are expected to have the same response: the target, the variant that they select
+/// among the stored responses, and whether they have credentials.
+pub type Alike = (Key, Variant, bool);
 
 /// What the store has for a request.
 #[derive(Debug, Clone)]
 pub enum Found {
     /// The response that the request selects.
     Response(Rc<Stored>),
-    /// Only responses that other headers select.
-    OtherVariants,
-    /// Nothing.
-    Nothing,
+    /// None that this request may get.
+    Nothing {
+        /// Why.
+        reason: Forwarded,
+        /// The names in `Vary` of the stored responses for the target.
+        vary: Vec<HeaderName>,
+    },
+}
+
+impl Found {
+    /// Nothing, given the responses for the target: their `Vary`, and whether the request selects
+    /// it.
+    pub fn none<'a>(stored: impl Iterator<Item = (&'a [HeaderName], bool)>) -> Self {
+        let mut reason = Forwarded::UriMiss;
+        let mut vary = Vec::new();
+        for (names, is_selected) in stored {
+            vary.extend_from_slice(names);
+            reason = match reason {
+                Forwarded::Miss => reason,
+                // It is for other credentials.
+                _ if is_selected => Forwarded::Miss,
+                _ => Forwarded::VaryMiss,
+            };
+        }
+        Self::Nothing { reason, vary }
+    }
 }
 
 impl Memory {
@@ -77,18 +104,20 @@ impl Memory {
     /// The response that a request selects (RFC 9111, 4.1). If there are several, it is the one that
     /// was received last.
     pub fn find(&mut self, lookup: &Lookup, config: &Config) -> Found {
-        let Some(responses) = self.targets.get_mut(&lookup.key) else { return Found::Nothing };
-        let selected = |stored: &Rc<Stored>| {
-            lookup.variant(&stored.vary, &config.rules) == stored.variant && stored.is_for(lookup)
+        let Some(responses) = self.targets.get_mut(&lookup.key) else {
+            return Found::none(std::iter::empty());
         };
-        let matching = responses.iter().enumerate().filter(|(_, stored)| selected(stored));
+        let selected =
+            |stored: &Rc<Stored>| lookup.variant(&stored.vary, &config.rules) == stored.variant;
+        let matching = responses.iter().enumerate();
+        let matching = matching.filter(|(_, stored)| stored.is_for(lookup) && selected(stored));
         let last = matching.max_by_key(|(_, stored)| stored.received_ms).map(|(index, _)| index);
         match last.and_then(|index| responses.remove(index)) {
             Some(stored) => {
                 responses.push_front(stored.clone());
                 Found::Response(stored)
             }
-            None => Found::OtherVariants,
+            None => Found::none(responses.iter().map(|stored| (&*stored.vary, selected(stored)))),
         }
     }
 
@@ -110,9 +139,6 @@ impl Memory {
         responses.truncate(VARIANTS_MAX - 1);
         responses.push_front(stored);
         self.put(key, responses);
-        for has_credentials in [false, true] {
-            self.not_stored_until_ms.pop(&(key.clone(), has_credentials));
-        }
         self.targets.contains(key)
     }
 
@@ -135,17 +161,15 @@ impl Memory {
         }
     }
 
-    /// Notes that a response for this request was not stored.
-    pub fn note_not_stored(&mut self, lookup: &Lookup, now_ms: u64) {
-        let key = (lookup.key.clone(), lookup.has_credentials());
-        self.not_stored_until_ms.push(key, now_ms + NOT_STORED_MS);
+    /// Notes that a response to such a request was not stored.
+    pub fn note_not_stored(&mut self, alike: &Alike, now_ms: u64) {
+        self.not_stored_until_ms.push(alike.clone(), now_ms + NOT_STORED_MS);
     }
 
-    /// Whether a response for such a request was not stored a short time ago, so that requests do not
+    /// Whether a response to such a request was not stored a short time ago, so that requests do not
     /// wait for each other.
-    pub fn is_not_stored(&self, lookup: &Lookup, now_ms: u64) -> bool {
-        let key = (lookup.key.clone(), lookup.has_credentials());
-        self.not_stored_until_ms.peek(&key).is_some_and(|until_ms| now_ms < *until_ms)
+    pub fn is_not_stored(&self, alike: &Alike, now_ms: u64) -> bool {
+        self.not_stored_until_ms.peek(alike).is_some_and(|until_ms| now_ms < *until_ms)
     }
 
     /// Takes out the responses for a target.

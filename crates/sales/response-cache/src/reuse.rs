@@ -39,7 +39,8 @@ impl Lookup {
         if least_ms > 0 {
             Reuse::Validate(Forwarded::Stale)
         } else if stale_ms < policy.stale_while_revalidate_ms {
-            Reuse::AnswerAndValidate
+            // The answer to another `HEAD` could not be stored.
+            if self.is_head { Reuse::Answer } else { Reuse::AnswerAndValidate }
         } else if is_permitted && is_accepted {
             Reuse::Answer
         } else {

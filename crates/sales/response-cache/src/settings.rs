@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 /// The names of the Spin variables, in the order of [`Config::new`].
-pub const VARIABLES: [&str; 10] = [
+pub const VARIABLES: [&str; 11] = [
     "cache_bytes",
     "cache_entries",
     "cache_entry_bytes",
@@ -12,6 +12,7 @@ pub const VARIABLES: [&str; 10] = [
     "cache_stale_if_error_s",
     "cache_key_headers",
     "cache_purge_token",
+    "cache_valkey_url",
     "cache_valkey_prefix",
     "cache_valkey_timeout_ms",
 ];
@@ -24,6 +25,13 @@ const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=1_024;
 
 /// The most bytes of `cache_valkey_prefix`.
 const PREFIX_BYTES_MAX: usize = 256;
+
+/// The most bytes of `cache_bytes`: an instance of 128 MiB has room for them, and for the responses
+/// that it sends and receives.
+const BYTES_MAX: u64 = 32 << 20;
+
+/// The most bytes of `cache_entry_bytes`: an instance sends 64 responses at the same time.
+pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// A day, in seconds.
 const DAY_S: u64 = 86_400;
@@ -55,11 +63,30 @@ pub struct Config {
     pub rules: Rules,
     /// `cache_purge_token`: the secret with which stored responses are removed; nothing if it is
     /// empty.
-    pub purge_token: String,
+    pub purge_token: Secret,
+    /// `cache_valkey_url`: the Valkey with the responses; none if it is empty.
+    pub valkey_url: Secret,
     /// `cache_valkey_prefix`: how the names of keys in Valkey begin.
     pub valkey_prefix: String,
     /// `cache_valkey_timeout_ms`: the most milliseconds for an answer of Valkey.
     pub valkey_timeout_ms: u32,
+}
+
+/// A value that is not shown in texts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value. It must not be logged, and must not become part of an error.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("[redacted]")
+    }
 }
 
 /// Why the configuration is not valid.
@@ -83,18 +110,19 @@ impl Config {
             error,
             names,
             token,
+            url,
             prefix,
             timeout,
         ] = values;
         let [bytes_name, entries_name, entry_name, heuristic_name, ..] = VARIABLES;
-        let [.., revalidate_name, error_name, names_name, token_name, prefix_name, timeout_name] =
+        let [.., revalidate_name, error_name, names_name, token_name, _, prefix_name, timeout_name] =
             VARIABLES;
         let size = |variable, text, default, least, most| {
             let number = number(variable, text, default, least, most)?;
             Ok(usize::try_from(number).unwrap_or(usize::MAX))
         };
-        let bytes_max = size(bytes_name, bytes, 16 << 20, 64 << 10, 64 << 20)?;
-        let entry_default = (1 << 20).min(bytes_max as u64);
+        let bytes_max = size(bytes_name, bytes, 16 << 20, 64 << 10, BYTES_MAX)?;
+        let entry_most = ENTRY_BYTES_MAX.min(bytes_max) as u64;
         let rules = Rules {
             heuristic_percent: number(heuristic_name, heuristic, 0, 0, 100)?,
             stale_while_revalidate_s: number(revalidate_name, revalidate, 0, 0, DAY_S)?,
@@ -105,18 +133,23 @@ impl Config {
             let expected = "empty, or 16 to 1024 bytes long".into();
             return Err(SettingsError { variable: token_name, expected });
         }
-        if prefix.len() > PREFIX_BYTES_MAX {
-            let expected = format!("at most {PREFIX_BYTES_MAX} bytes long");
+        // Clients choose the host of a request, so applications with one prefix would get each other's
+        // responses.
+        if prefix.len() > PREFIX_BYTES_MAX || (prefix.is_empty() && !url.is_empty()) {
+            let expected = format!(
+                "1 to {PREFIX_BYTES_MAX} bytes long with `cache_valkey_url`, and another one for \
+                 each application"
+            );
             return Err(SettingsError { variable: prefix_name, expected });
         }
-        let valkey_prefix = if prefix.is_empty() { "cache:" } else { prefix.as_str() };
         Ok(Self {
             bytes_max,
             entries_max: size(entries_name, entries, 1_000, 1, 100_000)?,
-            entry_bytes_max: size(entry_name, entry_bytes, entry_default, 1_024, bytes_max as u64)?,
+            entry_bytes_max: size(entry_name, entry_bytes, entry_most, 1_024, entry_most)?,
             rules,
-            purge_token: token.clone(),
-            valkey_prefix: valkey_prefix.into(),
+            purge_token: Secret(token.clone()),
+            valkey_url: Secret(url.clone()),
+            valkey_prefix: prefix.clone(),
             valkey_timeout_ms: u32::try_from(number(timeout_name, timeout, 250, 1, 10_000)?)
                 .unwrap_or(u32::MAX),
         })
@@ -168,17 +201,22 @@ mod tests {
             (0, "1"),
             (0, "99999999999"),
             (1, "0"),
-            (2, "33554432"),
+            (0, "33554433"),
+            (2, "1048577"),
+            (8, "redis://valkey"),
             (3, "101"),
             (4, "1.5"),
             (5, "-1"),
             (6, "a b"),
             (7, "short"),
-            (9, "0"),
-            (9, "10001"),
+            (10, "0"),
+            (10, "10001"),
         ] {
             let error = config(&[(index, value)]).unwrap_err();
             assert!(error.contains(VARIABLES[index]), "{error}");
         }
+        let shared = config(&[(7, "a secret of 24 bytes ..."), (8, "redis://u:p@v"), (9, "a:")]);
+        let shown = format!("{:?}", shared.unwrap());
+        assert!(!shown.contains("secret of") && !shown.contains("u:p"), "{shown}");
     }
 }

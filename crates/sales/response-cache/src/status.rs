@@ -18,7 +18,7 @@ pub enum Forwarded {
     Request,
     /// The stored response is stale, or has to be validated.
     Stale,
-    /// There is no stored response.
+    /// The stored responses are for other credentials, or cannot be read now.
     Miss,
     /// There is no response for this target.
     UriMiss,
@@ -37,7 +37,7 @@ pub struct Status {
     pub ttl_s: Option<i64>,
     /// Whether the response was stored.
     pub is_stored: bool,
-    /// Whether the request waited for another one.
+    /// Whether the answer is the response to another request, for which this one has waited.
     pub is_collapsed: bool,
 }
 
@@ -91,11 +91,15 @@ mod tests {
             forwarded_status: Some(304),
             ttl_s: Some(60),
             is_stored: true,
-            is_collapsed: true,
+            is_collapsed: false,
         };
-        assert_eq!(
-            validated.to_string(),
-            "Doorbuster; fwd=stale; fwd-status=304; stored; ttl=60; collapsed"
-        );
+        assert_eq!(validated.to_string(), "Doorbuster; fwd=stale; fwd-status=304; stored; ttl=60");
+        let shared = Status {
+            forwarded: Some(Forwarded::UriMiss),
+            ttl_s: Some(60),
+            is_collapsed: true,
+            ..Status::default()
+        };
+        assert_eq!(shared.to_string(), "Doorbuster; fwd=uri-miss; ttl=60; collapsed");
     }
 }

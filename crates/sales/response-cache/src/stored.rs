@@ -21,7 +21,10 @@ use crate::status::{CACHE_STATUS, Status};
 const VARY_MAX: usize = 16;
 
 /// Bytes that a stored response needs in addition to its headers and its body.
-const OVERHEAD_BYTES: usize = 256;
+const OVERHEAD_BYTES: usize = 512;
+
+/// Bytes that a header needs in addition to its name and its value.
+const FIELD_OVERHEAD_BYTES: usize = 128;
 
 /// The most of the time since the last modification that counts for a heuristic: 10 days.
 const HEURISTIC_MS_MAX: u64 = 10 * 86_400_000;
@@ -115,7 +118,8 @@ impl Stored {
         let is_unsuitable =
             [SET_COOKIE, CONTENT_RANGE].iter().any(|name| headers.contains_key(name))
                 || is_event_stream(headers);
-        if is_forbidden || is_unsuitable {
+        // The response to `HEAD` has no body.
+        if is_forbidden || is_unsuitable || lookup.is_head {
             return None;
         }
         let is_explicit = directives.public
@@ -208,9 +212,16 @@ impl Stored {
 
     /// The bytes that it needs.
     pub fn size(&self) -> usize {
-        let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        let field = |(name, value): (&HeaderName, &HeaderValue)| {
+            FIELD_OVERHEAD_BYTES + name.as_str().len() + value.len()
+        };
         let headers: usize = self.headers.iter().map(field).sum();
         OVERHEAD_BYTES + self.body.len() + headers
+    }
+
+    /// Whether the response to one request can answer others without a validation.
+    pub fn can_be_shared(&self) -> bool {
+        self.policy.lifetime_ms > 0 && !self.policy.is_always_validated
     }
 
     /// The headers with which the component is asked whether it is still valid; none if it cannot be.
@@ -262,6 +273,16 @@ impl Stored {
         answer.headers_mut().insert(AGE, (self.age_ms(now_ms) / 1_000).into());
         answer
     }
+}
+
+/// Whether the stored response must be removed if the new response has this status and these headers
+/// and is not stored. A refusal, or a response that sets a cookie, is about one client: it says
+/// nothing about the response for others.
+pub fn replaces_stored(status: StatusCode, headers: &HeaderMap) -> bool {
+    let is_about_target = status.is_success()
+        || (status.is_redirection() && status != StatusCode::NOT_MODIFIED)
+        || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    is_about_target && !headers.contains_key(SET_COOKIE)
 }
 
 /// How long a response is kept to be validated when it is stale.
@@ -337,11 +358,12 @@ impl Policy {
         };
         let is_never_stale = directives.no_cache || directives.must_revalidate;
         let is_shared_lifetime = directives.s_maxage.is_some();
-        // `s-maxage` forbids the use of stale responses, except as the response itself says.
+        // `s-maxage` forbids the use of stale responses, except as the response itself says. What was
+        // never fresh may be for one client, although it is not marked.
         let stale_ms = |own: Option<u64>, configured: u64| match own {
             _ if is_never_stale => 0,
             Some(seconds) => seconds * 1_000,
-            None if is_shared_lifetime => 0,
+            None if is_shared_lifetime || lifetime_ms == 0 => 0,
             None => configured * 1_000,
         };
         Self {

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use response_cache::{
-    Config, Exchange, Forwarded, Found, Key, Lookup, Memory, Plan, Reuse, Rules, Status, Stored,
-    Target, Updated, VARIABLES, plan,
+    Alike, Config, Exchange, Forwarded, Found, Key, Lookup, Memory, Plan, Reuse, Rules, Status,
+    Stored, Target, Updated, VARIABLES, plan, replaces_stored,
 };
 
 /// Mon, 02 Nov 2026 08:00:00 GMT.
@@ -90,6 +90,7 @@ fn a_response_is_stored_only_if_it_may_be_given_to_others() {
         (token, 200, &[("cache-control", "s-maxage=60")], true),
         (&[("x-api-key", "x")], 200, &[("cache-control", "max-age=60")], false),
         (&[("x-api-key", "x")], 200, &[("cache-control", "max-age=60, public")], true),
+        (&[("x_api_key", "x")], 200, &[("cache-control", "max-age=60")], false),
         (cookie, 200, &[("cache-control", "max-age=60")], false),
         (cookie, 200, &[("cache-control", "max-age=60"), ("vary", "Cookie")], true),
         (cookie, 200, &[("cache-control", "max-age=60, public")], true),
@@ -97,6 +98,31 @@ fn a_response_is_stored_only_if_it_may_be_given_to_others() {
     for (asked, status, fields, expected) in cases {
         let stored = response(&request("/a", asked), &Rules::default(), *status, &headers(fields));
         assert_eq!(stored.is_some(), *expected, "{asked:?}: {status} {fields:?}");
+    }
+    let mut head = request("/a", &[]);
+    head.is_head = true;
+    let fields = headers(&[("cache-control", "max-age=60")]);
+    assert!(response(&head, &Rules::default(), 200, &fields).is_none());
+}
+
+#[test]
+fn a_response_that_is_not_stored_removes_an_earlier_one_only_if_it_is_about_the_target() {
+    for (status, fields, expected) in [
+        (200, &[("cache-control", "no-store")][..], true),
+        (200, &[("cache-control", "private")], true),
+        (302, &[], true),
+        (404, &[], true),
+        (410, &[], true),
+        (200, &[("set-cookie", "a=b")], false),
+        (304, &[], false),
+        (400, &[], false),
+        (401, &[], false),
+        (406, &[], false),
+        (429, &[], false),
+        (500, &[], false),
+    ] {
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(replaces_stored(status, &headers(fields)), expected, "{status} {fields:?}");
     }
 }
 
@@ -207,6 +233,11 @@ fn the_age_of_a_response_decides_how_it_is_used() {
         let stored = stored.unwrap_or_else(|| panic!("{fields:?} is not stored"));
         let reuse = request("/a", asked).reuse(&stored, NOW_MS + seconds * 1_000);
         assert_eq!(reuse, *expected, "{fields:?} after {seconds} s: {asked:?}");
+        // A stored response is not validated for `HEAD`, whose response cannot take its place.
+        let mut head = request("/a", asked);
+        head.is_head = true;
+        let expected = if *expected == AnswerAndValidate { Answer } else { *expected };
+        assert_eq!(head.reuse(&stored, NOW_MS + seconds * 1_000), expected, "{fields:?} {asked:?}");
     }
 }
 
@@ -239,6 +270,20 @@ fn the_configuration_adds_times_only_where_the_response_has_none() {
             asked.reuse(&stored, now) == Reuse::Answer || asked.is_answer_after_error(&stored, now)
         });
         assert_eq!((fresh, stale, error), (fresh_s, stale_s, error_s), "{fields:?}");
+    }
+    // What was never fresh may be for one client.
+    for fields in [
+        &[][..],
+        &[("cache-control", "max-age=0")],
+        &[("expires", "0")],
+        &[("cache-control", "max-age=0"), ("last-modified", NOW)],
+    ] {
+        let asked = request("/a", &[]);
+        let is_used = response(&asked, &rules, 200, &headers(fields)).is_some_and(|stored| {
+            asked.reuse(&stored, NOW_MS) != Reuse::Validate(Forwarded::Stale)
+                || asked.is_answer_after_error(&stored, NOW_MS)
+        });
+        assert!(!is_used, "{fields:?}");
     }
 }
 
@@ -354,13 +399,18 @@ fn a_request_gets_the_response_for_its_headers_only() {
     }
     assert_eq!(own(&mut memory, &language("de")).unwrap().body.len(), 0);
     assert_eq!(own(&mut memory, &language("en")).unwrap().body.len(), 1);
-    assert!(matches!(memory.find(&language("es"), &config), Found::OtherVariants));
+    assert!(matches!(
+        memory.find(&language("es"), &config),
+        Found::Nothing { reason: Forwarded::VaryMiss, vary } if vary[0] == "accept-language"
+    ));
     let tricked = request("/a", &[("accept-language", "de"), ("x-forwarded-host", "evil")]);
     assert!(own(&mut memory, &tricked).is_none());
     // Neither is a response without this mark for requests with credentials.
     for credentials in [("cookie", "a=b"), ("authorization", "Bearer x")] {
         let asked = request("/a", &[("accept-language", "de"), credentials]);
-        assert!(own(&mut memory, &asked).is_none(), "{credentials:?}");
+        let found = memory.find(&asked, &config);
+        let is_miss = matches!(found, Found::Nothing { reason: Forwarded::Miss, .. });
+        assert!(is_miss, "{credentials:?}: {found:?}");
     }
     // A new one replaces the one for the same headers.
     let asked = language("de");
@@ -416,7 +466,8 @@ fn a_response_to_an_earlier_request_is_not_stored_after_an_invalidation() {
     let version = memory.version();
     assert!(memory.store(&a.key, stored(&a, &[], 1), version));
     memory.invalidate(&a.key);
-    assert!(matches!(memory.find(&a, &config), Found::Nothing));
+    let found = memory.find(&a, &config);
+    assert!(matches!(found, Found::Nothing { reason: Forwarded::UriMiss, .. }), "{found:?}");
     assert!(!memory.store(&a.key, stored(&a, &[], 1), version));
     assert!(memory.store(&b.key, stored(&b, &[], 1), version));
     assert!(memory.store(&a.key, stored(&a, &[], 1), memory.version()));
@@ -434,11 +485,31 @@ fn a_response_to_an_earlier_request_is_not_stored_after_an_invalidation() {
 fn requests_do_not_wait_for_responses_that_are_not_stored() {
     let config = config("", "");
     let mut memory = Memory::new(&config);
-    let (asked, with_token) = (request("/a", &[]), request("/a", &[("authorization", "x")]));
+    let alike = |fields: Fields<'_>| -> Alike {
+        let asked = request("/a", fields);
+        let variant = asked.variant(&[http::header::ACCEPT_LANGUAGE], &config.rules);
+        (asked.key.clone(), variant, asked.has_credentials())
+    };
+    let with_token = alike(&[("authorization", "x")]);
     memory.note_not_stored(&with_token, NOW_MS);
     assert!(memory.is_not_stored(&with_token, NOW_MS + 1));
-    assert!(!memory.is_not_stored(&asked, NOW_MS + 1));
+    for others in [&[][..], &[("authorization", "x"), ("accept-language", "de")]] {
+        assert!(!memory.is_not_stored(&alike(others), NOW_MS + 1), "{others:?}");
+    }
     assert!(!memory.is_not_stored(&with_token, NOW_MS + 60_000));
-    memory.store(&asked.key, stored(&asked, &[], 1), memory.version());
-    assert!(!memory.is_not_stored(&with_token, NOW_MS + 1));
+}
+
+#[test]
+fn requests_wait_only_for_responses_that_can_answer_them() {
+    for (fields, expected) in [
+        (&[("cache-control", "max-age=60")][..], true),
+        (&[("cache-control", "no-cache, max-age=60"), ("etag", "\"a\"")], false),
+        (&[("etag", "\"a\"")], false),
+    ] {
+        let stored = response(&request("/a", &[]), &Rules::default(), 200, &headers(fields));
+        assert_eq!(stored.unwrap().can_be_shared(), expected, "{fields:?}");
+    }
+    for (line, expected) in [("no-cache", false), ("max-age=0", false), ("max-age=1", true)] {
+        assert_eq!(request("/a", &[("cache-control", line)]).accepts_shared(), expected, "{line}");
+    }
 }
