@@ -1,12 +1,14 @@
 //! The databases and stores of the host, through spin-sdk, with real servers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use component_host::Limits;
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use http::Method;
 use pipeline_tests::{Client, Pipeline, Store, eventually, root};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use stores::limits::REDIS_CLIENTS_MAX;
 use stores::{StoresConfig, capabilities};
 use tempfile::TempDir;
 use test_servers::{
@@ -138,6 +140,8 @@ async fn postgres_has_the_types_errors_and_limits_of_the_interface() {
     let large = run(&["query SELECT repeat('x', 40000000)"]).await;
     assert!(large.contains("more than 33554432 bytes"), "{large}");
 
+    sessions_leave_nothing_behind(&allowed(&server), &plain, &guest).await;
+
     // Neither another address nor the certificate of an unknown authority is accepted.
     let closed = free_port().unwrap();
     let other = format!("postgres://test:{}@127.0.0.1:{closed}/test", Postgres::PASSWORD);
@@ -243,6 +247,12 @@ async fn redis_has_the_commands_and_errors_of_the_interface() {
     drop(server);
     let down = run(&["get key"]).await;
     assert!(down.starts_with("Error::Other("), "{down}");
+    // Connections that could not be opened do not count.
+    for database in 0..=REDIS_CLIENTS_MAX {
+        let down = format!("{}/{database}", allowed[0]);
+        let down = guest.run("/redis", &down, &["get key"]).await;
+        assert!(down.starts_with("Error::Other("), "{down}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,8 +311,17 @@ async fn key_value_stores_keep_values_under_names_of_their_own() {
         let denied = guest.run(store, "other", &["get a"]).await;
         assert!(denied.contains("AccessDenied"), "{denied}");
     }
-    let names = Store::connect(&server.url()).await.unwrap().keys().await.unwrap();
+    let valkey = Store::connect(&server.url()).await.unwrap();
+    let names = valkey.keys().await.unwrap();
     assert!(names.iter().all(|name| name.starts_with("spin-kv:default:")), "{names:?}");
+
+    // Values that are too long together are not read; the connection remains usable.
+    for key in ["l1", "l2", "l3"] {
+        let name = format!("spin-kv:default:{key}");
+        valkey.command(&["SETRANGE", &name, "6000000", "x"]).await.unwrap();
+    }
+    let many = guest.run("/wasi-keyvalue", "default", &["get-many l1 l2 l3", "exists l3"]).await;
+    assert!(many.contains("18000003 bytes") && many.ends_with("Ok(true)"), "{many}");
 
     server.kill().await.unwrap();
     let down = guest.run("/key-value", "default", &["get b"]).await;
@@ -368,6 +387,45 @@ async fn records_of_kafka_are_stored_though_the_database_was_down() {
     .await;
     assert!(!running.log().contains(Postgres::PASSWORD), "a password in the log");
     running.stop().await.unwrap();
+}
+
+/// What a component leaves on its connection does not reach the next user, and a statement that takes
+/// too long is cancelled. `other` is another guest.
+async fn sessions_leave_nothing_behind(allowed: &[String], address: &str, other: &Guest) {
+    let config = StoresConfig {
+        postgres_connections_max: 1,
+        postgres_statement_limit: Duration::from_secs(2),
+        ..StoresConfig::default()
+    };
+    let guest = serve(allowed, config).await;
+
+    // The connection is used again after a failed transaction.
+    let pid = "query SELECT pg_backend_pid()";
+    eventually("the connection is used again", async || {
+        let failed = [pid, "execute BEGIN", "query SELECT 1/0"];
+        let failed = guest.run("/postgres", address, &failed).await;
+        let next = guest.run("/postgres", address, &[pid]).await;
+        (next.contains("Int32") && failed.lines().next() == Some(&*next)).then_some(())
+    })
+    .await;
+
+    let prepared = ["execute PREPARE left_behind AS SELECT 1", "query EXECUTE left_behind"];
+    eventually("the prepared statement is removed", async || {
+        let left = guest.run("/postgres", address, &prepared).await;
+        let gone = guest.run("/postgres", address, &prepared[1..]).await;
+        (left.ends_with("[[Int32(1)]]") && gone.contains("26000")).then_some(())
+    })
+    .await;
+
+    let slow = ["execute SELECT pg_sleep(1001)", "query SELECT 1"];
+    let slow = guest.run("/postgres", address, &slow).await;
+    assert!(slow.contains("cancelled after 2s") && slow.contains("open another one"), "{slow}");
+    eventually("the server has cancelled it", async || {
+        let active = "query SELECT count(*) FROM pg_stat_activity \
+                      WHERE state = 'active' AND query LIKE '%sleep(1001)' AND pid <> pg_backend_pid()";
+        other.run("/postgres", address, &[active]).await.contains("[[Int64(0)]]").then_some(())
+    })
+    .await;
 }
 
 /// Sends a value of each type to the server and back.

@@ -118,11 +118,11 @@ impl Copies {
 
 /// Copies at most one byte more than `max`. Returns the number of bytes.
 fn copy(from: &Path, to: &Path, max: u64) -> io::Result<u64> {
-    let from = File::open(from)?;
-    if !from.metadata()?.is_file() {
+    // Checked before it is opened, because opening a named pipe waits for a writer.
+    if !fs::metadata(from)?.is_file() {
         return Err(io::Error::other("it is no file"));
     }
-    io::copy(&mut from.take(max + 1), &mut File::create(to)?)
+    io::copy(&mut File::open(from)?.take(max + 1), &mut File::create(to)?)
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use tar::{Archive, Builder, EntryType, Header};
 
 use crate::artifact::digest;
 
+/// The unit of an archive.
+const BLOCK_BYTES: u64 = 512;
+
 /// Packs files. The archive depends only on their contents.
 pub(crate) fn pack(files: &BTreeMap<String, Bytes>) -> io::Result<Bytes> {
     let mut archive = Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
@@ -24,6 +27,12 @@ pub(crate) fn pack(files: &BTreeMap<String, Bytes>) -> io::Result<Bytes> {
         archive.append_data(&mut header, digest.replace(':', "-"), &**content)?;
     }
     Ok(archive.into_inner()?.finish()?.into())
+}
+
+/// The most bytes that a file of this length has in an unpacked archive.
+pub(crate) fn unpacked_bytes(length: u64) -> u64 {
+    // A header, and a content that fills blocks.
+    length.saturating_add(2 * BLOCK_BYTES)
 }
 
 /// Unpacks the files of an archive, which must not have more than `bytes_max` bytes. The key is the

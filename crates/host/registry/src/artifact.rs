@@ -1,8 +1,9 @@
 //! The format of an artifact: the locked application is one layer, and each component, dependency
 //! and file is another. Small files are part of the application.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::{fmt, fs};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -50,8 +51,13 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Reads the files of the application. The same application results in the same bytes.
+    /// Reads the files of the application. The same application results in the same bytes. Fails if
+    /// they have more bytes than are pulled.
     pub fn of(app: &App) -> Result<Self, Error> {
+        Self::within(app, ARTIFACT_BYTES_MAX)
+    }
+
+    fn within(app: &App, bytes_max: u64) -> Result<Self, Error> {
         let mut app = app.clone();
         app.metadata.other.remove(ORIGIN);
         let mut components = BTreeMap::new();
@@ -63,8 +69,28 @@ impl Artifact {
             source.set_layer(digest.clone(), None);
             components.insert(digest, content);
         }
-        let mut files = BTreeMap::new();
+        let mut left = bytes_max;
+        let mut take = |bytes: u64| {
+            left = left.checked_sub(archive::unpacked_bytes(bytes)).ok_or_else(|| {
+                let text = format!("its components and files have more than {bytes_max} bytes");
+                Error::Unfit(text)
+            })?;
+            Ok::<_, Error>(())
+        };
+        components.values().try_for_each(|content: &Bytes| take(content.len() as u64))?;
+        let (mut files, mut counted) = (BTreeMap::new(), HashSet::new());
         for file in app.components.iter_mut().flat_map(|component| &mut component.files) {
+            // Counted before it is read. Files of several components are stored once.
+            if let Some(path) = file.local_path()
+                && counted.insert(path.clone())
+            {
+                let fault = |text: &dyn fmt::Display| Error::Unfit(format!("{file}: {text}"));
+                let metadata = fs::metadata(&path).map_err(|error| fault(&error))?;
+                if !metadata.is_file() {
+                    return Err(fault(&"it is no file"));
+                }
+                take(metadata.len())?;
+            }
             let content = file.read().map_err(Error::Unfit)?.into_owned();
             let (digest, path) = (digest(&content), file.path().to_owned());
             if content.len() <= INLINE_BYTES_MAX {
@@ -139,8 +165,6 @@ pub(crate) fn digest(content: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use spin_app::manifest;
 
     use super::*;
@@ -227,5 +251,21 @@ mod tests {
         fs::remove_file(folder.path().join("store.wasm")).unwrap();
         let error = Artifact::of(&app).unwrap_err().to_string();
         assert!(error.contains("store.wasm"), "{error}");
+    }
+
+    #[test]
+    fn more_than_is_pulled_is_not_pushed() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        let contents = [FRONT, STORE, b"small", &LARGE];
+        let bytes = contents.iter().map(|content| archive::unpacked_bytes(content.len() as u64));
+        let bytes: u64 = bytes.sum();
+        assert_eq!(Artifact::within(&app, bytes).unwrap(), Artifact::of(&app).unwrap());
+        let error = Artifact::within(&app, bytes - 1).unwrap_err().to_string();
+        assert!(error.contains("more than"), "{error}");
+        fs::remove_file(folder.path().join("large.txt")).unwrap();
+        fs::create_dir(folder.path().join("large.txt")).unwrap();
+        let error = Artifact::of(&app).unwrap_err().to_string();
+        assert!(error.contains("large.txt") && error.contains("no file"), "{error}");
     }
 }

@@ -65,9 +65,15 @@ impl RunOptions {
         self.file.stores()
     }
 
-    /// The settings for TLS of outgoing requests.
-    pub fn client_tls(&self) -> Result<Vec<ClientTls>> {
-        self.file.client_tls()
+    /// The settings for TLS of the application's outgoing requests.
+    pub fn client_tls(&self, app: &App) -> Result<Vec<ClientTls>> {
+        let sections = self.file.client_tls()?;
+        // No error: the program of another trigger may run a part of the application.
+        let is_unknown = |id: &&String| app.components.iter().all(|component| component.id != **id);
+        for id in sections.iter().flat_map(|section| &section.components).filter(is_unknown) {
+            tracing::warn!(component = id, "client_tls: there is no component with this id");
+        }
+        Ok(sections)
     }
 
     /// Where compiled components are stored.

@@ -80,7 +80,7 @@ impl ClientTlsSection {
             (None, None) => None,
             _ => bail!("client_tls: client_cert_file and client_private_key_file need each other"),
         };
-        let config = ClientTls {
+        let mut config = ClientTls {
             components: self.component_ids.clone(),
             hosts: self.hosts.clone(),
             use_platform_roots: self.ca_use_platform_roots.unwrap_or(self.ca_roots_file.is_none()),
@@ -207,16 +207,21 @@ mod tests {
     #[test]
     fn reads_how_components_connect_over_tls() {
         let folder = tempfile::tempdir().unwrap();
-        let section = |lines: &str| {
+        let with_hosts = |hosts: &str, lines: &str| {
             let file = folder.path().join("config.toml");
-            let text = format!(
-                "[[client_tls]]\ncomponent_ids = [\"a\"]\nhosts = [\"*.example.com\"]\n{lines}"
-            );
+            let text = format!("[[client_tls]]\ncomponent_ids = [\"a\"]\nhosts = {hosts}\n{lines}");
             std::fs::write(&file, text).unwrap();
             let mut sections = RuntimeConfig::read(&file)?.client_tls()?;
             anyhow::Ok(sections.remove(0))
         };
+        let section = |lines: &str| with_hosts("[\"*.example.com\"]", lines);
         assert!(section("").unwrap().use_platform_roots);
+        let hosts = with_hosts(r#"["A.Example", "::1", "*", "*.B"]"#, "").unwrap().hosts;
+        assert_eq!(hosts, ["a.example", "::1", "*", "*.b"]);
+        for hosts in ["[]", r#"["https://a"]"#, r#"["a:443"]"#, r#"["a*"]"#, r#"["*."]"#] {
+            let fault = format!("{:#}", with_hosts(hosts, "").err().unwrap());
+            assert!(fault.contains("client_tls") && fault.contains("hosts"), "{fault}");
+        }
         for (lines, expected) in [
             ("ca_roots_file = \"missing.pem\"", "missing.pem"),
             ("client_cert_file = \"c.pem\"", "client_private_key_file"),

@@ -138,7 +138,7 @@ impl PreparedApp {
     ) -> Result<Host> {
         let (app, variables) = (self.app.clone(), self.variables.clone());
         let (limits, cache) = (self.options.limits(), self.options.cache());
-        let client_tls = self.options.client_tls()?;
+        let client_tls = self.options.client_tls(&self.app)?;
         let load = move || {
             let capabilities = &capabilities;
             Host::load_with_tls(

@@ -93,9 +93,10 @@ impl Telemetry {
     }
 }
 
-/// lapin logs each message that RabbitMQ returns, with its body, as a warning. A directive of the user
-/// for this target has priority.
-const WITHOUT_BODIES: &str = "lapin::returned_messages=error";
+/// lapin logs each message that RabbitMQ returns, with its body, as a warning, and tokio-postgres each
+/// notice of a server, which a statement of a component may have caused, as information. Directives of
+/// the user for these targets have priority.
+const PRESETS: [&str; 2] = ["lapin::returned_messages=error", "tokio_postgres=warn"];
 
 fn filter(value: Option<String>) -> Result<EnvFilter> {
     let value = value.unwrap_or_else(|| "info".into());
@@ -104,7 +105,8 @@ fn filter(value: Option<String>) -> Result<EnvFilter> {
         "" => "error",
         value => value,
     };
-    EnvFilter::builder().parse(format!("{WITHOUT_BODIES},{directives}")).map_err(|error| {
+    let presets = PRESETS.join(",");
+    EnvFilter::builder().parse(format!("{presets},{directives}")).map_err(|error| {
         let message = format!("{FILTER}={value}: {error}; write a level, or TARGET=LEVEL");
         Error::msg(message)
     })
@@ -152,11 +154,15 @@ mod tests {
     fn invalid_values_are_refused_with_the_name_of_the_variable() {
         for value in [None, Some("debug"), Some("info,hyper=warn")] {
             let filter = filter(value.map(Into::into)).unwrap().to_string();
-            assert!(filter.contains(WITHOUT_BODIES), "{filter}");
+            assert!(PRESETS.iter().all(|preset| filter.contains(preset)), "{filter}");
         }
-        for value in ["lapin::returned_messages=warn", "info,lapin::returned_messages=warn"] {
+        for (value, preset) in [
+            ("lapin::returned_messages=warn", PRESETS[0]),
+            ("info,lapin::returned_messages=warn", PRESETS[0]),
+            ("tokio_postgres=info", PRESETS[1]),
+        ] {
             let filter = filter(Some(value.into())).unwrap().to_string();
-            assert!(!filter.contains(WITHOUT_BODIES), "{filter}");
+            assert!(!filter.contains(preset), "{filter}");
         }
         let fault = filter(Some("nonsense==".into())).unwrap_err().to_string();
         assert!(fault.contains("RUST_LOG=nonsense=="), "{fault}");

@@ -2,6 +2,7 @@
 //! limits ([`limits`]). Which addresses a component may connect to is decided by
 //! `allowed_outbound_hosts`, as in Spin.
 
+mod clients;
 pub mod key_value;
 pub mod limits;
 pub mod postgres;
@@ -11,6 +12,7 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use component_host::Capability;
 
@@ -23,6 +25,8 @@ pub use redis::RedisProvider;
 pub struct StoresConfig {
     /// The connections to one database of PostgreSQL at once.
     pub postgres_connections_max: usize,
+    /// How long a statement of PostgreSQL may take; see [`limits::STATEMENT_LIMIT`].
+    pub postgres_statement_limit: Duration,
     /// The URL of the server of each key-value store, by label; an error says why the store cannot be
     /// used.
     pub key_value: BTreeMap<String, Result<String, String>>,
@@ -30,14 +34,18 @@ pub struct StoresConfig {
 
 impl Default for StoresConfig {
     fn default() -> Self {
-        Self { postgres_connections_max: limits::CONNECTIONS_MAX, key_value: BTreeMap::new() }
+        Self {
+            postgres_connections_max: limits::CONNECTIONS_MAX,
+            postgres_statement_limit: limits::STATEMENT_LIMIT,
+            key_value: BTreeMap::new(),
+        }
     }
 }
 
 /// All interfaces.
 pub fn capabilities(config: &StoresConfig) -> Vec<Arc<dyn Capability>> {
     vec![
-        Arc::new(PostgresProvider::new(config.postgres_connections_max)),
+        Arc::new(PostgresProvider::new(config)),
         Arc::new(RedisProvider::default()),
         Arc::new(KeyValueProvider::new(config.key_value.clone())),
     ]

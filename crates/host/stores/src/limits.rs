@@ -8,6 +8,9 @@ pub const CONNECTIONS_MAX: usize = 32;
 /// The different databases at once.
 pub const DATABASES_MAX: usize = 16;
 
+/// Those that one component has used first.
+pub const DATABASES_SHARE: usize = DATABASES_MAX / 2;
+
 /// How long a call waits for a free connection.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -23,13 +26,15 @@ pub const STATEMENT_LIMIT: Duration = Duration::from_secs(25);
 /// slower one is closed, and the statement that it executes is cancelled.
 pub const RESET_LIMIT: Duration = Duration::from_secs(1);
 
-/// A connection that was not used for this time is closed.
+/// A connection that no component has opened for this time is closed.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(300);
 
-/// The bytes of a result that is returned as a whole, and those of a row.
+/// The bytes of a result that is returned as a whole, and those of a row. A row is measured after it
+/// was received.
 pub const RESULT_BYTES_MAX: usize = 32 << 20;
 
-/// The connections to servers of Redis at once, one for each component and address.
+/// The connections to servers of Redis at once, one for each component and address, and those of
+/// key-value stores.
 pub const REDIS_CLIENTS_MAX: usize = 64;
 
 /// The bytes of a key of a key-value store.
@@ -37,6 +42,10 @@ pub const KEY_BYTES_MAX: usize = 1 << 10;
 
 /// The bytes of a value of a key-value store. The replies to a call have at most 16 MiB.
 pub const VALUE_BYTES_MAX: usize = 8 << 20;
+
+/// The bytes of the values that one call of a key-value store returns. With their lengths, they fit
+/// into the replies to a call.
+pub const VALUES_BYTES_MAX: usize = 15 << 20;
 
 /// The keys of one call of a key-value store.
 pub const KEYS_AT_ONCE_MAX: usize = 1_000;

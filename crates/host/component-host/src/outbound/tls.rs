@@ -1,5 +1,6 @@
 //! TLS of outgoing requests: the certificates that the host trusts, and connections.
 
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,8 +43,24 @@ impl ClientTls {
         self.components.iter().any(|id| id == component) && self.hosts.iter().any(fits)
     }
 
-    /// Checks the certificates and the key.
-    pub fn check(&self) -> Result<(), String> {
+    /// Checks the lists, the certificates and the key. Names of hosts are compared in lower case.
+    pub fn check(&mut self) -> Result<(), String> {
+        if self.components.is_empty() || self.hosts.is_empty() {
+            return Err("component_ids and hosts must not be empty".into());
+        }
+        for host in &mut self.hosts {
+            let name = host.strip_prefix("*.").unwrap_or(host);
+            let is_name = name.parse::<IpAddr>().is_ok()
+                || !name.is_empty()
+                    && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            if *host != "*" && !is_name {
+                return Err(format!(
+                    "hosts: `{host}` must be a name or an IP address without scheme, port and \
+                     brackets, `*.example.com`, or `*`"
+                ));
+            }
+            host.make_ascii_lowercase();
+        }
         connector(Some(self)).map(drop)
     }
 }

@@ -128,6 +128,10 @@ impl Found {
                 target.display()
             ));
         }
+        // Opening a named pipe would wait for a writer.
+        if !target.is_file() {
+            return Err(format!("{} is neither a file nor a folder", path.display()));
+        }
         self.files.insert(name, target);
         if self.files.len() > FILES_MAX {
             return Err(format!("there are more than {FILES_MAX} files; name fewer"));
@@ -159,6 +163,7 @@ fn path_text(path: &Path) -> Result<String, String> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -254,10 +259,13 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named() {
         let folder = folder();
+        let _socket = UnixListener::bind(folder.path().join("app/socket")).unwrap();
         for (files, expected) in [
             (r#"["static"]"#, "`static/**/*`"),
             (r#"["none.txt"]"#, "`none.txt` does not exist"),
             (r#"["a***"]"#, "`a***`"),
+            (r#"["socket"]"#, "neither"),
+            (r#"[{ source = "socket", destination = "/x" }]"#, "neither"),
             (r#"[{ source = "none", destination = "/" }]"#, "`none` does not exist"),
             (r#"[{ source = "a.txt", destination = "/" }]"#, "file name"),
             (r#"[{ source = "a.txt", destination = "/x/" }]"#, "file name"),

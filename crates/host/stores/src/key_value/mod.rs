@@ -54,7 +54,7 @@ impl Capability for KeyValueProvider {
 
     fn check(&self, importer: &Importer<'_>) -> Result<(), String> {
         for label in importer.key_value_stores {
-            self.stores.url(label, importer.variables)?;
+            self.stores.check(label, importer.variables)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use redis::Value;
 use valkey_client::Client;
 
 use super::bindings::v3::Error;
-use crate::limits::{KEY_BYTES_MAX, KEYS_AT_ONCE_MAX, VALUE_BYTES_MAX};
+use crate::limits::{KEY_BYTES_MAX, KEYS_AT_ONCE_MAX, VALUE_BYTES_MAX, VALUES_BYTES_MAX};
 use crate::reply;
 
 /// The begin of the names of all keys, so that they are never those of the pipeline.
@@ -18,13 +18,24 @@ pub(super) const FIRST: &str = "0";
 /// How many keys Valkey looks at for a part of a list.
 const SCAN_COUNT: &str = "1000";
 
-/// Sets a value if the present one is that in `ARGV[2]`; `ARGV[1]` is 0 if there was none.
+/// A value and its digest.
+const GET_VERSION: &str = "local now = redis.call('GET', KEYS[1])
+return now and {now, redis.sha1hex(now)}";
+
+/// Sets a value if the present one has the digest `ARGV[1]`, which is empty if there was none.
 const SWAP: &str = "local now = redis.call('GET', KEYS[1])
-if (ARGV[1] == '0' and now == false) or (ARGV[1] == '1' and now == ARGV[2]) then
-  redis.call('SET', KEYS[1], ARGV[3])
+if (now and redis.sha1hex(now) or '') == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2])
   return 1
 end
 return 0";
+
+/// The values of keys, if they do not have more than `ARGV[1]` bytes: a reply that is too long would
+/// break the connection. Otherwise, their length.
+const GET_MANY: &str = "local bytes = 0
+for _, key in ipairs(KEYS) do bytes = bytes + redis.call('STRLEN', key) end
+if bytes > tonumber(ARGV[1]) then return bytes end
+return redis.call('MGET', unpack(KEYS))";
 
 /// A store as a resource of a component.
 #[derive(Clone)]
@@ -33,6 +44,10 @@ pub struct Store {
     /// The begin of the names of its keys.
     prefix: Arc<str>,
 }
+
+/// The digest of a value, so that a value need not be kept to notice a change; empty if there is none.
+#[derive(Clone, Default)]
+pub(super) struct Version(Vec<u8>);
 
 /// A part of the keys.
 pub(super) struct KeyPage {
@@ -71,17 +86,25 @@ impl Store {
         }
     }
 
-    /// Sets the value if the present one is `expected`. Returns whether it was.
-    pub async fn swap(
-        &self,
-        key: &str,
-        expected: Option<&[u8]>,
-        value: &[u8],
-    ) -> Result<bool, Error> {
+    /// The value and its version.
+    pub async fn get_version(&self, key: &str) -> Result<(Option<Vec<u8>>, Version), Error> {
+        let words: [&[u8]; 4] = [b"EVAL", GET_VERSION.as_bytes(), b"1", &self.name(key)?];
+        let reply = match self.call(&words).await? {
+            Value::Nil => return Ok((None, Version::default())),
+            Value::Array(reply) => <[Value; 2]>::try_from(reply).map_err(|_| unexpected())?,
+            _ => return Err(unexpected()),
+        };
+        let [Value::BulkString(value), Value::BulkString(digest)] = reply else {
+            return Err(unexpected());
+        };
+        Ok((Some(value), Version(digest)))
+    }
+
+    /// Sets the value if the present one has the version `expected`. Returns whether it had.
+    pub async fn swap(&self, key: &str, expected: &Version, value: &[u8]) -> Result<bool, Error> {
         check_value(value)?;
-        let exists: &[u8] = if expected.is_some() { b"1" } else { b"0" };
-        let (name, expected) = (self.name(key)?, expected.unwrap_or_default());
-        let words: [&[u8]; 7] = [b"EVAL", SWAP.as_bytes(), b"1", &name, exists, expected, value];
+        let words: [&[u8]; 6] =
+            [b"EVAL", SWAP.as_bytes(), b"1", &self.name(key)?, &expected.0, value];
         Ok(self.call(&words).await? == Value::Int(1))
     }
 
@@ -90,10 +113,15 @@ impl Store {
             return Ok(Vec::new());
         }
         let names = self.names(keys)?;
-        let mut words: Vec<&[u8]> = vec![b"MGET"];
+        let (count, bytes_max) = (names.len().to_string(), VALUES_BYTES_MAX.to_string());
+        let mut words: Vec<&[u8]> = vec![b"EVAL", GET_MANY.as_bytes(), count.as_bytes()];
         words.extend(names.iter().map(Vec::as_slice));
+        words.push(bytes_max.as_bytes());
         match self.call(&words).await? {
             Value::Array(values) => values.into_iter().map(bytes).collect(),
+            Value::Int(bytes) => Err(Error::Other(format!(
+                "the values have {bytes} bytes, more than {VALUES_BYTES_MAX}: read fewer keys at once"
+            ))),
             _ => Err(unexpected()),
         }
     }

@@ -1,7 +1,6 @@
 //! The stores by label, and where they are.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use component_host::GuestState;
 use valkey_client::Client;
@@ -9,7 +8,7 @@ use valkey_codec::Servers;
 
 use super::bindings::v3::Error;
 use super::store::Store;
-use crate::limits::REDIS_CLIENTS_MAX;
+use crate::clients::Clients;
 
 /// The label of the store that needs no configuration.
 const DEFAULT: &str = "default";
@@ -26,18 +25,17 @@ fn is_label(label: &str) -> bool {
 pub(super) struct Stores {
     /// The URL of the server of each label, or why it cannot be used.
     configured: BTreeMap<String, Result<String, String>>,
-    /// The clients by URL.
-    clients: Mutex<HashMap<String, Arc<Client>>>,
+    clients: Clients,
 }
 
 impl Stores {
     pub fn new(configured: BTreeMap<String, Result<String, String>>) -> Self {
-        Self { configured, clients: Mutex::default() }
+        Self { configured, clients: Clients::default() }
     }
 
     /// The URL of the server of a store. Without configuration, the store `default` is on the Valkey
     /// server of the component's variable.
-    pub fn url<'a>(
+    fn url<'a>(
         &'a self,
         label: &str,
         variables: &'a BTreeMap<String, String>,
@@ -65,25 +63,21 @@ impl Stores {
         }
         let stores = state.shared::<Self>().ok_or(Error::NoSuchStore)?;
         let url = stores.url(label, state.variables()).map_err(Error::Other)?;
-        let client = stores.client(url)?;
-        Ok(Store::new(client, label))
+        // The operator has configured the server, or the component's own variable names it.
+        let create = |url: &str| Client::new(servers(label, url)?, "", |_, _| true);
+        let client = stores.clients.get(state.component(), url.into(), create);
+        Ok(Store::new(client.map_err(Error::Other)?.ok_or(Error::StoreTableFull)?, label))
     }
 
-    fn client(&self, url: &str) -> Result<Arc<Client>, Error> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(url) {
-            return Ok(client.clone());
-        }
-        if clients.len() >= REDIS_CLIENTS_MAX {
-            return Err(Error::StoreTableFull);
-        }
-        let servers = Servers::parse(url).map_err(|error| Error::Other(error.to_string()))?;
-        // The operator has configured it, or the component's own variable names it.
-        let client = Client::new(servers, "", |_, _| true).map_err(Error::Other)?;
-        let client = Arc::new(client);
-        clients.insert(url.into(), client.clone());
-        Ok(client)
+    /// Checks whether the server of a store is known, and its URL.
+    pub fn check(&self, label: &str, variables: &BTreeMap<String, String>) -> Result<(), String> {
+        servers(label, self.url(label, variables)?).map(drop)
     }
+}
+
+/// The servers of a URL. The error does not quote it, because it may contain a password.
+fn servers(label: &str, url: &str) -> Result<Servers, String> {
+    Servers::parse(url).map_err(|error| format!("key_value_stores: `{label}`: {error}"))
 }
 
 #[cfg(test)]
@@ -113,5 +107,9 @@ mod tests {
             let fault = stores.url(label, variables).unwrap_err();
             assert!(fault.contains(expected), "{fault}");
         }
+        none.check(DEFAULT, &own).unwrap();
+        let wrong = BTreeMap::from([(VALKEY_URL.to_owned(), "http://:hunter2@h".to_owned())]);
+        let fault = none.check(DEFAULT, &wrong).unwrap_err();
+        assert!(fault.contains("`default`") && !fault.contains("hunter2"), "{fault}");
     }
 }

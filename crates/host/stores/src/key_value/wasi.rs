@@ -7,14 +7,14 @@ use super::bindings::atomics::{self, CasError};
 use super::bindings::wasi_store::{Error, KeyResponse};
 use super::bindings::{batch, v3, wasi_store};
 use super::host::{close, open, store};
-use super::store::{FIRST, Store};
+use super::store::{FIRST, Store, Version};
 
 /// A value that may be replaced if it has not changed since it was read.
 #[derive(Clone)]
 pub struct Cas {
     store: Store,
     key: String,
-    value: Option<Vec<u8>>,
+    version: Version,
 }
 
 impl From<v3::Error> for Error {
@@ -118,12 +118,12 @@ impl atomics::Host for &mut GuestState {
     async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<(), CasError> {
         let failed = |error: Error| CasError::StoreError(error);
         let mut cas = self.table().delete(cas).map_err(other).map_err(failed)?;
-        let swapped = cas.store.swap(&cas.key, cas.value.as_deref(), &value).await;
+        let swapped = cas.store.swap(&cas.key, &cas.version, &value).await;
         if swapped.map_err(|error| failed(error.into()))? {
             return Ok(());
         }
-        let present = cas.store.get(&cas.key).await;
-        cas.value = present.map_err(|error| failed(error.into()))?;
+        let present = cas.store.get_version(&cas.key).await;
+        cas.version = present.map_err(|error| failed(error.into()))?.1;
         let cas = self.table().push(cas).map_err(other).map_err(failed)?;
         Err(CasError::CasFailed(cas))
     }
@@ -132,14 +132,14 @@ impl atomics::Host for &mut GuestState {
 impl atomics::HostCas for &mut GuestState {
     async fn new(&mut self, bucket: Resource<Store>, key: String) -> Result<Resource<Cas>, Error> {
         let store = store(self, &bucket)?;
-        let value = store.get(&key).await?;
-        self.table().push(Cas { store, key, value }).map_err(other)
+        let version = store.get_version(&key).await?.1;
+        self.table().push(Cas { store, key, version }).map_err(other)
     }
 
     async fn current(&mut self, resource: Resource<Cas>) -> Result<Option<Vec<u8>>, Error> {
         let cas = self.table().get(&resource).map_err(other)?.clone();
-        let value = cas.store.get(&cas.key).await?;
-        self.table().get_mut(&resource).map_err(other)?.value.clone_from(&value);
+        let (value, version) = cas.store.get_version(&cas.key).await?;
+        self.table().get_mut(&resource).map_err(other)?.version = version;
         Ok(value)
     }
 

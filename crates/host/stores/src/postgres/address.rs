@@ -33,6 +33,13 @@ pub(super) fn parse(address: &str, allowed: &AllowedHosts) -> Result<Config, Err
     if hosts.is_empty() {
         return Err(refused("the address has no host".into()));
     }
+    // Checked before any host is quoted: what follows the first `@` may belong to the password.
+    if address.contains("://") && address.matches('@').count() > 1 || !hosts.iter().all(is_name) {
+        return Err(refused(
+            "a host of the address is not valid; in a URL, percent-encode `@` in the password as %40"
+                .into(),
+        ));
+    }
     for (index, host) in hosts.iter().enumerate() {
         let Host::Tcp(host) = host else {
             return Err(refused("Unix sockets are not supported".into()));
@@ -51,6 +58,16 @@ pub(super) fn parse(address: &str, allowed: &AllowedHosts) -> Result<Config, Err
         .tcp_user_timeout(STATEMENT_LIMIT)
         .keepalives_idle(STATEMENT_LIMIT);
     Ok(config)
+}
+
+/// Whether a host has only the characters of names and IP addresses.
+fn is_name(host: &Host) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
+    match host {
+        Host::Tcp(host) => host.chars().all(is_allowed),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    }
 }
 
 /// The servers of the address, for messages.
@@ -107,6 +124,10 @@ mod tests {
             ("user=u password=hunter2", "no host"),
             ("password=hunter2 hunter2 = =", "not valid"),
             ("postgres://db.example.com?hunter2=1", "not valid"),
+            ("postgres://u:a@hunter2@db.example.com/d", "%40"),
+            ("postgres://u:a@hunter2/b@db.example.com/d", "%40"),
+            ("postgres://u:a@hunter2,b@db.example.com/d", "%40"),
+            ("host='db example hunter2' user=u", "%40"),
         ] {
             let error = check(address).unwrap_err();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{address}: {error}");

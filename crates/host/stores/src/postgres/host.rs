@@ -27,7 +27,9 @@ pub struct Builder {
 /// What is needed to open a connection for a component.
 struct Opening {
     pools: Arc<Pools>,
-    builder: Builder,
+    component: Arc<str>,
+    /// The certificate of an authority, as PEM.
+    authority: Option<String>,
     config: tokio_postgres::Config,
 }
 
@@ -38,14 +40,15 @@ impl Opening {
         let config = config.inspect_err(|error| {
             tracing::warn!(component = &**state.component(), %error, "PostgreSQL: no connection");
         })?;
+        let component = state.component().clone();
         let pools = state.shared::<Pools>();
         let pools = pools.ok_or_else(|| Error::Other("PostgreSQL is not available".into()))?;
-        Ok(Self { pools, builder, config })
+        Ok(Self { pools, component, authority: builder.authority, config })
     }
 
     async fn open(self) -> Result<Connection, Error> {
-        let Self { pools, builder, config } = self;
-        let session = pools.open(builder.address, builder.authority, config).await?;
+        let Self { pools, component, authority, config } = self;
+        let session = pools.open(&component, authority, config).await?;
         Ok(Connection(Arc::new(session)))
     }
 }
@@ -161,7 +164,11 @@ async fn open_concurrently(
 }
 
 impl HostConnectionBuilder for &mut GuestState {
-    async fn new(&mut self, address: String) -> wasmtime::Result<Resource<Builder>> {
+    async fn new(&mut self, mut address: String) -> wasmtime::Result<Resource<Builder>> {
+        // This function cannot return an error. `build` refuses what is left of an address that is
+        // too long.
+        address.truncate(address.ceil_char_boundary(ADDRESS_BYTES_MAX + 1));
+        address.shrink_to_fit();
         Ok(self.table().push(Builder { address, authority: None })?)
     }
 

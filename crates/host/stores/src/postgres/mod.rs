@@ -25,6 +25,8 @@ use wasmtime::component::{HasData, Linker};
 use bindings::{v2, v2_types, v3, v4};
 use pools::Pools;
 
+use crate::StoresConfig;
+
 /// The interfaces. Version 4.2 satisfies imports of 4.0 and 4.1.
 const INTERFACES: [&str; 5] = [
     "spin:postgres/postgres@4.2.0",
@@ -35,15 +37,14 @@ const INTERFACES: [&str; 5] = [
 ];
 
 /// PostgreSQL, for components that import it.
-#[derive(Default)]
 pub struct PostgresProvider {
     pools: Arc<Pools>,
 }
 
 impl PostgresProvider {
-    /// With a limit for the connections to one database at once.
-    pub fn new(connections_max: usize) -> Self {
-        Self { pools: Arc::new(Pools::new(connections_max)) }
+    /// With these limits.
+    pub fn new(config: &StoresConfig) -> Self {
+        Self { pools: Arc::new(Pools::new(config)) }
     }
 }
 

@@ -13,7 +13,7 @@ use super::bindings::v4::{DbValue, Error, Row};
 use super::error::{failed, query_failed};
 use super::session::Session;
 use super::value;
-use crate::limits::{RESULT_BYTES_MAX, STATEMENT_LIMIT};
+use crate::limits::RESULT_BYTES_MAX;
 use crate::stream::Batches;
 
 /// The rows that are passed to a component at once.
@@ -53,10 +53,11 @@ impl Rows {
     }
 
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Row>, Error>> {
-        let limit = self.limit.get_or_insert_with(|| Box::pin(sleep(STATEMENT_LIMIT)));
+        let time = self.session.statement_limit();
+        let limit = self.limit.get_or_insert_with(|| Box::pin(sleep(time)));
         ready!(limit.as_mut().poll(cx));
-        self.session.mark_stuck();
-        Poll::Ready(Err(failed(format!("no row arrived within {STATEMENT_LIMIT:?}"))))
+        self.session.cancel();
+        Poll::Ready(Err(failed(format!("no row arrived within {time:?}; it was cancelled"))))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use deadpool_postgres::Object;
 use postgres_native_tls::MakeTlsConnector;
@@ -9,18 +10,21 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{RowStream, Statement};
+use tokio_postgres::{CancelToken, RowStream, SimpleQueryMessage, Statement};
 
 use super::bindings::v4::{Column, Error, ParameterValue, RowSet};
 use super::error::{failed, query_failed};
 use super::rows::Rows;
 use super::value;
-use crate::limits::{PREPARED_BYTES_MAX, PREPARED_MAX, RESET_LIMIT, STATEMENT_LIMIT};
+use crate::limits::{PREPARED_BYTES_MAX, PREPARED_MAX, RESET_LIMIT};
 
 /// Ends what the previous user of the connection has begun, and restores its settings. `BEGIN` comes
-/// first because the server logs a warning if there is no transaction to roll back.
+/// first because the server logs a warning if there is no transaction to roll back. The last
+/// result is the number of statements that the component has prepared in SQL, and of the others.
 const RESET: &str = "BEGIN; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
-                     UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+                     UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; \
+                     SELECT count(*) FILTER (WHERE from_sql), count(*) FILTER (WHERE NOT from_sql) \
+                     FROM pg_catalog.pg_prepared_statements";
 
 /// A connection as a resource of a component. Its statements are executed one after another.
 pub struct Connection(pub(super) Arc<Session>);
@@ -30,13 +34,19 @@ pub(super) struct Session {
     /// `None` only while this is dropped.
     client: Option<Object>,
     tls: MakeTlsConnector,
-    /// Whether a statement reached its time limit. It still runs, so the connection is closed.
-    is_stuck: AtomicBool,
+    statement_limit: Duration,
+    /// Whether a statement reached its time limit. It was cancelled, and the connection is closed.
+    is_cancelled: AtomicBool,
 }
 
 impl Session {
-    pub fn new(client: Object, tls: MakeTlsConnector) -> Self {
-        Self { client: Some(client), tls, is_stuck: AtomicBool::new(false) }
+    pub fn new(client: Object, tls: MakeTlsConnector, statement_limit: Duration) -> Self {
+        Self { client: Some(client), tls, statement_limit, is_cancelled: AtomicBool::new(false) }
+    }
+
+    /// How long a statement may take.
+    pub fn statement_limit(&self) -> Duration {
+        self.statement_limit
     }
 
     /// Executes a statement and returns its complete result.
@@ -80,23 +90,30 @@ impl Session {
         .await
     }
 
-    /// Marks the connection as one that executes a statement for too long.
-    pub fn mark_stuck(&self) {
-        self.is_stuck.store(true, Ordering::Relaxed);
+    /// Cancels the statement, which takes too long. The connection cannot be used any more, because
+    /// the server may get the request at any time.
+    pub fn cancel(&self) {
+        if self.is_cancelled.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Some(client) = &self.client {
+            tokio::spawn(cancel(client.cancel_token(), self.tls.clone()));
+        }
     }
 
     async fn within_limit<T>(
         &self,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        if self.is_stuck.load(Ordering::Relaxed) {
+        if self.is_cancelled.load(Ordering::Relaxed) {
             return Err(Error::ConnectionFailed(
                 "an earlier statement on this connection took too long: open another one".into(),
             ));
         }
-        timeout(STATEMENT_LIMIT, call).await.unwrap_or_else(|_| {
-            self.mark_stuck();
-            Err(failed(format!("the statement was cancelled after {STATEMENT_LIMIT:?}")))
+        let limit = self.statement_limit;
+        timeout(limit, call).await.unwrap_or_else(|_| {
+            self.cancel();
+            Err(failed(format!("the statement was cancelled after {limit:?}")))
         })
     }
 
@@ -118,13 +135,18 @@ impl Session {
             }
         };
         let (prepared, rows) = match send(prepared).await {
-            Err(error) if is_outdated(&error) => {
+            Err(outdated) if is_outdated(&outdated) => {
                 client.statement_cache.remove(statement, &[]);
-                let prepared = prepare(client, statement).await.map_err(failed)?;
-                send(prepared).await.map_err(failed)?
+                let again = async { send(prepare(client, statement).await?).await };
+                // The error has aborted the transaction, if there is one.
+                again.await.map_err(|error| match error.code() {
+                    Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => outdated,
+                    _ => error,
+                })
             }
-            sent => sent.map_err(failed)?,
-        };
+            sent => sent,
+        }
+        .map_err(failed)?;
         let columns = prepared.columns().iter().map(value::column).collect();
         Ok((columns, rows))
     }
@@ -158,8 +180,8 @@ impl Drop for Session {
         let Some(client) = self.client.take() else { return };
         match Handle::try_current() {
             Ok(runtime) => {
-                let is_stuck = *self.is_stuck.get_mut();
-                runtime.spawn(give_back(client, self.tls.clone(), is_stuck));
+                let is_cancelled = *self.is_cancelled.get_mut();
+                runtime.spawn(give_back(client, self.tls.clone(), is_cancelled));
             }
             // The program ends.
             Err(_) => drop(Object::take(client)),
@@ -169,15 +191,50 @@ impl Drop for Session {
 
 /// Resets the connection, so that its pool can give it to another component. If it still executes a
 /// statement, the statement is cancelled and the connection is closed.
-async fn give_back(client: Object, tls: MakeTlsConnector, is_stuck: bool) {
-    if !is_stuck && let Ok(Ok(())) = timeout(RESET_LIMIT, client.batch_execute(RESET)).await {
+async fn give_back(client: Object, tls: MakeTlsConnector, is_cancelled: bool) {
+    if is_cancelled {
+        drop(Object::take(client));
         return;
     }
-    let cancel = client.cancel_token();
-    let is_open = !client.is_closed();
+    let is_clean = match timeout(RESET_LIMIT, reset(&client)).await {
+        Ok(Ok(true)) => return,
+        result => result.is_ok(),
+    };
+    let (token, is_open) = (client.cancel_token(), !client.is_closed());
     // From here on the connection does not count for its pool.
     drop(Object::take(client));
-    if is_open && !matches!(timeout(RESET_LIMIT, cancel.cancel_query(tls)).await, Ok(Ok(()))) {
+    if !is_clean && is_open {
+        cancel(token, tls).await;
+    }
+}
+
+/// Resets the connection. Returns whether it can be used again.
+async fn reset(client: &Object) -> Result<bool, tokio_postgres::Error> {
+    let results = match client.simple_query(RESET).await {
+        Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
+            client.batch_execute("ROLLBACK").await?;
+            client.simple_query(RESET).await?
+        }
+        results => results?,
+    };
+    let counts = results.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some([row.get(0)?, row.get(1)?]),
+        _ => None,
+    });
+    let [Some(of_component), Some(of_host)] =
+        counts.unwrap_or_default().map(|count: &str| count.parse::<usize>().ok())
+    else {
+        return Ok(false);
+    };
+    // None of the component may remain, and it must not have removed those of the host. A call that
+    // was cancelled may have left one.
+    let cached = client.statement_cache.size();
+    Ok(of_component == 0 && (cached..=cached + PREPARED_MAX).contains(&of_host))
+}
+
+/// Asks the server to cancel the statement of a connection.
+async fn cancel(token: CancelToken, tls: MakeTlsConnector) {
+    if !matches!(timeout(RESET_LIMIT, token.cancel_query(tls)).await, Ok(Ok(()))) {
         tracing::debug!("a statement of PostgreSQL could not be cancelled");
     }
 }

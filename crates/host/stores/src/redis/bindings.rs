@@ -11,8 +11,8 @@ wasmtime::component::bindgen!({
     path: ["../../../wit/deps/spin-redis", "../../../wit/deps/fermyon-spin"],
     imports: { default: async },
     with: {
-        "spin:redis/redis@3.0.0.connection": super::clients::Connection,
-        "fermyon:spin/redis@2.0.0.connection": super::clients::Connection,
+        "spin:redis/redis@3.0.0.connection": super::connection::Connection,
+        "fermyon:spin/redis@2.0.0.connection": super::connection::Connection,
     },
 });
 

@@ -10,12 +10,19 @@ use super::Redis;
 use super::bindings::v3::{
     Error, Host, HostConnection, HostConnectionWithStore, RedisParameter, RedisResult,
 };
-use super::clients::{Clients, Connection};
 use super::commands::{call, execute, number, on_key, payload, texts};
+use super::connection::Connection;
 
-/// Opens a connection for a component.
-pub(super) fn open(state: &mut GuestState, address: String) -> Result<Resource<Connection>, Error> {
-    let connection = Clients::open(state, address)?;
+/// Fails if there is no server at the address, as in Spin.
+pub(super) async fn check(connection: &Connection) -> Result<(), Error> {
+    call(&connection.0, &[b"PING"]).await.map(drop)
+}
+
+/// Gives a connection to a component.
+pub(super) fn push(
+    state: &mut GuestState,
+    connection: Connection,
+) -> Result<Resource<Connection>, Error> {
     state.table().push(connection).map_err(|error| Error::Other(error.to_string()))
 }
 
@@ -57,11 +64,9 @@ impl HostConnectionWithStore<GuestState> for Redis {
         accessor: &Accessor<GuestState, Self>,
         address: String,
     ) -> Result<Resource<Connection>, Error> {
-        let opened = accessor.with(|mut access| open(access.get(), address))?;
-        let client = concurrent(accessor, &opened)?;
-        // An address without a server fails here, as in Spin.
-        call(&client, &[b"PING"]).await?;
-        Ok(opened)
+        let connection = accessor.with(|mut access| Connection::new(access.get(), address))?;
+        check(&connection).await?;
+        accessor.with(|mut access| push(access.get(), connection))
     }
 
     async fn publish(

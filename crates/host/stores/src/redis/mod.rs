@@ -2,8 +2,8 @@
 //! component and address.
 
 mod bindings;
-mod clients;
 mod commands;
+mod connection;
 mod host;
 mod older;
 
@@ -14,7 +14,7 @@ use component_host::{Capability, GuestState};
 use wasmtime::component::{HasData, Linker};
 
 use bindings::{v2, v3};
-use clients::Clients;
+use connection::RedisClients;
 
 /// The interfaces.
 const INTERFACES: [&str; 2] = ["spin:redis/redis@3.0.0", "fermyon:spin/redis@2.0.0"];
@@ -22,7 +22,7 @@ const INTERFACES: [&str; 2] = ["spin:redis/redis@3.0.0", "fermyon:spin/redis@2.0
 /// Redis, for components that import it.
 #[derive(Default)]
 pub struct RedisProvider {
-    clients: Arc<Clients>,
+    clients: Arc<RedisClients>,
 }
 
 impl Capability for RedisProvider {

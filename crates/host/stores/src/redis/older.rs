@@ -4,9 +4,9 @@ use component_host::GuestState;
 use wasmtime::component::Resource;
 
 use super::bindings::{v2, v3};
-use super::clients::Connection;
 use super::commands::{call, execute, number, on_key, payload, texts};
-use super::host::{client, close, open};
+use super::connection::Connection;
+use super::host::{check, client, close, push};
 
 impl From<v3::Error> for v2::Error {
     fn from(error: v3::Error) -> Self {
@@ -23,10 +23,9 @@ impl v2::Host for &mut GuestState {}
 
 impl v2::HostConnection for &mut GuestState {
     async fn open(&mut self, address: String) -> Result<Resource<Connection>, v2::Error> {
-        let opened = open(self, address)?;
-        let client = client(self, &opened)?;
-        call(&client, &[b"PING"]).await?;
-        Ok(opened)
+        let connection = Connection::new(self, address)?;
+        check(&connection).await?;
+        Ok(push(self, connection)?)
     }
 
     async fn publish(

@@ -1,7 +1,6 @@
-//! The connections, one for each component and address.
+//! Opens connections for components.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use component_host::GuestState;
 use spin_app::allowed_hosts::AllowedHosts;
@@ -9,50 +8,35 @@ use valkey_client::Client;
 use valkey_codec::Servers;
 
 use super::bindings::v3::Error;
-use crate::limits::{ADDRESS_BYTES_MAX, REDIS_CLIENTS_MAX};
+use crate::clients::Clients;
+use crate::limits::ADDRESS_BYTES_MAX;
 
 /// A connection as a resource of a component.
 pub struct Connection(pub(super) Arc<Client>);
 
-/// The clients. Components do not share one, because they may differ in the hosts that they may
-/// connect to.
+/// The clients of all components.
 #[derive(Default)]
-pub(super) struct Clients(Mutex<HashMap<Key, Arc<Client>>>);
+pub(super) struct RedisClients(Clients);
 
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    component: Arc<str>,
-    address: String,
-}
-
-impl Clients {
-    /// The client of a component for this address. It connects when it is used.
-    pub fn open(state: &GuestState, address: String) -> Result<Connection, Error> {
-        let clients = state.shared::<Self>();
+impl Connection {
+    /// A connection of a component to this address. It connects when it is used.
+    pub(super) fn new(state: &GuestState, address: String) -> Result<Self, Error> {
+        let clients = state.shared::<RedisClients>();
         let clients = clients.ok_or_else(|| Error::Other("Redis is not available".into()))?;
-        let mut clients = clients.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = Key { component: state.component().clone(), address };
-        if let Some(client) = clients.get(&key) {
-            return Ok(Connection(client.clone()));
-        }
-        let client = Arc::new(new_client(&key, state.allowed_hosts())?);
-        if clients.len() >= REDIS_CLIENTS_MAX {
-            // The others are in use.
-            clients.retain(|_, client| Arc::strong_count(client) > 1);
-        }
-        if clients.len() >= REDIS_CLIENTS_MAX {
-            return Err(Error::TooManyConnections);
-        }
-        clients.insert(key, client.clone());
-        Ok(Connection(client))
+        let (component, allowed) = (state.component(), state.allowed_hosts());
+        let create = |address: &str| new_client(component, address, allowed);
+        let client = clients.0.get(component, address, create)?;
+        client.map(Self).ok_or(Error::TooManyConnections)
     }
 }
 
 /// Errors do not quote the address, because it may contain a password. The interface has no text for
 /// an address that is not allowed, so the log has it.
-fn new_client(key: &Key, allowed: &Arc<AllowedHosts>) -> Result<Client, Error> {
-    let Key { component, address } = key;
-    let component = &**component;
+fn new_client(
+    component: &str,
+    address: &str,
+    allowed: &Arc<AllowedHosts>,
+) -> Result<Client, Error> {
     let refused = |reason: String| {
         tracing::warn!(component, reason, "Redis: no connection");
         Error::InvalidAddress
