@@ -13,10 +13,12 @@ import json
 import os
 import secrets
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 SECRET_FILE = Path(__file__).parents[2] / "target" / "university-secret"
+SECRET_BYTES = 32
 LIFETIME_S = 12 * 3600
 
 
@@ -27,13 +29,22 @@ def encode(data):
 
 def secret():
     """The secret, which only this user can read."""
-    try:
+    if not SECRET_FILE.exists():
         SECRET_FILE.parent.mkdir(exist_ok=True)
-        with os.fdopen(os.open(SECRET_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-    except FileExistsError:
-        pass
-    return SECRET_FILE.read_bytes()
+        # Another call may do the same at this moment. A link is made completely or not at all, and only the
+        # first one is.
+        with tempfile.NamedTemporaryFile(dir=SECRET_FILE.parent) as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                os.link(file.name, SECRET_FILE)
+            except FileExistsError:
+                pass
+    key = SECRET_FILE.read_bytes()
+    if len(key) != SECRET_BYTES:
+        sys.exit(f"{SECRET_FILE} does not have {SECRET_BYTES} bytes: delete it, and create new tokens")
+    return key
 
 
 def keys():

@@ -30,7 +30,7 @@ cargo xtask <task>
   up [ARGS]      build the program and the components, in the profile that compiles fast, and run
                  the whole pipeline; ARGS are passed to `doorbuster up`. --local DIR starts Apache
                  Kafka and Valkey on this machine, and keeps their data in DIR; --queue NAME starts
-                  RabbitMQ with this queue; if it cannot be started, --or-only IDS runs only these
+                 RabbitMQ with this queue; if it cannot be started, --or-only IDS runs only these
                   components; --postgres DIR starts PostgreSQL and runs the scripts in DIR
   build          build target/release/doorbuster and the components in target/components/, in the
                  optimized profile

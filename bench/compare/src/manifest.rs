@@ -44,6 +44,11 @@ pub fn without_middleware(manifest: &Path) -> Result<PathBuf> {
     derive(manifest, "without-middleware", drop_middleware)
 }
 
+/// Writes a manifest of the same application without this middleware.
+pub fn without_one(manifest: &Path, middleware: &str) -> Result<PathBuf> {
+    derive(manifest, &format!("without-{middleware}"), |app| drop_one(app, middleware))
+}
+
 /// The manifest that [`with_aggregator`] writes.
 pub const WITH_AGGREGATOR: &str = "target/bench/other-aggregator-spin-fused.toml";
 
@@ -105,12 +110,27 @@ fn drop_kafka(app: &mut toml::Table) {
 /// Removes the middleware of the HTTP triggers. The components that only it uses remain, but are not
 /// started.
 fn drop_middleware(app: &mut toml::Table) {
-    let triggers = table(app, "trigger").and_then(|triggers| triggers.get_mut("http"));
-    for trigger in triggers.and_then(toml::Value::as_array_mut).into_iter().flatten() {
-        if let Some(trigger) = trigger.as_table_mut() {
-            trigger.remove("dependencies");
+    for trigger in http_triggers(app) {
+        trigger.remove("dependencies");
+    }
+}
+
+/// Removes one component from the middleware of the HTTP triggers.
+fn drop_one(app: &mut toml::Table, middleware: &str) {
+    for trigger in http_triggers(app) {
+        let list = table(trigger, "dependencies").and_then(|all| all.get_mut("middleware"));
+        if let Some(toml::Value::Array(list)) = list {
+            list.retain(|one| {
+                one.get("component").and_then(toml::Value::as_str) != Some(middleware)
+            });
         }
     }
+}
+
+fn http_triggers(app: &mut toml::Table) -> impl Iterator<Item = &mut toml::Table> {
+    let triggers = table(app, "trigger").and_then(|triggers| triggers.get_mut("http"));
+    let triggers = triggers.and_then(toml::Value::as_array_mut).into_iter().flatten();
+    triggers.filter_map(toml::Value::as_table_mut)
 }
 
 /// Removes the settings that let the host provide a dependency.
@@ -180,5 +200,13 @@ mod tests {
         .parse()
         .unwrap();
         assert_eq!(app, expected);
+
+        let with = |middleware: &str| -> toml::Table {
+            let trigger = format!("[[trigger.http]]\ndependencies.middleware = [{middleware}]");
+            trigger.parse().unwrap()
+        };
+        let mut app = with("{ component = 'guard' }, { component = 'cache' }");
+        drop_one(&mut app, "cache");
+        assert_eq!(app, with("{ component = 'guard' }"));
     }
 }

@@ -7,11 +7,12 @@ CREATE TABLE IF NOT EXISTS students (
     nombre text NOT NULL CHECK (char_length(nombre) BETWEEN 1 AND 100),
     nro_documento bigint NOT NULL CHECK (nro_documento BETWEEN 1 AND 999999999),
     tipo_documento text NOT NULL CHECK (tipo_documento IN ('DNI', 'LC', 'LE', 'PASAPORTE')),
-    fecha_nacimiento date NOT NULL,
+    fecha_nacimiento date NOT NULL CHECK (fecha_nacimiento BETWEEN '1900-01-01' AND '2099-12-31'),
     sexo text NOT NULL CHECK (sexo IN ('F', 'M', 'X')),
     nro_legajo bigint NOT NULL UNIQUE CHECK (nro_legajo BETWEEN 1 AND 999999999),
-    fecha_ingreso date NOT NULL,
-    UNIQUE (nro_documento, tipo_documento)
+    fecha_ingreso date NOT NULL CHECK (fecha_ingreso BETWEEN '1900-01-01' AND '2099-12-31'),
+    UNIQUE (nro_documento, tipo_documento),
+    CHECK (fecha_ingreso > fecha_nacimiento)
 );
 
 -- A block has 2,048 ids: its number is id >> 11. Half of each page is left free, because the last block
@@ -21,8 +22,9 @@ CREATE TABLE IF NOT EXISTS student_blocks (
     students integer NOT NULL CHECK (students >= 0)
 ) WITH (fillfactor = 50);
 
--- Blocks are changed in the order of their numbers, so that two transactions cannot wait for each
--- other.
+-- Each statement changes blocks in the order of their numbers, so that two transactions with one statement
+-- each cannot wait for each other because of blocks. Longer transactions can: PostgreSQL then aborts one
+-- of them (40P01).
 CREATE OR REPLACE FUNCTION count_students() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -45,9 +47,31 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE OR REPLACE FUNCTION refuse_change_of_id() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the id of a student cannot be changed' USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+
+-- Counts all blocks again. It waits until no transaction changes students, and changes wait for it.
+CREATE OR REPLACE FUNCTION recount_students() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    LOCK TABLE students IN SHARE MODE;
+    DELETE FROM student_blocks;
+    INSERT INTO student_blocks (block, students) SELECT id >> 11, count(*) FROM students GROUP BY 1;
+END $$;
+
 CREATE OR REPLACE TRIGGER students_added AFTER INSERT ON students
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_students();
 CREATE OR REPLACE TRIGGER students_removed AFTER DELETE ON students
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_students();
+CREATE OR REPLACE TRIGGER students_keep_ids BEFORE UPDATE OF id ON students
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_id();
 CREATE OR REPLACE TRIGGER students_truncated AFTER TRUNCATE ON students
     FOR EACH STATEMENT EXECUTE FUNCTION clear_student_blocks();
+
+-- The table may have had students before it had the triggers.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM student_blocks) THEN
+        PERFORM recount_students();
+    END IF;
+END $$;

@@ -159,10 +159,7 @@ fn failure(error: Error) -> Problem {
         Error::PgError(PgError::QueryFailed(QueryError::DbError(error))) => {
             StoreError::from_sqlstate(&error.code, error.as_text)
         }
-        // Without a code, the error is one of the connection.
-        Error::PgError(PgError::QueryFailed(QueryError::Text(text))) => {
-            StoreError::Unavailable(text)
-        }
+        Error::PgError(PgError::QueryFailed(QueryError::Text(text))) => StoreError::from_text(text),
         other => StoreError::Refused(other.to_string()),
     })
 }

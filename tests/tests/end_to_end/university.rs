@@ -14,6 +14,35 @@ const STUDENTS: i64 = 5_000;
 /// Some students who are deleted before the pages are read: at the borders of blocks and of the list.
 const GONE: [i64; 6] = [1, 2, 2_047, 2_048, 4_096, 5_000];
 
+/// Creates the students on a server with a limit of time, which does not hold for the script.
+const FILL: &str = "
+SET statement_timeout = '1h';
+\\i :script
+SELECT 1 / (current_setting('statement_timeout') = '0')::integer;
+";
+
+/// What the schema refuses, and blocks that are missing.
+const SPOIL: &str = "
+DO $$ BEGIN
+    BEGIN
+        UPDATE students SET id = DEFAULT WHERE id = 3;
+        RAISE 'the id was changed';
+    EXCEPTION WHEN integrity_constraint_violation THEN NULL;
+    END;
+    BEGIN
+        UPDATE students SET fecha_ingreso = '2100-01-01' WHERE id = 3;
+        RAISE 'the date was changed';
+    EXCEPTION WHEN check_violation THEN NULL;
+    END;
+    BEGIN
+        UPDATE students SET fecha_ingreso = fecha_nacimiento WHERE id = 3;
+        RAISE 'the date was changed';
+    EXCEPTION WHEN check_violation THEN NULL;
+    END;
+END $$;
+TRUNCATE student_blocks;
+";
+
 /// Prints what a call of `tokens.py` prints.
 fn tokens(arguments: &[&str]) -> String {
     let script = root().join("examples/university/tokens.py");
@@ -76,9 +105,10 @@ async fn students_in_postgresql() {
     let mut postgres = Postgres::start().await.unwrap();
     let script = |name: &str| root().join("examples/university/db").join(name);
     postgres.run_script(&script("1-schema.sql"), &[]).await.unwrap();
-    let rows = STUDENTS.to_string();
-    postgres.run_script(&script("2-students.sql"), &[("rows", &rows)]).await.unwrap();
-    // Once more, as an operator might: nothing changes.
+    let (rows, fill) = (STUDENTS.to_string(), script("2-students.sql"));
+    run(&postgres, FILL, &[("rows", &rows), ("script", fill.to_str().unwrap())]).await;
+    run(&postgres, SPOIL, &[]).await;
+    // Once more, as an operator might: the blocks are counted again, and nothing else changes.
     postgres.run_script(&script("1-schema.sql"), &[]).await.unwrap();
     let variables = [
         format!("database_url={}", postgres.url()),
@@ -97,8 +127,18 @@ async fn students_in_postgresql() {
     pages_by_offset_and_by_position_agree(&service).await;
     a_student_is_created_changed_and_deleted(&service).await;
     statements_in_requests_are_data(&service).await;
+    let cached = [&more[..], &["--variable", "cache_control=s-maxage=600, max-age=0"]].concat();
+    let other = Pipeline::of_manifest(&manifest, "127.0.0.1:1", &cached).await.unwrap();
+    pages_are_stored_for_clients_with_a_token(&service, &other).await;
+    other.stop().await.unwrap();
     an_outage_is_reported_and_passes(&service, &mut postgres).await;
     running.stop().await.unwrap();
+}
+
+async fn run(postgres: &Postgres, statements: &str, variables: &[(&str, &str)]) {
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&script, statements).unwrap();
+    postgres.run_script(script.path(), variables).await.unwrap();
 }
 
 async fn only_registrars_change_students(running: &Pipeline) {
@@ -164,7 +204,7 @@ async fn a_student_is_created_changed_and_deleted(service: &Service) {
     assert_eq!((read.status, read.json()), (StatusCode::OK, created.json()));
     let first = read.header("etag").to_owned();
     assert_eq!(first, created.header("etag"));
-    assert!(!read.header("cache-control").is_empty());
+    assert_eq!(read.header("cache-control"), "private, no-cache");
     let known = service.send_with(Method::GET, &path, None, &[("if-none-match", &first)]).await;
     assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
     // The repeated request finds that it was performed.
@@ -224,6 +264,24 @@ async fn statements_in_requests_are_data(service: &Service) {
     let refused = service.send(Method::POST, "/students", Some(&hostile)).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!("nro_legajo")));
     assert_eq!(service.ids("/students?limit=1&after=2").await, [3]);
+}
+
+/// Only where the operator permits it, and not before the check of the token.
+async fn pages_are_stored_for_clients_with_a_token(service: &Service, other: &Pipeline) {
+    let path = "/students?limit=3&after=2";
+    for _ in 0..3 {
+        let page = service.get(path).await;
+        assert!(!page.header("cache-status").contains("hit"), "{}", page.header("cache-status"));
+    }
+    let caching = Service { client: other.client(), authorization: service.authorization.clone() };
+    // Each instance stores its own pages.
+    let stored = eventually("a page of the cache", async || {
+        let page = caching.get(path).await;
+        page.header("cache-status").contains("hit").then_some(page)
+    })
+    .await;
+    assert_eq!(ids(&stored), [3, 4, 5]);
+    assert_eq!(caching.client.send(Method::GET, path, &[], "").await.unwrap().status, 401);
 }
 
 async fn an_outage_is_reported_and_passes(service: &Service, postgres: &mut Postgres) {

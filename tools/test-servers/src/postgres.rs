@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Run;
 
 use anyhow::{Context as _, Result};
-use child_server::{Process, accepts, free_port, on_path};
+use child_server::{AtDrop, Process, free_port, on_path};
 use nix::sys::signal::Signal;
 use rustix::process::geteuid;
 use tempfile::TempDir;
@@ -40,9 +40,9 @@ pub struct PostgresTls {
 }
 
 /// A running server on the loopback interface with the user `test`, its password and a database of
-/// this name. It is killed when this is dropped, and the data is deleted.
+/// this name. It ends when this is dropped, and the data is deleted.
 pub struct Postgres {
-    // The first field, so that the process is killed before its folder is removed.
+    // The first field, so that the process has ended before its folder is removed.
     server: Process,
     programs: Programs,
     port: u16,
@@ -60,8 +60,8 @@ impl Postgres {
     /// The password of the user `test`.
     pub const PASSWORD: &str = "test-password";
 
-    /// Installs PostgreSQL if it is missing, starts a server and waits until it accepts
-    /// connections.
+    /// Installs PostgreSQL if it is missing, starts a server and waits until it executes
+    /// statements.
     pub async fn start() -> Result<Self> {
         Self::start_with(None).await
     }
@@ -83,6 +83,11 @@ impl Postgres {
     /// The port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The process id; 0 after its end was noticed.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
     }
 
     /// Waits until the server ends unexpectedly. Returns an error that describes this, with the end of
@@ -202,6 +207,8 @@ async fn start(
         "listen_addresses=127.0.0.1".to_owned(),
         "unix_socket_directories=".into(),
         "full_page_writes=off".into(),
+        // In files of the folder, which is removed also after a crash.
+        "dynamic_shared_memory_type=mmap".into(),
     ];
     if is_encrypted {
         let file = |name: &str| folder.path().join(name).display().to_string();
@@ -213,7 +220,15 @@ async fn start(
         command.arg("-c").arg(setting);
     }
     let log = folder.path().join("postgres.log");
-    let mut server = Process::start(NAME, command, &log, Some(folder))?;
-    server.wait_until(WAIT_LIMIT, || accepts(port)).await?;
+    // A server that is killed leaves its shared memory in the kernel.
+    let mut server = Process::start_with(NAME, command, &log, Some(folder), AtDrop::Quit)?;
+    server.wait_until(WAIT_LIMIT, || is_ready(programs, port)).await?;
     Ok(server)
+}
+
+/// Whether the server executes statements: it accepts connections before that, and refuses them.
+async fn is_ready(programs: &Programs, port: u16) -> bool {
+    let mut probe = Command::from(programs.run("pg_isready"));
+    probe.args(["--quiet", "--host", "127.0.0.1", "--port", &port.to_string()]);
+    probe.status().await.is_ok_and(|status| status.success())
 }

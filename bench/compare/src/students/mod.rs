@@ -17,7 +17,7 @@ use crate::bench::{WARM_UP_SECONDS, order};
 use crate::contender::{alone, program};
 use crate::cpu;
 use crate::deployment::Deployment;
-use crate::manifest::without_middleware;
+use crate::manifest::{without_middleware, without_one};
 use crate::process::free_address;
 use crate::results::{self, Case, Column, Design, Figures, Sample};
 use pages::{Pages, Place};
@@ -55,12 +55,14 @@ enum Service {
     Native,
     /// Doorbuster with the component alone.
     Doorbuster,
-    /// Doorbuster with all the middleware of the manifest.
+    /// Doorbuster with the middleware of the manifest, but without its cache.
     Guarded,
+    /// Doorbuster with all the middleware. Pages are cached for two seconds.
+    Cached,
 }
 
 impl Service {
-    const ALL: [Self; 3] = [Self::Native, Self::Doorbuster, Self::Guarded];
+    const ALL: [Self; 4] = [Self::Native, Self::Doorbuster, Self::Guarded, Self::Cached];
 }
 
 impl fmt::Display for Service {
@@ -68,7 +70,8 @@ impl fmt::Display for Service {
         f.pad(match self {
             Self::Native => DESIGN.base,
             Self::Doorbuster => "doorbuster",
-            Self::Guarded => "doorbuster with middleware",
+            Self::Guarded => "doorbuster with middleware, no cache",
+            Self::Cached => "doorbuster with middleware and cache",
         })
     }
 }
@@ -114,7 +117,9 @@ async fn turn(service: Service, postgres: &Postgres, args: &Args) -> Result<Vec<
     deployment.add("service", &format!("students-{service}"), command, Some(address))?;
     deployment.listens().await?;
     let authorization = match service {
-        Service::Guarded => Some(format!("Bearer {}", tokens(&["token", "bench"])?)),
+        Service::Guarded | Service::Cached => {
+            Some(format!("Bearer {}", tokens(&["token", "bench"])?))
+        }
         Service::Native | Service::Doorbuster => None,
     };
     let mut turn = Vec::new();
@@ -155,7 +160,12 @@ fn command(service: Service, postgres: &Postgres, listen: SocketAddr) -> Result<
             return Ok(command);
         }
         Service::Doorbuster => alone(&without_middleware(manifest)?, listen)?,
-        Service::Guarded => alone(manifest, listen)?,
+        Service::Guarded => alone(&without_one(manifest, "cache")?, listen)?,
+        Service::Cached => {
+            let mut command = alone(manifest, listen)?;
+            command.args(["--variable", "cache_control=s-maxage=2, max-age=0"]);
+            command
+        }
     };
     let variables = [
         format!("database_url={url}"),

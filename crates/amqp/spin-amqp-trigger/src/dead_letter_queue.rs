@@ -28,6 +28,9 @@ const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 /// The longest part of a message id that is made from a header of a letter, in characters, of which each
 /// has at most four bytes. A message id has at most 255 bytes.
 const IDENTITY_PART_CHARS: usize = 30;
+/// The headers with which a quorum queue counts the deliveries of a message. The counts are those of the
+/// letter, or of earlier messages.
+const DELIVERY_HEADERS: [&str; 2] = ["x-acquired-count", "x-delivery-count"];
 /// The name in the broker's list of connections.
 const NAME: &str = "doorbuster dlq";
 
@@ -53,7 +56,7 @@ impl fmt::Debug for DeadLetterQueue {
 
 impl DeadLetterQueue {
     /// Connects to the broker of the trigger. `queue` is the queue of the dead letters; without a name,
-    /// the one to which the default exchange routes them.
+    /// the one to which the default exchange routes them. The queue that the trigger reads is refused.
     pub async fn open(config: &Config, queue: Option<&str>) -> Result<Self, Error> {
         let address = config.validate()?;
         let queue = match queue {
@@ -66,6 +69,10 @@ impl DeadLetterQueue {
         };
         if queue.is_empty() || queue.len() > NAME_BYTES_MAX {
             let reason = "the name of a queue has 1 to 255 bytes".into();
+            return Err(Error::Letters { queue, reason });
+        }
+        if queue == config.queue {
+            let reason = "the trigger reads it: its messages are no dead letters".into();
             return Err(Error::Letters { queue, reason });
         }
         match address.connect(NAME).await {
@@ -101,8 +108,9 @@ impl DeadLetterQueue {
     }
 
     /// Publishes the letters that are in the queue now, in their order, to the queues that they came from,
-    /// with the message's own properties and headers. After the broker has confirmed a letter, it is
-    /// removed, and `report` is called.
+    /// with the message's own properties and headers, as far as the letter has them: it is persistent and
+    /// does not expire, and has the key of the record, but no user id, `CC`, `BCC`, or headers with which
+    /// RabbitMQ counts deliveries. After the broker has confirmed a letter, it is removed, and `report` is called.
     ///
     /// A letter that cannot be sent stays in the queue, and `report` gets the reason; the others are sent.
     /// If the process or the connection ends between the confirms and the removal, up to 100 letters
@@ -123,7 +131,8 @@ impl DeadLetterQueue {
     }
 
     /// Deletes the first letters of those that are in the queue now, at most `max`, until `visit` breaks.
-    /// `visit` gets each letter before it is deleted; one for which it breaks stays in the queue.
+    /// `visit` gets each letter before it is deleted; one for which it breaks stays in the queue. A message
+    /// that is not a dead letter stays, too, and is an error.
     pub async fn delete(
         &self,
         max: u64,
@@ -133,7 +142,16 @@ impl DeadLetterQueue {
         let count = u64::from(self.waiting(&channel).await?).min(max);
         for number in (1..).take_while(|number: &i64| number.unsigned_abs() <= count) {
             let Some(mut delivery) = self.next(&channel).await? else { break };
-            if visit(letter(number, &mut delivery)).is_break() {
+            let letter = letter(number, &mut delivery);
+            if letter.header(headers::TOPIC).is_none() {
+                self.close(channel).await?;
+                let topic = headers::TOPIC;
+                return Err(self.error(format!(
+                    "the message at 0/{number} is not a dead letter, because it has no header {topic}; \
+                     it and those behind it were not deleted"
+                )));
+            }
+            if visit(letter).is_break() {
                 break;
             }
             let ack = channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default());
@@ -258,16 +276,22 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
             match outcome(answer, returned, &queue) {
                 Outcome::Confirmed => {
                     let ack = self.channel.basic_ack(delivery, BasicAckOptions::default());
-                    within(ack).await.map_err(|reason| {
-                        self.letters.error(format!(
+                    if let Err(reason) = within(ack).await {
+                        failed = Some(format!(
                             "letters were sent back, but could not be removed; the next replay sends \
                              them again: {reason}"
-                        ))
-                    })?;
+                        ));
+                        break;
+                    }
                     count += 1;
                 }
                 Outcome::Refused(reason) => self.leave(number, reason),
-                Outcome::Unknown(reason) => failed = Some(reason),
+                Outcome::Unknown(reason) => {
+                    failed = Some(format!(
+                        "letters were not confirmed; they may have been published, but they remain in \
+                         the queue: {reason}"
+                    ));
+                }
             }
         }
         if count > 0 {
@@ -275,10 +299,7 @@ impl<F: FnMut(SentBack)> Run<'_, F> {
             (self.report)(SentBack::Sent(count));
         }
         match failed {
-            Some(reason) => Err(self.letters.error(format!(
-                "letters were not confirmed; they may have been published, but they remain in the \
-                 queue: {reason}"
-            ))),
+            Some(reason) => Err(self.letters.error(reason)),
             None => Ok(()),
         }
     }
@@ -347,13 +368,14 @@ fn origin<'a>(letter: &'a DeadLetter, own_queue: &str) -> Result<&'a str, String
 /// The properties of the original message. The letter is published to its queue directly, so the
 /// routing key becomes the key of the record.
 fn original_properties(properties: &BasicProperties, letter: &DeadLetter) -> BasicProperties {
-    let describes = |name: &str| {
-        headers::PREFIXES.iter().chain(&[own::PREFIX]).any(|prefix| name.starts_with(prefix))
+    let is_added = |name: &str| {
+        let mut prefixes = headers::PREFIXES.iter().chain(&[own::PREFIX]);
+        prefixes.any(|prefix| name.starts_with(prefix)) || DELIVERY_HEADERS.contains(&name)
     };
     let mut kept = FieldTable::default();
     if let Some(headers) = properties.headers() {
         for (name, value) in headers.inner() {
-            if !describes(name.as_str()) {
+            if !is_added(name.as_str()) {
                 kept.insert(name.clone(), value.clone());
             }
         }
@@ -375,4 +397,30 @@ fn identity(letter: &DeadLetter) -> String {
         letter.header(name).unwrap_or("-").chars().take(IDENTITY_PART_CHARS).collect()
     };
     format!("letter/{}/{}", header(headers::OFFSET), header(headers::TIME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_added_to_the_letter_is_left_out() {
+        let mut table = FieldTable::default();
+        for name in ["x-acquired-count", "x-delivery-count"] {
+            table.insert(name.into(), AMQPValue::LongLongInt(3));
+        }
+        for name in ["x-own", headers::TOPIC, headers::TIME, own::ROUTING_KEY] {
+            table.insert(name.into(), AMQPValue::LongString("posts".into()));
+        }
+        let mut delivery = Delivery::mock(1, "".into(), "letters".into(), true, b"x".into());
+        delivery.properties =
+            BasicProperties::default().with_headers(table).with_message_id("m1".into());
+        let letter = letter(1, &mut delivery);
+        let original = original_properties(&delivery.properties, &letter);
+        let names: Vec<_> = original.headers().as_ref().unwrap().inner().keys().collect();
+        let mut names: Vec<&str> = names.into_iter().map(ShortString::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, [KEY, "x-own"]);
+        assert_eq!(original.message_id(), delivery.properties.message_id());
+    }
 }

@@ -9,6 +9,6 @@ mod watchdog;
 
 pub use on_path::on_path;
 pub use ports::{accepts, free_port};
-pub use process::Process;
+pub use process::{AtDrop, Process};
 pub use valkey::{Valkey, ValkeyConfig, answers};
 pub use watchdog::Watchdog;

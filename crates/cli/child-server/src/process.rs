@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +16,12 @@ use crate::watchdog::Watchdog;
 
 /// How often to check whether the server is ready.
 const POLL: Duration = Duration::from_millis(25);
+
+/// How long a server may take to quit before it is killed, when its [`Process`] is dropped.
+const QUIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often to check whether it has ended.
+const QUIT_POLL: Duration = Duration::from_millis(5);
 
 /// How long a server may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -33,6 +39,18 @@ pub struct Process {
     log: PathBuf,
     /// `None` after the server has ended.
     watchdog: Option<Watchdog>,
+    at_drop: AtDrop,
+}
+
+/// What happens to a server that still runs when its [`Process`] is dropped, or when this process ends
+/// without dropping it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtDrop {
+    /// It is killed.
+    Kill,
+    /// It gets SIGQUIT, and is killed if it has not ended after five seconds. This is for a server that
+    /// then releases what the kernel would keep, such as shared memory.
+    Quit,
 }
 
 impl Process {
@@ -41,9 +59,20 @@ impl Process {
     /// removes the `temporary` folder.
     pub fn start(
         name: &'static str,
+        command: Command,
+        log: &Path,
+        temporary: Option<&TempDir>,
+    ) -> Result<Self> {
+        Self::start_with(name, command, log, temporary, AtDrop::Kill)
+    }
+
+    /// The same, with another end when this is dropped.
+    pub fn start_with(
+        name: &'static str,
         mut command: Command,
         log: &Path,
         temporary: Option<&TempDir>,
+        at_drop: AtDrop,
     ) -> Result<Self> {
         let file = File::options()
             .create(true)
@@ -64,8 +93,9 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot run {name}"))?;
         let temporary = temporary.map(TempDir::path);
-        let watchdog = child.id().map(|pid| Watchdog::start(pid, temporary)).transpose()?;
-        Ok(Self { child, name, log: log.into(), watchdog })
+        let watchdog =
+            child.id().map(|pid| Watchdog::start(pid, at_drop, temporary)).transpose()?;
+        Ok(Self { child, name, log: log.into(), watchdog, at_drop })
     }
 
     /// The process id; 0 after its end was noticed.
@@ -182,5 +212,17 @@ impl Process {
         let pid = i32::try_from(pid).context("no such process")?;
         kill(Pid::from_raw(pid), signal)
             .with_context(|| format!("cannot signal {} ({pid})", self.name))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.at_drop == AtDrop::Kill || self.signal(Signal::SIGQUIT).is_err() {
+            return;
+        }
+        let end = Instant::now() + QUIT_LIMIT;
+        while matches!(self.has_ended(), Ok(false)) && Instant::now() < end {
+            std::thread::sleep(QUIT_POLL);
+        }
     }
 }

@@ -7,6 +7,17 @@ use std::process::{ChildStdin, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::process::AtDrop;
+
+/// Kills the server and removes the folder, if there is one.
+const KILL: &str = r#"kill -9 "$1"; ${2:+rm -rf "$2"};"#;
+
+/// Lets the server quit, for at most 5 s.
+const QUIT: &str = r#"
+kill -QUIT "$1"; polls=0
+while kill -0 "$1" && [ $polls -lt 50 ]; do sleep 0.1; polls=$((polls + 1)); done
+"#;
+
 /// A shell that waits for this process to end, then kills the server and removes its temporary
 /// folder, so that nothing remains after a crash. It detects the end of this process by the end of
 /// its standard input.
@@ -17,10 +28,13 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// Starts the shell for the server with this process id.
-    pub fn start(pid: u32, temporary: Option<&Path>) -> Result<Self> {
-        const SCRIPT: &str = r#"read -r _ || { kill -9 "$1"; ${2:+rm -rf "$2"}; }"#;
+    pub fn start(pid: u32, at_drop: AtDrop, temporary: Option<&Path>) -> Result<Self> {
+        let script = match at_drop {
+            AtDrop::Kill => KILL.to_owned(),
+            AtDrop::Quit => format!("{QUIT}{KILL}"),
+        };
         let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT, "watchdog", &pid.to_string()])
+            .args(["-c", &format!("read -r _ || {{ {script} }}"), "watchdog", &pid.to_string()])
             .args(temporary)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -37,13 +37,23 @@ impl Application {
         Ok((app, variables))
     }
 
-    /// The selected trigger, for Kafka or for RabbitMQ.
-    pub fn any_trigger(&self, app: &App, variables: &Variables) -> Result<AnyTrigger> {
-        let kafka = TriggerConfig::read_all(app, variables)?.into_iter();
-        let amqp = amqp_trigger::TriggerConfig::read_all(app, variables)?.into_iter();
-        let all = kafka.map(|t| (t.component.clone(), AnyTrigger::Kafka(t.into())));
-        let all = all.chain(amqp.map(|t| (t.component.clone(), AnyTrigger::Amqp(t.into()))));
-        select(app, all.collect(), self.component.as_deref(), "Kafka or AMQP trigger")
+    /// The selected trigger of one of these types. The settings of the others are not read: their
+    /// variables may be missing.
+    pub fn any_trigger(
+        &self,
+        app: &App,
+        variables: &Variables,
+        types: &[TriggerType],
+    ) -> Result<AnyTrigger> {
+        let only = select_any(app, self.component.as_deref(), types)?;
+        let trigger = match TriggerConfig::read_all(&only, variables)?.pop() {
+            Some(trigger) => Some(AnyTrigger::Kafka(trigger.into())),
+            None => {
+                let amqp = amqp_trigger::TriggerConfig::read_all(&only, variables)?.pop();
+                amqp.map(|trigger| AnyTrigger::Amqp(trigger.into()))
+            }
+        };
+        trigger.context("the trigger has no settings")
     }
 
     /// The selected trigger for Kafka.
@@ -67,6 +77,25 @@ impl Application {
             (Some(topic), _) => Ok((trigger, topic.to_owned())),
             (None, [topic]) if !is_pattern(topic) => Ok((trigger.clone(), topic.clone())),
             (None, topics) => bail!("the trigger reads {topics:?}: name one topic by --topic"),
+        }
+    }
+}
+
+/// The type of a trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TriggerType {
+    Kafka,
+    Amqp,
+}
+
+impl TriggerType {
+    pub const ALL: [Self; 2] = [Self::Kafka, Self::Amqp];
+
+    /// Its name in a manifest.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Amqp => "amqp",
         }
     }
 }
@@ -107,11 +136,85 @@ fn select<T>(
     Ok(trigger)
 }
 
+/// The application with the selected trigger only: the one that has one of these types and calls this
+/// component, if one is given.
+fn select_any(app: &App, component: Option<&str>, types: &[TriggerType]) -> Result<App> {
+    let mut only = app.clone();
+    only.triggers.retain(|trigger| {
+        types.iter().any(|one| trigger.trigger_type == one.name())
+            && component.is_none_or(|id| trigger.component() == Some(id))
+    });
+    let name = &app.metadata.name;
+    match &only.triggers[..] {
+        [_] => Ok(only),
+        [] => bail!("{name}: no such Kafka or AMQP trigger"),
+        [one, others @ ..] => {
+            let option = if others.iter().any(|other| other.component() != one.component()) {
+                "--component"
+            } else {
+                "--trigger kafka or --trigger amqp"
+            };
+            bail!("{name} has several triggers: name one by {option}")
+        }
+    }
+}
+
 /// Makes the components use their own producers, if they have one, in place of the host's, which
 /// would send records to the brokers of the trigger.
 pub fn without_producers(app: &mut App) {
     for component in &mut app.components {
         let is_producer = |name: &String| PRODUCERS.iter().any(|p| is_named_by(name, p));
         component.provide.retain(|interface| !is_producer(interface));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn one_trigger_is_selected_before_any_settings_are_read() {
+        let manifest = r#"
+            spin_manifest_version = 2
+            [application]
+            name = "posts"
+            [variables]
+            amqp_url = { required = true, secret = true }
+            [[trigger.kafka]]
+            topic = "posts"
+            component = "both"
+            [[trigger.amqp]]
+            url = "{{ amqp_url }}"
+            queue = "posts"
+            component = "both"
+            [[trigger.amqp]]
+            url = "{{ amqp_url }}"
+            queue = "others"
+            component = "one"
+            [component.both]
+            source = "posts.wasm"
+            [component.one]
+            source = "posts.wasm"
+        "#;
+        let app = spin_app::manifest::parse(Path::new("spin.toml"), manifest).unwrap();
+        let select = |component, types: &[TriggerType]| {
+            let only = select_any(&app, component, types).map_err(|error| error.to_string())?;
+            let [trigger] = &only.triggers[..] else { panic!("{:?}", only.triggers) };
+            Ok::<_, String>((
+                trigger.trigger_type.clone(),
+                trigger.component().unwrap_or_default().to_owned(),
+            ))
+        };
+        let found = |of_type: &str, component: &str| Ok((of_type.to_owned(), component.to_owned()));
+        let all = TriggerType::ALL;
+        assert_eq!(select(Some("one"), &all), found("amqp", "one"));
+        assert_eq!(select(None, &[TriggerType::Kafka]), found("kafka", "both"));
+        assert_eq!(select(Some("both"), &[TriggerType::Amqp]), found("amqp", "both"));
+        assert!(select(None, &all).unwrap_err().contains("--component"));
+        assert!(select(Some("both"), &all).unwrap_err().contains("--trigger"));
+        assert!(select(Some("two"), &all).unwrap_err().contains("no such"));
+        assert!(select(Some("one"), &[TriggerType::Kafka]).unwrap_err().contains("no such"));
     }
 }

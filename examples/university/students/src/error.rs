@@ -3,6 +3,12 @@
 use http::StatusCode;
 use intake::Problem;
 
+/// What the client library of Doorbuster and Spin says about a lost connection.
+const LOST: [&str; 2] = ["connection closed", "error communicating with the server"];
+
+/// What Doorbuster says about a statement that reached its own time limit.
+const CANCELLED: &str = "the statement was cancelled after";
+
 /// Why the database did not do what a request asks for. The texts are for the log: they contain host
 /// names and values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +16,8 @@ pub enum StoreError {
     /// It cannot be reached, or can do nothing at the moment. A change may have been made.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// A statement took too long. It had no effect.
+    /// A statement took too long. A change may have been made: the host may give up waiting for a
+    /// statement that PostgreSQL completes.
     #[error("a statement took too long: {0}")]
     TimedOut(String),
     /// Another student has the same number of a file, or the same document. The change was not made.
@@ -39,9 +46,16 @@ impl StoreError {
         }
     }
 
-    /// Whether the same request may succeed later.
-    pub fn is_retriable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::TimedOut(_))
+    /// The error that the text of a failure without a SQLSTATE stands for: the database did not report it.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        let text = text.into();
+        if LOST.iter().any(|part| text.contains(part)) {
+            Self::Unavailable(text)
+        } else if text.contains(CANCELLED) {
+            Self::TimedOut(text)
+        } else {
+            Self::Refused(text)
+        }
     }
 }
 
@@ -56,7 +70,7 @@ impl From<&StoreError> for Problem {
             StoreError::TimedOut(_) => (
                 "urn:doorbuster:problem:timed-out",
                 StatusCode::GATEWAY_TIMEOUT,
-                "the database took too long; nothing was changed",
+                "the database took too long; a change may have been made",
             ),
             StoreError::Duplicate(_) => (
                 "urn:university:problem:duplicate",
@@ -98,8 +112,21 @@ mod tests {
             let error = StoreError::from_sqlstate(code, "10.0.0.1");
             let problem = Problem::from(&error);
             assert_eq!(problem.status, status, "{code}");
-            assert_eq!(error.is_retriable(), status == 503 || status == 504, "{code}");
             assert!(!problem.detail.contains("10.0.0.1"), "for the log only");
+        }
+    }
+
+    #[test]
+    fn only_a_lost_connection_is_a_database_that_is_not_available() {
+        for (text, status) in [
+            ("connection closed", 503),
+            ("error communicating with the server: Connection reset by peer (os error 104)", 503),
+            ("the statement was cancelled after 25s", 504),
+            ("error serializing parameter 1: cannot convert", 500),
+            ("error deserializing column 0", 500),
+            ("expected 2 parameters but got 1", 500),
+        ] {
+            assert_eq!(Problem::from(&StoreError::from_text(text)).status, status, "{text}");
         }
     }
 }

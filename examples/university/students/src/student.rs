@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use sale::Violation;
 use serde::{Deserialize, Serialize};
+use strict_json::Strict;
 
 use crate::Date;
 
@@ -100,18 +101,15 @@ texts! {
 impl Student {
     /// Reads and checks a student whose id is `id`, or who has none yet. The body may contain the id.
     pub fn from_json(body: &[u8], id: Option<i64>) -> Result<Self, Violation> {
-        // Serde would also read an array of the values.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Violation::new("body", "must be a JSON object"));
-        }
         let mut json = serde_json::Deserializer::from_slice(body);
-        let student: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            // The path of an error outside of the fields is `.` or `?`.
-            let is_field = path.starts_with(|first: char| first.is_ascii_alphabetic());
-            let field = if is_field { path } else { "body".into() };
-            Violation::new(field, error.inner().to_string())
-        })?;
+        let student: Self =
+            serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
+                let path = error.path().to_string();
+                // The path of an error outside of the fields is `.` or `?`.
+                let is_field = path.starts_with(|first: char| first.is_ascii_alphabetic());
+                let field = if is_field { path } else { "body".into() };
+                Violation::new(field, error.inner().to_string())
+            })?;
         json.end().map_err(|error| Violation::new("body", error.to_string()))?;
         student.check(id)?;
         Ok(Self { id, ..student })

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, ensure};
-use child_server::Watchdog;
+use child_server::{AtDrop, Watchdog};
 use clap::Parser;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -103,7 +103,7 @@ async fn run(
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("cannot run {}", program.display()))?;
-    let watchdog = child.id().map(|pid| Watchdog::start(pid, None)).transpose()?;
+    let watchdog = child.id().map(|pid| Watchdog::start(pid, AtDrop::Kill, None)).transpose()?;
     let fault = loop {
         tokio::select! {
             _ = child.wait() => break None,
@@ -118,7 +118,7 @@ async fn run(
     }
     let stopped = tokio::select! {
         stopped = servers.stop() => stopped,
-        // Dropped servers are killed.
+        // Dropped servers end at once.
         () = signals.end() => Ok(()),
     };
     match fault {
@@ -170,7 +170,7 @@ impl Servers {
         };
         let rabbit = async {
             let Some(queue) = &args.queue else { return Ok(None) };
-            let rabbit = match (RabbitMq::start(RabbitMqConfig::default()).await, &args.or_only) {
+            let rabbit = match (start_rabbit(queue).await, &args.or_only) {
                 (Ok(rabbit), _) => rabbit,
                 (Err(error), Some(components)) => {
                     let error = format!("{error:#}");
@@ -183,9 +183,6 @@ impl Servers {
                 }
                 (Err(error), None) => return Err(error.context("cannot start RabbitMQ")),
             };
-            let client = QueueClient::connect(&rabbit.url()).await?;
-            client.declare(queue).await?;
-            client.declare(&format!("{queue}.dead-letter")).await?;
             Ok(Some(rabbit))
         };
         let postgres = async {
@@ -250,8 +247,8 @@ impl Servers {
         }
     }
 
-    /// Stops the servers that still run, in the order of the data flow. RabbitMQ and PostgreSQL are
-    /// killed, because their data is deleted.
+    /// Stops the servers that still run, in the order of the data flow. RabbitMQ and PostgreSQL end at
+    /// once, because their data is deleted.
     async fn stop(self) -> Result<(), Error> {
         drop((self.rabbit, self.postgres));
         let Some((mut kafka, mut valkey)) = self.data else { return Ok(()) };
@@ -276,6 +273,15 @@ async fn start_with_data(dir: &Path) -> Result<(Kafka, Valkey)> {
     tokio::try_join!(async { Kafka::start(kafka).await.context("cannot start Kafka") }, async {
         start_valkey(valkey).await.context("cannot start Valkey")
     },)
+}
+
+/// Starts RabbitMQ with the queue and the one for its dead letters.
+async fn start_rabbit(queue: &str) -> Result<RabbitMq> {
+    let rabbit = RabbitMq::start(RabbitMqConfig::default()).await?;
+    let client = QueueClient::connect(&rabbit.url()).await?;
+    client.declare(queue).await?;
+    client.declare(&format!("{queue}.dead-letter")).await?;
+    Ok(rabbit)
 }
 
 async fn start_postgres(scripts: &Path) -> Result<Postgres> {

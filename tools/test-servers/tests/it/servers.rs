@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::eventually;
-use test_servers::{Kafka, KafkaConfig, ValkeyConfig, start_valkey};
+use test_servers::{Kafka, KafkaConfig, Postgres, ValkeyConfig, start_valkey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -49,6 +49,21 @@ async fn kafka_comes_back_on_its_port_after_a_crash() {
     assert_eq!(kafka.bootstrap(), bootstrap);
     assert_ne!(kafka.pid(), pid);
     kafka.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn postgresql_leaves_no_shared_memory() {
+    let postgres = Postgres::start().await.unwrap();
+    let pid = postgres.pid().to_string();
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    assert!(!maps.contains("/dev/shm/PostgreSQL"), "{maps}");
+    let segments = || {
+        let all = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+        all.lines().filter(|line| line.split_whitespace().nth(4) == Some(&*pid)).count()
+    };
+    assert_eq!(segments(), 1);
+    drop(postgres);
+    assert_eq!(segments(), 0);
 }
 
 #[tokio::test]

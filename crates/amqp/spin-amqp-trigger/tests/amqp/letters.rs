@@ -177,17 +177,30 @@ async fn letters_are_sent_back(source: &Source<'_>, queue: &str, letters: &str) 
         assert!(!names.iter().any(|name| name.contains(".errors.")), "{names:?}");
         assert_eq!(names.contains(&"kept"), body == "reject-nameless");
     }
-    // The letter for which the visitor breaks stays; then it is deleted.
+    // What is not a letter is never deleted.
     let mut seen = 0;
-    for end in [ControlFlow::Break(()), ControlFlow::Continue(())] {
+    let mut delete = async |end: ControlFlow<()>| {
         dead.delete(5, |letter| {
-            assert_eq!(letter.record.value.as_deref(), Some(&b"stray"[..]));
+            assert_eq!(letter.record.value.as_deref(), Some(&b"given up"[..]));
             seen += 1;
             end
         })
         .await
-        .unwrap();
-        has(u64::from(end.is_break())).await;
+    };
+    let error = delete(ControlFlow::Continue(())).await.unwrap_err().to_string();
+    assert!(error.contains("0/1") && error.contains(headers::TOPIC), "{error}");
+    has(1).await;
+    assert_eq!(take(client, letters).await.data, b"stray");
+    let error = DeadLetterQueue::open(config, Some(queue)).await.unwrap_err().to_string();
+    assert!(error.contains(queue) && error.contains("the trigger reads it"), "{error}");
+    // The letter for which the visitor breaks stays; then it is deleted.
+    let mut table = FieldTable::default();
+    table.insert(headers::TOPIC.into(), AMQPValue::LongString(queue.into()));
+    publish_with_headers(url, letters, "given up", table).await;
+    for end in [ControlFlow::Break(()), ControlFlow::Continue(())] {
+        has(1).await;
+        delete(end).await.unwrap();
     }
+    has(0).await;
     assert_eq!(seen, 2);
 }

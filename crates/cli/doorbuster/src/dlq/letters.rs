@@ -9,7 +9,7 @@ use spin_kafka_trigger::{
 };
 use tokio::runtime::Handle;
 
-use crate::application::{AnyTrigger, Application};
+use crate::application::{AnyTrigger, Application, TriggerType};
 
 /// The letters of one trigger. The methods block.
 pub enum Letters {
@@ -24,11 +24,16 @@ pub enum Survey<'a> {
 }
 
 impl Letters {
-    /// Opens the topic or the queue of this name; without one, that of the application's trigger.
-    pub fn open(application: &Application, name: Option<&str>) -> Result<Self> {
+    /// Opens the topic or the queue of this name; without one, that of the application's trigger, which has
+    /// one of these types.
+    pub fn open(
+        application: &Application,
+        types: &[TriggerType],
+        name: Option<&str>,
+    ) -> Result<Self> {
         let runtime = Handle::current();
         let (app, variables) = runtime.block_on(application.read())?;
-        let engine = match application.any_trigger(&app, &variables)? {
+        let engine = match application.any_trigger(&app, &variables, types)? {
             AnyTrigger::Kafka(trigger) => trigger.engine,
             AnyTrigger::Amqp(trigger) => {
                 let opened = DeadLetterQueue::open(&trigger.consumer, name);
@@ -87,14 +92,18 @@ impl Survey<'_> {
         }
     }
 
-    /// How many there are after some of them were sent back. Those of a queue are removed from it.
-    pub fn counts_after(&self, sent: u64) -> LetterCounts {
+    /// How many there are after some of them were sent back. Those of a queue are removed from it; after a
+    /// failure, it is not known which ones, and they are counted again.
+    pub fn counts_after(&self, sent: u64, failed: bool) -> Result<LetterCounts> {
+        if let (Self::Queue(queue, _), true) = (self, failed) {
+            return Ok(Handle::current().block_on(queue.counts())?);
+        }
         let LetterCounts { all, open } = self.counts();
         let all = match self {
             Self::Topic(..) => all,
             Self::Queue(..) => all.saturating_sub(sent),
         };
-        LetterCounts { all, open: open.saturating_sub(sent) }
+        Ok(LetterCounts { all, open: open.saturating_sub(sent) })
     }
 
     /// Sends letters back to where they came from.

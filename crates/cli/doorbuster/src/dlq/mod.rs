@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use printing::{Progress, one_line};
 use spin_kafka_trigger::{LetterCounts, ReplayLimits, SentBack};
 
-use crate::application::Application;
+use crate::application::{Application, TriggerType};
 use letters::Letters;
 
 /// What is shown until the letters were read.
@@ -58,8 +58,8 @@ enum Action {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Delete the first letters of a queue, and print each of them as `list` does. Letters of a topic are
-    /// deleted by its retention.
+    /// Delete the first letters of a queue, and print each of them as `list` does. It stops at a message that
+    /// is not a dead letter. Letters of a topic are deleted by its retention.
     Drop {
         #[command(flatten)]
         common: Common,
@@ -73,6 +73,9 @@ enum Action {
 struct Common {
     #[command(flatten)]
     application: Application,
+    /// Type of the trigger, `kafka` or `amqp`; required if the component has one of each.
+    #[arg(long, value_name = "TYPE")]
+    trigger: Option<TriggerType>,
     /// Dead-letter topic or queue; required if the trigger has several, or publishes to an exchange.
     #[arg(long, visible_alias = "queue", value_name = "TOPIC")]
     topic: Option<String>,
@@ -110,7 +113,8 @@ fn run(args: Args) -> Result<ExitCode> {
 
 impl Common {
     fn open(&self) -> Result<Letters> {
-        Letters::open(&self.application, self.topic.as_deref())
+        let types = self.trigger.map_or(TriggerType::ALL.to_vec(), |one| vec![one]);
+        Letters::open(&self.application, &types, self.topic.as_deref())
     }
 }
 
@@ -186,7 +190,12 @@ fn replay(letters: &Letters, max: u64) -> Result<ExitCode> {
     });
     drop(progress);
     // The counts are printed also after a failure, because some letters may have been sent.
-    print_counts("after:  ", survey.counts_after(sent))?;
+    match survey.counts_after(sent, ended.is_err()) {
+        Ok(after) => print_counts("after:  ", after)?,
+        Err(error) => {
+            printing::note(format_args!("the letters could not be counted again: {error}"))
+        }
+    }
     printing::result(format_args!("{sent} letters sent back"))?;
     printed?;
     left.report();
