@@ -19,12 +19,18 @@ use super::value;
 use crate::limits::{PREPARED_BYTES_MAX, PREPARED_MAX, RESET_LIMIT};
 
 /// Ends what the previous user of the connection has begun, and restores its settings. `BEGIN` comes
-/// first because the server logs a warning if there is no transaction to roll back. The last
-/// result is the number of statements that the component has prepared in SQL, and of the others.
+/// first because the server logs a warning if there is no transaction to roll back.
 const RESET: &str = "BEGIN; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
-                     UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; \
-                     SELECT count(*) FILTER (WHERE from_sql), count(*) FILTER (WHERE NOT from_sql) \
-                     FROM pg_catalog.pg_prepared_statements";
+                     UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+
+/// The number of statements that the component has prepared in SQL, and of the others. This takes the
+/// server longer than [`RESET`].
+const PREPARED: &str = "SELECT count(*) FILTER (WHERE from_sql), \
+                        count(*) FILTER (WHERE NOT from_sql) \
+                        FROM pg_catalog.pg_prepared_statements";
+
+/// What a statement contains that prepares others, or removes them.
+const PREPARING: [&str; 3] = ["prepare", "deallocate", "discard"];
 
 /// A connection as a resource of a component. Its statements are executed one after another.
 pub struct Connection(pub(super) Arc<Session>);
@@ -37,11 +43,14 @@ pub(super) struct Session {
     statement_limit: Duration,
     /// Whether a statement reached its time limit. It was cancelled, and the connection is closed.
     is_cancelled: AtomicBool,
+    /// Whether a statement may have prepared others in SQL, or removed them.
+    has_prepared: AtomicBool,
 }
 
 impl Session {
     pub fn new(client: Object, tls: MakeTlsConnector, statement_limit: Duration) -> Self {
-        Self { client: Some(client), tls, statement_limit, is_cancelled: AtomicBool::new(false) }
+        let (is_cancelled, has_prepared) = <(AtomicBool, AtomicBool)>::default();
+        Self { client: Some(client), tls, statement_limit, is_cancelled, has_prepared }
     }
 
     /// How long a statement may take.
@@ -123,6 +132,9 @@ impl Session {
         parameters: Vec<ParameterValue>,
     ) -> Result<(Vec<Column>, RowStream), Error> {
         let client = self.client()?;
+        if may_prepare(statement) {
+            self.has_prepared.store(true, Ordering::Relaxed);
+        }
         let parameters = value::to_sql(parameters)?;
         let failed = |error: tokio_postgres::Error| query_failed(&error);
         let prepared = prepare(client, statement).await.map_err(failed)?;
@@ -167,6 +179,13 @@ async fn prepare(client: &Object, statement: &str) -> Result<Statement, tokio_po
     client.prepare_cached(statement).await
 }
 
+/// Whether a statement may prepare others in SQL, or remove them. A function of the database that does
+/// this is not noticed: what it has prepared remains, and what it has removed is prepared again.
+fn may_prepare(statement: &str) -> bool {
+    let statement = statement.to_ascii_lowercase();
+    PREPARING.iter().any(|word| statement.contains(word))
+}
+
 /// Whether a prepared statement is no longer valid, because a table has changed or because the component
 /// has deallocated it. The server has not executed it.
 fn is_outdated(error: &tokio_postgres::Error) -> bool {
@@ -180,8 +199,12 @@ impl Drop for Session {
         let Some(client) = self.client.take() else { return };
         match Handle::try_current() {
             Ok(runtime) => {
-                let is_cancelled = *self.is_cancelled.get_mut();
-                runtime.spawn(give_back(client, self.tls.clone(), is_cancelled));
+                if *self.is_cancelled.get_mut() {
+                    drop(Object::take(client));
+                    return;
+                }
+                let has_prepared = *self.has_prepared.get_mut();
+                runtime.spawn(give_back(client, self.tls.clone(), has_prepared));
             }
             // The program ends.
             Err(_) => drop(Object::take(client)),
@@ -191,12 +214,8 @@ impl Drop for Session {
 
 /// Resets the connection, so that its pool can give it to another component. If it still executes a
 /// statement, the statement is cancelled and the connection is closed.
-async fn give_back(client: Object, tls: MakeTlsConnector, is_cancelled: bool) {
-    if is_cancelled {
-        drop(Object::take(client));
-        return;
-    }
-    let is_clean = match timeout(RESET_LIMIT, reset(&client)).await {
+async fn give_back(client: Object, tls: MakeTlsConnector, has_prepared: bool) {
+    let is_clean = match timeout(RESET_LIMIT, reset(&client, has_prepared)).await {
         Ok(Ok(true)) => return,
         result => result.is_ok(),
     };
@@ -209,15 +228,19 @@ async fn give_back(client: Object, tls: MakeTlsConnector, is_cancelled: bool) {
 }
 
 /// Resets the connection. Returns whether it can be used again.
-async fn reset(client: &Object) -> Result<bool, tokio_postgres::Error> {
-    let results = match client.simple_query(RESET).await {
+async fn reset(client: &Object, has_prepared: bool) -> Result<bool, tokio_postgres::Error> {
+    match client.batch_execute(RESET).await {
         Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
             client.batch_execute("ROLLBACK").await?;
-            client.simple_query(RESET).await?
+            client.batch_execute(RESET).await?;
         }
-        results => results?,
-    };
-    let counts = results.iter().rev().find_map(|message| match message {
+        done => done?,
+    }
+    if !has_prepared {
+        return Ok(true);
+    }
+    let results = client.simple_query(PREPARED).await?;
+    let counts = results.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some([row.get(0)?, row.get(1)?]),
         _ => None,
     });
