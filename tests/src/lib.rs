@@ -27,14 +27,17 @@ pub use store::Store;
 pub use without_servers::without_servers;
 
 use std::time::{Duration, Instant};
-use test_servers::WAIT_LIMIT;
+
+use anyhow::Context as _;
+use test_servers::{WAIT_LIMIT, shared_kafka_runs};
 
 /// Waits until `probe` returns a value. Panics with `what` after [`WAIT_LIMIT`].
 pub async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
     in_time(what, probe).await.unwrap_or_else(|late| panic!("{late}"))
 }
 
-/// The same, but returns the error, for tests that add details.
+/// The same, but returns the error, for tests that add details. Fails at once if the shared broker
+/// has ended.
 pub async fn in_time<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> anyhow::Result<T> {
     in_time_mut(what, &mut (), async |()| probe().await).await
 }
@@ -50,6 +53,7 @@ pub(crate) async fn in_time_mut<S, T>(
         if let Some(value) = probe(subject).await {
             return Ok(value);
         }
+        shared_kafka_runs().with_context(|| what.to_owned())?;
         anyhow::ensure!(start.elapsed() < WAIT_LIMIT, "{what}: not within {WAIT_LIMIT:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::NamedTempFile;
-use test_servers::{Valkey, ValkeyConfig, WAIT_LIMIT, start_valkey};
+use test_servers::{Valkey, ValkeyConfig, WAIT_LIMIT, shared_kafka_ended, start_valkey};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -206,8 +206,13 @@ impl Pipeline {
             .spawn()
             .context("cannot run the program; build it first (cargo xtask build)")?;
         let stdout = child.stdout.take().context("no output")?;
-        let greeting = tokio::time::timeout(WAIT_LIMIT, greeting(stdout)).await;
-        let (base, valkey_url) = greeting.context("no greeting").flatten().with_context(|| {
+        let greeting = tokio::select! {
+            greeting = tokio::time::timeout(WAIT_LIMIT, greeting(stdout)) => {
+                greeting.context("no greeting").flatten()
+            }
+            fault = shared_kafka_ended() => Err(fault),
+        };
+        let (base, valkey_url) = greeting.with_context(|| {
             format!(
                 "the pipeline did not start: {}",
                 std::fs::read_to_string(&log).unwrap_or_default()

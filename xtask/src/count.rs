@@ -120,8 +120,9 @@ impl AddAssign for Count {
     }
 }
 
-/// If more tests fail, they are not repeated: the cause is no busy machine.
-const REPEATED_MAX: usize = 5;
+/// If more tests fail, they are not repeated, because that would take too long. Many fail at once if a
+/// server that they share ends.
+const REPEATED_MAX: usize = 40;
 
 /// Whether a test program begins: `running 6 tests`.
 fn is_start(line: &str) -> bool {

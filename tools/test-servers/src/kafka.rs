@@ -145,6 +145,11 @@ impl Kafka {
         self.process.has_ended()
     }
 
+    /// Fails if it has ended, with the end of its log.
+    pub fn require_running(&self) -> Result<()> {
+        self.process.require_running()
+    }
+
     /// Waits until it ends unexpectedly. Returns an error that describes this, with the end of its
     /// log.
     pub async fn ended(&mut self) -> anyhow::Error {

@@ -54,16 +54,17 @@ pub use schema_registry::SchemaRegistry;
 pub use schemathesis::schemathesis;
 pub use security::{Listener, Security, TokenIssuer};
 pub use sentinel::{Sentinel, SentinelConfig};
-pub use shared::shared_kafka;
+pub use shared::{shared_kafka, shared_kafka_ended, shared_kafka_runs};
 pub use valkey::{start_valkey, valkey_program};
 pub use wasmtime::wasmtime_program;
 pub use wheel::unpack;
 
 /// The longest wait of a test for anything. No result depends on it: a test that reaches it hangs. It
-/// is long because the machine may be busy.
+/// is long because the machine may be busy: the first start of an application compiles its components.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(600);
 
-/// Waits until the condition has a value. Panics with `what` after [`WAIT_LIMIT`].
+/// Waits until the condition has a value. Panics with `what` after [`WAIT_LIMIT`], or if the shared
+/// broker has ended.
 #[expect(clippy::panic, reason = "only tests call it")]
 pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let waiting = async {
@@ -71,6 +72,7 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
             if let Some(value) = condition().await {
                 return value;
             }
+            shared_kafka_runs().unwrap_or_else(|error| panic!("{what}: {error:#}"));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

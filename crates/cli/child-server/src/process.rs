@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -17,7 +18,7 @@ use crate::watchdog::Watchdog;
 /// How often to check whether the server is ready.
 const POLL: Duration = Duration::from_millis(25);
 
-/// How long a server may take to quit before it is killed, when its [`Process`] is dropped.
+/// How long a server may take to end after each signal when its [`Process`] is dropped.
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often to check whether it has ended.
@@ -110,6 +111,16 @@ impl Process {
             self.dismiss();
         }
         Ok(ended)
+    }
+
+    /// Fails if it has ended, with the end of its log. Its process id remains reserved.
+    pub fn require_running(&self) -> Result<()> {
+        let pid = i32::try_from(self.pid()).context("no such process")?;
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        match waitid(Id::Pid(Pid::from_raw(pid)), flags) {
+            Ok(WaitStatus::StillAlive) => Ok(()),
+            status => bail!("{} has ended ({status:?})\n{}", self.name, self.log_tail()),
+        }
     }
 
     /// Waits until the server ends unexpectedly. Returns an error that describes this.
@@ -216,13 +227,28 @@ impl Process {
 }
 
 impl Drop for Process {
+    /// Waits for the end, so that the watchdog is dismissed before the process id can be that of
+    /// another process.
     fn drop(&mut self) {
-        if self.at_drop == AtDrop::Kill || self.signal(Signal::SIGQUIT).is_err() {
-            return;
+        let signals: &[Signal] = match self.at_drop {
+            AtDrop::Kill => &[Signal::SIGKILL],
+            AtDrop::Quit => &[Signal::SIGQUIT, Signal::SIGKILL],
+        };
+        for signal in signals {
+            if self.signal(*signal).is_err() || self.ends() {
+                return;
+            }
         }
-        let end = Instant::now() + QUIT_LIMIT;
-        while matches!(self.has_ended(), Ok(false)) && Instant::now() < end {
+    }
+}
+
+impl Process {
+    /// Waits for at most [`QUIT_LIMIT`]. Returns whether it has ended.
+    fn ends(&mut self) -> bool {
+        let limit = Instant::now() + QUIT_LIMIT;
+        while matches!(self.has_ended(), Ok(false)) && Instant::now() < limit {
             std::thread::sleep(QUIT_POLL);
         }
+        self.watchdog.is_none()
     }
 }

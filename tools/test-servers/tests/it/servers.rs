@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::support::eventually;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use test_servers::{Kafka, KafkaConfig, Postgres, ValkeyConfig, start_valkey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -48,7 +50,13 @@ async fn kafka_comes_back_on_its_port_after_a_crash() {
     let kafka = kafka.restart().await.unwrap();
     assert_eq!(kafka.bootstrap(), bootstrap);
     assert_ne!(kafka.pid(), pid);
-    kafka.stop().await.unwrap();
+    kafka.require_running().unwrap();
+    let pid = Pid::from_raw(i32::try_from(kafka.pid()).unwrap());
+    kill(pid, Signal::SIGKILL).unwrap();
+    eventually("its end is seen", async || kafka.require_running().is_err()).await;
+    let fault = kafka.require_running().unwrap_err();
+    assert!(fault.to_string().contains("kafka has ended"), "{fault}");
+    kafka.restart().await.unwrap().stop().await.unwrap();
 }
 
 #[tokio::test]
