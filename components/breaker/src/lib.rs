@@ -5,55 +5,54 @@ mod settings;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use guest_http::{Answer, End, Upload, answer, is_server_failure, next, problem, report_change};
-use guest_http::{send_answer, timed_out};
+use guest_http::{Answer, End, Intercepted, Outcome};
+use guest_http::{answer, is_server_failure, problem, report_change, timed_out};
 use guest_tasks::now_ms;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use intake::Problem;
 use request_policies::TIMEOUT_MAX;
 use request_policies::breaker::{Admission, Circuit, Config, Refusal, Sample, State, Ticket};
-use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request, Response};
+use spin_sdk::wasip3::http::types::ErrorCode;
 
-guest_http::proxy!(handle);
+guest_http::interceptor!(handle);
 
 thread_local! {
     static CIRCUIT: RefCell<Circuit> = RefCell::default();
 }
 
-async fn handle(request: Request) -> Result<Response, ErrorCode> {
+async fn handle(request: Intercepted) -> Result<Outcome, ErrorCode> {
     let config = match settings::current().await {
         Ok(config) => config,
-        Err(fault) => return send_answer(problem(&fault)),
+        Err(fault) => return Ok(problem(&fault).into()),
     };
     if is_for_status(&request, config) {
-        return send_answer(status(&request.get_method()));
+        return Ok(status(request.head()?.method()).into());
     }
     match with_circuit(|circuit| circuit.admit(config, now())) {
-        Admission::Refuse(refusal) => send_answer(refuse(refusal)),
+        Admission::Refuse(refusal) => Ok(refuse(refusal).into()),
         Admission::Pass(ticket) => pass(request, config, ticket).await,
     }
 }
 
 async fn pass(
-    request: Request,
+    request: Intercepted,
     config: &'static Config,
     ticket: Ticket,
-) -> Result<Response, ErrorCode> {
+) -> Result<Outcome, ErrorCode> {
     let flight = Flight { config, ticket, sample: None };
-    let (request, upload) = Upload::of(request, config.timeout, |_| Ok(())).await?;
-    let exchange = upload.exchange(TIMEOUT_MAX, next(request)).await;
+    let exchange = request.observe(config.timeout, TIMEOUT_MAX).await?;
     let status = match &exchange.end {
-        End::Answered(response) => response.get_status_code(),
+        End::Answered(response) => response.status(),
         End::Failed(error) if is_server_failure(error) => StatusCode::BAD_GATEWAY.as_u16(),
         End::Failed(_) | End::NotReceived(_) => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
         End::TimedOut => StatusCode::GATEWAY_TIMEOUT.as_u16(),
     };
     flight.finish(exchange.time.map(|latency| Sample { status, latency }));
     match exchange.end {
-        End::Answered(response) => Ok(response),
+        End::Answered(response) => Ok(response.into()),
         End::Failed(error) => Err(error),
-        End::TimedOut => send_answer(problem(&timed_out())),
-        End::NotReceived(fault) => send_answer(problem(&fault)),
+        End::TimedOut => Ok(problem(&timed_out()).into()),
+        End::NotReceived(fault) => Ok(problem(&fault).into()),
     }
 }
 
@@ -93,18 +92,17 @@ fn with_circuit<T>(change: impl FnOnce(&mut Circuit) -> T) -> T {
     result
 }
 
-fn is_for_status(request: &Request, config: &Config) -> bool {
+fn is_for_status(request: &Intercepted, config: &Config) -> bool {
     let Some(status_path) = &config.status_path else { return false };
-    let path = request.get_path_with_query().unwrap_or_default();
-    path.split('?').next() == Some(status_path)
+    request.path_with_query().split('?').next() == Some(status_path)
 }
 
 /// The metrics of this instance.
 fn status(method: &Method) -> Answer {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match method {
+    match *method {
         // The host drops the body of an answer to `HEAD`.
-        Method::Get | Method::Head => {
+        Method::GET | Method::HEAD => {
             answer(StatusCode::OK, content_type, CIRCUIT.with_borrow(Circuit::metrics))
         }
         _ => {

@@ -3,13 +3,12 @@
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use guest_http::{FullBody, Outline, Received, next, receive_response, response_head, send_answer};
+use guest_http::{Answer, FullBody, NextResponse, Outcome, Received, Repeatable};
 use http::{HeaderMap, Response as HttpResponse, StatusCode, header};
-use intake::request::content_length;
 use response_cache::{Alike, Content, Exchange, Lookup, Status, Stored, Updated, replaces_stored};
-use spin_sdk::wasip3::http::types::{ErrorCode, HeaderError, Response};
+use spin_sdk::wasip3::http::types::ErrorCode;
 
-use crate::answer::{append_status, send, with_status};
+use crate::answer::{append_status, complete, with_status};
 use crate::store::{NO_VERSION, Store};
 
 /// A request to the component behind.
@@ -33,7 +32,7 @@ pub fn unix_ms() -> u64 {
 
 /// A response whose body is not read yet.
 struct Arrived {
-    response: Response,
+    response: NextResponse,
     head: HttpResponse<()>,
     exchange: Exchange,
 }
@@ -53,44 +52,44 @@ impl Fetch {
     }
 
     /// Sends the request, and returns the answer to it.
-    pub async fn run(self, outline: &Outline) -> Result<Response, ErrorCode> {
+    pub async fn run(self, request: &mut Repeatable) -> Result<Outcome, ErrorCode> {
         let conditions = self.stored.as_ref().map(|stored| stored.validators());
         let conditions = conditions.unwrap_or_default();
         // What is not stored is validated by the client. A complete response can be stored in any case.
         let replacement = (!self.is_not_stored()).then_some(&conditions);
-        let received = match send_on(outline, replacement).await {
+        let received = match send_on(request, replacement).await {
             Ok(received) => received,
-            Err(error) => return self.stale_answer(None).unwrap_or(Err(error)),
+            Err(error) => return self.stale_answer(None).map(Outcome::from).ok_or(error),
         };
         let status = received.head.status();
         if is_failure(status)
             && let Some(answer) = self.stale_answer(Some(status))
         {
-            return answer;
+            return Ok(answer.into());
         }
         if status == StatusCode::NOT_MODIFIED && !conditions.is_empty() {
             if let Some(answer) = self.unmodified(&received).await {
-                return answer;
+                return Ok(answer.into());
             }
             // The answer is not about the stored response, so the complete one is needed.
-            let received = send_on(outline, Some(&HeaderMap::new())).await?;
+            let received = send_on(request, Some(&HeaderMap::new())).await?;
             return self.complete(received).await;
         }
         self.complete(received).await
     }
 
     /// The stored response, if it may be used after this failure.
-    fn stale_answer(&self, failure: Option<StatusCode>) -> Option<Result<Response, ErrorCode>> {
+    fn stale_answer(&self, failure: Option<StatusCode>) -> Option<Answer> {
         let now = unix_ms();
         let stored = self.stored.as_ref()?;
         let status = Status { forwarded_status: failure.map(|s| s.as_u16()), ..self.status };
         self.lookup
             .is_answer_after_error(stored, now)
-            .then(|| send(stored.answer(&self.lookup, now, status)))
+            .then(|| complete(stored.answer(&self.lookup, now, status)))
     }
 
     /// The answer after 304; `None` if that is about another response.
-    async fn unmodified(&self, received: &Arrived) -> Option<Result<Response, ErrorCode>> {
+    async fn unmodified(&self, received: &Arrived) -> Option<Answer> {
         let (store, rules) = (self.store, &self.store.config.rules);
         let stored = self.stored.as_ref()?;
         let headers = received.head.headers();
@@ -99,45 +98,46 @@ impl Fetch {
             Updated::Stored(renewed) => {
                 let renewed = Rc::new(renewed);
                 let is_stored = store.store(&self.lookup.key, &renewed, self.version).await;
-                send(renewed.answer(&self.lookup, unix_ms(), Status { is_stored, ..status }))
+                complete(renewed.answer(&self.lookup, unix_ms(), Status { is_stored, ..status }))
             }
             Updated::NotStored(code, headers, body) => {
                 if replaces_stored(code, &headers) {
                     store.remove(&self.lookup.key, stored).await;
                 }
                 let content = Content { status: code, headers: &headers, body: &body };
-                send(content.answer(&self.lookup, status))
+                complete(content.answer(&self.lookup, status))
             }
         })
     }
 
     /// The answer with a complete response, which is stored if that is permitted.
-    async fn complete(self, received: Arrived) -> Result<Response, ErrorCode> {
+    async fn complete(self, received: Arrived) -> Result<Outcome, ErrorCode> {
         let Arrived { response, head, exchange } = received;
         let (store, config, lookup) = (self.store, &self.store.config, &self.lookup);
         let (code, headers) = (head.status(), head.headers());
         let Some(stored) = Stored::new(lookup, &config.rules, code, headers, exchange) else {
             self.forget(&head).await;
-            return with_status(response, &head, self.status);
+            return Ok(with_status(response, &head, self.status)?.into());
         };
-        let announced = content_length(headers).and_then(|length| usize::try_from(length).ok());
+        let announced = response.length(headers).and_then(|length| usize::try_from(length).ok());
         let bytes = announced.unwrap_or(usize::MAX).min(config.entry_bytes_max);
         let Some(_receiving) = store.receive(bytes) else {
-            return with_status(response, &head, self.status);
+            return Ok(with_status(response, &head, self.status)?.into());
         };
-        match receive_response(response, headers, config.entry_bytes_max).await? {
+        match response.receive(headers, config.entry_bytes_max).await? {
             Received::Complete(body) if body.trailers.is_empty() => {
                 let stored = Rc::new(stored.with_body(body.data));
                 let is_stored = store.store(&lookup.key, &stored, self.version).await;
-                send(stored.answer(lookup, unix_ms(), Status { is_stored, ..self.status }))
+                let status = Status { is_stored, ..self.status };
+                Ok(complete(stored.answer(lookup, unix_ms(), status)).into())
             }
             Received::Complete(body) => {
                 self.forget(&head).await;
-                send_answer(whole(&head, body, self.status))
+                Ok(whole(&head, body, self.status).into())
             }
-            Received::Streamed(response) => {
+            Received::TooLong(response) => {
                 self.forget(&head).await;
-                with_status(response, &head, self.status)
+                Ok(with_status(response, &head, self.status)?.into())
             }
         }
     }
@@ -160,8 +160,8 @@ impl Fetch {
 }
 
 /// A response with trailers as it is.
-fn whole(head: &HttpResponse<()>, body: FullBody, status: Status) -> HttpResponse<FullBody> {
-    let mut answer = HttpResponse::new(body);
+fn whole(head: &HttpResponse<()>, body: FullBody, status: Status) -> Answer {
+    let mut answer = Answer::new(body);
     *answer.status_mut() = head.status();
     *answer.headers_mut() = head.headers().clone();
     append_status(answer.headers_mut(), status);
@@ -170,21 +170,17 @@ fn whole(head: &HttpResponse<()>, body: FullBody, status: Status) -> HttpRespons
 
 /// Sends the request, with these conditions in place of its own if there are some, so that the response
 /// can be stored.
-async fn send_on(outline: &Outline, conditions: Option<&HeaderMap>) -> Result<Arrived, ErrorCode> {
-    let fault = |error: HeaderError| ErrorCode::InternalError(Some(error.to_string()));
-    for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
-        if conditions.is_some() {
-            outline.fields.delete(name.as_str()).map_err(fault)?;
-        }
+async fn send_on(
+    request: &mut Repeatable,
+    conditions: Option<&HeaderMap>,
+) -> Result<Arrived, ErrorCode> {
+    if let Some(conditions) = conditions {
+        request.replace(&[header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE], conditions)?;
     }
-    for (name, value) in conditions.into_iter().flatten() {
-        outline.fields.append(name.as_str(), value.as_bytes()).map_err(fault)?;
-    }
-    let request = outline.with_body(&FullBody::default())?;
     let sent_ms = unix_ms();
-    let response = next(request).await?;
+    let response = request.send().await?;
     let exchange = Exchange { sent_ms, received_ms: unix_ms() };
-    Ok(Arrived { head: response_head(&response)?, response, exchange })
+    Ok(Arrived { head: response.head()?, response, exchange })
 }
 
 /// Whether the component behind could not handle the request (RFC 5861, 4).

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use guest_http::{Buffered, Outline, buffer};
+use guest_http::{Answer, Head, Intercepted, Kept, Outcome, Repeatable};
 use guest_tasks::{now_ms, wake_up, within};
 use response_cache::{Forwarded, Found, Join, Lookup, Reuse, Status};
-use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+use spin_sdk::wasip3::http::types::ErrorCode;
 
-use crate::answer::{next_with_status, not_cached, send};
+use crate::answer::{complete, next_with_status, not_cached};
 use crate::fetch::{Fetch, unix_ms};
 use crate::store::Store;
 
@@ -22,9 +22,9 @@ const WAITS_MAX: u32 = 3;
 /// What the store has for a request.
 enum Seen {
     /// The answer.
-    Answer(Result<Response, ErrorCode>),
+    Answer(Answer),
     /// The answer, and the request with which it is validated for later ones.
-    Stale(Result<Response, ErrorCode>, Fetch),
+    Stale(Answer, Fetch),
     /// Nothing that can be used without the component behind.
     Missing(Fetch),
 }
@@ -33,29 +33,29 @@ enum Seen {
 pub async fn serve(
     store: &'static Store,
     lookup: Rc<Lookup>,
-    request: Request,
-) -> Result<Response, ErrorCode> {
+    head: Head,
+    request: Intercepted,
+) -> Result<Outcome, ErrorCode> {
     let fetch = match look(store, &lookup, None).await {
-        Seen::Answer(answer) => return answer,
+        Seen::Answer(answer) => return Ok(answer.into()),
         Seen::Stale(answer, fetch) => {
-            validate_later(fetch, request);
-            return answer;
+            return Ok(Outcome::AnswerFirst(answer, Box::pin(validate(fetch, head, request))));
         }
         Seen::Missing(fetch) => fetch,
     };
     if lookup.is_only_if_cached() {
-        return not_cached();
+        return Ok(not_cached().into());
     }
     if lookup.is_head {
-        return next_with_status(request, fetch.status).await.map(|(response, _)| response);
+        return Ok(next_with_status(request, fetch.status).await?.0.into());
     }
     // A client may send even an empty body slowly, so it is read before others wait for this request.
-    match buffer(request, &lookup.headers, 0).await? {
-        Buffered::Complete(outline, _) => send_once(fetch, &outline).await,
+    match request.keep(&head, 0).await? {
+        Kept::Repeatable(request) => send_once(fetch, request).await,
         // A body of unknown length: the response may depend on it.
-        Buffered::Streamed(request) => {
+        Kept::Once(request) => {
             let status = Status { forwarded: Some(Forwarded::Bypass), ..fetch.status };
-            next_with_status(request, status).await.map(|(response, _)| response)
+            Ok(next_with_status(request, status).await?.0.into())
         }
     }
 }
@@ -78,9 +78,9 @@ async fn look(store: &'static Store, lookup: &Rc<Lookup>, waited: Option<Forward
     match found {
         Found::Nothing { reason, vary } => Seen::Missing(fetch(None, reason, &vary)),
         Found::Response(stored) => match lookup.reuse(&stored, now) {
-            Reuse::Answer => Seen::Answer(send(stored.answer(lookup, now, status))),
+            Reuse::Answer => Seen::Answer(complete(stored.answer(lookup, now, status))),
             Reuse::AnswerAndValidate => {
-                let answer = send(stored.answer(lookup, now, status));
+                let answer = complete(stored.answer(lookup, now, status));
                 Seen::Stale(answer, fetch(Some(stored.clone()), Forwarded::Stale, &stored.vary))
             }
             Reuse::Validate(reason) => {
@@ -91,7 +91,7 @@ async fn look(store: &'static Store, lookup: &Rc<Lookup>, waited: Option<Forward
 }
 
 /// Sends a request, or waits for the response to another one that is like it.
-async fn send_once(mut fetch: Fetch, outline: &Outline) -> Result<Response, ErrorCode> {
+async fn send_once(mut fetch: Fetch, mut request: Repeatable) -> Result<Outcome, ErrorCode> {
     let store = fetch.store;
     let start_ms = now_ms();
     // Requests whose response has not answered this one.
@@ -102,9 +102,9 @@ async fn send_once(mut fetch: Fetch, outline: &Outline) -> Result<Response, Erro
         }
         match store.flights.join(&fetch.alike, wake_up) {
             Join::Lead(lead) => {
-                let response = fetch.run(outline).await;
+                let outcome = fetch.run(&mut request).await;
                 lead.complete();
-                return response;
+                return outcome;
             }
             Join::Full => break,
             Join::Wait(woken, is_complete) => {
@@ -116,24 +116,21 @@ async fn send_once(mut fetch: Fetch, outline: &Outline) -> Result<Response, Erro
                 answered = is_complete.get().then(|| fetch.alike.clone());
                 match look(store, &fetch.lookup, reason).await {
                     // A stale one was just received.
-                    Seen::Answer(answer) | Seen::Stale(answer, _) => return answer,
+                    Seen::Answer(answer) | Seen::Stale(answer, _) => return Ok(answer.into()),
                     Seen::Missing(next) => fetch = next,
                 }
             }
         }
     }
-    fetch.run(outline).await
+    fetch.run(&mut request).await
 }
 
 /// Validates a stored response after it was used, unless another request does so already.
-fn validate_later(fetch: Fetch, request: Request) {
-    spin_sdk::wit_bindgen::spawn(async move {
-        let buffered = buffer(request, &fetch.lookup.headers, 0).await;
-        let Ok(Buffered::Complete(outline, _)) = buffered else { return };
-        if let Some(lead) = fetch.store.flights.try_lead(&fetch.alike) {
-            // A failure is that of a later request, too, which reports it.
-            drop(fetch.run(&outline).await);
-            lead.complete();
-        }
-    });
+async fn validate(fetch: Fetch, head: Head, request: Intercepted) {
+    let Ok(Kept::Repeatable(mut request)) = request.keep(&head, 0).await else { return };
+    if let Some(lead) = fetch.store.flights.try_lead(&fetch.alike) {
+        // A failure is that of a later request, too, which reports it.
+        drop(fetch.run(&mut request).await);
+        lead.complete();
+    }
 }

@@ -6,43 +6,38 @@ mod settings;
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
-use guest_http::{Buffered, FullBody, Headers, Outline};
-use guest_http::{buffer, head, is_connection_failure, next, problem};
-use guest_http::{report_retry, send_answer, timed_out};
-use guest_tasks::{now_ms, within};
+use guest_http::{Intercepted, Kept, NextResponse, Outcome, Repeatable};
+use guest_http::{is_connection_failure, problem, report_retry, timed_out};
+use guest_tasks::now_ms;
 use http::{HeaderValue, StatusCode, header};
 use intake::RetryBudget;
 use request_policies::retry::{Failure, Policy};
-use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+use spin_sdk::wasip3::http::types::ErrorCode;
 
-guest_http::proxy!(handle);
+guest_http::interceptor!(handle);
 
 thread_local! {
     static BUDGET: RefCell<Option<RetryBudget>> = const { RefCell::new(None) };
 }
 
-async fn handle(request: Request) -> Result<Response, ErrorCode> {
-    let policy = match settings::policy().await {
+async fn handle(request: Intercepted) -> Result<Outcome, ErrorCode> {
+    let policy = match settings::current().await {
         Ok(policy) => policy,
-        Err(fault) => return send_answer(problem(&fault)),
+        Err(fault) => return Ok(problem(&fault).into()),
     };
     with_budget(policy, RetryBudget::deposit);
-    let head = head(&request, Headers::All)?;
+    let head = request.head()?;
     if !policy.is_repeatable(head.method(), head.headers()) {
-        return next(request).await;
+        return Ok(request.pass().await?.into());
     }
-    match buffer(request, head.headers(), policy.body_bytes_max()).await? {
-        Buffered::Streamed(request) => next(request).await,
-        Buffered::Complete(outline, body) => repeat(policy, &outline, &body).await,
+    match request.keep(&head, policy.body_bytes_max()).await? {
+        Kept::Once(request) => Ok(request.pass().await?.into()),
+        Kept::Repeatable(request) => repeat(policy, &request).await,
     }
 }
 
 /// Sends the request until there is an answer that is not a failure, or no more attempt is permitted.
-async fn repeat(
-    policy: &Policy,
-    outline: &Outline,
-    body: &FullBody,
-) -> Result<Response, ErrorCode> {
+async fn repeat(policy: &Policy, request: &Repeatable) -> Result<Outcome, ErrorCode> {
     let began_ms = now_ms();
     let elapsed = || Duration::from_millis(now_ms().saturating_sub(began_ms));
     let mut attempts = 0;
@@ -50,28 +45,27 @@ async fn repeat(
         attempts += 1;
         // Waiting may take longer than asked for.
         let Some(limit) = policy.attempt_limit(elapsed()) else {
-            return send_answer(problem(&timed_out()));
+            return Ok(problem(&timed_out()).into());
         };
-        let request = outline.with_body(body)?;
-        let outcome = match within(limit, next(request)).await {
-            Some(Ok(response)) => Outcome::Answered(response),
-            Some(Err(error)) => Outcome::Failed(error),
-            None => Outcome::TimedOut,
+        let attempt = match request.send_within(limit).await {
+            Some(Ok(response)) => Attempt::Answered(response),
+            Some(Err(error)) => Attempt::Failed(error),
+            None => Attempt::TimedOut,
         };
-        if !outcome.is_failure(policy) {
-            return outcome.into_result();
+        if !attempt.is_failure(policy) {
+            return attempt.into_result();
         }
-        let retry_after = outcome.retry_after();
+        let retry_after = attempt.retry_after();
         let failure = Failure { attempts, elapsed: elapsed(), retry_after: retry_after.as_ref() };
         let Some(pause) = policy.pause(&failure, SystemTime::now(), fastrand::f64()) else {
-            return outcome.into_result();
+            return attempt.into_result();
         };
         let has_budget = with_budget(policy, RetryBudget::withdraw);
-        report_retry("a request", &outcome, has_budget);
+        report_retry("a request", &attempt, has_budget);
         if !has_budget {
-            return outcome.into_result();
+            return attempt.into_result();
         }
-        drop(outcome);
+        drop(attempt);
         spin_sdk::time::sleep(pause).await;
     }
 }
@@ -81,16 +75,16 @@ fn with_budget<T>(policy: &Policy, change: impl FnOnce(&mut RetryBudget) -> T) -
 }
 
 /// How an attempt ended.
-enum Outcome {
-    Answered(Response),
+enum Attempt {
+    Answered(NextResponse),
     Failed(ErrorCode),
     TimedOut,
 }
 
-impl Outcome {
+impl Attempt {
     fn is_failure(&self, policy: &Policy) -> bool {
         match self {
-            Self::Answered(response) => StatusCode::from_u16(response.get_status_code())
+            Self::Answered(response) => StatusCode::from_u16(response.status())
                 .is_ok_and(|status| policy.is_failure(status)),
             Self::Failed(error) => is_connection_failure(error),
             Self::TimedOut => true,
@@ -99,23 +93,22 @@ impl Outcome {
 
     fn retry_after(&self) -> Option<HeaderValue> {
         let Self::Answered(response) = self else { return None };
-        let values = response.get_headers().get(header::RETRY_AFTER.as_str());
-        HeaderValue::from_bytes(values.first()?).ok()
+        response.header(&header::RETRY_AFTER)
     }
 
-    fn into_result(self) -> Result<Response, ErrorCode> {
+    fn into_result(self) -> Result<Outcome, ErrorCode> {
         match self {
-            Self::Answered(response) => Ok(response),
+            Self::Answered(response) => Ok(response.into()),
             Self::Failed(error) => Err(error),
-            Self::TimedOut => send_answer(problem(&timed_out())),
+            Self::TimedOut => Ok(problem(&timed_out()).into()),
         }
     }
 }
 
-impl std::fmt::Display for Outcome {
+impl std::fmt::Display for Attempt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Answered(response) => write!(f, "status {}", response.get_status_code()),
+            Self::Answered(response) => write!(f, "status {}", response.status()),
             Self::Failed(error) => write!(f, "{error}"),
             Self::TimedOut => f.write_str("no answer in time"),
         }

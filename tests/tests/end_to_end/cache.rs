@@ -1,4 +1,5 @@
-//! The component `cache` before a component that passes requests on to a server of the test.
+//! The component `cache` before a component that passes requests on to a server of the test: with complete
+//! requests, and with streams.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,22 +110,43 @@ impl Origin {
     }
 
     /// An application with this middleware before this server, in one instance.
-    async fn app(&self, middleware: &str, variables: &str) -> Client {
+    async fn app(&self, middleware: &str, variables: &str) -> App {
         let text = MANIFEST.replace("SERVER", &self.address).replace("VARIABLES", variables);
         let text = text.replace("MIDDLEWARE", middleware);
         // Both components need a memory.
         let request_timeout = Duration::from_secs(60);
         let limits = Limits { instances_max: 3, request_timeout, ..crate::guests::limits() };
-        serve_app(load(&text, &limits).unwrap(), limits).await
+        App { client: serve_app(load(&text, &limits).unwrap(), limits).await, streamed: false }
     }
 }
 
-async fn get(client: &Client, path: &str, fields: &[(&str, &str)]) -> Answer {
+/// A client of an application.
+struct App {
+    client: Client,
+    /// Whether its requests are handled as streams.
+    streamed: bool,
+}
+
+impl App {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: &'static str,
+    ) -> anyhow::Result<Answer> {
+        let streamed = self.streamed.then_some(("expect", "100-continue"));
+        let fields: Vec<_> = fields.iter().copied().chain(streamed).collect();
+        self.client.send(method, path, &fields, body).await
+    }
+}
+
+async fn get(client: &App, path: &str, fields: &[(&str, &str)]) -> Answer {
     client.send(Method::GET, path, fields, "").await.unwrap()
 }
 
 /// The number of the response, and what the cache says about it.
-async fn seen(client: &Client, path: &str, fields: &[(&str, &str)]) -> (String, String) {
+async fn seen(client: &App, path: &str, fields: &[(&str, &str)]) -> (String, String) {
     let answer = get(client, path, fields).await;
     assert_eq!(answer.status.as_u16(), 200, "{path}: {answer:?}");
     let status = answer.header("cache-status").strip_prefix("Doorbuster; ");
@@ -132,7 +154,7 @@ async fn seen(client: &Client, path: &str, fields: &[(&str, &str)]) -> (String, 
 }
 
 /// Checks that responses are stored, and given to the right clients.
-async fn stores(client: &Client, origin: &Origin) {
+async fn stores(client: &App, origin: &Origin) {
     let path = "/a?cache-control=max-age=600&etag=v1";
     let (body, status) = seen(client, path, &[]).await;
     assert_eq!(body, "1");
@@ -193,14 +215,15 @@ async fn stores(client: &Client, origin: &Origin) {
         assert_eq!(answer.text(), expected);
         assert_eq!(answer.header("cache-status"), "Doorbuster; fwd=bypass");
     }
-    for expected in [1, 2] {
+    // Complete responses are not that long.
+    for expected in [1, 2].into_iter().filter(|_| client.streamed) {
         let long = get(client, "/long?cache-control=max-age=600", &[]).await;
         assert_eq!((long.body.len(), origin.requests("/long")), (3 << 20, expected));
     }
 }
 
 /// Checks that a change removes what was stored before.
-async fn invalidates(client: &Client, origin: &Origin) {
+async fn invalidates(client: &App, origin: &Origin) {
     let path = "/changed?cache-control=max-age=600";
     let send = async |method: &[u8], fields: &[(&str, &str)]| {
         let method = Method::from_bytes(method).unwrap();
@@ -222,7 +245,7 @@ async fn invalidates(client: &Client, origin: &Origin) {
 }
 
 /// Checks what is used when it is stale.
-async fn uses_stale_responses(client: &Client, origin: &Origin) {
+async fn uses_stale_responses(client: &App, origin: &Origin) {
     let path = "/stale?cache-control=max-age=0,stale-while-revalidate=600";
     assert_eq!(seen(client, path, &[]).await.0, "1");
     let (body, status) = seen(client, path, &[]).await;
@@ -243,18 +266,11 @@ async fn uses_stale_responses(client: &Client, origin: &Origin) {
     assert_eq!(seen(client, path, &[]).await.0, "3");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn responses_are_stored_for_those_who_may_get_them() {
-    let origin = Origin::start().await;
-    let client = origin.app("cache", "").await;
-    stores(&client, &origin).await;
-    invalidates(&client, &origin).await;
-    uses_stale_responses(&client, &origin).await;
-
-    // Many clients that miss at the same time cause one request.
+/// Checks that many clients that miss at the same time cause one request.
+async fn joins_requests(client: &App, origin: &Origin) {
     let slow = "/slow?cache-control=max-age=600";
     let all = async {
-        let ask = || async { seen(&client, slow, &[]).await };
+        let ask = || async { seen(client, slow, &[]).await };
         join_all((0..20).map(|_| ask())).await
     };
     let release = async {
@@ -262,7 +278,7 @@ async fn responses_are_stored_for_those_who_may_get_them() {
             .await;
         // The others have time to arrive.
         for _ in 0..3 {
-            get(&client, "/other", &[]).await;
+            get(client, "/other", &[]).await;
         }
         origin.open.send_replace(true);
     };
@@ -278,6 +294,20 @@ async fn responses_are_stored_for_those_who_may_get_them() {
         shared += u32::from(is_collapsed || status.starts_with("hit; ttl="));
     }
     assert_eq!((sent, shared), (1, 19));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_are_stored_for_those_who_may_get_them() {
+    for streamed in [false, true] {
+        let origin = Origin::start().await;
+        let client = App { streamed, ..origin.app("cache", "").await };
+        let path = if streamed { "streamed" } else { "complete" };
+        assert_eq!(get(&client, "/path", &[]).await.header("x-request"), path);
+        stores(&client, &origin).await;
+        invalidates(&client, &origin).await;
+        uses_stale_responses(&client, &origin).await;
+        joins_requests(&client, &origin).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -327,7 +357,7 @@ async fn instances_share_responses_and_rates_in_valkey() {
     let keys = store.info("keyspace").await.unwrap();
     assert!(keys.contains("keys=2,expires=2"), "{keys}");
     // A change that Valkey refuses is no success.
-    let purge = async |client: &Client| {
+    let purge = async |client: &App| {
         let fields = [HOST, ("cache-purge-token", "a secret of this test")];
         let method = Method::from_bytes(b"PURGE").unwrap();
         client.send(method, "/purged", &fields, "").await.unwrap().status.as_u16()

@@ -1,4 +1,6 @@
-//! `retry`, `breaker` and `balance` before servers that fail, hang, and vanish.
+//! `retry`, `breaker` and `balance` before servers that fail, hang, and vanish. `balance` handles all
+//! requests as streams, so `retry` and `breaker` are also tested before a component that handles complete
+//! requests.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +33,7 @@ route = "/..."
 component = "balance"
 dependencies.middleware = MIDDLEWARE
 [component.balance]
-source = "components/balance.wasm"
+source = "components/SOURCE.wasm"
 allowed_outbound_hosts = ["http://127.0.0.1:*", "http://service.spin.internal"]
 variables = { VARIABLES }
 [component.retry]
@@ -45,9 +47,17 @@ component = "service"
 source = "components/exports_both.wasm"
 "#;
 
+/// Components that forward requests, and the header that says how they are handled.
+const FORWARDING: [(&str, &str); 2] = [("balance", ""), ("forwards_requests", "complete")];
+
 /// Serves `balance` with these variables behind this middleware, in one instance, which counts all
 /// requests.
 async fn start(middleware: &[&str], variables: &[(&str, &str)]) -> Client {
+    start_before("balance", middleware, variables).await
+}
+
+/// The same before another component than `balance`.
+async fn start_before(component: &str, middleware: &[&str], variables: &[(&str, &str)]) -> Client {
     let entry = |name: &&str| {
         format!("{{ component = \"{name}\", inherit_configuration = [\"variables\"] }}")
     };
@@ -56,7 +66,8 @@ async fn start(middleware: &[&str], variables: &[(&str, &str)]) -> Client {
         variables.iter().map(|(name, value)| format!("{name} = '{value}'")).collect();
     let text = MANIFEST
         .replace("MIDDLEWARE", &format!("[{}]", entries.join(", ")))
-        .replace("VARIABLES", &variables.join(", "));
+        .replace("VARIABLES", &variables.join(", "))
+        .replace("SOURCE", component);
     // Two components share them, and each part of `balance` needs a memory.
     let instances_max = u32::try_from(2 * (middleware.len() + 1)).unwrap();
     let request_timeout = Duration::from_secs(60);
@@ -92,6 +103,11 @@ impl Upstream {
             .with_state(upstream.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         upstream
+    }
+
+    /// `host:port`.
+    fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
     }
 
     /// Notes a request, and returns how many there were before for this path.
@@ -185,43 +201,47 @@ async fn status(client: &Client, method: Method, path: &str, fields: &[(&str, &s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_may_be_repeated_are_sent_again() {
-    let upstream = Upstream::start().await;
-    let url = ("balance_upstreams", &*upstream.url);
-    let variables = [
-        url,
-        ("balance_timeout_ms", "25000"),
-        ("retry_attempts", "3"),
-        ("retry_initial_interval_ms", "1"),
-        ("retry_timeout_ms", "25000"),
-        ("retry_idempotency_key", "true"),
-        ("retry_body_bytes_max", "100"),
-    ];
-    let client = start(&["retry"], &variables).await;
-    let key = ("idempotency-key", "k");
-    let long = "x".repeat(101);
-    for (method, path, fields, body, expected, attempts) in [
-        (Method::GET, "/fails/2/get", &[][..], "", 200, 3),
-        (Method::PUT, "/fails/2/put", &[], "a body", 200, 3),
-        (Method::DELETE, "/fails/3/delete", &[], "", 503, 3),
-        (Method::POST, "/fails/1/post", &[], "a body", 503, 1),
-        (Method::POST, "/fails/1/key", &[key], "a body", 200, 2),
-        // The body is too long to be kept.
-        (Method::PUT, "/fails/1/long", &[], &long, 503, 1),
-        (Method::GET, "/later/get", &[], "", 503, 1),
-    ] {
-        let answer = client.send(method, path, fields, body.to_owned()).await.unwrap();
-        assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.text());
-        // If the time has ended before, an attempt has not reached the server.
-        let bodies = upstream.bodies(path);
-        assert_eq!(bodies.len(), attempts, "{path}");
-        assert!(bodies.iter().all(|own| own == body), "{path}: {bodies:?}");
+    for (component, requests) in FORWARDING {
+        let upstream = Upstream::start().await;
+        let variables = [
+            ("balance_upstreams", &*upstream.url),
+            ("server", upstream.address()),
+            ("balance_timeout_ms", "25000"),
+            ("retry_attempts", "3"),
+            ("retry_initial_interval_ms", "1"),
+            ("retry_timeout_ms", "25000"),
+            ("retry_idempotency_key", "true"),
+            ("retry_body_bytes_max", "100"),
+        ];
+        let client = start_before(component, &["retry"], &variables).await;
+        let answer = client.send(Method::GET, "/fails/0/first", &[], "").await.unwrap();
+        assert_eq!(answer.header("x-request"), requests);
+        let key = ("idempotency-key", "k");
+        let long = "x".repeat(101);
+        for (method, path, fields, body, expected, attempts) in [
+            (Method::GET, "/fails/2/get", &[][..], "", 200, 3),
+            (Method::PUT, "/fails/2/put", &[], "a body", 200, 3),
+            (Method::DELETE, "/fails/3/delete", &[], "", 503, 3),
+            (Method::POST, "/fails/1/post", &[], "a body", 503, 1),
+            (Method::POST, "/fails/1/key", &[key], "a body", 200, 2),
+            // The body is too long to be kept.
+            (Method::PUT, "/fails/1/long", &[], &long, 503, 1),
+            (Method::GET, "/later/get", &[], "", 503, 1),
+        ] {
+            let answer = client.send(method, path, fields, body.to_owned()).await.unwrap();
+            assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.text());
+            // If the time has ended before, an attempt has not reached the server.
+            let bodies = upstream.bodies(path);
+            assert_eq!(bodies.len(), attempts, "{path}");
+            assert!(bodies.iter().all(|own| own == body), "{path}: {bodies:?}");
+        }
+        // A body without an announced length is passed on, but not kept.
+        let head = "PUT /fails/1/chunked HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+                    transfer-encoding: chunked\r\n\r\n6\r\na body\r\n4\r\n, on\r\n0\r\n\r\n";
+        let answer = client.raw(head.as_bytes(), false).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert_eq!(upstream.bodies("/fails/1/chunked"), ["a body, on"]);
     }
-    // A body without an announced length is passed on, but not kept.
-    let head = "PUT /fails/1/chunked HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
-                transfer-encoding: chunked\r\n\r\n6\r\na body\r\n4\r\n, on\r\n0\r\n\r\n";
-    let answer = client.raw(head.as_bytes(), false).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-    assert_eq!(upstream.bodies("/fails/1/chunked"), ["a body, on"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,6 +257,7 @@ async fn retries_are_limited_in_number_and_time() {
     // An attempt that is not answered in time is repeated.
     let attempts = [
         url,
+        ("server", upstream.address()),
         timeout,
         ("retry_timeout_ms", "25000"),
         ("retry_attempts", "10"),
@@ -251,6 +272,10 @@ async fn retries_are_limited_in_number_and_time() {
     let metrics = client.send(Method::GET, "/circuit", &[], "").await.unwrap().text().to_owned();
     assert!(metrics.contains("{result=\"network-error\"} 0\n"), "{metrics}");
     assert!(!metrics.contains("{result=\"abandoned\"} 0\n"), "{metrics}");
+    // So is a complete one.
+    let client = start_before("forwards_requests", &["retry"], &attempts).await;
+    assert_eq!(status(&client, Method::PUT, "/hangs/1/complete", &[]).await, 200);
+    assert!(upstream.bodies("/hangs/1/complete").iter().all(|body| body == "a body"));
     // If everything fails, a burst of ten requests is repeated, and then one of a hundred.
     let budget = [
         url,
@@ -277,69 +302,75 @@ async fn refused(client: &Client, path: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_circuit_opens_and_closes_with_the_service() {
-    let upstream = Upstream::start().await;
-    let variables = [
-        ("balance_upstreams", &*upstream.url),
-        ("balance_timeout_ms", "25000"),
-        ("breaker_expression", "ResponseCodeRatio(500, 600, 0, 600) > 0.5"),
-        ("breaker_window_s", "600"),
-        ("breaker_requests_min", "4"),
-        ("breaker_fallback_duration_s", "1"),
-        ("breaker_trials", "2"),
-        ("breaker_timeout_ms", "25000"),
-        ("breaker_status_path", "/circuit"),
-    ];
-    let client = start(&["breaker"], &variables).await;
-    let metric = async |line: &str| {
-        let answer = client.send(Method::GET, "/circuit?x", &[], "").await.unwrap();
-        assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
-        answer.text().lines().any(|own| own == line)
-    };
-    assert_eq!(status(&client, Method::GET, "/service", &[]).await, 200);
-    assert!(metric("breaker_state{breaker_state=\"closed\"} 1").await);
-    upstream.is_broken.store(true, Ordering::Relaxed);
-    let answer = refused(&client, "/service").await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.header("retry-after"), "1");
-    assert_eq!(answer.header("content-type"), "application/problem+json");
-    assert!(upstream.bodies("/service").len() >= 4, "too few requests decided");
-    // What is refused does not reach the service.
-    let before = upstream.bodies("/service").len();
-    let mut sent = 0;
-    while status(&client, Method::POST, "/service", &[]).await == 500 {
-        sent += 1;
+    for (component, _) in FORWARDING {
+        let upstream = Upstream::start().await;
+        let variables = [
+            ("balance_upstreams", &*upstream.url),
+            ("server", upstream.address()),
+            ("balance_timeout_ms", "25000"),
+            ("breaker_expression", "ResponseCodeRatio(500, 600, 0, 600) > 0.5"),
+            ("breaker_window_s", "600"),
+            ("breaker_requests_min", "4"),
+            ("breaker_fallback_duration_s", "1"),
+            ("breaker_trials", "2"),
+            ("breaker_timeout_ms", "25000"),
+            ("breaker_status_path", "/circuit"),
+        ];
+        let client = start_before(component, &["breaker"], &variables).await;
+        let metric = async |line: &str| {
+            let answer = client.send(Method::GET, "/circuit?x", &[], "").await.unwrap();
+            assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+            answer.text().lines().any(|own| own == line)
+        };
+        assert_eq!(status(&client, Method::GET, "/service", &[]).await, 200);
+        assert!(metric("breaker_state{breaker_state=\"closed\"} 1").await);
+        upstream.is_broken.store(true, Ordering::Relaxed);
+        let answer = refused(&client, "/service").await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("retry-after"), "1");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert!(upstream.bodies("/service").len() >= 4, "too few requests decided");
+        // What is refused does not reach the service.
+        let before = upstream.bodies("/service").len();
+        let mut sent = 0;
+        while status(&client, Method::POST, "/service", &[]).await == 500 {
+            sent += 1;
+        }
+        assert_eq!(upstream.bodies("/service").len() - before, sent);
+        upstream.is_broken.store(false, Ordering::Relaxed);
+        eventually("the circuit is closed", async || {
+            assert!(matches!(status(&client, Method::GET, "/service", &[]).await, 200 | 503));
+            metric("breaker_state{breaker_state=\"closed\"} 1").await.then_some(())
+        })
+        .await;
+        assert_eq!(status(&client, Method::GET, "/service", &[]).await, 200);
+        assert!(!metric("breaker_openings_total 0").await);
+        assert_eq!(status(&client, Method::POST, "/circuit", &[]).await, 405);
     }
-    assert_eq!(upstream.bodies("/service").len() - before, sent);
-    upstream.is_broken.store(false, Ordering::Relaxed);
-    eventually("the circuit is closed", async || {
-        assert!(matches!(status(&client, Method::GET, "/service", &[]).await, 200 | 503));
-        metric("breaker_state{breaker_state=\"closed\"} 1").await.then_some(())
-    })
-    .await;
-    assert_eq!(status(&client, Method::GET, "/service", &[]).await, 200);
-    assert!(!metric("breaker_openings_total 0").await);
-    assert_eq!(status(&client, Method::POST, "/circuit", &[]).await, 405);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_circuit_opens_if_the_service_hangs() {
-    let upstream = Upstream::start().await;
-    let variables = [
-        ("balance_upstreams", &*upstream.url),
-        ("balance_timeout_ms", "25000"),
-        ("breaker_expression", "LatencyAtQuantileMS(50.0) > 100"),
-        ("breaker_window_s", "600"),
-        ("breaker_requests_min", "2"),
-        ("breaker_fallback_duration_s", "3600"),
-        ("breaker_timeout_ms", "300"),
-    ];
-    let client = start(&["breaker"], &variables).await;
-    let answer = client.send(Method::GET, "/hangs/99/breaker", &[], "").await.unwrap();
-    assert_eq!(answer.status, 504);
-    assert!(answer.text().contains("problem:timed-out"), "{}", answer.text());
-    let answer = refused(&client, "/hangs/99/breaker").await;
-    let seconds: u32 = answer.header("retry-after").parse().unwrap();
-    assert!((3_000..=3_600).contains(&seconds), "{seconds}");
+    for (component, _) in FORWARDING {
+        let upstream = Upstream::start().await;
+        let variables = [
+            ("balance_upstreams", &*upstream.url),
+            ("server", upstream.address()),
+            ("balance_timeout_ms", "25000"),
+            ("breaker_expression", "LatencyAtQuantileMS(50.0) > 100"),
+            ("breaker_window_s", "600"),
+            ("breaker_requests_min", "2"),
+            ("breaker_fallback_duration_s", "3600"),
+            ("breaker_timeout_ms", "300"),
+        ];
+        let client = start_before(component, &["breaker"], &variables).await;
+        let answer = client.send(Method::GET, "/hangs/99/breaker", &[], "").await.unwrap();
+        assert_eq!(answer.status, 504);
+        assert!(answer.text().contains("problem:timed-out"), "{}", answer.text());
+        let answer = refused(&client, "/hangs/99/breaker").await;
+        let seconds: u32 = answer.header("retry-after").parse().unwrap();
+        assert!((3_000..=3_600).contains(&seconds), "{seconds}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

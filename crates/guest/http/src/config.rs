@@ -43,3 +43,27 @@ fn invalid() -> Problem {
     let detail = "the settings of the component are not valid";
     Problem::new("urn:doorbuster:problem:downstream", StatusCode::BAD_GATEWAY, detail)
 }
+
+/// Defines `current`, an asynchronous function that returns the configuration of the instance. It is
+/// created by `Config::new` from `Settings`, whose fields are the values of the variables with this
+/// prefix.
+#[macro_export]
+macro_rules! settings {
+    ($config:ident, $settings:ident, $prefix:literal, [$($field:ident),+ $(,)?]) => {
+        thread_local! {
+            static CONFIG: ::std::cell::OnceCell<&'static $config> =
+                const { ::std::cell::OnceCell::new() };
+        }
+
+        /// The configuration that the variables describe.
+        pub async fn current() -> Result<&'static $config, $crate::Problem> {
+            $crate::config(&CONFIG, async || {
+                $config::new(&$settings {
+                    $($field: &$crate::value(concat!($prefix, stringify!($field))).await?),+
+                })
+                .map_err($crate::invalid_variable)
+            })
+            .await
+        }
+    };
+}

@@ -5,6 +5,8 @@ mod body;
 mod config;
 mod context;
 mod failure;
+mod intercept;
+mod intercepted;
 mod middleware;
 mod outline;
 mod read;
@@ -22,20 +24,22 @@ pub use body::{Answer, FullBody};
 pub use config::{Config, config, invalid_variable, value};
 pub use context::with_context;
 pub use failure::{is_connection_failure, is_server_failure, is_timeout, timed_out};
+pub use intercept::{begin_exchange, resume_exchange};
+pub use intercepted::{Intercepted, Kept, NextResponse, Outcome, Repeatable, serve_intercepted};
 pub use middleware::{
     Changes, Decision, Head, changed_response, next, serve_filter, serve_middleware,
 };
-pub use outline::{Buffered, Outline, buffer};
+pub use outline::Outline;
 pub use reply::{BodyStream, Reply};
 pub use report::{report, report_change, report_no_valkey, report_retry};
-pub use response::{Received, receive_response, response_head};
+pub use response::Received;
 pub use send_streamed::send_streamed;
 pub use serve::{Headers, IncomingBody, Request, head, read_body, send_answer, serve, serve_whole};
 pub use upload::{End, Exchange, Upload};
 pub use variable::{Variable, variable};
 
 #[doc(hidden)]
-pub use spin_sdk;
+pub use {intake::Problem, spin_sdk};
 
 /// The bindings of `doorbuster:http`.
 #[doc(hidden)]
@@ -68,13 +72,35 @@ pub mod filter {
         export_macro_name: "export_filter",
         generate_all,
     });
+    pub use crate::whole::types::Head;
+    pub use exports::doorbuster::http::filter::{Changes, Decision, Guest};
 }
 
-/// Exports `wasi:http/handler` and `doorbuster:http/filter` of middleware, given a function from
-/// [`Head`] to [`Decision`].
+/// The bindings of `doorbuster:http/interceptor`.
+#[doc(hidden)]
+#[allow(missing_docs, unsafe_code, reason = "generated")]
+pub mod interceptor {
+    spin_sdk::wit_bindgen::generate!({
+        world: "doorbuster:guest-http/intercepting-middleware",
+        path: ["../../../wit/doorbuster-http", "world.wit"],
+        with: { "doorbuster:http/types@0.1.0": crate::whole::types },
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        pub_export_macro: true,
+        default_bindings_module: "guest_http::interceptor",
+        export_macro_name: "export_interceptor",
+        generate_all,
+    });
+    pub use crate::whole::types::Head as WholeHead;
+    pub use exports::doorbuster::http::interceptor::{
+        Action, EarlyAnswer, Event, Guest, ResponseBody, ResponseHead, Sending,
+    };
+}
+
+/// Exports `wasi:http/handler` with this body of its function.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! middleware {
-    ($($decide:ident)::+) => {
+macro_rules! export_handler {
+    (|$request:ident| $body:expr) => {
         mod http_handler {
             use $crate::spin_sdk::wasip3::exports::http::handler::Guest;
             use $crate::spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -83,14 +109,25 @@ macro_rules! middleware {
             $crate::spin_sdk::wasip3::http::service::export!(Handler);
 
             impl Guest for Handler {
-                async fn handle(request: Request) -> Result<Response, ErrorCode> {
-                    $crate::serve_middleware(request, super::$($decide)::+).await
+                async fn handle($request: Request) -> Result<Response, ErrorCode> {
+                    $body
                 }
             }
         }
+    };
+}
+
+/// Exports `wasi:http/handler` and `doorbuster:http/filter` of middleware, given a function from
+/// [`Head`] to [`Decision`].
+#[macro_export]
+macro_rules! middleware {
+    ($($decide:ident)::+) => {
+        $crate::export_handler! {
+            |request| $crate::serve_middleware(request, super::$($decide)::+).await
+        }
 
         mod http_filter {
-            use $crate::filter::exports::doorbuster::http::filter::{Decision, Guest, Head};
+            use $crate::filter::{Decision, Guest, Head};
 
             struct Filter;
             $crate::filter::export_filter!(Filter);
@@ -98,6 +135,34 @@ macro_rules! middleware {
             impl Guest for Filter {
                 async fn decide(head: Head) -> Decision {
                     $crate::serve_filter(head, super::$($decide)::+).await
+                }
+            }
+        }
+    };
+}
+
+/// Exports `wasi:http/handler` and `doorbuster:http/interceptor` of middleware that needs responses,
+/// given a function from [`Intercepted`] to a [`Result`] with an [`Outcome`].
+#[macro_export]
+macro_rules! interceptor {
+    ($($handle:ident)::+) => {
+        $crate::export_handler! {
+            |request| $crate::serve_intercepted(request, super::$($handle)::+).await
+        }
+
+        mod http_interceptor {
+            use $crate::interceptor::{Action, Event, Guest, WholeHead};
+
+            struct Interceptor;
+            $crate::interceptor::export_interceptor!(Interceptor);
+
+            impl Guest for Interceptor {
+                async fn begin(head: WholeHead) -> Action {
+                    $crate::begin_exchange(head, super::$($handle)::+).await
+                }
+
+                async fn resume(exchange: u64, event: Event) -> Action {
+                    $crate::resume_exchange(exchange, event).await
                 }
             }
         }
@@ -133,19 +198,7 @@ macro_rules! handler {
 #[macro_export]
 macro_rules! proxy {
     ($($handle:ident)::+) => {
-        mod http_handler {
-            use $crate::spin_sdk::wasip3::exports::http::handler::Guest;
-            use $crate::spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
-
-            struct Handler;
-            $crate::spin_sdk::wasip3::http::service::export!(Handler);
-
-            impl Guest for Handler {
-                async fn handle(request: Request) -> Result<Response, ErrorCode> {
-                    super::$($handle)::+(request).await
-                }
-            }
-        }
+        $crate::export_handler!(|request| super::$($handle)::+(request).await);
     };
 }
 
@@ -156,18 +209,8 @@ macro_rules! streaming_handler {
         $crate::streaming_handler!($($answer)::+, $crate::Headers::Needed);
     };
     ($($answer:ident)::+, $headers:expr) => {
-        mod http_handler {
-            use $crate::spin_sdk::wasip3::exports::http::handler::Guest;
-            use $crate::spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
-
-            struct Handler;
-            $crate::spin_sdk::wasip3::http::service::export!(Handler);
-
-            impl Guest for Handler {
-                async fn handle(request: Request) -> Result<Response, ErrorCode> {
-                    $crate::serve(request, $headers, super::$($answer)::+).await
-                }
-            }
+        $crate::export_handler! {
+            |request| $crate::serve(request, $headers, super::$($answer)::+).await
         }
     };
 }

@@ -8,7 +8,7 @@ use spin_sdk::wasip3::http::types::{
 use spin_sdk::wasip3::wit_future;
 
 use crate::body::Answer;
-use crate::filter::exports::doorbuster::http::filter as whole;
+use crate::filter as whole;
 use crate::outline::{Outline, contents};
 use crate::serve::{Headers, head, send_answer, to_whole};
 use crate::write::internal;
@@ -101,7 +101,7 @@ pub async fn serve_filter(
     request: whole::Head,
     decide: impl AsyncFnOnce(Head) -> Decision,
 ) -> whole::Decision {
-    let decision = match head_of(request) {
+    let decision = match head_of(&request) {
         Some(head) => decide(head).await,
         None => {
             let mut answer = Answer::default();
@@ -120,10 +120,11 @@ pub async fn serve_filter(
     }
 }
 
-fn head_of(request: whole::Head) -> Option<Head> {
+/// The head of a complete request; `None` if it is not valid, which no host should pass on.
+pub(crate) fn head_of(request: &whole::Head) -> Option<Head> {
     let mut head = Head::new(());
     *head.method_mut() = request.method.parse().ok()?;
     *head.uri_mut() = request.path_with_query.parse().ok()?;
-    *head.headers_mut() = from_lines(&request.headers.into())?;
+    *head.headers_mut() = from_lines(&request.headers.clone().into())?;
     Some(head)
 }

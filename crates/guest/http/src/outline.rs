@@ -51,11 +51,9 @@ impl Outline {
 
     /// Whether the request probably has no body: none is announced, and the method does not need one.
     pub(crate) fn is_without_content(&self) -> bool {
-        let method = &self.method;
-        matches!(
-            method,
-            Method::Get | Method::Head | Method::Delete | Method::Options | Method::Trace
-        ) && !self.fields.has(header::CONTENT_LENGTH.as_str())
+        let method = http::Method::try_from(self.method.clone());
+        method.is_ok_and(|method| needs_no_content(&method))
+            && !self.fields.has(header::CONTENT_LENGTH.as_str())
     }
 
     /// Replaces all header fields.
@@ -95,6 +93,12 @@ impl Outline {
     }
 }
 
+/// Whether requests with this method hardly ever have a body.
+pub(crate) fn needs_no_content(method: &http::Method) -> bool {
+    use http::Method;
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
+}
+
 /// The body of a request.
 pub(crate) fn contents(request: HostRequest) -> (StreamReader<u8>, Trailers) {
     let (_read, result) = wit_future::new(|| Ok(()));
@@ -102,7 +106,7 @@ pub(crate) fn contents(request: HostRequest) -> (StreamReader<u8>, Trailers) {
 }
 
 /// A request whose body was read, if it is short enough.
-pub enum Buffered {
+pub(crate) enum Buffered {
     /// The complete body.
     Complete(Outline, FullBody),
     /// The request with its body as a stream, because the body is longer than permitted, or its length
@@ -112,7 +116,7 @@ pub enum Buffered {
 
 /// Reads the body of a request if its announced length is at most `bytes_max`. `headers` are those
 /// of the request.
-pub async fn buffer(
+pub(crate) async fn buffer(
     request: HostRequest,
     headers: &HeaderMap,
     bytes_max: u64,

@@ -14,7 +14,7 @@ use crate::write::internal;
 const GROWTH_BYTES: usize = 64 << 10;
 
 /// The head of a response.
-pub fn response_head(response: &HostResponse) -> Result<Response<()>, ErrorCode> {
+pub(crate) fn response_head(response: &HostResponse) -> Result<Response<()>, ErrorCode> {
     let status = StatusCode::from_u16(response.get_status_code());
     let mut head = Response::new(());
     *head.status_mut() = status.map_err(internal)?;
@@ -23,23 +23,32 @@ pub fn response_head(response: &HostResponse) -> Result<Response<()>, ErrorCode>
 }
 
 /// A response whose body was read, if it is short enough.
-pub enum Received {
+pub enum Received<R> {
     /// The complete body.
     Complete(FullBody),
-    /// The response with its body as a stream, because the body is longer than permitted.
-    Streamed(HostResponse),
+    /// The response as it was, because its body is longer than permitted.
+    TooLong(R),
+}
+
+impl<R> Received<R> {
+    pub(crate) fn map<T>(self, convert: impl FnOnce(R) -> T) -> Received<T> {
+        match self {
+            Self::Complete(body) => Received::Complete(body),
+            Self::TooLong(response) => Received::TooLong(convert(response)),
+        }
+    }
 }
 
 /// Reads the body of a response if it is at most `bytes_max` long. `headers` are those of the
 /// response. A body that is not as long as announced is an error.
-pub async fn receive_response(
+pub(crate) async fn receive_response(
     response: HostResponse,
     headers: &HeaderMap,
     bytes_max: usize,
-) -> Result<Received, ErrorCode> {
+) -> Result<Received<HostResponse>, ErrorCode> {
     let announced = content_length(headers);
     if announced.is_some_and(|announced| announced > bytes_max as u64) {
-        return Ok(Received::Streamed(response));
+        return Ok(Received::TooLong(response));
     }
     let (status, fields) = (response.get_status_code(), response.get_headers().clone());
     let (_read, result) = wit_future::new(|| Ok(()));
@@ -58,7 +67,7 @@ pub async fn receive_response(
             let (response, _sent) = HostResponse::new(fields, Some(contents), trailers);
             let refused = |()| internal("the host refuses the status");
             response.set_status_code(status).map_err(refused)?;
-            return Ok(Received::Streamed(response));
+            return Ok(Received::TooLong(response));
         }
         if ended {
             break;

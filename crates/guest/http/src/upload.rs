@@ -41,24 +41,36 @@ enum BodyEnd {
 }
 
 /// The end of a request that was passed on.
-pub struct Exchange {
+pub struct Exchange<R = HostResponse> {
     /// How it ended.
-    pub end: End,
+    pub end: End<R>,
     /// The time until the answer or the failure, without that for the body. `None` if the end says
     /// nothing about the server.
     pub time: Option<Duration>,
 }
 
 /// How a request ended that was passed on.
-pub enum End {
+pub enum End<R = HostResponse> {
     /// With a response.
-    Answered(HostResponse),
+    Answered(R),
     /// Without a response.
     Failed(ErrorCode),
     /// There was no response in time.
     TimedOut,
     /// The client did not send its body, or not in time.
     NotReceived(Problem),
+}
+
+impl<R> Exchange<R> {
+    pub(crate) fn map<T>(self, convert: impl FnOnce(R) -> T) -> Exchange<T> {
+        let end = match self.end {
+            End::Answered(response) => End::Answered(convert(response)),
+            End::Failed(error) => End::Failed(error),
+            End::TimedOut => End::TimedOut,
+            End::NotReceived(fault) => End::NotReceived(fault),
+        };
+        Exchange { end, time: self.time }
+    }
 }
 
 impl Upload {

@@ -21,14 +21,20 @@ const HANDLER: &str = "wasi:http/handler@0.3.0";
 /// The interfaces for complete requests of a component and of its middleware.
 const WHOLE_HANDLER: &str = "doorbuster:http/handler@0.1.0";
 const FILTER: &str = "doorbuster:http/filter@0.1.0";
+const INTERCEPTOR: &str = "doorbuster:http/interceptor@0.1.0";
 
 /// The name under which a component with middleware exports its handler for complete requests. It is
-/// not that of the interface: only a host that calls the filters before may call it.
+/// not that of the interface: only a host that calls the middleware before may call it.
 pub(crate) const FILTERED_HANDLER: &str = "filtered-handler";
 
 /// The name under which the filter at this position, from the outermost, is exported.
 pub(crate) fn filter_name(position: usize) -> String {
     format!("filter{position}")
+}
+
+/// The name under which the interceptor at this position, from the outermost, is exported.
+pub(crate) fn interceptor_name(position: usize) -> String {
+    format!("interceptor{position}")
 }
 
 /// The bytes of the component, composed with its dependencies and its middleware. `capabilities` are
@@ -195,7 +201,7 @@ impl<'a> Composer<'a> {
             let message = format!("it has middleware, but does not export `{HANDLER}`");
             component_error(self.component, message)
         })?;
-        let mut filters = Some(Vec::new());
+        let mut interfaces = Some(Vec::new());
         for (position, middleware) in middleware.iter().enumerate().rev() {
             let name = format!("middleware[{position}]");
             let fault = |message: String| fault(self.component, &name, message);
@@ -217,16 +223,18 @@ impl<'a> Composer<'a> {
                 );
                 return Err(fault(message));
             }
-            // A filter of a composed component is that of one of its parts, and does not call the
-            // others.
-            let has_filter =
-                world.exports.contains_key(FILTER) && !is_composed(self.graph[id].bytes());
+            // The interface of a composed component is that of one of its parts, and does not call
+            // the others.
+            let interface = [FILTER, INTERCEPTOR]
+                .into_iter()
+                .find(|name| world.exports.contains_key(*name))
+                .filter(|_| !is_composed(self.graph[id].bytes()));
             let node = self.graph.instantiate(id);
-            // One without a filter needs streams, and so do all of them then.
-            filters = filters.filter(|_| has_filter);
-            if let Some(filters) = &mut filters {
-                filters.push(node);
-            }
+            // One without such an interface needs streams, and so do all of them then.
+            interfaces = interfaces.zip(interface).map(|(mut all, interface)| {
+                all.push((node, interface));
+                all
+            });
             let connected = self.graph.set_instantiation_argument(node, HANDLER, next);
             connected.map_err(|e| fault(format!("`{HANDLER}`: {e:#}")))?;
             next = self
@@ -238,9 +246,15 @@ impl<'a> Composer<'a> {
         self.export(next, HANDLER)?;
         let is_exported =
             |name| self.graph.types()[self.graph[self.root].ty()].exports.contains_key(name);
-        let Some(filters) = filters.filter(|_| is_exported(WHOLE_HANDLER)) else { return Ok(()) };
-        for (position, node) in filters.into_iter().rev().enumerate() {
-            self.export_instance(node, FILTER, &filter_name(position))?;
+        let Some(interfaces) = interfaces.filter(|_| is_exported(WHOLE_HANDLER)) else {
+            return Ok(());
+        };
+        for (position, (node, interface)) in interfaces.into_iter().rev().enumerate() {
+            let name = match interface {
+                FILTER => filter_name(position),
+                _ => interceptor_name(position),
+            };
+            self.export_instance(node, interface, &name)?;
         }
         self.export_instance(self.root_node, WHOLE_HANDLER, FILTERED_HANDLER)
     }

@@ -14,10 +14,14 @@ use http_text::{
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
 pub(crate) use bindings::doorbuster::http::client;
+pub(crate) use bindings::doorbuster::http::types::Head;
 pub(crate) use bindings::doorbuster::http::types::{
     Request as WholeRequest, Response as WholeResponse, ResponseLimits, SendError,
 };
-pub(crate) use filter_bindings::exports::doorbuster::http::filter::{Changes, Decision, Head};
+pub(crate) use filter_bindings::exports::doorbuster::http::filter::{Changes, Decision};
+pub(crate) use interceptor_bindings::exports::doorbuster::http::interceptor::{
+    Action, EarlyAnswer, Event, ResponseBody, ResponseHead, Sending,
+};
 
 use crate::outbound::is_forbidden;
 
@@ -37,6 +41,14 @@ mod filter_bindings {
     });
 }
 
+mod interceptor_bindings {
+    wasmtime::component::bindgen!({
+        world: "doorbuster:http/intercepting-middleware",
+        path: "../../../wit/doorbuster-http",
+        with: { "doorbuster:http/types": super::bindings::doorbuster::http::types },
+    });
+}
+
 /// Why a body could not be collected.
 pub(crate) enum CollectError {
     /// It is longer than the limit.
@@ -46,7 +58,7 @@ pub(crate) enum CollectError {
 }
 
 /// A complete body.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct WholeBody {
     pub data: Bytes,
     pub trailers: Option<HeaderMap>,
@@ -95,29 +107,54 @@ pub(crate) fn request_to_guest(request: Request<WholeBody>) -> WholeRequest {
     }
 }
 
-/// The head of a request for a filter.
-pub(crate) fn head_to_filter(request: &Request<WholeBody>) -> Head {
+/// The head of a request for middleware.
+pub(crate) fn head_to_guest(request: &Request<WholeBody>) -> Head {
+    let uri = request.uri();
     Head {
         method: request.method().as_str().into(),
-        path_with_query: request.uri().path_and_query().map_or("/", |path| path.as_str()).into(),
+        path_with_query: uri.path_and_query().map_or("/", |path| path.as_str()).into(),
+        scheme: uri.scheme_str().map(Into::into),
+        authority: uri.authority().map(|authority| authority.as_str().into()),
         headers: permitted(request.headers()),
     }
 }
 
-/// Applies the changes of a filter to a request. Returns the headers for its response. The error says
-/// what is invalid in them.
+/// Applies the changes of middleware to a request. The error says what is invalid in them.
 pub(crate) fn change_request(
     request: &mut Request<WholeBody>,
-    changes: Changes,
-) -> Result<HeaderMap, Cow<'static, str>> {
-    check_size(0, changes.insert.len(), changes.response.len())?;
-    for name in changes.remove {
+    remove: Vec<String>,
+    insert: Vec<u8>,
+) -> Result<(), Cow<'static, str>> {
+    for name in remove {
         request.headers_mut().remove(name);
     }
-    let insert = parse(changes.insert)?;
     // This replaces the fields with the same names.
-    request.headers_mut().extend(insert);
-    parse(changes.response)
+    request.headers_mut().extend(fields_of_guest(insert)?);
+    Ok(())
+}
+
+/// The header fields that a component sets. The error says what is invalid in them.
+pub(crate) fn fields_of_guest(lines: Vec<u8>) -> Result<HeaderMap, Cow<'static, str>> {
+    check_size(0, lines.len(), 0)?;
+    parse(lines)
+}
+
+/// The head of a response for middleware.
+pub(crate) fn response_head_to_guest(response: &Response<WholeBody>) -> ResponseHead {
+    ResponseHead {
+        status: response.status().as_u16(),
+        headers: permitted(response.headers()),
+        body_bytes: response.body().data.len() as u64,
+    }
+}
+
+/// The body of a response for middleware.
+pub(crate) fn response_body_to_guest(response: &Response<WholeBody>) -> ResponseBody {
+    let body = response.body();
+    ResponseBody {
+        data: body.data.to_vec(),
+        trailers: body.trailers.as_ref().map(permitted).unwrap_or_default(),
+    }
 }
 
 /// A request of a component. The error says what is invalid in it.

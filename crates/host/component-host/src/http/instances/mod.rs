@@ -4,6 +4,7 @@
 //! created, and [`instance`] what one instance does next. [`pool`] performs the decisions of the
 //! first one, and [`event_loop`] those of the second one.
 
+mod chain;
 mod event_loop;
 mod handlers;
 mod instance;

@@ -1,8 +1,7 @@
-//! Calls of `doorbuster:http/handler`, and of `doorbuster:http/filter` of the middleware before it: a
-//! complete request and its response, without streams.
+//! Calls of `doorbuster:http/handler`, and of `doorbuster:http/filter` and `doorbuster:http/interceptor`
+//! of the middleware before it: a complete request and its response, without streams.
 
 use std::pin::pin;
-
 use std::sync::Arc;
 
 use futures::channel::oneshot;
@@ -16,11 +15,12 @@ use wasmtime::component::{
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ExpirationError;
 
-use crate::compose::{FILTERED_HANDLER, filter_name};
+use super::chain::{self, Calls, Kind};
+use crate::compose::{FILTERED_HANDLER, filter_name, interceptor_name};
 use crate::state::GuestState;
 use crate::whole::{
-    Decision, Head, WholeBody, WholeRequest, WholeResponse, change_request, head_to_filter,
-    request_to_guest, response_from_guest,
+    Action, Decision, Event, Head, WholeBody, WholeRequest, WholeResponse, request_to_guest,
+    response_from_guest,
 };
 
 const HANDLER: &str = "doorbuster:http/handler@0.1.0";
@@ -29,11 +29,15 @@ const HANDLER: &str = "doorbuster:http/handler@0.1.0";
 #[derive(Clone)]
 pub(super) struct Functions {
     /// Those of the middleware, from the outermost.
-    filters: Arc<[Filter]>,
+    middleware: Arc<[Middleware]>,
     handle: Handle,
 }
 
-type Filter = TypedFunc<(Head,), (Decision,)>;
+enum Middleware {
+    Filter(TypedFunc<(Head,), (Decision,)>),
+    Interceptor { begin: TypedFunc<(Head,), (Action,)>, resume: TypedFunc<(u64, Event), (Action,)> },
+}
+
 type Handle = TypedFunc<(WholeRequest,), (WholeResponse,)>;
 type Call = TypedFuncCallConcurrent<GuestState, (WholeRequest,), (WholeResponse,)>;
 
@@ -43,8 +47,13 @@ pub(in crate::http) struct Complete;
 
 /// Where a component exports the interfaces.
 pub(super) struct Export {
-    filters: Vec<ComponentExportIndex>,
+    middleware: Vec<MiddlewareExport>,
     handle: ComponentExportIndex,
+}
+
+enum MiddlewareExport {
+    Filter(ComponentExportIndex),
+    Interceptor { begin: ComponentExportIndex, resume: ComponentExportIndex },
 }
 
 impl Export {
@@ -53,8 +62,8 @@ impl Export {
         let filtered = component.get_export_index(None, FILTERED_HANDLER);
         let interface = filtered.or_else(|| component.get_export_index(None, HANDLER));
         let Some(interface) = interface else { return Ok(None) };
-        let filters = match filtered {
-            Some(_) => find_filters(component)?,
+        let middleware = match filtered {
+            Some(_) => find_middleware(component)?,
             None => Vec::new(),
         };
         let found = component.get_export(Some(&interface), "handle");
@@ -66,7 +75,7 @@ impl Export {
             _ => false,
         };
         match found {
-            Some((item, handle)) if is_handle(&item) => Ok(Some(Self { filters, handle })),
+            Some((item, handle)) if is_handle(&item) => Ok(Some(Self { middleware, handle })),
             _ => Err(format!("its export {HANDLER} has no function `handle` of that interface")),
         }
     }
@@ -77,19 +86,41 @@ impl Export {
         mut store: impl AsContextMut<Data = GuestState>,
         instance: &Instance,
     ) -> wasmtime::Result<Functions> {
-        let filters = self.filters.iter().map(|index| instance.get_typed_func(&mut store, index));
-        let filters = filters.collect::<wasmtime::Result<_>>()?;
-        Ok(Functions { filters, handle: instance.get_typed_func(&mut store, self.handle)? })
+        let middleware = self.middleware.iter().map(|export| {
+            Ok(match export {
+                MiddlewareExport::Filter(decide) => {
+                    Middleware::Filter(instance.get_typed_func(&mut store, decide)?)
+                }
+                MiddlewareExport::Interceptor { begin, resume } => Middleware::Interceptor {
+                    begin: instance.get_typed_func(&mut store, begin)?,
+                    resume: instance.get_typed_func(&mut store, resume)?,
+                },
+            })
+        });
+        let middleware = middleware.collect::<wasmtime::Result<_>>()?;
+        Ok(Functions { middleware, handle: instance.get_typed_func(&mut store, self.handle)? })
     }
 }
 
-fn find_filters(component: &Component) -> Result<Vec<ComponentExportIndex>, String> {
-    let mut filters = Vec::new();
-    while let Some(interface) = component.get_export_index(None, filter_name(filters.len())) {
-        let filter = component.get_export_index(Some(&interface), "decide");
-        filters.push(filter.ok_or("its middleware has no function `decide`")?);
+/// The exports of the middleware before the component, from the outermost.
+fn find_middleware(component: &Component) -> Result<Vec<MiddlewareExport>, String> {
+    let function = |interface: &ComponentExportIndex, name: &str| {
+        let found = component.get_export_index(Some(interface), name);
+        found.ok_or_else(|| format!("its middleware has no function `{name}`"))
+    };
+    let mut all = Vec::new();
+    loop {
+        let filter = component.get_export_index(None, filter_name(all.len()));
+        let interceptor = component.get_export_index(None, interceptor_name(all.len()));
+        all.push(match (filter, interceptor) {
+            (Some(filter), _) => MiddlewareExport::Filter(function(&filter, "decide")?),
+            (None, Some(interceptor)) => MiddlewareExport::Interceptor {
+                begin: function(&interceptor, "begin")?,
+                resume: function(&interceptor, "resume")?,
+            },
+            (None, None) => return Ok(all),
+        });
     }
-    Ok(filters)
 }
 
 /// The fields of the records, and their types.
@@ -131,16 +162,15 @@ fn name_of(ty: &Type) -> String {
 pub(super) struct Started {
     functions: Functions,
     first: First,
-    is_head: bool,
     answer: oneshot::Sender<wasmtime::Result<Response<WasiBody>>>,
 }
 
 /// The first call for a request.
 enum First {
-    /// That of the handler, if there are no filters.
-    Handler(Call),
-    /// That of a filter, which is yet to be started.
-    Filter(Box<Request<WholeBody>>),
+    /// That of the handler, if there is no middleware.
+    Handler { call: Call, is_head: bool },
+    /// That of middleware, which is yet to be started.
+    Middleware(Box<Request<WholeBody>>),
 }
 
 impl Started {
@@ -150,14 +180,15 @@ impl Started {
         request: Request<WholeBody>,
         answer: oneshot::Sender<wasmtime::Result<Response<WasiBody>>>,
     ) -> wasmtime::Result<Self> {
-        let is_head = request.method() == Method::HEAD;
-        let first = if functions.filters.is_empty() {
+        let first = if functions.middleware.is_empty() {
+            let is_head = request.method() == Method::HEAD;
             let request = (request_to_guest(request),);
-            First::Handler(functions.handle.start_call_concurrent(store, request)?)
+            let call = functions.handle.start_call_concurrent(store, request)?;
+            First::Handler { call, is_head }
         } else {
-            First::Filter(request.into())
+            First::Middleware(request.into())
         };
-        Ok(Self { functions: functions.clone(), first, is_head, answer })
+        Ok(Self { functions: functions.clone(), first, answer })
     }
 
     /// Waits for the response, and passes it on. Returns whether it came before `expiration`.
@@ -166,15 +197,17 @@ impl Started {
         accessor: &Accessor<GuestState>,
         expiration: impl Future<Output = ()>,
     ) -> wasmtime::Result<bool> {
-        let Self { functions, first, is_head, answer } = self;
-        let response = async {
-            match first {
-                First::Handler(call) => {
-                    let called = functions.handle.finish_call_concurrent(accessor, call);
-                    called.await.and_then(|(response,)| lift(response, is_head))
-                }
-                First::Filter(request) => filter(accessor, &functions, *request, is_head).await,
+        let Self { functions, first, answer } = self;
+        let (call, is_head) = match first {
+            First::Handler { call, is_head } => (call, is_head),
+            First::Middleware(request) => {
+                let calls = InstanceCalls { accessor, functions };
+                return Ok(chain::run(calls, *request, answer, expiration).await);
             }
+        };
+        let response = async {
+            let (response,) = functions.handle.finish_call_concurrent(accessor, call).await?;
+            Ok(into_complete(lift(response, is_head)?))
         };
         let (result, in_time) = match select(pin!(response), pin!(expiration)).await {
             Either::Left((result, _)) => (result, true),
@@ -186,49 +219,73 @@ impl Started {
     }
 }
 
-/// Passes a request through the filters to the handler. The first filter that answers it is the last
-/// one that is called.
-async fn filter(
-    accessor: &Accessor<GuestState>,
-    functions: &Functions,
-    mut request: Request<WholeBody>,
-    is_head: bool,
-) -> wasmtime::Result<Response<WasiBody>> {
-    let (mut headers, mut answer) = (Vec::new(), None);
-    for filter in &*functions.filters {
-        let (decision,) = filter.call_concurrent(accessor, (head_to_filter(&request),)).await?;
-        match decision {
-            Decision::Pass(changes) => {
-                let changed = change_request(&mut request, changes);
-                headers.push(changed.map_err(|fault| {
-                    wasmtime::format_err!("the changes of middleware have {fault}")
-                })?);
-            }
-            Decision::Answer(response) => {
-                answer = Some(response);
-                break;
-            }
-        }
-    }
-    let response = match answer {
-        Some(response) => response,
-        None => {
-            let request = (request_to_guest(request),);
-            functions.handle.call_concurrent(accessor, request).await?.0
-        }
-    };
-    let mut response = lift(response, is_head)?;
-    // The outermost has the last word, as with streams.
-    for headers in headers.into_iter().rev() {
-        response.headers_mut().extend(headers);
-    }
-    Ok(response)
+/// The calls of one instance.
+struct InstanceCalls<'a> {
+    accessor: &'a Accessor<GuestState>,
+    functions: Functions,
 }
 
-fn lift(response: WholeResponse, is_head: bool) -> wasmtime::Result<Response<WasiBody>> {
-    let response = response_from_guest(response, is_head)
-        .map_err(|fault| wasmtime::format_err!("the response of {HANDLER} has {fault}"))?;
-    let mut lifted = response.map(WholeBody::into_body);
-    lifted.extensions_mut().insert(Complete);
-    Ok(lifted)
+impl Calls for InstanceCalls<'_> {
+    fn kind(&self, position: usize) -> Option<Kind> {
+        self.functions.middleware.get(position).map(|middleware| match middleware {
+            Middleware::Filter(_) => Kind::Filter,
+            Middleware::Interceptor { .. } => Kind::Interceptor,
+        })
+    }
+
+    async fn decide(&self, position: usize, head: Head) -> wasmtime::Result<Decision> {
+        match self.functions.middleware.get(position) {
+            Some(Middleware::Filter(decide)) => {
+                Ok(decide.call_concurrent(self.accessor, (head,)).await?.0)
+            }
+            _ => Err(no_function()),
+        }
+    }
+
+    async fn begin(&self, position: usize, head: Head) -> wasmtime::Result<Action> {
+        match self.functions.middleware.get(position) {
+            Some(Middleware::Interceptor { begin, .. }) => {
+                Ok(begin.call_concurrent(self.accessor, (head,)).await?.0)
+            }
+            _ => Err(no_function()),
+        }
+    }
+
+    async fn resume(
+        &self,
+        position: usize,
+        exchange: u64,
+        event: Event,
+    ) -> wasmtime::Result<Action> {
+        match self.functions.middleware.get(position) {
+            Some(Middleware::Interceptor { resume, .. }) => {
+                Ok(resume.call_concurrent(self.accessor, (exchange, event)).await?.0)
+            }
+            _ => Err(no_function()),
+        }
+    }
+
+    async fn handle(&self, request: Request<WholeBody>) -> wasmtime::Result<WholeResponse> {
+        let request = (request_to_guest(request),);
+        Ok(self.functions.handle.call_concurrent(self.accessor, request).await?.0)
+    }
+}
+
+fn no_function() -> wasmtime::Error {
+    wasmtime::Error::msg("the middleware has no such function")
+}
+
+pub(super) fn lift(
+    response: WholeResponse,
+    is_head: bool,
+) -> wasmtime::Result<Response<WholeBody>> {
+    response_from_guest(response, is_head)
+        .map_err(|fault| wasmtime::format_err!("the response of {HANDLER} has {fault}"))
+}
+
+/// The response for the server.
+pub(super) fn into_complete(response: Response<WholeBody>) -> Response<WasiBody> {
+    let mut response = response.map(WholeBody::into_body);
+    response.extensions_mut().insert(Complete);
+    response
 }

@@ -1,0 +1,133 @@
+//! Exchanges through `doorbuster:http/interceptor`.
+//!
+//! Middleware is an asynchronous function that passes requests on and awaits the responses. Here, the
+//! host passes them on, between two calls. So the function is suspended when it does so, and polled again
+//! by the next call. It awaits nothing else at that point, so no event of the host can get lost: the
+//! host would report it to the call that has ended.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use http_text::to_lines;
+use spin_sdk::wasip3::http::types::ErrorCode;
+
+use crate::intercepted::{Changes, Intercepted, Outcome};
+use crate::interceptor::{Action, EarlyAnswer, Event, Sending, WholeHead};
+use crate::serve::to_whole;
+
+thread_local! {
+    static SUSPENDED: RefCell<Exchanges> = RefCell::default();
+}
+
+/// The exchanges that the host will resume. There is at most one for each of its requests in progress.
+#[derive(Default)]
+struct Exchanges {
+    last: u64,
+    suspended: HashMap<u64, Exchange>,
+}
+
+/// An exchange: the function that handles it, and its connection to the host. The function has no
+/// result if the client is answered.
+struct Exchange {
+    work: LocalBoxFuture<'static, Result<Option<Outcome>, ErrorCode>>,
+    link: Rc<Link>,
+}
+
+/// Passes what the function asks the host for, and the events.
+#[derive(Default)]
+pub(crate) struct Link {
+    ask: Cell<Option<Ask>>,
+    event: Cell<Option<Event>>,
+}
+
+/// What the host is asked for.
+pub(crate) enum Ask {
+    /// To pass the request on, and to wait for the response for at most this time.
+    Send(Changes, Option<Duration>),
+    /// To return the body of the last response.
+    Receive,
+}
+
+impl Link {
+    /// Suspends the exchange until the host has done this.
+    pub async fn ask(&self, ask: Ask) -> Event {
+        self.ask.set(Some(ask));
+        poll_fn(|_| self.event.take().map_or(Poll::Pending, Poll::Ready)).await
+    }
+}
+
+/// Begins an exchange.
+pub async fn begin_exchange<F>(head: WholeHead, handle: impl FnOnce(Intercepted) -> F) -> Action
+where
+    F: Future<Output = Result<Outcome, ErrorCode>> + 'static,
+{
+    let link = Rc::new(Link::default());
+    let work = handle(Intercepted::whole(head, link.clone()));
+    Exchange { work: work.map(|outcome| outcome.map(Some)).boxed_local(), link }.advance().await
+}
+
+/// Continues an exchange.
+pub async fn resume_exchange(id: u64, event: Event) -> Action {
+    let exchange = SUSPENDED.with_borrow_mut(|own| own.suspended.remove(&id));
+    let Some(exchange) = exchange else { return Action::Fail("there is no such exchange".into()) };
+    // Nothing waits for this event: the function begins with it.
+    if !matches!(event, Event::Answered) {
+        exchange.link.event.set(Some(event));
+    }
+    exchange.advance().await
+}
+
+/// What the function has done.
+enum Step {
+    Asked(Ask),
+    Ended(Result<Option<Outcome>, ErrorCode>),
+}
+
+impl Exchange {
+    /// Runs the function until it asks the host for something, or ends.
+    async fn advance(mut self) -> Action {
+        let step = poll_fn(|cx| {
+            if let Poll::Ready(result) = self.work.poll_unpin(cx) {
+                return Poll::Ready(Step::Ended(result));
+            }
+            self.link.ask.take().map_or(Poll::Pending, |ask| Poll::Ready(Step::Asked(ask)))
+        })
+        .await;
+        match step {
+            Step::Asked(Ask::Receive) => Action::Receive(self.suspend()),
+            Step::Asked(Ask::Send(changes, limit)) => Action::Send(Sending {
+                exchange: self.suspend(),
+                remove: changes.remove,
+                insert: to_lines(&changes.insert, |_| true),
+                timeout_ms: limit.map(|limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)),
+            }),
+            Step::Ended(Ok(None)) => Action::Finish,
+            Step::Ended(Ok(Some(Outcome::Answer(answer)))) => Action::Answer(to_whole(answer)),
+            Step::Ended(Ok(Some(Outcome::AnswerFirst(answer, work)))) => {
+                let work = work.map(|()| Ok(None)).boxed_local();
+                let exchange = Self { work, link: self.link }.suspend();
+                Action::AnswerFirst(EarlyAnswer { exchange, response: to_whole(answer) })
+            }
+            Step::Ended(Ok(Some(Outcome::Passed(response)))) => match response.into_changes() {
+                Ok(set) => Action::Pass(set),
+                Err(error) => Action::Fail(error.to_string()),
+            },
+            Step::Ended(Err(error)) => Action::Fail(error.to_string()),
+        }
+    }
+
+    /// Keeps the exchange until the host resumes it, and returns its id.
+    fn suspend(self) -> u64 {
+        SUSPENDED.with_borrow_mut(|own| {
+            own.last += 1;
+            own.suspended.insert(own.last, self);
+            own.last
+        })
+    }
+}

@@ -1,0 +1,295 @@
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+/// What an interceptor of a test does after an event in an exchange; there is no event at its begin.
+type Act = fn(u64, Option<Event>) -> Action;
+
+/// When a handler of a test answers, and its response. It gets the number of its calls before.
+type Handler = fn(usize) -> (Duration, WholeResponse);
+
+enum Fake {
+    Filter(fn() -> Decision),
+    Interceptor(Act),
+}
+
+/// Middleware before a handler.
+struct Fakes {
+    middleware: Vec<Fake>,
+    handler: Handler,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Fakes {
+    fn new(middleware: Vec<Fake>, handler: Handler) -> Self {
+        Self { middleware, handler, log: Arc::default() }
+    }
+
+    fn note(&self, text: String) -> usize {
+        let mut log = self.log.lock().unwrap();
+        log.push(text);
+        log.len()
+    }
+}
+
+impl Calls for Fakes {
+    fn kind(&self, position: usize) -> Option<Kind> {
+        self.middleware.get(position).map(|fake| match fake {
+            Fake::Filter(_) => Kind::Filter,
+            Fake::Interceptor(_) => Kind::Interceptor,
+        })
+    }
+
+    async fn decide(&self, position: usize, _head: Head) -> wasmtime::Result<Decision> {
+        self.note(format!("{position} decides"));
+        let Fake::Filter(decide) = &self.middleware[position] else { panic!("another kind") };
+        Ok(decide())
+    }
+
+    async fn begin(&self, position: usize, _head: Head) -> wasmtime::Result<Action> {
+        self.note(format!("{position} begins"));
+        let Fake::Interceptor(act) = &self.middleware[position] else { panic!("another kind") };
+        Ok(act(0, None))
+    }
+
+    async fn resume(
+        &self,
+        position: usize,
+        exchange: u64,
+        event: Event,
+    ) -> wasmtime::Result<Action> {
+        self.note(match &event {
+            Event::Response(head) => format!("{position} gets {}", head.status),
+            Event::Failed(_) => format!("{position} gets a failure"),
+            Event::TimedOut => format!("{position} gets nothing"),
+            Event::Body(body) => format!("{position} gets {} bytes", body.data.len()),
+            Event::Answered => format!("{position} goes on"),
+        });
+        let Fake::Interceptor(act) = &self.middleware[position] else { panic!("another kind") };
+        Ok(act(exchange, Some(event)))
+    }
+
+    async fn handle(&self, request: Request<WholeBody>) -> wasmtime::Result<WholeResponse> {
+        let calls = {
+            let log = self.log.lock().unwrap();
+            log.iter().filter(|line| line.starts_with("the handler")).count()
+        };
+        let fields = request.headers();
+        let mut fields: Vec<_> = fields.iter().map(|(k, v)| format!("{k}={v:?}")).collect();
+        fields.sort_unstable();
+        self.note(format!("the handler gets {}", fields.join(" ")));
+        let (time, response) = (self.handler)(calls);
+        sleep(time).await;
+        Ok(response)
+    }
+}
+
+/// The time that the requests of the tests have.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Longer than any other time.
+const FOREVER: Duration = Duration::from_secs(3_600);
+
+/// What happened to a request: the answer, whether it was in time, and when each of them was known.
+struct Ended {
+    answer: wasmtime::Result<Response<WasiBody>>,
+    answered: Duration,
+    in_time: bool,
+    ended: Duration,
+    log: Vec<String>,
+}
+
+async fn send(fakes: Fakes) -> Ended {
+    let log = fakes.log.clone();
+    let body = WholeBody { data: Bytes::from_static(b"a body"), trailers: None };
+    let mut request = Request::new(body);
+    request.headers_mut().insert("a", "1".parse().unwrap());
+    let (answer, answered) = oneshot::channel();
+    let began = Instant::now();
+    let running = tokio::spawn(run(fakes, request, answer, sleep(LIMIT)));
+    let answer = answered.await.unwrap();
+    let answered = began.elapsed();
+    let in_time = running.await.unwrap();
+    let log = log.lock().unwrap().clone();
+    Ended { answer, answered, in_time, ended: began.elapsed(), log }
+}
+
+/// The status, the header `x` and the body of an answer.
+async fn seen(answer: wasmtime::Result<Response<WasiBody>>) -> (u16, String, String) {
+    let answer = answer.unwrap();
+    let (status, x) = (answer.status().as_u16(), answer.headers().get("x"));
+    let x = x.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, x, String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn response(status: u16, body: &str) -> WholeResponse {
+    WholeResponse { status, headers: Vec::new(), body: body.into(), trailers: Vec::new() }
+}
+
+fn at_once(_calls: usize) -> (Duration, WholeResponse) {
+    (Duration::ZERO, response(200, "handled"))
+}
+
+fn hangs(_calls: usize) -> (Duration, WholeResponse) {
+    (FOREVER, response(200, "too late"))
+}
+
+fn sending(exchange: u64, insert: &str, timeout_ms: Option<u32>) -> Action {
+    let (remove, insert) = (vec!["a".into()], insert.into());
+    Action::Send(Sending { exchange, remove, insert, timeout_ms })
+}
+
+fn early(response: WholeResponse) -> Action {
+    Action::AnswerFirst(EarlyAnswer { exchange: 1, response })
+}
+
+/// Passes the request and its response on.
+fn observe(_exchange: u64, event: Option<Event>) -> Action {
+    match event {
+        None => sending(1, "b: 2\r\n", None),
+        Some(Event::Failed(reason)) => Action::Fail(reason),
+        Some(_) => Action::Pass(b"x: observer\r\n".to_vec()),
+    }
+}
+
+#[tokio::test]
+async fn middleware_is_called_in_order_and_the_outermost_has_the_last_word() {
+    let filter = || {
+        let (remove, insert) = (Vec::new(), b"c: 3\r\n".to_vec());
+        let response = b"x: filter\r\n".to_vec();
+        Decision::Pass(Changes { remove, insert, response })
+    };
+    let order = vec![Fake::Filter(filter), Fake::Interceptor(observe)];
+    let ended = send(Fakes::new(order, at_once)).await;
+    assert_eq!(seen(ended.answer).await, (200, "filter".into(), "handled".into()));
+    assert!(ended.in_time);
+    let handled = "the handler gets b=\"2\" c=\"3\"";
+    assert_eq!(ended.log, ["0 decides", "1 begins", handled, "1 gets 200"]);
+    let order = vec![Fake::Interceptor(observe), Fake::Filter(filter)];
+    let ended = send(Fakes::new(order, at_once)).await;
+    assert_eq!(seen(ended.answer).await.1, "observer");
+    assert_eq!(ended.log, ["0 begins", "1 decides", handled, "0 gets 200"]);
+}
+
+#[tokio::test]
+async fn a_request_is_sent_again_as_it_was() {
+    let again = |exchange, event| match event {
+        None => sending(1, "", None),
+        Some(Event::Response(head)) if head.status == 503 => {
+            sending(exchange + 1, &format!("attempt: {exchange}\r\n"), None)
+        }
+        Some(Event::Response(_)) => Action::Receive(9),
+        Some(Event::Body(body)) => {
+            Action::Answer(response(201, &format!("{} bytes", body.data.len())))
+        }
+        Some(_) => Action::Finish,
+    };
+    let third = |calls| (Duration::ZERO, response(if calls < 2 { 503 } else { 200 }, "handled"));
+    let order = vec![Fake::Interceptor(again), Fake::Interceptor(observe)];
+    let ended = send(Fakes::new(order, third)).await;
+    assert_eq!(seen(ended.answer).await, (201, String::new(), "7 bytes".into()));
+    let handled: Vec<_> = ended.log.iter().filter(|line| line.starts_with("the handler")).collect();
+    assert_eq!(
+        handled,
+        [
+            "the handler gets b=\"2\"",
+            "the handler gets attempt=\"1\" b=\"2\"",
+            "the handler gets attempt=\"2\" b=\"2\"",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_goes_on_after_an_answer() {
+    let validate = |_, event| match event {
+        None => early(response(200, "stale")),
+        Some(Event::Answered) => sending(2, "", None),
+        Some(_) => Action::Finish,
+    };
+    let slow = |_| (Duration::from_secs(5), response(200, "fresh"));
+    let order = vec![Fake::Interceptor(observe), Fake::Interceptor(validate)];
+    let ended = send(Fakes::new(order, slow)).await;
+    assert_eq!(seen(ended.answer).await, (200, "observer".into(), "stale".into()));
+    assert_eq!((ended.answered.as_secs(), ended.ended.as_secs(), ended.in_time), (0, 5, true));
+    let observer = ended.log.iter().filter(|line| line.starts_with("0 gets"));
+    assert_eq!(observer.collect::<Vec<_>>(), ["0 gets 200"], "{:?}", ended.log);
+    assert_eq!(ended.log.last().unwrap(), "1 gets 200");
+}
+
+/// An interceptor with a time limit, which answers that there was no response.
+fn limited(exchange: u64, event: Option<Event>) -> Action {
+    match event {
+        None => sending(1, "", Some(2_000)),
+        Some(Event::TimedOut) => Action::Answer(response(504, "")),
+        other => observe(exchange, other),
+    }
+}
+
+/// Others may wait for an exchange, so it ends even if the handler never does.
+#[tokio::test(start_paused = true)]
+async fn every_exchange_ends_with_the_time_of_the_request() {
+    let order = vec![Fake::Interceptor(limited), Fake::Interceptor(observe)];
+    let ended = send(Fakes::new(order, hangs)).await;
+    assert_eq!(ended.answer.unwrap().status(), 504);
+    assert_eq!((ended.answered.as_secs(), ended.ended.as_secs(), ended.in_time), (2, 30, true));
+    assert_eq!(ended.log[3..], ["0 gets nothing", "1 gets a failure"], "{:?}", ended.log);
+    // A handler that ends in the meantime is not interrupted.
+    let order = vec![Fake::Interceptor(limited), Fake::Interceptor(observe)];
+    let late = |_| (Duration::from_secs(4), response(200, ""));
+    let ended = send(Fakes::new(order, late)).await;
+    assert_eq!((ended.ended.as_secs(), ended.in_time), (4, true));
+    assert_eq!(ended.log[3..], ["0 gets nothing", "1 gets 200"], "{:?}", ended.log);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_answer_takes_its_time() {
+    let ended = send(Fakes::new(vec![Fake::Interceptor(observe)], hangs)).await;
+    assert!(ended.answer.unwrap_err().is::<ExpirationError>());
+    assert_eq!((ended.answered.as_secs(), ended.ended.as_secs(), ended.in_time), (30, 30, false));
+}
+
+/// Fails if there is no valid response.
+fn fail(event: Event) -> Action {
+    match event {
+        Event::Failed(reason) => Action::Fail(reason),
+        _ => Action::Finish,
+    }
+}
+
+fn invalid_changes(event: Option<Event>) -> Action {
+    event.map_or_else(|| sending(1, "connection: close\r\n", None), fail)
+}
+
+#[tokio::test]
+async fn invalid_responses_and_actions_are_failures() {
+    let failure = async |middleware: Vec<Fake>, handler: Handler| {
+        let ended = send(Fakes::new(middleware, handler)).await;
+        assert!(ended.in_time);
+        format!("{:#}", ended.answer.unwrap_err())
+    };
+    let invalid = |_| (Duration::ZERO, response(99, ""));
+    let text = failure(vec![Fake::Interceptor(observe)], invalid).await;
+    assert!(text.contains("middleware has failed") && text.contains("an invalid status"), "{text}");
+    let cases: [(Act, &str); 6] = [
+        (|_, _| sending(1, "", None), "more than 100 actions"),
+        (|_, event| invalid_changes(event), "connection"),
+        (|_, event| event.map_or(Action::Receive(1), fail), "there is none"),
+        (|_, _| Action::Pass(Vec::new()), "there is none"),
+        (|_, _| Action::Finish, "there is none"),
+        (|_, _| Action::Answer(response(99, "")), "an invalid status"),
+    ];
+    for (act, expected) in cases {
+        let text = failure(vec![Fake::Interceptor(act)], at_once).await;
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    // A second answer has no effect, and ends the exchange.
+    let twice = |_, _| early(response(200, "first"));
+    let ended = send(Fakes::new(vec![Fake::Interceptor(twice)], at_once)).await;
+    assert_eq!(seen(ended.answer).await.2, "first");
+    assert_eq!(ended.log, ["0 begins", "0 goes on"]);
+}
