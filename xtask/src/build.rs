@@ -30,6 +30,9 @@ const COMPONENTS: &[&str] = &[
     "balance",
     "breaker",
     "cache",
+    "tasks",
+    "task-worker",
+    "reports",
     "university",
 ];
 
@@ -61,10 +64,11 @@ const TEST_GUESTS: &[&str] = &[
 
 /// The compositions that the manifests use: the names of their documents in `components`, and of
 /// their files.
-const COMPOSITIONS: [(&str, &str); 3] = [
+const COMPOSITIONS: [(&str, &str); 4] = [
     ("pipeline.wac", "pipeline.wasm"),
     ("ingest-http.wac", "ingest_http.wasm"),
     ("bridge-grpc.wac", "bridge_grpc.wasm"),
+    ("tasks.wac", "tasks_with_producer.wasm"),
 ];
 
 /// The components that only measurements use.
@@ -75,6 +79,7 @@ const SHARED_BY_COMPONENTS: &[&str] = &[
     "guest-http",
     "guest-http-send",
     "guest-kafka",
+    "guest-task-store",
     "guest-tasks",
     "guest-tcp",
     "guest-valkey",

@@ -1,0 +1,122 @@
+//! What the answer of a service means for the task.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use http_text::to_lines;
+
+/// The headers of an answer that are stored.
+const STORED_HEADERS: [HeaderName; 9] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_LOCATION,
+    header::LOCATION,
+    header::LINK,
+    header::ETAG,
+    header::LAST_MODIFIED,
+];
+
+/// A complete answer of the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why there is no answer of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It could not be reached, or ended the connection.
+    Unreachable,
+    /// It did not answer in time.
+    TimedOut,
+    /// Its answer is longer than permitted.
+    TooLong,
+    /// The request cannot be sent.
+    InvalidRequest,
+}
+
+/// How an attempt ended. Reasons are for the client, too, so they contain no addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The service has handled the request.
+    Succeeded(Answer),
+    /// The service has refused the request, and would do so again.
+    Failed(Answer),
+    /// Another attempt may succeed.
+    Again(String),
+    /// No attempt will succeed, and there is no answer.
+    Rejected(String),
+}
+
+impl From<Result<Answer, Failure>> for Outcome {
+    fn from(answered: Result<Answer, Failure>) -> Self {
+        match answered {
+            Ok(answer) if is_temporary(answer.status) => {
+                Self::Again(format!("the service answered {}", answer.status.as_u16()))
+            }
+            Ok(answer) if answer.status.is_client_error() => Self::Failed(answer),
+            Ok(answer) => Self::Succeeded(answer),
+            Err(Failure::Unreachable) => Self::Again("the service could not be reached".into()),
+            Err(Failure::TimedOut) => Self::Again("the service did not answer in time".into()),
+            Err(Failure::TooLong) => {
+                Self::Rejected("the answer of the service is longer than permitted".into())
+            }
+            Err(Failure::InvalidRequest) => Self::Rejected("the request cannot be sent".into()),
+        }
+    }
+}
+
+/// Whether the same request may get another answer later.
+fn is_temporary(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+/// The headers of an answer in the form in which they are stored.
+pub fn stored_headers(headers: &HeaderMap) -> Vec<u8> {
+    to_lines(headers, |name| STORED_HEADERS.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_failures_that_may_pass_are_repeated() {
+        let outcome = |status| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Outcome::from(Ok(Answer { status, headers: HeaderMap::new(), body: Bytes::new() }))
+        };
+        for status in [200, 204, 303, 304] {
+            assert!(matches!(outcome(status), Outcome::Succeeded(_)), "{status}");
+        }
+        for status in [400, 401, 404, 409, 422] {
+            assert!(matches!(outcome(status), Outcome::Failed(_)), "{status}");
+        }
+        for status in [408, 425, 429, 500, 502, 503, 504] {
+            assert!(matches!(outcome(status), Outcome::Again(_)), "{status}");
+        }
+        for (failure, is_again) in [
+            (Failure::Unreachable, true),
+            (Failure::TimedOut, true),
+            (Failure::TooLong, false),
+            (Failure::InvalidRequest, false),
+        ] {
+            assert_eq!(matches!(Outcome::from(Err(failure)), Outcome::Again(_)), is_again);
+        }
+    }
+
+    #[test]
+    fn only_headers_about_the_content_are_stored() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("content-type", "a/b"), ("set-cookie", "x"), ("server", "y")] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        assert_eq!(stored_headers(&headers), b"content-type: a/b\r\n");
+    }
+}

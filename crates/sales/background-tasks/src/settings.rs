@@ -1,0 +1,349 @@
+//! The configuration of both components.
+
+use http::{HeaderName, Uri};
+use serde::de::DeserializeOwned;
+
+use crate::route::{Route, RouteConfig};
+
+/// The names of the variables of the component `tasks`, in the order of [`FrontConfig::new`].
+pub const FRONT_VARIABLES: [&str; 10] = [
+    "tasks_secret",
+    "tasks_valkey_url",
+    "tasks_valkey_prefix",
+    "tasks_valkey_timeout_ms",
+    "tasks_retention_s",
+    "tasks_topic",
+    "tasks_prefix",
+    "tasks_routes",
+    "tasks_subject_header",
+    "tasks_body_bytes_max",
+];
+
+/// The names of the variables of the component `task-worker`, in the order of [`WorkerConfig::new`].
+pub const WORKER_VARIABLES: [&str; 9] = [
+    "tasks_secret",
+    "tasks_valkey_url",
+    "tasks_valkey_prefix",
+    "tasks_valkey_timeout_ms",
+    "tasks_retention_s",
+    "tasks_service_url",
+    "tasks_timeout_ms",
+    "tasks_attempts_max",
+    "tasks_result_bytes_max",
+];
+
+/// The least and the most bytes of `tasks_secret`.
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=1_024;
+
+/// The most bytes of `tasks_valkey_prefix`, `tasks_prefix` and `tasks_topic`.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// The most bytes of `tasks_routes`, and its most entries.
+const ROUTES_BYTES_MAX: usize = 64 << 10;
+const ROUTES_MAX: usize = 64;
+
+/// The most bytes of a body. In base64, and with 128 KiB of headers, the record is still shorter than
+/// 1 MB, the default of the brokers.
+const BODY_BYTES_MAX: u64 = 512 << 10;
+
+/// The longest retention, in seconds: 30 days.
+const RETENTION_S_MAX: u64 = 30 * 86_400;
+
+/// A value that is not shown in texts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value. It must not be logged, and must not become part of an error.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("[redacted]")
+    }
+}
+
+/// Why the configuration is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{variable}` must be {expected}")]
+pub struct SettingsError {
+    variable: &'static str,
+    expected: String,
+}
+
+impl SettingsError {
+    fn new(variable: &'static str, expected: impl Into<String>) -> Self {
+        Self { variable, expected: expected.into() }
+    }
+}
+
+/// What both components know of the stored tasks. It must be the same for both.
+#[derive(Debug)]
+pub struct StoreConfig {
+    /// `tasks_secret`: ids and tokens are derived from it.
+    pub secret: Secret,
+    /// `tasks_valkey_url`: the Valkey with the states.
+    pub url: Secret,
+    /// `tasks_valkey_timeout_ms`: the most milliseconds for an answer of Valkey.
+    pub timeout_ms: u32,
+    /// `tasks_retention_s`: the milliseconds for which a task is kept after its last change.
+    pub retention_ms: u64,
+    prefix: String,
+}
+
+impl StoreConfig {
+    fn new(values: [&String; 5]) -> Result<Self, SettingsError> {
+        let [secret, url, prefix, timeout, retention] = values;
+        let [secret_name, url_name, prefix_name, timeout_name, retention_name, ..] =
+            FRONT_VARIABLES;
+        if !SECRET_BYTES.contains(&secret.len()) {
+            return Err(SettingsError::new(secret_name, "32 to 1024 bytes long"));
+        }
+        if url.is_empty() {
+            return Err(SettingsError::new(url_name, "the URL of Valkey"));
+        }
+        let timeout_ms = number(timeout_name, timeout, 1_000, 1, 10_000)?;
+        Ok(Self {
+            secret: Secret(secret.clone()),
+            url: Secret(url.clone()),
+            prefix: text(prefix_name, prefix, "tasks:")?,
+            timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
+            retention_ms: number(retention_name, retention, 86_400, 60, RETENTION_S_MAX)? * 1_000,
+        })
+    }
+
+    /// The name of the key of a task.
+    pub fn key(&self, id: &crate::TaskId) -> Vec<u8> {
+        format!("{}{id}", self.prefix).into_bytes()
+    }
+}
+
+/// The configuration of the component `tasks`.
+#[derive(Debug)]
+pub struct FrontConfig {
+    /// What both components know.
+    pub store: StoreConfig,
+    /// `tasks_topic`: where the records are written.
+    pub topic: String,
+    /// `tasks_prefix`: the path below which tasks are found.
+    pub prefix: String,
+    /// `tasks_subject_header`: the header that names who sent a request.
+    pub subject_header: HeaderName,
+    /// `tasks_body_bytes_max`: the most bytes of the body of a task.
+    pub body_bytes_max: usize,
+    routes: Vec<Route>,
+}
+
+impl FrontConfig {
+    /// Reads the values of [`FRONT_VARIABLES`]. An empty value has the same meaning as a variable that
+    /// is not declared.
+    pub fn new(values: &[String; FRONT_VARIABLES.len()]) -> Result<Self, SettingsError> {
+        let [secret, url, valkey_prefix, timeout, retention, rest @ ..] = values;
+        let [topic, prefix, routes, subject, body] = rest;
+        let [.., topic_name, prefix_name, routes_name, subject_name, body_name] = FRONT_VARIABLES;
+        if topic.is_empty() || topic.len() > TEXT_BYTES_MAX {
+            return Err(SettingsError::new(topic_name, "the name of a topic"));
+        }
+        let prefix = text(prefix_name, prefix, "/tasks")?;
+        let is_path = prefix.len() > 1 && !prefix.ends_with('/');
+        if !is_path || http_text::decode_path(&prefix).as_deref() != Some(&*prefix) {
+            return Err(SettingsError::new(prefix_name, "a path without escapes, as `/tasks`"));
+        }
+        let subject = if subject.is_empty() { "x-token-subject" } else { subject };
+        let subject_header = HeaderName::try_from(subject)
+            .map_err(|_| SettingsError::new(subject_name, "the name of a header"))?;
+        let body_bytes_max = number(body_name, body, 256 << 10, 0, BODY_BYTES_MAX)?;
+        Ok(Self {
+            store: StoreConfig::new([secret, url, valkey_prefix, timeout, retention])?,
+            topic: topic.clone(),
+            prefix,
+            subject_header,
+            body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
+            routes: read_routes(routes_name, routes)?,
+        })
+    }
+
+    /// Whether a request becomes a task. `is_preferred` says whether the client prefers that.
+    pub fn is_task(&self, method: &http::Method, path: &str, is_preferred: bool) -> bool {
+        let route = self.routes.iter().find(|route| route.applies(method, path));
+        route.is_some_and(|route| route.is_always || is_preferred)
+    }
+}
+
+fn read_routes(variable: &'static str, text: &str) -> Result<Vec<Route>, SettingsError> {
+    if text.is_empty() {
+        return Ok(vec![Route::all()]);
+    }
+    let configs: Vec<RouteConfig> = json(variable, text)?;
+    if configs.is_empty() || configs.len() > ROUTES_MAX {
+        return Err(SettingsError::new(variable, format!("a list of 1 to {ROUTES_MAX} routes")));
+    }
+    let valid = |error| SettingsError::new(variable, format!("a list of valid routes: {error}"));
+    configs.into_iter().map(Route::new).collect::<Result<_, _>>().map_err(valid)
+}
+
+/// The configuration of the component `task-worker`.
+#[derive(Debug)]
+pub struct WorkerConfig {
+    /// What both components know.
+    pub store: StoreConfig,
+    /// `tasks_service_url`: where the requests are sent, without a path.
+    pub service_url: Uri,
+    /// `tasks_timeout_ms`: the most milliseconds for an answer of the service.
+    pub timeout_ms: u32,
+    /// `tasks_attempts_max`: after this many attempts a task has failed.
+    pub attempts_max: u32,
+    /// `tasks_result_bytes_max`: the most bytes of the body of an answer.
+    pub result_bytes_max: u64,
+}
+
+impl WorkerConfig {
+    /// Reads the values of [`WORKER_VARIABLES`]. An empty value has the same meaning as a variable that
+    /// is not declared.
+    pub fn new(values: &[String; WORKER_VARIABLES.len()]) -> Result<Self, SettingsError> {
+        let [secret, url, prefix, timeout, retention, service, limit, attempts, result] = values;
+        let [.., service_name, limit_name, attempts_name, result_name] = WORKER_VARIABLES;
+        let service_url: Option<Uri> = service.parse().ok();
+        let is_origin = |url: &Uri| {
+            matches!(url.scheme_str(), Some("http" | "https"))
+                && url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+                && url.path_and_query().is_none_or(|path| path == "/")
+        };
+        let expected = "`http://HOST[:PORT]` or `https://HOST[:PORT]`";
+        let service_url = service_url.filter(is_origin);
+        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(Self {
+            store: StoreConfig::new([secret, url, prefix, timeout, retention])?,
+            service_url: service_url.ok_or_else(|| SettingsError::new(service_name, expected))?,
+            timeout_ms: small(number(limit_name, limit, 20_000, 1, 600_000)?),
+            attempts_max: small(number(attempts_name, attempts, 5, 1, 100)?),
+            result_bytes_max: number(result_name, result, 256 << 10, 0, 1 << 20)?,
+        })
+    }
+}
+
+fn json<T: DeserializeOwned>(variable: &'static str, text: &str) -> Result<T, SettingsError> {
+    if text.len() > ROUTES_BYTES_MAX {
+        let expected = format!("at most {ROUTES_BYTES_MAX} bytes long");
+        return Err(SettingsError::new(variable, expected));
+    }
+    serde_json::from_str(text)
+        .map_err(|error| SettingsError::new(variable, format!("valid JSON: {error}")))
+}
+
+fn text(variable: &'static str, value: &str, default: &str) -> Result<String, SettingsError> {
+    if value.len() > TEXT_BYTES_MAX {
+        return Err(SettingsError::new(variable, format!("at most {TEXT_BYTES_MAX} bytes long")));
+    }
+    Ok(if value.is_empty() { default.into() } else { value.into() })
+}
+
+fn number(
+    variable: &'static str,
+    text: &str,
+    default: u64,
+    least: u64,
+    most: u64,
+) -> Result<u64, SettingsError> {
+    let number = if text.is_empty() { Some(default) } else { text.parse().ok() };
+    let expected =
+        || SettingsError::new(variable, format!("a whole number from {least} to {most}"));
+    number.filter(|number| (least..=most).contains(number)).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    const SECRET: &str = "a secret of at least 32 bytes ...";
+
+    fn values<const N: usize>(names: [&str; N], set: &[(&str, &str)]) -> [String; N] {
+        let always = [("tasks_secret", SECRET), ("tasks_valkey_url", "redis://u:p@v")];
+        let value = |name| set.iter().chain(&always).find(|(own, _)| *own == name);
+        names.map(|name| value(name).map(|(_, value)| (*value).to_owned()).unwrap_or_default())
+    }
+
+    fn front(set: &[(&str, &str)]) -> Result<FrontConfig, SettingsError> {
+        let topic = [set, &[("tasks_topic", "tasks")]].concat();
+        FrontConfig::new(&values(FRONT_VARIABLES, &topic))
+    }
+
+    fn worker(set: &[(&str, &str)]) -> Result<WorkerConfig, SettingsError> {
+        let service = [set, &[("tasks_service_url", "http://service:80")]].concat();
+        WorkerConfig::new(&values(WORKER_VARIABLES, &service))
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let config = front(&[]).unwrap();
+        assert_eq!((&*config.prefix, config.body_bytes_max), ("/tasks", 256 << 10));
+        assert_eq!(config.subject_header, "x-token-subject");
+        assert!(config.is_task(&Method::POST, "/a", true));
+        assert!(!config.is_task(&Method::POST, "/a", false));
+        let config = worker(&[]).unwrap();
+        assert_eq!((config.timeout_ms, config.attempts_max), (20_000, 5));
+        assert_eq!((config.store.retention_ms, config.store.timeout_ms), (86_400_000, 1_000));
+        let shown = format!("{config:?}");
+        assert!(!shown.contains(SECRET) && !shown.contains("u:p"), "{shown}");
+    }
+
+    #[test]
+    fn the_first_route_of_a_request_decides() {
+        let routes = r#"[{"path": "/reports", "methods": ["POST"], "always": true},
+            {"path": "/imports/..."}]"#;
+        let config = front(&[("tasks_routes", routes)]).unwrap();
+        assert!(config.is_task(&Method::POST, "/reports", false));
+        assert!(!config.is_task(&Method::GET, "/reports", true));
+        assert!(config.is_task(&Method::PUT, "/imports/1", true));
+        assert!(!config.is_task(&Method::PUT, "/imports/1", false));
+        assert!(!config.is_task(&Method::POST, "/other", true));
+    }
+
+    #[test]
+    fn wrong_values_name_their_variable() {
+        for (name, value) in [
+            ("tasks_secret", "short"),
+            ("tasks_valkey_url", ""),
+            ("tasks_valkey_timeout_ms", "0"),
+            ("tasks_retention_s", "59"),
+            ("tasks_topic", ""),
+            ("tasks_prefix", "tasks"),
+            ("tasks_prefix", "/"),
+            ("tasks_prefix", "/tasks/"),
+            ("tasks_prefix", "/a/../b"),
+            ("tasks_routes", "[]"),
+            ("tasks_routes", "{}"),
+            ("tasks_routes", r#"[{"path": "a"}]"#),
+            ("tasks_routes", r#"[{"path": "/a", "other": 1}]"#),
+            ("tasks_subject_header", "a b"),
+            ("tasks_body_bytes_max", "524289"),
+        ] {
+            let error = front(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(name) && !error.contains(SECRET), "{error}");
+        }
+        for (name, value) in [
+            ("tasks_service_url", ""),
+            ("tasks_service_url", "service:80"),
+            ("tasks_service_url", "ftp://service"),
+            ("tasks_service_url", "http://service/path"),
+            ("tasks_service_url", "http://u:p@service"),
+            ("tasks_timeout_ms", "600001"),
+            ("tasks_attempts_max", "0"),
+            ("tasks_result_bytes_max", "1048577"),
+        ] {
+            let error = worker(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

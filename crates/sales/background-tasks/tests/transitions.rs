@@ -1,0 +1,225 @@
+//! The states of tasks, with a real Valkey.
+
+use background_tasks::{
+    Accepted, Answer, Cancelled, Created, Failure, Finished, Keys, Outcome, Progressed,
+    RESULT_FIELDS, STATUS_FIELDS, Secret, Started, State, StoredAnswer, TRANSITION, TaskId,
+    TaskStatus, Transition, values,
+};
+use http::{HeaderMap, StatusCode};
+use redis::{Cmd, Connection, Value};
+use test_servers::{Valkey, ValkeyConfig, start_valkey};
+use valkey_codec::{Reply, Scalar, ScriptRef};
+
+const RETENTION_MS: u64 = 3_600_000;
+const ATTEMPTS_MAX: u32 = 3;
+
+/// A server, and a task in it.
+struct Store {
+    _valkey: Valkey,
+    connection: Connection,
+    id: TaskId,
+}
+
+impl Store {
+    async fn start() -> Self {
+        let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
+        let connection = redis::Client::open(valkey.url()).unwrap().get_connection().unwrap();
+        let id = Keys::new(&Secret::from("secret")).id("ada", background_tasks::Origin::Key("k"));
+        Self { _valkey: valkey, connection, id }
+    }
+
+    /// Another task.
+    fn next(&mut self, key: &str) {
+        self.id = Keys::new(&Secret::from("secret")).id("ada", background_tasks::Origin::Key(key));
+    }
+
+    fn run(&mut self, words: &[&[u8]]) -> Reply {
+        let mut command = Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        let value: Value = command.query(&mut self.connection).unwrap();
+        let scalar = |value| match value {
+            Value::BulkString(text) => Scalar::Text(text),
+            Value::Nil => Scalar::Nil,
+            other => panic!("{other:?}"),
+        };
+        let Value::Array(values) = value else { panic!("{value:?}") };
+        Reply::Many(values.into_iter().map(scalar).collect())
+    }
+
+    fn apply<T: TryFrom<Reply, Error = String>>(&mut self, transition: &Transition<'_>) -> T {
+        let [eval, source] = TRANSITION.call(ScriptRef::Source);
+        let arguments = transition.arguments(RETENTION_MS);
+        let id = self.id.clone();
+        let mut words: Vec<&[u8]> = vec![&eval, &source, b"1", id.as_str().as_bytes()];
+        words.extend(arguments.iter().map(Vec::as_slice));
+        let reply = self.run(&words);
+        let lifetime: u64 =
+            redis::cmd("PTTL").arg(id.as_str()).query(&mut self.connection).unwrap_or(0);
+        assert!(lifetime <= RETENTION_MS, "every task expires");
+        T::try_from(reply).unwrap()
+    }
+
+    fn create(&mut self, digest: &str) -> Created {
+        self.apply(&Transition::Create { digest, subject: "ada" })
+    }
+
+    /// The record at this offset, of this time.
+    fn begin(&mut self, offset: u32, record_ms: i64) -> Started {
+        self.apply(&Transition::Start {
+            digest: "d",
+            subject: "ada",
+            created_ms: 5,
+            position: &format!("tasks/0@{offset}"),
+            record_ms,
+            attempts_max: ATTEMPTS_MAX,
+        })
+    }
+
+    fn finish(&mut self, attempt: u32, outcome: impl Into<Outcome>) -> Finished {
+        let outcome = &outcome.into();
+        self.apply(&Transition::Finish { attempt, outcome, attempts_max: ATTEMPTS_MAX })
+    }
+
+    fn cancel(&mut self, subject: &str) -> Cancelled {
+        self.apply(&Transition::Cancel { subject })
+    }
+
+    fn progress(&mut self, attempt: u32) -> Progressed {
+        self.apply(&Transition::Progress { attempt, part: 0.5, message: "half" })
+    }
+
+    fn fields(&mut self, names: &[&str]) -> Vec<Option<Vec<u8>>> {
+        let id = self.id.clone();
+        let mut words: Vec<&[u8]> = vec![b"HMGET", id.as_str().as_bytes()];
+        words.extend(names.iter().map(|name| name.as_bytes()));
+        values(self.run(&words)).unwrap()
+    }
+
+    fn status(&mut self) -> serde_json::Value {
+        let fields = self.fields(&STATUS_FIELDS);
+        let status = TaskStatus::read(&self.id, "ada", "/tasks", fields).unwrap();
+        serde_json::from_slice(&status.to_json()).unwrap()
+    }
+
+    fn state(&mut self) -> String {
+        self.status()["state"].as_str().unwrap().to_owned()
+    }
+}
+
+fn answer(status: u16) -> Result<Answer, Failure> {
+    let status = StatusCode::from_u16(status).unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "text/plain".parse().unwrap());
+    Ok(Answer { status, headers, body: "done".into() })
+}
+
+/// A time after all that Valkey notes in this test.
+const LATER_MS: i64 = i64::MAX / 4;
+
+#[tokio::test]
+async fn a_task_has_one_state_after_the_other() {
+    let mut store = Store::start().await;
+
+    // The usual way, and a repeated request.
+    assert_eq!(store.create("d"), Created::New);
+    assert_eq!(store.create("d"), Created::Same(State::Pending));
+    assert_eq!(store.create("other"), Created::Other);
+    assert_eq!(store.apply::<Accepted>(&Transition::Accept), Accepted);
+    assert_eq!(store.state(), "queued");
+    assert_eq!(store.progress(0), Progressed::Stale);
+    assert_eq!(store.begin(1, 1), Started::Run(1));
+    assert_eq!(store.apply::<Accepted>(&Transition::Accept), Accepted);
+    assert_eq!(store.state(), "running", "a late confirmation changes nothing");
+    assert_eq!(store.progress(1), Progressed::Noted { is_cancel_requested: false });
+    let status = store.status();
+    assert_eq!((&status["progress"], &status["message"]), (&0.5.into(), &"half".into()));
+    assert_eq!(store.finish(1, answer(200)), Finished::Done);
+    let status = store.status();
+    assert_eq!((&status["state"], &status["status"]), (&"succeeded".into(), &200.into()));
+    assert!(status["created_ms"].as_u64() <= status["started_ms"].as_u64());
+    assert!(status["started_ms"].as_u64() <= status["ended_ms"].as_u64());
+    let fields = store.fields(&RESULT_FIELDS);
+    let Some(StoredAnswer::Complete(code, headers, body)) = StoredAnswer::read("ada", fields)
+    else {
+        panic!()
+    };
+    let content_type = headers["content-type"].to_str().unwrap();
+    assert_eq!((code.as_u16(), content_type, &*body), (200, "text/plain", &b"done"[..]));
+    // The record again, a record of the same request, and one that was sent back.
+    for (offset, record_ms) in [(1, 1), (2, 1), (3, LATER_MS)] {
+        assert_eq!(store.begin(offset, record_ms), Started::Done);
+    }
+    assert_eq!(store.cancel("ada"), Cancelled::Is(State::Succeeded));
+    assert_eq!(store.create("d"), Created::Same(State::Succeeded));
+    assert_eq!(store.progress(1), Progressed::Stale);
+
+    // The first worker was killed or is frozen: it cannot change the state any more.
+    store.next("late");
+    assert_eq!(store.begin(4, 1), Started::Run(1), "the state was lost, but not the record");
+    assert_eq!(store.status()["created_ms"], 5);
+    assert_eq!(store.begin(4, 1), Started::Run(2));
+    assert_eq!(store.finish(1, answer(200)), Finished::Stale);
+    assert_eq!(store.progress(1), Progressed::Stale);
+    assert_eq!(store.finish(2, answer(404)), Finished::Done);
+    assert_eq!(store.finish(2, answer(200)), Finished::Stale);
+    assert_eq!(store.state(), "failed");
+    assert_eq!(store.begin(4, 1), Started::Done, "an answer is no dead letter");
+
+    // All attempts fail.
+    store.next("failing");
+    for attempt in 1..ATTEMPTS_MAX {
+        assert_eq!(store.begin(5, 1), Started::Run(attempt));
+        assert_eq!(store.finish(attempt, answer(503)), Finished::Again);
+        assert_eq!(store.state(), "running");
+    }
+    assert_eq!(store.begin(5, 1), Started::Run(3));
+    let reason = "the service answered 503".to_owned();
+    assert_eq!(store.finish(3, answer(503)), Finished::Reject(reason.clone()));
+    assert_eq!(store.status()["reason"], reason);
+    // The letter may not have been written; the record of a repeated request has no letter.
+    assert_eq!(store.begin(5, 1), Started::Reject(reason));
+    assert_eq!(store.begin(6, 1), Started::Done);
+    // The letter was sent back.
+    assert_eq!(store.begin(7, LATER_MS), Started::Run(1));
+    assert_eq!(store.finish(1, Err(Failure::TooLong)), {
+        Finished::Reject("the answer of the service is longer than permitted".into())
+    });
+    let mut attempts = 0;
+    while let Started::Run(_) = store.begin(8, LATER_MS) {
+        attempts += 1;
+    }
+    assert_eq!(attempts, ATTEMPTS_MAX, "attempts without an end count, too");
+    assert_eq!(store.begin(8, 1), Started::Reject("none of 3 attempts was completed".into()));
+
+    // Cancelled before an attempt, during one, and between two.
+    store.next("unwanted");
+    store.create("d");
+    assert_eq!(store.cancel("bob"), Cancelled::Missing);
+    assert_eq!(store.cancel("ada"), Cancelled::Is(State::Cancelled));
+    assert_eq!(store.cancel("ada"), Cancelled::Is(State::Cancelled));
+    assert_eq!(store.apply::<Accepted>(&Transition::Accept), Accepted);
+    assert_eq!(store.begin(9, 1), Started::Done);
+    assert_eq!(store.state(), "cancelled");
+    for (key, outcome, state) in [
+        ("stopped", answer(500), "cancelled"),
+        ("refused", answer(409), "cancelled"),
+        ("completed", answer(200), "succeeded"),
+    ] {
+        store.next(key);
+        assert_eq!(store.begin(10, 1), Started::Run(1));
+        assert_eq!(store.cancel("ada"), Cancelled::Is(State::Running));
+        assert_eq!(store.status()["cancel_requested"], true);
+        assert_eq!(store.progress(1), Progressed::Noted { is_cancel_requested: true });
+        assert_eq!(store.finish(1, outcome), Finished::Done);
+        assert_eq!(store.state(), state);
+    }
+    store.next("interrupted");
+    assert_eq!(store.begin(11, 1), Started::Run(1));
+    assert_eq!(store.cancel("ada"), Cancelled::Is(State::Running));
+    assert_eq!(store.begin(11, 1), Started::Done);
+    assert_eq!(store.state(), "cancelled");
+    store.next("unknown");
+    assert_eq!(store.cancel("ada"), Cancelled::Missing);
+}
