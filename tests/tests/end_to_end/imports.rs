@@ -87,6 +87,21 @@ fn applications_without_a_kafka_trigger_name_the_brokers_of_their_producer() {
     }
 }
 
+/// Middleware has no dependencies, so the producer is part of it in Spin.
+#[test]
+fn the_middleware_for_tasks_has_a_form_with_a_producer() {
+    let text = std::fs::read_to_string(root().join("examples/tasks/spin.toml")).unwrap();
+    let missing_with = |file: &str| {
+        let folder = tempfile::tempdir_in(root().join("examples")).unwrap();
+        let path = folder.path().join("spin.toml");
+        std::fs::write(&path, text.replace("tasks.wasm", file)).unwrap();
+        let app = manifest::read(&path).unwrap();
+        missing(app.component("reports-for-gateway").unwrap())
+    };
+    assert_eq!(missing_with("tasks.wasm"), ["spin-kafka:events/producer@0.2.0"]);
+    assert_eq!(missing_with("tasks_with_producer.wasm"), [""; 0]);
+}
+
 #[test]
 fn an_import_without_a_provider_is_named() {
     let app = manifest::read(&root().join("spin.toml")).unwrap();

@@ -45,6 +45,7 @@ mod secured;
 mod start;
 mod stop;
 mod stores;
+mod tasks;
 mod telemetry;
 mod tokens;
 mod top;

@@ -59,10 +59,15 @@ fn manifest(keys: &str) -> String {
     text.replace("MIDDLEWARE", "jwt").replace("KEYS", keys)
 }
 
-/// The variable with the key set that verifies what [`SECRET`] signs.
-fn secret_key() -> String {
+/// The key set that verifies what [`SECRET`] signs.
+pub fn key_set() -> Value {
     let jwk = Jwk::from_encoding_key(&EncodingKey::from_secret(SECRET).unwrap(), Algorithm::HS256);
-    format!("jwt_keys = '{}'", json!({ "keys": [jwk.unwrap()] }))
+    json!({ "keys": [jwk.unwrap()] })
+}
+
+/// The variable with the key set.
+fn secret_key() -> String {
+    format!("jwt_keys = '{}'", key_set())
 }
 
 fn token(algorithm: Algorithm, key: &EncodingKey, id: Option<&str>, claims: Value) -> String {
@@ -75,7 +80,7 @@ fn token(algorithm: Algorithm, key: &EncodingKey, id: Option<&str>, claims: Valu
 }
 
 /// The header `Authorization` with a valid token.
-fn authorization(claims: Value) -> String {
+pub fn authorization(claims: Value) -> String {
     let secret = EncodingKey::from_secret(SECRET).unwrap();
     format!("Bearer {}", token(Algorithm::HS256, &secret, None, claims))
 }

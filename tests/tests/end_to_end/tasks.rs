@@ -1,0 +1,211 @@
+//! Background tasks: `examples/tasks` with a service of the test, and then with its own.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
+use http::{Method, StatusCode};
+use pipeline_tests::{Answer, Client, Launch, Pipeline, eventually, root};
+use serde_json::{Value, json};
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
+
+use crate::event_ingest::captured;
+use crate::middleware::{authorization, key_set};
+
+/// A service that fails at `/reports/500`, and does not answer other requests. It notes the headers of all.
+#[derive(Clone)]
+struct Service {
+    url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Service {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let service = Self { url, requests: Arc::default() };
+        let own = service.clone();
+        let answer = move |request: Request| async move { own.answer(request).await };
+        let router = Router::new().fallback(answer);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        service
+    }
+
+    async fn answer(self, request: Request) -> Response {
+        let fails = request.uri().path() == "/reports/500";
+        self.requests.lock().unwrap().push(request);
+        if !fails {
+            std::future::pending::<()>().await;
+        }
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+
+    /// This header of each request for this path.
+    fn headers(&self, path: &str, name: &str) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        let of_path = requests.iter().filter(|request| request.uri().path() == path);
+        of_path.map(|one| one.headers()[name].to_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// A client with a token.
+struct User {
+    client: Client,
+    authorization: String,
+}
+
+impl User {
+    fn new(running: &Pipeline, subject: &str) -> Self {
+        let claims = json!({"iss": "university", "aud": "students", "sub": subject});
+        Self { client: running.client(), authorization: authorization(claims) }
+    }
+
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let token = ("authorization", self.authorization.as_str());
+        self.client.send(method, path, &[&[token], headers].concat(), "").await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[]).await
+    }
+
+    /// Requests a report as a task. Returns the path of the task.
+    async fn order(&self, year: &str, key: &str) -> Answer {
+        let headers = [("prefer", "respond-async"), ("idempotency-key", key)];
+        self.send(Method::POST, &format!("/reports/{year}"), &headers).await
+    }
+
+    /// Waits until a task has this state, and returns its status.
+    async fn wait(&self, task: &str, state: &str) -> Value {
+        eventually(state, async || {
+            let status = self.get(task).await.json();
+            (status["state"] == state).then_some(status)
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_handled_once_although_the_host_is_killed() {
+    let kafka = shared_kafka();
+    let brokers = kafka.bootstrap();
+    // With one partition, a task that is not answered delays the next one.
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new("tasks", 1)).await.unwrap();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let service = Service::start().await;
+    let launch = Launch::new(root().join("examples/tasks/spin.toml"), &brokers, valkey.url(), "")
+        .variable("jwt_keys", &key_set().to_string())
+        .variable("tasks_secret", "a secret of this test of 40 bytes ......");
+    let never_answered =
+        launch.clone().variable("service_url", &service.url).variable("timeout_ms", "60000");
+    let running = Pipeline::launch(&never_answered).await.unwrap();
+    let (ada, bob) = (User::new(&running, "ada"), User::new(&running, "bob"));
+
+    // A service that fails: a dead letter, and the state says why.
+    let ordered = ada.order("500", "fails").await;
+    assert_eq!(ordered.status, 202, "{}", ordered.text());
+    assert_eq!(ordered.header("preference-applied"), "respond-async");
+    let failing = ordered.header("location").to_owned();
+    let status = ada.wait(&failing, "failed").await;
+    assert_eq!(status["reason"], "the service answered 500", "{}", running.log());
+    let id = failing.trim_start_matches("/tasks/");
+    assert_eq!(service.headers("/reports/500", "idempotency-key"), [id; 5]);
+    assert_eq!(service.headers("/reports/500", "task-attempt"), ["1", "2", "3", "4", "5"]);
+    eventually("the dead letter", async || {
+        let letters = captured(&brokers, "tasks.dead-letter").await;
+        (letters.contains(id) && letters.contains("the service answered 500")).then_some(())
+    })
+    .await;
+    assert_eq!(ada.get(&format!("{failing}/result")).await.status, 409);
+
+    // A task in progress, which only its subject sees.
+    let slow = ada.order("2024", "slow").await.header("location").to_owned();
+    let token = eventually("the request of the task", async || {
+        service.headers("/reports/2024", "task-token").pop()
+    })
+    .await;
+    let headers = [("content-type", "application/json"), ("task-token", &*token)];
+    let report = |headers: Vec<(&'static str, String)>| {
+        let path = format!("{slow}/progress");
+        let client = running.client();
+        async move {
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
+            let body = r#"{"progress": 0.5, "message": "half"}"#;
+            client.send(Method::PUT, &path, &headers, body).await.unwrap()
+        }
+    };
+    let reported = report(headers.map(|(name, value)| (name, value.to_owned())).to_vec()).await;
+    assert_eq!(reported.json(), json!({"cancel_requested": false}), "{}", reported.text());
+    let forged = report(vec![("task-token", token.replace("1.", "2."))]).await;
+    assert_eq!(forged.status, 403);
+    let status = ada.get(&slow).await.json();
+    assert_eq!((&status["state"], &status["progress"]), (&"running".into(), &0.5.into()));
+    for (method, path) in [
+        (Method::GET, slow.clone()),
+        (Method::DELETE, slow.clone()),
+        (Method::GET, format!("{slow}/result")),
+        (Method::GET, format!("{slow}/events")),
+    ] {
+        assert_eq!(bob.send(method, &path, &[]).await.status, 404, "{path}");
+    }
+
+    // A task that is cancelled before its turn.
+    let unwanted = ada.order("2025", "unwanted").await.header("location").to_owned();
+    assert_eq!(ada.get(&unwanted).await.json()["state"], "queued");
+    let cancelled = ada.send(Method::DELETE, &unwanted, &[]).await;
+    assert_eq!((cancelled.status.as_u16(), &cancelled.json()["state"]), (200, &"cancelled".into()));
+    running.kill().await.unwrap();
+
+    // The worker has the record of the interrupted task again.
+    let running = Pipeline::launch(&launch).await.unwrap();
+    let ada = User::new(&running, "ada");
+    ada.wait(&slow, "succeeded").await;
+    let result = ada.get(&format!("{slow}/result")).await;
+    let id = slow.trim_start_matches("/tasks/");
+    let expected = json!({"year": 2024, "quarters": 4, "idempotency_key": id, "attempt": "2"});
+    assert_eq!((result.status.as_u16(), result.json()), (200, expected), "{}", running.log());
+    assert_eq!(result.header("content-type"), "application/json");
+    assert_eq!(service.headers("/reports/2024", "idempotency-key"), [id]);
+    let events = ada.get(&format!("{slow}/events")).await;
+    assert_eq!(events.header("content-type"), "text/event-stream");
+    let last = events.text();
+    assert!(last.contains("event: status") && last.contains(r#""state":"succeeded""#), "{last}");
+    let seen = last.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    let events = ada.send(Method::GET, &format!("{slow}/events"), &[("last-event-id", seen)]).await;
+    assert_eq!(events.status, 204);
+
+    // The same key is the same task; without the preference, the service answers.
+    let again = ada.order("2024", "slow").await;
+    assert_eq!((again.status.as_u16(), again.header("location")), (202, &*slow));
+    assert_eq!(ada.order("2023", "slow").await.status, 422);
+    assert_eq!(ada.get(&unwanted).await.json()["attempt"], Value::Null);
+    let direct = ada.send(Method::POST, "/reports/2022", &[("task-id", "forged")]).await;
+    assert_eq!((direct.status.as_u16(), &direct.json()["year"]), (200, &2022.into()));
+    let late = ada.send(Method::DELETE, &slow, &[]).await;
+    assert_eq!(late.status, 409);
+    assert_eq!(ada.send(Method::PUT, &slow, &[]).await.header("allow"), "GET, HEAD, DELETE");
+
+    // The service reports its progress through the gateway, and stops when it is told to.
+    let stopped = ada.order("2021", "stopped").await.header("location").to_owned();
+    let path = format!("{stopped}/events");
+    let stream = ada.get(&path);
+    let cancel = async {
+        eventually("progress", async || {
+            let status = ada.get(&stopped).await.json();
+            status["message"].as_str().map(|_| ())
+        })
+        .await;
+        ada.send(Method::DELETE, &stopped, &[]).await
+    };
+    let (events, _) = tokio::join!(stream, cancel);
+    let state = eventually("the end", async || {
+        let status = ada.get(&stopped).await.json();
+        status["ended_ms"].as_u64().map(|_| status["state"].clone())
+    })
+    .await;
+    assert!(["cancelled", "succeeded"].contains(&state.as_str().unwrap()), "{state}");
+    assert!(events.text().contains("event: status"), "{}", events.text());
+    running.stop().await.unwrap();
+}
