@@ -113,11 +113,6 @@ async fn a_task_is_handled_once_although_the_host_is_killed() {
     let id = failing.trim_start_matches("/tasks/");
     assert_eq!(service.headers("/reports/500", "idempotency-key"), [id; 5]);
     assert_eq!(service.headers("/reports/500", "task-attempt"), ["1", "2", "3", "4", "5"]);
-    eventually("the dead letter", async || {
-        let letters = captured(&brokers, "tasks.dead-letter").await;
-        (letters.contains(id) && letters.contains("the service answered 500")).then_some(())
-    })
-    .await;
     assert_eq!(ada.get(&format!("{failing}/result")).await.status, 409);
 
     // A task in progress, which only its subject sees.
@@ -161,6 +156,12 @@ async fn a_task_is_handled_once_although_the_host_is_killed() {
     // The worker has the record of the interrupted task again.
     let running = Pipeline::launch(&launch).await.unwrap();
     let ada = User::new(&running, "ada");
+    let id = failing.trim_start_matches("/tasks/");
+    eventually("the dead letter", async || {
+        let letters = captured(&brokers, "tasks.dead-letter").await;
+        (letters.contains(id) && letters.contains("the service answered 500")).then_some(())
+    })
+    .await;
     ada.wait(&slow, "succeeded").await;
     let result = ada.get(&format!("{slow}/result")).await;
     let id = slow.trim_start_matches("/tasks/");

@@ -4,8 +4,10 @@ mod fields;
 mod host;
 mod message;
 mod path;
+mod pattern;
 
 pub use fields::{FIELDS_BYTES_MAX, find, from_lines, to_lines};
 pub use host::is_address_or_localhost;
 pub use message::{BODY_BYTES_MAX, check_length, check_size, complete_length, request_target};
 pub use path::decode_path;
+pub use pattern::PathPattern;

@@ -3,7 +3,6 @@
 
 mod keys;
 mod outcome;
-mod pattern;
 mod prefer;
 mod record;
 mod resource;

@@ -1,10 +1,8 @@
 //! The requests that can become tasks.
 
 use http::Method;
-use http_text::decode_path;
+use http_text::{PathPattern, decode_path};
 use serde::Deserialize;
-
-use crate::pattern::PathPattern;
 
 /// The methods of requests that can become tasks, if a route names none. The others do no work.
 const METHODS: [Method; 5] =

@@ -1,4 +1,5 @@
 //! The states of tasks, with a real Valkey.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use background_tasks::{
     Accepted, Answer, Cancelled, Created, Failure, Finished, Keys, Outcome, Progressed,

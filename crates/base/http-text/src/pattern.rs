@@ -1,6 +1,6 @@
 //! Paths of rules, which stand for one path or for all paths below it.
 
-use http_text::decode_path;
+use crate::decode_path;
 
 /// The end of a pattern that stands for all paths below it, as in Spin's routes.
 const WILDCARD: &str = "/...";
