@@ -158,7 +158,9 @@ impl TaskStatus {
         read.started_ms = number(next());
         read.ended_ms = number(next()).filter(|_| state.is_last());
         read.attempt = number(next());
-        read.progress = number(next());
+        // The last report may have been one before the end.
+        let progress: Option<f64> = number(next());
+        read.progress = progress.map(|part| if state == State::Succeeded { 1.0 } else { part });
         read.message = next().filter(|message| !message.is_empty());
         read.cancel_requested = next().is_some() && !state.is_last();
         read.status = number(next());

@@ -140,6 +140,7 @@ async fn a_task_has_one_state_after_the_other() {
     assert_eq!(store.finish(1, answer(200)), Finished::Done);
     let status = store.status();
     assert_eq!((&status["state"], &status["status"]), (&"succeeded".into(), &200.into()));
+    assert_eq!(status["progress"], 1.0, "what the service reported was half");
     assert!(status["created_ms"].as_u64() <= status["started_ms"].as_u64());
     assert!(status["started_ms"].as_u64() <= status["ended_ms"].as_u64());
     let fields = store.fields(&RESULT_FIELDS);
