@@ -17,7 +17,7 @@ guest_http::handler!(respond, guest_http::Headers::All);
 const QUARTER: Duration = Duration::from_millis(250);
 
 /// The limits of the answer to a report of the progress.
-const LIMITS: ResponseLimits = ResponseLimits { timeout_ms: 2_000, body_bytes_max: 4_096 };
+const LIMITS: ResponseLimits = ResponseLimits { timeout_ms: 10_000, body_bytes_max: 4_096 };
 
 async fn respond(request: Request) -> Answer {
     write_report(&request).await.unwrap_or_else(|reason| problem(&reason))
