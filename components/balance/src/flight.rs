@@ -1,16 +1,9 @@
 //! Requests in flight.
 
-use std::cell::RefCell;
-use std::time::Duration;
-
-use guest_http::report_change;
-use guest_tasks::now_ms;
 use http::HeaderMap;
-use request_policies::balance::{Balancer, Choice, Config, Upstream};
+use request_policies::balance::{Choice, Config, Upstream};
 
-thread_local! {
-    static BALANCER: RefCell<Option<Balancer>> = const { RefCell::new(None) };
-}
+use crate::state::{report, with_balancer};
 
 /// A request whose response has not begun. If it is dropped before, because a time limit of middleware
 /// before this has ended it, this says nothing about the upstream.
@@ -27,8 +20,8 @@ impl Flight {
         headers: &HeaderMap,
     ) -> Option<(Self, &'static Upstream)> {
         let key = config.sticky.as_ref().and_then(|sticky| sticky.key(headers));
-        let choice = with_balancer(config, |balancer| {
-            balancer.choose(config, key, now(), |below| fastrand::usize(..below))
+        let choice = with_balancer(config, |balancer, now| {
+            balancer.choose(config, key, now, |below| fastrand::usize(..below))
         });
         let upstream = config.upstreams.get(choice.index)?;
         Some((Self { config, choice, is_finished: false }, upstream))
@@ -42,12 +35,9 @@ impl Flight {
     fn end(&mut self, failed: Option<bool>) {
         let (config, choice) = (self.config, self.choice);
         self.is_finished = true;
-        let ejection =
-            with_balancer(config, |balancer| balancer.finish(config, choice, failed, now()));
-        if let (Some(ejection), Some(upstream)) = (ejection, config.upstreams.get(choice.index)) {
-            let seconds = ejection.0.as_secs();
-            report_change(&format!("upstream {upstream} gets no requests for {seconds} s"));
-        }
+        let change =
+            with_balancer(config, |balancer, now| balancer.finish(config, choice, failed, now));
+        report(config, choice, change, "its requests fail");
     }
 }
 
@@ -57,12 +47,4 @@ impl Drop for Flight {
             self.end(None);
         }
     }
-}
-
-fn with_balancer<T>(config: &Config, change: impl FnOnce(&mut Balancer) -> T) -> T {
-    BALANCER.with_borrow_mut(|own| change(own.get_or_insert_with(|| Balancer::new(config))))
-}
-
-fn now() -> Duration {
-    Duration::from_millis(now_ms())
 }

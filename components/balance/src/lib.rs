@@ -1,7 +1,9 @@
 //! HTTP component: forwards each request to one of several upstreams.
 
 mod flight;
+mod health;
 mod settings;
+mod state;
 
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
         Ok(config) => config,
         Err(fault) => return send_answer(problem(&fault)),
     };
+    health::start_checks(config);
     let head = head(&request, Headers::All)?;
     let (flight, upstream) = match Flight::begin(config, head.headers()) {
         Some(flight) => flight,

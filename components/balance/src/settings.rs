@@ -1,6 +1,6 @@
 //! The configuration, which is read at the first request to an instance.
 
-use request_policies::balance::{Config, Settings};
+use request_policies::balance::{Config, HealthSettings, Settings};
 
 guest_http::settings!(
     Config,
@@ -15,5 +15,6 @@ guest_http::settings!(
         ejection_s,
         timeout_ms,
         trusted_proxies,
-    ]
+    ],
+    health: HealthSettings [interval_s, failures_max, path, statuses, successes, timeout_ms]
 );

@@ -49,7 +49,10 @@ fn invalid() -> Problem {
 /// prefix.
 #[macro_export]
 macro_rules! settings {
-    ($config:ident, $settings:ident, $prefix:literal, [$($field:ident),+ $(,)?]) => {
+    (
+        $config:ident, $settings:ident, $prefix:literal, [$($field:ident),+ $(,)?]
+        $(, $part:ident: $part_settings:ident [$($part_field:ident),+ $(,)?])?
+    ) => {
         thread_local! {
             static CONFIG: ::std::cell::OnceCell<&'static $config> =
                 const { ::std::cell::OnceCell::new() };
@@ -59,7 +62,12 @@ macro_rules! settings {
         pub async fn current() -> Result<&'static $config, $crate::Problem> {
             $crate::config(&CONFIG, async || {
                 $config::new(&$settings {
-                    $($field: &$crate::value(concat!($prefix, stringify!($field))).await?),+
+                    $($field: &$crate::value(concat!($prefix, stringify!($field))).await?,)+
+                    $($part: $part_settings {
+                        $($part_field: &$crate::value(concat!(
+                            $prefix, stringify!($part), "_", stringify!($part_field)
+                        )).await?,)+
+                    },)?
                 })
                 .map_err($crate::invalid_variable)
             })

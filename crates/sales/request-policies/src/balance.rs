@@ -2,6 +2,7 @@
 
 mod balancer;
 mod forwarded;
+mod health;
 mod sticky;
 mod upstream;
 
@@ -10,8 +11,9 @@ use std::time::Duration;
 use http::StatusCode;
 use ipnet::IpNet;
 
-pub use balancer::{Balancer, Choice, Ejection};
+pub use balancer::{Balancer, Change, Choice};
 pub use forwarded::{Client, forwarded_headers};
+pub use health::{HealthChecks, HealthSettings};
 pub use sticky::Sticky;
 pub use upstream::Upstream;
 
@@ -42,6 +44,8 @@ pub struct Settings<'a> {
     pub timeout_ms: &'a str,
     /// `balance_trusted_proxies`: the networks of clients whose forwarding headers are kept.
     pub trusted_proxies: &'a str,
+    /// The variables that begin with `balance_health_`.
+    pub health: HealthSettings<'a>,
 }
 
 /// How an upstream is chosen for a request without a sticky key.
@@ -65,12 +69,14 @@ pub struct Config {
     failure_statuses: Vec<StatusCode>,
     /// The consecutive failures after which an upstream is ejected.
     pub failures_max: u32,
-    /// The time for which it is ejected.
+    /// The time for which it is ejected, without health checks.
     pub ejection: Duration,
     /// The time until the head of a response.
     pub timeout: Duration,
     /// The networks of clients whose forwarding headers are kept.
     pub trusted: Vec<IpNet>,
+    /// The health checks of the upstreams.
+    pub health: Option<HealthChecks>,
 }
 
 impl Config {
@@ -86,8 +92,10 @@ impl Config {
         };
         let timeout = TIMEOUT;
         let ejection_s = number("balance_ejection_s", settings.ejection_s, 30, 1..=3_600)?;
+        let upstreams = Upstream::parse_list(settings.upstreams)?;
         Ok(Self {
-            upstreams: Upstream::parse_list(settings.upstreams)?,
+            health: HealthChecks::new(&settings.health, &upstreams)?,
+            upstreams,
             strategy,
             sticky: Sticky::parse(settings.sticky)?,
             failure_statuses: statuses("balance_failure_statuses", settings.failure_statuses)?,
@@ -136,6 +144,10 @@ mod tests {
             (Settings { ejection_s: "3601", ..valid }, "balance_ejection_s"),
             (Settings { timeout_ms: "25001", ..valid }, "balance_timeout_ms"),
             (Settings { trusted_proxies: "10.0.0.0/33", ..valid }, "balance_trusted_proxies"),
+            (
+                Settings { health: HealthSettings { path: "x", ..valid.health }, ..valid },
+                "balance_health_path",
+            ),
         ] {
             assert_eq!(Config::new(&settings).unwrap_err().variable, variable);
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use twox_hash::XxHash3_128;
 
+use super::health::{CheckState, Health};
 use super::{Config, Strategy, Upstream};
 
 /// Chooses upstreams, and ejects those that fail.
@@ -21,13 +22,21 @@ struct State {
     failures: u32,
     /// It was ejected, and has not answered since then.
     is_on_probation: bool,
-    ejected_until: Option<Duration>,
-    /// Counts the ejections. Requests that began before the last one say nothing about the upstream
-    /// after it.
+    ejected_until: Option<Until>,
+    /// Counts the ejections. Requests and checks that began before the last one say nothing about the
+    /// upstream after it.
     generation: u64,
+    checks: CheckState,
 }
 
-/// The upstream of a request in flight.
+/// What ends an ejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    Time(Duration),
+    Healthy,
+}
+
+/// The upstream of a request in flight, or of a health check in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
     /// Its place in the list.
@@ -35,9 +44,16 @@ pub struct Choice {
     generation: u64,
 }
 
-/// An upstream was ejected for this time.
+/// A change of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ejection(pub Duration);
+pub enum Change {
+    /// It was ejected for this time.
+    EjectedFor(Duration),
+    /// It was ejected until its health checks succeed.
+    EjectedUntilHealthy,
+    /// Its health checks have ended its ejection.
+    Returned,
+}
 
 impl Balancer {
     /// All upstreams are available.
@@ -75,7 +91,7 @@ impl Balancer {
         choice: Choice,
         failed: Option<bool>,
         now: Duration,
-    ) -> Option<Ejection> {
+    ) -> Option<Change> {
         let index = choice.index;
         let is_last =
             !self.states.iter().enumerate().any(|(i, s)| i != index && !s.is_ejected(now));
@@ -92,23 +108,57 @@ impl Balancer {
         if !is_due || is_last || state.is_ejected(now) {
             return None;
         }
-        *state = State {
-            in_flight: state.in_flight,
-            failures: 0,
-            is_on_probation: true,
-            ejected_until: Some(now + config.ejection),
-            generation: state.generation + 1,
-        };
-        Some(Ejection(config.ejection))
+        Some(state.eject(config, now))
     }
 
-    /// The upstreams that may be chosen; never none. After an ejection, an upstream gets one request
-    /// at a time until it has answered one.
+    /// Begins the health checks that are due. Each must be passed to [`Self::finish_check`].
+    pub fn begin_checks(&mut self, config: &Config, now: Duration) -> Vec<Choice> {
+        let Some(checks) = &config.health else { return Vec::new() };
+        let states = self.states.iter_mut().enumerate();
+        let due = states.filter_map(|(index, state)| {
+            let generation = state.generation;
+            state.checks.begin(checks, now).then_some(Choice { index, generation })
+        });
+        due.collect()
+    }
+
+    /// Counts the end of a health check. `is_healthy` is `None` if it says nothing about the upstream.
+    pub fn finish_check(
+        &mut self,
+        config: &Config,
+        check: Choice,
+        is_healthy: Option<bool>,
+        now: Duration,
+    ) -> Option<Change> {
+        let (checks, state) = (config.health.as_ref()?, self.states.get_mut(check.index)?);
+        state.checks.end();
+        let is_healthy = is_healthy.filter(|_| check.generation == state.generation)?;
+        match (state.checks.count(checks, is_healthy)?, state.ejected_until) {
+            (Health::Bad, None) => Some(state.eject(config, now)),
+            (Health::Good, Some(_)) => {
+                state.ejected_until = None;
+                Some(Change::Returned)
+            }
+            (Health::Bad, Some(_)) | (Health::Good, None) => None,
+        }
+    }
+
+    /// The upstreams that may be chosen; never none: if the health checks have ejected all of them, all
+    /// may be chosen. After an ejection, an upstream gets one request at a time until it has answered
+    /// one.
     fn available(&self, now: Duration) -> Vec<usize> {
-        let all = || self.states.iter().enumerate().filter(|(_, state)| !state.is_ejected(now));
-        let ready = all().filter(|(_, state)| !state.is_on_probation || state.in_flight == 0);
-        let ready: Vec<_> = ready.map(|(index, _)| index).collect();
-        if ready.is_empty() { all().map(|(index, _)| index).collect() } else { ready }
+        let those = |may_be_chosen: &dyn Fn(&State) -> bool| -> Vec<usize> {
+            let states = self.states.iter().enumerate();
+            states.filter(|(_, state)| may_be_chosen(state)).map(|(index, _)| index).collect()
+        };
+        let is_usable = |state: &State| !state.is_ejected(now);
+        let is_ready = |state: &State| !state.is_on_probation || state.in_flight == 0;
+        let ready = those(&|state| is_usable(state) && is_ready(state));
+        if !ready.is_empty() {
+            return ready;
+        }
+        let usable = those(&is_usable);
+        if usable.is_empty() { those(&|_| true) } else { usable }
     }
 
     fn following(&mut self, available: &[usize]) -> usize {
@@ -131,7 +181,24 @@ impl Balancer {
 
 impl State {
     fn is_ejected(&self, now: Duration) -> bool {
-        self.ejected_until.is_some_and(|until| now < until)
+        self.ejected_until.is_some_and(|until| match until {
+            Until::Time(until) => now < until,
+            Until::Healthy => true,
+        })
+    }
+
+    /// With health checks, these end the ejection, so that no request of a client has to.
+    fn eject(&mut self, config: &Config, now: Duration) -> Change {
+        self.failures = 0;
+        self.is_on_probation = true;
+        self.generation += 1;
+        self.checks.forget();
+        let (until, change) = match config.health {
+            Some(_) => (Until::Healthy, Change::EjectedUntilHealthy),
+            None => (Until::Time(now + config.ejection), Change::EjectedFor(config.ejection)),
+        };
+        self.ejected_until = Some(until);
+        change
     }
 }
 
@@ -152,7 +219,7 @@ fn highest(upstreams: &[Upstream], available: &[usize], key: &[u8]) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::Settings;
+    use super::super::{HealthChecks, HealthSettings, Settings};
     use super::*;
 
     fn config(strategy: &str) -> Config {
@@ -166,6 +233,14 @@ mod tests {
             ..Settings::default()
         })
         .unwrap()
+    }
+
+    /// Checks every 5 s; two results in succession decide.
+    fn with_checks(strategy: &str) -> Config {
+        let config = config(strategy);
+        let settings = HealthSettings { path: "/health", ..HealthSettings::default() };
+        let health = HealthChecks::new(&settings, &config.upstreams).unwrap();
+        Config { health, ..config }
     }
 
     const fn s(seconds: u64) -> Duration {
@@ -186,7 +261,7 @@ mod tests {
             assert_eq!(choose(&mut balancer, s(0)), turn);
         }
         assert_eq!(finish(&mut balancer, 0, Some(true), s(0)), None);
-        assert_eq!(finish(&mut balancer, 0, Some(true), s(0)), Some(Ejection(s(10))));
+        assert_eq!(finish(&mut balancer, 0, Some(true), s(0)), Some(Change::EjectedFor(s(10))));
         for _ in 0..2 {
             assert_eq!(finish(&mut balancer, 1, Some(false), s(0)), None);
             assert_eq!(finish(&mut balancer, 2, Some(false), s(0)), None);
@@ -198,7 +273,11 @@ mod tests {
         // A cancelled request says nothing about the upstream.
         assert_eq!(finish(&mut balancer, 0, None, s(10)), None);
         assert_eq!(choose(&mut balancer, s(10)), 0);
-        assert_eq!(finish(&mut balancer, 0, Some(true), s(10)), Some(Ejection(s(10))), "at once");
+        assert_eq!(
+            finish(&mut balancer, 0, Some(true), s(10)),
+            Some(Change::EjectedFor(s(10))),
+            "at once"
+        );
         assert_eq!(choose(&mut balancer, s(20)), 1);
         assert_eq!(choose(&mut balancer, s(20)), 2);
         assert_eq!(choose(&mut balancer, s(20)), 0);
@@ -221,13 +300,112 @@ mod tests {
         };
         let [good, bad, first, second] = [(); 4].map(|()| choose(&mut balancer, s(0)));
         assert_eq!(balancer.finish(&config, first, Some(true), s(0)), None);
-        assert_eq!(balancer.finish(&config, second, Some(true), s(0)), Some(Ejection(s(10))));
+        assert_eq!(
+            balancer.finish(&config, second, Some(true), s(0)),
+            Some(Change::EjectedFor(s(10)))
+        );
         // They end after the ejection.
         assert_eq!(balancer.finish(&config, bad, Some(true), s(11)), None);
         assert_eq!(balancer.finish(&config, good, Some(false), s(11)), None);
         assert!(balancer.states[0].is_on_probation && balancer.states[0].in_flight == 0);
         let trial = choose(&mut balancer, s(11));
-        assert_eq!(balancer.finish(&config, trial, Some(true), s(11)), Some(Ejection(s(10))));
+        assert_eq!(
+            balancer.finish(&config, trial, Some(true), s(11)),
+            Some(Change::EjectedFor(s(10)))
+        );
+    }
+
+    /// Makes the checks that are due, whose results are those of the upstreams.
+    fn check(
+        balancer: &mut Balancer,
+        config: &Config,
+        healthy: [bool; 3],
+        now: Duration,
+    ) -> Vec<Change> {
+        let begun = balancer.begin_checks(config, now);
+        let finish =
+            |check: Choice| balancer.finish_check(config, check, Some(healthy[check.index]), now);
+        begun.into_iter().filter_map(finish).collect()
+    }
+
+    #[test]
+    fn checks_eject_an_upstream_and_end_its_ejection() {
+        let config = with_checks("round-robin");
+        let mut balancer = Balancer::new(&config);
+        let chosen = |balancer: &mut Balancer, now| {
+            [(); 3].map(|()| {
+                let choice = balancer.choose(&config, None, now, |_| 0);
+                balancer.finish(&config, choice, Some(false), now);
+                choice.index
+            })
+        };
+        assert_eq!(check(&mut balancer, &config, [false, true, true], s(0)), []);
+        assert_eq!(check(&mut balancer, &config, [false, true, true], s(4)), [], "too early");
+        assert_eq!(chosen(&mut balancer, s(4)), [0, 1, 2]);
+        let change = check(&mut balancer, &config, [false, true, true], s(5));
+        assert_eq!(change, [Change::EjectedUntilHealthy]);
+        assert_eq!(chosen(&mut balancer, s(3_600)), [1, 2, 1], "no time ends it");
+        // A check from before the ejection does not count.
+        let early = Choice { index: 0, generation: 0 };
+        for _ in 0..2 {
+            assert_eq!(balancer.finish_check(&config, early, Some(true), s(6)), None);
+        }
+        assert_eq!(check(&mut balancer, &config, [true; 3], s(10)), []);
+        assert_eq!(check(&mut balancer, &config, [false, true, true], s(15)), []);
+        assert_eq!(check(&mut balancer, &config, [true; 3], s(20)), []);
+        assert_eq!(chosen(&mut balancer, s(20)), [2, 1, 2]);
+        assert_eq!(check(&mut balancer, &config, [true; 3], s(25)), [Change::Returned]);
+        // One request at a time, until it is answered.
+        let trial = balancer.choose(&config, None, s(25), |_| 0);
+        assert_eq!(trial.index, 0);
+        assert_eq!(chosen(&mut balancer, s(25)), [1, 2, 1]);
+        balancer.finish(&config, trial, Some(false), s(25));
+        assert_eq!(chosen(&mut balancer, s(25)), [2, 0, 1]);
+    }
+
+    #[test]
+    fn an_upstream_that_requests_have_ejected_comes_back_by_checks() {
+        let config = with_checks("round-robin");
+        let mut balancer = Balancer::new(&config);
+        let fail = |balancer: &mut Balancer| {
+            let generation = balancer.states[0].generation;
+            let choice = Choice { index: 0, generation };
+            balancer.finish(&config, choice, Some(true), s(0))
+        };
+        assert_eq!(fail(&mut balancer), None);
+        assert_eq!(fail(&mut balancer), Some(Change::EjectedUntilHealthy));
+        let first = |balancer: &mut Balancer, now| {
+            let choice = balancer.choose(&config, None, now, |_| 0);
+            balancer.finish(&config, choice, None, now);
+            balancer.next = 0;
+            choice.index
+        };
+        assert_eq!(first(&mut balancer, s(3_600)), 1);
+        assert_eq!(check(&mut balancer, &config, [true; 3], s(0)), []);
+        assert_eq!(first(&mut balancer, s(4)), 1);
+        // A check that says nothing does not end the ejection, and the next one is made.
+        for check in balancer.begin_checks(&config, s(5)) {
+            assert_eq!(balancer.finish_check(&config, check, None, s(5)), None);
+        }
+        assert_eq!(first(&mut balancer, s(9)), 1);
+        assert_eq!(check(&mut balancer, &config, [true; 3], s(10)), [Change::Returned]);
+        assert_eq!(first(&mut balancer, s(10)), 0);
+    }
+
+    #[test]
+    fn if_no_upstream_is_healthy_all_are_used() {
+        let config = with_checks("round-robin");
+        let mut balancer = Balancer::new(&config);
+        for now in [s(0), s(5)] {
+            check(&mut balancer, &config, [false; 3], now);
+        }
+        let chosen = [(); 4].map(|()| balancer.choose(&config, None, s(5), |_| 0).index);
+        assert_eq!(chosen, [0, 1, 2, 0]);
+        for now in [s(10), s(15)] {
+            check(&mut balancer, &config, [false, true, false], now);
+        }
+        let chosen = [(); 4].map(|()| balancer.choose(&config, None, s(15), |_| 0).index);
+        assert_eq!(chosen, [1; 4]);
     }
 
     #[test]
@@ -282,27 +460,38 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, an upstream that is not ejected is chosen, and there is always one.
+        /// Whatever happens, an upstream that is not ejected is chosen if there is one. Only health
+        /// checks eject all of them.
         #[test]
-        fn not_all_are_ejected(
+        fn an_upstream_that_is_not_ejected_is_chosen(
             p2c in any::<bool>(),
-            steps in prop::collection::vec((0u64..3_000, 0usize..4, any::<bool>()), 1..300),
+            has_checks in any::<bool>(),
+            steps in prop::collection::vec((0u64..3_000, 0usize..5, any::<bool>()), 1..300),
         ) {
-            let config = config(if p2c { "p2c" } else { "round-robin" });
+            let strategy = if p2c { "p2c" } else { "round-robin" };
+            let config = if has_checks { with_checks(strategy) } else { config(strategy) };
             let mut balancer = Balancer::new(&config);
             let (mut now, mut flights, mut random) = (s(0), Vec::new(), fastrand_like());
             for (step, what, failed) in steps {
                 now += Duration::from_millis(step);
-                if what > 0 {
-                    let key = (what == 1).then_some(&b"key"[..]);
+                let ejected = |balancer: &Balancer| {
+                    balancer.states.iter().filter(|state| state.is_ejected(now)).count()
+                };
+                let before = ejected(&balancer);
+                if what > 1 {
+                    let key = (what == 2).then_some(&b"key"[..]);
                     let choice = balancer.choose(&config, key, now, &mut random);
-                    prop_assert!(!balancer.states[choice.index].is_ejected(now));
+                    prop_assert!(before == 3 || !balancer.states[choice.index].is_ejected(now));
                     flights.push(choice);
+                } else if what == 1 {
+                    for check in balancer.begin_checks(&config, now) {
+                        balancer.finish_check(&config, check, Some(failed), now);
+                    }
                 } else if let Some(choice) = flights.pop() {
                     balancer.finish(&config, choice, Some(failed), now);
+                    prop_assert!(before == 3 || ejected(&balancer) < 3);
                 }
-                let ejected = balancer.states.iter().filter(|state| state.is_ejected(now)).count();
-                prop_assert!(ejected < 3);
+                prop_assert!(has_checks || ejected(&balancer) < 3);
                 let in_flight: u32 = balancer.states.iter().map(|state| state.in_flight).sum();
                 prop_assert_eq!(in_flight as usize, flights.len());
             }
