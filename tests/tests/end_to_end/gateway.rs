@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use component_host::Limits;
 use futures::{StreamExt as _, stream};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use pipeline_tests::{Answer, Client, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -83,7 +83,7 @@ pub(super) struct Upstream {
     requests: Arc<Mutex<HashMap<String, Vec<Bytes>>>>,
     /// Continues `/stream`.
     go_on: Arc<Notify>,
-    /// Whether `/service` fails.
+    /// Whether `/service` and `/health` fail.
     is_broken: Arc<AtomicBool>,
 }
 
@@ -97,6 +97,7 @@ impl Upstream {
             .route("/hangs/{times}/{id}", any(Self::hang))
             .route("/later/{id}", any(Self::later))
             .route("/service", any(Self::service))
+            .route("/health", any(Self::service))
             .route("/echo", any(Self::echo))
             .route("/stream", any(Self::stream))
             .route("/short", any(Self::short))
@@ -158,8 +159,8 @@ impl Upstream {
     }
 
     /// Answers 500 as long as it is broken.
-    async fn service(State(own): State<Self>) -> StatusCode {
-        own.note("/service", Bytes::new());
+    async fn service(State(own): State<Self>, uri: Uri) -> StatusCode {
+        own.note(uri.path(), Bytes::new());
         let is_broken = own.is_broken.load(Ordering::Relaxed);
         if is_broken { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
     }
@@ -388,13 +389,13 @@ async fn requests_are_distributed_over_the_upstreams_that_answer() {
         ("retry_initial_interval_ms", "1"),
     ];
     let client = start(&[], &variables).await;
-    let get = async |fields: &[(&str, &str)]| {
+    let get = async |client: &Client, fields: &[(&str, &str)]| {
         let answer = client.send(Method::GET, "/echo", fields, "").await.unwrap();
         (answer.status.as_u16(), answer.header("x-upstream").to_owned())
     };
     let mut counts = HashMap::<(u16, String), usize>::new();
     for _ in 0..12 {
-        *counts.entry(get(&[]).await).or_default() += 1;
+        *counts.entry(get(&client, &[]).await).or_default() += 1;
     }
     // It has failed twice, and gets no requests any more.
     assert_eq!(counts.remove(&(502, String::new())), Some(2), "{counts:?}");
@@ -404,8 +405,8 @@ async fn requests_are_distributed_over_the_upstreams_that_answer() {
     for session in 0..20 {
         let cookie = format!("a=b; session={session}");
         let fields = [("cookie", &*cookie)];
-        let first = get(&fields).await;
-        assert_eq!((first.0, get(&fields).await), (200, first.clone()));
+        let first = get(&client, &fields).await;
+        assert_eq!((first.0, get(&client, &fields).await), (200, first.clone()));
         used.push(first.1);
     }
     assert!(used.contains(&one.url) && used.contains(&other.url));
@@ -415,6 +416,34 @@ async fn requests_are_distributed_over_the_upstreams_that_answer() {
         let answer = client.send(Method::GET, "/echo", &[], "").await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+    // Health checks find out that an upstream fails, and that it works again. No request is lost, because
+    // the upstream answers nevertheless.
+    let both = format!("{},{}", one.url, other.url);
+    let checks = [
+        ("balance_upstreams", &*both),
+        ("balance_timeout_ms", "25000"),
+        ("balance_health_path", "/health"),
+        ("balance_health_interval_s", "1"),
+        ("balance_health_timeout_ms", "25000"),
+        ("balance_health_failures_max", "1"),
+        ("balance_health_successes", "1"),
+    ];
+    let client = start(&[], &checks).await;
+    let used = async || {
+        let answers = [get(&client, &[]).await, get(&client, &[]).await, get(&client, &[]).await];
+        answers.map(|(status, url)| {
+            assert_eq!(status, 200);
+            url
+        })
+    };
+    assert!(used().await.contains(&one.url));
+    one.is_broken.store(true, Ordering::Relaxed);
+    let is_ejected = async || (!used().await.contains(&one.url)).then_some(());
+    eventually("the upstream that is not healthy gets no requests", is_ejected).await;
+    one.is_broken.store(false, Ordering::Relaxed);
+    let is_used = async || used().await.contains(&one.url).then_some(());
+    eventually("the upstream gets requests again", is_used).await;
+    assert!(!other.bodies("/health").is_empty());
     let hangs = [("balance_upstreams", &*one.url), ("balance_timeout_ms", "500")];
     let client = start(&[], &hangs).await;
     assert_eq!(status(&client, Method::GET, "/hangs/9/balance", &[]).await, 504);

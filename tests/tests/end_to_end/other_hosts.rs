@@ -201,6 +201,7 @@ async fn the_gateway_repeats_and_forwards_requests_in_wasmtime() {
         ("retry_timeout_ms", "25000"),
         ("retry_initial_interval_ms", "1"),
         ("retry_attempts", "10"),
+        ("balance_health_path", "/health"),
     ]);
     let elsewhere = Elsewhere::serve(GATEWAY, &variables).await;
     let client = &elsewhere.client;
@@ -210,4 +211,9 @@ async fn the_gateway_repeats_and_forwards_requests_in_wasmtime() {
     let answer = client.send(Method::GET, "/echo?a", &[], "").await.unwrap();
     assert!(answer.text().starts_with("GET /echo?a\n"), "{}", answer.text());
     assert!(answer.text().contains("x-forwarded-proto: http\n"), "{}", answer.text());
+    // The first request to an instance starts the health checks.
+    eventually("the upstream is checked", async || {
+        (!upstream.bodies("/health").is_empty()).then_some(())
+    })
+    .await;
 }
