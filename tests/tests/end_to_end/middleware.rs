@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::routing::get;
 use component_host::{Error, Limits};
+use futures::{StreamExt as _, stream};
 use http::{Method, StatusCode};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -135,8 +136,11 @@ async fn only_requests_with_a_valid_token_reach_the_component() {
         let forged = [
             valid,
             ("x-token-subject", "forged"),
+            ("x-token-subject", "forged, twice"),
             ("X-Token-Role", "forged"),
             ("x_token-role", "forged"),
+            ("X_TOKEN_SUBJECT", "forged"),
+            ("connection", "x-token-subject, x-token-role"),
             ("x-other", "kept"),
         ];
         let answer = request(&client, streamed, path, &forged).await;
@@ -157,6 +161,7 @@ async fn only_requests_with_a_valid_token_reach_the_component() {
             let answer = request(&client, streamed, path, &[("authorization", token)]).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
         }
+        refuse_changed(&client, streamed, valid.1).await;
         // The rest of the request and the response pass through.
         let body = "\0\r\nñ".repeat(if streamed { 40_000 } else { 1 });
         let answer =
@@ -165,6 +170,27 @@ async fn only_requests_with_a_valid_token_reach_the_component() {
         assert_eq!(answer.status, 200, "{text}");
         assert!(text.contains("PUT /request?a=%20b") && text.ends_with(&body), "{streamed}");
     }
+}
+
+/// Sends what is left of a valid header `Authorization` if one of its characters is changed, or its end
+/// is missing. The pure tests of the crate `access-token` have tokens of all other kinds.
+async fn refuse_changed(client: &Client, streamed: bool, valid: &str) {
+    let scheme = "Bearer ".len();
+    let changed = (scheme..valid.len()).flat_map(|at| {
+        let (before, after) = (&valid[..at], &valid[at + 1..]);
+        let others = ["A", "_"].into_iter().filter(move |other| valid[at..at + 1] != **other);
+        let replaced = others.map(move |other| format!("{before}{other}{after}"));
+        replaced.chain([before.to_owned()])
+    });
+    let changed: Vec<_> = changed.collect();
+    assert!(changed.len() >= 500, "with the complete and the streamed requests, a thousand");
+    let send = async |authorization: &String| {
+        let mut fields = vec![("authorization", authorization.as_str())];
+        fields.extend(streamed.then_some(("expect", "100-continue")));
+        let answer = client.send(Method::GET, "/request", &fields, "").await.unwrap();
+        assert!(matches!(answer.status.as_u16(), 400 | 401), "{authorization}: {}", answer.text());
+    };
+    stream::iter(&changed).for_each_concurrent(16, send).await;
 }
 
 /// An issuer that publishes keys.
