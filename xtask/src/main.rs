@@ -58,6 +58,8 @@ cargo xtask <task>
   compare brokers [ARGS]  the same for Kafka and RabbitMQ under examples/weather: speed, latency, and
                  what faults cost, in three rounds; without --short, the tables and images in
                  docs/benchmarks are replaced
+  compare gateway [ARGS]  the same for `balance`, `retry` and `breaker` before servers that fail, in one
+                 round
   compare students [ARGS]  the same for examples/university and the same service with axum and sqlx:
                  pages of 2,000,000 students in PostgreSQL, with 200 clients
   load-report [ARGS]  run Locust against the pipeline on real servers and draw the run in
@@ -110,8 +112,9 @@ fn run_task() -> Result<()> {
         "bench" => bench::measure_and_draw(&rest),
         "compare" => match rest.first().map(String::as_str) {
             Some("brokers") => bench::compare_brokers(&rest),
+            Some("gateway") => bench::compare_gateway(&rest),
             Some("students") => bench::measure_and_draw(&rest),
-            _ => bail!("the comparisons are `brokers` and `students`"),
+            _ => bail!("the comparisons are `brokers`, `gateway` and `students`"),
         },
         "screenshot" => {
             build::pipeline(Profile::Dev, &["with-servers", "screenshot"])?;

@@ -100,8 +100,9 @@ pub enum Measurement {
     Growth,
     /// What viewers of the live page cost.
     Viewers,
-    /// What clients get while servers behind `balance` fail, without and with ejection, `retry` and
-    /// `breaker`.
+    /// What clients get while servers behind `balance` fail, without and with ejection, health checks,
+    /// `retry` and `breaker`. `cargo xtask compare gateway` starts it, too, and writes
+    /// docs/benchmarks/gateway.md.
     Gateway,
     /// `examples/weather` over Kafka and over RabbitMQ: speed, latency, and faults. Needs
     /// RabbitMQ. `cargo xtask compare brokers` starts it.

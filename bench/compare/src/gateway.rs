@@ -1,9 +1,11 @@
-//! Measures what clients get while servers behind `balance` fail, without and with ejection, `retry`
-//! and `breaker`.
+//! Measures what clients get while servers behind `balance` fail, without and with ejection, health
+//! checks, `retry` and `breaker`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -31,8 +33,8 @@ const DESIGN: Design = Design {
     columns: &[
         Column::new("good_share", "share of good answers"),
         Column::new("p50_ms", "p50, ms"),
-        Column::new("p90_ms", "p90, ms"),
         Column::new("p99_ms", "p99, ms"),
+        Column::new("failing_percent", "requests to the failing servers, per 100 of clients"),
     ],
 };
 
@@ -55,6 +57,7 @@ const ACCEPTED: &str = r#"{"status":"Procesado"}"#;
 enum Pattern {
     Nothing,
     Ejection,
+    HealthChecks,
     Retry,
     Breaker,
     All,
@@ -72,10 +75,16 @@ enum Fault {
 }
 
 impl Pattern {
-    const ALL: [Self; 5] = [Self::Nothing, Self::Ejection, Self::Retry, Self::Breaker, Self::All];
+    const ALL: [Self; 6] =
+        [Self::Nothing, Self::Ejection, Self::HealthChecks, Self::Retry, Self::Breaker, Self::All];
 
     fn has(self, other: Self) -> bool {
         self == other || self == Self::All
+    }
+
+    /// The name of its files.
+    fn file(self) -> String {
+        format!("gateway-{self}").replace(' ', "-")
     }
 
     /// Writes the manifest of an application with this pattern.
@@ -109,6 +118,8 @@ balance_upstreams = "{}"
 balance_failures_max = "{}"
 balance_timeout_ms = "{}"
 balance_failure_statuses = "500, 502, 503, 504"
+balance_health_path = "{}"
+balance_health_interval_s = "1"
 retry_attempts = "4"
 retry_initial_interval_ms = "100"
 retry_statuses = "500, 502, 503, 504"
@@ -127,10 +138,11 @@ source = '{}'
             if self.has(Self::Ejection) { 5 } else { 1_000 },
             // The patterns need to know early that a server hangs.
             if self == Self::Nothing { 5_000 } else { 1_000 },
+            if self.has(Self::HealthChecks) { "/health" } else { "" },
             source("retry")?,
             source("breaker")?,
         );
-        manifest::write(&format!("gateway-{self}.toml"), &text)
+        manifest::write(&format!("{}.toml", self.file()), &text)
     }
 }
 
@@ -152,6 +164,8 @@ impl Fault {
 /// The two servers. They end when this is dropped.
 struct Servers {
     addresses: Vec<SocketAddr>,
+    /// The requests to those that fail.
+    failing: Arc<AtomicU64>,
     _tasks: JoinSet<()>,
     /// Holds the port of a server that has died, so that no other program listens there.
     _sockets: Vec<TcpSocket>,
@@ -159,7 +173,8 @@ struct Servers {
 
 impl Servers {
     async fn start(fault: Fault) -> Result<Self> {
-        let mut own = Self { addresses: Vec::new(), _tasks: JoinSet::new(), _sockets: Vec::new() };
+        let (addresses, failing) = (Vec::new(), Arc::default());
+        let mut own = Self { addresses, failing, _tasks: JoinSet::new(), _sockets: Vec::new() };
         let other = if fault == Fault::BothHang { fault } else { Fault::Nothing };
         for fault in [other, fault] {
             if fault == Fault::Dies {
@@ -171,7 +186,11 @@ impl Servers {
             }
             let listener = TcpListener::bind(ANY_PORT).await?;
             own.addresses.push(listener.local_addr()?);
-            let router = Router::new().fallback(move || fault.answer());
+            let failing = own.failing.clone();
+            let router = Router::new().fallback(move || {
+                failing.fetch_add(u64::from(fault != Fault::Nothing), Ordering::Relaxed);
+                fault.answer()
+            });
             own._tasks.spawn(async move {
                 // It serves until it is aborted.
                 drop(axum::serve(listener, router).await);
@@ -203,14 +222,19 @@ async fn turn(pattern: Pattern, fault: Fault, seconds: u64) -> Result<Figures> {
     let address = free_address()?;
     let mut deployment = Deployment::new(Some(address));
     let command = alone(&pattern.manifest(&servers.addresses)?, address)?;
-    deployment.add("gateway", &format!("gateway-{pattern}"), command, Some(address))?;
+    deployment.add("gateway", &pattern.file(), command, Some(address))?;
     deployment.listens().await?;
     let load = Load { rate: Some(RATE), ..Load::closed(address, CONNECTIONS, seconds) };
     let summary = load.run_with_failures().await?;
     deployment.stop().await?;
     let mut figures = summary.figures();
-    let good = summary.accepted as f64 / summary.requests.max(1) as f64;
-    figures.insert("good_share".into(), good);
+    let requests = summary.requests.max(1) as f64;
+    figures.insert("good_share".into(), summary.accepted as f64 / requests);
+    // A server that is down counts nothing.
+    if ![Fault::Nothing, Fault::Dies].contains(&fault) {
+        let failing = servers.failing.load(Ordering::Relaxed) as f64;
+        figures.insert("failing_percent".into(), 100.0 * failing / requests);
+    }
     Ok(figures)
 }
 
@@ -219,6 +243,7 @@ impl fmt::Display for Pattern {
         f.pad(match self {
             Self::Nothing => DESIGN.base,
             Self::Ejection => "ejection",
+            Self::HealthChecks => "health checks",
             Self::Retry => "retry",
             Self::Breaker => "breaker",
             Self::All => "all",
