@@ -1,13 +1,14 @@
 //! The server for the HTTP components: HTTP/1.1, and HTTP/2 with prior knowledge, on one port.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::Request;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 
 use super::body::RequestBody;
 use super::serve::serve;
@@ -41,7 +42,8 @@ impl Server {
     }
 
     /// Serves until `shutdown` resolves. Then it accepts no more connections, and waits for the
-    /// requests in progress until the time limit `drain`. Returns whether all of them finished.
+    /// requests in progress, and for what instances do after their answers, until the time limit
+    /// `drain`. Returns whether all requests finished.
     pub fn run(
         self,
         shutdown: BoxFuture<'static, ()>,
@@ -53,11 +55,19 @@ impl Server {
             async move { services.dispatch(request, peer).await }.boxed()
         });
         let refusals = self.services.unrouted();
+        let deadline = Arc::new(OnceLock::new());
+        let own = deadline.clone();
+        let shutdown = shutdown.inspect(move |()| _ = own.set(Instant::now() + drain)).boxed();
         let serving = serve(self.listener, &self.limits, handler, refusals, shutdown, drain);
-        let close = move |drained| {
+        async move {
+            let drained = serving.await;
+            if let Some(deadline) = deadline.get() {
+                // What is not finished is lost.
+                let _ = timeout_at(*deadline, self.services.finish()).await;
+            }
             self.services.close();
             drained
-        };
-        serving.map(close).boxed()
+        }
+        .boxed()
     }
 }

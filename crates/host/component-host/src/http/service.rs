@@ -67,6 +67,11 @@ impl HttpService {
         self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Waits until the instances have nothing to do.
+    pub(crate) async fn finish(&self) {
+        self.pool().finish().await;
+    }
+
     /// Notes that the server has ended. Instances that are still running may end at any time.
     pub(crate) fn close(&self) {
         self.pool().close();

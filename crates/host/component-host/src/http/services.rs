@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use http_body::Body;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
@@ -152,6 +152,11 @@ impl Services {
     /// Counts the requests that the host answers before they reach a component.
     pub(super) fn unrouted(&self) -> Arc<Refusals> {
         self.unrouted.clone()
+    }
+
+    /// Waits until the instances have nothing to do: some continue to work after an answer.
+    pub(crate) async fn finish(&self) {
+        join_all(self.by_id.values().map(|service| service.finish())).await;
     }
 
     /// Notes that the server has ended.
