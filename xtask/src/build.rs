@@ -30,6 +30,7 @@ const COMPONENTS: &[&str] = &[
     "balance",
     "breaker",
     "cache",
+    "analytics",
     "tasks",
     "task-worker",
     "reports",
@@ -69,6 +70,7 @@ const COMPOSITIONS: [(&str, &str); 4] = [
     ("ingest-http.wac", "ingest_http.wasm"),
     ("bridge-grpc.wac", "bridge_grpc.wasm"),
     ("tasks.wac", "tasks_with_producer.wasm"),
+    ("analytics.wac", "analytics_with_producer.wasm"),
 ];
 
 /// The components that only measurements use.

@@ -66,7 +66,12 @@ fn missing(component: &Component) -> Vec<String> {
 
 #[test]
 fn components_import_only_what_spin_or_a_dependency_provides() {
-    for file in ["spin.toml", "spin-fused.toml", "examples/guarded-orders/spin.toml"] {
+    for file in [
+        "spin.toml",
+        "spin-fused.toml",
+        "examples/guarded-orders/spin.toml",
+        "examples/request-counts/spin.toml",
+    ] {
         let app = manifest::read(&root().join(file)).unwrap();
         assert!(app.started().next().is_some(), "{file}");
         for component in app.started() {

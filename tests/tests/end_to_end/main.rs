@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod amqp;
+mod analytics;
 mod artifact;
 mod audit;
 mod cache;

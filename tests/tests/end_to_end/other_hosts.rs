@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
 use http::Method;
 use pipeline_tests::{Answer, Client, Pipeline, Wiring, doorbuster, eventually, root};
 use test_servers::{WAIT_LIMIT, shared_kafka, wasmtime_program};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::analytics::events;
 use crate::gateway::{Upstream, nobody};
 
 /// The request path in one component, with the producer and the Valkey client in WebAssembly.
@@ -65,7 +67,17 @@ let retry = new doorbuster:retry {
     "wasi:http/handler@0.3.0": breaker["wasi:http/handler@0.3.0"],
     ...
 };
-export retry["wasi:http/handler@0.3.0"];
+let producer = new doorbuster:kafka-producer {
+    "spin:variables/variables@3.0.0": variables["spin:variables/variables@3.0.0"],
+    ...
+};
+let analytics = new doorbuster:analytics {
+    "spin:variables/variables@3.0.0": variables["spin:variables/variables@3.0.0"],
+    "spin-kafka:events/producer@0.2.0": producer["spin-kafka:events/producer@0.2.0"],
+    "wasi:http/handler@0.3.0": retry["wasi:http/handler@0.3.0"],
+    ...
+};
+export analytics["wasi:http/handler@0.3.0"];
 "#;
 
 /// Method, fields and body of a request.
@@ -190,7 +202,10 @@ async fn the_components_answer_in_wasmtime_as_in_doorbuster() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_gateway_repeats_and_forwards_requests_in_wasmtime() {
+async fn the_gateway_repeats_forwards_and_describes_requests_in_wasmtime() {
+    const TOPIC: &str = "requests-in-wasmtime";
+    let brokers = shared_kafka().bootstrap();
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(TOPIC, 3)).await.unwrap();
     let upstream = Upstream::start().await;
     let (_socket, gone) = nobody();
     let urls = format!("{gone},{}", upstream.url);
@@ -202,6 +217,9 @@ async fn the_gateway_repeats_and_forwards_requests_in_wasmtime() {
         ("retry_initial_interval_ms", "1"),
         ("retry_attempts", "10"),
         ("balance_health_path", "/health"),
+        ("kafka_brokers", &*brokers),
+        ("analytics_topic", TOPIC),
+        ("analytics_routes", "/fails/..., /echo"),
     ]);
     let elsewhere = Elsewhere::serve(GATEWAY, &variables).await;
     let client = &elsewhere.client;
@@ -216,4 +234,12 @@ async fn the_gateway_repeats_and_forwards_requests_in_wasmtime() {
         (!upstream.bodies("/health").is_empty()).then_some(())
     })
     .await;
+    // The instance continues to work after its answers.
+    let events = eventually("both requests are described", async || {
+        Some(events(&brokers, TOPIC).await).filter(|events| events.len() == 2)
+    })
+    .await;
+    let mut series: Vec<_> = events.values().map(|event| event["series"].to_string()).collect();
+    series.sort();
+    assert_eq!(series, ["\"GET /echo 200\"", "\"PUT /fails/... 200\""]);
 }

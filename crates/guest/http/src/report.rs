@@ -18,6 +18,7 @@ thread_local! {
     static RETRIED: Last = const { Cell::new(None) };
     static NOT_RETRIED: Last = const { Cell::new(None) };
     static NO_VALKEY: Last = const { Cell::new(None) };
+    static UNWRITTEN: Last = const { Cell::new(None) };
 }
 
 /// Logs the details of an error. At most one line per second and instance.
@@ -44,6 +45,11 @@ pub fn report_retry(what: &str, error: &dyn std::fmt::Display, retried: bool) {
 /// second and instance.
 pub fn report_no_valkey(reason: &dyn std::fmt::Display) {
     write(&NO_VALKEY, format_args!("Valkey cannot be used: {reason}"));
+}
+
+/// Logs why events about requests are not written yet. At most one line per second and instance.
+pub fn report_unwritten(reason: &dyn std::fmt::Display) {
+    write(&UNWRITTEN, format_args!("events are not written yet: {reason}"));
 }
 
 /// Logs that the component treats requests differently from now on. Every line is written, so each

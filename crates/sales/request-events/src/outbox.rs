@@ -1,0 +1,272 @@
+//! The records that wait until they are written. One task of an instance sends them, batch by batch, so
+//! that no request waits for that.
+
+use std::collections::VecDeque;
+
+use crate::dropped::Dropped;
+use crate::event::Record;
+
+/// Maximum number of records that wait or are being sent. The events of further requests are dropped,
+/// and counted.
+const RECORDS_MAX: usize = 4_096;
+
+/// Maximum memory of these records, in bytes.
+const BYTES_MAX: usize = 2 << 20;
+
+/// Maximum number of records in a batch.
+const BATCH_RECORDS_MAX: usize = 500;
+
+/// How long after the last request records are sent again that were not written. The host drops an
+/// instance that continues to work for 30 s after its last answer, and an attempt takes up to 10 s.
+const IDLE_MS_MAX: u64 = 15_000;
+
+/// The pause after an attempt in which nothing was written.
+const PAUSE_MS: u64 = 1_000;
+
+/// What the task does after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It sends the next batch.
+    Send,
+    /// It sends the next batch after a pause of this number of milliseconds.
+    Pause(u64),
+    /// It ends. The next request starts another one.
+    End,
+}
+
+/// The records of an instance.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    waiting: VecDeque<Record>,
+    sending: Vec<Record>,
+    /// The memory of both.
+    bytes: usize,
+    dropped: Dropped,
+    /// Whether a task sends records.
+    has_task: bool,
+    /// When the last record was added, by a monotonic clock.
+    added_ms: u64,
+}
+
+impl Outbox {
+    /// Adds a record, or drops it and counts that if there is no room. Returns whether the caller must
+    /// start the task that sends records.
+    pub fn add(&mut self, record: Record, now_ms: u64) -> bool {
+        self.added_ms = now_ms;
+        let bytes = self.bytes + record.bytes();
+        if self.waiting.len() + self.sending.len() < RECORDS_MAX && bytes <= BYTES_MAX {
+            self.bytes = bytes;
+            self.waiting.push_back(record);
+        } else {
+            self.dropped.add(record.time_ms, record.series, record.requests);
+        }
+        !std::mem::replace(&mut self.has_task, true)
+    }
+
+    /// The next records to send, beginning with those that were sent and not written; empty if there are
+    /// none, and then the task ends. `random` makes the ids of records about dropped events.
+    pub fn batch(&mut self, mut random: impl FnMut() -> u128) -> &[Record] {
+        let room = BATCH_RECORDS_MAX.saturating_sub(self.sending.len());
+        let count = self.waiting.len().min(room);
+        self.sending.extend(self.waiting.drain(..count));
+        while self.sending.len() < BATCH_RECORDS_MAX
+            && let Some((time_ms, series, requests)) = self.dropped.take()
+        {
+            let record = Record::of_dropped(series, time_ms, requests, random());
+            self.bytes += record.bytes();
+            self.sending.push(record);
+        }
+        self.has_task = !self.sending.is_empty();
+        &self.sending
+    }
+
+    /// Notes which records of the batch the broker has acknowledged, in their order. The others may have
+    /// been written, and are sent again as they are.
+    pub fn attempted(&mut self, acknowledged: impl IntoIterator<Item = bool>, now_ms: u64) -> Next {
+        let mut acknowledged = acknowledged.into_iter();
+        let before = self.sending.len();
+        for record in std::mem::take(&mut self.sending) {
+            if acknowledged.next() == Some(true) {
+                self.bytes -= record.bytes();
+            } else {
+                self.sending.push(record);
+            }
+        }
+        let is_idle = now_ms.saturating_sub(self.added_ms) >= IDLE_MS_MAX;
+        match self.sending.len() {
+            0 => Next::Send,
+            _ if is_idle => {
+                self.has_task = false;
+                Next::End
+            }
+            left if left < before => Next::Send,
+            _ => Next::Pause(PAUSE_MS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{Method, StatusCode};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Exchange, Routes};
+
+    /// Creates records, and ids for them.
+    struct Source {
+        routes: Routes,
+        ids: u128,
+    }
+
+    impl Source {
+        fn new() -> Self {
+            Self { routes: Routes::parse("/a, /b").unwrap(), ids: 0 }
+        }
+
+        fn id(&mut self) -> u128 {
+            self.ids += 1;
+            self.ids
+        }
+
+        fn record(&mut self, path_with_query: &str, time_ms: u64) -> Record {
+            let exchange = Exchange {
+                method: &Method::GET,
+                path_with_query,
+                status: StatusCode::OK,
+                duration: Duration::ZERO,
+                time_ms,
+            };
+            exchange.record(exchange.series(&self.routes), self.id())
+        }
+    }
+
+    fn ids(records: &[Record]) -> Vec<String> {
+        records.iter().map(|record| record.id.clone()).collect()
+    }
+
+    /// The value's route, minute, and numbers of requests and dropped events.
+    fn figures(record: &Record) -> (String, u64, u64, u64) {
+        let value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
+        let number = |name: &str| value[name].as_u64().unwrap();
+        let route = value["route"].as_str().unwrap().to_owned();
+        (route, number("time_ms") / 60_000, number("requests"), number("dropped"))
+    }
+
+    #[test]
+    fn one_task_sends_all_records_and_ends() {
+        let (mut source, mut outbox) = (Source::new(), Outbox::default());
+        assert!(outbox.add(source.record("/a", 0), 0), "the first one starts it");
+        assert!(!outbox.add(source.record("/b", 0), 0));
+        let first = ids(outbox.batch(|| 0));
+        assert_eq!(first.len(), 2);
+        assert!(!outbox.add(source.record("/b", 0), 0), "it is sending");
+        assert_eq!(outbox.attempted([true; 2], 0), Next::Send);
+        assert_eq!(outbox.batch(|| 0).len(), 1);
+        assert_eq!(outbox.attempted([true], 0), Next::Send);
+        assert!(outbox.batch(|| 0).is_empty());
+        assert_eq!(outbox.bytes, 0);
+        assert!(outbox.add(source.record("/a", 0), 0), "it has ended");
+    }
+
+    #[test]
+    fn the_same_records_are_sent_again_until_requests_stop() {
+        let (mut source, mut outbox) = (Source::new(), Outbox::default());
+        for _ in 0..3 {
+            outbox.add(source.record("/a", 0), 1_000);
+        }
+        let sent = ids(outbox.batch(|| 0));
+        let pause = Next::Pause(PAUSE_MS);
+        // A result that is missing is none.
+        assert_eq!(outbox.attempted([false], 2_000), pause);
+        assert_eq!(ids(outbox.batch(|| 0)), sent);
+        assert_eq!(outbox.attempted([false, true, false], 3_000), Next::Send);
+        assert_eq!(ids(outbox.batch(|| 0)), [&*sent[0], &sent[2]]);
+        assert_eq!(outbox.attempted([false; 2], 1_000 + IDLE_MS_MAX - 1), pause);
+        outbox.batch(|| 0);
+        assert_eq!(outbox.attempted([false; 2], 1_000 + IDLE_MS_MAX), Next::End);
+        assert!(outbox.add(source.record("/b", 0), 60_000), "another task sends them");
+        let again = ids(outbox.batch(|| 0));
+        assert_eq!(again[..2], [&*sent[0], &sent[2]]);
+        assert_eq!(again.len(), 3, "with the new one");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_by_minute_and_series() {
+        let (mut source, mut outbox) = (Source::new(), Outbox::default());
+        for _ in 0..RECORDS_MAX {
+            outbox.add(source.record("/a", 0), 0);
+        }
+        for (path, time_ms) in [("/a", 1), ("/b", 59_999), ("/a", 2), ("/a", 60_000)] {
+            outbox.add(source.record(path, time_ms), 0);
+        }
+        let mut dropped = Vec::new();
+        loop {
+            let batch = outbox.batch(|| source.id());
+            let count = batch.len();
+            assert!(count <= BATCH_RECORDS_MAX);
+            dropped.extend(batch.iter().map(figures).filter(|figures| figures.3 > 0));
+            if count == 0 {
+                break;
+            }
+            outbox.attempted(vec![true; count], 0);
+        }
+        let expected = [("/a", 0, 0, 2), ("/b", 0, 0, 1), ("/a", 1, 0, 1)];
+        assert_eq!(dropped, expected.map(|(route, minute, r, d)| (route.to_owned(), minute, r, d)));
+        assert_eq!(outbox.bytes, 0);
+    }
+
+    #[test]
+    fn the_memory_is_limited() {
+        let (mut source, mut outbox) = (Source::new(), Outbox::default());
+        // A new minute for each record: none can be counted together.
+        for n in 0..20_000 {
+            outbox.add(source.record("/b", n * 60_000), 0);
+        }
+        assert_eq!(outbox.waiting.len(), RECORDS_MAX);
+        assert!(outbox.bytes <= BYTES_MAX);
+        let mut requests = 0;
+        loop {
+            let batch = outbox.batch(|| source.id());
+            let count = batch.len();
+            requests += batch.iter().map(|record| record.requests).sum::<u64>();
+            if count == 0 {
+                break;
+            }
+            outbox.attempted(vec![true; count], 0);
+        }
+        assert_eq!(requests, 20_000);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(30))]
+
+        /// Each request is in exactly one record that is written, as an event or in a count.
+        #[test]
+        fn no_request_is_lost_or_counted_twice(
+            steps in prop::collection::vec(
+                (0_usize..600, prop::collection::vec(any::<bool>(), 0..600)),
+                1..20,
+            )
+        ) {
+            let (mut source, mut outbox) = (Source::new(), Outbox::default());
+            let (mut added, mut written) = (0, 0);
+            let rest = (0, vec![true; BATCH_RECORDS_MAX]);
+            for (count, acknowledged) in steps.into_iter().chain(vec![rest; 50]) {
+                for n in 0..count {
+                    let time_ms = n as u64 * 997;
+                    outbox.add(source.record(["/a", "/b", "/c"][n % 3], time_ms), 0);
+                    added += 1;
+                }
+                let batch = outbox.batch(|| source.id());
+                let of_written = batch.iter().zip(&acknowledged).filter(|(_, written)| **written);
+                written += of_written.map(|(record, _)| record.requests).sum::<u64>();
+                outbox.attempted(acknowledged, 0);
+            }
+            prop_assert!(outbox.batch(|| 0).is_empty());
+            prop_assert_eq!((written, outbox.bytes), (added, 0));
+        }
+    }
+}

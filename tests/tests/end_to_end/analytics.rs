@@ -1,0 +1,210 @@
+//! `analytics`: an event for each request, and requests that are counted once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use component_host::{Capability, Limits};
+use futures::future::join_all;
+use host_producer::{NewTopic, ProducerConfig, ensure_topic};
+use http::Method;
+use kafka_trigger::ProducerCapability;
+use pipeline_tests::{Client, Launch, Pipeline, Store, eventually, root};
+use serde_json::Value;
+use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::event_ingest::captured;
+use crate::gateway::nobody;
+use crate::guests::{limits, load_with, serve_app};
+
+/// A component whose answers have several statuses, behind `analytics` with the producer of the host.
+const MANIFEST: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "analytics"
+[[trigger.http]]
+route = "/..."
+component = "service"
+dependencies.middleware = [
+    { component = "analytics", inherit_configuration = ["allowed_outbound_hosts", "variables"] },
+]
+[component.service]
+source = "components/exports_both.wasm"
+allowed_outbound_hosts = ["tcp://127.0.0.1:*"]
+variables = { analytics_topic = "TOPIC", analytics_routes = "ROUTES" }
+[component.analytics]
+source = "components/analytics.wasm"
+"#;
+
+/// Serves [`MANIFEST`] with these routes, and with a producer for this broker.
+async fn start(broker: &str, topic: &str, routes: &str) -> Client {
+    let text = MANIFEST.replace("TOPIC", topic).replace("ROUTES", routes);
+    let producer: Arc<dyn Capability> =
+        Arc::new(ProducerCapability::new(ProducerConfig::new(broker)).unwrap());
+    let limits = Limits { request_timeout: Duration::from_secs(60), ..limits() };
+    serve_app(load_with(&text, &limits, &[producer], &[]).unwrap(), limits).await
+}
+
+/// The events of a topic, each once.
+pub(super) async fn events(brokers: &str, topic: &str) -> BTreeMap<String, Value> {
+    let records = captured(brokers, topic).await;
+    let records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let event = |record: Value| {
+        let value: Value = serde_json::from_str(record["value"].as_str().unwrap()).unwrap();
+        let id = value["id"].as_str().unwrap().to_owned();
+        assert_eq!((record["key"].as_str(), id.len()), (Some(&*id), 32), "{record}");
+        let header = &record["headers"][0];
+        assert_eq!(
+            (header["name"].as_str(), &header["value"]),
+            (Some("idempotency-key"), &record["key"])
+        );
+        (id, value)
+    };
+    records.map(event).collect()
+}
+
+/// Connects clients of this port to the broker from now on.
+fn forward(socket: TcpSocket, broker: String) {
+    let listener = socket.listen(16).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let broker = broker.clone();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(broker).await.unwrap();
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_do_not_wait_for_events_which_are_written_after_an_outage() {
+    const TOPIC: &str = "requests-after-an-outage";
+    let brokers = shared_kafka().bootstrap();
+    ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(TOPIC, 3)).await.unwrap();
+    let (socket, url) = nobody();
+    let broker = url.trim_start_matches("http://");
+    let client = start(broker, TOPIC, "/request, /items/:id").await;
+    let mut requests = Vec::new();
+    for n in 0..30 {
+        let (method, path) = match n % 3 {
+            0 => (Method::GET, "/request?token=secret"),
+            1 => (Method::PUT, "/items/ada"),
+            _ => (Method::POST, "/elsewhere/ada"),
+        };
+        requests.push(client.send(method, path, &[("x-secret", "secret")], "secret"));
+    }
+    // No event can be written yet.
+    for answer in join_all(requests).await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    forward(socket, brokers.clone());
+    let events = eventually("all events are written", async || {
+        let events = events(&brokers, TOPIC).await;
+        (events.len() >= 30).then_some(events)
+    })
+    .await;
+    let mut series = BTreeMap::<String, u64>::new();
+    for event in events.values() {
+        let text = event.to_string();
+        assert!(!text.contains("secret") && !text.contains("ada"), "{text}");
+        assert!(event["duration_us"].as_u64().unwrap() > 0, "{text}");
+        assert_eq!((&event["dropped"], &event["status"]), (&Value::from(0), &Value::from(200)));
+        *series.entry(event["series"].as_str().unwrap().into()).or_default() +=
+            event["requests"].as_u64().unwrap();
+    }
+    let expected = [("GET /request 200", 10), ("POST other 200", 10), ("PUT /items/:id 200", 10)];
+    assert_eq!(series, expected.map(|(name, count)| (name.to_owned(), count)).into());
+    // Settings that are not valid let nothing pass.
+    let client = start(broker, TOPIC, "request").await;
+    assert_eq!(client.send(Method::GET, "/request", &[], "").await.unwrap().status, 502);
+}
+
+/// Sends requests with several routes and statuses, and adds them to those that are expected.
+async fn send(client: &Client, rounds: u64, expected: &mut BTreeMap<String, u64>) {
+    let json = ("content-type", "application/json");
+    let requests = [
+        (Method::POST, "/orders", Some(json), "{}", "POST /orders 200"),
+        (Method::POST, "/orders?a=b", Some(json), "{", "POST /orders 400"),
+        (Method::POST, "/orders", None, "{}", "POST /orders 415"),
+        (Method::GET, "/orders", None, "", "GET /orders 405"),
+        (Method::GET, "/orders/7", None, "", "GET /orders/:id 404"),
+        (Method::GET, "/a/b/c", None, "", "GET other 404"),
+    ];
+    for _ in 0..rounds {
+        let answers = requests.iter().map(async |(method, path, field, body, series)| {
+            let fields: Vec<_> = field.iter().copied().collect();
+            let answer = client.send(method.clone(), path, &fields, *body).await.unwrap();
+            assert!(series.ends_with(answer.status.as_str()), "{series}: {}", answer.text());
+            *series
+        });
+        for series in join_all(answers).await {
+            *expected.entry(series.into()).or_default() += 1;
+        }
+    }
+}
+
+/// The sum of each series over all windows.
+async fn sums(store: &Store, aggregate: &str) -> BTreeMap<String, u64> {
+    let prefix = format!("{{requests:1}}:{aggregate}:");
+    let mut sums = BTreeMap::new();
+    for key in store.keys().await.unwrap() {
+        let Some(minute) = key.strip_prefix(&prefix) else { continue };
+        assert_eq!(minute.parse::<u64>().unwrap() % 60, 0, "{key}");
+        for (series, count) in store.fields(&key).await.unwrap() {
+            *sums.entry(series).or_default() += count.parse::<u64>().unwrap();
+        }
+    }
+    sums
+}
+
+/// `examples/request-counts` twice; one of them is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_once_across_a_kill() {
+    const TOPIC: &str = "request-counts";
+    let (kafka, valkey) = (shared_kafka(), start_valkey(ValkeyConfig::default()).await.unwrap());
+    let brokers = kafka.bootstrap();
+    for topic in [TOPIC, "counted-orders"] {
+        ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(topic, 3)).await.unwrap();
+    }
+    // The shortest time after which a member that was killed loses its partitions.
+    let folder = tempfile::TempDir::new().unwrap();
+    let manifest = folder.path().join("spin.toml");
+    let line = "\nbrokers = \"{{ kafka_brokers }}\"\n";
+    let times = format!("{line}session_timeout_ms = 6000\ndrain_deadline_ms = 3000\n");
+    let example =
+        std::fs::read_to_string(root().join("examples/request-counts/spin.toml")).unwrap();
+    let target = format!("{}/target/", root().display());
+    let example = example.replace("../../target/", &target).replace(line, &times);
+    std::fs::write(&manifest, example).unwrap();
+    let launch = Launch::new(manifest, &brokers, valkey.url(), TOPIC)
+        .variable("requests_topic", TOPIC)
+        .variable("orders_topic", "counted-orders");
+    let killed = Pipeline::launch(&launch).await.unwrap();
+    let running = Pipeline::launch(&launch).await.unwrap();
+    let (client, store) = (running.client(), Store::connect(&valkey.url()).await.unwrap());
+    let mut expected = BTreeMap::new();
+    send(&client, 20, &mut expected).await;
+    let total = |sums: BTreeMap<String, u64>| sums.values().sum::<u64>();
+    eventually("requests are counted", async || {
+        (total(sums(&store, "requests").await) > 30).then_some(())
+    })
+    .await;
+    let kill = async { killed.kill().await.unwrap() };
+    tokio::join!(kill, send(&client, 20, &mut expected));
+    eventually("all requests are counted", async || {
+        (total(sums(&store, "requests").await) >= 240).then_some(())
+    })
+    .await;
+    assert_eq!(sums(&store, "requests").await, expected);
+    assert_eq!(total(sums(&store, "dropped").await), 0);
+    let slowest = sums(&store, "slowest_us").await;
+    assert!(slowest.values().all(|us| *us > 0) && slowest.len() == expected.len(), "{slowest:?}");
+    // A program that is stopped writes the events of its last requests.
+    send(&client, 1, &mut expected).await;
+    running.stop().await.unwrap();
+    assert_eq!(events(&brokers, TOPIC).await.len() as u64, total(expected));
+}
