@@ -65,7 +65,7 @@ const TEST_GUESTS: &[&str] = &[
 
 /// The compositions that the manifests use: the names of their documents in `components`, and of
 /// their files.
-const COMPOSITIONS: [(&str, &str); 4] = [
+const COMPOSITIONS: [(&str, &str); 5] = [
     ("pipeline.wac", "pipeline.wasm"),
     ("ingest-http.wac", "ingest_http.wasm"),
     ("bridge-grpc.wac", "bridge_grpc.wasm"),

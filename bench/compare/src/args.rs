@@ -29,7 +29,7 @@ pub struct Args {
     /// Ratios need `native`.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub contenders: Vec<String>,
-    /// accept, breakdown, hello, viewers, overload: numbers of connections of the load, one after the other.
+    /// accept, analytics, breakdown, hello, viewers, overload: numbers of connections of the load, one after the other.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "50,200", default_value_if("short", "true", "50"), value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: Vec<u32>,
     /// latency, brokers: requests or posts per second, one after the other.
@@ -100,6 +100,8 @@ pub enum Measurement {
     Growth,
     /// What viewers of the live page cost.
     Viewers,
+    /// What the middleware `analytics` costs, while the broker answers and while it is down.
+    Analytics,
     /// What clients get while servers behind `balance` fail, without and with ejection, health checks,
     /// `retry` and `breaker`. `cargo xtask compare gateway` starts it, too, and writes
     /// docs/benchmarks/gateway.md.

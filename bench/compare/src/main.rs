@@ -2,6 +2,7 @@
 //! Valkey, and writes medians with their spread, ratios, CPU time and memory.
 
 mod accept;
+mod analytics;
 mod args;
 mod bench;
 mod breakdown;
@@ -127,6 +128,9 @@ async fn run(args: Args) -> Result<()> {
     }
     if has(Measurement::Viewers) {
         write(&viewers::DESIGN, viewers::measure(&bench).await?)?;
+    }
+    if has(Measurement::Analytics) {
+        write(&analytics::DESIGN, analytics::measure(&bench).await?)?;
     }
     bench.stop().await
 }

@@ -183,8 +183,8 @@ async fn requests_are_counted_once_across_a_kill() {
     let launch = Launch::new(manifest, &brokers, valkey.url(), TOPIC)
         .variable("requests_topic", TOPIC)
         .variable("orders_topic", "counted-orders");
-    let killed = Pipeline::launch(&launch).await.unwrap();
-    let running = Pipeline::launch(&launch).await.unwrap();
+    let (killed, running) = tokio::join!(Pipeline::launch(&launch), Pipeline::launch(&launch));
+    let (killed, running) = (killed.unwrap(), running.unwrap());
     let (client, store) = (running.client(), Store::connect(&valkey.url()).await.unwrap());
     let mut expected = BTreeMap::new();
     send(&client, 20, &mut expected).await;
