@@ -28,23 +28,22 @@ pub fn random() -> u128 {
 }
 
 async fn send_all(config: &'static Config) {
+    let mut next = Next::FIRST;
     loop {
-        let batch: Vec<_> = OUTBOX.with_borrow_mut(|outbox| {
+        match next {
+            Next::Send => {}
+            Next::Pause(ms) => spin_sdk::time::sleep(Duration::from_millis(ms)).await,
+            Next::End => return,
+        }
+        let batch = OUTBOX.with_borrow_mut(|outbox| {
             outbox.batch(random).iter().map(|record| to_kafka(config, record)).collect()
         });
-        if batch.is_empty() {
-            return;
-        }
         let results = send_each(batch).await;
         if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
             report_unwritten(error);
         }
         let acknowledged = results.iter().map(Result::is_ok);
-        match OUTBOX.with_borrow_mut(|outbox| outbox.attempted(acknowledged, now_ms())) {
-            Next::Send => {}
-            Next::Pause(ms) => spin_sdk::time::sleep(Duration::from_millis(ms)).await,
-            Next::End => return,
-        }
+        next = OUTBOX.with_borrow_mut(|outbox| outbox.attempted(acknowledged, now_ms()));
     }
 }
 

@@ -28,6 +28,10 @@ impl Dropped {
         *self.0.entry(key).or_default() += requests;
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes the oldest count: the beginning of the minute, the series, and the number.
     pub fn take(&mut self) -> Option<(u64, Series, u64)> {
         let ((time_ms, series), requests) = self.0.pop_first()?;

@@ -20,18 +20,26 @@ const BATCH_RECORDS_MAX: usize = 500;
 /// instance that continues to work for 30 s after its last answer, and an attempt takes up to 10 s.
 const IDLE_MS_MAX: u64 = 15_000;
 
+/// The pause before a batch that is not full: a request to the broker costs more than an event.
+const GATHER_MS: u64 = 50;
+
 /// The pause after an attempt in which nothing was written.
-const PAUSE_MS: u64 = 1_000;
+const RETRY_MS: u64 = 1_000;
 
 /// What the task does after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// It sends the next batch.
+    /// It sends the next batch at once.
     Send,
     /// It sends the next batch after a pause of this number of milliseconds.
     Pause(u64),
     /// It ends. The next request starts another one.
     End,
+}
+
+impl Next {
+    /// What a task begins with.
+    pub const FIRST: Self = Self::Pause(GATHER_MS);
 }
 
 /// The records of an instance.
@@ -63,8 +71,8 @@ impl Outbox {
         !std::mem::replace(&mut self.has_task, true)
     }
 
-    /// The next records to send, beginning with those that were sent and not written; empty if there are
-    /// none, and then the task ends. `random` makes the ids of records about dropped events.
+    /// The next records to send, beginning with those that were sent and not written. `random` makes the
+    /// ids of records about dropped events.
     pub fn batch(&mut self, mut random: impl FnMut() -> u128) -> &[Record] {
         let room = BATCH_RECORDS_MAX.saturating_sub(self.sending.len());
         let count = self.waiting.len().min(room);
@@ -76,7 +84,6 @@ impl Outbox {
             self.bytes += record.bytes();
             self.sending.push(record);
         }
-        self.has_task = !self.sending.is_empty();
         &self.sending
     }
 
@@ -92,16 +99,20 @@ impl Outbox {
                 self.sending.push(record);
             }
         }
+        let left = self.sending.len();
         let is_idle = now_ms.saturating_sub(self.added_ms) >= IDLE_MS_MAX;
-        match self.sending.len() {
-            0 => Next::Send,
-            _ if is_idle => {
-                self.has_task = false;
-                Next::End
-            }
-            left if left < before => Next::Send,
-            _ => Next::Pause(PAUSE_MS),
-        }
+        let is_empty = left + self.waiting.len() == 0 && self.dropped.is_empty();
+        let next = if is_empty || (left > 0 && is_idle) {
+            Next::End
+        } else if left == before {
+            Next::Pause(RETRY_MS)
+        } else if left + self.waiting.len() >= BATCH_RECORDS_MAX || !self.dropped.is_empty() {
+            Next::Send
+        } else {
+            Next::Pause(GATHER_MS)
+        };
+        self.has_task = next != Next::End;
+        next
     }
 }
 
@@ -163,10 +174,9 @@ mod tests {
         let first = ids(outbox.batch(|| 0));
         assert_eq!(first.len(), 2);
         assert!(!outbox.add(source.record("/b", 0), 0), "it is sending");
-        assert_eq!(outbox.attempted([true; 2], 0), Next::Send);
+        assert_eq!(outbox.attempted([true; 2], 0), Next::Pause(GATHER_MS));
         assert_eq!(outbox.batch(|| 0).len(), 1);
-        assert_eq!(outbox.attempted([true], 0), Next::Send);
-        assert!(outbox.batch(|| 0).is_empty());
+        assert_eq!(outbox.attempted([true], 0), Next::End);
         assert_eq!(outbox.bytes, 0);
         assert!(outbox.add(source.record("/a", 0), 0), "it has ended");
     }
@@ -178,11 +188,11 @@ mod tests {
             outbox.add(source.record("/a", 0), 1_000);
         }
         let sent = ids(outbox.batch(|| 0));
-        let pause = Next::Pause(PAUSE_MS);
+        let pause = Next::Pause(RETRY_MS);
         // A result that is missing is none.
         assert_eq!(outbox.attempted([false], 2_000), pause);
         assert_eq!(ids(outbox.batch(|| 0)), sent);
-        assert_eq!(outbox.attempted([false, true, false], 3_000), Next::Send);
+        assert_eq!(outbox.attempted([false, true, false], 3_000), Next::Pause(GATHER_MS));
         assert_eq!(ids(outbox.batch(|| 0)), [&*sent[0], &sent[2]]);
         assert_eq!(outbox.attempted([false; 2], 1_000 + IDLE_MS_MAX - 1), pause);
         outbox.batch(|| 0);
@@ -202,6 +212,8 @@ mod tests {
         for (path, time_ms) in [("/a", 1), ("/b", 59_999), ("/a", 2), ("/a", 60_000)] {
             outbox.add(source.record(path, time_ms), 0);
         }
+        outbox.batch(|| 0);
+        assert_eq!(outbox.attempted([true], 0), Next::Send, "the next batch is full");
         let mut dropped = Vec::new();
         loop {
             let batch = outbox.batch(|| source.id());
