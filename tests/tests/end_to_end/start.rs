@@ -36,10 +36,20 @@ async fn start(change: impl Fn(&str) -> String) -> (Option<i32>, String) {
 #[tokio::test]
 async fn faults_name_the_file_and_the_line_or_the_import() {
     type Change = fn(&str) -> String;
-    let cases: [(Change, &[&str]); 9] = [
+    let cases: [(Change, &[&str]); 10] = [
         (|m| m.replace("[application]", "[aplication]"), &[".toml:5:", "aplication"]),
         (|m| m.replace("pipeline.wasm", "nothing.wasm"), &["nothing.wasm", "build it first"]),
         (|m| m.replace("pipeline.wasm", "../../Cargo.toml"), &["Cargo.toml", "component"]),
+        (
+            |m| {
+                let digest = "0".repeat(64);
+                let remote = format!(
+                    "{{ url = \"http://127.0.0.1:1/a.wasm\", digest = \"sha256:{digest}\" }}"
+                );
+                m.replace("\"target/components/pipeline.wasm\"", &remote)
+            },
+            &["cannot download http://127.0.0.1:1/a.wasm"],
+        ),
         (|m| m.replace("route = \"/purchase\"", "route = \"/purchase?x\""), &[".toml:", "`?`"]),
         (|m| m.replace("[[trigger.http]]", "[[trigger.htpp]]"), &[".toml:", "htpp", "http, kafka"]),
         (

@@ -6,9 +6,8 @@ use anyhow::Result;
 use printing::Progress;
 use registry::{Reference, parse_reference};
 use runner::TRIGGER_TYPES;
-use spin_app::manifest;
 
-use crate::source::transport;
+use crate::source::{read_manifest, transport};
 
 /// Push an application to an OCI registry, for `up -f` and `spin up -f`.
 ///
@@ -30,7 +29,7 @@ pub struct Args {
 
 /// Pushes the application, and prints the reference with the digest of the artifact.
 pub async fn run(args: Args) -> Result<()> {
-    let app = manifest::read(&args.from)?;
+    let app = read_manifest(&args.from).await?;
     app.check_triggers(&TRIGGER_TYPES)?;
     component_host::http::check_triggers(&app)?;
     let progress = Progress::work("pushing the application");

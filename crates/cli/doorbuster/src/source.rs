@@ -49,19 +49,26 @@ impl Source {
         self.application.is_none() && self.from == DEFAULT && !Path::new(DEFAULT).exists()
     }
 
-    /// Reads the application, from a registry if necessary.
+    /// Reads the application, and gets what is in a registry or at a URL.
     pub async fn read(&self) -> Result<App> {
         if let Some(path) = &self.application {
-            return Ok(manifest::read(path)?);
+            return read_manifest(path).await;
         }
         match self.from.parse().context("--from")? {
-            Origin::Manifest(path) => Ok(manifest::read(&path)?),
+            Origin::Manifest(path) => read_manifest(&path).await,
             Origin::Registry(reference) => {
                 let pulled = pull(&reference, transport(self.insecure)).await;
                 pulled.context("cannot get the application")
             }
         }
     }
+}
+
+/// Reads a manifest, and downloads the components that are at URLs.
+pub async fn read_manifest(path: &Path) -> Result<App> {
+    let mut app = manifest::read(path)?;
+    component_download::fetch(&mut app).await?;
+    Ok(app)
 }
 
 /// The transport that the flag `--insecure` selects.

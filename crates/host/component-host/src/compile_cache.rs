@@ -16,8 +16,8 @@ use crate::Error;
 /// The components of `spin.toml` take about 6 MiB.
 const FOLDER_BYTES_MAX: u64 = 512 << 20;
 
-/// The folder within the user's folder for caches.
-const FOLDER: &str = "doorbuster/components";
+/// The name of the user's cache folder.
+const FOLDER: &str = "components";
 
 /// Where compiled components are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl CompileCache {
     pub(crate) fn open(&self) -> Result<Option<Cache>, Error> {
         match self {
             CompileCache::Disabled => Ok(None),
-            CompileCache::UserFolder => Ok(user_cache()),
+            CompileCache::UserFolder => Ok(open_user_cache()),
             CompileCache::Configured(file) => Cache::from_file(Some(file)).map(Some).map_err(|e| {
                 Error::Engine(format!("the compile cache, set up by {}: {e:#}", file.display()))
             }),
@@ -46,8 +46,8 @@ impl CompileCache {
 
 /// The cache in the user's folder; `None` if it cannot be used. That is not an error, because a
 /// container often has no writable folder.
-fn user_cache() -> Option<Cache> {
-    let Some(folder) = user_folder(|name| std::env::var_os(name).map(PathBuf::from)) else {
+fn open_user_cache() -> Option<Cache> {
+    let Some(folder) = user_cache::folder(FOLDER) else {
         tracing::debug!("no compile cache: neither XDG_CACHE_HOME nor HOME names a folder");
         return None;
     };
@@ -62,14 +62,6 @@ fn user_cache() -> Option<Cache> {
             tracing::warn!(%folder, error, "no compile cache: every start compiles the components");
         })
         .ok()
-}
-
-/// `$XDG_CACHE_HOME/doorbuster/components`, or the same in `$HOME/.cache` if that variable is not
-/// set. Relative paths are ignored, as the XDG Base Directory Specification requires.
-fn user_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    let absolute = |name| variable(name).filter(|path| path.is_absolute());
-    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(caches.join(FOLDER))
 }
 
 /// Creates the folder with access for this user only. A folder that others can write is an error.
@@ -92,19 +84,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-
-    #[test]
-    fn the_folder_is_that_of_the_xdg_specification() {
-        let folder = |pairs: &[(&str, &str)]| {
-            user_folder(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))
-        };
-        let expected = Some(PathBuf::from("/c/doorbuster/components"));
-        assert_eq!(folder(&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]), expected);
-        let expected = Some(PathBuf::from("/h/.cache/doorbuster/components"));
-        assert_eq!(folder(&[("XDG_CACHE_HOME", "c"), ("HOME", "/h")]), expected);
-        assert_eq!(folder(&[("XDG_CACHE_HOME", ""), ("HOME", "")]), None);
-        assert_eq!(folder(&[]), None);
-    }
 
     #[test]
     fn a_folder_that_others_can_write_is_refused() {

@@ -17,6 +17,9 @@ const VARIABLE: &str = "[variables]\nv = { default = \"x\" }\n";
 const TRIGGER: &str = "[[trigger.http]]\nroute = \"/\"\ncomponent = \"c\"\n";
 const COMPONENT: &str = "[component.c]\nsource = \"c.wasm\"\n";
 
+/// A component at a URL.
+const AT_URL: &str = r#"{ url = "https://a/c.wasm", digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000" }"#;
+
 /// The parts of a manifest, to replace or to extend one of them.
 struct Parts<'a> {
     application: &'a str,
@@ -111,8 +114,12 @@ fn manifests() -> Vec<(&'static str, String)> {
             middleware("middleware = [{ component = \"other\" }, { path = \"m.wasm\" }]"),
         ),
         (
-            "trigger.TYPE.dependencies.middleware, by URL",
-            middleware("middleware = [{ url = \"https://a/m.wasm\", digest = \"sha256:1\" }]"),
+            "trigger.TYPE.dependencies.middleware, by URL with digest",
+            middleware(&format!("middleware = [{AT_URL}]")),
+        ),
+        (
+            "trigger.TYPE.dependencies.middleware, by package",
+            middleware("middleware = [{ package = \"a:m\", version = \"1.0.0\" }]"),
         ),
         ("trigger.TYPE.dependencies, other roles", middleware("auth = [{ path = \"m.wasm\" }]")),
         ("trigger.http.route, a path", http_trigger("route = \"x\"")),
@@ -137,10 +144,7 @@ fn manifests() -> Vec<(&'static str, String)> {
             http_trigger("route = \"/x\"\nexecutor = { type = \"wagi\" }"),
         ),
         ("component.ID.source, a path", component("")),
-        (
-            "component.ID.source, a URL with digest",
-            component("").replace("\"c.wasm\"", "{ url = \"https://a/c\", digest = \"sha256:1\" }"),
-        ),
+        ("component.ID.source, a URL with digest", component("").replace("\"c.wasm\"", AT_URL)),
         (
             "component.ID.source, a package of a registry",
             component("").replace("\"c.wasm\"", "{ package = \"a:b\", version = \"1.0.0\" }"),
@@ -192,10 +196,7 @@ fn manifests() -> Vec<(&'static str, String)> {
             "component.ID.dependencies, by package",
             dependency("{ package = \"a:d\", version = \"1.0\" }"),
         ),
-        (
-            "component.ID.dependencies, by URL",
-            dependency("{ url = \"https://a/d\", digest = \"sha256:1\" }"),
-        ),
+        ("component.ID.dependencies, by URL with digest", dependency(AT_URL)),
         (
             "component.ID.dependencies.NAME.export",
             dependency("{ path = \"d.wasm\", export = \"d:e/f\" }"),

@@ -166,17 +166,17 @@ pub struct Dependency {
     pub inherit: Inherit,
 }
 
-/// A component's bytes: a file, or the content of an artifact's layer.
+/// A component's bytes: a file, the content of an artifact's layer, or what is at a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     content_type: String,
-    /// The file's URL.
+    /// The URL, `file://…` for a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
-    /// The layer's digest, `sha256:…`.
+    /// The digest of the content, `sha256:…`, if it is not a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
-    /// The layer's content, if it is loaded.
+    /// The content of a layer or of a download, if it is loaded.
     #[serde(skip)]
     content: Option<Bytes>,
 }
@@ -360,7 +360,30 @@ impl Source {
         }
     }
 
-    /// The digest of the layer, if the source is one.
+    /// A source that must be downloaded from this URL. Its content has this digest, `sha256:…`.
+    pub fn remote(url: &Url, digest: String) -> Self {
+        Self {
+            content_type: "application/wasm".into(),
+            source: Some(url.as_str().into()),
+            digest: Some(digest),
+            content: None,
+        }
+    }
+
+    /// The URL and the digest, if the content must be downloaded before it is read.
+    pub fn download(&self) -> Option<(Url, &str)> {
+        let url = Url::parse(self.source.as_deref()?).ok()?;
+        let is_needed = self.content.is_none() && url.scheme() != "file";
+        is_needed.then_some(())?;
+        Some((url, self.digest.as_deref()?))
+    }
+
+    /// Sets the content of a source that was downloaded.
+    pub fn set_content(&mut self, content: Bytes) {
+        self.content = Some(content);
+    }
+
+    /// The digest of the content, if the source is not a file.
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }
@@ -375,6 +398,9 @@ impl Source {
     pub fn read(&self) -> Result<Cow<'_, [u8]>, String> {
         match &self.content {
             Some(content) => Ok(Cow::Borrowed(content)),
+            None if self.download().is_some() => {
+                Err("it was not downloaded: this program runs components in files only".into())
+            }
             None => {
                 let read = std::fs::read(self.path()?).map(Cow::Owned);
                 read.map_err(|error| format!("cannot read it: {error}; build it first"))
@@ -392,10 +418,11 @@ impl Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.path(), &self.digest) {
-            (Ok(path), _) => write!(f, "{}", path.display()),
-            (Err(_), Some(digest)) => f.write_str(digest),
-            (Err(_), None) => f.write_str("no source"),
+        match (self.path(), &self.source, &self.digest) {
+            (Ok(path), ..) => write!(f, "{}", path.display()),
+            (Err(_), Some(url), _) => f.write_str(url),
+            (Err(_), None, Some(digest)) => f.write_str(digest),
+            (Err(_), None, None) => f.write_str("no source"),
         }
     }
 }

@@ -11,14 +11,12 @@ use super::files;
 use super::names;
 use super::reader::Reader;
 use super::schema;
+use super::source::{self, IN_REGISTRY, Part};
 use crate::CHAINING_DOMAIN;
 use crate::Error;
 use crate::app::{Component, ComponentMetadata, Dependency, Inherit, Source};
 use crate::files::MountedFile;
 use crate::support::CHAINING;
-
-/// The keys of Spin's other ways to specify a component or a dependency.
-const ELSEWHERE: [&str; 4] = ["url", "registry", "package", "version"];
 
 /// A component, and those of its dependencies that are components of the application.
 pub(super) struct Read {
@@ -46,7 +44,8 @@ pub(super) fn read(
     })?;
     let span = raw.source.span();
     reader.mark(format!("component.{id}"), &span);
-    let source = raw.source.into_inner();
+    let source = source::read(reader, raw.source.into_inner())
+        .map_err(|message| reader.error(Some(span), format!("component `{id}`: {message}")))?;
     let mut other = Map::new();
     if !raw.description.is_empty() {
         other.insert("description".into(), raw.description.into());
@@ -59,7 +58,7 @@ pub(super) fn read(
     let config = raw.variables.into_iter().map(|(name, value)| (name.into_inner(), value));
     let (dependencies, by_id) = dependencies(reader, &id, raw.dependencies, inherit_all)?;
     let component = Component {
-        source: reader.file(source.as_str().unwrap_or_default().as_ref()),
+        source,
         host_requirements: host_requirements(&raw.allowed_outbound_hosts),
         metadata: ComponentMetadata {
             allowed_outbound_hosts: raw.allowed_outbound_hosts,
@@ -113,7 +112,7 @@ pub(super) fn link(reader: &Reader<'_>, read: Vec<Read>) -> Result<Vec<Component
     Ok(components)
 }
 
-/// The file of a component that is used as a part of another one. Fails if the component has a
+/// The source of a component that is used as a part of another one. Fails if the component has a
 /// configuration of its own: as a part, it has that of the other one.
 pub(super) fn source_of(
     components: &HashMap<&str, &Component>,
@@ -145,16 +144,6 @@ fn has_own(id: &str, key: &str) -> String {
 
 /// Rejects what this host does not support, and names that Spin does not accept.
 fn check(raw: &schema::Component) -> Result<(), (Range<usize>, String)> {
-    let source = &raw.source;
-    match source.get_ref() {
-        Value::String(_) => {}
-        Value::Table(table) if table.keys().any(|key| ELSEWHERE.contains(&key.as_str())) => {
-            let message = "only a file is supported by this host as its `source`; a URL and a \
-                           package of a registry are not";
-            return Err((source.span(), message.into()));
-        }
-        _ => return Err((source.span(), "`source` must be the path of a file".into())),
-    }
     if let Some(hosts) = &raw.allowed_http_hosts {
         let message = "`allowed_http_hosts` is not supported by this host; write \
                        `allowed_outbound_hosts = [\"http://HOST\"]`";
@@ -193,7 +182,7 @@ fn dependencies(
     raw: BTreeMap<String, Spanned<Value>>,
     inherit_all: bool,
 ) -> Result<(Dependencies, Vec<ById>), Error> {
-    let (mut files, mut by_id) = (BTreeMap::new(), Vec::new());
+    let (mut by_source, mut by_id) = (BTreeMap::new(), Vec::new());
     for (name, raw) in raw {
         let span = raw.span();
         let fault = |message: String| {
@@ -202,21 +191,22 @@ fn dependencies(
         };
         let (raw, inherit) = dependency(raw.into_inner(), inherit_all).map_err(fault)?;
         let export = raw.export;
-        match (raw.path, raw.component) {
-            (Some(path), None) => {
-                files.insert(name, Dependency { source: reader.file(&path), export, inherit });
+        match source::part(reader, raw.path, raw.component, raw.url, raw.digest).map_err(fault)? {
+            Part::Source(source) => {
+                by_source.insert(name, Dependency { source, export, inherit });
             }
-            (None, Some(component)) => by_id.push(ById { name, component, export, inherit, span }),
-            _ => return Err(fault("give either `path` or `component`".into())),
+            Part::Component(component) => {
+                by_id.push(ById { name, component, export, inherit, span });
+            }
         }
     }
-    Ok((files, by_id))
+    Ok((by_source, by_id))
 }
 
 fn dependency(raw: Value, inherit_all: bool) -> Result<(schema::Dependency, Inherit), String> {
     let by = match &raw {
         Value::String(_) => Some("version"),
-        Value::Table(table) => ELSEWHERE.into_iter().find(|key| table.contains_key(*key)),
+        Value::Table(table) => IN_REGISTRY.into_iter().find(|key| table.contains_key(*key)),
         _ => None,
     };
     if let Some(by) = by {
@@ -237,10 +227,11 @@ fn dependency(raw: Value, inherit_all: bool) -> Result<(schema::Dependency, Inhe
     Ok((raw, inherit))
 }
 
-/// The message for a kind of dependency that needs a network to read.
+/// The message for a dependency that is a package of a registry.
 pub(super) fn unsupported(by: &str) -> String {
     format!(
-        "a dependency by `{by}` is not supported by this host; write {{ path = \"FILE.wasm\" }}"
+        "a dependency by `{by}` is not supported by this host; write {{ path = \"FILE.wasm\" }}, or \
+         {{ url = \"…\", digest = \"sha256:…\" }}"
     )
 }
 

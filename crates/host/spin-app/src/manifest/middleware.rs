@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::component::{inherit, source_of, unsupported};
 use super::reader::Reader;
 use super::schema;
+use super::source::{Part, part};
 use crate::app::{Component, Dependency, MIDDLEWARE, Trigger};
 
 /// The key in which Spin stores the type of the trigger that composes the component.
@@ -43,19 +44,17 @@ fn dependency(
     raw: schema::Middleware,
     components: &HashMap<&str, &Component>,
 ) -> Result<Dependency, String> {
-    let elsewhere = [
-        ("url", raw.url.is_some()),
+    let in_registry = [
         ("registry", raw.registry.is_some()),
         ("package", raw.package.is_some()),
         ("version", raw.version.is_some()),
     ];
-    if let Some((by, _)) = elsewhere.iter().find(|(_, given)| *given) {
+    if let Some((by, _)) = in_registry.iter().find(|(_, given)| *given) {
         return Err(unsupported(by));
     }
-    let source = match (raw.component, raw.path) {
-        (Some(id), None) => source_of(components, &id)?,
-        (None, Some(path)) => reader.file(&path),
-        _ => return Err("give either `component` or `path`".into()),
+    let source = match part(reader, raw.path, raw.component, raw.url, raw.digest)? {
+        Part::Source(source) => source,
+        Part::Component(id) => source_of(components, &id)?,
     };
     Ok(Dependency { source, export: None, inherit: inherit(raw.inherit_configuration) })
 }

@@ -8,6 +8,7 @@ mod middleware;
 mod names;
 mod reader;
 mod schema;
+mod source;
 mod trigger;
 
 use std::collections::BTreeMap;
@@ -168,9 +169,9 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
             ("component = \"ingest\"", "component = { sorce = \"a\" }", 9, "sorce"),
             (
                 "component = \"ingest\"",
-                "component = { source = { url = \"x\" } }",
+                "component = { source = { package = \"x\" } }",
                 9,
-                "only a file",
+                "a package of a registry",
             ),
             ("component = \"ingest\"", "component = 1", 9, "must be"),
             (
@@ -203,7 +204,9 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
             ("allowed_outbound", "build.comand = \"a\"\nallowed_outbound", 14, "comand"),
             ("allowed_outbound", "tool.doorbuster.provid = []\nallowed_outbound", 14, "provid"),
             ("allowed_outbound", "variables = { Foo = \"a\" }\nallowed_outbound", 14, "`Foo`"),
-            ("\"target/ingest.wasm\"", "{ url = \"x\" }", 13, "only a file"),
+            ("\"target/ingest.wasm\"", "{ registry = \"x\" }", 13, "a package of a registry"),
+            ("\"target/ingest.wasm\"", "{ url = \"x\" }", 13, "`digest` is missing"),
+            ("\"target/ingest.wasm\"", "{ url = \"https://a\", digets = \"x\" }", 13, "digets"),
             ("\"target/ingest.wasm\"", "1", 13, "path of a file"),
             ("{ default = \"127.0.0.1:9092\" }", "{ secret = true }", 8, "`brokers`"),
             ("brokers = { default", "BROKERS = { default", 8, "`BROKERS`"),
@@ -214,9 +217,9 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
                 "by `version` is not supported",
             ),
             ("path = \"target/intake-http.wasm\"", "registry = \"r\"", 16, "by `registry`"),
-            ("path = \"target/intake-http.wasm\"", "url = \"u\"", 16, "by `url`"),
+            ("path = \"target/intake-http.wasm\"", "url = \"u\"", 16, "`digest` is missing"),
             ("path = \"target/intake-http.wasm\"", "component = \"c\"", 16, "no component `c`"),
-            ("path = \"target", "component = \"c\", path = \"target", 16, "either `path`"),
+            ("path = \"target", "component = \"c\", path = \"target", 16, "one of `path`"),
             ("path = \"target", "paht = \"target", 16, "paht"),
         ] {
             assert!(GOOD.contains(from), "{from}");
@@ -258,8 +261,9 @@ allowed_outbound_hosts = ["http://*.spin.internal"]
                 "dependencies.middleware = [{ component = \"ingest\" }]",
                 "has `allowed_outbound_hosts`",
             ),
-            ("dependencies.middleware = [{ url = \"u\" }]", "by `url` is not supported"),
-            ("dependencies.middleware = [{}]", "either `component` or `path`"),
+            ("dependencies.middleware = [{ package = \"p\" }]", "by `package` is not supported"),
+            ("dependencies.middleware = [{ url = \"u\" }]", "`digest` is missing"),
+            ("dependencies.middleware = [{}]", "one of `path`"),
             ("dependencies.middleware = [{ path = \"a\", export = \"b\" }]", "export"),
         ] {
             let text = GOOD.replace("component = \"ingest\"\n", &middleware(wrong)) + jwt;

@@ -152,12 +152,22 @@ pub enum Files {
     Placement { source: String, destination: String },
 }
 
-/// A dependency that is a file or a component of the application.
+/// A component at a URL.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remote {
+    pub url: String,
+    pub digest: Option<String>,
+}
+
+/// A dependency that is a file, a component of the application, or at a URL.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dependency {
     pub path: Option<PathBuf>,
     pub component: Option<String>,
+    pub url: Option<String>,
+    pub digest: Option<String>,
     pub export: Option<String>,
     pub inherit_configuration: Option<Inherit>,
 }
@@ -171,15 +181,14 @@ pub struct TriggerDependencies {
 }
 
 /// A component that handles requests before the component of the trigger: a component of the
-/// application, or a file.
+/// application, a file, or at a URL.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Middleware {
     pub component: Option<String>,
     pub path: Option<PathBuf>,
-    pub url: Option<Value>,
-    #[serde(rename = "digest")]
-    _digest: Option<Value>,
+    pub url: Option<String>,
+    pub digest: Option<String>,
     pub registry: Option<Value>,
     pub package: Option<Value>,
     pub version: Option<Value>,
