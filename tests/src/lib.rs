@@ -12,6 +12,7 @@ mod pipeline;
 mod plugin;
 mod retained;
 mod store;
+mod templates;
 mod without_servers;
 
 pub use browser::{Browser, View};
@@ -24,6 +25,7 @@ pub use pipeline::{Launch, Pipeline, Wiring, doorbuster, program, root};
 pub use plugin::{Locked, plugin};
 pub use retained::{Deployment, Retained};
 pub use store::Store;
+pub use templates::Templates;
 pub use without_servers::without_servers;
 
 use std::time::{Duration, Instant};

@@ -58,10 +58,15 @@ const TEST_GUESTS: &[&str] = &[
     "sends-requests",
     "sync-events",
     "top-products",
+    "uses-sdk-5",
+    "uses-sdk-6",
     "uses-stores",
     "variables-from-environment",
     "word-count",
 ];
+
+/// Those of them that also run in a real Spin.
+const SPIN_GUESTS: &[&str] = &["reads-files", "uses-sdk-5", "uses-sdk-6", "uses-stores"];
 
 /// The compositions that the manifests use: the names of their documents in `components`, and of
 /// their files.
@@ -98,6 +103,12 @@ pub fn pipeline(profile: Profile, programs: &[&str]) -> Result<()> {
     targets.extend(programs.iter().flat_map(|name| ["--bin", name]));
     cargo(&profile.native(&["build"], &targets))?;
     compose(profile)
+}
+
+/// Builds everything that the checks with a real Spin need.
+pub fn for_spin(profile: Profile) -> Result<()> {
+    components(profile, SPIN_GUESTS)?;
+    pipeline(profile, &["real-spin"])
 }
 
 /// Builds everything that the measurements need, in the optimized profile.

@@ -47,8 +47,8 @@ cargo xtask <task>
                  check that a test fails
   fuzz [ARGS]    fuzz the decoders of bytes from outside: --seconds N for each target, TARGET;
                  needs cargo-fuzz
-  spin [ARGS]    run the pipeline in a real Spin with the packed plugin, and compare middleware there
-                 and in `doorbuster up`: --spin PATH
+  spin [ARGS]    run the pipeline in a real Spin with the packed plugin, and compare other applications
+                 there and in `doorbuster up`: --spin PATH, --only APPLICATION
   secrets        create the missing passwords of k8s/
   manifests      create them, render all variants of k8s/, and check each object strictly
   bench [ARGS]   measure the pipeline beside the same one without WebAssembly, and draw the
@@ -102,7 +102,7 @@ fn run_task() -> Result<()> {
         }
         "mutants" => mutants::run(&rest.join(" ")),
         "spin" => {
-            build::pipeline(Profile::Release, &["real-spin"])?;
+            build::for_spin(Profile::Release)?;
             plugin::build(&[])?;
             run::replace(&Profile::Release.program("real-spin"), &rest)
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use component_host::output::Outputs;
 use component_host::{CompileCache, Host, Limits};
-use pipeline_tests::{Client, root};
+use pipeline_tests::{Client, doorbuster, root};
 use registry::Transport;
 use spin_app::App;
 use spin_app::files::MountedFile;
@@ -104,6 +104,27 @@ async fn a_component_reads_its_files_and_nothing_else() {
         }
     }
     assert_eq!(send(&client, "/parent/outside").await.0, 403);
+}
+
+/// The guest rejects each record whose value is not the name of a file.
+#[tokio::test]
+async fn a_kafka_component_reads_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &["app/site/index.html"]);
+    let trigger = "[[trigger.kafka]]\ncomponent = \"reads-files\"\nbrokers = \"127.0.0.1:1\"\n\
+                   topic = \"names\"\ngroup = \"g\"\n";
+    let wasm = root().join("target/components/reads_files.wasm");
+    let text = format!("{MANIFEST}{trigger}").replace("WASM", wasm.to_str().unwrap());
+    fs::write(folder.path().join("app/spin.toml"), text).unwrap();
+    let records = "{\"value\":\"/www/index.html\"}\n{\"value\":\"/www/missing\"}\n";
+    fs::write(folder.path().join("app/records.ndjson"), records).unwrap();
+    let mut test = doorbuster();
+    test.args(["test", "records.ndjson"]).current_dir(folder.path().join("app"));
+    let output = test.output().await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("line 2: ") && text.contains("NotFound"), "{text}");
+    assert!(!text.contains("line 1: ") && text.contains("1 applied"), "{text}");
 }
 
 /// A few files are layers of their own, many files are one archive, and a small file is part of the

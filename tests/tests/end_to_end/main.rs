@@ -48,6 +48,7 @@ mod stop;
 mod stores;
 mod tasks;
 mod telemetry;
+mod templates;
 mod tokens;
 mod top;
 mod trigger;

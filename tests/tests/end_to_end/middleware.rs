@@ -6,18 +6,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::routing::get;
-use component_host::{Error, Limits};
+use component_host::{ClientTls, Error, Limits};
 use futures::{StreamExt as _, stream};
 use http::{Method, StatusCode};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use pipeline_tests::{Client, eventually, root};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
 
-use crate::guests::{load, serve_app};
+use crate::guests::{load, load_with, serve_app};
+use crate::outgoing_requests::encrypted;
 
 /// `exports-both` behind the components `jwt` and `rate-limit`.
 const MANIFEST: &str = r#"
@@ -89,9 +91,14 @@ pub fn authorization(claims: Value) -> String {
 /// Serves an application. Only one is loaded at a time: they have the same component, which is
 /// compiled once.
 async fn start(text: &str, limits: Limits) -> Client {
+    start_with(text, limits, &[]).await
+}
+
+/// The same, with settings for TLS.
+async fn start_with(text: &str, limits: Limits, client_tls: &[ClientTls]) -> Client {
     static LOADING: Mutex<()> = Mutex::const_new(());
     let loading = LOADING.lock().await;
-    let host = load(text, &limits).unwrap();
+    let host = load_with(text, &limits, &[], client_tls).unwrap();
     drop(loading);
     serve_app(host, limits).await
 }
@@ -266,6 +273,37 @@ async fn keys_of_an_issuer_are_fetched_once_and_survive_its_outage() {
 }
 
 /// Token, then rate: the limit is that of the token's subject.
+/// The middleware has the settings of the component behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_an_issuer_are_fetched_over_tls() {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, private_key) = (cert.pem(), signing_key.serialize_pem());
+    let key = EncodingKey::from_ec_der(include_bytes!(
+        "../../../crates/sales/access-token/tests/keys/ec.der"
+    ));
+    let jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
+    let keys = json!({ "keys": [jwk] }).to_string();
+    let protocols = ["h2", "http/1.1"];
+    let issuer = encrypted(&certificate, &private_key, &protocols, move |_| keys.clone()).await;
+    let keys = format!("jwt_keys_url = \"https://{issuer}/keys\"");
+    let text = manifest(&keys).replace("http://127.0.0.1:*", "https://127.0.0.1:*");
+    let trusted = ClientTls {
+        components: vec!["service".into()],
+        hosts: vec!["127.0.0.1".into()],
+        use_platform_roots: false,
+        roots: certificate.into(),
+        identity: None,
+    };
+    let token = format!("Bearer {}", token(Algorithm::ES256, &key, None, json!({})));
+    for (client_tls, expected) in [(vec![trusted], 200), (vec![], 503)] {
+        let client = start_with(&text, limits(), &client_tls).await;
+        let fields = [("authorization", &*token)];
+        let answer = client.send(Method::GET, "/", &fields, "").await.unwrap();
+        assert_eq!(answer.status.as_u16(), expected, "{}", answer.text());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_subject_has_its_own_rate() {
     let settings = "rate_limit_average = \"1\"\nrate_limit_period_s = \"3600\"\n\

@@ -201,8 +201,10 @@ async fn a_server_with_a_trusted_certificate_gets_requests_over_tls() {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
-    let newer = encrypted(&certificate, &key, &["h2", "http/1.1"]).await;
-    let older = encrypted(&certificate, &key, &["http/1.1"]).await;
+    let answer =
+        |request: &Request<Incoming>| format!("{:?} {}", request.version(), request.method());
+    let newer = encrypted(&certificate, &key, &["h2", "http/1.1"], answer).await;
+    let older = encrypted(&certificate, &key, &["http/1.1"], answer).await;
     let trusted = ClientTls {
         components: vec!["sends-requests".into()],
         hosts: vec!["127.0.0.1".into()],
@@ -222,8 +224,13 @@ async fn a_server_with_a_trusted_certificate_gets_requests_over_tls() {
     is_same(&senders, &[("x-url", &newer)], "", "the certificate of the server").await;
 }
 
-/// A server with TLS and these versions of HTTP.
-async fn encrypted(certificate: &str, key: &str, protocols: &[&str]) -> std::net::SocketAddr {
+/// A server with TLS and these versions of HTTP, which answers each request with this body.
+pub(super) async fn encrypted(
+    certificate: &str,
+    key: &str,
+    protocols: &[&str],
+    body: impl Fn(&Request<Incoming>) -> String + Clone + Send + Sync + 'static,
+) -> std::net::SocketAddr {
     let identity = Identity::from_pkcs8(certificate.as_bytes(), key.as_bytes()).unwrap();
     let mut tls = native_tls::TlsAcceptor::builder(identity);
     let acceptor = TlsAcceptor::from(tls.accept_alpn(protocols).build().unwrap());
@@ -232,13 +239,13 @@ async fn encrypted(certificate: &str, key: &str, protocols: &[&str]) -> std::net
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let acceptor = acceptor.clone();
+            let (acceptor, body) = (acceptor.clone(), body.clone());
             tokio::spawn(async move {
                 // A client that does not trust the certificate ends the handshake.
                 let Ok(stream) = acceptor.accept(stream).await else { return };
-                let answer = service_fn(async |request: Request<Incoming>| {
-                    let text = format!("{:?} {}", request.version(), request.method());
-                    Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(text)))
+                let answer = service_fn(move |request: Request<Incoming>| {
+                    let body = Full::<Bytes>::from(body(&request));
+                    std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(body)))
                 });
                 let builder = auto::Builder::new(TokioExecutor::new());
                 // The client closes the connection at its end.

@@ -1,11 +1,12 @@
 //! A test guest that returns the files that it can read, by WASI 0.2 and by WASI 0.3, and tries to
-//! write some.
+//! write some. It rejects each record of Kafka whose value is not the name of a file.
 
 use std::fmt::Debug;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
+use spin_kafka_sdk::{self as kafka, Batch, Failure, Rejection};
 use spin_sdk::http::{Error, Request};
 use spin_sdk::http_service;
 use spin_sdk::wasip3::filesystem::preopens::get_directories;
@@ -26,6 +27,16 @@ async fn handle(request: Request) -> Result<Response<Full<Bytes>>, Error> {
         ("/parent", path) => answer(std::fs::read(format!("/..{path}"))),
         _ => answer(Ok::<_, ErrorCode>("reads-files")),
     })
+}
+
+#[kafka::batch]
+async fn check(batch: &Batch) -> Result<Vec<Rejection>, Failure> {
+    let missing = batch.records().iter().filter_map(|record| {
+        let name = String::from_utf8_lossy(record.value().unwrap_or_default()).into_owned();
+        let error = std::fs::read(name).err()?;
+        Some(record.reject(format!("{error:?}")))
+    });
+    Ok(missing.collect())
 }
 
 async fn read(path: &str) -> Result<Vec<u8>, ErrorCode> {

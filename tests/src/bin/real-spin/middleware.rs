@@ -1,21 +1,19 @@
-//! The same middleware in Spin and in `doorbuster up`: `examples/guarded-orders` on both hosts, with
-//! the same requests.
+//! `jwt` and `rate-limit` in Spin and in `doorbuster up`: `examples/guarded-orders` on both hosts.
 
-use std::fmt::Write as _;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use axum::Router;
 use axum::routing::get;
 use host_producer::{NewTopic, ProducerConfig, ensure_topic};
-use http::{Method, header};
+use http::Method;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use pipeline_tests::{Answer, Client, Launch, Pipeline, doorbuster, eventually, root};
+use pipeline_tests::{Answer, Client, doorbuster, root};
 use serde_json::{Value, json};
-use test_servers::{Kafka, ValkeyConfig, free_port, start_valkey};
+use test_servers::Kafka;
 
+use crate::hosts::{self, Application, Case, Version};
 use crate::spin::Spin;
 
 const EXAMPLE: &str = "examples/guarded-orders/spin.toml";
@@ -35,19 +33,6 @@ const RATE: [(&str, &str); 2] = [
 /// own bucket of two, and a busy host may start several.
 const UNTIL_REFUSED_MAX: usize = 100;
 
-/// Header fields whose values depend on the time.
-const TIMES: [&str; 3] = ["date", "ratelimit-reset", "retry-after"];
-
-/// A request, and the status that both hosts must answer it with.
-struct Case {
-    name: &'static str,
-    method: Method,
-    path: &'static str,
-    fields: Vec<(&'static str, String)>,
-    body: String,
-    status: u16,
-}
-
 /// Checks that both hosts answer all requests with the same status, fields and body, and write the
 /// same records.
 pub async fn compare(spin: &Spin, kafka: &Kafka) -> Result<()> {
@@ -57,21 +42,27 @@ pub async fn compare(spin: &Spin, kafka: &Kafka) -> Result<()> {
     let manifest = folder.path().join("spin.toml");
     std::fs::write(&manifest, with_low_rate()?)?;
 
-    let in_spin = answers_in_spin(spin, kafka, &manifest, &issuer).await?;
-    let records = written(kafka).await?;
-    let in_doorbuster = answers_in_doorbuster(kafka, &manifest, &issuer).await?;
-    let more = written(kafka).await?.split_off(records.len());
-
-    let mut differences = String::new();
-    for ((name, spin), (_, doorbuster)) in in_spin.iter().zip(&in_doorbuster) {
-        if spin != doorbuster {
-            writeln!(differences, "{name}:\nSpin\n{spin}\ndoorbuster up\n{doorbuster}\n")?;
+    let app = Application {
+        name: "examples/guarded-orders",
+        manifest: &manifest,
+        variables: &issuer.variables(),
+    };
+    hosts::compare(spin, kafka, &app, async |client, answers| {
+        for version in Version::ALL {
+            for case in issuer.cases(version.name())? {
+                answers.add(client, version, case).await?;
+            }
         }
-    }
-    ensure!(differences.is_empty(), "the hosts answer differently\n{differences}");
-    ensure!(!records.is_empty(), "no order was written");
-    ensure!(records == more, "Spin wrote {records:#?}, and doorbuster up {more:#?}");
-    println!("{} answers and {} records as in doorbuster up", in_spin.len(), records.len());
+        answers.note(client, "above the rate".into(), &refused(client, &issuer).await?);
+        Ok(())
+    })
+    .await?;
+    // The records that Spin wrote are before those of doorbuster up.
+    let records = written(kafka).await?;
+    let (in_spin, in_doorbuster) = records.split_at(records.len() / 2);
+    ensure!(!in_spin.is_empty(), "no order was written");
+    ensure!(in_spin == in_doorbuster, "Spin wrote {in_spin:#?}, doorbuster up {in_doorbuster:#?}");
+    println!("{} records as in doorbuster up", in_spin.len());
     Ok(())
 }
 
@@ -86,59 +77,6 @@ fn with_low_rate() -> Result<String> {
     Ok(text)
 }
 
-async fn answers_in_spin(
-    spin: &Spin,
-    kafka: &Kafka,
-    manifest: &Path,
-    issuer: &Issuer,
-) -> Result<Vec<(String, String)>> {
-    let valkey = start_valkey(ValkeyConfig::default()).await?;
-    let port = free_port()?;
-    let up = spin.up(manifest, port, kafka, &valkey, &issuer.variables())?;
-    let client = Client::new(&format!("http://127.0.0.1:{port}"));
-    eventually("spin up serves", async || client.post("/", "").await.ok()).await;
-    let answers = answers(&client, issuer).await?;
-    up.interrupt().await?;
-    Ok(answers)
-}
-
-async fn answers_in_doorbuster(
-    kafka: &Kafka,
-    manifest: &Path,
-    issuer: &Issuer,
-) -> Result<Vec<(String, String)>> {
-    let valkey = start_valkey(ValkeyConfig::default()).await?;
-    let mut launch = Launch::new(manifest, kafka.bootstrap(), valkey.url(), TOPIC);
-    for (name, value) in issuer.variables() {
-        launch = launch.variable(name, value);
-    }
-    let running = Pipeline::launch(&launch).await?;
-    let answers = answers(&running.client(), issuer).await?;
-    running.stop().await?;
-    Ok(answers)
-}
-
-/// The answers to all requests as text, each with a name.
-async fn answers(client: &Client, issuer: &Issuer) -> Result<Vec<(String, String)>> {
-    let mut answers = Vec::new();
-    // Each version of HTTP is a different way through the hosts.
-    for version in ["HTTP/1.1", "HTTP/2"] {
-        for Case { name, method, path, fields, body, status } in issuer.cases(version)? {
-            let name = format!("{name} over {version}");
-            let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
-            let answer = match version {
-                "HTTP/1.1" => client.send(method, path, &fields, body).await,
-                _ => client.send2(method, path, &fields, body).await,
-            };
-            let answer = answer.with_context(|| name.clone())?;
-            ensure!(answer.status == status, "{name}: {}", shown(&answer));
-            answers.push((name, shown(&answer)));
-        }
-    }
-    answers.push(("above the rate".into(), shown(&refused(client, issuer).await?)));
-    Ok(answers)
-}
-
 /// The first answer to a subject that has sent too many requests.
 async fn refused(client: &Client, issuer: &Issuer) -> Result<Answer> {
     let authorization = issuer.authorization(json!({"sub": "often"}))?;
@@ -150,22 +88,6 @@ async fn refused(client: &Client, issuer: &Issuer) -> Result<Answer> {
         }
     }
     anyhow::bail!("none of {UNTIL_REFUSED_MAX} requests of a subject was refused")
-}
-
-/// The status, the header fields in alphabetical order, and the body.
-fn shown(answer: &Answer) -> String {
-    let mut fields: Vec<_> = answer
-        .headers
-        .iter()
-        // Whether a connection is closed after an answer is up to each host.
-        .filter(|(name, _)| *name != header::CONNECTION)
-        .map(|(name, value)| match TIMES.contains(&name.as_str()) {
-            true => format!("{name}: (a time)"),
-            false => format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())),
-        })
-        .collect();
-    fields.sort();
-    format!("{}\n{}\n\n{}", answer.status, fields.join("\n"), answer.text())
 }
 
 /// The key, the value and the header of each record of the topic.
@@ -215,10 +137,10 @@ impl Issuer {
     /// The requests. Each has its own subject, so that each finds a full bucket.
     fn cases(&self, version: &str) -> Result<Vec<Case>> {
         let subject = |name: &str| format!("{name} over {version}");
-        let refused = |name, status, authorization: Vec<String>| Case {
-            name,
+        let refused = |name: &str, status, authorization: Vec<String>| Case {
+            name: name.into(),
             method: Method::POST,
-            path: "/orders",
+            path: "/orders".into(),
             fields: authorization.into_iter().map(|value| ("authorization", value)).collect(),
             body: ORDER.into(),
             status,
@@ -259,6 +181,7 @@ impl Issuer {
                 ("x-token-subject", "forged".into()),
                 ("x_token-subject", "forged".into()),
             ];
+            let (name, path) = (name.into(), path.into());
             cases.push(Case { name, method, path, fields, body, status });
         }
         Ok(cases)
