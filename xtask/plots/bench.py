@@ -88,7 +88,11 @@ def draw(path: Path):
     for axes in all_axes[len(columns) :]:
         axes.axis("off")
     # A figure may be missing in all rows, or in those of some contenders.
-    legend(max(all_axes, key=lambda axes: len(axes.get_legend_handles_labels()[1])), 2)
+    named = max(all_axes, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+    if not report["x_axis"]:
+        # Room above the bars.
+        named.set_ylim(top=1.5 * named.get_ylim()[1])
+    legend(named, 3)
     figure.suptitle(report["title"], fontsize=11)
     save(figure, str(path.with_suffix(".svg")))
 

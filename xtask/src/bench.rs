@@ -36,7 +36,7 @@ const BROKERS: Published = Published {
 
 const GATEWAY: Published = Published {
     page: "docs/benchmarks/gateway.md",
-    options: &[("--rounds", "1"), ("--seconds", "8")],
+    options: &[("--rounds", "1"), ("--seconds", "5")],
     results: &["gateway"],
 };
 
