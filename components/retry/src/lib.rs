@@ -41,13 +41,13 @@ async fn repeat(policy: &Policy, request: &Repeatable) -> Result<Outcome, ErrorC
     let began_ms = now_ms();
     let elapsed = || Duration::from_millis(now_ms().saturating_sub(began_ms));
     let mut attempts = 0;
+    let mut pause = Duration::ZERO;
     loop {
         attempts += 1;
-        // Waiting may take longer than asked for.
-        let Some(limit) = policy.attempt_limit(elapsed()) else {
+        let Some(limit) = policy.attempt_limit(elapsed() + pause) else {
             return Ok(problem(&timed_out()).into());
         };
-        let attempt = match request.send_within(limit).await {
+        let attempt = match request.send_after(pause, limit).await {
             Some(Ok(response)) => Attempt::Answered(response),
             Some(Err(error)) => Attempt::Failed(error),
             None => Attempt::TimedOut,
@@ -57,7 +57,7 @@ async fn repeat(policy: &Policy, request: &Repeatable) -> Result<Outcome, ErrorC
         }
         let retry_after = attempt.retry_after();
         let failure = Failure { attempts, elapsed: elapsed(), retry_after: retry_after.as_ref() };
-        let Some(pause) = policy.pause(&failure, SystemTime::now(), fastrand::f64()) else {
+        let Some(next_pause) = policy.pause(&failure, SystemTime::now(), fastrand::f64()) else {
             return attempt.into_result();
         };
         let has_budget = with_budget(policy, RetryBudget::withdraw);
@@ -65,8 +65,7 @@ async fn repeat(policy: &Policy, request: &Repeatable) -> Result<Outcome, ErrorC
         if !has_budget {
             return attempt.into_result();
         }
-        drop(attempt);
-        spin_sdk::time::sleep(pause).await;
+        pause = next_pause;
     }
 }
 

@@ -25,7 +25,8 @@ thread_local! {
     static SUSPENDED: RefCell<Exchanges> = RefCell::default();
 }
 
-/// The exchanges that the host will resume. There is at most one for each of its requests in progress.
+/// The exchanges that the host will resume. Each of its requests in progress has as many as middleware
+/// before this one has passed it on, for a moment after a time limit also those that the host cancels.
 #[derive(Default)]
 struct Exchanges {
     last: u64,
@@ -48,8 +49,8 @@ pub(crate) struct Link {
 
 /// What the host is asked for.
 pub(crate) enum Ask {
-    /// To pass the request on, and to wait for the response for at most this time.
-    Send(Changes, Option<Duration>),
+    /// To pass the request on after this pause, and to wait for the response for at most this time.
+    Send(Changes, Duration, Option<Duration>),
     /// To return the body of the last response.
     Receive,
 }
@@ -76,6 +77,10 @@ where
 pub async fn resume_exchange(id: u64, event: Event) -> Action {
     let exchange = SUSPENDED.with_borrow_mut(|own| own.suspended.remove(&id));
     let Some(exchange) = exchange else { return Action::Fail("there is no such exchange".into()) };
+    // As with streams, the function is dropped if nobody waits for it.
+    if matches!(event, Event::Cancelled) {
+        return Action::Finish;
+    }
     // Nothing waits for this event: the function begins with it.
     if !matches!(event, Event::Answered) {
         exchange.link.event.set(Some(event));
@@ -101,11 +106,12 @@ impl Exchange {
         .await;
         match step {
             Step::Asked(Ask::Receive) => Action::Receive(self.suspend()),
-            Step::Asked(Ask::Send(changes, limit)) => Action::Send(Sending {
+            Step::Asked(Ask::Send(changes, pause, limit)) => Action::Send(Sending {
                 exchange: self.suspend(),
                 remove: changes.remove,
                 insert: to_lines(&changes.insert, |_| true),
-                timeout_ms: limit.map(|limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)),
+                after_ms: milliseconds(pause),
+                timeout_ms: limit.map(milliseconds),
             }),
             Step::Ended(Ok(None)) => Action::Finish,
             Step::Ended(Ok(Some(Outcome::Answer(answer)))) => Action::Answer(to_whole(answer)),
@@ -130,4 +136,8 @@ impl Exchange {
             own.last
         })
     }
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

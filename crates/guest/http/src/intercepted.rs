@@ -135,7 +135,9 @@ impl Intercepted {
     pub async fn pass(self) -> Result<NextResponse, ErrorCode> {
         match self.0 {
             Request::Streamed(request) => next(request).await.map(NextResponse::streamed),
-            Request::Whole(_, link) => link.send(Changes::default(), None).await.into_result(),
+            Request::Whole(_, link) => {
+                link.send(Changes::default(), Duration::ZERO, None).await.into_result()
+            }
         }
     }
 
@@ -154,7 +156,7 @@ impl Intercepted {
             }
             Request::Whole(_, link) => {
                 let began_ms = now_ms();
-                let end = link.send(Changes::default(), Some(limit)).await;
+                let end = link.send(Changes::default(), Duration::ZERO, Some(limit)).await;
                 let time = Duration::from_millis(now_ms().saturating_sub(began_ms));
                 Ok(Exchange { end, time: Some(time) })
             }
@@ -216,32 +218,53 @@ impl Repeatable {
             Source::Streamed(outline, body) => {
                 next(outline.with_body(body)?).await.map(NextResponse::streamed)
             }
-            Source::Whole(link, changes) => link.send(changes.clone(), None).await.into_result(),
+            Source::Whole(link, changes) => {
+                link.send(changes.clone(), Duration::ZERO, None).await.into_result()
+            }
         }
     }
 
-    /// Sends the request; `None` if there is no response in time.
-    pub async fn send_within(&self, limit: Duration) -> Option<Result<NextResponse, ErrorCode>> {
+    /// Sends the request after a pause; `None` if there is no response in `limit` after that. The host
+    /// drops an earlier response before the pause.
+    pub async fn send_after(
+        &self,
+        pause: Duration,
+        limit: Duration,
+    ) -> Option<Result<NextResponse, ErrorCode>> {
         match &self.0 {
-            Source::Streamed(..) => within(limit, self.send()).await,
-            Source::Whole(link, changes) => match link.send(changes.clone(), Some(limit)).await {
-                End::TimedOut => None,
-                end => Some(end.into_result()),
-            },
+            Source::Streamed(..) => {
+                if !pause.is_zero() {
+                    spin_sdk::time::sleep(pause).await;
+                }
+                within(limit, self.send()).await
+            }
+            Source::Whole(link, changes) => {
+                match link.send(changes.clone(), pause, Some(limit)).await {
+                    End::TimedOut => None,
+                    end => Some(end.into_result()),
+                }
+            }
         }
     }
 }
 
 impl Link {
     /// Passes the request on.
-    async fn send(self: &Rc<Self>, changes: Changes, limit: Option<Duration>) -> End<NextResponse> {
-        match self.ask(Ask::Send(changes, limit)).await {
+    async fn send(
+        self: &Rc<Self>,
+        changes: Changes,
+        pause: Duration,
+        limit: Option<Duration>,
+    ) -> End<NextResponse> {
+        match self.ask(Ask::Send(changes, pause, limit)).await {
             Event::Response(head) => {
                 End::Answered(NextResponse(Next::Whole(head, HeaderMap::new(), self.clone())))
             }
             Event::TimedOut => End::TimedOut,
             Event::Failed(reason) => End::Failed(internal(reason)),
-            Event::Body(_) | Event::Answered => End::Failed(internal(UNEXPECTED)),
+            Event::Body(_) | Event::Answered | Event::Cancelled => {
+                End::Failed(internal(UNEXPECTED))
+            }
         }
     }
 }

@@ -23,9 +23,18 @@ const WHOLE_HANDLER: &str = "doorbuster:http/handler@0.1.0";
 const FILTER: &str = "doorbuster:http/filter@0.1.0";
 const INTERCEPTOR: &str = "doorbuster:http/interceptor@0.1.0";
 
-/// The name under which a component with middleware exports its handler for complete requests. It is
-/// not that of the interface: only a host that calls the middleware before may call it.
-pub(crate) const FILTERED_HANDLER: &str = "filtered-handler";
+/// The name under which a component exports its handler for complete requests behind this number of
+/// middleware. It is not that of the interface: only a host that calls the middleware before may call it.
+pub(crate) fn guarded_handler_name(middleware: usize) -> String {
+    format!("{GUARDED_HANDLER}{middleware}")
+}
+
+/// The number of middleware, if this is the name of a handler behind it.
+pub(crate) fn middleware_before(name: &str) -> Option<usize> {
+    name.strip_prefix(GUARDED_HANDLER)?.parse().ok()
+}
+
+const GUARDED_HANDLER: &str = "guarded-handler";
 
 /// The name under which the filter at this position, from the outermost, is exported.
 pub(crate) fn filter_name(position: usize) -> String {
@@ -249,6 +258,7 @@ impl<'a> Composer<'a> {
         let Some(interfaces) = interfaces.filter(|_| is_exported(WHOLE_HANDLER)) else {
             return Ok(());
         };
+        let handler = guarded_handler_name(interfaces.len());
         for (position, (node, interface)) in interfaces.into_iter().rev().enumerate() {
             let name = match interface {
                 FILTER => filter_name(position),
@@ -256,7 +266,7 @@ impl<'a> Composer<'a> {
             };
             self.export_instance(node, interface, &name)?;
         }
-        self.export_instance(self.root_node, WHOLE_HANDLER, FILTERED_HANDLER)
+        self.export_instance(self.root_node, WHOLE_HANDLER, &handler)
     }
 
     fn export_instance(&mut self, node: NodeId, name: &str, exported: &str) -> Result<(), Error> {

@@ -128,15 +128,43 @@ pub(crate) fn change_request(
     for name in remove {
         request.headers_mut().remove(name);
     }
-    // This replaces the fields with the same names.
-    request.headers_mut().extend(fields_of_guest(insert)?);
+    set_fields(request.headers_mut(), insert)
+}
+
+/// Sets header fields of middleware in a response. The error says what is invalid then.
+pub(crate) fn change_response(
+    response: &mut Response<WholeBody>,
+    fields: Vec<u8>,
+    is_head: bool,
+) -> Result<(), Cow<'static, str>> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    set_fields(response.headers_mut(), fields)?;
+    let trailers = response.body().trailers.as_ref().map_or(0, length_of);
+    check_size(0, length_of(response.headers()), trailers)?;
+    Ok(check_announced(response, is_head)?)
+}
+
+/// Sets header fields of middleware. They replace those of the same names.
+fn set_fields(headers: &mut HeaderMap, fields: Vec<u8>) -> Result<(), Cow<'static, str>> {
+    check_size(0, fields.len(), 0)?;
+    headers.extend(parse(fields)?);
     Ok(())
 }
 
-/// The header fields that a component sets. The error says what is invalid in them.
-pub(crate) fn fields_of_guest(lines: Vec<u8>) -> Result<HeaderMap, Cow<'static, str>> {
-    check_size(0, lines.len(), 0)?;
-    parse(lines)
+/// The length of fields as lines.
+fn length_of(fields: &HeaderMap) -> usize {
+    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}
+
+/// Checks the announced length of a response. One without a body may announce another length.
+fn check_announced(response: &Response<WholeBody>, is_head: bool) -> Result<(), &'static str> {
+    let length = response.body().data.len();
+    if length == 0 && (is_head || response.status() == StatusCode::NOT_MODIFIED) {
+        return Ok(());
+    }
+    check_length(response.headers(), length)
 }
 
 /// The head of a response for middleware.
@@ -198,13 +226,10 @@ pub(crate) fn response_from_guest(
     check_size(body.len(), headers.len(), trailers.len())?;
     let (headers, trailers) = fields(headers, trailers)?;
     let status = StatusCode::from_u16(status).map_err(|_| "an invalid status")?;
-    let may_announce = body.is_empty() && (is_head || status == StatusCode::NOT_MODIFIED);
-    if !may_announce {
-        check_length(&headers, body.len())?;
-    }
     let mut converted = Response::new(WholeBody { data: body.into(), trailers });
     *converted.status_mut() = status;
     *converted.headers_mut() = headers;
+    check_announced(&converted, is_head)?;
     Ok(converted)
 }
 

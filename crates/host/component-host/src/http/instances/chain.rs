@@ -6,24 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
-use futures::future::{BoxFuture, Either, FutureExt as _, maybe_done, select};
+use futures::future::{BoxFuture, Either, FutureExt as _, maybe_done, pending, select};
 use futures::stream::StreamExt as _;
 use http::{Method, Request, Response};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ExpirationError;
 
 use super::whole::{into_complete, lift};
 use crate::whole::{
     Action, Changes, Decision, EarlyAnswer, Event, Head, Sending, WholeBody, WholeResponse,
-    change_request, fields_of_guest, head_to_guest, response_body_to_guest, response_head_to_guest,
+    change_request, change_response, head_to_guest, response_body_to_guest, response_head_to_guest,
 };
 
 /// The most actions of a middleware for one request.
 const ACTIONS_MAX: usize = 100;
-
-/// How long middleware may take to end its exchanges when the time of the request has passed.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 const NO_RESPONSE: &str = "middleware needs a response, and there is none";
 
@@ -63,6 +60,9 @@ pub(super) trait Calls: Send + Sync {
         &self,
         request: Request<WholeBody>,
     ) -> impl Future<Output = wasmtime::Result<WholeResponse>> + Send;
+
+    /// Reports a failure of which the client does not learn.
+    fn report(&self, error: &wasmtime::Error);
 }
 
 /// A request on its way.
@@ -72,8 +72,9 @@ struct Chain<'a, C> {
     /// Takes what goes on without the client: calls that cannot be cancelled, and work after an
     /// answer.
     rest: mpsc::UnboundedSender<BoxFuture<'a, ()>>,
-    /// Whether the time of the request has passed.
-    is_over: watch::Receiver<bool>,
+    /// Cancelled when nobody waits for the response any more: when the time of the request, or a time
+    /// limit of middleware before, has passed. Exchanges end then.
+    scope: CancellationToken,
 }
 
 impl<C> Clone for Chain<'_, C> {
@@ -82,27 +83,44 @@ impl<C> Clone for Chain<'_, C> {
             calls: self.calls.clone(),
             is_head: self.is_head,
             rest: self.rest.clone(),
-            is_over: self.is_over.clone(),
+            scope: self.scope.clone(),
         }
     }
 }
 
 type Passed = wasmtime::Result<Response<WholeBody>>;
 
+/// How a request ended.
+pub(super) struct Ended<'a> {
+    /// Whether it was answered before its expiration.
+    pub in_time: bool,
+    /// The calls that have not returned after that, if any.
+    pub hanging: Option<BoxFuture<'a, ()>>,
+}
+
+/// How a request ended that was passed on.
+enum Sent {
+    Returned(Passed),
+    TimedOut,
+    Cancelled,
+}
+
 /// Passes a request through the middleware, and answers it. What goes on after that is a part of the
-/// request until `expiration`. Returns whether all of it was in time.
+/// request until `expiration`.
 pub(super) async fn run<'a, C: Calls + 'a>(
     calls: C,
     request: Request<WholeBody>,
     answer: oneshot::Sender<wasmtime::Result<Response<WasiBody>>>,
     expiration: impl Future<Output = ()>,
-) -> bool {
+) -> Ended<'a> {
     let (rest, later) = mpsc::unbounded();
-    let (end, is_over) = watch::channel(false);
+    let scope = CancellationToken::new();
     let is_head = request.method() == Method::HEAD;
-    let chain = Chain { calls: Arc::new(calls), is_head, rest, is_over };
+    let chain = Chain { calls: Arc::new(calls), is_head, rest, scope: scope.clone() };
     let mut expiration = pin!(expiration);
-    let mut later = pin!(maybe_done(later.buffer_unordered(ACTIONS_MAX).collect::<()>()));
+    // The number is limited by that of the actions.
+    let later = later.buffer_unordered(usize::MAX).collect::<()>();
+    let mut later = Box::pin(maybe_done(later));
     let response = async {
         match select(chain.call(0, request), later.as_mut()).await {
             Either::Left((response, _)) => response,
@@ -116,14 +134,14 @@ pub(super) async fn run<'a, C: Calls + 'a>(
     // `send` fails if the caller no longer waits.
     let _ = answer.send(result.map(into_complete));
     if !in_time {
-        return false;
+        return Ended { in_time, hanging: None };
     }
     if let Either::Left(_) = select(later.as_mut(), expiration).await {
-        return true;
+        return Ended { in_time, hanging: None };
     }
-    // Middleware gets the results that it waits for, because it may have others wait for them.
-    end.send_replace(true);
-    tokio::time::timeout(CLOSE_LIMIT, later).await.is_ok()
+    // The exchanges end, because other requests may wait for them.
+    scope.cancel();
+    Ended { in_time, hanging: Some(later) }
 }
 
 impl<'a, C: Calls + 'a> Chain<'a, C> {
@@ -143,14 +161,14 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
         }
     }
 
-    /// Calls the handler. The call itself cannot be cancelled.
+    /// Calls the handler. The call cannot be cancelled.
     async fn handle(self, request: Request<WholeBody>) -> Passed {
-        let Self { calls, is_head, mut is_over, rest: _rest } = self;
-        let over = is_over.wait_for(|is_over| *is_over);
-        match select(pin!(calls.handle(request)), pin!(over)).await {
-            Either::Left((response, _)) => lift(response?, is_head),
-            Either::Right(_) => Err(ExpirationError.into()),
+        if self.scope.is_cancelled() {
+            return Err(ExpirationError.into());
         }
+        let response = lift(self.calls.handle(request).await?, self.is_head);
+        // Middleware may answer in its place.
+        response.inspect_err(|error| self.calls.report(error))
     }
 
     async fn filter(self, position: usize, mut request: Request<WholeBody>) -> Passed {
@@ -158,11 +176,11 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
             Decision::Answer(response) => lift(response, self.is_head),
             Decision::Pass(Changes { remove, insert, response }) => {
                 change_request(&mut request, remove, insert).map_err(invalid)?;
-                let fields = fields_of_guest(response).map_err(invalid)?;
-                let mut response = self.call(position + 1, request).await?;
+                let is_head = self.is_head;
+                let mut passed = self.call(position + 1, request).await?;
                 // The outermost has the last word, as with streams.
-                response.headers_mut().extend(fields);
-                Ok(response)
+                change_response(&mut passed, response, is_head).map_err(invalid)?;
+                Ok(passed)
             }
         }
     }
@@ -181,15 +199,20 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
                 let (exchange, event) = match action {
                     Action::Send(sending) => {
                         let exchange = sending.exchange;
-                        let (event, response) = match self.send(position, &request, sending).await {
-                            None => (Event::TimedOut, None),
-                            Some(Err(error)) => (Event::Failed(format!("{error:#}")), None),
-                            Some(Ok(response)) => {
+                        // It is not kept during a pause.
+                        last = None;
+                        let event = match self.send(position, &request, sending).await {
+                            Sent::TimedOut => Event::TimedOut,
+                            Sent::Cancelled => {
+                                return self.cancel(position, exchange, ExpirationError).await;
+                            }
+                            Sent::Returned(Err(error)) => Event::Failed(format!("{error:#}")),
+                            Sent::Returned(Ok(response)) => {
                                 let head = response_head_to_guest(&response);
-                                (Event::Response(head), Some(response))
+                                last = Some(response);
+                                Event::Response(head)
                             }
                         };
-                        last = response;
                         (exchange, event)
                     }
                     Action::Receive(exchange) => {
@@ -201,8 +224,7 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
                     }
                     Action::Pass(fields) => {
                         let mut response = last.ok_or_else(|| wasmtime::Error::msg(NO_RESPONSE))?;
-                        let fields = fields_of_guest(fields).map_err(invalid)?;
-                        response.headers_mut().extend(fields);
+                        change_response(&mut response, fields, self.is_head).map_err(invalid)?;
                         return Ok(response);
                     }
                     Action::Answer(response) => return lift(response, self.is_head),
@@ -210,9 +232,12 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
                         self.go_on(self.clone().finish(position, request, exchange).boxed());
                         return lift(response, self.is_head);
                     }
-                    Action::AnswerFirst(_) => {
-                        return Err(wasmtime::Error::msg("middleware answers a request twice"));
+                    Action::AnswerFirst(EarlyAnswer { exchange, .. }) => {
+                        let error = wasmtime::Error::msg("middleware answers a request twice");
+                        return self.cancel(position, exchange, error).await;
                     }
+                    // Nobody gets this.
+                    Action::Finish if is_answered => return Ok(Response::default()),
                     Action::Finish => return Err(wasmtime::Error::msg(NO_RESPONSE)),
                     Action::Fail(reason) => {
                         return Err(wasmtime::format_err!("middleware has failed: {reason}"));
@@ -220,41 +245,78 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
                 };
                 action = self.calls.resume(position, exchange, event).await?;
             }
-            Err(wasmtime::format_err!("middleware takes more than {ACTIONS_MAX} actions"))
+            let error = wasmtime::format_err!("middleware takes more than {ACTIONS_MAX} actions");
+            match action {
+                Action::Send(Sending { exchange, .. })
+                | Action::Receive(exchange)
+                | Action::AnswerFirst(EarlyAnswer { exchange, .. }) => {
+                    self.cancel(position, exchange, error).await
+                }
+                Action::Pass(_) | Action::Answer(_) | Action::Finish | Action::Fail(_) => {
+                    Err(error)
+                }
+            }
         };
         followed.boxed()
     }
 
-    /// Passes a request on; `None` if there is no response in time.
-    async fn send(
+    /// Ends an exchange for this reason, so that middleware drops what it has for it.
+    async fn cancel(
         &self,
         position: usize,
-        request: &Request<WholeBody>,
-        sending: Sending,
-    ) -> Option<Passed> {
+        exchange: u64,
+        reason: impl Into<wasmtime::Error>,
+    ) -> Passed {
+        self.calls.resume(position, exchange, Event::Cancelled).await?;
+        Err(reason.into())
+    }
+
+    /// Passes a request on, after a pause.
+    async fn send(&self, position: usize, request: &Request<WholeBody>, sending: Sending) -> Sent {
+        let Sending { remove, insert, after_ms, timeout_ms, .. } = sending;
         let mut request = request.clone();
-        let changed = change_request(&mut request, sending.remove, sending.insert);
-        if let Err(fault) = changed {
-            return Some(Err(invalid(fault)));
+        if let Err(fault) = change_request(&mut request, remove, insert) {
+            return Sent::Returned(Err(invalid(fault)));
         }
-        let mut response = self.clone().call(position + 1, request);
-        let Some(limit) = sending.timeout_ms else { return Some(response.await) };
-        let limit = Duration::from_millis(limit.into());
-        match tokio::time::timeout(limit, &mut response).await {
-            Ok(result) => Some(result),
-            Err(_) => {
-                self.go_on(response.map(drop).boxed());
-                None
+        if after_ms > 0 {
+            let pause = tokio::time::sleep(Duration::from_millis(after_ms.into()));
+            self.scope.run_until_cancelled(pause).await;
+        }
+        if self.scope.is_cancelled() {
+            return Sent::Cancelled;
+        }
+        let scope = self.scope.child_token();
+        let next = Self { scope: scope.clone(), ..self.clone() };
+        let mut response = next.call(position + 1, request);
+        let limit = async {
+            match timeout_ms {
+                Some(limit) => tokio::time::sleep(Duration::from_millis(limit.into())).await,
+                None => pending().await,
             }
-        }
+        };
+        let sent = tokio::select! {
+            biased;
+            passed = &mut response => return Sent::Returned(passed),
+            () = self.scope.cancelled() => Sent::Cancelled,
+            () = limit => Sent::TimedOut,
+        };
+        // What this middleware does next does not depend on the end of these exchanges.
+        scope.cancel();
+        self.go_on(response.map(drop).boxed());
+        sent
     }
 
     /// Resumes an exchange whose client is answered.
     async fn finish(self, position: usize, request: Request<WholeBody>, exchange: u64) {
-        let resumed = self.calls.resume(position, exchange, Event::Answered).await;
-        if let Ok(action) = resumed {
-            // Nobody gets the response, and a failure is known to the middleware.
-            drop(self.follow(position, request, action, true).await);
+        let calls = self.calls.clone();
+        let ended = match calls.resume(position, exchange, Event::Answered).await {
+            Ok(action) => self.follow(position, request, action, true).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended
+            && !error.is::<ExpirationError>()
+        {
+            calls.report(&error);
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 use wasmtime::Store;
 use wasmtime::component::Accessor;
 
+use super::chain::Ended;
 use super::handlers::Handlers;
 use super::instance::{AfterWork, Expiry, Next, Progress};
 use super::pool::{InstanceSlot, Job, Pool};
@@ -29,8 +30,14 @@ struct Shared<'a> {
     progress: Progress,
 }
 
-/// A request in progress; resolves to whether it was answered in time.
-type RequestFuture<'a> = BoxFuture<'a, wasmtime::Result<bool>>;
+/// What the guest is doing.
+#[derive(Default)]
+struct Work<'a> {
+    /// The requests in progress.
+    requests: FuturesUnordered<BoxFuture<'a, wasmtime::Result<Ended<'a>>>>,
+    /// The calls for answered requests that have not returned in time.
+    hanging: FuturesUnordered<BoxFuture<'a, ()>>,
+}
 
 /// Runs the guest until the instance ends.
 pub(super) async fn run(
@@ -44,9 +51,8 @@ pub(super) async fn run(
     let mut timer = Timer::new(slot.deadline());
     let shared = Mutex::new(Shared { slot, progress: Progress::Blocked });
     let mut guest = pin!(store.run_concurrent(async |accessor| {
-        let mut requests = FuturesUnordered::new();
-        poll_fn(|cx| run_guest(cx, accessor, handlers, request_timeout, &shared, &mut requests))
-            .await
+        let mut work = Work::default();
+        poll_fn(|cx| run_guest(cx, accessor, handlers, request_timeout, &shared, &mut work)).await
     }));
     let mut arrival = pin!(pool.arrival());
     poll_fn(|cx| {
@@ -100,13 +106,15 @@ fn run_guest<'a>(
     handlers: &'a Handlers,
     request_timeout: Duration,
     shared: &Mutex<Shared<'_>>,
-    requests: &mut FuturesUnordered<RequestFuture<'a>>,
+    Work { requests, hanging }: &mut Work<'a>,
 ) -> Poll<wasmtime::Result<()>> {
     let accepts_calls = loop {
-        while let Poll::Ready(Some(in_time)) = requests.poll_next_unpin(cx) {
-            let in_time = in_time?;
-            lock(shared).slot.answered(in_time);
+        while let Poll::Ready(Some(ended)) = requests.poll_next_unpin(cx) {
+            let ended = ended?;
+            hanging.extend(ended.hanging);
+            lock(shared).slot.answered(ended.in_time, hanging.len());
         }
+        while let Poll::Ready(Some(())) = hanging.poll_next_unpin(cx) {}
         let accepts_calls = accessor.poll_ready_for_concurrent_call(handlers.any(), cx).is_ready();
         let jobs = lock(shared).slot.take(accepts_calls);
         if jobs.is_empty() {
@@ -120,7 +128,10 @@ fn run_guest<'a>(
         }
     };
     lock(shared).progress = Progress::Settled { accepts_calls };
-    if !requests.is_empty() || accessor.poll_no_interesting_tasks(cx).is_pending() {
+    if !requests.is_empty()
+        || !hanging.is_empty()
+        || accessor.poll_no_interesting_tasks(cx).is_pending()
+    {
         return Poll::Pending;
     }
     match lock(shared).slot.finished(accepts_calls) {

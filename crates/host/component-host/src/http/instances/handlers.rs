@@ -1,7 +1,7 @@
 //! The HTTP handlers that a component exports.
 
 use futures::channel::oneshot;
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use tokio::time::Sleep;
 use wasmtime::component::{Accessor, Func, InstancePre};
 use wasmtime::{AsContextMut as _, Store};
@@ -10,6 +10,7 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy, Response};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
+use super::chain::Ended;
 use super::pool::InstanceRequest;
 use super::whole::{self, Started};
 use crate::Error;
@@ -84,14 +85,14 @@ impl Handlers {
         }
     }
 
-    /// Starts a request. The future resolves to whether it was answered in time.
+    /// Starts a request.
     pub fn start<'a>(
         &'a self,
         accessor: &'a Accessor<GuestState>,
         request: InstanceRequest,
         answer: oneshot::Sender<wasmtime::Result<Response>>,
         expiration: Sleep,
-    ) -> wasmtime::Result<BoxFuture<'a, wasmtime::Result<bool>>> {
+    ) -> wasmtime::Result<BoxFuture<'a, wasmtime::Result<Ended<'a>>>> {
         let request = match (request, &self.whole) {
             (InstanceRequest::Whole(request), Some(functions)) => {
                 let started =
@@ -105,6 +106,7 @@ impl Handlers {
             let store = store.as_context_mut();
             Prepared::new(store, &self.streamed, request, GuestState::http, answer)
         })?;
-        Ok(prepared.run(accessor, expiration).boxed())
+        let ended = prepared.run(accessor, expiration);
+        Ok(ended.map_ok(|in_time| Ended { in_time, hanging: None }).boxed())
     }
 }

@@ -11,6 +11,10 @@ use tokio::time::Instant;
 /// can be answered. The time is short, because the guest may be in an endless loop.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The answered requests with calls that have not returned within the time of their requests, up to which
+/// an instance takes other ones. Such calls cannot be cancelled, and keep their memory.
+const HANGING_MAX: usize = 16;
+
 /// The limits of an instance.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InstanceLimits {
@@ -57,7 +61,7 @@ enum Intake {
     Paused,
     /// It takes no more requests: it has taken the highest number that one instance may take.
     Exhausted,
-    /// It takes no more requests: a request exceeded its deadline.
+    /// It takes no more requests: one exceeded its deadline, or too many have calls that hang.
     Overdue,
     /// It takes no requests: it could not be created.
     Failed,
@@ -156,8 +160,9 @@ impl Instance {
         Change::Closed { requests }
     }
 
-    /// One request was answered, in time or not.
-    pub fn answered(&mut self, in_time: bool, now: Instant) -> Change {
+    /// One request was answered, in time or not. This many answered requests have calls that hang.
+    pub fn answered(&mut self, in_time: bool, hanging: usize, now: Instant) -> Change {
+        let in_order = in_time && hanging <= HANGING_MAX;
         let counted = self.requests();
         self.phase = match self.phase {
             Phase::Serving { requests: 2.., since } => {
@@ -166,10 +171,10 @@ impl Instance {
             _ => Phase::Finishing { since: now },
         };
         let was_open = self.is_open();
-        if !in_time {
+        if !in_order {
             self.intake = Intake::Overdue;
         }
-        match (was_open, in_time) {
+        match (was_open, in_order) {
             (false, _) => Change::Nothing,
             (true, true) => Change::Answered,
             (true, false) => Change::Closed { requests: counted },

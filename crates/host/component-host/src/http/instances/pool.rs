@@ -244,9 +244,9 @@ impl InstanceSlot {
         jobs
     }
 
-    /// One request was answered, in time or not.
-    pub fn answered(&mut self, in_time: bool) {
-        let change = self.instance.answered(in_time, Instant::now());
+    /// One request was answered, in time or not. This many answered requests have calls that hang.
+    pub fn answered(&mut self, in_time: bool, hanging: usize) {
+        let change = self.instance.answered(in_time, hanging, Instant::now());
         self.pass_on(change);
     }
 

@@ -15,8 +15,8 @@ use wasmtime::component::{
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ExpirationError;
 
-use super::chain::{self, Calls, Kind};
-use crate::compose::{FILTERED_HANDLER, filter_name, interceptor_name};
+use super::chain::{self, Calls, Ended, Kind};
+use crate::compose::{filter_name, guarded_handler_name, interceptor_name, middleware_before};
 use crate::state::GuestState;
 use crate::whole::{
     Action, Decision, Event, Head, WholeBody, WholeRequest, WholeResponse, request_to_guest,
@@ -57,27 +57,19 @@ enum MiddlewareExport {
 }
 
 impl Export {
-    /// `None` if the component does not export the interface. Fails if the export has another type.
+    /// `None` if the component does not export the interface. Fails if an export has another type.
     pub fn find(component: &Component) -> Result<Option<Self>, String> {
-        let filtered = component.get_export_index(None, FILTERED_HANDLER);
-        let interface = filtered.or_else(|| component.get_export_index(None, HANDLER));
-        let Some(interface) = interface else { return Ok(None) };
-        let middleware = match filtered {
-            Some(_) => find_middleware(component)?,
-            None => Vec::new(),
-        };
-        let found = component.get_export(Some(&interface), "handle");
-        let is_handle = |item: &ComponentItem| match item {
-            ComponentItem::ComponentFunc(function) => {
-                function.params().map(|(_, ty)| fields(&ty)).eq([fields_of(&REQUEST)])
-                    && function.results().map(|ty| fields(&ty)).eq([fields_of(&RESPONSE)])
-            }
-            _ => false,
-        };
-        match found {
-            Some((item, handle)) if is_handle(&item) => Ok(Some(Self { middleware, handle })),
-            _ => Err(format!("its export {HANDLER} has no function `handle` of that interface")),
-        }
+        let ty = component.component_type();
+        let before = ty.exports(component.engine()).find_map(|(name, _)| middleware_before(name));
+        let name = before.map_or_else(|| HANDLER.into(), guarded_handler_name);
+        let Some(interface) = component.get_export_index(None, &name) else { return Ok(None) };
+        let middleware =
+            (0..before.unwrap_or(0)).map(|position| find_middleware(component, position));
+        let middleware = middleware.collect::<Result<_, _>>()?;
+        let signature = format!("({REQUEST}) -> {RESPONSE}");
+        let handle = find_function(component, &interface, "handle", &signature)
+            .map_err(|fault| format!("its export {HANDLER} {fault}"))?;
+        Ok(Some(Self { middleware, handle }))
     }
 
     /// The functions of an instance.
@@ -102,58 +94,99 @@ impl Export {
     }
 }
 
-/// The exports of the middleware before the component, from the outermost.
-fn find_middleware(component: &Component) -> Result<Vec<MiddlewareExport>, String> {
-    let function = |interface: &ComponentExportIndex, name: &str| {
-        let found = component.get_export_index(Some(interface), name);
-        found.ok_or_else(|| format!("its middleware has no function `{name}`"))
-    };
-    let mut all = Vec::new();
-    loop {
-        let filter = component.get_export_index(None, filter_name(all.len()));
-        let interceptor = component.get_export_index(None, interceptor_name(all.len()));
-        all.push(match (filter, interceptor) {
-            (Some(filter), _) => MiddlewareExport::Filter(function(&filter, "decide")?),
-            (None, Some(interceptor)) => MiddlewareExport::Interceptor {
-                begin: function(&interceptor, "begin")?,
-                resume: function(&interceptor, "resume")?,
-            },
-            (None, None) => return Ok(all),
-        });
+/// The exports of the middleware at this position, from the outermost.
+fn find_middleware(component: &Component, position: usize) -> Result<MiddlewareExport, String> {
+    let fault = |fault: String| format!("the interface of its middleware[{position}] {fault}");
+    if let Some(filter) = component.get_export_index(None, filter_name(position)) {
+        let decide = format!("({HEAD}) -> {}", decision());
+        let decide = find_function(component, &filter, "decide", &decide).map_err(fault)?;
+        return Ok(MiddlewareExport::Filter(decide));
     }
+    let interceptor = component
+        .get_export_index(None, interceptor_name(position))
+        .ok_or_else(|| fault("is missing".into()))?;
+    let find = |name, params: &str| {
+        let signature = format!("({params}) -> {}", action());
+        find_function(component, &interceptor, name, &signature).map_err(fault)
+    };
+    Ok(MiddlewareExport::Interceptor {
+        begin: find("begin", HEAD)?,
+        resume: find("resume", &format!("u64, {}", event()))?,
+    })
 }
 
-/// The fields of the records, and their types.
-const REQUEST: [(&str, &str); 7] = [
-    ("method", "string"),
-    ("path-with-query", "string"),
-    ("scheme", "option<string>"),
-    ("authority", "option<string>"),
-    ("headers", "list<u8>"),
-    ("body", "list<u8>"),
-    ("trailers", "list<u8>"),
-];
-const RESPONSE: [(&str, &str); 4] =
-    [("status", "u16"), ("headers", "list<u8>"), ("body", "list<u8>"), ("trailers", "list<u8>")];
-
-fn fields_of(fields: &[(&str, &str)]) -> Vec<(String, String)> {
-    fields.iter().map(|&(name, ty)| (name.into(), ty.into())).collect()
+/// A function of an exported interface, if it has this type.
+fn find_function(
+    component: &Component,
+    interface: &ComponentExportIndex,
+    name: &str,
+    expected: &str,
+) -> Result<ComponentExportIndex, String> {
+    let Some((ComponentItem::ComponentFunc(function), index)) =
+        component.get_export(Some(interface), name)
+    else {
+        return Err(format!("has no function `{name}`"));
+    };
+    let params: Vec<_> = function.params().map(|(_, ty)| name_of(&ty)).collect();
+    let results: Vec<_> = function.results().map(|ty| name_of(&ty)).collect();
+    let found = format!("({}) -> {}", params.join(", "), results.join(", "));
+    if found == expected {
+        return Ok(index);
+    }
+    Err(format!(
+        "is not of the version that this host supports: `{name}` is {found}, not {expected}"
+    ))
 }
 
-/// The fields of a record; none for any other type.
-fn fields(ty: &Type) -> Vec<(String, String)> {
-    let Type::Record(record) = ty else { return Vec::new() };
-    record.fields().map(|field| (field.name.into(), name_of(&field.ty))).collect()
+const REQUEST: &str = "{method: string, path-with-query: string, scheme: option<string>, \
+                       authority: option<string>, headers: list<u8>, body: list<u8>, \
+                       trailers: list<u8>}";
+const HEAD: &str = "{method: string, path-with-query: string, scheme: option<string>, \
+                    authority: option<string>, headers: list<u8>}";
+const RESPONSE: &str = "{status: u16, headers: list<u8>, body: list<u8>, trailers: list<u8>}";
+
+fn decision() -> String {
+    let changes = "{remove: list<string>, insert: list<u8>, response: list<u8>}";
+    format!("<pass({changes}), answer({RESPONSE})>")
 }
 
-/// The name of a type that occurs in the records.
+fn action() -> String {
+    let sending = "{exchange: u64, remove: list<string>, insert: list<u8>, after-ms: u32, \
+                   timeout-ms: option<u32>}";
+    let early = format!("{{exchange: u64, response: {RESPONSE}}}");
+    format!(
+        "<send({sending}), receive(u64), pass(list<u8>), answer({RESPONSE}), answer-first({early}), \
+         finish, fail(string)>"
+    )
+}
+
+fn event() -> &'static str {
+    "<response({status: u16, headers: list<u8>, body-bytes: u64}), failed(string), timed-out, \
+     body({data: list<u8>, trailers: list<u8>}), answered, cancelled>"
+}
+
+/// The name of a type that occurs in the interfaces.
 fn name_of(ty: &Type) -> String {
     match ty {
         Type::String => "string".into(),
         Type::U8 => "u8".into(),
         Type::U16 => "u16".into(),
+        Type::U32 => "u32".into(),
+        Type::U64 => "u64".into(),
         Type::List(list) => format!("list<{}>", name_of(&list.ty())),
         Type::Option(option) => format!("option<{}>", name_of(&option.ty())),
+        Type::Record(record) => {
+            let fields =
+                record.fields().map(|field| format!("{}: {}", field.name, name_of(&field.ty)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+        Type::Variant(variant) => {
+            let cases = variant.cases().map(|case| match case.ty {
+                Some(ty) => format!("{}({})", case.name, name_of(&ty)),
+                None => case.name.into(),
+            });
+            format!("<{}>", cases.collect::<Vec<_>>().join(", "))
+        }
         _ => "another type".into(),
     }
 }
@@ -191,12 +224,12 @@ impl Started {
         Ok(Self { functions: functions.clone(), first, answer })
     }
 
-    /// Waits for the response, and passes it on. Returns whether it came before `expiration`.
-    pub async fn run(
+    /// Waits for the response until `expiration`, and passes it on.
+    pub async fn run<'a>(
         self,
-        accessor: &Accessor<GuestState>,
+        accessor: &'a Accessor<GuestState>,
         expiration: impl Future<Output = ()>,
-    ) -> wasmtime::Result<bool> {
+    ) -> wasmtime::Result<Ended<'a>> {
         let Self { functions, first, answer } = self;
         let (call, is_head) = match first {
             First::Handler { call, is_head } => (call, is_head),
@@ -215,7 +248,7 @@ impl Started {
         };
         // `send` fails if the caller no longer waits.
         let _ = answer.send(result);
-        Ok(in_time)
+        Ok(Ended { in_time, hanging: None })
     }
 }
 
@@ -268,6 +301,12 @@ impl Calls for InstanceCalls<'_> {
     async fn handle(&self, request: Request<WholeBody>) -> wasmtime::Result<WholeResponse> {
         let request = (request_to_guest(request),);
         Ok(self.functions.handle.call_concurrent(self.accessor, request).await?.0)
+    }
+
+    fn report(&self, error: &wasmtime::Error) {
+        let component = self.accessor.with(|mut store| store.get().component().clone());
+        let error = format!("{error:#}");
+        tracing::error!(component = &*component, error, "a part of a request failed");
     }
 }
 

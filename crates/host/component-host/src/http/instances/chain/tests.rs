@@ -68,6 +68,7 @@ impl Calls for Fakes {
             Event::TimedOut => format!("{position} gets nothing"),
             Event::Body(body) => format!("{position} gets {} bytes", body.data.len()),
             Event::Answered => format!("{position} goes on"),
+            Event::Cancelled => format!("{position} is cancelled"),
         });
         let Fake::Interceptor(act) = &self.middleware[position] else { panic!("another kind") };
         Ok(act(exchange, Some(event)))
@@ -86,6 +87,10 @@ impl Calls for Fakes {
         sleep(time).await;
         Ok(response)
     }
+
+    fn report(&self, error: &wasmtime::Error) {
+        self.note(format!("failed: {error:#}"));
+    }
 }
 
 /// The time that the requests of the tests have.
@@ -99,6 +104,8 @@ struct Ended {
     answer: wasmtime::Result<Response<WasiBody>>,
     answered: Duration,
     in_time: bool,
+    /// Whether calls hang.
+    hangs: bool,
     ended: Duration,
     log: Vec<String>,
 }
@@ -113,9 +120,14 @@ async fn send(fakes: Fakes) -> Ended {
     let running = tokio::spawn(run(fakes, request, answer, sleep(LIMIT)));
     let answer = answered.await.unwrap();
     let answered = began.elapsed();
-    let in_time = running.await.unwrap();
+    let super::Ended { in_time, hanging } = running.await.unwrap();
+    let (ended, hangs) = (began.elapsed(), hanging.is_some());
+    // The instance goes on with these calls. An hour later, the exchanges have ended.
+    if let Some(hanging) = hanging {
+        drop(tokio::time::timeout(FOREVER / 2, hanging).await);
+    }
     let log = log.lock().unwrap().clone();
-    Ended { answer, answered, in_time, ended: began.elapsed(), log }
+    Ended { answer, answered, in_time, hangs, ended, log }
 }
 
 /// The status, the header `x` and the body of an answer.
@@ -141,7 +153,7 @@ fn hangs(_calls: usize) -> (Duration, WholeResponse) {
 
 fn sending(exchange: u64, insert: &str, timeout_ms: Option<u32>) -> Action {
     let (remove, insert) = (vec!["a".into()], insert.into());
-    Action::Send(Sending { exchange, remove, insert, timeout_ms })
+    Action::Send(Sending { exchange, remove, insert, after_ms: 0, timeout_ms })
 }
 
 fn early(response: WholeResponse) -> Action {
@@ -230,20 +242,62 @@ fn limited(exchange: u64, event: Option<Event>) -> Action {
     }
 }
 
-/// Others may wait for an exchange, so it ends even if the handler never does.
+/// Sends the request three times, with a limit and a pause.
+fn repeat(exchange: u64, event: Option<Event>) -> Action {
+    match event {
+        Some(Event::TimedOut) if exchange < 3 => Action::Send(Sending {
+            exchange: exchange + 1,
+            remove: Vec::new(),
+            insert: Vec::new(),
+            after_ms: 1_000,
+            timeout_ms: Some(2_000),
+        }),
+        other => limited(exchange, other),
+    }
+}
+
+/// Other requests may wait for an exchange, so it ends with the time limit even if the handler does not.
 #[tokio::test(start_paused = true)]
-async fn every_exchange_ends_with_the_time_of_the_request() {
+async fn exchanges_end_with_a_time_limit_of_middleware_before() {
     let order = vec![Fake::Interceptor(limited), Fake::Interceptor(observe)];
     let ended = send(Fakes::new(order, hangs)).await;
     assert_eq!(ended.answer.unwrap().status(), 504);
-    assert_eq!((ended.answered.as_secs(), ended.ended.as_secs(), ended.in_time), (2, 30, true));
-    assert_eq!(ended.log[3..], ["0 gets nothing", "1 gets a failure"], "{:?}", ended.log);
-    // A handler that ends in the meantime is not interrupted.
+    assert_eq!((ended.answered.as_secs(), ended.ended.as_secs()), (2, 30));
+    assert!(ended.in_time && ended.hangs);
+    let mut last = ended.log[3..].to_vec();
+    last.sort_unstable();
+    assert_eq!(last, ["0 gets nothing", "1 is cancelled"], "{:?}", ended.log);
+    // A handler that returns in the meantime is not interrupted.
     let order = vec![Fake::Interceptor(limited), Fake::Interceptor(observe)];
-    let late = |_| (Duration::from_secs(4), response(200, ""));
+    let late = |_| (Duration::from_secs(4), response(99, ""));
     let ended = send(Fakes::new(order, late)).await;
-    assert_eq!((ended.ended.as_secs(), ended.in_time), (4, true));
-    assert_eq!(ended.log[3..], ["0 gets nothing", "1 gets 200"], "{:?}", ended.log);
+    assert_eq!((ended.ended.as_secs(), ended.in_time, ended.hangs), (4, true, false));
+    assert!(ended.log.last().unwrap().contains("an invalid status"), "{:?}", ended.log);
+    // What is behind the limit sends nothing any more: not after a pause, and not after an answer.
+    let order = vec![Fake::Interceptor(limited), Fake::Interceptor(repeat)];
+    let ended = send(Fakes::new(order, hangs)).await;
+    let sent = ended.log.iter().filter(|line| line.starts_with("the handler"));
+    assert_eq!(sent.count(), 1, "{:?}", ended.log);
+    let order = vec![Fake::Interceptor(repeat), Fake::Interceptor(observe)];
+    let ended = send(Fakes::new(order, hangs)).await;
+    assert_eq!((ended.answered.as_secs(), ended.ended.as_secs(), ended.hangs), (8, 30, true));
+    let cancelled = ended.log.iter().filter(|line| *line == "1 is cancelled");
+    assert_eq!(cancelled.count(), 3, "{:?}", ended.log);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_after_the_time_of_the_request() {
+    let again = |exchange, event| match event {
+        None => early(response(200, "first")),
+        Some(Event::Answered) => sending(1, "", None),
+        Some(_) => sending(exchange + 1, "", Some(20_000)),
+    };
+    let slow = |_| (Duration::from_secs(20), response(200, ""));
+    let ended = send(Fakes::new(vec![Fake::Interceptor(again)], slow)).await;
+    assert_eq!((ended.ended.as_secs(), ended.in_time, ended.hangs), (30, true, true));
+    let sent = ended.log.iter().filter(|line| line.starts_with("the handler"));
+    assert_eq!(sent.count(), 2, "{:?}", ended.log);
+    assert_eq!(ended.log.last().unwrap(), "0 is cancelled");
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,6 +315,10 @@ fn fail(event: Event) -> Action {
     }
 }
 
+fn set_in_response(event: Option<Event>, fields: &str) -> Action {
+    event.map_or_else(|| sending(1, "", None), |_| Action::Pass(fields.into()))
+}
+
 fn invalid_changes(event: Option<Event>) -> Action {
     event.map_or_else(|| sending(1, "connection: close\r\n", None), fail)
 }
@@ -275,13 +333,15 @@ async fn invalid_responses_and_actions_are_failures() {
     let invalid = |_| (Duration::ZERO, response(99, ""));
     let text = failure(vec![Fake::Interceptor(observe)], invalid).await;
     assert!(text.contains("middleware has failed") && text.contains("an invalid status"), "{text}");
-    let cases: [(Act, &str); 6] = [
+    let cases: [(Act, &str); 8] = [
         (|_, _| sending(1, "", None), "more than 100 actions"),
         (|_, event| invalid_changes(event), "connection"),
         (|_, event| event.map_or(Action::Receive(1), fail), "there is none"),
         (|_, _| Action::Pass(Vec::new()), "there is none"),
         (|_, _| Action::Finish, "there is none"),
         (|_, _| Action::Answer(response(99, "")), "an invalid status"),
+        (|_, event| set_in_response(event, "content-length: 1\r\n"), "content-length"),
+        (|_, event| set_in_response(event, &format!("b: {}\r\n", "x".repeat(131_070))), "128 KiB"),
     ];
     for (act, expected) in cases {
         let text = failure(vec![Fake::Interceptor(act)], at_once).await;
@@ -291,5 +351,10 @@ async fn invalid_responses_and_actions_are_failures() {
     let twice = |_, _| early(response(200, "first"));
     let ended = send(Fakes::new(vec![Fake::Interceptor(twice)], at_once)).await;
     assert_eq!(seen(ended.answer).await.2, "first");
-    assert_eq!(ended.log, ["0 begins", "0 goes on"]);
+    let failure = "failed: middleware answers a request twice";
+    assert_eq!(ended.log, ["0 begins", "0 goes on", "0 is cancelled", failure]);
+    // So does the limit of actions.
+    let ended =
+        send(Fakes::new(vec![Fake::Interceptor(|_, _| sending(1, "", None))], at_once)).await;
+    assert_eq!(ended.log.last().unwrap(), "0 is cancelled");
 }

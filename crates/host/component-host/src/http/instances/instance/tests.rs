@@ -60,7 +60,7 @@ fn it_waits_for_requests_only_with_room_and_a_guest_that_accepts_calls() {
     assert_eq!(instance.polled(FULL, || true), Next::WaitForGuest);
     instance.took(4, now);
     assert_eq!(instance.polled(READY, || true), Next::WaitForGuest);
-    assert_eq!(instance.answered(true, now), Change::Answered);
+    assert_eq!(instance.answered(true, 0, now), Change::Answered);
     assert_eq!(instance.polled(READY, || false), Next::WaitForRequest);
     assert_eq!(instance.room(), 1);
 }
@@ -78,15 +78,15 @@ fn its_last_request_closes_it_and_it_ends_when_the_guest_has_finished() {
     let (mut instance, now) = idle();
     for _ in 0..2 {
         assert_eq!(instance.took(4, now), Change::Nothing);
-        (0..4).for_each(|_| assert_eq!(instance.answered(true, now), Change::Answered));
+        (0..4).for_each(|_| assert_eq!(instance.answered(true, 0, now), Change::Answered));
         instance.polled(READY, || false);
     }
     assert_eq!(instance.room(), 2);
     assert_eq!(instance.took(2, now), Change::Closed { requests: 2 });
     assert_eq!(instance.polled(READY, || true), Next::WaitForGuest);
     assert_eq!(instance.room(), 0);
-    assert_eq!(instance.answered(true, now), Change::Nothing, "no longer counted");
-    assert_eq!(instance.answered(true, now), Change::Nothing);
+    assert_eq!(instance.answered(true, 0, now), Change::Nothing, "no longer counted");
+    assert_eq!(instance.answered(true, 0, now), Change::Nothing);
     assert_eq!(instance.finished(true, now), AfterWork::End);
 }
 
@@ -95,10 +95,10 @@ fn a_late_request_closes_it_once_and_shortens_the_time_after_the_last_answer() {
     let (mut instance, now) = idle();
     instance.took(3, now);
     assert_eq!(instance.deadline(), now + seconds(31));
-    assert_eq!(instance.answered(false, now + seconds(30)), Change::Closed { requests: 3 });
+    assert_eq!(instance.answered(false, 0, now + seconds(30)), Change::Closed { requests: 3 });
     assert_eq!(instance.deadline(), now + seconds(31), "the others may be answered");
-    assert_eq!(instance.answered(false, now + seconds(30)), Change::Nothing);
-    assert_eq!(instance.answered(true, now + seconds(30)), Change::Nothing);
+    assert_eq!(instance.answered(false, 0, now + seconds(30)), Change::Nothing);
+    assert_eq!(instance.answered(true, 0, now + seconds(30)), Change::Nothing);
     assert_eq!(instance.deadline(), now + seconds(31));
     assert_eq!(instance.expiry(), Expiry::Stuck);
     assert_eq!(instance.finished(true, now), AfterWork::End);
@@ -117,7 +117,7 @@ fn each_request_gives_the_instance_more_time() {
 fn the_work_after_the_answers_has_a_limit_and_then_it_is_idle() {
     let (mut instance, now) = idle();
     instance.took(1, now);
-    instance.answered(true, now + seconds(1));
+    instance.answered(true, 0, now + seconds(1));
     assert_eq!(instance.deadline(), now + seconds(32));
     assert_eq!(instance.expiry(), Expiry::Stuck);
     assert_eq!(instance.finished(true, now + seconds(2)), AfterWork::Keep);
@@ -130,9 +130,9 @@ fn its_end_closes_it_unless_it_is_closed() {
     assert_eq!(instance.ended(), Change::Closed { requests: 0 });
     instance.took(3, now);
     assert_eq!(instance.ended(), Change::Closed { requests: 3 });
-    instance.answered(true, now);
+    instance.answered(true, 0, now);
     assert_eq!(instance.ended(), Change::Closed { requests: 2 });
-    instance.answered(false, now);
+    instance.answered(false, 0, now);
     assert_eq!(instance.ended(), Change::Nothing);
     let mut uncreated = Instance::new(LIMITS, now);
     uncreated.failed();
@@ -145,4 +145,16 @@ fn its_end_closes_it_unless_it_is_closed() {
 fn a_guest_that_has_finished_and_accepts_no_calls_ends() {
     let (mut instance, now) = idle();
     assert_eq!(instance.finished(false, now), AfterWork::End);
+}
+
+#[test]
+fn an_instance_with_many_calls_that_hang_takes_no_more_requests() {
+    let (mut instance, now) = idle();
+    assert_eq!(instance.took(2, now), Change::Nothing);
+    assert_eq!(instance.answered(true, HANGING_MAX, now), Change::Answered);
+    instance.polled(READY, || false);
+    assert_eq!(instance.room(), 3);
+    assert_eq!(instance.answered(true, HANGING_MAX + 1, now), Change::Closed { requests: 1 });
+    assert_eq!(instance.room(), 0);
+    assert_eq!(instance.deadline(), now + GRACE);
 }

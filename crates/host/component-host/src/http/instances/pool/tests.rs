@@ -37,7 +37,7 @@ async fn a_request_is_answered_by_the_instance_that_takes_it() {
             slot.created();
             for job in slot.take(true) {
                 job.answer.send(Ok(Response::new(empty()))).unwrap();
-                slot.answered(true);
+                slot.answered(true, 0);
             }
         });
     });

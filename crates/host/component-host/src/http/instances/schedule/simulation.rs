@@ -151,7 +151,7 @@ impl Simulation {
         let in_time = self.below(10) != 0;
         let Running { instance, requests } = &mut self.instances[index];
         if requests.pop().is_some() {
-            let change = instance.answered(in_time, self.now);
+            let change = instance.answered(in_time, 0, self.now);
             self.answered += 1;
             self.pass_on(change);
         }
