@@ -6,14 +6,15 @@ mod settings;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use background_tasks::{Finished, Started, TaskId, TaskRecord, Transition};
+use background_tasks::{AttemptId, Finished, Outcome, Started, TaskId, TaskRecord, Transition};
 use futures::StreamExt as _;
+use guest_task_store::random;
 use spin_kafka_sdk::{self as kafka, Batch, Failure, Record, Rejection};
 
 use settings::Worker;
 
-/// The most tasks of a batch that are handled at the same time.
-const TASKS_AT_ONCE_MAX: usize = 64;
+/// How long the first change of an attempt is repeated if it fails.
+const START_TIME: Duration = Duration::from_secs(5);
 
 /// The time of a batch.
 #[derive(Clone, Copy)]
@@ -29,9 +30,16 @@ impl BatchTime {
         self.begun.elapsed() < self.limit / 3
     }
 
-    /// The most milliseconds of a request, so that its attempt ends before the time limit.
+    /// The most milliseconds of a request, so that its result can be stored before the time limit.
     fn request_ms(self, timeout_ms: u32) -> u32 {
-        u32::try_from((self.limit / 2).as_millis()).unwrap_or(u32::MAX).min(timeout_ms)
+        let rest = (self.limit * 5 / 6).saturating_sub(self.begun.elapsed()).min(self.limit / 2);
+        u32::try_from(rest.as_millis()).unwrap_or(u32::MAX).min(timeout_ms).max(1)
+    }
+
+    /// Until when a result is stored again if that fails; each time takes at most this long.
+    fn end(self, store_timeout_ms: u32) -> Instant {
+        let time = self.limit.saturating_sub(Duration::from_millis(store_timeout_ms.into()));
+        self.begun + time
     }
 }
 
@@ -50,8 +58,10 @@ async fn handle(batch: &Batch) -> Result<Vec<Rejection>, Failure> {
         }
     }
     let handled = tasks.into_values().map(|records| handle_task(worker, time, records));
-    let handled: Vec<_> =
-        futures::stream::iter(handled).buffer_unordered(TASKS_AT_ONCE_MAX).collect().await;
+    let handled: Vec<_> = futures::stream::iter(handled)
+        .buffer_unordered(worker.config.tasks_at_once())
+        .collect()
+        .await;
     for one in handled {
         rejections.extend(one?);
     }
@@ -81,46 +91,77 @@ async fn attempt(
     task: &TaskRecord,
 ) -> Result<Option<String>, Failure> {
     let Worker { config, keys, store } = worker;
-    if is_expired(record, config.store.retention_ms) {
-        return Ok(Some("the record is older than `tasks_retention_s`".into()));
-    }
     if !time.has_room() {
         return Err(Failure::retry("there is no time left for all tasks of the batch"));
     }
-    let digest = task.request.digest();
+    let TaskRecord { id, subject, created_ms, request } = task;
+    let (subject, created_ms, digest) = (subject.as_str(), *created_ms, request.digest());
     let position = format!("{}/{}@{}", record.topic(), record.partition(), record.offset());
+    let attempt_id = AttemptId::new(random());
+    let attempts_max = config.attempts_max;
     let start = Transition::Start {
         digest: &digest,
-        subject: &task.subject,
-        created_ms: task.created_ms,
+        subject,
+        created_ms,
         position: &position,
         record_ms: record.timestamp_ms().unwrap_or(0),
-        attempts_max: config.attempts_max,
+        is_expired: is_expired(record, config.store.retention_ms),
+        attempt_id: &attempt_id,
+        lease_ms: u64::try_from(time.limit.as_millis()).unwrap_or(u64::MAX),
+        attempts_max,
     };
-    let attempt = match store.change(&config.store, &task.id, &start).await.map_err(no_store)? {
+    let start_end = Instant::now() + START_TIME;
+    let started = store.change_until(&config.store, id, &start, start_end).await;
+    let attempt = match started.map_err(no_store)? {
         Started::Run(attempt) => attempt,
         Started::Done => return Ok(None),
+        Started::Skip(reason) => {
+            eprintln!("task {id}: the record {position} is skipped: {reason}");
+            return Ok(None);
+        }
+        Started::Busy => {
+            return Err(Failure::retry(format_args!(
+                "task {id}: an attempt of another record is running"
+            )));
+        }
         Started::Reject(reason) => return Ok(Some(reason)),
     };
-    let token = keys.token(&task.id, attempt);
+    let token = keys.token(id, &attempt_id);
     let timeout_ms = time.request_ms(config.timeout_ms);
-    let outcome = service::send(config, task, attempt, &token, timeout_ms).await?;
-    let finish =
-        Transition::Finish { attempt, outcome: &outcome, attempts_max: config.attempts_max };
-    match store.change(&config.store, &task.id, &finish).await.map_err(no_store)? {
+    let (outcome, fault) = match service::send(config, task, attempt, &token, timeout_ms).await {
+        Ok(outcome) => (outcome, None),
+        Err(fault) => {
+            (Outcome::Unavailable("the worker may not call the service".into()), Some(fault))
+        }
+    };
+    let finish = Transition::Finish {
+        attempt_id: &attempt_id,
+        digest: &digest,
+        subject,
+        created_ms,
+        position: &position,
+        outcome: &outcome,
+        attempts_max,
+        retry_ms: config.retry_ms,
+    };
+    let finish_end = time.end(config.store.timeout_ms);
+    let finished = store.change_until(&config.store, id, &finish, finish_end).await;
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    match finished.map_err(no_store)? {
         Finished::Done => Ok(None),
         Finished::Reject(reason) => Ok(Some(reason)),
-        Finished::Again => Err(again(&task.id, attempt, &outcome)),
+        Finished::Again => Err(again(id, attempt, &outcome)),
         Finished::Stale => Err(Failure::retry(format_args!(
-            "task {}: another attempt began during attempt {attempt}",
-            task.id
+            "task {id}: another attempt began during attempt {attempt}"
         ))),
     }
 }
 
-fn again(id: &TaskId, attempt: u32, outcome: &background_tasks::Outcome) -> Failure {
+fn again(id: &TaskId, attempt: u32, outcome: &Outcome) -> Failure {
     let reason = match outcome {
-        background_tasks::Outcome::Again(reason) => reason,
+        Outcome::Again(reason) | Outcome::Unavailable(reason) => reason,
         _ => "it has no result",
     };
     Failure::retry(format_args!("task {id}, attempt {attempt}: {reason}"))

@@ -55,16 +55,22 @@ fn headers(task: &TaskRecord, attempt: u32, token: &str) -> HeaderMap {
 }
 
 fn answered(response: Response) -> Result<Answer, NoAnswer> {
-    let status = StatusCode::from_u16(response.status).map_err(|_| NoAnswer::Unreachable)?;
-    let headers = from_lines(&Bytes::from(response.headers)).ok_or(NoAnswer::Unreachable)?;
+    let status = StatusCode::from_u16(response.status).map_err(|_| NoAnswer::Interrupted)?;
+    let headers = from_lines(&Bytes::from(response.headers)).ok_or(NoAnswer::Interrupted)?;
     Ok(Answer { status, headers, body: response.body.into() })
 }
 
 fn failure(error: &SendError) -> NoAnswer {
     match error {
-        SendError::ConnectionTimeout | SendError::ResponseTimeout => NoAnswer::TimedOut,
+        SendError::ResponseTimeout => NoAnswer::TimedOut,
         SendError::ResponseTooLarge => NoAnswer::TooLong,
         SendError::InvalidRequest(_) => NoAnswer::InvalidRequest,
-        _ => NoAnswer::Unreachable,
+        SendError::Interrupted | SendError::Other(_) => NoAnswer::Interrupted,
+        SendError::Denied
+        | SendError::NameNotFound
+        | SendError::Unreachable
+        | SendError::ConnectionRefused
+        | SendError::ConnectionTimeout
+        | SendError::ConnectionLimit => NoAnswer::Unreachable,
     }
 }

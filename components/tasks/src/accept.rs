@@ -3,16 +3,16 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use background_tasks::{
-    Accepted, Created, Origin, PREFERENCE_APPLIED, Preferences, RESPOND_ASYNC, State, TaskId,
-    TaskRecord, TaskRequest, Transition,
+    Accepted, Created, Origin, PREFERENCE_APPLIED, Preferences, RESPOND_ASYNC, RecordError, State,
+    TaskId, TaskRecord, TaskRequest, Transition,
 };
 use guest_http::{Answer, Request, problem, read_body, report};
 use guest_kafka::{Record, send};
+use guest_task_store::random;
 use http::{HeaderValue, StatusCode, header};
 use intake::request::{IDEMPOTENCY_KEY, TRACEPARENT, context};
 use intake::{IntakeError, Problem};
 use sale::Violation;
-use spin_sdk::wasip3::random::random::get_random_u64;
 
 use crate::answers::{no_store, status};
 use crate::front::Front;
@@ -38,17 +38,17 @@ async fn write(
     let subject = front.subject(&head.headers)?;
     let body = read_body(&head, body, config.body_bytes_max).await?;
     let origin = match &context.idempotency_key {
-        Some(key) => Origin::Key(key),
-        None => Origin::Random(random()),
+        // Without a subject, a key would be everyone's.
+        Some(key) if !subject.is_empty() => Origin::Key(key),
+        _ => Origin::Random(random()),
     };
     let id = keys.id(&subject, origin);
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let request = TaskRequest::new(head.method, path, head.headers, preferences, body);
+    let credentials = &config.credential_headers;
+    let request = TaskRequest::new(head.method, path, head.headers, preferences, credentials, body);
     let digest = request.digest();
     let record = TaskRecord { id, subject, created_ms: now_ms(), request };
-    let value = record
-        .to_json()
-        .map_err(|error| Problem::from(Violation::new("headers", error.to_string())))?;
+    let value = record.to_json().map_err(no_record)?;
     let TaskRecord { id, subject, .. } = record;
     let create = Transition::Create { digest: &digest, subject: &subject };
     match store.change(&config.store, &id, &create).await.map_err(no_store)? {
@@ -87,16 +87,18 @@ fn accepted(front: &Front, id: &TaskId, state: State, is_preferred: bool) -> Ans
     answer
 }
 
+fn no_record(error: RecordError) -> Problem {
+    let detail = error.to_string();
+    if error == RecordError::TooLong {
+        let kind = "urn:doorbuster:problem:too-large";
+        return Problem::new(kind, StatusCode::PAYLOAD_TOO_LARGE, detail);
+    }
+    Violation::new("headers", detail).into()
+}
+
 fn key_taken() -> IntakeError {
     let text = "the idempotency key belongs to another request; send this one with another key";
     IntakeError::KeyTaken(text.into())
-}
-
-fn random() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    let numbers = [get_random_u64(), get_random_u64()].map(u64::to_be_bytes);
-    bytes.iter_mut().zip(numbers.as_flattened()).for_each(|(own, byte)| *own = *byte);
-    bytes
 }
 
 /// The time in milliseconds since 1970.

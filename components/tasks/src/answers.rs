@@ -34,6 +34,11 @@ pub fn unknown_task() -> Problem {
     Problem::new("urn:doorbuster:problem:not-found", StatusCode::NOT_FOUND, detail)
 }
 
+/// The problem for a request that the client may not send.
+pub fn forbidden(detail: String) -> Problem {
+    Problem::new("urn:doorbuster:problem:forbidden", StatusCode::FORBIDDEN, detail)
+}
+
 /// The problem for a task whose state does not permit the request.
 pub fn wrong_state(detail: String) -> Problem {
     Problem::new("urn:doorbuster:problem:task-state", StatusCode::CONFLICT, detail)

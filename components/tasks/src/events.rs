@@ -1,6 +1,7 @@
 //! The changes of a task as server-sent events.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use background_tasks::{TaskId, TaskStatus};
@@ -17,8 +18,9 @@ use crate::answers::uncached;
 use crate::front::Front;
 use crate::resources::read_status;
 
-/// The most viewers of one instance.
+/// The most viewers of one instance, and those of one subject.
 const VIEWERS_MAX: usize = 200;
+const VIEWERS_OF_SUBJECT_MAX: usize = 20;
 
 /// The time between two reads. The reads of all viewers of an instance share round trips.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -36,27 +38,40 @@ const RETRY_MS: u32 = 250;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 thread_local! {
-    static VIEWERS: Cell<usize> = const { Cell::new(0) };
+    /// The viewers of each subject.
+    static VIEWERS: RefCell<BTreeMap<String, usize>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Counts a viewer until it is dropped.
-struct Slot(());
+struct Slot {
+    subject: String,
+}
 
 impl Slot {
-    fn take() -> Result<Self, Problem> {
-        if VIEWERS.get() >= VIEWERS_MAX {
-            let detail = format!("more than {VIEWERS_MAX} clients wait for events; retry later");
-            let kind = "urn:doorbuster:problem:overloaded";
-            return Err(Problem::new(kind, StatusCode::SERVICE_UNAVAILABLE, detail));
-        }
-        VIEWERS.set(VIEWERS.get() + 1);
-        Ok(Self(()))
+    fn take(subject: &str) -> Result<Self, Problem> {
+        VIEWERS.with_borrow_mut(|viewers| {
+            let of_subject = viewers.get(subject).copied().unwrap_or(0);
+            // Without subjects, nobody can be told from others.
+            let is_one_too_many = !subject.is_empty() && of_subject >= VIEWERS_OF_SUBJECT_MAX;
+            if is_one_too_many || viewers.values().sum::<usize>() >= VIEWERS_MAX {
+                let detail = "too many clients wait for events; retry later";
+                let kind = "urn:doorbuster:problem:overloaded";
+                return Err(Problem::new(kind, StatusCode::TOO_MANY_REQUESTS, detail));
+            }
+            viewers.insert(subject.into(), of_subject + 1);
+            Ok(Self { subject: subject.into() })
+        })
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        VIEWERS.set(VIEWERS.get().saturating_sub(1));
+        VIEWERS.with_borrow_mut(|viewers| {
+            let of_subject = viewers.remove(&self.subject).unwrap_or(0);
+            if of_subject > 1 {
+                viewers.insert(std::mem::take(&mut self.subject), of_subject - 1);
+            }
+        });
     }
 }
 
@@ -67,7 +82,7 @@ pub async fn answer(
     subject: String,
     headers: &HeaderMap,
 ) -> Result<Reply, Problem> {
-    let slot = Slot::take()?;
+    let slot = Slot::take(&subject)?;
     let status = read_status(front, &id, &subject).await?;
     let seen = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse().ok());
     if status.state.is_last() && seen == Some(status.version) {

@@ -5,9 +5,11 @@ use std::cell::OnceCell;
 use background_tasks::{FRONT_VARIABLES, FrontConfig, Keys};
 use guest_http::{config, invalid_variable, value};
 use guest_task_store::Store;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use intake::{IntakeError, Problem};
 use sale::Violation;
+
+use crate::answers::forbidden;
 
 thread_local! {
     static FRONT: OnceCell<&'static Front> = const { OnceCell::new() };
@@ -21,12 +23,15 @@ pub struct Front {
 }
 
 impl Front {
-    /// Who sent a request; empty if that is not known.
+    /// Who sent a request. It is empty if that is not known and need not be.
     pub fn subject(&self, headers: &HeaderMap) -> Result<String, Problem> {
         let name = &self.config.subject_header;
         let mut values = headers.get_all(name).iter();
-        let Some(value) = values.next() else { return Ok(String::new()) };
-        match std::str::from_utf8(value.as_bytes()) {
+        let value = values.next().map_or(&b""[..], HeaderValue::as_bytes);
+        match std::str::from_utf8(value) {
+            Ok("") if !self.config.is_anonymous_permitted => {
+                Err(forbidden("a request for a task needs a subject, and this one has none".into()))
+            }
             Ok(subject) if values.next().is_none() => Ok(subject.into()),
             _ => Err(Violation::new(name.to_string(), "must be one text").into()),
         }

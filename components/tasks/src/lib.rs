@@ -8,7 +8,7 @@ mod front;
 mod progress;
 mod resources;
 
-use background_tasks::{Preferences, Resource, TASK_HEADERS};
+use background_tasks::{Preferences, Resource, TASK_HEADERS, named};
 use guest_http::{Changes, Decision, Headers, head, problem, send_answer, serve, serve_middleware};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
@@ -31,7 +31,7 @@ async fn handle(request: Request) -> Result<Response, ErrorCode> {
         return serve(request, Headers::All, accept).await;
     }
     // Only the worker sets these.
-    let forged = TASK_HEADERS.into_iter().filter(|name| head.headers().contains_key(name));
-    let changes = Changes { remove: forged.collect(), ..Changes::default() };
+    let remove = named(head.headers(), &TASK_HEADERS);
+    let changes = Changes { remove, ..Changes::default() };
     serve_middleware(request, async |_| Decision::Pass(changes)).await
 }

@@ -7,7 +7,7 @@ use intake::Problem;
 use sale::Violation;
 use serde::Deserialize;
 
-use crate::answers::{no_store, uncached, wrong_state};
+use crate::answers::{forbidden, no_store, uncached, wrong_state};
 use crate::front::Front;
 
 /// The most bytes of a report, and of its message.
@@ -28,7 +28,10 @@ struct Report {
 pub async fn note(front: &Front, id: &TaskId, request: Request) -> Result<Answer, Problem> {
     let (head, body) = request.into_parts();
     let token = head.headers.get(TASK_TOKEN).and_then(|value| value.to_str().ok());
-    let attempt = token.and_then(|token| front.keys.attempt(id, token)).ok_or_else(forbidden)?;
+    let attempt = token.and_then(|token| front.keys.attempt(id, token));
+    let attempt = attempt.ok_or_else(|| {
+        forbidden(format!("the header `{TASK_TOKEN}` is missing or not that of the task"))
+    })?;
     let body = read_body(&head, body, BODY_BYTES_MAX).await?;
     let report = serde_json::from_slice::<Report>(&body);
     let Report { progress: part, message } =
@@ -40,7 +43,7 @@ pub async fn note(front: &Front, id: &TaskId, request: Request) -> Result<Answer
         let reason = format!("must be at most {MESSAGE_BYTES_MAX} bytes");
         return Err(Violation::new("message", reason).into());
     }
-    let transition = Transition::Progress { attempt, part, message: &message };
+    let transition = Transition::Progress { attempt_id: &attempt, part, message: &message };
     let noted = front.store.change(&front.config.store, id, &transition).await;
     match noted.map_err(no_store)? {
         Progressed::Stale => Err(wrong_state("the attempt has ended".into())),
@@ -49,9 +52,4 @@ pub async fn note(front: &Front, id: &TaskId, request: Request) -> Result<Answer
             Ok(uncached(answer(StatusCode::OK, "application/json", json.to_string())))
         }
     }
-}
-
-fn forbidden() -> Problem {
-    let detail = format!("the header `{TASK_TOKEN}` is missing or not that of the task");
-    Problem::new("urn:doorbuster:problem:forbidden", StatusCode::FORBIDDEN, detail)
 }

@@ -9,6 +9,7 @@ use guest_http::{Answer, Reply, Request, problem};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use intake::Problem;
 use intake::request::{method_not_allowed, unknown_path};
+use sale::Violation;
 
 use crate::answers::{no_store, status, uncached, unknown_task, wrong_state};
 use crate::front::Front;
@@ -16,6 +17,10 @@ use crate::{events, progress};
 
 /// Answers a request about a task.
 pub async fn respond(front: &'static Front, resource: Resource, request: Request) -> Reply {
+    if resource == Resource::Ambiguous {
+        let reason = "must not have empty, `.` or `..` segments, or escapes with another meaning";
+        return problem(&Violation::new("path", reason).into()).into();
+    }
     let (method, methods) = (request.method().clone(), resource.methods());
     if methods.is_empty() {
         return problem(&unknown_path(request.uri().path())).into();
@@ -42,6 +47,9 @@ async fn handle(
     resource: Resource,
     request: Request,
 ) -> Result<Reply, Problem> {
+    if let Resource::Progress(id) = resource {
+        return progress::note(front, &id, request).await.map(Into::into);
+    }
     let subject = front.subject(request.headers())?;
     match resource {
         Resource::Status(id) if request.method() == Method::DELETE => {
@@ -53,8 +61,7 @@ async fn handle(
         }
         Resource::Answer(id) => result(front, &id, &subject).await.map(Into::into),
         Resource::Events(id) => events::answer(front, id, subject, request.headers()).await,
-        Resource::Progress(id) => progress::note(front, &id, request).await.map(Into::into),
-        Resource::Unknown => Err(unknown_task()),
+        Resource::Progress(_) | Resource::Unknown | Resource::Ambiguous => Err(unknown_task()),
     }
 }
 

@@ -39,6 +39,29 @@ impl fmt::Display for TaskId {
     }
 }
 
+/// Identifies an attempt: random, so that no two attempts of a task are confused, even if its state was
+/// lost between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptId(String);
+
+impl AttemptId {
+    /// The attempt with these random bytes.
+    pub fn new(random: [u8; 16]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(random))
+    }
+
+    /// The identification as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What makes a request different from others of the same subject.
 #[derive(Debug, Clone, Copy)]
 pub enum Origin<'a> {
@@ -70,23 +93,23 @@ impl Keys {
         TaskId(URL_SAFE_NO_PAD.encode(mac.get(..ID_BYTES).unwrap_or_default()))
     }
 
-    /// The secret with which the progress of an attempt is reported. It contains the number of the
+    /// The secret with which the progress of an attempt is reported. It contains what identifies the
     /// attempt, so that a late attempt cannot report for the next one.
-    pub fn token(&self, id: &TaskId, attempt: u32) -> String {
+    pub fn token(&self, id: &TaskId, attempt: &AttemptId) -> String {
         let mac = self.progress(id, attempt).finalize().into_bytes();
         format!("{attempt}.{}", URL_SAFE_NO_PAD.encode(mac))
     }
 
-    /// The number of the attempt that this token belongs to; `None` if it is not one of the task.
-    pub fn attempt(&self, id: &TaskId, token: &str) -> Option<u32> {
+    /// The attempt that this token belongs to; `None` if it is not one of the task.
+    pub fn attempt(&self, id: &TaskId, token: &str) -> Option<AttemptId> {
         let (attempt, mac) = token.split_once('.')?;
-        let attempt = attempt.parse().ok()?;
+        let attempt = AttemptId(attempt.into());
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
-        self.progress(id, attempt).verify_slice(&mac).ok().map(|()| attempt)
+        self.progress(id, &attempt).verify_slice(&mac).ok().map(|()| attempt)
     }
 
-    fn progress(&self, id: &TaskId, attempt: u32) -> Hmac<Sha256> {
-        self.mac(&[b"progress", id.0.as_bytes(), &attempt.to_be_bytes()])
+    fn progress(&self, id: &TaskId, attempt: &AttemptId) -> Hmac<Sha256> {
+        self.mac(&[b"progress", id.0.as_bytes(), attempt.0.as_bytes()])
     }
 
     /// The parts have their lengths before them, so that no two lists of parts are alike.
@@ -132,12 +155,15 @@ mod tests {
     fn a_token_is_for_one_attempt_of_one_task() {
         let keys_a = keys("a");
         let (id, other) = (keys_a.id("", Origin::Key("1")), keys_a.id("", Origin::Key("2")));
-        let token = keys_a.token(&id, 3);
-        assert_eq!(keys_a.attempt(&id, &token), Some(3));
+        let attempt = AttemptId::new([3; 16]);
+        let token = keys_a.token(&id, &attempt);
+        assert_eq!(keys_a.attempt(&id, &token), Some(attempt));
         assert_eq!(keys_a.attempt(&other, &token), None);
         assert_eq!(keys("b").attempt(&id, &token), None);
         let (_, mac) = token.split_once('.').unwrap();
-        for wrong in [format!("4.{mac}"), "3.".into(), "3".into(), String::new(), "x.y".into()] {
+        for wrong in
+            [format!("4.{mac}"), format!(".{mac}"), "3".into(), String::new(), "x.y".into()]
+        {
             assert_eq!(keys_a.attempt(&id, &wrong), None, "{wrong}");
         }
     }

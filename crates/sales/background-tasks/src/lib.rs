@@ -11,7 +11,7 @@ mod settings;
 mod status;
 mod transition;
 
-pub use keys::{Keys, Origin, TaskId};
+pub use keys::{AttemptId, Keys, Origin, TaskId};
 pub use outcome::{Answer, Failure, Outcome, stored_headers};
 pub use prefer::{PREFERENCE_APPLIED, Preferences, RESPOND_ASYNC};
 pub use record::{RecordError, TaskRecord, TaskRequest};
@@ -23,7 +23,7 @@ pub use transition::{
     Accepted, Cancelled, Created, Finished, Progressed, Started, TRANSITION, Transition, values,
 };
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
 /// The header with the id of the task, in requests that the worker sends.
 pub const TASK_ID: HeaderName = HeaderName::from_static("task-id");
@@ -37,3 +37,10 @@ pub const TASK_TOKEN: HeaderName = HeaderName::from_static("task-token");
 
 /// The headers that only the worker sets.
 pub const TASK_HEADERS: [HeaderName; 3] = [TASK_ID, TASK_ATTEMPT, TASK_TOKEN];
+
+/// The headers of a request with one of these names. Some programs treat `_` in a name as `-`.
+pub fn named(headers: &HeaderMap, names: &[HeaderName]) -> Vec<HeaderName> {
+    let plain = |name: &HeaderName| name.as_str().replace('_', "-");
+    let is_one = |name: &&HeaderName| names.iter().any(|own| plain(own) == plain(name));
+    headers.keys().filter(is_one).cloned().collect()
+}

@@ -31,8 +31,10 @@ pub struct Answer {
 /// Why there is no answer of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// It could not be reached, or ended the connection.
+    /// Nothing was sent: there is no connection.
     Unreachable,
+    /// It ended the connection, or its answer is not valid.
+    Interrupted,
     /// It did not answer in time.
     TimedOut,
     /// Its answer is longer than permitted.
@@ -50,6 +52,8 @@ pub enum Outcome {
     Failed(Answer),
     /// Another attempt may succeed.
     Again(String),
+    /// The service has not begun to handle the request. Another attempt may succeed.
+    Unavailable(String),
     /// No attempt will succeed, and there is no answer.
     Rejected(String),
 }
@@ -57,12 +61,20 @@ pub enum Outcome {
 impl From<Result<Answer, Failure>> for Outcome {
     fn from(answered: Result<Answer, Failure>) -> Self {
         match answered {
+            Ok(answer) if matches!(answer.status.as_u16(), 429 | 503) => {
+                Self::Unavailable(format!("the service answered {}", answer.status.as_u16()))
+            }
             Ok(answer) if is_temporary(answer.status) => {
                 Self::Again(format!("the service answered {}", answer.status.as_u16()))
             }
             Ok(answer) if answer.status.is_client_error() => Self::Failed(answer),
             Ok(answer) => Self::Succeeded(answer),
-            Err(Failure::Unreachable) => Self::Again("the service could not be reached".into()),
+            Err(Failure::Unreachable) => {
+                Self::Unavailable("the service could not be reached".into())
+            }
+            Err(Failure::Interrupted) => {
+                Self::Again("the service did not complete its answer".into())
+            }
             Err(Failure::TimedOut) => Self::Again("the service did not answer in time".into()),
             Err(Failure::TooLong) => {
                 Self::Rejected("the answer of the service is longer than permitted".into())
@@ -72,9 +84,10 @@ impl From<Result<Answer, Failure>> for Outcome {
     }
 }
 
-/// Whether the same request may get another answer later.
+/// Whether the same request may get another answer later. A status that is not valid is treated as an
+/// error of the service.
 fn is_temporary(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+    !(200..500).contains(&status.as_u16()) || matches!(status.as_u16(), 408 | 425)
 }
 
 /// The headers of an answer in the form in which they are stored.
@@ -98,16 +111,19 @@ mod tests {
         for status in [400, 401, 404, 409, 422] {
             assert!(matches!(outcome(status), Outcome::Failed(_)), "{status}");
         }
-        for status in [408, 425, 429, 500, 502, 503, 504] {
+        for status in [101, 408, 425, 500, 502, 504, 600, 999] {
             assert!(matches!(outcome(status), Outcome::Again(_)), "{status}");
         }
-        for (failure, is_again) in [
-            (Failure::Unreachable, true),
-            (Failure::TimedOut, true),
-            (Failure::TooLong, false),
-            (Failure::InvalidRequest, false),
-        ] {
-            assert_eq!(matches!(Outcome::from(Err(failure)), Outcome::Again(_)), is_again);
+        for status in [429, 503] {
+            assert!(matches!(outcome(status), Outcome::Unavailable(_)), "{status}");
+        }
+        let failed = |failure| Outcome::from(Err(failure));
+        assert!(matches!(failed(Failure::Unreachable), Outcome::Unavailable(_)));
+        for failure in [Failure::TimedOut, Failure::Interrupted] {
+            assert!(matches!(failed(failure), Outcome::Again(_)), "{failure:?}");
+        }
+        for failure in [Failure::TooLong, Failure::InvalidRequest] {
+            assert!(matches!(failed(failure), Outcome::Rejected(_)), "{failure:?}");
         }
     }
 

@@ -7,12 +7,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::TASK_HEADERS;
 use crate::keys::TaskId;
 use crate::prefer::Preferences;
+use crate::{TASK_HEADERS, named};
 
 /// The version of the format.
 const VERSION: u32 = 1;
+
+/// The most bytes of a value. With the key and the headers of the record, it is shorter than 1,000,000
+/// bytes, the limit of the producer.
+const VALUE_BYTES_MAX: usize = 999_000;
+
+/// Headers that make the answer to a `GET` another one than the resource.
+const PARTIAL: [HeaderName; 4] =
+    [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_RANGE, header::RANGE];
 
 /// Headers that are not part of a task: credentials, which would be kept in the log and may have expired
 /// when the task is handled, and those that concern one connection or one exchange.
@@ -63,6 +71,9 @@ pub enum RecordError {
     /// A header is not text.
     #[error("the header `{0}` is not UTF-8")]
     Header(HeaderName),
+    /// The value would be longer than permitted.
+    #[error("the request is longer than {VALUE_BYTES_MAX} bytes as a record")]
+    TooLong,
     /// The value is not JSON of this form.
     #[error("the value is not a task: {0}")]
     Form(String),
@@ -82,25 +93,30 @@ struct Json<'a> {
     method: &'a str,
     path: String,
     headers: Vec<(String, String)>,
-    /// The body, if it is text.
+    /// The body, if it is text that is not longer than in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<String>,
-    /// The body in base64, if it is not.
+    /// The body in base64 otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
 }
 
 impl TaskRequest {
-    /// The request with these parts. Headers that are not part of a task are removed.
+    /// The request with these parts. Headers that are not part of a task, and these credentials, are
+    /// removed.
     pub fn new(
         method: Method,
         path_with_query: String,
         mut headers: HeaderMap,
         preferences: Preferences,
+        credentials: &[HeaderName],
         body: Bytes,
     ) -> Self {
-        for name in LEFT_OUT.iter().chain(&TASK_HEADERS) {
-            headers.remove(name);
+        let partial: &[HeaderName] = if method == Method::GET { &PARTIAL } else { &[] };
+        for left_out in [&LEFT_OUT[..], &TASK_HEADERS, partial, credentials] {
+            for name in named(&headers, left_out) {
+                headers.remove(name);
+            }
         }
         preferences.insert_others(&mut headers);
         Self { method, path_with_query, headers, body }
@@ -131,6 +147,9 @@ impl TaskRecord {
             Ok((name.as_str().to_owned(), text.to_owned()))
         };
         let text = std::str::from_utf8(&request.body).ok();
+        let base64_length = base64::encoded_len(request.body.len(), true);
+        let text =
+            text.filter(|text| base64_length.is_none_or(|length| escaped_length(text) <= length));
         let json = Json {
             version: VERSION,
             id: self.id.as_str(),
@@ -142,7 +161,9 @@ impl TaskRecord {
             body: text.map(Into::into),
             body_base64: text.is_none().then(|| STANDARD.encode(&request.body)),
         };
-        serde_json::to_vec(&json).map_err(|error| RecordError::Form(error.to_string()))
+        let value =
+            serde_json::to_vec(&json).map_err(|error| RecordError::Form(error.to_string()))?;
+        if value.len() > VALUE_BYTES_MAX { Err(RecordError::TooLong) } else { Ok(value) }
     }
 
     /// Reads the value of a record.
@@ -178,6 +199,16 @@ impl TaskRecord {
     }
 }
 
+/// The bytes of a text in a JSON string.
+fn escaped_length(text: &str) -> usize {
+    let length = |byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
+        ..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(length).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,18 +223,22 @@ mod tests {
             ("cookie", "x"),
             ("idempotency-key", "k"),
             ("task-token", "forged"),
+            ("task_token", "forged"),
+            ("idempotency_key", "k"),
+            ("x-api-key", "x"),
             ("prefer", "respond-async, return=minimal"),
         ] {
             let name = HeaderName::from_static(name);
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let preferences = Preferences::of(&headers);
-        let body = Bytes::from_static(body);
+        let credentials = [HeaderName::from_static("x-api-key")];
+        let (body, path) = (Bytes::from_static(body), "/a?b=c".to_owned());
         TaskRecord {
             id: TaskId::parse("abcdefghijklmnopqrstu_").unwrap(),
             subject: "ada".into(),
             created_ms: 1_700_000_000_000,
-            request: TaskRequest::new(Method::POST, "/a?b=c".into(), headers, preferences, body),
+            request: TaskRequest::new(Method::POST, path, headers, preferences, &credentials, body),
         }
     }
 
@@ -221,6 +256,41 @@ mod tests {
             let record = record(body);
             assert_eq!(TaskRecord::parse(&record.to_json().unwrap()), Ok(record));
         }
+    }
+
+    #[test]
+    fn a_record_is_not_longer_than_permitted() {
+        let length = |body: Vec<u8>| {
+            let mut record = record(b"");
+            record.request.body = body.into();
+            let value = record.to_json().map(|value| value.len());
+            value.inspect(|_| {
+                assert_eq!(record.request, {
+                    TaskRecord::parse(&record.to_json().unwrap()).unwrap().request
+                })
+            })
+        };
+        let longest = 512 << 10;
+        assert!(length(vec![1; longest]).unwrap() < 700_200, "each byte would take 6 as text");
+        assert!(length(vec![b'"'; longest]).unwrap() < 700_200);
+        assert!(length(vec![b'a'; longest]).unwrap() < 525_000);
+        assert_eq!(length(vec![1; 800_000]), Err(RecordError::TooLong));
+    }
+
+    #[test]
+    fn a_result_does_not_depend_on_what_the_client_has() {
+        let mut headers = HeaderMap::new();
+        for name in PARTIAL {
+            headers.insert(name, HeaderValue::from_static("x"));
+        }
+        let count = |method| {
+            let preferences = Preferences::default();
+            let path = "/".to_owned();
+            let request =
+                TaskRequest::new(method, path, headers.clone(), preferences, &[], Bytes::new());
+            request.headers.len()
+        };
+        assert_eq!((count(Method::GET), count(Method::PUT)), (0, PARTIAL.len()));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The paths of tasks.
 
+use http_text::decode_path;
+
 use crate::keys::TaskId;
 
 /// What a path below the prefix names.
@@ -15,12 +17,15 @@ pub enum Resource {
     Progress(TaskId),
     /// Nothing.
     Unknown,
+    /// The path may be below the prefix: programs could read it differently.
+    Ambiguous,
 }
 
 impl Resource {
     /// The resource of this path; `None` if the path is not below the prefix. A prefix does not end with
-    /// a slash.
+    /// a slash. Paths are compared as rules of access compare them, which may permit this path to all.
     pub fn of(prefix: &str, path: &str) -> Option<Self> {
+        let Some(path) = decode_path(path) else { return Some(Self::Ambiguous) };
         let rest = path.strip_prefix(prefix)?;
         if rest.is_empty() {
             return Some(Self::Unknown);
@@ -44,9 +49,10 @@ impl Resource {
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Status(_) => &["GET", "HEAD", "DELETE"],
-            Self::Answer(_) | Self::Events(_) => &["GET", "HEAD"],
+            Self::Answer(_) => &["GET", "HEAD"],
+            Self::Events(_) => &["GET"],
             Self::Progress(_) => &["PUT"],
-            Self::Unknown => &[],
+            Self::Unknown | Self::Ambiguous => &[],
         }
     }
 }
@@ -70,6 +76,9 @@ mod tests {
             ("/tasks", Some(Resource::Unknown)),
             ("/tasksx", None),
             ("/other", None),
+            ("/%74asks/ID", Some(Resource::Status(id()))),
+            ("/tasks%2FID", Some(Resource::Ambiguous)),
+            ("/a/../tasks/ID", Some(Resource::Ambiguous)),
         ] {
             assert_eq!(Resource::of("/tasks", &path.replace("ID", text)), resource, "{path}");
         }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::route::{Route, RouteConfig};
 
 /// The names of the variables of the component `tasks`, in the order of [`FrontConfig::new`].
-pub const FRONT_VARIABLES: [&str; 10] = [
+pub const FRONT_VARIABLES: [&str; 12] = [
     "tasks_secret",
     "tasks_valkey_url",
     "tasks_valkey_prefix",
@@ -17,10 +17,12 @@ pub const FRONT_VARIABLES: [&str; 10] = [
     "tasks_routes",
     "tasks_subject_header",
     "tasks_body_bytes_max",
+    "tasks_anonymous",
+    "tasks_credential_headers",
 ];
 
 /// The names of the variables of the component `task-worker`, in the order of [`WorkerConfig::new`].
-pub const WORKER_VARIABLES: [&str; 9] = [
+pub const WORKER_VARIABLES: [&str; 10] = [
     "tasks_secret",
     "tasks_valkey_url",
     "tasks_valkey_prefix",
@@ -29,6 +31,7 @@ pub const WORKER_VARIABLES: [&str; 9] = [
     "tasks_service_url",
     "tasks_timeout_ms",
     "tasks_attempts_max",
+    "tasks_retry_s",
     "tasks_result_bytes_max",
 ];
 
@@ -45,6 +48,13 @@ const ROUTES_MAX: usize = 64;
 /// The most bytes of a body. In base64, and with 128 KiB of headers, the record is still shorter than
 /// 1 MB, the default of the brokers.
 const BODY_BYTES_MAX: u64 = 512 << 10;
+
+/// The default of `tasks_credential_headers`.
+const CREDENTIAL_HEADERS: &str = "x-api-key, x-auth-token, x-forwarded-access-token";
+
+/// The most tasks of a batch that are handled at the same time, and the most bytes of their results.
+const TASKS_AT_ONCE_MAX: usize = 64;
+const RESULTS_BYTES_MAX: u64 = 16 << 20;
 
 /// The longest retention, in seconds: 30 days.
 const RETENTION_S_MAX: u64 = 30 * 86_400;
@@ -140,6 +150,10 @@ pub struct FrontConfig {
     pub subject_header: HeaderName,
     /// `tasks_body_bytes_max`: the most bytes of the body of a task.
     pub body_bytes_max: usize,
+    /// `tasks_anonymous`: whether a request may have no subject.
+    pub is_anonymous_permitted: bool,
+    /// `tasks_credential_headers`: further headers that do not become part of a record.
+    pub credential_headers: Vec<HeaderName>,
     routes: Vec<Route>,
 }
 
@@ -148,8 +162,10 @@ impl FrontConfig {
     /// is not declared.
     pub fn new(values: &[String; FRONT_VARIABLES.len()]) -> Result<Self, SettingsError> {
         let [secret, url, valkey_prefix, timeout, retention, rest @ ..] = values;
-        let [topic, prefix, routes, subject, body] = rest;
-        let [.., topic_name, prefix_name, routes_name, subject_name, body_name] = FRONT_VARIABLES;
+        let [topic, prefix, routes, subject, body, anonymous, credentials] = rest;
+        let [.., topic_name, prefix_name, routes_name, subject_name, body_name, _, _] =
+            FRONT_VARIABLES;
+        let [.., anonymous_name, credentials_name] = FRONT_VARIABLES;
         if topic.is_empty() || topic.len() > TEXT_BYTES_MAX {
             return Err(SettingsError::new(topic_name, "the name of a topic"));
         }
@@ -168,6 +184,12 @@ impl FrontConfig {
             prefix,
             subject_header,
             body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
+            is_anonymous_permitted: match anonymous.as_str() {
+                "" | "false" => false,
+                "true" => true,
+                _ => return Err(SettingsError::new(anonymous_name, "`true` or `false`")),
+            },
+            credential_headers: header_names(credentials_name, credentials)?,
             routes: read_routes(routes_name, routes)?,
         })
     }
@@ -177,6 +199,14 @@ impl FrontConfig {
         let route = self.routes.iter().find(|route| route.applies(method, path));
         route.is_some_and(|route| route.is_always || is_preferred)
     }
+}
+
+fn header_names(variable: &'static str, value: &str) -> Result<Vec<HeaderName>, SettingsError> {
+    let value = text(variable, value, CREDENTIAL_HEADERS)?;
+    let names = value.split(',').map(|name| HeaderName::try_from(name.trim()));
+    names
+        .collect::<Result<_, _>>()
+        .map_err(|_| SettingsError::new(variable, "names of headers that are separated by commas"))
 }
 
 fn read_routes(variable: &'static str, text: &str) -> Result<Vec<Route>, SettingsError> {
@@ -202,6 +232,8 @@ pub struct WorkerConfig {
     pub timeout_ms: u32,
     /// `tasks_attempts_max`: after this many attempts a task has failed.
     pub attempts_max: u32,
+    /// `tasks_retry_s`: the milliseconds for which a service that is not available is called again.
+    pub retry_ms: u64,
     /// `tasks_result_bytes_max`: the most bytes of the body of an answer.
     pub result_bytes_max: u64,
 }
@@ -210,8 +242,10 @@ impl WorkerConfig {
     /// Reads the values of [`WORKER_VARIABLES`]. An empty value has the same meaning as a variable that
     /// is not declared.
     pub fn new(values: &[String; WORKER_VARIABLES.len()]) -> Result<Self, SettingsError> {
-        let [secret, url, prefix, timeout, retention, service, limit, attempts, result] = values;
-        let [.., service_name, limit_name, attempts_name, result_name] = WORKER_VARIABLES;
+        let [secret, url, prefix, timeout, retention, service, rest @ ..] = values;
+        let [limit, attempts, retry, result] = rest;
+        let [.., service_name, limit_name, attempts_name, retry_name, result_name] =
+            WORKER_VARIABLES;
         let service_url: Option<Uri> = service.parse().ok();
         let is_origin = |url: &Uri| {
             matches!(url.scheme_str(), Some("http" | "https"))
@@ -225,9 +259,19 @@ impl WorkerConfig {
             store: StoreConfig::new([secret, url, prefix, timeout, retention])?,
             service_url: service_url.ok_or_else(|| SettingsError::new(service_name, expected))?,
             timeout_ms: small(number(limit_name, limit, 20_000, 1, 600_000)?),
-            attempts_max: small(number(attempts_name, attempts, 5, 1, 100)?),
+            attempts_max: small(number(attempts_name, attempts, 10, 1, 100)?),
+            retry_ms: number(retry_name, retry, 600, 0, 86_400)? * 1_000,
             result_bytes_max: number(result_name, result, 256 << 10, 0, 1 << 20)?,
         })
+    }
+}
+
+impl WorkerConfig {
+    /// The most tasks of a batch that are handled at the same time. Their results are in memory together,
+    /// each of them several times.
+    pub fn tasks_at_once(&self) -> usize {
+        let fitting = RESULTS_BYTES_MAX / self.result_bytes_max.max(1);
+        usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, TASKS_AT_ONCE_MAX)
     }
 }
 
@@ -289,10 +333,16 @@ mod tests {
         let config = front(&[]).unwrap();
         assert_eq!((&*config.prefix, config.body_bytes_max), ("/tasks", 256 << 10));
         assert_eq!(config.subject_header, "x-token-subject");
+        assert!(!config.is_anonymous_permitted);
+        assert_eq!(config.credential_headers.len(), 3);
         assert!(config.is_task(&Method::POST, "/a", true));
         assert!(!config.is_task(&Method::POST, "/a", false));
         let config = worker(&[]).unwrap();
-        assert_eq!((config.timeout_ms, config.attempts_max), (20_000, 5));
+        assert_eq!((config.timeout_ms, config.attempts_max), (20_000, 10));
+        assert_eq!((config.retry_ms, config.tasks_at_once()), (600_000, 64));
+        let config = worker(&[("tasks_result_bytes_max", "1048576")]).unwrap();
+        assert_eq!(config.tasks_at_once(), 16, "the results of a batch are in memory");
+        let config = worker(&[]).unwrap();
         assert_eq!((config.store.retention_ms, config.store.timeout_ms), (86_400_000, 1_000));
         let shown = format!("{config:?}");
         assert!(!shown.contains(SECRET) && !shown.contains("u:p"), "{shown}");
@@ -328,6 +378,8 @@ mod tests {
             ("tasks_routes", r#"[{"path": "/a", "other": 1}]"#),
             ("tasks_subject_header", "a b"),
             ("tasks_body_bytes_max", "524289"),
+            ("tasks_anonymous", "yes"),
+            ("tasks_credential_headers", "x-a,,x-b"),
         ] {
             let error = front(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(name) && !error.contains(SECRET), "{error}");
@@ -340,6 +392,7 @@ mod tests {
             ("tasks_service_url", "http://u:p@service"),
             ("tasks_timeout_ms", "600001"),
             ("tasks_attempts_max", "0"),
+            ("tasks_retry_s", "86401"),
             ("tasks_result_bytes_max", "1048577"),
         ] {
             let error = worker(&[(name, value)]).unwrap_err().to_string();

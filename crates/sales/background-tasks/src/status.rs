@@ -73,7 +73,7 @@ impl State {
         }
     }
 
-    /// Whether the state does not change any more.
+    /// Whether the task has ended. Only a dead letter that is sent back begins a task again.
     pub fn is_last(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }

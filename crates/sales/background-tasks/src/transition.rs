@@ -3,6 +3,7 @@
 
 use valkey_codec::{Reply, Scalar, Script};
 
+use crate::keys::AttemptId;
 use crate::outcome::{Outcome, stored_headers};
 use crate::status::State;
 
@@ -33,17 +34,34 @@ pub enum Transition<'a> {
         position: &'a str,
         /// The time of the record; 0 if it has none.
         record_ms: i64,
+        /// Whether the record is older than tasks are kept.
+        is_expired: bool,
+        /// Identifies the attempt.
+        attempt_id: &'a AttemptId,
+        /// The milliseconds within which the attempt ends. Until then, no other record of the task
+        /// begins one.
+        lease_ms: u64,
         /// The most attempts.
         attempts_max: u32,
     },
     /// An attempt has ended.
     Finish {
-        /// Its number.
-        attempt: u32,
+        /// Identifies the attempt.
+        attempt_id: &'a AttemptId,
+        /// The digest of the content.
+        digest: &'a str,
+        /// Who sent the request.
+        subject: &'a str,
+        /// When it was accepted.
+        created_ms: u64,
+        /// The topic, the partition and the offset of the record.
+        position: &'a str,
         /// How it ended.
         outcome: &'a Outcome,
         /// The most attempts.
         attempts_max: u32,
+        /// The milliseconds for which a service that is not available is called again.
+        retry_ms: u64,
     },
     /// The client does not want the task any more.
     Cancel {
@@ -52,8 +70,8 @@ pub enum Transition<'a> {
     },
     /// The service reports its progress.
     Progress {
-        /// The number of the attempt.
-        attempt: u32,
+        /// Identifies the attempt.
+        attempt_id: &'a AttemptId,
         /// The part that is done, 0 to 1.
         part: f64,
         /// What it does.
@@ -65,40 +83,78 @@ impl Transition<'_> {
     /// The arguments of [`TRANSITION`]. The task is kept for this time after the change.
     pub fn arguments(&self, retention_ms: u64) -> Vec<Vec<u8>> {
         let text = |text: &str| text.as_bytes().to_vec();
-        let (name, mut own) = match self {
+        let number = |number: u64| number.to_string().into_bytes();
+        let (name, mut own) = match *self {
             Self::Create { digest, subject } => ("create", vec![text(digest), text(subject)]),
             Self::Accept => ("accept", Vec::new()),
-            Self::Start { digest, subject, created_ms, position, record_ms, attempts_max } => {
-                let numbers = [created_ms.to_string(), record_ms.to_string()];
-                let [created_ms, record_ms] = numbers.map(String::into_bytes);
-                let attempts_max = attempts_max.to_string().into_bytes();
-                let position = text(position);
-                let own = [text(digest), text(subject), created_ms, position, record_ms];
-                ("start", own.into_iter().chain([attempts_max]).collect())
+            Self::Start {
+                digest,
+                subject,
+                created_ms,
+                position,
+                record_ms,
+                is_expired,
+                attempt_id,
+                lease_ms,
+                attempts_max,
+            } => {
+                let own = vec![
+                    text(digest),
+                    text(subject),
+                    number(created_ms),
+                    text(position),
+                    record_ms.to_string().into_bytes(),
+                    text(if is_expired { "1" } else { "" }),
+                    text(attempt_id.as_str()),
+                    number(lease_ms),
+                    number(attempts_max.into()),
+                ];
+                ("start", own)
             }
-            Self::Finish { attempt, outcome, attempts_max } => {
+            Self::Finish {
+                attempt_id,
+                digest,
+                subject,
+                created_ms,
+                position,
+                outcome,
+                attempts_max,
+                retry_ms,
+            } => {
                 let (word, reason, answer) = match outcome {
                     Outcome::Succeeded(answer) => ("succeeded", "", Some(answer)),
                     Outcome::Failed(answer) => ("failed", "", Some(answer)),
                     Outcome::Again(reason) => ("again", reason.as_str(), None),
+                    Outcome::Unavailable(reason) => ("unavailable", reason.as_str(), None),
                     Outcome::Rejected(reason) => ("rejected", reason.as_str(), None),
                 };
                 let (status, headers, body) = answer.map_or_else(Default::default, |answer| {
                     let status = answer.status.as_str().as_bytes().to_vec();
                     (status, stored_headers(&answer.headers), answer.body.to_vec())
                 });
-                let attempt = attempt.to_string().into_bytes();
-                let attempts_max = attempts_max.to_string().into_bytes();
-                let words = [attempt, text(word), text(reason), attempts_max];
-                ("finish", words.into_iter().chain([status, headers, body]).collect())
+                let own = vec![
+                    text(attempt_id.as_str()),
+                    text(digest),
+                    text(subject),
+                    number(created_ms),
+                    text(position),
+                    text(word),
+                    text(reason),
+                    number(attempts_max.into()),
+                    number(retry_ms),
+                    status,
+                    headers,
+                    body,
+                ];
+                ("finish", own)
             }
             Self::Cancel { subject } => ("cancel", vec![text(subject)]),
-            Self::Progress { attempt, part, message } => {
-                let [attempt, part] = [attempt.to_string(), part.to_string()];
-                ("progress", vec![attempt.into_bytes(), part.into_bytes(), text(message)])
+            Self::Progress { attempt_id, part, message } => {
+                let part = part.to_string().into_bytes();
+                ("progress", vec![text(attempt_id.as_str()), part, text(message)])
             }
         };
-        let mut arguments = vec![text(name), retention_ms.to_string().into_bytes()];
+        let mut arguments = vec![text(name), number(retention_ms)];
         arguments.append(&mut own);
         arguments
     }
@@ -126,6 +182,10 @@ pub enum Started {
     Run(u32),
     /// There is nothing to do.
     Done,
+    /// The record is skipped for this reason.
+    Skip(String),
+    /// An attempt of another record of the task is running.
+    Busy,
     /// The task has failed for this reason: the record becomes a dead letter.
     Reject(String),
 }
@@ -211,6 +271,8 @@ results! {
     Started: |word, text| match word {
         "run" => text.parse().ok().map(Self::Run),
         "done" => Some(Self::Done),
+        "skip" => Some(Self::Skip(text)),
+        "busy" => Some(Self::Busy),
         "reject" => Some(Self::Reject(text)),
         _ => None,
     };
