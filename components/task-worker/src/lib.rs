@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use background_tasks::{AttemptId, Finished, Outcome, Started, TaskId, TaskRecord, Transition};
 use futures::StreamExt as _;
+use guest_http::report_skipped;
 use guest_task_store::random;
 use spin_kafka_sdk::{self as kafka, Batch, Failure, Record, Rejection};
 
@@ -116,7 +117,7 @@ async fn attempt(
         Started::Run(attempt) => attempt,
         Started::Done => return Ok(None),
         Started::Skip(reason) => {
-            eprintln!("task {id}: the record {position} is skipped: {reason}");
+            report_skipped(&format_args!("task {id}, {position}: {reason}"));
             return Ok(None);
         }
         Started::Busy => {

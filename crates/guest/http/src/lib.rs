@@ -31,7 +31,9 @@ pub use middleware::{
 };
 pub use outline::Outline;
 pub use reply::{BodyStream, Reply};
-pub use report::{report, report_change, report_no_valkey, report_retry, report_unwritten};
+pub use report::{
+    report, report_change, report_no_valkey, report_retry, report_skipped, report_unwritten,
+};
 pub use response::Received;
 pub use send_streamed::send_streamed;
 pub use serve::{Headers, IncomingBody, Request, head, read_body, send_answer, serve, serve_whole};

@@ -19,6 +19,7 @@ thread_local! {
     static NOT_RETRIED: Last = const { Cell::new(None) };
     static NO_VALKEY: Last = const { Cell::new(None) };
     static UNWRITTEN: Last = const { Cell::new(None) };
+    static SKIPPED: Last = const { Cell::new(None) };
 }
 
 /// Logs the details of an error. At most one line per second and instance.
@@ -50,6 +51,11 @@ pub fn report_no_valkey(reason: &dyn std::fmt::Display) {
 /// Logs why events about requests are not written yet. At most one line per second and instance.
 pub fn report_unwritten(reason: &dyn std::fmt::Display) {
     write(&UNWRITTEN, format_args!("events are not written yet: {reason}"));
+}
+
+/// Logs that a record is skipped. At most one line per second and instance.
+pub fn report_skipped(details: &dyn std::fmt::Display) {
+    write(&SKIPPED, format_args!("a record is skipped: {details}"));
 }
 
 /// Logs that the component treats requests differently from now on. Every line is written, so each
