@@ -29,6 +29,9 @@ pub fn report(config: &Config, choice: Choice, change: Option<Change>, reason: &
         Change::EjectedUntilHealthy => {
             format!("upstream {upstream} gets no requests until it is healthy: {reason}")
         }
+        Change::AllEjected => {
+            format!("no upstream is healthy, so all of them get requests; {upstream}: {reason}")
+        }
         Change::Returned => format!("upstream {upstream} gets requests again: {reason}"),
     });
 }

@@ -23,8 +23,11 @@ struct State {
     /// It was ejected, and has not answered since then.
     is_on_probation: bool,
     ejected_until: Option<Until>,
-    /// Counts the ejections. Requests and checks that began before the last one say nothing about the
-    /// upstream after it.
+    /// Until then, it is not used although the health checks have ejected all upstreams: its requests
+    /// have failed.
+    avoided_until: Option<Duration>,
+    /// Counts the ejections, and those that checks have ended. Requests and checks that began before the
+    /// last change say nothing about the upstream after it.
     generation: u64,
     checks: CheckState,
 }
@@ -51,6 +54,8 @@ pub enum Change {
     EjectedFor(Duration),
     /// It was ejected until its health checks succeed.
     EjectedUntilHealthy,
+    /// Its health checks have ejected it after all others, so that all are used.
+    AllEjected,
     /// Its health checks have ended its ejection.
     Returned,
 }
@@ -92,9 +97,8 @@ impl Balancer {
         failed: Option<bool>,
         now: Duration,
     ) -> Option<Change> {
-        let index = choice.index;
-        let is_last =
-            !self.states.iter().enumerate().any(|(i, s)| i != index && !s.is_ejected(now));
+        let (index, is_usable) = (choice.index, self.is_usable(now));
+        let is_last = !self.states.iter().enumerate().any(|(i, s)| i != index && is_usable(s));
         let state = self.states.get_mut(index)?;
         state.in_flight = state.in_flight.saturating_sub(1);
         let failed = failed.filter(|_| choice.generation == state.generation)?;
@@ -105,10 +109,11 @@ impl Balancer {
         }
         state.failures = state.failures.saturating_add(1);
         let is_due = state.failures >= config.failures_max || state.is_on_probation;
-        if !is_due || is_last || state.is_ejected(now) {
+        if !is_due || is_last || !is_usable(state) {
             return None;
         }
-        Some(state.eject(config, now))
+        let is_fallback = state.is_ejected(now);
+        Some(if is_fallback { state.avoid(config, now) } else { state.eject(config, now) })
     }
 
     /// Begins the health checks that are due. Each must be passed to [`Self::finish_check`].
@@ -134,31 +139,39 @@ impl Balancer {
         state.checks.end();
         let is_healthy = is_healthy.filter(|_| check.generation == state.generation)?;
         match (state.checks.count(checks, is_healthy)?, state.ejected_until) {
-            (Health::Bad, None) => Some(state.eject(config, now)),
+            (Health::Bad, None) => {
+                let change = state.eject(config, now);
+                let are_all = self.states.iter().all(|state| state.is_ejected(now));
+                Some(if are_all { Change::AllEjected } else { change })
+            }
             (Health::Good, Some(_)) => {
-                state.ejected_until = None;
+                state.reset();
                 Some(Change::Returned)
             }
             (Health::Bad, Some(_)) | (Health::Good, None) => None,
         }
     }
 
-    /// The upstreams that may be chosen; never none: if the health checks have ejected all of them, all
-    /// may be chosen. After an ejection, an upstream gets one request at a time until it has answered
-    /// one.
+    /// Whether an upstream is used: it is not ejected, or the health checks have ejected all of them and
+    /// its requests do not fail. There is always one.
+    fn is_usable(&self, now: Duration) -> impl Fn(&State) -> bool + use<> {
+        let are_all_ejected = self.states.iter().all(|state| state.is_ejected(now));
+        move |state| {
+            if are_all_ejected { !state.is_avoided(now) } else { !state.is_ejected(now) }
+        }
+    }
+
+    /// The upstreams that may be chosen; never none. After an ejection, an upstream gets one request at a
+    /// time until it has answered one, if there are others.
     fn available(&self, now: Duration) -> Vec<usize> {
         let those = |may_be_chosen: &dyn Fn(&State) -> bool| -> Vec<usize> {
             let states = self.states.iter().enumerate();
             states.filter(|(_, state)| may_be_chosen(state)).map(|(index, _)| index).collect()
         };
-        let is_usable = |state: &State| !state.is_ejected(now);
+        let is_usable = self.is_usable(now);
         let is_ready = |state: &State| !state.is_on_probation || state.in_flight == 0;
         let ready = those(&|state| is_usable(state) && is_ready(state));
-        if !ready.is_empty() {
-            return ready;
-        }
-        let usable = those(&is_usable);
-        if usable.is_empty() { those(&|_| true) } else { usable }
+        if ready.is_empty() { those(&is_usable) } else { ready }
     }
 
     fn following(&mut self, available: &[usize]) -> usize {
@@ -187,11 +200,13 @@ impl State {
         })
     }
 
+    fn is_avoided(&self, now: Duration) -> bool {
+        self.avoided_until.is_some_and(|until| now < until)
+    }
+
     /// With health checks, these end the ejection, so that no request of a client has to.
     fn eject(&mut self, config: &Config, now: Duration) -> Change {
-        self.failures = 0;
-        self.is_on_probation = true;
-        self.generation += 1;
+        self.reset();
         self.checks.forget();
         let (until, change) = match config.health {
             Some(_) => (Until::Healthy, Change::EjectedUntilHealthy),
@@ -199,6 +214,20 @@ impl State {
         };
         self.ejected_until = Some(until);
         change
+    }
+
+    /// The checks may be wrong about all upstreams, so they do not decide about this one.
+    fn avoid(&mut self, config: &Config, now: Duration) -> Change {
+        (self.failures, self.is_on_probation) = (0, true);
+        self.avoided_until = Some(now + config.ejection);
+        Change::EjectedFor(config.ejection)
+    }
+
+    /// Begins anew: it is not ejected, and must answer a request.
+    fn reset(&mut self) {
+        (self.failures, self.is_on_probation) = (0, true);
+        (self.ejected_until, self.avoided_until) = (None, None);
+        self.generation += 1;
     }
 }
 
@@ -409,6 +438,63 @@ mod tests {
     }
 
     #[test]
+    fn requests_decide_while_the_checks_have_ejected_all() {
+        let config = with_checks("round-robin");
+        let mut balancer = Balancer::new(&config);
+        check(&mut balancer, &config, [false; 3], s(0));
+        let changes = check(&mut balancer, &config, [false; 3], s(5));
+        let until_healthy = Change::EjectedUntilHealthy;
+        assert_eq!(changes, [until_healthy, until_healthy, Change::AllEjected]);
+        // The first upstream does not answer. The others answer, and are used then.
+        let flights = [(); 3].map(|()| balancer.choose(&config, None, s(5), |_| 0));
+        assert_eq!(flights.map(|choice| choice.index), [0, 1, 2]);
+        for choice in &flights[1..] {
+            assert_eq!(balancer.finish(&config, *choice, Some(false), s(5)), None);
+        }
+        let chosen = [(); 4].map(|()| balancer.choose(&config, None, s(5), |_| 0));
+        assert_eq!(chosen.map(|choice| choice.index), [1, 2, 1, 2], "one request at a time");
+        for choice in chosen {
+            assert_eq!(balancer.finish(&config, choice, None, s(5)), None);
+        }
+        let avoided = Some(Change::EjectedFor(s(10)));
+        assert_eq!(balancer.finish(&config, flights[0], Some(true), s(6)), avoided);
+        let next = |balancer: &mut Balancer, now, failed| {
+            let choice = balancer.choose(&config, None, now, |_| 0);
+            (choice.index, balancer.finish(&config, choice, Some(failed), now))
+        };
+        let others = [(); 4].map(|()| next(&mut balancer, s(15), false).0);
+        assert_eq!(others, [1, 2, 1, 2]);
+        assert_eq!(next(&mut balancer, s(16), true), (0, avoided), "at once");
+        // Another one fails, and the last one is used whatever happens.
+        assert_eq!(next(&mut balancer, s(17), true), (1, None));
+        assert_eq!(next(&mut balancer, s(17), true), (2, None));
+        assert_eq!(next(&mut balancer, s(17), true), (1, avoided));
+        assert_eq!([(); 3].map(|()| next(&mut balancer, s(17), true)), [(2, None); 3]);
+        // The checks end all of it.
+        for now in [s(20), s(25)] {
+            check(&mut balancer, &config, [true; 3], now);
+        }
+        assert_eq!([(); 3].map(|()| next(&mut balancer, s(25), false).0), [0, 1, 2]);
+    }
+
+    #[test]
+    fn requests_from_before_a_return_do_not_count() {
+        let config = with_checks("round-robin");
+        let mut balancer = Balancer::new(&config);
+        for now in [s(0), s(5)] {
+            check(&mut balancer, &config, [false; 3], now);
+        }
+        let old = balancer.choose(&config, None, s(5), |_| 0);
+        assert_eq!(old.index, 0);
+        for now in [s(10), s(15)] {
+            check(&mut balancer, &config, [true; 3], now);
+        }
+        assert_eq!(balancer.finish(&config, old, Some(true), s(16)), None);
+        assert!(!balancer.states[0].is_ejected(s(16)));
+        assert_eq!((balancer.states[0].failures, balancer.states[0].in_flight), (0, 0));
+    }
+
+    #[test]
     fn of_two_choices_the_less_used_one_is_taken() {
         let config = config("p2c");
         let mut balancer = Balancer::new(&config);
@@ -480,7 +566,9 @@ mod tests {
                 let before = ejected(&balancer);
                 if what > 1 {
                     let key = (what == 2).then_some(&b"key"[..]);
+                    let is_usable = balancer.is_usable(now);
                     let choice = balancer.choose(&config, key, now, &mut random);
+                    prop_assert!(is_usable(&balancer.states[choice.index]));
                     prop_assert!(before == 3 || !balancer.states[choice.index].is_ejected(now));
                     flights.push(choice);
                 } else if what == 1 {
