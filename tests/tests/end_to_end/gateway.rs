@@ -40,6 +40,10 @@ variables = { VARIABLES }
 source = "components/retry.wasm"
 [component.breaker]
 source = "components/breaker.wasm"
+[component.cache]
+source = "components/cache.wasm"
+[component.rate-limit]
+source = "components/rate_limit.wasm"
 [[trigger.http]]
 route = { private = true }
 component = "service"
@@ -245,6 +249,14 @@ async fn requests_that_may_be_repeated_are_sent_again() {
     }
 }
 
+/// Checks that `breaker` has counted the requests that were ended before it as such, and not as failures.
+async fn assert_abandoned(client: &Client) {
+    let metrics = client.send(Method::GET, "/circuit", &[], "").await.unwrap().text().to_owned();
+    assert!(metrics.contains("{result=\"network-error\"} 0\n"), "{metrics}");
+    assert!(metrics.contains("{result=\"server-error\"} 0\n"), "{metrics}");
+    assert!(!metrics.contains("{result=\"abandoned\"} 0\n"), "{metrics}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_are_limited_in_number_and_time() {
     let upstream = Upstream::start().await;
@@ -270,13 +282,20 @@ async fn retries_are_limited_in_number_and_time() {
     assert_eq!(status(&client, Method::PUT, "/hangs/1/first", &[]).await, 200);
     assert!(upstream.bodies("/hangs/1/first").iter().all(|body| body == "a body"));
     // The circuit does not count the attempt whose time had ended.
-    let metrics = client.send(Method::GET, "/circuit", &[], "").await.unwrap().text().to_owned();
-    assert!(metrics.contains("{result=\"network-error\"} 0\n"), "{metrics}");
-    assert!(!metrics.contains("{result=\"abandoned\"} 0\n"), "{metrics}");
-    // So is a complete one.
-    let client = start_before("forwards_requests", &["retry"], &attempts).await;
-    assert_eq!(status(&client, Method::PUT, "/hangs/1/complete", &[]).await, 200);
-    assert!(upstream.bodies("/hangs/1/complete").iter().all(|body| body == "a body"));
+    assert_abandoned(&client).await;
+    // It is the same for a complete request, with each of the middleware.
+    let order = ["rate-limit", "cache", "retry", "breaker"];
+    let variables = [&attempts[..], &[("rate_limit_average", "1000")]].concat();
+    let client = start_before("forwards_requests", &order, &variables).await;
+    let path = "/hangs/1/complete";
+    let answer = client.send(Method::PUT, path, &[], "a body").await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("x-request"), "complete");
+    assert_eq!(answer.header("ratelimit-limit"), "1000");
+    assert!(!answer.header("cache-status").is_empty());
+    let bodies = upstream.bodies(path);
+    assert!(bodies.len() > 1 && bodies.iter().all(|body| body == "a body"), "{bodies:?}");
+    assert_abandoned(&client).await;
     // If everything fails, a burst of ten requests is repeated, and then one of a hundred.
     let budget = [
         url,
