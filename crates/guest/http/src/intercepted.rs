@@ -14,13 +14,13 @@ use spin_sdk::wasip3::http::types::{
 };
 
 use crate::body::{Answer, FullBody};
-use crate::intercept::{Ask, Link};
 use crate::interceptor::{Event, ResponseHead, WholeHead};
 use crate::middleware::{Head, changed_response, head_of, next};
 use crate::outline::{Buffered, Outline, buffer, needs_no_content};
 use crate::response::{Received, receive_response, response_head};
 use crate::serve::{Headers, head, send_answer};
-use crate::upload::{End, Exchange, Upload};
+use crate::suspend::{Ask, Link};
+use crate::upload::{End, Observed, Upload};
 use crate::write::internal;
 
 /// A request to middleware.
@@ -147,7 +147,7 @@ impl Intercepted {
         self,
         limit: Duration,
         upload_limit: Duration,
-    ) -> Result<Exchange<NextResponse>, ErrorCode> {
+    ) -> Result<Observed<NextResponse>, ErrorCode> {
         match self.0 {
             Request::Streamed(request) => {
                 let (request, upload) = Upload::of(request, limit, |_| Ok(())).await?;
@@ -158,7 +158,7 @@ impl Intercepted {
                 let began_ms = now_ms();
                 let end = link.send(Changes::default(), Duration::ZERO, Some(limit)).await;
                 let time = Duration::from_millis(now_ms().saturating_sub(began_ms));
-                Ok(Exchange { end, time: Some(time) })
+                Ok(Observed { end, time: Some(time) })
             }
         }
     }

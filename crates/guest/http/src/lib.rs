@@ -5,7 +5,6 @@ mod body;
 mod config;
 mod context;
 mod failure;
-mod intercept;
 mod intercepted;
 mod middleware;
 mod outline;
@@ -15,6 +14,7 @@ mod report;
 mod response;
 mod send_streamed;
 mod serve;
+mod suspend;
 mod upload;
 mod variable;
 mod write;
@@ -24,7 +24,6 @@ pub use body::{Answer, FullBody};
 pub use config::{Config, config, invalid_variable, value};
 pub use context::with_context;
 pub use failure::{is_connection_failure, is_server_failure, is_timeout, timed_out};
-pub use intercept::{begin_exchange, resume_exchange};
 pub use intercepted::{Intercepted, Kept, NextResponse, Outcome, Repeatable, serve_intercepted};
 pub use middleware::{
     Changes, Decision, Head, changed_response, next, serve_filter, serve_middleware,
@@ -37,7 +36,8 @@ pub use report::{
 pub use response::Received;
 pub use send_streamed::send_streamed;
 pub use serve::{Headers, IncomingBody, Request, head, read_body, send_answer, serve, serve_whole};
-pub use upload::{End, Exchange, Upload};
+pub use suspend::{begin_exchange, resume_exchange};
+pub use upload::{End, Observed, Upload};
 pub use variable::{Variable, variable};
 
 #[doc(hidden)]

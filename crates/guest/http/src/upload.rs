@@ -41,7 +41,7 @@ enum BodyEnd {
 }
 
 /// The end of a request that was passed on.
-pub struct Exchange<R = HostResponse> {
+pub struct Observed<R = HostResponse> {
     /// How it ended.
     pub end: End<R>,
     /// The time until the answer or the failure, without that for the body. `None` if the end says
@@ -61,15 +61,15 @@ pub enum End<R = HostResponse> {
     NotReceived(Problem),
 }
 
-impl<R> Exchange<R> {
-    pub(crate) fn map<T>(self, convert: impl FnOnce(R) -> T) -> Exchange<T> {
+impl<R> Observed<R> {
+    pub(crate) fn map<T>(self, convert: impl FnOnce(R) -> T) -> Observed<T> {
         let end = match self.end {
             End::Answered(response) => End::Answered(convert(response)),
             End::Failed(error) => End::Failed(error),
             End::TimedOut => End::TimedOut,
             End::NotReceived(fault) => End::NotReceived(fault),
         };
-        Exchange { end, time: self.time }
+        Observed { end, time: self.time }
     }
 }
 
@@ -104,11 +104,11 @@ impl Upload {
         &self,
         upload_limit: Duration,
         answer: impl Future<Output = Result<HostResponse, ErrorCode>>,
-    ) -> Exchange {
+    ) -> Observed {
         let mut began = now_ms();
         let mut answer = pin!(answer);
         let answered = match within(upload_limit, select(answer.as_mut(), self.end.clone())).await {
-            None => return Exchange { end: End::NotReceived(late_body()), time: None },
+            None => return Observed { end: End::NotReceived(late_body()), time: None },
             Some(Either::Left((answered, _))) => Some(answered),
             Some(Either::Right((Ok(BodyEnd::Stalled), _))) => None,
             Some(Either::Right(_)) => {
@@ -124,26 +124,26 @@ impl Upload {
         &self,
         answered: Option<Result<HostResponse, ErrorCode>>,
         time: Duration,
-    ) -> Exchange {
+    ) -> Observed {
         match answered {
             Some(Ok(response)) => {
                 let has_failed = self.end.clone().now_or_never() == Some(Ok(BodyEnd::Broken));
                 let time = (!has_failed).then_some(time);
-                Exchange { end: End::Answered(response), time }
+                Observed { end: End::Answered(response), time }
             }
             Some(Err(error)) if is_unreachable(&error) => {
-                Exchange { end: End::Failed(error), time: Some(time) }
+                Observed { end: End::Failed(error), time: Some(time) }
             }
             failed => {
                 let end = within(REASON_LIMIT, self.end.clone()).await;
                 if end == Some(Ok(BodyEnd::Broken)) {
-                    return Exchange { end: End::NotReceived(body_broken()), time: None };
+                    return Observed { end: End::NotReceived(body_broken()), time: None };
                 }
                 let (end, is_telling) = match failed {
                     Some(Err(error)) => (End::Failed(error), end == Some(Ok(BodyEnd::Complete))),
                     _ => (End::TimedOut, true),
                 };
-                Exchange { end, time: is_telling.then_some(time) }
+                Observed { end, time: is_telling.then_some(time) }
             }
         }
     }

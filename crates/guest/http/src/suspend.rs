@@ -22,20 +22,20 @@ use crate::interceptor::{Action, EarlyAnswer, Event, Sending, WholeHead};
 use crate::serve::to_whole;
 
 thread_local! {
-    static SUSPENDED: RefCell<Exchanges> = RefCell::default();
+    static SUSPENDED: RefCell<AllSuspended> = RefCell::default();
 }
 
-/// The exchanges that the host will resume. Each of its requests in progress has as many as middleware
-/// before this one has passed it on, for a moment after a time limit also those that the host cancels.
+/// The exchanges that the host will resume: one for each request in progress. If middleware before this
+/// one sends a request again after a time limit, the host cancels the earlier exchange.
 #[derive(Default)]
-struct Exchanges {
+struct AllSuspended {
     last: u64,
-    suspended: HashMap<u64, Exchange>,
+    suspended: HashMap<u64, Suspended>,
 }
 
-/// An exchange: the function that handles it, and its connection to the host. The function has no
+/// A suspended exchange: the function that handles it, and its connection to the host. The function has no
 /// result if the client is answered.
-struct Exchange {
+struct Suspended {
     work: LocalBoxFuture<'static, Result<Option<Outcome>, ErrorCode>>,
     link: Rc<Link>,
 }
@@ -70,7 +70,7 @@ where
 {
     let link = Rc::new(Link::default());
     let work = handle(Intercepted::whole(head, link.clone()));
-    Exchange { work: work.map(|outcome| outcome.map(Some)).boxed_local(), link }.advance().await
+    Suspended { work: work.map(|outcome| outcome.map(Some)).boxed_local(), link }.advance().await
 }
 
 /// Continues an exchange.
@@ -94,7 +94,7 @@ enum Step {
     Ended(Result<Option<Outcome>, ErrorCode>),
 }
 
-impl Exchange {
+impl Suspended {
     /// Runs the function until it asks the host for something, or ends.
     async fn advance(mut self) -> Action {
         let step = poll_fn(|cx| {
