@@ -46,8 +46,8 @@ impl BatchTime {
 
 #[kafka::batch]
 async fn handle(batch: &Batch) -> Result<Vec<Rejection>, Failure> {
-    let worker = settings::worker().await?;
     let time = BatchTime { begun: Instant::now(), limit: batch.time_limit() };
+    let worker = settings::worker().await?;
     let mut rejections = Vec::new();
     let mut tasks: BTreeMap<String, Vec<(&Record, TaskRecord)>> = BTreeMap::new();
     for record in batch.records() {

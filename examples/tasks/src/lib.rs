@@ -1,4 +1,5 @@
-//! A service that takes seconds for an answer. `POST /reports/YEAR` returns a report. If it is called as
+//! A service that takes seconds for an answer. `POST /reports/YEAR` returns a report of four quarters, and
+//! `POST /reports/YEAR?parts=N` one of N parts. If it is called as
 //! a background task, it reports its progress, and stops when the client does not want the report any
 //! more.
 
@@ -13,8 +14,11 @@ use serde_json::{Value, json};
 
 guest_http::handler!(respond, guest_http::Headers::All);
 
-/// The time that a quarter of the report takes.
-const QUARTER: Duration = Duration::from_millis(250);
+/// The time that a part of the report takes.
+const PART: Duration = Duration::from_millis(250);
+
+/// The most parts.
+const PARTS_MAX: u32 = 100;
 
 /// The limits of the answer to a report of the progress.
 const LIMITS: ResponseLimits = ResponseLimits { timeout_ms: 10_000, body_bytes_max: 4_096 };
@@ -30,18 +34,20 @@ async fn write_report(request: &Request) -> Result<Answer, Problem> {
     if request.method() != http::Method::POST {
         return Err(method_not_allowed(&["POST"]));
     }
-    for quarter in 1..=4 {
-        if !is_wanted(request.headers(), quarter).await {
-            let detail = format!("the report was stopped before quarter {quarter}");
+    let parts = request.uri().query().and_then(|query| query.strip_prefix("parts="));
+    let parts = parts.and_then(|parts| parts.parse().ok()).unwrap_or(4).clamp(1, PARTS_MAX);
+    for part in 1..=parts {
+        if !is_wanted(request.headers(), part, parts).await {
+            let detail = format!("the report was stopped before part {part}");
             let kind = "urn:doorbuster:problem:cancelled";
             return Err(Problem::new(kind, StatusCode::CONFLICT, detail));
         }
-        spin_sdk::time::sleep(QUARTER).await;
+        spin_sdk::time::sleep(PART).await;
     }
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let report = json!({
         "year": year,
-        "quarters": 4,
+        "parts": parts,
         "idempotency_key": text("idempotency-key"),
         "attempt": text("task-attempt"),
     });
@@ -49,13 +55,13 @@ async fn write_report(request: &Request) -> Result<Answer, Problem> {
 }
 
 /// Reports the progress, if the report is a task. Returns whether the client wants it.
-async fn is_wanted(headers: &HeaderMap, quarter: u32) -> bool {
+async fn is_wanted(headers: &HeaderMap, part: u32, parts: u32) -> bool {
     let text = |name| headers.get(name)?.to_str().ok();
     let (Some(id), Some(token)) = (text("task-id"), text("task-token")) else { return true };
     let Ok(Ok(tasks)) = value("tasks_url").await.map(|url| url.parse::<Uri>()) else { return true };
     let body = json!({
-        "progress": f64::from(quarter - 1) / 4.0,
-        "message": format!("quarter {quarter}"),
+        "progress": f64::from(part - 1) / f64::from(parts),
+        "message": format!("part {part}"),
     });
     let report = Outgoing {
         method: "PUT".into(),

@@ -56,6 +56,10 @@ const CREDENTIAL_HEADERS: &str = "x-api-key, x-auth-token, x-forwarded-access-to
 const TASKS_AT_ONCE_MAX: usize = 64;
 const RESULTS_BYTES_MAX: u64 = 16 << 20;
 
+/// The shortest retention, in seconds. It is longer than any attempt, so that the state of a running task
+/// does not expire.
+const RETENTION_S_MIN: u64 = 1_800;
+
 /// The longest retention, in seconds: 30 days.
 const RETENTION_S_MAX: u64 = 30 * 86_400;
 
@@ -127,7 +131,13 @@ impl StoreConfig {
             url: Secret(url.clone()),
             prefix: text(prefix_name, prefix, "tasks:")?,
             timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
-            retention_ms: number(retention_name, retention, 86_400, 60, RETENTION_S_MAX)? * 1_000,
+            retention_ms: number(
+                retention_name,
+                retention,
+                86_400,
+                RETENTION_S_MIN,
+                RETENTION_S_MAX,
+            )? * 1_000,
         })
     }
 
@@ -366,7 +376,7 @@ mod tests {
             ("tasks_secret", "short"),
             ("tasks_valkey_url", ""),
             ("tasks_valkey_timeout_ms", "0"),
-            ("tasks_retention_s", "59"),
+            ("tasks_retention_s", "1799"),
             ("tasks_topic", ""),
             ("tasks_prefix", "tasks"),
             ("tasks_prefix", "/"),
