@@ -5,33 +5,37 @@ mod settings;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use guest_http::{is_server_failure, is_timeout, next, problem, send_answer};
+use guest_http::{End, Intercepted, NextResponse, Outcome};
+use guest_http::{is_server_failure, is_timeout, problem, timed_out};
 use http::{Method, StatusCode};
 use request_events::{Config, Exchange};
+use request_policies::TIMEOUT_MAX;
 use spin_sdk::wasip3::clocks::monotonic_clock;
-use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+use spin_sdk::wasip3::http::types::ErrorCode;
 
-guest_http::proxy!(handle);
+guest_http::interceptor!(handle);
 
-async fn handle(request: Request) -> Result<Response, ErrorCode> {
+async fn handle(request: Intercepted) -> Result<Outcome, ErrorCode> {
     let config = match settings::current().await {
         Ok(config) => config,
-        Err(fault) => return send_answer(problem(&fault)),
+        Err(fault) => return Ok(problem(&fault).into()),
     };
-    let method = Method::try_from(request.get_method());
-    let path_with_query = request.get_path_with_query().unwrap_or_default();
+    let method = request.head()?.method().clone();
+    let path_with_query = request.path_with_query();
     let began = monotonic_clock::now();
-    let answered = next(request).await;
+    // With the time limit of the host, there would be no event.
+    let exchange = request.observe(TIMEOUT_MAX, TIMEOUT_MAX).await?;
     let duration = Duration::from_nanos(monotonic_clock::now().saturating_sub(began));
-    let status = match &answered {
-        Ok(response) => StatusCode::from_u16(response.get_status_code()),
-        Err(error) => Ok(status_of(error)),
-    };
-    // Neither a method nor a status that is not valid gets here through a host.
-    if let (Ok(method), Ok(status)) = (method, status) {
+    // A status that is not valid does not get here through a host.
+    if let Ok(status) = StatusCode::from_u16(status_of(&exchange.end)) {
         observe(config, &method, &path_with_query, status, duration);
     }
-    answered
+    match exchange.end {
+        End::Answered(response) => Ok(response.into()),
+        End::Failed(error) => Err(error),
+        End::TimedOut => Ok(problem(&timed_out()).into()),
+        End::NotReceived(fault) => Ok(problem(&fault).into()),
+    }
 }
 
 /// Creates the event of a request. It is sent later.
@@ -48,13 +52,14 @@ fn observe(
     send::later(config, exchange.record(exchange.series(&config.routes), send::random()));
 }
 
-/// The status with which a host answers a request without a response.
-fn status_of(error: &ErrorCode) -> StatusCode {
-    if is_timeout(error) {
-        StatusCode::GATEWAY_TIMEOUT
-    } else if is_server_failure(error) {
-        StatusCode::BAD_GATEWAY
-    } else {
-        StatusCode::INTERNAL_SERVER_ERROR
+/// The status with which the request is answered here, or by a host if there is no response.
+fn status_of(end: &End<NextResponse>) -> u16 {
+    match end {
+        End::Answered(response) => response.status(),
+        End::Failed(error) if is_timeout(error) => StatusCode::GATEWAY_TIMEOUT.as_u16(),
+        End::Failed(error) if is_server_failure(error) => StatusCode::BAD_GATEWAY.as_u16(),
+        End::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+        End::TimedOut => StatusCode::GATEWAY_TIMEOUT.as_u16(),
+        End::NotReceived(fault) => fault.status,
     }
 }

@@ -4,11 +4,12 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use guest_http::report_unwritten;
+use guest_http::{report_change, report_unwritten};
 use guest_kafka::{Record as KafkaRecord, send_each};
-use guest_tasks::now_ms;
+use guest_tasks::{now_ms, within};
+use intake::IntakeError;
 use intake::request::IDEMPOTENCY_KEY;
-use request_events::{Config, Next, Outbox, Record};
+use request_events::{ATTEMPT_LIMIT, Config, Next, Outbox, Record};
 use spin_sdk::wasip3::random::random::get_random_u64;
 
 thread_local! {
@@ -33,12 +34,24 @@ async fn send_all(config: &'static Config) {
         match next {
             Next::Send => {}
             Next::Pause(ms) => spin_sdk::time::sleep(Duration::from_millis(ms)).await,
-            Next::End => return,
+            Next::End => {
+                let requests = OUTBOX.with_borrow(Outbox::unwritten_requests);
+                if requests > 0 {
+                    report_change(&format!(
+                        "the events of {requests} requests are not written; the next request to this \
+                         instance sends them again, and they are lost if it ends before"
+                    ));
+                }
+                return;
+            }
         }
         let batch = OUTBOX.with_borrow_mut(|outbox| {
             outbox.batch(random).iter().map(|record| to_kafka(config, record)).collect()
         });
-        let results = send_each(batch).await;
+        // If the time has passed, each record may have been written, and is sent again.
+        let results = within(ATTEMPT_LIMIT, send_each(batch)).await.unwrap_or_else(|| {
+            vec![Err(IntakeError::TimedOut("the producer returned no results in time".into()))]
+        });
         if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
             report_unwritten(error);
         }

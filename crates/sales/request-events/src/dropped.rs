@@ -28,6 +28,11 @@ impl Dropped {
         *self.0.entry(key).or_default() += requests;
     }
 
+    /// The number of all requests.
+    pub fn requests(&self) -> u64 {
+        self.0.values().sum()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

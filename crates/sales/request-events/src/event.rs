@@ -50,6 +50,8 @@ pub struct Record {
     pub(crate) time_ms: u64,
     /// The number of requests that are missing if the record is not written.
     pub(crate) requests: u64,
+    /// Whether it is about dropped events.
+    pub(crate) is_count: bool,
 }
 
 /// The fields of the value, which consumers rely on (docs/guide/middleware/analytics.md).
@@ -112,10 +114,10 @@ impl Record {
             dropped: 0,
         };
         complete(&mut value);
-        let requests = value.requests + value.dropped;
+        let (requests, is_count) = (value.requests + value.dropped, value.dropped > 0);
         // It has no map with other keys than texts, which is the only thing that could fail.
         let value = serde_json::to_vec(&value).unwrap_or_default();
-        Self { id, value, series, time_ms, requests }
+        Self { id, value, series, time_ms, requests, is_count }
     }
 
     /// The memory that it takes.

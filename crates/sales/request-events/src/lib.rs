@@ -13,5 +13,5 @@ mod route;
 
 pub use config::{Config, ConfigError, Settings};
 pub use event::{Exchange, Record, Series};
-pub use outbox::{Next, Outbox};
+pub use outbox::{ATTEMPT_LIMIT, Next, Outbox};
 pub use route::Routes;

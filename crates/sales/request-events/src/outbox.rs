@@ -2,6 +2,7 @@
 //! that no request waits for that.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::dropped::Dropped;
 use crate::event::Record;
@@ -16,8 +17,20 @@ const BYTES_MAX: usize = 2 << 20;
 /// Maximum number of records in a batch.
 const BATCH_RECORDS_MAX: usize = 500;
 
+/// Maximum number of these that are sent again. The others are new: a partition that accepts no records
+/// must not keep the other partitions from getting any.
+const REPEATED_RECORDS_MAX: usize = BATCH_RECORDS_MAX / 2;
+
+/// Maximum number of records about dropped events that are not written yet. Further events stay in the
+/// counts.
+const COUNT_RECORDS_MAX: usize = 1_000;
+
+/// Maximum time of an attempt. It is longer than that in which a producer gives up by default, which
+/// knows for each record whether it was written.
+pub const ATTEMPT_LIMIT: Duration = Duration::from_secs(12);
+
 /// How long after the last request records are sent again that were not written. The host drops an
-/// instance that continues to work for 30 s after its last answer, and an attempt takes up to 10 s.
+/// instance that continues to work for 30 s after its last answer, so an attempt must end before that.
 const IDLE_MS_MAX: u64 = 15_000;
 
 /// The pause before a batch that is not full: a request to the broker costs more than an event.
@@ -47,8 +60,12 @@ impl Next {
 pub struct Outbox {
     waiting: VecDeque<Record>,
     sending: Vec<Record>,
-    /// The memory of both.
+    /// They were sent, and may have been written. The first one was sent before the others.
+    unwritten: VecDeque<Record>,
+    /// The memory of all of them.
     bytes: usize,
+    /// The number of those that are about dropped events.
+    counts: usize,
     dropped: Dropped,
     /// Whether a task sends records.
     has_task: bool,
@@ -62,7 +79,8 @@ impl Outbox {
     pub fn add(&mut self, record: Record, now_ms: u64) -> bool {
         self.added_ms = now_ms;
         let bytes = self.bytes + record.bytes();
-        if self.waiting.len() + self.sending.len() < RECORDS_MAX && bytes <= BYTES_MAX {
+        let count = self.waiting.len() + self.sending.len() + self.unwritten.len();
+        if count < RECORDS_MAX && bytes <= BYTES_MAX {
             self.bytes = bytes;
             self.waiting.push_back(record);
         } else {
@@ -71,17 +89,21 @@ impl Outbox {
         !std::mem::replace(&mut self.has_task, true)
     }
 
-    /// The next records to send, beginning with those that were sent and not written. `random` makes the
-    /// ids of records about dropped events.
+    /// The next records to send, beginning with some of those that were sent and not written. `random`
+    /// makes the ids of records about dropped events.
     pub fn batch(&mut self, mut random: impl FnMut() -> u128) -> &[Record] {
+        let count = self.unwritten.len().min(REPEATED_RECORDS_MAX);
+        self.sending.extend(self.unwritten.drain(..count));
         let room = BATCH_RECORDS_MAX.saturating_sub(self.sending.len());
         let count = self.waiting.len().min(room);
         self.sending.extend(self.waiting.drain(..count));
         while self.sending.len() < BATCH_RECORDS_MAX
+            && self.counts < COUNT_RECORDS_MAX
             && let Some((time_ms, series, requests)) = self.dropped.take()
         {
             let record = Record::of_dropped(series, time_ms, requests, random());
             self.bytes += record.bytes();
+            self.counts += 1;
             self.sending.push(record);
         }
         &self.sending
@@ -91,28 +113,38 @@ impl Outbox {
     /// been written, and are sent again as they are.
     pub fn attempted(&mut self, acknowledged: impl IntoIterator<Item = bool>, now_ms: u64) -> Next {
         let mut acknowledged = acknowledged.into_iter();
-        let before = self.sending.len();
-        for record in std::mem::take(&mut self.sending) {
+        let mut is_any_written = false;
+        for record in self.sending.drain(..) {
             if acknowledged.next() == Some(true) {
+                is_any_written = true;
                 self.bytes -= record.bytes();
+                self.counts -= usize::from(record.is_count);
             } else {
-                self.sending.push(record);
+                self.unwritten.push_back(record);
             }
         }
-        let left = self.sending.len();
+        let repeated = self.unwritten.len();
         let is_idle = now_ms.saturating_sub(self.added_ms) >= IDLE_MS_MAX;
-        let is_empty = left + self.waiting.len() == 0 && self.dropped.is_empty();
-        let next = if is_empty || (left > 0 && is_idle) {
+        let is_empty = repeated + self.waiting.len() == 0 && self.dropped.is_empty();
+        let is_full = repeated.min(REPEATED_RECORDS_MAX) + self.waiting.len() >= BATCH_RECORDS_MAX;
+        let has_counts = !self.dropped.is_empty() && self.counts < COUNT_RECORDS_MAX;
+        let next = if is_empty || (repeated > 0 && is_idle) {
             Next::End
-        } else if left == before {
+        } else if !is_any_written {
             Next::Pause(RETRY_MS)
-        } else if left + self.waiting.len() >= BATCH_RECORDS_MAX || !self.dropped.is_empty() {
+        } else if is_full || has_counts {
             Next::Send
         } else {
             Next::Pause(GATHER_MS)
         };
         self.has_task = next != Next::End;
         next
+    }
+
+    /// The number of requests whose events are not written: they are lost if the instance ends.
+    pub fn unwritten_requests(&self) -> u64 {
+        let records = self.waiting.iter().chain(&self.sending).chain(&self.unwritten);
+        records.map(|record| record.requests).sum::<u64>() + self.dropped.requests()
     }
 }
 
@@ -201,6 +233,43 @@ mod tests {
         let again = ids(outbox.batch(|| 0));
         assert_eq!(again[..2], [&*sent[0], &sent[2]]);
         assert_eq!(again.len(), 3, "with the new one");
+    }
+
+    /// A third of the records gets to a partition that accepts none.
+    #[test]
+    fn a_partition_without_a_leader_does_not_stop_the_others() {
+        let (mut source, mut outbox) = (Source::new(), Outbox::default());
+        let (mut added, mut written, mut last) = (0, 0, 0);
+        let accepts = |record: &Record| u128::from_str_radix(&record.id, 16).unwrap() % 3 > 0;
+        for round in 0..200 {
+            for _ in 0..100 {
+                outbox.add(source.record("/a", round * 1_000), 0);
+                added += 1;
+            }
+            let batch = outbox.batch(|| source.id());
+            assert!(batch.len() <= BATCH_RECORDS_MAX);
+            let acknowledged: Vec<_> = batch.iter().map(accepts).collect();
+            let of_written = batch.iter().filter(|record| accepts(record));
+            last = of_written.map(|record| record.requests).sum();
+            written += last;
+            outbox.attempted(acknowledged, 0);
+        }
+        assert!(last > 0, "the list is full of records of the other partition");
+        assert_eq!(written + outbox.unwritten_requests(), added);
+        // It has a leader again.
+        for _ in 0..50 {
+            let count = outbox.batch(|| source.id()).len();
+            outbox.attempted(vec![true; count], 0);
+        }
+        assert_eq!((outbox.unwritten_requests(), outbox.bytes, outbox.counts), (0, 0, 0));
+    }
+
+    /// The time after the last request, with the last attempt and the pause before it.
+    #[test]
+    fn the_last_attempt_ends_before_the_host_drops_the_instance() {
+        let pause = Duration::from_millis(IDLE_MS_MAX + RETRY_MS);
+        assert!(pause + ATTEMPT_LIMIT < Duration::from_secs(30));
+        assert!(ATTEMPT_LIMIT > Duration::from_secs(10), "the default of the producer");
     }
 
     #[test]

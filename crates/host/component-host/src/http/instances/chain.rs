@@ -100,7 +100,8 @@ pub(super) struct Ended<'a> {
 
 /// How a request ended that was passed on.
 enum Sent {
-    Returned(Passed),
+    Responded(Box<Response<WholeBody>>),
+    Failed(wasmtime::Error),
     TimedOut,
     Cancelled,
 }
@@ -206,10 +207,10 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
                             Sent::Cancelled => {
                                 return self.cancel(position, exchange, ExpirationError).await;
                             }
-                            Sent::Returned(Err(error)) => Event::Failed(format!("{error:#}")),
-                            Sent::Returned(Ok(response)) => {
+                            Sent::Failed(error) => Event::Failed(format!("{error:#}")),
+                            Sent::Responded(response) => {
                                 let head = response_head_to_guest(&response);
-                                last = Some(response);
+                                last = Some(*response);
                                 Event::Response(head)
                             }
                         };
@@ -276,7 +277,7 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
         let Sending { remove, insert, after_ms, timeout_ms, .. } = sending;
         let mut request = request.clone();
         if let Err(fault) = change_request(&mut request, remove, insert) {
-            return Sent::Returned(Err(invalid(fault)));
+            return Sent::Failed(invalid(fault));
         }
         if after_ms > 0 {
             let pause = tokio::time::sleep(Duration::from_millis(after_ms.into()));
@@ -296,7 +297,10 @@ impl<'a, C: Calls + 'a> Chain<'a, C> {
         };
         let sent = tokio::select! {
             biased;
-            passed = &mut response => return Sent::Returned(passed),
+            passed = &mut response => return match passed {
+                Ok(response) => Sent::Responded(Box::new(response)),
+                Err(error) => Sent::Failed(error),
+            },
             () = self.scope.cancelled() => Sent::Cancelled,
             () = limit => Sent::TimedOut,
         };
