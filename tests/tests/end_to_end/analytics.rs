@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use component_host::{Capability, Limits};
 use futures::future::join_all;
-use host_producer::{NewTopic, ProducerConfig, ensure_topic};
+use host_producer::{Header, NewTopic, OutgoingRecord, Producer, ProducerConfig, ensure_topic};
 use http::Method;
 use kafka_trigger::ProducerCapability;
 use pipeline_tests::{Client, Launch, Pipeline, Store, eventually, root};
-use serde_json::Value;
+use serde_json::{Value, json};
 use test_servers::{ValkeyConfig, shared_kafka, start_valkey};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpSocket, TcpStream};
@@ -41,13 +41,19 @@ source = "components/analytics.wasm"
 /// Serves [`MANIFEST`] with these routes, and with a producer for this broker.
 async fn start(broker: &str, topic: &str, routes: &str) -> Client {
     let text = MANIFEST.replace("TOPIC", topic).replace("ROUTES", routes);
-    let producer: Arc<dyn Capability> =
-        Arc::new(ProducerCapability::new(ProducerConfig::new(broker)).unwrap());
-    let limits = Limits { request_timeout: Duration::from_secs(60), ..limits() };
+    // An answer that waited for an event of an outage would be 504. One instance, whose components need
+    // a memory each: its task runs as long as there are requests.
+    let limits = Limits { request_timeout: Duration::from_secs(60), instances_max: 3, ..limits() };
+    let config = ProducerConfig {
+        unreachable_timeout_ms: 120_000,
+        delivery_timeout_ms: 120_000,
+        ..ProducerConfig::new(broker)
+    };
+    let producer: Arc<dyn Capability> = Arc::new(ProducerCapability::new(config).unwrap());
     serve_app(load_with(&text, &limits, &[producer], &[]).unwrap(), limits).await
 }
 
-/// The events of a topic, each once.
+/// The events of a topic by id. An event may be written twice, but only with the same value.
 pub(super) async fn events(brokers: &str, topic: &str) -> BTreeMap<String, Value> {
     let records = captured(brokers, topic).await;
     let records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -62,7 +68,23 @@ pub(super) async fn events(brokers: &str, topic: &str) -> BTreeMap<String, Value
         );
         (id, value)
     };
-    records.map(event).collect()
+    let mut events = BTreeMap::new();
+    for (id, value) in records.map(event) {
+        if let Some(other) = events.insert(id, value.clone()) {
+            assert_eq!(other, value);
+        }
+    }
+    events
+}
+
+/// The sum of each series.
+fn series(events: &BTreeMap<String, Value>) -> BTreeMap<String, u64> {
+    let mut series = BTreeMap::new();
+    for event in events.values() {
+        let name = event["series"].as_str().unwrap().to_owned();
+        *series.entry(name).or_default() += event["requests"].as_u64().unwrap();
+    }
+    series
 }
 
 /// Connects clients of this port to the broker from now on.
@@ -86,7 +108,7 @@ async fn answers_do_not_wait_for_events_which_are_written_after_an_outage() {
     ensure_topic(&ProducerConfig::new(&brokers), NewTopic::new(TOPIC, 3)).await.unwrap();
     let (socket, url) = nobody();
     let broker = url.trim_start_matches("http://");
-    let client = start(broker, TOPIC, "/request, /items/:id").await;
+    let client = start(broker, TOPIC, "/request, /items/:id, /status, /again").await;
     let mut requests = Vec::new();
     for n in 0..30 {
         let (method, path) = match n % 3 {
@@ -101,23 +123,43 @@ async fn answers_do_not_wait_for_events_which_are_written_after_an_outage() {
         let answer = answer.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+    // A component that fails: the status is that of the answer.
+    let answer = client.send(Method::GET, "/status", &[], "").await.unwrap();
+    assert_eq!(answer.status, 500, "{}", answer.text());
+    assert_eq!(series(&events(&brokers, TOPIC).await), BTreeMap::new());
     forward(socket, brokers.clone());
-    let events = eventually("all events are written", async || {
+    let all = eventually("all events are written", async || {
+        // A task that has ended, because the last request was long ago, begins again with this one.
+        client.send(Method::GET, "/again", &[], "").await.unwrap();
         let events = events(&brokers, TOPIC).await;
-        (events.len() >= 30).then_some(events)
+        let is_again = |event: &Value| event["route"] == "/again";
+        (events.values().filter(|event| !is_again(event)).count() >= 31).then_some(events)
     })
     .await;
-    let mut series = BTreeMap::<String, u64>::new();
-    for event in events.values() {
+    for event in all.values() {
         let text = event.to_string();
         assert!(!text.contains("secret") && !text.contains("ada"), "{text}");
         assert!(event["duration_us"].as_u64().unwrap() > 0, "{text}");
-        assert_eq!((&event["dropped"], &event["status"]), (&Value::from(0), &Value::from(200)));
-        *series.entry(event["series"].as_str().unwrap().into()).or_default() +=
-            event["requests"].as_u64().unwrap();
+        assert_eq!(event["dropped"], 0);
     }
-    let expected = [("GET /request 200", 10), ("POST other 200", 10), ("PUT /items/:id 200", 10)];
-    assert_eq!(series, expected.map(|(name, count)| (name.to_owned(), count)).into());
+    let mut written = series(&all);
+    written.remove("GET /again 200");
+    let expected = [
+        ("GET /request 200", 10),
+        ("GET /status 500", 1),
+        ("POST other 200", 10),
+        ("PUT /items/:id 200", 10),
+    ];
+    assert_eq!(written, expected.map(|(name, count)| (name.to_owned(), count)).into());
+    // A trap ends the instance, with its list. The next one continues.
+    assert_eq!(client.send(Method::GET, "/trap", &[], "").await.unwrap().status, 500);
+    let written = eventually("the next event is written", async || {
+        client.send(Method::POST, "/again", &[], "").await.unwrap();
+        let written = series(&events(&brokers, TOPIC).await);
+        written.contains_key("POST /again 200").then_some(written)
+    })
+    .await;
+    assert!(!written.contains_key("GET other 500"), "{written:?}");
     // Settings that are not valid let nothing pass.
     let client = start(broker, TOPIC, "request").await;
     assert_eq!(client.send(Method::GET, "/request", &[], "").await.unwrap().status, 502);
@@ -161,6 +203,34 @@ async fn sums(store: &Store, aggregate: &str) -> BTreeMap<String, u64> {
     sums
 }
 
+/// The series of the records at the ends of partitions.
+const MARK: &str = "mark";
+
+/// Writes a record at the end of each partition. When these are counted, everything before them is.
+async fn mark_ends(brokers: &str, topic: &str, expected: &mut BTreeMap<String, u64>) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let time_ms = u64::try_from(since.as_millis()).unwrap();
+    let records = (0..3).map(|partition| {
+        let id = format!("{partition:032x}");
+        let value = json!({
+            "id": id, "time_ms": time_ms, "series": MARK, "duration_us": 1, "requests": 1, "dropped": 0
+        });
+        let key = Some(id.into_bytes());
+        let header = Header { name: "idempotency-key".into(), value: key.clone() };
+        OutgoingRecord {
+            topic: topic.into(),
+            partition: Some(partition),
+            key,
+            value: Some(value.to_string().into_bytes()),
+            headers: vec![header],
+            ..OutgoingRecord::default()
+        }
+    });
+    let producer = Producer::new(ProducerConfig::new(brokers)).unwrap();
+    producer.send(records.collect()).await.unwrap();
+    expected.insert(MARK.into(), 3);
+}
+
 /// `examples/request-counts` twice; one of them is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_counted_once_across_a_kill() {
@@ -199,7 +269,13 @@ async fn requests_are_counted_once_across_a_kill() {
         (total(sums(&store, "requests").await) >= 240).then_some(())
     })
     .await;
-    assert_eq!(sums(&store, "requests").await, expected);
+    mark_ends(&brokers, TOPIC, &mut expected).await;
+    eventually("the topic is counted to its end", async || {
+        let marks = sums(&store, "requests").await.get(MARK).copied();
+        (marks >= expected.get(MARK).copied()).then_some(())
+    })
+    .await;
+    assert_eq!(sums(&store, "requests").await, expected, "with repetitions of records, if any");
     assert_eq!(total(sums(&store, "dropped").await), 0);
     let slowest = sums(&store, "slowest_us").await;
     assert!(slowest.values().all(|us| *us > 0) && slowest.len() == expected.len(), "{slowest:?}");

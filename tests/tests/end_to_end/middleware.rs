@@ -147,18 +147,21 @@ async fn only_requests_with_a_valid_token_reach_the_component() {
             ("X-Token-Role", "forged"),
             ("x_token-role", "forged"),
             ("X_TOKEN_SUBJECT", "forged"),
-            ("connection", "x-token-subject, x-token-role"),
             ("x-other", "kept"),
+            // The host removes the headers that this one names, before any component gets the request.
+            ("connection", "x-token-subject, x-token-role"),
         ];
-        let answer = request(&client, streamed, path, &forged).await;
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(reached), "{answer}");
-        for line in ["x-token-subject: ada", "x-token-role: user", "x-other: kept"] {
-            assert_eq!(answer.matches(line).count(), 1, "{line}: {answer}");
+        for forged in [&forged[..forged.len() - 1], &forged] {
+            let answer = request(&client, streamed, path, forged).await;
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(reached), "{answer}");
+            for line in ["x-token-subject: ada", "x-token-role: user", "x-other: kept"] {
+                assert_eq!(answer.matches(line).count(), 1, "{line}: {answer}");
+            }
+            assert!(!answer.contains("forged"), "{answer}");
+            // A public path needs no token, and its headers are not trusted either.
+            let answer = request(&client, streamed, "/health", &forged[1..]).await;
+            assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("forged"), "{answer}");
         }
-        assert!(!answer.contains("forged"), "{answer}");
-        // A public path needs no token, and its headers are not trusted either.
-        let answer = request(&client, streamed, "/health", &forged[1..]).await;
-        assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("forged"), "{answer}");
         for (path, token, status) in [
             ("/admin/x", valid.1, 403),
             ("/%61dmin/x", valid.1, 403),

@@ -195,6 +195,8 @@ async fn a_task_is_handled_once_although_the_host_is_killed() {
     // The public rule for `PUT` applies to this path, so nothing behind `tasks` may get the request.
     let unauthenticated = running.client().send(Method::PUT, &encoded, &[], "").await.unwrap();
     assert_eq!(unauthenticated.status, 405);
+    let nobody = User::new(&running, "");
+    assert_eq!(nobody.order("2020", "slow").await.status, 403);
 
     // The service reports its progress through the gateway, and stops when it is told to.
     let stopped = ada.order("2021?parts=100", "stopped").await.header("location").to_owned();

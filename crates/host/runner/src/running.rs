@@ -25,8 +25,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(24);
 /// finish.
 pub const REQUESTS_LIMIT: Duration = Duration::from_secs(10);
 
-/// The share of the producer: time to acknowledge the records of requests that were cut off. The
-/// rest, 10 seconds or more, is for the Kafka triggers.
+/// The share of the producer: time to acknowledge the records of requests that were cut off, and of
+/// what components do after their answers. The rest, 10 seconds or more, is for the Kafka triggers.
 const FLUSH_LIMIT: Duration = Duration::from_secs(4);
 
 /// What runs. The fields are dropped when the application has ended.
@@ -74,7 +74,7 @@ impl Running {
         port?;
         served?;
         drained?;
-        flushed.context("accepted records were not acknowledged before the end")
+        flushed.context("records of components were not acknowledged before the end")
     }
 
     async fn end_requests(&mut self) -> Result<()> {

@@ -40,6 +40,8 @@ pub(super) struct PoolGauges {
     pub waiting: Gauge,
     /// Instances, including those that are being created.
     pub instances: Gauge,
+    /// Instances that handle requests, or continue to work after the answers.
+    pub working: Gauge,
 }
 
 impl ServiceMetrics {

@@ -61,9 +61,14 @@ impl Server {
         let serving = serve(self.listener, &self.limits, handler, refusals, shutdown, drain);
         async move {
             let drained = serving.await;
-            if let Some(deadline) = deadline.get() {
-                // What is not finished is lost.
-                let _ = timeout_at(*deadline, self.services.finish()).await;
+            if let Some(deadline) = deadline.get()
+                && timeout_at(*deadline, self.services.finish()).await.is_err()
+            {
+                let instances = self.services.working();
+                tracing::warn!(
+                    instances,
+                    "components still worked at the drain deadline; what they had not finished is lost"
+                );
             }
             self.services.close();
             drained

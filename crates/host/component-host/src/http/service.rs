@@ -67,9 +67,9 @@ impl HttpService {
         self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until the instances have nothing to do.
-    pub(crate) async fn finish(&self) {
-        self.pool().finish().await;
+    /// The number of instances that have something to do, with those of earlier builds.
+    pub(crate) fn working(&self) -> i64 {
+        self.metrics.pool.working.get()
     }
 
     /// Notes that the server has ended. Instances that are still running may end at any time.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use http_body::Body;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
@@ -29,6 +30,9 @@ use spin_app::origin::Place;
 
 /// The path that answers `OK` while the process lives, as in Spin.
 pub const HEALTH_PATH: &str = "/.well-known/spin/health";
+
+/// The interval in which it is checked whether instances still work after the last answer.
+const WORK_CHECK: Duration = Duration::from_millis(5);
 
 /// The client address of a request that a component sends to its own application.
 const OWN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -154,9 +158,17 @@ impl Services {
         self.unrouted.clone()
     }
 
-    /// Waits until the instances have nothing to do: some continue to work after an answer.
+    /// Waits until no instance has anything to do: some continue to work after an answer, and may call
+    /// others then.
     pub(crate) async fn finish(&self) {
-        join_all(self.by_id.values().map(|service| service.finish())).await;
+        while self.working() > 0 {
+            tokio::time::sleep(WORK_CHECK).await;
+        }
+    }
+
+    /// The number of instances that have something to do.
+    pub(crate) fn working(&self) -> i64 {
+        self.by_id.values().map(|service| service.working()).sum()
     }
 
     /// Notes that the server has ended.

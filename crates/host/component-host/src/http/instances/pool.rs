@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
@@ -22,9 +21,6 @@ use crate::whole::WholeBody;
 /// The interval of the check for a standstill.
 const STANDSTILL: Duration = Duration::from_millis(10);
 
-/// The interval in which it is checked whether instances still work after the last answer.
-const WORK_CHECK: Duration = Duration::from_millis(5);
-
 /// Creates an instance and runs it until it ends.
 pub(super) type Launch = Box<dyn Fn(InstanceSlot) + Send + Sync>;
 
@@ -34,8 +30,6 @@ pub(in crate::http) struct Pool {
     instance_limits: InstanceLimits,
     schedule: Mutex<Schedule<Job>>,
     gauges: PoolGauges,
-    /// Instances that handle requests, or continue to work after the answers.
-    working: Gauge,
     /// Wakes one idle instance when a request arrives.
     arrival: Notify,
     launch: Launch,
@@ -95,7 +89,6 @@ impl Pool {
             instance_limits,
             schedule: Mutex::new(Schedule::new(limits)),
             gauges,
-            working: Gauge::default(),
             arrival: Notify::new(),
             launch,
             closed: AtomicBool::new(false),
@@ -108,13 +101,6 @@ impl Pool {
         let waiting = Counted::new(&self.gauges.waiting);
         self.apply(|schedule| schedule.arrived(Job { request, answer, waiting }));
         answered.await.map_err(|_| wasmtime::Error::new(InstanceFailed))?
-    }
-
-    /// Waits until the instances have nothing to do.
-    pub async fn finish(&self) {
-        while self.working.get() > 0 {
-            tokio::time::sleep(WORK_CHECK).await;
-        }
     }
 
     /// Whether the server has ended.
@@ -237,7 +223,7 @@ impl InstanceSlot {
         let (jobs, actions) = self.pool.schedule().take(room);
         self.pool.perform(actions);
         if !jobs.is_empty() {
-            self.work.get_or_insert_with(|| Counted::new(&self.pool.working));
+            self.work.get_or_insert_with(|| Counted::new(&self.pool.gauges.working));
         }
         let change = self.instance.took(jobs.len(), Instant::now());
         self.pass_on(change);
