@@ -11,6 +11,7 @@ use guest_http::{Answer, FullBody, Intercepted, Outcome, problem};
 use http::{HeaderName, Request as Head, StatusCode};
 use intake::Problem;
 use response_cache::{Key, Pass, Plan, Status, Target, plan};
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use spin_sdk::wasip3::http::types::ErrorCode;
 
@@ -39,7 +40,7 @@ async fn handle(request: Intercepted) -> Result<Outcome, ErrorCode> {
         authority: authority.as_deref().unwrap_or_default(),
         path_and_query: head.uri().path_and_query().map_or("/", |path| path.as_str()),
     };
-    if head.method().as_str() == "PURGE" && !store.config.purge_token.expose().is_empty() {
+    if head.method().as_str() == "PURGE" && !store.config.purge_token.expose_secret().is_empty() {
         return Ok(purge(store, &head, target).await.into());
     }
     match plan(head.method(), target, head.headers()) {
@@ -63,7 +64,7 @@ async fn purge(store: &Store, head: &Head<()>, target: Target<'_>) -> Answer {
     let given = head.headers().get(PURGE_TOKEN).map(|value| value.as_bytes());
     // The time of the comparison of digests does not depend on how much of the secret is correct.
     let digest = |secret: &[u8]| Sha256::digest(secret);
-    if given.map(digest) != Some(digest(store.config.purge_token.expose().as_bytes())) {
+    if given.map(digest) != Some(digest(store.config.purge_token.expose_secret().as_bytes())) {
         let detail = format!("the header `{PURGE_TOKEN}` is missing or wrong");
         let kind = "urn:doorbuster:problem:forbidden";
         return problem(&Problem::new(kind, StatusCode::FORBIDDEN, detail));

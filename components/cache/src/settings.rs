@@ -6,6 +6,7 @@ use guest_http::{config, invalid_variable, value};
 use guest_valkey::Client;
 use intake::{IntakeError, Problem};
 use response_cache::{Config, VARIABLES};
+use secrecy::ExposeSecret as _;
 
 use crate::store::Store;
 
@@ -27,6 +28,7 @@ async fn read() -> Result<Store, IntakeError> {
         *own = value(name).await?;
     }
     let config = Config::new(&values).map_err(invalid_variable)?;
-    let client = Client::configured(URL, config.valkey_url.expose()).map_err(invalid_variable)?;
+    let client =
+        Client::configured(URL, config.valkey_url.expose_secret()).map_err(invalid_variable)?;
     Ok(Store::new(config, client))
 }

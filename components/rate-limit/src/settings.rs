@@ -36,7 +36,8 @@ async fn read() -> Result<Config, IntakeError> {
     };
     let limit = Limit::new(&settings).map_err(invalid_variable)?;
     let key = Key::parse(&value("rate_limit_key").await?).map_err(invalid_variable)?;
-    let prefix = prefix(&value("rate_limit_valkey_prefix").await?).map_err(invalid_variable)?;
+    let prefix_value = value("rate_limit_valkey_prefix").await?;
+    let prefix = prefix(&prefix_value).map_err(invalid_variable)?.into();
     let timeout_ms = timeout_ms(&value("rate_limit_valkey_timeout_ms").await?);
     let timeout_ms = timeout_ms.map_err(invalid_variable)?;
     let without = value("rate_limit_without_store").await?;

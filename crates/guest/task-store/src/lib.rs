@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use background_tasks::{StoreConfig, TRANSITION, TaskId, Transition, values};
 use guest_valkey::Client;
+use secrecy::ExposeSecret as _;
 use spin_sdk::time::sleep;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use valkey_codec::{Reply, encode};
@@ -20,7 +21,7 @@ pub struct Store(Client);
 impl Store {
     /// The states in the Valkey of this configuration. The error is a message.
     pub fn new(config: &StoreConfig) -> Result<Self, String> {
-        let client = Client::configured(URL, config.url.expose())?;
+        let client = Client::configured(URL, config.url.expose_secret())?;
         client.map(Self).ok_or_else(|| format!("`{URL}` is required"))
     }
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use component_settings::{SettingError, json, number};
 use http::HeaderName;
-use serde::Deserialize;
 
-use crate::ConfigError;
 use crate::claim::ClaimName;
 use crate::route::RouteConfig;
 
@@ -20,9 +19,6 @@ const ROUTES_MAX: usize = 64;
 
 /// Maximum number of headers with claims.
 const HEADERS_MAX: usize = 16;
-
-/// Maximum length of a variable, in bytes.
-const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// Maximum difference between two clocks, in seconds.
 const CLOCK_SKEW_S_MAX: u64 = 300;
@@ -48,45 +44,40 @@ pub struct Settings<'a> {
 
 impl Settings<'_> {
     /// The issuer. There is only one, because any of the keys may sign for it.
-    pub(crate) fn issuer(&self) -> Result<&str, ConfigError> {
+    pub(crate) fn issuer(&self) -> Result<&str, SettingError> {
         match self.issuer.trim() {
-            "" => Err(ConfigError::new("jwt_issuer", REQUIRED)),
+            "" => Err(SettingError::new("jwt_issuer", REQUIRED)),
             several if several.contains(',') => {
-                Err(ConfigError::new("jwt_issuer", "must be one issuer, without commas"))
+                Err(SettingError::new("jwt_issuer", "must be one issuer, without commas"))
             }
             issuer => Ok(issuer),
         }
     }
 
-    pub(crate) fn audiences(&self) -> Result<Vec<String>, ConfigError> {
+    pub(crate) fn audiences(&self) -> Result<Vec<String>, SettingError> {
         names("jwt_audience", self.audience)
     }
 
-    pub(crate) fn clock_skew_s(&self) -> Result<u64, ConfigError> {
-        if self.clock_skew_s.is_empty() {
-            return Ok(CLOCK_SKEW_S);
-        }
-        let seconds = self.clock_skew_s.parse().ok();
-        seconds.filter(|seconds| *seconds <= CLOCK_SKEW_S_MAX).ok_or_else(|| {
-            let reason = format!("must be a number of seconds up to {CLOCK_SKEW_S_MAX}");
-            ConfigError::new("jwt_clock_skew_s", reason)
-        })
+    pub(crate) fn clock_skew_s(&self) -> Result<u64, SettingError> {
+        let default = Some(CLOCK_SKEW_S);
+        number("jwt_clock_skew_s", self.clock_skew_s, default, 0..=CLOCK_SKEW_S_MAX)
     }
 
-    pub(crate) fn routes(&self) -> Result<Vec<RouteConfig>, ConfigError> {
-        let routes: Vec<RouteConfig> = json("jwt_routes", self.routes)?;
+    pub(crate) fn routes(&self) -> Result<Vec<RouteConfig>, SettingError> {
+        let routes: Vec<RouteConfig> = json("jwt_routes", self.routes)?.unwrap_or_default();
         limit("jwt_routes", routes.len(), ROUTES_MAX)?;
         Ok(routes)
     }
 
     /// The claims that are passed on, and the name of the header of each.
-    pub(crate) fn claim_headers(&self) -> Result<Vec<(ClaimName, HeaderName)>, ConfigError> {
+    pub(crate) fn claim_headers(&self) -> Result<Vec<(ClaimName, HeaderName)>, SettingError> {
         const VARIABLE: &str = "jwt_claim_headers";
-        let headers: BTreeMap<ClaimName, String> = json(VARIABLE, self.claim_headers)?;
+        let headers: BTreeMap<ClaimName, String> =
+            json(VARIABLE, self.claim_headers)?.unwrap_or_default();
         limit(VARIABLE, headers.len(), HEADERS_MAX)?;
         let mut checked: Vec<(ClaimName, HeaderName)> = Vec::new();
         for (claim, name) in headers {
-            let fault = |reason| ConfigError::new(VARIABLE, format!("names `{name}`, {reason}"));
+            let fault = |reason| SettingError::new(VARIABLE, format!("names `{name}`, {reason}"));
             let header = HeaderName::from_bytes(name.as_bytes());
             let header = header.map_err(|_| fault("which is no name of a header"))?;
             if !header.as_str().starts_with("x-") || header.as_str().contains('_') {
@@ -101,34 +92,19 @@ impl Settings<'_> {
     }
 }
 
-fn names(variable: &'static str, text: &str) -> Result<Vec<String>, ConfigError> {
+fn names(variable: &'static str, text: &str) -> Result<Vec<String>, SettingError> {
     let names: Vec<String> =
         text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect();
     if names.is_empty() {
-        return Err(ConfigError::new(variable, REQUIRED));
+        return Err(SettingError::new(variable, REQUIRED));
     }
     limit(variable, names.len(), NAMES_MAX)?;
     Ok(names)
 }
 
-fn json<T: Default + for<'a> Deserialize<'a>>(
-    variable: &'static str,
-    text: &str,
-) -> Result<T, ConfigError> {
-    if text.trim().is_empty() {
-        return Ok(T::default());
-    }
-    if text.len() > TEXT_BYTES_MAX {
-        let reason = format!("is longer than {TEXT_BYTES_MAX} bytes");
-        return Err(ConfigError::new(variable, reason));
-    }
-    strict_json::from_str(text)
-        .map_err(|e| ConfigError::new(variable, format!("is not valid: {e}")))
-}
-
-fn limit(variable: &'static str, count: usize, max: usize) -> Result<(), ConfigError> {
+fn limit(variable: &'static str, count: usize, max: usize) -> Result<(), SettingError> {
     if count > max {
-        return Err(ConfigError::new(variable, format!("has more than {max} entries")));
+        return Err(SettingError::new(variable, format!("has more than {max} entries")));
     }
     Ok(())
 }

@@ -1,16 +1,17 @@
 //! The checks of a request.
 
+use component_settings::SettingError;
 use http::{HeaderMap, HeaderName, Method, header};
 use http_text::decode_path;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
+use crate::Refusal;
 use crate::claim::{ClaimName, header_value};
 use crate::config::Settings;
 use crate::keys::Keys;
 use crate::route::Route;
-use crate::{ConfigError, Refusal};
 
 /// Maximum length of a token, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
@@ -43,7 +44,7 @@ type RequiredClaims<'a> = &'a [(ClaimName, Vec<String>)];
 
 impl Guard {
     /// Checks the settings.
-    pub fn new(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+    pub fn new(settings: &Settings<'_>) -> Result<Self, SettingError> {
         let mut validation = Validation::new(Algorithm::RS256);
         validation.leeway = settings.clock_skew_s()?;
         validation.validate_nbf = true;

@@ -8,7 +8,6 @@
 mod cache;
 mod claim;
 mod config;
-mod error;
 mod guard;
 mod keys;
 mod refusal;
@@ -16,7 +15,6 @@ mod route;
 
 pub use cache::{KeyCache, Next};
 pub use config::Settings;
-pub use error::ConfigError;
 pub use guard::{Claims, Demand, Guard, bearer};
 pub use keys::{KEYS_BYTES_MAX, Keys, KeysError};
 pub use refusal::Refusal;

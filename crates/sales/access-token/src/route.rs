@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use component_settings::SettingError;
 use http::Method;
 use http_text::PathPattern;
 use serde::Deserialize;
 
-use crate::ConfigError;
 use crate::claim::{ClaimName, one_or_several};
 
 /// The variable with the rules.
@@ -41,9 +41,9 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub fn new(config: RouteConfig) -> Result<Self, ConfigError> {
+    pub fn new(config: RouteConfig) -> Result<Self, SettingError> {
         let fault = |reason| {
-            ConfigError::new(VARIABLE, format!("is not valid: path `{}`: {reason}", config.path))
+            SettingError::new(VARIABLE, format!("is not valid: path `{}`: {reason}", config.path))
         };
         let path = PathPattern::parse(&config.path).map_err(fault)?;
         if config.public && !config.claims.is_empty() {

@@ -6,9 +6,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
-
-use crate::settings::Secret;
 
 /// The bytes of an id: it cannot be guessed.
 const ID_BYTES: usize = 16;
@@ -76,9 +75,9 @@ pub struct Keys(Hmac<Sha256>);
 
 impl Keys {
     /// Keys that belong to this secret.
-    pub fn new(secret: &Secret) -> Self {
+    pub fn new(secret: &SecretString) -> Self {
         let mut key = hmac::digest::Key::<Hmac<Sha256>>::default();
-        let digest = Sha256::digest(secret.expose());
+        let digest = Sha256::digest(secret.expose_secret());
         key.iter_mut().zip(digest).for_each(|(own, byte)| *own = byte);
         Self(Hmac::new(&key))
     }
@@ -128,7 +127,7 @@ mod tests {
     use super::*;
 
     fn keys(secret: &str) -> Keys {
-        Keys::new(&Secret::from(secret))
+        Keys::new(&SecretString::from(secret))
     }
 
     #[test]

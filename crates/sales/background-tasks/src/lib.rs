@@ -17,7 +17,7 @@ pub use prefer::{PREFERENCE_APPLIED, Preferences, RESPOND_ASYNC};
 pub use record::{RecordError, TaskRecord, TaskRequest};
 pub use resource::Resource;
 pub use settings::{FRONT_VARIABLES, WORKER_VARIABLES};
-pub use settings::{FrontConfig, Secret, SettingsError, StoreConfig, WorkerConfig};
+pub use settings::{FrontConfig, StoreConfig, WorkerConfig};
 pub use status::{RESULT_FIELDS, STATUS_FIELDS, State, StoredAnswer, TaskStatus};
 pub use transition::{
     Accepted, Cancelled, Created, Finished, Progressed, Started, TRANSITION, Transition, values,

@@ -1,7 +1,8 @@
 //! The configuration of both components.
 
+use component_settings::{SettingError, json, list, number, text, truth};
 use http::{HeaderName, Uri};
-use serde::de::DeserializeOwned;
+use secrecy::SecretString;
 
 use crate::route::{Route, RouteConfig};
 
@@ -41,8 +42,7 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 32..=1_024;
 /// The most bytes of `tasks_valkey_prefix`, `tasks_prefix` and `tasks_topic`.
 const TEXT_BYTES_MAX: usize = 256;
 
-/// The most bytes of `tasks_routes`, and its most entries.
-const ROUTES_BYTES_MAX: usize = 64 << 10;
+/// The most entries of `tasks_routes`.
 const ROUTES_MAX: usize = 64;
 
 /// The most bytes of a body. In base64, and with 128 KiB of headers, the record is still shorter than
@@ -56,57 +56,17 @@ const CREDENTIAL_HEADERS: &str = "x-api-key, x-auth-token, x-forwarded-access-to
 const TASKS_AT_ONCE_MAX: usize = 64;
 const RESULTS_BYTES_MAX: u64 = 16 << 20;
 
-/// The shortest retention, in seconds. It is longer than any attempt, so that the state of a running task
-/// does not expire.
-const RETENTION_S_MIN: u64 = 1_800;
-
-/// The longest retention, in seconds: 30 days.
-const RETENTION_S_MAX: u64 = 30 * 86_400;
-
-/// A value that is not shown in texts.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value. It must not be logged, and must not become part of an error.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(text: &str) -> Self {
-        Self(text.into())
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("[redacted]")
-    }
-}
-
-/// Why the configuration is not valid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{variable}` must be {expected}")]
-pub struct SettingsError {
-    variable: &'static str,
-    expected: String,
-}
-
-impl SettingsError {
-    fn new(variable: &'static str, expected: impl Into<String>) -> Self {
-        Self { variable, expected: expected.into() }
-    }
-}
+/// The retention, in seconds: longer than any attempt, so that the state of a running task does not expire,
+/// and at most 30 days.
+const RETENTION_S: std::ops::RangeInclusive<u64> = 1_800..=30 * 86_400;
 
 /// What both components know of the stored tasks. It must be the same for both.
 #[derive(Debug)]
 pub struct StoreConfig {
     /// `tasks_secret`: ids and tokens are derived from it.
-    pub secret: Secret,
+    pub secret: SecretString,
     /// `tasks_valkey_url`: the Valkey with the states.
-    pub url: Secret,
+    pub url: SecretString,
     /// `tasks_valkey_timeout_ms`: the most milliseconds for an answer of Valkey.
     pub timeout_ms: u32,
     /// `tasks_retention_s`: the milliseconds for which a task is kept after its last change.
@@ -115,29 +75,22 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    fn new(values: [&String; 5]) -> Result<Self, SettingsError> {
+    fn new(values: [&String; 5]) -> Result<Self, SettingError> {
         let [secret, url, prefix, timeout, retention] = values;
         let [secret_name, url_name, prefix_name, timeout_name, retention_name, ..] =
             FRONT_VARIABLES;
         if !SECRET_BYTES.contains(&secret.len()) {
-            return Err(SettingsError::new(secret_name, "32 to 1024 bytes long"));
+            return Err(SettingError::new(secret_name, "must be 32 to 1024 bytes long"));
         }
         if url.is_empty() {
-            return Err(SettingsError::new(url_name, "the URL of Valkey"));
+            return Err(SettingError::new(url_name, "must be the URL of Valkey"));
         }
-        let timeout_ms = number(timeout_name, timeout, 1_000, 1, 10_000)?;
         Ok(Self {
-            secret: Secret(secret.clone()),
-            url: Secret(url.clone()),
-            prefix: text(prefix_name, prefix, "tasks:")?,
-            timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
-            retention_ms: number(
-                retention_name,
-                retention,
-                86_400,
-                RETENTION_S_MIN,
-                RETENTION_S_MAX,
-            )? * 1_000,
+            secret: secret.as_str().into(),
+            url: url.as_str().into(),
+            prefix: text(prefix_name, prefix, "tasks:", TEXT_BYTES_MAX)?.into(),
+            timeout_ms: number(timeout_name, timeout, Some(1_000), 1..=10_000)?,
+            retention_ms: number(retention_name, retention, Some(86_400), RETENTION_S)? * 1_000,
         })
     }
 
@@ -170,35 +123,34 @@ pub struct FrontConfig {
 impl FrontConfig {
     /// Reads the values of [`FRONT_VARIABLES`]. An empty value has the same meaning as a variable that
     /// is not declared.
-    pub fn new(values: &[String; FRONT_VARIABLES.len()]) -> Result<Self, SettingsError> {
+    pub fn new(values: &[String; FRONT_VARIABLES.len()]) -> Result<Self, SettingError> {
         let [secret, url, valkey_prefix, timeout, retention, rest @ ..] = values;
         let [topic, prefix, routes, subject, body, anonymous, credentials] = rest;
         let [.., topic_name, prefix_name, routes_name, subject_name, body_name, _, _] =
             FRONT_VARIABLES;
         let [.., anonymous_name, credentials_name] = FRONT_VARIABLES;
         if topic.is_empty() || topic.len() > TEXT_BYTES_MAX {
-            return Err(SettingsError::new(topic_name, "the name of a topic"));
+            return Err(SettingError::new(topic_name, "must be the name of a topic"));
         }
-        let prefix = text(prefix_name, prefix, "/tasks")?;
+        let prefix = text(prefix_name, prefix, "/tasks", TEXT_BYTES_MAX)?;
         let is_path = prefix.len() > 1 && !prefix.ends_with('/');
-        if !is_path || http_text::decode_path(&prefix).as_deref() != Some(&*prefix) {
-            return Err(SettingsError::new(prefix_name, "a path without escapes, as `/tasks`"));
+        if !is_path || http_text::decode_path(prefix).as_deref() != Some(prefix) {
+            return Err(SettingError::new(
+                prefix_name,
+                "must be a path without escapes, as `/tasks`",
+            ));
         }
         let subject = if subject.is_empty() { "x-token-subject" } else { subject };
         let subject_header = HeaderName::try_from(subject)
-            .map_err(|_| SettingsError::new(subject_name, "the name of a header"))?;
-        let body_bytes_max = number(body_name, body, 256 << 10, 0, BODY_BYTES_MAX)?;
+            .map_err(|_| SettingError::new(subject_name, "must be the name of a header"))?;
+        let body_bytes_max = number(body_name, body, Some(256 << 10), 0..=BODY_BYTES_MAX)?;
         Ok(Self {
             store: StoreConfig::new([secret, url, valkey_prefix, timeout, retention])?,
             topic: topic.clone(),
-            prefix,
+            prefix: prefix.into(),
             subject_header,
             body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
-            is_anonymous_permitted: match anonymous.as_str() {
-                "" | "false" => false,
-                "true" => true,
-                _ => return Err(SettingsError::new(anonymous_name, "`true` or `false`")),
-            },
+            is_anonymous_permitted: truth(anonymous_name, anonymous)?,
             credential_headers: header_names(credentials_name, credentials)?,
             routes: read_routes(routes_name, routes)?,
         })
@@ -211,23 +163,25 @@ impl FrontConfig {
     }
 }
 
-fn header_names(variable: &'static str, value: &str) -> Result<Vec<HeaderName>, SettingsError> {
-    let value = text(variable, value, CREDENTIAL_HEADERS)?;
-    let names = value.split(',').map(|name| HeaderName::try_from(name.trim()));
-    names
-        .collect::<Result<_, _>>()
-        .map_err(|_| SettingsError::new(variable, "names of headers that are separated by commas"))
+fn header_names(variable: &'static str, value: &str) -> Result<Vec<HeaderName>, SettingError> {
+    let value = text(variable, value, CREDENTIAL_HEADERS, TEXT_BYTES_MAX)?;
+    list(value).map(HeaderName::try_from).collect::<Result<_, _>>().map_err(|_| {
+        SettingError::new(variable, "must be names of headers that are separated by commas")
+    })
 }
 
-fn read_routes(variable: &'static str, text: &str) -> Result<Vec<Route>, SettingsError> {
-    if text.is_empty() {
+fn read_routes(variable: &'static str, text: &str) -> Result<Vec<Route>, SettingError> {
+    let Some(configs) = json::<Vec<RouteConfig>>(variable, text)? else {
         return Ok(vec![Route::all()]);
-    }
-    let configs: Vec<RouteConfig> = json(variable, text)?;
+    };
     if configs.is_empty() || configs.len() > ROUTES_MAX {
-        return Err(SettingsError::new(variable, format!("a list of 1 to {ROUTES_MAX} routes")));
+        return Err(SettingError::new(
+            variable,
+            format!("must be a list of 1 to {ROUTES_MAX} routes"),
+        ));
     }
-    let valid = |error| SettingsError::new(variable, format!("a list of valid routes: {error}"));
+    let valid =
+        |error| SettingError::new(variable, format!("must be a list of valid routes: {error}"));
     configs.into_iter().map(Route::new).collect::<Result<_, _>>().map_err(valid)
 }
 
@@ -251,7 +205,7 @@ pub struct WorkerConfig {
 impl WorkerConfig {
     /// Reads the values of [`WORKER_VARIABLES`]. An empty value has the same meaning as a variable that
     /// is not declared.
-    pub fn new(values: &[String; WORKER_VARIABLES.len()]) -> Result<Self, SettingsError> {
+    pub fn new(values: &[String; WORKER_VARIABLES.len()]) -> Result<Self, SettingError> {
         let [secret, url, prefix, timeout, retention, service, rest @ ..] = values;
         let [limit, attempts, retry, result] = rest;
         let [.., service_name, limit_name, attempts_name, retry_name, result_name] =
@@ -262,16 +216,15 @@ impl WorkerConfig {
                 && url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
                 && url.path_and_query().is_none_or(|path| path == "/")
         };
-        let expected = "`http://HOST[:PORT]` or `https://HOST[:PORT]`";
+        let expected = "must be `http://HOST[:PORT]` or `https://HOST[:PORT]`";
         let service_url = service_url.filter(is_origin);
-        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Ok(Self {
             store: StoreConfig::new([secret, url, prefix, timeout, retention])?,
-            service_url: service_url.ok_or_else(|| SettingsError::new(service_name, expected))?,
-            timeout_ms: small(number(limit_name, limit, 20_000, 1, 600_000)?),
-            attempts_max: small(number(attempts_name, attempts, 10, 1, 100)?),
-            retry_ms: number(retry_name, retry, 600, 0, 86_400)? * 1_000,
-            result_bytes_max: number(result_name, result, 256 << 10, 0, 1 << 20)?,
+            service_url: service_url.ok_or_else(|| SettingError::new(service_name, expected))?,
+            timeout_ms: number(limit_name, limit, Some(20_000), 1..=600_000)?,
+            attempts_max: number(attempts_name, attempts, Some(10), 1..=100)?,
+            retry_ms: number(retry_name, retry, Some(600), 0..=86_400)? * 1_000,
+            result_bytes_max: number(result_name, result, Some(256 << 10), 0..=1 << 20)?,
         })
     }
 }
@@ -283,35 +236,6 @@ impl WorkerConfig {
         let fitting = RESULTS_BYTES_MAX / self.result_bytes_max.max(1);
         usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, TASKS_AT_ONCE_MAX)
     }
-}
-
-fn json<T: DeserializeOwned>(variable: &'static str, text: &str) -> Result<T, SettingsError> {
-    if text.len() > ROUTES_BYTES_MAX {
-        let expected = format!("at most {ROUTES_BYTES_MAX} bytes long");
-        return Err(SettingsError::new(variable, expected));
-    }
-    serde_json::from_str(text)
-        .map_err(|error| SettingsError::new(variable, format!("valid JSON: {error}")))
-}
-
-fn text(variable: &'static str, value: &str, default: &str) -> Result<String, SettingsError> {
-    if value.len() > TEXT_BYTES_MAX {
-        return Err(SettingsError::new(variable, format!("at most {TEXT_BYTES_MAX} bytes long")));
-    }
-    Ok(if value.is_empty() { default.into() } else { value.into() })
-}
-
-fn number(
-    variable: &'static str,
-    text: &str,
-    default: u64,
-    least: u64,
-    most: u64,
-) -> Result<u64, SettingsError> {
-    let number = if text.is_empty() { Some(default) } else { text.parse().ok() };
-    let expected =
-        || SettingsError::new(variable, format!("a whole number from {least} to {most}"));
-    number.filter(|number| (least..=most).contains(number)).ok_or_else(expected)
 }
 
 #[cfg(test)]
@@ -328,12 +252,12 @@ mod tests {
         names.map(|name| value(name).map(|(_, value)| (*value).to_owned()).unwrap_or_default())
     }
 
-    fn front(set: &[(&str, &str)]) -> Result<FrontConfig, SettingsError> {
+    fn front(set: &[(&str, &str)]) -> Result<FrontConfig, SettingError> {
         let topic = [set, &[("tasks_topic", "tasks")]].concat();
         FrontConfig::new(&values(FRONT_VARIABLES, &topic))
     }
 
-    fn worker(set: &[(&str, &str)]) -> Result<WorkerConfig, SettingsError> {
+    fn worker(set: &[(&str, &str)]) -> Result<WorkerConfig, SettingError> {
         let service = [set, &[("tasks_service_url", "http://service:80")]].concat();
         WorkerConfig::new(&values(WORKER_VARIABLES, &service))
     }
@@ -384,12 +308,13 @@ mod tests {
             ("tasks_prefix", "/a/../b"),
             ("tasks_routes", "[]"),
             ("tasks_routes", "{}"),
+            ("tasks_routes", r#"[["/a"]]"#),
             ("tasks_routes", r#"[{"path": "a"}]"#),
             ("tasks_routes", r#"[{"path": "/a", "other": 1}]"#),
             ("tasks_subject_header", "a b"),
             ("tasks_body_bytes_max", "524289"),
             ("tasks_anonymous", "yes"),
-            ("tasks_credential_headers", "x-a,,x-b"),
+            ("tasks_credential_headers", "x-a,x:b"),
         ] {
             let error = front(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(name) && !error.contains(SECRET), "{error}");

@@ -3,11 +3,12 @@
 
 use background_tasks::{
     Accepted, Answer, AttemptId, Cancelled, Created, Failure, Finished, Keys, Outcome, Progressed,
-    RESULT_FIELDS, STATUS_FIELDS, Secret, Started, State, StoredAnswer, TRANSITION, TaskId,
-    TaskStatus, Transition, values,
+    RESULT_FIELDS, STATUS_FIELDS, Started, State, StoredAnswer, TRANSITION, TaskId, TaskStatus,
+    Transition, values,
 };
 use http::{HeaderMap, StatusCode};
 use redis::{Cmd, Connection, Value};
+use secrecy::SecretString;
 use test_servers::{Valkey, ValkeyConfig, start_valkey};
 use valkey_codec::{Reply, Scalar, ScriptRef};
 
@@ -27,14 +28,16 @@ impl Store {
     async fn start() -> Self {
         let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
         let connection = redis::Client::open(valkey.url()).unwrap().get_connection().unwrap();
-        let id = Keys::new(&Secret::from("secret")).id("ada", background_tasks::Origin::Key("k"));
+        let id =
+            Keys::new(&SecretString::from("secret")).id("ada", background_tasks::Origin::Key("k"));
         Self { _valkey: valkey, connection, id, attempts: Vec::new() }
     }
 
     /// Another task.
     fn next(&mut self, key: &str) {
         self.attempts.clear();
-        self.id = Keys::new(&Secret::from("secret")).id("ada", background_tasks::Origin::Key(key));
+        self.id =
+            Keys::new(&SecretString::from("secret")).id("ada", background_tasks::Origin::Key(key));
     }
 
     fn run(&mut self, words: &[&[u8]]) -> Reply {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use component_settings::SettingError;
 use http::{HeaderMap, HeaderName};
 
 /// The header in which the host passes on the address of the client. Spin adds it to the headers of
@@ -23,15 +24,17 @@ pub enum Key {
 }
 
 impl Key {
-    /// Reads `rate_limit_key`: `address`, `all`, or `header:NAME`; the address if it is not set. The
-    /// error is a message.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `rate_limit_key`: `address`, `all`, or `header:NAME`; the address if it is not set.
+    pub fn parse(text: &str) -> Result<Self, SettingError> {
         match text {
             "" | "address" => Ok(Self::Address),
             "all" => Ok(Self::All),
             name => match name.strip_prefix("header:").map(|name| name.trim().parse()) {
                 Some(Ok(name)) => Ok(Self::Header(name)),
-                _ => Err("`rate_limit_key` must be `address`, `all` or `header:NAME`".into()),
+                _ => {
+                    let reason = "must be `address`, `all` or `header:NAME`";
+                    Err(SettingError::new("rate_limit_key", reason))
+                }
             },
         }
     }

@@ -7,5 +7,5 @@ mod shared;
 
 pub use buckets::Buckets;
 pub use key::Key;
-pub use limit::{Grant, Limit, LimitError, Settings};
+pub use limit::{Grant, Limit, Settings};
 pub use shared::{TAKE, WithoutStore, key_name, prefix, timeout_ms};

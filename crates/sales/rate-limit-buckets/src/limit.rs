@@ -4,7 +4,7 @@
 //! request moves it by the time in which one token is added, and it must not be more than the time in
 //! which all tokens are added in the future.
 
-use std::num::NonZeroU64;
+use component_settings::{SettingError, number};
 
 /// Maximum number of requests in a period, and of tokens in a bucket.
 const REQUESTS_MAX: u64 = 1_000_000;
@@ -22,14 +22,6 @@ pub struct Settings<'a> {
     pub period_s: &'a str,
     /// `rate_limit_burst`: the tokens in a full bucket.
     pub burst: &'a str,
-}
-
-/// Why the settings are not valid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{variable}` must be a whole number from 1 to {max}")]
-pub struct LimitError {
-    variable: &'static str,
-    max: u64,
 }
 
 /// A limit: the bucket of a key.
@@ -58,13 +50,13 @@ pub struct Grant {
 impl Limit {
     /// Checks the settings. The period is a second, and the burst is as large as the average, if they
     /// are not set.
-    pub fn new(settings: &Settings<'_>) -> Result<Self, LimitError> {
-        let average = number("rate_limit_average", settings.average, None, REQUESTS_MAX)?;
-        let period_s = number("rate_limit_period_s", settings.period_s, Some(1), PERIOD_S_MAX)?;
-        let burst = number("rate_limit_burst", settings.burst, Some(average.get()), REQUESTS_MAX)?;
+    pub fn new(settings: &Settings<'_>) -> Result<Self, SettingError> {
+        let count = |variable, text, default, max| number(variable, text, default, 1..=max);
+        let average = count("rate_limit_average", settings.average, None, REQUESTS_MAX)?;
+        let period_s = count("rate_limit_period_s", settings.period_s, Some(1), PERIOD_S_MAX)?;
+        let burst = count("rate_limit_burst", settings.burst, Some(average), REQUESTS_MAX)?;
         // At least 1: there are at most a million requests in a second.
-        let interval_us = period_s.get() * 1_000_000 / average;
-        Ok(Self { interval_us, burst: burst.get() })
+        Ok(Self { interval_us: period_s * 1_000_000 / average, burst })
     }
 
     /// Takes a token at this time, in microseconds, from the bucket that will be full at `full_us`.
@@ -95,17 +87,6 @@ impl Limit {
             retry_s: wait_us.div_ceil(1_000_000),
         }
     }
-}
-
-fn number(
-    variable: &'static str,
-    text: &str,
-    default: Option<u64>,
-    max: u64,
-) -> Result<NonZeroU64, LimitError> {
-    let number = if text.is_empty() { default } else { text.parse().ok() };
-    let number = number.filter(|number| *number <= max).and_then(NonZeroU64::new);
-    number.ok_or(LimitError { variable, max })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Buckets in Valkey, which all instances share.
 
+use component_settings::{SettingError, number, text};
 use sha2::{Digest as _, Sha256};
 use valkey_command::Script;
 
@@ -22,34 +23,24 @@ pub enum WithoutStore {
 }
 
 impl WithoutStore {
-    /// Reads `rate_limit_without_store`. The error is a message.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `rate_limit_without_store`.
+    pub fn parse(text: &str) -> Result<Self, SettingError> {
         match text {
             "" | "local" => Ok(Self::Local),
             "refuse" => Ok(Self::Refuse),
-            _ => Err("`rate_limit_without_store` must be `local` or `refuse`".into()),
+            _ => Err(SettingError::new("rate_limit_without_store", "must be `local` or `refuse`")),
         }
     }
 }
 
-/// Reads `rate_limit_valkey_prefix`, with which the names of the keys begin. The error is a message.
-pub fn prefix(text: &str) -> Result<String, String> {
-    match text {
-        "" => Ok("rate-limit:".into()),
-        text if text.len() <= PREFIX_BYTES_MAX => Ok(text.into()),
-        _ => {
-            Err(format!("`rate_limit_valkey_prefix` must be at most {PREFIX_BYTES_MAX} bytes long"))
-        }
-    }
+/// Reads `rate_limit_valkey_prefix`, with which the names of the keys begin.
+pub fn prefix(value: &str) -> Result<&str, SettingError> {
+    text("rate_limit_valkey_prefix", value, "rate-limit:", PREFIX_BYTES_MAX)
 }
 
-/// Reads `rate_limit_valkey_timeout_ms`, the most milliseconds for an answer of Valkey. The error is a
-/// message.
-pub fn timeout_ms(text: &str) -> Result<u32, String> {
-    let number: Option<u32> = if text.is_empty() { Some(250) } else { text.parse().ok() };
-    number.filter(|number| (1..=10_000).contains(number)).ok_or_else(|| {
-        "`rate_limit_valkey_timeout_ms` must be a whole number from 1 to 10000".into()
-    })
+/// Reads `rate_limit_valkey_timeout_ms`, the most milliseconds for an answer of Valkey.
+pub fn timeout_ms(value: &str) -> Result<u32, SettingError> {
+    number("rate_limit_valkey_timeout_ms", value, Some(250), 1..=10_000)
 }
 
 /// The name of the key of a bucket. The value of a header may be a secret, so the name has only its

@@ -1,5 +1,7 @@
 //! The settings, from Spin variables.
 
+use component_settings::SettingError;
+
 use crate::route::Routes;
 
 /// The longest name of a topic in Kafka.
@@ -23,27 +25,16 @@ pub struct Config {
     pub routes: Routes,
 }
 
-/// A variable whose value is not valid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{variable}` {reason}")]
-pub struct ConfigError {
-    /// The name of the variable.
-    pub variable: &'static str,
-    /// What the value must be.
-    pub reason: String,
-}
-
 impl Config {
     /// The configuration that the variables describe.
-    pub fn new(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+    pub fn new(settings: &Settings<'_>) -> Result<Self, SettingError> {
         let topic = settings.topic;
         let is_valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if !(1..=TOPIC_BYTES_MAX).contains(&topic.len()) || !topic.chars().all(is_valid) {
-            let reason = "must be the name of a topic".into();
-            return Err(ConfigError { variable: "analytics_topic", reason });
+            return Err(SettingError::new("analytics_topic", "must be the name of a topic"));
         }
         let routes = Routes::parse(settings.routes)
-            .map_err(|reason| ConfigError { variable: "analytics_routes", reason })?;
+            .map_err(|reason| SettingError::new("analytics_routes", reason))?;
         Ok(Self { topic: topic.into(), routes })
     }
 }

@@ -11,7 +11,7 @@ mod event;
 mod outbox;
 mod route;
 
-pub use config::{Config, ConfigError, Settings};
+pub use config::{Config, Settings};
 pub use event::{Exchange, Record, Series};
 pub use outbox::{ATTEMPT_LIMIT, Next, Outbox};
 pub use route::Routes;

@@ -41,9 +41,8 @@ enum Segment {
 impl Routes {
     /// Parses patterns that are separated by commas or white space. Fails with what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let items = text.split(|c: char| c == ',' || c.is_whitespace());
         let mut patterns: Vec<Pattern> = Vec::new();
-        for item in items.filter(|item| !item.is_empty()) {
+        for item in component_settings::list(text) {
             let pattern = Pattern::parse(item).map_err(|reason| format!("`{item}`: {reason}"))?;
             let is_same = |other: &Pattern| {
                 (&other.segments, other.is_wildcard) == (&pattern.segments, pattern.is_wildcard)

@@ -8,6 +8,7 @@ mod upstream;
 
 use std::time::Duration;
 
+use component_settings::{SettingError, list, milliseconds, number};
 use http::StatusCode;
 use ipnet::IpNet;
 
@@ -17,7 +18,7 @@ pub use health::{HealthChecks, HealthSettings};
 pub use sticky::Sticky;
 pub use upstream::Upstream;
 
-use crate::setting::{SettingError, TIMEOUT_MAX, list, milliseconds, number, statuses};
+use crate::setting::{TIMEOUT_MAX, statuses};
 
 /// Maximum number of networks of trusted proxies.
 const NETWORKS_MAX: usize = 64;
@@ -91,7 +92,7 @@ impl Config {
             }
         };
         let timeout = TIMEOUT;
-        let ejection_s = number("balance_ejection_s", settings.ejection_s, 30, 1..=3_600)?;
+        let ejection_s = number("balance_ejection_s", settings.ejection_s, Some(30), 1..=3_600)?;
         let upstreams = Upstream::parse_list(settings.upstreams)?;
         Ok(Self {
             health: HealthChecks::new(&settings.health, &upstreams)?,
@@ -99,7 +100,12 @@ impl Config {
             strategy,
             sticky: Sticky::parse(settings.sticky)?,
             failure_statuses: statuses("balance_failure_statuses", settings.failure_statuses)?,
-            failures_max: number("balance_failures_max", settings.failures_max, 5, 1..=1_000)?,
+            failures_max: number(
+                "balance_failures_max",
+                settings.failures_max,
+                Some(5),
+                1..=1_000,
+            )?,
             ejection: Duration::from_secs(ejection_s),
             timeout: milliseconds("balance_timeout_ms", settings.timeout_ms, timeout, TIMEOUT_MAX)?,
             trusted: networks(settings.trusted_proxies)?,

@@ -7,11 +7,13 @@ mod metrics;
 
 use std::time::Duration;
 
+use component_settings::{SettingError, milliseconds, number};
+
 pub use circuit::{Admission, Circuit, Refusal, State, Ticket};
 pub use counts::Sample;
 pub use expression::Expression;
 
-use crate::setting::{SettingError, TIMEOUT_MAX, milliseconds, number};
+use crate::setting::TIMEOUT_MAX;
 
 /// Opens if more than half of the requests fail.
 const EXPRESSION: &str = "NetworkErrorRatio() > 0.5 || ResponseCodeRatio(500, 600, 0, 600) > 0.5";
@@ -65,7 +67,7 @@ impl Config {
         let expression =
             if settings.expression.is_empty() { EXPRESSION } else { settings.expression };
         let seconds =
-            |variable, text| number(variable, text, 10, 1..=3_600).map(Duration::from_secs);
+            |variable, text| number(variable, text, Some(10), 1..=3_600).map(Duration::from_secs);
         let timeout = TIMEOUT;
         let status_path = match settings.status_path {
             "" => None,
@@ -79,9 +81,14 @@ impl Config {
             expression: Expression::parse(expression)
                 .map_err(|error| SettingError::new("breaker_expression", error.to_string()))?,
             window: seconds("breaker_window_s", settings.window_s)?,
-            requests_min: number("breaker_requests_min", settings.requests_min, 20, 1..=1_000_000)?,
+            requests_min: number(
+                "breaker_requests_min",
+                settings.requests_min,
+                Some(20),
+                1..=1_000_000,
+            )?,
             fallback: seconds("breaker_fallback_duration_s", settings.fallback_duration_s)?,
-            trials: number("breaker_trials", settings.trials, 3, 1..=1_000)?,
+            trials: number("breaker_trials", settings.trials, Some(3), 1..=1_000)?,
             timeout: milliseconds("breaker_timeout_ms", settings.timeout_ms, timeout, TIMEOUT_MAX)?,
             status_path,
         })

@@ -9,7 +9,7 @@ pub mod breaker;
 pub mod retry;
 mod setting;
 
-pub use setting::{SettingError, TIMEOUT_MAX};
+pub use setting::TIMEOUT_MAX;
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,6 @@ pub use key::{Key, Variant};
 pub use lookup::{Lookup, Pass, Plan, Target, plan};
 pub use memory::{Alike, Found, Memory, VARIANTS_MAX};
 pub use reuse::Reuse;
-pub use settings::{Config, ENTRY_BYTES_MAX, Rules, Secret, SettingsError, VARIABLES};
+pub use settings::{Config, ENTRY_BYTES_MAX, Rules, VARIABLES};
 pub use status::{CACHE_STATUS, Forwarded, Status};
 pub use stored::{Content, Exchange, Stored, Updated, replaces_stored};

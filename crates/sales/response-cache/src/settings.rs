@@ -1,6 +1,8 @@
 //! The configuration.
 
+use component_settings::{SettingError, list, number};
 use http::HeaderName;
+use secrecy::SecretString;
 
 /// The names of the Spin variables, in the order of [`Config::new`].
 pub const VARIABLES: [&str; 11] = [
@@ -51,7 +53,7 @@ pub struct Rules {
 }
 
 /// The configuration of a cache.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// `cache_bytes`: the most bytes of all stored responses.
     pub bytes_max: usize,
@@ -63,44 +65,19 @@ pub struct Config {
     pub rules: Rules,
     /// `cache_purge_token`: the secret with which stored responses are removed; nothing if it is
     /// empty.
-    pub purge_token: Secret,
+    pub purge_token: SecretString,
     /// `cache_valkey_url`: the Valkey with the responses; none if it is empty.
-    pub valkey_url: Secret,
+    pub valkey_url: SecretString,
     /// `cache_valkey_prefix`: how the names of keys in Valkey begin.
     pub valkey_prefix: String,
     /// `cache_valkey_timeout_ms`: the most milliseconds for an answer of Valkey.
     pub valkey_timeout_ms: u32,
 }
 
-/// A value that is not shown in texts.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value. It must not be logged, and must not become part of an error.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("[redacted]")
-    }
-}
-
-/// Why the configuration is not valid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{variable}` must be {expected}")]
-pub struct SettingsError {
-    variable: &'static str,
-    expected: String,
-}
-
 impl Config {
     /// Reads the values of [`VARIABLES`]. An empty value has the same meaning as a variable that is
     /// not declared.
-    pub fn new(values: &[String; VARIABLES.len()]) -> Result<Self, SettingsError> {
+    pub fn new(values: &[String; VARIABLES.len()]) -> Result<Self, SettingError> {
         let [
             bytes,
             entries,
@@ -118,64 +95,50 @@ impl Config {
         let [.., revalidate_name, error_name, names_name, token_name, _, prefix_name, timeout_name] =
             VARIABLES;
         let size = |variable, text, default, least, most| {
-            let number = number(variable, text, default, least, most)?;
+            let number = number(variable, text, Some(default), least..=most)?;
             Ok(usize::try_from(number).unwrap_or(usize::MAX))
         };
         let bytes_max = size(bytes_name, bytes, 16 << 20, 64 << 10, BYTES_MAX)?;
         let entry_most = ENTRY_BYTES_MAX.min(bytes_max) as u64;
         let rules = Rules {
-            heuristic_percent: number(heuristic_name, heuristic, 0, 0, 100)?,
-            stale_while_revalidate_s: number(revalidate_name, revalidate, 0, 0, DAY_S)?,
-            stale_if_error_s: number(error_name, error, 0, 0, DAY_S)?,
+            heuristic_percent: number(heuristic_name, heuristic, Some(0), 0..=100)?,
+            stale_while_revalidate_s: number(revalidate_name, revalidate, Some(0), 0..=DAY_S)?,
+            stale_if_error_s: number(error_name, error, Some(0), 0..=DAY_S)?,
             key_headers: key_headers(names_name, names)?,
         };
         if !token.is_empty() && !TOKEN_BYTES.contains(&token.len()) {
-            let expected = "empty, or 16 to 1024 bytes long".into();
-            return Err(SettingsError { variable: token_name, expected });
+            let reason = "must be empty, or 16 to 1024 bytes long";
+            return Err(SettingError::new(token_name, reason));
         }
         // Clients choose the host of a request, so applications with one prefix would get each other's
         // responses.
         if prefix.len() > PREFIX_BYTES_MAX || (prefix.is_empty() && !url.is_empty()) {
-            let expected = format!(
-                "1 to {PREFIX_BYTES_MAX} bytes long with `cache_valkey_url`, and another one for \
+            let reason = format!(
+                "must be 1 to {PREFIX_BYTES_MAX} bytes long with `cache_valkey_url`, and another one for \
                  each application"
             );
-            return Err(SettingsError { variable: prefix_name, expected });
+            return Err(SettingError::new(prefix_name, reason));
         }
         Ok(Self {
             bytes_max,
             entries_max: size(entries_name, entries, 1_000, 1, 100_000)?,
             entry_bytes_max: size(entry_name, entry_bytes, entry_most, 1_024, entry_most)?,
             rules,
-            purge_token: Secret(token.clone()),
-            valkey_url: Secret(url.clone()),
+            purge_token: token.as_str().into(),
+            valkey_url: url.as_str().into(),
             valkey_prefix: prefix.clone(),
-            valkey_timeout_ms: u32::try_from(number(timeout_name, timeout, 250, 1, 10_000)?)
-                .unwrap_or(u32::MAX),
+            valkey_timeout_ms: number(timeout_name, timeout, Some(250), 1..=10_000)?,
         })
     }
 }
 
-fn key_headers(variable: &'static str, text: &str) -> Result<Vec<HeaderName>, SettingsError> {
-    let names: Result<Vec<HeaderName>, _> =
-        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::parse).collect();
+fn key_headers(variable: &'static str, text: &str) -> Result<Vec<HeaderName>, SettingError> {
+    let names: Result<Vec<HeaderName>, _> = list(text).map(str::parse).collect();
     let names = names.ok().filter(|names| names.len() <= NAMES_MAX);
-    let expected = || format!("at most {NAMES_MAX} names of headers, separated by commas");
-    names.ok_or_else(|| SettingsError { variable, expected: expected() })
-}
-
-fn number(
-    variable: &'static str,
-    text: &str,
-    default: u64,
-    least: u64,
-    most: u64,
-) -> Result<u64, SettingsError> {
-    let number = if text.is_empty() { Some(default) } else { text.parse().ok() };
-    let expected = || format!("a whole number from {least} to {most}");
-    number
-        .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| SettingsError { variable, expected: expected() })
+    names.ok_or_else(|| {
+        let reason = format!("must be at most {NAMES_MAX} names of headers, separated by commas");
+        SettingError::new(variable, reason)
+    })
 }
 
 #[cfg(test)]
@@ -207,7 +170,7 @@ mod tests {
             (3, "101"),
             (4, "1.5"),
             (5, "-1"),
-            (6, "a b"),
+            (6, "a:b"),
             (7, "short"),
             (10, "0"),
             (10, "10001"),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use component_settings::{SettingError, list, milliseconds, number};
 use http::StatusCode;
 use http::uri::PathAndQuery;
 
 use super::Upstream;
-use crate::setting::{SettingError, TIMEOUT_MAX, list, milliseconds, number};
+use crate::setting::TIMEOUT_MAX;
 
 /// The default of `balance_health_timeout_ms`.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -55,7 +56,8 @@ impl HealthChecks {
         if settings.path.is_empty() {
             return Ok(None);
         }
-        let interval_s = number("balance_health_interval_s", settings.interval_s, 5, 1..=3_600)?;
+        let interval_s =
+            number("balance_health_interval_s", settings.interval_s, Some(5), 1..=3_600)?;
         let timeout = "balance_health_timeout_ms";
         let failures_max = "balance_health_failures_max";
         Ok(Some(Self {
@@ -63,8 +65,8 @@ impl HealthChecks {
             interval: Duration::from_secs(interval_s),
             timeout: milliseconds(timeout, settings.timeout_ms, TIMEOUT, TIMEOUT_MAX)?,
             statuses: statuses(settings.statuses)?,
-            failures_max: number(failures_max, settings.failures_max, 2, 1..=100)?,
-            successes: number("balance_health_successes", settings.successes, 2, 1..=100)?,
+            failures_max: number(failures_max, settings.failures_max, Some(2), 1..=100)?,
+            successes: number("balance_health_successes", settings.successes, Some(2), 1..=100)?,
         }))
     }
 

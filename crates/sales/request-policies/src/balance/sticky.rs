@@ -1,8 +1,7 @@
 //! Which part of a request decides about its upstream.
 
+use component_settings::SettingError;
 use http::{HeaderMap, HeaderName, header};
-
-use crate::setting::SettingError;
 
 /// Where the key of a request is. Requests with the same key are sent to the same upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]

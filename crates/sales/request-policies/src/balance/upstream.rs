@@ -1,10 +1,9 @@
 //! The servers that requests are sent to.
 
+use component_settings::{SettingError, list};
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use http_text::decode_path;
-
-use crate::setting::{SettingError, list};
 
 /// Maximum number of upstreams.
 const UPSTREAMS_MAX: usize = 64;

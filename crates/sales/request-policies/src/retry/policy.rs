@@ -2,12 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use component_settings::{SettingError, milliseconds, number, truth};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use intake::RetryBudget;
 use intake::request::IDEMPOTENCY_KEY;
 
 use super::retry_after;
-use crate::setting::{SettingError, TIMEOUT_MAX, milliseconds, number, statuses, truth};
+use crate::setting::{TIMEOUT_MAX, statuses};
 
 /// Maximum number of times that a request is sent, including the first.
 const ATTEMPTS_MAX: u32 = 10;
@@ -85,15 +86,20 @@ impl Policy {
         )?;
         let interval = settings.initial_interval_ms;
         Ok(Self {
-            attempts: number("retry_attempts", settings.attempts, 3, 1..=ATTEMPTS_MAX)?,
+            attempts: number("retry_attempts", settings.attempts, Some(3), 1..=ATTEMPTS_MAX)?,
             initial_interval: time("retry_initial_interval_ms", interval, 100, INTERVAL_MAX)?,
             statuses: statuses("retry_statuses", settings.statuses)?,
             idempotency_key: truth("retry_idempotency_key", settings.idempotency_key)?,
-            budget_percent: number("retry_budget_percent", settings.budget_percent, 20, 1..=100)?,
+            budget_percent: number(
+                "retry_budget_percent",
+                settings.budget_percent,
+                Some(20),
+                1..=100,
+            )?,
             body_bytes_max: number(
                 "retry_body_bytes_max",
                 settings.body_bytes_max,
-                64 << 10,
+                Some(64 << 10),
                 0..=BODY_BYTES_MAX,
             )?,
             after_max: time("retry_after_max_ms", settings.after_max_ms, 2_000, TIMEOUT_MAX)?,
