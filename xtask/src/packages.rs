@@ -1,9 +1,9 @@
 //! The packages of the workspace.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use crate::run::{cargo, cargo_command, root};
+use crate::run::{cargo, cargo_command, output_of};
 
 /// The default packages in the format of `cargo metadata`.
 pub struct Packages(Vec<Value>);
@@ -81,13 +81,8 @@ pub fn workspace() -> Result<Vec<Value>> {
 }
 
 fn metadata() -> Result<Value> {
-    let output = cargo_command()
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .current_dir(root())
-        .output()
-        .context("cannot run cargo")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let args = ["metadata", "--format-version", "1", "--no-deps"];
+    Ok(serde_json::from_str(&output_of(cargo_command().args(args))?)?)
 }
 
 /// The elements of the array `key`; none if it is missing.

@@ -19,6 +19,21 @@ pub fn run(program: &str, args: &[&str]) -> Result<()> {
     finish(Command::new(program).args(args))
 }
 
+/// The standard output of `program args…`. Fails if it fails.
+pub fn output(program: &str, args: &[&str]) -> Result<String> {
+    output_of(Command::new(program).args(args))
+}
+
+/// The same for any command, which runs in the project's root.
+pub fn output_of(command: &mut Command) -> Result<String> {
+    let shown = shown(command);
+    let output = command.current_dir(root()).output();
+    let output = output.with_context(|| format!("cannot run `{shown}`; is it installed?"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`{shown}` failed: {}\n{errors}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// Runs `cargo args…`.
 pub fn cargo(args: &[&str]) -> Result<()> {
     finish(cargo_command().args(args))
@@ -46,9 +61,13 @@ pub fn cargo_command() -> Command {
     command
 }
 
-fn finish(command: &mut Command) -> Result<()> {
+fn shown(command: &Command) -> String {
     let shown = std::iter::once(command.get_program()).chain(command.get_args());
-    let shown = shown.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
+    shown.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+fn finish(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
     printing::note(format_args!("$ {shown}"));
     let status = command.current_dir(root()).status();
     let status = status.with_context(|| format!("cannot run `{shown}`; is it installed?"))?;

@@ -1,16 +1,18 @@
 //! Builds and packs the containerd shim.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::count::{self, Count};
 use crate::pack::{Archive, architecture, gzip, read, sha256, stripped, write};
 use crate::packages::Packages;
 use crate::profile::Profile;
-use crate::run::{cargo_with, root, run};
+use crate::run::{cargo_command, cargo_with, output_of, root, run};
 
 const PACKAGE: &str = "containerd-shim-doorbuster";
 
@@ -35,6 +37,7 @@ pub fn build(profile: Profile) -> Result<()> {
 
 /// Lints the shim.
 pub fn lint() -> Result<()> {
+    check_features()?;
     let rest = ["--all-targets", "--", "--deny", "warnings"];
     let args = selected(&["clippy"], Profile::Dev, &rest)?;
     cargo_with(&args, &environment()?)
@@ -56,6 +59,29 @@ fn selected(command: &[&str], profile: Profile, rest: &[&str]) -> Result<Vec<Str
     );
     args.extend(rest);
     Ok(args.into_iter().map(str::to_owned).collect())
+}
+
+/// Fails if the shim gives a library other features than the default packages do. Cargo would compile
+/// it, and all that depends on it, a second time.
+fn check_features() -> Result<()> {
+    let with_shim = features(&selected(&["tree"], Profile::Dev, &[])?)?;
+    let without = features(&Profile::Dev.native(&["tree"], &[]))?;
+    let different: Vec<&str> = without.difference(&with_shim).map(String::as_str).collect();
+    ensure!(
+        different.is_empty(),
+        "with the shim, these have more features than without it: {}; `cargo tree --package {PACKAGE} \
+         --edges features --invert NAME` shows them; add them to tools/workspace-hack/Cargo.toml",
+        different.join(", ")
+    );
+    Ok(())
+}
+
+/// The dependencies of the selected packages, each with its features.
+fn features(tree: &[impl AsRef<OsStr>]) -> Result<BTreeSet<String>> {
+    let format = ["--edges", "normal,build,dev", "--prefix", "none", "--format", "{p} [{f}]"];
+    let lines = output_of(cargo_command().args(tree).args(format))?;
+    // A dependency that was listed before has a star.
+    Ok(lines.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
 }
 
 /// Links libseccomp statically into the shim, so that nodes need only the executable.
