@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use ::students::sql::{self, ANY_VERSION};
 use ::students::{
-    BODY_BYTES_MAX, Date, IfMatch, Operation, Page, Route, Start, StoreError, Student, json, link,
+    BODY_BYTES_MAX, Date, Enrolment, IfMatch, Operation, Page, Route, Start, StoreError, Student,
+    json, link,
 };
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -114,6 +115,18 @@ impl Service {
                     0 if version != ANY_VERSION => Err(was_changed()),
                     _ => Ok(StatusCode::NO_CONTENT.into_response()),
                 }
+            }
+            Operation::CountEnrolment => {
+                let rows = sqlx::query(sql::ENROLMENT).fetch_all(&self.pool).await;
+                let report: Result<Vec<_>, _> =
+                    rows.and_then(|rows| rows.iter().map(enrolment).collect());
+                Ok(self.content(head, Enrolment::to_json(&report.map_err(failure)?)))
+            }
+            Operation::CheckHealth => {
+                sqlx::query(sql::HEALTH).execute(&self.pool).await.map_err(failure)?;
+                let mut healthy = StatusCode::NO_CONTENT.into_response();
+                insert(&mut healthy, header::CACHE_CONTROL, "no-store");
+                Ok(healthy)
             }
         }
     }
@@ -242,6 +255,15 @@ fn student(row: &PgRow) -> Result<Student, sqlx::Error> {
         sexo: row.try_get::<&str, _>(6)?.parse().map_err(invalid)?,
         nro_legajo: row.try_get(7)?,
         fecha_ingreso: date(8)?,
+    })
+}
+
+fn enrolment(row: &PgRow) -> Result<Enrolment, sqlx::Error> {
+    let invalid = |reason: String| sqlx::Error::Decode(reason.into());
+    Ok(Enrolment {
+        anio_ingreso: row.try_get(0)?,
+        sexo: row.try_get::<&str, _>(1)?.parse().map_err(invalid)?,
+        alumnos: row.try_get(2)?,
     })
 }
 

@@ -46,6 +46,13 @@ pub fn deleted() -> Answer {
     empty(StatusCode::NO_CONTENT)
 }
 
+/// The answer of a service that can do its work.
+pub fn healthy() -> Answer {
+    let mut healthy = empty(StatusCode::NO_CONTENT);
+    insert(&mut healthy, header::CACHE_CONTROL, "no-store");
+    healthy
+}
+
 /// The answer for a problem.
 pub fn refusal(reason: &Problem) -> Answer {
     let mut refusal = problem(reason);

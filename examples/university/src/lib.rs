@@ -10,9 +10,9 @@ use http::{StatusCode, header};
 use intake::Problem;
 use intake::request::{check_body, check_media_type};
 use students::sql::ANY_VERSION;
-use students::{BODY_BYTES_MAX, IfMatch, Operation, Page, Route, Student};
+use students::{BODY_BYTES_MAX, Enrolment, IfMatch, Operation, Page, Route, Student};
 
-use answers::{changed, content, deleted, insert, no_student, refusal, was_changed};
+use answers::{changed, content, deleted, healthy, insert, no_student, refusal, was_changed};
 use store::Store;
 
 guest_http::handler!(respond, guest_http::Headers::All);
@@ -66,6 +66,14 @@ async fn perform(route: Route, head: &Parts, body: IncomingBody) -> Result<Answe
                 // performed, but whose answer was lost.
                 _ => Ok(deleted()),
             }
+        }
+        Operation::CountEnrolment => {
+            let report = Store::open().await?.count_enrolment().await?;
+            content(head, Enrolment::to_json(&report)).await
+        }
+        Operation::CheckHealth => {
+            Store::open().await?.check().await?;
+            Ok(healthy())
         }
     }
 }

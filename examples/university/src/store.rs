@@ -6,7 +6,7 @@ use guest_http::{Variable, report};
 use intake::{IntakeError, Problem};
 use spin_sdk::pg::{Connection, DbValue, Error, ParameterValue, PgError, QueryError};
 use spin_sdk::wit_bindgen::StreamResult;
-use students::{Date, Page, Start, StoreError, Student, sql};
+use students::{Date, Enrolment, Page, Start, StoreError, Student, sql};
 
 use crate::answers::no_settings;
 
@@ -67,6 +67,17 @@ impl Store {
     /// Deletes a student if the row has this version; says whether it had.
     pub async fn delete(&self, id: i64, version: i64) -> Result<bool, Problem> {
         self.execute(sql::DELETE, [id.into(), version.into()]).await
+    }
+
+    /// How many students of each sex have enrolled in each year.
+    pub async fn count_enrolment(&self) -> Result<Vec<Enrolment>, Problem> {
+        let rows = self.query(sql::ENROLMENT, [], Enrolment::ROWS_MAX).await?;
+        rows.into_iter().map(|row| enrolment(row).ok_or_else(other_row)).collect()
+    }
+
+    /// Checks that the database answers.
+    pub async fn check(&self) -> Result<(), Problem> {
+        self.query(sql::HEALTH, [], 1).await.map(drop)
     }
 
     async fn execute(
@@ -130,6 +141,12 @@ fn student(row: Vec<DbValue>) -> Option<Student> {
         nro_legajo: number(nro_legajo)?,
         fecha_ingreso: date(enrolled)?,
     })
+}
+
+/// A row of the report; `None` if the columns are others.
+fn enrolment(row: Vec<DbValue>) -> Option<Enrolment> {
+    let [year, sexo, students] = row.try_into().ok()?;
+    Some(Enrolment { anio_ingreso: number(year)?, sexo: case(sexo)?, alumnos: number(students)? })
 }
 
 fn number(value: DbValue) -> Option<i64> {

@@ -3,6 +3,7 @@
 //! and a native program share it.
 
 mod date;
+mod enrolment;
 mod error;
 mod list;
 mod matching;
@@ -12,6 +13,7 @@ pub mod sql;
 mod student;
 
 pub use date::Date;
+pub use enrolment::Enrolment;
 pub use error::StoreError;
 pub use list::{json, link};
 pub use matching::IfMatch;

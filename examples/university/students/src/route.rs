@@ -9,6 +9,10 @@ use crate::Page;
 /// The paths of the list: the second one is that of the original service.
 const LISTS: [&str; 2] = ["/students", "/api/v1/alumno/alumno"];
 
+const ENROLMENT: &str = "/reports/enrolment";
+
+const HEALTH: &str = "/health";
+
 /// A resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
@@ -16,6 +20,10 @@ pub enum Route {
     List,
     /// The student with this id.
     One(i64),
+    /// The report about all students.
+    Enrolment,
+    /// Whether the service can do its work.
+    Health,
 }
 
 /// An operation on a resource.
@@ -31,6 +39,10 @@ pub enum Operation {
     Replace(i64),
     /// Deletes a student.
     Delete(i64),
+    /// Counts all students by year of enrolment and sex.
+    CountEnrolment,
+    /// Checks that the database answers.
+    CheckHealth,
 }
 
 impl Route {
@@ -38,6 +50,11 @@ impl Route {
     pub fn find(path: &str) -> Result<Self, Problem> {
         if LISTS.contains(&path) {
             return Ok(Self::List);
+        }
+        match path {
+            ENROLMENT => return Ok(Self::Enrolment),
+            HEALTH => return Ok(Self::Health),
+            _ => {}
         }
         let id = LISTS.iter().find_map(|list| path.strip_prefix(list)?.strip_prefix('/'));
         // Each student has one path: an id has no sign and no leading zero.
@@ -52,6 +69,7 @@ impl Route {
         match self {
             Self::List => &["GET", "HEAD", "POST"],
             Self::One(_) => &["GET", "HEAD", "PUT", "DELETE"],
+            Self::Enrolment | Self::Health => &["GET", "HEAD"],
         }
     }
 
@@ -68,6 +86,8 @@ impl Route {
             Self::One(id) if reads => Operation::ReadOne(id),
             Self::One(id) if *method == Method::PUT => Operation::Replace(id),
             Self::One(id) if *method == Method::DELETE => Operation::Delete(id),
+            Self::Enrolment if reads => Operation::CountEnrolment,
+            Self::Health if reads => Operation::CheckHealth,
             _ => return Err(method_not_allowed(self.methods())),
         };
         figures::reject_parameters(query)?;
@@ -85,8 +105,12 @@ mod tests {
         assert_eq!(Route::find("/api/v1/alumno/alumno"), Ok(Route::List));
         assert_eq!(Route::find("/students/7"), Ok(Route::One(7)));
         assert_eq!(Route::find("/students/9223372036854775807"), Ok(Route::One(i64::MAX)));
+        assert_eq!(Route::find("/reports/enrolment"), Ok(Route::Enrolment));
+        assert_eq!(Route::find("/health"), Ok(Route::Health));
         for path in [
             "/",
+            "/health/",
+            "/reports",
             "/students/",
             "/studentsx",
             "/students/0",
@@ -109,7 +133,11 @@ mod tests {
         assert_eq!(operation(Route::One(1), Method::HEAD, ""), Ok(Operation::ReadOne(1)));
         assert_eq!(operation(Route::One(1), Method::PUT, ""), Ok(Operation::Replace(1)));
         assert_eq!(operation(Route::One(1), Method::DELETE, ""), Ok(Operation::Delete(1)));
+        assert_eq!(operation(Route::Enrolment, Method::GET, ""), Ok(Operation::CountEnrolment));
+        assert_eq!(operation(Route::Health, Method::HEAD, ""), Ok(Operation::CheckHealth));
         for (route, method) in [
+            (Route::Enrolment, Method::POST),
+            (Route::Health, Method::DELETE),
             (Route::List, Method::PUT),
             (Route::List, Method::DELETE),
             (Route::One(1), Method::POST),

@@ -46,5 +46,12 @@ pub const REPLACE: &str = "UPDATE students SET apellido = $1, nombre = $2, nro_d
 pub const DELETE: &str =
     "DELETE FROM students WHERE id = $1 AND $2::bigint IN (0, xmin::text::bigint)";
 
+/// Year of enrolment, sex and number of all students. It reads the complete table.
+pub const ENROLMENT: &str = "SELECT extract(year FROM fecha_ingreso)::bigint, sexo, count(*) \
+     FROM students GROUP BY 1, 2 ORDER BY 1, 2";
+
+/// Needs a connection, and nothing else.
+pub const HEALTH: &str = "SELECT 1";
+
 /// The version that every row has for [`REPLACE`] and [`DELETE`].
 pub const ANY_VERSION: i64 = 0;
