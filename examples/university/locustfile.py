@@ -1,14 +1,17 @@
-"""Users of the students: most of them read pages, some read, create, change and delete a student.
+"""Users of the students: most of them read pages, some read, create, change and delete a student, and two
+request reports as background tasks.
 
     locust -f examples/university/locustfile.py --headless --users 200 --spawn-rate 200 --run-time 2m --stop-timeout 20
 
-`--tags list` is the load of the original: only `GET /students?limit=100&offset=0`.
+`Registrar --tags list` is the load of the original: only `GET /students?limit=100&offset=0`.
 """
 
 import itertools
 import os
 import random
 import sys
+import time
+import uuid
 from pathlib import Path
 
 from locust import FastHttpUser, constant, tag, task
@@ -39,13 +42,17 @@ def student(number):
     }
 
 
-class Registrar(FastHttpUser):
-    """Sends one request after the other, each as soon as the previous one is answered."""
+POLLS_MAX = 120
+"""How often the state of a task is read until the user gives up."""
 
+
+class User(FastHttpUser):
+    """A user with a token."""
+
+    abstract = True
     host = "http://127.0.0.1:3000"
-    wait_time = constant(0)
     connection_timeout = 5.0
-    network_timeout = 15.0
+    network_timeout = 30.0
     max_retries = 0
     max_redirects = 0
 
@@ -55,8 +62,14 @@ class Registrar(FastHttpUser):
 
     def send(self, method, path, name, **options):
         """A request with the token."""
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}"} | options.pop("headers", {})
         return self.client.request(method, path, name=name, headers=headers, **options)
+
+
+class Registrar(User):
+    """Sends one request after the other, each as soon as the previous one is answered."""
+
+    wait_time = constant(0)
 
     @tag("list")
     @task(20)
@@ -92,3 +105,38 @@ class Registrar(FastHttpUser):
         changed = student(number) | {"apellido": "Gómez"}
         self.send("PUT", place, "PUT /students/ID", json=changed)
         self.send("DELETE", place, "DELETE /students/ID")
+
+
+class Analyst(User):
+    """Requests a report as a background task, reads its state until it has ended, and then the report."""
+
+    fixed_count = 2
+    wait_time = constant(5)
+
+    @task
+    def report(self):
+        """A report, and the time until it is there."""
+        name = "GET /reports/enrolment (task)"
+        headers = {"Prefer": "respond-async", "Idempotency-Key": str(uuid.uuid4())}
+        begin = time.time()
+        accepted = self.send("GET", "/reports/enrolment", name, headers=headers)
+        if accepted.status_code != 202:
+            return
+        place, state = accepted.headers["location"], "pending"
+        for _ in range(POLLS_MAX):
+            status = self.send("GET", place, "GET /tasks/ID")
+            if status.status_code == 200:
+                state = status.json()["state"]
+            if state in ("succeeded", "failed", "cancelled"):
+                break
+            time.sleep(int(status.headers.get("retry-after") or 1))
+        error = None if state == "succeeded" else RuntimeError(f"the task is {state}")
+        self.environment.events.request.fire(
+            request_type="TASK",
+            name="until the report is there",
+            response_time=(time.time() - begin) * 1000,
+            response_length=0,
+            exception=error,
+        )
+        if error is None:
+            self.send("GET", f"{place}/result", "GET /tasks/ID/result")

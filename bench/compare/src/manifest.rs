@@ -39,11 +39,6 @@ pub fn without_provided(manifest: &Path) -> Result<PathBuf> {
     derive(manifest, "wasm-only", drop_provided)
 }
 
-/// Writes a manifest of the same application without middleware.
-pub fn without_middleware(manifest: &Path) -> Result<PathBuf> {
-    derive(manifest, "without-middleware", drop_middleware)
-}
-
 /// Writes a manifest of the same application without this middleware.
 pub fn without_one(manifest: &Path, middleware: &str) -> Result<PathBuf> {
     derive(manifest, &format!("without-{middleware}"), |app| drop_one(app, middleware))
@@ -107,15 +102,7 @@ fn drop_kafka(app: &mut toml::Table) {
     }
 }
 
-/// Removes the middleware of the HTTP triggers. The components that only it uses remain, but are not
-/// started.
-fn drop_middleware(app: &mut toml::Table) {
-    for trigger in http_triggers(app) {
-        trigger.remove("dependencies");
-    }
-}
-
-/// Removes one component from the middleware of the HTTP triggers.
+/// Removes one component from the middleware of the HTTP triggers. It remains, but is not started.
 fn drop_one(app: &mut toml::Table, middleware: &str) {
     for trigger in http_triggers(app) {
         let list = table(trigger, "dependencies").and_then(|all| all.get_mut("middleware"));
@@ -176,7 +163,6 @@ mod tests {
         let mut app: toml::Table = r#"
             [[trigger.http]]
             component = "front"
-            dependencies.middleware = [{ component = "guard" }]
             [[trigger.kafka]]
             component = "back"
             [component.front]
@@ -188,7 +174,6 @@ mod tests {
         .parse()
         .unwrap();
         drop_kafka(&mut app);
-        drop_middleware(&mut app);
         make_paths_absolute(&mut app, Path::new("/app"));
         let expected: toml::Table = r#"
             [[trigger.http]]

@@ -190,7 +190,7 @@ async fn send(client: &Client, rounds: u64, expected: &mut BTreeMap<String, u64>
 }
 
 /// The sum of each series over all windows.
-async fn sums(store: &Store, aggregate: &str) -> BTreeMap<String, u64> {
+pub(super) async fn sums(store: &Store, aggregate: &str) -> BTreeMap<String, u64> {
     let prefix = format!("{{requests:1}}:{aggregate}:");
     let mut sums = BTreeMap::new();
     for key in store.keys().await.unwrap() {

@@ -71,6 +71,7 @@ fn components_import_only_what_spin_or_a_dependency_provides() {
         "spin-fused.toml",
         "examples/guarded-orders/spin.toml",
         "examples/request-counts/spin.toml",
+        "examples/university/service.toml",
     ] {
         let app = manifest::read(&root().join(file)).unwrap();
         assert!(app.started().next().is_some(), "{file}");
@@ -92,19 +93,33 @@ fn applications_without_a_kafka_trigger_name_the_brokers_of_their_producer() {
     }
 }
 
-/// Middleware has no dependencies, so the producer is part of it in Spin.
+/// Middleware has no dependencies, so the producer is part of it in Spin: in the profile `spin` of a
+/// manifest, which differs in nothing else.
 #[test]
-fn the_middleware_for_tasks_has_a_form_with_a_producer() {
-    let text = std::fs::read_to_string(root().join("examples/tasks/spin.toml")).unwrap();
-    let missing_with = |file: &str| {
+fn in_the_profile_for_spin_middleware_contains_a_producer() {
+    for (example, id) in [("tasks", "reports-for-gateway"), ("university", "gateway")] {
+        let file = root().join("examples").join(example).join("spin.toml");
+        let app = manifest::read(&file).unwrap();
+        assert_eq!(missing(app.component(id).unwrap()), ["spin-kafka:events/producer@0.2.0"]);
+
+        let mut in_spin: toml::Table = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+        for (id, component) in in_spin["component"].as_table_mut().unwrap() {
+            let component = component.as_table_mut().unwrap();
+            let Some(mut profiles) = component.remove("profile") else { continue };
+            let profile = profiles["spin"].as_table_mut().unwrap();
+            component.insert("source".into(), profile.remove("source").unwrap());
+            assert!(
+                profile.is_empty() && profiles.as_table().unwrap().len() == 1,
+                "{example}: {id}"
+            );
+        }
         let folder = tempfile::tempdir_in(root().join("examples")).unwrap();
         let path = folder.path().join("spin.toml");
-        std::fs::write(&path, text.replace("tasks.wasm", file)).unwrap();
-        let app = manifest::read(&path).unwrap();
-        missing(app.component("reports-for-gateway").unwrap())
-    };
-    assert_eq!(missing_with("tasks.wasm"), ["spin-kafka:events/producer@0.2.0"]);
-    assert_eq!(missing_with("tasks_with_producer.wasm"), [""; 0]);
+        std::fs::write(&path, in_spin.to_string()).unwrap();
+        for component in manifest::read(&path).unwrap().started() {
+            assert_eq!(missing(component), [""; 0], "{example}: {}", component.id);
+        }
+    }
 }
 
 #[test]

@@ -1,12 +1,22 @@
-//! `examples/university` with a real PostgreSQL.
+//! `examples/university` with a real PostgreSQL, Kafka and Valkey: everything that it has in front of the
+//! service.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use futures::future::join_all;
 use http::{Method, StatusCode};
-use pipeline_tests::{Answer, Client, Pipeline, eventually, root};
+use pipeline_tests::{Answer, Client, Launch, Pipeline, Store, eventually, root};
 use serde_json::{Value, json};
-use test_servers::Postgres;
+use test_servers::{Postgres, ValkeyConfig, shared_kafka, start_valkey};
+
+use crate::analytics::sums;
+
+const MANIFEST: &str = "examples/university/spin.toml";
+
+/// The service without a gateway.
+const SERVICE: &str = "examples/university/service.toml";
 
 /// More students than two blocks of ids have.
 const STUDENTS: i64 = 5_000;
@@ -110,16 +120,17 @@ async fn students_in_postgresql() {
     run(&postgres, SPOIL, &[]).await;
     // Once more, as an operator might: the blocks are counted again, and nothing else changes.
     postgres.run_script(&script("1-schema.sql"), &[]).await.unwrap();
-    let variables = [
-        format!("database_url={}", postgres.url()),
-        format!("database_address=127.0.0.1:{}", postgres.port()),
-        format!("jwt_keys={}", tokens(&["keys"])),
-        "rate_limit_average=1000000".into(),
-        "rate_limit_burst=1000000".into(),
-    ];
-    let more: Vec<&str> = variables.iter().flat_map(|one| ["--variable", one]).collect();
-    let manifest = root().join("examples/university/spin.toml");
-    let running = Pipeline::of_manifest(&manifest, "127.0.0.1:1", &more).await.unwrap();
+    let kafka = shared_kafka();
+    let valkey = start_valkey(ValkeyConfig::default()).await.unwrap();
+    let address = format!("127.0.0.1:{}", postgres.port());
+    let launch = Launch::new(root().join(MANIFEST), kafka.bootstrap(), valkey.url(), "")
+        .variable("database_url", &postgres.url())
+        .variable("database_address", &address)
+        .variable("jwt_keys", &tokens(&["keys"]))
+        .variable("tasks_secret", "a secret of this test of 40 bytes ......")
+        .variable("rate_limit_average", "1000000")
+        .variable("rate_limit_burst", "1000000");
+    let running = Pipeline::launch(&launch).await.unwrap();
     let authorization = format!("Bearer {}", tokens(&["token", "ada", "registrar"]));
     let service = Service { client: running.client(), authorization };
 
@@ -127,10 +138,27 @@ async fn students_in_postgresql() {
     pages_by_offset_and_by_position_agree(&service).await;
     a_student_is_created_changed_and_deleted(&service).await;
     statements_in_requests_are_data(&service).await;
-    let cached = [&more[..], &["--variable", "cache_control=s-maxage=600, max-age=0"]].concat();
-    let other = Pipeline::of_manifest(&manifest, "127.0.0.1:1", &cached).await.unwrap();
+    a_report_is_answered_at_once_or_as_a_task(&running, &service).await;
+    let store = Store::connect(&valkey.url()).await.unwrap();
+    requests_are_counted(&store).await;
+    let variables = [
+        format!("database_url={}", postgres.url()),
+        format!("database_address={address}"),
+        "cache_control=s-maxage=600, max-age=0".into(),
+    ];
+    let more: Vec<&str> = variables.iter().flat_map(|one| ["--variable", one]).collect();
+    let manifest = root().join(SERVICE);
+    let start = || Pipeline::of_manifest(&manifest, "127.0.0.1:1", &more);
+    let (first, second) = tokio::try_join!(start(), start()).unwrap();
+    let upstreams = [&first, &second].map(|one| format!("http://{}", one.client().address()));
+    let launch = launch
+        .variable("upstreams", &upstreams.join(", "))
+        .variable("upstream_hosts", "http://127.0.0.1:*");
+    let other = Pipeline::launch(&launch).await.unwrap();
     pages_are_stored_for_clients_with_a_token(&service, &other).await;
+    a_server_that_dies_is_ejected(&service, &other, second).await;
     other.stop().await.unwrap();
+    first.stop().await.unwrap();
     an_outage_is_reported_and_passes(&service, &mut postgres).await;
     running.stop().await.unwrap();
 }
@@ -235,6 +263,70 @@ async fn a_student_is_created_changed_and_deleted(service: &Service) {
     assert_eq!((patch.status.as_u16(), patch.header("allow")), (405, "GET, HEAD, PUT, DELETE"));
 }
 
+/// The students of each year of enrolment and sex, from the list.
+async fn enrolment(service: &Service) -> Value {
+    let mut counts = BTreeMap::<(i64, String), i64>::new();
+    let mut after = 0;
+    loop {
+        let page = service.get(&format!("/students?limit=500&after={after}")).await.json();
+        let Some(last) = page.as_array().unwrap().last() else { break };
+        after = last["id"].as_i64().unwrap();
+        for one in page.as_array().unwrap() {
+            let year = one["fecha_ingreso"].as_str().unwrap()[..4].parse().unwrap();
+            *counts.entry((year, one["sexo"].as_str().unwrap().into())).or_default() += 1;
+        }
+    }
+    let row = |((year, sex), students): (&(i64, String), &i64)| json!({"anio_ingreso": year, "sexo": sex, "alumnos": students});
+    counts.iter().map(row).collect()
+}
+
+async fn a_report_is_answered_at_once_or_as_a_task(running: &Pipeline, service: &Service) {
+    const PATH: &str = "/reports/enrolment";
+    let student = Service {
+        client: running.client(),
+        authorization: format!("Bearer {}", tokens(&["token", "eve"])),
+    };
+    let expected = enrolment(service).await;
+    let direct = service.get(PATH).await;
+    assert_eq!((direct.status, direct.json()), (StatusCode::OK, expected.clone()));
+    let task = [("prefer", "respond-async"), ("idempotency-key", "a-report")];
+    assert_eq!(student.send_with(Method::GET, PATH, None, &task).await.status, 403);
+    let accepted = service.send_with(Method::GET, PATH, None, &task).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.text());
+    let place = accepted.header("location").to_owned();
+    eventually("the report is written", async || {
+        let status = service.get(&place).await.json();
+        assert_ne!(status["state"], "failed", "{status}\n{}", running.log());
+        (status["state"] == "succeeded").then_some(())
+    })
+    .await;
+    let result = service.get(&format!("{place}/result")).await;
+    assert_eq!((result.status, result.json()), (StatusCode::OK, expected));
+    assert_eq!(student.get(&place).await.status, 404, "only who has requested it gets the report");
+}
+
+/// The event of a request is there soon after the answer, whichever component has given it.
+async fn requests_are_counted(store: &Store) {
+    let expected = [
+        ("GET /reports/enrolment 200", 1),
+        ("GET /reports/enrolment 202", 1),
+        ("GET /reports/enrolment 403", 1),
+        ("GET /students/:id 401", 1),
+        ("PATCH /students/:id 405", 1),
+        ("POST /students 409", 1),
+        ("GET /tasks/:id/result 200", 1),
+    ];
+    eventually("the requests are counted", async || {
+        let counts = sums(store, "requests").await;
+        expected.iter().all(|(series, _)| counts.contains_key(*series)).then_some(())
+    })
+    .await;
+    let counts = sums(store, "requests").await;
+    for (series, count) in expected {
+        assert_eq!(counts[series], count, "{series}");
+    }
+}
+
 async fn statements_in_requests_are_data(service: &Service) {
     let names = [
         "'; DROP TABLE students; --",
@@ -282,6 +374,21 @@ async fn pages_are_stored_for_clients_with_a_token(service: &Service, other: &Pi
     .await;
     assert_eq!(ids(&stored), [3, 4, 5]);
     assert_eq!(caching.client.send(Method::GET, path, &[], "").await.unwrap().status, 401);
+}
+
+/// No client notices it, because `retry` sends its request to the other server.
+async fn a_server_that_dies_is_ejected(service: &Service, other: &Pipeline, second: Pipeline) {
+    let client = other.client();
+    let service = Service { client, authorization: service.authorization.clone() };
+    second.kill().await.unwrap();
+    let id = Cell::new(3);
+    eventually("the server is ejected", async || {
+        // None of them is in the cache.
+        let answer = service.get(&format!("/students/{}", id.replace(id.get() + 1))).await;
+        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), other.log());
+        other.log().contains("gets no requests until it is healthy").then_some(())
+    })
+    .await;
 }
 
 async fn an_outage_is_reported_and_passes(service: &Service, postgres: &mut Postgres) {

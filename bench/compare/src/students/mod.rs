@@ -17,9 +17,10 @@ use crate::bench::{WARM_UP_SECONDS, order};
 use crate::contender::{alone, program};
 use crate::cpu;
 use crate::deployment::Deployment;
-use crate::manifest::{without_middleware, without_one};
+use crate::manifest::without_one;
 use crate::process::free_address;
 use crate::results::{self, Case, Column, Design, Figures, Sample};
+use crate::servers::Servers;
 use pages::{Pages, Place};
 
 /// How it is presented.
@@ -45,6 +46,7 @@ const CLIENTS: u32 = 200;
 const DATABASE_CONNECTIONS: u32 = 32;
 
 const MANIFEST: &str = "examples/university/spin.toml";
+const SERVICE: &str = "examples/university/service.toml";
 const SCRIPTS: &str = "examples/university/db";
 const TOKENS: &str = "examples/university/tokens.py";
 
@@ -55,9 +57,9 @@ enum Service {
     Native,
     /// Doorbuster with the component alone.
     Doorbuster,
-    /// Doorbuster with the middleware of the manifest, but without its cache.
+    /// Doorbuster with the complete application, but without its cache.
     Guarded,
-    /// Doorbuster with all the middleware. Pages are cached for two seconds.
+    /// Doorbuster with the complete application. Pages are cached for two seconds.
     Cached,
 }
 
@@ -84,20 +86,28 @@ pub async fn measure(args: &Args) -> Result<()> {
     postgres.run_script(&scripts.join("1-schema.sql"), &[]).await?;
     let rows = args.students.to_string();
     postgres.run_script(&scripts.join("2-students.sql"), &[("rows", &rows)]).await?;
+    let backends = Backends { postgres, servers: Servers::start().await? };
     let mut samples = Vec::new();
-    let measured = rounds(args, &postgres, &mut samples).await;
+    let measured = rounds(args, &backends, &mut samples).await;
     if !samples.is_empty() {
         results::write(&DESIGN, args, &samples)?;
     }
-    measured
+    measured?;
+    backends.servers.stop().await
 }
 
-async fn rounds(args: &Args, postgres: &Postgres, samples: &mut Vec<Sample>) -> Result<()> {
+/// What the services use.
+struct Backends {
+    postgres: Postgres,
+    servers: Servers,
+}
+
+async fn rounds(args: &Args, backends: &Backends, samples: &mut Vec<Sample>) -> Result<()> {
     for round in 1..=args.rounds {
         for service in order(&Service::ALL, round) {
             tracing::info!(round, of = args.rounds, %service, "measuring students");
             let place = || format!("round {round}, {service}");
-            let turn = turn(service, postgres, args).await.with_context(place)?;
+            let turn = turn(service, round, backends, args).await.with_context(place)?;
             samples.extend(turn.into_iter().map(|(case, figures)| Sample {
                 round,
                 contender: service.to_string(),
@@ -110,10 +120,15 @@ async fn rounds(args: &Args, postgres: &Postgres, samples: &mut Vec<Sample>) -> 
 }
 
 /// The turn of a service: each place in the list, one after the other.
-async fn turn(service: Service, postgres: &Postgres, args: &Args) -> Result<Vec<(Case, Figures)>> {
+async fn turn(
+    service: Service,
+    round: u32,
+    backends: &Backends,
+    args: &Args,
+) -> Result<Vec<(Case, Figures)>> {
     let address = free_address()?;
     let mut deployment = Deployment::new(Some(address));
-    let command = command(service, postgres, address)?;
+    let command = command(service, round, backends, address)?;
     deployment.add("service", &format!("students-{service}"), command, Some(address))?;
     deployment.listens().await?;
     let authorization = match service {
@@ -149,7 +164,12 @@ fn cpu_of(deployment: &Deployment) -> Result<f64> {
     deployment.pids()?.into_iter().map(|(_, pid)| cpu::of_process(pid)).sum()
 }
 
-fn command(service: Service, postgres: &Postgres, listen: SocketAddr) -> Result<Command> {
+fn command(
+    service: Service,
+    round: u32,
+    Backends { postgres, servers }: &Backends,
+    listen: SocketAddr,
+) -> Result<Command> {
     let url = postgres.url();
     let manifest = Path::new(MANIFEST);
     let mut command = match service {
@@ -159,7 +179,7 @@ fn command(service: Service, postgres: &Postgres, listen: SocketAddr) -> Result<
             command.args(["--connections", &DATABASE_CONNECTIONS.to_string()]);
             return Ok(command);
         }
-        Service::Doorbuster => alone(&without_middleware(manifest)?, listen)?,
+        Service::Doorbuster => alone(Path::new(SERVICE), listen)?,
         Service::Guarded => alone(&without_one(manifest, "cache")?, listen)?,
         Service::Cached => {
             let mut command = alone(manifest, listen)?;
@@ -167,14 +187,22 @@ fn command(service: Service, postgres: &Postgres, listen: SocketAddr) -> Result<
             command
         }
     };
-    let variables = [
+    let mut variables = vec![
         format!("database_url={url}"),
         format!("database_address=127.0.0.1:{}", postgres.port()),
-        format!("jwt_keys={}", tokens(&["keys"])?),
-        // More than can be answered.
-        "rate_limit_average=1000000".into(),
-        "rate_limit_burst=1000000".into(),
     ];
+    if let Service::Guarded | Service::Cached = service {
+        command.args(["--kafka", &servers.brokers(), "--valkey", &servers.valkey.url()]);
+        variables.extend([
+            format!("jwt_keys={}", tokens(&["keys"])?),
+            "tasks_secret=not a secret, because no request is a task".into(),
+            // More than can be answered.
+            "rate_limit_average=1000000".into(),
+            "rate_limit_burst=1000000".into(),
+            // Each turn counts its own requests only.
+            format!("requests_topic=requests-{service:?}-{round}"),
+        ]);
+    }
     command.args(variables.iter().flat_map(|variable| ["--variable", variable]));
     Ok(command)
 }
