@@ -128,6 +128,8 @@ async fn students_in_postgresql() {
         .variable("database_address", &address)
         .variable("jwt_keys", &tokens(&["keys"]))
         .variable("tasks_secret", "a secret of this test of 40 bytes ......")
+        // No limit is reached on a busy machine, either.
+        .variable("valkey_timeout_ms", "10000")
         .variable("rate_limit_average", "1000000")
         .variable("rate_limit_burst", "1000000");
     let running = Pipeline::launch(&launch).await.unwrap();
