@@ -4,13 +4,16 @@
 //! server sends.
 
 use valkey_codec::{
-    Address, Decoder, Error, Refusal, Reply, Scalar, encode, is_hello_unsupported, refusal,
-    refusal_resp2, shows_no_primary, split,
+    Address, Decoder, Error, Event, Refusal, Reply, Scalar, SubscriptionDecoder, encode,
+    is_hello_unsupported, refusal, refusal_resp2, shows_no_primary, split,
 };
 
 use crate::lines;
 
 const PASSWORD: &str = "correct-horse";
+
+/// The longest payload of a message.
+const PAYLOAD_MAX: usize = 8;
 
 /// Checks an input.
 pub fn check(mut bytes: &[u8]) {
@@ -25,6 +28,34 @@ pub fn check(mut bytes: &[u8]) {
     assert!(scalars().map(text_bytes).sum::<usize>() <= bytes.len());
     check_greeting(&whole.0);
     check_commands(bytes, resp2);
+    let whole = events(bytes, bytes.len().max(1));
+    let pieces = events(bytes, piece);
+    assert_eq!(whole.0, pieces.0);
+    assert_eq!(whole.1.is_some(), pieces.1.is_some(), "{:?} {:?}", whole.1, pieces.1);
+}
+
+/// All events of a subscription, and the error that ended them.
+fn events(bytes: &[u8], piece: usize) -> (Vec<Event>, Option<Error>) {
+    let mut decoder = SubscriptionDecoder::new(PAYLOAD_MAX);
+    let mut events = Vec::new();
+    for piece in bytes.chunks(piece) {
+        decoder.feed(piece);
+        loop {
+            match decoder.next() {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => break,
+                Err(error) => return (events, Some(error)),
+            }
+        }
+    }
+    for event in &events {
+        match event {
+            Event::Message { payload, .. } => assert!(payload.len() <= PAYLOAD_MAX),
+            Event::TooLong { bytes, .. } => assert!(*bytes > PAYLOAD_MAX as u64),
+            Event::Subscribed | Event::Other(_) => {}
+        }
+    }
+    (events, None)
 }
 
 /// All replies, and the error that ended them.

@@ -133,7 +133,8 @@ impl Connection {
     }
 }
 
-async fn within_connect_limit<T>(
+/// What `opening` returns; an error if that takes too long.
+pub(crate) async fn within_connect_limit<T>(
     address: &Address,
     opening: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, ClientError> {

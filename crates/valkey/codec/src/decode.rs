@@ -57,6 +57,16 @@ impl Decoder {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// The received bytes that are not decoded yet.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Removes the received bytes that are not decoded yet.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// Removes and returns the next complete reply. None if more bytes are needed. Out-of-band
     /// messages are dropped, because no command that is sent here subscribes to any.
     #[allow(clippy::should_implement_trait, reason = "None is not the end: more bytes may follow")]

@@ -60,16 +60,19 @@ pub fn hello(address: &Address) -> Vec<Vec<Vec<u8>>> {
 /// The same for a server that does not support HELLO, such as an old one or a proxy. The connection
 /// uses RESP2.
 pub fn hello_resp2(address: &Address) -> Vec<Vec<Vec<u8>>> {
-    let mut commands = Vec::new();
-    if let (Some(user), Some(password)) = (&address.user, &address.password) {
-        let mut auth = vec![b"AUTH".to_vec()];
-        // Servers before version 6 have no users and expect only the password.
-        auth.extend((user != DEFAULT_USER).then(|| user.clone().into_bytes()));
-        auth.push(password.clone().into_bytes());
-        commands.push(auth);
-    }
+    let mut commands: Vec<_> = auth_resp2(address).into_iter().collect();
     commands.push(vec![b"INFO".to_vec(), b"replication".to_vec()]);
     [commands, probe_and_select(address)].concat()
+}
+
+/// The command that authenticates on a connection with RESP2; None if there is no password.
+pub fn auth_resp2(address: &Address) -> Option<Vec<Vec<u8>>> {
+    let (user, password) = (address.user.as_ref()?, address.password.as_ref()?);
+    let mut auth = vec![b"AUTH".to_vec()];
+    // Servers before version 6 have no users and expect only the password.
+    auth.extend((user != DEFAULT_USER).then(|| user.clone().into_bytes()));
+    auth.push(password.clone().into_bytes());
+    Some(auth)
 }
 
 fn probe_and_select(address: &Address) -> Vec<Vec<Vec<u8>>> {
@@ -103,7 +106,7 @@ pub fn refusal(address: &Address, replies: &[Reply]) -> Option<Refusal> {
     }
 }
 
-/// The same for the replies to [`hello_resp2`].
+/// The same for the replies to [`hello_resp2`], or to [`auth_resp2`] alone.
 pub fn refusal_resp2(address: &Address, replies: &[Reply]) -> Option<Refusal> {
     let (auth, rest) = replies.split_at_checked(usize::from(address.password.is_some()))?;
     if let Some(text) = auth.first().and_then(error) {

@@ -1,5 +1,5 @@
 //! The Valkey protocol without its transport: addresses of servers, detection of the primary,
-//! commands encoded as RESP, scripts, and replies.
+//! commands encoded as RESP, scripts, replies, and messages of channels.
 
 mod address;
 mod client_error;
@@ -12,17 +12,20 @@ mod primary;
 mod role;
 mod servers;
 mod split;
+mod subscription;
 
 pub use address::Address;
 pub use client_error::ClientError;
 pub use decode::{Decoder, Reply, Scalar};
 pub use error::Error;
 pub use hello::{
-    Refusal, hello, hello_resp2, is_hello_unsupported, refusal, refusal_resp2, without_password,
+    Refusal, auth_resp2, hello, hello_resp2, is_hello_unsupported, refusal, refusal_resp2,
+    without_password,
 };
 pub use limits::{COMMANDS_MAX, CONNECT_LIMIT, IDLE_MAX, REPLIES_BYTES_MAX, ROUND_LIMIT};
 pub use primary::connect_to_primary;
 pub use role::{PRIMARY, ROLE, UNKNOWN_ROLE, shows_no_primary};
 pub use servers::{SERVERS_MAX, Servers};
 pub use split::split;
+pub use subscription::{Event, SubscriptionDecoder};
 pub use valkey_command::{Command, Script, ScriptRef, TimeLimits, encode, is_unknown_script};
